@@ -1,0 +1,259 @@
+"""How a saga is declared: a class that reads like the business.
+
+Reading order is execution order, the attribute is the step's persisted name, and a wrong definition
+fails when its class is made. ``PlaceOrder.definition`` is what the engine, the admin and the docs read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
+from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
+from sagas.registry import register
+from sagas.retry import Retry
+
+RequestT = TypeVar("RequestT")
+
+#: The log's column for a step's name.
+NAME_LIMIT = 48
+#: A business step that breaks is tried three times, then the run is compensated.
+FORWARD_RETRY = Retry(attempts=3)
+#: Confirming and compensating cannot be given up without a person: they try longer first.
+FINISH_RETRY = Retry(attempts=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One operation of a step, and who performs it."""
+
+    operation: Operation
+    participant: Participant
+    retry: Retry
+
+
+class Step:
+    """One part of a saga: how to do it, and how to confirm and undo it.
+
+    Args:
+        do: the participant of the forward operation.
+        confirm: called once the run is confirmed; none where the effect is final at once.
+        compensate: undoes the effect, by key; none where there is nothing to undo.
+        queue: the RabbitMQ queue whose workers perform it, one of ``SAGAS["QUEUES"]``.
+        retry: policy of the forward operation; by default 3 attempts.
+        finish: policy of confirm and compensate; by default 5 attempts, then a person is called.
+        rejects: exception classes of the domain that mean "no", besides ``Rejected``.
+
+    Raises:
+        DefinitionError: a participant that can be neither called nor given a set.
+    """
+
+    _forward = Operation.FORWARD
+    _undo = Operation.COMPENSATE
+
+    def __init__(
+        self,
+        do: Participant,
+        *,
+        confirm: Participant | None = None,
+        compensate: Participant | None = None,
+        queue: str,
+        retry: Retry = FORWARD_RETRY,
+        finish: Retry = FINISH_RETRY,
+        rejects: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self.name = ""
+        self.queue = queue
+        self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
+        self.actions: dict[Phase, Action] = {}
+        for phase, operation, participant, policy in (
+            (Phase.FORWARD, self._forward, do, retry),
+            (Phase.CONFIRM, Operation.CONFIRM, confirm, finish),
+            (Phase.UNDO, self._undo, compensate, finish),
+        ):
+            if participant is None:
+                continue
+            if not callable(participant) and not isinstance(participant, SetBased):
+                msg = f"{operation}: {participant!r} is no participant; give a function, or an object with many()"
+                raise DefinitionError(msg)
+            self.actions[phase] = Action(operation, participant, policy)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Take the attribute's name: it is what the log stores."""
+        if self.name:
+            msg = f"{owner.__name__}.{name}: this step is already {self.name!r}; make a new one"
+            raise DefinitionError(msg)
+        self.name = name
+
+
+class Tcc(Step):
+    """A step that reserves first: try, then confirm or cancel.
+
+    Args:
+        resource: what is reserved.
+        queue: the RabbitMQ queue whose workers perform it.
+        retry: policy of try.
+        finish: policy of confirm and cancel.
+        rejects: exception classes of the domain that mean "no", besides ``Rejected``.
+    """
+
+    _forward = Operation.TRY
+    _undo = Operation.CANCEL
+
+    def __init__(
+        self,
+        resource: TccResource,
+        *,
+        queue: str,
+        retry: Retry = FORWARD_RETRY,
+        finish: Retry = FINISH_RETRY,
+        rejects: tuple[type[Exception], ...] = (),
+    ) -> None:
+        super().__init__(
+            resource.try_,
+            confirm=resource.confirm,
+            compensate=resource.cancel,
+            queue=queue,
+            retry=retry,
+            finish=finish,
+            rejects=rejects,
+        )
+
+
+class Confirmation:
+    """Something from outside that must come in time: a payment, an approval.
+
+    Args:
+        within: how long after the run first starts; a RabbitMQ delay queue of this TTL carries the deadline.
+    """
+
+    def __init__(self, *, within: timedelta) -> None:
+        if within < timedelta(milliseconds=1):
+            msg = f"Confirmation(within={within}): a deadline lies in the future"
+            raise DefinitionError(msg)
+        self.name = ""
+        self.within = within
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Take the attribute's name: it is what the confirmation is sent by."""
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What the engine knows of a saga.
+
+    Attributes:
+        name: ``app.Class``; stored with every run.
+        version: stored with every run.
+        steps: in execution order.
+        confirmations: all must come.
+        requests: validates, dumps and loads the request.
+    """
+
+    name: str
+    version: int
+    steps: tuple[Step, ...]
+    confirmations: tuple[Confirmation, ...]
+    requests: TypeAdapter[Any]
+
+    def index(self, step: str) -> int:
+        """Position of the step of this name; ``UnknownStep`` if there is none."""
+        for index, candidate in enumerate(self.steps):
+            if candidate.name == step:
+                return index
+        msg = f"{self.name} has no step {step!r}"
+        raise UnknownStep(msg)
+
+    def action(self, index: int, phase: Phase) -> Action:
+        """Who performs this phase of the step; ``UnknownStep`` if nobody does."""
+        try:
+            return self.steps[index].actions[phase]
+        except KeyError:
+            msg = f"{self.name}.{self.steps[index].name} has nothing to {phase}"
+            raise UnknownStep(msg) from None
+
+    def has(self, index: int, phase: Phase) -> bool:
+        """Whether the step takes part in this phase."""
+        return phase in self.steps[index].actions
+
+    def dump(self, request: object) -> str:
+        """Validate a request and write it as JSON; ``InvalidRequest`` says what is wrong with it."""
+        try:
+            if isinstance(request, dict):
+                request = self.requests.validate_python(request)
+            else:
+                # A dataclass instance is not checked by pydantic again; its JSON is.
+                self.requests.validate_json(self.requests.dump_json(request, warnings="none"))
+        except ValidationError as error:
+            problems = json.loads(error.json(include_url=False, include_input=False))
+            msg = f"the request does not fit {self.name}: {error.error_count()} problem(s)"
+            raise InvalidRequest(msg, problems) from None
+        return self.requests.dump_json(request).decode()
+
+    def load(self, stored: str) -> Any:
+        """Read a request back as the declared type."""
+        return self.requests.validate_json(stored)
+
+
+class Saga(Generic[RequestT]):
+    """Base of all sagas. Subclass with the request's type (a dataclass or a pydantic model).
+
+    >>> class PlaceOrder(Saga[OrderRequest]):
+    ...     payment = Confirmation(within=timedelta(seconds=30))
+    ...     create_order = Step(create, compensate=reject, queue="orders")
+    ...     reserve = Tcc(stock, queue="inventory")
+
+    Class attributes:
+        version: raise it when a change of the steps must not meet runs that began before.
+        name: ``app.Class`` by default; set it to keep the stored name when the class moves.
+    """
+
+    version: ClassVar[int] = 1
+    name: ClassVar[str] = ""
+    abstract: ClassVar[bool] = False
+    definition: ClassVar[Definition]
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        """Read the class body; raise ``DefinitionError`` for what cannot be meant."""
+        super().__init_subclass__(**kwargs)
+        cls.abstract = abstract
+        if abstract:
+            return
+        steps: list[Step] = []
+        confirmations: list[Confirmation] = []
+        for name, value in vars(cls).items():
+            if isinstance(value, Step):
+                if len(name) > NAME_LIMIT:
+                    msg = f"{cls.__name__}.{name}: a step's name has at most {NAME_LIMIT} characters"
+                    raise DefinitionError(msg)
+                steps.append(value)
+            elif isinstance(value, Confirmation):
+                confirmations.append(value)
+        if not steps:
+            msg = f"{cls.__name__} has no steps"
+            raise DefinitionError(msg)
+        # The first part of the module is the app: "orders.sagas" declares "orders.PlaceOrder".
+        cls.name = vars(cls).get("name") or f"{cls.__module__.split('.')[0]}.{cls.__name__}"
+        cls.definition = Definition(
+            cls.name, cls.version, tuple(steps), tuple(confirmations), TypeAdapter(_request_type(cls))
+        )
+        register(cls.definition)
+
+    def __new__(cls) -> Self:
+        """Refuse instances: a saga is a definition, a run is its execution."""
+        msg = f"{cls.__name__} is a definition; start a run with sagas.start({cls.__name__}, request)"
+        raise TypeError(msg)
+
+
+def _request_type(cls: type) -> Any:
+    for base in getattr(cls, "__orig_bases__", ()):
+        if get_origin(base) is Saga:
+            return get_args(base)[0]
+    msg = f"{cls.__name__}: say what it is asked for, as in class {cls.__name__}(Saga[MyRequest])"
+    raise DefinitionError(msg)

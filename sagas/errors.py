@@ -1,0 +1,68 @@
+"""Every error the engine raises on purpose. The docstring of each is its message's first half."""
+
+from __future__ import annotations
+
+
+class SagaError(Exception):
+    """The base of all errors of this package."""
+
+
+class DefinitionError(SagaError):
+    """A saga is declared wrongly; raised when its class is made, never later."""
+
+
+class UnknownSaga(SagaError):
+    """No saga of this name and version is registered in this process."""
+
+
+class UnknownStep(SagaError):
+    """The saga has no such step, or the step no such operation."""
+
+
+class InvalidRequest(SagaError):
+    """The request does not fit the saga's request type. ``errors`` lists what is wrong, and where."""
+
+    def __init__(self, message: str, errors: list[dict[str, object]]) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+class RunNotFound(SagaError):
+    """There is no run of this id."""
+
+
+class IllegalTransition(SagaError):
+    """The run did not stand where the caller thought, or the move is not in the transition table."""
+
+
+class AlreadyDecided(SagaError):
+    """The run was already decided the other way: a confirm after its cancel, a cancel after its confirm.
+
+    ``state`` is the state in which the run was found, under its lock.
+    """
+
+    def __init__(self, message: str, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class Overloaded(SagaError):
+    """The backlog is older than new work may wait; try again after ``retry_after`` seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Rejected(Exception):  # noqa: N818 - a business answer ("no"), not an error of the program
+    """The business says no: sold out, coupon used. Never retried; the run is compensated.
+
+    Args:
+        detail: one sentence for the customer.
+        code: a stable word for programs, by default the class name.
+    """
+
+    def __init__(self, detail: str = "", *, code: str = "") -> None:
+        self.detail = detail or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0]
+        self.code = code or type(self).__name__
+        super().__init__(self.detail)

@@ -1,0 +1,140 @@
+"""What a participant is: code that owns a step's data and knows no saga.
+
+A participant takes a ``Call`` and returns a JSON-able result (or ``None``), or raises: ``Rejected``
+(the business says no) or anything else (a fault: it is tried again). Three shapes are accepted:
+
+- a function of one call: ``def redeem(call: Call[Order]) -> dict | None``;
+- a set-based function, marked ``@many``: ``def redeem(calls) -> Sequence[Outcome]``, called once for a
+  whole cohort and answering each call in its place;
+- any object with a ``many`` method, as ``TccResource`` has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MethodType
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from uuid import UUID
+
+from sagas.errors import Rejected
+
+class Phase(StrEnum):
+    """Which way a run is going when it calls a participant."""
+
+    FORWARD = "forward"
+    CONFIRM = "confirm"
+    UNDO = "undo"
+
+
+class Operation(StrEnum):
+    """The words of the log: what was asked of a participant."""
+
+    FORWARD = "forward"
+    COMPENSATE = "compensate"
+    TRY = "try"
+    CONFIRM = "confirm"
+    CANCEL = "cancel"
+
+
+RequestT = TypeVar("RequestT")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[RequestT]):
+    """One run asking one operation of one participant.
+
+    Attributes:
+        run_id: the run, which is the global transaction id.
+        step: name of the step in the saga.
+        operation: what is asked.
+        attempt: number of this attempt, from 1.
+        request: the run's validated request.
+        results: what the steps before returned, by step name.
+    """
+
+    run_id: UUID
+    step: str
+    operation: Operation
+    attempt: int
+    request: RequestT
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The idempotency key ``<run>:<step>:<operation>``: the same on every attempt."""
+        return f"{self.run_id}:{self.step}:{self.operation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The effect is there; ``result`` is what later steps and the log may read."""
+
+    result: Any = None
+
+
+#: How a set-based participant answers one call. It raises for a fault.
+Outcome = Done | Rejected
+
+
+@runtime_checkable
+class SetBased(Protocol):
+    """A participant that serves a whole cohort in one call."""
+
+    def many(self, calls: Sequence[Call[Any]], /) -> Sequence[Outcome]:
+        """Answer each call in its place; raise only for a fault of the whole set."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A set-based function or method; see ``many``."""
+
+    function: Callable[..., Sequence[Outcome]]
+
+    def many(self, calls: Sequence[Call[Any]], /) -> Sequence[Outcome]:
+        """Answer each call in its place."""
+        return self.function(calls)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Many:
+        """Bind as a method does, so that ``@many`` works in the body of a class too."""
+        return self if instance is None else Many(MethodType(self.function, instance))
+
+
+def many(function: Callable[..., Sequence[Outcome]]) -> Many:
+    """Mark a function or method as a set-based participant: called once for all calls of a cohort."""
+    return Many(function)
+
+
+Participant = Callable[[Call[Any]], Any] | SetBased
+
+
+class TccResource(Protocol):
+    """Something that can be reserved: ``try_`` holds it, ``confirm`` takes it, ``cancel`` gives it back.
+
+    Each is a participant: a method of one call, or one marked ``@many``. ``try_`` may raise ``Rejected``;
+    ``confirm`` and ``cancel`` must in the end succeed.
+    """
+
+    @property
+    def try_(self) -> Participant:
+        """Hold what the call asks for, or reject."""
+        ...
+
+    @property
+    def confirm(self) -> Participant:
+        """Turn the hold into a sale."""
+        ...
+
+    @property
+    def cancel(self) -> Participant:
+        """Give the hold back."""
+        ...
+
+
+def name_of(participant: Participant) -> str:
+    """Say ``module.name`` of a participant, as the log shows it."""
+    target: Any = participant.function if isinstance(participant, Many) else participant
+    name = getattr(target, "__qualname__", type(target).__qualname__)
+    return f"{target.__module__}.{name}"

@@ -1,0 +1,39 @@
+"""The sagas this process knows, and the modules that failed to tell theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sagas.errors import DefinitionError, UnknownSaga
+
+if TYPE_CHECKING:
+    from sagas.definition import Definition
+
+_definitions: dict[tuple[str, int], Definition] = {}
+#: ``app.sagas`` modules that could not be imported, with the error; a system check reports them.
+broken: dict[str, Exception] = {}
+
+
+def register(definition: Definition) -> None:
+    """Make a definition known; the same name and version twice is a ``DefinitionError``."""
+    key = (definition.name, definition.version)
+    known = _definitions.get(key)
+    if known is not None and [s.name for s in known.steps] != [s.name for s in definition.steps]:
+        msg = f"{definition.name} version {definition.version} is declared twice, with other steps"
+        raise DefinitionError(msg)
+    _definitions[key] = definition
+
+
+def find(name: str, version: int) -> Definition:
+    """Return the definition of this name and version, or raise ``UnknownSaga``."""
+    try:
+        return _definitions[name, version]
+    except KeyError:
+        why = f" ({'; '.join(f'{m}: {e}' for m, e in broken.items())})" if broken else ""
+        msg = f"no saga {name!r} version {version} is known here{why}"
+        raise UnknownSaga(msg) from None
+
+
+def all_definitions() -> list[Definition]:
+    """List every definition, by name and version."""
+    return [_definitions[key] for key in sorted(_definitions)]

@@ -1,0 +1,70 @@
+"""When to try an operation again: a pure policy that returns a decision."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sagas.errors import DefinitionError
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try again after this delay."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The attempts are used up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often a broken operation is tried, and how long to wait between.
+
+    The wait after attempt ``n`` (from 1) is ``delay * factor**(n-1)``, at most ``max_delay``,
+    spread by ``±jitter`` of itself so that runs which broke together do not return together.
+
+    Args:
+        attempts: all attempts, the first included; at least 1.
+        delay: the wait after the first attempt.
+        factor: growth of the wait; 1 is a fixed wait.
+        max_delay: the longest wait.
+        jitter: part of the wait that is random, 0 to 1.
+    """
+
+    attempts: int = 3
+    delay: timedelta = timedelta(seconds=1)
+    factor: float = 2.0
+    max_delay: timedelta = timedelta(minutes=1)
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that cannot be meant."""
+        if self.attempts < 1:
+            msg = f"Retry(attempts={self.attempts}): an operation is tried at least once"
+            raise DefinitionError(msg)
+        if self.delay < timedelta(0) or self.max_delay < self.delay:
+            msg = f"Retry(delay={self.delay}, max_delay={self.max_delay}): need 0 <= delay <= max_delay"
+            raise DefinitionError(msg)
+        if self.factor < 1 or not 0 <= self.jitter <= 1:
+            msg = f"Retry(factor={self.factor}, jitter={self.jitter}): need factor >= 1, 0 <= jitter <= 1"
+            raise DefinitionError(msg)
+
+    def decide(self, attempt: int, *, spread: float | None = None) -> Again | GiveUp:
+        """Say what follows the failure of attempt number ``attempt`` (from 1).
+
+        Args:
+            attempt: the attempt that just failed.
+            spread: where in the jitter to fall, -1 to 1; random unless given.
+        """
+        if attempt >= self.attempts:
+            return GiveUp()
+        if spread is None:
+            spread = random.uniform(-1, 1)  # noqa: S311 - spreads load, guards no secret
+        # The exponent is bounded because a float overflows long before a wait matters.
+        wait = min(self.delay.total_seconds() * self.factor ** min(attempt - 1, 64), self.max_delay.total_seconds())
+        return Again(timedelta(seconds=wait * (1 + self.jitter * spread)))

@@ -1,0 +1,63 @@
+"""The life of a run: its states, and the one table of the moves between them.
+
+The database holds the same table as a trigger (migration ``0002_guards``), so that a wrong
+move cannot be committed, by whatever hand.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from sagas.errors import IllegalTransition
+
+
+class State(StrEnum):
+    """Where a run stands. The names are the stored values."""
+
+    PENDING = "PENDING"
+    EXECUTING = "EXECUTING"
+    AWAITING_CONFIRM = "AWAITING_CONFIRM"
+    CONFIRMING = "CONFIRMING"
+    COMPENSATING = "COMPENSATING"
+    ESCALATED = "ESCALATED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+#: Nothing happens to such a run any more.
+FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED})
+#: The engine moves such a run by itself: it has a ``due_at``.
+LIVE: Final = frozenset(
+    {State.PENDING, State.EXECUTING, State.AWAITING_CONFIRM, State.CONFIRMING, State.COMPENSATING}
+)
+#: Not decided yet: it may still be confirmed, and still be cancelled.
+UNDECIDED: Final = frozenset({State.PENDING, State.EXECUTING, State.AWAITING_CONFIRM})
+
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
+    State.PENDING: frozenset({State.EXECUTING, State.COMPENSATING, State.ESCALATED}),
+    State.EXECUTING: frozenset(
+        {
+            State.AWAITING_CONFIRM,
+            State.CONFIRMING,
+            State.SUCCEEDED,
+            State.COMPENSATING,
+            State.ESCALATED,
+        }
+    ),
+    State.AWAITING_CONFIRM: frozenset({State.CONFIRMING, State.COMPENSATING, State.ESCALATED}),
+    # The confirmation is the pivot: from here only forward.
+    State.CONFIRMING: frozenset({State.SUCCEEDED, State.ESCALATED}),
+    State.COMPENSATING: frozenset({State.FAILED, State.ESCALATED}),
+    # Back to where it stood, or resolved by a person.
+    State.ESCALATED: LIVE | FINAL,
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+}
+
+
+def check_transition(before: State, after: State) -> None:
+    """Raise ``IllegalTransition`` unless a run may go from ``before`` to ``after`` (or stay)."""
+    if before is not after and after not in TRANSITIONS[before]:
+        msg = f"a run in {before} cannot become {after}"
+        raise IllegalTransition(msg)
