@@ -1,0 +1,44 @@
+"""The Django app: finds every app's ``sagas.py``, and registers the system checks."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from importlib.util import find_spec
+
+from django.apps import AppConfig, apps
+
+from sagas import registry
+
+logger = logging.getLogger(__name__)
+
+
+class SagasConfig(AppConfig):
+    """The engine as an installed app."""
+
+    name = "sagas"
+    verbose_name = "Sagas"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Import the definitions of all apps, and the checks."""
+        from sagas import checks  # noqa: F401, PLC0415 - registers them; needs the settings
+
+        discover()
+
+
+def discover() -> None:
+    """Import ``sagas`` of every installed app that has one.
+
+    A definition that fails at import is set aside, not raised: the worker must live to serve the other
+    sagas. It is logged once, ``manage.py check`` reports it, and its runs wait and then escalate.
+    """
+    for config in apps.get_app_configs():
+        module = f"{config.name}.sagas"
+        if config.name == SagasConfig.name or find_spec(module) is None:
+            continue
+        try:
+            import_module(module)
+        except Exception as error:
+            registry.broken[module] = error
+            logger.exception("sagas: %s cannot be imported; its runs wait", module)
