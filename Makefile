@@ -1,0 +1,47 @@
+# `make help` says what there is. Every target installs what it needs first.
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+.PHONY: help run test test-full check bench demo stop clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start the whole platform on this machine: servers, web, workers
+	@scripts/run
+
+test: ## Run the default tests (a few minutes)
+	@scripts/bootstrap --dev
+	$(BIN)/pytest -m "not slow"
+
+test-full: ## Run every test, the slow ones too
+	@scripts/bootstrap --dev
+	$(BIN)/pytest
+
+check: ## Check style, types, import layers and Django's own checks
+	@scripts/bootstrap --dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py check --fail-level WARNING
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+bench: ## Measure throughput and latency
+	@scripts/bootstrap
+	$(BIN)/python -m bench
+
+demo: ## Watch orders succeed, fail and be undone
+	@scripts/bootstrap
+	$(BIN)/python manage.py demo
+
+stop: ## Stop what `make run` started; data is kept
+	@if [ -x scripts/run ]; then scripts/run --stop; fi
+	@scripts/services stop
+
+clean: stop ## Stop everything and delete the data, .venv and caches
+	@for servers in .run/services .run/test-*; do \
+		if [ -d "$$servers" ]; then scripts/services --dir "$$servers" destroy; fi; \
+	done
+	rm -rf .run .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
