@@ -76,6 +76,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / ".run" / "static"
 
 RABBITMQ_URL = env.str("RABBITMQ_URL", default="amqp://guest:guest@127.0.0.1:5672//")
+CELERY_BROKER_URL = RABBITMQ_URL
 
 SAGAS = {
     "QUEUES": ["orders", "inventory", "coupons", "delivery"],

@@ -1,0 +1,55 @@
+"""Durable, compensated business transactions for Django and Celery: sagas and TCC.
+
+Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and run Celery workers.
+``sagas.pool`` has a ready-made TCC resource; ``sagas.selectors`` reads runs; ``sagas.worker.configure``
+sets up a Celery app.
+"""
+
+from sagas.api import admit, cancel, confirm, resume, start
+from sagas.definition import Confirmation, Saga, Step, Tcc
+from sagas.errors import (
+    AlreadyDecided,
+    DefinitionError,
+    InvalidRequest,
+    Overloaded,
+    Rejected,
+    RunNotFound,
+    SagaError,
+    UnknownSaga,
+    UnknownStep,
+)
+from sagas.lifecycle import Receipt
+from sagas.participant import Call, Done, Operation, Outcome, Participant, TccResource, many
+from sagas.retry import Retry
+from sagas.states import State
+
+__all__ = [
+    "AlreadyDecided",
+    "Call",
+    "Confirmation",
+    "DefinitionError",
+    "Done",
+    "InvalidRequest",
+    "Operation",
+    "Outcome",
+    "Overloaded",
+    "Participant",
+    "Receipt",
+    "Rejected",
+    "Retry",
+    "RunNotFound",
+    "Saga",
+    "SagaError",
+    "State",
+    "Step",
+    "Tcc",
+    "TccResource",
+    "UnknownSaga",
+    "UnknownStep",
+    "admit",
+    "cancel",
+    "confirm",
+    "many",
+    "resume",
+    "start",
+]

@@ -194,7 +194,12 @@ class Definition:
             problems = json.loads(error.json(include_url=False, include_input=False))
             msg = f"the request does not fit {self.name}: {error.error_count()} problem(s)"
             raise InvalidRequest(msg, problems) from None
-        return self.requests.dump_json(request).decode()
+        text = self.requests.dump_json(request).decode()
+        if "\\u0000" in text:
+            problem: dict[str, object] = {"msg": "a NUL character, which PostgreSQL cannot store"}
+            msg = f"the request does not fit {self.name}: it has a NUL character"
+            raise InvalidRequest(msg, [problem])
+        return text
 
     def load(self, stored: str) -> Any:
         """Read a request back as the declared type."""

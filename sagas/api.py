@@ -1,0 +1,129 @@
+"""What an application calls: start, confirm, cancel, resume, and the door's admission.
+
+All work in the caller's database transaction, if there is one; the kick follows the commit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from sagas import lifecycle, store
+from sagas.conf import config
+from sagas.definition import Saga
+from sagas.errors import Overloaded
+from sagas.kick import kick
+from sagas.lifecycle import Receipt
+from sagas.messages import Message
+from sagas.states import State
+
+
+def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None) -> UUID:
+    """Start a run; it begins when the surrounding transaction commits.
+
+    Args:
+        saga: the definition.
+        request: what it is asked for, of the saga's request type (or a dict that fits it).
+        business_key: what people know it by, such as an order number; at most 64 characters.
+        run_id: the run's id, where the caller must know it before; a UUIDv7 by default.
+
+    Returns:
+        The run's id, which is the global transaction id.
+
+    Raises:
+        InvalidRequest: the request does not fit.
+        django.db.IntegrityError: a run of this id exists.
+    """
+    run_id = lifecycle.insert_run(saga, request, business_key=business_key, run_id=run_id)
+    transaction.on_commit(kick)
+    return run_id
+
+
+def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Receipt:
+    """Give a confirmation. A repeat gets the receipt of the first, whatever has happened since.
+
+    Args:
+        run_id: the run.
+        name: the confirmation's name in the saga.
+        data: what to keep of it, such as a payment id; JSON.
+
+    Raises:
+        RunNotFound: there is no such run.
+        AlreadyDecided: the run is being undone, is undone, or waits for a person.
+    """
+    receipt, messages = lifecycle.receive_confirmation(run_id, name, data or {})
+    _after_commit(messages)
+    return receipt
+
+
+def cancel(run_id: UUID, *, reason: str = "", by: str = "") -> State:
+    """Undo a run that is not decided yet. A repeat is answered alike.
+
+    Args:
+        run_id: the run.
+        reason: why, for the record.
+        by: who, for the record.
+
+    Returns:
+        The state: COMPENSATING, or FAILED if it was undone before.
+
+    Raises:
+        RunNotFound: there is no such run.
+        AlreadyDecided: it is confirmed.
+    """
+    state, messages = lifecycle.cancel_run(run_id, reason=reason, by=by)
+    _after_commit(messages)
+    return state
+
+
+def resume(run_id: UUID, *, by: str, note: str = "") -> State:
+    """Put an escalated run back to work where it stood.
+
+    Args:
+        run_id: the run.
+        by: who.
+        note: what was mended, for the record.
+
+    Raises:
+        RunNotFound: there is no such run.
+        AlreadyDecided: it is not escalated.
+    """
+    state, messages = lifecycle.resume_run(run_id, by=by, note=note)
+    _after_commit(messages)
+    return state
+
+
+class _Door:
+    """The age of the backlog, asked of the database at most once a second in a process."""
+
+    asked_at = -math.inf
+    age = 0.0
+
+    def backlog_age(self) -> float:
+        now = time.monotonic()
+        if now - self.asked_at >= 1.0:
+            self.age = store.backlog_age()
+            self.asked_at = now
+        return self.age
+
+
+_door = _Door()
+
+
+def admit() -> None:
+    """Raise ``Overloaded`` when runs have waited so long that new ones had better not join them."""
+    limit = config().admission
+    age = _door.backlog_age()
+    if age > limit:
+        msg = f"the oldest run has waited {age:.0f} s to begin; the limit is {limit:g} s"
+        raise Overloaded(msg, retry_after=max(1, math.ceil(min(age - limit, 60))))
+
+
+def _after_commit(messages: list[Message]) -> None:
+    # Nothing but kicks can follow here: the dispatcher finds the rest in the database.
+    if messages:
+        transaction.on_commit(kick)

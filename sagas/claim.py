@@ -1,0 +1,148 @@
+"""Claim what is due, and say what goes out for it.
+
+One query and one code path for everything: beginning, confirming, retrying, compensating, expiring, and
+recovering what a crash or a lost message left behind. Where a run stands says what it needs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import transaction
+
+from sagas import lifecycle, outcomes, plan, registry, store
+from sagas.conf import config
+from sagas.definition import Definition
+from sagas.errors import UnknownSaga
+from sagas.messages import Chain, Deadline, Link, Message
+from sagas.plan import Due, Move
+from sagas.states import UNDECIDED, State
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Claimed:
+    """What a claim took.
+
+    Attributes:
+        count: runs taken.
+        full: whether there may be more.
+        messages: what must be published now; each ``Chain`` holds leases.
+    """
+
+    count: int = 0
+    full: bool = False
+    messages: list[Message] = field(default_factory=list)
+
+
+def claim(*, lapsed: bool = False) -> Claimed:
+    """Take due runs and give each a lease.
+
+    Args:
+        lapsed: take runs whose lease ran out, at most ``SAGAS["RECLAIM"]``, instead of fresh ones, at most
+            ``SAGAS["CLAIM"]``. Only the tick asks for them, so that an overload is not fed with repeats.
+    """
+    limit = config().reclaim if lapsed else config().claim
+    claimed = Claimed()
+    with transaction.atomic(durable=True):
+        rows = store.claimable(limit, lapsed=lapsed)
+        claimed.count = len(rows)
+        claimed.full = len(rows) == limit
+        by_saga: dict[tuple[str, int], list[store.Row]] = defaultdict(list)
+        for row in rows:
+            by_saga[row.saga, row.version].append(row)
+        for (name, version), group in by_saga.items():
+            group = _escalate_stuck(group)
+            try:
+                definition = registry.find(name, version)
+            except UnknownSaga as error:
+                # Another process may know it (a rolling deploy). After some leases a person is called.
+                logger.error("sagas: %d run(s) wait: %s", len(group), error)  # noqa: TRY400 - no trace to show
+                store.lease([row.id for row in group], within=None)
+                continue
+            claimed.messages += _claim_group(definition, group)
+    return claimed
+
+
+def _escalate_stuck(rows: Sequence[store.Row]) -> list[store.Row]:
+    """Take out the runs that were claimed too often without making progress: a person must look."""
+    going: list[store.Row] = []
+    for row in rows:
+        if row.claims < config().lease_limit:
+            going.append(row)
+            continue
+        error = outcomes.reason(
+            "stuck", "", "NoProgress", f"claimed {row.claims} times in {row.state} without progress"
+        )
+        lifecycle.escalate(row, step="", operation="", error=error)
+    return going
+
+
+def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Message]:
+    rows, messages = _expire(definition, rows)
+    cohorts: dict[tuple[Link, ...], list[UUID]] = defaultdict(list)
+    begun: list[UUID] = []
+    for row in rows:
+        if row.state is State.AWAITING_CONFIRM:
+            # Its deadline was moved, or its clock was read a moment too early.
+            store.move(Move(row.place, row.place, Due.DEADLINE), [row.id])
+            continue
+        links = plan.links(definition, row.place)
+        if links:
+            cohorts[links].append(row.id)
+            if row.state is State.PENDING:
+                begun.append(row.id)
+        else:
+            store.move(Move(row.place, plan.finished(row.place), Due.NEVER), [row.id])
+    within = min((c.within.total_seconds() for c in definition.confirmations), default=None)
+    leased = [run_id for ids in cohorts.values() for run_id in ids]
+    if leased:
+        store.lease(leased, within=within)
+    # The deadlines first: a chain whose deadline was not published would wait for the tick.
+    for ids in _cohorts(begun):
+        for confirmation in definition.confirmations:
+            messages.append(
+                Deadline(
+                    definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), ids
+                )
+            )
+    for links, members in cohorts.items():
+        messages += [Chain(links, ids) for ids in _cohorts(members)]
+    return messages
+
+
+def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
+    """Undo the runs whose confirmation is overdue: the tick's share, where RabbitMQ's message was lost."""
+    now = store.clock()
+    overdue = [
+        row for row in rows if row.state in UNDECIDED and row.deadline is not None and row.deadline <= now
+    ]
+    if not overdue:
+        return list(rows), []
+    received = store.confirmations([row.id for row in overdue])
+    messages: list[Message] = []
+    expired: set[UUID] = set()
+    for confirmation in definition.confirmations:
+        late = [
+            row
+            for row in overdue
+            if row.id not in expired
+            and confirmation.name not in received[row.id]
+            and row.started_at is not None
+            and row.started_at + confirmation.within <= now
+        ]
+        if late:
+            messages += lifecycle.judge(definition, confirmation.name, confirmation.within, late, by="tick")
+            expired |= {row.id for row in late}
+    return [row for row in rows if row.id not in expired], messages
+
+
+def _cohorts(ids: Sequence[UUID]) -> list[tuple[UUID, ...]]:
+    size = config().cohort
+    ordered = sorted(ids)
+    return [tuple(ordered[start : start + size]) for start in range(0, len(ordered), size)]

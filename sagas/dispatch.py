@@ -1,0 +1,150 @@
+"""Publish the engine's messages: cohorts as Celery chains, deadlines and kicks through delay queues.
+
+The only module that speaks to the broker. Every publish is confirmed and mandatory: a message that
+could not be routed or stored is an error here, not a silence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from celery import Celery, chain, current_app, signature
+from celery.canvas import Signature
+from kombu.exceptions import OperationalError
+
+from sagas import store, topology
+from sagas.claim import claim
+from sagas.conf import config
+from sagas.kick import kick
+from sagas.messages import Chain, Deadline, Kick, Link, Message
+
+logger = logging.getLogger(__name__)
+
+STEP_TASK = "sagas.step"
+CANCEL_TASK = "sagas.cancel"
+DISPATCH_TASK = "sagas.dispatch"
+
+#: On a refusal the connection is dropped and the message published on a fresh one: a channel that met a
+#: leader's failover is refused for good.
+_RETRY = {"max_retries": 3, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
+_OPTIONS: dict[str, Any] = {"mandatory": True, "retry": True, "retry_policy": _RETRY}
+
+
+def publish(messages: Iterable[Message]) -> None:
+    """Publish messages in order.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker cannot be reached or refused; what was not published
+            is found again in the database.
+    """
+    for message in messages:
+        match message:
+            case Chain():
+                _publish_chain(message)
+            case Deadline():
+                _publish_deadline(message)
+            case Kick(delay=0.0):
+                kick()
+            case Kick():
+                _send(DISPATCH_TASK, [], {}, **_held_back(message.delay, topology.DISPATCH))
+
+
+def dispatch(*, lapsed: bool = False) -> tuple[int, bool]:
+    """Claim what is due and publish it. Return how many runs were claimed, and whether more may wait.
+
+    A lease whose message could not be published is given back: the broker may be away for long, and
+    that is not the runs' fault.
+    """
+    claimed = claim(lapsed=lapsed)
+    waiting = list(claimed.messages)
+    try:
+        while waiting:
+            publish(waiting[:1])
+            waiting.pop(0)
+    except Exception:
+        unsent = [run_id for message in waiting if isinstance(message, Chain) for run_id in message.ids]
+        if unsent:
+            store.release(unsent)
+        raise
+    return claimed.count, claimed.full
+
+
+def ask_for_dispatch(app: Celery, *, tick: bool, delay: float = 0.0) -> None:
+    """Publish a dispatch task."""
+    where = _held_back(delay, topology.DISPATCH) if delay else {"queue": topology.DISPATCH}
+    app.send_task(DISPATCH_TASK, kwargs={"tick": tick}, ignore_result=True, **where, **_OPTIONS)
+
+
+def is_congested(app: Celery) -> bool:
+    """Whether the step queues hold so many messages that new work had better wait in the database."""
+    limit = config().backlog
+    with app.connection_for_write() as connection, connection.channel() as channel:
+        waiting = 0
+        for name in config().queues:
+            waiting += channel.queue_declare(name, passive=True).message_count
+            if waiting > limit:
+                return True
+    return False
+
+
+def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
+    """Put a note on the dead-letter queue, where a person can see it: runs that do not exist."""
+    app = current_app
+    with app.producer_or_acquire() as producer:
+        producer.publish(
+            {"what": what, "ids": [str(run_id) for run_id in ids], "why": why},
+            exchange="exchange.dead",
+            routing_key="",
+            serializer="json",
+            declare=[],
+            mandatory=True,
+            delivery_mode=2,
+        )
+
+
+def _publish_chain(message: Chain) -> None:
+    ids = [str(run_id) for run_id in message.ids]
+    first, *rest = message.links
+    where = _held_back(message.delay, first.queue) if message.delay else {"queue": first.queue}
+    signatures = [_signature(first, (ids,)).set(**where), *(_signature(link).set(queue=link.queue) for link in rest)]
+    chain(*signatures).apply_async()
+
+
+def _signature(link: Link, args: tuple[Any, ...] = ()) -> Signature:
+    kwargs = {"saga": link.saga, "version": link.version, "step": link.step, "phase": link.phase.value}
+    # The shadow name is what Flower and the logs show instead of "sagas.step".
+    options = {**_OPTIONS, "shadow": f"{link.saga}.{link.step}.{link.operation}", "ignore_result": True}
+    return signature(STEP_TASK, args=args, kwargs=kwargs, app=current_app).set(**options)
+
+
+def _publish_deadline(message: Deadline) -> None:
+    exact = message.delay is None
+    seconds = message.within if message.delay is None else config().delay_for(message.delay)
+    kwargs = {
+        "saga": message.saga,
+        "version": message.version,
+        "confirmation": message.confirmation,
+        "ids": [str(run_id) for run_id in message.ids],
+    }
+    logger.debug("sagas: deadline of %d run(s) in %s s (%s)", len(message.ids), seconds, "exact" if exact else "again")
+    _send(
+        CANCEL_TASK,
+        [],
+        kwargs,
+        exchange=topology.deadline_exchange(seconds),
+        routing_key=topology.CANCEL_KEY,
+    )
+
+
+def _held_back(delay: float, queue: str) -> dict[str, str]:
+    return {"exchange": topology.delay_exchange(config().delay_for(delay)), "routing_key": queue}
+
+
+def _send(name: str, args: list[Any], kwargs: dict[str, Any], **where: str) -> None:
+    current_app.send_task(name, args, kwargs, ignore_result=True, **where, **_OPTIONS)
+
+
+__all__ = ["OperationalError", "ask_for_dispatch", "dispatch", "is_congested", "publish", "set_aside"]

@@ -1,0 +1,227 @@
+"""What happens to a run from outside its steps: started, confirmed, cancelled, expired, resumed.
+
+Each is one transaction under the run's lock. A confirm and its deadline race for that lock; the state
+decides, and the clock, read after the lock, only advises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat
+from django.db import transaction
+
+from sagas import outcomes, plan, registry, store
+from sagas.definition import Definition, Saga
+from sagas.errors import AlreadyDecided, RunNotFound, SagaError
+from sagas.messages import Deadline, Kick, Message
+from sagas.plan import Due, Move, Place
+from sagas.states import UNDECIDED, State
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a confirmation got: the same for the first and for every repeat.
+
+    Attributes:
+        data: what came with the first.
+        received_at: when the first came.
+        state: the run's state now.
+        first: whether this was the first.
+    """
+
+    data: dict[str, Any]
+    received_at: datetime
+    state: State
+    first: bool
+
+
+def insert_run(saga: type[Saga[Any]], request: object, *, business_key: str, run_id: UUID | None) -> UUID:
+    """Insert a run that is due now, in the caller's transaction. See ``sagas.start``."""
+    definition = saga.definition
+    run_id = run_id or uuid_utils.compat.uuid7()
+    store.insert(
+        run_id=run_id,
+        saga=definition.name,
+        version=definition.version,
+        business_key=business_key,
+        request=definition.dump(request),
+        trace_id=uuid_utils.compat.uuid4(),
+        first=Place(State.PENDING, 0),
+        worker="",
+    )
+    return run_id
+
+
+def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple[Receipt, list[Message]]:
+    """Take a confirmation under the run's lock. See ``sagas.confirm``."""
+    with transaction.atomic():
+        row = _lock_one(run_id)
+        definition = registry.find(row.saga, row.version)
+        if name not in {confirmation.name for confirmation in definition.confirmations}:
+            msg = f"{definition.name} has no confirmation {name!r}"
+            raise SagaError(msg)
+        known = store.confirmation(run_id, name)
+        if known is not None:
+            return Receipt(json.loads(known[0]), known[1], row.state, first=False), []
+        if row.state not in UNDECIDED:
+            msg = f"the run is {row.state}: it cannot be confirmed any more"
+            raise AlreadyDecided(msg, row.state)
+        store.insert_confirmation(run_id, name, outcomes.dump(data))
+        _event("confirmation", [row], step=name)
+        state, messages = _follow_confirmation(definition, row)
+        recorded = store.confirmation(run_id, name)
+        assert recorded is not None  # noqa: S101 - inserted above, in this transaction
+        return Receipt(data, recorded[1], state, first=True), messages
+
+
+def _follow_confirmation(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+    """After a confirmation came in: go on if it was the last, else wait for the next deadline."""
+    received = store.confirmations([row.id])[row.id]
+    missing = [c for c in definition.confirmations if c.name not in received]
+    if missing:
+        if row.started_at is not None:
+            store.set_deadline(row.id, row.started_at + min(c.within for c in missing))
+        return row.state, []
+    if row.state is not State.AWAITING_CONFIRM:
+        # The steps are not done. The last of them will find the confirmation.
+        return row.state, []
+    after, due = plan.confirming(definition, before=row.state)
+    store.move(Move(row.place, after, due), [row.id])
+    return after.state, [Kick()]
+
+
+def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Message]]:
+    """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
+    with transaction.atomic():
+        row = _lock_one(run_id)
+        if row.state in {State.COMPENSATING, State.FAILED}:
+            return row.state, []
+        definition = registry.find(row.saga, row.version)
+        wanted = {confirmation.name for confirmation in definition.confirmations}
+        confirmed = bool(wanted) and wanted <= store.confirmations([run_id])[run_id]
+        if row.state not in UNDECIDED or confirmed:
+            msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
+            raise AlreadyDecided(msg, row.state)
+        compensate([row], definition, {run_id: outcomes.reason("cancelled", "", "Cancelled", reason)}, "cancel", by)
+        return State.COMPENSATING, [Kick()]
+
+
+def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) -> list[Message]:
+    """Judge a confirm deadline: undo the runs whose confirmation ``name`` has not come in time.
+
+    Args:
+        saga: name of the runs' saga.
+        version: its version.
+        name: the confirmation whose deadline this is.
+        ids: the runs.
+        by: what brought the deadline here ("message" or "tick"), for the log.
+
+    Returns:
+        A kick where runs are to be undone; a new deadline for those that were judged too early.
+    """
+    definition = registry.find(saga, version)
+    within = next((c.within for c in definition.confirmations if c.name == name), None)
+    if within is None:
+        msg = f"{definition.name} has no confirmation {name!r}"
+        raise SagaError(msg)
+    with transaction.atomic():
+        rows = [
+            row
+            for row in store.lock(ids)
+            if row.state in UNDECIDED and row.started_at is not None and (row.saga, row.version) == (saga, version)
+        ]
+        received = store.confirmations([row.id for row in rows])
+        return judge(definition, name, within, [r for r in rows if name not in received[r.id]], by=by)
+
+
+def judge(
+    definition: Definition, name: str, within: timedelta, rows: Sequence[store.Row], *, by: str
+) -> list[Message]:
+    """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others."""
+    # Read after the lock: a run that waited for its lock is judged by the time it got it.
+    now = store.clock()
+    late: list[store.Row] = []
+    early: dict[float, list[UUID]] = defaultdict(list)
+    reasons: dict[UUID, str] = {}
+    for row in rows:
+        if row.started_at is None:
+            continue
+        over = (now - row.started_at - within).total_seconds()
+        if over < 0:
+            early[round(-over, 1) + 0.1].append(row.id)
+            continue
+        late.append(row)
+        reasons[row.id] = json.dumps(
+            {
+                "kind": "timeout",
+                "step": name,
+                "code": "NotConfirmed",
+                "detail": f"no {name} came within {within.total_seconds():g} s",
+                "by": by,
+                "late_ms": round(over * 1000),
+            }
+        )
+    messages: list[Message] = []
+    if late:
+        compensate(late, definition, reasons, "expire", by)
+        messages.append(Kick())
+    for delay, ids in early.items():
+        messages.append(
+            Deadline(definition.name, definition.version, name, within.total_seconds(), tuple(ids), delay)
+        )
+    return messages
+
+
+def compensate(
+    rows: Sequence[store.Row], definition: Definition, reasons: dict[UUID, str], event: str, by: str
+) -> None:
+    """Turn locked, undecided runs round, and log why."""
+    moves: dict[Move, list[UUID]] = defaultdict(list)
+    for row in rows:
+        after, due = plan.compensating(definition, row.place)
+        moves[Move(row.place, after, due)].append(row.id)
+    _event(event, rows, reasons, worker=by)
+    for change, ids in moves.items():
+        store.move(change, ids, reasons=reasons)
+
+
+def escalate(row: store.Row, *, step: str, operation: str, error: str) -> None:
+    """Hand a locked run to a person: it stands still until ``resume`` or ``resolve``."""
+    store.escalate(row, step=step, operation=operation, error=error)
+    _event("escalate", [row], {row.id: error}, step=step)
+    store.move(Move(row.place, Place(State.ESCALATED, row.cursor), Due.NEVER), [row.id])
+
+
+def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:
+    """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
+    with transaction.atomic():
+        row = _lock_one(run_id)
+        before = store.open_escalation(run_id)
+        if row.state is not State.ESCALATED or before is None:
+            msg = f"the run is {row.state}: only an escalated run can be resumed"
+            raise AlreadyDecided(msg, row.state)
+        store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
+        _event("resume", [row], worker=by)
+        store.move(Move(row.place, Place(before, row.cursor), plan.NOW), [row.id])
+        return before, [Kick()]
+
+
+def _lock_one(run_id: UUID) -> store.Row:
+    rows = store.lock([run_id])
+    if not rows:
+        msg = f"there is no run {run_id}"
+        raise RunNotFound(msg)
+    return rows[0]
+
+
+def _event(
+    operation: str, rows: Sequence[store.Row], data: dict[UUID, str] | None = None, *, step: str = "", worker: str = ""
+) -> None:
+    store.log(store.Entry(operation=operation, outcome="EVENT", step=step, worker=worker), rows, data)

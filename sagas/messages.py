@@ -1,0 +1,65 @@
+"""What the engine asks the outside to do: messages as data. Only ``sagas.dispatch`` publishes them.
+
+So the same engine runs under Celery chains, under another carrier, or under a simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sagas.participant import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One operation of one step, as a chain carries it.
+
+    ``queue`` is where it is performed; ``operation`` is only for people who read the broker.
+    """
+
+    saga: str
+    version: int
+    step: str
+    phase: Phase
+    queue: str
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A cohort on its way: its runs perform the links one after the other.
+
+    ``delay`` (seconds) holds the first link back in a delay queue.
+    """
+
+    links: tuple[Link, ...]
+    ids: tuple[UUID, ...]
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Look at these runs again when ``within`` seconds are over: is the confirmation there?
+
+    ``delay`` (seconds), where given, replaces ``within``: a deadline that was judged early is armed again.
+    """
+
+    saga: str
+    version: int
+    confirmation: str
+    within: float
+    ids: tuple[UUID, ...]
+    delay: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kick:
+    """Something is due after ``delay`` seconds: ask for a dispatch then."""
+
+    delay: float = 0.0
+
+
+Message = Chain | Deadline | Kick
+Messages = Sequence[Message]

@@ -1,0 +1,109 @@
+"""Call a participant for a cohort, and make plain answers of whatever it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DatabaseError, transaction
+
+from sagas.errors import Rejected
+from sagas.faults import is_conflict, is_lost
+from sagas.participant import Call, Done, Participant, SetBased
+
+#: Longest text of an error that is stored.
+DETAIL_LIMIT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something broke: the operation is tried again, then given up."""
+
+    error: Exception
+
+
+Answer = Done | Rejected | Fault
+
+
+class Broken(Exception):
+    """A set-based participant broke; its transaction must be rolled back and the cohort made smaller."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def collect(
+    participant: Participant, calls: Sequence[Call[Any]], rejects: tuple[type[Exception], ...]
+) -> Sequence[Answer]:
+    """Call ``participant`` for every call, inside the caller's transaction.
+
+    Raises:
+        Broken: a set-based participant raised.
+        DatabaseError: the transaction collided with another, or the database went away.
+    """
+    if isinstance(participant, SetBased):
+        return _collect_set(participant, calls)
+    return [_collect_one(participant, call, rejects) for call in calls]
+
+
+def _collect_set(participant: SetBased, calls: Sequence[Call[Any]]) -> Sequence[Answer]:
+    try:
+        answers = list(participant.many(calls))
+        if len(answers) != len(calls):
+            msg = f"{participant!r} gave {len(answers)} outcomes for {len(calls)} calls"
+            raise TypeError(msg)
+        for answer in answers:
+            if isinstance(answer, Done):
+                dump(answer.result)
+            elif not isinstance(answer, Rejected):
+                msg = f"{participant!r} gave {answer!r}; an outcome is Done or Rejected"
+                raise TypeError(msg)
+    except Exception as error:
+        if _belongs_to_transaction(error):
+            raise
+        raise Broken(error) from error
+    return answers
+
+
+def _collect_one(participant: Any, call: Call[Any], rejects: tuple[type[Exception], ...]) -> Answer:
+    try:
+        with transaction.atomic():
+            result = participant(call)
+            answer = result if isinstance(result, Done) else Done(result)
+            dump(answer.result)
+            return answer
+    except Exception as error:
+        if _belongs_to_transaction(error):
+            raise
+        if isinstance(error, rejects):
+            return as_rejection(error)
+        return Fault(error)
+
+
+def as_rejection(error: Exception) -> Rejected:
+    """Make a rejection of an exception class that the step declared as one."""
+    return error if isinstance(error, Rejected) else Rejected(str(error), code=type(error).__name__)
+
+
+def _belongs_to_transaction(error: Exception) -> bool:
+    return isinstance(error, DatabaseError) and (is_conflict(error) or is_lost(error))
+
+
+def dump(result: object) -> str:
+    """Write a result as JSON; ``TypeError`` or ``ValueError`` if JSON, or PostgreSQL's jsonb, cannot say it."""
+    text = json.dumps(result, cls=DjangoJSONEncoder, allow_nan=False, ensure_ascii=False)
+    text.encode()  # a lone surrogate is refused here, and not by the database for the whole cohort
+    if "\\u0000" in text:
+        msg = "a result with a NUL character: PostgreSQL cannot store it"
+        raise ValueError(msg)
+    return text
+
+
+def reason(kind: str, step: str, code: str, detail: str) -> str:
+    """Write why a run is undone, as admin and API show it."""
+    printable = detail.replace("\x00", "\\0").encode(errors="replace").decode()
+    return json.dumps({"kind": kind, "step": step, "code": code, "detail": printable[:DETAIL_LIMIT]})

@@ -1,0 +1,300 @@
+"""The only module of the engine with locks and SQL. Set-based: a statement serves a whole cohort.
+
+Every function runs inside a transaction of its caller (``docs/transactions.md``). One order of locks
+everywhere: runs by id, then whatever the participants lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from sagas.conf import config
+from sagas.errors import IllegalTransition
+from sagas.plan import Due, Move, Place
+from sagas.states import FINAL, State
+
+
+class Row(NamedTuple):
+    """A run as read under its lock. ``request`` and ``results`` are JSON text."""
+
+    id: UUID
+    saga: str
+    version: int
+    state: State
+    cursor: int
+    attempt: int
+    claims: int
+    request: str
+    results: str
+    trace_id: UUID
+    started_at: datetime | None
+    deadline: datetime | None
+    business_key: str
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.state, self.cursor)
+
+
+_COLUMNS = (
+    "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id, "
+    "started_at, deadline, business_key"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What all log rows of one statement share; see ``models.Log``."""
+
+    operation: str
+    outcome: str
+    step: str = ""
+    duration_us: int = 0
+    worker: str = ""
+    compensate: str = ""
+
+
+def _rows(sql: str, params: Sequence[Any]) -> list[Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return [Row(r[0], r[1], r[2], State(r[3]), *r[4:]) for r in cursor.fetchall()]
+
+
+def _execute(sql: str, params: Sequence[Any]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.rowcount
+
+
+def clock() -> datetime:
+    """The database's time, now: call it after the lock whose race it judges."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    return now  # type: ignore[no-any-return]  # psycopg2 maps timestamptz to datetime
+
+
+def insert(
+    *, run_id: UUID, saga: str, version: int, business_key: str, request: str, trace_id: UUID, first: Place, worker: str
+) -> None:
+    """Insert a run that is due now, and its first log row, in one statement."""
+    _execute(
+        "WITH run AS (INSERT INTO sagas_run (id, saga, version, state, cursor, attempt, claims, business_key, "
+        "request, results, trace_id, created_at, due_at) "
+        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, clock_timestamp(), clock_timestamp()) "
+        "RETURNING id, trace_id) "
+        "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
+        "compensate) SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %s, trace_id, '' FROM run",
+        [run_id, saga, version, first.state, first.cursor, business_key, request, trace_id, worker],
+    )
+
+
+def lock(ids: Iterable[UUID]) -> list[Row]:
+    """Lock these runs, in the order of their ids; those that do not exist are left out."""
+    return _rows(
+        f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",  # noqa: S608
+        [sorted(set(ids))],
+    )
+
+
+def claimable(limit: int, *, lapsed: bool) -> list[Row]:
+    """Lock up to ``limit`` due runs that nobody else is claiming, the longest due first.
+
+    Args:
+        limit: runs at most.
+        lapsed: take those whose lease ran out, instead of those that were never claimed since their last move.
+    """
+    # now(), not clock_timestamp(): only a stable function can use the index on due_at.
+    return _rows(
+        f"SELECT {_COLUMNS} FROM sagas_run WHERE due_at <= now() "  # noqa: S608
+        f"AND claims {'>' if lapsed else '='} 0 ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
+        [limit],
+    )
+
+
+def lease(ids: Sequence[UUID], *, within: float | None) -> None:
+    """Give claimed runs a lease, doubled with every claim without progress; begin those that are PENDING.
+
+    Args:
+        ids: runs that the caller has locked.
+        within: seconds from the first claim to the first confirm deadline; ``None`` for no deadline.
+    """
+    _execute(
+        "UPDATE sagas_run SET state = CASE state WHEN 'PENDING' THEN 'EXECUTING' ELSE state END, "
+        "claims = claims + 1, due_at = clock_timestamp() + %s * power(2, LEAST(claims, 16)), "
+        "started_at = COALESCE(started_at, clock_timestamp()), "
+        "deadline = COALESCE(deadline, clock_timestamp() + %s) WHERE id = ANY(%s::uuid[])",
+        [timedelta(seconds=config().lease), None if within is None else timedelta(seconds=within), list(ids)],
+    )
+
+
+def release(ids: Sequence[UUID]) -> None:
+    """Give back a lease whose messages could not be published: the runs are due again after a tick."""
+    _execute(
+        "UPDATE sagas_run SET claims = GREATEST(claims - 1, 0), due_at = clock_timestamp() + %s "
+        "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL AND claims > 0",
+        [timedelta(seconds=config().tick), list(ids)],
+    )
+
+
+def move(
+    change: Move,
+    ids: Sequence[UUID],
+    *,
+    results: Mapping[UUID, str] | None = None,
+    reasons: Mapping[UUID, str] | None = None,
+) -> None:
+    """Move locked runs from one place to another.
+
+    Args:
+        change: from where, to where, due when.
+        ids: the runs; all must stand at ``change.before``.
+        results: JSON objects to merge into the runs' results.
+        reasons: JSON objects that say why a run is being undone.
+
+    Raises:
+        IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
+    """
+    due, due_params = _due(change.due)
+    sql = (
+        "UPDATE sagas_run AS run SET state = %s, cursor = %s, attempt = %s, claims = 0, "
+        f"due_at = {due}, finished_at = {'clock_timestamp()' if change.after.state in FINAL else 'NULL'}"
+    )
+    params: list[Any] = [change.after.state, change.after.cursor, change.attempt, *due_params]
+    if results or reasons:
+        sql += (
+            ", results = CASE WHEN v.result IS NULL THEN run.results ELSE run.results || v.result END, "
+            "reason = COALESCE(v.reason, run.reason) "
+            "FROM unnest(%s::uuid[], %s::jsonb[], %s::jsonb[]) AS v(id, result, reason) WHERE run.id = v.id "
+        )
+        params += [
+            list(ids),
+            [(results or {}).get(run_id) for run_id in ids],
+            [(reasons or {}).get(run_id) for run_id in ids],
+        ]
+    else:
+        sql += " WHERE run.id = ANY(%s::uuid[]) "
+        params.append(list(ids))
+    # Only psycopg2's parameters and constants of this module are in the text.
+    count = _execute(f"{sql} AND run.state = %s AND run.cursor = %s", [*params, change.before.state, change.before.cursor])
+    if count != len(ids):
+        msg = f"{len(ids) - count} of {len(ids)} runs did not stand at {change.before}"
+        raise IllegalTransition(msg)
+
+
+def _due(due: Due | float) -> tuple[str, list[Any]]:
+    if due is Due.NEVER:
+        return "NULL", []
+    if due is Due.DEADLINE:
+        return "GREATEST(run.deadline + %s, clock_timestamp())", [timedelta(seconds=config().grace)]
+    if due is Due.LEASE:
+        lease_time = timedelta(seconds=config().lease)
+        return (
+            "CASE WHEN run.due_at < clock_timestamp() + %s THEN clock_timestamp() + %s ELSE run.due_at END",
+            [lease_time / 2, lease_time],
+        )
+    return "clock_timestamp() + %s", [timedelta(seconds=float(due))]  # type: ignore[arg-type]
+
+
+def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = None) -> None:
+    """Append one log row for each run. ``data`` is JSON text by run."""
+    _execute(
+        "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
+        "compensate, data) SELECT v.run_id, %s, %s, %s, v.attempt, clock_timestamp(), %s, %s, v.trace_id, %s, v.data "
+        "FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::jsonb[]) AS v(run_id, attempt, trace_id, data)",
+        [
+            entry.step,
+            entry.operation,
+            entry.outcome,
+            entry.duration_us,
+            entry.worker,
+            entry.compensate,
+            [row.id for row in rows],
+            [row.attempt + 1 for row in rows],
+            [row.trace_id for row in rows],
+            [(data or {}).get(row.id) for row in rows],
+        ],
+    )
+
+
+def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
+    """Which confirmations of these runs have come. Read it under their locks."""
+    found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [list(ids)])
+        for run_id, name in cursor.fetchall():
+            found[run_id].add(name)
+    return found
+
+
+def confirmation(run_id: UUID, name: str) -> tuple[str, datetime] | None:
+    """What came with a confirmation (JSON text), and when; ``None`` if it has not come."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT data::text, received_at FROM sagas_confirmation WHERE run_id = %s AND name = %s", [run_id, name]
+        )
+        return cursor.fetchone()  # type: ignore[no-any-return]  # the two columns named above
+
+
+def insert_confirmation(run_id: UUID, name: str, data: str) -> None:
+    """Record a confirmation. The run is locked, so the unique constraint only proves it is the first."""
+    _execute(
+        "INSERT INTO sagas_confirmation (run_id, name, data, received_at) VALUES (%s, %s, %s::jsonb, clock_timestamp())",
+        [run_id, name, data],
+    )
+
+
+def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
+    """Set the time of the next missing confirmation; an AWAITING_CONFIRM run is due then (and a grace)."""
+    _execute(
+        "UPDATE sagas_run SET deadline = %s, "
+        "due_at = CASE state WHEN 'AWAITING_CONFIRM' THEN COALESCE(%s, clock_timestamp()) ELSE due_at END "
+        "WHERE id = %s",
+        [deadline, deadline + timedelta(seconds=config().grace) if deadline else None, run_id],
+    )
+
+
+def escalate(row: Row, *, step: str, operation: str, error: str) -> None:
+    """Open an escalation for a locked run: it will stand ESCALATED until a person resolves it."""
+    _execute(
+        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, created_at, resolution, resolved_by, note) "
+        "VALUES (%s, %s, %s, %s, %s::jsonb, clock_timestamp(), '', '', '')",
+        [row.id, row.state, step, operation, error],
+    )
+
+
+def open_escalation(run_id: UUID) -> State | None:
+    """The state from which the run was escalated, if an escalation of it is open."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT state FROM sagas_escalation WHERE run_id = %s AND resolved_at IS NULL", [run_id])
+        found = cursor.fetchone()
+    return State(found[0]) if found else None
+
+
+def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> None:
+    """Close the open escalation of a locked run."""
+    _execute(
+        "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), resolution = %s, resolved_by = %s, note = %s "
+        "WHERE run_id = %s AND resolved_at IS NULL",
+        [resolution, by, note, run_id],
+    )
+
+
+def backlog_age() -> float:
+    """Seconds that the oldest run which has not been begun has waited; 0 where none waits."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM ("
+            "SELECT due_at FROM sagas_run WHERE due_at <= now() AND state = 'PENDING' ORDER BY due_at LIMIT 1) AS oldest"
+        )
+        (age,) = cursor.fetchone()
+    return max(float(age), 0.0)
+
+

@@ -1,0 +1,137 @@
+"""The three Celery tasks: perform a step of a cohort, judge a deadline, dispatch what is due.
+
+Thin: they translate deliveries into calls of the engine, and its messages into publishes. Each is
+acked late, and may come twice, late or never; the engine decides by where the runs stand.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from uuid import UUID
+
+from celery import Task, shared_task
+from celery.exceptions import Reject
+from django.db import connection
+
+from sagas import kick as kicks
+from sagas import lifecycle, registry
+from sagas.conf import config
+from sagas.dispatch import (
+    CANCEL_TASK,
+    DISPATCH_TASK,
+    STEP_TASK,
+    ask_for_dispatch,
+    dispatch,
+    is_congested,
+    publish,
+    set_aside,
+)
+from sagas.errors import SagaError
+from sagas.faults import ConnectionLost, is_lost
+from sagas.messages import Link
+from sagas.participant import Phase
+from sagas.perform import Performed, again, bisect, give_up, perform
+
+logger = logging.getLogger(__name__)
+
+#: Seconds after which a cohort is delivered again when the database went away.
+REDELIVER_AFTER = 1.0
+#: Seconds after which a dispatch looks again whether the step queues have run short.
+CONGESTED = 0.1
+
+_OPTIONS: dict[str, Any] = {"bind": True, "acks_late": True, "reject_on_worker_lost": True, "ignore_result": True}
+
+
+class WorkerKilled(Exception):
+    """A worker died at this operation, more than once; nobody else saw why."""
+
+
+@shared_task(name=STEP_TASK, **_OPTIONS)
+def step(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step: str, phase: str) -> list[str]:
+    """Perform one operation of a cohort; return the survivors, which Celery hands to the next link."""
+    try:
+        runs = [UUID(run_id) for run_id in ids]
+        definition = registry.find(saga, version)
+        index = definition.index(step)
+        action = definition.action(index, Phase(phase))
+        link = Link(saga, version, step, Phase(phase), definition.steps[index].queue, action.operation)
+    except (SagaError, ValueError, TypeError, AttributeError) as error:
+        raise _poison(self, error) from error
+    if not runs:
+        return _end(self)
+    worker = self.request.hostname or ""
+    try:
+        performed = _perform(self, link, runs, worker)
+    except ConnectionLost:
+        # The outcome is unknown. The same delivery finds out, once the database is back.
+        connection.close()
+        publish([again(link, runs, REDELIVER_AFTER)])
+        return _end(self)
+    if performed.unknown:
+        why = f"{len(performed.unknown)} run(s) that do not exist"
+        logger.error("sagas: %s for %s.%s: set aside on the dead-letter queue", why, saga, step)
+        set_aside(f"{saga}.{step}.{phase}", performed.unknown, why)
+    publish(performed.messages)
+    if not performed.survivors:
+        return _end(self)
+    return [str(run_id) for run_id in performed.survivors]
+
+
+@shared_task(name=CANCEL_TASK, **_OPTIONS)
+def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, ids: list[str]) -> None:
+    """A confirm deadline is over: undo the runs that were not confirmed in time."""
+    try:
+        publish(lifecycle.expire(saga, version, confirmation, [UUID(run_id) for run_id in ids], by="message"))
+    except (SagaError, ValueError, TypeError) as error:
+        raise _poison(self, error) from error
+    except Exception as error:
+        if not is_lost(error):
+            raise
+        connection.close()
+        # Not armed again: the tick judges it, by the runs' own due_at.
+        logger.warning("sagas: the database went away at a deadline of %d run(s); the tick will judge it", len(ids))
+
+
+@shared_task(name=DISPATCH_TASK, **_OPTIONS)
+def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
+    """Claim what is due, and publish it."""
+    kicks.answered()
+    if is_congested(self.app):
+        ask_for_dispatch(self.app, tick=tick, delay=CONGESTED)
+        return
+    _, full = dispatch()
+    if tick:
+        dispatch(lapsed=True)
+    if full:
+        ask_for_dispatch(self.app, tick=False)
+
+
+def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str) -> Performed:
+    deliveries = _deliveries(task)
+    if deliveries == 0:
+        return perform(link, runs, worker=worker)
+    # Somebody died or was cut off while it had this message. If a run of it was the cause, the halves tell.
+    if len(runs) > 1:
+        return Performed(messages=bisect(link, runs))
+    if deliveries >= config().deliveries:
+        return give_up(link, runs[0], WorkerKilled(f"{deliveries} workers died or vanished at it"), worker=worker)
+    return perform(link, runs, worker=worker)
+
+
+def _deliveries(task: Task[Any, Any]) -> int:
+    """How often this message was delivered before: a quorum queue counts it in a header."""
+    headers = task.request.headers or {}
+    return int(headers.get("x-delivery-count", 0) or 0)
+
+
+def _end(task: Task[Any, Any]) -> list[str]:
+    """End the chain here, without noise: there is nobody left to go on."""
+    task.request.chain = None
+    return []
+
+
+def _poison(task: Task[Any, Any], error: Exception) -> Reject:
+    """Set a message aside that no worker can make sense of; RabbitMQ dead-letters what is rejected."""
+    logger.error("sagas: poison message %s for %s set aside: %s", task.request.id, task.name, error)
+    return Reject(error, requeue=False)

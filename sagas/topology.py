@@ -1,0 +1,131 @@
+"""The queues and exchanges of RabbitMQ: what they are called, and how they are declared.
+
+Durable quorum queues throughout. What waits, waits in delay queues that nobody consumes: one TTL a
+queue (RabbitMQ expires only at a queue's head), dead-lettered at least once. Declared at start-up, by
+workers and by ``manage.py sagas topology``: a quorum queue declared a moment before a crash is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu import Connection, Exchange, Queue
+
+from sagas import registry
+from sagas.conf import config
+
+DISPATCH = "sagas.dispatch"
+CANCEL = "sagas.cancel"
+DEAD = "sagas.dead"
+COMPENSATE_EXCHANGE = "exchange.compensate"
+CANCEL_KEY = "routing.compensate.cancel"
+
+_dead_exchange = Exchange("exchange.dead", "fanout", durable=True)
+_compensate_exchange = Exchange(COMPENSATE_EXCHANGE, "direct", durable=True)
+_default_exchange = Exchange("")
+
+#: What RabbitMQ redelivers this often kills workers. Generous: a worker's restart counts as well.
+DELIVERY_LIMIT = 20
+
+
+def _work(name: str, exchange: Exchange | None = None, routing_key: str = "") -> Queue:
+    """A queue that workers consume; what they refuse goes to the dead-letter queue."""
+    return Queue(
+        name,
+        exchange or _default_exchange,
+        routing_key=routing_key or name,
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": _dead_exchange.name,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
+    )
+
+
+def _delay(name: str, seconds: float, exchange: Exchange, then: dict[str, str]) -> Queue:
+    """A queue that nobody consumes: messages leave it for ``then`` when their time is over."""
+    return Queue(
+        name,
+        exchange,
+        routing_key="",
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-message-ttl": milliseconds(seconds),
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+            **then,
+        },
+    )
+
+
+def milliseconds(seconds: float) -> int:
+    """RabbitMQ's unit of TTLs."""
+    return round(seconds * 1000)
+
+
+def consumed() -> list[Queue]:
+    """The queues that workers consume: one a domain, and the engine's two."""
+    return [
+        _work(DISPATCH),
+        _work(CANCEL, _compensate_exchange, CANCEL_KEY),
+        *(_work(name) for name in config().queues),
+    ]
+
+
+def delay_exchange(seconds: float) -> str:
+    """The exchange that holds a message back; its routing key is the queue it goes to then."""
+    return f"exchange.delay.{milliseconds(seconds)}"
+
+
+def deadline_exchange(seconds: float) -> str:
+    """The exchange that holds a deadline back; it goes to ``exchange.compensate`` then."""
+    return f"exchange.deadline.{milliseconds(seconds)}"
+
+
+def delays() -> list[Queue]:
+    """The delay queues of retries, and one for each confirm deadline in use."""
+    queues = [
+        _delay(
+            f"sagas.delay.{milliseconds(seconds)}",
+            seconds,
+            Exchange(delay_exchange(seconds), "fanout", durable=True),
+            # The default exchange, and no routing key: the message keeps its own, a queue's name.
+            {"x-dead-letter-exchange": ""},
+        )
+        for seconds in config().delays
+    ]
+    withins = {
+        confirmation.within.total_seconds()
+        for definition in registry.all_definitions()
+        for confirmation in definition.confirmations
+    }
+    # A deadline that was judged a moment too early waits again, for one of the short delays.
+    queues += [
+        _delay(
+            f"sagas.deadline.{milliseconds(seconds)}",
+            seconds,
+            Exchange(deadline_exchange(seconds), "fanout", durable=True),
+            {"x-dead-letter-exchange": COMPENSATE_EXCHANGE, "x-dead-letter-routing-key": CANCEL_KEY},
+        )
+        for seconds in sorted(withins | set(config().delays))
+    ]
+    return queues
+
+
+def dead() -> Queue:
+    """Where poison is set aside for a person to see."""
+    return Queue(DEAD, _dead_exchange, durable=True, queue_arguments={"x-queue-type": "quorum"})
+
+
+def declare(connection: Connection) -> list[str]:
+    """Declare everything, targets before sources. Idempotent. Return the queues' names."""
+    queues: list[Queue] = [dead(), *consumed(), *delays()]
+    with connection.channel() as channel:
+        for queue in queues:
+            bound: Any = queue(channel)
+            bound.declare()
+    return [queue.name for queue in queues]

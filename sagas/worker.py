@@ -1,0 +1,120 @@
+"""What a Celery worker needs for the engine: its settings, its queues, and the ticker.
+
+``configure(app)`` is the one call a project makes, in its ``celery.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.signals import worker_ready, worker_shutting_down
+from celery.worker.consumer import Consumer as CeleryConsumer
+
+from sagas import kick, topology
+from sagas.conf import config
+from sagas.dispatch import ask_for_dispatch
+
+logger = logging.getLogger(__name__)
+
+#: Settings the promises rest on (docs/transactions.md says why, one by one).
+SETTINGS: dict[str, Any] = {
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "task_ignore_result": True,
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "task_default_queue": topology.DISPATCH,
+    "task_default_exchange": "",
+    "task_default_exchange_type": "direct",
+    "task_default_routing_key": topology.DISPATCH,
+    "task_default_queue_type": "quorum",
+    "task_create_missing_queues": False,
+    "worker_prefetch_multiplier": 1,
+    "worker_detect_quorum_queues": True,
+    "worker_cancel_long_running_tasks_on_connection_loss": True,
+    "worker_consumer": "sagas.worker:Consumer",
+    "worker_send_task_events": False,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_heartbeat": 10,
+    "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 5},
+    "db_reuse_max": 10_000,
+    "worker_hijack_root_logger": False,
+}
+
+
+def configure(app: Celery) -> None:
+    """Give a Celery app the settings and the queues of the engine.
+
+    Lazily, for Django's settings are not there yet when a project's ``celery.py`` is imported. Delay queues
+    are no part of ``task_queues``: a worker would consume them.
+    """
+    app.add_defaults(lambda: {**SETTINGS, "task_queues": topology.consumed()})
+    app.steps["consumer"].add(Topology)
+
+
+class Consumer(CeleryConsumer):
+    """Celery's consumer, without its 28 delay queues, and one that sets aside what it cannot decode."""
+
+    class Blueprint(CeleryConsumer.Blueprint):
+        """Celery's steps without native delayed delivery, and with ours."""
+
+        default_steps = [
+            step for step in CeleryConsumer.Blueprint.default_steps if not str(step).endswith(":DelayedDelivery")
+        ]
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Refuse it, so that RabbitMQ dead-letters it: Celery would ack it, and it would be gone."""
+        logger.error("sagas: a message that cannot be decoded was set aside: %s", exc)
+        message.reject_log_error(logger, self.connection_errors)
+
+
+class Topology(bootsteps.StartStopStep):
+    """Declares queues and exchanges on every (re)connection, before the worker consumes."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def start(self, parent: Any) -> None:
+        """Declare all."""
+        with parent.app.connection_for_write() as connection:
+            topology.declare(connection)
+
+
+class Ticker(threading.Thread):
+    """Asks for a dispatch on every kick, and on every tick, kicked or not."""
+
+    def __init__(self, app: Celery) -> None:
+        super().__init__(name="sagas-ticker", daemon=True)
+        self.app = app
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        """Go on until the worker shuts down, whatever happens to Redis and RabbitMQ."""
+        while not self.stopping.is_set():
+            kicked = kick.wait(config().tick)
+            if not kick.ask():
+                continue
+            try:
+                ask_for_dispatch(self.app, tick=not kicked)
+            except Exception as error:  # noqa: BLE001 - the ticker must outlive every failure of the broker
+                logger.warning("sagas: no dispatch could be asked for (%s); trying again", type(error).__name__)
+                self.stopping.wait(config().tick)
+
+
+_tickers: list[Ticker] = []
+
+
+@worker_ready.connect
+def _start_ticker(sender: Any, **_: Any) -> None:
+    ticker = Ticker(sender.app)
+    _tickers.append(ticker)
+    ticker.start()
+
+
+@worker_shutting_down.connect
+def _stop_tickers(**_: Any) -> None:
+    for ticker in _tickers:
+        ticker.stopping.set()
