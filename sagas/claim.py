@@ -108,7 +108,11 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
         for confirmation in definition.confirmations:
             messages.append(
                 Deadline(
-                    definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), ids
+                    definition.name,
+                    definition.version,
+                    confirmation.name,
+                    confirmation.within.total_seconds(),
+                    ids,
                 )
             )
     for links, members in cohorts.items():

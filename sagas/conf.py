@@ -63,28 +63,48 @@ class Config:
 #: Names that RabbitMQ or the engine use for themselves.
 RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 
-_POSITIVE = ("cohort", "claim", "lease", "lease_limit", "reclaim", "tick", "backlog", "admission", "deliveries")
+_POSITIVE = (
+    "cohort",
+    "claim",
+    "lease",
+    "lease_limit",
+    "reclaim",
+    "tick",
+    "backlog",
+    "admission",
+    "deliveries",
+)
 
 
 def parse(raw: object) -> Config:
     """Turn the dict of the settings into a ``Config``; ``Misconfigured`` says what is wrong."""
     if not isinstance(raw, dict):
         raise Misconfigured(
-            "settings.SAGAS is missing or no dict.", 'Set SAGAS = {"QUEUES": ["orders"], "REDIS_URL": "redis://…"}.'
+            "settings.SAGAS is missing or no dict.",
+            'Set SAGAS = {"QUEUES": ["orders"], "REDIS_URL": "redis://…"}.',
         )
     known = {field.name.upper(): field.name for field in fields(Config)}
     unknown = sorted(set(raw) - set(known))
     if unknown:
-        raise Misconfigured(f"SAGAS has unknown keys: {', '.join(unknown)}.", f"Known are: {', '.join(known)}.")
+        raise Misconfigured(
+            f"SAGAS has unknown keys: {', '.join(unknown)}.", f"Known are: {', '.join(known)}."
+        )
     values: dict[str, Any] = {known[key]: value for key, value in raw.items()}
     queues = values.get("queues")
-    if not isinstance(queues, list | tuple) or not queues or not all(isinstance(q, str) and q for q in queues):
+    if (
+        not isinstance(queues, list | tuple)
+        or not queues
+        or not all(isinstance(q, str) and q for q in queues)
+    ):
         raise Misconfigured(
-            "SAGAS['QUEUES'] must list the queues of the steps.", 'For example "QUEUES": ["orders", "inventory"].'
+            "SAGAS['QUEUES'] must list the queues of the steps.",
+            'For example "QUEUES": ["orders", "inventory"].',
         )
     reserved = [q for q in queues if q.startswith(RESERVED_PREFIXES)]
     if reserved:
-        raise Misconfigured(f"SAGAS['QUEUES'] has reserved names: {', '.join(reserved)}.", "Choose other names.")
+        raise Misconfigured(
+            f"SAGAS['QUEUES'] has reserved names: {', '.join(reserved)}.", "Choose other names."
+        )
     values["queues"] = tuple(dict.fromkeys(queues))
     if "delays" in values:
         values["delays"] = tuple(values["delays"])
@@ -93,7 +113,7 @@ def parse(raw: object) -> Config:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a number above 0.")
-    if not config.delays or any(not isinstance(d, int | float) or d < 0.001 for d in config.delays):  # noqa: PLR2004
+    if not config.delays or any(not isinstance(d, int | float) or d < 0.001 for d in config.delays):
         raise Misconfigured(f"SAGAS['DELAYS'] is {config.delays!r}.", "Give seconds, each at least 0.001.")
     return config
 

@@ -109,7 +109,10 @@ def _publish_chain(message: Chain) -> None:
     ids = [str(run_id) for run_id in message.ids]
     first, *rest = message.links
     where = _held_back(message.delay, first.queue) if message.delay else {"queue": first.queue}
-    signatures = [_signature(first, (ids,)).set(**where), *(_signature(link).set(queue=link.queue) for link in rest)]
+    signatures = [
+        _signature(first, (ids,)).set(**where),
+        *(_signature(link).set(queue=link.queue) for link in rest),
+    ]
     chain(*signatures).apply_async()
 
 
@@ -129,7 +132,9 @@ def _publish_deadline(message: Deadline) -> None:
         "confirmation": message.confirmation,
         "ids": [str(run_id) for run_id in message.ids],
     }
-    logger.debug("sagas: deadline of %d run(s) in %s s (%s)", len(message.ids), seconds, "exact" if exact else "again")
+    logger.debug(
+        "sagas: deadline of %d run(s) in %s s (%s)", len(message.ids), seconds, "exact" if exact else "again"
+    )
     _send(
         CANCEL_TASK,
         [],

@@ -54,7 +54,7 @@ class Overloaded(SagaError):
         self.retry_after = retry_after
 
 
-class Rejected(Exception):  # noqa: N818 - a business answer ("no"), not an error of the program
+class Rejected(Exception):
     """The business says no: sold out, coupon used. Never retried; the run is compensated.
 
     Args:

@@ -77,7 +77,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
         _event("confirmation", [row], step=name)
         state, messages = _follow_confirmation(definition, row)
         recorded = store.confirmation(run_id, name)
-        assert recorded is not None  # noqa: S101 - inserted above, in this transaction
+        assert recorded is not None
         return Receipt(data, recorded[1], state, first=True), messages
 
 
@@ -109,7 +109,9 @@ def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Messa
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
-        compensate([row], definition, {run_id: outcomes.reason("cancelled", "", "Cancelled", reason)}, "cancel", by)
+        compensate(
+            [row], definition, {run_id: outcomes.reason("cancelled", "", "Cancelled", reason)}, "cancel", by
+        )
         return State.COMPENSATING, [Kick()]
 
 
@@ -135,7 +137,9 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
         rows = [
             row
             for row in store.lock(ids)
-            if row.state in UNDECIDED and row.started_at is not None and (row.saga, row.version) == (saga, version)
+            if row.state in UNDECIDED
+            and row.started_at is not None
+            and (row.saga, row.version) == (saga, version)
         ]
         received = store.confirmations([row.id for row in rows])
         return judge(definition, name, within, [r for r in rows if name not in received[r.id]], by=by)
@@ -222,6 +226,11 @@ def _lock_one(run_id: UUID) -> store.Row:
 
 
 def _event(
-    operation: str, rows: Sequence[store.Row], data: dict[UUID, str] | None = None, *, step: str = "", worker: str = ""
+    operation: str,
+    rows: Sequence[store.Row],
+    data: dict[UUID, str] | None = None,
+    *,
+    step: str = "",
+    worker: str = "",
 ) -> None:
     store.log(store.Entry(operation=operation, outcome="EVENT", step=step, worker=worker), rows, data)

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from sagas.errors import Rejected
 
+
 class Phase(StrEnum):
     """Which way a run is going when it calls a participant."""
 

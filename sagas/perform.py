@@ -183,7 +183,11 @@ class _Delivery:
         )
 
     def _apply(
-        self, rows: Sequence[store.Row], answers: Sequence[outcomes.Answer], duration: int, messages: list[Message]
+        self,
+        rows: Sequence[store.Row],
+        answers: Sequence[outcomes.Answer],
+        duration: int,
+        messages: list[Message],
     ) -> list[store.Row]:
         """Write what the participant answered. Return the runs that go on."""
         done: list[tuple[store.Row, Done]] = []
@@ -246,7 +250,8 @@ class _Delivery:
         self, rejected: Sequence[tuple[store.Row, Rejected]], duration: int, messages: list[Message]
     ) -> None:
         reasons = {
-            row.id: outcomes.reason("rejected", self.step.name, answer.code, answer.detail) for row, answer in rejected
+            row.id: outcomes.reason("rejected", self.step.name, answer.code, answer.detail)
+            for row, answer in rejected
         }
         rows = [row for row, _ in rejected]
         entry = store.Entry(
@@ -291,10 +296,10 @@ class _Delivery:
                 self._compensate([row], reasons)
                 messages.append(Kick())
             else:
-                store.escalate(row, step=self.step.name, operation=self.action.operation, error=reasons[row.id])
-                store.move(
-                    Move(row.place, plan.Place(State.ESCALATED, row.cursor), plan.Due.NEVER), [row.id]
+                store.escalate(
+                    row, step=self.step.name, operation=self.action.operation, error=reasons[row.id]
                 )
+                store.move(Move(row.place, plan.Place(State.ESCALATED, row.cursor), plan.Due.NEVER), [row.id])
 
 
 def _size(action: Action) -> int:

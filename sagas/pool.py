@@ -38,7 +38,9 @@ class Pool(models.Model):
 
         abstract = True
         constraints = [
-            models.CheckConstraint(name="%(app_label)s_%(class)s_available_ge_0", condition=Q(available__gte=0)),
+            models.CheckConstraint(
+                name="%(app_label)s_%(class)s_available_ge_0", condition=Q(available__gte=0)
+            ),
             models.CheckConstraint(name="%(app_label)s_%(class)s_held_ge_0", condition=Q(held__gte=0)),
             models.CheckConstraint(name="%(app_label)s_%(class)s_sold_ge_0", condition=Q(sold__gte=0)),
         ]
@@ -196,6 +198,8 @@ class PoolResource:
             [keys, [quantities[key] for key in keys]],
         )
 
-    def _refusal(self, missing: Sequence[Any], available: Mapping[Any, int], demand: Mapping[Any, int]) -> str:
+    def _refusal(
+        self, missing: Sequence[Any], available: Mapping[Any, int], demand: Mapping[Any, int]
+    ) -> str:
         parts = [f"{key}: {demand[key]} wanted, {available.get(key, 0)} left" for key in missing]
         return "; ".join(parts)

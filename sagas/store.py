@@ -82,7 +82,15 @@ def clock() -> datetime:
 
 
 def insert(
-    *, run_id: UUID, saga: str, version: int, business_key: str, request: str, trace_id: UUID, first: Place, worker: str
+    *,
+    run_id: UUID,
+    saga: str,
+    version: int,
+    business_key: str,
+    request: str,
+    trace_id: UUID,
+    first: Place,
+    worker: str,
 ) -> None:
     """Insert a run that is due now, and its first log row, in one statement."""
     _execute(
@@ -183,7 +191,9 @@ def move(
         sql += " WHERE run.id = ANY(%s::uuid[]) "
         params.append(list(ids))
     # Only psycopg2's parameters and constants of this module are in the text.
-    count = _execute(f"{sql} AND run.state = %s AND run.cursor = %s", [*params, change.before.state, change.before.cursor])
+    count = _execute(
+        f"{sql} AND run.state = %s AND run.cursor = %s", [*params, change.before.state, change.before.cursor]
+    )
     if count != len(ids):
         msg = f"{len(ids) - count} of {len(ids)} runs did not stand at {change.before}"
         raise IllegalTransition(msg)
@@ -228,7 +238,9 @@ def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
     """Which confirmations of these runs have come. Read it under their locks."""
     found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [list(ids)])
+        cursor.execute(
+            "SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [list(ids)]
+        )
         for run_id, name in cursor.fetchall():
             found[run_id].add(name)
     return found
@@ -238,7 +250,8 @@ def confirmation(run_id: UUID, name: str) -> tuple[str, datetime] | None:
     """What came with a confirmation (JSON text), and when; ``None`` if it has not come."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT data::text, received_at FROM sagas_confirmation WHERE run_id = %s AND name = %s", [run_id, name]
+            "SELECT data::text, received_at FROM sagas_confirmation WHERE run_id = %s AND name = %s",
+            [run_id, name],
         )
         return cursor.fetchone()  # type: ignore[no-any-return]  # the two columns named above
 
@@ -273,7 +286,9 @@ def escalate(row: Row, *, step: str, operation: str, error: str) -> None:
 def open_escalation(run_id: UUID) -> State | None:
     """The state from which the run was escalated, if an escalation of it is open."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT state FROM sagas_escalation WHERE run_id = %s AND resolved_at IS NULL", [run_id])
+        cursor.execute(
+            "SELECT state FROM sagas_escalation WHERE run_id = %s AND resolved_at IS NULL", [run_id]
+        )
         found = cursor.fetchone()
     return State(found[0]) if found else None
 
@@ -296,5 +311,3 @@ def backlog_age() -> float:
         )
         (age,) = cursor.fetchone()
     return max(float(age), 0.0)
-
-

@@ -40,7 +40,12 @@ REDELIVER_AFTER = 1.0
 #: Seconds after which a dispatch looks again whether the step queues have run short.
 CONGESTED = 0.1
 
-_OPTIONS: dict[str, Any] = {"bind": True, "acks_late": True, "reject_on_worker_lost": True, "ignore_result": True}
+_OPTIONS: dict[str, Any] = {
+    "bind": True,
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    "ignore_result": True,
+}
 
 
 class WorkerKilled(Exception):
@@ -48,7 +53,9 @@ class WorkerKilled(Exception):
 
 
 @shared_task(name=STEP_TASK, **_OPTIONS)
-def step(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step: str, phase: str) -> list[str]:
+def step(
+    self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step: str, phase: str
+) -> list[str]:
     """Perform one operation of a cohort; return the survivors, which Celery hands to the next link."""
     try:
         runs = [UUID(run_id) for run_id in ids]
@@ -90,7 +97,9 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
             raise
         connection.close()
         # Not armed again: the tick judges it, by the runs' own due_at.
-        logger.warning("sagas: the database went away at a deadline of %d run(s); the tick will judge it", len(ids))
+        logger.warning(
+            "sagas: the database went away at a deadline of %d run(s); the tick will judge it", len(ids)
+        )
 
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
@@ -115,7 +124,9 @@ def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str) ->
     if len(runs) > 1:
         return Performed(messages=bisect(link, runs))
     if deliveries >= config().deliveries:
-        return give_up(link, runs[0], WorkerKilled(f"{deliveries} workers died or vanished at it"), worker=worker)
+        return give_up(
+            link, runs[0], WorkerKilled(f"{deliveries} workers died or vanished at it"), worker=worker
+        )
     return perform(link, runs, worker=worker)
 
 

@@ -63,7 +63,9 @@ class Consumer(CeleryConsumer):
         """Celery's steps without native delayed delivery, and with ours."""
 
         default_steps = [
-            step for step in CeleryConsumer.Blueprint.default_steps if not str(step).endswith(":DelayedDelivery")
+            step
+            for step in CeleryConsumer.Blueprint.default_steps
+            if not str(step).endswith(":DelayedDelivery")
         ]
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
@@ -99,8 +101,10 @@ class Ticker(threading.Thread):
                 continue
             try:
                 ask_for_dispatch(self.app, tick=not kicked)
-            except Exception as error:  # noqa: BLE001 - the ticker must outlive every failure of the broker
-                logger.warning("sagas: no dispatch could be asked for (%s); trying again", type(error).__name__)
+            except Exception as error:
+                logger.warning(
+                    "sagas: no dispatch could be asked for (%s); trying again", type(error).__name__
+                )
                 self.stopping.wait(config().tick)
 
 

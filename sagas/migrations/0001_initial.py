@@ -2,95 +2,224 @@
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import sagas.states
 from django.db import migrations, models
+
+import sagas.states
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Confirmation',
+            name="Confirmation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('run_id', models.UUIDField()),
-                ('name', models.CharField(max_length=48)),
-                ('data', models.JSONField()),
-                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("run_id", models.UUIDField()),
+                ("name", models.CharField(max_length=48)),
+                ("data", models.JSONField()),
+                ("received_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('run_id', 'name'), name='sagas_confirmation_once')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("run_id", "name"), name="sagas_confirmation_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Log',
+            name="Log",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('run_id', models.UUIDField()),
-                ('step', models.CharField(blank=True, max_length=48)),
-                ('operation', models.CharField(max_length=16)),
-                ('outcome', models.CharField(choices=[('DONE', 'Done'), ('REJECTED', 'Rejected'), ('FAULT', 'Fault'), ('EVENT', 'Event')], max_length=8)),
-                ('attempt', models.PositiveSmallIntegerField(default=1)),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('duration_us', models.PositiveIntegerField(default=0, help_text='Microseconds in the participant, for the whole cohort where it is set-based.')),
-                ('worker', models.CharField(blank=True, max_length=100)),
-                ('trace_id', models.UUIDField()),
-                ('compensate', models.CharField(blank=True, help_text='Who undoes this effect.', max_length=200)),
-                ('data', models.JSONField(help_text='Result or error.', null=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("run_id", models.UUIDField()),
+                ("step", models.CharField(blank=True, max_length=48)),
+                ("operation", models.CharField(max_length=16)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("DONE", "Done"),
+                            ("REJECTED", "Rejected"),
+                            ("FAULT", "Fault"),
+                            ("EVENT", "Event"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("attempt", models.PositiveSmallIntegerField(default=1)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "duration_us",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="Microseconds in the participant, for the whole cohort where it is set-based.",
+                    ),
+                ),
+                ("worker", models.CharField(blank=True, max_length=100)),
+                ("trace_id", models.UUIDField()),
+                (
+                    "compensate",
+                    models.CharField(blank=True, help_text="Who undoes this effect.", max_length=200),
+                ),
+                ("data", models.JSONField(help_text="Result or error.", null=True)),
             ],
             options={
-                'indexes': [models.Index(fields=['run_id', 'id'], name='sagas_log_run')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('outcome', 'DONE')), fields=('run_id', 'step', 'operation'), name='sagas_log_effect_once')],
+                "indexes": [models.Index(fields=["run_id", "id"], name="sagas_log_run")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("outcome", "DONE")),
+                        fields=("run_id", "step", "operation"),
+                        name="sagas_log_effect_once",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Run',
+            name="Run",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('saga', models.CharField(max_length=100)),
-                ('version', models.PositiveSmallIntegerField()),
-                ('state', models.CharField(choices=[('PENDING', 'PENDING'), ('EXECUTING', 'EXECUTING'), ('AWAITING_CONFIRM', 'AWAITING_CONFIRM'), ('CONFIRMING', 'CONFIRMING'), ('COMPENSATING', 'COMPENSATING'), ('ESCALATED', 'ESCALATED'), ('SUCCEEDED', 'SUCCEEDED'), ('FAILED', 'FAILED')], default=sagas.states.State['PENDING'], max_length=16)),
-                ('cursor', models.PositiveSmallIntegerField(default=0)),
-                ('attempt', models.PositiveSmallIntegerField(default=0, help_text='Attempts of the operation at the cursor that have failed.')),
-                ('claims', models.PositiveSmallIntegerField(default=0, help_text='How often the dispatcher has claimed the run since it last made progress.')),
-                ('business_key', models.CharField(blank=True, max_length=64)),
-                ('request', models.JSONField()),
-                ('results', models.JSONField(default=dict)),
-                ('reason', models.JSONField(help_text='Why the run is being undone.', null=True)),
-                ('trace_id', models.UUIDField()),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('started_at', models.DateTimeField(help_text='When the dispatcher first claimed it.', null=True)),
-                ('deadline', models.DateTimeField(help_text='When the next missing confirmation is too late.', null=True)),
-                ('due_at', models.DateTimeField(help_text='When the dispatcher looks at it again.', null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("saga", models.CharField(max_length=100)),
+                ("version", models.PositiveSmallIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("PENDING", "PENDING"),
+                            ("EXECUTING", "EXECUTING"),
+                            ("AWAITING_CONFIRM", "AWAITING_CONFIRM"),
+                            ("CONFIRMING", "CONFIRMING"),
+                            ("COMPENSATING", "COMPENSATING"),
+                            ("ESCALATED", "ESCALATED"),
+                            ("SUCCEEDED", "SUCCEEDED"),
+                            ("FAILED", "FAILED"),
+                        ],
+                        default=sagas.states.State["PENDING"],
+                        max_length=16,
+                    ),
+                ),
+                ("cursor", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "attempt",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Attempts of the operation at the cursor that have failed."
+                    ),
+                ),
+                (
+                    "claims",
+                    models.PositiveSmallIntegerField(
+                        default=0,
+                        help_text="How often the dispatcher has claimed the run since it last made progress.",
+                    ),
+                ),
+                ("business_key", models.CharField(blank=True, max_length=64)),
+                ("request", models.JSONField()),
+                ("results", models.JSONField(default=dict)),
+                ("reason", models.JSONField(help_text="Why the run is being undone.", null=True)),
+                ("trace_id", models.UUIDField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "started_at",
+                    models.DateTimeField(help_text="When the dispatcher first claimed it.", null=True),
+                ),
+                (
+                    "deadline",
+                    models.DateTimeField(
+                        help_text="When the next missing confirmation is too late.", null=True
+                    ),
+                ),
+                (
+                    "due_at",
+                    models.DateTimeField(help_text="When the dispatcher looks at it again.", null=True),
+                ),
+                ("finished_at", models.DateTimeField(null=True)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at'], name='sagas_run_due'), models.Index(fields=['business_key'], name='sagas_run_business_key')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('due_at__isnull', False), ('state__in', [sagas.states.State['AWAITING_CONFIRM'], sagas.states.State['COMPENSATING'], sagas.states.State['CONFIRMING'], sagas.states.State['EXECUTING'], sagas.states.State['PENDING']])), models.Q(models.Q(('state__in', [sagas.states.State['AWAITING_CONFIRM'], sagas.states.State['COMPENSATING'], sagas.states.State['CONFIRMING'], sagas.states.State['EXECUTING'], sagas.states.State['PENDING']]), _negated=True), ('due_at__isnull', True)), _connector='OR'), name='sagas_run_live_is_due')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="sagas_run_due"
+                    ),
+                    models.Index(fields=["business_key"], name="sagas_run_business_key"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("due_at__isnull", False),
+                                (
+                                    "state__in",
+                                    [
+                                        sagas.states.State["AWAITING_CONFIRM"],
+                                        sagas.states.State["COMPENSATING"],
+                                        sagas.states.State["CONFIRMING"],
+                                        sagas.states.State["EXECUTING"],
+                                        sagas.states.State["PENDING"],
+                                    ],
+                                ),
+                            ),
+                            models.Q(
+                                models.Q(
+                                    (
+                                        "state__in",
+                                        [
+                                            sagas.states.State["AWAITING_CONFIRM"],
+                                            sagas.states.State["COMPENSATING"],
+                                            sagas.states.State["CONFIRMING"],
+                                            sagas.states.State["EXECUTING"],
+                                            sagas.states.State["PENDING"],
+                                        ],
+                                    ),
+                                    _negated=True,
+                                ),
+                                ("due_at__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="sagas_run_live_is_due",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Escalation',
+            name="Escalation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(max_length=16)),
-                ('step', models.CharField(blank=True, max_length=48)),
-                ('operation', models.CharField(blank=True, max_length=16)),
-                ('error', models.JSONField()),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('resolved_at', models.DateTimeField(null=True)),
-                ('resolution', models.CharField(blank=True, max_length=16)),
-                ('resolved_by', models.CharField(blank=True, max_length=150)),
-                ('note', models.TextField(blank=True)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='escalations', to='sagas.run')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("state", models.CharField(max_length=16)),
+                ("step", models.CharField(blank=True, max_length=48)),
+                ("operation", models.CharField(blank=True, max_length=16)),
+                ("error", models.JSONField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("resolved_at", models.DateTimeField(null=True)),
+                ("resolution", models.CharField(blank=True, max_length=16)),
+                ("resolved_by", models.CharField(blank=True, max_length=150)),
+                ("note", models.TextField(blank=True)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="escalations",
+                        to="sagas.run",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(condition=models.Q(('resolved_at__isnull', True)), fields=('run',), name='sagas_escalation_one_open')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("resolved_at__isnull", True)),
+                        fields=("run",),
+                        name="sagas_escalation_one_open",
+                    )
+                ],
             },
         ),
     ]

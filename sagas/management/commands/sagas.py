@@ -1,0 +1,86 @@
+"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from celery import current_app
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from kombu.exceptions import OperationalError
+
+from sagas import topology
+from sagas.dispatch import dispatch
+
+
+class Command(BaseCommand):
+    """Group of subcommands."""
+
+    help = "The saga engine: topology | dispatch | dead."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the subcommands."""
+        commands = parser.add_subparsers(dest="command", required=True)
+        commands.add_parser(
+            "topology", help="Declare every queue and exchange in RabbitMQ. Part of a deploy."
+        )
+        sending = commands.add_parser(
+            "dispatch", help="Claim what is due and publish it: for cron and serverless."
+        )
+        sending.add_argument(
+            "--once", action="store_true", required=True, help="One pass; the only mode there is."
+        )
+        dead = commands.add_parser(
+            "dead", help="Show the messages that were set aside as poison; they stay there."
+        )
+        dead.add_argument("--limit", type=int, default=20, help="How many to show.")
+
+    def handle(self, *, command: str, **options: Any) -> None:
+        """Run one of them."""
+        try:
+            match command:
+                case "topology":
+                    self._topology()
+                case "dispatch":
+                    self._dispatch()
+                case "dead":
+                    self._dead(options["limit"])
+        except (OperationalError, OSError) as error:
+            msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
+            raise CommandError(msg) from error
+
+    def _topology(self) -> None:
+        with current_app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=3)
+            names = topology.declare(connection)
+        self.stdout.write(f"declared {len(names)} queues: {', '.join(names)}")
+
+    def _dispatch(self) -> None:
+        total = 0
+        for lapsed in (False, True):
+            full = True
+            while full:
+                count, full = dispatch(lapsed=lapsed)
+                total += count
+        self.stdout.write(f"dispatched {total} run(s)")
+
+    def _dead(self, limit: int) -> None:
+        with current_app.connection_for_write() as connection, connection.channel() as channel:
+            shown = 0
+            # Not acked: closing the channel puts them back where they were.
+            while shown < limit and (message := channel.basic_get(topology.DEAD, no_ack=False)) is not None:
+                headers = dict(message.headers or {})
+                death = (headers.get("x-death") or [{}])[0]
+                self.stdout.write(
+                    json.dumps(
+                        {
+                            "task": headers.get("task"),
+                            "id": headers.get("id"),
+                            "from": death.get("queue"),
+                            "reason": death.get("reason"),
+                            "body": str(message.body)[:500],
+                        }
+                    )
+                )
+                shown += 1
+        self.stdout.write(f"{shown} message(s) shown")

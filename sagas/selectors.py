@@ -1,0 +1,116 @@
+"""Read runs, for APIs, admin and people. Writes nothing, locks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sagas import registry
+from sagas.errors import RunNotFound, UnknownSaga
+from sagas.models import Confirmation, Log, Run
+from sagas.participant import Operation
+from sagas.states import State
+
+#: What a step is, by the last of its operations that is done.
+_STATE_AFTER = {
+    Operation.FORWARD: "done",
+    Operation.TRY: "held",
+    Operation.CONFIRM: "confirmed",
+    Operation.CANCEL: "compensated",
+    Operation.COMPENSATE: "compensated",
+}
+
+
+@dataclass(slots=True)
+class StepView:
+    """One step of a run, as far as it came.
+
+    Attributes:
+        name: the step.
+        state: "waiting", "done", "held", "confirmed", "rejected", "failing" or "compensated".
+        started_at: when its first operation was performed or tried.
+        finished_at: when the last one was.
+        attempts: operations performed or tried.
+        error: why it was rejected or is failing, as ``{"kind", "code", "detail"}``.
+    """
+
+    name: str
+    state: str = "waiting"
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempts: int = 0
+    error: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class RunView:
+    """One run, with its steps in the order of the definition."""
+
+    id: UUID
+    saga: str
+    business_key: str
+    state: State
+    created_at: datetime
+    started_at: datetime | None
+    deadline: datetime | None
+    finished_at: datetime | None
+    reason: dict[str, Any] | None
+    steps: list[StepView] = field(default_factory=list)
+    confirmations: dict[str, datetime] = field(default_factory=dict)
+
+
+def run_view(run_id: UUID) -> RunView:
+    """Read one run with its steps; ``RunNotFound`` if there is none."""
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        msg = f"there is no run {run_id}"
+        raise RunNotFound(msg)
+    view = RunView(
+        id=run.id,
+        saga=run.saga,
+        business_key=run.business_key,
+        state=State(run.state),
+        created_at=run.created_at,
+        started_at=run.started_at,
+        deadline=run.deadline,
+        finished_at=run.finished_at,
+        reason=run.reason,
+    )
+    entries = timeline(run_id)
+    try:
+        names = [step.name for step in registry.find(run.saga, run.version).steps]
+    except UnknownSaga:
+        # The definition is gone; what was performed is still on record.
+        names = list(
+            dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT")
+        )
+    steps = {name: StepView(name) for name in names}
+    for entry in entries:
+        if entry.step in steps and entry.outcome != "EVENT":
+            _follow(steps[entry.step], entry)
+    view.steps = list(steps.values())
+    view.confirmations = {
+        confirmation.name: confirmation.received_at
+        for confirmation in Confirmation.objects.filter(run_id=run_id).order_by("received_at")
+    }
+    return view
+
+
+def timeline(run_id: UUID) -> Sequence[Log]:
+    """List what happened to a run, oldest first."""
+    return list(Log.objects.filter(run_id=run_id).order_by("id"))
+
+
+def _follow(step: StepView, entry: Log) -> None:
+    step.started_at = step.started_at or entry.at
+    step.finished_at = entry.at
+    step.attempts += 1
+    if entry.outcome == "DONE":
+        step.state = _STATE_AFTER[Operation(entry.operation)]
+        step.error = None
+    else:
+        step.state = "rejected" if entry.outcome == "REJECTED" else "failing"
+        step.error = {key: entry.data[key] for key in ("kind", "code", "detail")} if entry.data else None
