@@ -1,0 +1,56 @@
+"""Fixtures for all tests. The servers start with the settings (``tests/settings.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
+from pytest_django import DjangoDbBlocker
+
+from tests.support import servers
+from tests.support.workers import Worker
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    servers.destroy()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Make the test database. The plugin's own makes it only for tests that roll back or flush."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+    yield
+    with django_db_blocker.unblock():
+        # Workers that a failed test left behind may still be connected.
+        connection.close()
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture
+def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The real database: commits last, because workers must see them. Tests use data of their own."""
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture(scope="session")
+def topology(django_db_setup: None) -> None:
+    """RabbitMQ's queues, declared."""
+    from celery import current_app
+
+    from sagas.topology import declare
+
+    with current_app.connection_for_write() as connection:
+        declare(connection)
+
+
+@pytest.fixture(scope="session")
+def shared_worker(topology: None) -> Iterator[Worker]:
+    """One worker for the tests that leave workers alone."""
+    worker = Worker(concurrency=2).await_ready()
+    yield worker
+    worker.stop()

@@ -1,0 +1,106 @@
+"""Sagas that do what their request says: reject, break, poison, or do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, Tcc, many
+from sagas.pool import PoolResource
+from tests.lab.models import Jar, JarHold, Mark
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What shall happen.
+
+    Attributes:
+        jar: from which the TCC step takes.
+        quantity: how much.
+        reject: names of the steps that say no.
+        faults: by ``step.operation``, how many attempts fail; a large number never succeeds.
+    """
+
+    jar: str = ""
+    quantity: int = 1
+    reject: tuple[str, ...] = ()
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+class Boom(Exception):
+    """A fault on demand."""
+
+
+def _judge(call: Call[Experiment]) -> None:
+    if call.step in call.request.reject and call.operation in {"forward", "try"}:
+        raise Rejected(f"{call.step} says no")
+    if call.request.faults.get(f"{call.step}.{call.operation}", 0) >= call.attempt:
+        raise Boom(f"{call.step}.{call.operation} attempt {call.attempt}")
+
+
+def mark(call: Call[Experiment]) -> dict[str, str]:
+    """One call: leave a mark, then fail if asked to, so that a rollback must take the mark back."""
+    Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
+    _judge(call)
+    return {"by": call.step}
+
+
+@many
+def mark_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
+    """Set-based: the same for a whole cohort; one that breaks breaks the set."""
+    outcomes: list[Outcome] = []
+    marks = []
+    for call in calls:
+        try:
+            _judge(call)
+        except Rejected as rejection:
+            outcomes.append(rejection)
+        else:
+            marks.append(Mark(run_id=call.run_id, step=call.step, operation=call.operation))
+            outcomes.append(Done())
+    Mark.objects.bulk_create(marks)
+    return outcomes
+
+
+jars = PoolResource(
+    pool=Jar, hold=JarHold, demand=lambda experiment: {experiment.jar: experiment.quantity} if experiment.jar else {}
+)
+
+QUICK = Retry(attempts=3, delay=timedelta(milliseconds=20), jitter=0)
+
+
+class Lab(Saga[Experiment]):
+    """One-call, set-based, TCC, one-call; confirmed within the real half minute."""
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class ShortLab(Saga[Experiment]):
+    """As ``Lab``, with a deadline that a test can wait for."""
+
+    approval = Confirmation(within=timedelta(seconds=1.5))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+
+
+class Unconfirmed(Saga[Experiment]):
+    """No confirmation, nothing to confirm."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+class Twice(Saga[Experiment]):
+    """Two confirmations with deadlines of their own."""
+
+    approval = Confirmation(within=timedelta(seconds=30))
+    payment = Confirmation(within=timedelta(seconds=60))
+
+    one = Step(mark, compensate=mark, queue="orders")

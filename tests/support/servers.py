@@ -1,0 +1,78 @@
+"""The throwaway PostgreSQL, RabbitMQ and Redis of one test session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_MARK = "DRINKGROUP_TEST_SERVERS"
+_started = False
+TEST_DATABASE = "test_drinkgroup"
+
+
+def ensure() -> None:
+    """Start the servers, unless this process is a child of a session that did; set the URLs."""
+    global _started  # noqa: PLW0603 - only the process that started them stops them
+    if os.environ.get(_MARK):
+        return
+    directory = ROOT / ".run" / f"test-{os.getpid()}"
+    os.environ[_MARK] = str(directory)
+    print(f"starting throwaway servers in {directory.relative_to(ROOT)}", file=sys.stderr)
+    _services("start")
+    _started = True
+    for line in (directory / "services.env").read_text().splitlines():
+        name, separator, value = line.partition("=")
+        if separator and not name.startswith("#"):
+            os.environ[name.removeprefix("export ").strip()] = value.strip().strip("'\"")
+
+
+def directory() -> Path:
+    """Where the servers of this session live."""
+    return Path(os.environ[_MARK])
+
+
+def destroy() -> None:
+    """Stop the servers and remove what they left."""
+    if _started:
+        _services("destroy")
+        shutil.rmtree(directory(), ignore_errors=True)
+
+
+def kill(name: str) -> None:
+    """Send SIGKILL to a server: "postgres", "rabbitmq" or "redis"."""
+    _services("kill", name)
+
+
+def start(name: str) -> None:
+    """Start a server again, on its old port and data."""
+    _services("start", name)
+
+
+def rabbitmqctl(*arguments: str) -> str:
+    """Run ``rabbitmqctl`` on the session's node."""
+    return _services("rabbitmqctl", *arguments)
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of a process that works on the test database."""
+    url = urlsplit(os.environ["DATABASE_URL"])
+    return {
+        **os.environ,
+        "DATABASE_URL": urlunsplit(url._replace(path=f"/{TEST_DATABASE}")),
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def _services(*arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "scripts" / "services"), "--ignore-environment", "--dir", str(directory())]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        msg = f"scripts/services {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}"
+        raise RuntimeError(msg)
+    return done.stdout

@@ -1,0 +1,75 @@
+"""Real Celery workers, as processes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support import servers
+from tests.support.awaiting import eventually
+
+_numbers = itertools.count(1)
+
+
+class Worker:
+    """One ``celery worker`` process with its children.
+
+    Args:
+        concurrency: prefork children.
+        queues: what it consumes; all by default.
+        environment: variables besides the session's.
+    """
+
+    def __init__(
+        self, *, concurrency: int = 1, queues: str | None = None, environment: dict[str, str] | None = None
+    ) -> None:
+        self.name = f"worker-{os.getpid()}-{next(_numbers)}"
+        self.log = servers.directory() / f"{self.name}.log"
+        command = [sys.executable, "-m", "celery", "-A", "tests.lab.celery", "worker", "-n", self.name]
+        command += ["--loglevel", "INFO", "-c", str(concurrency), "--without-gossip", "--without-mingle"]
+        if queues:
+            command += ["-Q", queues]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(  # noqa: S603
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=servers.ROOT,
+                env={**servers.worker_environment(), **(environment or {})},
+                start_new_session=True,
+            )
+
+    def await_ready(self) -> Worker:
+        """Wait until it consumes."""
+        eventually(lambda: " ready." in self.text() or self._failed(), within=60, what=f"{self.name} ready")
+        return self
+
+    def text(self) -> str:
+        """What it has logged."""
+        return Path(self.log).read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL to it and all its children at once."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """A warm shutdown; a hard one if that takes too long."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                pass
+        self.kill()
+
+    def _failed(self) -> bool:
+        if self.process.poll() is not None:
+            msg = f"{self.name} ended at start:\n{self.text()[-4000:]}"
+            raise AssertionError(msg)
+        return False
