@@ -22,9 +22,7 @@ from sagas.messages import Message
 from sagas.states import State
 
 
-def start(
-    saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None
-) -> UUID:
+def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None) -> UUID:
     """Start a run; it begins when the surrounding transaction commits.
 
     Args:

@@ -21,6 +21,7 @@ from sagas.errors import UnknownSaga
 from sagas.messages import Chain, Deadline, Link, Message
 from sagas.plan import Due, Move
 from sagas.states import UNDECIDED, State
+from sagas.turns import escalate
 
 logger = logging.getLogger(__name__)
 
@@ -57,15 +58,15 @@ def claim(*, lapsed: bool = False) -> Claimed:
         for row in rows:
             by_saga[row.saga, row.version].append(row)
         for (name, version), group in by_saga.items():
-            group = _escalate_stuck(group)
+            going = _escalate_stuck(group)
             try:
                 definition = registry.find(name, version)
             except UnknownSaga as error:
                 # Another process may know it (a rolling deploy). After some leases a person is called.
-                logger.error("sagas: %d run(s) wait: %s", len(group), error)  # noqa: TRY400 - no trace to show
-                store.lease([row.id for row in group], within=None)
+                logger.error("sagas: %d run(s) wait: %s", len(going), error)  # noqa: TRY400 - no trace to show
+                store.lease([row.id for row in going], begin=False)
                 continue
-            claimed.messages += _claim_group(definition, group)
+            claimed.messages += _claim_group(definition, going)
     return claimed
 
 
@@ -79,7 +80,7 @@ def _escalate_stuck(rows: Sequence[store.Row]) -> list[store.Row]:
         error = outcomes.reason(
             "stuck", "", "NoProgress", f"claimed {row.claims} times in {row.state} without progress"
         )
-        lifecycle.escalate(row, step="", operation="", error=error)
+        escalate(row, step="", operation="", error=error)
     return going
 
 
@@ -102,7 +103,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
     within = min((c.within.total_seconds() for c in definition.confirmations), default=None)
     leased = [run_id for ids in cohorts.values() for run_id in ids]
     if leased:
-        store.lease(leased, within=within)
+        store.lease(leased, begin=True, within=within)
     # The deadlines first: a chain whose deadline was not published would wait for the tick.
     for ids in _cohorts(begun):
         for confirmation in definition.confirmations:
@@ -123,9 +124,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
 def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
     """Undo the runs whose confirmation is overdue: the tick's share, where RabbitMQ's message was lost."""
     now = store.clock()
-    overdue = [
-        row for row in rows if row.state in UNDECIDED and row.deadline is not None and row.deadline <= now
-    ]
+    overdue = [row for row in rows if row.state in UNDECIDED and row.deadline is not None and row.deadline <= now]
     if not overdue:
         return list(rows), []
     received = store.confirmations([row.id for row in overdue])

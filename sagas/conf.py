@@ -86,25 +86,17 @@ def parse(raw: object) -> Config:
     known = {field.name.upper(): field.name for field in fields(Config)}
     unknown = sorted(set(raw) - set(known))
     if unknown:
-        raise Misconfigured(
-            f"SAGAS has unknown keys: {', '.join(unknown)}.", f"Known are: {', '.join(known)}."
-        )
+        raise Misconfigured(f"SAGAS has unknown keys: {', '.join(unknown)}.", f"Known are: {', '.join(known)}.")
     values: dict[str, Any] = {known[key]: value for key, value in raw.items()}
     queues = values.get("queues")
-    if (
-        not isinstance(queues, list | tuple)
-        or not queues
-        or not all(isinstance(q, str) and q for q in queues)
-    ):
+    if not isinstance(queues, list | tuple) or not queues or not all(isinstance(q, str) and q for q in queues):
         raise Misconfigured(
             "SAGAS['QUEUES'] must list the queues of the steps.",
             'For example "QUEUES": ["orders", "inventory"].',
         )
     reserved = [q for q in queues if q.startswith(RESERVED_PREFIXES)]
     if reserved:
-        raise Misconfigured(
-            f"SAGAS['QUEUES'] has reserved names: {', '.join(reserved)}.", "Choose other names."
-        )
+        raise Misconfigured(f"SAGAS['QUEUES'] has reserved names: {', '.join(reserved)}.", "Choose other names.")
     values["queues"] = tuple(dict.fromkeys(queues))
     if "delays" in values:
         values["delays"] = tuple(values["delays"])

@@ -243,8 +243,7 @@ class Saga(Generic[RequestT]):
         if not steps:
             msg = f"{cls.__name__} has no steps"
             raise DefinitionError(msg)
-        # The first part of the module is the app: "orders.sagas" declares "orders.PlaceOrder".
-        cls.name = vars(cls).get("name") or f"{cls.__module__.split('.')[0]}.{cls.__name__}"
+        cls.name = vars(cls).get("name") or f"{_app(cls.__module__)}.{cls.__name__}"
         cls.definition = Definition(
             cls.name, cls.version, tuple(steps), tuple(confirmations), TypeAdapter(_request_type(cls))
         )
@@ -254,6 +253,12 @@ class Saga(Generic[RequestT]):
         """Refuse instances: a saga is a definition, a run is its execution."""
         msg = f"{cls.__name__} is a definition; start a run with sagas.start({cls.__name__}, request)"
         raise TypeError(msg)
+
+
+def _app(module: str) -> str:
+    """The app that declares: "orders.sagas" is of "orders", "shop.orders.sagas" too."""
+    parts = module.split(".")
+    return parts[-2] if len(parts) > 1 and parts[-1] == "sagas" else parts[0]
 
 
 def _request_type(cls: type) -> Any:

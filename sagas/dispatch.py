@@ -6,22 +6,18 @@ could not be routed or stored is an error here, not a silence.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
-from kombu.exceptions import OperationalError
 
 from sagas import store, topology
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.kick import kick
 from sagas.messages import Chain, Deadline, Kick, Link, Message
-
-logger = logging.getLogger(__name__)
 
 STEP_TASK = "sagas.step"
 CANCEL_TASK = "sagas.cancel"
@@ -30,7 +26,8 @@ DISPATCH_TASK = "sagas.dispatch"
 #: On a refusal the connection is dropped and the message published on a fresh one: a channel that met a
 #: leader's failover is refused for good.
 _RETRY = {"max_retries": 3, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
-_OPTIONS: dict[str, Any] = {"mandatory": True, "retry": True, "retry_policy": _RETRY}
+#: Without a time-out a publish waits for ever when a quorum is gone. Seconds.
+_OPTIONS: dict[str, Any] = {"mandatory": True, "confirm_timeout": 5, "retry": True, "retry_policy": _RETRY}
 
 
 def publish(messages: Iterable[Message]) -> None:
@@ -72,28 +69,29 @@ def dispatch(*, lapsed: bool = False) -> tuple[int, bool]:
     return claimed.count, claimed.full
 
 
-def ask_for_dispatch(app: Celery, *, tick: bool, delay: float = 0.0) -> None:
-    """Publish a dispatch task."""
+def ask_for_dispatch(app: Celery, *, tick: bool, more: bool = False, delay: float = 0.0) -> None:
+    """Publish a dispatch task, held back for ``delay`` seconds; see ``tasks.dispatch_task``."""
     where = _held_back(delay, topology.DISPATCH) if delay else {"queue": topology.DISPATCH}
-    app.send_task(DISPATCH_TASK, kwargs={"tick": tick}, ignore_result=True, **where, **_OPTIONS)
+    app.send_task(DISPATCH_TASK, kwargs={"tick": tick, "more": more}, ignore_result=True, **where, **_OPTIONS)
 
 
 def is_congested(app: Celery) -> bool:
     """Whether the step queues hold so many messages that new work had better wait in the database."""
-    limit = config().backlog
-    with app.connection_for_write() as connection, connection.channel() as channel:
-        waiting = 0
-        for name in config().queues:
-            waiting += channel.queue_declare(name, passive=True).message_count
-            if waiting > limit:
-                return True
-    return False
+    with app.producer_or_acquire() as producer:
+        counts = (producer.channel.queue_declare(name, passive=True).message_count for name in config().queues)
+        waiting: int = sum(counts)
+    return waiting > config().backlog
+
+
+def drop_connections(app: Celery) -> None:
+    """Forget the pooled connections to the broker: a channel that was refused once may be refused for good."""
+    app.amqp.producer_pool.force_close_all()
+    app.pool.force_close_all()
 
 
 def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
     """Put a note on the dead-letter queue, where a person can see it: runs that do not exist."""
-    app = current_app
-    with app.producer_or_acquire() as producer:
+    with current_app.producer_or_acquire() as producer:
         producer.publish(
             {"what": what, "ids": [str(run_id) for run_id in ids], "why": why},
             exchange="exchange.dead",
@@ -124,7 +122,6 @@ def _signature(link: Link, args: tuple[Any, ...] = ()) -> Signature:
 
 
 def _publish_deadline(message: Deadline) -> None:
-    exact = message.delay is None
     seconds = message.within if message.delay is None else config().delay_for(message.delay)
     kwargs = {
         "saga": message.saga,
@@ -132,9 +129,6 @@ def _publish_deadline(message: Deadline) -> None:
         "confirmation": message.confirmation,
         "ids": [str(run_id) for run_id in message.ids],
     }
-    logger.debug(
-        "sagas: deadline of %d run(s) in %s s (%s)", len(message.ids), seconds, "exact" if exact else "again"
-    )
     _send(
         CANCEL_TASK,
         [],
@@ -150,6 +144,3 @@ def _held_back(delay: float, queue: str) -> dict[str, str]:
 
 def _send(name: str, args: list[Any], kwargs: dict[str, Any], **where: str) -> None:
     current_app.send_task(name, args, kwargs, ignore_result=True, **where, **_OPTIONS)
-
-
-__all__ = ["OperationalError", "ask_for_dispatch", "dispatch", "is_congested", "publish", "set_aside"]

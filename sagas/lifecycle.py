@@ -21,8 +21,9 @@ from sagas import outcomes, plan, registry, store
 from sagas.definition import Definition, Saga
 from sagas.errors import AlreadyDecided, RunNotFound, SagaError
 from sagas.messages import Deadline, Kick, Message
-from sagas.plan import Due, Move, Place
+from sagas.plan import Move, Place
 from sagas.states import UNDECIDED, State
+from sagas.turns import note_event, turn_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
         store.insert_confirmation(run_id, name, outcomes.dump(data))
-        _event("confirmation", [row], step=name)
+        note_event("confirmation", [row], step=name)
         state, messages = _follow_confirmation(definition, row)
         recorded = store.confirmation(run_id, name)
         assert recorded is not None
@@ -109,9 +110,9 @@ def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Messa
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
-        compensate(
-            [row], definition, {run_id: outcomes.reason("cancelled", "", "Cancelled", reason)}, "cancel", by
-        )
+        reasons = {run_id: outcomes.reason("cancelled", "", "Cancelled", reason)}
+        note_event("cancel", [row], reasons, by=by)
+        turn_back(definition, [row], reasons)
         return State.COMPENSATING, [Kick()]
 
 
@@ -137,17 +138,13 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
         rows = [
             row
             for row in store.lock(ids)
-            if row.state in UNDECIDED
-            and row.started_at is not None
-            and (row.saga, row.version) == (saga, version)
+            if row.state in UNDECIDED and row.started_at is not None and (row.saga, row.version) == (saga, version)
         ]
         received = store.confirmations([row.id for row in rows])
         return judge(definition, name, within, [r for r in rows if name not in received[r.id]], by=by)
 
 
-def judge(
-    definition: Definition, name: str, within: timedelta, rows: Sequence[store.Row], *, by: str
-) -> list[Message]:
+def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[store.Row], *, by: str) -> list[Message]:
     """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others."""
     # Read after the lock: a run that waited for its lock is judged by the time it got it.
     now = store.clock()
@@ -174,33 +171,12 @@ def judge(
         )
     messages: list[Message] = []
     if late:
-        compensate(late, definition, reasons, "expire", by)
+        note_event("expire", late, reasons, step=name, by=by)
+        turn_back(definition, late, reasons)
         messages.append(Kick())
     for delay, ids in early.items():
-        messages.append(
-            Deadline(definition.name, definition.version, name, within.total_seconds(), tuple(ids), delay)
-        )
+        messages.append(Deadline(definition.name, definition.version, name, within.total_seconds(), tuple(ids), delay))
     return messages
-
-
-def compensate(
-    rows: Sequence[store.Row], definition: Definition, reasons: dict[UUID, str], event: str, by: str
-) -> None:
-    """Turn locked, undecided runs round, and log why."""
-    moves: dict[Move, list[UUID]] = defaultdict(list)
-    for row in rows:
-        after, due = plan.compensating(definition, row.place)
-        moves[Move(row.place, after, due)].append(row.id)
-    _event(event, rows, reasons, worker=by)
-    for change, ids in moves.items():
-        store.move(change, ids, reasons=reasons)
-
-
-def escalate(row: store.Row, *, step: str, operation: str, error: str) -> None:
-    """Hand a locked run to a person: it stands still until ``resume`` or ``resolve``."""
-    store.escalate(row, step=step, operation=operation, error=error)
-    _event("escalate", [row], {row.id: error}, step=step)
-    store.move(Move(row.place, Place(State.ESCALATED, row.cursor), Due.NEVER), [row.id])
 
 
 def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:
@@ -212,7 +188,7 @@ def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message
             msg = f"the run is {row.state}: only an escalated run can be resumed"
             raise AlreadyDecided(msg, row.state)
         store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
-        _event("resume", [row], worker=by)
+        note_event("resume", [row], by=by)
         store.move(Move(row.place, Place(before, row.cursor), plan.NOW), [row.id])
         return before, [Kick()]
 
@@ -223,14 +199,3 @@ def _lock_one(run_id: UUID) -> store.Row:
         msg = f"there is no run {run_id}"
         raise RunNotFound(msg)
     return rows[0]
-
-
-def _event(
-    operation: str,
-    rows: Sequence[store.Row],
-    data: dict[UUID, str] | None = None,
-    *,
-    step: str = "",
-    worker: str = "",
-) -> None:
-    store.log(store.Entry(operation=operation, outcome="EVENT", step=step, worker=worker), rows, data)

@@ -24,9 +24,7 @@ class Run(models.Model):
     id = models.UUIDField(primary_key=True)
     saga = models.CharField(max_length=100)
     version = models.PositiveSmallIntegerField()
-    state = models.CharField(
-        max_length=16, choices=[(s.value, s.value) for s in State], default=State.PENDING
-    )
+    state = models.CharField(max_length=16, choices=[(s.value, s.value) for s in State], default=State.PENDING)
     cursor = models.PositiveSmallIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(
         default=0, help_text="Attempts of the operation at the cursor that have failed."

@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 
 from sagas.errors import Rejected
 from sagas.faults import is_conflict, is_lost
-from sagas.participant import Call, Done, Participant, SetBased
+from sagas.participant import Call, Done, Outcome, Participant, SetBased
 
 #: Longest text of an error that is stored.
 DETAIL_LIMIT = 2000
@@ -53,20 +53,26 @@ def collect(
 def _collect_set(participant: SetBased, calls: Sequence[Call[Any]]) -> Sequence[Answer]:
     try:
         answers = list(participant.many(calls))
-        if len(answers) != len(calls):
-            msg = f"{participant!r} gave {len(answers)} outcomes for {len(calls)} calls"
-            raise TypeError(msg)
-        for answer in answers:
-            if isinstance(answer, Done):
-                dump(answer.result)
-            elif not isinstance(answer, Rejected):
-                msg = f"{participant!r} gave {answer!r}; an outcome is Done or Rejected"
-                raise TypeError(msg)
+        _check(answers, calls, participant)
     except Exception as error:
         if _belongs_to_transaction(error):
             raise
         raise Broken(error) from error
     return answers
+
+
+def _check(answers: Sequence[Outcome], calls: Sequence[Call[Any]], participant: SetBased) -> None:
+    """Refuse answers that cannot be stored, while the participant can still be blamed for them."""
+    if len(answers) != len(calls):
+        msg = f"{participant!r} gave {len(answers)} outcomes for {len(calls)} calls"
+        raise TypeError(msg)
+    for answer in answers:
+        if isinstance(answer, Done):
+            if answer.result is not None:
+                dump(answer.result)
+        elif not isinstance(answer, Rejected):
+            msg = f"{participant!r} gave {answer!r}; an outcome is Done or Rejected"
+            raise TypeError(msg)
 
 
 def _collect_one(participant: Any, call: Call[Any], rejects: tuple[type[Exception], ...]) -> Answer:

@@ -27,6 +27,7 @@ from sagas.participant import Call, Done, Phase, SetBased, name_of
 from sagas.plan import Move, Stand
 from sagas.retry import Again
 from sagas.states import State
+from sagas.turns import escalate, turn_back
 
 #: One-call participants run in savepoints; past 64 in a transaction PostgreSQL slows down.
 SAVEPOINTS = 50
@@ -246,12 +247,9 @@ class _Delivery:
             return set(ids)
         return {run_id for run_id, names in store.confirmations(ids).items() if wanted <= names}
 
-    def _rejected(
-        self, rejected: Sequence[tuple[store.Row, Rejected]], duration: int, messages: list[Message]
-    ) -> None:
+    def _rejected(self, rejected: Sequence[tuple[store.Row, Rejected]], duration: int, messages: list[Message]) -> None:
         reasons = {
-            row.id: outcomes.reason("rejected", self.step.name, answer.code, answer.detail)
-            for row, answer in rejected
+            row.id: outcomes.reason("rejected", self.step.name, answer.code, answer.detail) for row, answer in rejected
         }
         rows = [row for row, _ in rejected]
         entry = store.Entry(
@@ -262,16 +260,8 @@ class _Delivery:
             worker=self.worker,
         )
         store.log(entry, rows, reasons)
-        self._compensate(rows, reasons)
+        turn_back(self.definition, rows, reasons)
         messages.append(Kick())
-
-    def _compensate(self, rows: Sequence[store.Row], reasons: dict[UUID, str]) -> None:
-        moves: dict[Move, list[UUID]] = defaultdict(list)
-        for row in rows:
-            after, due = plan.compensating(self.definition, row.place)
-            moves[Move(row.place, after, due)].append(row.id)
-        for change, ids in moves.items():
-            store.move(change, ids, reasons=reasons)
 
     def _faults(self, faults: Sequence[tuple[store.Row, Fault]], messages: list[Message]) -> None:
         reasons = {
@@ -280,9 +270,7 @@ class _Delivery:
         }
         rows = [row for row, _ in faults]
         store.log(
-            store.Entry(
-                operation=self.action.operation, outcome="FAULT", step=self.step.name, worker=self.worker
-            ),
+            store.Entry(operation=self.action.operation, outcome="FAULT", step=self.step.name, worker=self.worker),
             rows,
             reasons,
         )
@@ -293,13 +281,10 @@ class _Delivery:
                 store.move(Move(row.place, row.place, wait, attempt=row.attempt + 1), [row.id])
                 messages.append(Kick(wait))
             elif self.phase is Phase.FORWARD:
-                self._compensate([row], reasons)
+                turn_back(self.definition, [row], reasons)
                 messages.append(Kick())
             else:
-                store.escalate(
-                    row, step=self.step.name, operation=self.action.operation, error=reasons[row.id]
-                )
-                store.move(Move(row.place, plan.Place(State.ESCALATED, row.cursor), plan.Due.NEVER), [row.id])
+                escalate(row, step=self.step.name, operation=self.action.operation, error=reasons[row.id])
 
 
 def _size(action: Action) -> int:

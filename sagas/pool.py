@@ -38,9 +38,7 @@ class Pool(models.Model):
 
         abstract = True
         constraints = [
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_available_ge_0", condition=Q(available__gte=0)
-            ),
+            models.CheckConstraint(name="%(app_label)s_%(class)s_available_ge_0", condition=Q(available__gte=0)),
             models.CheckConstraint(name="%(app_label)s_%(class)s_held_ge_0", condition=Q(held__gte=0)),
             models.CheckConstraint(name="%(app_label)s_%(class)s_sold_ge_0", condition=Q(sold__gte=0)),
         ]
@@ -68,9 +66,7 @@ class Hold(models.Model):
 
         abstract = True
         constraints = [
-            models.UniqueConstraint(
-                name="%(app_label)s_%(class)s_once", fields=["run_id", "step", "pool_key"]
-            ),
+            models.UniqueConstraint(name="%(app_label)s_%(class)s_once", fields=["run_id", "step", "pool_key"]),
         ]
 
 
@@ -147,7 +143,7 @@ class PoolResource:
         if not keys:
             return {}
         rows = self._execute(
-            f'SELECT "{self._key}", available FROM "{self.pool._meta.db_table}" '  # noqa: S608
+            f'SELECT "{self._key}", available FROM "{self.pool._meta.db_table}" '
             f'WHERE "{self._key}" = ANY(%s) ORDER BY "{self._key}" FOR NO KEY UPDATE',
             [sorted(keys)],
         )
@@ -157,7 +153,7 @@ class PoolResource:
         if not holds:
             return
         self._execute(
-            f'INSERT INTO "{self.hold._meta.db_table}" (run_id, step, pool_key, quantity, state) '  # noqa: S608
+            f'INSERT INTO "{self.hold._meta.db_table}" (run_id, step, pool_key, quantity, state) '
             "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int[]), (VALUES (%s)) AS s(state)",
             [
                 [call.run_id for call, _, _ in holds],
@@ -175,7 +171,7 @@ class PoolResource:
         """
         table = self.hold._meta.db_table
         rows = self._execute(
-            f'UPDATE "{table}" SET state = %s WHERE run_id = ANY(%s::uuid[]) AND step = %s AND state = %s '  # noqa: S608
+            f'UPDATE "{table}" SET state = %s WHERE run_id = ANY(%s::uuid[]) AND step = %s AND state = %s '
             "RETURNING pool_key, quantity",
             [state, [call.run_id for call in calls], calls[0].step, HoldState.HELD],
         )
@@ -192,14 +188,12 @@ class PoolResource:
             return
         keys = sorted(quantities)
         self._execute(
-            f'UPDATE "{self.pool._meta.db_table}" AS pool '  # noqa: S608
+            f'UPDATE "{self.pool._meta.db_table}" AS pool '
             f"SET {source} = pool.{source} - v.quantity, {target} = pool.{target} + v.quantity "
             f'FROM unnest(%s, %s::bigint[]) AS v(key, quantity) WHERE pool."{self._key}" = v.key',
             [keys, [quantities[key] for key in keys]],
         )
 
-    def _refusal(
-        self, missing: Sequence[Any], available: Mapping[Any, int], demand: Mapping[Any, int]
-    ) -> str:
+    def _refusal(self, missing: Sequence[Any], available: Mapping[Any, int], demand: Mapping[Any, int]) -> str:
         parts = [f"{key}: {demand[key]} wanted, {available.get(key, 0)} left" for key in missing]
         return "; ".join(parts)

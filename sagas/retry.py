@@ -66,7 +66,5 @@ class Retry:
         if spread is None:
             spread = random.uniform(-1, 1)  # noqa: S311 - spreads load, guards no secret
         # The exponent is bounded because a float overflows long before a wait matters.
-        wait = min(
-            self.delay.total_seconds() * self.factor ** min(attempt - 1, 64), self.max_delay.total_seconds()
-        )
+        wait = min(self.delay.total_seconds() * self.factor ** min(attempt - 1, 64), self.max_delay.total_seconds())
         return Again(timedelta(seconds=wait * (1 + self.jitter * spread)))

@@ -84,9 +84,7 @@ def run_view(run_id: UUID) -> RunView:
         names = [step.name for step in registry.find(run.saga, run.version).steps]
     except UnknownSaga:
         # The definition is gone; what was performed is still on record.
-        names = list(
-            dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT")
-        )
+        names = list(dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT"))
     steps = {name: StepView(name) for name in names}
     for entry in entries:
         if entry.step in steps and entry.outcome != "EVENT":

@@ -28,9 +28,7 @@ class State(StrEnum):
 #: Nothing happens to such a run any more.
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED})
 #: The engine moves such a run by itself: it has a ``due_at``.
-LIVE: Final = frozenset(
-    {State.PENDING, State.EXECUTING, State.AWAITING_CONFIRM, State.CONFIRMING, State.COMPENSATING}
-)
+LIVE: Final = frozenset({State.PENDING, State.EXECUTING, State.AWAITING_CONFIRM, State.CONFIRMING, State.COMPENSATING})
 #: Not decided yet: it may still be confirmed, and still be cancelled.
 UNDECIDED: Final = frozenset({State.PENDING, State.EXECUTING, State.AWAITING_CONFIRM})
 

@@ -107,7 +107,7 @@ def insert(
 def lock(ids: Iterable[UUID]) -> list[Row]:
     """Lock these runs, in the order of their ids; those that do not exist are left out."""
     return _rows(
-        f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",  # noqa: S608
+        f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
         [sorted(set(ids))],
     )
 
@@ -121,33 +121,43 @@ def claimable(limit: int, *, lapsed: bool) -> list[Row]:
     """
     # now(), not clock_timestamp(): only a stable function can use the index on due_at.
     return _rows(
-        f"SELECT {_COLUMNS} FROM sagas_run WHERE due_at <= now() "  # noqa: S608
+        f"SELECT {_COLUMNS} FROM sagas_run WHERE due_at <= now() "
         f"AND claims {'>' if lapsed else '='} 0 ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
         [limit],
     )
 
 
-def lease(ids: Sequence[UUID], *, within: float | None) -> None:
-    """Give claimed runs a lease, doubled with every claim without progress; begin those that are PENDING.
+def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> None:
+    """Give claimed runs a lease, doubled with every claim without progress.
 
     Args:
         ids: runs that the caller has locked.
-        within: seconds from the first claim to the first confirm deadline; ``None`` for no deadline.
+        begin: whether those that are PENDING begin now. A process that does not know their saga only waits.
+        within: seconds from the beginning to the first confirm deadline; ``None`` for no deadline.
     """
-    _execute(
-        "UPDATE sagas_run SET state = CASE state WHEN 'PENDING' THEN 'EXECUTING' ELSE state END, "
-        "claims = claims + 1, due_at = clock_timestamp() + %s * power(2, LEAST(claims, 16)), "
+    start = (
+        ", state = CASE state WHEN 'PENDING' THEN 'EXECUTING' ELSE state END, "
         "started_at = COALESCE(started_at, clock_timestamp()), "
-        "deadline = COALESCE(deadline, clock_timestamp() + %s) WHERE id = ANY(%s::uuid[])",
-        [timedelta(seconds=config().lease), None if within is None else timedelta(seconds=within), list(ids)],
+        "deadline = COALESCE(deadline, clock_timestamp() + %s)"
+    )
+    _execute(
+        "UPDATE sagas_run SET claims = claims + 1, "
+        "due_at = clock_timestamp() + %s * power(2, LEAST(claims, 16))"
+        f"{start if begin else ''} WHERE id = ANY(%s::uuid[])",
+        [
+            timedelta(seconds=config().lease),
+            *([None if within is None else timedelta(seconds=within)] if begin else []),
+            list(ids),
+        ],
     )
 
 
 def release(ids: Sequence[UUID]) -> None:
     """Give back a lease whose messages could not be published: the runs are due again after a tick."""
     _execute(
-        "UPDATE sagas_run SET claims = GREATEST(claims - 1, 0), due_at = clock_timestamp() + %s "
-        "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL AND claims > 0",
+        "UPDATE sagas_run AS run SET claims = GREATEST(run.claims - 1, 0), due_at = clock_timestamp() + %s "
+        "FROM (SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE) AS mine "
+        "WHERE run.id = mine.id AND run.due_at IS NOT NULL AND run.claims > 0",
         [timedelta(seconds=config().tick), list(ids)],
     )
 
@@ -238,9 +248,7 @@ def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
     """Which confirmations of these runs have come. Read it under their locks."""
     found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [list(ids)]
-        )
+        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [list(ids)])
         for run_id, name in cursor.fetchall():
             found[run_id].add(name)
     return found
@@ -259,7 +267,8 @@ def confirmation(run_id: UUID, name: str) -> tuple[str, datetime] | None:
 def insert_confirmation(run_id: UUID, name: str, data: str) -> None:
     """Record a confirmation. The run is locked, so the unique constraint only proves it is the first."""
     _execute(
-        "INSERT INTO sagas_confirmation (run_id, name, data, received_at) VALUES (%s, %s, %s::jsonb, clock_timestamp())",
+        "INSERT INTO sagas_confirmation (run_id, name, data, received_at) "
+        "VALUES (%s, %s, %s::jsonb, clock_timestamp())",
         [run_id, name, data],
     )
 
@@ -277,8 +286,8 @@ def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
 def escalate(row: Row, *, step: str, operation: str, error: str) -> None:
     """Open an escalation for a locked run: it will stand ESCALATED until a person resolves it."""
     _execute(
-        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, created_at, resolution, resolved_by, note) "
-        "VALUES (%s, %s, %s, %s, %s::jsonb, clock_timestamp(), '', '', '')",
+        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, created_at, resolution, resolved_by, "
+        "note) VALUES (%s, %s, %s, %s, %s::jsonb, clock_timestamp(), '', '', '')",
         [row.id, row.state, step, operation, error],
     )
 
@@ -286,9 +295,7 @@ def escalate(row: Row, *, step: str, operation: str, error: str) -> None:
 def open_escalation(run_id: UUID) -> State | None:
     """The state from which the run was escalated, if an escalation of it is open."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT state FROM sagas_escalation WHERE run_id = %s AND resolved_at IS NULL", [run_id]
-        )
+        cursor.execute("SELECT state FROM sagas_escalation WHERE run_id = %s AND resolved_at IS NULL", [run_id])
         found = cursor.fetchone()
     return State(found[0]) if found else None
 
@@ -307,7 +314,8 @@ def backlog_age() -> float:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM ("
-            "SELECT due_at FROM sagas_run WHERE due_at <= now() AND state = 'PENDING' ORDER BY due_at LIMIT 1) AS oldest"
+            "SELECT due_at FROM sagas_run WHERE due_at <= now() AND state = 'PENDING' "
+            "ORDER BY due_at LIMIT 1) AS oldest"
         )
         (age,) = cursor.fetchone()
     return max(float(age), 0.0)

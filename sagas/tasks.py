@@ -7,12 +7,16 @@ acked late, and may come twice, late or never; the engine decides by where the r
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from amqp.exceptions import AMQPError, MessageNacked
 from celery import Task, shared_task
 from celery.exceptions import Reject
-from django.db import connection
+from celery.signals import task_failure
+from django.db import DatabaseError, connection
+from kombu.exceptions import OperationalError
 
 from sagas import kick as kicks
 from sagas import lifecycle, registry
@@ -23,13 +27,14 @@ from sagas.dispatch import (
     STEP_TASK,
     ask_for_dispatch,
     dispatch,
+    drop_connections,
     is_congested,
     publish,
     set_aside,
 )
 from sagas.errors import SagaError
 from sagas.faults import ConnectionLost, is_lost
-from sagas.messages import Link
+from sagas.messages import Link, Message
 from sagas.participant import Phase
 from sagas.perform import Performed, again, bisect, give_up, perform
 
@@ -53,9 +58,7 @@ class WorkerKilled(Exception):
 
 
 @shared_task(name=STEP_TASK, **_OPTIONS)
-def step(
-    self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step: str, phase: str
-) -> list[str]:
+def step(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step: str, phase: str) -> list[str]:
     """Perform one operation of a cohort; return the survivors, which Celery hands to the next link."""
     try:
         runs = [UUID(run_id) for run_id in ids]
@@ -73,13 +76,13 @@ def step(
     except ConnectionLost:
         # The outcome is unknown. The same delivery finds out, once the database is back.
         connection.close()
-        publish([again(link, runs, REDELIVER_AFTER)])
+        _publish_or_leave(self, [again(link, runs, REDELIVER_AFTER)])
         return _end(self)
     if performed.unknown:
         why = f"{len(performed.unknown)} run(s) that do not exist"
         logger.error("sagas: %s for %s.%s: set aside on the dead-letter queue", why, saga, step)
         set_aside(f"{saga}.{step}.{phase}", performed.unknown, why)
-    publish(performed.messages)
+    _publish_or_leave(self, performed.messages)
     if not performed.survivors:
         return _end(self)
     return [str(run_id) for run_id in performed.survivors]
@@ -89,31 +92,63 @@ def step(
 def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, ids: list[str]) -> None:
     """A confirm deadline is over: undo the runs that were not confirmed in time."""
     try:
-        publish(lifecycle.expire(saga, version, confirmation, [UUID(run_id) for run_id in ids], by="message"))
+        messages = lifecycle.expire(saga, version, confirmation, [UUID(run_id) for run_id in ids], by="message")
     except (SagaError, ValueError, TypeError) as error:
         raise _poison(self, error) from error
-    except Exception as error:
+    except DatabaseError as error:
         if not is_lost(error):
             raise
         connection.close()
         # Not armed again: the tick judges it, by the runs' own due_at.
-        logger.warning(
-            "sagas: the database went away at a deadline of %d run(s); the tick will judge it", len(ids)
-        )
+        logger.warning("sagas: the database went away at a deadline of %d run(s); the tick will judge it", len(ids))
+        return
+    _publish_or_leave(self, messages)
 
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
-def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
-    """Claim what is due, and publish it."""
+def dispatch_task(self: Task[Any, Any], *, tick: bool = False, more: bool = False) -> None:
+    """Claim what is due, and publish it.
+
+    Args:
+        self: the task.
+        tick: take up lapsed leases too.
+        more: the dispatch before this one left work behind: look at the queues before taking more.
+    """
     kicks.answered()
-    if is_congested(self.app):
-        ask_for_dispatch(self.app, tick=tick, delay=CONGESTED)
+    try:
+        if more and is_congested(self.app):
+            ask_for_dispatch(self.app, tick=tick, more=True, delay=CONGESTED)
+            return
+        _, full = dispatch()
+        if tick:
+            dispatch(lapsed=True)
+    except DatabaseError as error:
+        if not is_lost(error):
+            raise
+        connection.close()
+        logger.warning("sagas: the database is away; the next tick dispatches")
         return
-    _, full = dispatch()
-    if tick:
-        dispatch(lapsed=True)
     if full:
-        ask_for_dispatch(self.app, tick=False)
+        ask_for_dispatch(self.app, tick=False, more=True)
+
+
+@task_failure.connect
+def _drop_refused_connections(sender: Task[Any, Any], exception: Exception, **_: Any) -> None:
+    """A publish was refused, ours or that of a chain's next link: the runs are found again by their lease.
+
+    What must not last is the channel, which RabbitMQ refuses for good after a failover.
+    """
+    if isinstance(exception, MessageNacked | AMQPError | OperationalError):
+        drop_connections(sender.app)
+
+
+def _publish_or_leave(task: Task[Any, Any], messages: Sequence[Message]) -> None:
+    """Publish what follows a commit. A broker that refuses costs time only: all of it is due in the database."""
+    try:
+        publish(messages)
+    except (OperationalError, MessageNacked, AMQPError, OSError) as error:
+        drop_connections(task.app)
+        logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), type(error).__name__)
 
 
 def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str) -> Performed:
@@ -124,9 +159,7 @@ def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str) ->
     if len(runs) > 1:
         return Performed(messages=bisect(link, runs))
     if deliveries >= config().deliveries:
-        return give_up(
-            link, runs[0], WorkerKilled(f"{deliveries} workers died or vanished at it"), worker=worker
-        )
+        return give_up(link, runs[0], WorkerKilled(f"{deliveries} workers died or vanished at it"), worker=worker)
     return perform(link, runs, worker=worker)
 
 

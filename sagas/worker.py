@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -40,7 +41,7 @@ SETTINGS: dict[str, Any] = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_heartbeat": 10,
-    "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 5},
+    "broker_transport_options": {"confirm_publish": True},
     "db_reuse_max": 10_000,
     "worker_hijack_root_logger": False,
 }
@@ -63,9 +64,7 @@ class Consumer(CeleryConsumer):
         """Celery's steps without native delayed delivery, and with ours."""
 
         default_steps = [
-            step
-            for step in CeleryConsumer.Blueprint.default_steps
-            if not str(step).endswith(":DelayedDelivery")
+            step for step in CeleryConsumer.Blueprint.default_steps if not str(step).endswith(":DelayedDelivery")
         ]
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
@@ -95,16 +94,18 @@ class Ticker(threading.Thread):
 
     def run(self) -> None:
         """Go on until the worker shuts down, whatever happens to Redis and RabbitMQ."""
+        ticked_at = time.monotonic()
         while not self.stopping.is_set():
-            kicked = kick.wait(config().tick)
+            kick.wait(config().tick)
             if not kick.ask():
                 continue
+            # Kicks may come without a pause: the tick, which also finds lapsed leases, must not wait for one.
+            tick = time.monotonic() - ticked_at >= config().tick
             try:
-                ask_for_dispatch(self.app, tick=not kicked)
+                ask_for_dispatch(self.app, tick=tick)
+                ticked_at = time.monotonic() if tick else ticked_at
             except Exception as error:
-                logger.warning(
-                    "sagas: no dispatch could be asked for (%s); trying again", type(error).__name__
-                )
+                logger.warning("sagas: no dispatch could be asked for (%s); trying again", type(error).__name__)
                 self.stopping.wait(config().tick)
 
 

@@ -18,9 +18,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("run_id", models.UUIDField()),
                 ("name", models.CharField(max_length=48)),
@@ -28,9 +26,7 @@ class Migration(migrations.Migration):
                 ("received_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                "constraints": [
-                    models.UniqueConstraint(fields=("run_id", "name"), name="sagas_confirmation_once")
-                ],
+                "constraints": [models.UniqueConstraint(fields=("run_id", "name"), name="sagas_confirmation_once")],
             },
         ),
         migrations.CreateModel(
@@ -129,9 +125,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "deadline",
-                    models.DateTimeField(
-                        help_text="When the next missing confirmation is too late.", null=True
-                    ),
+                    models.DateTimeField(help_text="When the next missing confirmation is too late.", null=True),
                 ),
                 (
                     "due_at",
@@ -190,9 +184,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("state", models.CharField(max_length=16)),
                 ("step", models.CharField(blank=True, max_length=48)),

@@ -21,18 +21,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
         commands = parser.add_subparsers(dest="command", required=True)
-        commands.add_parser(
-            "topology", help="Declare every queue and exchange in RabbitMQ. Part of a deploy."
-        )
-        sending = commands.add_parser(
-            "dispatch", help="Claim what is due and publish it: for cron and serverless."
-        )
-        sending.add_argument(
-            "--once", action="store_true", required=True, help="One pass; the only mode there is."
-        )
-        dead = commands.add_parser(
-            "dead", help="Show the messages that were set aside as poison; they stay there."
-        )
+        commands.add_parser("topology", help="Declare every queue and exchange in RabbitMQ. Part of a deploy.")
+        sending = commands.add_parser("dispatch", help="Claim what is due and publish it: for cron and serverless.")
+        sending.add_argument("--once", action="store_true", required=True, help="One pass; the only mode there is.")
+        dead = commands.add_parser("dead", help="Show the messages that were set aside as poison; they stay there.")
         dead.add_argument("--limit", type=int, default=20, help="How many to show.")
 
     def handle(self, *, command: str, **options: Any) -> None:
