@@ -1,0 +1,153 @@
+"""A private PostgreSQL cluster, as durable as a real one, with one role that may make databases."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from private_services import programs
+from private_services.console import Failure, say, tail
+from private_services.identity import Identity
+from private_services.ports import LOOPBACK
+from private_services.programs import Missing
+from private_services.server import Server
+
+OLDEST: Final = 15
+ROLE: Final = "drinkgroup"
+
+#: Given on the command line at each start, so that a change here reaches clusters that exist.
+SETTINGS: Final[Mapping[str, str]] = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    # Kept in the cluster's own directory, so that a killed server leaves nothing in /dev/shm.
+    "dynamic_shared_memory_type": "mmap",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "log_min_messages": "warning",
+    "log_line_prefix": "%m [%p] %d ",
+}
+
+_NOBODYS_PID: Final = 2**31 - 1  # beyond what any system gives out
+
+_PROGRAMS: Final = ("postgres", "initdb", "psql")
+_CLUSTER_OPTIONS: Final = (
+    "--username=postgres",
+    "--auth=reject",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--no-sync",
+)
+
+
+class Postgres(Server):
+    """PostgreSQL; as root it runs as another user, for it refuses to run as root."""
+
+    name = "postgres"
+    variable = "DATABASE_URL"
+    package = "postgresql"
+    stop_signal = signal.SIGINT  # the fast mode: sessions are ended, not awaited
+
+    _bin: Path
+
+    @property
+    def cluster(self) -> Path:
+        """The data directory."""
+        return self.directory / "data"
+
+    def locate(self) -> None:
+        """Find the release that made the cluster, or else the newest: no other can read it."""
+        made_by = self.cluster / "PG_VERSION"
+        releases = {_release(folder): folder for folder in programs.folders_with(*_PROGRAMS)}
+        release = int(made_by.read_text()) if made_by.exists() else max(releases, default=0)
+        if release not in releases or release < OLDEST:
+            raise Missing(f"PostgreSQL {max(release, OLDEST)} was not found.")
+        self._bin = releases[release]
+
+    def launch(self) -> None:
+        """Make the cluster at the first start; start the server."""
+        port = self.instance.claim_port(self.name)
+        identity = Identity.for_directory(self.directory)
+        if not (self.cluster / "PG_VERSION").exists():
+            say(f"{self.name}: making a cluster")
+            self._make_cluster(identity)
+        self._disown_pid_file()
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        self.spawn(identity.command([self._bin / "postgres", "-D", self.cluster, f"--port={port}", *settings]))
+
+    def is_ready(self) -> bool:
+        """Tell whether it answers a query."""
+        conninfo = f"host={LOOPBACK} port={self.port} user={ROLE} dbname={ROLE} connect_timeout=2"
+        command: list[str | Path] = [self._bin / "psql", "--no-psqlrc", "--command=SELECT 1", conninfo]
+        environment = {**os.environ, "PGPASSWORD": self.instance.secret(self.name)}
+        answer = subprocess.run(command, env=environment, capture_output=True, check=False)
+        return answer.returncode == 0
+
+    @property
+    def url(self) -> str:
+        """The role's own database; tests make theirs beside it."""
+        if not self.port:
+            return ""
+        return f"postgresql://{ROLE}:{self.instance.secret(self.name)}@{LOOPBACK}:{self.port}/{ROLE}"
+
+    def _make_cluster(self, identity: Identity) -> None:
+        """Make it beside its place and move it there when whole: what is half made is never taken for one."""
+        draft = self.directory / "draft"
+        if draft.exists():
+            shutil.rmtree(draft)
+        draft.mkdir(mode=0o700)
+        identity.own(draft)
+        # Nobody logs in as the superuser: it has no password, and the rules below admit one role only.
+        # The sync would take a second, and guard a cluster that is still empty.
+        self._run(
+            identity,
+            [self._bin / "initdb", "-D", draft, *_CLUSTER_OPTIONS],
+        )
+        # The single-user mode needs no login, and is over before a client can connect.
+        password = self.instance.secret(self.name)
+        self._run(
+            identity,
+            [self._bin / "postgres", "--single", "-D", draft, "postgres"],
+            f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\nCREATE DATABASE {ROLE} OWNER {ROLE}\n",
+        )
+        (draft / "pg_hba.conf").write_text(f"host all {ROLE} {LOOPBACK}/32 scram-sha-256\n")
+        draft.rename(self.cluster)
+
+    def _run(self, identity: Identity, command: Sequence[str | Path], text: str = "") -> None:
+        with self.log.open("ab") as log:
+            done = subprocess.run(
+                identity.command(command),
+                input=text.encode(),
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                check=False,
+            )
+        if done.returncode:
+            raise Failure(f"{command[0]} failed.\n{tail(self.log)}")
+
+    def _disown_pid_file(self) -> None:
+        """Make the pid in the file of a server that was killed one that nobody has.
+
+        If somebody else has it by now, or nobody has reaped the server yet, PostgreSQL takes that for a running
+        server and refuses to start. Without the file it would not look for children that outlived their
+        parent and still write to the cluster; so the file stays, and names the memory that they would share.
+        """
+        file = self.cluster / "postmaster.pid"
+        if file.exists():
+            _, _, rest = file.read_text().partition("\n")
+            file.write_text(f"{_NOBODYS_PID}\n{rest}")
+
+
+def _release(folder: Path) -> int:
+    """Give the major release of the programs in a folder."""
+    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\d+", answer.stdout)
+    return int(found.group()) if found else 0
