@@ -1,0 +1,1 @@
+"""Stock of the drinks that the shop sells. Knows no other domain."""

@@ -1,0 +1,49 @@
+"""What inventory offers to sagas: stock that can be held, sold and given back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from inventory.models import Sku, SkuHold
+from sagas import Rejected
+from sagas.pool import PoolResource
+
+
+class Wanted(Protocol):
+    """A number of cups of one SKU."""
+
+    @property
+    def sku(self) -> str:
+        """Code of the SKU."""
+        ...
+
+    @property
+    def quantity(self) -> int:
+        """Cups, above 0."""
+        ...
+
+
+class WantsStock(Protocol):
+    """What inventory needs of a request, whoever's it is."""
+
+    @property
+    def items(self) -> Sequence[Wanted]:
+        """What is wanted; a SKU may come twice."""
+        ...
+
+
+class OutOfStock(Rejected):
+    """There is not enough of it left."""
+
+
+def demand(request: WantsStock) -> Mapping[str, int]:
+    """Sum a request by SKU: the pool holds each row once."""
+    wanted: Counter[str] = Counter()
+    for item in request.items:
+        wanted[item.sku] += item.quantity
+    return wanted
+
+
+stock = PoolResource(pool=Sku, hold=SkuHold, demand=demand, rejection=OutOfStock)
