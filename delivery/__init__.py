@@ -1,0 +1,1 @@
+"""Delivery slots, and who has booked them. Knows no other domain."""
