@@ -1,0 +1,32 @@
+"""The coupons in the admin. Whether one is used belongs to the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from coupons.models import Coupon
+
+
+@admin.register(Coupon)
+class CouponAdmin(admin.ModelAdmin[Coupon]):
+    """Look at the coupons, and give new ones out."""
+
+    list_display = ["code", "customer", "discount_cents", "expires_at", "used"]
+    list_filter = ["used", "expires_at"]
+    list_select_related = ["customer"]
+    search_fields = ["code", "customer__username"]
+    autocomplete_fields = ["customer"]
+
+    def get_readonly_fields(self, _request: HttpRequest, obj: Coupon | None = None) -> list[str]:
+        """Fix the code once it is there: redemptions name it."""
+        return ["used", *(["code"] if obj else [])]
+
+    def save_model(self, request: HttpRequest, obj: Coupon, form: Any, change: bool) -> None:
+        """Write only what was typed: ``used`` as it was read may be old by now."""
+        if change:
+            obj.save(update_fields=["customer", "discount_cents", "expires_at"])
+        else:
+            super().save_model(request, obj, form, change)

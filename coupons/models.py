@@ -1,0 +1,68 @@
+"""Coupons, each good for one order, and the redemptions of them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from sagas.definition import NAME_LIMIT
+
+
+class Coupon(models.Model):
+    """A discount on one order, until it expires."""
+
+    code = models.CharField(max_length=32, primary_key=True)
+    customer = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Who may use it; empty for anyone.",
+    )
+    discount_cents = models.PositiveIntegerField("discount (cents)", help_text="In cents of a yuan.")
+    expires_at = models.DateTimeField()
+    used = models.BooleanField(default=False, help_text="Whether an order has it; a refund frees it again.")
+
+    class Meta:
+        """By code, which is also the order of locks."""
+
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        """Name it."""
+        return self.code
+
+
+class RedemptionState(models.TextChoices):
+    """What became of a redemption."""
+
+    REDEEMED = "REDEEMED"
+    REFUNDED = "REFUNDED"
+
+
+class Redemption(models.Model):
+    """One step of one run has a coupon. No foreign keys: it is written on the hot path."""
+
+    run_id = models.UUIDField()
+    step = models.CharField(max_length=NAME_LIMIT)
+    coupon_code = models.CharField(max_length=32)
+    discount_cents = models.PositiveIntegerField()
+    state = models.CharField(max_length=8, choices=RedemptionState.choices, default=RedemptionState.REDEEMED)
+    refunded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """A step redeems once; a coupon has one open redemption."""
+
+        constraints = [
+            models.UniqueConstraint(name="coupons_redemption_once", fields=["run_id", "step"]),
+            # The lock on the coupon is what prevents doubles; this proves it.
+            models.UniqueConstraint(
+                name="coupons_redemption_one_open", fields=["coupon_code"], condition=Q(state="REDEEMED")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Say what is redeemed."""
+        return f"{self.coupon_code} for {self.run_id}: {self.state}"

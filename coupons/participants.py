@@ -1,0 +1,148 @@
+"""What coupons offer to sagas: a coupon is redeemed once, and refunded once.
+
+Set-based: a cohort costs a fixed number of statements. Coupon rows are locked in the order of their
+code, after the runs' own locks, so two cohorts cannot deadlock here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from django.db import connection
+
+from coupons.models import RedemptionState
+from sagas import Call, Done, Rejected, many
+from sagas.participant import Outcome
+
+
+class MayUseCoupon(Protocol):
+    """What coupons need of a request, whoever's it is."""
+
+    @property
+    def coupon(self) -> str | None:
+        """Code of a coupon, or none."""
+        ...
+
+    @property
+    def customer_id(self) -> int:
+        """Whose request it is."""
+        ...
+
+
+class CouponUnknown(Rejected):
+    """There is no such coupon."""
+
+
+class CouponNotYours(Rejected):
+    """The coupon belongs to another customer."""
+
+
+class CouponExpired(Rejected):
+    """The coupon has expired."""
+
+
+class CouponUsed(Rejected):
+    """The coupon is used already."""
+
+
+class _Row(NamedTuple):
+    code: str
+    customer_id: int | None
+    discount_cents: int
+    expires_at: datetime
+    used: bool
+
+
+@many
+def redeem(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
+    """Redeem the coupon of each call that has one; of two that ask for the same, the first gets it.
+
+    The result is ``{"discount_cents": …}``, or ``None`` without a coupon.
+    """
+    asking = {call.request.coupon for call in calls if call.request.coupon is not None}
+    if not asking:
+        return [Done() for _ in calls]
+    coupons, now = _lock(asking)
+    taken: dict[str, Call[MayUseCoupon]] = {}
+    outcomes: list[Outcome] = []
+    for call in calls:
+        code = call.request.coupon
+        if code is None:
+            outcomes.append(Done())
+            continue
+        refusal = _refusal(coupons.get(code), call, now, taken=code in taken)
+        if refusal is None:
+            taken[code] = call
+        outcomes.append(refusal or Done({"discount_cents": coupons[code].discount_cents}))
+    _redeem(taken, coupons)
+    return outcomes
+
+
+@many
+def refund(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
+    """Free the coupons that the calls redeemed; nothing, where they redeemed none (a null compensation)."""
+    with connection.cursor() as cursor:
+        # Read without a lock on the coupons: each redemption belongs to one run, and the run is locked.
+        cursor.execute(
+            "UPDATE coupons_redemption SET state = %s, refunded_at = clock_timestamp() "
+            "WHERE run_id = ANY(%s::uuid[]) AND step = %s AND state = %s RETURNING coupon_code",
+            [RedemptionState.REFUNDED, [call.run_id for call in calls], calls[0].step, RedemptionState.REDEEMED],
+        )
+        codes = [code for (code,) in cursor.fetchall()]
+    if codes:
+        _lock(codes)
+        _mark(codes, used=False)
+    return [Done() for _ in calls]
+
+
+def _refusal(coupon: _Row | None, call: Call[MayUseCoupon], now: datetime, *, taken: bool) -> Rejected | None:
+    """Why a call may not have the coupon; ``None`` if it may."""
+    if coupon is None:
+        return CouponUnknown(f"there is no coupon {call.request.coupon}")
+    if coupon.customer_id not in (None, call.request.customer_id):
+        return CouponNotYours(f"coupon {coupon.code} belongs to another customer")
+    if coupon.expires_at <= now:
+        return CouponExpired(f"coupon {coupon.code} has expired")
+    if coupon.used or taken:
+        return CouponUsed(f"coupon {coupon.code} is used already")
+    return None
+
+
+def _lock(codes: Iterable[str]) -> tuple[dict[str, _Row], datetime]:
+    """Lock these coupons, in order, and only then read the clock: the wait for a lock may be long."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT code, customer_id, discount_cents, expires_at, used FROM coupons_coupon "
+            "WHERE code = ANY(%s) ORDER BY code FOR NO KEY UPDATE",
+            [sorted(set(codes))],
+        )
+        rows = [_Row(*row) for row in cursor.fetchall()]
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    return {row.code: row for row in rows}, now
+
+
+def _redeem(taken: dict[str, Call[MayUseCoupon]], coupons: dict[str, _Row]) -> None:
+    if not taken:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO coupons_redemption (run_id, step, coupon_code, discount_cents, state) "
+            "SELECT v.run_id, %s, v.code, v.discount, %s "
+            "FROM unnest(%s::uuid[], %s::text[], %s::int[]) AS v(run_id, code, discount)",
+            [
+                next(iter(taken.values())).step,
+                RedemptionState.REDEEMED,
+                [call.run_id for call in taken.values()],
+                list(taken),
+                [coupons[code].discount_cents for code in taken],
+            ],
+        )
+    _mark(list(taken), used=True)
+
+
+def _mark(codes: Sequence[str], *, used: bool) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE coupons_coupon SET used = %s WHERE code = ANY(%s)", [used, list(codes)])
