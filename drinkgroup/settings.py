@@ -5,9 +5,17 @@ The three service URLs are read from the environment (``scripts/services`` and `
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
+from secrets import token_bytes
 
+import django_stubs_ext
 import environ
+
+from drinkgroup.logs import logging_config
+
+# Before any app is imported: ModelAdmin[Order] is then a class, not a TypeError.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -29,6 +37,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "sagas",
     "inventory",
     "coupons",
@@ -38,6 +50,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -73,7 +86,9 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "Asia/Shanghai"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / ".run" / "static"
+# Served by the web process from where they lie. A deployment that collects and compresses them says where.
+STATIC_ROOT = env.str("STATIC_ROOT", default=None)
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 
 RABBITMQ_URL = env.str("RABBITMQ_URL", default="amqp://guest:guest@127.0.0.1:5672//")
 CELERY_BROKER_URL = RABBITMQ_URL
@@ -82,3 +97,50 @@ SAGAS = {
     "QUEUES": ["orders", "inventory", "coupons", "delivery"],
     "REDIS_URL": env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"),
 }
+
+# How long an order waits for its payment, in seconds.
+CONFIRM_WITHIN_SECONDS = env.float("CONFIRM_WITHIN_SECONDS", default=30.0)
+# POSTs of orders by one customer that one web process takes in a minute.
+ORDERS_PER_MINUTE = env.int("ORDERS_PER_MINUTE", default=6000)
+# Shared with the payment provider. Without one nothing can be confirmed over HTTP: a random secret fits no signature.
+WEBHOOK_SECRET = env.str("DRINKGROUP_WEBHOOK_SECRET", default="")
+if not WEBHOOK_SECRET:
+    WEBHOOK_SECRET = f"whsec_{b64encode(token_bytes(32)).decode()}"
+
+#: No body of the API or form of the admin is larger.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["orders.api.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["orders.api.bodies.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "orders.api.problems.exception_handler",
+}
+# A token lives until it is taken away.
+REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "drinkgroup",
+    "DESCRIPTION": "Order drinks together: place an order once, however often you must repeat it, and learn its fate.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    # The docs page needs no network.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# Behind TLS, which is everywhere but on a developer's machine.
+HTTPS = env.bool("HTTPS", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SESSION_COOKIE_HTTPONLY = True
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING = logging_config(level=env.str("LOG_LEVEL", default="INFO"), fmt=env.str("LOG_FORMAT", default="json"))

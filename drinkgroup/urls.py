@@ -1,6 +1,17 @@
-"""URLs of the project: the admin, and the API of orders."""
+"""URLs of the project: the admin, the API of orders, and health."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from drinkgroup import health
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/", include("orders.api.urls")),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+]
+
+handler400 = "orders.api.problems.bad_request"
+handler404 = "orders.api.problems.not_found"
+handler500 = "orders.api.problems.server_error"

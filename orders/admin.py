@@ -1,0 +1,61 @@
+"""The orders in the admin: to look at. What changes them is a saga."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from orders.models import Order, OrderLine
+
+
+class OrderLines(admin.TabularInline[OrderLine, Order]):
+    """What was ordered."""
+
+    model = OrderLine
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Refuse: an order is placed through the API."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Refuse: prices and quantities are what was accepted."""
+        return False
+
+
+@admin.register(Order)
+class OrderAdmin(admin.ModelAdmin[Order]):
+    """Find an order by its number or its customer."""
+
+    list_display = ["order_no", "customer", "status", "total_cents", "slot", "coupon", "created_at"]
+    list_filter = ["status", "created_at"]
+    list_select_related = ["customer"]
+    search_fields = ["order_no", "customer__username", "=run_id"]
+    inlines = [OrderLines]
+    date_hierarchy = "created_at"
+    fields = [
+        "order_no",
+        "customer",
+        "status",
+        "total_cents",
+        "discount_cents",
+        "slot",
+        "coupon",
+        "created_at",
+        "run_id",
+    ]
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """Refuse: an order is placed through the API."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Order | None = None) -> bool:
+        """Refuse: the saga's steps change it."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Order | None = None) -> bool:
+        """Refuse: an order is on record, whatever became of it."""
+        return False

@@ -1,0 +1,1 @@
+"""The HTTP API of orders, `/api/v1/`."""

@@ -1,0 +1,35 @@
+"""Placing an order over HTTP: the idempotency key, the order and its run are one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.urls import reverse
+
+from orders import numbers, services
+from orders.api import idempotency
+from orders.api.idempotency import Answer, Key
+from orders.errors import OrderNumberTaken
+from orders.services import Wanted
+from sagas import State
+
+#: Draws of an order number. That many in a row that are taken are a broken random source, not bad luck.
+_DRAWS = 3
+
+
+def place(*, customer_id: int, key: Key | None, items: Sequence[Wanted], slot: int, coupon: str | None) -> Answer:
+    """Place an order, or find the answer that the same request got before. Raises as ``place_order`` does."""
+    for _ in range(_DRAWS):
+        order_no = numbers.draw()
+        body = {"order_no": order_no, "state": State.PENDING.value, "confirm_deadline": None}
+        answer = Answer(202, body, reverse("api:order", args=[order_no]))
+        try:
+            with transaction.atomic():
+                if key and (first := idempotency.claim(customer_id=customer_id, key=key, answer=answer)):
+                    return first
+                services.place_order(order_no=order_no, customer_id=customer_id, items=items, slot=slot, coupon=coupon)
+                return answer
+        except OrderNumberTaken:
+            continue
+    raise OrderNumberTaken

@@ -1,0 +1,175 @@
+"""Every error of the API as an RFC 9457 problem: one place that turns errors into answers.
+
+``exception_handler`` serves the views; ``not_found``, ``bad_request`` and ``server_error`` serve what
+fails outside them, under ``/api/``. A problem's ``type`` is stable; its ``detail`` is for people.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+import sagas
+from orders.api.bodies import drain
+from orders.errors import OrderNotFound, OrderRefused, PaymentConflict
+
+MEDIA_TYPE = "application/problem+json"
+
+logger = logging.getLogger(__name__)
+
+
+class Problem(exceptions.APIException):
+    """An error with a type of its own.
+
+    Args:
+        status: HTTP status.
+        code: last part of the problem's type.
+        detail: one sentence for the client's developer or customer.
+        errors: what is wrong where, as ``{"pointer", "code", "detail"}``.
+        headers: HTTP headers that go with it.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail, code)
+        self.status_code = status
+        self.code = code
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+    def body(self, path: str) -> dict[str, Any]:
+        """Write the problem's JSON for a request to ``path``."""
+        # A type such as "not-found" reads as its own title.
+        title = self.code.replace("-", " ").capitalize()
+        body: dict[str, Any] = {
+            "type": f"/problems/{self.code}",
+            "title": title,
+            "status": self.status_code,
+            "detail": str(self.detail),
+            "instance": path,
+        }
+        if self.errors:
+            body["errors"] = list(self.errors)
+        return body
+
+
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Answer an exception of a view; ``None`` (so a 500 by ``server_error``) for those nobody expects."""
+    problem = _problem(error)
+    if problem is None:
+        return None
+    request = context["request"]
+    if problem.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        drain(request)
+    return Response(
+        problem.body(request.path), status=problem.status_code, headers=problem.headers, content_type=MEDIA_TYPE
+    )
+
+
+def _problem(error: Exception) -> Problem | None:
+    match error:
+        case Problem():
+            return error
+        case OrderRefused(faults=faults):
+            codes = {fault.code for fault in faults}
+            errors = [{"pointer": f"#{f.pointer}", "code": f.code, "detail": f.detail} for f in faults]
+            return Problem(422, codes.pop() if len(codes) == 1 else "order-refused", str(error), errors=errors)
+        case OrderNotFound():
+            return Problem(404, "order-not-found", f"There is no order {error}.")
+        case PaymentConflict():
+            return Problem(409, "payment-conflict", f"Order {error} is confirmed by another payment.")
+        case sagas.AlreadyDecided(state=state):
+            code = "order-undone" if state in {"COMPENSATING", "FAILED"} else "order-decided"
+            return Problem(409, code, f"The order is {state}: {error}.")
+        case sagas.Overloaded(retry_after=seconds):
+            return Problem(503, "overloaded", f"{error}.", headers={"Retry-After": str(seconds)})
+        case OperationalError() | InterfaceError():
+            logger.warning("the database does not answer", exc_info=error)
+            detail = "The database does not answer. Repeat the request with the same Idempotency-Key."
+            return Problem(503, "database-unavailable", detail, headers={"Retry-After": "1"})
+        case RequestDataTooBig():
+            return Problem(413, "body-too-large", "The body is larger than 64 KiB.")
+        case Http404():
+            return Problem(404, "not-found", "There is nothing here.")
+        case PermissionDenied():
+            return Problem(403, "forbidden", "You may not do this.")
+        case exceptions.ValidationError(detail=detail):
+            errors = list(_flatten(detail, "#"))
+            return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
+        case exceptions.APIException():
+            return _of_framework(error)
+    return None
+
+
+def _of_framework(error: exceptions.APIException) -> Problem:
+    """Translate an exception of the REST framework: its status says which problem it is."""
+    headers = {}
+    if header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = header
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(wait))
+    code = {
+        400: "malformed-json",
+        401: "unauthenticated",
+        403: "forbidden",
+        404: "not-found",
+        405: "method-not-allowed",
+        406: "not-acceptable",
+        415: "unsupported-media-type",
+        429: "too-many-requests",
+    }.get(error.status_code, "error")
+    return Problem(error.status_code, code, str(error.detail), headers=headers)
+
+
+def _flatten(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
+    """List the errors of a serializer, each with a JSON pointer to its place."""
+    if isinstance(detail, Mapping):
+        for key, value in detail.items():
+            yield from _flatten(value, pointer if key == "non_field_errors" else f"{pointer}/{key}")
+    elif isinstance(detail, list):
+        for index, value in enumerate(detail):
+            # A list of texts belongs to one place; a list of mappings has one for each element.
+            yield from _flatten(value, f"{pointer}/{index}" if isinstance(value, Mapping) else pointer)
+    else:
+        yield {"pointer": pointer, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
+
+
+def _plain(request: HttpRequest, problem: Problem) -> HttpResponse:
+    return JsonResponse(problem.body(request.path), status=problem.status_code, content_type=MEDIA_TYPE)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Answer an unknown URL."""
+    if not request.path.startswith("/api/"):
+        return defaults.page_not_found(request, exception or Http404())
+    return _plain(request, Problem(404, "not-found", "There is nothing here."))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that Django itself refuses."""
+    if not request.path.startswith("/api/"):
+        return defaults.bad_request(request, exception)
+    return _plain(request, Problem(400, "bad-request", "The request is malformed."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer what nobody expected. Django has logged it; the client learns nothing of the inside."""
+    if not request.path.startswith("/api/"):
+        return defaults.server_error(request)
+    return _plain(request, Problem(500, "internal-error", "Something broke on our side; it has been logged."))

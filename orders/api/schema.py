@@ -1,0 +1,75 @@
+"""What the OpenAPI schema says beyond what the views themselves tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+
+from orders.api.problems import MEDIA_TYPE
+from orders.api.serializers import ProblemSerializer
+
+#: What any request may meet.
+_ALWAYS = (401, 406, 500, 503)
+_MEANING = {
+    400: "The body is no JSON, or a header is malformed.",
+    401: "The token or the signature is missing or wrong.",
+    404: "There is no such thing, or it is another customer's.",
+    406: "Only JSON is spoken here.",
+    409: "The order was already decided otherwise.",
+    413: "The body is larger than 64 KiB.",
+    415: "Only application/json is read.",
+    422: "The request cannot be fulfilled; `errors` says what is wrong where.",
+    429: "Too many orders in this minute.",
+    500: "Something broke on our side.",
+    503: "Overloaded, or the database is away: repeat after `Retry-After` seconds.",
+}
+
+
+def problems(*statuses: int) -> dict[Any, OpenApiResponse]:
+    """Document these statuses, and those that any request may meet, as problems."""
+    return {
+        (status, MEDIA_TYPE): OpenApiResponse(ProblemSerializer, description=_MEANING[status])
+        for status in sorted({*_ALWAYS, *statuses})
+    }
+
+
+ORDER_NO = OpenApiParameter(
+    "order_no",
+    {"type": "string", "pattern": "^[0-9A-Za-z-]{1,32}$", "example": "ORD-20261123-7K3M9QX2"},
+    OpenApiParameter.PATH,
+    description="The order's number.",
+)
+PAGE = OpenApiParameter("cursor", str, OpenApiParameter.QUERY, description="From `next` or `previous` of a page.")
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[ -~]{1,255}$"},
+    OpenApiParameter.HEADER,
+    description="Repeat a request with the same key, and it is done once: each repeat gets the first answer.",
+)
+LOCATION = OpenApiParameter(
+    "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, response=[202], description="The order."
+)
+SIGNATURE = [
+    OpenApiParameter(name, str, OpenApiParameter.HEADER, required=True, description="Standard Webhooks.")
+    for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+]
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped
+    """How a client says who it is."""
+
+    target_class = "orders.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, str]:
+        """Describe the header."""
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`Token` and the token, with a space between.",
+        }

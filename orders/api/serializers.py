@@ -1,0 +1,197 @@
+"""What goes in and out over HTTP. Input is strict: a number is not a string, whatever it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from sagas import State
+
+#: The largest id of the database.
+_MAX_ID = 2**63 - 1
+_MAX_LINES = 50
+
+
+class Integer(serializers.IntegerField):
+    """An integer, not a text that looks like one."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """Refuse texts and booleans."""
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Text(serializers.CharField):
+    """A text, not a number that could be written as one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse numbers."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+@extend_schema_field({"type": "string", "pattern": r"^\d+\.\d\d$", "example": "18.00"})
+class Yuan(serializers.Field[int, Any, str, int]):
+    """An amount in yuan, with two decimals, of one that is kept in cents. A string: JSON numbers round."""
+
+    def to_representation(self, value: int) -> str:
+        """Write cents as yuan."""
+        return f"{value // 100}.{value % 100:02d}"
+
+
+class WantedSerializer(serializers.Serializer[Any]):
+    """Cups of one SKU."""
+
+    sku = Text(max_length=32)
+    quantity = Integer(min_value=1, max_value=1000)
+
+
+class PlaceOrderSerializer(serializers.Serializer[Any]):
+    """An order to be placed."""
+
+    # The stubs forget what many=True takes.
+    items = WantedSerializer(many=True, allow_empty=False, max_length=_MAX_LINES)  # type: ignore[call-arg]
+    slot = Integer(min_value=1, max_value=_MAX_ID)
+    coupon = Text(max_length=32, required=False, allow_null=True, default=None)
+
+    def validate_items(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Refuse a SKU that comes twice: whether the second corrects the first or adds to it is a guess."""
+        codes = [item["sku"] for item in items]
+        twice = sorted({code for code in codes if codes.count(code) > 1})
+        if twice:
+            message = f"{', '.join(twice)}: listed twice; give each SKU once, with the whole quantity."
+            raise serializers.ValidationError(message, code="duplicate-sku")
+        return items
+
+
+class PaymentSerializer(serializers.Serializer[Any]):
+    """The payment that confirms an order."""
+
+    payment_id = Text(max_length=100)
+
+
+class ConfirmedSerializer(serializers.Serializer[Any]):
+    """The confirmation of an order: the same on every repeat."""
+
+    order_no = serializers.CharField()
+    payment_id = serializers.CharField()
+    confirmed_at = serializers.DateTimeField()
+
+
+class AcceptedSerializer(serializers.Serializer[Any]):
+    """An order as it was accepted: nothing is done yet."""
+
+    order_no = serializers.CharField()
+    state = serializers.ChoiceField(choices=[state.value for state in State])
+    confirm_deadline = serializers.DateTimeField(allow_null=True)
+
+
+class CancelledSerializer(serializers.Serializer[Any]):
+    """An order that is being undone, or is undone."""
+
+    order_no = serializers.CharField()
+    state = serializers.ChoiceField(choices=[State.COMPENSATING.value, State.FAILED.value])
+
+
+class SkuSerializer(serializers.Serializer[Any]):
+    """A drink on the menu."""
+
+    sku = serializers.CharField(source="code")
+    name = serializers.CharField()
+    price = Yuan(source="price_cents")
+    available = serializers.IntegerField()
+
+
+class SlotSerializer(serializers.Serializer[Any]):
+    """A delivery slot that lies ahead."""
+
+    id = serializers.IntegerField()
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+    available = serializers.IntegerField()
+
+
+class LineSerializer(serializers.Serializer[Any]):
+    """Cups of one SKU, at the price at which the order was accepted."""
+
+    sku = serializers.CharField()
+    quantity = serializers.IntegerField()
+    unit_price = Yuan(source="unit_price_cents")
+
+
+class OrderSerializer(serializers.Serializer[Any]):
+    """An order in short. ``items`` and ``total`` are there once its first step is done."""
+
+    order_no = serializers.CharField(source="order.order_no")
+    state = serializers.ChoiceField(choices=[state.value for state in State], source="run.state")
+    created_at = serializers.DateTimeField(source="order.created_at")
+    confirm_deadline = serializers.DateTimeField(source="run.deadline", allow_null=True)
+    items = LineSerializer(source="order.lines.all", many=True)
+    slot = serializers.IntegerField(source="order.slot")
+    coupon = serializers.CharField(source="order.coupon", allow_null=True)
+    discount = Yuan(source="order.discount_cents")
+    total = Yuan(source="order.total_cents", allow_null=True)
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    """Why an order is undone, or a step is not done."""
+
+    kind = serializers.ChoiceField(choices=["rejected", "fault", "timeout", "cancelled"])
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+    def to_representation(self, instance: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out the inside: what broke, and how, is for operators."""
+        if instance["kind"] == "fault":
+            return {"kind": "fault", "code": "Fault", "detail": "Something broke on our side."}
+        return super().to_representation(instance)
+
+
+class StepSerializer(serializers.Serializer[Any]):
+    """One step of an order's run."""
+
+    name = serializers.CharField()
+    state = serializers.CharField(help_text="waiting, done, held, confirmed, rejected, failing or compensated.")
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    error = ReasonSerializer(allow_null=True)
+
+
+class OrderDetailSerializer(OrderSerializer):
+    """An order with every step."""
+
+    finished_at = serializers.DateTimeField(source="run.finished_at", allow_null=True)
+    reason = ReasonSerializer(source="run.reason", allow_null=True)
+    steps = StepSerializer(source="run.steps", many=True)
+
+
+class OrderPageSerializer(serializers.Serializer[Any]):
+    """A page of orders, newest first."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = OrderSerializer(many=True)
+
+
+class FieldErrorSerializer(serializers.Serializer[Any]):
+    """One thing that is wrong with a request."""
+
+    pointer = serializers.CharField(help_text="JSON pointer into the body.")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """An error, as RFC 9457 has it."""
+
+    type = serializers.CharField(help_text="Stable; /problems/ and a word for the problem.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    instance = serializers.CharField()
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # a field, as RFC 9457 names it

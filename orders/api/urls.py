@@ -1,0 +1,36 @@
+"""The API's URLs, below ``/api/``."""
+
+from __future__ import annotations
+
+from django.urls import include, path, re_path, register_converter
+from django.urls.converters import StringConverter
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from orders.api import problems, views
+
+
+class OrderNumberConverter(StringConverter):
+    """What may be an order number. Anything else, such as a NUL byte, never reaches the database."""
+
+    regex = "[0-9A-Za-z-]{1,32}"
+
+
+register_converter(OrderNumberConverter, "order_no")
+
+app_name = "api"
+_V1 = [
+    path("menu/", views.MenuView.as_view(), name="menu"),
+    path("slots/", views.SlotsView.as_view(), name="slots"),
+    path("orders/", views.OrdersView.as_view(), name="orders"),
+    path("orders/<order_no:order_no>/", views.OrderView.as_view(), name="order"),
+    path("orders/<order_no:order_no>/confirm/", views.ConfirmView.as_view(), name="confirm"),
+    path("orders/<order_no:order_no>/cancel/", views.CancelView.as_view(), name="cancel"),
+]
+urlpatterns = [
+    path("v1/", include(_V1)),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
+    # Here too, and not only as handler404: so a URL without its last slash is not redirected (a POST
+    # would become a GET), and the answer is the same in DEBUG.
+    re_path("", problems.not_found),
+]

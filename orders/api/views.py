@@ -1,0 +1,147 @@
+"""The endpoints: read the request, call a service or a selector, write the answer."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+import delivery.selectors
+import inventory.selectors
+from orders import selectors, services
+from orders.api import idempotency, placing, serializers, webhooks
+from orders.api.pagination import OrderPagination
+from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, ORDER_NO, PAGE, SIGNATURE, problems
+from orders.api.throttles import OrdersPerMinute
+from orders.services import Wanted
+from sagas import State
+
+
+def _customer(request: Request) -> int:
+    """Id of whoever asks; the permissions have made sure that somebody does."""
+    return int(request.user.pk)  # type: ignore[arg-type]  # not None: authenticated
+
+
+class MenuView(APIView):
+    """What can be ordered."""
+
+    @extend_schema(operation_id="menu", responses={200: serializers.SkuSerializer(many=True), **problems()})
+    def get(self, _request: Request) -> Response:
+        """List the drinks, with what is available now. It may be gone when an order is worked off."""
+        return Response(serializers.SkuSerializer(inventory.selectors.menu(), many=True).data)
+
+
+class SlotsView(APIView):
+    """When it can be delivered."""
+
+    @extend_schema(operation_id="slots", responses={200: serializers.SlotSerializer(many=True), **problems()})
+    def get(self, _request: Request) -> Response:
+        """List the delivery slots that lie ahead, the next first."""
+        return Response(serializers.SlotSerializer(delivery.selectors.upcoming(), many=True).data)
+
+
+class OrdersView(APIView):
+    """A customer's orders."""
+
+    throttle_classes = [OrdersPerMinute]
+
+    @extend_schema(
+        operation_id="list_orders",
+        parameters=[PAGE],
+        responses={200: serializers.OrderPageSerializer, **problems(404)},
+    )
+    def get(self, request: Request) -> Response:
+        """List your orders, newest first."""
+        paginator = OrderPagination()
+        orders = selectors.orders_of(customer_id=_customer(request))
+        page = selectors.with_standings(orders=paginator.paginate_queryset(orders, request, view=self) or [])
+        return paginator.get_paginated_response(serializers.OrderSerializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="place_order",
+        parameters=[IDEMPOTENCY_KEY, LOCATION],
+        request=serializers.PlaceOrderSerializer,
+        responses={202: serializers.AcceptedSerializer, **problems(400, 413, 415, 422, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """Place an order. It is worked off from now on; `Location` tells how far it has come.
+
+        What can be known at once is refused here (422). Stock, the use of a coupon and the capacity of a
+        slot are decided by the order's steps: such an order ends `FAILED`, with the reason.
+        """
+        key = idempotency.key_of(request)
+        body = serializers.PlaceOrderSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wanted = body.validated_data
+        answer = placing.place(
+            customer_id=_customer(request),
+            key=key,
+            items=[Wanted(item["sku"], item["quantity"]) for item in wanted["items"]],
+            slot=wanted["slot"],
+            coupon=wanted["coupon"],
+        )
+        headers = {"Location": answer.location}
+        if answer.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return Response(answer.body, status=answer.status, headers=headers)
+
+
+class OrderView(APIView):
+    """One order of a customer."""
+
+    @extend_schema(
+        operation_id="get_order",
+        parameters=[ORDER_NO],
+        responses={200: serializers.OrderDetailSerializer, **problems(404)},
+    )
+    def get(self, request: Request, order_no: str) -> Response:
+        """Read one of your orders, with the state of every step."""
+        order = selectors.order_with_run(customer_id=_customer(request), order_no=order_no)
+        return Response(serializers.OrderDetailSerializer(order).data)
+
+
+class ConfirmView(APIView):
+    """Where the payment provider calls."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @extend_schema(
+        operation_id="confirm_order",
+        auth=[],
+        parameters=[ORDER_NO, *SIGNATURE],
+        request=serializers.PaymentSerializer,
+        responses={200: serializers.ConfirmedSerializer, **problems(400, 404, 409, 413, 415, 422)},
+    )
+    def post(self, request: Request, order_no: str) -> Response:
+        """Confirm an order by its payment: a webhook, signed by the Standard Webhooks specification.
+
+        A repeat gets the answer of the first. 409 if the order is cancelled, or confirmed by another payment.
+        """
+        webhooks.verify(request)
+        body = serializers.PaymentSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        payment = services.confirm_order(order_no=order_no, payment_id=body.validated_data["payment_id"])
+        return Response(serializers.ConfirmedSerializer(payment).data)
+
+
+class CancelView(APIView):
+    """Where a customer thinks better of it."""
+
+    @extend_schema(
+        operation_id="cancel_order",
+        parameters=[ORDER_NO],
+        request=None,
+        responses={
+            200: serializers.CancelledSerializer,
+            202: serializers.CancelledSerializer,
+            **problems(404, 409),
+        },
+    )
+    def post(self, request: Request, order_no: str) -> Response:
+        """Cancel one of your orders. 202 while it is being undone, 200 once it is; 409 if it is confirmed."""
+        state = services.cancel_order(customer_id=_customer(request), order_no=order_no)
+        body = serializers.CancelledSerializer({"order_no": order_no, "state": state}).data
+        return Response(body, status=200 if state is State.FAILED else 202)

@@ -1,0 +1,94 @@
+"""Demo data: what a drink shop sells, when it delivers, and coupons of every kind. Safe to repeat.
+
+What is there is left as it is: stock and coupons belong to the runs once orders have come.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+from knox.models import AuthToken
+
+from coupons.models import Coupon
+from delivery.models import Slot
+from inventory.models import Sku
+
+CUSTOMER = "demo"
+_OTHER = "someone-else"
+
+#: Code, name, price in cents, cups.
+_MENU = [
+    ("MILKTEA-M", "珍珠奶茶 Pearl milk tea", 1600, 500),
+    ("MILKTEA-L", "珍珠奶茶 Pearl milk tea, large", 1900, 500),
+    ("OOLONG-M", "四季春乌龙 Four seasons oolong", 1200, 400),
+    ("JASMINE-M", "茉莉绿茶 Jasmine green tea", 1200, 400),
+    ("LEMON-L", "暴打柠檬茶 Hand-smashed lemon tea", 1800, 300),
+    ("GRAPE-L", "多肉葡萄 Grape and cheese foam", 2800, 200),
+    ("MANGO-L", "杨枝甘露 Mango pomelo sago", 2600, 200),
+    ("PEACH-L", "蜜桃乌龙 Peach oolong", 2200, 200),
+    ("TARO-M", "芋泥波波 Taro bobo", 2000, 150),
+    ("COFFEE-M", "生椰拿铁 Coconut latte", 2100, 300),
+    ("AMERICANO-M", "冰美式 Iced americano", 1500, 300),
+    ("LIMITED-M", "限定桂花酒酿 Osmanthus, limited", 3200, 20),
+]
+#: Code, discount in cents, days until it expires, used, of another customer.
+_COUPONS = [
+    *((f"WELCOME{n}", 500, 365, False, False) for n in range(1, 6)),
+    ("EXPIRED", 500, -1, False, False),
+    ("USED", 500, 365, True, False),
+    ("NOTYOURS", 500, 365, False, True),
+]
+_DAYS = 7
+_HOURS = (10, 12, 15, 18)
+_CAPACITY = 200
+
+
+@transaction.atomic
+def seed(*, admin: str = "", password: str = "") -> User:
+    """Make what is missing of the demo data, and return the demo customer.
+
+    Args:
+        admin: name of a superuser to make, or to give the password to; none if empty.
+        password: the superuser's password.
+    """
+    users = get_user_model()._default_manager
+    customer, _ = users.get_or_create(username=CUSTOMER)
+    other, _ = users.get_or_create(username=_OTHER)
+    for code, name, price_cents, available in _MENU:
+        defaults = {"name": name, "price_cents": price_cents, "available": available}
+        Sku.objects.get_or_create(code=code, defaults=defaults)
+    now = timezone.now()
+    for code, discount_cents, days, used, others in _COUPONS:
+        defaults = {
+            "discount_cents": discount_cents,
+            "expires_at": now + timedelta(days=days),
+            "used": used,
+            "customer": other if others else None,
+        }
+        Coupon.objects.get_or_create(code=code, defaults=defaults)
+    _open_slots()
+    if admin:
+        boss, _ = users.get_or_create(username=admin, defaults={"is_staff": True, "is_superuser": True})
+        boss.set_password(password)
+        boss.save(update_fields=["password"])
+    return customer
+
+
+def token(*, customer: User) -> str:
+    """Make a fresh token of a customer; it is shown once, and kept hashed. Tokens made before stay good."""
+    _, secret = AuthToken.objects.create(user=customer)
+    return str(secret)
+
+
+def _open_slots() -> None:
+    today = timezone.localtime().replace(minute=0, second=0, microsecond=0)
+    for day in range(1, _DAYS + 1):
+        for hour in _HOURS:
+            start = (today + timedelta(days=day)).replace(hour=hour)
+            Slot.objects.get_or_create(
+                starts_at=start, ends_at=start + timedelta(hours=2), defaults={"available": _CAPACITY}
+            )

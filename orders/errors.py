@@ -1,0 +1,41 @@
+"""What the orders domain says no to, before a saga begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a request.
+
+    Attributes:
+        code: a stable word for programs, such as ``unknown-sku``.
+        detail: one sentence for people.
+        pointer: where in the body, as a JSON pointer such as ``/items/0/sku``.
+    """
+
+    code: str
+    detail: str
+    pointer: str
+
+
+class OrderRefused(Exception):
+    """The order cannot be accepted; ``faults`` says why, all of it at once."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(fault.detail for fault in faults))
+        self.faults = faults
+
+
+class OrderNumberTaken(Exception):
+    """The drawn order number exists; roll back and draw another."""
+
+
+class OrderNotFound(Exception):
+    """The customer has no such order."""
+
+
+class PaymentConflict(Exception):
+    """The order was confirmed with another payment."""

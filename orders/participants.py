@@ -1,0 +1,78 @@
+"""What orders themselves do in a saga: place, confirm and reject.
+
+Set-based: one statement each for a whole cohort. The rows need no locks of their own: an order
+belongs to one run, and the run is locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import connection
+
+from orders.models import OrderStatus
+from orders.requests import OrderRequest
+from sagas import Call, Done, Rejected, many
+from sagas.participant import Outcome
+
+_CREATE = """
+WITH line AS (
+    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::int[])
+        WITH ORDINALITY AS v(run_id, sku, quantity, unit_price_cents, position)
+), price AS (
+    SELECT run_id, sum(quantity::bigint * unit_price_cents)::bigint AS cents FROM line GROUP BY run_id
+), placed AS (
+    UPDATE orders_order AS o SET status = %s, total_cents = GREATEST(price.cents - o.discount_cents, 0)
+    FROM price WHERE o.run_id = price.run_id AND o.status = %s RETURNING o.id, o.run_id
+), written AS (
+    INSERT INTO orders_orderline (order_id, sku, quantity, unit_price_cents)
+    SELECT placed.id, line.sku, line.quantity, line.unit_price_cents FROM line JOIN placed USING (run_id)
+    ORDER BY line.position
+)
+SELECT run_id FROM placed
+"""
+
+
+class NoSuchOrder(Rejected):
+    """There is no order of this run that waits to be placed."""
+
+
+@many
+def create_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
+    """Price the orders of the calls, and write their lines."""
+    lines = [(call.run_id, item) for call in calls for item in call.request.items]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CREATE,
+            [
+                [run_id for run_id, _ in lines],
+                [item.sku for _, item in lines],
+                [item.quantity for _, item in lines],
+                [item.unit_price_cents for _, item in lines],
+                OrderStatus.PLACED,
+                OrderStatus.RECEIVED,
+            ],
+        )
+        placed = {run_id for (run_id,) in cursor.fetchall()}
+    return [Done() if call.run_id in placed else NoSuchOrder() for call in calls]
+
+
+@many
+def confirm_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
+    """Mark the orders as confirmed: from here they will be delivered."""
+    return _mark(calls, OrderStatus.CONFIRMED)
+
+
+@many
+def reject_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
+    """Mark the orders as rejected. They and their lines stay, for the customer and for the record."""
+    return _mark(calls, OrderStatus.REJECTED)
+
+
+def _mark(calls: Sequence[Call[OrderRequest]], status: OrderStatus) -> list[Outcome]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE orders_order SET status = %s WHERE run_id = ANY(%s::uuid[]) AND status = %s",
+            [status, [call.run_id for call in calls], OrderStatus.PLACED],
+        )
+    return [Done() for _ in calls]

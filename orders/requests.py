@@ -1,0 +1,32 @@
+"""What the PlaceOrder saga is asked for. Kept with the run as JSON, so a change must read old ones.
+
+The other domains read what they need of it by their own protocols.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt, MaxLen, MinLen
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Cups of one SKU, at the price (in cents) at which the order was accepted."""
+
+    sku: Annotated[str, MaxLen(32)]
+    quantity: Annotated[int, Gt(0)]
+    unit_price_cents: Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """An accepted order: prices and discount are fixed, everything else is the steps' to decide."""
+
+    order_no: str
+    customer_id: int
+    items: Annotated[tuple[Item, ...], MinLen(1)]
+    slot: int
+    coupon: str | None = None
+    discount_cents: Annotated[int, Ge(0)] = 0

@@ -1,0 +1,51 @@
+"""Reads: a customer's orders, and how their runs stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from orders.errors import OrderNotFound
+from orders.models import Order
+from sagas import State
+from sagas.models import Run
+from sagas.selectors import RunView, run_view
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a run stands, in short: the part of a ``RunView`` that a list shows."""
+
+    state: State
+    deadline: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderWithRun:
+    """An order, and its run in short or in full."""
+
+    order: Order
+    run: Standing | RunView
+
+
+def orders_of(*, customer_id: int) -> QuerySet[Order]:
+    """List a customer's orders, newest first."""
+    return Order.objects.filter(customer_id=customer_id).order_by("-id").prefetch_related("lines")
+
+
+def order_with_run(*, customer_id: int, order_no: str) -> OrderWithRun:
+    """Read a customer's order with its run in full; ``OrderNotFound`` also for another customer's."""
+    order = orders_of(customer_id=customer_id).filter(order_no=order_no).first()
+    if order is None:
+        raise OrderNotFound(order_no)
+    return OrderWithRun(order, run_view(order.run_id))
+
+
+def with_standings(*, orders: Sequence[Order]) -> list[OrderWithRun]:
+    """Read how the runs of these orders stand, in one query."""
+    rows = Run.objects.filter(id__in=[order.run_id for order in orders]).values_list("id", "state", "deadline")
+    standings = {run_id: Standing(State(state), deadline) for run_id, state, deadline in rows}
+    return [OrderWithRun(order, standings[order.run_id]) for order in orders]

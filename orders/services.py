@@ -1,0 +1,138 @@
+"""Writes: an order is placed, confirmed, cancelled. The work itself is the saga's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection, transaction
+
+import coupons.selectors
+import delivery.selectors
+import inventory.selectors
+import sagas
+from orders.errors import Fault, OrderNotFound, OrderNumberTaken, OrderRefused, PaymentConflict
+from orders.models import Order, OrderStatus
+from orders.requests import Item, OrderRequest
+from orders.sagas import PlaceOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Cups of one SKU, as the customer asks for them."""
+
+    sku: str
+    quantity: int
+
+
+def place_order(
+    *, order_no: str, customer_id: int, items: Sequence[Wanted], slot: int, coupon: str | None = None
+) -> UUID:
+    """Accept an order: insert it and its run. Nothing is priced, reserved or redeemed yet.
+
+    Call it in a transaction, so that the order, the run, and whatever else tells of them are one.
+
+    Returns:
+        The id of the run.
+
+    Raises:
+        OrderRefused: what can be known at once is wrong: SKUs, slot, coupon.
+        sagas.Overloaded: the backlog is too old; nothing new is accepted.
+        OrderNumberTaken: draw another number, in a new transaction.
+    """
+    request = _check(order_no=order_no, customer_id=customer_id, items=items, slot=slot, coupon=coupon)
+    sagas.admit()
+    run_id = sagas.start(PlaceOrder, request, business_key=order_no)
+    with connection.cursor() as cursor:
+        # Not the ORM: a number that is taken must not break the caller's transaction before it is known.
+        cursor.execute(
+            "INSERT INTO orders_order (order_no, run_id, customer_id, status, slot, coupon, discount_cents) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_no) DO NOTHING",
+            [order_no, run_id, customer_id, OrderStatus.RECEIVED, slot, coupon, request.discount_cents],
+        )
+        if not cursor.rowcount:
+            raise OrderNumberTaken(order_no)
+    return run_id
+
+
+def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: int, coupon: str | None) -> OrderRequest:
+    """Check what can be known at once, and fix prices and discount."""
+    faults: list[Fault] = []
+    known = inventory.selectors.skus(codes=[item.sku for item in items])
+    for index, item in enumerate(items):
+        pointer = f"/items/{index}/sku"
+        if item.sku not in known:
+            faults.append(Fault("unknown-sku", f"There is no SKU {item.sku}.", pointer))
+        elif not known[item.sku].active:
+            faults.append(Fault("inactive-sku", f"{item.sku} is not on the menu any more.", pointer))
+    is_open = delivery.selectors.is_open(slot=slot)
+    if is_open is None:
+        faults.append(Fault("unknown-slot", f"There is no slot {slot}.", "/slot"))
+    elif not is_open:
+        faults.append(Fault("past-slot", f"Slot {slot} has begun already.", "/slot"))
+    discount = 0
+    if coupon is not None:
+        try:
+            discount = coupons.selectors.discount(code=coupon, customer_id=customer_id)
+        except sagas.Rejected as refusal:
+            faults.append(Fault(_COUPON_CODES[refusal.code], f"{_sentence(refusal.detail)}", "/coupon"))
+    if faults:
+        raise OrderRefused(faults)
+    priced = tuple(Item(item.sku, item.quantity, known[item.sku].price_cents) for item in items)
+    return OrderRequest(order_no, customer_id, priced, slot, coupon, discount)
+
+
+_COUPON_CODES = {
+    "CouponUnknown": "unknown-coupon",
+    "CouponNotYours": "coupon-not-yours",
+    "CouponExpired": "expired-coupon",
+}
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[:1].upper()}{detail[1:]}."
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The payment that confirmed an order, and when it came."""
+
+    order_no: str
+    payment_id: str
+    confirmed_at: datetime
+
+
+def confirm_order(*, order_no: str, payment_id: str) -> Payment:
+    """Confirm an order by its payment. A repeat gets the answer of the first.
+
+    Raises:
+        OrderNotFound: there is no such order.
+        PaymentConflict: another payment has confirmed it.
+        sagas.AlreadyDecided: it was cancelled, or refused by a step.
+    """
+    run_id = Order.objects.filter(order_no=order_no).values_list("run_id", flat=True).first()
+    if run_id is None:
+        raise OrderNotFound(order_no)
+    receipt = sagas.confirm(run_id, "payment", {"payment_id": payment_id})
+    if receipt.data["payment_id"] != payment_id:
+        raise PaymentConflict(order_no)
+    return Payment(order_no, payment_id, receipt.received_at)
+
+
+def cancel_order(*, customer_id: int, order_no: str) -> sagas.State:
+    """Cancel a customer's own order, as long as it is not confirmed. A repeat is answered alike.
+
+    Raises:
+        OrderNotFound: the customer has no such order.
+        sagas.AlreadyDecided: it is confirmed.
+    """
+    run_id = Order.objects.filter(customer_id=customer_id, order_no=order_no).values_list("run_id", flat=True).first()
+    if run_id is None:
+        raise OrderNotFound(order_no)
+    with transaction.atomic():
+        state = sagas.cancel(run_id, reason="cancelled by the customer", by=f"customer {customer_id}")
+        # An order that no step has touched has no compensation. The run is locked, and will not begin.
+        Order.objects.filter(run_id=run_id, status=OrderStatus.RECEIVED).update(status=OrderStatus.REJECTED)
+    return state
