@@ -21,7 +21,7 @@ from sagas.errors import UnknownSaga
 from sagas.messages import Chain, Deadline, Link, Message
 from sagas.plan import Due, Move
 from sagas.states import UNDECIDED, State
-from sagas.turns import escalate
+from sagas.turns import escalate, event
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _escalate_stuck(rows: Sequence[store.Row]) -> list[store.Row]:
         error = outcomes.reason(
             "stuck", "", "NoProgress", f"claimed {row.claims} times in {row.state} without progress"
         )
-        escalate(row, step="", operation="", error=error)
+        escalate(row, event("escalate"), error)
     return going
 
 
@@ -104,25 +104,21 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
     leased = [run_id for ids in cohorts.values() for run_id in ids]
     if leased:
         store.lease(leased, begin=True, within=within)
-    # The deadlines first: a chain whose deadline was not published would wait for the tick.
-    for ids in _cohorts(begun):
-        for confirmation in definition.confirmations:
-            messages.append(
-                Deadline(
-                    definition.name,
-                    definition.version,
-                    confirmation.name,
-                    confirmation.within.total_seconds(),
-                    ids,
-                )
-            )
+    # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
     for links, members in cohorts.items():
         messages += [Chain(links, ids) for ids in _cohorts(members)]
+    for ids in _cohorts(begun):
+        messages += [
+            Deadline(definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), ids)
+            for confirmation in definition.confirmations
+        ]
     return messages
 
 
 def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
     """Undo the runs whose confirmation is overdue: the tick's share, where RabbitMQ's message was lost."""
+    if not any(row.state in UNDECIDED and row.deadline is not None for row in rows):
+        return list(rows), []
     now = store.clock()
     overdue = [row for row in rows if row.state in UNDECIDED and row.deadline is not None and row.deadline <= now]
     if not overdue:

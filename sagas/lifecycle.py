@@ -23,7 +23,7 @@ from sagas.errors import AlreadyDecided, RunNotFound, SagaError
 from sagas.messages import Deadline, Kick, Message
 from sagas.plan import Move, Place
 from sagas.states import UNDECIDED, State
-from sagas.turns import note_event, turn_back
+from sagas.turns import event, turn_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
         store.insert_confirmation(run_id, name, outcomes.dump(data))
-        note_event("confirmation", [row], step=name)
+        store.log(event("confirmation", step=name), [row])
         state, messages = _follow_confirmation(definition, row)
         recorded = store.confirmation(run_id, name)
         assert recorded is not None
@@ -111,8 +111,7 @@ def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Messa
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
         reasons = {run_id: outcomes.reason("cancelled", "", "Cancelled", reason)}
-        note_event("cancel", [row], reasons, by=by)
-        turn_back(definition, [row], reasons)
+        turn_back(definition, [row], event("cancel", by=by), reasons)
         return State.COMPENSATING, [Kick()]
 
 
@@ -171,8 +170,7 @@ def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[s
         )
     messages: list[Message] = []
     if late:
-        note_event("expire", late, reasons, step=name, by=by)
-        turn_back(definition, late, reasons)
+        turn_back(definition, late, event("expire", step=name, by=by), reasons)
         messages.append(Kick())
     for delay, ids in early.items():
         messages.append(Deadline(definition.name, definition.version, name, within.total_seconds(), tuple(ids), delay))
@@ -183,13 +181,12 @@ def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
         row = _lock_one(run_id)
-        before = store.open_escalation(run_id)
+        before = store.escalated_from(run_id)
         if row.state is not State.ESCALATED or before is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
             raise AlreadyDecided(msg, row.state)
         store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
-        note_event("resume", [row], by=by)
-        store.move(Move(row.place, Place(before, row.cursor), plan.NOW), [row.id])
+        store.advance(Move(row.place, Place(before, row.cursor), plan.NOW), [row], event("resume", by=by))
         return before, [Kick()]
 
 

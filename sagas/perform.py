@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,16 +18,13 @@ from django.db import DatabaseError, transaction
 
 from sagas import outcomes, plan, registry, store
 from sagas.conf import config
-from sagas.definition import Action, Definition, Step
-from sagas.errors import Rejected
+from sagas.definition import Action, Definition
 from sagas.faults import ConnectionLost, is_conflict, is_lost
-from sagas.messages import Chain, Kick, Link, Message
+from sagas.messages import Chain, Link, Message
 from sagas.outcomes import Broken, Fault
-from sagas.participant import Call, Done, Phase, SetBased, name_of
-from sagas.plan import Move, Stand
-from sagas.retry import Again
-from sagas.states import State
-from sagas.turns import escalate, turn_back
+from sagas.participant import Call, SetBased
+from sagas.plan import Stand
+from sagas.record import Delivery, record
 
 #: One-call participants run in savepoints; past 64 in a transaction PostgreSQL slows down.
 SAVEPOINTS = 50
@@ -66,21 +63,19 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
         UnknownSaga: this process does not know the saga.
         UnknownStep: the saga has no such step, or the step no such operation.
     """
-    definition = registry.find(link.saga, link.version)
-    index = definition.index(link.step)
-    delivery = _Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
+    delivery = _delivery(link, worker)
     performed = Performed()
     collisions = 0
     work = deque(_chunks(sorted(set(ids)), _size(delivery.action)))
     while work:
         cohort = work.popleft()
         try:
-            delivery.perform(cohort, performed)
+            _perform_once(delivery, cohort, performed)
         except Broken as broken:
             if len(cohort) > 1:
                 work.extendleft(reversed(_halves(cohort)))
             else:
-                delivery.record(cohort[0], broken.error, performed)
+                _record_broken(delivery, cohort[0], broken.error, performed)
         except DatabaseError as error:
             if is_lost(error):
                 raise ConnectionLost from error
@@ -110,181 +105,74 @@ def again(link: Link, ids: Sequence[UUID], delay: float) -> Message:
 
 def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> Performed:
     """Count a run that keeps killing its worker as a fault, without calling the participant again."""
-    definition = registry.find(link.saga, link.version)
-    index = definition.index(link.step)
     performed = Performed()
-    delivery = _Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
-    delivery.record(run_id, error, performed)
+    _record_broken(_delivery(link, worker), run_id, error, performed)
     return performed
 
 
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    definition: Definition
-    index: int
-    phase: Phase
-    action: Action
-    worker: str
+def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> None:
+    """One transaction: lock, call, write. ``performed`` grows only if it commits."""
+    survivors: list[UUID] = []
+    messages: list[Message] = []
+    with transaction.atomic(durable=True):
+        rows = store.lock(ids)
+        here, behind = _sort_by_stand(delivery, rows)
+        if here:
+            calls = [_call(delivery, row) for row in here]
+            began = time.perf_counter()
+            answers = outcomes.collect(delivery.action.participant, calls, delivery.step.rejects)
+            duration = int((time.perf_counter() - began) * 1e6)
+            done, messages = record(delivery, here, answers, duration)
+            survivors = [row.id for row in done]
+    known = {row.id for row in rows}
+    performed.unknown += [run_id for run_id in ids if run_id not in known]
+    performed.survivors += sorted(survivors + behind)
+    performed.messages += messages
 
-    @property
-    def step(self) -> Step:
-        return self.definition.steps[self.index]
 
-    def perform(self, ids: Sequence[UUID], performed: Performed) -> None:
-        """One transaction: lock, call, log, move. ``performed`` grows only if it commits."""
-        with transaction.atomic(durable=True):
-            rows = store.lock(ids)
-            here, behind = self._stand(rows)
-            done: list[store.Row] = []
-            messages: list[Message] = []
-            if here:
-                calls = [self._call(row) for row in here]
-                began = time.perf_counter()
-                answers = outcomes.collect(self.action.participant, calls, self.step.rejects)
-                duration = int((time.perf_counter() - began) * 1e6)
-                done = self._apply(here, answers, duration, messages)
-        known = {row.id for row in rows}
-        performed.unknown += [run_id for run_id in ids if run_id not in known]
-        performed.survivors += sorted([row.id for row in done] + behind)
-        performed.messages += messages
+def _record_broken(delivery: Delivery, run_id: UUID, error: Exception, performed: Performed) -> None:
+    """Write, in a transaction of its own, that the operation raised for this run, and what follows."""
+    answer = outcomes.as_rejection(error) if isinstance(error, delivery.step.rejects) else Fault(error)
+    messages: list[Message] = []
+    with transaction.atomic(durable=True):
+        here, _ = _sort_by_stand(delivery, store.lock([run_id]))
+        if here:
+            _, messages = record(delivery, here, [answer], 0)
+    performed.messages += messages
 
-    def record(self, run_id: UUID, error: Exception, performed: Performed) -> None:
-        """Write, in a transaction of its own, that the operation raised for this run, and what follows."""
-        answer = outcomes.as_rejection(error) if isinstance(error, self.step.rejects) else Fault(error)
-        messages: list[Message] = []
-        with transaction.atomic(durable=True):
-            here, _ = self._stand(store.lock([run_id]))
-            if here:
-                self._apply(here, [answer], 0, messages)
-        performed.messages += messages
 
-    def _stand(self, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[UUID]]:
-        here: list[store.Row] = []
-        behind: list[UUID] = []
-        for row in rows:
-            if (row.saga, row.version) != (self.definition.name, self.definition.version):
-                continue
-            match plan.stand(self.definition, row.place, self.index, self.phase):
-                case Stand.HERE:
-                    here.append(row)
-                case Stand.BEHIND:
-                    behind.append(row.id)
-                case Stand.ELSEWHERE:
-                    pass
-        return here, behind
+def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[UUID]]:
+    """Those that stand at the delivery's step, and those right behind it. The others are dropped."""
+    here: list[store.Row] = []
+    behind: list[UUID] = []
+    for row in rows:
+        if (row.saga, row.version) != (delivery.definition.name, delivery.definition.version):
+            continue
+        match plan.stand(delivery.definition, row.place, delivery.index, delivery.phase):
+            case Stand.HERE:
+                here.append(row)
+            case Stand.BEHIND:
+                behind.append(row.id)
+            case Stand.ELSEWHERE:
+                pass
+    return here, behind
 
-    def _call(self, row: store.Row) -> Call[Any]:
-        return Call(
-            run_id=row.id,
-            step=self.step.name,
-            operation=self.action.operation,
-            attempt=row.attempt + 1,
-            request=self.definition.load(row.request),
-            results=json.loads(row.results) if row.results != "{}" else {},
-        )
 
-    def _apply(
-        self,
-        rows: Sequence[store.Row],
-        answers: Sequence[outcomes.Answer],
-        duration: int,
-        messages: list[Message],
-    ) -> list[store.Row]:
-        """Write what the participant answered. Return the runs that go on."""
-        done: list[tuple[store.Row, Done]] = []
-        rejected: list[tuple[store.Row, Rejected]] = []
-        faults: list[tuple[store.Row, Fault]] = []
-        for row, answer in zip(rows, answers, strict=True):
-            if isinstance(answer, Done):
-                done.append((row, answer))
-            elif isinstance(answer, Rejected) and self.phase is Phase.FORWARD:
-                rejected.append((row, answer))
-            else:
-                # Nobody may say no to a confirm or a compensation: that is a fault too.
-                faults.append((row, answer if isinstance(answer, Fault) else Fault(answer)))
-        if done:
-            self._done(done, duration, messages)
-        if rejected:
-            self._rejected(rejected, duration, messages)
-        if faults:
-            self._faults(faults, messages)
-        return [row for row, _ in done]
+def _call(delivery: Delivery, row: store.Row) -> Call[Any]:
+    return Call(
+        run_id=row.id,
+        step=delivery.step.name,
+        operation=delivery.action.operation,
+        attempt=row.attempt + 1,
+        request=delivery.definition.load(row.request),
+        results=json.loads(row.results) if row.results != "{}" else {},
+    )
 
-    def _done(self, done: Sequence[tuple[store.Row, Done]], duration: int, messages: list[Message]) -> None:
-        rows = [row for row, _ in done]
-        results = {row.id: outcomes.dump(answer.result) for row, answer in done if answer.result is not None}
-        undo = self.step.actions.get(Phase.UNDO) if self.phase is Phase.FORWARD else None
-        entry = store.Entry(
-            operation=self.action.operation,
-            outcome="DONE",
-            step=self.step.name,
-            duration_us=duration,
-            worker=self.worker,
-            compensate=name_of(undo.participant)[:200] if undo else "",
-        )
-        store.log(entry, rows, results)
-        keyed = (
-            {run_id: f"{{{json.dumps(self.step.name)}: {result}}}" for run_id, result in results.items()}
-            if self.phase is Phase.FORWARD
-            else {}
-        )
-        moves: dict[Move, list[UUID]] = defaultdict(list)
-        confirmed = self._confirmed([row.id for row in rows])
-        for row in rows:
-            after, due = plan.done(self.definition, self.index, self.phase, confirmed=row.id in confirmed)
-            moves[Move(row.place, after, due)].append(row.id)
-        for change, ids in moves.items():
-            store.move(change, ids, results=keyed)
-            if change.after.state is State.CONFIRMING and self.phase is Phase.FORWARD:
-                messages.append(Kick())
 
-    def _confirmed(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Which runs have all their confirmations; asked only where it decides what comes next."""
-        if self.phase is not Phase.FORWARD or self.index + 1 < len(self.definition.steps):
-            return set()
-        wanted = {confirmation.name for confirmation in self.definition.confirmations}
-        if not wanted:
-            return set(ids)
-        return {run_id for run_id, names in store.confirmations(ids).items() if wanted <= names}
-
-    def _rejected(self, rejected: Sequence[tuple[store.Row, Rejected]], duration: int, messages: list[Message]) -> None:
-        reasons = {
-            row.id: outcomes.reason("rejected", self.step.name, answer.code, answer.detail) for row, answer in rejected
-        }
-        rows = [row for row, _ in rejected]
-        entry = store.Entry(
-            operation=self.action.operation,
-            outcome="REJECTED",
-            step=self.step.name,
-            duration_us=duration,
-            worker=self.worker,
-        )
-        store.log(entry, rows, reasons)
-        turn_back(self.definition, rows, reasons)
-        messages.append(Kick())
-
-    def _faults(self, faults: Sequence[tuple[store.Row, Fault]], messages: list[Message]) -> None:
-        reasons = {
-            row.id: outcomes.reason("fault", self.step.name, type(fault.error).__name__, str(fault.error))
-            for row, fault in faults
-        }
-        rows = [row for row, _ in faults]
-        store.log(
-            store.Entry(operation=self.action.operation, outcome="FAULT", step=self.step.name, worker=self.worker),
-            rows,
-            reasons,
-        )
-        for row in rows:
-            decision = self.action.retry.decide(row.attempt + 1)
-            if isinstance(decision, Again):
-                wait = decision.after.total_seconds()
-                store.move(Move(row.place, row.place, wait, attempt=row.attempt + 1), [row.id])
-                messages.append(Kick(wait))
-            elif self.phase is Phase.FORWARD:
-                turn_back(self.definition, [row], reasons)
-                messages.append(Kick())
-            else:
-                escalate(row, step=self.step.name, operation=self.action.operation, error=reasons[row.id])
+def _delivery(link: Link, worker: str) -> Delivery:
+    definition = registry.find(link.saga, link.version)
+    index = definition.index(link.step)
+    return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
 
 
 def _size(action: Action) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -162,50 +163,123 @@ def release(ids: Sequence[UUID]) -> None:
     )
 
 
-def move(
-    change: Move,
-    ids: Sequence[UUID],
-    *,
-    results: Mapping[UUID, str] | None = None,
-    reasons: Mapping[UUID, str] | None = None,
-) -> None:
-    """Move locked runs from one place to another.
+class Keep(Enum):
+    """What the run itself keeps of the data of its log row."""
 
-    Args:
-        change: from where, to where, due when.
-        ids: the runs; all must stand at ``change.before``.
-        results: JSON objects to merge into the runs' results.
-        reasons: JSON objects that say why a run is being undone.
+    NOTHING = auto()
+    #: Under the step's name, for later steps to read.
+    RESULT = auto()
+    #: Why the run is being undone.
+    REASON = auto()
+
+
+_KEPT = {
+    Keep.NOTHING: ("", 0),
+    Keep.RESULT: (
+        ", results = CASE WHEN v.data IS NULL THEN run.results "
+        "ELSE run.results || jsonb_build_object(%s::text, v.data) END",
+        1,
+    ),
+    Keep.REASON: (", reason = v.data", 0),
+}
+
+
+def move(change: Move, ids: Sequence[UUID]) -> None:
+    """Move locked runs from one place to another, with nothing to log.
 
     Raises:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
-    due, due_params = _due(change.due)
-    sql = (
-        "UPDATE sagas_run AS run SET state = %s, cursor = %s, attempt = %s, claims = 0, "
-        f"due_at = {due}, finished_at = {'clock_timestamp()' if change.after.state in FINAL else 'NULL'}"
-    )
-    params: list[Any] = [change.after.state, change.after.cursor, change.attempt, *due_params]
-    if results or reasons:
-        sql += (
-            ", results = CASE WHEN v.result IS NULL THEN run.results ELSE run.results || v.result END, "
-            "reason = COALESCE(v.reason, run.reason) "
-            "FROM unnest(%s::uuid[], %s::jsonb[], %s::jsonb[]) AS v(id, result, reason) WHERE run.id = v.id "
-        )
-        params += [
-            list(ids),
-            [(results or {}).get(run_id) for run_id in ids],
-            [(reasons or {}).get(run_id) for run_id in ids],
-        ]
-    else:
-        sql += " WHERE run.id = ANY(%s::uuid[]) "
-        params.append(list(ids))
-    # Only psycopg2's parameters and constants of this module are in the text.
+    setting, params = _set(change)
     count = _execute(
-        f"{sql} AND run.state = %s AND run.cursor = %s", [*params, change.before.state, change.before.cursor]
+        f"UPDATE sagas_run AS run SET {setting} WHERE id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s",
+        [*params, list(ids), change.before.state, change.before.cursor],
     )
-    if count != len(ids):
-        msg = f"{len(ids) - count} of {len(ids)} runs did not stand at {change.before}"
+    _check_moved(count, len(ids), change)
+
+
+def advance(
+    change: Move,
+    rows: Sequence[Row],
+    entry: Entry,
+    *,
+    data: Mapping[UUID, str] | None = None,
+    keep: Keep = Keep.NOTHING,
+) -> None:
+    """Log what happened to locked runs, and move them, in one statement: neither is ever there without the other.
+
+    Args:
+        change: from where, to where, due when.
+        rows: the runs; all must stand at ``change.before``.
+        entry: what their log rows share.
+        data: JSON text of each run's log row.
+        keep: what the run keeps of it.
+
+    Raises:
+        IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
+    """
+    setting, params = _set(change)
+    kept, names = _KEPT[keep]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
+            f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), "
+            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept} FROM v "
+            "WHERE run.id = v.id AND run.state = %s AND run.cursor = %s RETURNING 1) "
+            "SELECT count(*) FROM moved",
+            [
+                *_logged(rows, data),
+                *_shared(entry),
+                *params,
+                *([entry.step] * names),
+                change.before.state,
+                change.before.cursor,
+            ],
+        )
+        (count,) = cursor.fetchone()
+    _check_moved(count, len(rows), change)
+
+
+def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = None) -> None:
+    """Append one log row for each run, which stays where it is. ``data`` is JSON text by run."""
+    _execute(
+        f"INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} "
+        f"FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)",
+        [*_shared(entry), *_logged(rows, data)],
+    )
+
+
+_LOG_COLUMNS = "run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, compensate, data"
+_LOG_VALUES = "v.id, %s, %s, %s, v.attempt, clock_timestamp(), %s, %s, v.trace_id, %s, v.data"
+_LOGGED = "%s::uuid[], %s::int[], %s::uuid[], %s::jsonb[]"
+
+
+def _shared(entry: Entry) -> list[Any]:
+    return [entry.step, entry.operation, entry.outcome, entry.duration_us, entry.worker, entry.compensate]
+
+
+def _logged(rows: Sequence[Row], data: Mapping[UUID, str] | None) -> list[Any]:
+    texts = data or {}
+    return [
+        [row.id for row in rows],
+        [row.attempt + 1 for row in rows],
+        [row.trace_id for row in rows],
+        [texts.get(row.id) for row in rows],
+    ]
+
+
+def _set(change: Move) -> tuple[str, list[Any]]:
+    due, due_params = _due(change.due)
+    finished = "clock_timestamp()" if change.after.state in FINAL else "NULL"
+    return (
+        f"state = %s, cursor = %s, attempt = %s, claims = 0, due_at = {due}, finished_at = {finished}",
+        [change.after.state, change.after.cursor, change.attempt, *due_params],
+    )
+
+
+def _check_moved(count: int, expected: int, change: Move) -> None:
+    if count != expected:
+        msg = f"{expected - count} of {expected} runs did not stand at {change.before}"
         raise IllegalTransition(msg)
 
 
@@ -221,27 +295,6 @@ def _due(due: Due | float) -> tuple[str, list[Any]]:
             [lease_time / 2, lease_time],
         )
     return "clock_timestamp() + %s", [timedelta(seconds=float(due))]  # type: ignore[arg-type]
-
-
-def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = None) -> None:
-    """Append one log row for each run. ``data`` is JSON text by run."""
-    _execute(
-        "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
-        "compensate, data) SELECT v.run_id, %s, %s, %s, v.attempt, clock_timestamp(), %s, %s, v.trace_id, %s, v.data "
-        "FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::jsonb[]) AS v(run_id, attempt, trace_id, data)",
-        [
-            entry.step,
-            entry.operation,
-            entry.outcome,
-            entry.duration_us,
-            entry.worker,
-            entry.compensate,
-            [row.id for row in rows],
-            [row.attempt + 1 for row in rows],
-            [row.trace_id for row in rows],
-            [(data or {}).get(row.id) for row in rows],
-        ],
-    )
 
 
 def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
@@ -283,7 +336,7 @@ def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
     )
 
 
-def escalate(row: Row, *, step: str, operation: str, error: str) -> None:
+def open_escalation(row: Row, *, step: str, operation: str, error: str) -> None:
     """Open an escalation for a locked run: it will stand ESCALATED until a person resolves it."""
     _execute(
         "INSERT INTO sagas_escalation (run_id, state, step, operation, error, created_at, resolution, resolved_by, "
@@ -292,7 +345,7 @@ def escalate(row: Row, *, step: str, operation: str, error: str) -> None:
     )
 
 
-def open_escalation(run_id: UUID) -> State | None:
+def escalated_from(run_id: UUID) -> State | None:
     """The state from which the run was escalated, if an escalation of it is open."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT state FROM sagas_escalation WHERE run_id = %s AND resolved_at IS NULL", [run_id])

@@ -119,11 +119,11 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False, more: bool = Fals
         if more and is_congested(self.app):
             ask_for_dispatch(self.app, tick=tick, more=True, delay=CONGESTED)
             return
-        _, full = dispatch()
+        full = dispatch(here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
         if tick:
             dispatch(lapsed=True)
-    except DatabaseError as error:
-        if not is_lost(error):
+    except (DatabaseError, ConnectionLost) as error:
+        if not isinstance(error, ConnectionLost) and not is_lost(error):
             raise
         connection.close()
         logger.warning("sagas: the database is away; the next tick dispatches")

@@ -12,43 +12,38 @@ from sagas.plan import Due, Move, Place
 from sagas.states import State
 
 
-def turn_back(definition: Definition, rows: Sequence[store.Row], reasons: Mapping[UUID, str]) -> None:
+def turn_back(
+    definition: Definition, rows: Sequence[store.Row], entry: store.Entry, reasons: Mapping[UUID, str]
+) -> None:
     """Let locked, undecided runs be undone from where they stand.
 
     Args:
         definition: the saga of all of them.
         rows: the runs.
+        entry: what happened to them, for the log.
         reasons: why, by run, as JSON text.
     """
-    moves: dict[Move, list[UUID]] = defaultdict(list)
+    moves: dict[Move, list[store.Row]] = defaultdict(list)
     for row in rows:
         after, due = plan.compensating(definition, row.place)
-        moves[Move(row.place, after, due)].append(row.id)
-    for change, ids in moves.items():
-        store.move(change, ids, reasons=reasons)
+        moves[Move(row.place, after, due)].append(row)
+    for change, group in moves.items():
+        store.advance(change, group, entry, data=reasons, keep=store.Keep.REASON)
 
 
-def escalate(row: store.Row, *, step: str, operation: str, error: str) -> None:
+def escalate(row: store.Row, entry: store.Entry, error: str) -> None:
     """Hand a locked run to a person: it stands still until it is resumed.
 
     Args:
         row: the run.
-        step: the step that broke, if one did.
-        operation: its operation.
+        entry: what happened to it, for the log.
         error: what is wrong, as JSON text.
     """
-    store.escalate(row, step=step, operation=operation, error=error)
-    note_event("escalate", [row], {row.id: error}, step=step)
-    store.move(Move(row.place, Place(State.ESCALATED, row.cursor), Due.NEVER), [row.id])
+    store.open_escalation(row, step=entry.step, operation=entry.operation, error=error)
+    after = Place(State.ESCALATED, row.cursor)
+    store.advance(Move(row.place, after, Due.NEVER), [row], entry, data={row.id: error})
 
 
-def note_event(
-    event: str,
-    rows: Sequence[store.Row],
-    data: Mapping[UUID, str] | None = None,
-    *,
-    step: str = "",
-    by: str = "",
-) -> None:
-    """Log something that happened to locked runs, other than an operation of a step."""
-    store.log(store.Entry(operation=event, outcome="EVENT", step=step, worker=by), rows, data)
+def event(name: str, *, step: str = "", by: str = "") -> store.Entry:
+    """Log entry of something that happened to a run, other than an operation of a step."""
+    return store.Entry(operation=name, outcome="EVENT", step=step, worker=by)

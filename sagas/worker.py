@@ -42,7 +42,8 @@ SETTINGS: dict[str, Any] = {
     "broker_connection_max_retries": None,
     "broker_heartbeat": 10,
     "broker_transport_options": {"confirm_publish": True},
-    "db_reuse_max": 10_000,
+    # Celery's Django fixup asks by this very name. Without it a worker connects anew for every task.
+    "CELERY_DB_REUSE_MAX": 1_000_000,
     "worker_hijack_root_logger": False,
 }
 

@@ -48,13 +48,11 @@ class Command(BaseCommand):
         self.stdout.write(f"declared {len(names)} queues: {', '.join(names)}")
 
     def _dispatch(self) -> None:
-        total = 0
-        for lapsed in (False, True):
-            full = True
-            while full:
-                count, full = dispatch(lapsed=lapsed)
-                total += count
-        self.stdout.write(f"dispatched {total} run(s)")
+        while dispatch():
+            pass
+        while dispatch(lapsed=True):
+            pass
+        self.stdout.write("dispatched all that was due")
 
     def _dead(self, limit: int) -> None:
         with current_app.connection_for_write() as connection, connection.channel() as channel:
