@@ -80,7 +80,7 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the body.")
     status = models.PositiveSmallIntegerField()
-    body = models.JSONField()
+    body = models.TextField(help_text="JSON, to the byte: jsonb would forget the order of its keys.")
     location = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
 

@@ -62,7 +62,7 @@ def claim(*, customer_id: int, key: Key, answer: Answer) -> Answer | None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO orders_idempotencykey (customer_id, key, fingerprint, status, body, location) "
-            "VALUES (%s, %s, %s, %s, %s::jsonb, %s) ON CONFLICT (customer_id, key) DO NOTHING",
+            "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (customer_id, key) DO NOTHING",
             [customer_id, key.key, key.fingerprint, answer.status, json.dumps(answer.body), answer.location],
         )
         if cursor.rowcount:
@@ -70,4 +70,4 @@ def claim(*, customer_id: int, key: Key, answer: Answer) -> Answer | None:
     first = IdempotencyKey.objects.get(customer_id=customer_id, key=key.key)
     if first.fingerprint != key.fingerprint:
         raise Problem(422, "idempotency-key-reused", "This Idempotency-Key came before with another body.")
-    return Answer(first.status, first.body, first.location, replayed=True)
+    return Answer(first.status, json.loads(first.body), first.location, replayed=True)

@@ -95,7 +95,7 @@ class CancelledSerializer(serializers.Serializer[Any]):
     """An order that is being undone, or is undone."""
 
     order_no = serializers.CharField()
-    state = serializers.ChoiceField(choices=[State.COMPENSATING.value, State.FAILED.value])
+    state = serializers.ChoiceField(choices=[state.value for state in State])
 
 
 class SkuSerializer(serializers.Serializer[Any]):
