@@ -63,6 +63,9 @@ class Config:
 #: Names that RabbitMQ or the engine use for themselves.
 RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 
+#: RabbitMQ counts milliseconds.
+SHORTEST_DELAY = 0.001
+
 _POSITIVE = (
     "cohort",
     "claim",
@@ -105,7 +108,8 @@ def parse(raw: object) -> Config:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a number above 0.")
-    if not config.delays or any(not isinstance(d, int | float) or d < 0.001 for d in config.delays):
+    delays: tuple[Any, ...] = config.delays
+    if not delays or any(not isinstance(delay, int | float) or delay < SHORTEST_DELAY for delay in delays):
         raise Misconfigured(f"SAGAS['DELAYS'] is {config.delays!r}.", "Give seconds, each at least 0.001.")
     return config
 

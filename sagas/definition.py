@@ -71,11 +71,13 @@ class Step:
         self.queue = queue
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
         self.actions: dict[Phase, Action] = {}
-        for phase, operation, participant, policy in (
+        # Any: whoever calls this without a type checker gets an error all the same.
+        given: tuple[tuple[Phase, Operation, Any, Retry], ...] = (
             (Phase.FORWARD, self._forward, do, retry),
             (Phase.CONFIRM, Operation.CONFIRM, confirm, finish),
             (Phase.UNDO, self._undo, compensate, finish),
-        ):
+        )
+        for phase, operation, participant, policy in given:
             if participant is None:
                 continue
             if not callable(participant) and not isinstance(participant, SetBased):

@@ -102,7 +102,7 @@ def _perform_first(message: Chain, worker: str) -> list[Message]:
 
 def ask_for_dispatch(app: Celery, *, tick: bool, more: bool = False, delay: float = 0.0) -> None:
     """Publish a dispatch task, held back for ``delay`` seconds; see ``tasks.dispatch_task``."""
-    where = _held_back(delay, topology.DISPATCH) if delay else {"queue": topology.DISPATCH}
+    where: dict[str, Any] = _held_back(delay, topology.DISPATCH) if delay else {"queue": topology.DISPATCH}
     app.send_task(DISPATCH_TASK, kwargs={"tick": tick, "more": more}, ignore_result=True, **where, **_OPTIONS)
 
 
@@ -116,8 +116,9 @@ def is_congested(app: Celery) -> bool:
 
 def drop_connections(app: Celery) -> None:
     """Forget the pooled connections to the broker: a channel that was refused once may be refused for good."""
-    app.amqp.producer_pool.force_close_all()
-    app.pool.force_close_all()
+    pools: tuple[Any, ...] = (app.amqp.producer_pool, app.pool)
+    for pool in pools:
+        pool.force_close_all()
 
 
 def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
@@ -137,7 +138,7 @@ def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
 def _publish_chain(message: Chain) -> None:
     ids = [str(run_id) for run_id in message.ids]
     first, *rest = message.links
-    where = _held_back(message.delay, first.queue) if message.delay else {"queue": first.queue}
+    where: dict[str, Any] = _held_back(message.delay, first.queue) if message.delay else {"queue": first.queue}
     signatures = [
         _signature(first, (ids,)).set(**where),
         *(_signature(link).set(queue=link.queue) for link in rest),
@@ -169,9 +170,9 @@ def _publish_deadline(message: Deadline) -> None:
     )
 
 
-def _held_back(delay: float, queue: str) -> dict[str, str]:
+def _held_back(delay: float, queue: str) -> dict[str, Any]:
     return {"exchange": topology.delay_exchange(config().delay_for(delay)), "routing_key": queue}
 
 
-def _send(name: str, args: list[Any], kwargs: dict[str, Any], **where: str) -> None:
+def _send(name: str, args: list[Any], kwargs: dict[str, Any], **where: Any) -> None:
     current_app.send_task(name, args, kwargs, ignore_result=True, **where, **_OPTIONS)

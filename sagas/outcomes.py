@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 
 from sagas.errors import Rejected
 from sagas.faults import is_conflict, is_lost
-from sagas.participant import Call, Done, Outcome, Participant, SetBased
+from sagas.participant import Call, Done, Participant, SetBased
 
 #: Longest text of an error that is stored.
 DETAIL_LIMIT = 2000
@@ -52,7 +52,7 @@ def collect(
 
 def _collect_set(participant: SetBased, calls: Sequence[Call[Any]]) -> Sequence[Answer]:
     try:
-        answers = list(participant.many(calls))
+        answers: list[Any] = list(participant.many(calls))
         _check(answers, calls, participant)
     except Exception as error:
         if _belongs_to_transaction(error):
@@ -61,7 +61,7 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]]) -> Sequence[
     return answers
 
 
-def _check(answers: Sequence[Outcome], calls: Sequence[Call[Any]], participant: SetBased) -> None:
+def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetBased) -> None:
     """Refuse answers that cannot be stored, while the participant can still be blamed for them."""
     if len(answers) != len(calls):
         msg = f"{participant!r} gave {len(answers)} outcomes for {len(calls)} calls"

@@ -130,7 +130,7 @@ class PoolResource:
 
     @property
     def _key(self) -> str:
-        return self.pool._meta.pk.column
+        return str(self.pool._meta.pk.column)
 
     def _execute(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         # Table and column names come from the models, never from a request.

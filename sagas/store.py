@@ -71,7 +71,7 @@ def _rows(sql: str, params: Sequence[Any]) -> list[Row]:
 def _execute(sql: str, params: Sequence[Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def clock() -> datetime:
@@ -294,7 +294,7 @@ def _due(due: Due | float) -> tuple[str, list[Any]]:
             "CASE WHEN run.due_at < clock_timestamp() + %s THEN clock_timestamp() + %s ELSE run.due_at END",
             [lease_time / 2, lease_time],
         )
-    return "clock_timestamp() + %s", [timedelta(seconds=float(due))]  # type: ignore[arg-type]
+    return "clock_timestamp() + %s", [timedelta(seconds=due)]
 
 
 def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.signals import worker_ready, worker_shutting_down
-from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
 from sagas import kick, topology
 from sagas.conf import config
@@ -58,10 +58,14 @@ def configure(app: Celery) -> None:
     app.steps["consumer"].add(Topology)
 
 
-class Consumer(CeleryConsumer):
+#: Celery's classes are made in ways that types cannot follow.
+CeleryConsumer: Any = _CeleryConsumer
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]  # see above
     """Celery's consumer, without its 28 delay queues, and one that sets aside what it cannot decode."""
 
-    class Blueprint(CeleryConsumer.Blueprint):
+    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]  # see above
         """Celery's steps without native delayed delivery, and with ours."""
 
         default_steps = [

@@ -19,7 +19,7 @@ from celery.signals import after_task_publish
 from django.conf import settings
 
 import sagas.dispatch
-import sagas.perform
+import sagas.outcomes
 import sagas.tasks
 from drinkgroup.celery import app
 from sagas.perform import Performed
@@ -32,7 +32,7 @@ __all__ = ["app"]
 def _die_at(point: str) -> None:
     client = redis.Redis.from_url(settings.SAGAS["REDIS_URL"])
     try:
-        armed = client.get(KEY)
+        armed: Any = client.get(KEY)
         # delete() counts: of two children that come by together, one dies.
         if armed is not None and armed.decode() == point and client.delete(KEY):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -86,6 +86,11 @@ def _after_publish(sender: str, **_: Any) -> None:
         _die_at(f"{_current}.published")
 
 
-sagas.perform.outcomes.collect = _wrap_collect(sagas.perform.outcomes.collect)
-sagas.tasks.perform = _wrap_perform(sagas.tasks.perform)
-sagas.dispatch.claim = _wrap_claim(sagas.dispatch.claim)
+# Where each is looked up: a module that imported the name has its own.
+for _module, _name, _wrap in (
+    (sagas.outcomes, "collect", _wrap_collect),
+    (sagas.tasks, "perform", _wrap_perform),
+    (sagas.dispatch, "perform", _wrap_perform),
+    (sagas.dispatch, "claim", _wrap_claim),
+):
+    setattr(_module, _name, _wrap(getattr(_module, _name)))

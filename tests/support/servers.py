@@ -71,7 +71,7 @@ def worker_environment() -> dict[str, str]:
 
 def _services(*arguments: str) -> str:
     command = [sys.executable, str(ROOT / "scripts" / "services"), "--ignore-environment", "--dir", str(directory())]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         msg = f"scripts/services {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}"
         raise RuntimeError(msg)

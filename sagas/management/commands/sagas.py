@@ -55,7 +55,8 @@ class Command(BaseCommand):
         self.stdout.write("dispatched all that was due")
 
     def _dead(self, limit: int) -> None:
-        with current_app.connection_for_write() as connection, connection.channel() as channel:
+        with current_app.connection_for_write() as connection, connection.channel() as opened:
+            channel: Any = opened
             shown = 0
             # Not acked: closing the channel puts them back where they were.
             while shown < limit and (message := channel.basic_get(topology.DEAD, no_ack=False)) is not None:
