@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,70 +15,115 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('order_no', models.CharField(max_length=32, verbose_name='order number')),
-                ('run_id', models.UUIDField(editable=False)),
-                ('status', models.CharField(choices=[('RECEIVED', 'Received'), ('PLACED', 'Placed'), ('CONFIRMED', 'Confirmed'), ('REJECTED', 'Rejected')], default='RECEIVED', max_length=9)),
-                ('slot', models.BigIntegerField(help_text='Id of the delivery slot.')),
-                ('coupon', models.CharField(blank=True, max_length=32, null=True)),
-                ('discount_cents', models.PositiveIntegerField(default=0)),
-                ('total_cents', models.PositiveBigIntegerField(help_text='What is to be paid; known once it is placed.', null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('customer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("order_no", models.CharField(max_length=32, verbose_name="order number")),
+                ("run_id", models.UUIDField(editable=False)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("RECEIVED", "Received"),
+                            ("PLACED", "Placed"),
+                            ("CONFIRMED", "Confirmed"),
+                            ("REJECTED", "Rejected"),
+                        ],
+                        default="RECEIVED",
+                        max_length=9,
+                    ),
+                ),
+                ("slot", models.BigIntegerField(help_text="Id of the delivery slot.")),
+                ("coupon", models.CharField(blank=True, max_length=32, null=True)),
+                ("discount_cents", models.PositiveIntegerField(default=0)),
+                (
+                    "total_cents",
+                    models.PositiveBigIntegerField(help_text="What is to be paid; known once it is placed.", null=True),
+                ),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='OrderLine',
+            name="OrderLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sku', models.CharField(max_length=32, verbose_name='SKU')),
-                ('quantity', models.PositiveIntegerField()),
-                ('unit_price_cents', models.PositiveIntegerField()),
-                ('order', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='orders.order')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sku", models.CharField(max_length=32, verbose_name="SKU")),
+                ("quantity", models.PositiveIntegerField()),
+                ("unit_price_cents", models.PositiveIntegerField()),
+                (
+                    "order",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="lines",
+                        to="orders.order",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyKey',
+            name="IdempotencyKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=255)),
-                ('fingerprint', models.CharField(help_text='SHA-256 of the body.', max_length=64)),
-                ('status', models.PositiveSmallIntegerField()),
-                ('body', models.TextField(help_text='JSON, to the byte: jsonb would forget the order of its keys.')),
-                ('location', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('customer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=255)),
+                ("fingerprint", models.CharField(help_text="SHA-256 of the body.", max_length=64)),
+                ("status", models.PositiveSmallIntegerField()),
+                ("body", models.TextField(help_text="JSON, to the byte: jsonb would forget the order of its keys.")),
+                ("location", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('customer', 'key'), name='orders_idempotencykey_once')],
+                "constraints": [models.UniqueConstraint(fields=("customer", "key"), name="orders_idempotencykey_once")],
             },
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['customer', '-id'], name='orders_order_of_customer'),
+            model_name="order",
+            index=models.Index(fields=["customer", "-id"], name="orders_order_of_customer"),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.UniqueConstraint(fields=('order_no',), name='orders_order_no_once'),
+            model_name="order",
+            constraint=models.UniqueConstraint(fields=("order_no",), name="orders_order_no_once"),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.UniqueConstraint(fields=('run_id',), name='orders_order_run_once'),
+            model_name="order",
+            constraint=models.UniqueConstraint(fields=("run_id",), name="orders_order_run_once"),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['RECEIVED', 'REJECTED']), ('total_cents__isnull', False), _connector='OR'), name='orders_order_placed_has_total'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["RECEIVED", "REJECTED"]), ("total_cents__isnull", False), _connector="OR"
+                ),
+                name="orders_order_placed_has_total",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='orderline',
-            constraint=models.UniqueConstraint(fields=('order', 'sku'), name='orders_orderline_once'),
+            model_name="orderline",
+            constraint=models.UniqueConstraint(fields=("order", "sku"), name="orders_orderline_once"),
         ),
     ]
