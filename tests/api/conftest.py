@@ -1,0 +1,215 @@
+"""A small shop, a client that speaks JSON, and a ledger that shows whether a request left a trace."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+from standardwebhooks import Webhook
+
+from coupons.models import Coupon
+from delivery.models import Slot
+from inventory.models import Sku
+from orders import demo
+
+SECRET = f"whsec_{base64.b64encode(b'a secret of the tests, 32 bytes.').decode()}"
+ORDERS = "/api/v1/orders/"
+
+
+@dataclass
+class Reply:
+    """An answer, parsed."""
+
+    status: int
+    body: Any
+    headers: Any
+
+    @property
+    def problem(self) -> str:
+        """The problem's word, once it is clear that this is a problem by the book."""
+        assert self.headers["Content-Type"] == "application/problem+json"
+        assert self.body["status"] == self.status
+        assert {"type", "title", "detail", "instance"} <= set(self.body)
+        return str(self.body["type"]).removeprefix("/problems/")
+
+    @property
+    def pointers(self) -> list[str]:
+        """Where the errors are."""
+        return [error["pointer"] for error in self.body["errors"]]
+
+
+@dataclass
+class Api:
+    """A client of the API, with or without a token."""
+
+    token: str = ""
+    client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
+
+    def get(self, path: str, **headers: str) -> Reply:
+        return self.call("GET", path, headers=headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Reply:
+        return self.call("POST", path, body=b"" if body is None else json.dumps(body).encode(), headers=headers)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
+        sent = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
+        if self.token:
+            sent.setdefault("Authorization", f"Token {self.token}")
+        response = self.client.generic(method, path, body, content_type=content_type, headers=sent)
+        text = response.content
+        return Reply(response.status_code, json.loads(text) if text else None, response.headers)
+
+    def order(self, shop: Shop, **changes: Any) -> Reply:
+        """Place an order of two teas, with changes to its body."""
+        key = changes.pop("key", None)
+        return self.post(ORDERS, shop.body(**changes), **({"Idempotency_Key": key} if key else {}))
+
+
+@dataclass
+class Shop:
+    """What is there to be ordered. Codes are random, because some tests commit."""
+
+    tea: Sku
+    gone: Sku
+    slot: Slot
+    past: Slot
+    customer: User
+    other: User
+
+    def body(self, **changes: Any) -> dict[str, Any]:
+        return {"items": [{"sku": self.tea.code, "quantity": 2}], "slot": self.slot.pk, **changes}
+
+    def coupon(self, *, days: int = 1, used: bool = False, owner: User | None = None) -> str:
+        code = f"C{uuid4().hex[:12]}"
+        expires_at = timezone.now() + timedelta(days=days)
+        Coupon.objects.create(code=code, discount_cents=500, expires_at=expires_at, used=used, customer=owner)
+        return code
+
+
+def build_shop() -> Shop:
+    word = uuid4().hex[:12]
+    users = get_user_model()._default_manager
+    # Slots are unique by their time.
+    start = timezone.now() + timedelta(days=1, microseconds=uuid4().int % 10**9)
+    return Shop(
+        tea=Sku.objects.create(code=f"TEA-{word}", name="Tea", price_cents=1250, available=100),
+        gone=Sku.objects.create(code=f"GONE-{word}", name="Gone", price_cents=900, available=5, active=False),
+        slot=Slot.objects.create(starts_at=start, ends_at=start + timedelta(hours=1), available=50),
+        past=Slot.objects.create(starts_at=start - timedelta(days=2), ends_at=start - timedelta(days=1), available=50),
+        customer=users.create(username=f"customer-{word}"),
+        other=users.create(username=f"other-{word}"),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _secret(settings: Settings) -> None:
+    settings.WEBHOOK_SECRET = SECRET
+
+
+@pytest.fixture(autouse=True)
+def _no_orders_counted_yet() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def shop(db: None) -> Shop:
+    """A shop that is rolled back."""
+    return build_shop()
+
+
+@pytest.fixture
+def lasting_shop(database: None) -> Shop:
+    """A shop that other connections and workers see."""
+    return build_shop()
+
+
+@pytest.fixture
+def api(shop: Shop) -> Api:
+    """The customer's client."""
+    return Api(demo.token(customer=shop.customer))
+
+
+@pytest.fixture
+def stranger(shop: Shop) -> Api:
+    """Another customer's client."""
+    return Api(demo.token(customer=shop.other))
+
+
+@pytest.fixture
+def anyone() -> Api:
+    """A client without a token."""
+    return Api()
+
+
+_TABLES = (
+    "orders_order",
+    "orders_orderline",
+    "orders_idempotencykey",
+    "sagas_run",
+    "sagas_log",
+    "sagas_confirmation",
+    "inventory_skuhold",
+    "delivery_slothold",
+    "coupons_redemption",
+)
+
+
+def count_rows() -> dict[str, int]:
+    with connection.cursor() as cursor:
+        counts = {}
+        for table in _TABLES:
+            cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 - the names above
+            (counts[table],) = cursor.fetchone()
+    return counts
+
+
+@pytest.fixture
+def no_trace(db: None) -> Callable[[], None]:
+    """Call it to assert that no table has a row more, or less, than when the test began."""
+    before: dict[str, int] = {}
+
+    def check() -> None:
+        assert count_rows() == before
+
+    # Taken at the first use of the fixture: tests that place an order first take it after that.
+    before.update(count_rows())
+    return check
+
+
+def sign(body: bytes, *, secret: str = SECRET, at: datetime | None = None, message: str = "msg_1") -> dict[str, str]:
+    """Headers of a webhook as the payment provider signs it."""
+    moment = at or datetime.now(UTC)
+    return {
+        "webhook-id": message,
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": Webhook(secret).sign(message, moment, body.decode()),
+    }
+
+
+def confirm(order_no: str, payment_id: Any = "pay_1", **changes: Any) -> Reply:
+    """Send the payment's webhook, correctly signed unless changed."""
+    body = json.dumps({"payment_id": payment_id}).encode()
+    return Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body, **changes))

@@ -1,0 +1,163 @@
+"""Bad input gets a clear problem, and leaves no trace in any table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import ORDERS, Api, Shop, count_rows
+
+NoTrace = Callable[[], None]
+
+
+@pytest.mark.parametrize("quantity", [0, -1, 10**9, 1001, "two", "2", 1.5, True, None, [], {}, 10**400])
+def test_a_quantity_that_is_none(api: Api, shop: Shop, no_trace: NoTrace, quantity: Any) -> None:
+    reply = api.order(shop, items=[{"sku": shop.tea.code, "quantity": quantity}], key="k")
+    assert (reply.status, reply.problem) == (422, "invalid-request")
+    assert reply.pointers == ["#/items/0/quantity"]
+    no_trace()
+
+
+@pytest.mark.parametrize("sku", ["", " ", "x" * 33, 7, None, True, [], {"a": 1}, "a\x00b", "\ud800", "\udfff tea"])
+def test_a_sku_that_cannot_be_one(api: Api, shop: Shop, no_trace: NoTrace, sku: Any) -> None:
+    reply = api.order(shop, items=[{"sku": sku, "quantity": 1}])
+    assert (reply.status, reply.problem) == (422, "invalid-request")
+    assert reply.pointers[0] == "#/items/0/sku"
+    no_trace()
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"items": []}, "#/items"),
+        ({"items": None}, "#/items"),
+        ({"items": "TEA"}, "#/items"),
+        ({"items": ["TEA"]}, "#/items/0"),
+        ({"items": [{}]}, "#/items/0/sku"),
+        ({"slot": None}, "#/slot"),
+        ({"slot": "1"}, "#/slot"),
+        ({"slot": 0}, "#/slot"),
+        ({"slot": -1}, "#/slot"),
+        ({"slot": 2**63}, "#/slot"),
+        ({"slot": 1e400}, "#/slot"),
+        ({"slot": [1]}, "#/slot"),
+        ({"coupon": ""}, "#/coupon"),
+        ({"coupon": 5}, "#/coupon"),
+        ({"coupon": "x\x00"}, "#/coupon"),
+        ({"coupon": "x" * 33}, "#/coupon"),
+    ],
+)
+def test_a_body_that_does_not_fit(
+    api: Api, shop: Shop, no_trace: NoTrace, change: dict[str, Any], pointer: str
+) -> None:
+    body = json.dumps(shop.body(**change)).replace("Infinity", "1e400").encode()
+    reply = api.call("POST", ORDERS, body=body)
+    assert (reply.status, reply.problem) == (422, "invalid-request")
+    assert reply.pointers[0] == pointer
+    no_trace()
+
+
+def test_missing_fields_are_all_named(api: Api, no_trace: NoTrace) -> None:
+    reply = api.post(ORDERS, {})
+    assert reply.status == 422
+    assert reply.pointers == ["#/items", "#/slot"]
+    assert api.call("POST", ORDERS, body=b"").status == 422
+    no_trace()
+
+
+def test_too_many_lines(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+    items = [{"sku": f"S{n}", "quantity": 1} for n in range(51)]
+    assert api.order(shop, items=items).pointers == ["#/items"]
+    no_trace()
+
+
+def test_a_sku_listed_twice(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+    reply = api.order(shop, items=[{"sku": shop.tea.code, "quantity": 1}] * 2)
+    assert (reply.status, reply.pointers) == (422, ["#/items"])
+    assert reply.body["errors"][0]["code"] == "duplicate-sku"
+    no_trace()
+
+
+@pytest.mark.parametrize(
+    ("problem", "pointer", "wrong"),
+    [
+        ("unknown-sku", "#/items/0/sku", lambda _: {"items": [{"sku": "NO-SUCH", "quantity": 1}]}),
+        ("inactive-sku", "#/items/0/sku", lambda shop: {"items": [{"sku": shop.gone.code, "quantity": 1}]}),
+        ("unknown-slot", "#/slot", lambda _: {"slot": 2**63 - 1}),
+        ("past-slot", "#/slot", lambda shop: {"slot": shop.past.pk}),
+        ("unknown-coupon", "#/coupon", lambda _: {"coupon": "NO-SUCH"}),
+        ("expired-coupon", "#/coupon", lambda shop: {"coupon": shop.coupon(days=-1)}),
+        ("coupon-not-yours", "#/coupon", lambda shop: {"coupon": shop.coupon(owner=shop.other)}),
+    ],
+)
+def test_what_the_shop_says_no_to_at_once(
+    api: Api, shop: Shop, *, problem: str, pointer: str, wrong: Callable[[Shop], dict[str, Any]]
+) -> None:
+    changes = wrong(shop)
+    before = count_rows()
+    reply = api.order(shop, key="k", **changes)
+    assert (reply.status, reply.problem, reply.pointers) == (422, problem, [pointer])
+    assert count_rows() == before
+
+
+def test_all_that_is_wrong_is_said_at_once(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+    reply = api.order(shop, items=[{"sku": "NO-SUCH", "quantity": 1}], slot=shop.past.pk, coupon="NO-SUCH")
+    assert (reply.status, reply.problem) == (422, "order-refused")
+    assert reply.pointers == ["#/items/0/sku", "#/slot", "#/coupon"]
+    no_trace()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"no json",
+        b"\xff\xfe",
+        b'{"slot": NaN}',
+        b'{"slot": Infinity}',
+        b'{"slot": ' + b"9" * 5000 + b"}",
+        b"[" * 50_000,
+        b"[" * 500 + b"]" * 500,
+        b'{"a":' * 900 + b"1" + b"}" * 900,
+    ],
+    ids=["cut", "text", "utf16", "nan", "infinity", "huge", "deep-cut", "deep", "deep-object"],
+)
+def test_a_body_that_is_no_json(api: Api, no_trace: NoTrace, body: bytes) -> None:
+    reply = api.call("POST", ORDERS, body=body)
+    assert (reply.status, reply.problem) == (400, "malformed-json")
+    no_trace()
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"5"])
+def test_json_that_is_no_object(api: Api, no_trace: NoTrace, body: bytes) -> None:
+    assert api.call("POST", ORDERS, body=body).status == 422
+    no_trace()
+
+
+def test_a_body_of_ten_megabytes(api: Api, no_trace: NoTrace) -> None:
+    reply = api.call("POST", ORDERS, body=b" " * 10_000_000)
+    assert (reply.status, reply.problem) == (413, "body-too-large")
+    no_trace()
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
+def test_a_body_that_is_not_called_json(api: Api, shop: Shop, no_trace: NoTrace, content_type: str) -> None:
+    body = json.dumps(shop.body()).encode()
+    reply = api.call("POST", ORDERS, body=body, content_type=content_type)
+    assert (reply.status, reply.problem) == (415, "unsupported-media-type")
+    no_trace()
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Token", "Token wrong", "Token a b", "Bearer x", "Token \xff\xfe", "Token \x00", "Token " + "f" * 10_000],
+)
+def test_a_wrong_token(anyone: Api, shop: Shop, no_trace: NoTrace, header: str) -> None:
+    body = json.dumps(shop.body()).encode()
+    reply = anyone.call("POST", ORDERS, body=body, headers={"Authorization": header} if header else {})
+    assert (reply.status, reply.problem) == (401, "unauthenticated")
+    assert reply.headers["WWW-Authenticate"] == "Token"
+    no_trace()

@@ -1,0 +1,129 @@
+"""The payment's webhook: whom it believes, and that its answer is stable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sagas.models import Confirmation, Run
+from tests.api.conftest import ORDERS, Api, Shop, confirm, sign
+
+NoTrace = Callable[[], None]
+
+
+@pytest.fixture
+def order_no(api: Api, shop: Shop) -> str:
+    return str(api.order(shop).body["order_no"])
+
+
+def test_a_payment_confirms(order_no: str) -> None:
+    reply = confirm(order_no)
+    assert (reply.status, reply.body["order_no"], reply.body["payment_id"]) == (200, order_no, "pay_1")
+    run = Run.objects.get(business_key=order_no)
+    assert Confirmation.objects.get(run_id=run.id, name="payment").data == {"payment_id": "pay_1"}
+
+
+def test_a_doubled_confirm_gets_the_same_answer(order_no: str) -> None:
+    first, second = confirm(order_no), confirm(order_no, message="msg_2")
+    assert (second.status, second.body) == (first.status, first.body)
+    assert Confirmation.objects.count() == 1
+
+
+def test_another_payment_for_a_confirmed_order(order_no: str) -> None:
+    confirm(order_no)
+    reply = confirm(order_no, "pay_2")
+    assert (reply.status, reply.problem) == (409, "payment-conflict")
+    assert Confirmation.objects.get().data == {"payment_id": "pay_1"}
+
+
+def test_a_confirm_after_the_cancel(api: Api, order_no: str) -> None:
+    api.post(f"{ORDERS}{order_no}/cancel/")
+    reply = confirm(order_no)
+    assert (reply.status, reply.problem) == (409, "order-undone")
+    assert "COMPENSATING" in reply.body["detail"]
+    assert not Confirmation.objects.exists()
+
+
+def test_an_order_that_does_not_exist(shop: Shop, no_trace: NoTrace) -> None:
+    reply = confirm("ORD-20260101-00000000")
+    assert (reply.status, reply.problem) == (404, "order-not-found")
+    # A forger is not told so
+    assert confirm("ORD-20260101-00000000", secret="whsec_AAAA").status == 401
+    no_trace()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"webhook-id": None},
+        {"webhook-timestamp": None},
+        {"webhook-signature": None},
+        {"webhook-id": "another"},
+        {"webhook-timestamp": "yesterday"},
+        {"webhook-timestamp": "nan"},
+        {"webhook-timestamp": "1e300"},
+        {"webhook-signature": "v1,AAAA"},
+        {"webhook-signature": "v1"},
+        {"webhook-signature": "v1,not base64"},
+        {"webhook-signature": "v1,ÿ"},
+        {"webhook-signature": "v2,AAAA v1a,BBBB"},
+        {"webhook-signature": "a,b,c"},
+    ],
+    ids=str,
+)
+def test_a_signature_that_is_none(order_no: str, headers: dict[str, str | None]) -> None:
+    body = b'{"payment_id": "pay_1"}'
+    signed: dict[str, Any] = {**sign(body), **headers} if headers else {}
+    sent = {name: value for name, value in signed.items() if value is not None}
+    reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sent)
+    assert (reply.status, reply.problem) == (401, "invalid-signature")
+    assert not Confirmation.objects.exists()
+
+
+def test_a_signature_by_another_secret(order_no: str) -> None:
+    assert confirm(order_no, secret="whsec_YW5vdGhlciBzZWNyZXQ=").problem == "invalid-signature"
+
+
+def test_a_signature_of_another_body(order_no: str) -> None:
+    headers = sign(b'{"payment_id": "pay_1"}')
+    body = b'{"payment_id": "pay_2"}'
+    assert Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=headers).status == 401
+
+
+@pytest.mark.parametrize("minutes", [-6, 6, -60 * 24 * 365])
+def test_a_signature_of_another_time(order_no: str, minutes: int) -> None:
+    reply = confirm(order_no, at=datetime.now(UTC) + timedelta(minutes=minutes))
+    assert (reply.status, reply.problem) == (401, "invalid-signature")
+    assert not Confirmation.objects.exists()
+
+
+def test_a_customers_token_is_no_signature(api: Api, order_no: str) -> None:
+    assert api.post(f"{ORDERS}{order_no}/confirm/", {"payment_id": "pay_1"}).status == 401
+
+
+@pytest.mark.parametrize("payment_id", ["", None, 5, "a\x00b", "x" * 101, "\ud800", ["pay_1"]])
+def test_a_payment_that_is_none(order_no: str, payment_id: Any) -> None:
+    reply = confirm(order_no, payment_id)
+    assert (reply.status, reply.pointers) == (422, ["#/payment_id"])
+    assert not Confirmation.objects.exists()
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"x" * 100_000])
+def test_a_signed_body_that_is_no_payment(order_no: str, body: bytes) -> None:
+    # Signed as it stands; what is not UTF-8 cannot be, and is no signature.
+    headers = sign(body) if body != b"\xff" else sign(b"")
+    reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=headers)
+    assert reply.status in {400, 401, 413, 422}
+    assert reply.problem
+    assert not Confirmation.objects.exists()
+
+
+def test_what_else_the_provider_sends_is_no_matter(order_no: str) -> None:
+    body = json.dumps({"payment_id": "pay_1", "amount": "25.00", "type": "payment.succeeded"}).encode()
+    reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body))
+    assert reply.status == 200
