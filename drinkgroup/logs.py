@@ -55,5 +55,8 @@ def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
             # Django's own handlers would say everything twice.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
+            # "received" and "succeeded" for every task: the engine's own log is the record, and this is the hot path.
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
         },
     }
