@@ -15,6 +15,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -154,6 +155,8 @@ def _plain(request: HttpRequest, problem: Problem) -> HttpResponse:
     return JsonResponse(problem.body(request.path), status=problem.status_code, content_type=MEDIA_TYPE)
 
 
+# Exempt: a POST to an unknown URL is not found, and not a page that lacks its CSRF cookie.
+@csrf_exempt
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer an unknown URL."""
     if not request.path.startswith("/api/"):

@@ -54,8 +54,7 @@ class WantedSerializer(serializers.Serializer[Any]):
 class PlaceOrderSerializer(serializers.Serializer[Any]):
     """An order to be placed."""
 
-    # The stubs forget what many=True takes.
-    items = WantedSerializer(many=True, allow_empty=False, max_length=_MAX_LINES)  # type: ignore[call-arg]
+    items = serializers.ListField(child=WantedSerializer(), allow_empty=False, min_length=1, max_length=_MAX_LINES)
     slot = Integer(min_value=1, max_value=_MAX_ID)
     coupon = Text(max_length=32, required=False, allow_null=True, default=None)
 

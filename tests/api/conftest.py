@@ -51,12 +51,17 @@ class Reply:
         return [error["pointer"] for error in self.body["errors"]]
 
 
+def _client() -> Client:
+    # As a browser or curl would: without the test client's exemption from CSRF, and with answers to 500s.
+    return Client(enforce_csrf_checks=True, raise_request_exception=False)
+
+
 @dataclass
 class Api:
     """A client of the API, with or without a token."""
 
     token: str = ""
-    client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
+    client: Client = field(default_factory=lambda: _client())
 
     def get(self, path: str, **headers: str) -> Reply:
         return self.call("GET", path, headers=headers)
