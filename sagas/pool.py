@@ -5,7 +5,7 @@ a ``Hold`` table beside it that says which run holds how much. At every commit, 
 
     held = sum of its HELD holds        sold = sum of its CONFIRMED holds
 
-Set-based: a cohort costs four statements, however many runs and pools it touches. Rows are locked in
+Set-based: a cohort costs two or three statements, however many runs and pools it touches. Rows are locked in
 the order of their key, after the runs' own locks, so two cohorts cannot deadlock here.
 """
 
@@ -110,8 +110,7 @@ class PoolResource:
                 taken[key] += quantity
                 holds.append((call, key, quantity))
             outcomes.append(Done())
-        self._insert(holds)
-        self._shift(taken, "available", "held")
+        self._hold(holds, taken)
         return outcomes
 
     @many
@@ -149,18 +148,25 @@ class PoolResource:
         )
         return dict(rows)
 
-    def _insert(self, holds: Sequence[tuple[Call[Any], Any, int]]) -> None:
+    def _hold(self, holds: Sequence[tuple[Call[Any], Any, int]], taken: Mapping[Any, int]) -> None:
+        """Write the holds, and move what they take out of ``available``, in one statement."""
         if not holds:
             return
-        self._execute(
+        noted = (
             f'INSERT INTO "{self.hold._meta.db_table}" (run_id, step, pool_key, quantity, state) '
-            "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int[]), (VALUES (%s)) AS s(state)",
+            "SELECT v.run_id, v.step, v.pool_key, v.quantity, %s "
+            "FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int[]) AS v(run_id, step, pool_key, quantity)"
+        )
+        shift, params = self._shift(taken, "available", "held")
+        self._execute(
+            f"WITH noted AS ({noted}) {shift}",
             [
+                HoldState.HELD,
                 [call.run_id for call, _, _ in holds],
                 [call.step for call, _, _ in holds],
                 [str(key) for _, key, _ in holds],
                 [quantity for _, _, quantity in holds],
-                HoldState.HELD,
+                *params,
             ],
         )
 
@@ -179,15 +185,14 @@ class PoolResource:
         to_python = self.pool._meta.pk.to_python
         for key, quantity in rows:
             moved[to_python(key)] += quantity
-        self._lock(set(moved))
-        self._shift(moved, "held", into)
+        if moved:
+            self._lock(set(moved))
+            self._execute(*self._shift(moved, "held", into))
 
-    def _shift(self, quantities: Mapping[Any, int], source: str, target: str) -> None:
-        """Move quantities between two counts. One row a key: UPDATE … FROM applies only one of two."""
-        if not quantities:
-            return
+    def _shift(self, quantities: Mapping[Any, int], source: str, target: str) -> tuple[str, list[Any]]:
+        """SQL that moves quantities between two counts. One row a key: UPDATE … FROM applies only one of two."""
         keys = sorted(quantities)
-        self._execute(
+        return (
             f'UPDATE "{self.pool._meta.db_table}" AS pool '
             f"SET {source} = pool.{source} - v.quantity, {target} = pool.{target} + v.quantity "
             f'FROM unnest(%s, %s::bigint[]) AS v(key, quantity) WHERE pool."{self._key}" = v.key',
