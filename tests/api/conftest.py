@@ -61,7 +61,7 @@ class Api:
     """A client of the API, with or without a token."""
 
     token: str = ""
-    client: Client = field(default_factory=lambda: _client())
+    client: Client = field(default_factory=_client)
 
     def get(self, path: str, **headers: str) -> Reply:
         return self.call("GET", path, headers=headers)
