@@ -1,0 +1,169 @@
+"""What the papers say of the code is what the code is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import re
+import subprocess
+import tomllib
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+
+from sagas.conf import Config
+from tests.docs.papers import PAPERS, ROOT, anchors, blocks, headings, links, name, prose, table
+
+
+def code(cell: str) -> str:
+    """What stands between the backticks."""
+    return cell.strip("`")
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=name)
+def test_every_link_leads_somewhere(paper: Path) -> None:
+    for text, target in links(paper):
+        path, _, anchor = target.partition("#")
+        there = (paper.parent / path).resolve() if path else paper
+        assert there.exists(), f"[{text}]({target})"
+        if anchor:
+            assert anchor in anchors(there), f"[{text}]({target})"
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=name)
+def test_every_make_target_exists(paper: Path) -> None:
+    said = set(re.findall(r"\bmake ([a-z][a-z-]*)`", prose(paper)))
+    said |= {target for block in blocks(name(paper), "sh") for target in re.findall(r"^make (\S+)", block.text, re.M)}
+    for target in said:
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=name)
+def test_every_sample_is_python(paper: Path) -> None:
+    for block in blocks(name(paper), "python"):
+        compile(block.text, f"{name(paper)}: {block.title}", "exec")
+
+
+def test_the_settings_are_those_of_the_engine() -> None:
+    documented = {code(row[0]): code(row[2]) for row in table("docs/reference/settings.md", "key")}
+    actual = {
+        field.name.upper(): "required" if field.default is MISSING else repr(field.default) for field in fields(Config)
+    }
+    assert documented == actual
+    for key, unit, _, meaning in table("docs/reference/settings.md", "key"):
+        assert unit, key
+        assert meaning, key
+
+
+def test_the_lease_sum_is_right() -> None:
+    config = Config(queues=("any",))
+    leases = [config.lease * 2**claim for claim in range(config.lease_limit)]
+    said = re.search(r"claimed after ([\d, and]+) seconds", prose(ROOT / "docs/reference/settings.md"))
+    assert said is not None
+    assert [float(number) for number in re.findall(r"\d+", said[1])] == leases
+    assert sum(leases) == 630  # ten and a half minutes
+
+
+def test_the_variables_are_those_of_the_project() -> None:
+    documented = {code(row[0]) for row in table("docs/reference/settings.md", "variable")}
+    source = (ROOT / "drinkgroup/settings.py").read_text()
+    assert documented == set(re.findall(r"env\.\w+\(\"(\w+)\"", source))
+
+
+def test_the_floors_are_those_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    drawn = [block.text.split("\n")[:-1] for block in blocks("ARCHITECTURE.md", "text")]
+    for contract in contracts:
+        assert contract["layers"] in drawn, contract["name"]
+
+
+def test_every_module_of_the_engine_is_on_the_map() -> None:
+    mapped = {re.sub(r"\[`(.+)`\].*", r"\1", row[0]) for row in table("ARCHITECTURE.md", "module")}
+    assert mapped == {f"sagas/{path.name}" for path in (ROOT / "sagas").glob("*.py")} - {"sagas/__init__.py"}
+
+
+def test_every_name_in_the_glossary_is_in_its_file() -> None:
+    for text, target in links(ROOT / "GLOSSARY.md"):
+        named = re.fullmatch(r"`@?(?:(\w+)\.)?(\w+)`", text)
+        if not target.endswith(".py") or named is None:
+            continue
+        module = importlib.import_module(target.removesuffix(".py").replace("/", "."))
+        holder, member = named.groups()
+        owner = module if holder in {None, module.__name__.rpartition(".")[2], "sagas"} else getattr(module, holder)
+        if member == module.__name__.rpartition(".")[2] and holder is None:
+            continue
+        known = hasattr(owner, member) or (inspect.isclass(owner) and member in owner.__annotations__)
+        assert known, f"[{text}]({target})"
+
+
+def test_the_glossary_is_in_order() -> None:
+    words = [heading.lower() for heading in headings(ROOT / "GLOSSARY.md")[1:]]
+    assert words == sorted(words)
+
+
+def test_every_dotted_name_in_the_life_of_an_order_exists() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    life = text[text.index("## One order's life") : text.index("## Where to put")]
+    packages = ("sagas", "orders", "inventory", "coupons", "delivery")
+    modules = {path.stem for path in (ROOT / "sagas").glob("*.py")}
+    checked = 0
+    for dotted in re.findall(r"`((?:\w+\.)+\w+)`", life):
+        first = dotted.split(".")[0]
+        if first in modules:
+            dotted = f"sagas.{dotted}"  # noqa: PLW2901 - the paper leaves out the package where it is plain
+        elif first not in packages:
+            continue
+        if dotted in {"sagas.step", "sagas.cancel", "sagas.dispatch"}:
+            continue  # names of tasks, or of the package's own functions
+        resolve(dotted)
+        checked += 1
+    assert checked > 20
+
+
+def resolve(dotted: str) -> object:
+    """Find what a dotted name names."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        module = ".".join(parts[:length])
+        try:
+            found: object = importlib.import_module(module)
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            found = getattr(found, part)
+        return found
+    raise AssertionError(dotted)
+
+
+def test_every_pin_has_its_reason() -> None:
+    pinned = re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert sorted(code(row[0]) for row in table("docs/adr/0013-libraries.md", "pin")) == sorted(pinned)
+
+
+def test_every_decision_is_listed() -> None:
+    listed = [row[0] for row in table("docs/adr/README.md", "file")]
+    files = sorted(path.name for path in (ROOT / "docs/adr").glob("0*.md"))
+    assert [re.sub(r".*\((.+)\)", r"\1", cell) for cell in listed] == files
+    for number, file in enumerate(files, start=1):
+        title, *parts = headings(ROOT / "docs/adr" / file)
+        assert title.startswith(f"{number}. ")
+        assert parts == ["Context", "Decision", "Consequences", "Alternatives"], file
+
+
+def test_the_engine_needs_only_what_the_readme_lists() -> None:
+    said = prose(ROOT / "README.md")
+    needs = said[said.index("install what it\nneeds") :].partition(", as pinned")[0].lower()
+    standard = importlib.util.find_spec("sys") and __import__("sys").stdlib_module_names
+    imported: set[str] = set()
+    for path in (ROOT / "sagas").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    # amqp, kombu and vine come with Celery.
+    for package in imported - set(standard or ()) - {"sagas", "amqp", "kombu", "vine"}:
+        assert package.replace("_", "-") in needs, package

@@ -1,0 +1,230 @@
+"""The README's project is built as the README says, and its saga runs on real servers.
+
+A project of its own, on a database, a RabbitMQ virtual host and a Redis database of its own: nothing of
+drinkgroup but the engine is on its path, and other tests' workers do not meet its runs.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.docs.apart import apart, running
+from tests.docs.papers import ROOT, Block, blocks
+from tests.support import servers
+from tests.support.awaiting import eventually
+
+HOW_TO = ("docs/how-to/define-a-saga.md", "docs/how-to/write-a-participant.md")
+
+#: What comes after the README's settings: the servers of this session.
+SETTINGS = """
+from urllib.parse import urlsplit as _split
+_database = _split("{DATABASE_URL}")
+DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", "NAME": _database.path[1:],
+    "USER": _database.username, "PASSWORD": _database.password, "HOST": _database.hostname, "PORT": _database.port}}}}
+CELERY_BROKER_URL = "{RABBITMQ_URL}"
+SAGAS["REDIS_URL"] = "{REDIS_URL}"
+"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A Django project in a folder."""
+
+    folder: Path
+
+    def environment(self) -> dict[str, str]:
+        """Nothing of this project's settings; the engine on the path."""
+        own = {"DJANGO_SETTINGS_MODULE": "shop.settings", "PYTHONPATH": str(self.folder.parent / "engine")}
+        return {**os.environ, **own}
+
+    def run(self, *command: str) -> str:
+        """Run a command in the project's folder; its output."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False, timeout=100
+        )
+        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def python(self, text: str) -> str:
+        """Run Python in the project, as ``manage.py shell`` would."""
+        return self.run(sys.executable, "-c", f"import django; django.setup()\n{text}")
+
+
+def files(paper: str) -> list[Block]:
+    """Blocks whose first line names a file."""
+    return [block for block in blocks(paper, "python") if block.title.endswith(".py")]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The README's project, set up by the README's own commands, and its worker."""
+    base = tmp_path_factory.mktemp("readme")
+    (base / "engine").mkdir()
+    (base / "engine" / "sagas").symlink_to(ROOT / "sagas")
+    folder = base / "shop"
+    folder.mkdir()
+    shop = Shop(folder)
+    with apart() as urls, ExitStack() as started:
+        shop.run(sys.executable, "-m", "django", "startproject", "shop", ".")
+        shop.run(sys.executable, "-m", "django", "startapp", "tastings")
+        for block in files("README.md"):
+            with (folder / block.title).open("a" if block.title == "shop/settings.py" else "w") as file:
+                file.write(block.text)
+        with (folder / "shop/settings.py").open("a") as file:
+            file.write(SETTINGS.format(**urls))
+        for paper in HOW_TO:
+            for block in files(paper):
+                (folder / block.title).write_text(block.text)
+        (commands,) = (block for block in blocks("README.md", "sh") if "celery -A shop" in block.text)
+        for line in commands.text.splitlines():
+            program, *arguments = shlex.split(line)
+            if program == "python":
+                shop.run(sys.executable, *arguments)
+            else:
+                command = [sys.executable, "-m", program, *arguments, "-n", folder.parent.name, "-c", "1"]
+                started.enter_context(running(command, folder, shop.environment()))
+        yield shop
+
+
+def start_and_confirm() -> str:
+    """The README's second sample."""
+    (block,) = (block for block in blocks("README.md", "python") if block.title == "a view of your own")
+    return block.text
+
+
+AWAIT = """
+import time
+from sagas import State, selectors
+
+def await_state(run_id, state):
+    end = time.monotonic() + 30
+    while selectors.run_view(run_id).state is not state:
+        assert time.monotonic() < end, selectors.run_view(run_id)
+        time.sleep(0.02)
+"""
+
+
+def test_the_saga_of_the_readme_runs(shop: Shop) -> None:
+    told = shop.python(
+        f"""
+from tastings.models import ChairHold, Tasting, Ticket
+Tasting.objects.create(name="Oolong", available=5)
+{start_and_confirm()}
+{AWAIT}
+await_state(run_id, State.SUCCEEDED)
+oolong = Tasting.objects.get()
+print(oolong.available, oolong.held, oolong.sold, Ticket.objects.get().guest)
+
+unpaid = sagas.start(BookTasting, Booking(guest="Mei", tasting="Oolong"))
+await_state(unpaid, State.AWAITING_CONFIRM)
+oolong.refresh_from_db()
+print(oolong.available, oolong.held, oolong.sold, Ticket.objects.count())
+sagas.cancel(unpaid)
+await_state(unpaid, State.FAILED)
+oolong.refresh_from_db()
+print(oolong.available, oolong.held, oolong.sold, Ticket.objects.count())
+
+many = sagas.start(BookTasting, Booking(guest="Bo", tasting="Oolong", chairs=4))
+await_state(many, State.FAILED)
+print(selectors.run_view(many).reason["kind"])
+"""
+    )
+    assert told.splitlines() == ["3 0 2 Lin", "2 1 2 2", "3 0 2 1", "rejected"]
+
+
+def test_the_saga_is_as_short_as_the_readme_says() -> None:
+    (saga,) = (block.text for block in files("README.md") if block.title == "tastings/sagas.py")
+    lines = [*saga.splitlines(), *start_and_confirm().splitlines()]
+    written = [line for line in lines if line.strip() and not line.startswith(("import ", "from ", "#"))]
+    assert len(written) <= 21
+
+
+@pytest.mark.parametrize("paper", HOW_TO)
+def test_the_samples_of_the_how_tos_can_be_imported(shop: Shop, paper: str) -> None:
+    modules = [block.title.removesuffix(".py").replace("/", ".") for block in files(paper)]
+    assert modules
+    shop.python("\n".join(f"import {module}" for module in modules))
+
+
+def test_the_gift_saga_and_the_participants_work(shop: Shop) -> None:
+    """Not through the worker, which knows no more than the README's saga: each operation as the engine calls it."""
+    told = shop.python(
+        """
+from uuid import UUID
+from django.db import transaction
+from sagas import Call, Operation, Rejected
+from sagas.outcomes import collect
+from tastings.gifts import Gift, GiveTasting
+from tastings.letters import void_tickets, write_tickets
+from tastings.models import ChairHold, Tasting, Ticket
+from tastings.reservations import reservations
+from tastings.stamps import NoTicket, stamp
+
+print([step.name for step in GiveTasting.definition.steps], GiveTasting.definition.name)
+try:
+    GiveTasting.definition.dump({"giver": "a", "guest": "b", "tasting": "c", "chairs": 0})
+except Exception as error:
+    print(type(error).__name__, error.errors[0]["loc"])
+
+def calls(*guests, start=1):
+    return [Call(UUID(int=n), "s", Operation.FORWARD, 1, Gift("x", guest, "t"))
+            for n, guest in enumerate(guests, start=start)]
+
+def kinds(answers):
+    return [getattr(answer, "code", type(answer).__name__) for answer in answers]
+
+with transaction.atomic():
+    Ticket.objects.all().delete()
+    print(kinds(collect(write_tickets, calls("a", "b", "a"), (Rejected,))), Ticket.objects.count())
+    print(kinds(collect(stamp, calls("a", "b", "a"), (Rejected,))), sorted(Ticket.objects.values_list("guest")))
+    print(kinds(collect(void_tickets, calls("a", "b", "a"), (Rejected,))), Ticket.objects.count())
+    print(kinds(collect(reservations.try_, calls("a"), (Rejected,))), Ticket.objects.get().guest)
+    print(kinds(collect(reservations.confirm, calls("a"), (Rejected,))), Ticket.objects.get().guest)
+    print(kinds(collect(reservations.try_, calls("a", start=9), (Rejected,))))
+    print(kinds(collect(reservations.cancel, calls("a"), (Rejected,))), Ticket.objects.count())
+    transaction.set_rollback(True)
+"""
+    )
+    assert told.splitlines() == [
+        "['hold_chairs', 'write_ticket'] tastings.GiveTasting",
+        "InvalidRequest ['chairs']",
+        "['Done', 'Done', 'GuestHasTicket'] 2",
+        "['Done', 'Done', 'NoTicket'] [('A',), ('B',)]",
+        "['Done', 'Done', 'Done'] 0",
+        "['Done'] (a)",
+        "['Done'] a",
+        "['GuestHasTicket']",
+        "['Done'] 0",
+    ]
+
+
+def test_the_operators_snippets_run(shop: Shop) -> None:
+    snippets = [block for block in blocks("docs/how-to/operate.md", "python") if block.title == "in manage.py shell"]
+    assert len(snippets) == 3
+    for snippet in snippets:
+        shop.python(snippet.text)
+    assert "shown" in shop.run(sys.executable, "manage.py", "sagas", "dead")
+    assert "dispatched" in shop.run(sys.executable, "manage.py", "sagas", "dispatch", "--once")
+
+
+def test_the_worker_leaves_no_queues_but_its_own(shop: Shop) -> None:
+    name = shop.python("from django.conf import settings; print(settings.CELERY_BROKER_URL.rpartition('/')[2])").strip()
+
+    def queues() -> set[str]:
+        listed = servers.rabbitmqctl("list_queues", "-p", name, "--silent", "name").split()
+        return {queue for queue in listed if not queue.endswith(".pidbox") and not queue.startswith("celeryev")}
+
+    expected = shop.python(
+        "from sagas import topology\n"
+        "print(*(q.name for q in [topology.dead(), *topology.consumed(), *topology.delays()]))"
+    )
+    eventually(lambda: queues() == set(expected.split()), what="the queues of sagas.topology, and no others")
