@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from sagas import outcomes, plan, registry, store
 from sagas.conf import config
@@ -30,6 +30,8 @@ from sagas.record import Delivery, record
 SAVEPOINTS = 50
 #: How often two transactions may collide before their cohorts are made smaller.
 COLLISIONS = 3
+#: How often in all, before the delivery is put off: the same locks are wanted by many.
+PATIENCE = 30
 
 
 @dataclass(slots=True)
@@ -56,10 +58,10 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
         worker: name of the worker, for the log.
 
     Returns:
-        Who goes on, and what to publish. A cohort whose outcome is unknown, because the database went
-        away, is among the messages: it is to be delivered again, a little later.
+        Who goes on, and what to publish.
 
     Raises:
+        ConnectionLost: the database went away; what was committed is not known. Deliver the same again.
         UnknownSaga: this process does not know the saga.
         UnknownStep: the saga has no such step, or the step no such operation.
     """
@@ -71,23 +73,23 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
         cohort = work.popleft()
         try:
             _perform_once(delivery, cohort, performed)
-        except Broken as broken:
+        except Exception as error:
+            # Not only what the participant raised: a request that no longer loads, a constraint that is
+            # checked at COMMIT. One run is to blame, and its neighbours must not wait for it.
+            cause = error.error if isinstance(error, Broken) else error
+            if is_lost(cause):
+                raise ConnectionLost from error
+            if is_conflict(cause):
+                collisions += 1
+                if collisions > PATIENCE:
+                    raise ConnectionLost from error
+                if collisions <= COLLISIONS or len(cohort) == 1:
+                    work.appendleft(cohort)
+                    continue
             if len(cohort) > 1:
                 work.extendleft(reversed(_halves(cohort)))
             else:
-                _record_broken(delivery, cohort[0], broken.error, performed)
-        except DatabaseError as error:
-            if is_lost(error):
-                raise ConnectionLost from error
-            if not is_conflict(error):
-                raise
-            collisions += 1
-            if collisions <= COLLISIONS or len(cohort) == 1:
-                if collisions > 10 * COLLISIONS:
-                    raise ConnectionLost from error
-                work.appendleft(cohort)
-            else:
-                work.extendleft(reversed(_halves(cohort)))
+                _record_broken(delivery, cohort[0], cause, performed)
     return performed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,7 +51,7 @@ class Retry:
         if self.delay < timedelta(0) or self.max_delay < self.delay:
             msg = f"Retry(delay={self.delay}, max_delay={self.max_delay}): need 0 <= delay <= max_delay"
             raise DefinitionError(msg)
-        if self.factor < 1 or not 0 <= self.jitter <= 1:
+        if not 1 <= self.factor < math.inf or not 0 <= self.jitter <= 1:
             msg = f"Retry(factor={self.factor}, jitter={self.jitter}): need factor >= 1, 0 <= jitter <= 1"
             raise DefinitionError(msg)
 
@@ -65,6 +66,9 @@ class Retry:
             return GiveUp()
         if spread is None:
             spread = random.uniform(-1, 1)  # noqa: S311 - spreads load, guards no secret
-        # The exponent is bounded because a float overflows long before a wait matters.
-        wait = min(self.delay.total_seconds() * self.factor ** min(attempt - 1, 64), self.max_delay.total_seconds())
+        wait, limit = self.delay.total_seconds(), self.max_delay.total_seconds()
+        try:
+            wait = min(wait * self.factor ** (attempt - 1), limit)
+        except OverflowError:
+            wait = limit if wait else 0.0
         return Again(timedelta(seconds=wait * (1 + self.jitter * spread)))

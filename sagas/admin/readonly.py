@@ -1,0 +1,38 @@
+"""What the engine has written is looked at, never typed over."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+
+from sagas.admin.paging import CappedPaginator
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+class LookOnly(admin.ModelAdmin[ModelT]):
+    """Base of a ``ModelAdmin``: no add, no change, no delete, and lists that never count millions."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+    class Media:
+        """Labels, tables and the timeline."""
+
+        css = {"all": ["sagas/admin.css"]}
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """Refuse: the engine writes."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Refuse: the engine writes."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Refuse: it is the audit trail."""
+        return False

@@ -1,0 +1,180 @@
+"""Runs: the list in which one is found, and the page that tells all about it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Prefetch, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+
+from sagas.admin import present
+from sagas.admin.decisions import CANCEL, RESUME, Decision, decide
+from sagas.admin.filters import SagaFilter, StateFilter
+from sagas.admin.readonly import LookOnly
+from sagas.models import Confirmation, Escalation, Run
+from sagas.selectors import run_view, timeline
+from sagas.states import UNDECIDED, State
+
+
+@admin.register(Run)
+class RunAdmin(LookOnly[Run]):
+    """Find a run by what the customer knows it by; see its steps and its log; cancel or resume it."""
+
+    list_display = ["known_as", "saga", "state_label", "stands_at", "accepted", "age", "confirm_by"]
+    list_filter = [StateFilter, SagaFilter, "created_at"]
+    #: By id, which is by time (UUIDv7), and has an index.
+    ordering = ["-id"]
+    sortable_by = ["accepted"]
+    search_fields = ["business_key"]
+    search_help_text = "Order number or any other business key, or the run's id; whole. Several, with blanks between."
+    actions = ["cancel_runs", "resume_runs"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        """Bring the open escalations along, in one query for the whole page."""
+        still_open = Escalation.objects.filter(resolved_at__isnull=True)
+        return super().get_queryset(request).prefetch_related(Prefetch("escalations", still_open, "open_escalations"))
+
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[Run], search_term: str
+    ) -> tuple[QuerySet[Run], bool]:
+        """Look for whole keys: both have an index, parts of them have none."""
+        words = search_term.split()
+        if not words:
+            return queryset, False
+        ids = [found for word in words if (found := _uuid(word))]
+        return queryset.filter(Q(business_key__in=words) | Q(id__in=ids)), False
+
+    @admin.display(description="Business key")
+    def known_as(self, run: Run) -> str:
+        """What people know it by."""
+        return run.business_key or str(run.pk)
+
+    @admin.display(description="State")
+    def state_label(self, run: Run) -> SafeString:
+        """Its state, coloured."""
+        return present.label(run.state)
+
+    @admin.display(description="Stands at")
+    def stands_at(self, run: Run) -> str:
+        """The step that comes next."""
+        return present.standing(run, _open_escalations(run))
+
+    @admin.display(description="Accepted", ordering="id")
+    def accepted(self, run: Run) -> str:
+        """When it was started."""
+        return present.moment(run.created_at)
+
+    @admin.display(description="Age or duration")
+    def age(self, run: Run) -> str:
+        """How long it took, or how old it is."""
+        return present.age(run)
+
+    @admin.display(description="Confirm deadline")
+    def confirm_by(self, run: Run) -> str:
+        """When the next confirmation is too late, while that matters."""
+        return present.moment(run.deadline) if run.state in UNDECIDED else present.NONE
+
+    # One run ----------------------------------------------------------------------------------------
+
+    def get_fieldsets(self, _request: HttpRequest, _obj: Run | None = None) -> list[Any]:
+        """Leave the form empty: the page draws the run itself."""
+        return []
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Run | None = None,
+    ) -> HttpResponse:
+        """Add what the page tells about the run."""
+        assert obj is not None  # nothing is added here
+        view = run_view(obj.pk)
+        context |= {
+            "run": obj,
+            "view": view,
+            "title": str(obj),
+            "subtitle": None,
+            "facts": _facts(obj),
+            "steps": [
+                (s, present.label(s.state), present.moment(s.started_at), present.moment(s.finished_at))
+                for s in view.steps
+            ],
+            "lines": present.lines(obj, timeline(obj.pk)),
+            "reason": present.pretty(obj.reason),
+            "request_text": present.pretty(obj.request),
+            "results_text": present.pretty(obj.results or None),
+            "confirmations": [
+                (c.name, present.moment(c.received_at), present.pretty(c.data))
+                for c in Confirmation.objects.filter(run_id=obj.pk).order_by("received_at")
+            ],
+            "escalations": [
+                (e, present.moment(e.created_at), present.moment(e.resolved_at), present.pretty(e.error))
+                for e in Escalation.objects.filter(run=obj).order_by("created_at")
+            ],
+            "decisions": self._open_to(request, obj),
+        }
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    # What a person may decide ------------------------------------------------------------------------
+
+    def _open_to(self, request: HttpRequest, run: Run) -> list[Decision]:
+        """List what this user may decide about a run that stands so."""
+        decisions = []
+        if run.state in UNDECIDED and self.has_cancel_permission(request):
+            decisions.append(CANCEL)
+        if run.state == State.ESCALATED and self.has_resume_permission(request):
+            decisions.append(RESUME)
+        return decisions
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Allow to whom the permission to change runs was given: this is the change there is."""
+        return request.user.has_perm("sagas.change_run")
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        """Allow to whom the permission to change escalations was given: resuming resolves one."""
+        return request.user.has_perm("sagas.change_escalation")
+
+    @admin.action(description="Cancel: undo every step", permissions=["cancel"])
+    def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        """Cancel runs that are not decided yet."""
+        return decide(CANCEL, self, request, queryset)
+
+    @admin.action(description="Resume: try again where it was escalated", permissions=["resume"])
+    def resume_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        """Resume escalated runs."""
+        return decide(RESUME, self, request, queryset)
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    return [
+        ("Run", str(run.pk)),
+        ("Saga", f"{run.saga} version {run.version}"),
+        ("State", present.label(run.state)),
+        ("Stands at", present.standing(run, _open_escalations(run))),
+        ("Accepted", present.moment(run.created_at)),
+        ("Started", present.moment(run.started_at)),
+        ("Finished", present.moment(run.finished_at)),
+        ("Duration" if run.finished_at else "Age", present.age(run)),
+        ("Confirm deadline", present.moment(run.deadline)),
+        ("Looked at again", present.moment(run.due_at)),
+        ("Failed attempts here", str(run.attempt)),
+        ("Trace", run.trace_id.hex),
+    ]
+
+
+def _open_escalations(run: Run) -> list[Escalation]:
+    found: list[Escalation] = getattr(run, "open_escalations", [])
+    return found
+
+
+def _uuid(word: str) -> UUID | None:
+    try:
+        return UUID(word)
+    except ValueError:
+        return None
