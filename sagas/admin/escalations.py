@@ -58,4 +58,4 @@ class EscalationAdmin(LookOnly[Escalation]):
     @admin.display(description="Raised", ordering="id")
     def raised(self, escalation: Escalation) -> str:
         """When."""
-        return present.moment(escalation.created_at)
+        return present.second(escalation.created_at)

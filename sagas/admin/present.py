@@ -67,6 +67,11 @@ def moment(at: datetime | None) -> str:
     return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at else NONE
 
 
+def second(at: datetime | None) -> str:
+    """Write a time of day, and the date before it: enough for a list."""
+    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S") if at else NONE
+
+
 def pretty(data: object) -> str:
     """Write JSON over several lines; nothing for ``None``."""
     return "" if data is None else json.dumps(data, indent=2, ensure_ascii=False, default=str)
@@ -101,7 +106,7 @@ class Line:
     """One line of a timeline.
 
     Attributes:
-        at: date and time.
+        at: time of day; the page tells the date elsewhere.
         since: time since the run was accepted.
         entry: the log's row.
         outcome: as a label.
@@ -121,7 +126,7 @@ def lines(run: Run, log: Iterable[Log]) -> list[Line]:
     """Write a run's log."""
     return [
         Line(
-            at=moment(entry.at),
+            at=moment(entry.at).partition(" ")[2],
             since=f"+{span(max(entry.at - run.created_at, timedelta()))}",
             entry=entry,
             outcome=label(entry.outcome),

@@ -18,6 +18,8 @@ class LookOnly(admin.ModelAdmin[ModelT]):
 
     paginator = CappedPaginator
     show_full_result_count = False
+    #: Facets count every choice of every filter.
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
 
     class Media:

@@ -65,17 +65,17 @@ class RunAdmin(LookOnly[Run]):
     @admin.display(description="Accepted", ordering="id")
     def accepted(self, run: Run) -> str:
         """When it was started."""
-        return present.moment(run.created_at)
+        return present.second(run.created_at)
 
-    @admin.display(description="Age or duration")
+    @admin.display(description="Age")
     def age(self, run: Run) -> str:
         """How long it took, or how old it is."""
         return present.age(run)
 
-    @admin.display(description="Confirm deadline")
+    @admin.display(description="Deadline")
     def confirm_by(self, run: Run) -> str:
         """When the next confirmation is too late, while that matters."""
-        return present.moment(run.deadline) if run.state in UNDECIDED else present.NONE
+        return present.second(run.deadline) if run.state in UNDECIDED else present.NONE
 
     # One run ----------------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ class RunAdmin(LookOnly[Run]):
         """Leave the form empty: the page draws the run itself."""
         return []
 
-    def render_change_form(
+    def render_change_form(  # noqa: PLR0917 - Django's own signature
         self,
         request: HttpRequest,
         context: dict[str, Any],

@@ -1,0 +1,150 @@
+"""Operators cancel and resume runs: on purpose, with a reason, on record, and only who may."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.db import OperationalError
+from django.test import Client
+from pytest import MonkeyPatch
+
+import sagas
+from sagas import State, lifecycle
+from tests.admin.conftest import RUNS, Clients, accept, carry, escalated, held
+from tests.support import runs
+
+
+def ask(client: Client, action: str, *ids: UUID) -> Any:
+    """Choose runs in the list, and an action."""
+    return client.post(RUNS, {"action": action, "index": "0", "_selected_action": [str(i) for i in ids]})
+
+
+def decide(client: Client, action: str, *ids: UUID, note: str = "the customer called") -> Any:
+    """Confirm it."""
+    form = {"action": action, "_selected_action": [str(i) for i in ids], "decided": "yes", "note": note}
+    return client.post(RUNS, form, follow=True)
+
+
+def test_a_run_is_cancelled_once_that_is_confirmed(boss: Client) -> None:
+    # Given a run that holds something
+    run_id = held("ORD-1")
+    # When an operator asks to cancel it
+    question = ask(boss, "cancel_runs", run_id).content.decode()
+    # Then nothing has happened, and the page says what would
+    assert "Every step that is done will be undone" in question
+    assert runs.state(run_id) is State.AWAITING_CONFIRM
+    # When it is confirmed
+    answer = decide(boss, "cancel_runs", run_id)
+    # Then the run is undone, and both records say who did it and why
+    assert answer.redirect_chain[-1][0] == f"{RUNS}{run_id}/change/"
+    assert "ORD-1 is being undone" in answer.content.decode()
+    assert runs.event(run_id, "cancel").worker == "boss"
+    assert runs.reason(run_id)["detail"] == "the customer called"
+    entry = LogEntry.objects.get(object_id=str(run_id))
+    assert (entry.user.get_username(), entry.change_message) == ("boss", "Cancel: the customer called")
+    carry(run_id)
+    assert runs.state(run_id) is State.FAILED
+
+
+def test_many_are_cancelled_and_those_that_cannot_be_are_named(boss: Client) -> None:
+    run_id, decided = held("ORD-1"), held("ORD-2")
+    sagas.confirm(decided, "approval")
+    text = decide(boss, "cancel_runs", run_id, decided).content.decode()
+    assert "ORD-1 is being undone" in text
+    assert "ORD-2: the run is confirmed" in text
+    assert runs.state(run_id) is State.COMPENSATING
+    assert runs.state(decided) is State.CONFIRMING
+    assert LogEntry.objects.count() == 1
+
+
+def test_an_escalated_run_is_resumed_with_a_note(boss: Client) -> None:
+    run_id = escalated("ORD-1")
+    escalation = runs.escalation(run_id)
+    assert "Mend the cause first" in ask(boss, "resume_runs", run_id).content.decode()
+    decide(boss, "resume_runs", run_id, note="restarted the ledger")
+    escalation.refresh_from_db()
+    assert (escalation.resolved_by, escalation.note) == ("boss", "restarted the ledger")
+    assert runs.event(run_id, "resume").worker == "boss"
+    assert runs.state(run_id) is State.COMPENSATING
+
+
+def test_only_an_escalated_run_is_resumed(boss: Client) -> None:
+    run_id = held("ORD-1")
+    assert "only an escalated run can be resumed" in decide(boss, "resume_runs", run_id).content.decode()
+    assert runs.state(run_id) is State.AWAITING_CONFIRM
+
+
+def test_without_a_reason_nothing_happens(boss: Client) -> None:
+    run_id = held("ORD-1")
+    assert "This field is required" in decide(boss, "cancel_runs", run_id, note="  ").content.decode()
+    assert runs.state(run_id) is State.AWAITING_CONFIRM
+
+
+def test_a_link_cannot_do_it(boss: Client) -> None:
+    run_id = held("ORD-1")
+    boss.get(RUNS, {"action": "cancel_runs", "_selected_action": str(run_id), "decided": "yes", "note": "x"})
+    assert runs.state(run_id) is State.AWAITING_CONFIRM
+
+
+def test_another_site_cannot_do_it(boss: Client) -> None:
+    run_id = held("ORD-1")
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = boss.cookies
+    assert decide(strict, "cancel_runs", run_id).status_code == 403
+    assert runs.state(run_id) is State.AWAITING_CONFIRM
+
+
+def test_who_may_only_look_is_offered_nothing_and_can_do_nothing(staff: Clients) -> None:
+    client = staff("view_run")
+    run_id = held("ORD-1")
+    text = client.get(f"{RUNS}{run_id}/change/").content.decode()
+    assert "ORD-1" in text
+    assert "Cancel this run" not in text
+    assert "cancel_runs" not in client.get(RUNS).content.decode()
+    decide(client, "cancel_runs", run_id)
+    assert runs.state(run_id) is State.AWAITING_CONFIRM
+
+
+def test_the_two_permissions_are_two(staff: Clients) -> None:
+    client = staff("view_run", "change_run")
+    cancellable, resumable = held("ORD-1"), escalated("ORD-2")
+    decide(client, "resume_runs", resumable)
+    assert runs.state(resumable) is State.ESCALATED
+    decide(client, "cancel_runs", cancellable)
+    assert runs.state(cancellable) is State.COMPENSATING
+
+
+def test_a_run_offers_what_can_be_decided_about_it(boss: Client) -> None:
+    texts = [boss.get(f"{RUNS}{i}/change/").content.decode() for i in (held("ORD-1"), escalated("ORD-2"))]
+    assert ["Cancel this run" in text for text in texts] == [True, False]
+    assert ["Resume this run" in text for text in texts] == [False, True]
+
+
+def test_a_run_that_a_step_has_locked_is_left_alone(boss: Client, monkeypatch: MonkeyPatch) -> None:
+    run_id = held("ORD-1")
+
+    def locked(*_: object, **__: object) -> None:
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(lifecycle, "cancel_run", locked)
+    assert "Nothing was done to it" in decide(boss, "cancel_runs", run_id).content.decode()
+    assert runs.state(run_id) is State.AWAITING_CONFIRM
+
+
+def test_too_many_at_once_are_refused(boss: Client, monkeypatch: MonkeyPatch) -> None:
+    monkeypatch.setattr("sagas.admin.decisions.MOST", 2)
+    ids = [accept(f"ORD-{number}") for number in range(3)]
+    text = boss.post(RUNS, {"action": "cancel_runs", "index": "0", "_selected_action": ids}, follow=True)
+    assert "Choose at most 2 runs" in text.content.decode()
+
+
+def test_the_longest_user_name_fits_the_record(boss: Client) -> None:
+    run_id = held("ORD-1")
+    user = get_user_model()._default_manager.get(username="boss")
+    user.username = "b" * 150
+    user.save()
+    decide(boss, "cancel_runs", run_id)
+    assert runs.event(run_id, "cancel").worker == "b" * 100
