@@ -22,6 +22,7 @@ from tests.docs.papers import ROOT, Block, blocks
 from tests.support import servers
 from tests.support.awaiting import eventually
 
+OPERATE = "docs/how-to/operate.md"
 HOW_TO = ("docs/how-to/define-a-saga.md", "docs/how-to/write-a-participant.md")
 
 #: What comes after the README's settings: the servers of this session.
@@ -81,7 +82,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
                 file.write(block.text)
         with (folder / "shop/settings.py").open("a") as file:
             file.write(SETTINGS.format(**urls))
-        for paper in HOW_TO:
+        for paper in (*HOW_TO, OPERATE):
             for block in files(paper):
                 (folder / block.title).write_text(block.text)
         (commands,) = (block for block in blocks("README.md", "sh") if "celery -A shop" in block.text)
@@ -208,12 +209,25 @@ with transaction.atomic():
 
 
 def test_the_operators_snippets_run(shop: Shop) -> None:
-    snippets = [block for block in blocks("docs/how-to/operate.md", "python") if block.title == "in manage.py shell"]
+    snippets = [block for block in blocks(OPERATE, "python") if block.title == "in manage.py shell"]
     assert len(snippets) == 3
     for snippet in snippets:
         shop.python(snippet.text)
     assert "shown" in shop.run(sys.executable, "manage.py", "sagas", "dead")
     assert "dispatched" in shop.run(sys.executable, "manage.py", "sagas", "dispatch", "--once")
+
+
+def test_the_engine_can_have_a_celery_app_of_its_own(shop: Shop) -> None:
+    told = shop.python(
+        "from shop.engine import app\n"
+        "app.loader.import_default_modules()\n"
+        "print(app.conf.task_acks_late, app.conf.worker_consumer, *sorted(app.amqp.queues))\n"
+        "print(*sorted(task for task in app.tasks if not task.startswith('celery.')))"
+    )
+    assert told.splitlines() == [
+        "True sagas.worker:Consumer sagas.cancel sagas.dispatch tastings tickets",
+        "sagas.cancel sagas.dispatch sagas.step",
+    ]
 
 
 def test_the_worker_leaves_no_queues_but_its_own(shop: Shop) -> None:
