@@ -57,7 +57,15 @@ def shop(tmp_path: Path) -> Iterator[Path]:
         )
         for block in blocks(REFERENCE, "python"):
             (tmp_path / block.title).write_text(block.text)
-        web = [sys.executable, "-m", "gunicorn", "drinkgroup.wsgi", "--bind", url.removeprefix("http://")]
+        web = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "drinkgroup.wsgi",
+            "--bind",
+            url.removeprefix("http://"),
+            "--no-control-socket",
+        ]
         worker = [sys.executable, "-m", "celery", "-A", "drinkgroup", "worker", "-n", tmp_path.name, "-c", "1"]
         with running(web, tmp_path, environment), running(worker, tmp_path, environment):
             eventually(lambda: answers(f"{url}/readyz"), what="the web answers")
