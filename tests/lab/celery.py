@@ -3,15 +3,18 @@
 A test arms one point by a Redis key, ``<step>.<operation>.<moment>``; the first worker child that comes
 by takes the key and dies by SIGKILL. Moments: ``effect`` (participant done, not committed), ``committed``
 (committed, nothing published), ``published`` (next link published, not acked). ``claim.committed`` and
-``claim.published`` are those of the dispatcher. Nothing of this is in the engine.
+``claim.published`` are those of the dispatcher, ``expire.effect`` and ``expire.committed`` those of a confirm
+deadline. A second key names a run that kills every worker child which performs a step of it. With
+``LAB_DOUBLE`` in the environment every message of the engine goes out twice. Nothing of this is in the engine.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache, partial, wraps
 from typing import Any
 
 import redis
@@ -19,27 +22,39 @@ from celery.signals import after_task_publish
 from django.conf import settings
 
 import sagas.dispatch
+import sagas.lifecycle
 import sagas.outcomes
 import sagas.tasks
 from drinkgroup.celery import app
 from sagas.perform import Performed
+from tests.lab.doubling import twice
 
 KEY = "lab:kill"
+POISON = "lab:poison"
+#: How many second copies went out.
+DOUBLED = "lab:doubled"
 
 __all__ = ["app"]
 
 
+@cache
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(settings.SAGAS["REDIS_URL"])
+
+
 def _die_at(point: str) -> None:
-    client = redis.Redis.from_url(settings.SAGAS["REDIS_URL"])
-    try:
-        armed: Any = client.get(KEY)
+    with suppress(redis.RedisError):
+        armed: Any = _redis().get(KEY)
         # delete() counts: of two children that come by together, one dies.
-        if armed is not None and armed.decode() == point and client.delete(KEY):
+        if armed is not None and armed.decode() == point and _redis().delete(KEY):
             os.kill(os.getpid(), signal.SIGKILL)
-    except redis.RedisError:
-        pass
-    finally:
-        client.close()
+
+
+def _die_of_poison(calls: Sequence[Any]) -> None:
+    with suppress(redis.RedisError):
+        poison: Any = _redis().get(POISON)
+        if poison is not None and any(str(call.run_id) == poison.decode() for call in calls):
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 _current = ""
@@ -48,6 +63,7 @@ _current = ""
 def _wrap_collect(collect: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(collect)
     def wrapper(participant: Any, calls: Any, rejects: Any) -> Any:
+        _die_of_poison(calls)
         answers = collect(participant, calls, rejects)
         _die_at(f"{calls[0].step}.{calls[0].operation}.effect")
         return answers
@@ -80,6 +96,18 @@ def _wrap_claim(claim: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def _wrap_expiry(expiry: Callable[..., Any], moment: str) -> Callable[..., Any]:
+    @wraps(expiry)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        messages = expiry(*args, **kwargs)
+        # By message only: the tick's share is a part of the claim.
+        if messages and kwargs.get("by") == "message":
+            _die_at(f"expire.{moment}")
+        return messages
+
+    return wrapper
+
+
 @after_task_publish.connect
 def _after_publish(sender: str, **_: Any) -> None:
     if sender == "sagas.step" and _current:
@@ -92,5 +120,17 @@ for _module, _name, _wrap in (
     (sagas.tasks, "perform", _wrap_perform),
     (sagas.dispatch, "perform", _wrap_perform),
     (sagas.dispatch, "claim", _wrap_claim),
+    (sagas.lifecycle, "judge", partial(_wrap_expiry, moment="effect")),
+    (sagas.lifecycle, "expire", partial(_wrap_expiry, moment="committed")),
 ):
     setattr(_module, _name, _wrap(getattr(_module, _name)))
+
+
+def _count_double() -> None:
+    with suppress(redis.RedisError):
+        _redis().incr(DOUBLED)
+
+
+if os.environ.get("LAB_DOUBLE"):
+    _amqp: Any = app.amqp
+    _amqp.send_task_message = twice(_amqp.send_task_message, _count_double, after=float(os.environ["LAB_DOUBLE"]))

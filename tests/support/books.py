@@ -1,0 +1,178 @@
+"""Do the shop's books balance? Everything that must hold between orders, runs, stock, coupons and slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from orders.sagas import PlaceOrder
+from sagas.participant import Phase
+from tests.support.awaiting import eventually
+
+Counts = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the shop has: to the unit, and for every coupon.
+
+    Attributes:
+        stock: available, held and sold cups by SKU.
+        slots: available, held and sold places by slot.
+        coupons: whether it is used, by code.
+    """
+
+    stock: Mapping[str, Counts]
+    slots: Mapping[int, Counts]
+    coupons: Mapping[str, bool]
+
+
+def snapshot() -> Snapshot:
+    """Take stock."""
+    return Snapshot(
+        stock={code: (a, h, s) for code, a, h, s in query("SELECT code, available, held, sold FROM inventory_sku")},
+        slots={key: (a, h, s) for key, a, h, s in query("SELECT id, available, held, sold FROM delivery_slot")},
+        coupons=dict(query("SELECT code, used FROM coupons_coupon")),
+    )
+
+
+def query(sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """Ask the database."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def _stories() -> tuple[list[str], str]:
+    """The effects that a run may have had, in order: those of the undone ones (by how far they came), and of the done.
+
+    From the definition, and by the book: what was done is undone, each once, backwards, and nothing else.
+    """
+    steps = PlaceOrder.definition.steps
+
+    def names(phase: Phase, upto: int) -> list[str]:
+        return [f"{s.name}.{s.actions[phase].operation}" for s in steps[:upto] if phase in s.actions]
+
+    undone = [" ".join(names(Phase.FORWARD, upto) + names(Phase.UNDO, upto)[::-1]) for upto in range(len(steps) + 1)]
+    done = " ".join(names(Phase.FORWARD, len(steps)) + names(Phase.CONFIRM, len(steps)))
+    return undone, done
+
+
+#: Each finds the offenders; what it finds is a lie in the books.
+_OFFENDERS = {
+    "a SKU's counts are not the sums of its holds": """
+        SELECT code, held, sold, h.* FROM inventory_sku LEFT JOIN (
+            SELECT pool_key, sum(quantity) FILTER (WHERE state = 'HELD') AS held_by_holds,
+                   sum(quantity) FILTER (WHERE state = 'CONFIRMED') AS sold_by_holds
+            FROM inventory_skuhold GROUP BY pool_key) AS h ON pool_key = code
+        WHERE (held, sold) <> (COALESCE(held_by_holds, 0), COALESCE(sold_by_holds, 0))""",
+    "a slot's counts are not the sums of its holds": """
+        SELECT id, held, sold, h.* FROM delivery_slot LEFT JOIN (
+            SELECT pool_key, sum(quantity) FILTER (WHERE state = 'HELD') AS held_by_holds,
+                   sum(quantity) FILTER (WHERE state = 'CONFIRMED') AS sold_by_holds
+            FROM delivery_slothold GROUP BY pool_key) AS h ON pool_key = id::text
+        WHERE (held, sold) <> (COALESCE(held_by_holds, 0), COALESCE(sold_by_holds, 0))""",
+    "a run has not ended, or a person was called": """
+        SELECT id, state, cursor, attempt, claims, due_at - clock_timestamp() FROM sagas_run
+        WHERE state NOT IN ('SUCCEEDED', 'FAILED')""",
+    "an escalation": "SELECT run_id, state, step, operation, error FROM sagas_escalation",
+    "an order without its run, or a run without its order": """
+        SELECT o.order_no, run.id FROM orders_order AS o FULL JOIN sagas_run AS run ON run.id = o.run_id
+        WHERE o.id IS NULL OR run.id IS NULL OR o.order_no <> run.business_key""",
+    "an effect twice, out of order, left standing, or undone without having been done": """
+        SELECT run.id, run.state, story FROM sagas_run AS run LEFT JOIN (
+            SELECT run_id, string_agg(step || '.' || operation, ' ' ORDER BY id) AS story
+            FROM sagas_log WHERE outcome = 'DONE' GROUP BY run_id) AS l ON l.run_id = run.id
+        WHERE CASE run.state WHEN 'SUCCEEDED' THEN story IS DISTINCT FROM %(done)s
+              WHEN 'FAILED' THEN COALESCE(story, '') <> ALL(%(undone)s) END""",
+    "an order that says otherwise than its run": """
+        SELECT o.order_no, o.status, run.state FROM orders_order AS o JOIN sagas_run AS run ON run.id = o.run_id
+        WHERE o.status <> CASE run.state WHEN 'SUCCEEDED' THEN 'CONFIRMED' ELSE 'REJECTED' END
+        AND NOT (o.status = 'RECEIVED' AND run.state = 'FAILED' AND NOT EXISTS (
+            SELECT FROM sagas_log WHERE run_id = run.id AND step = 'create_order' AND outcome = 'DONE'))""",
+    "order lines that are not, once each, what was ordered": """
+        SELECT o.order_no, wanted, written FROM orders_order AS o JOIN sagas_run AS run ON run.id = o.run_id
+        CROSS JOIN LATERAL (
+            SELECT COALESCE(string_agg(format('%%s x %%s', item->>'quantity', item->>'sku'), ', '
+                                       ORDER BY item->>'sku'), '') AS wanted
+            FROM jsonb_array_elements(run.request->'items') AS item
+            WHERE EXISTS (SELECT FROM sagas_log WHERE run_id = run.id AND step = 'create_order' AND outcome = 'DONE')
+        ) AS w CROSS JOIN LATERAL (
+            SELECT COALESCE(string_agg(format('%%s x %%s', quantity, sku), ', ' ORDER BY sku), '') AS written
+            FROM orders_orderline WHERE order_id = o.id) AS l
+        WHERE wanted <> written""",
+    "cups sold or held otherwise than ordered": """
+        SELECT run.id, run.state, wanted, taken FROM sagas_run AS run CROSS JOIN LATERAL (
+            SELECT COALESCE(string_agg(format('%%s x %%s', item->>'quantity', item->>'sku'), ', '
+                                       ORDER BY item->>'sku'), '') AS wanted
+            FROM jsonb_array_elements(run.request->'items') AS item WHERE run.state = 'SUCCEEDED'
+        ) AS w CROSS JOIN LATERAL (
+            SELECT COALESCE(string_agg(format('%%s x %%s', quantity, pool_key), ', ' ORDER BY pool_key), '') AS taken
+            FROM inventory_skuhold WHERE run_id = run.id AND state <> 'CANCELLED') AS h
+        WHERE wanted <> taken""",
+    "a place in a slot taken otherwise than ordered": """
+        SELECT run.id, run.state, taken FROM sagas_run AS run CROSS JOIN LATERAL (
+            SELECT COALESCE(string_agg(pool_key || ':' || quantity || ':' || state, ','), '') AS taken
+            FROM delivery_slothold WHERE run_id = run.id AND state <> 'CANCELLED') AS h
+        WHERE taken <> CASE run.state WHEN 'SUCCEEDED' THEN (run.request->>'slot') || ':1:CONFIRMED' ELSE '' END""",
+    "a coupon redeemed otherwise than ordered": """
+        SELECT run.id, run.state, redeemed FROM sagas_run AS run CROSS JOIN LATERAL (
+            SELECT COALESCE(string_agg(coupon_code, ','), '') AS redeemed
+            FROM coupons_redemption WHERE run_id = run.id AND state = 'REDEEMED') AS r
+        WHERE redeemed <> CASE run.state WHEN 'SUCCEEDED' THEN COALESCE(run.request->>'coupon', '') ELSE '' END""",
+    "a hold or a redemption of no run": """
+        SELECT run_id FROM (SELECT run_id FROM inventory_skuhold UNION ALL SELECT run_id FROM delivery_slothold
+            UNION ALL SELECT run_id FROM coupons_redemption) AS effect
+        WHERE NOT EXISTS (SELECT FROM sagas_run WHERE id = run_id)""",
+    "a coupon redeemed more than once": """
+        SELECT coupon_code, count(*) FROM coupons_redemption WHERE state = 'REDEEMED'
+        GROUP BY coupon_code HAVING count(*) > 1""",
+    "a coupon whose mark is not what its redemptions say": """
+        SELECT code, used FROM coupons_coupon WHERE used <> EXISTS (
+            SELECT FROM coupons_redemption WHERE coupon_code = code AND state = 'REDEEMED')
+        AND code <> ALL(%(used_before)s)""",
+    "confirmed and cancelled both": """
+        SELECT run.id, run.state, run.reason, c.name FROM sagas_run AS run
+        LEFT JOIN sagas_confirmation AS c ON c.run_id = run.id
+        WHERE (run.state = 'SUCCEEDED' AND c.name IS NULL)
+        OR (run.state = 'FAILED' AND c.name IS NOT NULL AND run.reason->>'kind' NOT IN ('rejected', 'fault'))""",
+}
+
+
+def assert_books_balance(before: Snapshot) -> None:
+    """Every order has ended, wholly confirmed or wholly undone, and nothing is lost, found or held.
+
+    Args:
+        before: the shop when it opened.
+    """
+    undone, done = _stories()
+    used_before = [code for code, used in before.coupons.items() if used]
+    for lie, sql in _OFFENDERS.items():
+        found = query(sql, {"undone": undone, "done": done, "used_before": used_before})
+        assert not found, f"{lie}: {len(found)}, such as {found[:5]}"
+    now = snapshot()
+    assert {key: sum(counts) for key, counts in now.stock.items()} == {k: sum(c) for k, c in before.stock.items()}
+    assert {key: sum(counts) for key, counts in now.slots.items()} == {k: sum(c) for k, c in before.slots.items()}
+    assert set(now.coupons) == set(before.coupons)
+    assert not [counts for counts in [*now.stock.values(), *now.slots.values()] if min(counts) < 0 or counts[1]]
+
+
+def all_ended() -> bool:
+    """Whether no run is on its way any more."""
+    return not query("SELECT FROM sagas_run WHERE due_at IS NOT NULL LIMIT 1")
+
+
+def await_all_ended(*, within: float = 60.0) -> None:
+    """Wait until every run has ended, and say of those that have not where they stand."""
+    try:
+        eventually(all_ended, within=within)
+    except AssertionError as error:
+        standing = query(
+            "SELECT state, cursor, attempt, claims, count(*), min(due_at - clock_timestamp())::text FROM sagas_run "
+            "WHERE due_at IS NOT NULL GROUP BY 1, 2, 3, 4"
+        )
+        msg = f"not ended within {within:g} s (state, cursor, attempt, claims, runs, due in): {standing}"
+        raise AssertionError(msg) from error

@@ -1,0 +1,83 @@
+"""A shop of one's own: what it sells, when it delivers, which coupons are about, and a customer with a token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import redis
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.utils import timezone
+
+from coupons.models import Coupon
+from delivery.models import Slot
+from inventory.models import Sku
+from orders import demo
+from orders.models import Order
+from tests.support import books, broker
+
+_TABLES = (
+    "sagas_run",
+    "sagas_log",
+    "sagas_confirmation",
+    "sagas_escalation",
+    "orders_order",
+    "orders_orderline",
+    "orders_idempotencykey",
+    "inventory_sku",
+    "inventory_skuhold",
+    "delivery_slot",
+    "delivery_slothold",
+    "coupons_coupon",
+    "coupons_redemption",
+)
+TEA = "TEA-M"
+PEACH = "PEACH-L"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An open shop.
+
+    Attributes:
+        customer_id: whom the token is of.
+        token: for the API.
+        slot: id of its delivery slot.
+        before: what it had when it opened.
+    """
+
+    customer_id: int
+    token: str
+    slot: int
+    before: books.Snapshot
+
+
+def open_shop(*, stock: dict[str, int] | None = None, places: int = 1000, coupons: Sequence[str] = ()) -> Shop:
+    """Open an empty shop anew: everything that any test left in the domains and the engine is gone."""
+    _forget_all()
+    customer = get_user_model()._default_manager.create(username=f"customer-{uuid4().hex[:12]}")
+    for code, available in (stock or {TEA: 10_000, PEACH: 10_000}).items():
+        Sku.objects.create(code=code, name=code.title(), price_cents=1500, available=available)
+    tomorrow = timezone.now() + timedelta(days=1)
+    slot = Slot.objects.create(starts_at=tomorrow, ends_at=tomorrow + timedelta(hours=2), available=places)
+    Coupon.objects.bulk_create(
+        Coupon(code=code, discount_cents=500, expires_at=tomorrow + timedelta(days=30)) for code in coupons
+    )
+    return Shop(customer.pk, demo.token(customer=customer), slot.pk, books.snapshot())
+
+
+def run_of(order_no: str) -> UUID:
+    """The run of an order."""
+    return Order.objects.values_list("run_id", flat=True).get(order_no=order_no)
+
+
+def _forget_all() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    broker.purge()
+    with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
+        client.flushdb()
