@@ -1,0 +1,285 @@
+"""Every fate that one order can have, over HTTP, on real servers: and the shop as before where it failed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from coupons.models import Coupon
+from delivery.models import Slot
+from inventory.models import Sku
+from orders.models import Order, OrderStatus
+from sagas.models import Log, Run
+from tests.support import books, broker
+from tests.support.awaiting import eventually
+from tests.support.books import assert_books_balance, await_all_ended
+from tests.support.house import Crew
+from tests.support.shop import PEACH, TEA, Shop, run_of
+from tests.support.web import Caller
+
+#: Seconds within which an order of these tests must be paid, where nobody pays it.
+SHORT = 1.5
+EVERYTHING = [(TEA, 2), (PEACH, 1)]
+
+
+def ordered(customer: Caller, shop: Shop, coupon: str | None = "C1") -> str:
+    """Place an order that every domain has a part in, and return its number."""
+    reply = customer.place(EVERYTHING, slot=shop.slot, coupon=coupon)
+    assert reply.status == 202, reply
+    assert reply.headers["Location"].endswith(f"/orders/{reply.body['order_no']}/")
+    return str(reply.body["order_no"])
+
+
+def seen(customer: Caller, order_no: str, state: str, *, within: float = 20.0) -> dict[str, Any]:
+    """What the customer reads of the order, once it is in this state."""
+
+    def read() -> dict[str, Any] | None:
+        body: dict[str, Any] = customer.read(order_no).body
+        return body if body["state"] == state else None
+
+    found = eventually(read, within=within, what=f"{order_no} {state}")
+    assert found is not None
+    return found
+
+
+def steps(order: dict[str, Any]) -> dict[str, str]:
+    """The state of each step, as the customer reads it."""
+    return {step["name"]: step["state"] for step in order["steps"]}
+
+
+def expired_by(order_no: str) -> str:
+    """What brought the confirm deadline of the order: RabbitMQ's message or the tick."""
+    return str(Log.objects.values_list("data__by", flat=True).get(run_id=run_of(order_no), operation="expire"))
+
+
+# -- with the real half minute ------------------------------------------------------------------------------
+
+
+def test_a_paid_order_is_confirmed_in_every_domain(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire()
+    order_no = ordered(customer, shop)
+    waiting = seen(customer, order_no, "AWAITING_CONFIRM")
+    assert set(steps(waiting).values()) == {"done", "held"}
+
+    assert customer.pay(order_no).status == 200
+
+    seen(customer, order_no, "SUCCEEDED")
+    assert Order.objects.get(order_no=order_no).status == OrderStatus.CONFIRMED
+    now = books.snapshot()
+    assert (now.stock[TEA], now.stock[PEACH]) == ((9998, 0, 2), (9999, 0, 1))
+    assert now.slots[shop.slot] == (999, 0, 1)
+    assert now.coupons["C1"]
+    assert_books_balance(shop.before)
+
+
+def test_out_of_stock(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire()
+    Sku.objects.filter(code=PEACH).update(available=0)
+    before = books.snapshot()
+
+    failed = seen(customer, ordered(customer, shop), "FAILED")
+
+    assert failed["reason"]["code"] == "OutOfStock"
+    assert steps(failed) == {
+        "create_order": "compensated",
+        "reserve_inventory": "rejected",
+        "apply_coupon": "waiting",
+        "schedule_delivery": "waiting",
+    }
+    assert books.snapshot() == before
+    assert_books_balance(before)
+
+
+def test_a_coupon_that_is_used(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire()
+    Coupon.objects.filter(code="C1").update(used=True)
+    before = books.snapshot()
+
+    failed = seen(customer, ordered(customer, shop), "FAILED")
+
+    assert failed["reason"]["code"] == "CouponUsed"
+    assert steps(failed) == {
+        "create_order": "compensated",
+        "reserve_inventory": "compensated",
+        "apply_coupon": "rejected",
+        "schedule_delivery": "waiting",
+    }
+    assert books.snapshot() == before
+    assert_books_balance(before)
+
+
+def test_a_slot_that_is_full(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire()
+    Slot.objects.filter(pk=shop.slot).update(available=0)
+    before = books.snapshot()
+
+    failed = seen(customer, ordered(customer, shop), "FAILED")
+
+    assert failed["reason"]["code"] == "SlotFull"
+    assert steps(failed) == {
+        "create_order": "compensated",
+        "reserve_inventory": "compensated",
+        "apply_coupon": "compensated",
+        "schedule_delivery": "rejected",
+    }
+    assert books.snapshot() == before
+    assert_books_balance(before)
+
+
+def test_a_slot_that_begins_before_its_turn(crew: Crew, customer: Caller, shop: Shop) -> None:
+    # Accepted while the slot lay ahead, and worked off when it did not any more.
+    crew.hire()
+    with crew.on_break():
+        order_no = ordered(customer, shop)
+        Slot.objects.filter(pk=shop.slot).update(starts_at=timezone.now() - timedelta(minutes=1))
+
+    failed = seen(customer, order_no, "FAILED")
+
+    assert failed["reason"]["code"] == "SlotPast"
+    assert books.snapshot() == shop.before
+    assert_books_balance(shop.before)
+
+
+def test_an_order_that_is_gone_before_its_first_step(crew: Crew, customer: Caller, shop: Shop) -> None:
+    # A person put it right by hand while nobody worked.
+    crew.hire()
+    with crew.on_break():
+        order_no = ordered(customer, shop)
+        Order.objects.filter(order_no=order_no).update(status=OrderStatus.REJECTED)
+
+    failed = seen(customer, order_no, "FAILED")
+
+    assert failed["reason"]["code"] == "NoSuchOrder"
+    assert set(steps(failed).values()) == {"rejected", "waiting"}
+    assert books.snapshot() == shop.before
+    assert_books_balance(shop.before)
+
+
+def test_a_first_step_that_breaks_for_good(crew: Crew, customer: Caller, shop: Shop) -> None:
+    # More than fits the column of the order lines: no rejection, but a fault at every attempt.
+    crew.hire()
+    with crew.on_break():
+        order_no = ordered(customer, shop)
+        run = Run.objects.get(pk=run_of(order_no))
+        run.request["items"][0]["quantity"] = 2**31
+        run.save(update_fields=["request"])
+
+    failed = seen(customer, order_no, "FAILED")
+
+    assert failed["reason"]["kind"] == "fault"
+    assert Log.objects.filter(run_id=run.pk, step="create_order", outcome="FAULT").count() == 3
+    assert books.snapshot() == shop.before
+    assert_books_balance(shop.before)
+
+
+def test_the_customer_cancels(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire()
+    order_no = ordered(customer, shop)
+    seen(customer, order_no, "AWAITING_CONFIRM")
+    assert books.snapshot() != shop.before
+
+    assert customer.cancel(order_no).status == 202
+
+    failed = seen(customer, order_no, "FAILED")
+    assert failed["reason"]["kind"] == "cancelled"
+    assert set(steps(failed).values()) == {"compensated"}
+    assert customer.cancel(order_no).status == 200
+    assert customer.pay(order_no).status == 409
+    assert books.snapshot() == shop.before
+    assert_books_balance(shop.before)
+
+
+def test_the_customer_cancels_before_anything_is_done(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire()
+    with crew.on_break():
+        order_no = ordered(customer, shop)
+        assert customer.cancel(order_no).status == 202
+
+    failed = seen(customer, order_no, "FAILED")
+
+    assert set(steps(failed).values()) == {"waiting"}
+    assert books.snapshot() == shop.before
+    assert_books_balance(shop.before)
+
+
+def test_paid_before_the_steps_are_done(crew: Crew, customer: Caller, shop: Shop) -> None:
+    # The provider was faster than every worker: the run is PENDING still.
+    crew.hire()
+    with crew.on_break():
+        order_no = ordered(customer, shop)
+        first = customer.pay(order_no)
+        assert (first.status, customer.read(order_no).body["state"]) == (200, "PENDING")
+
+    seen(customer, order_no, "SUCCEEDED")
+
+    assert customer.pay(order_no).body == first.body
+    assert customer.cancel(order_no).status == 409
+    assert_books_balance(shop.before)
+
+
+@pytest.mark.slow
+def test_nobody_pays_within_the_real_half_minute(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire()
+    order_no = ordered(customer, shop)
+    waiting = seen(customer, order_no, "AWAITING_CONFIRM")
+    assert waiting["confirm_deadline"] is not None
+
+    seen(customer, order_no, "FAILED", within=40)
+
+    run = Run.objects.get(pk=run_of(order_no))
+    assert run.started_at is not None
+    ended = Log.objects.get(run_id=run.pk, operation="expire").at
+    assert 30 <= (ended - run.started_at).total_seconds() < 31
+    assert expired_by(order_no) == "message"
+    assert books.snapshot() == shop.before
+    assert_books_balance(shop.before)
+
+
+# -- with a short deadline ----------------------------------------------------------------------------------
+
+
+def test_nobody_pays_and_rabbitmqs_message_cancels(crew: Crew, customer: Caller, shop: Shop) -> None:
+    # The tick would be 20 seconds later: it is not what ends this.
+    crew.hire(confirm_within=SHORT, GRACE=20)
+    order_no = ordered(customer, shop)
+    seen(customer, order_no, "AWAITING_CONFIRM")
+    assert books.snapshot() != shop.before
+
+    failed = seen(customer, order_no, "FAILED")
+
+    assert (failed["reason"]["kind"], failed["reason"]["code"]) == ("timeout", "NotConfirmed")
+    assert expired_by(order_no) == "message"
+    assert customer.pay(order_no).status == 409
+    assert books.snapshot() == shop.before
+    assert_books_balance(shop.before)
+
+
+def test_the_deadline_message_is_lost_and_the_tick_cancels(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire(confirm_within=SHORT)
+    order_no = ordered(customer, shop)
+    seen(customer, order_no, "AWAITING_CONFIRM")
+    # The deadline is published after the chain: it may be a moment behind.
+    eventually(lambda: broker.purge(f"sagas.deadline.{SHORT * 1000:.0f}"), what="a deadline message to lose")
+
+    seen(customer, order_no, "FAILED")
+
+    assert expired_by(order_no) == "tick"
+    assert books.snapshot() == shop.before
+    assert_books_balance(shop.before)
+
+
+def test_fates_side_by_side(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire(confirm_within=SHORT)
+    Sku.objects.filter(code=PEACH).update(available=2)
+    before = books.snapshot()
+    numbers = [ordered(customer, shop, coupon=f"C{n}") for n in range(6)]
+    for order_no in numbers[::2]:
+        customer.pay(order_no)
+
+    await_all_ended()
+
+    assert_books_balance(before)
+    assert sum(state == "SUCCEEDED" for state in Run.objects.values_list("state", flat=True)) <= 2

@@ -1,0 +1,78 @@
+"""A thousand customers want the last hundred cups, all at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sagas.models import Log, Run
+from tests.support import books
+from tests.support.awaiting import eventually
+from tests.support.books import assert_books_balance, await_all_ended
+from tests.support.house import Crew
+from tests.support.shop import open_shop
+from tests.support.web import Caller, Web
+
+LIMITED = "LIMITED-M"
+CUSTOMERS, CUPS, PAID = 1000, 100, 60
+
+
+def rush(customer: Caller, slot: int) -> None:
+    """Everybody orders one cup."""
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: customer.place([(LIMITED, 1)], slot=slot), range(CUSTOMERS)))
+    assert {reply.status for reply in replies} == {202}
+
+
+def lucky() -> list[str]:
+    """Who holds a cup."""
+    return list(Run.objects.filter(state="AWAITING_CONFIRM").values_list("business_key", flat=True))
+
+
+def assert_exactly_the_cups_are_held() -> None:
+    held = Log.objects.filter(step="reserve_inventory", operation="try", outcome="DONE").count()
+    assert held == CUPS
+    assert books.snapshot().stock[LIMITED] == (0, CUPS, 0)
+    reasons = Run.objects.filter(state="FAILED").values_list("reason__code", "reason__detail").distinct()
+    assert list(reasons) == [("OutOfStock", f"{LIMITED}: 1 wanted, 0 left")]
+    assert Run.objects.filter(state="FAILED").count() == CUSTOMERS - CUPS
+
+
+def decided() -> bool:
+    """Whether every customer has a cup or knows that there is none."""
+    return Run.objects.filter(state__in=["AWAITING_CONFIRM", "FAILED"]).count() == CUSTOMERS
+
+
+def test_a_thousand_want_the_last_hundred(crew: Crew, web: Web) -> None:
+    crew.hire()
+    shop = open_shop(stock={LIMITED: CUPS})
+    customer = Caller(web, shop.token)
+
+    rush(customer, shop.slot)
+    eventually(decided, within=25, what="everybody decided")
+    assert_exactly_the_cups_are_held()
+
+    # Some pay, the others think better of it.
+    holders = lucky()
+    assert {customer.pay(order_no).status for order_no in holders[:PAID]} == {200}
+    assert {customer.cancel(order_no).status for order_no in holders[PAID:]} == {202}
+    await_all_ended()
+    assert books.snapshot().stock[LIMITED] == (CUPS - PAID, 0, PAID)
+    assert_books_balance(shop.before)
+
+
+@pytest.mark.slow
+def test_a_thousand_want_the_last_hundred_and_some_never_pay(crew: Crew, web: Web) -> None:
+    crew.hire()
+    shop = open_shop(stock={LIMITED: CUPS})
+    customer = Caller(web, shop.token)
+
+    rush(customer, shop.slot)
+    eventually(decided, within=25, what="everybody decided")
+    assert_exactly_the_cups_are_held()
+
+    assert {customer.pay(order_no).status for order_no in lucky()[:PAID]} == {200}
+    await_all_ended()
+    assert books.snapshot().stock[LIMITED] == (CUPS - PAID, 0, PAID)
+    assert_books_balance(shop.before)

@@ -1,0 +1,87 @@
+"""The network doubles every message, and delivers forward messages after their undo: nothing happens twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+
+from orders.sagas import PlaceOrder
+from sagas.dispatch import STEP_TASK
+from sagas.models import Run
+from tests.lab.celery import DOUBLED
+from tests.support import books, broker, servers
+from tests.support.awaiting import eventually
+from tests.support.books import assert_books_balance, await_all_ended
+from tests.support.crowd import Crowd
+from tests.support.house import Crew
+from tests.support.shop import Shop
+from tests.support.web import Caller
+
+pytestmark = pytest.mark.chaos
+
+ORDERS = 200
+
+
+def await_silence() -> None:
+    """Wait until no queue holds a message, nor has one out at a worker."""
+
+    def nothing_left() -> bool:
+        lines = servers.rabbitmqctl("-q", "list_queues", "--no-table-headers", "name", "messages").splitlines()
+        return all(line.endswith("\t0") for line in lines if not line.startswith("sagas.dispatch"))
+
+    eventually(nothing_left, within=30, what="all messages consumed")
+
+
+def doubled() -> int:
+    """How many messages went out a second time."""
+    with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
+        count: Any = client.get(DOUBLED)
+    return int(count or 0)
+
+
+def test_every_message_comes_twice(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire(confirm_within=2.0, double=0.0, COHORT=20)
+    with Crowd(customer, shop) as crowd:
+        crowd.arrive(ORDERS)
+    await_all_ended()
+    await_silence()
+    assert doubled()
+    crowd.assert_fates()
+    assert_books_balance(shop.before)
+
+
+def test_every_step_comes_again_after_all_is_decided(crew: Crew, customer: Caller, shop: Shop) -> None:
+    # Two seconds late: what was not paid has been undone by then.
+    crew.hire(confirm_within=1.0, double=2.0, COHORT=20)
+    with Crowd(customer, shop) as crowd:
+        crowd.arrive(ORDERS)
+    await_all_ended()
+    now = books.snapshot()
+    await_silence()
+    assert doubled()
+    crowd.assert_fates()
+    assert books.snapshot() == now
+    assert_books_balance(shop.before)
+
+
+def test_forward_messages_after_the_undo(crew: Crew, customer: Caller, shop: Shop) -> None:
+    # Given orders that are undone
+    crew.hire(confirm_within=1.0)
+    numbers = [customer.place([("TEA-M", 1)], slot=shop.slot, coupon=f"C{n}").body["order_no"] for n in range(20)]
+    await_all_ended()
+    assert set(Run.objects.values_list("state", flat=True)) == {"FAILED"}
+
+    # When every forward operation is delivered, late
+    definition = PlaceOrder.definition
+    ids = [str(run.pk) for run in Run.objects.filter(business_key__in=numbers)]
+    for step in definition.steps:
+        which = {"saga": definition.name, "version": definition.version, "step": step.name, "phase": "forward"}
+        broker.publish_task(step.queue, STEP_TASK, [ids], which)
+    await_silence()
+
+    # Then nothing has happened
+    assert books.snapshot() == shop.before
+    assert_books_balance(shop.before)

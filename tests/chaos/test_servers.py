@@ -1,0 +1,114 @@
+"""RabbitMQ, Redis and PostgreSQL die by SIGKILL while two hundred orders are in flight; queues are wiped whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.support import books, broker, gate, servers
+from tests.support.books import assert_books_balance, await_all_ended
+from tests.support.crowd import Crowd
+from tests.support.house import Crew
+from tests.support.shop import Shop
+from tests.support.web import Caller
+
+pytestmark = pytest.mark.chaos
+
+ORDERS = 200
+QUICK: Any = {"confirm_within": 3.0, "LEASE": 1, "COHORT": 20}
+STEPS = [
+    pytest.param("create_order", marks=pytest.mark.slow),
+    "reserve_inventory",
+    pytest.param("apply_coupon", marks=pytest.mark.slow),
+    pytest.param("schedule_delivery", marks=pytest.mark.slow),
+]
+
+
+def assert_all_is_well(crowd: Crowd, shop: Shop) -> None:
+    await_all_ended()
+    crowd.assert_fates()
+    assert_books_balance(shop.before)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_rabbitmq_dies_and_comes_back(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire(**QUICK)
+    with Crowd(customer, shop) as crowd:
+        crowd.arrive(ORDERS // 2)
+        crowd.await_answers(ORDERS // 4)
+        with gate.closed_at(step):
+            gate.await_somebody_waiting()
+            servers.kill("rabbitmq")
+        # Orders are taken as ever.
+        crowd.arrive(ORDERS // 2)
+        crowd.await_answers(ORDERS)
+        servers.start("rabbitmq")
+    assert_all_is_well(crowd, shop)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_redis_dies_and_comes_back(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire(**QUICK)
+    with Crowd(customer, shop) as crowd:
+        crowd.arrive(ORDERS // 2)
+        crowd.await_answers(ORDERS // 4)
+        with gate.closed_at(step):
+            gate.await_somebody_waiting()
+            servers.kill("redis")
+        crowd.arrive(ORDERS // 2)
+        crowd.await_answers(ORDERS)
+        servers.start("redis")
+    assert_all_is_well(crowd, shop)
+
+
+def test_redis_dies_and_stays_away(crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire(**QUICK)
+    try:
+        with Crowd(customer, shop) as crowd:
+            crowd.arrive(ORDERS // 2)
+            crowd.await_answers(ORDERS // 4)
+            servers.kill("redis")
+            crowd.arrive(ORDERS // 2)
+        assert_all_is_well(crowd, shop)
+    finally:
+        servers.start("redis")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_postgresql_dies_and_comes_back(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire(**QUICK)
+    with Crowd(customer, shop) as crowd:
+        crowd.arrive(ORDERS // 2)
+        crowd.await_answers(ORDERS // 4)
+        with gate.closed_at(step):
+            gate.await_somebody_waiting()
+            servers.kill("postgres")
+        connection.close()
+        # Nobody can be answered now; everybody repeats the request, with its idempotency key.
+        crowd.arrive(ORDERS // 2)
+        servers.start("postgres")
+    assert_all_is_well(crowd, shop)
+    assert books.query("SELECT count(*) FROM orders_order") == [(ORDERS,)]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_all_queues_are_wiped(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+    crew.hire(**QUICK)
+    with Crowd(customer, shop) as crowd:
+        crowd.arrive(ORDERS // 2)
+        crowd.await_answers(ORDERS // 4)
+        with gate.closed_at(step):
+            crowd.arrive(ORDERS // 2)
+            gate.await_somebody_waiting()
+            lost = wipe_queues()
+        assert lost
+    assert_all_is_well(crowd, shop)
+
+
+def wipe_queues() -> int:
+    """Purge every queue that RabbitMQ has; return how many messages were lost."""
+    names = servers.rabbitmqctl("-q", "list_queues", "--no-table-headers", "name").split()
+    # As `rabbitmqctl purge_queue` does, which takes a second a queue to start.
+    return broker.purge(*names)

@@ -1,0 +1,123 @@
+"""Workers die by SIGKILL at every instruction that matters, while two hundred orders are in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+
+from tests.lab.celery import KEY
+from tests.support import gate
+from tests.support.awaiting import eventually
+from tests.support.books import assert_books_balance, await_all_ended
+from tests.support.crowd import Crowd
+from tests.support.house import Crew
+from tests.support.shop import Shop
+from tests.support.web import Caller
+
+pytestmark = pytest.mark.chaos
+
+ORDERS = 200
+#: A lapsed lease is seen in a second, not in ten; cohorts are small, so that there are many.
+QUICK: Any = {"confirm_within": 3.0, "LEASE": 1, "COHORT": 20}
+
+FORWARD = ("create_order.forward", "reserve_inventory.try", "apply_coupon.forward", "schedule_delivery.try")
+CONFIRM = ("create_order.confirm", "reserve_inventory.confirm", "schedule_delivery.confirm")
+UNDO = ("schedule_delivery.cancel", "apply_coupon.compensate", "reserve_inventory.cancel", "create_order.compensate")
+#: Behind the last operation of a chain nothing is published.
+LAST = (FORWARD[-1], CONFIRM[-1], UNDO[-1])
+
+EVERYWHERE = [
+    *(f"{operation}.{moment}" for operation in FORWARD + CONFIRM + UNDO for moment in ("effect", "committed")),
+    *(f"{operation}.published" for operation in FORWARD + CONFIRM + UNDO if operation not in LAST),
+    "claim.committed",
+    "claim.published",
+    "expire.effect",
+    "expire.committed",
+]
+#: One of each kind: of each phase, and of each moment.
+REPRESENTATIVE = [
+    "claim.committed",
+    "create_order.forward.effect",
+    "reserve_inventory.try.committed",
+    "apply_coupon.forward.published",
+    "reserve_inventory.confirm.committed",
+    "apply_coupon.compensate.effect",
+    "expire.committed",
+]
+
+
+class Sniper:
+    """Kills the first worker child that comes by an armed point."""
+
+    def __init__(self) -> None:
+        self._client = redis.Redis.from_url(settings.SAGAS["REDIS_URL"])
+
+    def arm(self, point: str) -> None:
+        self._client.set(KEY, point)
+
+    def await_shot(self) -> None:
+        eventually(lambda: not self._client.exists(KEY), within=30, what="a worker child killed")
+
+    def close(self) -> None:
+        self._client.delete(KEY)
+        self._client.close()
+
+
+@pytest.fixture
+def sniper(shop: Shop) -> Iterator[Sniper]:
+    sniper = Sniper()
+    yield sniper
+    sniper.close()
+
+
+@pytest.mark.parametrize(
+    "point", [pytest.param(point, marks=[] if point in REPRESENTATIVE else pytest.mark.slow) for point in EVERYWHERE]
+)
+def test_a_child_dies(point: str, crew: Crew, customer: Caller, shop: Shop, sniper: Sniper) -> None:
+    # Given two hundred orders, of which half are paid
+    crew.hire(**QUICK)
+    sniper.arm(point)
+    with Crowd(customer, shop) as crowd:
+        crowd.arrive(ORDERS)
+
+        # When a worker child dies at this point
+        sniper.await_shot()
+
+    # Then every order ends as if nothing had been
+    await_all_ended()
+    crowd.assert_fates()
+    assert_books_balance(shop.before)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param("create_order", marks=pytest.mark.slow),
+        "reserve_inventory",
+        pytest.param("apply_coupon", marks=pytest.mark.slow),
+        pytest.param("schedule_delivery", marks=pytest.mark.slow),
+    ],
+)
+def test_all_workers_die_at_once(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+    # Given two processes in the middle of a step, and orders piling up before it
+    workers = crew.hire(workers=2, children=1, **QUICK)
+    with Crowd(customer, shop) as crowd:
+        crowd.arrive(ORDERS // 2)
+        with gate.closed_at(step):
+            crowd.arrive(ORDERS // 2)
+            gate.await_somebody_waiting(2)
+
+            # When all die
+            for worker in workers:
+                worker.kill()
+        crowd.await_answers()
+
+    # Then those who come after them end what they have begun
+    crew.hire(workers=2, children=1, **QUICK)
+    await_all_ended()
+    crowd.assert_fates()
+    assert_books_balance(shop.before)
