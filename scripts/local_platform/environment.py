@@ -1,0 +1,66 @@
+"""What web, workers and clients are told: the servers' URLs, secrets that last, and the demo's token."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from private_services.instance import write_private
+
+#: Made up at the first run, and kept: sessions, signatures and the admin's password outlive a restart.
+_KEY_FILE: Final = "secret_key"
+_DEMO_FILE: Final = "demo.env"
+SERVICE_URLS: Final = ("DATABASE_URL", "RABBITMQ_URL", "REDIS_URL")
+
+
+def demo_file(directory: Path) -> Path:
+    """The file that tells clients of the running platform all they need."""
+    return directory / _DEMO_FILE
+
+
+def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
+    """Give the environment of web, workers and management commands. What is set outside comes first."""
+    known = _read(demo_file(directory))
+    made: dict[str, Callable[[], str]] = {
+        "SECRET_KEY": lambda: _lasting_key(directory / _KEY_FILE),
+        "ADMIN_USER": lambda: known.get("ADMIN_USER") or "admin",
+        "ADMIN_PASSWORD": lambda: known.get("ADMIN_PASSWORD") or secrets.token_urlsafe(12),
+        "DRINKGROUP_WEBHOOK_SECRET": lambda: known.get("DRINKGROUP_WEBHOOK_SECRET") or _webhook_secret(),
+    }
+    return {
+        **os.environ,
+        **urls,
+        **{name: os.environ.get(name) or make() for name, make in made.items()},
+        "DJANGO_SETTINGS_MODULE": "drinkgroup.settings",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def write_demo_file(directory: Path, environment: dict[str, str], *, url: str, token: str) -> None:
+    """Tell clients, and only this user: where, with which token, signed with which secret."""
+    told = {"DRINKGROUP_URL": url, "DRINKGROUP_TOKEN": token}
+    for name in ("DRINKGROUP_WEBHOOK_SECRET", "ADMIN_USER", "ADMIN_PASSWORD", *SERVICE_URLS):
+        told[name] = environment[name]
+    write_private(demo_file(directory), "".join(f"{name}={shlex.quote(value)}\n" for name, value in told.items()))
+
+
+def _read(file: Path) -> dict[str, str]:
+    if not file.exists():
+        return {}
+    pairs = (line.partition("=") for line in shlex.split(file.read_text()))
+    return {name: value for name, _, value in pairs}
+
+
+def _lasting_key(file: Path) -> str:
+    if not file.exists():
+        write_private(file, secrets.token_urlsafe(48))
+    return file.read_text()
+
+
+def _webhook_secret() -> str:
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"

@@ -1,0 +1,247 @@
+"""In which order the platform starts, what is watched, and how all of it stops."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from private_services.cli import SERVERS
+from private_services.console import Failure, tail
+from private_services.instance import Instance
+from private_services.processes import POLL_SECONDS, Process
+
+from local_platform import environment
+from local_platform.child import Child
+from local_platform.record import Record
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+_BIN: Final = REPOSITORY / ".venv" / "bin"
+_SECONDS_TO_START: Final = 60
+_SECONDS_TO_STOP: Final = 10
+_WATCH_SECONDS: Final = 0.2
+
+
+class Stopped(Exception):
+    """Somebody asked for the end: no error."""
+
+
+class Platform:
+    """All that `make run` starts.
+
+    Args:
+        directory: where its files are kept.
+        port: where the web listens.
+        tell: prints a line.
+        stopping: whether somebody has asked for the end.
+    """
+
+    def __init__(
+        self, directory: Path, *, port: int, tell: Callable[[str], None], stopping: Callable[[], bool]
+    ) -> None:
+        self.directory = directory
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment: dict[str, str] = {}
+        self._port = port
+        self._tell = tell
+        self._stopping = stopping
+        self._children: list[Child] = []
+        self._record = Record(url=self.url, supervisor=Process.find(os.getpid()))
+
+    def clear_up_after_a_crash(self) -> None:
+        """End what a run has left that was killed; the port is free after that. Its servers become ours."""
+        before = Record.load(self.directory)
+        for name, process in before.children.items():
+            if process.is_alive:
+                self._tell(f"{name}: left by a run that was killed; ending it")
+                process.kill()
+        self._record.servers = before.servers
+        self._record.save(self.directory)
+
+    def start(self) -> None:
+        """Start everything, stage by stage.
+
+        Raises:
+            Failure: a stage failed; the text has the end of its log.
+            Stopped: somebody asked for the end meanwhile.
+        """
+        urls = self._start_servers()
+        self.environment = environment.build(self.directory, urls)
+        self._stage("database: migrated", "migrate", "--noinput")
+        self._stage("rabbitmq: queues declared", "sagas", "topology")
+        seeded = self._stage("demo data: there", "seed", "--json")
+        token = json.loads(seeded.splitlines()[-1])["token"]
+        environment.write_demo_file(self.directory, self.environment, url=self.url, token=token)
+        began = time.monotonic()
+        web, workers = self._start_web(), self._start_workers()
+        self._await(web, self._web_answers)
+        self._tell(f"web: answers on {self.url} ({time.monotonic() - began:.1f} s)")
+        self._await(workers, lambda: workers.said(" ready."))
+        self._tell(f"workers: consuming ({time.monotonic() - began:.1f} s)")
+
+    def watch(self) -> None:
+        """Show warnings until somebody asks for the end.
+
+        Raises:
+            Failure: a child died, which must not.
+            Stopped: somebody asked.
+        """
+        while True:
+            self._look()
+            time.sleep(_WATCH_SECONDS)
+
+    def stop(self) -> None:
+        """Stop web and workers, then the servers that this run started. Data is kept."""
+        for child in self._children:
+            child.ask_to_stop()
+        for child in self._children:
+            child.stop(_SECONDS_TO_STOP)
+        self._stop_servers(self._record.servers)
+        Record.erase(self.directory)
+
+    # Stages ---------------------------------------------------------------------------------------
+
+    def _start_servers(self) -> dict[str, str]:
+        instance = Instance(self._services)
+        running = {name for name, kind in SERVERS.items() if instance.exists and kind(instance).process}
+        self._record.servers = sorted({*self._record.servers, *(set(SERVERS) - running)})
+        # Before the start: a run that is killed in the middle must not leave servers that nobody knows.
+        self._record.save(self.directory)
+        # Its own lines of progress go to the console. A session of its own: apt-get must not be cut short by Ctrl-C.
+        starting = subprocess.Popen(services(self._services, "start"), start_new_session=True)
+        while starting.poll() is None:
+            if self._stopping():
+                self._tell("waiting for the servers' start, to stop them in order")
+                starting.wait()
+            time.sleep(POLL_SECONDS)
+        if starting.returncode:
+            raise Failure("The servers did not start; see above.")
+        self._stop_if_asked()
+        return instance.environment()
+
+    def _stage(self, done: str, *command: str) -> str:
+        """Run a management command; give what it printed."""
+        self._stop_if_asked()
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [_BIN / "python", REPOSITORY / "manage.py", *command],
+            env=self.environment,
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output = self._output(process)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode:
+            raise Failure(f"manage.py {' '.join(command)} failed:\n{output}")
+        self._tell(f"{done} ({time.monotonic() - began:.1f} s)")
+        return output
+
+    def _output(self, process: subprocess.Popen[str]) -> str:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return process.communicate(timeout=_WATCH_SECONDS)[0]
+            self._stop_if_asked()
+
+    def _start_web(self) -> Child:
+        command: list[str | Path] = [
+            _BIN / "gunicorn",
+            "drinkgroup.wsgi",
+            "--bind",
+            f"127.0.0.1:{self._port}",
+            "--workers",
+            "2",
+        ]
+        # The control socket lies in the home directory, where a second gunicorn would find it.
+        command += ["--workers", "2", "--threads", "4", "--graceful-timeout", "3", "--no-control-socket"]
+        return self._child("web", command)
+
+    def _start_workers(self) -> Child:
+        # RabbitMQ remembers names: one of its own keeps this worker apart from one that has not yet gone.
+        name = f"run-{secrets.token_hex(4)}@%h"
+        command: list[str | Path] = [
+            _BIN / "celery",
+            "-A",
+            "drinkgroup",
+            "worker",
+            "-c",
+            "2",
+            "-n",
+            name,
+            "--loglevel",
+            "INFO",
+        ]
+        return self._child("workers", [*command, "--without-gossip", "--without-mingle"])
+
+    def _child(self, name: str, command: Sequence[str | Path]) -> Child:
+        log = self.directory / "logs" / f"{name}.log"
+        child = Child(name, command, environment=self.environment, directory=REPOSITORY, log=log)
+        self._children.append(child)
+        self._record.children[name] = child.identity
+        self._record.save(self.directory)
+        return child
+
+    # Watching -------------------------------------------------------------------------------------
+
+    def _await(self, child: Child, is_ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _SECONDS_TO_START
+        while not is_ready():
+            self._look()
+            if time.monotonic() > deadline:
+                raise Failure(f"{child.name} was not ready in {_SECONDS_TO_START} s. {tail(child.log)}")
+            time.sleep(0.05)
+
+    def _look(self) -> None:
+        self._stop_if_asked()
+        for child in self._children:
+            code = child.exit_code
+            if code is not None:
+                raise Failure(f"{child.name} ended by itself ({_how(code)}). {tail(child.log)}")
+            for warning in child.warnings():
+                self._tell(warning)
+
+    def _stop_if_asked(self) -> None:
+        if self._stopping():
+            raise Stopped
+
+    def _web_answers(self) -> bool:
+        try:
+            web = http.client.HTTPConnection("127.0.0.1", self._port, timeout=2)
+            web.request("GET", "/readyz")
+            return web.getresponse().status == 200
+        except (http.client.HTTPException, OSError):
+            return False
+
+    # Servers --------------------------------------------------------------------------------------
+
+    @property
+    def _services(self) -> Path:
+        return self.directory / "services"
+
+    def _stop_servers(self, names: Sequence[str]) -> None:
+        # Without a name the tool would stop all of them, those too that ran before us.
+        if names:
+            subprocess.run(services(self._services, "stop", *names), start_new_session=True, check=False)
+
+
+def services(directory: Path, *arguments: str) -> list[str]:
+    """Give the command that starts or stops the private servers of a directory."""
+    return [sys.executable, str(REPOSITORY / "scripts" / "services"), "--dir", str(directory), *arguments]
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"

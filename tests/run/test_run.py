@@ -1,0 +1,180 @@
+"""``make run`` and ``make demo``: one command each, and nothing left behind, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from local_platform import environment
+from local_platform.child import Child
+from local_platform.record import Record, only_one
+from private_services import ports
+
+from demo.client import Access, NotUp
+from tests.support import servers
+from tests.support.awaiting import eventually
+
+RUN = servers.ROOT / "scripts" / "run"
+
+
+def _clean() -> dict[str, str]:
+    """The environment of a developer's terminal: nothing of the test's own servers and settings."""
+    own = {"DATABASE_URL", "RABBITMQ_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}
+    return {name: value for name, value in os.environ.items() if name not in own}
+
+
+def _run(directory: Path, *arguments: str, port: int | str = 8000) -> subprocess.CompletedProcess[str]:
+    command = [str(RUN), "--dir", str(directory), *arguments]
+    return subprocess.run(
+        command, env={**_clean(), "PORT": str(port)}, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+    with socket.create_server((ports.LOOPBACK, 0)) as other:
+        port = other.getsockname()[1]
+        answer = _run(tmp_path, port=port)
+    assert answer.returncode == 1
+    assert f"Port {port} is taken by another program" in answer.stderr
+    assert not (tmp_path / "services").exists()
+
+
+def test_a_port_that_is_none_is_refused(tmp_path: Path) -> None:
+    assert "is no port" in _run(tmp_path, port="http").stderr
+
+
+def test_a_second_one_names_the_first(tmp_path: Path) -> None:
+    Record(url="http://127.0.0.1:8000").save(tmp_path)
+    with only_one(tmp_path) as alone:
+        assert alone
+        answer = _run(tmp_path)
+    assert answer.returncode == 1
+    assert "It runs already: http://127.0.0.1:8000" in answer.stderr
+
+
+def test_stopping_what_does_not_run(tmp_path: Path) -> None:
+    assert _run(tmp_path, "--stop").stdout == "nothing runs\n"
+
+
+def test_secrets_last_and_are_nobody_elses(tmp_path: Path) -> None:
+    urls = dict.fromkeys(environment.SERVICE_URLS, "scheme://x")
+    first = environment.build(tmp_path, urls)
+    environment.write_demo_file(tmp_path, first, url="http://x", token="t")
+    second = environment.build(tmp_path, urls)
+    for name in ("SECRET_KEY", "ADMIN_PASSWORD", "DRINKGROUP_WEBHOOK_SECRET"):
+        assert first[name] == second[name]
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    assert Access.read(environment.demo_file(tmp_path)).token == "t"
+
+
+def test_the_demo_without_a_platform_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(NotUp):
+        Access.read(tmp_path / "demo.env")
+    command = [sys.executable, "-m", "demo", "--env", str(tmp_path / "demo.env")]
+    answer = subprocess.run(command, cwd=servers.ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert "make run" in answer.stdout
+
+
+def test_a_child_shows_its_warnings_and_ends_with_its_own_children(tmp_path: Path) -> None:
+    # Given a child with a child of its own, that warns, and dies
+    script = (
+        'echo \'{"level": "info", "event": "quiet"}\'; echo \'{"level": "error", "event": "loud"}\'; '
+        "echo '[2026-01-01] [1] [WARNING] odd'; echo plain; sleep 300 & echo $!; exit 3"
+    )
+    child = Child("x", ["sh", "-c", script], environment=_clean(), directory=tmp_path, log=tmp_path / "x.log")
+    assert eventually(lambda: child.exit_code) == 3
+    # Then the warnings are shown, once
+    assert list(child.warnings()) == ["x       | error: loud", "x       | warning: odd"]
+    assert list(child.warnings()) == []
+    # And nothing is left of it
+    grandchild = int(child.log.read_text().splitlines()[-1])
+    child.stop(1)
+    eventually(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == "zombie")
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Where a platform of the test's own lives: below the repository, as for real."""
+    path = servers.ROOT / ".run" / f"test-run-{os.getpid()}"
+    yield path
+    _run(path, "--stop")
+    subprocess.run([servers.ROOT / "scripts" / "services", "--dir", path / "services", "destroy"], check=True)
+    subprocess.run(["rm", "-rf", path], check=True)
+
+
+class Running:
+    """``scripts/run`` in a terminal."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = ports.choose(taken=())
+        self.output = directory.with_name(f"{directory.name}.out")
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [RUN, "--dir", directory],
+                env={**_clean(), "PORT": str(self.port)},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def await_ready(self) -> Running:
+        eventually(lambda: "Ready." in self.text() or self.process.poll() is not None, within=90)
+        assert self.process.poll() is None, self.text()
+        return self
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def end(self) -> int:
+        code = self.process.wait(timeout=60)
+        self.output.unlink()
+        return code
+
+    def others(self) -> list[psutil.Process]:
+        """Everything that it has started, by the record and from there down."""
+        started = Record.load(self.directory).children.values()
+        found = [psutil.Process(child.pid) for child in started]
+        return [process for child in found for process in [child, *child.children(recursive=True)]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_platform_runs_is_shown_and_leaves_nothing(directory: Path) -> None:
+    # Given a platform that was killed with no time to clean up
+    first = Running(directory).await_ready()
+    left = first.others()
+    first.process.kill()
+    first.end()
+    assert all(process.is_running() for process in left)
+    # When it is started again
+    second = Running(directory).await_ready()
+    # Then what was left is gone, and the demo ends as it should
+    assert not any(process.is_running() for process in left)
+    command = [sys.executable, "-m", "demo", "--env", str(environment.demo_file(directory))]
+    answer = subprocess.run(command, cwd=servers.ROOT, env=_clean(), capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    # When Ctrl-C is pressed, it ends in order
+    started = second.others()
+    second.process.send_signal(signal.SIGINT)
+    assert second.end() == 0
+    assert not any(process.is_running() for process in started)
+    # When a worker dies, all of it ends, and says so
+    third = Running(directory).await_ready()
+    started = third.others()
+    os.kill(Record.load(directory).children["workers"].pid, signal.SIGKILL)
+    eventually(lambda: third.process.poll() is not None, within=60)
+    assert "workers ended by itself (killed by signal 9)" in third.text()
+    assert third.end() == 1
+    assert not any(process.is_running() for process in started)
+    services = [str(servers.ROOT / "scripts" / "services"), "--dir", str(directory / "services"), "status"]
+    status = subprocess.run(services, capture_output=True, text=True, check=False).stdout
+    assert status.count("not running") == 3
