@@ -1,0 +1,99 @@
+"""The API, as a customer and the payment provider use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+from standardwebhooks import Webhook
+
+
+class NotUp(Exception):
+    """The platform does not answer. Start it with `make run`, in another terminal, and wait until it is ready."""
+
+
+class Unexpected(Exception):
+    """The platform answered what it should not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where the platform is, and what lets us in.
+
+    Attributes:
+        url: its base URL.
+        token: the demo customer's.
+        secret: shared with the payment provider, ``whsec_…``.
+    """
+
+    url: str
+    token: str
+    secret: str
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read what `make run` has written; variables that are set come first."""
+        if not file.exists():
+            raise NotUp(f"There is no {file}.")
+        pairs = (line.partition("=") for line in shlex.split(file.read_text()))
+        told = {name: value for name, _, value in pairs} | os.environ
+        return cls(told["DRINKGROUP_URL"], told["DRINKGROUP_TOKEN"], told["DRINKGROUP_WEBHOOK_SECRET"])
+
+
+class Api:
+    """One customer's connection."""
+
+    def __init__(self, access: Access) -> None:
+        self._webhook = Webhook(access.secret)
+        self._token = {"Authorization": f"Token {access.token}"}
+        self._http = httpx.Client(base_url=f"{access.url}/api/v1/", timeout=10)
+
+    def menu(self) -> list[dict[str, Any]]:
+        """List the drinks."""
+        found: list[dict[str, Any]] = self._call("GET", "menu/", headers=self._token)
+        return found
+
+    def slots(self) -> list[dict[str, Any]]:
+        """List the delivery slots."""
+        found: list[dict[str, Any]] = self._call("GET", "slots/", headers=self._token)
+        return found
+
+    def place(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Place an order; a repeat on a bad line would not place a second one."""
+        found: dict[str, Any] = self._call(
+            "POST", "orders/", headers={**self._token, "Idempotency-Key": str(uuid4())}, json=body
+        )
+        return found
+
+    def order(self, order_no: str) -> dict[str, Any]:
+        """Read an order with its steps."""
+        found: dict[str, Any] = self._call("GET", f"orders/{order_no}/", headers=self._token)
+        return found
+
+    def pay(self, order_no: str) -> None:
+        """Send the payment provider's signed webhook."""
+        body = json.dumps({"payment_id": f"pay_{uuid4().hex[:12]}"})
+        message, now = f"msg_{uuid4().hex}", datetime.now(UTC)
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": message,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": self._webhook.sign(message, now, body),
+        }
+        self._call("POST", f"orders/{order_no}/confirm/", headers=headers, content=body)
+
+    def _call(self, method: str, path: str, **request: Any) -> Any:
+        try:
+            response = self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise NotUp(f"Nothing answers at {self._http.base_url} ({error}).") from error
+        if response.is_error:
+            raise Unexpected(f"{method} {path} was answered {response.status_code}: {response.text[:500]}")
+        return response.json()

@@ -1,0 +1,135 @@
+"""Draw the story: live on a terminal, else a line for everything that happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.columns import Columns
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from demo.story import Count, Story, Tale
+
+_COLOURS = {
+    "PENDING": "dim",
+    "EXECUTING": "cyan",
+    "AWAITING_CONFIRM": "magenta",
+    "CONFIRMING": "cyan",
+    "COMPENSATING": "yellow",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "waiting": "dim",
+    "done": "green",
+    "held": "magenta",
+    "confirmed": "green",
+    "rejected": "red",
+    "failing": "red",
+    "compensated": "yellow",
+}
+#: The deadline of a payment, whose countdown is a bar.
+_DEADLINE_SECONDS = 30
+_BAR = 30
+
+
+@contextmanager
+def showing(story: Story, console: Console) -> Iterator[Callable[[], None]]:
+    """Give what is called whenever there may be something new to show."""
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda: live.update(_picture(story), refresh=True)
+    else:
+        yield _Lines(story, console).show
+
+
+def summarise(story: Story, console: Console) -> None:
+    """Say how all ended, and whether that is right."""
+    for tale in story.tales:
+        reason = tale.order.get("reason")
+        why = f": {reason['detail']}" if reason else ""
+        console.print(f"{_tick(tale.is_right)} {tale.title}: {tale.state or 'not placed'}{why}", highlight=False)
+    for count in story.counts:
+        expected = f"{count.before - count.taken} expected"
+        line = f"{_tick(count.is_right)} {count.name}: {count.before} before, {count.lowest} while held, "
+        console.print(f"{line}{count.now} after ({expected})", highlight=False)
+    verdict = "All three ended as they should." if story.is_right else "Something is not as it should be."
+    console.print(Text(verdict, style="bold green" if story.is_right else "bold red"))
+
+
+def _tick(is_right: bool) -> str:
+    return "[green]✓[/]" if is_right else "[red]✗[/]"
+
+
+def _picture(story: Story) -> Group:
+    now = datetime.now(UTC)
+    return Group(Columns([_panel(tale, now) for tale in story.tales]), _counts(story.counts))
+
+
+def _panel(tale: Tale, now: datetime) -> Panel:
+    steps = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
+    for step in tale.order.get("steps", []):
+        steps.add_row(step["name"], _word(step["state"]), Text(_after(tale.order, step), style="dim"))
+    reason = tale.order.get("reason")
+    lines: list[Any] = [_word(tale.state or "…"), steps, _countdown(tale.seconds_left(now))]
+    if reason:
+        lines.append(Text(reason["detail"], style="yellow"))
+    title = f"{tale.title} · {tale.order.get('order_no', '')}"
+    return Panel(Group(*lines), title=title, title_align="left", width=48, height=11)
+
+
+def _after(order: dict[str, Any], step: dict[str, Any]) -> str:
+    """When the step last did something, counted from the order's acceptance."""
+    if not step["finished_at"]:
+        return ""
+    took = datetime.fromisoformat(step["finished_at"]) - datetime.fromisoformat(order["created_at"])
+    return f"+{took.total_seconds():.3f} s"
+
+
+def _countdown(left: float | None) -> Text:
+    if left is None:
+        return Text()
+    full = round(min(left / _DEADLINE_SECONDS, 1) * _BAR)
+    return Text.assemble(("█" * full, "magenta"), ("░" * (_BAR - full), "dim"), f" {left:4.1f} s to pay")
+
+
+def _counts(counts: list[Count]) -> Table:
+    table = Table("available", "before", "while held", "now", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for count in counts:
+        style = "" if count.now == count.before else "magenta"
+        table.add_row(count.name, str(count.before), str(count.lowest), Text(str(count.now), style=style))
+    return table
+
+
+def _word(state: str) -> Text:
+    return Text(state, style=_COLOURS.get(state, ""))
+
+
+class _Lines:
+    """Print what has changed since the last look."""
+
+    def __init__(self, story: Story, console: Console) -> None:
+        self._story = story
+        self._console = console
+        self._known: dict[tuple[str, str], str] = {}
+
+    def show(self) -> None:
+        for tale in self._story.tales:
+            self._tell(tale.title, "order", tale.state, tale.order.get("order_no", ""))
+            for step in tale.order.get("steps", []):
+                if step["state"] != "waiting":
+                    self._tell(tale.title, step["name"], step["state"], _after(tale.order, step))
+        for count in self._story.counts:
+            self._tell("available", count.name, str(count.now), "")
+
+    def _tell(self, of: str, what: str, value: str, more: str) -> None:
+        if value and self._known.get((of, what)) != value:
+            self._known[of, what] = value
+            now = datetime.now().astimezone().strftime("%H:%M:%S")
+            self._console.out(f"{now}  {of:20} {what:18} {value:17} {more}".rstrip(), highlight=False)
