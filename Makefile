@@ -8,6 +8,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start the whole platform on this machine: servers, web, workers
+	@scripts/bootstrap
 	@scripts/run
 
 test: ## Run the default tests (a few minutes)
@@ -33,7 +34,7 @@ bench: ## Measure throughput and latency
 
 demo: ## Watch orders succeed, fail and be undone
 	@scripts/bootstrap
-	$(BIN)/python manage.py demo
+	@$(BIN)/python -m demo
 
 stop: ## Stop what `make run` started; data is kept
 	@if [ -x scripts/run ]; then scripts/run --stop; fi
