@@ -86,20 +86,21 @@ def _escalate_stuck(rows: Sequence[store.Row]) -> list[store.Row]:
 
 def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Message]:
     rows, messages = _expire(definition, rows)
-    cohorts: dict[tuple[Link, ...], list[UUID]] = defaultdict(list)
+    cohorts: dict[tuple[Link, ...], list[UUID]] = {}
     begun: list[UUID] = []
-    for row in rows:
-        if row.state is State.AWAITING_CONFIRM:
-            # Its deadline was moved, or its clock was read a moment too early.
-            store.move(Move(row.place, row.place, Due.DEADLINE), [row.id])
-            continue
-        links = plan.links(definition, row.place)
-        if links:
-            cohorts[links].append(row.id)
-            if row.state is State.PENDING:
-                begun.append(row.id)
+    for place, group in store.by_place(rows).items():
+        ids = [row.id for row in group]
+        links = plan.links(definition, place)
+        if place.state is State.AWAITING_CONFIRM:
+            # The deadline that it had is over, but that confirmation came before the run began.
+            for row in group:
+                messages += lifecycle.follow_confirmations(definition, row)[1]
+        elif links:
+            cohorts.setdefault(links, []).extend(ids)
+            if place.state is State.PENDING:
+                begun += ids
         else:
-            store.move(Move(row.place, plan.finished(row.place), Due.NEVER), [row.id])
+            store.move(Move(place, plan.finished(place), Due.NEVER), ids)
     within = min((c.within.total_seconds() for c in definition.confirmations), default=None)
     leased = [run_id for ids in cohorts.values() for run_id in ids]
     if leased:
@@ -107,9 +108,11 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
     for links, members in cohorts.items():
         messages += [Chain(links, ids) for ids in _cohorts(members)]
-    for ids in _cohorts(begun):
+    for cohort in _cohorts(begun):
         messages += [
-            Deadline(definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), ids)
+            Deadline(
+                definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), cohort
+            )
             for confirmation in definition.confirmations
         ]
     return messages

@@ -147,14 +147,14 @@ def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[
     """Those that stand at the delivery's step, and those right behind it. The others are dropped."""
     here: list[store.Row] = []
     behind: list[UUID] = []
-    for row in rows:
-        if (row.saga, row.version) != (delivery.definition.name, delivery.definition.version):
-            continue
-        match plan.stand(delivery.definition, row.place, delivery.index, delivery.phase):
+    definition = delivery.definition
+    mine = [row for row in rows if row.saga == definition.name and row.version == definition.version]
+    for place, group in store.by_place(mine).items():
+        match plan.stand(definition, place, delivery.index, delivery.phase):
             case Stand.HERE:
-                here.append(row)
+                here += group
             case Stand.BEHIND:
-                behind.append(row.id)
+                behind += [row.id for row in group]
             case Stand.ELSEWHERE:
                 pass
     return here, behind

@@ -81,14 +81,18 @@ def _record_done(delivery: Delivery, done: Sequence[tuple[store.Row, Done]], dur
     undo = delivery.step.actions.get(Phase.UNDO) if forward else None
     entry = delivery.entry("DONE", duration_us=duration_us, compensate=name_of(undo.participant)[:200] if undo else "")
     confirmed = _confirmed(delivery, [row.id for row, _ in done])
-    moves: dict[Move, list[store.Row]] = defaultdict(list)
+    groups: dict[bool, list[store.Row]] = defaultdict(list)
     for row, _ in done:
-        after, due = plan.done(delivery.definition, delivery.index, delivery.phase, confirmed=row.id in confirmed)
-        moves[Move(row.place, after, due)].append(row)
-    for change, rows in moves.items():
-        store.advance(change, rows, entry, data=results, keep=store.Keep.RESULT if forward else store.Keep.NOTHING)
-    turned = any(change.after.state is State.CONFIRMING for change in moves)
-    return [Kick()] if forward and turned else []
+        groups[row.id in confirmed].append(row)
+    before = plan.place_of(delivery.index, delivery.phase)
+    messages: list[Message] = []
+    for is_confirmed, rows in groups.items():
+        after, due = plan.done(delivery.definition, delivery.index, delivery.phase, confirmed=is_confirmed)
+        keep = store.Keep.RESULT if forward else store.Keep.NOTHING
+        store.advance(Move(before, after, due), rows, entry, data=results, keep=keep)
+        if forward and after.state is State.CONFIRMING:
+            messages.append(Kick())
+    return messages
 
 
 def _confirmed(delivery: Delivery, ids: Sequence[UUID]) -> set[UUID]:

@@ -6,6 +6,7 @@ everywhere: runs by id, then whatever the participants lock.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,10 +34,9 @@ class Row(NamedTuple):
     claims: int
     request: str
     results: str
-    trace_id: UUID
+    trace_id: str
     started_at: datetime | None
     deadline: datetime | None
-    business_key: str
 
     @property
     def place(self) -> Place:
@@ -44,10 +44,22 @@ class Row(NamedTuple):
         return Place(self.state, self.cursor)
 
 
+#: The log's column for who did it.
+WORKER_LIMIT = 100
+
+#: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
-    "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id, "
-    "started_at, deadline, business_key"
+    "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
+    "started_at, deadline"
 )
+
+
+def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
+    """Group runs by where they stand: whatever is decided for one is decided for all of a group."""
+    groups: dict[tuple[State, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.state, row.cursor].append(row)
+    return {Place(state, cursor): group for (state, cursor), group in groups.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,11 @@ def _execute(sql: str, params: Sequence[Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
+
+
+def _uuids(ids: Iterable[UUID]) -> str:
+    """Write an array of UUIDs as PostgreSQL does: adapting them one by one costs more than the statement."""
+    return f"{{{','.join(map(str, ids))}}}"
 
 
 def clock() -> datetime:
@@ -109,7 +126,7 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
     """Lock these runs, in the order of their ids; those that do not exist are left out."""
     return _rows(
         f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
-        [sorted(set(ids))],
+        [_uuids(sorted(set(ids)))],
     )
 
 
@@ -148,7 +165,7 @@ def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> N
         [
             timedelta(seconds=config().lease),
             *([None if within is None else timedelta(seconds=within)] if begin else []),
-            list(ids),
+            _uuids(ids),
         ],
     )
 
@@ -159,7 +176,7 @@ def release(ids: Sequence[UUID]) -> None:
         "UPDATE sagas_run AS run SET claims = GREATEST(run.claims - 1, 0), due_at = clock_timestamp() + %s "
         "FROM (SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE) AS mine "
         "WHERE run.id = mine.id AND run.due_at IS NOT NULL AND run.claims > 0",
-        [timedelta(seconds=config().tick), list(ids)],
+        [timedelta(seconds=config().tick), _uuids(ids)],
     )
 
 
@@ -173,14 +190,12 @@ class Keep(Enum):
     REASON = auto()
 
 
+#: The run's own log row, by a look-up and not by a join: a join invites a plan that compares all with all.
+_OWN = "(SELECT v.data FROM v WHERE v.id = run.id)"
 _KEPT = {
     Keep.NOTHING: ("", 0),
-    Keep.RESULT: (
-        ", results = CASE WHEN v.data IS NULL THEN run.results "
-        "ELSE run.results || jsonb_build_object(%s::text, v.data) END",
-        1,
-    ),
-    Keep.REASON: (", reason = v.data", 0),
+    Keep.RESULT: (f", results = run.results || COALESCE(jsonb_build_object(%s::text, {_OWN}), '{{}}')", 1),
+    Keep.REASON: (f", reason = {_OWN}", 0),
 }
 
 
@@ -193,7 +208,7 @@ def move(change: Move, ids: Sequence[UUID]) -> None:
     setting, params = _set(change)
     count = _execute(
         f"UPDATE sagas_run AS run SET {setting} WHERE id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s",
-        [*params, list(ids), change.before.state, change.before.cursor],
+        [*params, _uuids(ids), change.before.state, change.before.cursor],
     )
     _check_moved(count, len(ids), change)
 
@@ -219,19 +234,20 @@ def advance(
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
     setting, params = _set(change)
-    kept, names = _KEPT[keep]
+    kept, names = _KEPT[keep if data else Keep.NOTHING]
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
             f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), "
-            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept} FROM v "
-            "WHERE run.id = v.id AND run.state = %s AND run.cursor = %s RETURNING 1) "
+            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept} "
+            "WHERE run.id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s RETURNING 1) "
             "SELECT count(*) FROM moved",
             [
                 *_logged(rows, data),
                 *_shared(entry),
                 *params,
                 *([entry.step] * names),
+                _uuids(row.id for row in rows),
                 change.before.state,
                 change.before.cursor,
             ],
@@ -255,15 +271,17 @@ _LOGGED = "%s::uuid[], %s::int[], %s::uuid[], %s::jsonb[]"
 
 
 def _shared(entry: Entry) -> list[Any]:
-    return [entry.step, entry.operation, entry.outcome, entry.duration_us, entry.worker, entry.compensate]
+    # A host's or a user's name may be longer than its column; that must not stop the run.
+    who = entry.worker.replace("\x00", "")[:WORKER_LIMIT]
+    return [entry.step, entry.operation, entry.outcome, entry.duration_us, who, entry.compensate]
 
 
 def _logged(rows: Sequence[Row], data: Mapping[UUID, str] | None) -> list[Any]:
     texts = data or {}
     return [
-        [row.id for row in rows],
+        _uuids(row.id for row in rows),
         [row.attempt + 1 for row in rows],
-        [row.trace_id for row in rows],
+        f"{{{','.join(row.trace_id for row in rows)}}}",
         [texts.get(row.id) for row in rows],
     ]
 
@@ -301,7 +319,7 @@ def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
     """Which confirmations of these runs have come. Read it under their locks."""
     found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [list(ids)])
+        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [_uuids(ids)])
         for run_id, name in cursor.fetchall():
             found[run_id].add(name)
     return found
@@ -358,7 +376,7 @@ def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> 
     _execute(
         "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), resolution = %s, resolved_by = %s, note = %s "
         "WHERE run_id = %s AND resolved_at IS NULL",
-        [resolution, by, note, run_id],
+        [resolution, by.replace("\x00", ""), note.replace("\x00", ""), run_id],
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -23,12 +22,9 @@ def turn_back(
         entry: what happened to them, for the log.
         reasons: why, by run, as JSON text.
     """
-    moves: dict[Move, list[store.Row]] = defaultdict(list)
-    for row in rows:
-        after, due = plan.compensating(definition, row.place)
-        moves[Move(row.place, after, due)].append(row)
-    for change, group in moves.items():
-        store.advance(change, group, entry, data=reasons, keep=store.Keep.REASON)
+    for place, group in store.by_place(rows).items():
+        after, due = plan.compensating(definition, place)
+        store.advance(Move(place, after, due), group, entry, data=reasons, keep=store.Keep.REASON)
 
 
 def escalate(row: store.Row, entry: store.Entry, error: str) -> None:
