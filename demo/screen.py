@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.columns import Columns
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -34,7 +33,8 @@ _COLOURS = {
 }
 #: The deadline of a payment, whose countdown is a bar.
 _DEADLINE_SECONDS = 30
-_BAR = 30
+_BAR = 10
+_STEPS = ("create_order", "reserve_inventory", "apply_coupon", "schedule_delivery")
 
 
 @contextmanager
@@ -66,20 +66,26 @@ def _tick(is_right: bool) -> str:
 
 
 def _picture(story: Story) -> Group:
-    now = datetime.now(UTC)
-    return Group(Columns([_panel(tale, now) for tale in story.tales]), _counts(story.counts))
+    return Group(_orders(story.tales, datetime.now(UTC)), _counts(story.counts))
 
 
-def _panel(tale: Tale, now: datetime) -> Panel:
-    steps = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
-    for step in tale.order.get("steps", []):
-        steps.add_row(step["name"], _word(step["state"]), Text(_after(tale.order, step), style="dim"))
-    reason = tale.order.get("reason")
-    lines: list[Any] = [_word(tale.state or "…"), steps, _countdown(tale.seconds_left(now))]
-    if reason:
-        lines.append(Text(reason["detail"], style="yellow"))
-    title = f"{tale.title} · {tale.order.get('order_no', '')}"
-    return Panel(Group(*lines), title=title, title_align="left", width=48, height=11)
+def _orders(tales: list[Tale], now: datetime) -> Table:
+    """One column for each order, one row for each step: it fits a terminal of 80 by 24."""
+    table = Table("", *(tale.title for tale in tales), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_row("order", *(Text(tale.order.get("order_no", "").removeprefix("ORD-")) for tale in tales))
+    table.add_row("state", *(_word(tale.state or "…") for tale in tales))
+    for index, name in enumerate(_STEPS):
+        table.add_row(name, *(_step(tale.order, index) for tale in tales))
+    table.add_row("payment due", *(_countdown(tale.seconds_left(now)) for tale in tales))
+    table.add_row("undone because", *(Text((tale.order.get("reason") or {}).get("detail", "")) for tale in tales))
+    return table
+
+
+def _step(order: dict[str, Any], index: int) -> Text:
+    steps = order.get("steps", [])
+    if index >= len(steps):
+        return Text()
+    return Text.assemble(_word(steps[index]["state"]), " ", (_after(order, steps[index]), "dim"))
 
 
 def _after(order: dict[str, Any], step: dict[str, Any]) -> str:
@@ -87,18 +93,18 @@ def _after(order: dict[str, Any], step: dict[str, Any]) -> str:
     if not step["finished_at"]:
         return ""
     took = datetime.fromisoformat(step["finished_at"]) - datetime.fromisoformat(order["created_at"])
-    return f"+{took.total_seconds():.3f} s"
+    return f"{took.total_seconds():.2f}s"
 
 
 def _countdown(left: float | None) -> Text:
     if left is None:
         return Text()
     full = round(min(left / _DEADLINE_SECONDS, 1) * _BAR)
-    return Text.assemble(("█" * full, "magenta"), ("░" * (_BAR - full), "dim"), f" {left:4.1f} s to pay")
+    return Text.assemble(("█" * full, "magenta"), ("░" * (_BAR - full), "dim"), f" {left:4.1f} s")
 
 
 def _counts(counts: list[Count]) -> Table:
-    table = Table("available", "before", "while held", "now", title_justify="left")
+    table = Table("available", "before", "while held", "now", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns[1:]:
         column.justify = "right"
     for count in counts:
