@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 from uuid import UUID
 
@@ -45,7 +46,23 @@ REDELIVER_AFTER = 1.0
 #: Seconds after which a dispatch looks again whether the step queues have run short.
 CONGESTED = 0.1
 
+
+class EngineTask(Task[Any, Any]):
+    """A task that sets aside a message whose arguments it does not take: failing, Celery would ack it."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it, if it can be called so."""
+        try:
+            signature(self.run).bind(*args, **kwargs)
+        except TypeError as error:
+            raise _poison(self, error) from error
+        return self.run(*args, **kwargs)
+
+
 _OPTIONS: dict[str, Any] = {
+    "base": EngineTask,
     "bind": True,
     "acks_late": True,
     "reject_on_worker_lost": True,
@@ -93,7 +110,7 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
     """A confirm deadline is over: undo the runs that were not confirmed in time."""
     try:
         messages = lifecycle.expire(saga, version, confirmation, [UUID(run_id) for run_id in ids], by="message")
-    except (SagaError, ValueError, TypeError) as error:
+    except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
     except DatabaseError as error:
         if not is_lost(error):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -72,9 +73,25 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # see above
             step for step in CeleryConsumer.Blueprint.default_steps if not str(step).endswith(":DelayedDelivery")
         ]
 
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """Handle deliveries as Celery does, and live on where Celery meets a form that it does not expect."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def handler(message: Any) -> None:
+            try:
+                handle(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:
+                # A task without an id, a body that is no list: Celery's main process would die of it, and
+                # after it every other worker to which the message is delivered again.
+                self.on_decode_error(message, error)
+
+        return handler
+
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Refuse it, so that RabbitMQ dead-letters it: Celery would ack it, and it would be gone."""
-        logger.error("sagas: a message that cannot be decoded was set aside: %s", exc)
+        logger.error("sagas: a message that cannot be decoded was set aside: %s: %s", type(exc).__name__, exc)
         message.reject_log_error(logger, self.connection_errors)
 
 
