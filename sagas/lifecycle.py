@@ -76,14 +76,14 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
             raise AlreadyDecided(msg, row.state)
         store.insert_confirmation(run_id, name, outcomes.dump(data))
         store.log(event("confirmation", step=name), [row])
-        state, messages = _follow_confirmation(definition, row)
+        state, messages = follow_confirmations(definition, row)
         recorded = store.confirmation(run_id, name)
         assert recorded is not None
-        return Receipt(data, recorded[1], state, first=True), messages
+        return Receipt(json.loads(recorded[0]), recorded[1], state, first=True), messages
 
 
-def _follow_confirmation(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
-    """After a confirmation came in: go on if it was the last, else wait for the next deadline."""
+def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+    """Let a locked run go on if all its confirmations are in, else wait for the next deadline."""
     received = store.confirmations([row.id])[row.id]
     missing = [c for c in definition.confirmations if c.name not in received]
     if missing:
