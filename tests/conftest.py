@@ -48,9 +48,38 @@ def topology(django_db_setup: None) -> None:
         declare(connection)
 
 
+class SharedWorkers:
+    """One worker for all tests that leave workers alone; stopped for those that want the engine for themselves."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._worker is not None and self._worker.process.poll() is None
+
+    def running(self) -> Worker:
+        """The worker, started unless it runs."""
+        if self._worker is None or not self.alive():
+            self._worker = Worker(concurrency=2).await_ready()
+        return self._worker
+
+    def stop(self) -> None:
+        """No worker runs after this."""
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+
 @pytest.fixture(scope="session")
-def shared_worker(topology: None) -> Iterator[Worker]:
-    """One worker for the tests that leave workers alone."""
-    worker = Worker(concurrency=2).await_ready()
-    yield worker
-    worker.stop()
+def shared_workers(topology: None) -> Iterator[SharedWorkers]:
+    """Whoever shares a worker shares this one."""
+    workers = SharedWorkers()
+    yield workers
+    workers.stop()
+
+
+@pytest.fixture
+def shared_worker(shared_workers: SharedWorkers) -> Worker:
+    """The shared worker, for the tests that leave workers alone."""
+    return shared_workers.running()

@@ -41,3 +41,14 @@ class JarHold(Hold):
     def __str__(self) -> str:
         """Name it."""
         return f"{self.quantity} of {self.pool_key}"
+
+
+class Label(models.Model):
+    """Something that refers to a jar. As all of Django's foreign keys, this one is checked at the COMMIT."""
+
+    run_id = models.UUIDField()
+    jar = models.ForeignKey(Jar, on_delete=models.CASCADE)
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"label of {self.jar_id}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, Tcc, many
 from sagas.pool import PoolResource
-from tests.lab.models import Jar, JarHold, Mark
+from tests.lab.models import Jar, JarHold, Label, Mark
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,14 @@ class Experiment:
         quantity: how much.
         reject: names of the steps that say no.
         faults: by ``step.operation``, how many attempts fail; a large number never succeeds.
+        kills: ``step.operation`` that kill the process in which they are performed.
     """
 
     jar: str = ""
     quantity: int = 1
     reject: tuple[str, ...] = ()
     faults: dict[str, int] = field(default_factory=dict)
+    kills: tuple[str, ...] = ()
 
 
 class Boom(Exception):
@@ -33,6 +38,8 @@ class Boom(Exception):
 
 
 def _judge(call: Call[Experiment]) -> None:
+    if f"{call.step}.{call.operation}" in call.request.kills:
+        os.kill(os.getpid(), signal.SIGKILL)
     if call.step in call.request.reject and call.operation in {"forward", "try"}:
         raise Rejected(f"{call.step} says no")
     if call.request.faults.get(f"{call.step}.{call.operation}", 0) >= call.attempt:
@@ -63,9 +70,46 @@ def mark_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     return outcomes
 
 
-jars = PoolResource(
-    pool=Jar, hold=JarHold, demand=lambda experiment: {experiment.jar: experiment.quantity} if experiment.jar else {}
-)
+class Jars(PoolResource):
+    """The pool of jars, which rejects and breaks on demand besides."""
+
+    @many
+    def try_(self, calls: Sequence[Call[Experiment]]) -> list[Outcome]:
+        answers: dict[UUID, Outcome] = {}
+        for call in calls:
+            try:
+                _judge(call)
+            except Rejected as rejection:
+                answers[call.run_id] = rejection
+        going = [call for call in calls if call.run_id not in answers]
+        answers |= zip([call.run_id for call in going], super().try_.many(going), strict=True)
+        return [answers[call.run_id] for call in calls]
+
+    @many
+    def confirm(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
+        for call in calls:
+            _judge(call)
+        return super().confirm.many(calls)
+
+    @many
+    def cancel(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
+        for call in calls:
+            _judge(call)
+        return super().cancel.many(calls)
+
+
+def demand(experiment: Experiment) -> dict[str, int]:
+    """What an experiment takes: of one jar, or with "a+b" the same of two."""
+    return dict.fromkeys(experiment.jar.split("+"), experiment.quantity) if experiment.jar else {}
+
+
+jars = Jars(pool=Jar, hold=JarHold, demand=demand)
+
+
+def label(call: Call[Experiment]) -> None:
+    """One call: refer to a jar that may not exist, which only the COMMIT finds out."""
+    Label.objects.create(run_id=call.run_id, jar_id=call.request.jar)
+
 
 QUICK = Retry(attempts=3, delay=timedelta(milliseconds=20), jitter=0)
 
@@ -104,3 +148,10 @@ class Twice(Saga[Experiment]):
     payment = Confirmation(within=timedelta(seconds=60))
 
     one = Step(mark, compensate=mark, queue="orders")
+
+
+class Labelled(Saga[Experiment]):
+    """Its step breaks at the COMMIT, not in the participant, where there is no such jar."""
+
+    one = Step(label, queue="orders", retry=QUICK)
+    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK)

@@ -1,0 +1,56 @@
+"""Fixtures of the tests on real servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+from django.db import connection
+
+import sagas.api
+from tests.conftest import SharedWorkers
+from tests.support import broker
+from tests.support.workers import Worker
+
+_TABLES = ("sagas_run", "sagas_log", "sagas_confirmation", "sagas_escalation")
+
+
+@pytest.fixture
+def alone(database: None, shared_workers: SharedWorkers) -> Iterator[None]:
+    """Nobody else: no worker, no runs, no messages. The test moves everything itself."""
+    shared_workers.stop()
+    wipe()
+    yield
+    wipe()
+
+
+def wipe() -> None:
+    """Forget all runs, messages and kicks."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    broker.purge()
+    with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
+        client.flushdb()
+    sagas.api._door.asked_at = -1e9
+
+
+Start = Callable[..., Worker]
+
+
+@pytest.fixture
+def start_worker(alone: None) -> Iterator[Start]:
+    """Start workers with settings of their own: ``start_worker(LEASE=1)``. They end with the test."""
+    workers: list[Worker] = []
+
+    def start(*, concurrency: int = 1, environment: dict[str, str] | None = None, **settings: Any) -> Worker:
+        worker = Worker(concurrency=concurrency, environment={"LAB_SAGAS": json.dumps(settings), **(environment or {})})
+        workers.append(worker)
+        return worker.await_ready()
+
+    yield start
+    for worker in workers:
+        worker.stop()

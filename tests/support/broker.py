@@ -1,0 +1,66 @@
+"""RabbitMQ as a test needs it: publish what no engine would, and see what lies on a queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from amqp import Message
+from django.conf import settings
+from kombu import Connection
+
+from sagas import topology
+
+
+@contextmanager
+def channel() -> Iterator[Any]:
+    """A channel of one's own."""
+    with Connection(settings.RABBITMQ_URL) as connection, connection.channel() as opened:
+        yield opened
+
+
+def publish_raw(queue: str, body: bytes | str, *, headers: dict[str, Any] | None = None, **properties: Any) -> None:
+    """Put anything on a queue."""
+    properties = {"content_type": "application/json", "content_encoding": "utf-8", "delivery_mode": 2, **properties}
+    with channel() as opened:
+        opened.basic_publish(
+            Message(body, application_headers=headers or {}, **properties), exchange="", routing_key=queue
+        )
+
+
+def publish_task(queue: str, task: str, args: Any = (), kwargs: Any = None, **headers: Any) -> None:
+    """Put a Celery task message on a queue, whether or not the task is called so."""
+    body = json.dumps([args, kwargs or {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
+    publish_raw(
+        queue,
+        body,
+        headers={"lang": "py", "task": task, "id": "poison-1", "root_id": "poison-1", "retries": 0, **headers},
+        correlation_id="poison-1",
+    )
+
+
+def purge(*queues: str) -> int:
+    """Throw away what waits on these queues (all by default); say how much it was."""
+    names = queues or tuple(queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()])
+    with channel() as opened:
+        return sum(opened.queue_purge(name) for name in names)
+
+
+def length(queue: str) -> int:
+    """How many messages are ready on it."""
+    with channel() as opened:
+        return int(opened.queue_declare(queue, passive=True).message_count)
+
+
+def take(queue: str) -> Any:
+    """Take the first message off a queue, or ``None``."""
+    with channel() as opened:
+        return opened.basic_get(queue, no_ack=True)
+
+
+def queue_names(prefix: str) -> list[str]:
+    """The engine's queues whose names begin so."""
+    names = [queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]]
+    return [name for name in names if name.startswith(prefix)]

@@ -1,0 +1,106 @@
+"""Carries the engine's messages in this process, in whatever order and number a test wants.
+
+The engine gives its messages as data; this stands where Celery and RabbitMQ stand otherwise. The database
+is the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from uuid import UUID
+
+from sagas.claim import claim
+from sagas.messages import Chain, Deadline, Message
+from sagas.perform import Performed, perform
+from tests.support.runs import make_due
+
+
+def claim_all(*, lapsed: bool = False) -> list[Message]:
+    """Claim until nothing is due."""
+    messages: list[Message] = []
+    while True:
+        claimed = claim(lapsed=lapsed)
+        messages += claimed.messages
+        if not claimed.count:
+            return messages
+
+
+def chains(messages: Sequence[Message]) -> list[Chain]:
+    """The cohorts among the messages."""
+    return [message for message in messages if isinstance(message, Chain)]
+
+
+def deadlines(messages: Sequence[Message]) -> list[Deadline]:
+    """The deadlines among the messages."""
+    return [message for message in messages if isinstance(message, Deadline)]
+
+
+def deliver(chain: Chain) -> tuple[Performed, Chain | None]:
+    """Perform the first link of a chain; return what became of it, and the chain's rest."""
+    first, *rest = chain.links
+    performed = perform(first, chain.ids, worker="in-process")
+    following = Chain(tuple(rest), tuple(performed.survivors)) if rest and performed.survivors else None
+    return performed, following
+
+
+def deliver_all(chain: Chain | None) -> Performed:
+    """Perform a whole chain, link after link."""
+    performed = Performed()
+    while chain is not None:
+        performed, chain = deliver(chain)
+    return performed
+
+
+class Carrier:
+    """Delivers until nothing is left.
+
+    Args:
+        copies: how often each message is delivered.
+        random: shuffles what waits; without one, messages are delivered as they come.
+
+    ``delivered`` is all that was ever delivered.
+    """
+
+    def __init__(self, *, copies: int = 1, random: Random | None = None) -> None:
+        self.copies = copies
+        self.random = random
+        self.waiting: list[Chain] = []
+        self.delivered: list[Chain] = []
+
+    def run(self, ids: Sequence[UUID], *, until: Callable[[], bool] = lambda: False, limit: int = 500) -> None:
+        """Carry these runs until nothing is due and nothing on its way.
+
+        Deadlines are not carried. Retries are not waited for: their time passes at once.
+        """
+        for _ in range(limit):
+            if until():
+                return
+            if not self.waiting:
+                make_waiting_retries_due(ids)
+                self.post(claim_all())
+                if not self.waiting:
+                    return
+            if self.random is not None:
+                self.random.shuffle(self.waiting)
+            self.deliver(self.waiting.pop(0))
+        msg = f"still busy after {limit} messages"
+        raise AssertionError(msg)
+
+    def post(self, messages: Sequence[Message]) -> None:
+        """Take cohorts to carry."""
+        for message in chains(messages):
+            self.waiting += [message] * self.copies
+
+    def deliver(self, chain: Chain) -> None:
+        """Deliver one cohort, and take what follows from it."""
+        self.delivered.append(chain)
+        performed, following = deliver(chain)
+        self.post([*performed.messages, *([following] if following else [])])
+
+
+def make_waiting_retries_due(ids: Sequence[UUID]) -> None:
+    """Let the waits between attempts pass, not those of leases and deadlines."""
+    from sagas.models import Run
+
+    make_due(Run.objects.filter(pk__in=ids, attempt__gt=0, claims=0, due_at__isnull=False).values_list("pk", flat=True))

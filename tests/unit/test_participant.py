@@ -1,0 +1,78 @@
+"""What a participant is, and what the log calls it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from sagas.participant import Call, Done, Operation, Outcome, Participant, SetBased, many, name_of
+
+
+def one(call: Call[Any]) -> None:
+    """A function of one call."""
+
+
+@many
+def all_of_them(calls: Sequence[Call[Any]]) -> list[Outcome]:
+    """A set-based function."""
+    return [Done() for _ in calls]
+
+
+class Resource:
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def method(self, call: Call[Any]) -> str:
+        return self.answer
+
+    @many
+    def set_based(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
+        return [Done(self.answer) for _ in calls]
+
+    def __call__(self, call: Call[Any]) -> str:
+        return self.answer
+
+
+class HasMany:
+    def many(self, calls: Sequence[Call[Any]], /) -> Sequence[Outcome]:
+        return [Done() for _ in calls]
+
+
+HERE = __name__
+
+
+@pytest.mark.parametrize(
+    ("participant", "name"),
+    [
+        (one, "one"),
+        (all_of_them, "all_of_them"),
+        (Resource("a").method, "Resource.method"),
+        (Resource("a").set_based, "Resource.set_based"),
+        (Resource("a"), "Resource"),
+        (HasMany(), "HasMany"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_log_names_a_participant_by_where_it_is_written(participant: Participant, name: str) -> None:
+    assert name_of(participant) == f"{HERE}.{name}"
+
+
+def test_whatever_can_be_called_has_a_name() -> None:
+    assert name_of(functools.partial(one)).endswith("partial")
+
+
+def test_many_in_a_class_is_bound_like_a_method() -> None:
+    call = Call(UUID(int=1), "step", Operation.TRY, 1, None)
+    first, second = Resource("first"), Resource("second")
+    assert isinstance(first.set_based, SetBased)
+    assert first.set_based.many([call]) == [Done("first")]
+    assert second.set_based.many([call, call]) == [Done("second")] * 2
+
+
+def test_the_idempotency_key_says_run_step_and_operation_but_not_the_attempt() -> None:
+    keys = {Call(UUID(int=7), "pay", Operation.FORWARD, attempt, None).key for attempt in (1, 2, 3)}
+    assert keys == {"00000000-0000-0000-0000-000000000007:pay:forward"}
