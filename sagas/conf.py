@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -66,17 +67,9 @@ RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 #: RabbitMQ counts milliseconds.
 SHORTEST_DELAY = 0.001
 
-_POSITIVE = (
-    "cohort",
-    "claim",
-    "lease",
-    "lease_limit",
-    "reclaim",
-    "tick",
-    "backlog",
-    "admission",
-    "deliveries",
-)
+_POSITIVE = ("lease", "tick", "admission")
+_WHOLE = ("cohort", "claim", "lease_limit", "reclaim", "backlog", "deliveries")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def parse(raw: object) -> Config:
@@ -87,7 +80,7 @@ def parse(raw: object) -> Config:
             'Set SAGAS = {"QUEUES": ["orders"], "REDIS_URL": "redis://…"}.',
         )
     known = {field.name.upper(): field.name for field in fields(Config)}
-    unknown = sorted(set(raw) - set(known))
+    unknown = sorted(str(key) for key in set(raw) - set(known))
     if unknown:
         raise Misconfigured(f"SAGAS has unknown keys: {', '.join(unknown)}.", f"Known are: {', '.join(known)}.")
     values: dict[str, Any] = {known[key]: value for key, value in raw.items()}
@@ -101,17 +94,29 @@ def parse(raw: object) -> Config:
     if reserved:
         raise Misconfigured(f"SAGAS['QUEUES'] has reserved names: {', '.join(reserved)}.", "Choose other names.")
     values["queues"] = tuple(dict.fromkeys(queues))
-    if "delays" in values:
+    if isinstance(values.get("delays"), list):
         values["delays"] = tuple(values["delays"])
     config = Config(**values)
     for name in _POSITIVE:
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        if not _is_number(value := getattr(config, name)) or value <= 0:
             raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a number above 0.")
-    delays: tuple[Any, ...] = config.delays
-    if not delays or any(not isinstance(delay, int | float) or delay < SHORTEST_DELAY for delay in delays):
-        raise Misconfigured(f"SAGAS['DELAYS'] is {config.delays!r}.", "Give seconds, each at least 0.001.")
+    for name in _WHOLE:
+        if type(value := getattr(config, name)) is not int or value < 1:
+            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a whole number above 0.")
+    if not _is_number(config.grace) or config.grace < 0:
+        raise Misconfigured(f"SAGAS['GRACE'] is {config.grace!r}.", "Give seconds, 0 or more.")
+    delays: Any = config.delays
+    if not isinstance(delays, tuple) or not delays or not all(_is_number(d) and d >= SHORTEST_DELAY for d in delays):
+        raise Misconfigured(f"SAGAS['DELAYS'] is {delays!r}.", "Give a list of seconds, each at least 0.001.")
+    url: Any = config.redis_url
+    if url is not None and not (isinstance(url, str) and url.startswith(_REDIS_SCHEMES)):
+        # The URL has a password in it, which does not belong on a screen.
+        raise Misconfigured("SAGAS['REDIS_URL'] is no URL of Redis.", "Give redis://host:6379/0, or leave it out.")
     return config
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @cache

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
 from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
@@ -22,6 +23,9 @@ RequestT = TypeVar("RequestT")
 
 #: The log's column for a step's name.
 NAME_LIMIT = 48
+#: The run's columns for the saga's name and version.
+SAGA_NAME_LIMIT = 100
+VERSION_LIMIT = 32_767
 #: A business step that breaks is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 #: Confirming and compensating cannot be given up without a person: they try longer first.
@@ -143,6 +147,9 @@ class Confirmation:
 
     def __set_name__(self, owner: type, name: str) -> None:
         """Take the attribute's name: it is what the confirmation is sent by."""
+        if self.name:
+            msg = f"{owner.__name__}.{name}: this confirmation is already {self.name!r}; make a new one"
+            raise DefinitionError(msg)
         self.name = name
 
 
@@ -192,12 +199,16 @@ class Definition:
             else:
                 # A dataclass instance is not checked by pydantic again; its JSON is.
                 self.requests.validate_json(self.requests.dump_json(request, warnings="none"))
+            text = self.requests.dump_json(request).decode()
         except ValidationError as error:
             problems = json.loads(error.json(include_url=False, include_input=False))
             msg = f"the request does not fit {self.name}: {error.error_count()} problem(s)"
             raise InvalidRequest(msg, problems) from None
-        text = self.requests.dump_json(request).decode()
-        if "\\u0000" in text:
+        except PydanticSerializationError as error:
+            # A type that JSON does not know, or half of a surrogate pair.
+            msg = f"the request does not fit {self.name}: {error}"
+            raise InvalidRequest(msg, [{"msg": str(error)}]) from None
+        if "\\u0000" in text.replace("\\\\", ""):
             problem: dict[str, object] = {"msg": "a NUL character, which PostgreSQL cannot store"}
             msg = f"the request does not fit {self.name}: it has a NUL character"
             raise InvalidRequest(msg, [problem])
@@ -234,11 +245,12 @@ class Saga(Generic[RequestT]):
             return
         steps: list[Step] = []
         confirmations: list[Confirmation] = []
-        for name, value in vars(cls).items():
+        for name, value in _attributes(cls).items():
+            if isinstance(value, Step | Confirmation) and len(name) > NAME_LIMIT:
+                what = "step" if isinstance(value, Step) else "confirmation"
+                msg = f"{cls.__name__}.{name}: a {what}'s name has at most {NAME_LIMIT} characters"
+                raise DefinitionError(msg)
             if isinstance(value, Step):
-                if len(name) > NAME_LIMIT:
-                    msg = f"{cls.__name__}.{name}: a step's name has at most {NAME_LIMIT} characters"
-                    raise DefinitionError(msg)
                 steps.append(value)
             elif isinstance(value, Confirmation):
                 confirmations.append(value)
@@ -246,6 +258,12 @@ class Saga(Generic[RequestT]):
             msg = f"{cls.__name__} has no steps"
             raise DefinitionError(msg)
         cls.name = vars(cls).get("name") or f"{_app(cls.__module__)}.{cls.__name__}"
+        if len(cls.name) > SAGA_NAME_LIMIT:
+            msg = f"{cls.__name__}: a saga's name has at most {SAGA_NAME_LIMIT} characters"
+            raise DefinitionError(msg)
+        if type(cls.version) is not int or not 1 <= cls.version <= VERSION_LIMIT:
+            msg = f"{cls.__name__}: version is {cls.version!r}; count from 1"
+            raise DefinitionError(msg)
         cls.definition = Definition(
             cls.name, cls.version, tuple(steps), tuple(confirmations), TypeAdapter(_request_type(cls))
         )
@@ -255,6 +273,15 @@ class Saga(Generic[RequestT]):
         """Refuse instances: a saga is a definition, a run is its execution."""
         msg = f"{cls.__name__} is a definition; start a run with sagas.start({cls.__name__}, request)"
         raise TypeError(msg)
+
+
+def _attributes(cls: type) -> dict[str, Any]:
+    """What the class and the abstract sagas before it declare, in reading order, the first base's first."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base is cls or vars(base).get("abstract"):
+            found |= vars(base)
+    return found
 
 
 def _app(module: str) -> str:
