@@ -1,0 +1,150 @@
+"""``SAGAS``: what is refused, and what the system checks say about it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.core import checks
+from pytest_django import Settings
+
+from sagas import Saga, Step, registry
+from sagas.conf import Misconfigured, config, parse
+
+OK: dict[Any, Any] = {"QUEUES": ["orders"]}
+
+
+def test_only_the_queues_must_be_given() -> None:
+    parsed = parse(OK)
+    assert parsed.queues == ("orders",)
+    assert parsed.redis_url is None
+    assert parsed.lease > parsed.tick
+
+
+def test_each_queue_is_taken_once() -> None:
+    assert parse({"QUEUES": ["b", "a", "b"]}).queues == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (None, "missing or no dict"),
+        ([], "missing or no dict"),
+        ({}, "QUEUES"),
+        ({"QUEUES": []}, "QUEUES"),
+        ({"QUEUES": "orders"}, "QUEUES"),
+        ({"QUEUES": [""]}, "QUEUES"),
+        ({"QUEUES": [5]}, "QUEUES"),
+        ({"QUEUES": ["sagas.mine"]}, "reserved names: sagas.mine"),
+        ({"QUEUES": ["celery", "amq.x"]}, "reserved names: celery, amq.x"),
+        ({**OK, "QUEUE": ["a"], "Lease": 5}, "unknown keys: Lease, QUEUE"),
+        ({**OK, 5: 5}, "unknown keys: 5"),
+        ({**OK, "LEASE": 0}, "'LEASE'"),
+        ({**OK, "LEASE": -1}, "'LEASE'"),
+        ({**OK, "LEASE": "10"}, "'LEASE'"),
+        ({**OK, "LEASE": True}, "'LEASE'"),
+        ({**OK, "LEASE": None}, "'LEASE'"),
+        ({**OK, "LEASE": float("nan")}, "'LEASE'"),
+        ({**OK, "LEASE": float("inf")}, "'LEASE'"),
+        ({**OK, "COHORT": 2.5}, "'COHORT'"),
+        ({**OK, "CLAIM": 0.5}, "'CLAIM'"),
+        ({**OK, "GRACE": "soon"}, "'GRACE'"),
+        ({**OK, "GRACE": -1}, "'GRACE'"),
+        ({**OK, "DELAYS": []}, "'DELAYS'"),
+        ({**OK, "DELAYS": [0]}, "'DELAYS'"),
+        ({**OK, "DELAYS": [1, "2"]}, "'DELAYS'"),
+        ({**OK, "DELAYS": 5}, "'DELAYS'"),
+        ({**OK, "DELAYS": None}, "'DELAYS'"),
+        ({**OK, "REDIS_URL": 6379}, "'REDIS_URL'"),
+        ({**OK, "REDIS_URL": "localhost:6379"}, "'REDIS_URL'"),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_meant_is_refused_and_a_hint_says_how_to_mend_it(raw: object, said: str) -> None:
+    with pytest.raises(Misconfigured) as raised:
+        parse(raw)
+    assert said in raised.value.message
+    assert raised.value.hint.endswith(".")
+    assert str(raised.value) == f"{raised.value.message} {raised.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "delay"), [(0.0, 0.1), (0.1, 0.1), (0.11, 1.0), (1.0, 1.0), (5, 8.0), (64, 64.0), (1000, 64.0)]
+)
+def test_a_wait_is_rounded_up_to_a_delay_queue(seconds: float, delay: float) -> None:
+    assert parse(OK).delay_for(seconds) == delay
+
+
+def test_changed_settings_are_read_again(settings: Settings) -> None:
+    before = config().lease
+    settings.SAGAS = {**settings.SAGAS, "LEASE": before + 1}
+    assert config().lease == before + 1
+
+
+# -- System checks ------------------------------------------------------------------------------------------
+
+
+def problems() -> dict[str, checks.CheckMessage]:
+    return {str(message.id): message for message in checks.run_checks(tags=["sagas"])}
+
+
+@dataclass(frozen=True)
+class Request:
+    name: str = ""
+
+
+@pytest.fixture
+def _registry() -> Iterator[None]:
+    known, broken = dict(registry._definitions), dict(registry.broken)
+    yield
+    registry._definitions.clear()
+    registry._definitions.update(known)
+    registry.broken.clear()
+    registry.broken.update(broken)
+
+
+def test_a_right_set_up_has_no_problems() -> None:
+    assert problems() == {}
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, {"QUEUES": []}, {"QUEUES": ["orders"], "LEASE": 0}, {"QUEUES": ["orders"], "DELAYS": 5}]
+)
+def test_e001_settings_that_cannot_be_meant(settings: Settings, wrong: Any) -> None:
+    settings.SAGAS = wrong
+    found = problems()["sagas.E001"]
+    assert "SAGAS" in found.msg
+    assert found.hint
+    assert found.level == checks.ERROR
+
+
+def test_e002_a_queue_that_no_worker_is_told_of(_registry: None) -> None:
+    class Lost(Saga[Request]):
+        somewhere = Step(print, queue="nowhere")
+
+    found = problems()["sagas.E002"]
+    assert found.msg == "tests.Lost.somewhere goes to queue 'nowhere', which no worker is told of."
+    assert found.hint is not None
+    assert "Add 'nowhere' to SAGAS['QUEUES']" in found.hint
+
+
+def test_e003_a_module_that_cannot_be_imported(_registry: None) -> None:
+    registry.broken["shop.sagas"] = NameError("name 'Stpe' is not defined")
+    found = problems()["sagas.E003"]
+    assert found.msg == "shop.sagas cannot be imported: NameError: name 'Stpe' is not defined"
+    assert found.hint is not None
+    assert "Mend the module" in found.hint
+
+
+def test_e004_another_database(settings: Settings) -> None:
+    with warnings.catch_warnings():
+        # Django warns whoever overrides it; only the check reads it here.
+        warnings.filterwarnings("ignore", "Overriding setting DATABASES", UserWarning)
+        settings.DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3"}}
+    found = problems()["sagas.E004"]
+    assert "PostgreSQL" in found.msg
+    assert found.hint is not None
+    assert "DATABASES['default']" in found.hint

@@ -1,0 +1,267 @@
+"""A wrong definition fails when its class is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import new_class
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from sagas import Call, Confirmation, Saga, Step, Tcc, many, registry
+from sagas.errors import DefinitionError, InvalidRequest, UnknownSaga, UnknownStep
+from sagas.participant import Operation, Phase
+
+
+@dataclass(frozen=True)
+class Request:
+    name: str
+    amount: int = 1
+
+
+def nothing(call: Call[Any]) -> None:
+    """A participant that is never called."""
+
+
+class Resource:
+    def try_(self, call: Call[Any]) -> None: ...
+    def confirm(self, call: Call[Any]) -> None: ...
+    def cancel(self, call: Call[Any]) -> None: ...
+
+
+def step(**kwargs: Any) -> Step:
+    return Step(nothing, queue="orders", **kwargs)
+
+
+def make(name: str, body: dict[str, Any]) -> type:
+    return new_class(name, (Saga[Request],), exec_body=lambda namespace: namespace.update(body, __module__=__name__))
+
+
+@pytest.fixture(autouse=True)
+def _registry() -> Iterator[None]:
+    """Definitions of a test do not outlive it."""
+    known = dict(registry._definitions)
+    yield
+    registry._definitions.clear()
+    registry._definitions.update(known)
+
+
+def test_reading_order_is_execution_order_and_attributes_are_names() -> None:
+    class Trip(Saga[Request]):
+        hotel = step()
+        payment = Confirmation(within=timedelta(seconds=5))
+        car = Tcc(Resource(), queue="inventory")
+
+    definition = Trip.definition
+    assert definition.name == "tests.Trip"
+    assert definition.version == 1
+    assert [s.name for s in definition.steps] == ["hotel", "car"]
+    assert [c.name for c in definition.confirmations] == ["payment"]
+    assert definition.action(1, Phase.FORWARD).operation is Operation.TRY
+    assert definition.action(1, Phase.UNDO).operation is Operation.CANCEL
+    assert registry.find("tests.Trip", 1) is definition
+
+
+def test_it_needs_a_step() -> None:
+    with pytest.raises(DefinitionError, match="Empty has no steps"):
+
+        class Empty(Saga[Request]):
+            payment = Confirmation(within=timedelta(seconds=5))
+
+
+def test_it_needs_the_type_of_its_request() -> None:
+    with pytest.raises(DefinitionError, match=r"Saga\[MyRequest\]"):
+
+        class Untyped(Saga):  # type: ignore[type-arg]
+            one = step()
+
+
+@pytest.mark.parametrize("wrong", [5, "nothing", object()])
+@pytest.mark.parametrize("role", ["do", "confirm", "compensate"])
+def test_a_participant_can_be_called(wrong: Any, role: str) -> None:
+    given: dict[str, Any] = {"do": nothing, role: wrong}
+    with pytest.raises(DefinitionError, match="is no participant; give a function"):
+        Step(queue="orders", **given)
+
+
+def test_a_set_based_participant_is_one() -> None:
+    Step(many(list), queue="orders")
+
+
+def test_a_step_belongs_to_one_attribute() -> None:
+    with pytest.raises((DefinitionError, RuntimeError)) as raised:
+
+        class Doubled(Saga[Request]):
+            one = two = step()
+
+    # Python 3.11 wraps what __set_name__ raises.
+    error = raised.value if isinstance(raised.value, DefinitionError) else raised.value.__cause__
+    assert isinstance(error, DefinitionError)
+    assert "already 'one'" in str(error)
+
+
+def test_a_confirmation_belongs_to_one_attribute_of_one_saga() -> None:
+    shared = Confirmation(within=timedelta(seconds=5))
+
+    class First(Saga[Request]):
+        one = step()
+        payment = shared
+
+    with pytest.raises((DefinitionError, RuntimeError)):
+
+        class Second(Saga[Request]):
+            one = step()
+            approval = shared
+
+    assert First.definition.confirmations[0].name == "payment"
+
+
+@pytest.mark.parametrize("within", [timedelta(0), timedelta(seconds=-1), timedelta(microseconds=999)])
+def test_a_deadline_lies_in_the_future(within: timedelta) -> None:
+    with pytest.raises(DefinitionError, match="a deadline lies in the future"):
+        Confirmation(within=within)
+
+
+def test_a_name_fits_the_log() -> None:
+    with pytest.raises(DefinitionError, match="at most 48 characters"):
+        make("Long", {"s" * 49: step()})
+
+
+def test_a_confirmations_name_fits_its_table() -> None:
+    with pytest.raises(DefinitionError, match="at most 48 characters"):
+        make("Long", {"one": step(), "c" * 49: Confirmation(within=timedelta(seconds=1))})
+
+
+def test_the_sagas_name_fits_its_column() -> None:
+    with pytest.raises(DefinitionError, match="at most 100 characters"):
+
+        class Long(Saga[Request]):
+            name = "n" * 101
+            one = step()
+
+
+@pytest.mark.parametrize("version", [0, -1, "2", 40_000])
+def test_a_version_is_a_small_number_from_one(version: Any) -> None:
+    with pytest.raises(DefinitionError, match="version"):
+        make("Odd", {"one": step(), "version": version})
+
+
+def test_steps_are_not_lost_by_inheriting() -> None:
+    class Base(Saga[Request], abstract=True):
+        one = step()
+
+    class Whole(Base):
+        two = step()
+
+    assert [s.name for s in Whole.definition.steps] == ["one", "two"]
+
+
+def test_two_versions_live_side_by_side() -> None:
+    class First(Saga[Request]):
+        name = "tests.Growing"
+        one = step()
+
+    class Second(Saga[Request]):
+        name = "tests.Growing"
+        version = 2
+        one = step()
+        two = step()
+
+    assert registry.find("tests.Growing", 1) is First.definition
+    assert registry.find("tests.Growing", 2) is Second.definition
+    with pytest.raises(UnknownSaga, match="version 3"):
+        registry.find("tests.Growing", 3)
+
+
+def test_other_steps_need_another_version() -> None:
+    class First(Saga[Request]):
+        name = "tests.Changed"
+        one = step()
+
+    with pytest.raises(DefinitionError, match=r"tests\.Changed version 1 is declared twice, with other steps"):
+
+        class Second(Saga[Request]):
+            name = "tests.Changed"
+            one = step()
+            two = step()
+
+    assert registry.find("tests.Changed", 1) is First.definition
+
+
+def test_an_abstract_saga_is_none() -> None:
+    class Base(Saga[Request], abstract=True):
+        """Nothing yet."""
+
+    assert not hasattr(Base, "definition")
+
+
+def test_a_saga_has_no_instances() -> None:
+    class Plain(Saga[Request]):
+        one = step()
+
+    with pytest.raises(TypeError, match=r"sagas.start\(Plain, request\)"):
+        Plain()
+
+
+def test_unknown_steps_and_operations() -> None:
+    class Bare(Saga[Request]):
+        one = step()
+
+    with pytest.raises(UnknownStep, match="no step 'two'"):
+        Bare.definition.index("two")
+    with pytest.raises(UnknownStep, match="nothing to undo"):
+        Bare.definition.action(0, Phase.UNDO)
+
+
+# -- Requests -----------------------------------------------------------------------------------------------
+
+
+class Requested(Saga[Request]):
+    name = "tests.Requested"
+    one = step()
+
+
+@pytest.mark.parametrize("request_", [Request("a", 2), {"name": "a", "amount": 2}, {"name": "a", "amount": "2"}])
+def test_a_request_comes_back_as_its_type(request_: object) -> None:
+    definition = Requested.definition
+    assert definition.load(definition.dump(request_)) == Request("a", 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"name": 5},
+        {"name": "a", "amount": "many"},
+        Request("a", "many"),  # type: ignore[arg-type]
+        Request(None),  # type: ignore[arg-type]
+        5,
+        None,
+        "a",
+        [],
+        object(),
+        UUID(int=1),
+        datetime(2026, 1, 1, tzinfo=UTC),
+    ],
+    ids=repr,
+)
+def test_a_request_that_does_not_fit_is_refused_with_what_is_wrong(wrong: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"does not fit tests\.Requested") as raised:
+        Requested.definition.dump(wrong)
+    assert raised.value.errors
+
+
+@pytest.mark.parametrize("wrong", ["a\x00b", "\ud800"], ids=["nul", "surrogate"])
+@pytest.mark.parametrize("make", [Request, lambda name: {"name": name}], ids=["instance", "dict"])
+def test_text_that_the_database_cannot_store_is_refused_at_the_door(make: Any, wrong: str) -> None:
+    with pytest.raises(InvalidRequest):
+        Requested.definition.dump(make(wrong))
+
+
+def test_text_that_only_looks_like_an_escape_is_text() -> None:
+    definition = Requested.definition
+    odd = Request("\\u0000 as typed")
+    assert definition.load(definition.dump(odd)) == odd

@@ -1,0 +1,59 @@
+"""A ``sagas`` module that raises at import: the process lives, and says so. In processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import servers
+
+BROKEN = "from sagas import Saga\n\nraise RuntimeError('not today')\n"
+
+
+@pytest.fixture
+def broken_app(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process that has such an app installed."""
+    app = tmp_path / "brokenapp"
+    app.mkdir()
+    (app / "__init__.py").write_text("")
+    (app / "sagas.py").write_text(BROKEN)
+    environment = servers.worker_environment()
+    return {**environment, "LAB_APPS": "brokenapp", "PYTHONPATH": os.pathsep.join([str(tmp_path), str(servers.ROOT)])}
+
+
+def manage(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "manage.py", *arguments],
+        env=environment,
+        cwd=servers.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_check_reports_it(broken_app: dict[str, str]) -> None:
+    done = manage(broken_app, "check")
+    assert done.returncode == 1
+    assert "sagas.E003" in done.stderr
+    assert "brokenapp.sagas cannot be imported: RuntimeError: not today" in done.stderr
+    assert "HINT: Mend the module" in done.stderr
+
+
+def test_it_is_logged_once_and_the_other_sagas_are_known(broken_app: dict[str, str]) -> None:
+    code = (
+        "from sagas import registry; from sagas.errors import UnknownSaga\n"
+        "print(registry.find('lab.Lab', 1).name)\n"
+        "try: registry.find('brokenapp.Order', 1)\n"
+        "except UnknownSaga as error: print(error)\n"
+    )
+    done = manage(broken_app, "shell", "--no-imports", "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "lab.Lab" in done.stdout
+    # Whoever meets a run of it is told where to look.
+    assert "no saga 'brokenapp.Order' version 1 is known here (brokenapp.sagas: not today)" in done.stdout
+    assert (done.stdout + done.stderr).count("brokenapp.sagas cannot be imported") == 1
