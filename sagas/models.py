@@ -7,7 +7,7 @@ and what admin and selectors read.
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from sagas.definition import NAME_LIMIT
@@ -97,17 +97,19 @@ class Log(models.Model):
     data = models.JSONField(null=True, help_text="Result or error.")
 
     class Meta:
-        """One index serves both the proof and the timeline of a run."""
+        """One index serves both the proof and the timeline of a run: each is paid for every step."""
 
         constraints = [
-            # An effect happens once. The cursor under the run's lock is what prevents doubles; this proves it.
+            # An effect happens once; whatever else happens may happen again. The cursor under the run's lock
+            # is what prevents doubles; this proves it.
             models.UniqueConstraint(
+                "run_id",
+                "step",
+                "operation",
+                Case(When(outcome="DONE", then=Value(0)), default=F("id"), output_field=models.BigIntegerField()),
                 name="sagas_log_effect_once",
-                fields=["run_id", "step", "operation"],
-                condition=Q(outcome="DONE"),
             )
         ]
-        indexes = [models.Index(name="sagas_log_run", fields=["run_id", "id"])]
 
     def __str__(self) -> str:
         """Name it as the timeline does."""

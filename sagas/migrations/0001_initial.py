@@ -66,11 +66,16 @@ class Migration(migrations.Migration):
                 ("data", models.JSONField(help_text="Result or error.", null=True)),
             ],
             options={
-                "indexes": [models.Index(fields=["run_id", "id"], name="sagas_log_run")],
                 "constraints": [
                     models.UniqueConstraint(
-                        condition=models.Q(("outcome", "DONE")),
-                        fields=("run_id", "step", "operation"),
+                        models.F("run_id"),
+                        models.F("step"),
+                        models.F("operation"),
+                        models.Case(
+                            models.When(outcome="DONE", then=models.Value(0)),
+                            default=models.F("id"),
+                            output_field=models.BigIntegerField(),
+                        ),
                         name="sagas_log_effect_once",
                     )
                 ],
