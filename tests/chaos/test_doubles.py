@@ -53,6 +53,7 @@ def test_every_message_comes_twice(crew: Crew, customer: Caller, shop: Shop) -> 
     assert_books_balance(shop.before)
 
 
+@pytest.mark.slow
 def test_every_step_comes_again_after_all_is_decided(crew: Crew, customer: Caller, shop: Shop) -> None:
     # Two seconds late: what was not paid has been undone by then.
     crew.hire(confirm_within=1.0, double=2.0, COHORT=20)

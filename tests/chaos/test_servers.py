@@ -17,7 +17,7 @@ from tests.support.web import Caller
 pytestmark = pytest.mark.chaos
 
 ORDERS = 200
-QUICK: Any = {"confirm_within": 3.0, "LEASE": 1, "COHORT": 20}
+QUICK: Any = {"confirm_within": 1.5, "LEASE": 1, "COHORT": 20}
 STEPS = [
     pytest.param("create_order", marks=pytest.mark.slow),
     "reserve_inventory",
@@ -109,6 +109,8 @@ def test_all_queues_are_wiped(step: str, crew: Crew, customer: Caller, shop: Sho
 
 def wipe_queues() -> int:
     """Purge every queue that RabbitMQ has; return how many messages were lost."""
-    names = servers.rabbitmqctl("-q", "list_queues", "--no-table-headers", "name").split()
-    # As `rabbitmqctl purge_queue` does, which takes a second a queue to start.
-    return broker.purge(*names)
+    lines = servers.rabbitmqctl("-q", "list_queues", "--no-table-headers", "name", "exclusive").splitlines()
+    queues = dict(line.split("\t") for line in lines)
+    # What `rabbitmqctl purge_queue` does, which takes a second to start for each queue. Exclusive are those
+    # over which Celery's remote control answers: no message of ours goes there.
+    return broker.purge(*(name for name, exclusive in queues.items() if exclusive == "false"))
