@@ -97,8 +97,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
                 messages += lifecycle.follow_confirmations(definition, row)[1]
         elif links:
             cohorts.setdefault(links, []).extend(ids)
-            if place.state is State.PENDING:
-                begun += ids
+            begun += [row.id for row in group if row.started_at is None]
         else:
             store.move(Move(place, plan.finished(place), Due.NEVER), ids)
     within = min((c.within.total_seconds() for c in definition.confirmations), default=None)

@@ -89,12 +89,9 @@ class Step:
                 raise DefinitionError(msg)
             self.actions[phase] = Action(operation, participant, policy)
 
-    def __set_name__(self, owner: type, name: str) -> None:
+    def __set_name__(self, _owner: type, name: str) -> None:
         """Take the attribute's name: it is what the log stores."""
-        if self.name:
-            msg = f"{owner.__name__}.{name}: this step is already {self.name!r}; make a new one"
-            raise DefinitionError(msg)
-        self.name = name
+        self.name = self.name or name
 
 
 class Tcc(Step):
@@ -145,12 +142,9 @@ class Confirmation:
         self.name = ""
         self.within = within
 
-    def __set_name__(self, owner: type, name: str) -> None:
+    def __set_name__(self, _owner: type, name: str) -> None:
         """Take the attribute's name: it is what the confirmation is sent by."""
-        if self.name:
-            msg = f"{owner.__name__}.{name}: this confirmation is already {self.name!r}; make a new one"
-            raise DefinitionError(msg)
-        self.name = name
+        self.name = self.name or name
 
 
 @dataclass(frozen=True)
@@ -246,13 +240,19 @@ class Saga(Generic[RequestT]):
         steps: list[Step] = []
         confirmations: list[Confirmation] = []
         for name, value in _attributes(cls).items():
-            if isinstance(value, Step | Confirmation) and len(name) > NAME_LIMIT:
-                what = "step" if isinstance(value, Step) else "confirmation"
+            if not isinstance(value, Step | Confirmation):
+                continue
+            what = "step" if isinstance(value, Step) else "confirmation"
+            if value.name != name:
+                # Not in __set_name__: Python 3.11 would wrap the error in another.
+                msg = f"{cls.__name__}.{name}: this {what} is already {value.name!r}; make a new one"
+                raise DefinitionError(msg)
+            if len(name) > NAME_LIMIT:
                 msg = f"{cls.__name__}.{name}: a {what}'s name has at most {NAME_LIMIT} characters"
                 raise DefinitionError(msg)
             if isinstance(value, Step):
                 steps.append(value)
-            elif isinstance(value, Confirmation):
+            else:
                 confirmations.append(value)
         if not steps:
             msg = f"{cls.__name__} has no steps"
@@ -281,6 +281,9 @@ def _attributes(cls: type) -> dict[str, Any]:
     for base in reversed(cls.__mro__):
         if base is cls or vars(base).get("abstract"):
             found |= vars(base)
+        elif "definition" in vars(base):
+            msg = f"{cls.__name__}: {base.__name__} is a saga of its own; share steps through an abstract one"
+            raise DefinitionError(msg)
     return found
 
 

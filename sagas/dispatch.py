@@ -17,7 +17,6 @@ from celery.canvas import Signature
 from sagas import store, topology
 from sagas.claim import claim
 from sagas.conf import config
-from sagas.faults import ConnectionLost
 from sagas.kick import kick
 from sagas.messages import Chain, Deadline, Kick, Link, Message
 from sagas.perform import perform
@@ -36,22 +35,24 @@ _OPTIONS: dict[str, Any] = {"mandatory": True, "confirm_timeout": 5, "retry": Tr
 
 
 def publish(messages: Iterable[Message]) -> None:
-    """Publish messages in order.
+    """Publish messages in order; kicks that come at the same time are one.
 
     Raises:
         kombu.exceptions.OperationalError: the broker cannot be reached or refused; what was not published
             is found again in the database.
     """
+    kicked: set[float] = set()
     for message in messages:
         match message:
             case Chain():
                 _publish_chain(message)
             case Deadline():
                 _publish_deadline(message)
-            case Kick(delay=0.0):
-                kick()
             case Kick():
-                _send(DISPATCH_TASK, [], {}, **_held_back(message.delay, topology.DISPATCH))
+                held = config().delay_for(message.delay) if message.delay else 0.0
+                if held not in kicked:
+                    kicked.add(held)
+                    _publish_kick(held)
 
 
 def dispatch(*, lapsed: bool = False, here: Collection[str] = (), worker: str = "") -> bool:
@@ -72,17 +73,12 @@ def dispatch(*, lapsed: bool = False, here: Collection[str] = (), worker: str = 
     claimed = claim(lapsed=lapsed)
     waiting = deque(claimed.messages)
     # Never a lapsed lease: what killed a worker before must come as a message, which counts its deliveries.
-    at_once = not lapsed and claimed.count <= FEW
+    if not lapsed and claimed.count <= FEW:
+        waiting = deque(following for message in waiting for following in _perform_first(message, here, worker))
     try:
         while waiting:
-            message = waiting[0]
-            if at_once and isinstance(message, Chain) and message.links[0].queue in here:
-                publish(_perform_first(message, worker))
-            else:
-                publish([message])
+            publish([waiting[0]])
             waiting.popleft()
-    except ConnectionLost:
-        raise
     except Exception:
         unsent = [run_id for message in waiting if isinstance(message, Chain) for run_id in message.ids]
         if unsent:
@@ -91,7 +87,10 @@ def dispatch(*, lapsed: bool = False, here: Collection[str] = (), worker: str = 
     return claimed.full
 
 
-def _perform_first(message: Chain, worker: str) -> list[Message]:
+def _perform_first(message: Message, here: Collection[str], worker: str) -> list[Message]:
+    """Perform the first link of a chain that this worker would get anyway, and say what is left to publish."""
+    if not isinstance(message, Chain) or message.links[0].queue not in here:
+        return [message]
     first, *rest = message.links
     performed = perform(first, message.ids, worker=worker)
     following: list[Message] = []
@@ -168,6 +167,13 @@ def _publish_deadline(message: Deadline) -> None:
         exchange=topology.deadline_exchange(seconds),
         routing_key=topology.CANCEL_KEY,
     )
+
+
+def _publish_kick(held: float) -> None:
+    if held:
+        _send(DISPATCH_TASK, [], {}, **_held_back(held, topology.DISPATCH))
+    else:
+        kick()
 
 
 def _held_back(delay: float, queue: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from sagas import outcomes, plan, registry, store
 from sagas.conf import config
@@ -89,7 +89,7 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
             if len(cohort) > 1:
                 work.extendleft(reversed(_halves(cohort)))
             else:
-                _record_broken(delivery, cohort[0], cause, performed)
+                _blame(delivery, cohort[0], cause, performed)
     return performed
 
 
@@ -108,7 +108,7 @@ def again(link: Link, ids: Sequence[UUID], delay: float) -> Message:
 def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> Performed:
     """Count a run that keeps killing its worker as a fault, without calling the participant again."""
     performed = Performed()
-    _record_broken(_delivery(link, worker), run_id, error, performed)
+    _blame(_delivery(link, worker), run_id, error, performed)
     return performed
 
 
@@ -132,14 +132,19 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
     performed.messages += messages
 
 
-def _record_broken(delivery: Delivery, run_id: UUID, error: Exception, performed: Performed) -> None:
+def _blame(delivery: Delivery, run_id: UUID, error: Exception, performed: Performed) -> None:
     """Write, in a transaction of its own, that the operation raised for this run, and what follows."""
     answer = outcomes.as_rejection(error) if isinstance(error, delivery.step.rejects) else Fault(error)
     messages: list[Message] = []
-    with transaction.atomic(durable=True):
-        here, _ = _sort_by_stand(delivery, store.lock([run_id]))
-        if here:
-            _, messages = record(delivery, here, [answer], 0)
+    try:
+        with transaction.atomic(durable=True):
+            here, _ = _sort_by_stand(delivery, store.lock([run_id]))
+            if here:
+                _, messages = record(delivery, here, [answer], 0)
+    except DatabaseError as second:
+        if is_lost(second) or is_conflict(second):
+            raise ConnectionLost from second
+        raise
     performed.messages += messages
 
 

@@ -171,9 +171,15 @@ def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> N
 
 
 def release(ids: Sequence[UUID]) -> None:
-    """Give back a lease whose messages could not be published: the runs are due again after a tick."""
+    """Give back a lease whose messages could not be published: the runs are due again after a tick.
+
+    A run of which nothing is done yet has not begun: its confirm deadline must not run while the broker is away.
+    """
+    untouched = "run.state = 'EXECUTING' AND run.cursor = 0 AND run.attempt = 0 AND run.claims = 1"
     _execute(
-        "UPDATE sagas_run AS run SET claims = GREATEST(run.claims - 1, 0), due_at = clock_timestamp() + %s "
+        "UPDATE sagas_run AS run SET claims = run.claims - 1, due_at = clock_timestamp() + %s, "
+        f"started_at = CASE WHEN {untouched} THEN NULL ELSE run.started_at END, "
+        f"deadline = CASE WHEN {untouched} THEN NULL ELSE run.deadline END "
         "FROM (SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE) AS mine "
         "WHERE run.id = mine.id AND run.due_at IS NOT NULL AND run.claims > 0",
         [timedelta(seconds=config().tick), _uuids(ids)],

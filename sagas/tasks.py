@@ -70,6 +70,21 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
+class Poison(Reject):
+    """A message that no worker can make sense of. RabbitMQ dead-letters what is rejected."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason, requeue=False)
+
+
+def _is_not_poison(record: logging.LogRecord) -> bool:
+    """Keep Celery from logging, with a traceback, what was logged in one line when it was set aside."""
+    return not (record.exc_info and isinstance(record.exc_info[1], Poison))
+
+
+logging.getLogger("celery.app.trace").addFilter(_is_not_poison)
+
+
 class WorkerKilled(Exception):
     """A worker died at this operation, more than once; nobody else saw why."""
 
@@ -192,7 +207,6 @@ def _end(task: Task[Any, Any]) -> list[str]:
     return []
 
 
-def _poison(task: Task[Any, Any], error: Exception) -> Reject:
-    """Set a message aside that no worker can make sense of; RabbitMQ dead-letters what is rejected."""
+def _poison(task: Task[Any, Any], error: Exception) -> Poison:
     logger.error("sagas: poison message %s for %s set aside: %s", task.request.id, task.name, error)
-    return Reject(error, requeue=False)
+    return Poison(error)
