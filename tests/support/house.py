@@ -32,6 +32,7 @@ class Crew:
         workers: int = 1,
         children: int = 2,
         double: float | None = None,
+        queues: str | None = None,
         **sagas: Any,
     ) -> list[Worker]:
         """Have these workers run, and no other.
@@ -40,10 +41,11 @@ class Crew:
             confirm_within: how long an order waits for its payment, in seconds.
             workers: main processes.
             children: of each.
+            queues: what they consume; all by default.
             double: publish every message twice, the second copy this much later (seconds).
             sagas: keys of ``settings.SAGAS``, such as ``LEASE=1``.
         """
-        wanted = (confirm_within, workers, children, double, json.dumps(sagas, sort_keys=True))
+        wanted = (confirm_within, workers, children, double, queues, json.dumps(sagas, sort_keys=True))
         if wanted == self._wanted and all(worker.process.poll() is None for worker in self.workers):
             return self.workers
         self.dismiss()
@@ -51,7 +53,7 @@ class Crew:
         if double is not None:
             environment["LAB_DOUBLE"] = str(double)
         self._wanted = wanted
-        self.workers += [Worker(concurrency=children, environment=environment) for _ in range(workers)]
+        self.workers += [Worker(concurrency=children, queues=queues, environment=environment) for _ in range(workers)]
         for worker in self.workers:
             worker.await_ready()
         return self.workers
