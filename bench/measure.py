@@ -151,7 +151,7 @@ def _client() -> redis.Redis:
 
 
 def _times(client: redis.Redis, key: str) -> list[float]:
-    return [float(text) for text in client.lrange(key, 0, -1)]  # type: ignore[union-attr]  # not the async client
+    return [float(text) for text in client.lrange(key, 0, -1)]
 
 
 def _until(condition: Callable[[], bool], *, pause: float = 0.02) -> None:

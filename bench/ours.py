@@ -10,6 +10,7 @@ from typing import Any
 import redis
 from celery.signals import after_task_publish
 
+import sagas.claim as claiming
 import sagas.dispatch
 from drinkgroup.celery import app
 
@@ -40,4 +41,4 @@ def _count(**_: Any) -> None:
     client.incr(MESSAGES)
 
 
-setattr(sagas.dispatch, "claim", _noting(sagas.dispatch.claim))  # noqa: B010 - a patch, seen as one
+setattr(sagas.dispatch, "claim", _noting(claiming.claim))  # noqa: B010 - a patch, seen as one

@@ -25,7 +25,7 @@ class OrderRefused(Exception):
     """The order cannot be accepted; ``faults`` says why, all of it at once."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(fault.detail for fault in faults))
+        super().__init__(" ".join(fault.detail for fault in faults))
         self.faults = faults
 
 

@@ -15,6 +15,7 @@ from sagas.errors import (
     Rejected,
     RunNotFound,
     SagaError,
+    UnknownConfirmation,
     UnknownSaga,
     UnknownStep,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Step",
     "Tcc",
     "TccResource",
+    "UnknownConfirmation",
     "UnknownSaga",
     "UnknownStep",
     "admit",

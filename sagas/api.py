@@ -15,11 +15,14 @@ from django.db import transaction
 from sagas import lifecycle, store
 from sagas.conf import config
 from sagas.definition import Saga
-from sagas.errors import Overloaded
+from sagas.errors import InvalidRequest, Overloaded
 from sagas.kick import kick
 from sagas.lifecycle import Receipt
 from sagas.messages import Message
 from sagas.states import State
+
+#: The run's column for its business key.
+KEY_LIMIT = 64
 
 
 def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None) -> UUID:
@@ -38,6 +41,9 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
         InvalidRequest: the request does not fit.
         django.db.IntegrityError: a run of this id exists.
     """
+    if len(business_key) > KEY_LIMIT:
+        msg = f"a business key has at most {KEY_LIMIT} characters, not {len(business_key)}"
+        raise InvalidRequest(msg, [{"loc": ["business_key"], "msg": msg}])
     run_id = lifecycle.insert_run(saga, request, business_key=business_key, run_id=run_id)
     transaction.on_commit(kick)
     return run_id
@@ -53,6 +59,7 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
 
     Raises:
         RunNotFound: there is no such run.
+        UnknownConfirmation: its saga waits for no confirmation of this name.
         AlreadyDecided: the run is being undone, is undone, or waits for a person.
     """
     receipt, messages = lifecycle.receive_confirmation(run_id, name, data or {})

@@ -45,7 +45,7 @@ def check_imports(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_database(**_: Any) -> list[CheckMessage]:
-    """Check that the truth lives in PostgreSQL, and that no request is wrapped twice."""
+    """Check that the truth lives in PostgreSQL."""
     database = settings.DATABASES.get("default", {})
     if "postgresql" in database.get("ENGINE", ""):
         return []

@@ -26,6 +26,8 @@ NAME_LIMIT = 48
 #: The run's columns for the saga's name and version.
 SAGA_NAME_LIMIT = 100
 VERSION_LIMIT = 32_767
+#: Attributes of every saga, which no step can be called by.
+RESERVED = frozenset({"name", "version", "abstract", "definition"})
 #: A business step that breaks is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 #: Confirming and compensating cannot be given up without a person: they try longer first.
@@ -71,6 +73,9 @@ class Step:
         finish: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
     ) -> None:
+        if not queue:
+            msg = "a step needs a queue, one of SAGAS['QUEUES']"
+            raise DefinitionError(msg)
         self.name = ""
         self.queue = queue
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
@@ -243,6 +248,9 @@ class Saga(Generic[RequestT]):
             if not isinstance(value, Step | Confirmation):
                 continue
             what = "step" if isinstance(value, Step) else "confirmation"
+            if name in RESERVED:
+                msg = f"{cls.__name__}.{name}: sagas use this name for themselves; call the {what} otherwise"
+                raise DefinitionError(msg)
             if value.name != name:
                 # Not in __set_name__: Python 3.11 would wrap the error in another.
                 msg = f"{cls.__name__}.{name}: this {what} is already {value.name!r}; make a new one"

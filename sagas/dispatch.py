@@ -99,10 +99,10 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     return following + performed.messages
 
 
-def ask_for_dispatch(app: Celery, *, tick: bool, more: bool = False, delay: float = 0.0) -> None:
+def ask_for_dispatch(app: Celery, *, tick: bool, delay: float = 0.0) -> None:
     """Publish a dispatch task, held back for ``delay`` seconds; see ``tasks.dispatch_task``."""
     where: dict[str, Any] = _held_back(delay, topology.DISPATCH) if delay else {"queue": topology.DISPATCH}
-    app.send_task(DISPATCH_TASK, kwargs={"tick": tick, "more": more}, ignore_result=True, **where, **_OPTIONS)
+    app.send_task(DISPATCH_TASK, kwargs={"tick": tick}, ignore_result=True, **where, **_OPTIONS)
 
 
 def is_congested(app: Celery) -> bool:

@@ -1,4 +1,4 @@
-"""Every error the engine raises on purpose. The docstring of each is its message's first half."""
+"""Every error the engine raises on purpose. The docstring of each says what it means."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ class InvalidRequest(SagaError):
     def __init__(self, message: str, errors: list[dict[str, object]]) -> None:
         super().__init__(message)
         self.errors = errors
+
+
+class UnknownConfirmation(SagaError):
+    """The saga waits for no confirmation of this name."""
 
 
 class RunNotFound(SagaError):

@@ -19,7 +19,7 @@ from django.db import transaction
 
 from sagas import outcomes, plan, registry, store
 from sagas.definition import Definition, Saga
-from sagas.errors import AlreadyDecided, RunNotFound, SagaError
+from sagas.errors import AlreadyDecided, RunNotFound, UnknownConfirmation
 from sagas.messages import Deadline, Kick, Message
 from sagas.plan import Move, Place
 from sagas.states import UNDECIDED, State
@@ -28,7 +28,7 @@ from sagas.turns import event, turn_back
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a confirmation got: the same for the first and for every repeat.
+    """What a confirmation got. ``data`` and ``received_at`` are the same for the first and for every repeat.
 
     Attributes:
         data: what came with the first.
@@ -67,7 +67,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
         definition = registry.find(row.saga, row.version)
         if name not in {confirmation.name for confirmation in definition.confirmations}:
             msg = f"{definition.name} has no confirmation {name!r}"
-            raise SagaError(msg)
+            raise UnknownConfirmation(msg)
         known = store.confirmation(run_id, name)
         if known is not None:
             return Receipt(json.loads(known[0]), known[1], row.state, first=False), []
@@ -132,7 +132,7 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
     within = next((c.within for c in definition.confirmations if c.name == name), None)
     if within is None:
         msg = f"{definition.name} has no confirmation {name!r}"
-        raise SagaError(msg)
+        raise UnknownConfirmation(msg)
     with transaction.atomic():
         rows = [
             row

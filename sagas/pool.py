@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django.db import connections, models, router
+from django.db import connection, models
 from django.db.models import Q
 
 from sagas.definition import NAME_LIMIT
@@ -133,7 +133,8 @@ class PoolResource:
 
     def _execute(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         # Table and column names come from the models, never from a request.
-        with connections[router.db_for_write(self.pool)].cursor() as cursor:
+        # The engine's own connection, whatever a router says: effect, log and state are one commit.
+        with connection.cursor() as cursor:
             cursor.execute(sql, params)
             return list(cursor.fetchall()) if cursor.description else []
 

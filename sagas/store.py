@@ -200,7 +200,11 @@ class Keep(Enum):
 _OWN = "(SELECT v.data FROM v WHERE v.id = run.id)"
 _KEPT = {
     Keep.NOTHING: ("", 0),
-    Keep.RESULT: (f", results = run.results || COALESCE(jsonb_build_object(%s::text, {_OWN}), '{{}}')", 1),
+    Keep.RESULT: (
+        f", results = CASE WHEN {_OWN} IS NULL THEN run.results "
+        f"ELSE run.results || jsonb_build_object(%s::text, {_OWN}) END",
+        1,
+    ),
     Keep.REASON: (f", reason = {_OWN}", 0),
 }
 

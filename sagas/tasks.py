@@ -7,13 +7,15 @@ acked late, and may come twice, late or never; the engine decides by where the r
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 from uuid import UUID
 
 from amqp.exceptions import AMQPError, MessageNacked
-from celery import Task, shared_task
+from celery import Celery, Task, shared_task
 from celery.exceptions import Reject
 from celery.signals import task_failure
 from django.db import DatabaseError, connection
@@ -43,8 +45,12 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which a cohort is delivered again when the database went away.
 REDELIVER_AFTER = 1.0
-#: Seconds after which a dispatch looks again whether the step queues have run short.
+#: What a publish raises when the broker is away or refuses.
+BROKER_ERRORS = (OperationalError, MessageNacked, AMQPError, OSError)
+#: Seconds after which a dispatch that found the step queues too long tries again.
 CONGESTED = 0.1
+#: Seconds after which a dispatch looks how long the step queues have become.
+LOOK_EVERY = 0.2
 
 
 class EngineTask(Task[Any, Any]):
@@ -110,11 +116,9 @@ def step(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step:
         connection.close()
         _publish_or_leave(self, [again(link, runs, REDELIVER_AFTER)])
         return _end(self)
-    if performed.unknown:
-        why = f"{len(performed.unknown)} run(s) that do not exist"
-        logger.error("sagas: %s for %s.%s: set aside on the dead-letter queue", why, saga, step)
-        set_aside(f"{saga}.{step}.{phase}", performed.unknown, why)
     _publish_or_leave(self, performed.messages)
+    if performed.unknown:
+        _set_aside(self, f"{saga}.{step}.{phase}", performed.unknown)
     if not performed.survivors:
         return _end(self)
     return [str(run_id) for run_id in performed.survivors]
@@ -138,19 +142,13 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
 
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
-def dispatch_task(self: Task[Any, Any], *, tick: bool = False, more: bool = False) -> None:
-    """Claim what is due, and publish it.
-
-    Args:
-        self: the task.
-        tick: take up lapsed leases too.
-        more: the dispatch before this one left work behind: look at the queues before taking more.
-    """
+def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
+    """Claim what is due, and publish it; with ``tick`` take up lapsed leases too."""
     kicks.answered()
+    if _congestion.seen and _congestion.look(self.app):
+        ask_for_dispatch(self.app, tick=tick, delay=CONGESTED)
+        return
     try:
-        if more and is_congested(self.app):
-            ask_for_dispatch(self.app, tick=tick, more=True, delay=CONGESTED)
-            return
         full = dispatch(here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
         if tick:
             dispatch(lapsed=True)
@@ -160,8 +158,31 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False, more: bool = Fals
         connection.close()
         logger.warning("sagas: the database is away; the next tick dispatches")
         return
+    # Looked at after the work, and not at every dispatch: an idle system does not wait for the answer.
+    if full or _congestion.is_old():
+        _congestion.look(self.app)
     if full:
-        ask_for_dispatch(self.app, tick=False, more=True)
+        ask_for_dispatch(self.app, tick=False)
+
+
+class _Congestion:
+    """Whether the step queues were too long when this process last looked."""
+
+    seen = False
+    looked_at = -math.inf
+
+    def is_old(self) -> bool:
+        """Whether it is time to look again."""
+        return time.monotonic() - self.looked_at > LOOK_EVERY
+
+    def look(self, app: Celery) -> bool:
+        """Look now."""
+        self.seen = is_congested(app)
+        self.looked_at = time.monotonic()
+        return self.seen
+
+
+_congestion = _Congestion()
 
 
 @task_failure.connect
@@ -170,15 +191,25 @@ def _drop_refused_connections(sender: Task[Any, Any], exception: Exception, **_:
 
     What must not last is the channel, which RabbitMQ refuses for good after a failover.
     """
-    if isinstance(exception, MessageNacked | AMQPError | OperationalError):
+    if isinstance(exception, BROKER_ERRORS):
         drop_connections(sender.app)
+
+
+def _set_aside(task: Task[Any, Any], what: str, unknown: Sequence[UUID]) -> None:
+    """Tell of runs that do not exist. Their neighbours must not wait for a broker that refuses the note."""
+    why = f"{len(unknown)} run(s) that do not exist"
+    logger.error("sagas: %s for %s: set aside on the dead-letter queue", why, what)
+    try:
+        set_aside(what, unknown, why)
+    except BROKER_ERRORS:
+        drop_connections(task.app)
 
 
 def _publish_or_leave(task: Task[Any, Any], messages: Sequence[Message]) -> None:
     """Publish what follows a commit. A broker that refuses costs time only: all of it is due in the database."""
     try:
         publish(messages)
-    except (OperationalError, MessageNacked, AMQPError, OSError) as error:
+    except BROKER_ERRORS as error:
         drop_connections(task.app)
         logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), type(error).__name__)
 

@@ -118,7 +118,13 @@ def delays() -> list[Queue]:
 
 def dead() -> Queue:
     """Where poison is set aside for a person to see."""
-    return Queue(DEAD, _dead_exchange, durable=True, queue_arguments={"x-queue-type": "quorum"})
+    return Queue(
+        DEAD,
+        _dead_exchange,
+        durable=True,
+        # To look at a message is to deliver it and put it back: RabbitMQ 4 would drop it after 20 looks.
+        queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000},
+    )
 
 
 def declare(connection: Connection) -> list[str]:

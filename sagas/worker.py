@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, current_app
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
+from django.core.checks import CheckMessage, Warning, register  # noqa: A004 - Django's name
 
 from sagas import kick, topology
 from sagas.conf import config
@@ -49,6 +50,16 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+#: Those that a project must not change; ``check_celery`` warns of it.
+PROMISED = (
+    "task_acks_late",
+    "task_reject_on_worker_lost",
+    "task_create_missing_queues",
+    "broker_connection_max_retries",
+    "broker_transport_options",
+)
+
+
 def configure(app: Celery) -> None:
     """Give a Celery app the settings and the queues of the engine.
 
@@ -61,6 +72,22 @@ def configure(app: Celery) -> None:
 
 #: Celery's classes are made in ways that types cannot follow.
 CeleryConsumer: Any = _CeleryConsumer
+
+
+@register("sagas")
+def check_celery(**_: Any) -> list[CheckMessage]:
+    """Warn of settings of the project's Celery app that differ from those the promises rest on."""
+    if current_app.conf.worker_consumer != SETTINGS["worker_consumer"]:
+        return []  # not configured by us: another app of the project, or none
+    return [
+        Warning(
+            f"Celery's {name} is {current_app.conf.get(name)!r}; the engine rests on {SETTINGS[name]!r}.",
+            hint="Remove it from the project's Celery settings.",
+            id="sagas.W001",
+        )
+        for name in PROMISED
+        if current_app.conf.get(name) != SETTINGS[name]
+    ]
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # see above

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -12,7 +12,14 @@ from django.utils.functional import cached_property
 MOST = 10_000
 
 
-class CappedPaginator(Paginator[Any]):
+# Django's classes take type arguments only where django-stubs has patched them, which projects need not do.
+if TYPE_CHECKING:
+    _Paginator = Paginator[Any]
+else:
+    _Paginator = Paginator
+
+
+class CappedPaginator(_Paginator):
     """Counts no further than ``MOST``: a ``count(*)`` over millions of runs takes longer than the page."""
 
     @cached_property
