@@ -93,7 +93,7 @@ def refund(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
         codes = [code for (code,) in cursor.fetchall()]
     if codes:
         _lock(codes)
-        _mark(codes, used=False)
+        _free(codes)
     return [Done() for _ in calls]
 
 
@@ -129,20 +129,21 @@ def _redeem(taken: dict[str, Call[MayUseCoupon]], coupons: dict[str, _Row]) -> N
         return
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO coupons_redemption (run_id, step, coupon_code, discount_cents, state) "
+            "WITH noted AS (INSERT INTO coupons_redemption (run_id, step, coupon_code, discount_cents, state) "
             "SELECT v.run_id, %s, v.code, v.discount, %s "
-            "FROM unnest(%s::uuid[], %s::text[], %s::int[]) AS v(run_id, code, discount)",
+            "FROM unnest(%s::uuid[], %s::text[], %s::int[]) AS v(run_id, code, discount)) "
+            "UPDATE coupons_coupon SET used = true WHERE code = ANY(%s)",
             [
                 next(iter(taken.values())).step,
                 RedemptionState.REDEEMED,
                 [call.run_id for call in taken.values()],
                 list(taken),
                 [coupons[code].discount_cents for code in taken],
+                list(taken),
             ],
         )
-    _mark(list(taken), used=True)
 
 
-def _mark(codes: Sequence[str], *, used: bool) -> None:
+def _free(codes: Sequence[str]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE coupons_coupon SET used = %s WHERE code = ANY(%s)", [used, list(codes)])
+        cursor.execute("UPDATE coupons_coupon SET used = false WHERE code = ANY(%s)", [list(codes)])
