@@ -38,14 +38,17 @@ def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
 
 
 @pytest.fixture(scope="session")
-def topology(django_db_setup: None) -> None:
+def topology(django_db_setup: None) -> Iterator[None]:
     """RabbitMQ's queues, declared."""
     from celery import current_app
 
     from sagas.topology import declare
+    from tests.support import broker
 
     with current_app.connection_for_write() as connection:
         declare(connection)
+    yield
+    broker.close()
 
 
 class SharedWorkers:

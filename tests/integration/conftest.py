@@ -10,6 +10,7 @@ import pytest
 import redis
 from django.conf import settings
 from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 import sagas.api
 from tests.conftest import SharedWorkers
@@ -19,12 +20,18 @@ from tests.support.workers import Worker
 _TABLES = ("sagas_run", "sagas_log", "sagas_confirmation", "sagas_escalation")
 
 
+@pytest.fixture(scope="module")
+def _forgotten(topology: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """What the last test of a module that was alone has left is not the next module's to find."""
+    yield
+    with django_db_blocker.unblock():
+        wipe()
+
+
 @pytest.fixture
-def alone(database: None, shared_workers: SharedWorkers) -> Iterator[None]:
+def alone(_forgotten: None, database: None, shared_workers: SharedWorkers) -> None:
     """Nobody else: no worker, no runs, no messages. The test moves everything itself."""
     shared_workers.stop()
-    wipe()
-    yield
     wipe()
 
 
@@ -54,3 +61,24 @@ def start_worker(alone: None) -> Iterator[Start]:
     yield start
     for worker in workers:
         worker.stop()
+
+
+@pytest.fixture(scope="module")
+def own_worker(
+    request: pytest.FixtureRequest,
+    _forgotten: None,
+    shared_workers: SharedWorkers,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[Worker]:
+    """A worker for all tests of a module, as its ``WORKER`` says: arguments of ``Worker``, and keys of ``SAGAS``."""
+    shared_workers.stop()
+    with django_db_blocker.unblock():
+        wipe()
+    wanted: dict[str, Any] = dict(request.module.WORKER)
+    environment = {
+        **wanted.pop("environment", {}),
+        "LAB_SAGAS": json.dumps({k: wanted[k] for k in wanted if k.isupper()}),
+    }
+    worker = Worker(environment=environment, **{k: wanted[k] for k in wanted if k.islower()})
+    yield worker.await_ready()
+    worker.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from amqp import Message
@@ -14,11 +15,28 @@ from kombu import Connection
 from sagas import topology
 
 
+@cache
+def _connection() -> Connection:
+    """The one connection of this process: to connect takes longer than to ask."""
+    return Connection(settings.RABBITMQ_URL)
+
+
 @contextmanager
 def channel() -> Iterator[Any]:
-    """A channel of one's own."""
-    with Connection(settings.RABBITMQ_URL) as connection, connection.channel() as opened:
+    """A channel of one's own, also after the broker was away."""
+    try:
+        opened: Any = _connection().channel()
+    except (OSError, *_connection().connection_errors, *_connection().channel_errors):
+        close()
+        opened = _connection().channel()
+    with opened:
         yield opened
+
+
+def close() -> None:
+    """Give the connection back."""
+    _connection().close()
+    _connection.cache_clear()
 
 
 def publish_raw(queue: str, body: bytes | str, *, headers: dict[str, Any] | None = None, **properties: Any) -> None:
@@ -45,7 +63,8 @@ def purge(*queues: str) -> int:
     """Throw away what waits on these queues (all by default); say how much it was."""
     names = queues or tuple(queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()])
     with channel() as opened:
-        return sum(opened.queue_purge(name) for name in names)
+        # To ask costs a tenth of what a purge does, and most are empty.
+        return sum(opened.queue_purge(name) for name in names if opened.queue_declare(name, passive=True).message_count)
 
 
 def length(queue: str) -> int:

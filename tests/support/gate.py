@@ -16,6 +16,8 @@ _ROWS = {
     "reserve_inventory": "SELECT FROM inventory_sku ORDER BY code FOR UPDATE",
     "apply_coupon": "SELECT FROM coupons_coupon ORDER BY code FOR UPDATE",
     "schedule_delivery": "SELECT FROM delivery_slot ORDER BY id FOR UPDATE",
+    # The laboratory's TCC step.
+    "three": "SELECT FROM lab_jar ORDER BY name FOR UPDATE",
 }
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support import servers
-
-BROKEN = "from sagas import Saga\n\nraise RuntimeError('not today')\n"
+from tests.support import broken, servers
 
 
 @pytest.fixture
 def broken_app(tmp_path: Path) -> dict[str, str]:
     """The environment of a process that has such an app installed."""
-    app = tmp_path / "brokenapp"
-    app.mkdir()
-    (app / "__init__.py").write_text("")
-    (app / "sagas.py").write_text(BROKEN)
-    environment = servers.worker_environment()
-    return {**environment, "LAB_APPS": "brokenapp", "PYTHONPATH": os.pathsep.join([str(tmp_path), str(servers.ROOT)])}
+    return {**servers.worker_environment(), **broken.install(tmp_path)}
 
 
 def manage(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
