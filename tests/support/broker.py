@@ -13,6 +13,7 @@ from django.conf import settings
 from kombu import Connection
 
 from sagas import topology
+from tests.support import servers
 
 
 @cache
@@ -83,3 +84,13 @@ def queue_names(prefix: str) -> list[str]:
     """The engine's queues whose names begin so."""
     names = [queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]]
     return [name for name in names if name.startswith(prefix)]
+
+
+@contextmanager
+def refusing(queue: str) -> Iterator[None]:
+    """Have RabbitMQ refuse (nack) whatever is published to this queue, as a full one does, in which a message lies."""
+    servers.rabbitmqctl("set_policy", "refusing", f"^{queue}$", '{"max-length": 0}', "--apply-to", "queues")
+    try:
+        yield
+    finally:
+        servers.rabbitmqctl("clear_policy", "refusing")
