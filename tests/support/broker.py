@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from amqp import Message
+from amqp import AMQPError, Message
 from django.conf import settings
 from kombu import Connection
 
@@ -27,7 +27,7 @@ def channel() -> Iterator[Any]:
     """A channel of one's own, also after the broker was away."""
     try:
         opened: Any = _connection().channel()
-    except (OSError, *_connection().connection_errors, *_connection().channel_errors):
+    except (OSError, AMQPError):
         close()
         opened = _connection().channel()
     with opened:

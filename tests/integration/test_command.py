@@ -1,0 +1,183 @@
+"""``manage.py sagas topology | dispatch | dead``, and what workers leave in RabbitMQ."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from io import StringIO
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+
+import sagas
+from sagas import State, topology
+from sagas.messages import Chain
+from sagas.topology import DEAD
+from tests.lab.models import Jar
+from tests.lab.sagas import Experiment, Lab
+from tests.support import broker, servers
+from tests.support.awaiting import eventually
+from tests.support.carrier import claim_all
+from tests.support.runs import assert_effects_once, await_state, make_due, state
+from tests.support.workers import Worker
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def command(*arguments: str) -> str:
+    out = StringIO()
+    call_command("sagas", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def rows(what: str, *columns: str) -> list[list[str]]:
+    """What ``rabbitmqctl list_…`` shows."""
+    listed = servers.rabbitmqctl("-q", what, "--no-table-headers", *columns).splitlines()
+    return [line.split("\t") for line in listed if line.strip()]
+
+
+# -- topology -------------------------------------------------------------------------------------------------
+
+
+def test_topology_declares_what_is_not_there(topology_of_a_fresh_broker: list[str]) -> None:
+    # When
+    said = command("topology")
+
+    # Then
+    names = topology_of_a_fresh_broker
+    assert said.startswith(f"declared {len(names)} queues: ")
+    assert sorted(said.strip().partition(": ")[2].split(", ")) == sorted(names)
+    for name in names:
+        assert broker.length(name) == 0
+    # And again, for it is a part of every deploy
+    assert command("topology") == said
+
+
+@pytest.fixture
+def topology_of_a_fresh_broker(alone: None) -> list[str]:
+    """The names of the queues, of which none is there."""
+    names = [queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]]
+    with broker.channel() as channel:
+        for name in names:
+            channel.queue_delete(name)
+    return names
+
+
+def test_the_queues_of_the_engine_are_durable_quorum_queues(topology: None) -> None:
+    found = {name: (kind, durable) for name, kind, durable in rows("list_queues", "name", "type", "durable")}
+    for name in broker.queue_names(""):
+        # Both spellings: of the versions 3 and 4 of RabbitMQ.
+        assert found[name] in {("quorum", "true"), ("rabbit_quorum_queue", "true")}
+
+
+# -- dispatch -------------------------------------------------------------------------------------------------
+
+
+def test_dispatch_once_publishes_what_is_due(alone: None) -> None:
+    # Given one run that is fresh, and one whose lease ran out
+    lapsed = sagas.start(Lab, Experiment())
+    assert [message.ids for message in claim_all() if isinstance(message, Chain)] == [(lapsed,)]
+    make_due([lapsed])
+    sagas.start(Lab, Experiment())
+
+    # When
+    assert command("dispatch", "--once") == "dispatched all that was due\n"
+
+    # Then
+    assert broker.length("orders") == 2
+    # The second one begins, the first one has: it waits in one deadline, for the other went with the claim above.
+    assert broker.length("sagas.deadline.30000") == 1
+    # And there is nothing left to do
+    command("dispatch", "--once")
+    assert broker.length("orders") == 2
+
+
+def test_dispatch_is_told_how_often() -> None:
+    with pytest.raises(CommandError, match="--once"):
+        command("dispatch")
+
+
+def test_dispatch_as_a_process(alone: None) -> None:
+    run_id = sagas.start(Lab, Experiment())
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "manage.py", "sagas", "dispatch", "--once"],
+        env=servers.worker_environment(),
+        cwd=servers.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "dispatched all that was due\n"
+    assert state(run_id) is State.EXECUTING
+    assert broker.length("orders") == 1
+
+
+# -- dead -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_poison(alone: None) -> None:
+    broker.purge(DEAD)
+
+
+def test_dead_shows_what_was_set_aside_and_leaves_it_there(no_poison: None) -> None:
+    # Given two messages
+    for number in range(2):
+        broker.publish_task(DEAD, "sagas.nothing", [number])
+
+    # When
+    *shown, summary = command("dead").splitlines()
+
+    # Then
+    assert summary == "2 message(s) shown"
+    found = [json.loads(line) for line in shown]
+    assert [entry["task"] for entry in found] == ["sagas.nothing"] * 2
+    assert [json.loads(entry["body"])[0] for entry in found] == [[0], [1]]
+    # And they are there for the next who looks
+    eventually(lambda: broker.length(DEAD) == 2, what="both put back")
+    # Who may want to see fewer
+    assert command("dead", "--limit", "1").splitlines()[-1] == "1 message(s) shown"
+    eventually(lambda: broker.length(DEAD) == 2, what="both put back")
+
+
+def test_dead_shows_nothing_where_nothing_is(no_poison: None) -> None:
+    assert command("dead") == "0 message(s) shown\n"
+
+
+def test_dead_may_be_looked_at_as_often_as_one_likes(no_poison: None) -> None:
+    broker.publish_task(DEAD, "sagas.nothing")
+    for _ in range(25):
+        assert command("dead").splitlines()[-1] == "1 message(s) shown"
+        eventually(lambda: broker.length(DEAD) == 1, what="put back")
+
+
+# -- What workers leave behind --------------------------------------------------------------------------------
+
+
+def test_workers_leave_nothing_of_celerys_delays_and_do_not_touch_ours(shared_worker: Worker) -> None:
+    # Given a worker that has done everything: steps, a retry, a confirm
+    jar = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=jar, available=10)
+    run_id = sagas.start(Lab, Experiment(jar=jar, faults={"two.forward": 1}))
+    await_state(run_id, State.AWAITING_CONFIRM)
+    sagas.confirm(run_id, "approval", {})
+    await_state(run_id, State.SUCCEEDED)
+    assert_effects_once(run_id)
+
+    # Then what RabbitMQ shows, which is a few seconds old, is that its queues are consumed
+    mine = {queue.name for queue in topology.consumed()}
+
+    def shown() -> dict[str, int] | None:
+        consumers = {name: int(count) for name, count in rows("list_queues", "name", "consumers")}
+        return consumers if all(consumers[name] for name in mine) else None
+
+    consumers = eventually(shown, within=30, what="consumers shown") or {}
+    # And that those are not in which messages wait
+    for name in [DEAD, *broker.queue_names("sagas.delay"), *broker.queue_names("sagas.deadline")]:
+        assert consumers[name] == 0
+    # And that Celery's own delays are nowhere
+    exchanges = [row[0] for row in rows("list_exchanges", "name")]
+    assert [name for name in [*consumers, *exchanges] if name.startswith("celery_delayed")] == []

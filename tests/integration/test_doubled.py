@@ -1,0 +1,95 @@
+"""RabbitMQ delivers every step and every deadline twice: the same end, and no effect twice."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from django.conf import settings
+from django.db import transaction
+
+import sagas
+from sagas import State
+from tests.lab.celery import DOUBLED
+from tests.lab.models import Jar
+from tests.lab.sagas import Experiment, Lab, ShortLab
+from tests.support import broker
+from tests.support.awaiting import eventually
+from tests.support.runs import assert_effects_once, assert_jar_adds_up, await_states, counts, story
+from tests.support.workers import Worker
+
+pytestmark = pytest.mark.usefixtures("database")
+
+WORKER = {"concurrency": 2, "COHORT": 10, "environment": {"LAB_DOUBLE": "0"}}
+RUNS = 60
+
+
+@pytest.fixture
+def jar(own_worker: Worker) -> str:
+    name = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=name, available=1000)
+    return name
+
+
+def doubled() -> int:
+    with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
+        count: Any = client.get(DOUBLED)
+    return int(count or 0)
+
+
+def await_quiet() -> None:
+    """Wait until the copies are worked off too: of a run that comes last, all copies come behind theirs."""
+    for name in settings.SAGAS["QUEUES"]:
+        eventually(lambda name=name: broker.length(name) == 0, what=f"{name} empty")  # type: ignore[misc]
+
+
+def test_confirmed_cancelled_and_rejected(jar: str) -> None:
+    # Given runs of each fate, in cohorts that are mixed
+    before = doubled()
+    fates = ["confirm", "cancel", "reject"]
+    with transaction.atomic():
+        ids = [
+            sagas.start(Lab, Experiment(jar=jar, reject=("four",) if fates[n % 3] == "reject" else ()))
+            for n in range(RUNS)
+        ]
+    await_states(ids, State.AWAITING_CONFIRM, State.FAILED)
+
+    # When
+    with transaction.atomic():
+        for run_id in ids[0::3]:
+            sagas.confirm(run_id, "approval", {})
+        for run_id in ids[1::3]:
+            sagas.cancel(run_id)
+
+    # Then
+    assert await_states(ids, State.SUCCEEDED, State.FAILED) == {State.SUCCEEDED: 20, State.FAILED: 40}
+    await_quiet()
+    assert doubled() - before >= RUNS // 10 * 4
+    for run_id in ids:
+        assert_effects_once(run_id)
+    assert counts(jar) == (980, 0, 20)
+    assert_jar_adds_up(jar, 1000)
+
+
+def test_what_breaks_once_goes_through(jar: str) -> None:
+    ids = [sagas.start(Lab, Experiment(jar=jar, faults={"two.forward": 1, "three.try": 1})) for _ in range(10)]
+    await_states(ids, State.AWAITING_CONFIRM)
+    await_quiet()
+    for run_id in ids:
+        assert_effects_once(run_id)
+    assert counts(jar) == (990, 10, 0)
+    assert_jar_adds_up(jar, 1000)
+
+
+def test_a_deadline_that_comes_twice_expires_once(jar: str) -> None:
+    before = doubled()
+    ids = [sagas.start(ShortLab, Experiment(jar=jar)) for _ in range(10)]
+    assert await_states(ids, State.FAILED) == {State.FAILED: 10}
+    await_quiet()
+    assert doubled() > before
+    for run_id in ids:
+        assert_effects_once(run_id)
+        assert story(run_id).count("expire") == 1
+    assert counts(jar) == (1000, 0, 0)

@@ -1,0 +1,98 @@
+"""What RabbitMQ holds is thrown away whole, with runs in flight: all of it is found again in the database."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.db import transaction
+
+import sagas
+from sagas import State
+from tests.lab.models import Jar
+from tests.lab.sagas import Experiment, Lab
+from tests.support import broker, gate
+from tests.support.awaiting import eventually
+from tests.support.runs import (
+    assert_effects_once,
+    assert_jar_adds_up,
+    await_state,
+    await_states,
+    counts,
+    expired_by,
+    shift_clock,
+)
+from tests.support.workers import Worker
+
+pytestmark = pytest.mark.usefixtures("database")
+
+WORKER = {"concurrency": 2, "LEASE": 1, "COHORT": 2}
+RUNS = 40
+
+
+@pytest.fixture
+def jar(own_worker: Worker) -> str:
+    name = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=name, available=1000)
+    return name
+
+
+def test_all_step_queues_are_purged(jar: str) -> None:
+    # Given many cohorts, and nobody who gets beyond the third step
+    with gate.closed_at("three"):
+        with transaction.atomic():
+            ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(RUNS)]
+        gate.await_somebody_waiting(2)
+
+        # When
+        lost = eventually(lambda: broker.purge(*settings.SAGAS["QUEUES"]), what="something to lose")
+
+    # Then
+    assert lost
+    assert await_states(ids, State.AWAITING_CONFIRM) == {State.AWAITING_CONFIRM: RUNS}
+    for run_id in ids:
+        assert_effects_once(run_id)
+    assert counts(jar) == (1000 - RUNS, RUNS, 0)
+    assert_jar_adds_up(jar, 1000)
+
+
+def test_the_confirms_and_undos_are_purged(jar: str) -> None:
+    # Given runs that are all decided while nobody gets at the jar
+    with transaction.atomic():
+        ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(RUNS)]
+    await_states(ids, State.AWAITING_CONFIRM)
+    with gate.closed_at("three"):
+        with transaction.atomic():
+            for run_id in ids[0::2]:
+                sagas.confirm(run_id, "approval", {})
+            for run_id in ids[1::2]:
+                sagas.cancel(run_id)
+        gate.await_somebody_waiting(2)
+
+        # When
+        lost = eventually(lambda: broker.purge(*settings.SAGAS["QUEUES"]), what="something to lose")
+
+    # Then
+    assert lost
+    assert await_states(ids, State.SUCCEEDED, State.FAILED) == {State.SUCCEEDED: RUNS // 2, State.FAILED: RUNS // 2}
+    for run_id in ids:
+        assert_effects_once(run_id)
+    assert counts(jar) == (1000 - RUNS // 2, 0, RUNS // 2)
+    assert_jar_adds_up(jar, 1000)
+
+
+def test_the_deadlines_are_purged_and_the_tick_expires_the_runs(jar: str) -> None:
+    # Given a run that waits, and its deadline lost
+    run_id = sagas.start(Lab, Experiment(jar=jar))
+    await_state(run_id, State.AWAITING_CONFIRM)
+    assert eventually(lambda: broker.purge("sagas.deadline.30000"), what="a deadline to lose")
+
+    # When half a minute is over
+    shift_clock([run_id], 31)
+
+    # Then
+    await_state(run_id, State.FAILED)
+    assert expired_by(run_id) == "tick"
+    assert_effects_once(run_id)
+    assert counts(jar) == (1000, 0, 0)

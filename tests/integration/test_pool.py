@@ -1,0 +1,220 @@
+"""The pool under random cohorts: it holds, sells and gives back what a few lines of plain Python say it must."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import IntegrityError, transaction
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from sagas import Rejected
+from sagas.participant import Call, Done, Operation, Outcome
+from sagas.pool import PoolResource
+from tests.lab.models import Jar, JarHold
+from tests.support.runs import assert_jar_adds_up, counts
+
+# Rolled back after each test.
+pytestmark = pytest.mark.django_db
+
+RUNS = 6
+JARS = 3
+Demand = Mapping[str, int]
+
+resource = PoolResource(pool=Jar, hold=JarHold, demand=lambda demand: demand)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One operation of one cohort; numbers stand for runs."""
+
+    operation: Operation
+    cohort: list[int]
+
+
+@dataclass(frozen=True)
+class Tale:
+    """What is in the jars, what each run asks for (by the jar's number), and what happens."""
+
+    stock: list[int]
+    demands: list[dict[int, int]]
+    turns: list[Turn]
+
+
+@dataclass
+class Book:
+    """What the pool must do, said plainly: counts by jar, and what each run holds or bought."""
+
+    available: dict[str, int]
+    held: dict[UUID, Demand] = field(default_factory=dict)
+    sold: dict[UUID, Demand] = field(default_factory=dict)
+
+    def turn(self, operation: Operation, calls: Sequence[Call[Demand]]) -> list[bool]:
+        """Take a turn; say who is refused."""
+        return [getattr(self, f"_{operation}")(call.run_id, call.request) for call in calls]
+
+    def _try(self, run: UUID, demand: Demand) -> bool:
+        if any(self.available.get(jar, 0) < quantity for jar, quantity in demand.items()):
+            return True
+        for jar, quantity in demand.items():
+            self.available[jar] -= quantity
+        self.held[run] = demand
+        return False
+
+    def _confirm(self, run: UUID, _: Demand) -> bool:
+        if run in self.held:
+            self.sold[run] = self.held.pop(run)
+        return False
+
+    def _cancel(self, run: UUID, _: Demand) -> bool:
+        for jar, quantity in self.held.pop(run, {}).items():
+            self.available[jar] += quantity
+        return False
+
+    def counts(self, jar: str) -> tuple[int, int, int]:
+        """As the pool's row must read."""
+        held, sold = (sum(demand.get(jar, 0) for demand in which.values()) for which in (self.held, self.sold))
+        return self.available[jar], held, sold
+
+
+#: The last number is that of a jar that does not exist.
+demands = st.dictionaries(st.integers(0, JARS), st.integers(1, 6), max_size=JARS)
+turns = st.builds(
+    Turn,
+    st.sampled_from([Operation.TRY, Operation.CONFIRM, Operation.CANCEL]),
+    st.lists(st.integers(0, RUNS - 1), min_size=1, max_size=RUNS, unique=True),
+)
+tales = st.builds(
+    Tale,
+    st.lists(st.integers(0, 12), min_size=JARS, max_size=JARS),
+    st.lists(demands, min_size=RUNS, max_size=RUNS),
+    st.lists(turns, max_size=12),
+)
+everybody = list(range(RUNS))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tales)
+@example(
+    Tale(
+        [6, 6, 6],
+        [{0: 4, 1: 1}, {1: 3, 0: 3}, {2: 6}, {2: 1}, {3: 1}, {}],
+        [
+            Turn(Operation.CANCEL, everybody),
+            Turn(Operation.TRY, everybody),
+            Turn(Operation.CONFIRM, [0, 3]),
+            Turn(Operation.CONFIRM, everybody),
+            Turn(Operation.CANCEL, everybody),
+        ],
+    )
+)
+def test_any_cohorts_in_any_order(tale: Tale) -> None:
+    # Given
+    jars = [f"jar-{uuid4().hex[:8]}" for _ in range(JARS + 1)]
+    Jar.objects.all().delete()
+    Jar.objects.bulk_create(Jar(name=jar, available=number) for jar, number in zip(jars, tale.stock, strict=False))
+    runs = [uuid4() for _ in range(RUNS)]
+    asked = [{jars[number]: quantity for number, quantity in demand.items()} for demand in tale.demands]
+    book = Book(dict(zip(jars, tale.stock, strict=False)))
+    tried: set[int] = set()
+
+    for turn in tale.turns:
+        # The engine never tries for a run again that was told yes or no: a hold is kept once.
+        cohort = [n for n in turn.cohort if not (turn.operation is Operation.TRY and n in tried)]
+        if turn.operation is Operation.TRY:
+            tried |= set(cohort)
+        if not cohort:
+            continue
+        calls = [call(turn.operation, asked[n], run_id=runs[n]) for n in cohort]
+
+        # When
+        outcomes = take(turn.operation, calls)
+
+        # Then whoever is refused is refused rightly, and the books agree
+        assert [isinstance(outcome, Rejected) for outcome in outcomes] == book.turn(turn.operation, calls)
+        now = {row[0]: row[1:] for row in Jar.objects.values_list("name", "available", "held", "sold")}
+        assert now == {jar: book.counts(jar) for jar in jars[:JARS]}
+        assert [sum(now[jar]) for jar in jars[:JARS]] == tale.stock
+        assert holds(runs) == {
+            **{(run, jar, "HELD"): q for run, demand in book.held.items() for jar, q in demand.items()},
+            **{(run, jar, "CONFIRMED"): q for run, demand in book.sold.items() for jar, q in demand.items()},
+        }
+
+
+def take(operation: Operation, calls: Sequence[Call[Demand]]) -> Sequence[Outcome]:
+    """One cohort in one transaction. A count below 0 would be an error here."""
+    how = {Operation.TRY: resource.try_, Operation.CONFIRM: resource.confirm, Operation.CANCEL: resource.cancel}
+    with transaction.atomic():
+        return how[operation].many(calls)
+
+
+def holds(runs: Sequence[UUID]) -> dict[tuple[UUID, str, str], int]:
+    """What these runs hold or bought."""
+    found = JarHold.objects.filter(run_id__in=runs).exclude(state="CANCELLED")
+    return {(hold.run_id, hold.pool_key, hold.state): hold.quantity for hold in found}
+
+
+def call(operation: Operation, demand: Demand, *, run_id: UUID | None = None, step: str = "step") -> Call[Demand]:
+    return Call(run_id or uuid4(), step, operation, 1, demand)
+
+
+@pytest.fixture
+def jar() -> str:
+    name = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=name, available=10)
+    return name
+
+
+def test_a_refusal_says_what_is_missing_and_holds_nothing_of_the_rest(jar: str) -> None:
+    (outcome,) = take(Operation.TRY, [call(Operation.TRY, {jar: 3, "jar-of-nobody": 1})])
+    assert isinstance(outcome, Rejected)
+    assert str(outcome) == "jar-of-nobody: 1 wanted, 0 left"
+    assert counts(jar) == (10, 0, 0)
+
+
+def test_the_first_calls_of_a_cohort_come_first(jar: str) -> None:
+    outcomes = take(Operation.TRY, [call(Operation.TRY, {jar: quantity}) for quantity in (6, 5, 4, 1)])
+    assert [isinstance(outcome, Done) for outcome in outcomes] == [True, False, True, False]
+    assert counts(jar) == (0, 10, 0)
+
+
+def test_two_steps_of_a_run_hold_apart(jar: str) -> None:
+    # Given a run that takes from one jar in two steps
+    run_id = uuid4()
+    for step in ("early", "late"):
+        take(Operation.TRY, [call(Operation.TRY, {jar: 2}, run_id=run_id, step=step)])
+
+    # When one is undone and one confirmed
+    take(Operation.CANCEL, [call(Operation.CANCEL, {jar: 2}, run_id=run_id, step="late")])
+    take(Operation.CONFIRM, [call(Operation.CONFIRM, {jar: 2}, run_id=run_id, step="early")])
+
+    # Then
+    assert counts(jar) == (8, 0, 2)
+    assert_jar_adds_up(jar, 10)
+
+
+def test_a_hold_is_kept_once(jar: str) -> None:
+    run_id = uuid4()
+    take(Operation.TRY, [call(Operation.TRY, {jar: 2}, run_id=run_id)])
+    with pytest.raises(IntegrityError, match="lab_jarhold_once"):
+        take(Operation.TRY, [call(Operation.TRY, {jar: 2}, run_id=run_id)])
+    assert counts(jar) == (8, 2, 0)
+
+
+@pytest.mark.parametrize("count", ["available", "held", "sold"])
+def test_no_hand_makes_a_count_negative(jar: str, count: str) -> None:
+    with pytest.raises(IntegrityError, match=f"lab_jar_{count}_ge_0"), transaction.atomic():
+        Jar.objects.filter(name=jar).update(**{count: -1})
+
+
+def test_stock_that_a_person_takes_away_is_refused_to_the_next(jar: str) -> None:
+    take(Operation.TRY, [call(Operation.TRY, {jar: 4})])
+    Jar.objects.filter(name=jar).update(available=3)
+    outcomes = take(Operation.TRY, [call(Operation.TRY, {jar: 4}), call(Operation.TRY, {jar: 3})])
+    assert [isinstance(outcome, Done) for outcome in outcomes] == [False, True]
+    assert Counter(JarHold.objects.filter(pool_key=jar).values_list("quantity", flat=True)) == {4: 1, 3: 1}
+    assert counts(jar) == (0, 7, 0)
