@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from orders.models import Order, OrderLine
+from sagas.models import Run
 
 
 class OrderLines(admin.TabularInline[OrderLine, Order]):
@@ -30,7 +34,7 @@ class OrderLines(admin.TabularInline[OrderLine, Order]):
 class OrderAdmin(admin.ModelAdmin[Order]):
     """Find an order by its number or its customer."""
 
-    list_display = ["order_no", "customer", "status", "total_cents", "slot", "coupon", "created_at"]
+    list_display = ["order_no", "customer", "status", "run_state", "total_cents", "slot", "coupon", "created_at"]
     list_filter = ["status", "created_at"]
     list_select_related = ["customer"]
     search_fields = ["order_no", "customer__username", "=run_id"]
@@ -45,8 +49,19 @@ class OrderAdmin(admin.ModelAdmin[Order]):
         "slot",
         "coupon",
         "created_at",
-        "run_id",
+        "run_state",
     ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
+        """Read with each order how its run stands: the status alone does not tell an order that failed at once."""
+        state = Run.objects.filter(pk=OuterRef("run_id")).values("state")[:1]
+        return super().get_queryset(request).annotate(_run_state=Subquery(state))
+
+    @admin.display(description="run")
+    def run_state(self, order: Order) -> str:
+        """Say how the run stands, and lead to it."""
+        url = reverse("admin:sagas_run_change", args=[order.run_id])
+        return format_html('<a href="{}">{}</a>', url, getattr(order, "_run_state", None) or order.run_id)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         """Refuse: an order is placed through the API."""

@@ -41,17 +41,18 @@ class Claimed:
     messages: list[Message] = field(default_factory=list)
 
 
-def claim(*, lapsed: bool = False) -> Claimed:
+def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
     """Take due runs and give each a lease.
 
     Args:
         lapsed: take runs whose lease ran out, at most ``SAGAS["RECLAIM"]``, instead of fresh ones, at most
             ``SAGAS["CLAIM"]``. Only the tick asks for them, so that an overload is not fed with repeats.
+        begin: take new runs too. Confirmed runs, and those to be undone, never wait for a congestion.
     """
     limit = config().reclaim if lapsed else config().claim
     claimed = Claimed()
     with transaction.atomic(durable=True):
-        rows = store.claimable(limit, lapsed=lapsed)
+        rows = store.claimable(limit, lapsed=lapsed, begin=begin)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
         by_saga: dict[tuple[str, int], list[store.Row]] = defaultdict(list)

@@ -55,7 +55,7 @@ def publish(messages: Iterable[Message]) -> None:
                     _publish_kick(held)
 
 
-def dispatch(*, lapsed: bool = False, here: Collection[str] = (), worker: str = "") -> bool:
+def dispatch(*, lapsed: bool = False, begin: bool = True, here: Collection[str] = (), worker: str = "") -> bool:
     """Claim what is due and publish it.
 
     A lease whose message could not be published is given back: the broker may be away for long, and
@@ -63,6 +63,7 @@ def dispatch(*, lapsed: bool = False, here: Collection[str] = (), worker: str = 
 
     Args:
         lapsed: take up lapsed leases instead of fresh work; see ``claim``.
+        begin: take new runs too; not while the step queues are long.
         here: queues that this worker consumes. When little is due, the first step of a chain that goes to
             one of them is performed at once, which saves an idle system a message and its latency.
         worker: name of this worker, for the log.
@@ -70,7 +71,7 @@ def dispatch(*, lapsed: bool = False, here: Collection[str] = (), worker: str = 
     Returns:
         Whether more may wait.
     """
-    claimed = claim(lapsed=lapsed)
+    claimed = claim(lapsed=lapsed, begin=begin)
     waiting = deque(claimed.messages)
     # Never a lapsed lease: what killed a worker before must come as a message, which counts its deliveries.
     if not lapsed and claimed.count <= FEW:

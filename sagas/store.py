@@ -54,6 +54,9 @@ _COLUMNS = (
 )
 
 
+_NOT_NEW = "AND state <> 'PENDING'"
+
+
 def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
     """Group runs by where they stand: whatever is decided for one is decided for all of a group."""
     groups: dict[tuple[State, int], list[Row]] = defaultdict(list)
@@ -130,17 +133,19 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
     )
 
 
-def claimable(limit: int, *, lapsed: bool) -> list[Row]:
+def claimable(limit: int, *, lapsed: bool, begin: bool) -> list[Row]:
     """Lock up to ``limit`` due runs that nobody else is claiming, the longest due first.
 
     Args:
         limit: runs at most.
         lapsed: take those whose lease ran out, instead of those that were never claimed since their last move.
+        begin: take those too that have not begun.
     """
+    claims = ">" if lapsed else "="
     # now(), not clock_timestamp(): only a stable function can use the index on due_at.
     return _rows(
         f"SELECT {_COLUMNS} FROM sagas_run WHERE due_at <= now() "
-        f"AND claims {'>' if lapsed else '='} 0 ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
+        f"AND claims {claims} 0 {'' if begin else _NOT_NEW} ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
         [limit],
     )
 

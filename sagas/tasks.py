@@ -145,11 +145,10 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
 def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
     """Claim what is due, and publish it; with ``tick`` take up lapsed leases too."""
     kicks.answered()
-    if _congestion.seen and _congestion.look(self.app):
-        ask_for_dispatch(self.app, tick=tick, delay=CONGESTED)
-        return
+    # New runs wait in the database while the queues are long; what has begun is always seen to its end.
+    begin = not (_congestion.seen and _congestion.look(self.app))
     try:
-        full = dispatch(here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
+        full = dispatch(begin=begin, here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
         if tick:
             dispatch(lapsed=True)
     except (DatabaseError, ConnectionLost) as error:
@@ -159,10 +158,12 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
         logger.warning("sagas: the database is away; the next tick dispatches")
         return
     # Looked at after the work, and not at every dispatch: an idle system does not wait for the answer.
-    if full or _congestion.is_old():
+    if begin and (full or _congestion.is_old()):
         _congestion.look(self.app)
     if full:
         ask_for_dispatch(self.app, tick=False)
+    elif not begin:
+        ask_for_dispatch(self.app, tick=False, delay=CONGESTED)
 
 
 class _Congestion:
