@@ -37,7 +37,7 @@ class Config:
         grace: how long after its deadline the tick waits for RabbitMQ's message.
         tick: how often a worker asks for a dispatch, kicked or not.
         delays: TTLs of the delay queues for retries; a wait is rounded up to one of them.
-        backlog: messages on the step queues above which nothing new is claimed.
+        backlog: messages on the step queues above which no new run is begun.
         admission: age of the backlog above which new runs are refused.
         deliveries: how often one run's message may be delivered before that counts as a fault.
     """
