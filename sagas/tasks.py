@@ -162,7 +162,7 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
         _congestion.look(self.app)
     if full:
         ask_for_dispatch(self.app, tick=False)
-    elif not begin:
+    elif not begin and _congestion.may_ask():
         ask_for_dispatch(self.app, tick=False, delay=CONGESTED)
 
 
@@ -171,6 +171,7 @@ class _Congestion:
 
     seen = False
     looked_at = -math.inf
+    asked_at = -math.inf
 
     def is_old(self) -> bool:
         """Whether it is time to look again."""
@@ -181,6 +182,13 @@ class _Congestion:
         self.seen = is_congested(app)
         self.looked_at = time.monotonic()
         return self.seen
+
+    def may_ask(self) -> bool:
+        """Whether to ask for another try: once in a while, or every tick would add one that asks for ever."""
+        if time.monotonic() - self.asked_at < CONGESTED:
+            return False
+        self.asked_at = time.monotonic()
+        return True
 
 
 _congestion = _Congestion()
