@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import servers
+from bench import figures, report
+from bench.servers import servers
 
 
 def main() -> None:
-    """Run all measurements, bare and ours in turn, so that a machine that drifts drifts for both."""
+    """Run all measurements; exit with 1 if a full run misses a target."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a smoke test, not a figure")
     parser.add_argument("--keep", action="store_true", help="leave the servers running")
     options = parser.parse_args()
-    rounds, runs, chains, samples = (1, 1000, 200, 40) if options.quick else (3, 4000, 600, 150)
     console = Console()
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
-        task = progress.add_task("starting servers")
-        servers.start()
-        try:
-            # After the URLs are set: these import Django's settings.
+    columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("starting servers", total=None)
+        with servers(keep=options.keep):
+            # The URLs are in the environment now: these read Django's settings.
             import django  # noqa: PLC0415
 
             django.setup()
             from bench import run  # noqa: PLC0415
 
-            result = run.run(rounds, runs, chains, samples, lambda stage: progress.update(task, description=stage))
-        finally:
-            if not options.keep:
-                servers.destroy()
-    if not result:
-        raise SystemExit("some target was not reached")
+            size = run.QUICK if options.quick else run.FULL
+            progress.update(task, total=size.stages, completed=-1)
+            result = run.run(size, lambda stage: progress.update(task, description=stage, advance=1))
+            progress.update(task, description="done", advance=1)
+    report.write(result)
+    report.show(result, console)
+    console.print(f"all orders succeeded, and the stock adds up; see {os.path.relpath(report.OUT)}")
+    missed = figures.missed(result["ratios"])
+    if missed and not options.quick:
+        raise SystemExit(f"missed: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

@@ -1,43 +1,79 @@
-"""The order of the measurements."""
+"""The order of the measurements: in rounds, bare chain and orders in turn."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from celery import current_app
 from django.core.management import call_command
-from rich.console import Console
 
-from bench import measure, report, servers, workload
-from bench.measure import Throughput
+from bench import books, figures, latency, throughput
+from bench.measured import Measured
+from bench.surroundings import describe
+from bench.workload import Shop
 from sagas.topology import declare
 
 
-def run(rounds: int, runs: int, chains: int, samples: int, say: Callable[[str], None]) -> bool:
-    """Measure everything; write and show it. Return whether all targets are reached."""
-    logs = servers.DIRECTORY
-    say("migrating")
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured.
+
+    Attributes:
+        rounds: how often each measurement is made.
+        chains: bare chains, each time.
+        orders: orders, each time, of distinct SKUs and of one hot SKU.
+        samples: of idle latency, over all rounds.
+    """
+
+    rounds: int
+    chains: int
+    orders: int
+    samples: int
+
+    @property
+    def stages(self) -> int:
+        """How often ``run`` says what it does."""
+        return 1 + 4 * self.rounds
+
+
+FULL = Size(rounds=3, chains=400, orders=3000, samples=150)
+QUICK = Size(rounds=1, chains=100, orders=800, samples=30)
+
+
+def run(size: Size, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure all on empty servers whose URLs are in the environment.
+
+    Args:
+        size: how much.
+        say: is told each stage as it begins.
+
+    Returns:
+        Ratios, figures and settings, as ``report`` writes them.
+
+    Raises:
+        Unbalanced: an order did not succeed, or the stock does not add up.
+    """
+    say("making the database")
     call_command("migrate", verbosity=0)
     with current_app.connection_for_write() as broker:
         declare(broker)
-    workload.prepare_shop()
-    bare: list[float] = []
-    distinct: list[Throughput] = []
-    hot: list[Throughput] = []
-    bare_idle: list[float] = []
-    idle: list[float] = []
-    for number in range(1, rounds + 1):
-        say(f"round {number} of {rounds}: bare chain")
-        bare.append(measure.bare_throughput(chains, logs))
-        say(f"round {number} of {rounds}: orders, distinct SKUs")
-        distinct.append(measure.order_throughput(f"distinct{number}", runs, logs, hot=False))
-        say(f"round {number} of {rounds}: orders, one hot SKU")
-        hot.append(measure.order_throughput(f"hot{number}", runs, logs, hot=True))
-        say(f"round {number} of {rounds}: idle latency, bare chain")
-        bare_idle += measure.bare_latency(samples // rounds, logs)
-        say(f"round {number} of {rounds}: idle latency, orders")
-        idle += measure.order_latency(samples // rounds, logs, name=f"idle{number}")
-    settings = {"rounds": rounds, "runs": runs, "chains": chains, "samples": samples}
-    result = report.summarise(bare=bare, distinct=distinct, hot=hot, bare_idle=bare_idle, idle=idle, settings=settings)
-    report.write(result)
-    return report.show(result, Console())
+    settings = {**asdict(size), **describe()}
+    shop, placed, found = Shop(), 0, Measured()
+    for number in range(1, size.rounds + 1):
+        where = f"round {number} of {size.rounds}"
+        say(f"{where}: bare chains")
+        found.bare.append(throughput.of_bare_chains(size.chains))
+        say(f"{where}: orders, distinct SKUs")
+        found.distinct.append(throughput.of_orders(shop, size.orders, hot=False, placed=placed))
+        placed += size.orders
+        say(f"{where}: orders, one hot SKU")
+        found.hot.append(throughput.of_orders(shop, size.orders, hot=True, placed=placed))
+        placed += size.orders
+        say(f"{where}: idle latencies")
+        placed += latency.measure(shop, size.samples // size.rounds, found.idle)
+    books.check(placed)
+    settings["load_average_after"] = os.getloadavg()
+    return {"ratios": figures.ratios(found), "figures": figures.figures(found), "settings": settings}

@@ -1,33 +1,59 @@
-"""Private servers for one benchmark, and their figures."""
+"""Private servers for one benchmark: made afresh, and destroyed after."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DIRECTORY = ROOT / ".run" / "bench"
+_LOCK = ROOT / ".run" / "bench.lock"
 
 
-def start() -> None:
-    """Start PostgreSQL, RabbitMQ and Redis, and set their URLs and Django's settings in the environment."""
-    _services("destroy")
-    _services("start")
+@contextmanager
+def servers(*, keep: bool) -> Iterator[None]:
+    """Run PostgreSQL, RabbitMQ and Redis on empty disks; set their URLs and Django's settings in the environment.
+
+    Args:
+        keep: leave them running.
+    """
+    with _only_one():
+        _services("destroy")
+        try:
+            _services("start")
+            _set_environment()
+            yield
+        finally:
+            if not keep:
+                _services("destroy")
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Refuse to run beside another: its servers would be destroyed, and both would measure each other."""
+    _LOCK.parent.mkdir(exist_ok=True)
+    with _LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("another benchmark is running in this repository")
+        yield
+
+
+def _set_environment() -> None:
     for line in (DIRECTORY / "services.env").read_text().splitlines():
         name, separator, value = line.partition("=")
         if separator:
             os.environ[name] = value.strip("'\"")
     os.environ["DJANGO_SETTINGS_MODULE"] = "drinkgroup.settings"
-    # Inserting the confirmations of some thousand runs takes longer than a customer has.
+    # Between the two halves of a measurement the confirmations are inserted, which takes longer than customers have.
     os.environ["CONFIRM_WITHIN_SECONDS"] = "1800"
     os.environ["LOG_LEVEL"] = "INFO"
-
-
-def destroy() -> None:
-    """Stop them and delete their data."""
-    _services("destroy")
 
 
 def _services(command: str) -> None:

@@ -7,43 +7,63 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench.servers import DIRECTORY, ROOT
+
+#: Worker processes that perform tasks, for orders and for the bare chain alike: one ``celery worker -c 2``.
+CHILDREN = 2
+_STARTUP = 90.0
+_SHUTDOWN = 20.0
 _numbers = itertools.count(1)
 
 
+def bare_worker() -> AbstractContextManager[None]:
+    """The worker of bare chains. Without Django, which Celery would set up, and the engine's ticker with it."""
+    return _worker("bench.bare", DJANGO_SETTINGS_MODULE="")
+
+
+def order_worker() -> AbstractContextManager[None]:
+    """The worker of orders: all queues of the platform."""
+    return _worker("bench.ours")
+
+
 @contextmanager
-def workers(app: str, *, processes: int, concurrency: int, logs: Path) -> Iterator[None]:
-    """Run ``processes`` workers of ``concurrency`` prefork children each; wait until they consume, stop them after."""
-    names = [f"bench-{os.getpid()}-{next(_numbers)}" for _ in range(processes)]
-    running = [_start(app, name, concurrency, logs / f"{name}.log") for name in names]
+def _worker(app: str, **environment: str) -> Iterator[None]:
+    """Run a Celery worker with two prefork children; wait until it consumes, stop it after.
+
+    Args:
+        app: its module, such as ``bench.bare``.
+        environment: variables besides this process's.
+    """
+    name = f"{app}-{os.getpid()}-{next(_numbers)}"
+    log = DIRECTORY / f"{name}.log"
+    process = _start(app, name, log, environment)
     try:
-        for name, process in zip(names, running, strict=True):
-            _await_ready(logs / f"{name}.log", process)
+        _await_ready(log, process)
         yield
     finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        process.terminate()
+        try:
+            process.wait(timeout=_SHUTDOWN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
-def _start(app: str, name: str, concurrency: int, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "celery", "-A", app, "worker", "-n", name, "-c", str(concurrency)]
+def _start(app: str, name: str, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "celery", "-A", app, "worker", "-n", name, "-c", str(CHILDREN)]
     command += ["--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     with log.open("wb") as stream:
-        return subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT)  # noqa: S603 - ours
+        return subprocess.Popen(  # noqa: S603 - ours
+            command, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **environment}
+        )
 
 
 def _await_ready(log: Path, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 90
+    end = time.monotonic() + _STARTUP
     while " ready." not in log.read_text(errors="replace"):
         if process.poll() is not None or time.monotonic() > end:
             msg = f"a worker did not start; see {log}"

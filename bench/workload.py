@@ -1,12 +1,17 @@
-"""The orders of the benchmark, as the database holds them when the dispatcher finds them."""
+"""The orders of the benchmark, inserted as the API would, and their payments. Nothing of this is measured."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from uuid import UUID
 
+import uuid_utils.compat
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -18,120 +23,114 @@ from orders.models import Order
 from orders.requests import Item, OrderRequest
 from orders.sagas import PlaceOrder
 
-#: SKUs of the "distinct" load, and delivery slots of both.
+#: SKUs of the "distinct" load, and delivery slots of both. Each order takes one cup, one coupon and one place.
 SKUS = 1000
 SLOTS = 200
-_PLENTY = 10_000_000
+#: Nothing is to be rejected.
+PLENTY = 10_000_000
 _BATCH = 200
+_PRICE = 1500
+_DISCOUNT = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Load:
-    """Prepared runs.
+    """Orders that were placed together, and nothing else between them: their ids are a range.
 
     Attributes:
-        name: what it is called.
-        ids: the runs.
-        skus: whose stock they take, one cup each.
+        ids: their runs, in order.
+        committed_at: when the (last) transaction that started them was committed; seconds since the epoch.
     """
 
-    name: str
-    ids: list[UUID]
-    skus: list[str]
+    ids: tuple[UUID, ...]
+    committed_at: float
+
+    @property
+    def bounds(self) -> tuple[UUID, UUID]:
+        """The first and the last run."""
+        return self.ids[0], self.ids[-1]
 
 
-def prepare_shop() -> None:
-    """Make a customer, stock and slots, all plentiful: nothing is to be rejected."""
-    get_user_model()._default_manager.get_or_create(username="bench")
-    Sku.objects.bulk_create(
-        [Sku(code=f"B{number}", name=f"Drink {number}", price_cents=1500, available=_PLENTY) for number in range(SKUS)],
-        ignore_conflicts=True,
-    )
-    if not Slot.objects.exists():
-        begin = timezone.now() + timedelta(days=1)
-        Slot.objects.bulk_create(
-            [
-                Slot(starts_at=begin, ends_at=begin + timedelta(hours=1 + number), available=_PLENTY)
-                for number in range(SLOTS)
-            ]
+class Shop:
+    """One customer who orders, and all that it takes."""
+
+    def __init__(self) -> None:
+        """Open it: stock, slots and a customer, in an empty database."""
+        self._numbers = count(1)
+        self._customer: User = get_user_model()._default_manager.create(username="bench")
+        self._skus = [f"BENCH-{number}" for number in range(SKUS)]
+        Sku.objects.bulk_create(Sku(code=code, name=code, price_cents=_PRICE, available=PLENTY) for code in self._skus)
+        tomorrow = timezone.now() + timedelta(days=1)
+        slots = Slot.objects.bulk_create(
+            Slot(starts_at=tomorrow, ends_at=tomorrow + timedelta(hours=1 + number), available=PLENTY)
+            for number in range(SLOTS)
+        )
+        self._slots = [slot.id for slot in slots]
+
+    def place(self, orders: int, *, hot: bool = False) -> Load:
+        """Insert orders and start their runs.
+
+        Args:
+            orders: how many.
+            hot: all take the same SKU, instead of each the next.
+        """
+        ids: list[UUID] = []
+        committed: list[float] = []
+        for begin in range(0, orders, _BATCH):
+            with transaction.atomic():
+                # Asked for before the runs ask for their kicks, hence called before them.
+                transaction.on_commit(lambda: committed.append(time.time()))
+                ids += self._place_batch(min(_BATCH, orders - begin), hot=hot)
+        return Load(tuple(ids), committed[-1])
+
+    def _place_batch(self, orders: int, *, hot: bool) -> list[UUID]:
+        numbers = [next(self._numbers) for _ in range(orders)]
+        requests = [self._request(number, hot=hot) for number in numbers]
+        ids = [uuid_utils.compat.uuid7() for _ in requests]
+        Coupon.objects.bulk_create(
+            Coupon(
+                code=request.order_no,
+                customer=self._customer,
+                discount_cents=_DISCOUNT,
+                expires_at=timezone.now() + timedelta(days=1),
+            )
+            for request in requests
+        )
+        Order.objects.bulk_create(
+            Order(
+                order_no=request.order_no,
+                run_id=run_id,
+                customer=self._customer,
+                slot=request.slot,
+                coupon=request.order_no,
+                discount_cents=_DISCOUNT,
+            )
+            for run_id, request in zip(ids, requests, strict=True)
+        )
+        for run_id, request in zip(ids, requests, strict=True):
+            sagas.start(PlaceOrder, request, business_key=request.order_no, run_id=run_id)
+        return ids
+
+    def _request(self, number: int, *, hot: bool) -> OrderRequest:
+        return OrderRequest(
+            order_no=f"B{number}",
+            customer_id=self._customer.pk,
+            items=(Item(self._skus[0 if hot else number % SKUS], 1, _PRICE),),
+            slot=self._slots[number % SLOTS],
+            coupon=f"B{number}",
+            discount_cents=_DISCOUNT,
         )
 
 
-def prepare(name: str, count: int, *, hot: bool) -> Load:
-    """Insert ``count`` orders and their runs, each with a coupon of its own; nothing of it is measured.
-
-    Args:
-        name: distinguishes the loads of one benchmark.
-        count: how many.
-        hot: all take the same SKU.
-    """
-    customer = get_user_model()._default_manager.get(username="bench")
-    slots = list(Slot.objects.values_list("id", flat=True))
-    skus = [f"B{0 if hot else number % SKUS}" for number in range(count)]
-    ids: list[UUID] = []
-    expires = timezone.now() + timedelta(days=1)
-    for begin in range(0, count, _BATCH):
-        with transaction.atomic():
-            orders, coupons = [], []
-            for number in range(begin, min(begin + _BATCH, count)):
-                key = f"{name}-{number}"
-                item = Item(skus[number], 1, 1500)
-                request = OrderRequest(key, customer.pk, (item,), slots[number % len(slots)], key, 100)
-                run_id = sagas.start(PlaceOrder, request, business_key=key)
-                ids.append(run_id)
-                coupons.append(Coupon(code=key, customer=customer, discount_cents=100, expires_at=expires))
-                orders.append(
-                    Order(
-                        order_no=key,
-                        run_id=run_id,
-                        customer=customer,
-                        slot=request.slot,
-                        coupon=key,
-                        discount_cents=100,
-                    )
-                )
-            Coupon.objects.bulk_create(coupons)
-            Order.objects.bulk_create(orders)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE sagas_run, orders_order, coupons_coupon")
-    return Load(name, ids, skus)
-
-
-def confirm(load: Load) -> None:
+def pay(ids: Sequence[UUID]) -> None:
     """Let the payment of every run come."""
-    for run_id in load.ids:
-        sagas.confirm(run_id, "payment", {"payment_id": str(run_id)})
+    for begin in range(0, len(ids), _BATCH):
+        with transaction.atomic():
+            for run_id in ids[begin : begin + _BATCH]:
+                sagas.confirm(run_id, "payment", {"payment_id": str(run_id)})
 
 
-def check(load: Load) -> None:
-    """Fail unless every run succeeded with all its effects: there is no rate without correctness."""
+def refresh_statistics() -> None:
+    """Do for the planner what autovacuum does for a shop that has run for a while, and not in mid-measurement."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FILTER (WHERE state = 'SUCCEEDED'), count(*) FROM sagas_run WHERE id = ANY(%s::uuid[])",
-            [load.ids],
-        )
-        assert cursor.fetchone() == (len(load.ids), len(load.ids)), "not every run succeeded"
-        cursor.execute(
-            "SELECT count(*) FROM orders_order WHERE status = 'CONFIRMED' AND run_id = ANY(%s::uuid[])", [load.ids]
-        )
-        assert cursor.fetchone() == (len(load.ids),), "not every order is confirmed"
-        for table in ("inventory_skuhold", "delivery_slothold"):
-            cursor.execute(
-                f"SELECT count(*), sum(quantity) FROM {table} "  # noqa: S608 - the two tables named above
-                "WHERE state = 'CONFIRMED' AND run_id = ANY(%s::uuid[])",
-                [load.ids],
-            )
-            assert cursor.fetchone() == (len(load.ids), len(load.ids)), f"holds in {table} do not add up"
-        cursor.execute(
-            "SELECT count(*) FROM coupons_redemption WHERE state = 'REDEEMED' AND run_id = ANY(%s::uuid[])",
-            [load.ids],
-        )
-        assert cursor.fetchone() == (len(load.ids),), "not every coupon is redeemed"
-        for pool, hold in (("inventory_sku", "inventory_skuhold"), ("delivery_slot", "delivery_slothold")):
-            cursor.execute(
-                f"SELECT (SELECT sum(sold) FROM {pool}), (SELECT sum(quantity) FROM {hold} "  # noqa: S608 - as above
-                f"WHERE state = 'CONFIRMED'), (SELECT sum(held) FROM {pool})"
-            )
-            sold, confirmed, held = cursor.fetchone()
-            assert sold == confirmed, f"{pool} sold {sold}, its holds say {confirmed}"
-            assert held == 0, f"{pool} still holds {held}"
+        cursor.execute("ANALYZE")

@@ -1,0 +1,81 @@
+"""What the database tells about runs, asked so that those who are measured hardly notice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from bench.workload import Load
+from sagas.states import State
+
+TIMEOUT = 300.0
+
+
+def until(condition: Callable[[], bool], *, pause: float) -> None:
+    """Wait for a condition; ``pause`` seconds between looks.
+
+    Raises:
+        TimeoutError: it did not come true in five minutes.
+    """
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        if time.monotonic() > end:
+            msg = f"the load was not worked off in {TIMEOUT:g} s"
+            raise TimeoutError(msg)
+        time.sleep(pause)
+
+
+def all_in(load: Load, state: State) -> bool:
+    """Whether all runs are in a state; stops at the first that is not."""
+    sql = "SELECT NOT EXISTS (SELECT 1 FROM sagas_run WHERE id BETWEEN %s AND %s AND state <> %s)"
+    (found,) = _row(sql, [*load.bounds, state])
+    return bool(found)
+
+
+def first_claim(load: Load) -> float:
+    """When the first run was claimed, in seconds since the epoch."""
+    sql = "SELECT EXTRACT(EPOCH FROM min(started_at))::float8 FROM sagas_run WHERE id BETWEEN %s AND %s"
+    (at,) = _row(sql, list(load.bounds))
+    return float(at)
+
+
+def last_entry(load: Load) -> float:
+    """When the last log row was written, in seconds since the epoch."""
+    sql = "SELECT EXTRACT(EPOCH FROM max(at))::float8 FROM sagas_log WHERE run_id BETWEEN %s AND %s"
+    (at,) = _row(sql, list(load.bounds))
+    return float(at)
+
+
+def times(run_id: UUID) -> dict[str, float]:
+    """When each step's operations were logged (seconds since the epoch), by ``step.operation``, in order."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT step || '.' || operation, EXTRACT(EPOCH FROM at)::float8 FROM sagas_log "
+            "WHERE run_id = %s AND outcome = 'DONE' ORDER BY id",
+            [run_id],
+        )
+        return {name: float(at) for name, at in cursor.fetchall()}
+
+
+def commits() -> int:
+    """Transactions that this database has committed. Workers report theirs at the latest when they end."""
+    # And this session now, not within a second: its own were not made by those who are measured.
+    _row("SELECT pg_stat_force_next_flush()")
+    (count,) = _row("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+    return int(count)
+
+
+def settings(*names: str) -> dict[str, str]:
+    """The server's settings of these names."""
+    return {name: str(_row(f"SHOW {name}")[0]) for name in names}
+
+
+def _row(sql: str, params: list[Any] | None = None) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        row: tuple[Any, ...] = cursor.fetchone()
+        return row

@@ -1,0 +1,59 @@
+"""What is measured, as plain data."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Rates of one load of orders.
+
+    Attributes:
+        forward: runs a second, from the first claim to the last run's AWAITING_CONFIRM.
+        finish: runs a second, from the first claim of paid runs to the last run's SUCCEEDED.
+        whole: runs a second over both.
+        commits: database commits a run, over both.
+        messages: task messages a run, over both.
+    """
+
+    forward: float
+    finish: float
+    whole: float
+    commits: float
+    messages: float
+
+
+@dataclass(slots=True)
+class Latencies:
+    """Milliseconds of an idle system, one value a sample.
+
+    Attributes:
+        bare: from before a chain is published to its fourth task.
+        orders: from the commit that started a run to the log row of its fourth step.
+        confirms: from the commit of its payment to the log row of its last confirm operation.
+        hops: of ``orders`` and ``confirms``, from each log row to the next, by ``step.operation``.
+    """
+
+    bare: list[float] = field(default_factory=list)
+    orders: list[float] = field(default_factory=list)
+    confirms: list[float] = field(default_factory=list)
+    hops: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass(slots=True)
+class Measured:
+    """All of one benchmark: one value a round, and all samples of latency.
+
+    Attributes:
+        bare: bare chains a second.
+        distinct: orders, each of the next of many SKUs.
+        hot: orders, all of one SKU.
+        idle: latencies.
+    """
+
+    bare: list[float] = field(default_factory=list)
+    distinct: list[Throughput] = field(default_factory=list)
+    hot: list[Throughput] = field(default_factory=list)
+    idle: Latencies = field(default_factory=Latencies)

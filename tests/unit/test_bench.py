@@ -1,0 +1,100 @@
+"""The benchmark's arithmetic, and what it writes. That it runs at all takes minutes: ``make bench``."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench import figures, report
+from bench.measured import Latencies, Measured, Throughput
+
+
+def throughput(forward: float, finish: float) -> Throughput:
+    whole = 1 / (1 / forward + 1 / finish)
+    return Throughput(forward=forward, finish=finish, whole=whole, commits=0.1, messages=0.05)
+
+
+@pytest.fixture
+def measured() -> Measured:
+    """Three rounds on a machine that was busy during the second."""
+    idle = Latencies(bare=[float(n) for n in range(1, 102)], orders=[2.0 * n for n in range(1, 102)], confirms=[5, 7])
+    idle.hops["create_order.forward"] = [3.0, 9.0, 4.0]
+    return Measured(
+        bare=[200.0, 20.0, 210.0],
+        distinct=[throughput(4000, 4000), throughput(400, 400), throughput(4200, 4200)],
+        hot=[throughput(3600, 3600), throughput(360, 360), throughput(4200, 4200)],
+        idle=idle,
+    )
+
+
+@pytest.fixture
+def result(measured: Measured) -> dict[str, object]:
+    return {"ratios": figures.ratios(measured), "figures": figures.figures(measured), "settings": {"cpus": 2}}
+
+
+def test_ratios_are_taken_within_a_round_so_that_a_busy_round_does_not_distort_them(measured: Measured) -> None:
+    found = figures.ratios(measured)
+
+    assert found["orders_vs_bare_chain"] == pytest.approx(10)
+    assert found["orders_to_awaiting_vs_bare_chain"] == pytest.approx(20)
+    assert found["hot_vs_distinct"] == pytest.approx(0.9)
+    assert found["idle_p50_vs_bare_chain"] == pytest.approx(2)
+    assert found["idle_p99_vs_bare_chain"] == pytest.approx(2)
+
+
+def test_the_orders_rate_counts_the_whole_way_to_succeeded(measured: Measured) -> None:
+    assert figures.figures(measured)["orders_distinct"]["runs_per_s"] == pytest.approx(2000)
+
+
+def test_rounds_that_do_not_belong_together_are_refused(measured: Measured) -> None:
+    measured.hot.pop()
+
+    with pytest.raises(ValueError, match="zip"):
+        figures.ratios(measured)
+
+
+def test_percentiles() -> None:
+    values = [float(n) for n in range(101)]
+
+    assert figures.percentile(values, 50) == 50
+    assert figures.percentile(values, 99) == 99
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [("orders_vs_bare_chain", 5.0, 4.9), ("hot_vs_distinct", 0.8, 0.79), ("idle_p50_vs_bare_chain", 3.0, 3.1)],
+)
+def test_a_missed_target_is_named(measured: Measured, name: str, good: float, bad: float) -> None:
+    found = figures.ratios(measured)
+    assert figures.missed({**found, name: good}) == []
+    assert figures.missed({**found, name: bad}) == [name]
+
+
+def test_the_json_has_what_readers_of_it_count_on(result: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "out" / "latest.json"
+
+    report.write(result, path)
+
+    read = json.loads(path.read_text())
+    assert read["ratios"].keys() >= figures.TARGETS.keys()
+    assert {"chains_per_s", "p50_ms", "p99_ms"} <= read["figures"]["bare_chain"].keys()
+    assert {"runs_per_s", "commits_per_run", "messages_per_run"} <= read["figures"]["orders_distinct"].keys()
+    assert {"p50_ms", "p99_ms", "payment_to_succeeded", "hops_p50_ms"} <= read["figures"]["idle"].keys()
+    assert read["settings"] == {"cpus": 2}
+
+
+def test_the_tables_show_ratios_beside_their_targets_in_80_columns(result: dict[str, object]) -> None:
+    text = StringIO()
+
+    report.show(result, Console(file=text, width=80))
+
+    shown = text.getvalue()
+    assert "…" not in shown.replace("  … ", "")
+    line = next(line for line in shown.splitlines() if "idle_p50_vs_bare_chain" in line)
+    assert "2.00" in line
+    assert "≤ 3" in line
+    assert "reached" in line
