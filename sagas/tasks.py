@@ -77,10 +77,10 @@ _OPTIONS: dict[str, Any] = {
 
 
 class Poison(Reject):
-    """A message that no worker can make sense of. RabbitMQ dead-letters what is rejected."""
+    """A message that no worker can make sense of. RabbitMQ dead-letters what is rejected, not to be requeued.
 
-    def __init__(self, reason: Exception) -> None:
-        super().__init__(reason, requeue=False)
+    No constructor of its own: a child sends it to the worker's main process pickled.
+    """
 
 
 def _is_not_poison(record: logging.LogRecord) -> bool:
