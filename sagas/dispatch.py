@@ -118,7 +118,8 @@ def drop_connections(app: Celery) -> None:
     """Forget the pooled connections to the broker: a channel that was refused once may be refused for good."""
     pools: tuple[Any, ...] = (app.amqp.producer_pool, app.pool)
     for pool in pools:
-        pool.force_close_all()
+        # Not the pools themselves: a closed pool gives out no connection ever again.
+        pool.force_close_all(close_pool=False)
 
 
 def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:

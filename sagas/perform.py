@@ -153,7 +153,11 @@ def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[
     here: list[store.Row] = []
     behind: list[UUID] = []
     definition = delivery.definition
-    mine = [row for row in rows if row.saga == definition.name and row.version == definition.version]
+    mine = [
+        row
+        for row in rows
+        if row.saga == definition.name and row.version == definition.version and not row.waits_for_retry
+    ]
     for place, group in store.by_place(mine).items():
         match plan.stand(definition, place, delivery.index, delivery.phase):
             case Stand.HERE:

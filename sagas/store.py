@@ -43,6 +43,11 @@ class Row(NamedTuple):
         """Where it stands."""
         return Place(self.state, self.cursor)
 
+    @property
+    def waits_for_retry(self) -> bool:
+        """Whether its operation broke, and its next attempt was not claimed yet: no message may perform it before."""
+        return self.attempt > 0 and self.claims == 0
+
 
 #: The log's column for who did it.
 WORKER_LIMIT = 100

@@ -10,7 +10,7 @@ from django.db import transaction
 
 import sagas
 from sagas import State
-from sagas.models import Escalation, Run
+from sagas.models import Run
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker
@@ -20,11 +20,10 @@ from tests.support.workers import Worker
 
 pytestmark = pytest.mark.usefixtures("database")
 
-#: Performs all but the third step. Two leases without progress would call a person.
+#: Performs all but the third step.
 WORKER = {
     "queues": "sagas.dispatch,sagas.cancel,orders,coupons,delivery",
     "LEASE": 1,
-    "LEASE_LIMIT": 2,
     "TICK": 0.2,
 }
 RUNS = 20
@@ -40,7 +39,6 @@ def third_step() -> Iterator[Worker]:
     worker.stop()
 
 
-@pytest.mark.xfail(reason="after one refusal a worker child can publish no more: it has closed its own pools")
 def test_the_next_link_is_refused(own_worker: Worker, request: pytest.FixtureRequest) -> None:
     # Given a queue that holds a message already, and takes no other
     jar = f"jar-{uuid4().hex[:8]}"
@@ -55,9 +53,9 @@ def test_the_next_link_is_refused(own_worker: Worker, request: pytest.FixtureReq
         refused = own_worker.text().count("MessageNacked")
         eventually(lambda: own_worker.text().count("MessageNacked") > refused + 5, within=30, what="refusals")
 
-        # Then all wait, and nobody is called
+        # Then all wait, with no lease counted against them
         assert broker.length("inventory") == 1
-        assert not Escalation.objects.filter(run__in=ids).exists()
+        assert set(Run.objects.filter(pk__in=ids).values_list("claims", flat=True)) <= {0, 1}
         assert own_worker.process.poll() is None
 
     # And they go on as soon as they may

@@ -18,10 +18,6 @@ from tests.support.runs import make_due, state
 pytestmark = pytest.mark.usefixtures("alone")
 
 
-# Not run: it would leave this process with closed pools, for all tests after it.
-@pytest.mark.xfail(
-    run=False, reason="connections that were dropped once can never be made again: the pool stays closed"
-)
 def test_a_dispatch_that_is_refused_leaves_the_runs_as_they_were() -> None:
     # Given
     broker.publish_task("orders", "sagas.step")

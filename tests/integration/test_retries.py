@@ -14,7 +14,6 @@ from tests.support.runs import assert_effects_once, state, story
 pytestmark = pytest.mark.usefixtures("alone")
 
 
-@pytest.mark.xfail(reason="a second copy of a message performs the next attempt at once, and burns it")
 @pytest.mark.parametrize("step", ["one", "two"])
 def test_a_second_copy_of_a_message_is_no_second_attempt(step: str) -> None:
     # Given a run whose step breaks, one attempt before the last
