@@ -13,6 +13,7 @@ from uuid import UUID
 
 from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
+from kombu import pools
 
 from sagas import store, topology
 from sagas.claim import claim
@@ -115,11 +116,15 @@ def is_congested(app: Celery) -> bool:
 
 
 def drop_connections(app: Celery) -> None:
-    """Forget the pooled connections to the broker: a channel that was refused once may be refused for good."""
-    pools: tuple[Any, ...] = (app.amqp.producer_pool, app.pool)
-    for pool in pools:
-        # Not the pools themselves: a closed pool gives out no connection ever again.
-        pool.force_close_all(close_pool=False)
+    """Forget the pooled connections to the broker: a channel that was refused once may be refused for good.
+
+    New pools, not emptied ones: what a pool has closed by force it does not count as free, and whoever asks it next
+    would wait for ever. Celery itself forgets its pools in this way, after a fork.
+    """
+    pools.reset()
+    holders: tuple[tuple[Any, str], ...] = ((app, "_pool"), (app.amqp, "_producer_pool"))
+    for holder, name in holders:
+        setattr(holder, name, None)
 
 
 def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
