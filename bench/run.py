@@ -39,7 +39,7 @@ class Size:
         return 1 + 4 * self.rounds
 
 
-FULL = Size(rounds=3, chains=400, orders=3000, samples=150)
+FULL = Size(rounds=3, chains=300, orders=2500, samples=150)
 QUICK = Size(rounds=1, chains=100, orders=800, samples=30)
 
 

@@ -74,4 +74,5 @@ def _drain(load: Load, state: State) -> _Drained:
         database.until(lambda: database.all_in(load, state), pause=_LOOK)
     # The first task of a worker is a dispatch, and all work is due: it begins with the first claim.
     seconds = database.last_entry(load) - probe.began()
+    # Only now, after the workers' end, are commits and messages all reported.
     return _Drained(seconds, database.commits() - commits, probe.published())
