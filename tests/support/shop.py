@@ -56,7 +56,7 @@ class Shop:
     before: books.Snapshot
 
 
-def open_shop(*, stock: dict[str, int] | None = None, places: int = 1000, coupons: Sequence[str] = ()) -> Shop:
+def open_shop(*, stock: dict[str, int] | None = None, places: int = 100_000, coupons: Sequence[str] = ()) -> Shop:
     """Open an empty shop anew: everything that any test left in the domains and the engine is gone."""
     _forget_all()
     customer = get_user_model()._default_manager.create(username=f"customer-{uuid4().hex[:12]}")
