@@ -25,6 +25,8 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     broker_transport_options={"confirm_publish": True},
     broker_connection_retry_on_startup=True,
+    # An idle worker notices that it is told to stop when something wakes its loop; this does, each second.
+    broker_heartbeat=2,
     task_default_queue=QUEUE,
     task_default_exchange="",
     task_default_exchange_type="direct",

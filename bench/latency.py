@@ -19,7 +19,7 @@ from sagas.states import State
 _WARMUP = 5
 _LOOK = 0.005
 #: Let go what follows the last commit: acks, and the end of a task.
-_PAUSE = 0.02
+_PAUSE = 0.01
 
 
 def measure(shop: Shop, samples: int, into: Latencies) -> int:

@@ -12,7 +12,7 @@ from django.db import transaction
 from bench import bare, books, database, probe
 from bench.measured import Throughput
 from bench.workers import bare_worker, order_worker
-from bench.workload import Load, Shop, pay, refresh_statistics
+from bench.workload import Load, Shop, pay_all, refresh_statistics
 from sagas.states import State
 
 #: Seconds between looks at whether all is done.
@@ -44,7 +44,7 @@ def of_orders(shop: Shop, count: int, *, hot: bool, placed: int) -> Throughput:
     """
     load = shop.place(count, hot=hot)
     forward = _drain(load, State.AWAITING_CONFIRM)
-    pay(load.ids)
+    pay_all(load)
     finish = _drain(load, State.SUCCEEDED)
     books.check(placed + count)
     seconds = forward.seconds + finish.seconds

@@ -20,13 +20,13 @@ def throughput(forward: float, finish: float) -> Throughput:
 
 @pytest.fixture
 def measured() -> Measured:
-    """Three rounds on a machine that was busy during the second."""
+    """Three rounds on a machine that was busy now and then."""
     idle = Latencies(bare=[float(n) for n in range(1, 102)], orders=[2.0 * n for n in range(1, 102)], confirms=[5, 7])
     idle.hops["create_order.forward"] = [3.0, 9.0, 4.0]
     return Measured(
-        bare=[200.0, 20.0, 210.0],
-        distinct=[throughput(4000, 4000), throughput(400, 400), throughput(4200, 4200)],
-        hot=[throughput(3600, 3600), throughput(360, 360), throughput(4200, 4200)],
+        bare=[200.0, 20.0, 190.0],
+        distinct=[throughput(3900, 3900), throughput(4000, 4000), throughput(800, 800)],
+        hot=[throughput(700, 700), throughput(3600, 3600), throughput(3500, 3500)],
         idle=idle,
     )
 
@@ -36,7 +36,7 @@ def result(measured: Measured) -> dict[str, object]:
     return {"ratios": figures.ratios(measured), "figures": figures.figures(measured), "settings": {"cpus": 2}}
 
 
-def test_ratios_are_taken_within_a_round_so_that_a_busy_round_does_not_distort_them(measured: Measured) -> None:
+def test_a_round_on_a_busy_machine_does_not_distort_the_ratios(measured: Measured) -> None:
     found = figures.ratios(measured)
 
     assert found["orders_vs_bare_chain"] == pytest.approx(10)
@@ -48,13 +48,6 @@ def test_ratios_are_taken_within_a_round_so_that_a_busy_round_does_not_distort_t
 
 def test_the_orders_rate_counts_the_whole_way_to_succeeded(measured: Measured) -> None:
     assert figures.figures(measured)["orders_distinct"]["runs_per_s"] == pytest.approx(2000)
-
-
-def test_rounds_that_do_not_belong_together_are_refused(measured: Measured) -> None:
-    measured.hot.pop()
-
-    with pytest.raises(ValueError, match="zip"):
-        figures.ratios(measured)
 
 
 def test_percentiles() -> None:
