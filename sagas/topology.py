@@ -7,12 +7,17 @@ workers and by ``manage.py sagas topology``: a quorum queue declared a moment be
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import Any
 
+from amqp import PreconditionFailed
 from kombu import Connection, Exchange, Queue
 
 from sagas import registry
 from sagas.conf import config
+
+logger = logging.getLogger(__name__)
 
 DISPATCH = "sagas.dispatch"
 CANCEL = "sagas.cancel"
@@ -127,11 +132,56 @@ def dead() -> Queue:
     )
 
 
-def declare(connection: Connection) -> list[str]:
-    """Declare everything, targets before sources. Idempotent. Return the queues' names."""
+def consuming() -> list[Queue]:
+    """What ``consumed`` does, for Celery: not declared again, for ``declare`` lives with a queue of old arguments."""
+    queues: list[Any] = consumed()
+    for queue in queues:
+        queue.no_declare = True
+    return queues
+
+
+def declare(connection: Connection, *, replace: bool = False) -> list[str]:
+    """Declare everything, targets before sources. Idempotent.
+
+    RabbitMQ refuses to redeclare a queue with other arguments, such as those of an earlier version of the
+    engine. It is used as it is then, for it carries messages all the same, and replaced by a person's
+    command: a worker that did so by itself would fight those of the earlier version during a rolling deploy.
+
+    Args:
+        connection: to RabbitMQ.
+        replace: replace such queues too, those that are empty and that nobody consumes.
+
+    Returns:
+        The names of the queues whose arguments still differ. A warning is logged for each.
+    """
     queues: list[Queue] = [dead(), *consumed(), *delays()]
-    with connection.channel() as channel:
-        for queue in queues:
-            bound: Any = queue(channel)
+    return [queue.name for queue in queues if not _declare(connection, queue, replace=replace)]
+
+
+def _declare(connection: Connection, queue: Queue, *, replace: bool) -> bool:
+    with suppress(PreconditionFailed), connection.channel() as first:
+        queue(first).declare()
+        return True
+    # RabbitMQ has closed that channel.
+    with connection.channel() as opened:
+        channel: Any = opened
+        found = channel.queue_declare(queue.name, passive=True)
+        idle = not found.message_count and not found.consumer_count
+        bound: Any = queue(channel)
+        if replace and idle:
+            # Asked and deleted in two steps: a quorum queue cannot be deleted on condition. What came in between
+            # is lost, as any message may be: the database holds the work.
+            bound.delete()
             bound.declare()
-    return [queue.name for queue in queues]
+            return True
+        if bound.exchange and bound.exchange.name:
+            bound.exchange.declare()
+            bound.queue_bind()
+    logger.warning(
+        "sagas: queue %s was declared with other arguments and is used as it is (%d messages, %d consumers); "
+        "to renew it let it run empty, stop its workers, and run: manage.py sagas topology --replace",
+        queue.name,
+        found.message_count,
+        found.consumer_count,
+    )
+    return False

@@ -66,7 +66,7 @@ def configure(app: Celery) -> None:
     Lazily, for Django's settings are not there yet when a project's ``celery.py`` is imported. Delay queues
     are no part of ``task_queues``: a worker would consume them.
     """
-    app.add_defaults(lambda: {**SETTINGS, "task_queues": topology.consumed()})
+    app.add_defaults(lambda: {**SETTINGS, "task_queues": topology.consuming()})
     app.steps["consumer"].add(Topology)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import StringIO
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ import sagas
 from sagas import State, topology
 from sagas.messages import Chain
 from sagas.topology import DEAD
+from tests.integration.conftest import Start
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker, servers
@@ -63,6 +65,71 @@ def topology_of_a_fresh_broker(alone: None) -> list[str]:
         for name in names:
             channel.queue_delete(name)
     return names
+
+
+#: One of each kind: for poison, for steps, for what waits.
+OLD = (DEAD, "orders", "sagas.deadline.30000")
+
+
+@pytest.fixture
+def queues_of_an_earlier_version(alone: None) -> Iterator[None]:
+    """Three queues that lack what this version declares."""
+    _make_queues_anew(old=True)
+    yield
+    for name in OLD:
+        broker.purge(name)
+    _make_queues_anew()
+
+
+def _make_queues_anew(*, old: bool = False) -> None:
+    with broker.channel() as channel:
+        for name in OLD:
+            channel.queue_delete(name)
+            if old:
+                channel.queue_declare(
+                    name, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum", "x-max-length": 10_000}
+                )
+    if not old:
+        command("topology")
+
+
+@pytest.mark.usefixtures("queues_of_an_earlier_version")
+def test_workers_use_the_queues_of_an_earlier_version_and_say_how_to_renew_them(start_worker: Start) -> None:
+    # When
+    worker = start_worker()
+
+    # Then it works: steps, and what cannot be decoded is set aside
+    run_id = sagas.start(Lab, Experiment())
+    await_state(run_id, State.AWAITING_CONFIRM)
+    assert worker.process.poll() is None
+    # And says which queues are old, and what to do
+    for name in OLD:
+        assert worker.text().count(f"queue {name} was declared with other arguments") == 1
+    assert "manage.py sagas topology --replace" in worker.text()
+
+
+@pytest.mark.usefixtures("queues_of_an_earlier_version")
+def test_topology_renews_on_command_what_is_empty() -> None:
+    # Given queues of which one is not empty
+    broker.publish_task(DEAD, "sagas.nothing")
+
+    # When it is declared as in each deploy, then nothing is touched
+    command("topology")
+    assert not deadlines_are_dead_lettered()
+    # And when it is told to replace, then the one is named
+    with pytest.raises(CommandError, match=f"not replaced, for they hold messages or are consumed: {DEAD}$"):
+        command("topology", "--replace")
+    assert broker.length(DEAD) == 1
+    assert deadlines_are_dead_lettered()
+    # And as soon as it is empty, it is renewed as well
+    broker.purge(DEAD)
+    command("topology", "--replace")
+    arguments = dict(rows("list_queues", "name", "arguments"))
+    assert "x-delivery-limit" in arguments[DEAD]
+
+
+def deadlines_are_dead_lettered() -> bool:
+    return "exchange.compensate" in dict(rows("list_queues", "name", "arguments"))["sagas.deadline.30000"]
 
 
 def test_the_queues_of_the_engine_are_durable_quorum_queues(topology: None) -> None:

@@ -23,7 +23,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
         commands = parser.add_subparsers(dest="command", required=True)
-        commands.add_parser("topology", help="Declare every queue and exchange in RabbitMQ. Part of a deploy.")
+        declaring = commands.add_parser(
+            "topology", help="Declare every queue and exchange in RabbitMQ. Part of a deploy."
+        )
+        declaring.add_argument(
+            "--replace",
+            action="store_true",
+            help="Renew queues that were declared with other arguments, if they are empty and not consumed.",
+        )
         sending = commands.add_parser("dispatch", help="Claim what is due and publish it: for cron and serverless.")
         sending.add_argument("--once", action="store_true", required=True, help="One pass; the only mode there is.")
         dead = commands.add_parser("dead", help="Show the messages that were set aside as poison; they stay there.")
@@ -34,7 +41,7 @@ class Command(BaseCommand):
         try:
             match command:
                 case "topology":
-                    self._topology()
+                    self._topology(replace=options["replace"])
                 case "dispatch":
                     self._dispatch()
                 case "dead":
@@ -43,11 +50,15 @@ class Command(BaseCommand):
             msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
             raise CommandError(msg) from error
 
-    def _topology(self) -> None:
+    def _topology(self, *, replace: bool) -> None:
         with current_app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=3)
-            names = topology.declare(connection)
+            differing = topology.declare(connection, replace=replace)
+        names = [queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]]
         self.stdout.write(f"declared {len(names)} queues: {', '.join(names)}")
+        if differing and replace:
+            msg = f"not replaced, for they hold messages or are consumed: {', '.join(differing)}"
+            raise CommandError(msg)
 
     def _dispatch(self) -> None:
         while dispatch():
