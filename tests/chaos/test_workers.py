@@ -102,10 +102,12 @@ def test_a_child_dies(point: str, crew: Crew, customer: Caller, shop: Shop, snip
 )
 def test_all_workers_die_at_once(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
     # Given two processes in the middle of a step, and orders piling up before it
-    workers = crew.hire(workers=2, children=1, **QUICK)
     with Crowd(customer, shop) as crowd:
         crowd.arrive(ORDERS // 2)
+        # The gate of the first step holds the orders that are there when it is closed.
+        crowd.await_answers()
         with gate.closed_at(step):
+            workers = crew.hire(workers=2, children=1, **QUICK)
             crowd.arrive(ORDERS // 2)
             gate.await_somebody_waiting(2)
 
