@@ -5,8 +5,8 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 sets up a Celery app.
 """
 
-from sagas.api import admit, cancel, confirm, resume, start
-from sagas.definition import Confirmation, Saga, Step, Tcc
+from sagas.api import admit, cancel, confirm, refuse, resume, start
+from sagas.definition import Confirmation, Parallel, Saga, Step, Tcc
 from sagas.errors import (
     AlreadyDecided,
     DefinitionError,
@@ -34,6 +34,7 @@ __all__ = [
     "Operation",
     "Outcome",
     "Overloaded",
+    "Parallel",
     "Participant",
     "Receipt",
     "Rejected",
@@ -52,6 +53,7 @@ __all__ = [
     "cancel",
     "confirm",
     "many",
+    "refuse",
     "resume",
     "start",
 ]

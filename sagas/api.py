@@ -67,6 +67,28 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
     return receipt
 
 
+def refuse(run_id: UUID, name: str, *, reason: str = "", by: str = "") -> State:
+    """Say that a confirmation will not come (the payment was declined): the run is undone. A repeat is answered alike.
+
+    Args:
+        run_id: the run.
+        name: the confirmation's name in the saga.
+        reason: why, for the record.
+        by: who, for the record.
+
+    Returns:
+        The state: COMPENSATING, or FAILED if it was undone before.
+
+    Raises:
+        RunNotFound: there is no such run.
+        UnknownConfirmation: its saga waits for no confirmation of this name.
+        AlreadyDecided: this confirmation has come, or the run is confirmed.
+    """
+    state, messages = lifecycle.refuse_confirmation(run_id, name, reason=reason, by=by)
+    _after_commit(messages)
+    return state
+
+
 def cancel(run_id: UUID, *, reason: str = "", by: str = "") -> State:
     """Undo a run that is not decided yet. A repeat is answered alike.
 

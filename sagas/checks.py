@@ -25,7 +25,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             id="sagas.E002",
         )
         for definition in registry.all_definitions()
-        for step in definition.steps
+        for step in definition.all_steps
         if step.queue not in config.queues
     ]
 

@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -18,9 +19,10 @@ from sagas import lifecycle, outcomes, plan, registry, store
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import UnknownSaga
-from sagas.messages import Chain, Deadline, Link, Message
+from sagas.messages import Chain, Deadline, Kick, Link, Message
 from sagas.plan import Due, Move
 from sagas.states import UNDECIDED, State
+from sagas.timeouts import give_up_late
 from sagas.turns import escalate, event
 
 logger = logging.getLogger(__name__)
@@ -87,35 +89,70 @@ def _escalate_stuck(rows: Sequence[store.Row]) -> list[store.Row]:
 
 def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Message]:
     rows, messages = _expire(definition, rows)
+    rows, late = give_up_late(definition, rows)
+    messages += [Kick()] if late else []
     cohorts: dict[tuple[Link, ...], list[UUID]] = {}
-    begun: list[UUID] = []
+    begun: list[store.Row] = []
+    leased: list[UUID] = []
     for place, group in store.by_place(rows).items():
-        ids = [row.id for row in group]
-        links = plan.links(definition, place)
+        onward = plan.onward(definition, place)
         if place.state is State.AWAITING_CONFIRM:
             # The deadline that it had is over, but that confirmation came before the run began.
             for row in group:
                 messages += lifecycle.follow_confirmations(definition, row)[1]
-        elif links:
-            cohorts.setdefault(links, []).extend(ids)
-            begun += [row.id for row in group if row.started_at is None]
+        elif onward:
+            for links, members in _going(onward, group).items():
+                cohorts.setdefault(links, []).extend(members)
+                leased += members
+            begun += [row for row in group if row.started_at is None]
         else:
-            store.move(Move(place, plan.finished(place), Due.NEVER), ids)
-    within = min((c.within.total_seconds() for c in definition.confirmations), default=None)
-    leased = [run_id for ids in cohorts.values() for run_id in ids]
+            store.move(Move(place, plan.finished(place), Due.NEVER), [row.id for row in group])
     if leased:
-        store.lease(leased, begin=True, within=within)
+        store.lease(list(dict.fromkeys(leased)), begin=True, within=_shortest(definition))
+        lifecycle.set_deadlines(definition, begun)
+        _hasten(rows, set(leased))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
     for links, members in cohorts.items():
         messages += [Chain(links, ids) for ids in _cohorts(members)]
-    for cohort in _cohorts(begun):
+    for cohort in _cohorts([row.id for row in begun]):
         messages += [
             Deadline(
                 definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), cohort
             )
             for confirmation in definition.confirmations
+            if confirmation.within is not None
         ]
     return messages
+
+
+def _shortest(definition: Definition) -> float | None:
+    """Seconds from the beginning to the first deadline that is the same for all runs."""
+    return min((c.within.total_seconds() for c in definition.confirmations if c.within is not None), default=None)
+
+
+def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dict[tuple[Link, ...], list[UUID]]:
+    """Which runs go on by which chain: those that do not wait there, for an answer or their next attempt."""
+    if not any(row.pending for row in rows):
+        return {links: [row.id for row in rows] for links in onward}
+    now = store.clock().timestamp()
+    going: dict[tuple[Link, ...], list[UUID]] = {}
+    for links in onward:
+        members = [row.id for row in rows if not row.waits_at(links[0].step, links[0].phase, now)]
+        if members:
+            going[links] = members
+    moved = {run_id for members in going.values() for run_id in members}
+    still = [row for row in rows if row.id not in moved]
+    if still:
+        store.wait_until({row.id: row.next_wait(now) for row in still})
+    return going
+
+
+def _hasten(rows: Sequence[store.Row], leased: set[UUID]) -> None:
+    """See to it that the branches which wait are looked at when their time has come, lease or not."""
+    waiting = [row for row in rows if row.pending and row.id in leased]
+    if waiting:
+        now = store.clock().timestamp()
+        store.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
 
 
 def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
@@ -136,10 +173,10 @@ def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[sto
             if row.id not in expired
             and confirmation.name not in received[row.id]
             and row.started_at is not None
-            and row.started_at + confirmation.within <= now
+            and confirmation.deadline(row.started_at, partial(definition.load, row.request)) <= now
         ]
         if late:
-            messages += lifecycle.judge(definition, confirmation.name, confirmation.within, late, by="tick")
+            messages += lifecycle.judge(definition, confirmation, late, by="tick")
             expired |= {row.id for row in late}
     return [row for row in rows if row.id not in expired], messages
 

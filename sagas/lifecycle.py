@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ import uuid_utils.compat
 from django.db import transaction
 
 from sagas import outcomes, plan, registry, store
-from sagas.definition import Definition, Saga
+from sagas.definition import Confirmation, Definition, Saga
 from sagas.errors import AlreadyDecided, RunNotFound, UnknownConfirmation
 from sagas.messages import Deadline, Kick, Message
 from sagas.plan import Move, Place
@@ -65,9 +66,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
     with transaction.atomic():
         row = _lock_one(run_id)
         definition = registry.find(row.saga, row.version)
-        if name not in {confirmation.name for confirmation in definition.confirmations}:
-            msg = f"{definition.name} has no confirmation {name!r}"
-            raise UnknownConfirmation(msg)
+        _check_has(definition, name)
         known = store.confirmation(run_id, name)
         if known is not None:
             return Receipt(json.loads(known[0]), known[1], row.state, first=False), []
@@ -88,7 +87,7 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
     missing = [c for c in definition.confirmations if c.name not in received]
     if missing:
         if row.started_at is not None:
-            store.set_deadline(row.id, row.started_at + min(c.within for c in missing))
+            store.set_deadline(row.id, _first_deadline(definition, missing, row, row.started_at))
         return row.state, []
     if row.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
@@ -96,6 +95,48 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
     after, due = plan.confirming(definition, before=row.state)
     store.move(Move(row.place, after, due), [row.id])
     return after.state, [Kick()]
+
+
+def set_deadlines(definition: Definition, rows: Sequence[store.Row]) -> None:
+    """Give runs that begin now their first deadline, where it depends on the request.
+
+    The others got theirs with the lease.
+    """
+    computed = [c for c in definition.confirmations if c.until is not None]
+    if rows and computed:
+        now = store.clock()
+        store.bring_deadlines_forward({row.id: _first_deadline(definition, computed, row, now) for row in rows})
+
+
+def _first_deadline(
+    definition: Definition, confirmations: Sequence[Confirmation], row: store.Row, started_at: datetime
+) -> datetime:
+    load = partial(definition.load, row.request)
+    return min(confirmation.deadline(started_at, load) for confirmation in confirmations)
+
+
+def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tuple[State, list[Message]]:
+    """Undo a run because a confirmation will not come. See ``sagas.refuse``."""
+    with transaction.atomic():
+        row = _lock_one(run_id)
+        definition = registry.find(row.saga, row.version)
+        _check_has(definition, name)
+        if row.state in {State.COMPENSATING, State.FAILED}:
+            return row.state, []
+        if row.state not in UNDECIDED or name in store.confirmations([run_id])[run_id]:
+            msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
+            raise AlreadyDecided(msg, row.state)
+        reasons = {run_id: outcomes.reason("refused", name, "Refused", reason)}
+        turn_back(definition, [row], event("refuse", step=name, by=by), reasons)
+        return State.COMPENSATING, [Kick()]
+
+
+def _check_has(definition: Definition, name: str) -> Confirmation:
+    for confirmation in definition.confirmations:
+        if confirmation.name == name:
+            return confirmation
+    msg = f"{definition.name} has no confirmation {name!r}"
+    raise UnknownConfirmation(msg)
 
 
 def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Message]]:
@@ -129,10 +170,7 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
         A kick where runs are to be undone; a new deadline for those that were judged too early.
     """
     definition = registry.find(saga, version)
-    within = next((c.within for c in definition.confirmations if c.name == name), None)
-    if within is None:
-        msg = f"{definition.name} has no confirmation {name!r}"
-        raise UnknownConfirmation(msg)
+    confirmation = _check_has(definition, name)
     with transaction.atomic():
         rows = [
             row
@@ -140,10 +178,10 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
             if row.state in UNDECIDED and row.started_at is not None and (row.saga, row.version) == (saga, version)
         ]
         received = store.confirmations([row.id for row in rows])
-        return judge(definition, name, within, [r for r in rows if name not in received[r.id]], by=by)
+        return judge(definition, confirmation, [r for r in rows if name not in received[r.id]], by=by)
 
 
-def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[store.Row], *, by: str) -> list[Message]:
+def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[store.Row], *, by: str) -> list[Message]:
     """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others."""
     # Read after the lock: a run that waited for its lock is judged by the time it got it.
     now = store.clock()
@@ -153,7 +191,7 @@ def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[s
     for row in rows:
         if row.started_at is None:
             continue
-        over = (now - row.started_at - within).total_seconds()
+        over = (now - confirmation.deadline(row.started_at, partial(definition.load, row.request))).total_seconds()
         if over < 0:
             early[round(-over, 1) + 0.1].append(row.id)
             continue
@@ -161,20 +199,30 @@ def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[s
         reasons[row.id] = json.dumps(
             {
                 "kind": "timeout",
-                "step": name,
+                "step": confirmation.name,
                 "code": "NotConfirmed",
-                "detail": f"no {name} came within {within.total_seconds():g} s",
+                "detail": _too_late(confirmation, now - timedelta(seconds=over)),
                 "by": by,
                 "late_ms": round(over * 1000),
             }
         )
     messages: list[Message] = []
     if late:
-        turn_back(definition, late, event("expire", step=name, by=by), reasons)
+        turn_back(definition, late, event("expire", step=confirmation.name, by=by), reasons)
         messages.append(Kick())
-    for delay, ids in early.items():
-        messages.append(Deadline(definition.name, definition.version, name, within.total_seconds(), tuple(ids), delay))
+    if confirmation.within is not None:
+        within = confirmation.within.total_seconds()
+        messages += [
+            Deadline(definition.name, definition.version, confirmation.name, within, tuple(ids), delay)
+            for delay, ids in early.items()
+        ]
     return messages
+
+
+def _too_late(confirmation: Confirmation, deadline: datetime) -> str:
+    if confirmation.within is not None:
+        return f"no {confirmation.name} came within {confirmation.within.total_seconds():g} s"
+    return f"no {confirmation.name} came until {deadline.isoformat(timespec='seconds')}"
 
 
 def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:
@@ -186,7 +234,7 @@ def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message
             msg = f"the run is {row.state}: only an escalated run can be resumed"
             raise AlreadyDecided(msg, row.state)
         store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
-        store.advance(Move(row.place, Place(before, row.cursor), plan.NOW), [row], event("resume", by=by))
+        store.advance(Move(row.place, Place(before, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by))
         return before, [Kick()]
 
 

@@ -17,8 +17,10 @@ from sagas.states import LIVE, State
 class Run(models.Model):
     """One execution of a saga. Its id is the global transaction id.
 
-    ``cursor`` depends on the state: number of steps done while EXECUTING, index of the step to confirm
-    while CONFIRMING, number of steps still to undo while COMPENSATING.
+    ``cursor`` depends on the state: number of steps done while EXECUTING, position of the step to confirm (or,
+    behind the pivot, to perform) while CONFIRMING, number of steps still to undo while COMPENSATING.
+    ``fork`` has a bit for the position of each branch of a ``Parallel`` at the cursor that is done; while
+    COMPENSATING, one for each step above the cursor that is still to undo.
     """
 
     id = models.UUIDField(primary_key=True)
@@ -26,6 +28,7 @@ class Run(models.Model):
     version = models.PositiveSmallIntegerField()
     state = models.CharField(max_length=16, choices=[(s.value, s.value) for s in State], default=State.PENDING)
     cursor = models.PositiveSmallIntegerField(default=0)
+    fork = models.BigIntegerField(db_default=0)
     attempt = models.PositiveSmallIntegerField(
         default=0, help_text="Attempts of the operation at the cursor that have failed."
     )
@@ -36,6 +39,9 @@ class Run(models.Model):
     request = models.JSONField()
     results = models.JSONField(default=dict)
     reason = models.JSONField(null=True, help_text="Why the run is being undone.")
+    pending = models.JSONField(
+        null=True, help_text="By step: what was begun and not answered, or waits for its next attempt, and until when."
+    )
     trace_id = models.UUIDField()
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, help_text="When the dispatcher first claimed it.")

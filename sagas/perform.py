@@ -20,11 +20,12 @@ from sagas import outcomes, plan, registry, store
 from sagas.conf import config
 from sagas.definition import Action, Definition
 from sagas.faults import ConnectionLost, is_conflict, is_lost
-from sagas.messages import Chain, Link, Message
+from sagas.messages import Chain, Kick, Link, Message
 from sagas.outcomes import Broken, Fault
 from sagas.participant import Call, SetBased
-from sagas.plan import Stand
-from sagas.record import Delivery, record
+from sagas.plan import Place, Stand
+from sagas.record import Delivery, pass_on, record
+from sagas.timeouts import give_up_late
 
 #: One-call participants run in savepoints; past 64 in a transaction PostgreSQL slows down.
 SAVEPOINTS = 50
@@ -119,16 +120,24 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
     with transaction.atomic(durable=True):
         rows = store.lock(ids)
         here, behind = _sort_by_stand(delivery, rows)
+        for place, some in behind.items():
+            going, following = pass_on(delivery, place, some)
+            survivors += going
+            messages += following
+        if here and delivery.may_turn_back:
+            here, late = give_up_late(delivery.definition, here)
+            messages += [Kick()] if late else []
         if here:
             calls = [_call(delivery, row) for row in here]
             began = time.perf_counter()
             answers = outcomes.collect(delivery.action.participant, calls, delivery.step.rejects)
             duration = int((time.perf_counter() - began) * 1e6)
-            done, messages = record(delivery, here, answers, duration)
-            survivors = [row.id for row in done]
+            done, following = record(delivery, here, answers, duration)
+            survivors += [row.id for row in done]
+            messages += following
     known = {row.id for row in rows}
     performed.unknown += [run_id for run_id in ids if run_id not in known]
-    performed.survivors += sorted(survivors + behind)
+    performed.survivors += sorted(survivors)
     performed.messages += messages
 
 
@@ -148,10 +157,10 @@ def _blame(delivery: Delivery, run_id: UUID, error: Exception, performed: Perfor
     performed.messages += messages
 
 
-def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[UUID]]:
+def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[store.Row], dict[Place, list[UUID]]]:
     """Those that stand at the delivery's step, and those right behind it. The others are dropped."""
     here: list[store.Row] = []
-    behind: list[UUID] = []
+    behind: dict[Place, list[UUID]] = {}
     definition = delivery.definition
     mine = [
         row
@@ -163,10 +172,25 @@ def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[
             case Stand.HERE:
                 here += group
             case Stand.BEHIND:
-                behind += [row.id for row in group]
+                behind[place] = [row.id for row in group]
             case Stand.ELSEWHERE:
                 pass
+    if any(row.pending for row in here):
+        here = _not_waiting(delivery, here)
     return here, behind
+
+
+def _not_waiting(delivery: Delivery, rows: Sequence[store.Row]) -> list[store.Row]:
+    """Those that do not wait at the delivery's step, for an answer or for their next attempt."""
+    now = store.clock().timestamp()
+    here: list[store.Row] = []
+    for row in rows:
+        if row.waits_at(delivery.step.name, delivery.phase, now):
+            continue
+        wait = row.waits.get(delivery.step.name)
+        # In a fork each branch counts its own attempts.
+        here.append(row._replace(attempt=wait.failed) if delivery.forked and wait else row)
+    return here
 
 
 def _call(delivery: Delivery, row: store.Row) -> Call[Any]:
@@ -200,4 +224,4 @@ def _halves(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
 
 
 def _links_from(definition: Definition, link: Link) -> tuple[Link, ...]:
-    return plan.links(definition, plan.place_of(definition.index(link.step), link.phase))
+    return plan.links_from(definition, definition.index(link.step), link.phase)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sagas import outcomes, plan, store
+from sagas import outcomes, plan, store, timeouts
 from sagas.definition import Action, Definition, Step
 from sagas.errors import Rejected
-from sagas.messages import Kick, Message
+from sagas.messages import Chain, Kick, Message
 from sagas.outcomes import Answer, Fault
 from sagas.participant import Done, Phase, name_of
-from sagas.plan import Move
+from sagas.plan import Due, Move, Place, Sooner
 from sagas.retry import Again
 from sagas.states import State
 from sagas.turns import escalate, turn_back
@@ -32,7 +31,17 @@ class Delivery:
     @property
     def step(self) -> Step:
         """The step."""
-        return self.definition.steps[self.index]
+        return self.definition.all_steps[self.index]
+
+    @property
+    def forked(self) -> bool:
+        """Whether other operations of the same run are performed at the same time."""
+        return plan.is_fork(self.definition, self.index, self.phase)
+
+    @property
+    def may_turn_back(self) -> bool:
+        """Whether a run may be undone from here: it goes forward, and is not behind the pivot."""
+        return self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
 
     def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.Entry:
         """What all log rows of one outcome share."""
@@ -60,44 +69,65 @@ def record(
     for row, answer in zip(rows, answers, strict=True):
         if isinstance(answer, Done):
             done.append((row, answer))
-        elif isinstance(answer, Rejected) and delivery.phase is Phase.FORWARD:
+        elif isinstance(answer, Rejected) and delivery.may_turn_back:
             rejected.append((row, answer))
         else:
-            # Nobody may say no to a confirm or a compensation: that is a fault too.
+            # Nobody may say no to a confirm or a compensation, or behind the pivot: that is a fault too.
             faults.append((row, answer if isinstance(answer, Fault) else Fault(answer)))
+    survivors: list[store.Row] = []
     messages: list[Message] = []
     if done:
-        messages += _record_done(delivery, done, duration_us)
+        survivors, messages = _record_done(delivery, done, duration_us)
     if rejected:
         messages += _record_rejected(delivery, rejected, duration_us)
     if faults:
         messages += _record_faults(delivery, faults)
-    return [row for row, _ in done], messages
+    return survivors, messages
 
 
-def _record_done(delivery: Delivery, done: Sequence[tuple[store.Row, Done]], duration_us: int) -> list[Message]:
+def pass_on(delivery: Delivery, place: Place, ids: Sequence[UUID]) -> tuple[list[UUID], list[Message]]:
+    """Say how runs go on that stand at ``place``, right behind the delivery's step.
+
+    Returns:
+        Those that go on to the next link of their chain; and, where that is at its end, the chains that follow.
+    """
+    if plan.chained(delivery.definition, delivery.index, delivery.phase):
+        return list(ids), []
+    return [], [Chain(links, tuple(ids)) for links in plan.onward(delivery.definition, place)]
+
+
+def _record_done(
+    delivery: Delivery, done: Sequence[tuple[store.Row, Done]], duration_us: int
+) -> tuple[list[store.Row], list[Message]]:
     results = {row.id: outcomes.dump(answer.result) for row, answer in done if answer.result is not None}
     forward = delivery.phase is Phase.FORWARD
     undo = delivery.step.actions.get(Phase.UNDO) if forward else None
     entry = delivery.entry("DONE", duration_us=duration_us, compensate=name_of(undo.participant)[:200] if undo else "")
-    confirmed = _confirmed(delivery, [row.id for row, _ in done])
-    groups: dict[bool, list[store.Row]] = defaultdict(list)
-    for row, _ in done:
-        groups[row.id in confirmed].append(row)
-    before = plan.place_of(delivery.index, delivery.phase)
+    keep = store.Keep.RESULT if forward else store.Keep.NOTHING
+    survivors: list[store.Row] = []
     messages: list[Message] = []
-    for is_confirmed, rows in groups.items():
-        after, due = plan.done(delivery.definition, delivery.index, delivery.phase, confirmed=is_confirmed)
-        keep = store.Keep.RESULT if forward else store.Keep.NOTHING
-        store.advance(Move(before, after, due), rows, entry, data=results, keep=keep)
-        if forward and after.state is State.CONFIRMING:
-            messages.append(Kick())
-    return messages
+    for before, group in store.by_place([row for row, _ in done]).items():
+        confirmed = _confirmed(delivery, before, [row.id for row in group])
+        for is_confirmed in (True, False):
+            rows = [row for row in group if (row.id in confirmed) is is_confirmed]
+            if not rows:
+                continue
+            after, due = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=is_confirmed)
+            put = store.Put(delivery.step.name) if any(row.pending for row in rows) else None
+            store.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
+            if forward and after.state is State.CONFIRMING is not before.state:
+                messages.append(Kick())
+            elif due is Due.LEASE:
+                going, following = pass_on(delivery, after, [row.id for row in rows])
+                survivors += rows if going else []
+                messages += following
+    return survivors, messages
 
 
-def _confirmed(delivery: Delivery, ids: Sequence[UUID]) -> set[UUID]:
+def _confirmed(delivery: Delivery, before: Place, ids: Sequence[UUID]) -> set[UUID]:
     """Which runs have all their confirmations; asked only where it decides what comes next."""
-    if delivery.phase is not Phase.FORWARD or delivery.index + 1 < len(delivery.definition.steps):
+    after, _ = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=False)
+    if after.state is not State.AWAITING_CONFIRM:
         return set()
     wanted = {confirmation.name for confirmation in delivery.definition.confirmations}
     if not wanted:
@@ -122,15 +152,39 @@ def _record_faults(delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]]
     for row, fault in faults:
         reason = outcomes.reason("fault", delivery.step.name, type(fault.error).__name__, str(fault.error))
         decision = delivery.action.retry.decide(row.attempt + 1)
-        if isinstance(decision, Again):
-            wait = decision.after.total_seconds()
-            store.advance(
-                Move(row.place, row.place, wait, attempt=row.attempt + 1), [row], entry, data={row.id: reason}
-            )
-            messages.append(Kick(wait))
-        elif delivery.phase is Phase.FORWARD:
+        late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
+        if late is not None:
+            turn_back(delivery.definition, [row], entry, {row.id: late})
+            messages.append(Kick())
+        elif isinstance(decision, Again):
+            messages.append(_try_again(delivery, row, entry, reason, decision.after.total_seconds()))
+        elif delivery.may_turn_back:
             turn_back(delivery.definition, [row], entry, {row.id: reason})
             messages.append(Kick())
         else:
             escalate(row, entry, reason)
     return messages
+
+
+def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again) -> str | None:
+    """Why a run must be undone because its time is over before its next attempt; ``None`` if it is not."""
+    limit = timeouts.limits_of(delivery.definition, [row]).get(row.id) if delivery.may_turn_back else None
+    now = store.clock() if limit is not None else None
+    if limit is None or now is None or now + decision.after < limit[0]:
+        return None
+    return timeouts.reason(*limit, now, f"{type(fault.error).__name__}: {fault.error}"[: outcomes.DETAIL_LIMIT])
+
+
+def _try_again(delivery: Delivery, row: store.Row, entry: store.Entry, reason: str, wait: float) -> Message:
+    """Leave a run where it stands until its next attempt is due."""
+    failed = row.attempt + 1
+    if delivery.forked:
+        # The other branches have their own attempts, and may be on their way.
+        until = store.clock().timestamp() + wait
+        put: store.Put | None = store.Put(delivery.step.name, store.Wait(until, failed))
+        store.advance(Move(row.place, row.place, Sooner(wait)), [row], entry, data={row.id: reason}, put=put)
+    else:
+        put = store.Put(delivery.step.name) if row.pending else None
+        change = Move(row.place, row.place, wait, attempt=failed)
+        store.advance(change, [row], entry, data={row.id: reason}, put=put)
+    return Kick(wait)

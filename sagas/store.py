@@ -6,9 +6,10 @@ everywhere: runs by id, then whatever the participants lock.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, NamedTuple
@@ -18,8 +19,32 @@ from django.db import connection
 
 from sagas.conf import config
 from sagas.errors import IllegalTransition
-from sagas.plan import Due, Move, Place
+from sagas.participant import Phase
+from sagas.plan import Due, Move, Place, Sooner
 from sagas.states import FINAL, State
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a run waits for at one of its steps.
+
+    Attributes:
+        until: when it waits no more, in seconds of Unix time by the database's clock.
+        failed: attempts that have failed.
+        operation: what was begun and has not been answered; nothing where it waits for its next attempt.
+    """
+
+    until: float
+    failed: int = 0
+    operation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Have runs wait at a step, or (``None``) wait there no more."""
+
+    step: str
+    wait: Wait | None = None
 
 
 class Row(NamedTuple):
@@ -37,11 +62,28 @@ class Row(NamedTuple):
     trace_id: str
     started_at: datetime | None
     deadline: datetime | None
+    fork: int
+    pending: str | None
 
     @property
     def place(self) -> Place:
         """Where it stands."""
-        return Place(self.state, self.cursor)
+        return Place(self.state, self.cursor, self.fork)
+
+    @property
+    def waits(self) -> dict[str, Wait]:
+        """What it waits for, by step."""
+        return {step: Wait(**wait) for step, wait in json.loads(self.pending).items()} if self.pending else {}
+
+    def waits_at(self, step: str, phase: Phase, now: float) -> bool:
+        """Whether no message may perform this phase of the step yet."""
+        wait = self.waits.get(step)
+        # An undo waits for what was begun, which may still take effect, and for no attempt that will never be.
+        return wait is not None and wait.until > now and (bool(wait.operation) or phase is not Phase.UNDO)
+
+    def next_wait(self, now: float) -> float:
+        """When the first of its waits is over; now, if it has none."""
+        return min((wait.until for wait in self.waits.values() if wait.until > now), default=now)
 
     @property
     def waits_for_retry(self) -> bool:
@@ -55,7 +97,7 @@ WORKER_LIMIT = 100
 #: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline"
+    "started_at, deadline, fork, pending::text"
 )
 
 
@@ -64,10 +106,10 @@ _NOT_NEW = "AND state <> 'PENDING'"
 
 def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
     """Group runs by where they stand: whatever is decided for one is decided for all of a group."""
-    groups: dict[tuple[State, int], list[Row]] = defaultdict(list)
+    groups: dict[tuple[State, int, int], list[Row]] = defaultdict(list)
     for row in rows:
-        groups[row.state, row.cursor].append(row)
-    return {Place(state, cursor): group for (state, cursor), group in groups.items()}
+        groups[row.state, row.cursor, row.fork].append(row)
+    return {Place(*place): group for place, group in groups.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +261,16 @@ _KEPT = {
 }
 
 
-def move(change: Move, ids: Sequence[UUID]) -> None:
+def move(change: Move, ids: Sequence[UUID], *, put: Put | None = None) -> None:
     """Move locked runs from one place to another, with nothing to log.
 
     Raises:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
-    setting, params = _set(change)
+    setting, params = _set(change, put)
     count = _execute(
-        f"UPDATE sagas_run AS run SET {setting} WHERE id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s",
-        [*params, _uuids(ids), change.before.state, change.before.cursor],
+        f"UPDATE sagas_run AS run SET {setting} WHERE id = ANY(%s::uuid[]) {_AT}",
+        [*params, _uuids(ids), *_at(change.before)],
     )
     _check_moved(count, len(ids), change)
 
@@ -240,6 +282,7 @@ def advance(
     *,
     data: Mapping[UUID, str] | None = None,
     keep: Keep = Keep.NOTHING,
+    put: Put | None = None,
 ) -> None:
     """Log what happened to locked runs, and move them, in one statement: neither is ever there without the other.
 
@@ -249,18 +292,19 @@ def advance(
         entry: what their log rows share.
         data: JSON text of each run's log row.
         keep: what the run keeps of it.
+        put: what the runs wait for from now on.
 
     Raises:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
-    setting, params = _set(change)
+    setting, params = _set(change, put)
     kept, names = _KEPT[keep if data else Keep.NOTHING]
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
             f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), "
             f"moved AS (UPDATE sagas_run AS run SET {setting}{kept} "
-            "WHERE run.id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s RETURNING 1) "
+            f"WHERE run.id = ANY(%s::uuid[]) {_AT} RETURNING 1) "
             "SELECT count(*) FROM moved",
             [
                 *_logged(rows, data),
@@ -268,8 +312,7 @@ def advance(
                 *params,
                 *([entry.step] * names),
                 _uuids(row.id for row in rows),
-                change.before.state,
-                change.before.cursor,
+                *_at(change.before),
             ],
         )
         (count,) = cursor.fetchone()
@@ -306,13 +349,32 @@ def _logged(rows: Sequence[Row], data: Mapping[UUID, str] | None) -> list[Any]:
     ]
 
 
-def _set(change: Move) -> tuple[str, list[Any]]:
-    due, due_params = _due(change.due)
-    finished = "clock_timestamp()" if change.after.state in FINAL else "NULL"
-    return (
-        f"state = %s, cursor = %s, attempt = %s, claims = 0, due_at = {due}, finished_at = {finished}",
-        [change.after.state, change.after.cursor, change.attempt, *due_params],
-    )
+_AT = "AND run.state = %s AND run.cursor = %s AND run.fork = %s"
+
+
+def _at(place: Place) -> list[Any]:
+    return [place.state, place.cursor, place.fork]
+
+
+def _set(change: Move, put: Put | None) -> tuple[str, list[Any]]:
+    after = change.after
+    setting, params = "state = %s, cursor = %s, fork = %s", [after.state, after.cursor, after.fork]
+    if change.due is not Due.KEEP:
+        due, due_params = _due(change.due)
+        finished = "clock_timestamp()" if after.state in FINAL else "NULL"
+        setting += f", attempt = %s, claims = 0, due_at = {due}, finished_at = {finished}"
+        params += [change.attempt, *due_params]
+    if put is not None:
+        waiting, put_params = _put(put)
+        setting += f", pending = {waiting}"
+        params += put_params
+    return setting, params
+
+
+def _put(put: Put) -> tuple[str, list[Any]]:
+    if put.wait is None:
+        return "NULLIF(run.pending - %s, '{}')", [put.step]
+    return "COALESCE(run.pending, '{}') || jsonb_build_object(%s, %s::jsonb)", [put.step, json.dumps(asdict(put.wait))]
 
 
 def _check_moved(count: int, expected: int, change: Move) -> None:
@@ -321,7 +383,7 @@ def _check_moved(count: int, expected: int, change: Move) -> None:
         raise IllegalTransition(msg)
 
 
-def _due(due: Due | float) -> tuple[str, list[Any]]:
+def _due(due: Due | Sooner | float) -> tuple[str, list[Any]]:
     if due is Due.NEVER:
         return "NULL", []
     if due is Due.DEADLINE:
@@ -332,6 +394,9 @@ def _due(due: Due | float) -> tuple[str, list[Any]]:
             "CASE WHEN run.due_at < clock_timestamp() + %s THEN clock_timestamp() + %s ELSE run.due_at END",
             [lease_time / 2, lease_time],
         )
+    if isinstance(due, Sooner):
+        return "LEAST(run.due_at, clock_timestamp() + %s)", [timedelta(seconds=due.seconds)]
+    assert not isinstance(due, Due)
     return "clock_timestamp() + %s", [timedelta(seconds=due)]
 
 
@@ -361,6 +426,54 @@ def insert_confirmation(run_id: UUID, name: str, data: str) -> None:
         "INSERT INTO sagas_confirmation (run_id, name, data, received_at) "
         "VALUES (%s, %s, %s::jsonb, clock_timestamp())",
         [run_id, name, data],
+    )
+
+
+def confirmed_with(ids: Sequence[UUID], name: str) -> dict[UUID, str]:
+    """What came with a confirmation, as JSON text, for the runs for which it came."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, data::text FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[]) AND name = %s",
+            [_uuids(ids), name],
+        )
+        return dict(cursor.fetchall())
+
+
+def arrived(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
+    """When runs came to where they stand: when the last of their effects was done, other than those of ``steps``."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, max(at) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND outcome = 'DONE' "
+            "AND step <> ALL(%s) GROUP BY run_id",
+            [_uuids(ids), list(steps)],
+        )
+        return dict(cursor.fetchall())
+
+
+def bring_deadlines_forward(deadlines: Mapping[UUID, datetime]) -> None:
+    """Set the deadlines of locked runs that have none, or a later one."""
+    _execute(
+        "UPDATE sagas_run AS run SET deadline = LEAST(run.deadline, v.deadline) "
+        "FROM unnest(%s::uuid[], %s::timestamptz[]) AS v(id, deadline) WHERE run.id = v.id",
+        [_uuids(deadlines), list(deadlines.values())],
+    )
+
+
+def hasten(times: Mapping[UUID, float]) -> None:
+    """Look at locked runs again at these times (seconds of Unix time), if not before."""
+    _execute(
+        "UPDATE sagas_run AS run SET due_at = LEAST(run.due_at, to_timestamp(v.at)) "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
+        [_uuids(times), list(times.values())],
+    )
+
+
+def wait_until(times: Mapping[UUID, float]) -> None:
+    """Leave locked runs alone until then (seconds of Unix time): what they wait for is no lack of progress."""
+    _execute(
+        "UPDATE sagas_run AS run SET due_at = to_timestamp(v.at), claims = 0 "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
+        [_uuids(times), list(times.values())],
     )
 
 

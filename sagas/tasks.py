@@ -103,7 +103,7 @@ def step(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step:
         definition = registry.find(saga, version)
         index = definition.index(step)
         action = definition.action(index, Phase(phase))
-        link = Link(saga, version, step, Phase(phase), definition.steps[index].queue, action.operation)
+        link = Link(saga, version, step, Phase(phase), definition.all_steps[index].queue, action.operation)
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
     if not runs:

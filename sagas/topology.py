@@ -107,6 +107,7 @@ def delays() -> list[Queue]:
         confirmation.within.total_seconds()
         for definition in registry.all_definitions()
         for confirmation in definition.confirmations
+        if confirmation.within is not None
     }
     # A deadline that was judged a moment too early waits again, for one of the short delays.
     queues += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -22,9 +23,40 @@ def turn_back(
         entry: what happened to them, for the log.
         reasons: why, by run, as JSON text.
     """
+    refunds = _refunds(definition, rows)
     for place, group in store.by_place(rows).items():
-        after, due = plan.compensating(definition, place)
-        store.advance(Move(place, after, due), group, entry, data=reasons, keep=store.Keep.REASON)
+        for due_back, some in _by_refunds(group, refunds).items():
+            after, due = plan.compensating(definition, place, due_back)
+            store.advance(Move(place, after, due), some, entry, data=reasons, keep=store.Keep.REASON)
+    _await_answers(rows)
+
+
+def _refunds(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, int]:
+    """Bits of the positions of what takes back the confirmations that came, by run."""
+    positions = {c.name: definition.index(c.name) for c in definition.confirmations if c.refund is not None}
+    if not positions:
+        return {}
+    # Under the runs' locks: none comes from now on, for a run in COMPENSATING takes no confirmation.
+    came = store.confirmations([row.id for row in rows])
+    return {run_id: sum(1 << positions[name] for name in names & set(positions)) for run_id, names in came.items()}
+
+
+def _by_refunds(rows: Sequence[store.Row], refunds: Mapping[UUID, int]) -> dict[int, list[store.Row]]:
+    groups: dict[int, list[store.Row]] = defaultdict(list)
+    for row in rows:
+        groups[refunds.get(row.id, 0)].append(row)
+    return groups
+
+
+def _await_answers(rows: Sequence[store.Row]) -> None:
+    """Let the undo wait for what was begun and has not been answered: it may still take effect."""
+    times = {
+        row.id: max(wait.until for wait in row.waits.values() if wait.operation)
+        for row in rows
+        if row.pending and any(wait.operation for wait in row.waits.values())
+    }
+    if times:
+        store.wait_until(times)
 
 
 def escalate(row: store.Row, entry: store.Entry, error: str) -> None:
@@ -36,7 +68,7 @@ def escalate(row: store.Row, entry: store.Entry, error: str) -> None:
         error: what is wrong, as JSON text.
     """
     store.open_escalation(row, step=entry.step, operation=entry.operation, error=error)
-    after = Place(State.ESCALATED, row.cursor)
+    after = Place(State.ESCALATED, row.cursor, row.fork)
     store.advance(Move(row.place, after, Due.NEVER), [row], entry, data={row.id: error})
 
 

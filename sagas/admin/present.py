@@ -97,7 +97,7 @@ def standing(run: Run, escalations: Iterable[Escalation]) -> str:
         return NONE if run.finished_at else "unknown saga"
     if run.state == State.AWAITING_CONFIRM:
         return f"waits for {', '.join(confirmation.name for confirmation in definition.confirmations)}"
-    links = plan.links(definition, plan.Place(State(run.state), run.cursor))
+    links = plan.links(definition, plan.Place(State(run.state), run.cursor, run.fork))
     return f"{links[0].step} {links[0].operation}" if links else NONE
 
 

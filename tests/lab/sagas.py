@@ -6,10 +6,10 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, Tcc, many
+from sagas import Call, Confirmation, Done, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, many
 from sagas.pool import PoolResource
 from tests.lab.models import Jar, JarHold, Label, Mark
 
@@ -24,6 +24,7 @@ class Experiment:
         reject: names of the steps that say no.
         faults: by ``step.operation``, how many attempts fail; a large number never succeeds.
         kills: ``step.operation`` that kill the process in which they are performed.
+        closes_at: until when it may be approved.
     """
 
     jar: str = ""
@@ -31,6 +32,7 @@ class Experiment:
     reject: tuple[str, ...] = ()
     faults: dict[str, int] = field(default_factory=dict)
     kills: tuple[str, ...] = ()
+    closes_at: datetime = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class Boom(Exception):
@@ -148,6 +150,60 @@ class Twice(Saga[Experiment]):
     payment = Confirmation(within=timedelta(seconds=60))
 
     one = Step(mark, compensate=mark, queue="orders")
+
+
+class Forked(Saga[Experiment]):
+    """Three branches at the same time, one-call, set-based and TCC; a step before them and one behind."""
+
+    approval = Confirmation(within=timedelta(seconds=30), compensate=mark, queue="orders")
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    taken = Parallel(
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+        right=Step(mark_all, confirm=mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK),
+        three=Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK),
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Pivoted(Saga[Experiment]):
+    """Approved in the middle: what comes then only goes forward, the last two at the same time."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    approval = Confirmation(within=timedelta(seconds=30))
+    two = Step(mark_all, queue="coupons", retry=QUICK)
+    sent = Parallel(left=Step(mark, queue="delivery", retry=QUICK), right=Step(mark_all, queue="orders", retry=QUICK))
+
+
+class Charged(Saga[Experiment]):
+    """No confirmation; one of its steps is the point of no return."""
+
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    two = Step(mark, queue="orders", retry=QUICK, pivot=True)
+    four = Step(mark, queue="delivery", retry=QUICK)
+
+
+SLOW = Retry(attempts=5, delay=timedelta(seconds=2), jitter=0)
+
+
+class Hurried(Saga[Experiment]):
+    """Its steps, and one of them, have little time."""
+
+    timeout = timedelta(seconds=40)
+
+    one = Step(mark, compensate=mark, queue="orders", retry=SLOW)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=SLOW, timeout=timedelta(seconds=5))
+
+
+class Closing(Saga[Experiment]):
+    """A group buy: its approval must come until the request says so, its payment in time; both can be taken back."""
+
+    approval = Confirmation(until=lambda request: request.closes_at, compensate=mark, queue="orders")
+    payment = Confirmation(within=timedelta(seconds=60), compensate=mark, queue="coupons")
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
 
 
 class Labelled(Saga[Experiment]):

@@ -103,4 +103,13 @@ def make_waiting_retries_due(ids: Sequence[UUID]) -> None:
     """Let the waits between attempts pass, not those of leases and deadlines."""
     from sagas.models import Run
 
-    make_due(Run.objects.filter(pk__in=ids, attempt__gt=0, claims=0, due_at__isnull=False).values_list("pk", flat=True))
+    runs = Run.objects.filter(pk__in=ids, due_at__isnull=False)
+    waiting = list(runs.filter(attempt__gt=0, claims=0).values_list("pk", flat=True))
+    # In a fork each branch waits for itself.
+    for run in runs.filter(pending__isnull=False):
+        assert run.pending is not None
+        if any(not wait["operation"] and wait["until"] for wait in run.pending.values()):
+            run.pending = {s: wait if wait["operation"] else {**wait, "until": 0} for s, wait in run.pending.items()}
+            run.save(update_fields=["pending"])
+            waiting.append(run.pk)
+    make_due(waiting)
