@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from django.db import DatabaseError, transaction
 
 from sagas import outcomes, plan, registry, store
 from sagas.conf import config
-from sagas.definition import Action, Definition
+from sagas.definition import Action, Definition, Refund
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Kick, Link, Message
 from sagas.outcomes import Broken, Fault
@@ -128,7 +128,7 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
             here, late = give_up_late(delivery.definition, here)
             messages += [Kick()] if late else []
         if here:
-            calls = [_call(delivery, row) for row in here]
+            calls = _calls(delivery, here)
             began = time.perf_counter()
             answers = outcomes.collect(delivery.action.participant, calls, delivery.step.rejects)
             duration = int((time.perf_counter() - began) * 1e6)
@@ -193,14 +193,22 @@ def _not_waiting(delivery: Delivery, rows: Sequence[store.Row]) -> list[store.Ro
     return here
 
 
-def _call(delivery: Delivery, row: store.Row) -> Call[Any]:
+def _calls(delivery: Delivery, rows: Sequence[store.Row]) -> list[Call[Any]]:
+    came: dict[UUID, str] = {}
+    if isinstance(delivery.step, Refund):
+        came = store.confirmed_with([row.id for row in rows], delivery.step.name)
+    return [_call(delivery, row, {delivery.step.name: came[row.id]} if row.id in came else {}) for row in rows]
+
+
+def _call(delivery: Delivery, row: store.Row, came: Mapping[str, str]) -> Call[Any]:
+    results = json.loads(row.results) if row.results != "{}" else {}
     return Call(
         run_id=row.id,
         step=delivery.step.name,
         operation=delivery.action.operation,
         attempt=row.attempt + 1,
         request=delivery.definition.load(row.request),
-        results=json.loads(row.results) if row.results != "{}" else {},
+        results=results | {name: json.loads(data) for name, data in came.items()},
     )
 
 
