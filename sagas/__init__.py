@@ -5,12 +5,13 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 sets up a Celery app.
 """
 
-from sagas.api import admit, cancel, confirm, refuse, resume, start
+from sagas.api import admit, cancel, confirm, refuse, report, resume, start
 from sagas.definition import Confirmation, Parallel, Saga, Step, Tcc
 from sagas.errors import (
     AlreadyDecided,
     DefinitionError,
     InvalidRequest,
+    NotAwaited,
     Overloaded,
     Rejected,
     RunNotFound,
@@ -20,17 +21,20 @@ from sagas.errors import (
     UnknownStep,
 )
 from sagas.lifecycle import Receipt
-from sagas.participant import Call, Done, Operation, Outcome, Participant, TccResource, many
+from sagas.nested import SubSaga
+from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
 from sagas.retry import Retry
 from sagas.states import State
 
 __all__ = [
+    "Accepted",
     "AlreadyDecided",
     "Call",
     "Confirmation",
     "DefinitionError",
     "Done",
     "InvalidRequest",
+    "NotAwaited",
     "Operation",
     "Outcome",
     "Overloaded",
@@ -44,6 +48,7 @@ __all__ = [
     "SagaError",
     "State",
     "Step",
+    "SubSaga",
     "Tcc",
     "TccResource",
     "UnknownConfirmation",
@@ -54,6 +59,7 @@ __all__ = [
     "confirm",
     "many",
     "refuse",
+    "report",
     "resume",
     "start",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +16,12 @@ from django.db import transaction
 from sagas import lifecycle, store
 from sagas.conf import config
 from sagas.definition import Saga
-from sagas.errors import InvalidRequest, Overloaded
+from sagas.errors import InvalidRequest, Overloaded, Rejected
 from sagas.kick import kick
 from sagas.lifecycle import Receipt
-from sagas.messages import Message
+from sagas.messages import Message, Wake
+from sagas.participant import Done
+from sagas.reports import receive_report
 from sagas.states import State
 
 #: The run's column for its business key.
@@ -152,7 +155,32 @@ def admit() -> None:
         raise Overloaded(msg, retry_after=max(1, math.ceil(min(age - limit, 60))))
 
 
+def report(run_id: UUID, step: str, outcome: Done | Rejected, *, by: str = "") -> State:
+    """Say how an operation ended that a participant had ``Accepted``. A repeat changes nothing.
+
+    Args:
+        run_id: the run.
+        step: name of the step in the saga.
+        outcome: ``Done``, with its result, or ``Rejected``.
+        by: who says so, for the record.
+
+    Returns:
+        The run's state now.
+
+    Raises:
+        RunNotFound: there is no such run.
+        UnknownStep: its saga has no such step.
+        NotAwaited: the step has not been begun.
+    """
+    state, messages = receive_report(run_id, step, outcome, by=by)
+    _after_commit(messages)
+    return state
+
+
 def _after_commit(messages: list[Message]) -> None:
-    # Nothing but kicks can follow here: the dispatcher finds the rest in the database.
+    # No chains or deadlines follow here: the dispatcher finds the rest in the database.
+    for message in messages:
+        if isinstance(message, Wake):
+            transaction.on_commit(partial(lifecycle.wake, message.run_id, message.step), robust=True)
     if messages:
         transaction.on_commit(kick)

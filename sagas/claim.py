@@ -21,6 +21,7 @@ from sagas.definition import Definition
 from sagas.errors import UnknownSaga
 from sagas.messages import Chain, Deadline, Kick, Link, Message
 from sagas.plan import Due, Move
+from sagas.record import parents_of
 from sagas.states import UNDECIDED, State
 from sagas.timeouts import give_up_late
 from sagas.turns import escalate, event
@@ -107,6 +108,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
             begun += [row for row in group if row.started_at is None]
         else:
             store.move(Move(place, plan.finished(place), Due.NEVER), [row.id for row in group])
+            messages += parents_of(group)
     if leased:
         store.lease(list(dict.fromkeys(leased)), begin=True, within=_shortest(definition))
         lifecycle.set_deadlines(definition, begun)

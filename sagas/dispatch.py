@@ -15,11 +15,11 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import store, topology
+from sagas import lifecycle, store, topology
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.kick import kick
-from sagas.messages import Chain, Deadline, Kick, Link, Message
+from sagas.messages import Chain, Deadline, Kick, Link, Message, Wake
 from sagas.perform import perform
 
 STEP_TASK = "sagas.step"
@@ -49,6 +49,9 @@ def publish(messages: Iterable[Message]) -> None:
                 _publish_chain(message)
             case Deadline():
                 _publish_deadline(message)
+            case Wake():
+                lifecycle.wake(message.run_id, message.step)
+                _publish_kick(0.0)
             case Kick():
                 held = config().delay_for(message.delay) if message.delay else 0.0
                 if held not in kicked:

@@ -27,6 +27,10 @@ class InvalidRequest(SagaError):
         self.errors = errors
 
 
+class NotAwaited(SagaError):
+    """A report of an operation that nobody has begun."""
+
+
 class UnknownConfirmation(SagaError):
     """The saga waits for no confirmation of this name."""
 

@@ -21,10 +21,10 @@ from django.db import transaction
 from sagas import outcomes, plan, registry, store
 from sagas.definition import Confirmation, Definition, Saga
 from sagas.errors import AlreadyDecided, RunNotFound, UnknownConfirmation
-from sagas.messages import Deadline, Kick, Message
+from sagas.messages import Deadline, Kick, Message, Wake
 from sagas.plan import Move, Place
 from sagas.states import UNDECIDED, State
-from sagas.turns import event, turn_back
+from sagas.turns import PARENT, event, turn_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,18 @@ class Receipt:
     first: bool
 
 
-def insert_run(saga: type[Saga[Any]], request: object, *, business_key: str, run_id: UUID | None) -> UUID:
-    """Insert a run that is due now, in the caller's transaction. See ``sagas.start``."""
+def insert_run(
+    saga: type[Saga[Any]],
+    request: object,
+    *,
+    business_key: str,
+    run_id: UUID | None,
+    parent: tuple[UUID, str] | None = None,
+) -> UUID:
+    """Insert a run that is due now, in the caller's transaction. See ``sagas.start``.
+
+    ``parent`` is the run, and the step of it, that this one is: it is confirmed and undone with it.
+    """
     definition = saga.definition
     run_id = run_id or uuid_utils.compat.uuid7()
     store.insert(
@@ -57,6 +67,7 @@ def insert_run(saga: type[Saga[Any]], request: object, *, business_key: str, run
         trace_id=uuid_utils.compat.uuid4(),
         first=Place(State.PENDING, 0),
         worker="",
+        parent=parent,
     )
     return run_id
 
@@ -66,7 +77,8 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
     with transaction.atomic():
         row = _lock_one(run_id)
         definition = registry.find(row.saga, row.version)
-        _check_has(definition, name)
+        if name != PARENT or row.parent_id is None:
+            _check_has(definition, name)
         known = store.confirmation(run_id, name)
         if known is not None:
             return Receipt(json.loads(known[0]), known[1], row.state, first=False), []
@@ -89,6 +101,10 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
         if row.started_at is not None:
             store.set_deadline(row.id, _first_deadline(definition, missing, row, row.started_at))
         return row.state, []
+    if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
+        # All that this run itself waits for is there: it waits for its parent now, however long that takes.
+        store.set_deadline(row.id, None)
+        return row.state, [Wake(row.parent_id, row.parent_step)]
     if row.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
@@ -139,15 +155,19 @@ def _check_has(definition: Definition, name: str) -> Confirmation:
     raise UnknownConfirmation(msg)
 
 
-def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Message]]:
+def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -> tuple[State, list[Message]]:
     """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
     with transaction.atomic():
         row = _lock_one(run_id)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
         definition = registry.find(row.saga, row.version)
-        wanted = {confirmation.name for confirmation in definition.confirmations}
-        confirmed = bool(wanted) and wanted <= store.confirmations([run_id])[run_id]
+        own = {confirmation.name for confirmation in definition.confirmations}
+        complete = own <= store.confirmations([run_id])[run_id]
+        if row.parent_id is not None and not by_parent and complete and row.state is State.AWAITING_CONFIRM:
+            msg = f"the run is a step of {row.parent_id}, which counts on it: cancel that one"
+            raise AlreadyDecided(msg, row.state)
+        confirmed = row.parent_id is None and bool(own) and complete
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
@@ -223,6 +243,13 @@ def _too_late(confirmation: Confirmation, deadline: datetime) -> str:
     if confirmation.within is not None:
         return f"no {confirmation.name} came within {confirmation.within.total_seconds():g} s"
     return f"no {confirmation.name} came until {deadline.isoformat(timespec='seconds')}"
+
+
+def wake(run_id: UUID, step: str) -> None:
+    """Let a run look at what it waits for at a step. Nothing happens to a run that does not wait there."""
+    with transaction.atomic():
+        if store.lock([run_id]):
+            store.wake(run_id, step)
 
 
 def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:

@@ -61,5 +61,13 @@ class Kick:
     delay: float = 0.0
 
 
-Message = Chain | Deadline | Kick
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """What this step of this run waits for has happened: let it look. Not for the broker: an update of one row."""
+
+    run_id: UUID
+    step: str
+
+
+Message = Chain | Deadline | Kick | Wake
 Messages = Sequence[Message]

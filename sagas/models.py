@@ -43,6 +43,8 @@ class Run(models.Model):
         null=True, help_text="By step: what was begun and not answered, or waits for its next attempt, and until when."
     )
     trace_id = models.UUIDField()
+    parent_id = models.UUIDField(null=True, help_text="The run of which this is one step.")
+    parent_step = models.CharField(max_length=NAME_LIMIT, null=True, help_text="Which step of it.")  # noqa: DJ001
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, help_text="When the dispatcher first claimed it.")
     deadline = models.DateTimeField(null=True, help_text="When the next missing confirmation is too late.")
@@ -64,6 +66,7 @@ class Run(models.Model):
             # On due_at alone (not on state), so that most updates of a run stay off the index (HOT).
             models.Index(name="sagas_run_due", fields=["due_at"], condition=Q(due_at__isnull=False)),
             models.Index(name="sagas_run_business_key", fields=["business_key"]),
+            models.Index(name="sagas_run_parent", fields=["parent_id"], condition=Q(parent_id__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -77,6 +80,8 @@ class Outcome(models.TextChoices):
     DONE = "DONE"
     REJECTED = "REJECTED"
     FAULT = "FAULT"
+    #: Begun; how it ended is written when it is reported.
+    ACCEPTED = "ACCEPTED"
     #: Not an operation of a step: an event in the life of the run (started, confirmed, expired, …).
     EVENT = "EVENT"
 

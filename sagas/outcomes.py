@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 
 from sagas.errors import Rejected
 from sagas.faults import is_conflict, is_lost
-from sagas.participant import Call, Done, Participant, SetBased
+from sagas.participant import Accepted, Call, Done, Participant, SetBased
 
 #: Longest text of an error that is stored.
 DETAIL_LIMIT = 2000
@@ -25,7 +25,11 @@ class Fault:
     error: Exception
 
 
-Answer = Done | Rejected | Fault
+Answer = Done | Rejected | Accepted | Fault
+
+
+class NoReport(Exception):
+    """What was accepted was not reported in time: whether it took effect is not known."""
 
 
 class Broken(Exception):
@@ -70,8 +74,8 @@ def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetB
         if isinstance(answer, Done):
             if answer.result is not None:
                 dump(answer.result)
-        elif not isinstance(answer, Rejected):
-            msg = f"{participant!r} gave {answer!r}; an outcome is Done or Rejected"
+        elif not isinstance(answer, Rejected | Accepted):
+            msg = f"{participant!r} gave {answer!r}; an outcome is Done, Rejected or Accepted"
             raise TypeError(msg)
 
 
@@ -79,8 +83,9 @@ def _collect_one(participant: Any, call: Call[Any], rejects: tuple[type[Exceptio
     try:
         with transaction.atomic():
             result = participant(call)
-            answer = result if isinstance(result, Done) else Done(result)
-            dump(answer.result)
+            answer = result if isinstance(result, Done | Accepted) else Done(result)
+            if isinstance(answer, Done):
+                dump(answer.result)
             return answer
     except Exception as error:
         if _belongs_to_transaction(error):

@@ -1,7 +1,8 @@
 """What a participant is: code that owns a step's data and knows no saga.
 
 A participant takes a ``Call`` and returns a JSON-able result (or ``None``), or raises: ``Rejected``
-(the business says no) or anything else (a fault: it is tried again). Three shapes are accepted:
+(the business says no) or anything else (a fault: it is tried again). One that needs longer returns
+``Accepted``, and the outcome is reported later. Three shapes are accepted:
 
 - a function of one call: ``def redeem(call: Call[Order]) -> dict | None``;
 - a set-based function, marked ``@many``: ``def redeem(calls) -> Sequence[Outcome]``, called once for a
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from types import MethodType
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -75,8 +77,26 @@ class Done:
     result: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The operation was begun, and somebody will report how it ended; see ``sagas.report``.
+
+    Attributes:
+        within: until when. Without a report by then the attempt counts as failed: it is tried again with the same
+            key, then given up; since it may have taken effect all the same, it is undone then, too.
+    """
+
+    within: timedelta
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody can wait for."""
+        if self.within <= timedelta(0):
+            msg = f"Accepted(within={self.within}): a report takes time"
+            raise ValueError(msg)
+
+
 #: How a set-based participant answers one call. It raises for a fault.
-Outcome = Done | Rejected
+Outcome = Done | Rejected | Accepted
 
 
 @runtime_checkable
@@ -132,6 +152,11 @@ class TccResource(Protocol):
     def cancel(self) -> Participant:
         """Give the hold back."""
         ...
+
+
+def is_patient(participant: Participant) -> bool:
+    """Whether a participant that has accepted is asked again, rather than given up, when its time is over."""
+    return bool(getattr(participant, "patient", False))
 
 
 def name_of(participant: Participant) -> str:

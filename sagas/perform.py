@@ -22,7 +22,7 @@ from sagas.definition import Action, Definition, Refund
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Kick, Link, Message
 from sagas.outcomes import Broken, Fault
-from sagas.participant import Call, SetBased
+from sagas.participant import Call, SetBased, is_patient
 from sagas.plan import Place, Stand
 from sagas.record import Delivery, pass_on, record
 from sagas.timeouts import give_up_late
@@ -127,6 +127,11 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
         if here and delivery.may_turn_back:
             here, late = give_up_late(delivery.definition, here)
             messages += [Kick()] if late else []
+        here, unanswered = _sort_out_unanswered(delivery, here)
+        if unanswered:
+            # Nobody reported: that attempt has failed, and may have taken effect all the same.
+            errors = [Fault(outcomes.NoReport(f"no report of {delivery.step.name} came in time"))] * len(unanswered)
+            messages += record(delivery, unanswered, errors, 0)[1]
         if here:
             calls = _calls(delivery, here)
             began = time.perf_counter()
@@ -191,6 +196,18 @@ def _not_waiting(delivery: Delivery, rows: Sequence[store.Row]) -> list[store.Ro
         # In a fork each branch counts its own attempts.
         here.append(row._replace(attempt=wait.failed) if delivery.forked and wait else row)
     return here
+
+
+def _sort_out_unanswered(delivery: Delivery, rows: list[store.Row]) -> tuple[list[store.Row], list[store.Row]]:
+    """Take out those for which this very operation was begun, and nobody has said in time how it ended."""
+    if not any(row.pending for row in rows) or is_patient(delivery.action.participant):
+        return rows, []
+    unanswered = {
+        row.id
+        for row in rows
+        if (wait := row.waits.get(delivery.step.name)) is not None and wait.operation == delivery.action.operation
+    }
+    return [row for row in rows if row.id not in unanswered], [row for row in rows if row.id in unanswered]
 
 
 def _calls(delivery: Delivery, rows: Sequence[store.Row]) -> list[Call[Any]]:

@@ -242,13 +242,14 @@ def confirming(definition: Definition, *, before: State) -> tuple[Place, Due | f
     return (after, Due.NEVER) if before is State.EXECUTING else (Place(State.CONFIRMING, 0), NOW)
 
 
-def compensating(definition: Definition, place: Place, refunds: int = 0) -> tuple[Place, Due | float]:
+def compensating(definition: Definition, place: Place, more: int = 0) -> tuple[Place, Due | float]:
     """Where an undecided run goes when it is to be undone: to the last effect that can be undone.
 
     Args:
         definition: the run's saga.
         place: where it stands.
-        refunds: bits of the positions of what takes back a confirmation that came.
+        more: bits of the positions of what is to be undone besides the steps that are done: what takes back a
+            confirmation that came, operations that were begun.
     """
     applied = place.cursor if place.state is not State.PENDING else 0
     # Of a fork, what is done. An effect elsewhere may be there although nobody has told: it is undone by its key.
@@ -258,7 +259,7 @@ def compensating(definition: Definition, place: Place, refunds: int = 0) -> tupl
         if definition.has(index, Phase.UNDO)
         and (place.fork >> index & 1 or (place.state is State.EXECUTING and definition.all_steps[index].elsewhere))
     )
-    after, _ = _undoing(definition, applied, fork | refunds, NOW)
+    after, _ = _undoing(definition, applied, fork | more, NOW)
     # To be FAILED takes a turn in COMPENSATING, in which the dispatcher finds nothing to undo.
     return (after if after.state is State.COMPENSATING else Place(State.COMPENSATING, 0)), NOW
 

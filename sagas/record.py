@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sagas import outcomes, plan, store, timeouts
+from sagas.conf import config
 from sagas.definition import Action, Definition, Step
 from sagas.errors import Rejected
-from sagas.messages import Chain, Kick, Message
+from sagas.messages import Chain, Kick, Message, Wake
 from sagas.outcomes import Answer, Fault
-from sagas.participant import Done, Phase, name_of
+from sagas.participant import Accepted, Done, Phase, is_patient, name_of
 from sagas.plan import Due, Move, Place, Sooner
 from sagas.retry import Again
 from sagas.states import State
-from sagas.turns import escalate, turn_back
+from sagas.turns import escalate, turn_back, wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,13 @@ def record(
     """
     done: list[tuple[store.Row, Done]] = []
     rejected: list[tuple[store.Row, Rejected]] = []
+    accepted: list[tuple[store.Row, Accepted]] = []
     faults: list[tuple[store.Row, Fault]] = []
     for row, answer in zip(rows, answers, strict=True):
         if isinstance(answer, Done):
             done.append((row, answer))
+        elif isinstance(answer, Accepted):
+            accepted.append((row, answer))
         elif isinstance(answer, Rejected) and delivery.may_turn_back:
             rejected.append((row, answer))
         else:
@@ -80,6 +85,8 @@ def record(
         survivors, messages = _record_done(delivery, done, duration_us)
     if rejected:
         messages += _record_rejected(delivery, rejected, duration_us)
+    if accepted:
+        messages += _record_accepted(delivery, accepted)
     if faults:
         messages += _record_faults(delivery, faults)
     return survivors, messages
@@ -107,32 +114,41 @@ def _record_done(
     survivors: list[store.Row] = []
     messages: list[Message] = []
     for before, group in store.by_place([row for row, _ in done]).items():
-        confirmed = _confirmed(delivery, before, [row.id for row in group])
+        confirmed = _confirmed(delivery, before, group)
         for is_confirmed in (True, False):
             rows = [row for row in group if (row.id in confirmed) is is_confirmed]
             if not rows:
                 continue
             after, due = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=is_confirmed)
             put = store.Put(delivery.step.name) if any(row.pending for row in rows) else None
+            if due is Due.LEASE and (delivery.forked or put is not None):
+                # It may have been due much later, when something that it waited for would have been too late.
+                due = config().lease
             store.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
             if forward and after.state is State.CONFIRMING is not before.state:
                 messages.append(Kick())
-            elif due is Due.LEASE:
+            elif after.state is before.state and due is not Due.KEEP:
                 going, following = pass_on(delivery, after, [row.id for row in rows])
                 survivors += rows if going else []
                 messages += following
+            messages += parents_of(rows) if after.state is not before.state else []
     return survivors, messages
 
 
-def _confirmed(delivery: Delivery, before: Place, ids: Sequence[UUID]) -> set[UUID]:
+def parents_of(rows: Sequence[store.Row]) -> list[Message]:
+    """Tell the runs of which these are a step that something has become of them."""
+    return [Wake(row.parent_id, row.parent_step) for row in rows if row.parent_id and row.parent_step]
+
+
+def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.Row]) -> set[UUID]:
     """Which runs have all their confirmations; asked only where it decides what comes next."""
     after, _ = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=False)
     if after.state is not State.AWAITING_CONFIRM:
         return set()
-    wanted = {confirmation.name for confirmation in delivery.definition.confirmations}
-    if not wanted:
-        return set(ids)
-    return {run_id for run_id, names in store.confirmations(ids).items() if wanted <= names}
+    if not delivery.definition.confirmations and not any(row.parent_id for row in rows):
+        return {row.id for row in rows}
+    came = store.confirmations([row.id for row in rows])
+    return {row.id for row in rows if wanted(delivery.definition, row) <= came[row.id]}
 
 
 def _record_rejected(
@@ -144,6 +160,30 @@ def _record_rejected(
     entry = delivery.entry("REJECTED", duration_us=duration_us)
     turn_back(delivery.definition, [row for row, _ in rejected], entry, reasons)
     return [Kick()]
+
+
+def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> list[Message]:
+    now = store.clock().timestamp()
+    # A patient one is asked again, also to undo: nothing waits for its answer but the operation itself.
+    operation = "" if is_patient(delivery.action.participant) else delivery.action.operation
+    waits: dict[store.Wait, list[store.Row]] = defaultdict(list)
+    for row, answer in accepted:
+        until = now + answer.within.total_seconds()
+        waits[store.Wait(until, row.attempt, operation, begun=True)].append(row)
+    for wait, rows in waits.items():
+        for place, group in store.by_place(rows).items():
+            await_report(delivery, place, group, wait, now)
+    return []
+
+
+def await_report(delivery: Delivery, place: Place, rows: Sequence[store.Row], wait: store.Wait, now: float) -> None:
+    """Leave locked runs where they stand until somebody reports how the operation ended, or nobody did in time."""
+    seconds = max(0.0, wait.until - now)
+    # The other branches of a fork may be due sooner.
+    due = Sooner(seconds) if delivery.forked else seconds
+    put = store.Put(delivery.step.name, wait)
+    attempt = 0 if delivery.forked else wait.failed
+    store.advance(Move(place, place, due, attempt), rows, delivery.entry("ACCEPTED"), put=put)
 
 
 def _record_faults(delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]]) -> list[Message]:
@@ -178,13 +218,16 @@ def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again)
 def _try_again(delivery: Delivery, row: store.Row, entry: store.Entry, reason: str, wait: float) -> Message:
     """Leave a run where it stands until its next attempt is due."""
     failed = row.attempt + 1
+    waited = row.waits.get(delivery.step.name)
+    begun = waited is not None and waited.begun
+    put: store.Put | None = None
+    if delivery.forked or begun:
+        until = store.clock().timestamp() + wait
+        put = store.Put(delivery.step.name, store.Wait(until, failed, begun=begun))
     if delivery.forked:
         # The other branches have their own attempts, and may be on their way.
-        until = store.clock().timestamp() + wait
-        put: store.Put | None = store.Put(delivery.step.name, store.Wait(until, failed))
         store.advance(Move(row.place, row.place, Sooner(wait)), [row], entry, data={row.id: reason}, put=put)
     else:
-        put = store.Put(delivery.step.name) if row.pending else None
         change = Move(row.place, row.place, wait, attempt=failed)
         store.advance(change, [row], entry, data={row.id: reason}, put=put)
     return Kick(wait)

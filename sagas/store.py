@@ -32,11 +32,13 @@ class Wait:
         until: when it waits no more, in seconds of Unix time by the database's clock.
         failed: attempts that have failed.
         operation: what was begun and has not been answered; nothing where it waits for its next attempt.
+        begun: whether an attempt was ever begun that may have taken effect unreported.
     """
 
     until: float
     failed: int = 0
     operation: str = ""
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Row(NamedTuple):
     deadline: datetime | None
     fork: int
     pending: str | None
+    parent_id: UUID | None
+    parent_step: str | None
 
     @property
     def place(self) -> Place:
@@ -91,13 +95,16 @@ class Row(NamedTuple):
         return self.attempt > 0 and self.claims == 0
 
 
+#: When a run is looked at that only waits for its parent: by then the parent has decided, or is looked after itself.
+UNBOUNDED = timedelta(hours=1)
+
 #: The log's column for who did it.
 WORKER_LIMIT = 100
 
 #: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline, fork, pending::text"
+    "started_at, deadline, fork, pending::text, parent_id, parent_step"
 )
 
 
@@ -159,16 +166,28 @@ def insert(
     trace_id: UUID,
     first: Place,
     worker: str,
+    parent: tuple[UUID, str] | None = None,
 ) -> None:
     """Insert a run that is due now, and its first log row, in one statement."""
     _execute(
         "WITH run AS (INSERT INTO sagas_run (id, saga, version, state, cursor, attempt, claims, business_key, "
-        "request, results, trace_id, created_at, due_at) "
-        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, clock_timestamp(), clock_timestamp()) "
+        "request, results, trace_id, parent_id, parent_step, created_at, due_at) "
+        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, clock_timestamp(), clock_timestamp()) "
         "RETURNING id, trace_id) "
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
         "compensate) SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %s, trace_id, '' FROM run",
-        [run_id, saga, version, first.state, first.cursor, business_key, request, trace_id, worker],
+        [
+            run_id,
+            saga,
+            version,
+            first.state,
+            first.cursor,
+            business_key,
+            request,
+            trace_id,
+            *(parent or (None, None)),
+            worker,
+        ],
     )
 
 
@@ -387,7 +406,10 @@ def _due(due: Due | Sooner | float) -> tuple[str, list[Any]]:
     if due is Due.NEVER:
         return "NULL", []
     if due is Due.DEADLINE:
-        return "GREATEST(run.deadline + %s, clock_timestamp())", [timedelta(seconds=config().grace)]
+        return (
+            "GREATEST(COALESCE(run.deadline + %s, clock_timestamp() + %s), clock_timestamp())",
+            [timedelta(seconds=config().grace), UNBOUNDED],
+        )
     if due is Due.LEASE:
         lease_time = timedelta(seconds=config().lease)
         return (
@@ -477,13 +499,62 @@ def wait_until(times: Mapping[UUID, float]) -> None:
     )
 
 
+def answered(row: Row, step: str) -> Row:
+    """Note for a locked run that what it waits for at a step was reported; what follows is the caller's to write."""
+    waits = {name: asdict(wait) for name, wait in row.waits.items()}
+    waits[step] |= {"until": 0, "operation": ""}
+    pending = json.dumps(waits)
+    _execute("UPDATE sagas_run SET pending = %s::jsonb WHERE id = %s", [pending, row.id])
+    return row._replace(pending=pending)
+
+
+def make_due(ids: Sequence[UUID]) -> None:
+    """Let the dispatcher look at locked, live runs now."""
+    _execute(
+        "UPDATE sagas_run SET due_at = clock_timestamp(), claims = 0 WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
+        [_uuids(ids)],
+    )
+
+
+def wake(run_id: UUID, step: str) -> None:
+    """Let a run wait no more at a step: what it waits for has happened. A run that does not wait there is left alone.
+
+    The next attempt may be due at once, so it is not one of those that wait for a claim.
+    """
+    _execute(
+        "UPDATE sagas_run SET due_at = clock_timestamp(), claims = 0, "
+        "pending = jsonb_set(pending, ARRAY[%s, 'until'], '0') WHERE id = %s AND pending ? %s AND due_at IS NOT NULL",
+        [step, run_id, step],
+    )
+
+
+def child_view(run_id: UUID) -> tuple[State, str, str | None] | None:
+    """State, results and reason (JSON text) of a run, as last committed: read without its lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT state, results::text, reason::text FROM sagas_run WHERE id = %s", [run_id])
+        found = cursor.fetchone()
+    return (State(found[0]), found[1], found[2]) if found else None
+
+
+def reported(run_id: UUID, step: str) -> bool:
+    """Whether some operation of this step was begun and has ended."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM sagas_log WHERE run_id = %s AND step = %s AND outcome IN ('DONE', 'REJECTED', "
+            "'FAULT') AND EXISTS (SELECT FROM sagas_log WHERE run_id = %s AND step = %s AND outcome = 'ACCEPTED'))",
+            [run_id, step, run_id, step],
+        )
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
 def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
     """Set the time of the next missing confirmation; an AWAITING_CONFIRM run is due then (and a grace)."""
     _execute(
         "UPDATE sagas_run SET deadline = %s, "
-        "due_at = CASE state WHEN 'AWAITING_CONFIRM' THEN COALESCE(%s, clock_timestamp()) ELSE due_at END "
+        "due_at = CASE state WHEN 'AWAITING_CONFIRM' THEN COALESCE(%s, clock_timestamp() + %s) ELSE due_at END "
         "WHERE id = %s",
-        [deadline, deadline + timedelta(seconds=config().grace) if deadline else None, run_id],
+        [deadline, deadline + timedelta(seconds=config().grace) if deadline else None, UNBOUNDED, run_id],
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sagas import plan, store
 from sagas.definition import Definition
+from sagas.participant import Phase
 from sagas.plan import Due, Move, Place
 from sagas.states import State
 
@@ -23,28 +24,37 @@ def turn_back(
         entry: what happened to them, for the log.
         reasons: why, by run, as JSON text.
     """
-    refunds = _refunds(definition, rows)
+    more = _more_to_undo(definition, rows)
     for place, group in store.by_place(rows).items():
-        for due_back, some in _by_refunds(group, refunds).items():
-            after, due = plan.compensating(definition, place, due_back)
+        for also, some in _by_bits(group, more).items():
+            after, due = plan.compensating(definition, place, also)
             store.advance(Move(place, after, due), some, entry, data=reasons, keep=store.Keep.REASON)
     _await_answers(rows)
 
 
-def _refunds(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, int]:
-    """Bits of the positions of what takes back the confirmations that came, by run."""
+def _more_to_undo(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, int]:
+    """What is to be undone besides the steps that are done, as bits of positions, by run.
+
+    Confirmations that came and can be taken back; and operations that were begun: they may have taken effect,
+    although nobody said so.
+    """
+    more: dict[UUID, int] = defaultdict(int)
     positions = {c.name: definition.index(c.name) for c in definition.confirmations if c.refund is not None}
-    if not positions:
-        return {}
-    # Under the runs' locks: none comes from now on, for a run in COMPENSATING takes no confirmation.
-    came = store.confirmations([row.id for row in rows])
-    return {run_id: sum(1 << positions[name] for name in names & set(positions)) for run_id, names in came.items()}
+    if positions:
+        # Under the runs' locks: none comes from now on, for a run in COMPENSATING takes no confirmation.
+        for run_id, names in store.confirmations([row.id for row in rows]).items():
+            more[run_id] |= sum(1 << positions[name] for name in names & set(positions))
+    for row in rows:
+        for step, wait in row.waits.items():
+            if wait.begun and definition.has(definition.index(step), Phase.UNDO):
+                more[row.id] |= 1 << definition.index(step)
+    return more
 
 
-def _by_refunds(rows: Sequence[store.Row], refunds: Mapping[UUID, int]) -> dict[int, list[store.Row]]:
+def _by_bits(rows: Sequence[store.Row], bits: Mapping[UUID, int]) -> dict[int, list[store.Row]]:
     groups: dict[int, list[store.Row]] = defaultdict(list)
     for row in rows:
-        groups[refunds.get(row.id, 0)].append(row)
+        groups[bits.get(row.id, 0)].append(row)
     return groups
 
 
@@ -57,6 +67,15 @@ def _await_answers(rows: Sequence[store.Row]) -> None:
     }
     if times:
         store.wait_until(times)
+
+
+#: The confirmation that a run waits for which is a step of another.
+PARENT = "@parent"
+
+
+def wanted(definition: Definition, row: store.Row) -> set[str]:
+    """Names of the confirmations that a run waits for."""
+    return {confirmation.name for confirmation in definition.confirmations} | ({PARENT} if row.parent_id else set())
 
 
 def escalate(row: store.Row, entry: store.Entry, error: str) -> None:

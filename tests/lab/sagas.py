@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sagas import Call, Confirmation, Done, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, many
+from sagas import Accepted, Call, Confirmation, Done, Outcome, Parallel, Rejected, Retry, Saga, Step, SubSaga, Tcc, many
 from sagas.pool import PoolResource
 from tests.lab.models import Jar, JarHold, Label, Mark
 
@@ -204,6 +204,53 @@ class Closing(Saga[Experiment]):
 
     one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
     two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+def accept(call: Call[Experiment]) -> Accepted:
+    """One call: begin what somebody else will report."""
+    Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
+    _judge(call)
+    return Accepted(timedelta(seconds=20))
+
+
+class Reported(Saga[Experiment]):
+    """Its middle step ends when somebody says so; beside it another does, in a fork."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(accept, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+    both = Parallel(
+        left=Step(accept, compensate=accept, queue="delivery", retry=QUICK, finish=QUICK),
+        three=Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK),
+    )
+    four = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class Child(Saga[Experiment]):
+    """A step of ``Parent``."""
+
+    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+
+
+class AskedChild(Saga[Experiment]):
+    """A step of ``Parent``'s that waits for a confirmation of its own."""
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+class Parent(Saga[Experiment]):
+    """Two of its steps are sagas, at the same time; the one before and the one behind are not."""
+
+    payment = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    both = Parallel(
+        child=SubSaga(Child, request=lambda call: call.request, queue="orders"),
+        asked=SubSaga(AskedChild, request=lambda call: Experiment(reject=call.request.reject), queue="orders"),
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
 
 
 class Labelled(Saga[Experiment]):

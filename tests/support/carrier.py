@@ -11,7 +11,8 @@ from random import Random
 from uuid import UUID
 
 from sagas.claim import claim
-from sagas.messages import Chain, Deadline, Message
+from sagas.lifecycle import wake
+from sagas.messages import Chain, Deadline, Message, Wake
 from sagas.perform import Performed, perform
 from tests.support.runs import make_due
 
@@ -59,12 +60,13 @@ class Carrier:
         copies: how often each message is delivered.
         random: shuffles what waits; without one, messages are delivered as they come.
 
-    ``delivered`` is all that was ever delivered.
+    ``delivered`` is all that was ever delivered. Parents hear of their children unless ``wakes`` is unset.
     """
 
     def __init__(self, *, copies: int = 1, random: Random | None = None) -> None:
         self.copies = copies
         self.random = random
+        self.wakes = True
         self.waiting: list[Chain] = []
         self.delivered: list[Chain] = []
 
@@ -89,8 +91,11 @@ class Carrier:
 
     def post(self, messages: Sequence[Message]) -> None:
         """Take cohorts to carry."""
-        for message in chains(messages):
-            self.waiting += [message] * self.copies
+        for message in messages:
+            if isinstance(message, Chain):
+                self.waiting += [message] * self.copies
+            elif isinstance(message, Wake) and self.wakes:
+                wake(message.run_id, message.step)
 
     def deliver(self, chain: Chain) -> None:
         """Deliver one cohort, and take what follows from it."""
@@ -105,11 +110,13 @@ def make_waiting_retries_due(ids: Sequence[UUID]) -> None:
 
     runs = Run.objects.filter(pk__in=ids, due_at__isnull=False)
     waiting = list(runs.filter(attempt__gt=0, claims=0).values_list("pk", flat=True))
-    # In a fork each branch waits for itself.
+    # In a fork each branch waits for itself. What was accepted waits for a report, not for an attempt.
     for run in runs.filter(pending__isnull=False):
         assert run.pending is not None
-        if any(not wait["operation"] and wait["until"] for wait in run.pending.values()):
-            run.pending = {s: wait if wait["operation"] else {**wait, "until": 0} for s, wait in run.pending.items()}
+        retries = [w for w in run.pending.values() if w["failed"] and w["until"] and not w["operation"]]
+        for wait in retries:
+            wait["until"] = 0
+        if retries:
             run.save(update_fields=["pending"])
             waiting.append(run.pk)
     make_due(waiting)
