@@ -139,7 +139,7 @@ randoms = st.randoms(use_true_random=False)
 @given(definitions(), st.booleans(), randoms)
 def test_a_run_of_which_all_goes_well_succeeds(definition: Definition, confirmed: bool, random: Random) -> None:
     passed = walk(definition, Place(State.PENDING, 0), confirmed=confirmed, random=random)
-    assert passed[-1] == Place(State.SUCCEEDED, len(definition.steps))
+    assert passed[-1].state is State.SUCCEEDED
     waited = State.AWAITING_CONFIRM in {place.state for place in passed}
     assert waited is (bool(definition.confirmations) and not confirmed)
 
