@@ -5,11 +5,12 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 sets up a Celery app.
 """
 
-from sagas.api import admit, cancel, confirm, resume, start
+from sagas.api import acknowledge, admit, assign, cancel, confirm, resolve, resume, start
 from sagas.definition import Confirmation, Saga, Step, Tcc
 from sagas.errors import (
     AlreadyDecided,
     DefinitionError,
+    InvalidDecision,
     InvalidRequest,
     Overloaded,
     Rejected,
@@ -30,6 +31,7 @@ __all__ = [
     "Confirmation",
     "DefinitionError",
     "Done",
+    "InvalidDecision",
     "InvalidRequest",
     "Operation",
     "Outcome",
@@ -48,10 +50,13 @@ __all__ = [
     "UnknownConfirmation",
     "UnknownSaga",
     "UnknownStep",
+    "acknowledge",
     "admit",
+    "assign",
     "cancel",
     "confirm",
     "many",
+    "resolve",
     "resume",
     "start",
 ]

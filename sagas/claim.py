@@ -21,6 +21,7 @@ from sagas.errors import UnknownSaga
 from sagas.messages import Chain, Deadline, Link, Message
 from sagas.plan import Due, Move
 from sagas.states import UNDECIDED, State
+from sagas.suggestions import NO_PROGRESS, UNKNOWN_SAGA
 from sagas.turns import escalate, event
 
 logger = logging.getLogger(__name__)
@@ -59,10 +60,13 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
         for row in rows:
             by_saga[row.saga, row.version].append(row)
         for (name, version), group in by_saga.items():
-            going = _escalate_stuck(group)
             try:
                 definition = registry.find(name, version)
+                going = _escalate_stuck(definition, group)
             except UnknownSaga as error:
+                going = _escalate_stuck(None, group)
+                if not going:
+                    continue
                 # Another process may know it (a rolling deploy). After some leases a person is called.
                 logger.error("sagas: %d run(s) wait: %s", len(going), error)  # noqa: TRY400 - no trace to show
                 store.lease([row.id for row in going], begin=False)
@@ -71,17 +75,26 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
     return claimed
 
 
-def _escalate_stuck(rows: Sequence[store.Row]) -> list[store.Row]:
-    """Take out the runs that were claimed too often without making progress: a person must look."""
+def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) -> list[store.Row]:
+    """Take out the runs that were claimed too often without making progress: a person must look.
+
+    Without a definition, because nobody knows their saga here.
+    """
     going: list[store.Row] = []
     for row in rows:
         if row.claims < config().lease_limit:
             going.append(row)
             continue
-        error = outcomes.reason(
-            "stuck", "", "NoProgress", f"claimed {row.claims} times in {row.state} without progress"
+        links = plan.links(definition, row.place) if definition else ()
+        step, operation = (links[0].step, links[0].operation) if links else ("", "")
+        code = NO_PROGRESS if definition else UNKNOWN_SAGA
+        detail = f"claimed {row.claims} times in {row.state} without progress"
+        escalate(
+            row,
+            event("escalate", step=step),
+            outcomes.reason("stuck", step, code, detail),
+            operation=operation,
         )
-        escalate(row, event("escalate"), error)
     return going
 
 

@@ -63,7 +63,7 @@ def insert_run(saga: type[Saga[Any]], request: object, *, business_key: str, run
 def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple[Receipt, list[Message]]:
     """Take a confirmation under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         definition = registry.find(row.saga, row.version)
         if name not in {confirmation.name for confirmation in definition.confirmations}:
             msg = f"{definition.name} has no confirmation {name!r}"
@@ -101,7 +101,7 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
 def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Message]]:
     """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
         definition = registry.find(row.saga, row.version)
@@ -180,7 +180,7 @@ def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[s
 def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         before = store.escalated_from(run_id)
         if row.state is not State.ESCALATED or before is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
@@ -190,7 +190,8 @@ def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message
         return before, [Kick()]
 
 
-def _lock_one(run_id: UUID) -> store.Row:
+def lock_one(run_id: UUID) -> store.Row:
+    """Lock one run; ``RunNotFound`` if there is none."""
     rows = store.lock([run_id])
     if not rows:
         msg = f"there is no run {run_id}"

@@ -135,7 +135,11 @@ class Confirmation(models.Model):
 
 
 class Escalation(models.Model):
-    """A run that needs a person: why, and how it was resolved."""
+    """A run that needs a person: why, what to do, who has taken it, and how it was resolved.
+
+    While nobody has acknowledged it, ``notify_at`` says when a notice of it is published next: a lost
+    message, a dead broker or a dead notifier cost time only.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="escalations")
     #: Where the run stood, and where ``resume`` puts it back.
@@ -143,19 +147,38 @@ class Escalation(models.Model):
     step = models.CharField(max_length=NAME_LIMIT, blank=True)
     operation = models.CharField(max_length=16, blank=True)
     error = models.JSONField()
+    suggestion = models.TextField(blank=True, db_default="", help_text="What the engine thinks should be done.")
     created_at = models.DateTimeField(db_default=Now())
+    assignee = models.CharField(max_length=150, blank=True, db_default="", help_text="Who sees to it.")
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=150, blank=True, db_default="")
+    notify_at = models.DateTimeField(null=True, db_default=Now(), help_text="When a notice is published next.")
+    notices = models.PositiveIntegerField(db_default=0, help_text="Notices published, of which some may be lost.")
+    sent = models.PositiveIntegerField(db_default=0, help_text="Number of the last notice known to have been sent.")
     resolved_at = models.DateTimeField(null=True)
     resolution = models.CharField(max_length=16, blank=True)
     resolved_by = models.CharField(max_length=150, blank=True)
     note = models.TextField(blank=True)
 
     class Meta:
-        """At most one open escalation a run."""
+        """At most one open escalation a run, and none that nobody is told of."""
 
+        permissions = [
+            ("acknowledge_escalation", "Can acknowledge escalations, and take them"),
+            ("resolve_escalation", "Can end an escalated run by hand"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 name="sagas_escalation_one_open", fields=["run"], condition=Q(resolved_at__isnull=True)
-            )
+            ),
+            models.CheckConstraint(
+                name="sagas_escalation_is_told",
+                condition=Q(resolved_at__isnull=True, acknowledged_at__isnull=True, notify_at__isnull=False)
+                | (Q(notify_at__isnull=True) & (Q(resolved_at__isnull=False) | Q(acknowledged_at__isnull=False))),
+            ),
+        ]
+        indexes = [
+            models.Index(name="sagas_escalation_notify", fields=["notify_at"], condition=Q(notify_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -374,12 +374,16 @@ def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
     )
 
 
-def open_escalation(row: Row, *, step: str, operation: str, error: str) -> None:
-    """Open an escalation for a locked run: it will stand ESCALATED until a person resolves it."""
+def open_escalation(row: Row, *, step: str, operation: str, error: str, suggestion: str = "") -> None:
+    """Open an escalation for a locked run, of which a notice is due now.
+
+    The run will stand ESCALATED until a person resolves it.
+    """
     _execute(
-        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, created_at, resolution, resolved_by, "
-        "note) VALUES (%s, %s, %s, %s, %s::jsonb, clock_timestamp(), '', '', '')",
-        [row.id, row.state, step, operation, error],
+        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, suggestion, created_at, notify_at, "
+        "resolution, resolved_by, note) "
+        "VALUES (%s, %s, %s, %s, %s::jsonb, %s, clock_timestamp(), clock_timestamp(), '', '', '')",
+        [row.id, row.state, step, operation, error, suggestion],
     )
 
 
@@ -394,8 +398,8 @@ def escalated_from(run_id: UUID) -> State | None:
 def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> None:
     """Close the open escalation of a locked run."""
     _execute(
-        "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), resolution = %s, resolved_by = %s, note = %s "
-        "WHERE run_id = %s AND resolved_at IS NULL",
+        "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), notify_at = NULL, resolution = %s, "
+        "resolved_by = %s, note = %s WHERE run_id = %s AND resolved_at IS NULL",
         [resolution, by.replace("\x00", ""), note.replace("\x00", ""), run_id],
     )
 

@@ -101,6 +101,17 @@ def standing(run: Run, escalations: Iterable[Escalation]) -> str:
     return f"{links[0].step} {links[0].operation}" if links else NONE
 
 
+def taken(escalation: Escalation) -> str:
+    """Say who sees to an escalation, or whether anybody has seen it."""
+    if escalation.assignee:
+        return escalation.assignee
+    if escalation.acknowledged_at:
+        return f"seen by {escalation.acknowledged_by}"
+    return (
+        f"nobody; {escalation.sent} notice{'' if escalation.sent == 1 else 's'} sent" if escalation.notify_at else NONE
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a timeline.

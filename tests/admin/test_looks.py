@@ -35,6 +35,7 @@ pytestmark = [
 def _render(boss: Client) -> dict[str, str]:
     """Every page, by the name of its screenshot, with runs in many standings."""
     confirmed, waiting, stuck = held("ORD-20261123-7K3M9QX2"), held("ORD-20261123-9ZZT4B1C"), escalated("ORD-STUCK")
+    sagas.assign(escalated("ORD-TAKEN"), to="mei", by="mei")
     sagas.confirm(confirmed, "approval", {"payment_id": "pay_81", "channel": "card"})
     carried("ORD-20261123-REFUSED1", Experiment(reject=("two",)))
     accept("ORD-20261123-NEW00001")
@@ -48,6 +49,8 @@ def _render(boss: Client) -> dict[str, str]:
     pages = {name: boss.get(url).content.decode() for name, url in urls.items()}
     chosen = {"action": "cancel_runs", "index": "0", "_selected_action": [str(waiting), str(confirmed)]}
     pages["decide"] = boss.post(RUNS, chosen).content.decode()
+    chosen = {"action": "fail_runs", "index": "0", "_selected_action": [str(stuck)]}
+    pages["resolve"] = boss.post(RUNS, chosen).content.decode()
     return pages
 
 

@@ -225,8 +225,8 @@ def test_the_engine_can_have_a_celery_app_of_its_own(shop: Shop) -> None:
         "print(*sorted(task for task in app.tasks if not task.startswith('celery.')))"
     )
     assert told.splitlines() == [
-        "True sagas.worker:Consumer sagas.cancel sagas.dispatch tastings tickets",
-        "sagas.cancel sagas.dispatch sagas.step",
+        "True sagas.worker:Consumer sagas.cancel sagas.dispatch sagas.escalation tastings tickets",
+        "sagas.cancel sagas.dispatch sagas.notify sagas.step",
     ]
 
 
