@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db import transaction
 
-from sagas import lifecycle, outcomes, plan, registry, store
+from sagas import guard, lifecycle, outcomes, plan, registry, store
+from sagas.breaker_store import Open
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import UnknownSaga
@@ -56,6 +57,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
         rows = store.claimable(limit, lapsed=lapsed, begin=begin)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
+        breakers = guard.open_now() if rows and rows[0].guarded else {}
         by_saga: dict[tuple[str, int], list[store.Row]] = defaultdict(list)
         for row in rows:
             by_saga[row.saga, row.version].append(row)
@@ -71,7 +73,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
                 logger.error("sagas: %d run(s) wait: %s", len(going), error)  # noqa: TRY400 - no trace to show
                 store.lease([row.id for row in going], begin=False)
                 continue
-            claimed.messages += _claim_group(definition, going)
+            claimed.messages += _claim_group(definition, going, breakers)
     return claimed
 
 
@@ -98,22 +100,22 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) ->
     return going
 
 
-def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Message]:
+def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Mapping[str, Open]) -> list[Message]:
     rows, messages = _expire(definition, rows)
     cohorts: dict[tuple[Link, ...], list[UUID]] = {}
     begun: list[UUID] = []
     for place, group in store.by_place(rows).items():
-        ids = [row.id for row in group]
         links = plan.links(definition, place)
         if place.state is State.AWAITING_CONFIRM:
             # The deadline that it had is over, but that confirmation came before the run began.
             for row in group:
                 messages += lifecycle.follow_confirmations(definition, row)[1]
         elif links:
-            cohorts.setdefault(links, []).extend(ids)
-            begun += [row.id for row in group if row.started_at is None]
+            links, going = guard.gate(links, group, breakers)
+            cohorts.setdefault(links, []).extend(row.id for row in going)
+            begun += [row.id for row in going if row.started_at is None]
         else:
-            store.move(Move(place, plan.finished(place), Due.NEVER), ids)
+            store.move(Move(place, plan.finished(place), Due.NEVER), [row.id for row in group])
     within = min((c.within.total_seconds() for c in definition.confirmations), default=None)
     leased = [run_id for ids in cohorts.values() for run_id in ids]
     if leased:

@@ -44,6 +44,12 @@ class Config:
         admin_url: where Django's admin is, for links in notices; ``None`` for none.
         acknowledge_within: how long a person has to acknowledge an escalation before the next notice of it.
         notice_lease: how long a published notice may go unsent before it is published again; doubled each time.
+        breaker_windows: bad windows running, after which a participant's breaker opens; 0 for no breakers.
+        breaker_window: length of a window.
+        breaker_rate: part of the retried confirms and undos that fails in a bad window, from 0 to 1.
+        breaker_operations: how many of them are looked at in a window: the last.
+        breaker_minimum: fewer of them than this in a window say nothing.
+        breaker_probe: how long an open breaker lets nobody through, between probes.
     """
 
     queues: tuple[str, ...]
@@ -64,6 +70,12 @@ class Config:
     admin_url: str | None = None
     acknowledge_within: float = 900.0
     notice_lease: float = 30.0
+    breaker_windows: int = 3
+    breaker_window: float = 60.0
+    breaker_rate: float = 0.15
+    breaker_operations: int = 100
+    breaker_minimum: int = 5
+    breaker_probe: float = 30.0
 
     def delay_for(self, seconds: float) -> float:
         """The shortest delay queue that is not shorter than ``seconds`` (else the longest)."""
@@ -76,8 +88,8 @@ RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 #: RabbitMQ counts milliseconds.
 SHORTEST_DELAY = 0.001
 
-_POSITIVE = ("lease", "tick", "admission", "acknowledge_within", "notice_lease")
-_WHOLE = ("cohort", "claim", "lease_limit", "reclaim", "backlog", "deliveries")
+_POSITIVE = ("lease", "tick", "admission", "acknowledge_within", "notice_lease", "breaker_window", "breaker_probe")
+_WHOLE = ("cohort", "claim", "lease_limit", "reclaim", "backlog", "deliveries", "breaker_operations", "breaker_minimum")
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -119,7 +131,22 @@ def parse(raw: object) -> Config:
     if not isinstance(delays, tuple) or not delays or not all(_is_number(d) and d >= SHORTEST_DELAY for d in delays):
         raise Misconfigured(f"SAGAS['DELAYS'] is {delays!r}.", "Give a list of seconds, each at least 0.001.")
     _check_urls(config)
+    _check_breaker(config)
     return config
+
+
+def _check_breaker(config: Config) -> None:
+    if type(config.breaker_windows) is not int or config.breaker_windows < 0:
+        raise Misconfigured(
+            f"SAGAS['BREAKER_WINDOWS'] is {config.breaker_windows!r}.", "Give a whole number; 0 for no breakers."
+        )
+    if not _is_number(config.breaker_rate) or not 0 < config.breaker_rate <= 1:
+        raise Misconfigured(f"SAGAS['BREAKER_RATE'] is {config.breaker_rate!r}.", "Give a part of 1, such as 0.15.")
+    if config.breaker_minimum > config.breaker_operations:
+        raise Misconfigured(
+            f"SAGAS['BREAKER_MINIMUM'] is {config.breaker_minimum!r}, of {config.breaker_operations!r} operations.",
+            "Give no more than BREAKER_OPERATIONS.",
+        )
 
 
 def _check_urls(config: Config) -> None:

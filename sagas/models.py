@@ -184,3 +184,40 @@ class Escalation(models.Model):
     def __str__(self) -> str:
         """Name it."""
         return f"{self.run_id} at {self.step or self.state}"
+
+
+class Breaker(models.Model):
+    """A participant that broke too often: its runs escalate at once, and one at a time is let through as a probe."""
+
+    #: The saga's name, a dot, and the step's.
+    participant = models.CharField(max_length=150, primary_key=True)
+    step = models.CharField(max_length=NAME_LIMIT)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, help_text="When a probe succeeded; none while it is open.")
+    probe_at = models.DateTimeField(help_text="When the next probe may go.")
+    probe_run = models.UUIDField(null=True, help_text="The last probe.")
+    probe_operation = models.CharField(max_length=16, blank=True)
+    failed = models.PositiveIntegerField(help_text="Retried operations that failed in the last window, at the opening.")
+    retried = models.PositiveIntegerField(help_text="Retried operations that were looked at then.")
+
+    def __str__(self) -> str:
+        """Name it."""
+        return self.participant
+
+
+class BreakerSample(models.Model):
+    """What became of retried operations of a participant, in one transaction. Insert-only: no row is hot."""
+
+    participant = models.CharField(max_length=150)
+    at = models.DateTimeField(db_default=Now())
+    succeeded = models.PositiveIntegerField()
+    failed = models.PositiveIntegerField()
+
+    class Meta:
+        """Read by participant, the latest first."""
+
+        indexes = [models.Index(name="sagas_sample_latest", fields=["participant", "at"])]
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.participant}: {self.failed} of {self.succeeded + self.failed} failed"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sagas import outcomes, plan, store
+from sagas import guard, outcomes, plan, store
 from sagas.definition import Action, Definition, Step
 from sagas.errors import Rejected
 from sagas.messages import Kick, Message
@@ -70,9 +70,25 @@ def record(
         messages += _record_done(delivery, done, duration_us)
     if rejected:
         messages += _record_rejected(delivery, rejected, duration_us)
+    open_breaker = _observe(delivery, done, faults)
     if faults:
-        messages += _record_faults(delivery, faults)
+        messages += _record_faults(delivery, faults, open_breaker=open_breaker)
     return [row for row, _ in done], messages
+
+
+def _observe(
+    delivery: Delivery, done: Sequence[tuple[store.Row, Done]], faults: Sequence[tuple[store.Row, Fault]]
+) -> bool:
+    """Whether the participant's breaker is open; asked only where something has broken."""
+    if delivery.phase is Phase.FORWARD:
+        return False
+    return guard.observe(
+        delivery.definition.name,
+        delivery.step.name,
+        succeeded=sum(row.attempt > 0 for row, _ in done),
+        failed=sum(row.attempt > 0 for row, _ in faults),
+        faults=bool(faults),
+    )
 
 
 def _record_done(delivery: Delivery, done: Sequence[tuple[store.Row, Done]], duration_us: int) -> list[Message]:
@@ -116,13 +132,16 @@ def _record_rejected(
     return [Kick()]
 
 
-def _record_faults(delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]]) -> list[Message]:
+def _record_faults(
+    delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]], *, open_breaker: bool
+) -> list[Message]:
     messages: list[Message] = []
     entry = delivery.entry("FAULT")
     for row, fault in faults:
-        reason = outcomes.reason("fault", delivery.step.name, type(fault.error).__name__, str(fault.error))
+        kind = "breaker" if open_breaker else "fault"
+        reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, str(fault.error))
         decision = delivery.action.retry.decide(row.attempt + 1)
-        if isinstance(decision, Again):
+        if isinstance(decision, Again) and not open_breaker:
             wait = decision.after.total_seconds()
             store.advance(
                 Move(row.place, row.place, wait, attempt=row.attempt + 1), [row], entry, data={row.id: reason}

@@ -37,6 +37,8 @@ class Row(NamedTuple):
     trace_id: str
     started_at: datetime | None
     deadline: datetime | None
+    #: Whether any breaker is open. Only a claim asks.
+    guarded: bool = False
 
     @property
     def place(self) -> Place:
@@ -59,6 +61,8 @@ _COLUMNS = (
 )
 
 
+#: Asked along with the claim, so that nobody pays a statement for breakers while none is open.
+_GUARDED = "EXISTS (SELECT 1 FROM sagas_breaker WHERE closed_at IS NULL)"
 _NOT_NEW = "AND state <> 'PENDING'"
 
 
@@ -149,7 +153,7 @@ def claimable(limit: int, *, lapsed: bool, begin: bool) -> list[Row]:
     claims = ">" if lapsed else "="
     # now(), not clock_timestamp(): only a stable function can use the index on due_at.
     return _rows(
-        f"SELECT {_COLUMNS} FROM sagas_run WHERE due_at <= now() "
+        f"SELECT {_COLUMNS}, {_GUARDED} FROM sagas_run WHERE due_at <= now() "
         f"AND claims {claims} 0 {'' if begin else _NOT_NEW} ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
         [limit],
     )

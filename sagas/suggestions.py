@@ -12,6 +12,7 @@ from sagas.states import State
 #: Codes of the engine's own errors.
 UNKNOWN_SAGA = "UnknownSaga"
 NO_PROGRESS = "NoProgress"
+BREAKER_OPEN = "BreakerOpen"
 
 
 def suggest(state: State, step: str, operation: str, error: str) -> str:
@@ -24,7 +25,7 @@ def suggest(state: State, step: str, operation: str, error: str) -> str:
         error: why, as ``outcomes.reason`` writes it: JSON text.
     """
     found = json.loads(error)
-    code = found.get("code", "") if isinstance(found, dict) else ""
+    kind, code = (found.get("kind", ""), found.get("code", "")) if isinstance(found, dict) else ("", "")
     what = f"{step}.{operation}" if step and operation else "the step at which it stands"
     if code == UNKNOWN_SAGA:
         return (
@@ -35,6 +36,12 @@ def suggest(state: State, step: str, operation: str, error: str) -> str:
         return (
             "No worker has finished what was asked. See that workers run and consume this step's queue, that "
             "RabbitMQ takes messages, and that the participant does not hang; then resume."
+        )
+    if kind == "breaker":
+        return (
+            f"The participant of {what} breaks too often: its breaker is open, and whoever breaks there is escalated "
+            "at once. Mend it. A probe that succeeds closes the breaker, and the runs that wait go on; then resume "
+            "these."
         )
     if state is State.COMPENSATING:
         return (

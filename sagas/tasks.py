@@ -21,8 +21,8 @@ from celery.signals import task_failure
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
+from sagas import guard, lifecycle, notices, registry
 from sagas import kick as kicks
-from sagas import lifecycle, notices, registry
 from sagas.conf import config
 from sagas.dispatch import (
     CANCEL_TASK,
@@ -154,6 +154,7 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
         if tick:
             dispatch(lapsed=True)
             publish_notices()
+            guard.tidy()
     except (DatabaseError, ConnectionLost) as error:
         if not isinstance(error, ConnectionLost) and not is_lost(error):
             raise

@@ -23,7 +23,7 @@ from sagas.models import Escalation, Run
 class EscalationAdmin(LookOnly[Escalation]):
     """See who needs help, and give it: here to many, or on the run's own page."""
 
-    list_display = ["run_link", "saga", "at", "error_text", "to_do", "taken_by", "raised", "resolved"]
+    list_display = ["run_link", "saga", "at", "error_text", "to_do", "taken_by", "raised"]
     list_display_links = None
     list_filter = [OpenFilter, "created_at"]
     list_select_related = ["run"]
@@ -32,6 +32,12 @@ class EscalationAdmin(LookOnly[Escalation]):
     search_fields = ["=run__business_key"]
     search_help_text = "Order number or any other business key, whole."
     actions = ["assign_runs", "acknowledge_runs", "resume_runs", "fail_runs", "succeed_runs"]
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Of what is resolved tell how, and not what to do."""
+        if request.GET.get(OpenFilter.parameter_name) in {"resolved", "all"}:
+            return ["run_link", "saga", "at", "error_text", "taken_by", "raised", "resolved"]
+        return list(self.list_display)
 
     def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
         """Allow to whoever may see runs too: a list without what it leads to helps nobody."""

@@ -36,6 +36,8 @@ _COLOURS = {
     "rejected": "bad",
     "failing": "alarm",
     "compensated": "undo",
+    "open": "alarm",
+    "closed": "good",
     Outcome.DONE: "good",
     Outcome.REJECTED: "bad",
     Outcome.FAULT: "alarm",

@@ -80,4 +80,40 @@ class Migration(migrations.Migration):
                 name="sagas_escalation_notify",
             ),
         ),
+        migrations.CreateModel(
+            name="Breaker",
+            fields=[
+                ("participant", models.CharField(max_length=150, primary_key=True, serialize=False)),
+                ("step", models.CharField(max_length=48)),
+                ("opened_at", models.DateTimeField()),
+                (
+                    "closed_at",
+                    models.DateTimeField(help_text="When a probe succeeded; none while it is open.", null=True),
+                ),
+                ("probe_at", models.DateTimeField(help_text="When the next probe may go.")),
+                ("probe_run", models.UUIDField(help_text="The last probe.", null=True)),
+                ("probe_operation", models.CharField(blank=True, max_length=16)),
+                (
+                    "failed",
+                    models.PositiveIntegerField(
+                        help_text="Retried operations that failed in the last window, at the opening."
+                    ),
+                ),
+                ("retried", models.PositiveIntegerField(help_text="Retried operations that were looked at then.")),
+            ],
+        ),
+        migrations.CreateModel(
+            name="BreakerSample",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("participant", models.CharField(max_length=150)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("succeeded", models.PositiveIntegerField()),
+                ("failed", models.PositiveIntegerField()),
+            ],
+            options={"indexes": [models.Index(fields=["participant", "at"], name="sagas_sample_latest")]},
+        ),
     ]

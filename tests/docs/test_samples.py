@@ -210,7 +210,7 @@ with transaction.atomic():
 
 def test_the_operators_snippets_run(shop: Shop) -> None:
     snippets = [block for block in blocks(OPERATE, "python") if block.title == "in manage.py shell"]
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     for snippet in snippets:
         shop.python(snippet.text)
     assert "shown" in shop.run(sys.executable, "manage.py", "sagas", "dead")

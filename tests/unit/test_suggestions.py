@@ -20,6 +20,7 @@ SECRET = "password=hunter2"
         (State.CONFIRMING, "fault", "Boom", "past its confirmation and only goes forward"),
         (State.EXECUTING, "stuck", NO_PROGRESS, "See that workers run and consume this step's queue"),
         (State.PENDING, "stuck", UNKNOWN_SAGA, "Deploy it"),
+        (State.COMPENSATING, "breaker", "Boom", "its breaker is open"),
         (State.EXECUTING, "odd", "Odd", "Mend the cause of two.compensate, then resume."),
     ],
 )
