@@ -56,6 +56,8 @@ def note(participant: str, *, succeeded: int, failed: int) -> None:
 
 def samples(participant: str, rule: Rule) -> list[Sample]:
     """Read what a rule looks at: the last of each window, and nothing from before the breaker was closed."""
+    window = timedelta(seconds=rule.window)
+    params: list[Any] = [rule.windows, participant, window, window, rule.operations, participant]
     with connection.cursor() as cursor:
         cursor.execute(
             # The clock comes as a column: clock_timestamp() in the condition itself could not use the index.
@@ -65,14 +67,7 @@ def samples(participant: str, rule: Rule) -> list[Sample]:
             "WHERE participant = %s AND at <= clock.now - n * %s AND at > clock.now - (n + 1) * %s "
             "ORDER BY at DESC LIMIT %s) AS s "
             "WHERE s.at > COALESCE((SELECT closed_at FROM sagas_breaker WHERE participant = %s), '-infinity')",
-            [
-                rule.windows,
-                participant,
-                timedelta(seconds=rule.window),
-                timedelta(seconds=rule.window),
-                rule.operations,
-                participant,
-            ],
+            params,
         )
         return [Sample(*row) for row in cursor.fetchall()]
 

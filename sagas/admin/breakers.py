@@ -17,7 +17,7 @@ class BreakerAdmin(LookOnly[Breaker]):
     list_display = ["participant", "standing", "failures", "opened", "next_probe", "closed"]
     list_display_links = None
     ordering = ["-opened_at"]
-    sortable_by: list[str] = []
+    sortable_by = ["opened"]
 
     @admin.display(description="Standing")
     def standing(self, breaker: Breaker) -> SafeString:
@@ -29,7 +29,7 @@ class BreakerAdmin(LookOnly[Breaker]):
         """How bad it was."""
         return f"{breaker.failed} of {breaker.retried}"
 
-    @admin.display(description="Opened")
+    @admin.display(description="Opened", ordering="opened_at")
     def opened(self, breaker: Breaker) -> str:
         """When."""
         return present.second(breaker.opened_at)

@@ -33,11 +33,11 @@ class EscalationAdmin(LookOnly[Escalation]):
     search_help_text = "Order number or any other business key, whole."
     actions = ["assign_runs", "acknowledge_runs", "resume_runs", "fail_runs", "succeed_runs"]
 
-    def get_list_display(self, request: HttpRequest) -> list[str]:
+    def get_list_display(self, request: HttpRequest) -> Any:
         """Of what is resolved tell how, and not what to do."""
         if request.GET.get(OpenFilter.parameter_name) in {"resolved", "all"}:
             return ["run_link", "saga", "at", "error_text", "taken_by", "raised", "resolved"]
-        return list(self.list_display)
+        return self.list_display
 
     def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
         """Allow to whoever may see runs too: a list without what it leads to helps nobody."""
