@@ -24,7 +24,7 @@ class BreakerAdmin(LookOnly[Breaker]):
         """Open or closed."""
         return present.label("closed" if breaker.closed_at else "open")
 
-    @admin.display(description="Retried, failed, when it opened")
+    @admin.display(description="Failed of those retried, at the opening")
     def failures(self, breaker: Breaker) -> str:
         """How bad it was."""
         return f"{breaker.failed} of {breaker.retried}"
