@@ -100,6 +100,9 @@ CELERY_BROKER_URL = RABBITMQ_URL
 SAGAS = {
     "QUEUES": ["orders", "inventory", "coupons", "delivery"],
     "REDIS_URL": env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"),
+    # Not env.list: such a URL may have commas in it.
+    "ESCALATION_URLS": env.str("ESCALATION_URLS", default="").split(),
+    "ADMIN_URL": env.str("ADMIN_URL", default="") or None,
 }
 
 # How long an order waits for its payment, in seconds.

@@ -5,11 +5,12 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 sets up a Celery app.
 """
 
-from sagas.api import admit, cancel, confirm, refuse, report, resume, start
+from sagas.api import acknowledge, admit, assign, cancel, confirm, refuse, report, resolve, resume, start
 from sagas.definition import Confirmation, Parallel, Saga, Step, Tcc
 from sagas.errors import (
     AlreadyDecided,
     DefinitionError,
+    InvalidDecision,
     InvalidRequest,
     NotAwaited,
     Overloaded,
@@ -33,6 +34,7 @@ __all__ = [
     "Confirmation",
     "DefinitionError",
     "Done",
+    "InvalidDecision",
     "InvalidRequest",
     "NotAwaited",
     "Operation",
@@ -54,12 +56,15 @@ __all__ = [
     "UnknownConfirmation",
     "UnknownSaga",
     "UnknownStep",
+    "acknowledge",
     "admit",
+    "assign",
     "cancel",
     "confirm",
     "many",
     "refuse",
     "report",
+    "resolve",
     "resume",
     "start",
 ]

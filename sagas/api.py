@@ -1,4 +1,4 @@
-"""What an application calls: start, confirm, cancel, resume, and the door's admission.
+"""What an application calls: start, confirm, cancel; what people do about escalations; the door's admission.
 
 All work in the caller's database transaction, if there is one; the kick follows the commit.
 """
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import lifecycle, store
+from sagas import escalation, lifecycle, store
 from sagas.conf import config
 from sagas.definition import Saga
 from sagas.errors import InvalidRequest, Overloaded, Rejected
@@ -127,6 +127,61 @@ def resume(run_id: UUID, *, by: str, note: str = "") -> State:
     state, messages = lifecycle.resume_run(run_id, by=by, note=note)
     _after_commit(messages)
     return state
+
+
+def acknowledge(run_id: UUID, *, by: str) -> bool:
+    """Note that somebody has seen that a run is escalated: no more notices of it are sent.
+
+    Args:
+        run_id: the run.
+        by: who, at most 150 characters.
+
+    Returns:
+        Whether this was the first; a repeat changes nothing.
+
+    Raises:
+        RunNotFound: there is no such run.
+        AlreadyDecided: it is not escalated.
+        InvalidDecision: nobody is named.
+    """
+    return escalation.acknowledge(run_id, by=by)
+
+
+def assign(run_id: UUID, *, to: str, by: str) -> None:
+    """Say who sees to an escalated run. Who takes it himself (``to`` is ``by``) acknowledges it.
+
+    Args:
+        run_id: the run.
+        to: who sees to it, at most 150 characters.
+        by: who says so, at most 150 characters.
+
+    Raises:
+        RunNotFound: there is no such run.
+        AlreadyDecided: it is not escalated.
+        InvalidDecision: nobody is named.
+    """
+    escalation.assign(run_id, to=to, by=by)
+
+
+def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> State:
+    """End an escalated run by hand: whoever does it vouches for its effects, for the engine does nothing more.
+
+    Args:
+        run_id: the run.
+        outcome: ``State.SUCCEEDED``: all of it is confirmed; ``State.FAILED``: all of it is undone.
+        by: who, at most 150 characters.
+        note: what was done by hand, for the record; at most 10,000 characters.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        RunNotFound: there is no such run.
+        AlreadyDecided: it is not escalated.
+        InvalidDecision: nobody is named, there is no note, or the outcome is neither of the two.
+    """
+    _after_commit(escalation.resolve(run_id, outcome=outcome, by=by, note=note))
+    return State(outcome)
 
 
 class _Door:

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from sagas import registry
+from sagas import channels, registry
 from sagas.conf import Misconfigured, parse
 
 
@@ -27,6 +27,26 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         for definition in registry.all_definitions()
         for step in definition.all_steps
         if step.queue not in config.queues
+    ]
+
+
+@register("sagas")
+def check_channels(**_: Any) -> list[CheckMessage]:
+    """Check that apprise can read every URL of ``ESCALATION_URLS``. It is not shown: it has secrets in it."""
+    try:
+        urls = parse(getattr(settings, "SAGAS", None)).escalation_urls
+        unreadable = channels.unreadable(urls)
+    except Misconfigured:
+        return []  # E001
+    except channels.AppriseMissing:
+        return [Error("SAGAS['ESCALATION_URLS'] is sent by apprise.", hint="pip install apprise", id="sagas.E005")]
+    return [
+        Error(
+            f"SAGAS['ESCALATION_URLS'][{position}] is no URL that apprise can read.",
+            hint="The docs of apprise say how the URL of each service is written.",
+            id="sagas.E005",
+        )
+        for position in unreadable
     ]
 
 

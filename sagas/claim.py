@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 
-from sagas import lifecycle, outcomes, plan, registry, store
+from sagas import gate, lifecycle, outcomes, plan, registry, store
+from sagas.breaker_store import Open
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import UnknownSaga
@@ -23,6 +24,7 @@ from sagas.messages import Chain, Deadline, Kick, Link, Message
 from sagas.plan import Due, Move
 from sagas.record import parents_of
 from sagas.states import UNDECIDED, State
+from sagas.suggestions import NO_PROGRESS, UNKNOWN_SAGA
 from sagas.timeouts import give_up_late
 from sagas.turns import escalate, event
 
@@ -58,37 +60,50 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
         rows = store.claimable(limit, lapsed=lapsed, begin=begin)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
+        breakers = gate.open_now() if rows and rows[0].guarded else {}
         by_saga: dict[tuple[str, int], list[store.Row]] = defaultdict(list)
         for row in rows:
             by_saga[row.saga, row.version].append(row)
         for (name, version), group in by_saga.items():
-            going = _escalate_stuck(group)
             try:
                 definition = registry.find(name, version)
+                going = _escalate_stuck(definition, group)
             except UnknownSaga as error:
+                going = _escalate_stuck(None, group)
+                if not going:
+                    continue
                 # Another process may know it (a rolling deploy). After some leases a person is called.
                 logger.error("sagas: %d run(s) wait: %s", len(going), error)  # noqa: TRY400 - no trace to show
                 store.lease([row.id for row in going], begin=False)
                 continue
-            claimed.messages += _claim_group(definition, going)
+            claimed.messages += _claim_group(definition, going, breakers)
     return claimed
 
 
-def _escalate_stuck(rows: Sequence[store.Row]) -> list[store.Row]:
-    """Take out the runs that were claimed too often without making progress: a person must look."""
+def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) -> list[store.Row]:
+    """Take out the runs that were claimed too often without making progress: a person must look.
+
+    Without a definition, because nobody knows their saga here.
+    """
     going: list[store.Row] = []
     for row in rows:
         if row.claims < config().lease_limit:
             going.append(row)
             continue
-        error = outcomes.reason(
-            "stuck", "", "NoProgress", f"claimed {row.claims} times in {row.state} without progress"
+        onward = plan.onward(definition, row.place) if definition else []
+        step, operation = (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
+        code = NO_PROGRESS if definition else UNKNOWN_SAGA
+        detail = f"claimed {row.claims} times in {row.state} without progress"
+        escalate(
+            row,
+            event("escalate", step=step),
+            outcomes.reason("stuck", step, code, detail),
+            operation=operation,
         )
-        escalate(row, event("escalate"), error)
     return going
 
 
-def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Message]:
+def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Mapping[str, Open]) -> list[Message]:
     rows, messages = _expire(definition, rows)
     rows, late = give_up_late(definition, rows)
     messages += [Kick()] if late else []
@@ -102,10 +117,12 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
             for row in group:
                 messages += lifecycle.follow_confirmations(definition, row)[1]
         elif onward:
-            for links, members in _going(onward, group).items():
-                cohorts.setdefault(links, []).extend(members)
-                leased += members
-            begun += [row for row in group if row.started_at is None]
+            for sequence, members in _going(onward, group).items():
+                links, let_in = gate.gate(sequence, members, breakers)
+                if let_in:
+                    cohorts.setdefault(links, []).extend(row.id for row in let_in)
+                    leased += [row.id for row in let_in]
+                    begun += [row for row in let_in if row.started_at is None]
         else:
             store.move(Move(place, plan.finished(place), Due.NEVER), [row.id for row in group])
             messages += parents_of(group)
@@ -114,9 +131,9 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
         lifecycle.set_deadlines(definition, begun)
         _hasten(rows, set(leased))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
-    for links, members in cohorts.items():
-        messages += [Chain(links, ids) for ids in _cohorts(members)]
-    for cohort in _cohorts([row.id for row in begun]):
+    for links, cohort_ids in cohorts.items():
+        messages += [Chain(links, ids) for ids in _cohorts(cohort_ids)]
+    for cohort in _cohorts(list({row.id: None for row in begun})):
         messages += [
             Deadline(
                 definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), cohort
@@ -132,17 +149,17 @@ def _shortest(definition: Definition) -> float | None:
     return min((c.within.total_seconds() for c in definition.confirmations if c.within is not None), default=None)
 
 
-def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dict[tuple[Link, ...], list[UUID]]:
+def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dict[tuple[Link, ...], list[store.Row]]:
     """Which runs go on by which chain: those that do not wait there, for an answer or their next attempt."""
     if not any(row.pending for row in rows):
-        return {links: [row.id for row in rows] for links in onward}
+        return {links: list(rows) for links in onward}
     now = store.clock().timestamp()
-    going: dict[tuple[Link, ...], list[UUID]] = {}
+    going: dict[tuple[Link, ...], list[store.Row]] = {}
     for links in onward:
-        members = [row.id for row in rows if not row.waits_at(links[0].step, links[0].phase, now)]
+        members = [row for row in rows if not row.waits_at(links[0].step, links[0].phase, now)]
         if members:
             going[links] = members
-    moved = {run_id for members in going.values() for run_id in members}
+    moved = {row.id for members in going.values() for row in members}
     still = [row for row in rows if row.id not in moved]
     if still:
         store.wait_until({row.id: row.next_wait(now) for row in still})

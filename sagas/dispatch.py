@@ -15,7 +15,7 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import lifecycle, store, topology
+from sagas import lifecycle, notices, store, topology
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.kick import kick
@@ -25,6 +25,7 @@ from sagas.perform import perform
 STEP_TASK = "sagas.step"
 CANCEL_TASK = "sagas.cancel"
 DISPATCH_TASK = "sagas.dispatch"
+NOTIFY_TASK = "sagas.notify"
 
 #: Runs claimed at once, up to which the first step is performed by the dispatcher itself.
 FEW = 8
@@ -90,6 +91,24 @@ def dispatch(*, lapsed: bool = False, begin: bool = True, here: Collection[str] 
             store.release(unsent)
         raise
     return claimed.full
+
+
+def publish_notices() -> int:
+    """Publish the notices of escalations that are due, and say how many: one statement where none is.
+
+    A notice that could not be published is given back; where we die on the way, its lease brings it again.
+    """
+    waiting = deque(notices.claim())
+    published = 0
+    try:
+        while waiting:
+            _send(NOTIFY_TASK, [], waiting[0].message(), queue=topology.ESCALATION)
+            waiting.popleft()
+            published += 1
+    except Exception:
+        notices.give_back(waiting)
+        raise
+    return published
 
 
 def _perform_first(message: Message, here: Collection[str], worker: str) -> list[Message]:

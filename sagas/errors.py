@@ -54,6 +54,10 @@ class AlreadyDecided(SagaError):
         self.state = state
 
 
+class InvalidDecision(SagaError):
+    """An escalation cannot be decided so: nobody is named, no note tells what was done, or the outcome is no end."""
+
+
 class Overloaded(SagaError):
     """The backlog is older than new work may wait; try again after ``retry_after`` seconds."""
 

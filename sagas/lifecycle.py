@@ -75,7 +75,7 @@ def insert_run(
 def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple[Receipt, list[Message]]:
     """Take a confirmation under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         definition = registry.find(row.saga, row.version)
         if name != PARENT or row.parent_id is None:
             _check_has(definition, name)
@@ -134,7 +134,7 @@ def _first_deadline(
 def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tuple[State, list[Message]]:
     """Undo a run because a confirmation will not come. See ``sagas.refuse``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         definition = registry.find(row.saga, row.version)
         _check_has(definition, name)
         if row.state in {State.COMPENSATING, State.FAILED}:
@@ -158,7 +158,7 @@ def _check_has(definition: Definition, name: str) -> Confirmation:
 def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -> tuple[State, list[Message]]:
     """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
         definition = registry.find(row.saga, row.version)
@@ -255,7 +255,7 @@ def wake(run_id: UUID, step: str) -> None:
 def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         before = store.escalated_from(run_id)
         if row.state is not State.ESCALATED or before is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
@@ -265,7 +265,8 @@ def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message
         return before, [Kick()]
 
 
-def _lock_one(run_id: UUID) -> store.Row:
+def lock_one(run_id: UUID) -> store.Row:
+    """Lock one run; ``RunNotFound`` if there is none."""
     rows = store.lock([run_id])
     if not rows:
         msg = f"there is no run {run_id}"

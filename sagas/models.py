@@ -146,7 +146,11 @@ class Confirmation(models.Model):
 
 
 class Escalation(models.Model):
-    """A run that needs a person: why, and how it was resolved."""
+    """A run that needs a person: why, what to do, who has taken it, and how it was resolved.
+
+    While nobody has acknowledged it, ``notify_at`` says when a notice of it is published next: a lost
+    message, a dead broker or a dead notifier cost time only.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="escalations")
     #: Where the run stood, and where ``resume`` puts it back.
@@ -154,21 +158,77 @@ class Escalation(models.Model):
     step = models.CharField(max_length=NAME_LIMIT, blank=True)
     operation = models.CharField(max_length=16, blank=True)
     error = models.JSONField()
+    suggestion = models.TextField(blank=True, db_default="", help_text="What the engine thinks should be done.")
     created_at = models.DateTimeField(db_default=Now())
+    assignee = models.CharField(max_length=150, blank=True, db_default="", help_text="Who sees to it.")
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=150, blank=True, db_default="")
+    notify_at = models.DateTimeField(null=True, db_default=Now(), help_text="When a notice is published next.")
+    notices = models.PositiveIntegerField(db_default=0, help_text="Notices published, of which some may be lost.")
+    sent = models.PositiveIntegerField(db_default=0, help_text="Number of the last notice known to have been sent.")
     resolved_at = models.DateTimeField(null=True)
     resolution = models.CharField(max_length=16, blank=True)
     resolved_by = models.CharField(max_length=150, blank=True)
     note = models.TextField(blank=True)
 
     class Meta:
-        """At most one open escalation a run."""
+        """At most one open escalation a run, and none that nobody is told of."""
 
+        permissions = [
+            ("acknowledge_escalation", "Can acknowledge escalations, and take them"),
+            ("resolve_escalation", "Can end an escalated run by hand"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 name="sagas_escalation_one_open", fields=["run"], condition=Q(resolved_at__isnull=True)
-            )
+            ),
+            models.CheckConstraint(
+                name="sagas_escalation_is_told",
+                condition=Q(resolved_at__isnull=True, acknowledged_at__isnull=True, notify_at__isnull=False)
+                | (Q(notify_at__isnull=True) & (Q(resolved_at__isnull=False) | Q(acknowledged_at__isnull=False))),
+            ),
+        ]
+        indexes = [
+            models.Index(name="sagas_escalation_notify", fields=["notify_at"], condition=Q(notify_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
         """Name it."""
         return f"{self.run_id} at {self.step or self.state}"
+
+
+class Breaker(models.Model):
+    """A participant that broke too often: its runs escalate at once, and one at a time is let through as a probe."""
+
+    #: The saga's name, a dot, and the step's.
+    participant = models.CharField(max_length=150, primary_key=True)
+    step = models.CharField(max_length=NAME_LIMIT)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, help_text="When a probe succeeded; none while it is open.")
+    probe_at = models.DateTimeField(help_text="When the next probe may go.")
+    probe_run = models.UUIDField(null=True, help_text="The last probe.")
+    probe_operation = models.CharField(max_length=16, blank=True)
+    failed = models.PositiveIntegerField(help_text="Retried operations that failed in the last window, at the opening.")
+    retried = models.PositiveIntegerField(help_text="Retried operations that were looked at then.")
+
+    def __str__(self) -> str:
+        """Name it."""
+        return self.participant
+
+
+class BreakerSample(models.Model):
+    """What became of retried operations of a participant, in one transaction. Insert-only: no row is hot."""
+
+    participant = models.CharField(max_length=150)
+    at = models.DateTimeField(db_default=Now())
+    succeeded = models.PositiveIntegerField()
+    failed = models.PositiveIntegerField()
+
+    class Meta:
+        """Read by participant, the latest first."""
+
+        indexes = [models.Index(name="sagas_sample_latest", fields=["participant", "at"])]
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.participant}: {self.failed} of {self.succeeded + self.failed} failed"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sagas import outcomes, plan, store, timeouts
+from sagas import gate, outcomes, plan, store, timeouts
 from sagas.conf import config
 from sagas.definition import Action, Definition, Step
 from sagas.errors import Rejected
@@ -87,8 +87,9 @@ def record(
         messages += _record_rejected(delivery, rejected, duration_us)
     if accepted:
         messages += _record_accepted(delivery, accepted)
+    open_breaker = _observe(delivery, done, faults)
     if faults:
-        messages += _record_faults(delivery, faults)
+        messages += _record_faults(delivery, faults, open_breaker=open_breaker)
     return survivors, messages
 
 
@@ -101,6 +102,21 @@ def pass_on(delivery: Delivery, place: Place, ids: Sequence[UUID]) -> tuple[list
     if plan.chained(delivery.definition, delivery.index, delivery.phase):
         return list(ids), []
     return [], [Chain(links, tuple(ids)) for links in plan.onward(delivery.definition, place)]
+
+
+def _observe(
+    delivery: Delivery, done: Sequence[tuple[store.Row, Done]], faults: Sequence[tuple[store.Row, Fault]]
+) -> bool:
+    """Whether the participant's breaker is open; asked only where something has broken."""
+    if delivery.phase is Phase.FORWARD:
+        return False
+    return gate.observe(
+        delivery.definition.name,
+        delivery.step.name,
+        succeeded=sum(row.attempt > 0 for row, _ in done),
+        failed=sum(row.attempt > 0 for row, _ in faults),
+        faults=bool(faults),
+    )
 
 
 def _record_done(
@@ -186,17 +202,20 @@ def await_report(delivery: Delivery, place: Place, rows: Sequence[store.Row], wa
     store.advance(Move(place, place, due, attempt), rows, delivery.entry("ACCEPTED"), put=put)
 
 
-def _record_faults(delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]]) -> list[Message]:
+def _record_faults(
+    delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]], *, open_breaker: bool
+) -> list[Message]:
     messages: list[Message] = []
     entry = delivery.entry("FAULT")
     for row, fault in faults:
-        reason = outcomes.reason("fault", delivery.step.name, type(fault.error).__name__, str(fault.error))
+        kind = "breaker" if open_breaker else "fault"
+        reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, str(fault.error))
         decision = delivery.action.retry.decide(row.attempt + 1)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
             turn_back(delivery.definition, [row], entry, {row.id: late})
             messages.append(Kick())
-        elif isinstance(decision, Again):
+        elif isinstance(decision, Again) and not open_breaker:
             messages.append(_try_again(delivery, row, entry, reason, decision.after.total_seconds()))
         elif delivery.may_turn_back:
             turn_back(delivery.definition, [row], entry, {row.id: reason})

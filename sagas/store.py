@@ -68,6 +68,8 @@ class Row(NamedTuple):
     pending: str | None
     parent_id: UUID | None
     parent_step: str | None
+    #: Whether any breaker is open. Only a claim asks.
+    guarded: bool = False
 
     @property
     def place(self) -> Place:
@@ -108,6 +110,8 @@ _COLUMNS = (
 )
 
 
+#: Asked along with the claim, so that nobody pays a statement for breakers while none is open.
+_GUARDED = "EXISTS (SELECT 1 FROM sagas_breaker WHERE closed_at IS NULL)"
 _NOT_NEW = "AND state <> 'PENDING'"
 
 
@@ -210,7 +214,7 @@ def claimable(limit: int, *, lapsed: bool, begin: bool) -> list[Row]:
     claims = ">" if lapsed else "="
     # now(), not clock_timestamp(): only a stable function can use the index on due_at.
     return _rows(
-        f"SELECT {_COLUMNS} FROM sagas_run WHERE due_at <= now() "
+        f"SELECT {_COLUMNS}, {_GUARDED} FROM sagas_run WHERE due_at <= now() "
         f"AND claims {claims} 0 {'' if begin else _NOT_NEW} ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
         [limit],
     )
@@ -558,12 +562,16 @@ def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
     )
 
 
-def open_escalation(row: Row, *, step: str, operation: str, error: str) -> None:
-    """Open an escalation for a locked run: it will stand ESCALATED until a person resolves it."""
+def open_escalation(row: Row, *, step: str, operation: str, error: str, suggestion: str = "") -> None:
+    """Open an escalation for a locked run, of which a notice is due now.
+
+    The run will stand ESCALATED until a person resolves it.
+    """
     _execute(
-        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, created_at, resolution, resolved_by, "
-        "note) VALUES (%s, %s, %s, %s, %s::jsonb, clock_timestamp(), '', '', '')",
-        [row.id, row.state, step, operation, error],
+        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, suggestion, created_at, notify_at, "
+        "resolution, resolved_by, note) "
+        "VALUES (%s, %s, %s, %s, %s::jsonb, %s, clock_timestamp(), clock_timestamp(), '', '', '')",
+        [row.id, row.state, step, operation, error, suggestion],
     )
 
 
@@ -578,8 +586,8 @@ def escalated_from(run_id: UUID) -> State | None:
 def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> None:
     """Close the open escalation of a locked run."""
     _execute(
-        "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), resolution = %s, resolved_by = %s, note = %s "
-        "WHERE run_id = %s AND resolved_at IS NULL",
+        "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), notify_at = NULL, resolution = %s, "
+        "resolved_by = %s, note = %s WHERE run_id = %s AND resolved_at IS NULL",
         [resolution, by.replace("\x00", ""), note.replace("\x00", ""), run_id],
     )
 

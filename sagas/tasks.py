@@ -1,4 +1,4 @@
-"""The three Celery tasks: perform a step of a cohort, judge a deadline, dispatch what is due.
+"""The four Celery tasks: perform a step of a cohort, judge a deadline, dispatch what is due, send a notice.
 
 Thin: they translate deliveries into calls of the engine, and its messages into publishes. Each is
 acked late, and may come twice, late or never; the engine decides by where the runs stand.
@@ -21,18 +21,20 @@ from celery.signals import task_failure
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
+from sagas import gate, lifecycle, notices, registry
 from sagas import kick as kicks
-from sagas import lifecycle, registry
 from sagas.conf import config
 from sagas.dispatch import (
     CANCEL_TASK,
     DISPATCH_TASK,
+    NOTIFY_TASK,
     STEP_TASK,
     ask_for_dispatch,
     dispatch,
     drop_connections,
     is_congested,
     publish,
+    publish_notices,
     set_aside,
 )
 from sagas.errors import SagaError
@@ -151,6 +153,8 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
         full = dispatch(begin=begin, here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
         if tick:
             dispatch(lapsed=True)
+            publish_notices()
+            gate.tidy()
     except (DatabaseError, ConnectionLost) as error:
         if not isinstance(error, ConnectionLost) and not is_lost(error):
             raise
@@ -164,6 +168,23 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
         ask_for_dispatch(self.app, tick=False)
     elif not begin and _congestion.may_ask():
         ask_for_dispatch(self.app, tick=False, delay=CONGESTED)
+
+
+@shared_task(name=NOTIFY_TASK, **_OPTIONS)
+def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[str, Any]) -> None:
+    """Tell people of escalated runs. ``notice`` is for whoever else reads the queue: the database says what is open."""
+    try:
+        numbers = {int(escalation): int(number) for escalation, number in escalations}
+    except (ValueError, TypeError) as error:
+        raise _poison(self, error) from error
+    try:
+        notices.deliver(numbers)
+    except DatabaseError as error:
+        if not is_lost(error):
+            raise
+        connection.close()
+        # Not delivered again: its lease is in the database.
+        logger.warning("sagas: the database went away at a notice of %s; it is due again", notice.get("saga"))
 
 
 class _Congestion:

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 DISPATCH = "sagas.dispatch"
 CANCEL = "sagas.cancel"
+ESCALATION = "sagas.escalation"
 DEAD = "sagas.dead"
 COMPENSATE_EXCHANGE = "exchange.compensate"
 CANCEL_KEY = "routing.compensate.cancel"
@@ -73,10 +74,11 @@ def milliseconds(seconds: float) -> int:
 
 
 def consumed() -> list[Queue]:
-    """The queues that workers consume: one a domain, and the engine's two."""
+    """The queues that workers consume: one a domain, and the engine's three."""
     return [
         _work(DISPATCH),
         _work(CANCEL, _compensate_exchange, CANCEL_KEY),
+        _work(ESCALATION),
         *(_work(name) for name in config().queues),
     ]
 

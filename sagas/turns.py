@@ -11,6 +11,7 @@ from sagas.definition import Definition
 from sagas.participant import Phase
 from sagas.plan import Due, Move, Place
 from sagas.states import State
+from sagas.suggestions import suggest
 
 
 def turn_back(
@@ -78,15 +79,18 @@ def wanted(definition: Definition, row: store.Row) -> set[str]:
     return {confirmation.name for confirmation in definition.confirmations} | ({PARENT} if row.parent_id else set())
 
 
-def escalate(row: store.Row, entry: store.Entry, error: str) -> None:
-    """Hand a locked run to a person: it stands still until it is resumed.
+def escalate(row: store.Row, entry: store.Entry, error: str, *, operation: str = "") -> None:
+    """Hand a locked run to a person: it stands still until it is resumed, or resolved by hand.
 
     Args:
         row: the run.
-        entry: what happened to it, for the log.
+        entry: what happened to it, for the log; its step is where the run stands.
         error: what is wrong, as JSON text.
+        operation: what comes next for it, where the entry is an event and does not say so.
     """
-    store.open_escalation(row, step=entry.step, operation=entry.operation, error=error)
+    operation = operation if entry.outcome == "EVENT" else entry.operation
+    suggestion = suggest(row.state, entry.step, operation, error)
+    store.open_escalation(row, step=entry.step, operation=operation, error=error, suggestion=suggestion)
     after = Place(State.ESCALATED, row.cursor, row.fork)
     store.advance(Move(row.place, after, Due.NEVER), [row], entry, data={row.id: error})
 

@@ -36,6 +36,8 @@ _COLOURS = {
     "rejected": "bad",
     "failing": "alarm",
     "compensated": "undo",
+    "open": "alarm",
+    "closed": "good",
     Outcome.DONE: "good",
     Outcome.REJECTED: "bad",
     Outcome.FAULT: "alarm",
@@ -99,6 +101,17 @@ def standing(run: Run, escalations: Iterable[Escalation]) -> str:
         return f"waits for {', '.join(confirmation.name for confirmation in definition.confirmations)}"
     links = plan.links(definition, plan.Place(State(run.state), run.cursor, run.fork))
     return f"{links[0].step} {links[0].operation}" if links else NONE
+
+
+def taken(escalation: Escalation) -> str:
+    """Say who sees to an escalation, or whether anybody has seen it."""
+    if escalation.assignee:
+        return escalation.assignee
+    if escalation.acknowledged_at:
+        return f"seen by {escalation.acknowledged_by}"
+    return (
+        f"nobody; {escalation.sent} notice{'' if escalation.sent == 1 else 's'} sent" if escalation.notify_at else NONE
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from celery import current_app
@@ -10,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
 from sagas import topology
-from sagas.dispatch import dispatch
+from sagas.dispatch import dispatch, publish_notices
+from sagas.management import dead
 
 
 class Command(BaseCommand):
@@ -33,8 +33,9 @@ class Command(BaseCommand):
         )
         sending = commands.add_parser("dispatch", help="Claim what is due and publish it: for cron and serverless.")
         sending.add_argument("--once", action="store_true", required=True, help="One pass; the only mode there is.")
-        dead = commands.add_parser("dead", help="Show the messages that were set aside as poison; they stay there.")
-        dead.add_argument("--limit", type=int, default=20, help="How many to show.")
+        dead.add_arguments(
+            commands.add_parser("dead", help="Show the messages that were set aside as poison; replay or drop them.")
+        )
 
     def handle(self, *, command: str, **options: Any) -> None:
         """Run one of them."""
@@ -45,7 +46,7 @@ class Command(BaseCommand):
                 case "dispatch":
                     self._dispatch()
                 case "dead":
-                    self._dead(options["limit"])
+                    dead.run(self.stdout, **options)
         except (OperationalError, OSError) as error:
             msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
             raise CommandError(msg) from error
@@ -65,26 +66,6 @@ class Command(BaseCommand):
             pass
         while dispatch(lapsed=True):
             pass
+        while publish_notices():
+            pass
         self.stdout.write("dispatched all that was due")
-
-    def _dead(self, limit: int) -> None:
-        with current_app.connection_for_write() as connection, connection.channel() as opened:
-            channel: Any = opened
-            shown = 0
-            # Not acked: closing the channel puts them back where they were.
-            while shown < limit and (message := channel.basic_get(topology.DEAD, no_ack=False)) is not None:
-                headers = dict(message.headers or {})
-                death = (headers.get("x-death") or [{}])[0]
-                self.stdout.write(
-                    json.dumps(
-                        {
-                            "task": headers.get("task"),
-                            "id": headers.get("id"),
-                            "from": death.get("queue"),
-                            "reason": death.get("reason"),
-                            "body": str(message.body)[:500],
-                        }
-                    )
-                )
-                shown += 1
-        self.stdout.write(f"{shown} message(s) shown")
