@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -11,7 +12,7 @@ import delivery.participants as delivery
 import inventory.participants as inventory
 from orders import participants as orders
 from orders.requests import OrderRequest
-from sagas import Confirmation, Retry, Saga, Step, Tcc
+from sagas import Confirmation, Retry, Saga, State, Step, Tcc, Transition, on_transition
 
 
 class PlaceOrder(Saga[OrderRequest]):
@@ -25,3 +26,12 @@ class PlaceOrder(Saga[OrderRequest]):
     reserve_inventory = Tcc(inventory.stock, rejects=(inventory.OutOfStock,), queue="inventory")
     apply_coupon = Step(coupons.redeem, compensate=coupons.refund, queue="coupons")
     schedule_delivery = Tcc(delivery.slots, retry=Retry(attempts=3), queue="delivery")
+
+
+@on_transition(saga=PlaceOrder, to=State.FAILED, many=True)
+def mark_unplaced(transitions: Sequence[Transition]) -> None:
+    """Reject the orders that failed before their first step, which therefore has nothing to compensate.
+
+    A hook may be lost. Then such an order still says RECEIVED, and its run, which the API shows, that it failed.
+    """
+    orders.reject_unplaced([transition.run_id for transition in transitions])

@@ -19,6 +19,7 @@ from sagas.errors import (
     UnknownSaga,
     UnknownStep,
 )
+from sagas.hooks import Transition, on_transition
 from sagas.lifecycle import Receipt
 from sagas.participant import Call, Done, Operation, Outcome, Participant, TccResource, many
 from sagas.retry import Retry
@@ -45,6 +46,7 @@ __all__ = [
     "Step",
     "Tcc",
     "TccResource",
+    "Transition",
     "UnknownConfirmation",
     "UnknownSaga",
     "UnknownStep",
@@ -52,6 +54,7 @@ __all__ = [
     "cancel",
     "confirm",
     "many",
+    "on_transition",
     "resume",
     "start",
 ]

@@ -6,6 +6,7 @@ everywhere: runs by id, then whatever the participants lock.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from sagas import hooks
 from sagas.conf import config
 from sagas.errors import IllegalTransition
 from sagas.plan import Due, Move, Place
@@ -164,20 +166,37 @@ def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> N
         within: seconds from the beginning to the first confirm deadline; ``None`` for no deadline.
     """
     start = (
-        ", state = CASE state WHEN 'PENDING' THEN 'EXECUTING' ELSE state END, "
-        "started_at = COALESCE(started_at, clock_timestamp()), "
-        "deadline = COALESCE(deadline, clock_timestamp() + %s)"
+        ", state = CASE run.state WHEN 'PENDING' THEN 'EXECUTING' ELSE run.state END, "
+        "started_at = COALESCE(run.started_at, clock_timestamp()), "
+        "deadline = COALESCE(run.deadline, clock_timestamp() + %s)"
     )
-    _execute(
-        "UPDATE sagas_run SET claims = claims + 1, "
-        "due_at = clock_timestamp() + %s * power(2, LEAST(claims, 16))"
-        f"{start if begin else ''} WHERE id = ANY(%s::uuid[])",
-        [
-            timedelta(seconds=config().lease),
-            *([None if within is None else timedelta(seconds=within)] if begin else []),
-            _uuids(ids),
-        ],
-    )
+    params = [
+        timedelta(seconds=config().lease),
+        *([None if within is None else timedelta(seconds=within)] if begin else []),
+        _uuids(ids),
+    ]
+    if begin and hooks.wanted(State.PENDING, State.EXECUTING):
+        _begin_watched(start, params)
+        return
+    _execute(f"{_LEASE}{start if begin else ''} WHERE run.id = ANY(%s::uuid[])", params)
+
+
+_LEASE = (
+    "UPDATE sagas_run AS run SET claims = run.claims + 1, "
+    "due_at = clock_timestamp() + %s * power(2, LEAST(run.claims, 16))"
+)
+
+
+def _begin_watched(start: str, params: Sequence[Any]) -> None:
+    """Give a lease, and tell the hooks of the runs that begin with it: of those that were PENDING under our lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_LEASE}{start} FROM sagas_run AS was WHERE was.id = run.id AND run.id = ANY(%s::uuid[]) "
+            f"RETURNING {_SEEN}, was.state",
+            params,
+        )
+        begun = [seen for *seen, was in cursor.fetchall() if was == State.PENDING]
+    _tell(State.PENDING, State.EXECUTING, begun)
 
 
 def release(ids: Sequence[UUID]) -> None:
@@ -226,11 +245,16 @@ def move(change: Move, ids: Sequence[UUID]) -> None:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
     setting, params = _set(change)
-    count = _execute(
-        f"UPDATE sagas_run AS run SET {setting} WHERE id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s",
-        [*params, _uuids(ids), change.before.state, change.before.cursor],
-    )
-    _check_moved(count, len(ids), change)
+    watched = hooks.wanted(change.before.state, change.after.state)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE sagas_run AS run SET {setting} WHERE id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s"
+            f"{f' RETURNING {_SEEN}' if watched else ''}",
+            [*params, _uuids(ids), change.before.state, change.before.cursor],
+        )
+        _check_moved(cursor.rowcount, len(ids), change)
+        if watched:
+            _tell(change.before.state, change.after.state, cursor.fetchall())
 
 
 def advance(
@@ -255,13 +279,15 @@ def advance(
     """
     setting, params = _set(change)
     kept, names = _KEPT[keep if data else Keep.NOTHING]
+    watched = hooks.wanted(change.before.state, change.after.state)
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
             f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), "
             f"moved AS (UPDATE sagas_run AS run SET {setting}{kept} "
-            "WHERE run.id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s RETURNING 1) "
-            "SELECT count(*) FROM moved",
+            "WHERE run.id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s "
+            f"RETURNING {_SEEN if watched else 1}) "
+            f"SELECT {'*' if watched else 'count(*)'} FROM moved",
             [
                 *_logged(rows, data),
                 *_shared(entry),
@@ -272,8 +298,27 @@ def advance(
                 change.before.cursor,
             ],
         )
-        (count,) = cursor.fetchone()
-    _check_moved(count, len(rows), change)
+        found = cursor.fetchall()
+    _check_moved(len(found) if watched else found[0][0], len(rows), change)
+    if watched:
+        _tell(change.before.state, change.after.state, found, data)
+
+
+#: What hooks are told of a run that was moved.
+_SEEN = "run.id, run.saga, run.business_key, run.reason::text, clock_timestamp()"
+
+
+def _tell(
+    before: State, after: State, found: Iterable[Sequence[Any]], errors: Mapping[UUID, str] | None = None
+) -> None:
+    """Tell the hooks of runs that were moved, once that is committed. ``found`` are rows of ``_SEEN``."""
+    transitions = []
+    for run_id, saga, business_key, reason, at in found:
+        # Of what needs a person the log row says why, and not the run.
+        why = (errors or {}).get(run_id) if after is State.ESCALATED else reason
+        told = json.loads(why) if why else None
+        transitions.append(hooks.Transition(run_id, saga, business_key, before, after, told, at))
+    hooks.tell(transitions)
 
 
 def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = None) -> None:
