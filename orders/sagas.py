@@ -12,20 +12,51 @@ import delivery.participants as delivery
 import inventory.participants as inventory
 from orders import participants as orders
 from orders.requests import OrderRequest
-from sagas import Confirmation, Retry, Saga, State, Step, Tcc, Transition, on_transition
+from sagas import Confirmation, Events, Retry, Saga, State, Step, Tcc, Transition, on_transition
 
 
 class PlaceOrder(Saga[OrderRequest]):
     """Confirm an order with its stock, coupon and delivery, or undo every part."""
 
+    publishes = settings.PUBLISH_EVENTS
+
     payment = Confirmation(within=timedelta(seconds=settings.CONFIRM_WITHIN_SECONDS))
 
     create_order = Step(
-        orders.create_order, confirm=orders.confirm_order, compensate=orders.reject_order, queue="orders"
+        orders.create_order,
+        confirm=orders.confirm_order,
+        compensate=orders.reject_order,
+        queue="orders",
+        events=Events(done="OrderCreated", rejected="OrderRefused", undone="OrderRejected", confirmed="OrderConfirmed"),
     )
-    reserve_inventory = Tcc(inventory.stock, rejects=(inventory.OutOfStock,), queue="inventory")
-    apply_coupon = Step(coupons.redeem, compensate=coupons.refund, queue="coupons")
-    schedule_delivery = Tcc(delivery.slots, retry=Retry(attempts=3), queue="delivery")
+    reserve_inventory = Tcc(
+        inventory.stock,
+        rejects=(inventory.OutOfStock,),
+        queue="inventory",
+        events=Events(
+            done="InventoryReserved",
+            rejected="InventoryRejected",
+            undone="InventoryReleased",
+            confirmed="InventoryTaken",
+        ),
+    )
+    apply_coupon = Step(
+        coupons.redeem,
+        compensate=coupons.refund,
+        queue="coupons",
+        events=Events(done="CouponRedeemed", rejected="CouponRejected", undone="CouponRefunded"),
+    )
+    schedule_delivery = Tcc(
+        delivery.slots,
+        retry=Retry(attempts=3),
+        queue="delivery",
+        events=Events(
+            done="DeliveryScheduled",
+            rejected="DeliveryRejected",
+            undone="DeliveryReleased",
+            confirmed="DeliveryConfirmed",
+        ),
+    )
 
 
 @on_transition(saga=PlaceOrder, to=State.FAILED, many=True)

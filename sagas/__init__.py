@@ -19,6 +19,7 @@ from sagas.errors import (
     UnknownSaga,
     UnknownStep,
 )
+from sagas.events import Event, Events
 from sagas.hooks import Transition, on_transition
 from sagas.lifecycle import Receipt
 from sagas.participant import Call, Done, Operation, Outcome, Participant, TccResource, many
@@ -31,6 +32,8 @@ __all__ = [
     "Confirmation",
     "DefinitionError",
     "Done",
+    "Event",
+    "Events",
     "InvalidRequest",
     "Operation",
     "Outcome",

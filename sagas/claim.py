@@ -100,7 +100,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
             cohorts.setdefault(links, []).extend(ids)
             begun += [row.id for row in group if row.started_at is None]
         else:
-            store.move(Move(place, plan.finished(place), Due.NEVER), ids)
+            store.move(Move(place, plan.finished(place), Due.NEVER), group)
     within = min((c.within.total_seconds() for c in definition.confirmations), default=None)
     leased = [run_id for ids in cohorts.values() for run_id in ids]
     if leased:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
+from sagas.events import Events, Names
 from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
 from sagas.registry import register
 from sagas.retry import Retry
@@ -27,7 +29,7 @@ NAME_LIMIT = 48
 SAGA_NAME_LIMIT = 100
 VERSION_LIMIT = 32_767
 #: Attributes of every saga, which no step can be called by.
-RESERVED = frozenset({"name", "version", "abstract", "definition"})
+RESERVED = frozenset({"name", "version", "publishes", "abstract", "definition"})
 #: A business step that breaks is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 #: Confirming and compensating cannot be given up without a person: they try longer first.
@@ -54,6 +56,7 @@ class Step:
         retry: policy of the forward operation; by default 3 attempts.
         finish: policy of confirm and compensate; by default 5 attempts, then a person is called.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
+        events: what its outcomes are called, where the saga publishes events; by default after the step.
 
     Raises:
         DefinitionError: a participant that can be neither called nor given a set.
@@ -72,12 +75,14 @@ class Step:
         retry: Retry = FORWARD_RETRY,
         finish: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
+        events: Events | None = None,
     ) -> None:
         if not queue:
             msg = "a step needs a queue, one of SAGAS['QUEUES']"
             raise DefinitionError(msg)
         self.name = ""
         self.queue = queue
+        self.events = events or Events()
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
         self.actions: dict[Phase, Action] = {}
         # Any: whoever calls this without a type checker gets an error all the same.
@@ -108,6 +113,7 @@ class Tcc(Step):
         retry: policy of try.
         finish: policy of confirm and cancel.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
+        events: what its outcomes are called, where the saga publishes events; by default after the step.
     """
 
     _forward = Operation.TRY
@@ -121,6 +127,7 @@ class Tcc(Step):
         retry: Retry = FORWARD_RETRY,
         finish: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
+        events: Events | None = None,
     ) -> None:
         super().__init__(
             resource.try_,
@@ -130,6 +137,7 @@ class Tcc(Step):
             retry=retry,
             finish=finish,
             rejects=rejects,
+            events=events,
         )
 
 
@@ -162,6 +170,7 @@ class Definition:
         steps: in execution order.
         confirmations: all must come.
         requests: validates, dumps and loads the request.
+        publishes: whether runs that start now publish domain events.
     """
 
     name: str
@@ -169,6 +178,12 @@ class Definition:
     steps: tuple[Step, ...]
     confirmations: tuple[Confirmation, ...]
     requests: TypeAdapter[Any]
+    publishes: bool = False
+
+    @cached_property
+    def names(self) -> Names:
+        """What its events are called."""
+        return Names(self.name, {step.name: step.events for step in self.steps})
 
     def index(self, step: str) -> int:
         """Position of the step of this name; ``UnknownStep`` if there is none."""
@@ -228,10 +243,12 @@ class Saga(Generic[RequestT]):
 
     Class attributes:
         version: raise it when a change of the steps must not meet runs that began before.
+        publishes: whether its runs publish domain events; see ``sagas.events``.
         name: ``app.Class`` by default; set it to keep the stored name when the class moves.
     """
 
     version: ClassVar[int] = 1
+    publishes: ClassVar[bool] = False
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
     definition: ClassVar[Definition]
@@ -272,9 +289,19 @@ class Saga(Generic[RequestT]):
         if type(cls.version) is not int or not 1 <= cls.version <= VERSION_LIMIT:
             msg = f"{cls.__name__}: version is {cls.version!r}; count from 1"
             raise DefinitionError(msg)
+        publishes: Any = cls.publishes
+        if not isinstance(publishes, bool):
+            msg = f"{cls.__name__}: publishes is {publishes!r}; give True or False"
+            raise DefinitionError(msg)
         cls.definition = Definition(
-            cls.name, cls.version, tuple(steps), tuple(confirmations), TypeAdapter(_request_type(cls))
+            cls.name,
+            cls.version,
+            tuple(steps),
+            tuple(confirmations),
+            TypeAdapter(_request_type(cls)),
+            publishes=cls.publishes,
         )
+        cls.definition.names.check(publishes=cls.publishes)
         register(cls.definition)
 
     def __new__(cls) -> Self:

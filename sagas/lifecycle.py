@@ -56,6 +56,7 @@ def insert_run(saga: type[Saga[Any]], request: object, *, business_key: str, run
         trace_id=uuid_utils.compat.uuid4(),
         first=Place(State.PENDING, 0),
         worker="",
+        event=definition.names.started if definition.publishes else "",
     )
     return run_id
 
@@ -94,7 +95,7 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
     after, due = plan.confirming(definition, before=row.state)
-    store.move(Move(row.place, after, due), [row.id])
+    store.move(Move(row.place, after, due), [row])
     return after.state, [Kick()]
 
 

@@ -72,6 +72,9 @@ def record(
         messages += _record_rejected(delivery, rejected, duration_us)
     if faults:
         messages += _record_faults(delivery, faults)
+    if any(row.events is not None for row in rows):
+        # Something was told: it is to be published.
+        messages.append(Kick())
     return [row for row, _ in done], messages
 
 

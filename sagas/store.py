@@ -17,9 +17,10 @@ from uuid import UUID
 
 from django.db import connection
 
-from sagas import hooks
+from sagas import hooks, outbox, registry
 from sagas.conf import config
-from sagas.errors import IllegalTransition
+from sagas.errors import IllegalTransition, UnknownSaga
+from sagas.events import Names
 from sagas.plan import Due, Move, Place
 from sagas.states import FINAL, State
 
@@ -39,6 +40,8 @@ class Row(NamedTuple):
     trace_id: str
     started_at: datetime | None
     deadline: datetime | None
+    #: How many events it has told; ``None`` if it publishes none.
+    events: int | None
 
     @property
     def place(self) -> Place:
@@ -57,7 +60,7 @@ WORKER_LIMIT = 100
 #: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline"
+    "started_at, deadline, events"
 )
 
 
@@ -119,16 +122,31 @@ def insert(
     trace_id: UUID,
     first: Place,
     worker: str,
+    event: str = "",
 ) -> None:
-    """Insert a run that is due now, and its first log row, in one statement."""
+    """Insert a run that is due now, and its first log row, in one statement.
+
+    ``event`` is what its start is called, if it publishes events: they are counted from then on.
+    """
     _execute(
         "WITH run AS (INSERT INTO sagas_run (id, saga, version, state, cursor, attempt, claims, business_key, "
-        "request, results, trace_id, created_at, due_at) "
-        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, clock_timestamp(), clock_timestamp()) "
-        "RETURNING id, trace_id) "
+        "request, results, trace_id, created_at, due_at, events) "
+        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, clock_timestamp(), clock_timestamp(), %s) "
+        f"RETURNING id, saga, version, business_key, trace_id){outbox.START if event else ''} "
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
         "compensate) SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %s, trace_id, '' FROM run",
-        [run_id, saga, version, first.state, first.cursor, business_key, request, trace_id, worker],
+        [
+            run_id,
+            saga,
+            version,
+            first.state,
+            first.cursor,
+            business_key,
+            request,
+            trace_id,
+            *([1, event] if event else [None]),
+            worker,
+        ],
     )
 
 
@@ -238,23 +256,34 @@ _KEPT = {
 }
 
 
-def move(change: Move, ids: Sequence[UUID]) -> None:
-    """Move locked runs from one place to another, with nothing to log.
+def move(change: Move, rows: Sequence[Row]) -> None:
+    """Move locked runs of one saga from one place to another, with nothing to log.
 
     Raises:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
     setting, params = _set(change)
     watched = hooks.wanted(change.before.state, change.after.state)
+    told = _told(change, rows)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE sagas_run AS run SET {setting} WHERE id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s"
-            f"{f' RETURNING {_SEEN}' if watched else ''}",
-            [*params, _uuids(ids), change.before.state, change.before.cursor],
+            f"WITH moved AS (UPDATE sagas_run AS run SET {setting}{told.count} "
+            "WHERE run.id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s "
+            f"RETURNING {_SEEN if watched else '1'}{told.returned}){told.insert} "
+            f"SELECT {'*' if watched else 'count(*)'} FROM moved",
+            [
+                *params,
+                *told.counted,
+                _uuids(row.id for row in rows),
+                change.before.state,
+                change.before.cursor,
+                *told.inserted,
+            ],
         )
-        _check_moved(cursor.rowcount, len(ids), change)
-        if watched:
-            _tell(change.before.state, change.after.state, cursor.fetchall())
+        found = cursor.fetchall()
+    _check_moved(len(found) if watched else found[0][0], len(rows), change)
+    if watched:
+        _tell(change.before.state, change.after.state, found)
 
 
 def advance(
@@ -267,9 +296,11 @@ def advance(
 ) -> None:
     """Log what happened to locked runs, and move them, in one statement: neither is ever there without the other.
 
+    With them go the events that follow, of the runs that publish.
+
     Args:
         change: from where, to where, due when.
-        rows: the runs; all must stand at ``change.before``.
+        rows: the runs, of one saga; all must stand at ``change.before``.
         entry: what their log rows share.
         data: JSON text of each run's log row.
         keep: what the run keeps of it.
@@ -280,28 +311,54 @@ def advance(
     setting, params = _set(change)
     kept, names = _KEPT[keep if data else Keep.NOTHING]
     watched = hooks.wanted(change.before.state, change.after.state)
+    told = _told(change, rows, entry)
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
             f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), "
-            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept} "
+            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept}{told.count} "
             "WHERE run.id = ANY(%s::uuid[]) AND run.state = %s AND run.cursor = %s "
-            f"RETURNING {_SEEN if watched else 1}) "
+            f"RETURNING {_SEEN if watched else 1}{told.returned}){told.insert} "
             f"SELECT {'*' if watched else 'count(*)'} FROM moved",
             [
                 *_logged(rows, data),
                 *_shared(entry),
                 *params,
                 *([entry.step] * names),
+                *told.counted,
                 _uuids(row.id for row in rows),
                 change.before.state,
                 change.before.cursor,
+                *told.inserted,
             ],
         )
         found = cursor.fetchall()
     _check_moved(len(found) if watched else found[0][0], len(rows), change)
     if watched:
         _tell(change.before.state, change.after.state, found, data)
+
+
+def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outbox.Branch:
+    """What the runs that publish tell of this move, and of the log entry that comes with it."""
+    publishing = next((row for row in rows if row.events is not None), None)
+    if publishing is None:
+        return outbox.SILENT
+    told = _names(publishing.saga, publishing.version).of(
+        step=entry.step if entry and entry.outcome != "EVENT" else "",
+        operation=entry.operation if entry else "",
+        outcome=entry.outcome if entry else "",
+        before=change.before.state,
+        after=change.after.state,
+    )
+    return outbox.branch(told, data=entry is not None)
+
+
+def _names(saga: str, version: int) -> Names:
+    try:
+        return registry.find(saga, version).names
+    except UnknownSaga:
+        # A run that nobody here knows is escalated all the same, and that is called after its saga.
+        return Names(saga, {})
 
 
 #: What hooks are told of a run that was moved.
@@ -313,7 +370,7 @@ def _tell(
 ) -> None:
     """Tell the hooks of runs that were moved, once that is committed. ``found`` are rows of ``_SEEN``."""
     transitions = []
-    for run_id, saga, business_key, reason, at in found:
+    for run_id, saga, business_key, reason, at, *_ in found:
         # Of what needs a person the log row says why, and not the run.
         why = (errors or {}).get(run_id) if after is State.ESCALATED else reason
         told = json.loads(why) if why else None

@@ -22,7 +22,7 @@ from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
 from sagas import kick as kicks
-from sagas import lifecycle, registry
+from sagas import lifecycle, registry, relay
 from sagas.conf import config
 from sagas.dispatch import (
     CANCEL_TASK,
@@ -143,7 +143,7 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
 def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
-    """Claim what is due, and publish it; with ``tick`` take up lapsed leases too."""
+    """Claim what is due, and publish it, and the events that wait; with ``tick`` take up lapsed leases too."""
     kicks.answered()
     # New runs wait in the database while the queues are long; what has begun is always seen to its end.
     begin = not (_congestion.seen and _congestion.look(self.app))
@@ -151,6 +151,7 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
         full = dispatch(begin=begin, here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
         if tick:
             dispatch(lapsed=True)
+        full = _relay(self, tick=tick) or full
     except (DatabaseError, ConnectionLost) as error:
         if not isinstance(error, ConnectionLost) and not is_lost(error):
             raise
@@ -164,6 +165,17 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
         ask_for_dispatch(self.app, tick=False)
     elif not begin and _congestion.may_ask():
         ask_for_dispatch(self.app, tick=False, delay=CONGESTED)
+
+
+def _relay(task: Task[Any, Any], *, tick: bool) -> bool:
+    """Publish events that wait. Those of a saga that nobody here knows to publish are found by the tick."""
+    if not tick and not relay.wanted():
+        return False
+    try:
+        return relay.relay(task.app)
+    except BROKER_ERRORS as error:
+        logger.warning("sagas: events are left to the next tick: %s: %s", type(error).__name__, error)
+        return False
 
 
 class _Congestion:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, Tcc, many
+from sagas import Call, Confirmation, Done, Events, Outcome, Rejected, Retry, Saga, Step, Tcc, many
 from sagas.pool import PoolResource
 from tests.lab.models import Jar, JarHold, Label, Mark
 
@@ -148,6 +148,25 @@ class Twice(Saga[Experiment]):
     payment = Confirmation(within=timedelta(seconds=60))
 
     one = Step(mark, compensate=mark, queue="orders")
+
+
+class Telling(Saga[Experiment]):
+    """As ``Lab`` in short, and it publishes what becomes of it."""
+
+    publishes = True
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(
+        mark_all,
+        compensate=mark_all,
+        queue="coupons",
+        retry=QUICK,
+        finish=QUICK,
+        events=Events(done="SecondMade", undone="SecondTaken"),
+    )
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK, events=Events(rejected="JarEmpty"))
 
 
 class Labelled(Saga[Experiment]):

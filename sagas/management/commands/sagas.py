@@ -9,7 +9,7 @@ from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
-from sagas import topology
+from sagas import relay, topology
 from sagas.dispatch import dispatch
 
 
@@ -64,6 +64,8 @@ class Command(BaseCommand):
         while dispatch():
             pass
         while dispatch(lapsed=True):
+            pass
+        while relay.relay(current_app):
             pass
         self.stdout.write("dispatched all that was due")
 
