@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from celery import current_app
@@ -17,37 +17,16 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 import sagas
-from sagas import Event, State, outbox, registry, relay, selectors, topology
+from sagas import State, outbox, registry, relay, selectors
 from sagas.models import Outbox, Run
 from tests.lab.sagas import Experiment, Telling, Unconfirmed
 from tests.support import broker
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, claim_all
+from tests.support.events import CONFIRMED, REJECTED, assert_in_order, heard, subscribed, told, told_names, unique
 from tests.support.runs import make_due, state
 
 pytestmark = pytest.mark.usefixtures("alone")
-
-CONFIRMED = [
-    "TellingStarted",
-    "OneDone",
-    "SecondMade",
-    "ThreeDone",
-    "TellingAwaiting",
-    "TellingConfirmed",
-    "OneConfirmed",
-    "ThreeConfirmed",
-    "TellingSucceeded",
-]
-REJECTED = [
-    "TellingStarted",
-    "OneDone",
-    "SecondMade",
-    "JarEmpty",
-    "TellingTurnedBack",
-    "SecondTaken",
-    "OneUndone",
-    "TellingFailed",
-]
 
 
 @pytest.fixture(autouse=True)
@@ -59,21 +38,8 @@ def _line() -> Iterator[None]:
 @pytest.fixture
 def listener(alone: None) -> Iterator[str]:
     """A queue that gets every event."""
-    yield from subscribed("#")
-
-
-def subscribed(pattern: str, arguments: dict[str, Any] | None = None) -> Iterator[str]:
-    """Have a queue of the events that fit, from which one may take without being its one consumer."""
-    name = f"listener-{uuid4().hex[:8]}"
-    queue = topology.subscription(name, [pattern])
-    queue.queue_arguments = {"x-queue-type": "quorum"} if arguments is None else arguments
-    with broker.channel() as channel:
-        queue(channel).declare()
-    try:
-        yield name
-    finally:
-        with broker.channel() as channel:
-            channel.queue_delete(name)
+    with subscribed() as queue:
+        yield queue
 
 
 @contextmanager
@@ -87,26 +53,6 @@ def elsewhere() -> Iterator[Any]:
         other.rollback()
     finally:
         other.close()
-
-
-def heard(queue: str) -> list[Event]:
-    found = []
-    while (message := broker.take(queue)) is not None:
-        found.append(Event.from_json(message.body))
-    return found
-
-
-def told(run_id: UUID) -> list[Event]:
-    return [waiting.event for waiting in outbox.read([run_id])[run_id]]
-
-
-def unique(events: Sequence[Event]) -> list[Event]:
-    """What a consumer makes of it that deduplicates."""
-    return list({event.id: event for event in reversed(events)}.values())[::-1]
-
-
-def told_names(run_id: UUID) -> list[str]:
-    return [event.name for event in told(run_id)]
 
 
 def confirmed(count: int = 1, **wanted: Any) -> list[UUID]:
@@ -132,13 +78,6 @@ def rejected() -> UUID:
 def relay_all() -> None:
     while relay.relay(current_app._get_current_object()):
         pass
-
-
-def assert_in_order(events: Sequence[Event], ids: Sequence[UUID], names: Sequence[str] = CONFIRMED) -> None:
-    """Of each run every event, once, in order, without a gap."""
-    for run_id in ids:
-        mine = [event for event in events if event.run_id == run_id]
-        assert [(event.position, event.name) for event in mine] == list(enumerate(names, start=1))
 
 
 class TestWriting:
@@ -263,12 +202,12 @@ class TestPublishing:
         assert json.loads(message.body)["specversion"] == "1.0"
 
     def test_who_binds_to_some_gets_those(self) -> None:
-        for queue in subscribed("lab.Telling.*Started"):
+        with subscribed("lab.Telling.*Started") as queue:
             # No pattern: a word is whole.
             confirmed()
             relay_all()
             assert heard(queue) == []
-        for queue in subscribed("lab.*.TellingSucceeded"):
+        with subscribed("lab.*.TellingSucceeded") as queue:
             confirmed()
             relay_all()
             assert [event.name for event in heard(queue)] == ["TellingSucceeded"]
@@ -289,7 +228,7 @@ class TestPublishing:
 
     def test_a_full_queue_holds_up_only_its_own_runs(self, listener: str) -> None:
         # Given a consumer of one kind of event, whose queue is full
-        for full in subscribed("lab.Telling.JarEmpty", {"x-max-length": 1, "x-overflow": "reject-publish"}):
+        with subscribed("lab.Telling.JarEmpty", {"x-max-length": 1, "x-overflow": "reject-publish"}) as full:
             before = rejected()
             relay_all()
             assert broker.length(full) == 1
@@ -319,7 +258,7 @@ class TestPublishing:
             assert_in_order(unique([*events, *heard(listener)]), [held_up], REJECTED)
 
     def test_a_refused_event_waits_longer_each_time(self) -> None:
-        for _ in subscribed("lab.Telling.TellingStarted", {"x-max-length": 0, "x-overflow": "reject-publish"}):
+        with subscribed("lab.Telling.TellingStarted", {"x-max-length": 0, "x-overflow": "reject-publish"}):
             sagas.start(Telling, Experiment())
             waits = []
             for _ in range(9):
