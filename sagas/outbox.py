@@ -137,9 +137,8 @@ def read(run_ids: Sequence[UUID]) -> dict[UUID, list[Waiting]]:
             "attempt FROM sagas_outbox WHERE run_id = ANY(%s::uuid[]) ORDER BY run_id, position",
             [list(run_ids)],
         )
-        for row in cursor.fetchall():
-            *columns, data, attempt = row
-            event = Event(*columns, json.loads(data) if data is not None else None)
+        for *columns, data, attempt in cursor.fetchall():
+            event = Event(*columns, data=None if data is None else json.loads(data))
             found[event.run_id].append(Waiting(event, attempt))
     return found
 

@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 import sagas
 from sagas import State, outbox, registry, relay, selectors
 from sagas.models import Outbox, Run
+from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Telling, Unconfirmed
 from tests.support import broker
 from tests.support.awaiting import eventually
@@ -76,7 +77,7 @@ def rejected() -> UUID:
 
 
 def relay_all() -> None:
-    while relay.relay(current_app._get_current_object()):
+    while relay.relay(current_app):
         pass
 
 
@@ -188,6 +189,14 @@ class TestPublishing:
         assert_in_order(heard(listener), ids)
         assert not Outbox.objects.exists()
 
+    def test_a_step_has_its_events_published_without_waiting_for_a_tick(
+        self, listener: str, start_worker: Start
+    ) -> None:
+        start_worker(TICK=60)
+        run_id = sagas.start(Telling, Experiment())
+        eventually(lambda: broker.length(listener) == 5, within=20, what="the events of all steps")
+        assert_in_order(heard(listener), [run_id], CONFIRMED[:5])
+
     def test_the_message(self, listener: str) -> None:
         run_id = sagas.start(Telling, Experiment())
         relay_all()
@@ -220,7 +229,7 @@ class TestPublishing:
     def test_at_most_so_many_runs_at_once(self, listener: str, settings: Any) -> None:
         settings.SAGAS = {**settings.SAGAS, "RELAY": 2}
         ids = confirmed(5)
-        assert relay.relay(current_app._get_current_object())
+        assert relay.relay(current_app)
         assert len({event.run_id for event in heard(listener)}) == 2
         relay_all()
         assert {event.run_id for event in heard(listener)} < set(ids)
@@ -350,7 +359,7 @@ class TestManyPublishers:
 
         def publish() -> None:
             try:
-                line = relay._Line(current_app._get_current_object())
+                line = relay._Line(current_app)
                 while Outbox.objects.exists():
                     with transaction.atomic():
                         courier = relay._Courier(outbox.read(outbox.claim(3)))
