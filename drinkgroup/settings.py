@@ -107,6 +107,8 @@ SAGAS = {
 
 # How long an order waits for its payment, in seconds.
 CONFIRM_WITHIN_SECONDS = env.float("CONFIRM_WITHIN_SECONDS", default=30.0)
+# Whether orders tell the world what becomes of them, by domain events on RabbitMQ's exchange sagas.events.
+PUBLISH_EVENTS = env.bool("PUBLISH_EVENTS", default=False)
 # POSTs of orders by one customer that one web process takes in a minute.
 ORDERS_PER_MINUTE = env.int("ORDERS_PER_MINUTE", default=6000)
 # Shared with the payment provider. Without one nothing can be confirmed over HTTP: a random secret fits no signature.

@@ -21,6 +21,8 @@ from sagas.errors import (
     UnknownSaga,
     UnknownStep,
 )
+from sagas.events import Event, Events
+from sagas.hooks import Transition, on_transition
 from sagas.lifecycle import Receipt
 from sagas.nested import SubSaga
 from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
@@ -34,6 +36,8 @@ __all__ = [
     "Confirmation",
     "DefinitionError",
     "Done",
+    "Event",
+    "Events",
     "InvalidDecision",
     "InvalidRequest",
     "NotAwaited",
@@ -53,6 +57,7 @@ __all__ = [
     "SubSaga",
     "Tcc",
     "TccResource",
+    "Transition",
     "UnknownConfirmation",
     "UnknownSaga",
     "UnknownStep",
@@ -62,6 +67,7 @@ __all__ = [
     "cancel",
     "confirm",
     "many",
+    "on_transition",
     "refuse",
     "report",
     "resolve",

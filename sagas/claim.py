@@ -124,7 +124,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
                     leased += [row.id for row in let_in]
                     begun += [row for row in let_in if row.started_at is None]
         else:
-            store.move(Move(place, plan.finished(place), Due.NEVER), [row.id for row in group])
+            store.move(Move(place, plan.finished(place), Due.NEVER), group)
             messages += parents_of(group)
     if leased:
         store.lease(list(dict.fromkeys(leased)), begin=True, within=_shortest(definition))

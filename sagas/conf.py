@@ -50,6 +50,7 @@ class Config:
         breaker_operations: how many of them are looked at in a window: the last.
         breaker_minimum: fewer of them than this in a window say nothing.
         breaker_probe: how long an open breaker lets nobody through, between probes.
+        relay: runs whose events are published at once, at most.
     """
 
     queues: tuple[str, ...]
@@ -76,6 +77,7 @@ class Config:
     breaker_operations: int = 100
     breaker_minimum: int = 5
     breaker_probe: float = 30.0
+    relay: int = 200
 
     def delay_for(self, seconds: float) -> float:
         """The shortest delay queue that is not shorter than ``seconds`` (else the longest)."""
@@ -89,7 +91,17 @@ RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 SHORTEST_DELAY = 0.001
 
 _POSITIVE = ("lease", "tick", "admission", "acknowledge_within", "notice_lease", "breaker_window", "breaker_probe")
-_WHOLE = ("cohort", "claim", "lease_limit", "reclaim", "backlog", "deliveries", "breaker_operations", "breaker_minimum")
+_WHOLE = (
+    "cohort",
+    "claim",
+    "lease_limit",
+    "reclaim",
+    "backlog",
+    "deliveries",
+    "relay",
+    "breaker_operations",
+    "breaker_minimum",
+)
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 

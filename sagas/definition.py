@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
+from sagas.events import Events, Names
 from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
 from sagas.registry import register
 from sagas.retry import Retry
@@ -30,7 +31,7 @@ NAME_LIMIT = 48
 SAGA_NAME_LIMIT = 100
 VERSION_LIMIT = 32_767
 #: Attributes of every saga, which no step can be called by.
-RESERVED = frozenset({"name", "version", "timeout", "abstract", "definition"})
+RESERVED = frozenset({"name", "version", "timeout", "publishes", "abstract", "definition"})
 #: A business step that breaks is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 #: Confirming and compensating cannot be given up without a person: they try longer first.
@@ -61,6 +62,7 @@ class Step:
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over the forward operation, waits and retries included; then it is undone.
         pivot: the point of no return of a saga without a confirmation: what comes after it only goes forward.
+        events: what its outcomes are called, where the saga publishes events; by default after the step.
 
     Raises:
         DefinitionError: a participant that can be neither called nor given a set; a time-out that is over at once;
@@ -84,6 +86,7 @@ class Step:
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
         pivot: bool = False,
+        events: Events | None = None,
     ) -> None:
         if not queue:
             msg = "a step needs a queue, one of SAGAS['QUEUES']"
@@ -98,6 +101,7 @@ class Step:
         self.queue = queue
         self.timeout = timeout
         self.pivot = pivot
+        self.events = events or Events()
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
         self.actions: dict[Phase, Action] = {}
         # Any: whoever calls this without a type checker gets an error all the same.
@@ -138,6 +142,7 @@ class Tcc(Step):
         finish: policy of confirm and cancel.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over try, waits and retries included; then it is undone.
+        events: what its outcomes are called, where the saga publishes events; by default after the step.
     """
 
     _forward = Operation.TRY
@@ -152,6 +157,7 @@ class Tcc(Step):
         finish: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
+        events: Events | None = None,
     ) -> None:
         super().__init__(
             resource.try_,
@@ -162,6 +168,7 @@ class Tcc(Step):
             finish=finish,
             rejects=rejects,
             timeout=timeout,
+            events=events,
         )
 
 
@@ -261,6 +268,7 @@ class Definition:
         forks: the positions of steps that are performed at the same time.
         pivot: position of the first step that only goes forward; by default there is none such.
         timeout: how long a run may take over all steps before the pivot.
+        publishes: whether runs that start now publish domain events.
     """
 
     name: str
@@ -271,6 +279,7 @@ class Definition:
     forks: tuple[range, ...] = ()
     pivot: int = sys.maxsize
     timeout: timedelta | None = None
+    publishes: bool = False
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
@@ -285,6 +294,11 @@ class Definition:
     def stage(self, index: int) -> range:
         """The positions of the steps that are performed at the same time as this one, itself among them."""
         return next((fork for fork in self.forks if index in fork), range(index, index + 1))
+
+    @cached_property
+    def names(self) -> Names:
+        """What its events are called."""
+        return Names(self.name, {step.name: step.events for step in self.all_steps})
 
     def index(self, step: str) -> int:
         """Position of the step of this name; ``UnknownStep`` if there is none."""
@@ -345,11 +359,13 @@ class Saga(Generic[RequestT]):
     Class attributes:
         version: raise it when a change of the steps must not meet runs that began before.
         timeout: how long a run may take over all steps that can be undone, from its beginning; then it is undone.
+        publishes: whether its runs publish domain events; see ``sagas.events``.
         name: ``app.Class`` by default; set it to keep the stored name when the class moves.
     """
 
     version: ClassVar[int] = 1
     timeout: ClassVar[timedelta | None] = None
+    publishes: ClassVar[bool] = False
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
     definition: ClassVar[Definition]
@@ -376,6 +392,10 @@ class Saga(Generic[RequestT]):
         if cls.timeout is not None and cls.timeout <= timedelta(0):
             msg = f"{cls.__name__}: timeout is {cls.timeout}; its steps need time"
             raise DefinitionError(msg)
+        publishes: Any = cls.publishes
+        if not isinstance(publishes, bool):
+            msg = f"{cls.__name__}: publishes is {publishes!r}; give True or False"
+            raise DefinitionError(msg)
         cls.definition = Definition(
             cls.name,
             cls.version,
@@ -385,7 +405,9 @@ class Saga(Generic[RequestT]):
             tuple(body.forks),
             body.pivot(),
             cls.timeout,
+            cls.publishes,
         )
+        cls.definition.names.check(publishes=cls.publishes)
         register(cls.definition)
 
     def __new__(cls) -> Self:

@@ -68,6 +68,7 @@ def insert_run(
         first=Place(State.PENDING, 0),
         worker="",
         parent=parent,
+        event=definition.names.started if definition.publishes else "",
     )
     return run_id
 
@@ -109,7 +110,7 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
     after, due = plan.confirming(definition, before=row.state)
-    store.move(Move(row.place, after, due), [row.id])
+    store.move(Move(row.place, after, due), [row])
     return after.state, [Kick()]
 
 

@@ -10,7 +10,8 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
-from sagas.definition import NAME_LIMIT
+from sagas.definition import NAME_LIMIT, SAGA_NAME_LIMIT
+from sagas.events import EVENT_LIMIT
 from sagas.states import LIVE, State
 
 
@@ -50,6 +51,9 @@ class Run(models.Model):
     deadline = models.DateTimeField(null=True, help_text="When the next missing confirmation is too late.")
     due_at = models.DateTimeField(null=True, help_text="When the dispatcher looks at it again.")
     finished_at = models.DateTimeField(null=True)
+    events = models.PositiveIntegerField(
+        null=True, editable=False, help_text="How many events it has written to the outbox; none if it publishes none."
+    )
 
     class Meta:
         """Few indexes: each is paid on every run."""
@@ -232,3 +236,49 @@ class BreakerSample(models.Model):
     def __str__(self) -> str:
         """Name it."""
         return f"{self.participant}: {self.failed} of {self.succeeded + self.failed} failed"
+
+
+class Outbox(models.Model):
+    """A domain event on its way to RabbitMQ: inserted with what it tells of, deleted when RabbitMQ has confirmed it."""
+
+    pk = models.CompositePrimaryKey("run_id", "position")
+    run_id = models.UUIDField()
+    position = models.PositiveIntegerField(help_text="In the run's history, from 1, without a gap.")
+    name = models.CharField(max_length=EVENT_LIMIT)
+    saga = models.CharField(max_length=SAGA_NAME_LIMIT)
+    version = models.PositiveSmallIntegerField()
+    step = models.CharField(max_length=NAME_LIMIT, blank=True)
+    business_key = models.CharField(max_length=64, blank=True)
+    trace_id = models.UUIDField()
+    occurred_at = models.DateTimeField()
+    data = models.JSONField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="How often RabbitMQ has refused it.")
+    due_at = models.DateTimeField(help_text="When it is published, or tried again.")
+
+    class Meta:
+        """The primary key finds what comes first of a run, and proves that each position is taken once."""
+
+        indexes = [models.Index(name="sagas_outbox_due", fields=["due_at"])]
+
+    def __str__(self) -> str:
+        """Name it as consumers do."""
+        return f"{self.run_id}:{self.position} {self.name}"
+
+
+class Inbox(models.Model):
+    """An event that a consumer in this database has taken, so that it takes no second copy."""
+
+    pk = models.CompositePrimaryKey("consumer", "event_id")
+    consumer = models.CharField(max_length=48)
+    event_id = models.CharField(max_length=100)
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        """The index lets old rows be found."""
+
+        indexes = [models.Index(name="sagas_inbox_received", fields=["received_at"])]
+        verbose_name_plural = "inbox"
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.event_id} by {self.consumer}"

@@ -90,6 +90,9 @@ def record(
     open_breaker = _observe(delivery, done, faults)
     if faults:
         messages += _record_faults(delivery, faults, open_breaker=open_breaker)
+    if any(row.events is not None for row in rows):
+        # Something was told: it is to be published.
+        messages.append(Kick())
     return survivors, messages
 
 

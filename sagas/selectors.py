@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sagas import registry
+from sagas import outbox, registry
 from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Log, Run
 from sagas.participant import Operation
@@ -100,6 +100,24 @@ def run_view(run_id: UUID) -> RunView:
 def timeline(run_id: UUID) -> Sequence[Log]:
     """List what happened to a run, oldest first."""
     return list(Log.objects.filter(run_id=run_id).order_by("id"))
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxView:
+    """What waits in the outbox.
+
+    Attributes:
+        count: how many events.
+        age: seconds that the oldest has waited; 0 where none waits.
+    """
+
+    count: int
+    age: float
+
+
+def outbox_view() -> OutboxView:
+    """Read how many events wait to be published, and how long the oldest has. It counts them, one by one."""
+    return OutboxView(*outbox.waiting())
 
 
 def _follow(step: StepView, entry: Log) -> None:

@@ -17,8 +17,10 @@ from uuid import UUID
 
 from django.db import connection
 
+from sagas import hooks, outbox, registry
 from sagas.conf import config
-from sagas.errors import IllegalTransition
+from sagas.errors import IllegalTransition, UnknownSaga
+from sagas.events import Names
 from sagas.participant import Phase
 from sagas.plan import Due, Move, Place, Sooner
 from sagas.states import FINAL, State
@@ -68,6 +70,8 @@ class Row(NamedTuple):
     pending: str | None
     parent_id: UUID | None
     parent_step: str | None
+    #: How many events it has told; ``None`` if it publishes none.
+    events: int | None
     #: Whether any breaker is open. Only a claim asks.
     guarded: bool = False
 
@@ -106,7 +110,7 @@ WORKER_LIMIT = 100
 #: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline, fork, pending::text, parent_id, parent_step"
+    "started_at, deadline, fork, pending::text, parent_id, parent_step, events"
 )
 
 
@@ -171,13 +175,17 @@ def insert(
     first: Place,
     worker: str,
     parent: tuple[UUID, str] | None = None,
+    event: str = "",
 ) -> None:
-    """Insert a run that is due now, and its first log row, in one statement."""
+    """Insert a run that is due now, and its first log row, in one statement.
+
+    ``event`` is what its start is called, if it publishes events: they are counted from then on.
+    """
     _execute(
         "WITH run AS (INSERT INTO sagas_run (id, saga, version, state, cursor, attempt, claims, business_key, "
-        "request, results, trace_id, parent_id, parent_step, created_at, due_at) "
-        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, clock_timestamp(), clock_timestamp()) "
-        "RETURNING id, trace_id) "
+        "request, results, trace_id, parent_id, parent_step, created_at, due_at, events) "
+        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, clock_timestamp(), clock_timestamp(), %s) "
+        f"RETURNING id, saga, version, business_key, trace_id){outbox.START if event else ''} "
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
         "compensate) SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %s, trace_id, '' FROM run",
         [
@@ -190,6 +198,7 @@ def insert(
             request,
             trace_id,
             *(parent or (None, None)),
+            *([1, event] if event else [None]),
             worker,
         ],
     )
@@ -229,20 +238,37 @@ def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> N
         within: seconds from the beginning to the first confirm deadline; ``None`` for no deadline.
     """
     start = (
-        ", state = CASE state WHEN 'PENDING' THEN 'EXECUTING' ELSE state END, "
-        "started_at = COALESCE(started_at, clock_timestamp()), "
-        "deadline = COALESCE(deadline, clock_timestamp() + %s)"
+        ", state = CASE run.state WHEN 'PENDING' THEN 'EXECUTING' ELSE run.state END, "
+        "started_at = COALESCE(run.started_at, clock_timestamp()), "
+        "deadline = COALESCE(run.deadline, clock_timestamp() + %s)"
     )
-    _execute(
-        "UPDATE sagas_run SET claims = claims + 1, "
-        "due_at = clock_timestamp() + %s * power(2, LEAST(claims, 16))"
-        f"{start if begin else ''} WHERE id = ANY(%s::uuid[])",
-        [
-            timedelta(seconds=config().lease),
-            *([None if within is None else timedelta(seconds=within)] if begin else []),
-            _uuids(ids),
-        ],
-    )
+    params = [
+        timedelta(seconds=config().lease),
+        *([None if within is None else timedelta(seconds=within)] if begin else []),
+        _uuids(ids),
+    ]
+    if begin and hooks.wanted(State.PENDING, State.EXECUTING):
+        _begin_watched(start, params)
+        return
+    _execute(f"{_LEASE}{start if begin else ''} WHERE run.id = ANY(%s::uuid[])", params)
+
+
+_LEASE = (
+    "UPDATE sagas_run AS run SET claims = run.claims + 1, "
+    "due_at = clock_timestamp() + %s * power(2, LEAST(run.claims, 16))"
+)
+
+
+def _begin_watched(start: str, params: Sequence[Any]) -> None:
+    """Give a lease, and tell the hooks of the runs that begin with it: of those that were PENDING under our lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_LEASE}{start} FROM sagas_run AS was WHERE was.id = run.id AND run.id = ANY(%s::uuid[]) "
+            f"RETURNING {_SEEN}, was.state",
+            params,
+        )
+        begun = [seen for *seen, was in cursor.fetchall() if was == State.PENDING]
+    _tell(State.PENDING, State.EXECUTING, begun)
 
 
 def release(ids: Sequence[UUID]) -> None:
@@ -284,18 +310,33 @@ _KEPT = {
 }
 
 
-def move(change: Move, ids: Sequence[UUID], *, put: Put | None = None) -> None:
-    """Move locked runs from one place to another, with nothing to log.
+def move(change: Move, rows: Sequence[Row], *, put: Put | None = None) -> None:
+    """Move locked runs of one saga from one place to another, with nothing to log.
 
     Raises:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
     setting, params = _set(change, put)
-    count = _execute(
-        f"UPDATE sagas_run AS run SET {setting} WHERE id = ANY(%s::uuid[]) {_AT}",
-        [*params, _uuids(ids), *_at(change.before)],
-    )
-    _check_moved(count, len(ids), change)
+    watched = hooks.wanted(change.before.state, change.after.state)
+    told = _told(change, rows)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH moved AS (UPDATE sagas_run AS run SET {setting}{told.count} "
+            f"WHERE run.id = ANY(%s::uuid[]) {_AT} "
+            f"RETURNING {_SEEN if watched else '1'}{told.returned}){told.insert} "
+            f"SELECT {'*' if watched else 'count(*)'} FROM moved",
+            [
+                *params,
+                *told.counted,
+                _uuids(row.id for row in rows),
+                *_at(change.before),
+                *told.inserted,
+            ],
+        )
+        found = cursor.fetchall()
+    _check_moved(len(found) if watched else found[0][0], len(rows), change)
+    if watched:
+        _tell(change.before.state, change.after.state, found)
 
 
 def advance(
@@ -309,9 +350,11 @@ def advance(
 ) -> None:
     """Log what happened to locked runs, and move them, in one statement: neither is ever there without the other.
 
+    With them go the events that follow, of the runs that publish.
+
     Args:
         change: from where, to where, due when.
-        rows: the runs; all must stand at ``change.before``.
+        rows: the runs, of one saga; all must stand at ``change.before``.
         entry: what their log rows share.
         data: JSON text of each run's log row.
         keep: what the run keeps of it.
@@ -322,24 +365,71 @@ def advance(
     """
     setting, params = _set(change, put)
     kept, names = _KEPT[keep if data else Keep.NOTHING]
+    watched = hooks.wanted(change.before.state, change.after.state)
+    told = _told(change, rows, entry)
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
             f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), "
-            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept} "
-            f"WHERE run.id = ANY(%s::uuid[]) {_AT} RETURNING 1) "
-            "SELECT count(*) FROM moved",
+            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept}{told.count} "
+            f"WHERE run.id = ANY(%s::uuid[]) {_AT} "
+            f"RETURNING {_SEEN if watched else 1}{told.returned}){told.insert} "
+            f"SELECT {'*' if watched else 'count(*)'} FROM moved",
             [
                 *_logged(rows, data),
                 *_shared(entry),
                 *params,
                 *([entry.step] * names),
+                *told.counted,
                 _uuids(row.id for row in rows),
                 *_at(change.before),
+                *told.inserted,
             ],
         )
-        (count,) = cursor.fetchone()
-    _check_moved(count, len(rows), change)
+        found = cursor.fetchall()
+    _check_moved(len(found) if watched else found[0][0], len(rows), change)
+    if watched:
+        _tell(change.before.state, change.after.state, found, data)
+
+
+def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outbox.Branch:
+    """What the runs that publish tell of this move, and of the log entry that comes with it."""
+    publishing = next((row for row in rows if row.events is not None), None)
+    if publishing is None:
+        return outbox.SILENT
+    told = _names(publishing.saga, publishing.version).of(
+        step=entry.step if entry and entry.outcome != "EVENT" else "",
+        operation=entry.operation if entry else "",
+        outcome=entry.outcome if entry else "",
+        before=change.before.state,
+        after=change.after.state,
+    )
+    return outbox.branch(told, data=entry is not None)
+
+
+def _names(saga: str, version: int) -> Names:
+    try:
+        return registry.find(saga, version).names
+    except UnknownSaga:
+        # A run that nobody here knows is escalated all the same, and that is called after its saga.
+        return Names(saga, {})
+
+
+#: What hooks are told of a run that was moved.
+_SEEN = "run.id, run.saga, run.business_key, run.reason::text, clock_timestamp()"
+
+
+def _tell(
+    before: State, after: State, found: Iterable[Sequence[Any]], errors: Mapping[UUID, str] | None = None
+) -> None:
+    """Tell the hooks of runs that were moved, once that is committed. ``found`` are rows of ``_SEEN``."""
+    transitions = []
+    for run_id, saga, business_key, reason, at, *_ in found:
+        # Of what needs a person the log row says why, and not the run.
+        why = (errors or {}).get(run_id) if after is State.ESCALATED else reason
+        told = json.loads(why) if why else None
+        transitions.append(hooks.Transition(run_id, saga, business_key, before, after, told, at))
+    hooks.tell(transitions)
 
 
 def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = None) -> None:

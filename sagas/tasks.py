@@ -21,7 +21,7 @@ from celery.signals import task_failure
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
-from sagas import gate, lifecycle, notices, registry
+from sagas import gate, lifecycle, notices, registry, relay
 from sagas import kick as kicks
 from sagas.conf import config
 from sagas.dispatch import (
@@ -145,7 +145,7 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
 def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
-    """Claim what is due, and publish it; with ``tick`` take up lapsed leases too."""
+    """Claim what is due, and publish it, and the events that wait; with ``tick`` take up lapsed leases too."""
     kicks.answered()
     # New runs wait in the database while the queues are long; what has begun is always seen to its end.
     begin = not (_congestion.seen and _congestion.look(self.app))
@@ -155,6 +155,7 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
             dispatch(lapsed=True)
             publish_notices()
             gate.tidy()
+        full = _relay(self, tick=tick) or full
     except (DatabaseError, ConnectionLost) as error:
         if not isinstance(error, ConnectionLost) and not is_lost(error):
             raise
@@ -185,6 +186,17 @@ def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[s
         connection.close()
         # Not delivered again: its lease is in the database.
         logger.warning("sagas: the database went away at a notice of %s; it is due again", notice.get("saga"))
+
+
+def _relay(task: Task[Any, Any], *, tick: bool) -> bool:
+    """Publish events that wait. Those of a saga that nobody here knows to publish are found by the tick."""
+    if not tick and not relay.wanted():
+        return False
+    try:
+        return relay.relay(task.app)
+    except BROKER_ERRORS as error:
+        logger.warning("sagas: events are left to the next tick: %s: %s", type(error).__name__, error)
+        return False
 
 
 class _Congestion:

@@ -8,11 +8,12 @@ workers and by ``manage.py sagas topology``: a quorum queue declared a moment be
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from amqp import PreconditionFailed
-from kombu import Connection, Exchange, Queue
+from kombu import Connection, Exchange, Queue, binding
 
 from sagas import registry
 from sagas.conf import config
@@ -25,6 +26,7 @@ ESCALATION = "sagas.escalation"
 DEAD = "sagas.dead"
 COMPENSATE_EXCHANGE = "exchange.compensate"
 CANCEL_KEY = "routing.compensate.cancel"
+EVENTS_EXCHANGE = "sagas.events"
 
 _dead_exchange = Exchange("exchange.dead", "fanout", durable=True)
 _compensate_exchange = Exchange(COMPENSATE_EXCHANGE, "direct", durable=True)
@@ -93,6 +95,33 @@ def deadline_exchange(seconds: float) -> str:
     return f"exchange.deadline.{milliseconds(seconds)}"
 
 
+def events_exchange() -> Exchange:
+    """Where domain events are published, by routing keys as ``orders.PlaceOrder.InventoryReserved``."""
+    return Exchange(EVENTS_EXCHANGE, "topic", durable=True)
+
+
+def subscription(name: str, patterns: Sequence[str]) -> Queue:
+    """A consumer's queue of the events that fit one of these patterns, as ``orders.PlaceOrder.*``.
+
+    One consumer at a time gets its messages, the others stand by: so a run's events stay in order. What is delivered
+    too often is set aside.
+    """
+    bindings = [binding(events_exchange(), routing_key=pattern) for pattern in patterns]
+    return Queue(
+        name,
+        bindings=bindings,
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-single-active-consumer": True,
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": _dead_exchange.name,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
+    )
+
+
 def delays() -> list[Queue]:
     """The delay queues of retries, and one for each confirm deadline in use."""
     queues = [
@@ -157,6 +186,8 @@ def declare(connection: Connection, *, replace: bool = False) -> list[str]:
     Returns:
         The names of the queues whose arguments still differ. A warning is logged for each.
     """
+    with connection.channel() as channel:
+        events_exchange()(channel).declare()
     queues: list[Queue] = [dead(), *consumed(), *delays()]
     return [queue.name for queue in queues if not _declare(connection, queue, replace=replace)]
 

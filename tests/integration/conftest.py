@@ -22,6 +22,8 @@ _TABLES = (
     "sagas_log",
     "sagas_confirmation",
     "sagas_escalation",
+    "sagas_outbox",
+    "sagas_inbox",
     "sagas_breaker",
     "sagas_breakersample",
 )

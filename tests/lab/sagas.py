@@ -9,7 +9,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sagas import Accepted, Call, Confirmation, Done, Outcome, Parallel, Rejected, Retry, Saga, Step, SubSaga, Tcc, many
+from sagas import (
+    Accepted,
+    Call,
+    Confirmation,
+    Done,
+    Events,
+    Outcome,
+    Parallel,
+    Rejected,
+    Retry,
+    Saga,
+    Step,
+    SubSaga,
+    Tcc,
+    many,
+)
 from sagas.pool import PoolResource
 from tests.lab.models import Jar, JarHold, Label, Mark
 
@@ -251,6 +266,25 @@ class Parent(Saga[Experiment]):
         asked=SubSaga(AskedChild, request=lambda call: Experiment(reject=call.request.reject), queue="orders"),
     )
     four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Telling(Saga[Experiment]):
+    """As ``Lab`` in short, and it publishes what becomes of it."""
+
+    publishes = True
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(
+        mark_all,
+        compensate=mark_all,
+        queue="coupons",
+        retry=QUICK,
+        finish=QUICK,
+        events=Events(done="SecondMade", undone="SecondTaken"),
+    )
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK, events=Events(rejected="JarEmpty"))
 
 
 class Labelled(Saga[Experiment]):

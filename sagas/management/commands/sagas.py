@@ -8,7 +8,7 @@ from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
-from sagas import topology
+from sagas import relay, topology
 from sagas.dispatch import dispatch, publish_notices
 from sagas.management import dead
 
@@ -67,5 +67,7 @@ class Command(BaseCommand):
         while dispatch(lapsed=True):
             pass
         while publish_notices():
+            pass
+        while relay.relay(current_app):
             pass
         self.stdout.write("dispatched all that was due")
