@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.signals import setting_changed
 
+from sagas.definition import CARRIERS, CHOREOGRAPHY
 from sagas.errors import SagaError
 
 
@@ -51,6 +53,7 @@ class Config:
         breaker_minimum: fewer of them than this in a window say nothing.
         breaker_probe: how long an open breaker lets nobody through, between probes.
         relay: runs whose events are published at once, at most.
+        carriers: by saga, how its cohorts travel, where that is not what the saga says.
     """
 
     queues: tuple[str, ...]
@@ -78,6 +81,11 @@ class Config:
     breaker_minimum: int = 5
     breaker_probe: float = 30.0
     relay: int = 200
+    carriers: Mapping[str, str] = field(default_factory=dict)
+
+    def is_choreographed(self, saga: str, carrier: str) -> bool:
+        """Whether the runs of a saga travel by events, given what the saga itself says."""
+        return self.carriers.get(saga, carrier) == CHOREOGRAPHY
 
     def delay_for(self, seconds: float) -> float:
         """The shortest delay queue that is not shorter than ``seconds`` (else the longest)."""
@@ -142,9 +150,18 @@ def parse(raw: object) -> Config:
     delays: Any = config.delays
     if not isinstance(delays, tuple) or not delays or not all(_is_number(d) and d >= SHORTEST_DELAY for d in delays):
         raise Misconfigured(f"SAGAS['DELAYS'] is {delays!r}.", "Give a list of seconds, each at least 0.001.")
+    _check_carriers(config)
     _check_urls(config)
     _check_breaker(config)
     return config
+
+
+def _check_carriers(config: Config) -> None:
+    carriers: Any = config.carriers
+    if not isinstance(carriers, Mapping) or not all(carrier in CARRIERS for carrier in carriers.values()):
+        raise Misconfigured(
+            f"SAGAS['CARRIERS'] is {carriers!r}.", 'Give a dict such as {"orders.PlaceOrder": "choreography"}.'
+        )
 
 
 def _check_breaker(config: Config) -> None:

@@ -30,8 +30,12 @@ NAME_LIMIT = 48
 #: The run's columns for the saga's name and version.
 SAGA_NAME_LIMIT = 100
 VERSION_LIMIT = 32_767
+#: How a saga's cohorts travel: as Celery chains, or by each step's events. ``SAGAS["CARRIERS"]`` may say otherwise.
+ORCHESTRATION = "orchestration"
+CHOREOGRAPHY = "choreography"
+CARRIERS = (ORCHESTRATION, CHOREOGRAPHY)
 #: Attributes of every saga, which no step can be called by.
-RESERVED = frozenset({"name", "version", "timeout", "publishes", "abstract", "definition"})
+RESERVED = frozenset({"name", "version", "timeout", "publishes", "carrier", "abstract", "definition"})
 #: A business step that breaks is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 #: Confirming and compensating cannot be given up without a person: they try longer first.
@@ -269,6 +273,7 @@ class Definition:
         pivot: position of the first step that only goes forward; by default there is none such.
         timeout: how long a run may take over all steps before the pivot.
         publishes: whether runs that start now publish domain events.
+        carrier: how cohorts travel, unless ``SAGAS["CARRIERS"]`` says otherwise.
     """
 
     name: str
@@ -280,6 +285,7 @@ class Definition:
     pivot: int = sys.maxsize
     timeout: timedelta | None = None
     publishes: bool = False
+    carrier: str = ORCHESTRATION
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
@@ -360,12 +366,14 @@ class Saga(Generic[RequestT]):
         version: raise it when a change of the steps must not meet runs that began before.
         timeout: how long a run may take over all steps that can be undone, from its beginning; then it is undone.
         publishes: whether its runs publish domain events; see ``sagas.events``.
+        carrier: "orchestration" (Celery chains) or "choreography" (each step's events); the same runs, either way.
         name: ``app.Class`` by default; set it to keep the stored name when the class moves.
     """
 
     version: ClassVar[int] = 1
     timeout: ClassVar[timedelta | None] = None
     publishes: ClassVar[bool] = False
+    carrier: ClassVar[str] = ORCHESTRATION
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
     definition: ClassVar[Definition]
@@ -392,6 +400,9 @@ class Saga(Generic[RequestT]):
         if cls.timeout is not None and cls.timeout <= timedelta(0):
             msg = f"{cls.__name__}: timeout is {cls.timeout}; its steps need time"
             raise DefinitionError(msg)
+        if cls.carrier not in CARRIERS:
+            msg = f"{cls.__name__}: carrier is {cls.carrier!r}; give {' or '.join(CARRIERS)}"
+            raise DefinitionError(msg)
         publishes: Any = cls.publishes
         if not isinstance(publishes, bool):
             msg = f"{cls.__name__}: publishes is {publishes!r}; give True or False"
@@ -406,8 +417,10 @@ class Saga(Generic[RequestT]):
             body.pivot(),
             cls.timeout,
             cls.publishes,
+            cls.carrier,
         )
-        cls.definition.names.check(publishes=cls.publishes)
+        # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
+        cls.definition.names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)
         register(cls.definition)
 
     def __new__(cls) -> Self:

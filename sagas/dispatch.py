@@ -15,14 +15,16 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import lifecycle, notices, store, topology
+from sagas import choreography, lifecycle, notices, registry, store, topology
 from sagas.claim import claim
 from sagas.conf import config
+from sagas.definition import Definition
 from sagas.kick import kick
 from sagas.messages import Chain, Deadline, Kick, Link, Message, Wake
 from sagas.perform import perform
 
 STEP_TASK = "sagas.step"
+EVENT_TASK = "sagas.event"
 CANCEL_TASK = "sagas.cancel"
 DISPATCH_TASK = "sagas.dispatch"
 NOTIFY_TASK = "sagas.notify"
@@ -44,10 +46,17 @@ def publish(messages: Iterable[Message]) -> None:
             is found again in the database.
     """
     kicked: set[float] = set()
+    told: set[tuple[str, tuple[UUID, ...]]] = set()
     for message in messages:
         match message:
             case Chain():
-                _publish_chain(message)
+                definition = registry.find(message.links[0].saga, message.links[0].version)
+                if not config().is_choreographed(definition.name, definition.carrier):
+                    _publish_chain(message)
+                elif (event := _event(definition, message), message.ids) not in told:
+                    # The branches of a fork react to the same event.
+                    told.add((event, message.ids))
+                    _publish_event(definition, event, message)
             case Deadline():
                 _publish_deadline(message)
             case Wake():
@@ -172,6 +181,24 @@ def _publish_chain(message: Chain) -> None:
         *(_signature(link).set(queue=link.queue) for link in rest),
     ]
     chain(*signatures).apply_async()
+
+
+def _event(definition: Definition, message: Chain) -> str:
+    """What leads to the first link of a cohort that travels by events."""
+    first = message.links[0]
+    return message.event or choreography.trigger(definition, definition.index(first.step), first.phase)
+
+
+def _publish_event(definition: Definition, event: str, message: Chain) -> None:
+    key = choreography.routing_key(definition, event)
+    # What is held back goes to the one queue that it was held back for.
+    where: dict[str, Any] = (
+        _held_back(message.delay, message.links[0].queue)
+        if message.delay
+        else {"exchange": topology.CHOREOGRAPHY_EXCHANGE, "routing_key": key}
+    )
+    kwargs = {"saga": definition.name, "version": definition.version, "event": event}
+    _send(EVENT_TASK, [[str(run_id) for run_id in message.ids]], kwargs, shadow=key, **where)
 
 
 def _signature(link: Link, args: tuple[Any, ...] = ()) -> Signature:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sagas.errors import DefinitionError
-from sagas.participant import Operation
+from sagas.participant import Operation, Phase
 from sagas.states import LIVE, State
 
 #: The outbox's column for an event's name.
@@ -129,6 +129,25 @@ class Names:
     def started(self) -> str:
         """The run was started. Always the first."""
         return self.stem + _STARTED
+
+    @property
+    def confirmed(self) -> str:
+        """All confirmations are in: the run only goes forward."""
+        return self.stem + _STATES[State.CONFIRMING][0]
+
+    @property
+    def turned_back(self) -> str:
+        """The run is being undone."""
+        return self.stem + _STATES[State.COMPENSATING][0]
+
+    def done(self, step: str, phase: Phase) -> str:
+        """This operation of this step is done."""
+        events = self.steps[step]
+        return {Phase.FORWARD: events.done, Phase.CONFIRM: events.confirmed, Phase.UNDO: events.undone}[phase]
+
+    def rejected(self, step: str) -> str:
+        """This step said no."""
+        return self.steps[step].rejected
 
     def all(self) -> list[str]:
         """List every name: the run's own, and those of each step in order."""

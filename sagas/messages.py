@@ -31,12 +31,14 @@ class Link:
 class Chain:
     """A cohort on its way: its runs perform the links one after the other.
 
-    ``delay`` (seconds) holds the first link back in a delay queue.
+    ``delay`` (seconds) holds the first link back in a delay queue. ``event`` is what led here, where the cohort
+    travels by events and it is known.
     """
 
     links: tuple[Link, ...]
     ids: tuple[UUID, ...]
     delay: float = 0.0
+    event: str = ""
 
 
 @dataclass(frozen=True, slots=True)

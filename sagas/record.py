@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sagas import gate, outcomes, plan, store, timeouts
+from sagas import choreography, gate, outcomes, plan, store, timeouts
 from sagas.conf import config
 from sagas.definition import Action, Definition, Step
 from sagas.errors import Rejected
@@ -39,6 +39,11 @@ class Delivery:
     def forked(self) -> bool:
         """Whether other operations of the same run are performed at the same time."""
         return plan.is_fork(self.definition, self.index, self.phase)
+
+    @property
+    def choreographed(self) -> bool:
+        """Whether the runs travel by events."""
+        return config().is_choreographed(self.definition.name, self.definition.carrier)
 
     @property
     def may_turn_back(self) -> bool:
@@ -102,9 +107,10 @@ def pass_on(delivery: Delivery, place: Place, ids: Sequence[UUID]) -> tuple[list
     Returns:
         Those that go on to the next link of their chain; and, where that is at its end, the chains that follow.
     """
-    if plan.chained(delivery.definition, delivery.index, delivery.phase):
+    if not delivery.choreographed and plan.chained(delivery.definition, delivery.index, delivery.phase):
         return list(ids), []
-    return [], [Chain(links, tuple(ids)) for links in plan.onward(delivery.definition, place)]
+    event = choreography.done(delivery.definition, delivery.index, delivery.phase) if delivery.choreographed else ""
+    return [], [Chain(links, tuple(ids), event=event) for links in plan.onward(delivery.definition, place)]
 
 
 def _observe(
@@ -177,8 +183,17 @@ def _record_rejected(
         row.id: outcomes.reason("rejected", delivery.step.name, answer.code, answer.detail) for row, answer in rejected
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
-    turn_back(delivery.definition, [row for row, _ in rejected], entry, reasons)
-    return [Kick()]
+    due = config().lease if delivery.choreographed else None
+    places = turn_back(delivery.definition, [row for row, _ in rejected], entry, reasons, due=due)
+    if not delivery.choreographed:
+        return [Kick()]
+    event = choreography.rejected(delivery.definition, delivery.index)
+    chains: list[Message] = [
+        Chain(links, tuple(row.id for row in rows), event=event)
+        for place, rows in places
+        for links in plan.onward(delivery.definition, place)
+    ]
+    return chains
 
 
 def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> list[Message]:

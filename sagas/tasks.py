@@ -1,4 +1,4 @@
-"""The four Celery tasks: perform a step of a cohort, judge a deadline, dispatch what is due, send a notice.
+"""The five Celery tasks: step and event perform an operation, cancel judges a deadline, dispatch claims, notify tells.
 
 Thin: they translate deliveries into calls of the engine, and its messages into publishes. Each is
 acked late, and may come twice, late or never; the engine decides by where the runs stand.
@@ -21,12 +21,13 @@ from celery.signals import task_failure
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
-from sagas import gate, lifecycle, notices, registry, relay
+from sagas import choreography, gate, lifecycle, notices, plan, registry, relay
 from sagas import kick as kicks
 from sagas.conf import config
 from sagas.dispatch import (
     CANCEL_TASK,
     DISPATCH_TASK,
+    EVENT_TASK,
     NOTIFY_TASK,
     STEP_TASK,
     ask_for_dispatch,
@@ -37,7 +38,7 @@ from sagas.dispatch import (
     publish_notices,
     set_aside,
 )
-from sagas.errors import SagaError
+from sagas.errors import SagaError, UnknownStep
 from sagas.faults import ConnectionLost, is_lost
 from sagas.messages import Link, Message
 from sagas.participant import Phase
@@ -47,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which a cohort is delivered again when the database went away.
 REDELIVER_AFTER = 1.0
+#: Under which header the worker's main process notes from which queue a message came.
+QUEUE_HEADER = "x-sagas-queue"
 #: What a publish raises when the broker is away or refuses.
 BROKER_ERRORS = (OperationalError, MessageNacked, AMQPError, OSError)
 #: Seconds after which a dispatch that found the step queues too long tries again.
@@ -108,22 +111,44 @@ def step(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step:
         link = Link(saga, version, step, Phase(phase), definition.all_steps[index].queue, action.operation)
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
-    if not runs:
+    survivors = _deliver(self, link, runs) if runs else []
+    if not survivors:
         return _end(self)
-    worker = self.request.hostname or ""
+    return [str(run_id) for run_id in survivors]
+
+
+@shared_task(name=EVENT_TASK, **_OPTIONS)
+def event(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, event: str) -> None:
+    """Something happened to a cohort that travels by events: perform what this queue's domain does then."""
     try:
-        performed = _perform(self, link, runs, worker)
+        runs = [UUID(run_id) for run_id in ids]
+        definition = registry.find(saga, version)
+        reacting = choreography.reactions(definition).get(event)
+        if reacting is None:
+            msg = f"nothing in {saga} version {version} reacts to {event!r}"
+            raise UnknownStep(msg)
+    except (SagaError, ValueError, TypeError, AttributeError) as error:
+        raise _poison(self, error) from error
+    queue = (self.request.headers or {}).get(QUEUE_HEADER)
+    for index, phase in reacting if runs else ():
+        link = plan.link(definition, index, phase)
+        if queue in {None, link.queue}:
+            _deliver(self, link, runs)
+
+
+def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
+    """Perform an operation, publish what follows, and return who goes on to the chain's next link."""
+    try:
+        performed = _perform(task, link, runs, task.request.hostname or "")
     except ConnectionLost:
         # The outcome is unknown. The same delivery finds out, once the database is back.
         connection.close()
-        _publish_or_leave(self, [again(link, runs, REDELIVER_AFTER)])
-        return _end(self)
-    _publish_or_leave(self, performed.messages)
+        _publish_or_leave(task, [again(link, runs, REDELIVER_AFTER)])
+        return []
+    _publish_or_leave(task, performed.messages)
     if performed.unknown:
-        _set_aside(self, f"{saga}.{step}.{phase}", performed.unknown)
-    if not performed.survivors:
-        return _end(self)
-    return [str(run_id) for run_id in performed.survivors]
+        _set_aside(task, f"{link.saga}.{link.step}.{link.phase}", performed.unknown)
+    return performed.survivors
 
 
 @shared_task(name=CANCEL_TASK, **_OPTIONS)

@@ -15,7 +15,7 @@ from typing import Any
 from amqp import PreconditionFailed
 from kombu import Connection, Exchange, Queue, binding
 
-from sagas import registry
+from sagas import choreography, registry
 from sagas.conf import config
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,12 @@ DEAD = "sagas.dead"
 COMPENSATE_EXCHANGE = "exchange.compensate"
 CANCEL_KEY = "routing.compensate.cancel"
 EVENTS_EXCHANGE = "sagas.events"
+#: The events that move the runs of sagas under choreography. Not those for the world: these name cohorts.
+CHOREOGRAPHY_EXCHANGE = "exchange.choreography"
 
 _dead_exchange = Exchange("exchange.dead", "fanout", durable=True)
 _compensate_exchange = Exchange(COMPENSATE_EXCHANGE, "direct", durable=True)
+_choreography_exchange = Exchange(CHOREOGRAPHY_EXCHANGE, "topic", durable=True)
 _default_exchange = Exchange("")
 
 #: What RabbitMQ redelivers this often kills workers. Generous: a worker's restart counts as well.
@@ -189,7 +192,23 @@ def declare(connection: Connection, *, replace: bool = False) -> list[str]:
     with connection.channel() as channel:
         events_exchange()(channel).declare()
     queues: list[Queue] = [dead(), *consumed(), *delays()]
-    return [queue.name for queue in queues if not _declare(connection, queue, replace=replace)]
+    differing = [queue.name for queue in queues if not _declare(connection, queue, replace=replace)]
+    with connection.channel() as opened:
+        binding_channel: Any = opened
+        _choreography_exchange(binding_channel).declare()
+        for queue_name, key in sorted(choreographed()):
+            binding_channel.queue_bind(queue_name, CHOREOGRAPHY_EXCHANGE, key)
+    return differing
+
+
+def choreographed() -> set[tuple[str, str]]:
+    """What each queue reacts to, as (queue, routing key), of the sagas under choreography."""
+    return {
+        bound
+        for definition in registry.all_definitions()
+        if config().is_choreographed(definition.name, definition.carrier)
+        for bound in choreography.bindings(definition)
+    }
 
 
 def _declare(connection: Connection, queue: Queue, *, replace: bool) -> bool:

@@ -15,8 +15,13 @@ from sagas.suggestions import suggest
 
 
 def turn_back(
-    definition: Definition, rows: Sequence[store.Row], entry: store.Entry, reasons: Mapping[UUID, str]
-) -> None:
+    definition: Definition,
+    rows: Sequence[store.Row],
+    entry: store.Entry,
+    reasons: Mapping[UUID, str],
+    *,
+    due: float | None = None,
+) -> list[tuple[Place, list[store.Row]]]:
     """Let locked, undecided runs be undone from where they stand.
 
     Args:
@@ -24,13 +29,22 @@ def turn_back(
         rows: the runs.
         entry: what happened to them, for the log.
         reasons: why, by run, as JSON text.
+        due: when the dispatcher looks at those that have something to undo, if not at once: whoever turns them
+            back sends them on.
+
+    Returns:
+        Where they stand then.
     """
     more = _more_to_undo(definition, rows)
+    places: list[tuple[Place, list[store.Row]]] = []
     for place, group in store.by_place(rows).items():
         for also, some in _by_bits(group, more).items():
-            after, due = plan.compensating(definition, place, also)
-            store.advance(Move(place, after, due), some, entry, data=reasons, keep=store.Keep.REASON)
+            after, now = plan.compensating(definition, place, also)
+            when = now if due is None or not plan.onward(definition, after) else due
+            store.advance(Move(place, after, when), some, entry, data=reasons, keep=store.Keep.REASON)
+            places.append((after, some))
     _await_answers(rows)
+    return places
 
 
 def _more_to_undo(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, int]:

@@ -19,6 +19,7 @@ from django.core.checks import CheckMessage, Warning, register  # noqa: A004 - D
 from sagas import kick, topology
 from sagas.conf import config
 from sagas.dispatch import ask_for_dispatch
+from sagas.tasks import QUEUE_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # see above
 
         def handler(message: Any) -> None:
             try:
+                if message.headers is not None:
+                    message.headers[QUEUE_HEADER] = self._queue_of(message)
                 handle(message)
             except (*self.connection_errors, *self.channel_errors):
                 raise
@@ -115,6 +118,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # see above
                 self.on_decode_error(message, error)
 
         return handler
+
+    def _queue_of(self, message: Any) -> str | None:
+        """From which queue it came: RabbitMQ says only by which exchange and key it was published."""
+        tag = message.delivery_info.get("consumer_tag")
+        return next((queue for queue, mine in self.task_consumer._active_tags.items() if mine == tag), None)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Refuse it, so that RabbitMQ dead-letters it: Celery would ack it, and it would be gone."""

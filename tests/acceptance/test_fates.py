@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,14 @@ from tests.support.web import Caller
 #: Seconds within which an order of these tests must be paid, where nobody pays it.
 SHORT = 1.5
 EVERYTHING = [(TEA, 2), (PEACH, 1)]
+
+
+@pytest.fixture(autouse=True, scope="module", params=["orchestration", "choreography"])
+def carrier(request: pytest.FixtureRequest, _crew: Crew) -> Iterator[str]:
+    """The same orders, the same fates, however their cohorts travel."""
+    _crew.carrier = request.param
+    yield request.param
+    _crew.carrier = "orchestration"
 
 
 def ordered(customer: Caller, shop: Shop, coupon: str | None = "C1") -> str:
