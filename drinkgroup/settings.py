@@ -103,6 +103,9 @@ SAGAS = {
     # Not env.list: such a URL may have commas in it.
     "ESCALATION_URLS": env.str("ESCALATION_URLS", default="").split(),
     "ADMIN_URL": env.str("ADMIN_URL", default="") or None,
+    # How orders travel: as Celery chains (orchestration), or by their domains' events (choreography).
+    "CARRIERS": {"orders.PlaceOrder": env.str("CARRIER", default="orchestration")},
+    "CALLBACK_SECRET": env.str("DRINKGROUP_CALLBACK_SECRET", default="") or None,
 }
 
 # How long an order waits for its payment, in seconds.

@@ -53,6 +53,7 @@ class Config:
         breaker_minimum: fewer of them than this in a window say nothing.
         breaker_probe: how long an open breaker lets nobody through, between probes.
         relay: runs whose events are published at once, at most.
+        callback_secret: of the signatures of reports over HTTP, ``whsec_…``; ``None`` takes none.
         carriers: by saga, how its cohorts travel, where that is not what the saga says.
     """
 
@@ -81,6 +82,8 @@ class Config:
     breaker_minimum: int = 5
     breaker_probe: float = 30.0
     relay: int = 200
+    # Not in any repr: tracebacks with local variables go to logs and to services.
+    callback_secret: str | None = field(default=None, repr=False)
     carriers: Mapping[str, str] = field(default_factory=dict)
 
     def is_choreographed(self, saga: str, carrier: str) -> bool:
@@ -157,6 +160,9 @@ def parse(raw: object) -> Config:
 
 
 def _check_carriers(config: Config) -> None:
+    secret: Any = config.callback_secret
+    if secret is not None and not (isinstance(secret, str) and secret.startswith("whsec_")):
+        raise Misconfigured("SAGAS['CALLBACK_SECRET'] is no secret.", "Give whsec_ and 24 to 64 bytes in base64.")
     carriers: Any = config.carriers
     if not isinstance(carriers, Mapping) or not all(carrier in CARRIERS for carrier in carriers.values()):
         raise Misconfigured(
