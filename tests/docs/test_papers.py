@@ -50,7 +50,10 @@ def test_every_sample_is_python(paper: Path) -> None:
 def test_the_settings_are_those_of_the_engine() -> None:
     documented = {code(row[0]): code(row[2]) for row in table("docs/reference/settings.md", "key")}
     actual = {
-        field.name.upper(): "required" if field.default is MISSING else repr(field.default) for field in fields(Config)
+        field.name.upper(): repr(field.default)
+        if field.default is not MISSING
+        else (repr(field.default_factory()) if field.default_factory is not MISSING else "required")
+        for field in fields(Config)
     }
     assert documented == actual
     for key, unit, _, meaning in table("docs/reference/settings.md", "key"):
