@@ -20,6 +20,7 @@ from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import UnknownSaga
 from sagas.messages import Chain, Deadline, Kick, Link, Message
+from sagas.participant import Phase
 from sagas.plan import Due, Move
 from sagas.record import parents_of
 from sagas.states import UNDECIDED, State
@@ -92,7 +93,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
     rows, messages = _expire(definition, rows)
     rows, late = give_up_late(definition, rows)
     messages += [Kick()] if late else []
-    cohorts: dict[tuple[Link, ...], list[UUID]] = {}
+    cohorts: dict[tuple[tuple[Link, ...], int], list[UUID]] = {}
     begun: list[store.Row] = []
     leased: list[UUID] = []
     for place, group in store.by_place(rows).items():
@@ -103,7 +104,8 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
                 messages += lifecycle.follow_confirmations(definition, row)[1]
         elif onward:
             for links, members in _going(onward, group).items():
-                cohorts.setdefault(links, []).extend(members)
+                for issue, some in _by_issue(links[0], group, members).items():
+                    cohorts.setdefault((links, issue), []).extend(some)
                 leased += members
             begun += [row for row in group if row.started_at is None]
         else:
@@ -114,8 +116,8 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
         lifecycle.set_deadlines(definition, begun)
         _hasten(rows, set(leased))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
-    for links, members in cohorts.items():
-        messages += [Chain(links, ids) for ids in _cohorts(members)]
+    for (links, issue), members in cohorts.items():
+        messages += [Chain(links, ids, issue=issue) for ids in _cohorts(members)]
     for cohort in _cohorts([row.id for row in begun]):
         messages += [
             Deadline(
@@ -147,6 +149,18 @@ def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dic
     if still:
         store.wait_until({row.id: row.next_wait(now) for row in still})
     return going
+
+
+def _by_issue(link: Link, rows: Sequence[store.Row], members: Sequence[UUID]) -> dict[int, Sequence[UUID]]:
+    """Which issue of the link's operation this is, for each run; only an undo is asked for it."""
+    if link.phase is not Phase.UNDO:
+        return {0: members}
+    wanted = set(members)
+    found: dict[int, list[UUID]] = defaultdict(list)
+    for row in rows:
+        if row.id in wanted:
+            found[row.issue].append(row.id)
+    return dict(found)
 
 
 def _hasten(rows: Sequence[store.Row], leased: set[UUID]) -> None:

@@ -40,6 +40,7 @@ class Config:
         backlog: messages on the step queues above which no new run is begun.
         admission: age of the backlog above which new runs are refused.
         deliveries: how often one run's message may be delivered before that counts as a fault.
+        guard_ttl: how long Redis may hold back the double of a compensation; 0 leaves it to the database.
     """
 
     queues: tuple[str, ...]
@@ -55,6 +56,7 @@ class Config:
     backlog: int = 24
     admission: float = 120.0
     deliveries: int = 3
+    guard_ttl: float = 5.0
 
     def delay_for(self, seconds: float) -> float:
         """The shortest delay queue that is not shorter than ``seconds`` (else the longest)."""
@@ -68,6 +70,7 @@ RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 SHORTEST_DELAY = 0.001
 
 _POSITIVE = ("lease", "tick", "admission")
+_NOT_NEGATIVE = ("grace", "guard_ttl")
 _WHOLE = ("cohort", "claim", "lease_limit", "reclaim", "backlog", "deliveries")
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -97,14 +100,7 @@ def parse(raw: object) -> Config:
     if isinstance(values.get("delays"), list):
         values["delays"] = tuple(values["delays"])
     config = Config(**values)
-    for name in _POSITIVE:
-        if not _is_number(value := getattr(config, name)) or value <= 0:
-            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a number above 0.")
-    for name in _WHOLE:
-        if type(value := getattr(config, name)) is not int or value < 1:
-            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a whole number above 0.")
-    if not _is_number(config.grace) or config.grace < 0:
-        raise Misconfigured(f"SAGAS['GRACE'] is {config.grace!r}.", "Give seconds, 0 or more.")
+    _check_numbers(config)
     delays: Any = config.delays
     if not isinstance(delays, tuple) or not delays or not all(_is_number(d) and d >= SHORTEST_DELAY for d in delays):
         raise Misconfigured(f"SAGAS['DELAYS'] is {delays!r}.", "Give a list of seconds, each at least 0.001.")
@@ -113,6 +109,18 @@ def parse(raw: object) -> Config:
         # The URL has a password in it, which does not belong on a screen.
         raise Misconfigured("SAGAS['REDIS_URL'] is no URL of Redis.", "Give redis://host:6379/0, or leave it out.")
     return config
+
+
+def _check_numbers(config: Config) -> None:
+    for name in _POSITIVE:
+        if not _is_number(value := getattr(config, name)) or value <= 0:
+            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a number above 0.")
+    for name in _WHOLE:
+        if type(value := getattr(config, name)) is not int or value < 1:
+            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a whole number above 0.")
+    for name in _NOT_NEGATIVE:
+        if not _is_number(value := getattr(config, name)) or value < 0:
+            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give seconds, 0 or more.")
 
 
 def _is_number(value: object) -> bool:

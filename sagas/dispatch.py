@@ -25,6 +25,8 @@ from sagas.perform import perform
 STEP_TASK = "sagas.step"
 CANCEL_TASK = "sagas.cancel"
 DISPATCH_TASK = "sagas.dispatch"
+#: The header of a step's message that has its ``Chain.issue``.
+ISSUE = "sagas-issue"
 
 #: Runs claimed at once, up to which the first step is performed by the dispatcher itself.
 FEW = 8
@@ -97,7 +99,7 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     if not isinstance(message, Chain) or message.links[0].queue not in here:
         return [message]
     first, *rest = message.links
-    performed = perform(first, message.ids, worker=worker)
+    performed = perform(first, message.ids, worker=worker, issue=message.issue)
     following: list[Message] = []
     if rest and performed.survivors:
         following.append(Chain(tuple(rest), tuple(performed.survivors)))
@@ -148,6 +150,9 @@ def _publish_chain(message: Chain) -> None:
     ids = [str(run_id) for run_id in message.ids]
     first, *rest = message.links
     where: dict[str, Any] = _held_back(message.delay, first.queue) if message.delay else {"queue": first.queue}
+    if message.issue:
+        # A header, not an argument: a worker of an earlier version sets a message with an unknown argument aside.
+        where["headers"] = {ISSUE: str(message.issue)}
     signatures = [
         _signature(first, (ids,)).set(**where),
         *(_signature(link).set(queue=link.queue) for link in rest),

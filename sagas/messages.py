@@ -31,12 +31,14 @@ class Link:
 class Chain:
     """A cohort on its way: its runs perform the links one after the other.
 
-    ``delay`` (seconds) holds the first link back in a delay queue.
+    ``delay`` (seconds) holds the first link back in a delay queue. ``issue`` says for which issue of the first link's
+    operation it is: what is published again, for whatever reason, has a higher one; see ``store.Row.issue``.
     """
 
     links: tuple[Link, ...]
     ids: tuple[UUID, ...]
     delay: float = 0.0
+    issue: int = 0
 
 
 @dataclass(frozen=True, slots=True)

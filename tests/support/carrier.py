@@ -40,7 +40,7 @@ def deadlines(messages: Sequence[Message]) -> list[Deadline]:
 def deliver(chain: Chain) -> tuple[Performed, Chain | None]:
     """Perform the first link of a chain; return what became of it, and the chain's rest."""
     first, *rest = chain.links
-    performed = perform(first, chain.ids, worker="in-process")
+    performed = perform(first, chain.ids, worker="in-process", issue=chain.issue)
     following = Chain(tuple(rest), tuple(performed.survivors)) if rest and performed.survivors else None
     return performed, following
 
