@@ -328,20 +328,21 @@ def test_it_is_flushed_in_the_middle(jar: str, memory: redis.Redis) -> None:
 
 def test_it_is_gone_and_costs_nothing(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a Redis that nobody reaches
-    with redis.Redis(port=1, retry=None) as nobody:  # type: ignore[arg-type]  # None is what its docs say
+    with redis.Redis(port=1, retry=None) as nobody:
         monkeypatch.setattr(guard, "client", lambda: nobody)
-        asked: list[None] = []
-        monkeypatch.setattr(nobody, "eval", lambda *_: asked.append(None) or _refuse())
+        asked: list[str] = []
+
+        def refuse(script: str, *_: object) -> None:
+            asked.append(script)
+            raise redis.ConnectionError("nobody there")
+
+        monkeypatch.setattr(nobody, "eval", refuse)
         ids, chain = being_undone(jar, 3)
         # When
         deliver_all(chain)
         # Then it was asked once, and left alone
         assert_undone_once(ids)
         assert len(asked) == 1
-
-
-def _refuse() -> None:
-    raise redis.ConnectionError("nobody there")
 
 
 def test_strange_things_lie_where_it_remembers(jar: str, memory: redis.Redis) -> None:
