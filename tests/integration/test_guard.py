@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -360,3 +362,61 @@ def test_without_a_time_to_live_all_is_left_to_the_database(jar: str, memory: re
         deliver_all(chain)
     assert_undone_once(ids)
     assert memory.keys("sagas:undo:*") == []
+
+
+# -- What it is worth -----------------------------------------------------------------------------------------
+
+
+class Meter:
+    """Counts what one thread asks of the database, and how long it waits there for the locks of runs."""
+
+    def __init__(self) -> None:
+        self.statements = 0
+        self.locks = 0
+        self.waited = 0.0
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        self.statements += 1
+        began = time.perf_counter()
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            if "FOR NO KEY UPDATE" in sql and "FROM sagas_run" in sql:
+                self.locks += 1
+                self.waited += time.perf_counter() - began
+
+
+def two_at_once(jar: str, cohorts: int, size: int) -> tuple[int, int, float]:
+    """Deliver the whole undo of cohorts twice at the same time; statements, locks of cohorts, seconds at these."""
+    found = [being_undone(jar, size) for _ in range(cohorts)]
+    meters = [Meter(), Meter()]
+    start = threading.Barrier(2)
+
+    def work(meter: Meter) -> None:
+        with connection.execute_wrapper(meter):
+            for _, chain in found:
+                start.wait(60)
+                deliver_all(chain)
+
+    threads = [threading.Thread(target=closing(partial(work, meter))) for meter in meters]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    for ids, _ in found:
+        assert states(ids) == {State.FAILED: size}
+    return sum(m.statements for m in meters), sum(m.locks for m in meters), sum(m.waited for m in meters)
+
+
+@pytest.mark.slow
+def test_what_it_spares(jar: str, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = {}
+    for ttl in (0, 5.0):
+        with saga_settings(GUARD_TTL=ttl):
+            measured[ttl] = two_at_once(jar, 4, 100)
+        statements, locks, waited = measured[ttl]
+        with capsys.disabled():
+            print(f"GUARD_TTL={ttl}: {statements} statements, {locks} locks of cohorts, {waited * 1000:.0f} ms at them")
+    assert measured[5.0][0] < measured[0][0]
+    assert measured[5.0][1] < measured[0][1] * 0.75
+    assert measured[5.0][2] < measured[0][2] / 2
