@@ -11,6 +11,7 @@ from sagas.errors import (
     AlreadyDecided,
     DefinitionError,
     InvalidRequest,
+    Locked,
     NotAwaited,
     Overloaded,
     Rejected,
@@ -21,6 +22,7 @@ from sagas.errors import (
     UnknownStep,
 )
 from sagas.lifecycle import Receipt
+from sagas.locks import Lock
 from sagas.nested import SubSaga
 from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
 from sagas.retry import Retry
@@ -34,6 +36,8 @@ __all__ = [
     "DefinitionError",
     "Done",
     "InvalidRequest",
+    "Lock",
+    "Locked",
     "NotAwaited",
     "Operation",
     "Outcome",

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import lifecycle, outcomes, plan, registry, store
+from sagas import isolation, lifecycle, outcomes, plan, registry, store
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import UnknownSaga
@@ -59,6 +59,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
         rows = store.claimable(limit, lapsed=lapsed, begin=begin)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
+        rows, unlocked = isolation.sort_out(rows)
         by_saga: dict[tuple[str, int], list[store.Row]] = defaultdict(list)
         for row in rows:
             by_saga[row.saga, row.version].append(row)
@@ -72,6 +73,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
                 store.lease([row.id for row in going], begin=False)
                 continue
             claimed.messages += _claim_group(definition, going)
+    claimed.messages += unlocked
     return claimed
 
 
@@ -109,6 +111,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
                 leased += members
             begun += [row for row in group if row.started_at is None]
         else:
+            messages += isolation.leave(group)
             store.move(Move(place, plan.finished(place), Due.NEVER), [row.id for row in group])
             messages += parents_of(group)
     if leased:

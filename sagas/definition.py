@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
+from sagas.locks import Keys, Lock, check, keys_of
 from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
 from sagas.registry import register
 from sagas.retry import Retry
@@ -30,7 +31,7 @@ NAME_LIMIT = 48
 SAGA_NAME_LIMIT = 100
 VERSION_LIMIT = 32_767
 #: Attributes of every saga, which no step can be called by.
-RESERVED = frozenset({"name", "version", "timeout", "abstract", "definition"})
+RESERVED = frozenset({"name", "version", "timeout", "locks", "abstract", "definition"})
 #: A business step that breaks is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 #: Confirming and compensating cannot be given up without a person: they try longer first.
@@ -261,6 +262,7 @@ class Definition:
         forks: the positions of steps that are performed at the same time.
         pivot: position of the first step that only goes forward; by default there is none such.
         timeout: how long a run may take over all steps before the pivot.
+        locks: business keys that it must have to itself.
     """
 
     name: str
@@ -271,6 +273,7 @@ class Definition:
     forks: tuple[range, ...] = ()
     pivot: int = sys.maxsize
     timeout: timedelta | None = None
+    locks: tuple[Lock, ...] = ()
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
@@ -333,6 +336,10 @@ class Definition:
         """Read a request back as the declared type."""
         return self.requests.validate_json(stored)
 
+    def keys(self, stored: str) -> Keys:
+        """Compute the keys that a run of this request locks; ``InvalidRequest`` for what is no key."""
+        return keys_of(self.locks, self.load(stored)) if self.locks else Keys()
+
 
 class Saga(Generic[RequestT]):
     """Base of all sagas. Subclass with the request's type (a dataclass or a pydantic model).
@@ -345,11 +352,13 @@ class Saga(Generic[RequestT]):
     Class attributes:
         version: raise it when a change of the steps must not meet runs that began before.
         timeout: how long a run may take over all steps that can be undone, from its beginning; then it is undone.
+        locks: business keys that no other run may be at while this one is; see ``Lock``.
         name: ``app.Class`` by default; set it to keep the stored name when the class moves.
     """
 
     version: ClassVar[int] = 1
     timeout: ClassVar[timedelta | None] = None
+    locks: ClassVar[tuple[Lock, ...]] = ()
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
     definition: ClassVar[Definition]
@@ -385,6 +394,7 @@ class Saga(Generic[RequestT]):
             tuple(body.forks),
             body.pivot(),
             cls.timeout,
+            check(cls.__name__, cls.locks),
         )
         register(cls.definition)
 

@@ -15,11 +15,11 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import lifecycle, store, topology
+from sagas import isolation, lifecycle, store, topology
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.kick import kick
-from sagas.messages import Chain, Deadline, Kick, Link, Message, Wake
+from sagas.messages import Chain, Deadline, Kick, Link, Message, Unlock, Wake
 from sagas.perform import perform
 
 STEP_TASK = "sagas.step"
@@ -54,6 +54,10 @@ def publish(messages: Iterable[Message]) -> None:
             case Wake():
                 lifecycle.wake(message.run_id, message.step)
                 _publish_kick(0.0)
+            case Unlock():
+                if isolation.line_up(message.keys) and 0.0 not in kicked:
+                    kicked.add(0.0)
+                    _publish_kick(0.0)
             case Kick():
                 held = config().delay_for(message.delay) if message.delay else 0.0
                 if held not in kicked:

@@ -71,5 +71,12 @@ class Wake:
     step: str
 
 
-Message = Chain | Deadline | Kick | Wake
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """The lines at these business keys have moved: let who is first begin. Not for the broker, as ``Wake``."""
+
+    keys: tuple[str, ...]
+
+
+Message = Chain | Deadline | Kick | Wake | Unlock
 Messages = Sequence[Message]

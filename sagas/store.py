@@ -68,6 +68,7 @@ class Row(NamedTuple):
     pending: str | None
     parent_id: UUID | None
     parent_step: str | None
+    locked: bool
 
     @property
     def place(self) -> Place:
@@ -112,7 +113,7 @@ WORKER_LIMIT = 100
 #: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline, fork, pending::text, parent_id, parent_step"
+    "started_at, deadline, fork, pending::text, parent_id, parent_step, locked"
 )
 
 
@@ -175,12 +176,14 @@ def insert(
     first: Place,
     worker: str,
     parent: tuple[UUID, str] | None = None,
+    locked: bool = False,
+    wait: float = 0.0,
 ) -> None:
-    """Insert a run that is due now, and its first log row, in one statement."""
+    """Insert a run that is due now, or after ``wait`` seconds, and its first log row, in one statement."""
     _execute(
         "WITH run AS (INSERT INTO sagas_run (id, saga, version, state, cursor, attempt, claims, business_key, "
-        "request, results, trace_id, parent_id, parent_step, created_at, due_at) "
-        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, clock_timestamp(), clock_timestamp()) "
+        "request, results, trace_id, parent_id, parent_step, locked, created_at, due_at) VALUES (%s, %s, %s, %s, %s, "
+        "0, 0, %s, %s::jsonb, '{}', %s, %s, %s, %s, clock_timestamp(), clock_timestamp() + %s) "
         "RETURNING id, trace_id) "
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
         "compensate) SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %s, trace_id, '' FROM run",
@@ -194,6 +197,8 @@ def insert(
             request,
             trace_id,
             *(parent or (None, None)),
+            locked,
+            timedelta(seconds=wait),
             worker,
         ],
     )
@@ -503,6 +508,25 @@ def hasten(times: Mapping[UUID, float]) -> None:
     )
 
 
+def postpone(waits: Mapping[UUID, float]) -> None:
+    """Look at locked runs again after so many seconds."""
+    _execute(
+        "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) WHERE run.id = v.id AND run.due_at IS NOT NULL",
+        [_uuids(waits), list(waits.values())],
+    )
+
+
+def hasten_by(waits: Mapping[UUID, float]) -> None:
+    """Look at locked runs again after so many seconds, if not before."""
+    _execute(
+        "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) "
+        "WHERE run.id = v.id AND run.due_at > clock_timestamp() + v.wait * interval '1 second'",
+        [_uuids(waits), list(waits.values())],
+    )
+
+
 def wait_until(times: Mapping[UUID, float]) -> None:
     """Leave locked runs alone until then (seconds of Unix time): what they wait for is no lack of progress."""
     _execute(
@@ -598,11 +622,16 @@ def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> 
 
 
 def backlog_age() -> float:
-    """Seconds that the oldest run which has not been begun has waited; 0 where none waits."""
+    """Seconds that the oldest run which could have begun has waited; 0 where none waits.
+
+    Not those in line at a business key: they wait for another run, and not for us.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM ("
-            "SELECT due_at FROM sagas_run WHERE due_at <= now() AND state = 'PENDING' "
+            "SELECT due_at FROM sagas_run AS run WHERE due_at <= now() AND state = 'PENDING' "
+            "AND (NOT locked OR NOT EXISTS (SELECT FROM sagas_lock AS mine JOIN sagas_lock AS other "
+            "ON other.key = mine.key AND other.ticket < mine.ticket WHERE mine.run_id = run.id)) "
             "ORDER BY due_at LIMIT 1) AS oldest"
         )
         (age,) = cursor.fetchone()
