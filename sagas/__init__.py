@@ -12,6 +12,7 @@ from sagas.errors import (
     DefinitionError,
     InvalidDecision,
     InvalidRequest,
+    Locked,
     NotAwaited,
     Overloaded,
     Rejected,
@@ -24,6 +25,7 @@ from sagas.errors import (
 from sagas.events import Event, Events
 from sagas.hooks import Transition, on_transition
 from sagas.lifecycle import Receipt
+from sagas.locks import Lock
 from sagas.nested import SubSaga
 from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
 from sagas.retry import Retry
@@ -40,6 +42,8 @@ __all__ = [
     "Events",
     "InvalidDecision",
     "InvalidRequest",
+    "Lock",
+    "Locked",
     "NotAwaited",
     "Operation",
     "Outcome",

@@ -13,13 +13,13 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import escalation, lifecycle, store
+from sagas import escalation, isolation, lifecycle, store
 from sagas.conf import config
 from sagas.definition import Saga
 from sagas.errors import InvalidRequest, Overloaded, Rejected
 from sagas.kick import kick
 from sagas.lifecycle import Receipt
-from sagas.messages import Message, Wake
+from sagas.messages import Message, Unlock, Wake
 from sagas.participant import Done
 from sagas.reports import receive_report
 from sagas.states import State
@@ -42,6 +42,7 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
 
     Raises:
         InvalidRequest: the request does not fit.
+        Locked: another run holds a business key for which this saga does not wait.
         django.db.IntegrityError: a run of this id exists.
     """
     if len(business_key) > KEY_LIMIT:
@@ -237,5 +238,7 @@ def _after_commit(messages: list[Message]) -> None:
     for message in messages:
         if isinstance(message, Wake):
             transaction.on_commit(partial(lifecycle.wake, message.run_id, message.step), robust=True)
+        elif isinstance(message, Unlock):
+            transaction.on_commit(partial(isolation.line_up, message.keys), robust=True)
     if messages:
         transaction.on_commit(kick)

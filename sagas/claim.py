@@ -15,12 +15,13 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import gate, lifecycle, outcomes, plan, registry, store
+from sagas import gate, isolation, lifecycle, outcomes, plan, registry, store
 from sagas.breaker_store import Open
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import UnknownSaga
 from sagas.messages import Chain, Deadline, Kick, Link, Message
+from sagas.participant import Phase
 from sagas.plan import Due, Move
 from sagas.record import parents_of
 from sagas.states import UNDECIDED, State
@@ -61,6 +62,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
         breakers = gate.open_now() if rows and rows[0].guarded else {}
+        rows, unlocked = isolation.sort_out(rows)
         by_saga: dict[tuple[str, int], list[store.Row]] = defaultdict(list)
         for row in rows:
             by_saga[row.saga, row.version].append(row)
@@ -77,6 +79,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
                 store.lease([row.id for row in going], begin=False)
                 continue
             claimed.messages += _claim_group(definition, going, breakers)
+    claimed.messages += unlocked
     return claimed
 
 
@@ -107,7 +110,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
     rows, messages = _expire(definition, rows)
     rows, late = give_up_late(definition, rows)
     messages += [Kick()] if late else []
-    cohorts: dict[tuple[Link, ...], list[UUID]] = {}
+    cohorts: dict[tuple[tuple[Link, ...], int], list[UUID]] = {}
     begun: list[store.Row] = []
     leased: list[UUID] = []
     for place, group in store.by_place(rows).items():
@@ -119,11 +122,12 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
         elif onward:
             for sequence, members in _going(onward, group).items():
                 links, let_in = gate.gate(sequence, members, breakers)
-                if let_in:
-                    cohorts.setdefault(links, []).extend(row.id for row in let_in)
-                    leased += [row.id for row in let_in]
-                    begun += [row for row in let_in if row.started_at is None]
+                for issue, some in _by_issue(links[0], let_in).items():
+                    cohorts.setdefault((links, issue), []).extend(some)
+                leased += [row.id for row in let_in]
+                begun += [row for row in let_in if row.started_at is None]
         else:
+            messages += isolation.leave(group)
             store.move(Move(place, plan.finished(place), Due.NEVER), group)
             messages += parents_of(group)
     if leased:
@@ -131,8 +135,8 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
         lifecycle.set_deadlines(definition, begun)
         _hasten(rows, set(leased))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
-    for links, cohort_ids in cohorts.items():
-        messages += [Chain(links, ids) for ids in _cohorts(cohort_ids)]
+    for (links, issue), cohort_ids in cohorts.items():
+        messages += [Chain(links, ids, issue=issue) for ids in _cohorts(cohort_ids)]
     for cohort in _cohorts(list({row.id: None for row in begun})):
         messages += [
             Deadline(
@@ -164,6 +168,14 @@ def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dic
     if still:
         store.wait_until({row.id: row.next_wait(now) for row in still})
     return going
+
+
+def _by_issue(link: Link, rows: Sequence[store.Row]) -> dict[int, list[UUID]]:
+    """Which issue of the link's operation this is, for each run; only an undo is asked for it."""
+    found: dict[int, list[UUID]] = defaultdict(list)
+    for row in rows:
+        found[row.issue if link.phase is Phase.UNDO else 0].append(row.id)
+    return dict(found)
 
 
 def _hasten(rows: Sequence[store.Row], leased: set[UUID]) -> None:

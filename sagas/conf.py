@@ -55,6 +55,7 @@ class Config:
         relay: runs whose events are published at once, at most.
         callback_secret: of the signatures of reports over HTTP, ``whsec_…``; ``None`` takes none.
         carriers: by saga, how its cohorts travel, where that is not what the saga says.
+        guard_ttl: how long Redis may hold back the double of a compensation; 0 leaves it to the database.
     """
 
     queues: tuple[str, ...]
@@ -70,6 +71,7 @@ class Config:
     backlog: int = 24
     admission: float = 120.0
     deliveries: int = 3
+    guard_ttl: float = 5.0
     # Not in any repr: tracebacks with local variables go to logs and to services.
     escalation_urls: tuple[str, ...] = field(default=(), repr=False)
     admin_url: str | None = None
@@ -102,6 +104,7 @@ RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 SHORTEST_DELAY = 0.001
 
 _POSITIVE = ("lease", "tick", "admission", "acknowledge_within", "notice_lease", "breaker_window", "breaker_probe")
+_NOT_NEGATIVE = ("grace", "guard_ttl")
 _WHOLE = (
     "cohort",
     "claim",
@@ -142,14 +145,7 @@ def parse(raw: object) -> Config:
         if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
     config = Config(**values)
-    for name in _POSITIVE:
-        if not _is_number(value := getattr(config, name)) or value <= 0:
-            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a number above 0.")
-    for name in _WHOLE:
-        if type(value := getattr(config, name)) is not int or value < 1:
-            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a whole number above 0.")
-    if not _is_number(config.grace) or config.grace < 0:
-        raise Misconfigured(f"SAGAS['GRACE'] is {config.grace!r}.", "Give seconds, 0 or more.")
+    _check_numbers(config)
     delays: Any = config.delays
     if not isinstance(delays, tuple) or not delays or not all(_is_number(d) and d >= SHORTEST_DELAY for d in delays):
         raise Misconfigured(f"SAGAS['DELAYS'] is {delays!r}.", "Give a list of seconds, each at least 0.001.")
@@ -201,6 +197,18 @@ def _check_urls(config: Config) -> None:
         raise Misconfigured(
             f"SAGAS['ADMIN_URL'] is {url!r}.", "Give the address of the admin, https://shop.example/admin/, or none."
         )
+
+
+def _check_numbers(config: Config) -> None:
+    for name in _POSITIVE:
+        if not _is_number(value := getattr(config, name)) or value <= 0:
+            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a number above 0.")
+    for name in _WHOLE:
+        if type(value := getattr(config, name)) is not int or value < 1:
+            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a whole number above 0.")
+    for name in _NOT_NEGATIVE:
+        if not _is_number(value := getattr(config, name)) or value < 0:
+            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give seconds, 0 or more.")
 
 
 def _is_number(value: object) -> bool:

@@ -19,6 +19,7 @@ from pydantic_core import PydanticSerializationError
 
 from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
 from sagas.events import Events, Names
+from sagas.locks import Keys, Lock, check, keys_of
 from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
 from sagas.registry import register
 from sagas.retry import Retry
@@ -35,7 +36,7 @@ ORCHESTRATION = "orchestration"
 CHOREOGRAPHY = "choreography"
 CARRIERS = (ORCHESTRATION, CHOREOGRAPHY)
 #: Attributes of every saga, which no step can be called by.
-RESERVED = frozenset({"name", "version", "timeout", "publishes", "carrier", "abstract", "definition"})
+RESERVED = frozenset({"name", "version", "timeout", "publishes", "carrier", "locks", "abstract", "definition"})
 #: A business step that breaks is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 #: Confirming and compensating cannot be given up without a person: they try longer first.
@@ -274,6 +275,7 @@ class Definition:
         timeout: how long a run may take over all steps before the pivot.
         publishes: whether runs that start now publish domain events.
         carrier: how cohorts travel, unless ``SAGAS["CARRIERS"]`` says otherwise.
+        locks: business keys that it must have to itself.
     """
 
     name: str
@@ -286,6 +288,7 @@ class Definition:
     timeout: timedelta | None = None
     publishes: bool = False
     carrier: str = ORCHESTRATION
+    locks: tuple[Lock, ...] = ()
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
@@ -353,6 +356,10 @@ class Definition:
         """Read a request back as the declared type."""
         return self.requests.validate_json(stored)
 
+    def keys(self, stored: str) -> Keys:
+        """Compute the keys that a run of this request locks; ``InvalidRequest`` for what is no key."""
+        return keys_of(self.locks, self.load(stored)) if self.locks else Keys()
+
 
 class Saga(Generic[RequestT]):
     """Base of all sagas. Subclass with the request's type (a dataclass or a pydantic model).
@@ -367,6 +374,7 @@ class Saga(Generic[RequestT]):
         timeout: how long a run may take over all steps that can be undone, from its beginning; then it is undone.
         publishes: whether its runs publish domain events; see ``sagas.events``.
         carrier: "orchestration" (Celery chains) or "choreography" (each step's events); the same runs, either way.
+        locks: business keys that no other run may be at while this one is; see ``Lock``.
         name: ``app.Class`` by default; set it to keep the stored name when the class moves.
     """
 
@@ -374,6 +382,7 @@ class Saga(Generic[RequestT]):
     timeout: ClassVar[timedelta | None] = None
     publishes: ClassVar[bool] = False
     carrier: ClassVar[str] = ORCHESTRATION
+    locks: ClassVar[tuple[Lock, ...]] = ()
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
     definition: ClassVar[Definition]
@@ -418,6 +427,7 @@ class Saga(Generic[RequestT]):
             cls.timeout,
             cls.publishes,
             cls.carrier,
+            check(cls.__name__, cls.locks),
         )
         # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
         cls.definition.names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)

@@ -15,12 +15,12 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import choreography, lifecycle, notices, registry, store, topology
+from sagas import choreography, isolation, lifecycle, notices, registry, store, topology
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.kick import kick
-from sagas.messages import Chain, Deadline, Kick, Link, Message, Wake
+from sagas.messages import Chain, Deadline, Kick, Link, Message, Unlock, Wake
 from sagas.perform import perform
 
 STEP_TASK = "sagas.step"
@@ -28,6 +28,8 @@ EVENT_TASK = "sagas.event"
 CANCEL_TASK = "sagas.cancel"
 DISPATCH_TASK = "sagas.dispatch"
 NOTIFY_TASK = "sagas.notify"
+#: The header of a step's message that has its ``Chain.issue``.
+ISSUE = "sagas-issue"
 
 #: Runs claimed at once, up to which the first step is performed by the dispatcher itself.
 FEW = 8
@@ -62,6 +64,10 @@ def publish(messages: Iterable[Message]) -> None:
             case Wake():
                 lifecycle.wake(message.run_id, message.step)
                 _publish_kick(0.0)
+            case Unlock():
+                if isolation.line_up(message.keys) and 0.0 not in kicked:
+                    kicked.add(0.0)
+                    _publish_kick(0.0)
             case Kick():
                 held = config().delay_for(message.delay) if message.delay else 0.0
                 if held not in kicked:
@@ -125,7 +131,7 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     if not isinstance(message, Chain) or message.links[0].queue not in here:
         return [message]
     first, *rest = message.links
-    performed = perform(first, message.ids, worker=worker)
+    performed = perform(first, message.ids, worker=worker, issue=message.issue)
     following: list[Message] = []
     if rest and performed.survivors:
         following.append(Chain(tuple(rest), tuple(performed.survivors)))
@@ -176,6 +182,9 @@ def _publish_chain(message: Chain) -> None:
     ids = [str(run_id) for run_id in message.ids]
     first, *rest = message.links
     where: dict[str, Any] = _held_back(message.delay, first.queue) if message.delay else {"queue": first.queue}
+    if message.issue:
+        # A header, not an argument: a worker of an earlier version sets a message with an unknown argument aside.
+        where["headers"] = {ISSUE: str(message.issue)}
     signatures = [
         _signature(first, (ids,)).set(**where),
         *(_signature(link).set(queue=link.queue) for link in rest),
@@ -198,6 +207,8 @@ def _publish_event(definition: Definition, event: str, message: Chain) -> None:
         else {"exchange": topology.CHOREOGRAPHY_EXCHANGE, "routing_key": key}
     )
     kwargs = {"saga": definition.name, "version": definition.version, "event": event}
+    if message.issue:
+        where["headers"] = {ISSUE: str(message.issue)}
     _send(EVENT_TASK, [[str(run_id) for run_id in message.ids]], kwargs, shadow=key, **where)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 
 class SagaError(Exception):
     """The base of all errors of this package."""
@@ -64,6 +66,18 @@ class Overloaded(SagaError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Locked(SagaError):
+    """Another run holds the key, or stands in line for it, and this one is not to wait.
+
+    ``key`` is the business key, ``holder`` the id of the run that holds it.
+    """
+
+    def __init__(self, message: str, *, key: str, holder: UUID) -> None:
+        super().__init__(message)
+        self.key = key
+        self.holder = holder
 
 
 class Rejected(Exception):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import escalation_store, outcomes, store
+from sagas import escalation_store, isolation, outcomes, store
 from sagas.errors import AlreadyDecided, InvalidDecision
 from sagas.lifecycle import lock_one
 from sagas.messages import Message
@@ -60,6 +60,7 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> list[Message
         raise InvalidDecision(msg)
     with transaction.atomic():
         row, _ = _open(run_id)
+        ended = isolation.leave([row])
         store.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
         data = json.dumps({"outcome": outcome, "note": note.replace("\x00", "")})
         # The cursor stays: it says which effects the engine itself has confirmed or undone.
@@ -69,7 +70,7 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> list[Message
         # The customer reads the reason: the note is none of their business.
         by_hand = outcomes.reason("resolved", "", "ResolvedByHand", "Somebody has ended this by hand.")
         escalation_store.set_reason(run_id, by_hand if outcome is State.FAILED else None)
-        return parents_of([row])
+        return [*parents_of([row]), *ended]
 
 
 def _open(run_id: UUID) -> tuple[store.Row, escalation_store.Open]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +19,7 @@ from uuid import UUID
 import uuid_utils.compat
 from django.db import transaction
 
-from sagas import outcomes, plan, registry, store
+from sagas import isolation, outcomes, plan, registry, store
 from sagas.definition import Confirmation, Definition, Saga
 from sagas.errors import AlreadyDecided, RunNotFound, UnknownConfirmation
 from sagas.messages import Deadline, Kick, Message, Wake
@@ -58,18 +59,25 @@ def insert_run(
     """
     definition = saga.definition
     run_id = run_id or uuid_utils.compat.uuid7()
-    store.insert(
-        run_id=run_id,
-        saga=definition.name,
-        version=definition.version,
-        business_key=business_key,
-        request=definition.dump(request),
-        trace_id=uuid_utils.compat.uuid4(),
-        first=Place(State.PENDING, 0),
-        worker="",
-        parent=parent,
-        event=definition.names.started if definition.publishes else "",
-    )
+    text = definition.dump(request)
+    keys = definition.keys(text)
+    # The run and its places in line are there together; a saga without locks is inserted in one statement.
+    with transaction.atomic() if keys.all else nullcontext():
+        wait = isolation.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
+        store.insert(
+            run_id=run_id,
+            saga=definition.name,
+            version=definition.version,
+            business_key=business_key,
+            request=text,
+            trace_id=uuid_utils.compat.uuid4(),
+            first=Place(State.PENDING, 0),
+            worker="",
+            parent=parent,
+            event=definition.names.started if definition.publishes else "",
+            locked=bool(keys.all),
+            wait=wait,
+        )
     return run_id
 
 

@@ -32,13 +32,15 @@ class Chain:
     """A cohort on its way: its runs perform the links one after the other.
 
     ``delay`` (seconds) holds the first link back in a delay queue. ``event`` is what led here, where the cohort
-    travels by events and it is known.
+    travels by events and it is known. ``issue`` says for which issue of the first link's operation it is: what is
+    published again, for whatever reason, has a higher one; see ``store.Row.issue``.
     """
 
     links: tuple[Link, ...]
     ids: tuple[UUID, ...]
     delay: float = 0.0
     event: str = ""
+    issue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +73,12 @@ class Wake:
     step: str
 
 
-Message = Chain | Deadline | Kick | Wake
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """The lines at these business keys have moved: let who is first begin. Not for the broker, as ``Wake``."""
+
+    keys: tuple[str, ...]
+
+
+Message = Chain | Deadline | Kick | Wake | Unlock
 Messages = Sequence[Message]

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from sagas.definition import NAME_LIMIT, SAGA_NAME_LIMIT
 from sagas.events import EVENT_LIMIT
+from sagas.locks import LOCK_KEY_LIMIT
 from sagas.states import LIVE, State
 
 
@@ -44,6 +45,7 @@ class Run(models.Model):
         null=True, help_text="By step: what was begun and not answered, or waits for its next attempt, and until when."
     )
     trace_id = models.UUIDField()
+    locked = models.BooleanField(db_default=False, help_text="Whether it locks business keys while it is not final.")
     parent_id = models.UUIDField(null=True, help_text="The run of which this is one step.")
     parent_step = models.CharField(max_length=NAME_LIMIT, null=True, help_text="Which step of it.")  # noqa: DJ001
     created_at = models.DateTimeField(db_default=Now())
@@ -147,6 +149,29 @@ class Confirmation(models.Model):
     def __str__(self) -> str:
         """Name it."""
         return f"{self.name} of {self.run_id}"
+
+
+class Lock(models.Model):
+    """A run's place in the line at a business key. Who has the lowest ticket holds it; see ``sagas.lockstore``.
+
+    A trigger (``0009_locks``) deletes it when the run is final.
+    """
+
+    key = models.CharField(max_length=LOCK_KEY_LIMIT)
+    run_id = models.UUIDField()
+    family = models.UUIDField(help_text="The run of which this one is a step, or a step of a step; else itself.")
+    ticket = models.BigIntegerField()
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        """One index for the lines, one for a run's places in them."""
+
+        constraints = [models.UniqueConstraint(name="sagas_lock_once", fields=["run_id", "key"])]
+        indexes = [models.Index(name="sagas_lock_line", fields=["key", "ticket"])]
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.run_id} at {self.key}"
 
 
 class Escalation(models.Model):

@@ -16,13 +16,13 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from sagas import outcomes, plan, registry, store
+from sagas import guard, outcomes, plan, registry, store
 from sagas.conf import config
 from sagas.definition import Action, Definition, Refund
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Kick, Link, Message
 from sagas.outcomes import Broken, Fault
-from sagas.participant import Call, SetBased, is_patient
+from sagas.participant import Call, Done, Phase, SetBased, is_patient
 from sagas.plan import Place, Stand
 from sagas.record import Delivery, pass_on, record
 from sagas.timeouts import give_up_late
@@ -43,20 +43,23 @@ class Performed:
         survivors: the runs that go on to the chain's next link, in the order of their ids.
         messages: what must be published now.
         unknown: ids of which there is no run.
+        behind: the runs of which the operation is done, now or before.
     """
 
     survivors: list[UUID] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     unknown: list[UUID] = field(default_factory=list)
+    behind: list[UUID] = field(default_factory=list)
 
 
-def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
+def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0) -> Performed:
     """Perform ``link`` for those of the runs that stand at it.
 
     Args:
         link: the operation.
         ids: the cohort; repeats are ignored.
         worker: name of the worker, for the log.
+        issue: which issue of the operation this is; see ``Chain.issue``.
 
     Returns:
         Who goes on, and what to publish.
@@ -68,8 +71,23 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
     """
     delivery = _delivery(link, worker)
     performed = Performed()
+    ids = sorted(set(ids))
+    # One that is patient is asked for the same again and again, at once where its child is quick: no doubles.
+    if link.phase is not Phase.UNDO or is_patient(delivery.action.participant):
+        _perform(delivery, ids, performed)
+        return performed
+    guarded = guard.take(link.step, issue, ids)
+    try:
+        _perform(delivery, [*guarded.going, *_not_done(delivery, guarded.done, performed)], performed)
+    finally:
+        guarded.give_back(set(performed.behind))
+    performed.survivors.sort()
+    return performed
+
+
+def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> None:
     collisions = 0
-    work = deque(_chunks(sorted(set(ids)), _size(delivery.action)))
+    work = deque(_chunks(ids, _size(delivery.action)))
     while work:
         cohort = work.popleft()
         try:
@@ -91,19 +109,41 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
                 work.extendleft(reversed(_halves(cohort)))
             else:
                 _blame(delivery, cohort[0], cause, performed)
-    return performed
 
 
-def bisect(link: Link, ids: Sequence[UUID]) -> list[Message]:
+def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> list[UUID]:
+    """Ask the database about runs that have the undo behind them, as Redis remembers. Those that have not are left.
+
+    Without their locks: to pass on a run that has moved on since does nothing.
+    """
+    if not ids:
+        return []
+    try:
+        rows = store.look(ids)
+        here, behind = _sort_by_stand(delivery, rows)
+    except DatabaseError as error:
+        if is_lost(error):
+            raise ConnectionLost from error
+        raise
+    for place, some in behind.items():
+        going, following = pass_on(delivery, place, some)
+        performed.survivors += going
+        performed.messages += following
+    known = {row.id for row in rows}
+    performed.unknown += [run_id for run_id in ids if run_id not in known]
+    return [row.id for row in here]
+
+
+def bisect(link: Link, ids: Sequence[UUID], *, issue: int = 0) -> list[Message]:
     """Split a redelivered cohort: one of its runs may have killed the worker."""
     definition = registry.find(link.saga, link.version)
     following = _links_from(definition, link)
-    return [Chain(following, tuple(half)) for half in _halves(sorted(set(ids)))]
+    return [Chain(following, tuple(half), issue=issue + 1) for half in _halves(sorted(set(ids)))]
 
 
-def again(link: Link, ids: Sequence[UUID], delay: float) -> Message:
+def again(link: Link, ids: Sequence[UUID], delay: float, *, issue: int = 0) -> Message:
     """Deliver a cohort again after ``delay`` seconds, with the rest of its chain."""
-    return Chain(_links_from(registry.find(link.saga, link.version), link), tuple(ids), delay)
+    return Chain(_links_from(registry.find(link.saga, link.version), link), tuple(ids), delay, issue=issue + 1)
 
 
 def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> Performed:
@@ -116,12 +156,14 @@ def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> 
 def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> None:
     """One transaction: lock, call, write. ``performed`` grows only if it commits."""
     survivors: list[UUID] = []
+    finished: list[UUID] = []
     messages: list[Message] = []
     with transaction.atomic(durable=True):
         rows = store.lock(ids)
         here, behind = _sort_by_stand(delivery, rows)
         for place, some in behind.items():
             going, following = pass_on(delivery, place, some)
+            finished += some
             survivors += going
             messages += following
         if here and delivery.may_turn_back:
@@ -139,10 +181,12 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
             duration = int((time.perf_counter() - began) * 1e6)
             done, following = record(delivery, here, answers, duration)
             survivors += [row.id for row in done]
+            finished += [row.id for row, answer in zip(here, answers, strict=True) if isinstance(answer, Done)]
             messages += following
     known = {row.id for row in rows}
     performed.unknown += [run_id for run_id in ids if run_id not in known]
     performed.survivors += sorted(survivors)
+    performed.behind += finished
     performed.messages += messages
 
 

@@ -11,12 +11,13 @@ from sagas import choreography, gate, outcomes, plan, store, timeouts
 from sagas.conf import config
 from sagas.definition import Action, Definition, Step
 from sagas.errors import Rejected
+from sagas.isolation import leave
 from sagas.messages import Chain, Kick, Message, Wake
 from sagas.outcomes import Answer, Fault
 from sagas.participant import Accepted, Done, Phase, is_patient, name_of
 from sagas.plan import Due, Move, Place, Sooner
 from sagas.retry import Again
-from sagas.states import State
+from sagas.states import FINAL, State
 from sagas.turns import escalate, turn_back, wanted
 
 
@@ -149,6 +150,7 @@ def _record_done(
             if due is Due.LEASE and (delivery.forked or put is not None):
                 # It may have been due much later, when something that it waited for would have been too late.
                 due = config().lease
+            messages += leave(rows) if after.state in FINAL else []
             store.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
             if forward and after.state is State.CONFIRMING is not before.state:
                 messages.append(Kick())

@@ -72,6 +72,7 @@ class Row(NamedTuple):
     parent_step: str | None
     #: How many events it has told; ``None`` if it publishes none.
     events: int | None
+    locked: bool
     #: Whether any breaker is open. Only a claim asks.
     guarded: bool = False
 
@@ -96,6 +97,14 @@ class Row(NamedTuple):
         return min((wait.until for wait in self.waits.values() if wait.until > now), default=now)
 
     @property
+    def issue(self) -> int:
+        """Which issue of its operation a claim makes: higher than all that were made before at the same place.
+
+        By attempts, then by claims; the lowest bits count deliveries. A link of a chain that is not the first is 0.
+        """
+        return self.attempt << 32 | self.claims + 1 << 16
+
+    @property
     def waits_for_retry(self) -> bool:
         """Whether its operation broke, and its next attempt was not claimed yet: no message may perform it before."""
         return self.attempt > 0 and self.claims == 0
@@ -110,7 +119,7 @@ WORKER_LIMIT = 100
 #: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline, fork, pending::text, parent_id, parent_step, events"
+    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked"
 )
 
 
@@ -176,15 +185,18 @@ def insert(
     worker: str,
     parent: tuple[UUID, str] | None = None,
     event: str = "",
+    locked: bool = False,
+    wait: float = 0.0,
 ) -> None:
-    """Insert a run that is due now, and its first log row, in one statement.
+    """Insert a run that is due now, or after ``wait`` seconds, and its first log row, in one statement.
 
     ``event`` is what its start is called, if it publishes events: they are counted from then on.
     """
     _execute(
         "WITH run AS (INSERT INTO sagas_run (id, saga, version, state, cursor, attempt, claims, business_key, "
-        "request, results, trace_id, parent_id, parent_step, created_at, due_at, events) "
-        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, clock_timestamp(), clock_timestamp(), %s) "
+        "request, results, trace_id, parent_id, parent_step, locked, created_at, due_at, events) "
+        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, %s, clock_timestamp(), "
+        "clock_timestamp() + %s, %s) "
         f"RETURNING id, saga, version, business_key, trace_id){outbox.START if event else ''} "
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
         "compensate) SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %s, trace_id, '' FROM run",
@@ -198,6 +210,8 @@ def insert(
             request,
             trace_id,
             *(parent or (None, None)),
+            locked,
+            timedelta(seconds=wait),
             *([1, event] if event else [None]),
             worker,
         ],
@@ -210,6 +224,11 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
         f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
         [_uuids(sorted(set(ids)))],
     )
+
+
+def look(ids: Iterable[UUID]) -> list[Row]:
+    """Read these runs as last committed, without a lock: whoever acts on it must not mind that they move on."""
+    return _rows(f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [_uuids(ids)])
 
 
 def claimable(limit: int, *, lapsed: bool, begin: bool) -> list[Row]:
@@ -584,6 +603,25 @@ def hasten(times: Mapping[UUID, float]) -> None:
     )
 
 
+def postpone(waits: Mapping[UUID, float]) -> None:
+    """Look at locked runs again after so many seconds."""
+    _execute(
+        "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) WHERE run.id = v.id AND run.due_at IS NOT NULL",
+        [_uuids(waits), list(waits.values())],
+    )
+
+
+def hasten_by(waits: Mapping[UUID, float]) -> None:
+    """Look at locked runs again after so many seconds, if not before."""
+    _execute(
+        "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) "
+        "WHERE run.id = v.id AND run.due_at > clock_timestamp() + v.wait * interval '1 second'",
+        [_uuids(waits), list(waits.values())],
+    )
+
+
 def wait_until(times: Mapping[UUID, float]) -> None:
     """Leave locked runs alone until then (seconds of Unix time): what they wait for is no lack of progress."""
     _execute(
@@ -683,11 +721,16 @@ def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> 
 
 
 def backlog_age() -> float:
-    """Seconds that the oldest run which has not been begun has waited; 0 where none waits."""
+    """Seconds that the oldest run which could have begun has waited; 0 where none waits.
+
+    Not those in line at a business key: they wait for another run, and not for us.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM ("
-            "SELECT due_at FROM sagas_run WHERE due_at <= now() AND state = 'PENDING' "
+            "SELECT due_at FROM sagas_run AS run WHERE due_at <= now() AND state = 'PENDING' "
+            "AND (NOT locked OR NOT EXISTS (SELECT FROM sagas_lock AS mine JOIN sagas_lock AS other "
+            "ON other.key = mine.key AND other.ticket < mine.ticket WHERE mine.run_id = run.id)) "
             "ORDER BY due_at LIMIT 1) AS oldest"
         )
         (age,) = cursor.fetchone()

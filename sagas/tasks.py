@@ -28,6 +28,7 @@ from sagas.dispatch import (
     CANCEL_TASK,
     DISPATCH_TASK,
     EVENT_TASK,
+    ISSUE,
     NOTIFY_TASK,
     STEP_TASK,
     ask_for_dispatch,
@@ -138,12 +139,13 @@ def event(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, even
 
 def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
     """Perform an operation, publish what follows, and return who goes on to the chain's next link."""
+    issue = _issue(task)
     try:
-        performed = _perform(task, link, runs, task.request.hostname or "")
+        performed = _perform(task, link, runs, task.request.hostname or "", issue)
     except ConnectionLost:
         # The outcome is unknown. The same delivery finds out, once the database is back.
         connection.close()
-        _publish_or_leave(task, [again(link, runs, REDELIVER_AFTER)])
+        _publish_or_leave(task, [again(link, runs, REDELIVER_AFTER, issue=issue)])
         return []
     _publish_or_leave(task, performed.messages)
     if performed.unknown:
@@ -281,16 +283,22 @@ def _publish_or_leave(task: Task[Any, Any], messages: Sequence[Message]) -> None
         logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), type(error).__name__)
 
 
-def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str) -> Performed:
+def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str, issue: int) -> Performed:
     deliveries = _deliveries(task)
     if deliveries == 0:
-        return perform(link, runs, worker=worker)
+        return perform(link, runs, worker=worker, issue=issue)
     # Somebody died or was cut off while it had this message. If a run of it was the cause, the halves tell.
     if len(runs) > 1:
-        return Performed(messages=bisect(link, runs))
+        return Performed(messages=bisect(link, runs, issue=issue))
     if deliveries >= config().deliveries:
         return give_up(link, runs[0], WorkerKilled(f"{deliveries} workers died or vanished at it"), worker=worker)
-    return perform(link, runs, worker=worker)
+    return perform(link, runs, worker=worker, issue=issue + deliveries)
+
+
+def _issue(task: Task[Any, Any]) -> int:
+    """Which issue of its operation a message is for: a header of ours, which one of an earlier version has not."""
+    said = str((task.request.headers or {}).get(ISSUE, ""))
+    return int(said) if said.isdecimal() and len(said) <= 15 else 0
 
 
 def _deliveries(task: Task[Any, Any]) -> int:

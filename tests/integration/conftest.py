@@ -24,6 +24,7 @@ _TABLES = (
     "sagas_escalation",
     "sagas_outbox",
     "sagas_inbox",
+    "sagas_lock",
     "sagas_breaker",
     "sagas_breakersample",
 )

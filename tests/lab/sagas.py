@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -15,6 +15,7 @@ from sagas import (
     Confirmation,
     Done,
     Events,
+    Lock,
     Outcome,
     Parallel,
     Rejected,
@@ -40,6 +41,7 @@ class Experiment:
         faults: by ``step.operation``, how many attempts fail; a large number never succeeds.
         kills: ``step.operation`` that kill the process in which they are performed.
         closes_at: until when it may be approved.
+        keys: the business keys that it locks, two at most.
     """
 
     jar: str = ""
@@ -48,6 +50,7 @@ class Experiment:
     faults: dict[str, int] = field(default_factory=dict)
     kills: tuple[str, ...] = ()
     closes_at: datetime = datetime(2100, 1, 1, tzinfo=UTC)
+    keys: tuple[str, ...] = ()
 
 
 class Boom(Exception):
@@ -285,6 +288,50 @@ class Telling(Saga[Experiment]):
         events=Events(done="SecondMade", undone="SecondTaken"),
     )
     three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK, events=Events(rejected="JarEmpty"))
+
+
+def key(number: int) -> Callable[[Experiment], str | None]:
+    """Say which of its keys a lock is for."""
+    return lambda experiment: experiment.keys[number] if number < len(experiment.keys) else None
+
+
+class Keyed(Saga[Experiment]):
+    """It must be alone at its keys, and waits for them."""
+
+    locks = (Lock(key(0)), Lock(key(1)))
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+class KeyedTillApproved(Saga[Experiment]):
+    """The same, and it holds them until it is approved."""
+
+    locks = (Lock(key(0)), Lock(key(1)))
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class Impatient(Saga[Experiment]):
+    """It waits for its second key, but not for its first."""
+
+    locks = (Lock(key(0), wait=False), Lock(key(1)))
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class KeyedParent(Saga[Experiment]):
+    """It and its children must be alone at the first key, its children at the second."""
+
+    locks = (Lock(key(0)),)
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    both = Parallel(
+        left=SubSaga(Keyed, request=lambda call: Experiment(keys=call.request.keys), queue="orders", retry=QUICK),
+        right=SubSaga(Keyed, request=lambda call: Experiment(keys=call.request.keys), queue="orders", retry=QUICK),
+    )
 
 
 class Labelled(Saga[Experiment]):
