@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
-from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
+from sagas.participant import Operation, Participant, Phase, Remote, SetBased, TccResource
 from sagas.registry import register
 from sagas.retry import Retry
 
@@ -109,7 +109,7 @@ class Step:
         for phase, operation, participant, policy in given:
             if participant is None:
                 continue
-            if not callable(participant) and not isinstance(participant, SetBased):
+            if not callable(participant) and not isinstance(participant, SetBased | Remote):
                 msg = f"{operation}: {participant!r} is no participant; give a function, or an object with many()"
                 raise DefinitionError(msg)
             self.actions[phase] = Action(operation, participant, policy)

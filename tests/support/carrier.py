@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 from uuid import UUID
 
+from sagas.calling import perform_now
 from sagas.claim import claim
 from sagas.lifecycle import wake
-from sagas.messages import Chain, Deadline, Message, Wake
+from sagas.messages import Chain, Deadline, Message, RemoteCalls, Wake
 from sagas.perform import Performed, perform
 from tests.support.runs import make_due
 
@@ -96,6 +97,8 @@ class Carrier:
                 self.waiting += [message] * self.copies
             elif isinstance(message, Wake) and self.wakes:
                 wake(message.run_id, message.step)
+            elif isinstance(message, RemoteCalls):
+                self.post(perform_now(message))
 
     def deliver(self, chain: Chain) -> None:
         """Deliver one cohort, and take what follows from it."""
