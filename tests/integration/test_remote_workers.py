@@ -1,4 +1,4 @@
-"""Steps in another system on real workers: killed, cancelled, slow, shut down."""
+"""Steps in another system on a real worker: every fate, killed over there, cancelled, slow."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
-import redis
-from django.conf import settings
+from pytest_django import DjangoDbBlocker
 
 import sagas
 from sagas import State
 from sagas.models import Log
-from tests.integration.conftest import Start
-from tests.lab.celery import KEY
+from tests.conftest import SharedWorkers
+from tests.integration.conftest import wipe
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, Promised, Rewarded
 from tests.support.awaiting import eventually
 from tests.support.points import Points, needs_node
-from tests.support.runs import assert_effects_once, await_state, await_states, effects, state, states, story
+from tests.support.runs import assert_effects_once, await_state, await_states, effects, state, states
+from tests.support.workers import Worker
 
-pytestmark = [pytest.mark.usefixtures("alone"), pytest.mark.chaos, needs_node]
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.chaos, needs_node]
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +44,25 @@ def account(points: Points) -> str:
     return name
 
 
-def with_points(points: Points, **more: str) -> dict[str, str]:
-    return {"LAB_POINTS_URL": points.url, **more}
+@pytest.fixture(scope="module")
+def worker(
+    node: Points, _forgotten: None, shared_workers: SharedWorkers, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Worker]:
+    """One process, which makes at most four calls at a time, and waits long for their answers."""
+    shared_workers.stop()
+    with django_db_blocker.unblock():
+        wipe()
+    worker = Worker(environment={"LAB_POINTS_URL": node.url, "LAB_POINTS_TIMEOUT": "60"})
+    yield worker.await_ready()
+    worker.stop()
 
 
 def reward(account: str) -> UUID:
     return sagas.start(Rewarded, Experiment(jar=account, quantity=1))
 
 
-def test_runs_of_every_fate(points: Points, account: str, start_worker: Start) -> None:
+def test_runs_of_every_fate(points: Points, account: str, worker: Worker) -> None:
     # Given more runs than there is room for calls at a time, some of which are refused, later or there
-    start_worker(concurrency=2, environment=with_points(points))
     good = [reward(account) for _ in range(30)]
     refused = [sagas.start(Rewarded, Experiment(jar=account, quantity=1, reject=("four",))) for _ in range(5)]
     poor = [sagas.start(Rewarded, Experiment(jar="nobody", quantity=1)) for _ in range(5)]
@@ -76,53 +84,8 @@ def test_runs_of_every_fate(points: Points, account: str, start_worker: Start) -
         assert done == ["one.forward", "debit.forward", "four.forward"]
 
 
-def test_a_worker_that_is_killed_between_intent_and_call(points: Points, account: str, start_worker: Start) -> None:
-    # Given a worker that will be killed when the INTENT is committed
-    with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
-        client.set(KEY, "debit.forward.committed")
-    start_worker(environment=with_points(points, LAB_POINTS_TIMEOUT="0.1"))
-    run_id = reward(account)
-
-    # Then the lease tells, and it is done once
-    await_state(run_id, State.SUCCEEDED)
-    assert story(run_id)[2:6] == [
-        "debit.forward INTENT",
-        "debit.forward FAULT",
-        "debit.forward INTENT",
-        "debit.forward DONE",
-    ]
-    assert points.account(account) == (9_999, 0)
-
-
-def test_a_worker_that_is_killed_while_the_other_side_executes(
-    points: Points, account: str, start_worker: Start
-) -> None:
-    # Given a call that is executed and not answered, when its whole worker is killed
-    points.fail(on="POST /debits", do="hold")
-    worker = start_worker(environment=with_points(points, LAB_POINTS_TIMEOUT="5"))
-    run_id = reward(account)
-    eventually(lambda: points.holding() == 1, what="the call is held")
-    worker.kill()
-    points.recover()
-    assert story(run_id)[-1] == "debit.forward INTENT"
-
-    # When another comes, and the lease is over
-    start_worker(environment=with_points(points))
-    from tests.integration.test_reports import let_time_pass
-
-    let_time_pass(run_id)
-
-    # Then it learns that it was done
-    await_state(run_id, State.SUCCEEDED)
-    assert effects(run_id) == ["one.forward", "debit.forward", "four.forward"]
-    assert points.account(account) == (9_999, 0)
-
-
-def test_the_other_side_is_killed_in_the_middle_and_comes_back(
-    points: Points, account: str, start_worker: Start
-) -> None:
+def test_the_other_side_is_killed_in_the_middle_and_comes_back(points: Points, account: str, worker: Worker) -> None:
     # Given a participant that dies by SIGKILL with calls in flight, after it has executed one of them
-    start_worker(concurrency=2, environment=with_points(points))
     points.fail(on="POST /debits", do="die", stage="after")
     ids = [reward(account) for _ in range(6)]
     points.await_death()
@@ -139,9 +102,8 @@ def test_the_other_side_is_killed_in_the_middle_and_comes_back(
             assert effects(run_id) == ["one.forward", "debit.forward", "four.forward"]
 
 
-def test_a_cancel_while_the_call_is_in_flight(points: Points, account: str, start_worker: Start) -> None:
+def test_a_cancel_while_the_call_is_in_flight(points: Points, account: str, worker: Worker) -> None:
     points.fail(on="POST /debits", do="hold")
-    start_worker(environment=with_points(points, LAB_POINTS_TIMEOUT="20"))
     run_id = reward(account)
     eventually(lambda: points.holding() == 1, what="the call is held")
     assert sagas.cancel(run_id) is State.COMPENSATING
@@ -151,12 +113,11 @@ def test_a_cancel_while_the_call_is_in_flight(points: Points, account: str, star
     assert points.account(account) == (10_000, 0)
 
 
-def test_a_slow_participant_slows_no_other_step(points: Points, account: str, start_worker: Start) -> None:
+def test_a_slow_participant_slows_no_other_step(points: Points, account: str, worker: Worker) -> None:
     # Given 50 runs whose remote step hangs, on the very worker, and the very queue, that others need
     points.fail(on="POST /debits", do="hold", times=1000)
     jar = f"jar-{uuid4().hex[:8]}"
     Jar.objects.create(name=jar, available=1000)
-    start_worker(concurrency=1, environment=with_points(points, LAB_POINTS_TIMEOUT="60"))
     slow = [reward(account) for _ in range(50)]
     eventually(lambda: points.holding() == 4, what="as many calls hang as one process makes at a time")
 
@@ -178,20 +139,3 @@ def test_a_slow_participant_slows_no_other_step(points: Points, account: str, st
     points.recover()
     await_states(slow, State.SUCCEEDED)
     assert points.account(account) == (9_950, 0)
-
-
-def test_a_worker_that_shuts_down_waits_for_its_calls(points: Points, account: str, start_worker: Start) -> None:
-    # Given a call in flight
-    points.fail(on="POST /debits", do="hold")
-    worker = start_worker(environment=with_points(points, LAB_POINTS_TIMEOUT="60"))
-    run_id = reward(account)
-    eventually(lambda: points.holding() == 1, what="the call is held")
-
-    # When the worker is asked to end, and the answer comes only then
-    worker.process.terminate()
-    eventually(lambda: "Warm shutdown" in worker.text(), what="it shuts down")
-    points.recover()
-    worker.process.wait(timeout=20)
-
-    # Then the outcome is on record, and not left to the lease
-    assert story(run_id)[2:] == ["debit.forward INTENT", "debit.forward DONE"]

@@ -22,13 +22,16 @@ from tests.support.awaiting import eventually
 SERVER = servers.ROOT / "examples" / "loyalty-points" / "server.mjs"
 NODE = shutil.which("node") or shutil.which("nodejs")
 
+#: What the lab's participant sends, unless it is told otherwise.
+TOKEN = "of-the-lab"
+
 needs_node = pytest.mark.skipif(NODE is None, reason="Node.js is not installed: `scripts/bootstrap --dev` as root does")
 
 
 class Points:
     """One ``node server.mjs`` on a port of its own, with its journal in ``folder``."""
 
-    def __init__(self, folder: Path, *, token: str = "") -> None:
+    def __init__(self, folder: Path, *, token: str = TOKEN) -> None:
         self.journal = folder / "points.journal"
         self.log = folder / "points.log"
         self.token = token
