@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError
 from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
 from sagas.events import Events, Names
 from sagas.locks import Keys, Lock, check, keys_of
-from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
+from sagas.participant import Operation, Participant, Phase, Remote, SetBased, TccResource
 from sagas.registry import register
 from sagas.retry import Retry
 
@@ -118,7 +118,7 @@ class Step:
         for phase, operation, participant, policy in given:
             if participant is None:
                 continue
-            if not callable(participant) and not isinstance(participant, SetBased):
+            if not callable(participant) and not isinstance(participant, SetBased | Remote):
                 msg = f"{operation}: {participant!r} is no participant; give a function, or an object with many()"
                 raise DefinitionError(msg)
             self.actions[phase] = Action(operation, participant, policy)

@@ -15,12 +15,12 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import choreography, isolation, lifecycle, notices, registry, store, topology
+from sagas import calling, choreography, isolation, lifecycle, notices, registry, store, topology
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.kick import kick
-from sagas.messages import Chain, Deadline, Kick, Link, Message, Unlock, Wake
+from sagas.messages import Chain, Deadline, Kick, Link, Message, RemoteCalls, Unlock, Wake
 from sagas.perform import perform
 
 STEP_TASK = "sagas.step"
@@ -59,6 +59,8 @@ def publish(messages: Iterable[Message]) -> None:
                     # The branches of a fork react to the same event.
                     told.add((event, message.ids))
                     _publish_event(definition, event, message)
+            case RemoteCalls():
+                calling.start(message, _publish_from_thread)
             case Deadline():
                 _publish_deadline(message)
             case Wake():
@@ -73,6 +75,15 @@ def publish(messages: Iterable[Message]) -> None:
                 if held not in kicked:
                     kicked.add(held)
                     _publish_kick(held)
+
+
+def _publish_from_thread(messages: list[Message]) -> None:
+    """Publish what follows a remote call. A broker that refuses costs time only: all of it is due in the database."""
+    try:
+        publish(messages)
+    except Exception:
+        drop_connections(current_app)
+        raise
 
 
 def dispatch(*, lapsed: bool = False, begin: bool = True, here: Collection[str] = (), worker: str = "") -> bool:

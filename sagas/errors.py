@@ -33,6 +33,10 @@ class NotAwaited(SagaError):
     """A report of an operation that nobody has begun."""
 
 
+class NotSent(Exception):
+    """A remote participant was not reached: nothing was sent, so nothing has happened there."""
+
+
 class UnknownConfirmation(SagaError):
     """The saga waits for no confirmation of this name."""
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sagas.participant import Phase
+from sagas.participant import Call, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +81,22 @@ class Unlock:
     keys: tuple[str, ...]
 
 
-Message = Chain | Deadline | Kick | Wake | Unlock
+@dataclass(frozen=True, slots=True)
+class RemoteCalls:
+    """Calls of a remote participant that were begun. Not for the broker: this process makes them, in threads.
+
+    Attributes:
+        link: the operation.
+        calls: one a run.
+        begun: the runs of which it had been begun before, so that it may have taken effect unreported.
+        worker: who makes them, for the log.
+    """
+
+    link: Link
+    calls: tuple[Call[Any], ...]
+    begun: frozenset[UUID]
+    worker: str
+
+
+Message = Chain | Deadline | Kick | Wake | Unlock | RemoteCalls
 Messages = Sequence[Message]

@@ -88,6 +88,8 @@ class Outcome(models.TextChoices):
     FAULT = "FAULT"
     #: Begun; how it ended is written when it is reported.
     ACCEPTED = "ACCEPTED"
+    #: A call of a remote participant is about to be made; how it ended is written when it has answered.
+    INTENT = "INTENT"
     #: Not an operation of a step: an event in the life of the run (started, confirmed, expired, …).
     EVENT = "EVENT"
 

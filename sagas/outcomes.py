@@ -32,6 +32,10 @@ class NoReport(Exception):
     """What was accepted was not reported in time: whether it took effect is not known."""
 
 
+class NoAnswer(Exception):
+    """A call was begun, and who made it died or was cut off: whether it took effect is not known."""
+
+
 class Broken(Exception):
     """A set-based participant broke; its transaction must be rolled back and the cohort made smaller."""
 

@@ -16,15 +16,15 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from sagas import guard, outcomes, plan, registry, store
+from sagas import guard, intents, outcomes, plan, registry, store
 from sagas.conf import config
 from sagas.definition import Action, Definition, Refund
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Kick, Link, Message
 from sagas.outcomes import Broken, Fault
-from sagas.participant import Call, Done, Phase, SetBased, is_patient
+from sagas.participant import Call, Done, Phase, Remote, SetBased, is_patient
 from sagas.plan import Place, Stand
-from sagas.record import Delivery, pass_on, record
+from sagas.record import Delivery, delivery_of, pass_on, record
 from sagas.timeouts import give_up_late
 
 #: One-call participants run in savepoints; past 64 in a transaction PostgreSQL slows down.
@@ -69,11 +69,13 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
         UnknownSaga: this process does not know the saga.
         UnknownStep: the saga has no such step, or the step no such operation.
     """
-    delivery = _delivery(link, worker)
+    delivery = delivery_of(link, worker)
     performed = Performed()
     ids = sorted(set(ids))
-    # One that is patient is asked for the same again and again, at once where its child is quick: no doubles.
-    if link.phase is not Phase.UNDO or is_patient(delivery.action.participant):
+    participant = delivery.action.participant
+    # A remote one is only begun here. One that is patient is asked for the same again and again, at once where
+    # its child is quick. Neither is a double.
+    if link.phase is not Phase.UNDO or is_patient(participant) or isinstance(participant, Remote):
         _perform(delivery, ids, performed)
         return performed
     guarded = guard.take(link.step, issue, ids)
@@ -86,12 +88,13 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
 
 
 def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> None:
+    room = intents.room_for(delivery, len(ids))
     collisions = 0
     work = deque(_chunks(ids, _size(delivery.action)))
     while work:
         cohort = work.popleft()
         try:
-            _perform_once(delivery, cohort, performed)
+            _perform_once(delivery, cohort, performed, room)
         except Exception as error:
             # Not only what the participant raised: a request that no longer loads, a constraint that is
             # checked at COMMIT. One run is to blame, and its neighbours must not wait for it.
@@ -149,11 +152,11 @@ def again(link: Link, ids: Sequence[UUID], delay: float, *, issue: int = 0) -> M
 def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> Performed:
     """Count a run that keeps killing its worker as a fault, without calling the participant again."""
     performed = Performed()
-    _blame(_delivery(link, worker), run_id, error, performed)
+    _blame(delivery_of(link, worker), run_id, error, performed)
     return performed
 
 
-def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> None:
+def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed, room: intents.Room | None) -> None:
     """One transaction: lock, call, write. ``performed`` grows only if it commits."""
     survivors: list[UUID] = []
     finished: list[UUID] = []
@@ -172,9 +175,11 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
         here, unanswered = _sort_out_unanswered(delivery, here)
         if unanswered:
             # Nobody reported: that attempt has failed, and may have taken effect all the same.
-            errors = [Fault(outcomes.NoReport(f"no report of {delivery.step.name} came in time"))] * len(unanswered)
+            errors = [Fault(_unanswered(delivery))] * len(unanswered)
             messages += record(delivery, unanswered, errors, 0)[1]
-        if here:
+        if here and room is not None:
+            messages += intents.begin(delivery, here, _calls(delivery, here[: room.left]), room)
+        elif here:
             calls = _calls(delivery, here)
             began = time.perf_counter()
             answers = outcomes.collect(delivery.action.participant, calls, delivery.step.rejects)
@@ -183,6 +188,8 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
             survivors += [row.id for row in done]
             finished += [row.id for row, answer in zip(here, answers, strict=True) if isinstance(answer, Done)]
             messages += following
+    if room is not None:
+        room.take(messages)
     known = {row.id for row in rows}
     performed.unknown += [run_id for run_id in ids if run_id not in known]
     performed.survivors += sorted(survivors)
@@ -254,6 +261,12 @@ def _sort_out_unanswered(delivery: Delivery, rows: list[store.Row]) -> tuple[lis
     return [row for row in rows if row.id not in unanswered], [row for row in rows if row.id in unanswered]
 
 
+def _unanswered(delivery: Delivery) -> Exception:
+    if isinstance(delivery.action.participant, Remote):
+        return outcomes.NoAnswer(f"no answer of {delivery.step.name} came in time")
+    return outcomes.NoReport(f"no report of {delivery.step.name} came in time")
+
+
 def _calls(delivery: Delivery, rows: Sequence[store.Row]) -> list[Call[Any]]:
     came: dict[UUID, str] = {}
     if isinstance(delivery.step, Refund):
@@ -270,17 +283,12 @@ def _call(delivery: Delivery, row: store.Row, came: Mapping[str, str]) -> Call[A
         attempt=row.attempt + 1,
         request=delivery.definition.load(row.request),
         results=results | {name: json.loads(data) for name, data in came.items()},
+        trace_id=row.trace_id,
     )
 
 
-def _delivery(link: Link, worker: str) -> Delivery:
-    definition = registry.find(link.saga, link.version)
-    index = definition.index(link.step)
-    return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
-
-
 def _size(action: Action) -> int:
-    return config().cohort if isinstance(action.participant, SetBased) else SAVEPOINTS
+    return config().cohort if isinstance(action.participant, SetBased | Remote) else SAVEPOINTS
 
 
 def _chunks(ids: Sequence[UUID], size: int) -> list[Sequence[UUID]]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sagas import choreography, gate, outcomes, plan, store, timeouts
+from sagas import choreography, gate, outcomes, plan, registry, store, timeouts
 from sagas.conf import config
 from sagas.definition import Action, Definition, Step
 from sagas.errors import Rejected
 from sagas.isolation import leave
-from sagas.messages import Chain, Kick, Message, Wake
+from sagas.messages import Chain, Kick, Link, Message, Wake
 from sagas.outcomes import Answer, Fault
 from sagas.participant import Accepted, Done, Phase, is_patient, name_of
 from sagas.plan import Due, Move, Place, Sooner
@@ -61,6 +61,13 @@ class Delivery:
             worker=self.worker,
             compensate=compensate,
         )
+
+
+def delivery_of(link: Link, worker: str) -> Delivery:
+    """The delivery of a link to a worker; ``UnknownSaga`` or ``UnknownStep`` where it makes no sense here."""
+    definition = registry.find(link.saga, link.version)
+    index = definition.index(link.step)
+    return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
 
 
 def record(
@@ -212,14 +219,22 @@ def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Acc
     return []
 
 
-def await_report(delivery: Delivery, place: Place, rows: Sequence[store.Row], wait: store.Wait, now: float) -> None:
+def await_report(
+    delivery: Delivery,
+    place: Place,
+    rows: Sequence[store.Row],
+    wait: store.Wait,
+    now: float,
+    *,
+    outcome: str = "ACCEPTED",
+) -> None:
     """Leave locked runs where they stand until somebody reports how the operation ended, or nobody did in time."""
     seconds = max(0.0, wait.until - now)
     # The other branches of a fork may be due sooner.
     due = Sooner(seconds) if delivery.forked else seconds
     put = store.Put(delivery.step.name, wait)
     attempt = 0 if delivery.forked else wait.failed
-    store.advance(Move(place, place, due, attempt), rows, delivery.entry("ACCEPTED"), put=put)
+    store.advance(Move(place, place, due, attempt), rows, delivery.entry(outcome), put=put)
 
 
 def _record_faults(

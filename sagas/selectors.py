@@ -122,6 +122,8 @@ def outbox_view() -> OutboxView:
 
 def _follow(step: StepView, entry: Log) -> None:
     step.started_at = step.started_at or entry.at
+    if entry.outcome == "INTENT":
+        return  # the row of its outcome says the rest
     step.finished_at = entry.at
     step.attempts += 1
     if entry.outcome == "DONE":

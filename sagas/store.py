@@ -631,10 +631,13 @@ def wait_until(times: Mapping[UUID, float]) -> None:
     )
 
 
-def answered(row: Row, step: str) -> Row:
-    """Note for a locked run that what it waits for at a step was reported; what follows is the caller's to write."""
+def answered(row: Row, step: str, *, begun: bool = True) -> Row:
+    """Note for a locked run that what it waits for at a step was reported; what follows is the caller's to write.
+
+    ``begun`` tells whether it may have taken effect.
+    """
     waits = {name: asdict(wait) for name, wait in row.waits.items()}
-    waits[step] |= {"until": 0, "operation": ""}
+    waits[step] |= {"until": 0, "operation": "", "begun": begun}
     pending = json.dumps(waits)
     _execute("UPDATE sagas_run SET pending = %s::jsonb WHERE id = %s", [pending, row.id])
     return row._replace(pending=pending)
@@ -678,6 +681,17 @@ def reported(run_id: UUID, step: str) -> bool:
         )
         (found,) = cursor.fetchone()
     return bool(found)
+
+
+def first_intent(run_id: UUID, step: str, operation: str) -> datetime | None:
+    """When this operation of a remote participant was first begun."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT min(at) FROM sagas_log WHERE run_id = %s AND step = %s AND operation = %s AND outcome = 'INTENT'",
+            [run_id, step, operation],
+        )
+        (found,) = cursor.fetchone()
+    return found  # type: ignore[no-any-return]  # psycopg2 maps timestamptz to datetime
 
 
 def set_deadline(run_id: UUID, deadline: datetime | None) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps, current_app
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 from django.core.checks import CheckMessage, Warning, register  # noqa: A004 - Django's name
 
-from sagas import kick, topology
+from sagas import calling, kick, topology
 from sagas.conf import config
 from sagas.dispatch import ask_for_dispatch
 from sagas.tasks import QUEUE_HEADER
@@ -180,3 +180,15 @@ def _start_ticker(sender: Any, **_: Any) -> None:
 def _stop_tickers(**_: Any) -> None:
     for ticker in _tickers:
         ticker.stopping.set()
+
+
+#: Seconds that a worker which shuts down waits for the remote calls it is making. What is not answered by then is
+#: found by its lease.
+DRAIN = 5.0
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def _finish_calls(**_: Any) -> None:
+    if not calling.drain(DRAIN):
+        logger.warning("sagas: remote calls were not answered before the worker ended; their leases will tell")

@@ -41,6 +41,7 @@ _COLOURS = {
     Outcome.DONE: "good",
     Outcome.REJECTED: "bad",
     Outcome.FAULT: "alarm",
+    Outcome.INTENT: "busy",
     Outcome.EVENT: "still",
 }
 

@@ -27,6 +27,8 @@ from sagas import (
     many,
 )
 from sagas.pool import PoolResource
+from sagas.remote import HttpParticipant
+from sagas.remote.circuit import Circuit
 from tests.lab.models import Jar, JarHold, Label, Mark
 
 
@@ -339,3 +341,48 @@ class Labelled(Saga[Experiment]):
 
     one = Step(label, queue="orders", retry=QUICK)
     two = Step(mark, compensate=mark, queue="coupons", retry=QUICK)
+
+
+def wanted_points(call: Call[Experiment]) -> dict[str, object]:
+    """What is asked of the points: the experiment's jar is the account."""
+    return {"account": call.request.jar, "points": call.request.quantity}
+
+
+#: The service of ``examples/loyalty-points``, wherever the test has started it.
+points = HttpParticipant(
+    "points",
+    lambda: os.environ["LAB_POINTS_URL"],
+    headers=lambda: {"Authorization": f"Bearer {os.environ.get('LAB_POINTS_TOKEN', 'of-the-lab')}"},
+    connect_timeout=1,
+    timeout=float(os.environ.get("LAB_POINTS_TIMEOUT", "1")),
+    concurrency=4,
+    query="/operations",
+    circuit=Circuit(faults=int(os.environ.get("LAB_POINTS_FAULTS", "0")), within=30, pause=1),
+)
+
+
+class Rewarded(Saga[Experiment]):
+    """Its second step is in another system, over HTTP; the ones around it are not."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    debit = Step(
+        points.post("/debits", wanted_points),
+        compensate=points.delete("/debits"),
+        queue="coupons",
+        retry=QUICK,
+        finish=QUICK,
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Promised(Saga[Experiment]):
+    """Points are reserved in another system while another branch does what it does; confirmed or cancelled."""
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    both = Parallel(
+        held=Tcc(points.tcc("/reservations", wanted_points), queue="inventory", retry=QUICK, finish=QUICK),
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)

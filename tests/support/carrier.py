@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from uuid import UUID
 
+from sagas.calling import perform_now
 from sagas.claim import claim
 from sagas.isolation import line_up
 from sagas.lifecycle import wake
-from sagas.messages import Chain, Deadline, Message, Unlock, Wake
+from sagas.messages import Chain, Deadline, Message, RemoteCalls, Unlock, Wake
 from sagas.perform import Performed, perform
 from tests.support.runs import make_due
 
@@ -99,6 +100,8 @@ class Carrier:
                 wake(message.run_id, message.step)
             elif isinstance(message, Unlock) and self.wakes:
                 line_up(message.keys)
+            elif isinstance(message, RemoteCalls):
+                self.post(perform_now(message))
 
     def deliver(self, chain: Chain) -> None:
         """Deliver one cohort, and take what follows from it."""
