@@ -313,7 +313,7 @@ def test_a_lock_is_given_back_only_by_whom_it_belongs_to(jar: str, memory: redis
     assert memory.get(guard.key(run_id, "four")) == held
     second.give_back({run_id})
     assert memory.get(guard.key(run_id, "four")) == "7:done"
-    assert 0 < memory.pttl(guard.key(run_id, "four")) <= 5000  # type: ignore[operator]  # sync client
+    assert 0 < memory.pttl(guard.key(run_id, "four")) <= 5000
 
 
 def test_it_is_flushed_in_the_middle(jar: str, memory: redis.Redis) -> None:
@@ -330,7 +330,7 @@ def test_it_is_flushed_in_the_middle(jar: str, memory: redis.Redis) -> None:
 
 def test_it_is_gone_and_costs_nothing(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a Redis that nobody reaches
-    with redis.Redis(port=1, retry=None) as nobody:
+    with redis.Redis(port=1) as nobody:
         monkeypatch.setattr(guard, "client", lambda: nobody)
         asked: list[str] = []
 

@@ -365,7 +365,8 @@ def test_any_mixture_ends_in_order_and_without_overlap(order: str, seed: int) ->
     keys = [f"{order}-{letter}" for letter in "abc"]
     ids = []
     for _ in range(25):
-        fate = random.choice([{}, {}, {"reject": ("two",)}, {"faults": {"two.forward": 1}}])
+        fates: list[dict[str, Any]] = [{}, {}, {"reject": ("two",)}, {"faults": {"two.forward": 1}}]
+        fate = random.choice(fates)
         ids.append(start(*random.sample(keys, random.choice([1, 1, 2])), saga=Keyed, **fate))
     carrier = Carrier(copies=random.choice([1, 2]), random=random)
     for _ in range(60):
