@@ -34,9 +34,10 @@ class Lock:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        given: Any = self.key
-        if not callable(given):
-            msg = f"Lock(key={given!r}): give a function of the request"
+        # Any: whoever calls this without a type checker gets an error all the same.
+        key: Any = self.key
+        if not callable(key):
+            msg = f"Lock(key={key!r}): give a function of the request"
             raise DefinitionError(msg)
 
 

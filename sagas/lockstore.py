@@ -44,10 +44,14 @@ def family_of(parent: UUID) -> UUID:
 
 
 def taken(keys: Sequence[str], *, family: UUID) -> tuple[str, UUID] | None:
-    """The first of these keys that another family holds or waits for, and the run that holds it."""
+    """The first of these keys that another family holds or waits for, and the run that holds it.
+
+    Not those that this family holds, for which others wait behind it.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT key, run_id FROM sagas_lock WHERE key = ANY(%s) AND family <> %s ORDER BY key, ticket LIMIT 1",
+            "SELECT key, run_id FROM sagas_lock AS l WHERE key = ANY(%s) AND NOT EXISTS ("
+            "SELECT FROM sagas_lock AS own WHERE own.key = l.key AND own.family = %s) ORDER BY key, ticket LIMIT 1",
             [list(keys), family],
         )
         return cursor.fetchone()  # type: ignore[no-any-return]  # the two columns named above

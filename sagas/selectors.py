@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sagas import outbox, registry
 from sagas.errors import RunNotFound, UnknownSaga
-from sagas.models import Confirmation, Log, Run
+from sagas.models import Confirmation, Lock, Log, Run
 from sagas.participant import Operation
 from sagas.states import State
 
@@ -95,6 +95,41 @@ def run_view(run_id: UUID) -> RunView:
         for confirmation in Confirmation.objects.filter(run_id=run_id).order_by("received_at")
     }
     return view
+
+
+@dataclass(frozen=True, slots=True)
+class InLine:
+    """A run's place in the line at a business key.
+
+    Attributes:
+        key: the key.
+        run_id: the run.
+        ahead: how many stand before it; with 0 it holds the key.
+        since: when it came.
+    """
+
+    key: str
+    run_id: UUID
+    ahead: int
+    since: datetime
+
+
+def line(key: str) -> list[InLine]:
+    """Who holds a business key, and who waits for it, in order. Of a family with the key, all hold it."""
+    found: list[InLine] = []
+    tickets: list[int] = []
+    for lock in Lock.objects.filter(key=key).order_by("ticket", "id"):
+        tickets.append(lock.ticket)
+        found.append(InLine(key, lock.run_id, tickets.index(lock.ticket), lock.since))
+    return found
+
+
+def locks_of(run_id: UUID) -> list[InLine]:
+    """The business keys that a run holds or waits for; none for a run that has ended."""
+    return [
+        InLine(lock.key, run_id, Lock.objects.filter(key=lock.key, ticket__lt=lock.ticket).count(), lock.since)
+        for lock in Lock.objects.filter(run_id=run_id).order_by("key")
+    ]
 
 
 def timeline(run_id: UUID) -> Sequence[Log]:

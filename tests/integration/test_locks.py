@@ -189,7 +189,8 @@ def test_a_long_line_costs_little(order: str) -> None:
     carry(*ids)
     # Then they look the more seldom the further they are back, and never after more than five minutes
     waits = [due_in(run_id) for run_id in ids[1:]]
-    assert waits == sorted(waits)
+    # (all at the limit are alike, to a moment)
+    assert [round(wait, 1) for wait in waits] == sorted(round(wait, 1) for wait in waits)
     assert max(waits) <= isolation.RECHECK * lockstore.FAR
     # And nobody begins twice or out of turn when all look at once
     make_due(ids[1:])
@@ -365,7 +366,8 @@ def test_any_mixture_ends_in_order_and_without_overlap(order: str, seed: int) ->
     keys = [f"{order}-{letter}" for letter in "abc"]
     ids = []
     for _ in range(25):
-        fate: dict[str, Any] = random.choice([{}, {}, {"reject": ("two",)}, {"faults": {"two.forward": 1}}])
+        fates: list[dict[str, Any]] = [{}, {}, {"reject": ("two",)}, {"faults": {"two.forward": 1}}]
+        fate = random.choice(fates)
         ids.append(start(*random.sample(keys, random.choice([1, 1, 2])), saga=Keyed, **fate))
     carrier = Carrier(copies=random.choice([1, 2]), random=random)
     for _ in range(60):

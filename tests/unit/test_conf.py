@@ -53,6 +53,8 @@ def test_each_queue_is_taken_once() -> None:
         ({**OK, "CLAIM": 0.5}, "'CLAIM'"),
         ({**OK, "GRACE": "soon"}, "'GRACE'"),
         ({**OK, "GRACE": -1}, "'GRACE'"),
+        ({**OK, "GUARD_TTL": -1}, "'GUARD_TTL'"),
+        ({**OK, "GUARD_TTL": None}, "'GUARD_TTL'"),
         ({**OK, "DELAYS": []}, "'DELAYS'"),
         ({**OK, "DELAYS": [0]}, "'DELAYS'"),
         ({**OK, "DELAYS": [1, "2"]}, "'DELAYS'"),
