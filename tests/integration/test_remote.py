@@ -421,6 +421,7 @@ def test_no_more_calls_are_begun_than_the_lane_has_room_for(
 
     lane = lanes.lane_of("points", 4)
     monkeypatch.setattr(lane, "_busy", 3)
+    monkeypatch.setattr(lane, "_pace", 100)
     ids = [start(account) for _ in range(3)]
 
     # When three come
