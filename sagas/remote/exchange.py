@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -80,7 +81,7 @@ def exchange(request: Request, *, connect_timeout: float, timeout: float, limit:
         raise NotSent(_describe(error)) from None
     if parts.scheme == "https":
         try:
-            raw = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
+            raw = _tls().wrap_socket(raw, server_hostname=host)
         except OSError as error:
             raw.close()
             raise NotSent(_describe(error)) from None
@@ -113,6 +114,12 @@ def exchange(request: Request, *, connect_timeout: float, timeout: float, limit:
         msg = f"an answer of more than {limit} bytes"
         raise TooLarge(msg)
     return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Checks certificates and names. Made once: it reads all the authorities."""
+    return ssl.create_default_context()
 
 
 def _authority(netloc: str) -> str:

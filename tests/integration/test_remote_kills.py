@@ -1,4 +1,4 @@
-"""Steps in another system on real workers that are killed, or shut down, while they call it."""
+"""Steps in another system on real workers that are killed while they call it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 from django.conf import settings
+from django.db import connection
 
 import sagas
 from sagas import State
@@ -15,6 +16,7 @@ from tests.integration.conftest import Start
 from tests.integration.test_reports import let_time_pass
 from tests.lab.celery import KEY
 from tests.lab.sagas import Experiment, Rewarded
+from tests.support import servers
 from tests.support.awaiting import eventually
 from tests.support.points import Points, needs_node
 from tests.support.runs import await_state, effects, story
@@ -96,18 +98,25 @@ def test_a_worker_that_is_killed_while_the_other_side_executes(
     assert points.account(account) == (9_999, 0)
 
 
-def test_a_worker_that_shuts_down_waits_for_its_calls(points: Points, account: str, start_worker: Start) -> None:
+@pytest.mark.slow
+def test_the_database_is_away_when_the_answer_comes(points: Points, account: str, start_worker: Start) -> None:
     # Given a call in flight
     points.fail(on="POST /debits", do="hold")
     worker = start_worker(environment=with_points(points, LAB_POINTS_TIMEOUT="60"))
     run_id = reward(account)
     eventually(lambda: points.holding() == 1, what="the call is held")
 
-    # When the worker is asked to end, and the answer comes only then
-    worker.process.terminate()
-    eventually(lambda: "Warm shutdown" in worker.text(), what="it shuts down")
-    points.recover()
-    worker.process.wait(timeout=20)
+    # When PostgreSQL is killed, and the answer comes before it is back
+    connection.close()
+    servers.kill("postgres")
+    try:
+        points.recover()
+        eventually(lambda: points.account(account) == (9_999, 0), what="it was executed")
+    finally:
+        servers.start("postgres")
 
-    # Then the outcome is on record, and not left to the lease
-    assert story(run_id)[2:] == ["debit.forward INTENT", "debit.forward DONE"]
+    # Then the answer is recorded, and not left to the lease
+    await_state(run_id, State.SUCCEEDED)
+    assert effects(run_id) == ["one.forward", "debit.forward", "four.forward"]
+    assert "debit.forward FAULT" not in story(run_id)
+    assert worker.process.poll() is None

@@ -17,7 +17,7 @@ from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, Promised, Rewarded
 from tests.support.awaiting import eventually
 from tests.support.points import Points, needs_node
-from tests.support.runs import assert_effects_once, await_state, await_states, effects, state, states
+from tests.support.runs import assert_effects_once, await_state, await_states, effects, state, states, story
 from tests.support.workers import Worker
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.chaos, needs_node]
@@ -139,3 +139,20 @@ def test_a_slow_participant_slows_no_other_step(points: Points, account: str, wo
     points.recover()
     await_states(slow, State.SUCCEEDED)
     assert points.account(account) == (9_950, 0)
+
+
+# The last one: it ends the worker.
+def test_a_worker_that_shuts_down_waits_for_its_calls(points: Points, account: str, worker: Worker) -> None:
+    # Given a call in flight
+    points.fail(on="POST /debits", do="hold")
+    run_id = reward(account)
+    eventually(lambda: points.holding() == 1, what="the call is held")
+
+    # When the worker is asked to end, and the answer comes only then
+    worker.process.terminate()
+    eventually(lambda: "Warm shutdown" in worker.text(), what="it shuts down")
+    points.recover()
+    worker.process.wait(timeout=20)
+
+    # Then the outcome is on record, and not left to the lease
+    assert story(run_id)[2:] == ["debit.forward INTENT", "debit.forward DONE"]

@@ -386,3 +386,9 @@ class Promised(Saga[Experiment]):
         left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
     )
     four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Told(Saga[Experiment]):
+    """Its one step is in another system, and cannot be undone."""
+
+    debit = Step(points.post("/debits", wanted_points), queue="coupons", retry=QUICK)
