@@ -9,6 +9,7 @@ from sagas.api import admit, cancel, confirm, resume, start
 from sagas.definition import Confirmation, Saga, Step, Tcc
 from sagas.errors import (
     AlreadyDecided,
+    DataTooLarge,
     DefinitionError,
     InvalidRequest,
     Overloaded,
@@ -28,6 +29,7 @@ __all__ = [
     "AlreadyDecided",
     "Call",
     "Confirmation",
+    "DataTooLarge",
     "DefinitionError",
     "Done",
     "InvalidRequest",

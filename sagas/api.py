@@ -38,7 +38,7 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
         The run's id, which is the global transaction id.
 
     Raises:
-        InvalidRequest: the request does not fit.
+        InvalidRequest: the request does not fit, or is larger than ``SAGAS["DATA_LIMIT"]``.
         django.db.IntegrityError: a run of this id exists.
     """
     if len(business_key) > KEY_LIMIT:
@@ -61,6 +61,7 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
         RunNotFound: there is no such run.
         UnknownConfirmation: its saga waits for no confirmation of this name.
         AlreadyDecided: the run is being undone, is undone, or waits for a person.
+        DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
     """
     receipt, messages = lifecycle.receive_confirmation(run_id, name, data or {})
     _after_commit(messages)

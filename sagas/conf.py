@@ -40,6 +40,7 @@ class Config:
         backlog: messages on the step queues above which no new run is begun.
         admission: age of the backlog above which new runs are refused.
         deliveries: how often one run's message may be delivered before that counts as a fault.
+        data_limit: bytes of JSON that a request, a step's result, or a confirmation's data may have.
     """
 
     queues: tuple[str, ...]
@@ -55,6 +56,7 @@ class Config:
     backlog: int = 24
     admission: float = 120.0
     deliveries: int = 3
+    data_limit: int = 65_536
 
     def delay_for(self, seconds: float) -> float:
         """The shortest delay queue that is not shorter than ``seconds`` (else the longest)."""
@@ -68,7 +70,7 @@ RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 SHORTEST_DELAY = 0.001
 
 _POSITIVE = ("lease", "tick", "admission")
-_WHOLE = ("cohort", "claim", "lease_limit", "reclaim", "backlog", "deliveries")
+_WHOLE = ("cohort", "claim", "lease_limit", "reclaim", "backlog", "deliveries", "data_limit")
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 

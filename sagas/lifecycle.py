@@ -19,7 +19,8 @@ from django.db import transaction
 
 from sagas import outcomes, plan, registry, store
 from sagas.definition import Definition, Saga
-from sagas.errors import AlreadyDecided, RunNotFound, UnknownConfirmation
+from sagas.errors import AlreadyDecided, DataTooLarge, InvalidRequest, RunNotFound, UnknownConfirmation
+from sagas.limits import check_size
 from sagas.messages import Deadline, Kick, Message
 from sagas.plan import Move, Place
 from sagas.states import UNDECIDED, State
@@ -52,12 +53,22 @@ def insert_run(saga: type[Saga[Any]], request: object, *, business_key: str, run
         saga=definition.name,
         version=definition.version,
         business_key=business_key,
-        request=definition.dump(request),
+        request=_dump(definition, request),
         trace_id=uuid_utils.compat.uuid4(),
         first=Place(State.PENDING, 0),
         worker="",
     )
     return run_id
+
+
+def _dump(definition: Definition, request: object) -> str:
+    """Write a request as JSON, if it fits its saga and is not too large."""
+    text = definition.dump(request)
+    try:
+        check_size(text, f"the request of {definition.name}")
+    except DataTooLarge as error:
+        raise InvalidRequest(str(error), [{"loc": [], "type": "too_large", "msg": str(error)}]) from error
+    return text
 
 
 def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple[Receipt, list[Message]]:
@@ -74,7 +85,9 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
         if row.state not in UNDECIDED:
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
-        store.insert_confirmation(run_id, name, outcomes.dump(data))
+        text = outcomes.dump(data)
+        check_size(text, f"the data of {definition.name}.{name}")
+        store.insert_confirmation(run_id, name, text)
         store.log(event("confirmation", step=name), [row])
         state, messages = follow_confirmations(definition, row)
         recorded = store.confirmation(run_id, name)
