@@ -6,9 +6,11 @@ fails when its class is made. ``PlaceOrder.definition`` is what the engine, the 
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +20,7 @@ from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
 from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
 from sagas.registry import register
 from sagas.retry import Retry
+from sagas.shapes import ConfirmationShape, Shape, StepShape
 
 RequestT = TypeVar("RequestT")
 
@@ -170,6 +173,14 @@ class Definition:
     confirmations: tuple[Confirmation, ...]
     requests: TypeAdapter[Any]
 
+    @cached_property
+    def shape(self) -> Shape:
+        """What runs depend on in it."""
+        return Shape(
+            tuple(StepShape(s.name, s.queue, {p: a.operation for p, a in s.actions.items()}) for s in self.steps),
+            tuple(ConfirmationShape(c.name, c.within.total_seconds()) for c in self.confirmations),
+        )
+
     def index(self, step: str) -> int:
         """Position of the step of this name; ``UnknownStep`` if there is none."""
         for index, candidate in enumerate(self.steps):
@@ -179,12 +190,13 @@ class Definition:
         raise UnknownStep(msg)
 
     def action(self, index: int, phase: Phase) -> Action:
-        """Who performs this phase of the step; ``UnknownStep`` if nobody does."""
-        try:
-            return self.steps[index].actions[phase]
-        except KeyError:
-            msg = f"{self.name}.{self.steps[index].name} has nothing to {phase}"
-            raise UnknownStep(msg) from None
+        """Who performs this phase of the step; ``UnknownStep`` if nobody does, or nobody in this process."""
+        action = self.steps[index].actions.get(phase)
+        if action is None or action.participant is _gone:
+            why = "has nothing to" if action is None else "is not known here with something to"
+            msg = f"{self.name}.{self.steps[index].name} {why} {phase}"
+            raise UnknownStep(msg)
+        return action
 
     def has(self, index: int, phase: Phase) -> bool:
         """Whether the step takes part in this phase."""
@@ -216,6 +228,50 @@ class Definition:
     def load(self, stored: str) -> Any:
         """Read a request back as the declared type."""
         return self.requests.validate_json(stored)
+
+
+def _gone(_call: object) -> None:
+    """Stand for a participant that this process has not; ``Definition.action`` never gives it out."""
+    raise NotImplementedError
+
+
+def follow(name: str, version: int, shape: Shape, here: Definition | None) -> Definition:
+    """Make the definition that a run of ``shape`` follows where the code has another, or none.
+
+    Args:
+        name: the saga's name.
+        version: its version.
+        shape: of the run: its steps in their order, with their operations, and no other.
+        here: the code's definition of this name and version, which has the participants.
+    """
+    steps = {step.name: step for step in here.steps} if here else {}
+    confirmations = {c.name: c for c in here.confirmations} if here else {}
+    return Definition(
+        name,
+        version,
+        tuple(_follow_step(s, steps.get(s.name)) for s in shape.steps),
+        tuple(confirmations.get(c.name) or _follow_confirmation(c) for c in shape.confirmations),
+        here.requests if here else TypeAdapter(Any),
+    )
+
+
+def _follow_step(shape: StepShape, here: Step | None) -> Step:
+    step = copy.copy(here) if here else Step(_gone, queue=shape.queue)
+    step.name = shape.name
+    known = here.actions if here else {}
+    step.actions = {
+        phase: known[phase]
+        if phase in known and known[phase].operation == operation
+        else Action(operation, _gone, FINISH_RETRY)
+        for phase, operation in shape.operations.items()
+    }
+    return step
+
+
+def _follow_confirmation(shape: ConfirmationShape) -> Confirmation:
+    confirmation = Confirmation(within=timedelta(seconds=shape.within))
+    confirmation.name = shape.name
+    return confirmation
 
 
 class Saga(Generic[RequestT]):

@@ -17,7 +17,7 @@ from uuid import UUID
 import uuid_utils.compat
 from django.db import transaction
 
-from sagas import outcomes, plan, registry, store
+from sagas import outcomes, plan, store, versions
 from sagas.definition import Definition, Saga
 from sagas.errors import AlreadyDecided, DataTooLarge, InvalidRequest, RunNotFound, UnknownConfirmation
 from sagas.limits import check_size
@@ -48,12 +48,15 @@ def insert_run(saga: type[Saga[Any]], request: object, *, business_key: str, run
     """Insert a run that is due now, in the caller's transaction. See ``sagas.start``."""
     definition = saga.definition
     run_id = run_id or uuid_utils.compat.uuid7()
+    text = _dump(definition, request)
+    versions.record(definition)
     store.insert(
         run_id=run_id,
         saga=definition.name,
         version=definition.version,
+        shape=definition.shape.number,
         business_key=business_key,
-        request=_dump(definition, request),
+        request=text,
         trace_id=uuid_utils.compat.uuid4(),
         first=Place(State.PENDING, 0),
         worker="",
@@ -75,7 +78,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
     """Take a confirmation under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
         row = _lock_one(run_id)
-        definition = registry.find(row.saga, row.version)
+        definition = versions.find(row.saga, row.version, row.shape)
         if name not in {confirmation.name for confirmation in definition.confirmations}:
             msg = f"{definition.name} has no confirmation {name!r}"
             raise UnknownConfirmation(msg)
@@ -117,7 +120,7 @@ def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Messa
         row = _lock_one(run_id)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        definition = registry.find(row.saga, row.version)
+        definition = versions.find(row.saga, row.version, row.shape)
         wanted = {confirmation.name for confirmation in definition.confirmations}
         confirmed = bool(wanted) and wanted <= store.confirmations([run_id])[run_id]
         if row.state not in UNDECIDED or confirmed:
@@ -141,11 +144,6 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
     Returns:
         A kick where runs are to be undone; a new deadline for those that were judged too early.
     """
-    definition = registry.find(saga, version)
-    within = next((c.within for c in definition.confirmations if c.name == name), None)
-    if within is None:
-        msg = f"{definition.name} has no confirmation {name!r}"
-        raise UnknownConfirmation(msg)
     with transaction.atomic():
         rows = [
             row
@@ -153,7 +151,17 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
             if row.state in UNDECIDED and row.started_at is not None and (row.saga, row.version) == (saga, version)
         ]
         received = store.confirmations([row.id for row in rows])
-        return judge(definition, name, within, [r for r in rows if name not in received[r.id]], by=by)
+        messages: list[Message] = []
+        # Of several shapes where the saga was changed while they were on their way; of none where all are decided.
+        for shape in {row.shape for row in rows} or {0}:
+            definition = versions.find(saga, version, shape)
+            within = next((c.within for c in definition.confirmations if c.name == name), None)
+            if within is None:
+                msg = f"{definition.name} has no confirmation {name!r}"
+                raise UnknownConfirmation(msg)
+            late = [row for row in rows if row.shape == shape and name not in received[row.id]]
+            messages += judge(definition, name, within, late, by=by)
+        return messages
 
 
 def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[store.Row], *, by: str) -> list[Message]:

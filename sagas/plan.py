@@ -94,11 +94,12 @@ def links(definition: Definition, place: Place) -> tuple[Link, ...]:
     if phase is None:
         return ()
     found: list[Link] = []
+    number = definition.shape.number
     index = _first_index(definition, place.cursor, phase)
     while index is not None:
         step = definition.steps[index]
         operation = step.actions[phase].operation
-        found.append(Link(definition.name, definition.version, step.name, phase, step.queue, operation))
+        found.append(Link(definition.name, definition.version, step.name, phase, step.queue, operation, number))
         index = _next_index(definition, index, phase)
     return tuple(found)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sagas import registry
+from sagas import versions
 from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Log, Run
 from sagas.participant import Operation
@@ -81,7 +81,7 @@ def run_view(run_id: UUID) -> RunView:
     )
     entries = timeline(run_id)
     try:
-        names = [step.name for step in registry.find(run.saga, run.version).steps]
+        names = [step.name for step in versions.find(run.saga, run.version, run.shape).steps]
     except UnknownSaga:
         # The definition is gone; what was performed is still on record.
         names = list(dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT"))

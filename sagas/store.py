@@ -7,7 +7,7 @@ everywhere: runs by id, then whatever the participants lock.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -37,6 +37,7 @@ class Row(NamedTuple):
     trace_id: str
     started_at: datetime | None
     deadline: datetime | None
+    shape: int
 
     @property
     def place(self) -> Place:
@@ -55,7 +56,7 @@ WORKER_LIMIT = 100
 #: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline"
+    "started_at, deadline, shape"
 )
 
 
@@ -112,6 +113,7 @@ def insert(
     run_id: UUID,
     saga: str,
     version: int,
+    shape: int,
     business_key: str,
     request: str,
     trace_id: UUID,
@@ -120,13 +122,13 @@ def insert(
 ) -> None:
     """Insert a run that is due now, and its first log row, in one statement."""
     _execute(
-        "WITH run AS (INSERT INTO sagas_run (id, saga, version, state, cursor, attempt, claims, business_key, "
+        "WITH run AS (INSERT INTO sagas_run (id, saga, version, shape, state, cursor, attempt, claims, business_key, "
         "request, results, trace_id, created_at, due_at) "
-        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, clock_timestamp(), clock_timestamp()) "
+        "VALUES (%s, %s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, clock_timestamp(), clock_timestamp()) "
         "RETURNING id, trace_id) "
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
         "compensate) SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %s, trace_id, '' FROM run",
-        [run_id, saga, version, first.state, first.cursor, business_key, request, trace_id, worker],
+        [run_id, saga, version, shape, first.state, first.cursor, business_key, request, trace_id, worker],
     )
 
 
@@ -138,20 +140,35 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
     )
 
 
-def claimable(limit: int, *, lapsed: bool, begin: bool) -> list[Row]:
+#: Saga, version, shape, state, cursor: runs of this kind are for other processes; see ``sagas.claim``.
+Foreign = tuple[str, int, int, str, int]
+
+#: For a lease: nobody else has taken them, so they are taken up, and counted.
+_NOT_FOREIGN = (
+    "AND (due_at <= now() - %s OR (saga, version, shape, state, cursor) NOT IN "
+    "(SELECT * FROM unnest(%s::text[], %s::int[], %s::int[], %s::text[], %s::int[])))"
+)
+
+
+def claimable(limit: int, *, lapsed: bool, begin: bool, foreign: Collection[Foreign] = ()) -> list[Row]:
     """Lock up to ``limit`` due runs that nobody else is claiming, the longest due first.
 
     Args:
         limit: runs at most.
         lapsed: take those whose lease ran out, instead of those that were never claimed since their last move.
         begin: take those too that have not begun.
+        foreign: kinds of runs to leave to others for the time of a lease.
     """
+    others: list[Any] = []
+    if foreign:
+        others = [timedelta(seconds=config().lease), *(list(column) for column in zip(*foreign, strict=True))]
     claims = ">" if lapsed else "="
     # now(), not clock_timestamp(): only a stable function can use the index on due_at.
     return _rows(
         f"SELECT {_COLUMNS} FROM sagas_run WHERE due_at <= now() "
-        f"AND claims {claims} 0 {'' if begin else _NOT_NEW} ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
-        [limit],
+        f"AND claims {claims} 0 {'' if begin else _NOT_NEW} "
+        f"{_NOT_FOREIGN if foreign else ''} ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
+        [*others, limit],
     )
 
 

@@ -1,4 +1,4 @@
-"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside."""
+"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside, look everything over."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
-from sagas import topology
+from sagas import doctor, topology
 from sagas.dispatch import dispatch
+from sagas.doctor import Severity
 
 
 class Command(BaseCommand):
     """Group of subcommands."""
 
-    help = "The saga engine: topology | dispatch | dead."
+    help = "The saga engine: topology | dispatch | dead | doctor."
     # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
     requires_system_checks = ()
 
@@ -36,6 +37,8 @@ class Command(BaseCommand):
         dead = commands.add_parser("dead", help="Show the messages that were set aside as poison; they stay there.")
         dead.add_argument("--limit", type=int, default=20, help="How many to show.")
 
+        commands.add_parser("doctor", help="Look everything over; exit code 1 when something is wrong.")
+
     def handle(self, *, command: str, **options: Any) -> None:
         """Run one of them."""
         try:
@@ -46,6 +49,8 @@ class Command(BaseCommand):
                     self._dispatch()
                 case "dead":
                     self._dead(options["limit"])
+                case "doctor":
+                    self._doctor()
         except (OperationalError, OSError) as error:
             msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
             raise CommandError(msg) from error
@@ -88,3 +93,20 @@ class Command(BaseCommand):
                 )
                 shown += 1
         self.stdout.write(f"{shown} message(s) shown")
+
+    def _doctor(self) -> None:
+        findings = doctor.examine()
+        styles = {
+            Severity.ERROR: self.style.ERROR,
+            Severity.WARNING: self.style.WARNING,
+            Severity.FINE: self.style.SUCCESS,
+        }
+        for finding in findings:
+            self.stdout.write(f"{styles[finding.severity](f'{finding.severity:<8}')} {finding.what}")
+            if finding.remedy:
+                self.stdout.write(f"{'':<8} → {finding.remedy}")
+        wrong = sum(finding.severity is Severity.ERROR for finding in findings)
+        if wrong:
+            msg = f"{wrong} thing(s) are wrong"
+            raise CommandError(msg)
+        self.stdout.write("nothing is wrong")
