@@ -5,13 +5,15 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 sets up a Celery app.
 """
 
-from sagas.api import admit, cancel, confirm, resume, start
+from sagas.api import admit, cancel, confirm, erase, resume, start
 from sagas.definition import Confirmation, Saga, Step, Tcc
+from sagas.erasure import Erasure
 from sagas.errors import (
     AlreadyDecided,
     DataTooLarge,
     DefinitionError,
     InvalidRequest,
+    NotFinished,
     Overloaded,
     Rejected,
     RunNotFound,
@@ -22,6 +24,7 @@ from sagas.errors import (
 )
 from sagas.lifecycle import Receipt
 from sagas.participant import Call, Done, Operation, Outcome, Participant, TccResource, many
+from sagas.personal import Personal
 from sagas.retry import Retry
 from sagas.states import State
 
@@ -32,11 +35,14 @@ __all__ = [
     "DataTooLarge",
     "DefinitionError",
     "Done",
+    "Erasure",
     "InvalidRequest",
+    "NotFinished",
     "Operation",
     "Outcome",
     "Overloaded",
     "Participant",
+    "Personal",
     "Receipt",
     "Rejected",
     "Retry",
@@ -53,6 +59,7 @@ __all__ = [
     "admit",
     "cancel",
     "confirm",
+    "erase",
     "many",
     "resume",
     "start",

@@ -1,4 +1,4 @@
-"""What an application calls: start, confirm, cancel, resume, and the door's admission.
+"""What an application calls: start, confirm, cancel, resume, erase, and the door's admission.
 
 All work in the caller's database transaction, if there is one; the kick follows the commit.
 """
@@ -12,9 +12,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import lifecycle, store
+from sagas import erasure, lifecycle, store
 from sagas.conf import config
 from sagas.definition import Saga
+from sagas.erasure import Erasure
 from sagas.errors import InvalidRequest, Overloaded
 from sagas.kick import kick
 from sagas.lifecycle import Receipt
@@ -103,6 +104,24 @@ def resume(run_id: UUID, *, by: str, note: str = "") -> State:
     state, messages = lifecycle.resume_run(run_id, by=by, note=note)
     _after_commit(messages)
     return state
+
+
+def erase(*, business_key: str, by: str) -> Erasure:
+    """Overwrite what is marked as personal in every run of a business key, for good; a repeat does nothing.
+
+    Rows, times and outcomes stay, and an ``erase`` in each run's log says who did it and when. It reaches the engine's
+    tables: what participants have written into tables of their own is theirs to erase.
+
+    Args:
+        business_key: what people know the runs by.
+        by: who, for the record.
+
+    Raises:
+        RunNotFound: there is no run of this business key.
+        NotFinished: a run of it still needs its data. Nothing was erased.
+        ValueError: one of the two is empty.
+    """
+    return erasure.erase(business_key=business_key, by=by)
 
 
 class _Door:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -18,6 +19,7 @@ from pydantic_core import PydanticSerializationError
 
 from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
 from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
+from sagas.personal import Marks, Paths, declared, paths_of
 from sagas.registry import register
 from sagas.retry import Retry
 from sagas.shapes import ConfirmationShape, Shape, StepShape
@@ -57,6 +59,7 @@ class Step:
         retry: policy of the forward operation; by default 3 attempts.
         finish: policy of confirm and compensate; by default 5 attempts, then a person is called.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
+        personal: what is personal in its results: ``True`` for all, or paths such as ``("phone", "guests.*.name")``.
 
     Raises:
         DefinitionError: a participant that can be neither called nor given a set.
@@ -75,12 +78,14 @@ class Step:
         retry: Retry = FORWARD_RETRY,
         finish: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
+        personal: Collection[str] | bool = (),
     ) -> None:
         if not queue:
             msg = "a step needs a queue, one of SAGAS['QUEUES']"
             raise DefinitionError(msg)
         self.name = ""
         self.queue = queue
+        self.personal = declared(personal)
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
         self.actions: dict[Phase, Action] = {}
         # Any: whoever calls this without a type checker gets an error all the same.
@@ -111,6 +116,7 @@ class Tcc(Step):
         retry: policy of try.
         finish: policy of confirm and cancel.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
+        personal: what is personal in its results; see ``Step``.
     """
 
     _forward = Operation.TRY
@@ -124,6 +130,7 @@ class Tcc(Step):
         retry: Retry = FORWARD_RETRY,
         finish: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
+        personal: Collection[str] | bool = (),
     ) -> None:
         super().__init__(
             resource.try_,
@@ -133,6 +140,7 @@ class Tcc(Step):
             retry=retry,
             finish=finish,
             rejects=rejects,
+            personal=personal,
         )
 
 
@@ -141,14 +149,16 @@ class Confirmation:
 
     Args:
         within: how long after the run first starts; a RabbitMQ delay queue of this TTL carries the deadline.
+        personal: what is personal in the data that comes with it; see ``Step``.
     """
 
-    def __init__(self, *, within: timedelta) -> None:
+    def __init__(self, *, within: timedelta, personal: Collection[str] | bool = ()) -> None:
         if within < timedelta(milliseconds=1):
             msg = f"Confirmation(within={within}): a deadline lies in the future"
             raise DefinitionError(msg)
         self.name = ""
         self.within = within
+        self.personal = declared(personal)
 
     def __set_name__(self, _owner: type, name: str) -> None:
         """Take the attribute's name: it is what the confirmation is sent by."""
@@ -165,6 +175,7 @@ class Definition:
         steps: in execution order.
         confirmations: all must come.
         requests: validates, dumps and loads the request.
+        personal: where personal data stands in the request.
     """
 
     name: str
@@ -172,13 +183,24 @@ class Definition:
     steps: tuple[Step, ...]
     confirmations: tuple[Confirmation, ...]
     requests: TypeAdapter[Any]
+    personal: Paths = frozenset()
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What is personal in its runs' data."""
+        parts: tuple[Step | Confirmation, ...] = (*self.steps, *self.confirmations)
+        return Marks(self.personal, {part.name: part.personal for part in parts if part.personal})
 
     @cached_property
     def shape(self) -> Shape:
         """What runs depend on in it."""
         return Shape(
-            tuple(StepShape(s.name, s.queue, {p: a.operation for p, a in s.actions.items()}) for s in self.steps),
-            tuple(ConfirmationShape(c.name, c.within.total_seconds()) for c in self.confirmations),
+            tuple(
+                StepShape(s.name, s.queue, {p: a.operation for p, a in s.actions.items()}, s.personal)
+                for s in self.steps
+            ),
+            tuple(ConfirmationShape(c.name, c.within.total_seconds(), c.personal) for c in self.confirmations),
+            self.personal,
         )
 
     def index(self, step: str) -> int:
@@ -250,14 +272,17 @@ def follow(name: str, version: int, shape: Shape, here: Definition | None) -> De
         name,
         version,
         tuple(_follow_step(s, steps.get(s.name)) for s in shape.steps),
-        tuple(confirmations.get(c.name) or _follow_confirmation(c) for c in shape.confirmations),
+        tuple(_follow_confirmation(c, confirmations.get(c.name)) for c in shape.confirmations),
         here.requests if here else TypeAdapter(Any),
+        # What was marked when the run began stays so.
+        personal=shape.personal | (here.personal if here else frozenset()),
     )
 
 
 def _follow_step(shape: StepShape, here: Step | None) -> Step:
     step = copy.copy(here) if here else Step(_gone, queue=shape.queue)
     step.name = shape.name
+    step.personal |= shape.personal
     known = here.actions if here else {}
     step.actions = {
         phase: known[phase]
@@ -268,9 +293,10 @@ def _follow_step(shape: StepShape, here: Step | None) -> Step:
     return step
 
 
-def _follow_confirmation(shape: ConfirmationShape) -> Confirmation:
-    confirmation = Confirmation(within=timedelta(seconds=shape.within))
+def _follow_confirmation(shape: ConfirmationShape, here: Confirmation | None) -> Confirmation:
+    confirmation = copy.copy(here) if here else Confirmation(within=timedelta(seconds=shape.within))
     confirmation.name = shape.name
+    confirmation.personal |= shape.personal
     return confirmation
 
 
@@ -328,8 +354,9 @@ class Saga(Generic[RequestT]):
         if type(cls.version) is not int or not 1 <= cls.version <= VERSION_LIMIT:
             msg = f"{cls.__name__}: version is {cls.version!r}; count from 1"
             raise DefinitionError(msg)
+        asked = _request_type(cls)
         cls.definition = Definition(
-            cls.name, cls.version, tuple(steps), tuple(confirmations), TypeAdapter(_request_type(cls))
+            cls.name, cls.version, tuple(steps), tuple(confirmations), TypeAdapter(asked), personal=paths_of(asked)
         )
         register(cls.definition)
 

@@ -48,6 +48,10 @@ class RunNotFound(SagaError):
     """There is no run of this id."""
 
 
+class NotFinished(SagaError):
+    """A run still needs the data that should be erased; the message names it."""
+
+
 class IllegalTransition(SagaError):
     """The run did not stand where the caller thought, or the move is not in the transition table."""
 

@@ -126,7 +126,8 @@ def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Messa
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
-        reasons = {run_id: outcomes.reason("cancelled", "", "Cancelled", reason)}
+        told = definition.marks.hide(reason, row.request, row.results)
+        reasons = {run_id: outcomes.reason("cancelled", "", "Cancelled", told)}
         turn_back(definition, [row], event("cancel", by=by), reasons)
         return State.COMPENSATING, [Kick()]
 

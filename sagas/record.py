@@ -34,6 +34,10 @@ class Delivery:
         """The step."""
         return self.definition.steps[self.index]
 
+    def hide(self, row: store.Row, text: str) -> str:
+        """Take out of a text what is personal in the run's data: people will read it."""
+        return self.definition.marks.hide(text, row.request, row.results)
+
     def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.Entry:
         """What all log rows of one outcome share."""
         return store.Entry(
@@ -109,7 +113,8 @@ def _record_rejected(
     delivery: Delivery, rejected: Sequence[tuple[store.Row, Rejected]], duration_us: int
 ) -> list[Message]:
     reasons = {
-        row.id: outcomes.reason("rejected", delivery.step.name, answer.code, answer.detail) for row, answer in rejected
+        row.id: outcomes.reason("rejected", delivery.step.name, answer.code, delivery.hide(row, answer.detail))
+        for row, answer in rejected
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
     turn_back(delivery.definition, [row for row, _ in rejected], entry, reasons)
@@ -120,7 +125,8 @@ def _record_faults(delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]]
     messages: list[Message] = []
     entry = delivery.entry("FAULT")
     for row, fault in faults:
-        reason = outcomes.reason("fault", delivery.step.name, type(fault.error).__name__, str(fault.error))
+        detail = delivery.hide(row, str(fault.error))
+        reason = outcomes.reason("fault", delivery.step.name, type(fault.error).__name__, detail)
         decision = delivery.action.retry.decide(row.attempt + 1)
         if isinstance(decision, Again):
             wait = decision.after.total_seconds()

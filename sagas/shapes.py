@@ -7,31 +7,34 @@ run of another is decided here, and not stored.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Self
 
 from sagas.participant import Operation, Phase
+from sagas.personal import Path, Paths
 from sagas.states import UNDECIDED, State
 
 
 @dataclass(frozen=True, slots=True)
 class StepShape:
-    """One step: its name, its queue, and its operation in each phase in which it takes part."""
+    """One step: name, queue, its operation in each phase in which it takes part, what of its results is personal."""
 
     name: str
     queue: str
     operations: Mapping[Phase, Operation]
+    personal: Paths = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationShape:
-    """One confirmation, and how many seconds it may take."""
+    """One confirmation, how many seconds it may take, and what of its data is personal."""
 
     name: str
     within: float
+    personal: Paths = frozenset()
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,18 @@ class Shape:
     Attributes:
         steps: in execution order.
         confirmations: all must come.
+        personal: where personal data stands in the request.
     """
 
     steps: tuple[StepShape, ...]
     confirmations: tuple[ConfirmationShape, ...]
+    personal: Paths = frozenset()
 
     @cached_property
     def number(self) -> int:
         """32 bits of a hash: what runs and messages name the shape by. Never 0, which stands for an unknown one.
 
-        Queues and times are no part of it: they may change under a run's feet.
+        Queues, times and marks of personal data are no part of it: they may change under a run's feet.
         """
         essence = [
             [[step.name, sorted(step.operations.items())] for step in self.steps],
@@ -63,8 +68,14 @@ class Shape:
         """Write it as JSON, for the table of definitions."""
         return json.dumps(
             {
-                "steps": [{"name": s.name, "queue": s.queue, "operations": dict(s.operations)} for s in self.steps],
-                "confirmations": [{"name": c.name, "within": c.within} for c in self.confirmations],
+                "steps": [
+                    {"name": s.name, "queue": s.queue, "operations": dict(s.operations), "personal": _write(s.personal)}
+                    for s in self.steps
+                ],
+                "confirmations": [
+                    {"name": c.name, "within": c.within, "personal": _write(c.personal)} for c in self.confirmations
+                ],
+                "personal": _write(self.personal),
             }
         )
 
@@ -73,11 +84,25 @@ class Shape:
         """Read it from parsed JSON."""
         return cls(
             tuple(
-                StepShape(s["name"], s["queue"], {Phase(p): Operation(o) for p, o in s["operations"].items()})
+                StepShape(
+                    s["name"],
+                    s["queue"],
+                    {Phase(p): Operation(o) for p, o in s["operations"].items()},
+                    _read(s["personal"]),
+                )
                 for s in stored["steps"]
             ),
-            tuple(ConfirmationShape(c["name"], c["within"]) for c in stored["confirmations"]),
+            tuple(ConfirmationShape(c["name"], c["within"], _read(c["personal"])) for c in stored["confirmations"]),
+            _read(stored["personal"]),
         )
+
+
+def _write(paths: Paths) -> list[Path]:
+    return sorted(paths)
+
+
+def _read(stored: Sequence[Sequence[str]]) -> Paths:
+    return frozenset(tuple(path) for path in stored)
 
 
 def lacks(shape: Shape, here: Shape | None, state: State, cursor: int) -> list[str]:

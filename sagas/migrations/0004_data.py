@@ -1,11 +1,35 @@
-"""Definitions on record, so that a run keeps the one it began with."""
+"""Definitions on record, so that a run keeps the one it began with; and a log whose personal data can be erased.
+
+The log stays append-only, with one hole: a transaction that says so may rewrite ``data``, and nothing else, in the rows
+of a finished run.
+"""
 
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+FORWARD = """
+CREATE OR REPLACE FUNCTION sagas_log_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND current_setting('sagas.erase', true) = 'on'
+        AND to_jsonb(NEW) - 'data' = to_jsonb(OLD) - 'data' AND NEW.data IS NOT NULL AND OLD.data IS NOT NULL
+        AND EXISTS (SELECT 1 FROM sagas_run WHERE id = OLD.run_id AND state IN ('SUCCEEDED', 'FAILED'))
+    THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the saga log is append-only' USING ERRCODE = 'check_violation';
+END $$;
+"""
+
+BACKWARD = """
+CREATE OR REPLACE FUNCTION sagas_log_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the saga log is append-only' USING ERRCODE = 'check_violation';
+END $$;
+"""
+
 
 class Migration(migrations.Migration):
-    """Add the table of definitions, and to runs the number of theirs."""
+    """Add the table of definitions, to runs the number of theirs, and to the log's guard its hole."""
 
     dependencies = [("sagas", "0002_guards")]
 
@@ -33,4 +57,5 @@ class Migration(migrations.Migration):
                 db_default=0, default=0, help_text="Which of the definition's shapes it follows."
             ),
         ),
+        migrations.RunSQL(FORWARD, BACKWARD),
     ]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, Tcc, many
 from sagas.pool import PoolResource
-from tests.lab import luggage  # noqa: F401 - its saga is one of this app
+from tests.lab import luggage, persons  # noqa: F401 - their sagas are of this app
 from tests.lab.models import Jar, JarHold, Label, Mark
 
 

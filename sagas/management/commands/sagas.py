@@ -1,7 +1,8 @@
-"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside, look everything over."""
+"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside, look everything over, erase."""
 
 from __future__ import annotations
 
+import getpass
 import json
 from typing import Any
 
@@ -10,14 +11,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
 from sagas import doctor, topology
+from sagas.api import erase
 from sagas.dispatch import dispatch
 from sagas.doctor import Severity
+from sagas.errors import SagaError
 
 
 class Command(BaseCommand):
     """Group of subcommands."""
 
-    help = "The saga engine: topology | dispatch | dead | doctor."
+    help = "The saga engine: topology | dispatch | dead | doctor | erase."
     # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
     requires_system_checks = ()
 
@@ -39,6 +42,12 @@ class Command(BaseCommand):
 
         commands.add_parser("doctor", help="Look everything over; exit code 1 when something is wrong.")
 
+        erasing = commands.add_parser(
+            "erase", help="Overwrite what is personal in the finished runs of a business key."
+        )
+        erasing.add_argument("--business-key", required=True, help="What people know the runs by.")
+        erasing.add_argument("--by", default=f"manage.py {getpass.getuser()}", help="Who erases, for the record.")
+
     def handle(self, *, command: str, **options: Any) -> None:
         """Run one of them."""
         try:
@@ -51,6 +60,8 @@ class Command(BaseCommand):
                     self._dead(options["limit"])
                 case "doctor":
                     self._doctor()
+                case "erase":
+                    self._erase(options["business_key"], options["by"])
         except (OperationalError, OSError) as error:
             msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
             raise CommandError(msg) from error
@@ -110,3 +121,12 @@ class Command(BaseCommand):
             msg = f"{wrong} thing(s) are wrong"
             raise CommandError(msg)
         self.stdout.write("nothing is wrong")
+
+    def _erase(self, business_key: str, by: str) -> None:
+        try:
+            erasure = erase(business_key=business_key, by=by)
+        except (SagaError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(
+            f"erased what is personal in {len(erasure.changed)} of {len(erasure.runs)} run(s) of {business_key}"
+        )
