@@ -5,14 +5,17 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 sets up a Celery app.
 """
 
-from sagas.api import acknowledge, admit, assign, cancel, confirm, refuse, report, resolve, resume, start
+from sagas.api import acknowledge, admit, assign, cancel, confirm, erase, refuse, report, resolve, resume, start
 from sagas.definition import Confirmation, Parallel, Saga, Step, Tcc
+from sagas.erasure import Erasure
 from sagas.errors import (
     AlreadyDecided,
+    DataTooLarge,
     DefinitionError,
     InvalidDecision,
     InvalidRequest,
     NotAwaited,
+    NotFinished,
     Overloaded,
     Rejected,
     RunNotFound,
@@ -26,6 +29,7 @@ from sagas.hooks import Transition, on_transition
 from sagas.lifecycle import Receipt
 from sagas.nested import SubSaga
 from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
+from sagas.personal import Personal
 from sagas.retry import Retry
 from sagas.states import State
 
@@ -34,18 +38,22 @@ __all__ = [
     "AlreadyDecided",
     "Call",
     "Confirmation",
+    "DataTooLarge",
     "DefinitionError",
     "Done",
+    "Erasure",
     "Event",
     "Events",
     "InvalidDecision",
     "InvalidRequest",
     "NotAwaited",
+    "NotFinished",
     "Operation",
     "Outcome",
     "Overloaded",
     "Parallel",
     "Participant",
+    "Personal",
     "Receipt",
     "Rejected",
     "Retry",
@@ -66,6 +74,7 @@ __all__ = [
     "assign",
     "cancel",
     "confirm",
+    "erase",
     "many",
     "on_transition",
     "refuse",

@@ -51,6 +51,7 @@ class Config:
         breaker_minimum: fewer of them than this in a window say nothing.
         breaker_probe: how long an open breaker lets nobody through, between probes.
         relay: runs whose events are published at once, at most.
+        data_limit: bytes of JSON that a request, a step's result, or a confirmation's data may have.
     """
 
     queues: tuple[str, ...]
@@ -78,6 +79,7 @@ class Config:
     breaker_minimum: int = 5
     breaker_probe: float = 30.0
     relay: int = 200
+    data_limit: int = 65_536
 
     def delay_for(self, seconds: float) -> float:
         """The shortest delay queue that is not shorter than ``seconds`` (else the longest)."""
@@ -101,6 +103,7 @@ _WHOLE = (
     "relay",
     "breaker_operations",
     "breaker_minimum",
+    "data_limit",
 )
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 

@@ -163,6 +163,21 @@ def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
         )
 
 
+def pass_on(name: str, args: list[Any], kwargs: dict[str, Any], *, queue: str, chain: Any, delay: float) -> None:
+    """Send a task that this worker cannot perform back to its queue, for another worker, after ``delay`` seconds.
+
+    Args:
+        name: the task.
+        args: its arguments.
+        kwargs: its keywords.
+        queue: where it came from.
+        chain: the rest of the Celery chain it is part of, as Celery keeps it in a request.
+        delay: as long as this is, so that it does not come back to the same worker at once.
+    """
+    where = _held_back(delay, queue)
+    current_app.send_task(name, args, kwargs, chain=chain, ignore_result=True, **where, **_OPTIONS)
+
+
 def _publish_chain(message: Chain) -> None:
     ids = [str(run_id) for run_id in message.ids]
     first, *rest = message.links
@@ -175,7 +190,13 @@ def _publish_chain(message: Chain) -> None:
 
 
 def _signature(link: Link, args: tuple[Any, ...] = ()) -> Signature:
-    kwargs = {"saga": link.saga, "version": link.version, "step": link.step, "phase": link.phase.value}
+    kwargs = {
+        "saga": link.saga,
+        "version": link.version,
+        "step": link.step,
+        "phase": link.phase.value,
+        "shape": link.shape,
+    }
     # The shadow name is what Flower and the logs show instead of "sagas.step".
     options = {**_OPTIONS, "shadow": f"{link.saga}.{link.step}.{link.operation}", "ignore_result": True}
     return signature(STEP_TASK, args=args, kwargs=kwargs, app=current_app).set(**options)

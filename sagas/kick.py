@@ -67,6 +67,17 @@ def kick() -> None:
         _pause.open(error)
 
 
+def answers() -> bool | None:
+    """Whether Redis answers; ``None`` where none is set."""
+    client = _client(1.0)
+    if client is None:
+        return None
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
 def wait(seconds: float) -> bool:
     """Wait for a kick, at most ``seconds``. Return whether one came."""
     client = _client(seconds + _TIMEOUT + 1.0)

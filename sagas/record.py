@@ -45,6 +45,10 @@ class Delivery:
         """Whether a run may be undone from here: it goes forward, and is not behind the pivot."""
         return self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
 
+    def hide(self, row: store.Row, text: str) -> str:
+        """Take out of a text what is personal in the run's data: people will read it."""
+        return self.definition.marks.hide(text, row.request, row.results)
+
     def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.Entry:
         """What all log rows of one outcome share."""
         return store.Entry(
@@ -174,7 +178,8 @@ def _record_rejected(
     delivery: Delivery, rejected: Sequence[tuple[store.Row, Rejected]], duration_us: int
 ) -> list[Message]:
     reasons = {
-        row.id: outcomes.reason("rejected", delivery.step.name, answer.code, answer.detail) for row, answer in rejected
+        row.id: outcomes.reason("rejected", delivery.step.name, answer.code, delivery.hide(row, answer.detail))
+        for row, answer in rejected
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
     turn_back(delivery.definition, [row for row, _ in rejected], entry, reasons)
@@ -212,7 +217,8 @@ def _record_faults(
     entry = delivery.entry("FAULT")
     for row, fault in faults:
         kind = "breaker" if open_breaker else "fault"
-        reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, str(fault.error))
+        detail = delivery.hide(row, str(fault.error))
+        reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
         decision = delivery.action.retry.decide(row.attempt + 1)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
@@ -234,7 +240,8 @@ def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again)
     now = store.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:
         return None
-    return timeouts.reason(*limit, now, f"{type(fault.error).__name__}: {fault.error}"[: outcomes.DETAIL_LIMIT])
+    cause = delivery.hide(row, f"{type(fault.error).__name__}: {fault.error}")
+    return timeouts.reason(*limit, now, cause[: outcomes.DETAIL_LIMIT])
 
 
 def _try_again(delivery: Delivery, row: store.Row, entry: store.Entry, reason: str, wait: float) -> Message:

@@ -23,7 +23,12 @@ from tests.support import servers
 from tests.support.awaiting import eventually
 
 OPERATE = "docs/how-to/operate.md"
-HOW_TO = ("docs/how-to/define-a-saga.md", "docs/how-to/write-a-participant.md")
+HOW_TO = (
+    "docs/how-to/define-a-saga.md",
+    "docs/how-to/write-a-participant.md",
+    "docs/how-to/change-a-saga.md",
+    "docs/how-to/personal-data.md",
+)
 
 #: What comes after the README's settings: the servers of this session.
 SETTINGS = """

@@ -26,6 +26,7 @@ from sagas import (
     many,
 )
 from sagas.pool import PoolResource
+from tests.lab import luggage, persons  # noqa: F401 - their sagas are of this app
 from tests.lab.models import Jar, JarHold, Label, Mark
 
 
