@@ -5,15 +5,18 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 sets up a Celery app.
 """
 
-from sagas.api import acknowledge, admit, assign, cancel, confirm, refuse, report, resolve, resume, start
+from sagas.api import acknowledge, admit, assign, cancel, confirm, erase, refuse, report, resolve, resume, start
 from sagas.definition import Confirmation, Parallel, Saga, Step, Tcc
+from sagas.erasure import Erasure
 from sagas.errors import (
     AlreadyDecided,
+    DataTooLarge,
     DefinitionError,
     InvalidDecision,
     InvalidRequest,
     Locked,
     NotAwaited,
+    NotFinished,
     Overloaded,
     Rejected,
     RunNotFound,
@@ -28,6 +31,7 @@ from sagas.lifecycle import Receipt
 from sagas.locks import Lock
 from sagas.nested import SubSaga
 from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
+from sagas.personal import Personal
 from sagas.retry import Retry
 from sagas.states import State
 
@@ -36,8 +40,10 @@ __all__ = [
     "AlreadyDecided",
     "Call",
     "Confirmation",
+    "DataTooLarge",
     "DefinitionError",
     "Done",
+    "Erasure",
     "Event",
     "Events",
     "InvalidDecision",
@@ -45,11 +51,13 @@ __all__ = [
     "Lock",
     "Locked",
     "NotAwaited",
+    "NotFinished",
     "Operation",
     "Outcome",
     "Overloaded",
     "Parallel",
     "Participant",
+    "Personal",
     "Receipt",
     "Rejected",
     "Retry",
@@ -70,6 +78,7 @@ __all__ = [
     "assign",
     "cancel",
     "confirm",
+    "erase",
     "many",
     "on_transition",
     "refuse",

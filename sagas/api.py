@@ -1,4 +1,4 @@
-"""What an application calls: start, confirm, cancel; what people do about escalations; the door's admission.
+"""What an application calls: start, confirm, cancel, erase; what people do about escalations; the door's admission.
 
 All work in the caller's database transaction, if there is one; the kick follows the commit.
 """
@@ -13,9 +13,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import escalation, isolation, lifecycle, store
+from sagas import erasure, escalation, isolation, lifecycle, store
 from sagas.conf import config
 from sagas.definition import Saga
+from sagas.erasure import Erasure
 from sagas.errors import InvalidRequest, Overloaded, Rejected
 from sagas.kick import kick
 from sagas.lifecycle import Receipt
@@ -41,7 +42,7 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
         The run's id, which is the global transaction id.
 
     Raises:
-        InvalidRequest: the request does not fit.
+        InvalidRequest: the request does not fit, or is larger than ``SAGAS["DATA_LIMIT"]``.
         Locked: another run holds a business key for which this saga does not wait.
         django.db.IntegrityError: a run of this id exists.
     """
@@ -65,6 +66,7 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
         RunNotFound: there is no such run.
         UnknownConfirmation: its saga waits for no confirmation of this name.
         AlreadyDecided: the run is being undone, is undone, or waits for a person.
+        DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
     """
     receipt, messages = lifecycle.receive_confirmation(run_id, name, data or {})
     _after_commit(messages)
@@ -183,6 +185,24 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> State:
     """
     _after_commit(escalation.resolve(run_id, outcome=outcome, by=by, note=note))
     return State(outcome)
+
+
+def erase(*, business_key: str, by: str) -> Erasure:
+    """Overwrite what is marked as personal in every run of a business key, for good; a repeat does nothing.
+
+    Rows, times and outcomes stay, and an ``erase`` in each run's log says who did it and when. It reaches the engine's
+    tables: what participants have written into tables of their own is theirs to erase.
+
+    Args:
+        business_key: what people know the runs by.
+        by: who, for the record.
+
+    Raises:
+        RunNotFound: there is no run of this business key.
+        NotFinished: a run of it still needs its data. Nothing was erased.
+        ValueError: one of the two is empty.
+    """
+    return erasure.erase(business_key=business_key, by=by)
 
 
 class _Door:

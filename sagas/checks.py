@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
+from django.db import DatabaseError, connection, transaction
 
-from sagas import channels, registry
+from sagas import channels, registry, versions
 from sagas.conf import Misconfigured, parse
 
 
@@ -75,4 +77,43 @@ def check_database(**_: Any) -> list[CheckMessage]:
             hint="Set DATABASES['default'] to a PostgreSQL database.",
             id="sagas.E004",
         )
+    ]
+
+
+#: Seconds for which the database may look for runs; a check is no place to wait.
+_PATIENCE = 10
+#: Undefined table, undefined column: not migrated, so there are no runs.
+_NOT_THERE = frozenset({"42P01", "42703"})
+
+
+@register("sagas", Tags.database)
+def check_runs(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find the unfinished runs that this code cannot bring to their end.
+
+    Asks the database, so only where Django was told that it may: ``manage.py check --database default``, and
+    ``migrate``, which comes before a deploy's new code does.
+    """
+    if "default" not in (databases or ()) or "postgresql" not in connection.settings_dict["ENGINE"]:
+        return []
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}s'")
+            problems = versions.problems()
+    except DatabaseError as error:
+        if getattr(error.__cause__, "pgcode", None) in _NOT_THERE:
+            return []
+        return [
+            Warning(
+                f"Whether unfinished runs can go on could not be looked up: {str(error).strip().splitlines()[0]}",
+                hint="Run manage.py sagas doctor where the database can be reached.",
+                id="sagas.W002",
+            )
+        ]
+    return [
+        (Error if problem.live else Warning)(
+            f"{problem.runs} of {problem.saga} version {problem.version} cannot go on with this code: {problem.what}.",
+            hint=problem.remedy,
+            id="sagas.E006" if problem.live else "sagas.W003",
+        )
+        for problem in problems
     ]

@@ -11,6 +11,7 @@ from collections import defaultdict
 from functools import cache
 
 from sagas.definition import Definition
+from sagas.errors import UnknownStep
 from sagas.participant import Phase
 from sagas.plan import link
 
@@ -41,6 +42,15 @@ def trigger(definition: Definition, index: int, phase: Phase) -> str:
 def reactions(definition: Definition) -> dict[str, list[Op]]:
     """By event, the operations that react to it."""
     return _reactions(definition)
+
+
+def reacting(definition: Definition, event: str) -> list[Op]:
+    """The operations that react to an event; ``UnknownStep`` if there is none."""
+    try:
+        return reactions(definition)[event]
+    except KeyError:
+        msg = f"nothing in {definition.name} version {definition.version} reacts to {event!r}"
+        raise UnknownStep(msg) from None
 
 
 def bindings(definition: Definition) -> set[tuple[str, str]]:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import gate, isolation, lifecycle, outcomes, plan, registry, store
+from sagas import gate, isolation, lifecycle, outcomes, plan, store, versions
 from sagas.breaker_store import Open
 from sagas.conf import config
 from sagas.definition import Definition
@@ -58,29 +58,57 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
     limit = config().reclaim if lapsed else config().claim
     claimed = Claimed()
     with transaction.atomic(durable=True):
-        rows = store.claimable(limit, lapsed=lapsed, begin=begin)
+        rows = store.claimable(limit, lapsed=lapsed, begin=begin, foreign=_foreign)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
         breakers = gate.open_now() if rows and rows[0].guarded else {}
         rows, unlocked = isolation.sort_out(rows)
-        by_saga: dict[tuple[str, int], list[store.Row]] = defaultdict(list)
+        by_saga: dict[tuple[str, int, int], list[store.Row]] = defaultdict(list)
         for row in rows:
-            by_saga[row.saga, row.version].append(row)
-        for (name, version), group in by_saga.items():
+            by_saga[row.saga, row.version, row.shape].append(row)
+        for kind, group in by_saga.items():
             try:
-                definition = registry.find(name, version)
-                going = _escalate_stuck(definition, group)
+                definition = versions.find(*kind)
             except UnknownSaga as error:
-                going = _escalate_stuck(None, group)
-                if not going:
-                    continue
-                # Another process may know it (a rolling deploy). After some leases a person is called.
-                logger.error("sagas: %d run(s) wait: %s", len(going), error)  # noqa: TRY400 - no trace to show
-                store.lease([row.id for row in going], begin=False)
+                _leave(_escalate_stuck(None, group), str(error))
                 continue
+            going = _escalate_stuck(definition, group)
+            if not versions.is_own(definition):
+                going = _leave_foreign(definition, going)
             claimed.messages += _claim_group(definition, going, breakers)
     claimed.messages += unlocked
     return claimed
+
+
+#: Kinds of runs that this process was seen not to be able to perform. Few: sagas, times places.
+_foreign: set[store.Foreign] = set()
+
+
+def _leave_foreign(definition: Definition, rows: Sequence[store.Row]) -> list[store.Row]:
+    """Take out the runs that this process cannot bring to their end: its code is of another shape than theirs."""
+    going: list[store.Row] = []
+    for place, group in store.by_place(rows).items():
+        if why := versions.lacks(definition, place):
+            _leave(group, f"{definition.name} version {definition.version}: {why}")
+        else:
+            going += group
+    return going
+
+
+def _leave(rows: Sequence[store.Row], why: str) -> None:
+    """Leave runs to a process that can perform them: during a rolling deploy there is one.
+
+    At once, and nothing is written. But what has been due for a lease, nobody else has taken: it is claimed, and after
+    some leases a person is called.
+    """
+    kinds = {row.id: (row.saga, row.version, row.shape, row.state.value, row.cursor, row.fork) for row in rows}
+    seen = [run_id for run_id, kind in kinds.items() if kind in _foreign]
+    _foreign.update(kinds.values())
+    if seen:
+        logger.error("sagas: %d run(s) wait: %s", len(seen), why)
+        store.lease(seen, begin=False)
+    elif rows:
+        logger.warning("sagas: %d run(s) are left to other workers: %s", len(rows), why)
 
 
 def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) -> list[store.Row]:
@@ -95,7 +123,8 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) ->
             continue
         onward = plan.onward(definition, row.place) if definition else []
         step, operation = (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
-        code = NO_PROGRESS if definition else UNKNOWN_SAGA
+        known = definition and (versions.is_own(definition) or not versions.lacks(definition, row.place))
+        code = NO_PROGRESS if known else UNKNOWN_SAGA
         detail = f"claimed {row.claims} times in {row.state} without progress"
         escalate(
             row,

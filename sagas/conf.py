@@ -56,6 +56,7 @@ class Config:
         callback_secret: of the signatures of reports over HTTP, ``whsec_…``; ``None`` takes none.
         carriers: by saga, how its cohorts travel, where that is not what the saga says.
         guard_ttl: how long Redis may hold back the double of a compensation; 0 leaves it to the database.
+        data_limit: bytes of JSON that a request, a step's result, or a confirmation's data may have.
     """
 
     queues: tuple[str, ...]
@@ -84,6 +85,7 @@ class Config:
     breaker_minimum: int = 5
     breaker_probe: float = 30.0
     relay: int = 200
+    data_limit: int = 65_536
     # Not in any repr: tracebacks with local variables go to logs and to services.
     callback_secret: str | None = field(default=None, repr=False)
     carriers: Mapping[str, str] = field(default_factory=dict)
@@ -115,6 +117,7 @@ _WHOLE = (
     "relay",
     "breaker_operations",
     "breaker_minimum",
+    "data_limit",
 )
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 

@@ -6,9 +6,10 @@ fails when its class is made. ``PlaceOrder.definition`` is what the engine, the 
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -21,8 +22,10 @@ from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
 from sagas.events import Events, Names
 from sagas.locks import Keys, Lock, check, keys_of
 from sagas.participant import Operation, Participant, Phase, Remote, SetBased, TccResource
+from sagas.personal import Marks, Paths, declared, paths_of
 from sagas.registry import register
 from sagas.retry import Retry
+from sagas.shapes import ConfirmationShape, Shape, StepShape
 
 RequestT = TypeVar("RequestT")
 
@@ -68,6 +71,7 @@ class Step:
         timeout: how long a run may take over the forward operation, waits and retries included; then it is undone.
         pivot: the point of no return of a saga without a confirmation: what comes after it only goes forward.
         events: what its outcomes are called, where the saga publishes events; by default after the step.
+        personal: what is personal in its results: ``True`` for all, or paths such as ``("phone", "guests.*.name")``.
 
     Raises:
         DefinitionError: a participant that can be neither called nor given a set; a time-out that is over at once;
@@ -92,6 +96,7 @@ class Step:
         timeout: timedelta | None = None,
         pivot: bool = False,
         events: Events | None = None,
+        personal: Collection[str] | bool = (),
     ) -> None:
         if not queue:
             msg = "a step needs a queue, one of SAGAS['QUEUES']"
@@ -107,6 +112,7 @@ class Step:
         self.timeout = timeout
         self.pivot = pivot
         self.events = events or Events()
+        self.personal = declared(personal)
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
         self.actions: dict[Phase, Action] = {}
         # Any: whoever calls this without a type checker gets an error all the same.
@@ -126,6 +132,12 @@ class Step:
     def __set_name__(self, _owner: type, name: str) -> None:
         """Take the attribute's name: it is what the log stores."""
         self.name = self.name or name
+
+    @property
+    def shape(self) -> StepShape:
+        """What runs depend on in it."""
+        operations = {phase: action.operation for phase, action in self.actions.items()}
+        return StepShape(self.name, self.queue, operations, self.personal, elsewhere=self.elsewhere)
 
     def only_goes_forward(self) -> None:
         """Place it behind the pivot: it is tried until it is done, or a person is called."""
@@ -148,6 +160,7 @@ class Tcc(Step):
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over try, waits and retries included; then it is undone.
         events: what its outcomes are called, where the saga publishes events; by default after the step.
+        personal: what is personal in its results; see ``Step``.
     """
 
     _forward = Operation.TRY
@@ -163,6 +176,7 @@ class Tcc(Step):
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
         events: Events | None = None,
+        personal: Collection[str] | bool = (),
     ) -> None:
         super().__init__(
             resource.try_,
@@ -174,6 +188,7 @@ class Tcc(Step):
             rejects=rejects,
             timeout=timeout,
             events=events,
+            personal=personal,
         )
 
 
@@ -213,6 +228,7 @@ class Confirmation:
             cause. ``Call.results`` has what came with it, under its name.
         queue: the queue whose workers compensate, one of ``SAGAS["QUEUES"]``.
         finish: policy of compensate; by default 5 attempts, then a person is called.
+        personal: what is personal in the data that comes with it; see ``Step``.
     """
 
     def __init__(
@@ -223,6 +239,7 @@ class Confirmation:
         compensate: Participant | None = None,
         queue: str = "",
         finish: Retry = FINISH_RETRY,
+        personal: Collection[str] | bool = (),
     ) -> None:
         if (within is None) == (until is None):
             msg = "Confirmation: give within=, a time after the start, or until=, a function of the request"
@@ -237,12 +254,24 @@ class Confirmation:
         self.within = within
         self.until = until
         self.refund = Refund(compensate, queue=queue, finish=finish) if compensate is not None else None
+        self.personal = declared(personal)
 
     def __set_name__(self, _owner: type, name: str) -> None:
         """Take the attribute's name: it is what the confirmation is sent by."""
         self.name = self.name or name
         if self.refund is not None:
             self.refund.name = self.name
+
+    @property
+    def shape(self) -> ConfirmationShape:
+        """What runs depend on in it."""
+        within = None if self.within is None else self.within.total_seconds()
+        return ConfirmationShape(self.name, within, self.personal, self.refund.shape if self.refund else None)
+
+    @property
+    def is_known_here(self) -> bool:
+        """Whether this process can say when it is too late for it."""
+        return self.until is not _no_deadline
 
     def deadline(self, started_at: datetime, request: Callable[[], Any]) -> datetime:
         """When it is too late for a run that began then; ``request`` loads what it was asked for."""
@@ -276,6 +305,7 @@ class Definition:
         publishes: whether runs that start now publish domain events.
         carrier: how cohorts travel, unless ``SAGAS["CARRIERS"]`` says otherwise.
         locks: business keys that it must have to itself.
+        personal: where personal data stands in the request.
     """
 
     name: str
@@ -289,6 +319,7 @@ class Definition:
     publishes: bool = False
     carrier: str = ORCHESTRATION
     locks: tuple[Lock, ...] = ()
+    personal: Paths = frozenset()
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
@@ -309,6 +340,23 @@ class Definition:
         """What its events are called."""
         return Names(self.name, {step.name: step.events for step in self.all_steps})
 
+    @cached_property
+    def marks(self) -> Marks:
+        """What is personal in its runs' data."""
+        parts: tuple[Step | Confirmation, ...] = (*self.steps, *self.confirmations)
+        return Marks(self.personal, {part.name: part.personal for part in parts if part.personal})
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What runs depend on in it."""
+        return Shape(
+            tuple(step.shape for step in self.steps),
+            tuple(confirmation.shape for confirmation in self.confirmations),
+            self.forks,
+            self.before_pivot,
+            self.personal,
+        )
+
     def index(self, step: str) -> int:
         """Position of the step of this name; ``UnknownStep`` if there is none."""
         for index, candidate in enumerate(self.all_steps):
@@ -318,12 +366,14 @@ class Definition:
         raise UnknownStep(msg)
 
     def action(self, index: int, phase: Phase) -> Action:
-        """Who performs this phase of the step; ``UnknownStep`` if nobody does."""
-        try:
-            return self.all_steps[index].actions[phase]
-        except KeyError:
-            msg = f"{self.name}.{self.all_steps[index].name} has nothing to {phase}"
-            raise UnknownStep(msg) from None
+        """Who performs this phase of the step; ``UnknownStep`` if nobody does, or nobody in this process."""
+        step = self.all_steps[index]
+        action = step.actions.get(phase)
+        if action is None or action.participant is _gone:
+            why = "has nothing to" if action is None else "is not known here with something to"
+            msg = f"{self.name}.{step.name} {why} {phase}"
+            raise UnknownStep(msg)
+        return action
 
     def has(self, index: int, phase: Phase) -> bool:
         """Whether the step takes part in this phase."""
@@ -359,6 +409,82 @@ class Definition:
     def keys(self, stored: str) -> Keys:
         """Compute the keys that a run of this request locks; ``InvalidRequest`` for what is no key."""
         return keys_of(self.locks, self.load(stored)) if self.locks else Keys()
+
+
+def _gone(_call: object) -> None:
+    """Stand for a participant that this process has not; ``Definition.action`` never gives it out."""
+    raise NotImplementedError
+
+
+def _no_deadline(_request: object) -> datetime:
+    """Stand for a computed deadline that this process has not; see ``Confirmation.is_known_here``."""
+    raise NotImplementedError
+
+
+def follow(name: str, version: int, shape: Shape, here: Definition | None) -> Definition:
+    """Make the definition that a run of ``shape`` follows where the code has another, or none.
+
+    Args:
+        name: the saga's name.
+        version: its version.
+        shape: of the run: its steps in their order, with their operations, its forks and pivot, and no other.
+        here: the code's definition of this name and version, which has the participants.
+    """
+    steps = {step.name: step for step in here.steps} if here else {}
+    confirmations = {c.name: c for c in here.confirmations} if here else {}
+    followed = tuple(_follow_step(s, steps.get(s.name) or Step(_gone, queue=s.queue)) for s in shape.steps)
+    for step in followed[shape.pivot :]:
+        step.only_goes_forward()
+    return Definition(
+        name,
+        version,
+        followed,
+        tuple(_follow_confirmation(c, confirmations.get(c.name)) for c in shape.confirmations),
+        here.requests if here else TypeAdapter(Any),
+        shape.forks,
+        shape.pivot,
+        timeout=here.timeout if here else None,
+        publishes=here.publishes if here else False,
+        carrier=here.carrier if here else ORCHESTRATION,
+        locks=here.locks if here else (),
+        # What was marked when the run began stays so.
+        personal=shape.personal | (here.personal if here else frozenset()),
+    )
+
+
+StepT = TypeVar("StepT", bound=Step)
+
+
+def _follow_step(shape: StepShape, here: StepT) -> StepT:
+    step = copy.copy(here)
+    step.name = shape.name
+    step.personal |= shape.personal
+    # An effect that may be in another system is undone there, whatever the code has become since.
+    step.elsewhere = here.elsewhere or shape.elsewhere
+    step.actions = {
+        phase: here.actions[phase]
+        if phase in here.actions and here.actions[phase].operation == operation
+        else Action(operation, _gone, FINISH_RETRY)
+        for phase, operation in shape.operations.items()
+    }
+    return step
+
+
+def _follow_confirmation(shape: ConfirmationShape, here: Confirmation | None) -> Confirmation:
+    if here is not None:
+        confirmation = copy.copy(here)
+    elif shape.within is not None:
+        confirmation = Confirmation(within=timedelta(seconds=shape.within))
+    else:
+        confirmation = Confirmation(until=_no_deadline)
+    confirmation.name = shape.name
+    confirmation.personal |= shape.personal
+    confirmation.refund = None
+    if shape.refund is not None:
+        known = here.refund if here else None
+        gone = Refund(_gone, queue=shape.refund.queue, finish=FINISH_RETRY)
+        confirmation.refund = _follow_step(shape.refund, known or gone)
+    return confirmation
 
 
 class Saga(Generic[RequestT]):
@@ -416,18 +542,20 @@ class Saga(Generic[RequestT]):
         if not isinstance(publishes, bool):
             msg = f"{cls.__name__}: publishes is {publishes!r}; give True or False"
             raise DefinitionError(msg)
+        asked = _request_type(cls)
         cls.definition = Definition(
             cls.name,
             cls.version,
             tuple(body.steps),
             tuple(body.confirmations),
-            TypeAdapter(_request_type(cls)),
+            TypeAdapter(asked),
             tuple(body.forks),
             body.pivot(),
             cls.timeout,
             cls.publishes,
             cls.carrier,
             check(cls.__name__, cls.locks),
+            paths_of(asked),
         )
         # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
         cls.definition.names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)

@@ -15,7 +15,7 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import calling, choreography, isolation, lifecycle, notices, registry, store, topology
+from sagas import calling, choreography, isolation, lifecycle, notices, store, topology, versions
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.definition import Definition
@@ -52,7 +52,7 @@ def publish(messages: Iterable[Message]) -> None:
     for message in messages:
         match message:
             case Chain():
-                definition = registry.find(message.links[0].saga, message.links[0].version)
+                definition = versions.find(message.links[0].saga, message.links[0].version, message.links[0].shape)
                 if not config().is_choreographed(definition.name, definition.carrier):
                     _publish_chain(message)
                 elif (event := _event(definition, message), message.ids) not in told:
@@ -189,6 +189,21 @@ def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
         )
 
 
+def pass_on(name: str, args: list[Any], kwargs: dict[str, Any], *, queue: str, chain: Any, delay: float) -> None:
+    """Send a task that this worker cannot perform back to its queue, for another worker, after ``delay`` seconds.
+
+    Args:
+        name: the task.
+        args: its arguments.
+        kwargs: its keywords.
+        queue: where it came from.
+        chain: the rest of the Celery chain it is part of, as Celery keeps it in a request.
+        delay: as long as this is, so that it does not come back to the same worker at once.
+    """
+    where = _held_back(delay, queue)
+    current_app.send_task(name, args, kwargs, chain=chain, ignore_result=True, **where, **_OPTIONS)
+
+
 def _publish_chain(message: Chain) -> None:
     ids = [str(run_id) for run_id in message.ids]
     first, *rest = message.links
@@ -217,14 +232,25 @@ def _publish_event(definition: Definition, event: str, message: Chain) -> None:
         if message.delay
         else {"exchange": topology.CHOREOGRAPHY_EXCHANGE, "routing_key": key}
     )
-    kwargs = {"saga": definition.name, "version": definition.version, "event": event}
+    kwargs: dict[str, Any] = {
+        "saga": definition.name,
+        "version": definition.version,
+        "event": event,
+        "shape": message.links[0].shape,
+    }
     if message.issue:
         where["headers"] = {ISSUE: str(message.issue)}
     _send(EVENT_TASK, [[str(run_id) for run_id in message.ids]], kwargs, shadow=key, **where)
 
 
 def _signature(link: Link, args: tuple[Any, ...] = ()) -> Signature:
-    kwargs = {"saga": link.saga, "version": link.version, "step": link.step, "phase": link.phase.value}
+    kwargs = {
+        "saga": link.saga,
+        "version": link.version,
+        "step": link.step,
+        "phase": link.phase.value,
+        "shape": link.shape,
+    }
     # The shadow name is what Flower and the logs show instead of "sagas.step".
     options = {**_OPTIONS, "shadow": f"{link.saga}.{link.step}.{link.operation}", "ignore_result": True}
     return signature(STEP_TASK, args=args, kwargs=kwargs, app=current_app).set(**options)

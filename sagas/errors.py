@@ -37,12 +37,29 @@ class NotSent(Exception):
     """A remote participant was not reached: nothing was sent, so nothing has happened there."""
 
 
+class DataTooLarge(SagaError):
+    """A request, a result or a confirmation's data is larger than ``SAGAS["DATA_LIMIT"]``.
+
+    ``size`` and ``limit`` are in bytes of JSON. For a request it is the cause of an ``InvalidRequest``; for a step's
+    result it is a fault of that run.
+    """
+
+    def __init__(self, message: str, *, size: int, limit: int) -> None:
+        super().__init__(message)
+        self.size = size
+        self.limit = limit
+
+
 class UnknownConfirmation(SagaError):
     """The saga waits for no confirmation of this name."""
 
 
 class RunNotFound(SagaError):
     """There is no run of this id."""
+
+
+class NotFinished(SagaError):
+    """A run still needs the data that should be erased; the message names it."""
 
 
 class IllegalTransition(SagaError):

@@ -87,11 +87,7 @@ def begin(delivery: Delivery, rows: Sequence[store.Row], calls: Sequence[Call[An
             await_report(delivery, place, group, wait, now, outcome="INTENT")
     messages: list[Message] = []
     if going:
-        step = delivery.step
-        definition = delivery.definition
-        link = Link(
-            definition.name, definition.version, step.name, delivery.phase, step.queue, delivery.action.operation
-        )
+        link = plan.link(delivery.definition, delivery.index, delivery.phase)
         messages.append(RemoteCalls(link, tuple(calls), begun, delivery.worker))
     if waiting:
         delays = room.lane.book(len(waiting))
@@ -154,7 +150,8 @@ def finish(link: Link, answered: Sequence[Answered], *, worker: str) -> list[Mes
 
 def _stands_here(delivery: Delivery, row: store.Row) -> bool:
     definition = delivery.definition
-    if (row.saga, row.version) != (definition.name, definition.version):
+    same = (row.saga, row.version) == (definition.name, definition.version)
+    if not same or row.shape not in {0, definition.shape.number}:
         return False
     return plan.stand(definition, row.place, delivery.index, delivery.phase) is Stand.HERE
 

@@ -34,6 +34,17 @@ def kick() -> None:
         pause.open(error)
 
 
+def answers() -> bool | None:
+    """Whether Redis answers; ``None`` where none is set."""
+    redis_client = client(1.0)
+    if redis_client is None:
+        return None
+    try:
+        return bool(redis_client.ping())
+    except redis.RedisError:
+        return False
+
+
 def wait(seconds: float) -> bool:
     """Wait for a kick, at most ``seconds``. Return whether one came."""
     redis_client = client(seconds + TIMEOUT + 1.0)

@@ -17,7 +17,8 @@ from sagas.participant import Call, Phase
 class Link:
     """One operation of one step, as a chain carries it.
 
-    ``queue`` is where it is performed; ``operation`` is only for people who read the broker.
+    ``queue`` is where it is performed; ``operation`` is only for people who read the broker. ``shape`` is the number
+    of the definition's shape that the runs follow; 0 for that of the code which reads it.
     """
 
     saga: str
@@ -26,6 +27,7 @@ class Link:
     phase: Phase
     queue: str
     operation: str
+    shape: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Run(models.Model):
     id = models.UUIDField(primary_key=True)
     saga = models.CharField(max_length=100)
     version = models.PositiveSmallIntegerField()
+    shape = models.IntegerField(default=0, db_default=0, help_text="Which of the definition's shapes it follows.")
     state = models.CharField(max_length=16, choices=[(s.value, s.value) for s in State], default=State.PENDING)
     cursor = models.PositiveSmallIntegerField(default=0)
     fork = models.BigIntegerField(db_default=0)
@@ -78,6 +79,28 @@ class Run(models.Model):
     def __str__(self) -> str:
         """Name it as an operator would."""
         return f"{self.saga} {self.business_key or self.id}"
+
+
+class Definition(models.Model):
+    """A definition as it was when a run of it began: what its code must still be able to do for that run.
+
+    Once for each shape that a saga's version ever had; see ``sagas.versions``.
+    """
+
+    saga = models.CharField(max_length=SAGA_NAME_LIMIT)
+    version = models.PositiveSmallIntegerField()
+    shape = models.IntegerField()
+    body = models.JSONField(help_text="Steps, their operations and queues, and confirmations.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        """Runs name it by these three."""
+
+        constraints = [models.UniqueConstraint(name="sagas_definition_once", fields=["saga", "version", "shape"])]
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.saga} version {self.version}"
 
 
 class Outcome(models.TextChoices):

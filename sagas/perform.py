@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from sagas import guard, intents, outcomes, plan, registry, store
+from sagas import guard, intents, outcomes, plan, store, versions
 from sagas.conf import config
 from sagas.definition import Action, Definition, Refund
 from sagas.faults import ConnectionLost, is_conflict, is_lost
@@ -67,7 +67,7 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
     Raises:
         ConnectionLost: the database went away; what was committed is not known. Deliver the same again.
         UnknownSaga: this process does not know the saga.
-        UnknownStep: the saga has no such step, or the step no such operation.
+        UnknownStep: the saga has no such step, or the step no such operation, or this process has it not.
     """
     delivery = delivery_of(link, worker)
     performed = Performed()
@@ -139,14 +139,16 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
 
 def bisect(link: Link, ids: Sequence[UUID], *, issue: int = 0) -> list[Message]:
     """Split a redelivered cohort: one of its runs may have killed the worker."""
-    definition = registry.find(link.saga, link.version)
+    definition = versions.find(link.saga, link.version, link.shape)
     following = _links_from(definition, link)
     return [Chain(following, tuple(half), issue=issue + 1) for half in _halves(sorted(set(ids)))]
 
 
 def again(link: Link, ids: Sequence[UUID], delay: float, *, issue: int = 0) -> Message:
     """Deliver a cohort again after ``delay`` seconds, with the rest of its chain."""
-    return Chain(_links_from(registry.find(link.saga, link.version), link), tuple(ids), delay, issue=issue + 1)
+    return Chain(
+        _links_from(versions.find(link.saga, link.version, link.shape), link), tuple(ids), delay, issue=issue + 1
+    )
 
 
 def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> Performed:
@@ -221,7 +223,11 @@ def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[
     mine = [
         row
         for row in rows
-        if row.saga == definition.name and row.version == definition.version and not row.waits_for_retry
+        if row.saga == definition.name
+        and row.version == definition.version
+        # A run counts its steps by the definition it began with; 0 is from before that was on record.
+        and row.shape in {0, definition.shape.number}
+        and not row.waits_for_retry
     ]
     for place, group in store.by_place(mine).items():
         match plan.stand(definition, place, delivery.index, delivery.phase):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sagas import choreography, gate, outcomes, plan, registry, store, timeouts
+from sagas import choreography, gate, outcomes, plan, store, timeouts, versions
 from sagas.conf import config
 from sagas.definition import Action, Definition, Step
 from sagas.errors import Rejected
@@ -51,6 +51,10 @@ class Delivery:
         """Whether a run may be undone from here: it goes forward, and is not behind the pivot."""
         return self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
 
+    def hide(self, row: store.Row, text: str) -> str:
+        """Take out of a text what is personal in the run's data: people will read it."""
+        return self.definition.marks.hide(text, row.request, row.results)
+
     def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.Entry:
         """What all log rows of one outcome share."""
         return store.Entry(
@@ -65,7 +69,7 @@ class Delivery:
 
 def delivery_of(link: Link, worker: str) -> Delivery:
     """The delivery of a link to a worker; ``UnknownSaga`` or ``UnknownStep`` where it makes no sense here."""
-    definition = registry.find(link.saga, link.version)
+    definition = versions.find(link.saga, link.version, link.shape)
     index = definition.index(link.step)
     return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
 
@@ -189,7 +193,8 @@ def _record_rejected(
     delivery: Delivery, rejected: Sequence[tuple[store.Row, Rejected]], duration_us: int
 ) -> list[Message]:
     reasons = {
-        row.id: outcomes.reason("rejected", delivery.step.name, answer.code, answer.detail) for row, answer in rejected
+        row.id: outcomes.reason("rejected", delivery.step.name, answer.code, delivery.hide(row, answer.detail))
+        for row, answer in rejected
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
     due = config().lease if delivery.choreographed else None
@@ -244,7 +249,8 @@ def _record_faults(
     entry = delivery.entry("FAULT")
     for row, fault in faults:
         kind = "breaker" if open_breaker else "fault"
-        reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, str(fault.error))
+        detail = delivery.hide(row, str(fault.error))
+        reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
         decision = delivery.action.retry.decide(row.attempt + 1)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
@@ -266,7 +272,8 @@ def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again)
     now = store.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:
         return None
-    return timeouts.reason(*limit, now, f"{type(fault.error).__name__}: {fault.error}"[: outcomes.DETAIL_LIMIT])
+    cause = delivery.hide(row, f"{type(fault.error).__name__}: {fault.error}")
+    return timeouts.reason(*limit, now, cause[: outcomes.DETAIL_LIMIT])
 
 
 def _try_again(delivery: Delivery, row: store.Row, entry: store.Entry, reason: str, wait: float) -> Message:

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import outcomes, plan, registry, store
+from sagas import outcomes, plan, store, versions
 from sagas.definition import Definition
 from sagas.errors import NotAwaited, RunNotFound
+from sagas.limits import check_size
 from sagas.messages import Kick, Message, Unlock, Wake
 from sagas.outcomes import Answer
 from sagas.participant import Done, Phase
@@ -20,14 +21,14 @@ from sagas.states import LIVE, State
 def receive_report(run_id: UUID, step: str, answer: Answer, *, by: str = "") -> tuple[State, list[Message]]:
     """Take the outcome of an accepted operation. See ``sagas.report``."""
     if isinstance(answer, Done):
-        outcomes.dump(answer.result)
+        check_size(outcomes.dump(answer.result), f"the result of {step}")
     with transaction.atomic():
         rows = store.lock([run_id])
         if not rows:
             msg = f"there is no run {run_id}"
             raise RunNotFound(msg)
         (row,) = rows
-        definition = registry.find(row.saga, row.version)
+        definition = versions.find(row.saga, row.version, row.shape)
         index = definition.index(step)
         wait = row.waits.get(step)
         if wait is None or not wait.operation:

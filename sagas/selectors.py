@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sagas import outbox, registry
+from sagas import outbox, versions
 from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Lock, Log, Run
 from sagas.participant import Operation
+from sagas.personal import HIDDEN, blank
+from sagas.privacy import marks_of
 from sagas.states import State
 
 #: What a step is, by the last of its operations that is done.
@@ -79,9 +81,9 @@ def run_view(run_id: UUID) -> RunView:
         finished_at=run.finished_at,
         reason=run.reason,
     )
-    entries = timeline(run_id)
+    entries = _timeline(run)
     try:
-        names = [step.name for step in registry.find(run.saga, run.version).steps]
+        names = [step.name for step in versions.find(run.saga, run.version, run.shape).steps]
     except UnknownSaga:
         # The definition is gone; what was performed is still on record.
         names = list(dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT"))
@@ -133,8 +135,17 @@ def locks_of(run_id: UUID) -> list[InLine]:
 
 
 def timeline(run_id: UUID) -> Sequence[Log]:
-    """List what happened to a run, oldest first."""
-    return list(Log.objects.filter(run_id=run_id).order_by("id"))
+    """List what happened to a run, oldest first, without what is personal."""
+    run = Run.objects.filter(pk=run_id).first()
+    return _timeline(run) if run else []
+
+
+def _timeline(run: Run) -> Sequence[Log]:
+    entries = list(Log.objects.filter(run_id=run.pk).order_by("id"))
+    marks = marks_of(run)
+    for entry in entries:
+        entry.data = blank(entry.data, marks.of(entry.step), HIDDEN) if entry.outcome == "DONE" else entry.data
+    return entries
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from sagas import hooks, outbox, registry
+from sagas import hooks, outbox, versions
 from sagas.conf import config
 from sagas.errors import IllegalTransition, UnknownSaga
 from sagas.events import Names
@@ -73,6 +73,7 @@ class Row(NamedTuple):
     #: How many events it has told; ``None`` if it publishes none.
     events: int | None
     locked: bool
+    shape: int
     #: Whether any breaker is open. Only a claim asks.
     guarded: bool = False
 
@@ -119,7 +120,7 @@ WORKER_LIMIT = 100
 #: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked"
+    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape"
 )
 
 
@@ -178,6 +179,7 @@ def insert(
     run_id: UUID,
     saga: str,
     version: int,
+    shape: int,
     business_key: str,
     request: str,
     trace_id: UUID,
@@ -193,9 +195,9 @@ def insert(
     ``event`` is what its start is called, if it publishes events: they are counted from then on.
     """
     _execute(
-        "WITH run AS (INSERT INTO sagas_run (id, saga, version, state, cursor, attempt, claims, business_key, "
+        "WITH run AS (INSERT INTO sagas_run (id, saga, version, shape, state, cursor, attempt, claims, business_key, "
         "request, results, trace_id, parent_id, parent_step, locked, created_at, due_at, events) "
-        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, %s, clock_timestamp(), "
+        "VALUES (%s, %s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, %s, clock_timestamp(), "
         "clock_timestamp() + %s, %s) "
         f"RETURNING id, saga, version, business_key, trace_id){outbox.START if event else ''} "
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
@@ -204,6 +206,7 @@ def insert(
             run_id,
             saga,
             version,
+            shape,
             first.state,
             first.cursor,
             business_key,
@@ -231,20 +234,35 @@ def look(ids: Iterable[UUID]) -> list[Row]:
     return _rows(f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [_uuids(ids)])
 
 
-def claimable(limit: int, *, lapsed: bool, begin: bool) -> list[Row]:
+#: Saga, version, shape, state, cursor, fork: runs of this kind are for other processes; see ``sagas.claim``.
+Foreign = tuple[str, int, int, str, int, int]
+
+#: For a lease: nobody else has taken them, so they are taken up, and counted.
+_NOT_FOREIGN = (
+    "AND (due_at <= now() - %s OR (saga, version, shape, state, cursor, fork) NOT IN "
+    "(SELECT * FROM unnest(%s::text[], %s::int[], %s::int[], %s::text[], %s::int[], %s::bigint[])))"
+)
+
+
+def claimable(limit: int, *, lapsed: bool, begin: bool, foreign: Collection[Foreign] = ()) -> list[Row]:
     """Lock up to ``limit`` due runs that nobody else is claiming, the longest due first.
 
     Args:
         limit: runs at most.
         lapsed: take those whose lease ran out, instead of those that were never claimed since their last move.
         begin: take those too that have not begun.
+        foreign: kinds of runs to leave to others for the time of a lease.
     """
+    others: list[Any] = []
+    if foreign:
+        others = [timedelta(seconds=config().lease), *(list(column) for column in zip(*foreign, strict=True))]
     claims = ">" if lapsed else "="
     # now(), not clock_timestamp(): only a stable function can use the index on due_at.
     return _rows(
         f"SELECT {_COLUMNS}, {_GUARDED} FROM sagas_run WHERE due_at <= now() "
-        f"AND claims {claims} 0 {'' if begin else _NOT_NEW} ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
-        [limit],
+        f"AND claims {claims} 0 {'' if begin else _NOT_NEW} "
+        f"{_NOT_FOREIGN if foreign else ''} ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
+        [*others, limit],
     )
 
 
@@ -416,7 +434,7 @@ def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outb
     publishing = next((row for row in rows if row.events is not None), None)
     if publishing is None:
         return outbox.SILENT
-    told = _names(publishing.saga, publishing.version).of(
+    told = _names(publishing).of(
         step=entry.step if entry and entry.outcome != "EVENT" else "",
         operation=entry.operation if entry else "",
         outcome=entry.outcome if entry else "",
@@ -426,12 +444,12 @@ def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outb
     return outbox.branch(told, data=entry is not None)
 
 
-def _names(saga: str, version: int) -> Names:
+def _names(row: Row) -> Names:
     try:
-        return registry.find(saga, version).names
+        return versions.find(row.saga, row.version, row.shape).names
     except UnknownSaga:
         # A run that nobody here knows is escalated all the same, and that is called after its saga.
-        return Names(saga, {})
+        return Names(row.saga, {})
 
 
 #: What hooks are told of a run that was moved.
@@ -663,12 +681,25 @@ def wake(run_id: UUID, step: str) -> None:
     )
 
 
-def child_view(run_id: UUID) -> tuple[State, str, str | None] | None:
-    """State, results and reason (JSON text) of a run, as last committed: read without its lock."""
+class Child(NamedTuple):
+    """A run as its parent sees it. ``results`` and ``reason`` are JSON text."""
+
+    state: State
+    results: str
+    reason: str | None
+    saga: str
+    version: int
+    shape: int
+
+
+def child_view(run_id: UUID) -> Child | None:
+    """Read a run as last committed, without its lock."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT state, results::text, reason::text FROM sagas_run WHERE id = %s", [run_id])
+        cursor.execute(
+            "SELECT state, results::text, reason::text, saga, version, shape FROM sagas_run WHERE id = %s", [run_id]
+        )
         found = cursor.fetchone()
-    return (State(found[0]), found[1], found[2]) if found else None
+    return Child(State(found[0]), *found[1:]) if found else None
 
 
 def reported(run_id: UUID, step: str) -> bool:

@@ -21,7 +21,7 @@ from celery.signals import task_failure
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
-from sagas import choreography, gate, lifecycle, notices, plan, registry, relay
+from sagas import choreography, gate, lifecycle, notices, plan, relay, versions
 from sagas import kick as kicks
 from sagas.conf import config
 from sagas.dispatch import (
@@ -35,11 +35,12 @@ from sagas.dispatch import (
     dispatch,
     drop_connections,
     is_congested,
+    pass_on,
     publish,
     publish_notices,
     set_aside,
 )
-from sagas.errors import SagaError, UnknownStep
+from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.faults import ConnectionLost, is_lost
 from sagas.messages import Link, Message
 from sagas.participant import Phase
@@ -51,6 +52,8 @@ logger = logging.getLogger(__name__)
 REDELIVER_AFTER = 1.0
 #: Under which header the worker's main process notes from which queue a message came.
 QUEUE_HEADER = "x-sagas-queue"
+#: Seconds for which a delivery is held back that is for another worker.
+PASS_ON_AFTER = 1.0
 #: What a publish raises when the broker is away or refuses.
 BROKER_ERRORS = (OperationalError, MessageNacked, AMQPError, OSError)
 #: Seconds after which a dispatch that found the step queues too long tries again.
@@ -102,14 +105,32 @@ class WorkerKilled(Exception):
 
 
 @shared_task(name=STEP_TASK, **_OPTIONS)
-def step(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step: str, phase: str) -> list[str]:
+def step(
+    self: Task[Any, Any],
+    ids: list[str],
+    *,
+    saga: str,
+    version: int,
+    step: str,
+    phase: str,
+    shape: int = 0,
+    passed: int = 0,
+) -> list[str]:
     """Perform one operation of a cohort; return the survivors, which Celery hands to the next link."""
     try:
         runs = [UUID(run_id) for run_id in ids]
-        definition = registry.find(saga, version)
+        definition = versions.find(saga, version, shape)
         index = definition.index(step)
         action = definition.action(index, Phase(phase))
-        link = Link(saga, version, step, Phase(phase), definition.all_steps[index].queue, action.operation)
+        link = Link(saga, version, step, Phase(phase), definition.all_steps[index].queue, action.operation, shape)
+    except (UnknownSaga, UnknownStep) as error:
+        # A rolling deploy: another worker has the code. What nobody awaits is poison.
+        if passed >= config().lease or not versions.is_awaited(runs, saga, version):
+            raise _poison(self, error) from error
+        kwargs = {"saga": saga, "version": version, "step": step, "phase": phase, "shape": shape}
+        logger.warning("sagas: %d run(s) are passed on to another worker: %s", len(runs), error)
+        _pass_on(self, [ids], {**kwargs, "passed": passed + 1})
+        return _end(self)
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
     survivors = _deliver(self, link, runs) if runs else []
@@ -119,15 +140,28 @@ def step(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step:
 
 
 @shared_task(name=EVENT_TASK, **_OPTIONS)
-def event(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, event: str) -> None:
+def event(
+    self: Task[Any, Any],
+    ids: list[str],
+    *,
+    saga: str,
+    version: int,
+    event: str,
+    shape: int = 0,
+    passed: int = 0,
+) -> None:
     """Something happened to a cohort that travels by events: perform what this queue's domain does then."""
     try:
         runs = [UUID(run_id) for run_id in ids]
-        definition = registry.find(saga, version)
-        reacting = choreography.reactions(definition).get(event)
-        if reacting is None:
-            msg = f"nothing in {saga} version {version} reacts to {event!r}"
-            raise UnknownStep(msg)
+        definition = versions.find(saga, version, shape)
+        reacting = choreography.reacting(definition, event)
+    except (UnknownSaga, UnknownStep) as error:
+        # A rolling deploy, as in ``step``.
+        if passed >= config().lease or not versions.is_awaited(runs, saga, version):
+            raise _poison(self, error) from error
+        kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
+        _pass_on(self, [ids], {**kwargs, "passed": passed + 1})
+        return
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
     queue = (self.request.headers or {}).get(QUEUE_HEADER)
@@ -281,6 +315,20 @@ def _publish_or_leave(task: Task[Any, Any], messages: Sequence[Message]) -> None
     except BROKER_ERRORS as error:
         drop_connections(task.app)
         logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), type(error).__name__)
+
+
+def _pass_on(task: Task[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Give a delivery back to its queue, a moment later: about a second each time, and no longer than a lease in all.
+
+    By then the tick has found the runs again, and counts. Were it refused, they would be found by their lease as well.
+    """
+    headers = task.request.headers or {}
+    queue = headers.get(QUEUE_HEADER) or (task.request.delivery_info or {}).get("routing_key") or ""
+    try:
+        pass_on(task.name, args, kwargs, queue=queue, chain=task.request.chain, delay=PASS_ON_AFTER)
+    except BROKER_ERRORS as error:
+        drop_connections(task.app)
+        logger.warning("sagas: a delivery is left to the tick: %s", type(error).__name__)
 
 
 def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str, issue: int) -> Performed:

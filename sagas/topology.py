@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from amqp import PreconditionFailed
+from amqp import NotFound, PreconditionFailed
 from kombu import Connection, Exchange, Queue, binding
 
 from sagas import choreography, registry
@@ -209,6 +209,30 @@ def choreographed() -> set[tuple[str, str]]:
         if config().is_choreographed(definition.name, definition.carrier)
         for bound in choreography.bindings(definition)
     }
+
+
+def compare(connection: Connection) -> tuple[list[str], list[str]]:
+    """Look which queues RabbitMQ has not, and which it has with other arguments. Declares nothing that is not there.
+
+    Returns:
+        The names of the missing, and of the differing.
+    """
+    missing: list[str] = []
+    differing: list[str] = []
+    for queue in [dead(), *consumed(), *delays()]:
+        try:
+            with connection.channel() as opened:
+                passive: Any = opened
+                passive.queue_declare(queue.name, passive=True)
+        except NotFound:
+            missing.append(queue.name)
+            continue
+        try:
+            with connection.channel() as channel:
+                queue(channel).queue_declare()
+        except PreconditionFailed:
+            differing.append(queue.name)
+    return missing, differing
 
 
 def _declare(connection: Connection, queue: Queue, *, replace: bool) -> bool:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sagas import plan, registry
+from sagas import plan, versions
 from sagas.errors import UnknownSaga
 from sagas.models import Escalation, Log, Outcome, Run
 from sagas.states import State
@@ -95,7 +95,7 @@ def standing(run: Run, escalations: Iterable[Escalation]) -> str:
     if run.state == State.ESCALATED:
         return next((f"{e.step} {e.operation}".strip() or e.state for e in escalations), NONE)
     try:
-        definition = registry.find(run.saga, run.version)
+        definition = versions.find(run.saga, run.version, run.shape)
     except UnknownSaga:
         return NONE if run.finished_at else "unknown saga"
     if run.state == State.AWAITING_CONFIRM:

@@ -10,11 +10,13 @@ from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from sagas import privacy
 from sagas.admin import present
 from sagas.admin.decisions import ACKNOWLEDGE, ASSIGN, CANCEL, FAIL, OF_ESCALATIONS, RESUME, SUCCEED, Decision, decide
 from sagas.admin.filters import SagaFilter, StateFilter
 from sagas.admin.readonly import LookOnly
 from sagas.models import Confirmation, Escalation, Run
+from sagas.personal import HIDDEN, blank
 from sagas.selectors import run_view, timeline
 from sagas.states import UNDECIDED, State
 
@@ -95,6 +97,7 @@ class RunAdmin(LookOnly[Run]):
         """Add what the page tells about the run."""
         assert obj is not None  # nothing is added here
         view = run_view(obj.pk)
+        marks = privacy.marks_of(obj)
         context |= {
             "run": obj,
             "view": view,
@@ -107,10 +110,10 @@ class RunAdmin(LookOnly[Run]):
             ],
             "lines": present.lines(obj, timeline(obj.pk)),
             "reason": present.pretty(obj.reason),
-            "request_text": present.pretty(obj.request),
-            "results_text": present.pretty(obj.results or None),
+            "request_text": present.pretty(privacy.request_of(obj)),
+            "results_text": present.pretty(privacy.results_of(obj) or None),
             "confirmations": [
-                (c.name, present.moment(c.received_at), present.pretty(c.data))
+                (c.name, present.moment(c.received_at), present.pretty(blank(c.data, marks.of(c.name), HIDDEN)))
                 for c in Confirmation.objects.filter(run_id=obj.pk).order_by("received_at")
             ],
             "escalations": [

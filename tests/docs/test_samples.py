@@ -27,6 +27,8 @@ HOW_TO = (
     "docs/how-to/define-a-saga.md",
     "docs/how-to/write-a-participant.md",
     "docs/reference/remote-participants.md",
+    "docs/how-to/change-a-saga.md",
+    "docs/how-to/personal-data.md",
 )
 
 #: What comes after the README's settings: the servers of this session.

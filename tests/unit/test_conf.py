@@ -50,6 +50,8 @@ def test_each_queue_is_taken_once() -> None:
         ({**OK, "LEASE": float("nan")}, "'LEASE'"),
         ({**OK, "LEASE": float("inf")}, "'LEASE'"),
         ({**OK, "COHORT": 2.5}, "'COHORT'"),
+        ({**OK, "DATA_LIMIT": 0}, "'DATA_LIMIT'"),
+        ({**OK, "DATA_LIMIT": "64 KiB"}, "'DATA_LIMIT'"),
         ({**OK, "CLAIM": 0.5}, "'CLAIM'"),
         ({**OK, "GRACE": "soon"}, "'GRACE'"),
         ({**OK, "GRACE": -1}, "'GRACE'"),

@@ -1,22 +1,26 @@
-"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside."""
+"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside, look everything over, erase."""
 
 from __future__ import annotations
 
+import getpass
 from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
-from sagas import relay, topology
+from sagas import doctor, relay, topology
+from sagas.api import erase
 from sagas.dispatch import dispatch, publish_notices
+from sagas.doctor import Severity
+from sagas.errors import SagaError
 from sagas.management import dead
 
 
 class Command(BaseCommand):
     """Group of subcommands."""
 
-    help = "The saga engine: topology | dispatch | dead."
+    help = "The saga engine: topology | dispatch | dead | doctor | erase."
     # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
     requires_system_checks = ()
 
@@ -37,6 +41,14 @@ class Command(BaseCommand):
             commands.add_parser("dead", help="Show the messages that were set aside as poison; replay or drop them.")
         )
 
+        commands.add_parser("doctor", help="Look everything over; exit code 1 when something is wrong.")
+
+        erasing = commands.add_parser(
+            "erase", help="Overwrite what is personal in the finished runs of a business key."
+        )
+        erasing.add_argument("--business-key", required=True, help="What people know the runs by.")
+        erasing.add_argument("--by", default=f"manage.py {getpass.getuser()}", help="Who erases, for the record.")
+
     def handle(self, *, command: str, **options: Any) -> None:
         """Run one of them."""
         try:
@@ -47,6 +59,10 @@ class Command(BaseCommand):
                     self._dispatch()
                 case "dead":
                     dead.run(self.stdout, **options)
+                case "doctor":
+                    self._doctor()
+                case "erase":
+                    self._erase(options["business_key"], options["by"])
         except (OperationalError, OSError) as error:
             msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
             raise CommandError(msg) from error
@@ -71,3 +87,29 @@ class Command(BaseCommand):
         while relay.relay(current_app):
             pass
         self.stdout.write("dispatched all that was due")
+
+    def _doctor(self) -> None:
+        findings = doctor.examine()
+        styles = {
+            Severity.ERROR: self.style.ERROR,
+            Severity.WARNING: self.style.WARNING,
+            Severity.FINE: self.style.SUCCESS,
+        }
+        for finding in findings:
+            self.stdout.write(f"{styles[finding.severity](f'{finding.severity:<8}')} {finding.what}")
+            if finding.remedy:
+                self.stdout.write(f"{'':<8} → {finding.remedy}")
+        wrong = sum(finding.severity is Severity.ERROR for finding in findings)
+        if wrong:
+            msg = f"{wrong} thing(s) are wrong"
+            raise CommandError(msg)
+        self.stdout.write("nothing is wrong")
+
+    def _erase(self, business_key: str, by: str) -> None:
+        try:
+            erasure = erase(business_key=business_key, by=by)
+        except (SagaError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(
+            f"erased what is personal in {len(erasure.changed)} of {len(erasure.runs)} run(s) of {business_key}"
+        )
