@@ -232,7 +232,7 @@ def test_the_engine_can_have_a_celery_app_of_its_own(shop: Shop) -> None:
     )
     assert told.splitlines() == [
         "True sagas.worker:Consumer sagas.cancel sagas.dispatch sagas.escalation tastings tickets",
-        "sagas.cancel sagas.dispatch sagas.notify sagas.step",
+        "sagas.cancel sagas.dispatch sagas.event sagas.notify sagas.step",
     ]
 
 
