@@ -99,9 +99,11 @@ def standing(run: Run, escalations: Iterable[Escalation]) -> str:
     except UnknownSaga:
         return NONE if run.finished_at else "unknown saga"
     if run.state == State.AWAITING_CONFIRM:
-        return f"waits for {', '.join(confirmation.name for confirmation in definition.confirmations)}"
-    links = plan.links(definition, plan.Place(State(run.state), run.cursor, run.fork))
-    return f"{links[0].step} {links[0].operation}" if links else NONE
+        names = [confirmation.name for confirmation in definition.confirmations]
+        return f"waits for {', '.join(names) or 'the run that it is a step of'}"
+    # Of a fork, every branch that is not done.
+    chains = plan.onward(definition, plan.Place(State(run.state), run.cursor, run.fork))
+    return ", ".join(f"{links[0].step} {links[0].operation}" for links in chains) or NONE
 
 
 def taken(escalation: Escalation) -> str:
