@@ -337,8 +337,13 @@ class Definition:
 
     @cached_property
     def names(self) -> Names:
-        """What its events are called."""
-        return Names(self.name, {step.name: step.events for step in self.all_steps})
+        """What its events are called. What is marked as personal in a step's results is not told with them."""
+        first = {step.name: {path[0] if path else "" for path in step.personal} for step in self.all_steps}
+        return Names(
+            self.name,
+            {s.name: replace(s.events, private=(*s.events.private, *sorted(first[s.name]))) for s in self.all_steps},
+            hidden={name for name, members in first.items() if members & {"", "*", "**"}},
+        )
 
     @cached_property
     def marks(self) -> Marks:

@@ -40,7 +40,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
         raise ValueError(msg)
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM sagas_run WHERE business_key = %s", [business_key])
+            cursor.execute(_RUNS, [business_key])
             ids = [run_id for (run_id,) in cursor.fetchall()]
         rows = store.lock(ids)
         if not rows:
@@ -56,13 +56,24 @@ def erase(*, business_key: str, by: str) -> Erasure:
     return Erasure(tuple(row.id for row in rows), tuple(row.id for row in changed))
 
 
-#: Every other column that holds what participants, customers or people wrote of a run: the table, and how its rows are
-#: named. ``sagas_log`` is append-only but for this: its trigger lets ``data`` of a finished run be rewritten where the
-#: transaction says that it erases.
+#: With those that are steps of others: what they hold, they have from them.
+_RUNS = """
+WITH RECURSIVE wanted AS (
+    SELECT id FROM sagas_run WHERE business_key = %s
+    UNION SELECT child.id FROM sagas_run AS child JOIN wanted ON child.parent_id = wanted.id
+)
+SELECT id FROM wanted
+"""
+
+#: Every other column that holds what participants, customers or people wrote of a run: the table, its key within a run,
+#: the column, and how its rows are named. ``sagas_log`` is append-only but for this: its trigger lets ``data`` of a
+#: finished run be rewritten where the transaction says that it erases.
 _TEXTS = (
-    ("sagas_log", "data", "step"),
-    ("sagas_confirmation", "data", "name"),
-    ("sagas_escalation", "error", "''"),
+    ("sagas_log", "id", "data", "step"),
+    ("sagas_confirmation", "id", "data", "name"),
+    ("sagas_escalation", "id", "error", "''"),
+    # What is not published yet. It waits for who is publishing it, who locks the first of a run before the others.
+    ("sagas_outbox", "position", "data", "step"),
 )
 
 
@@ -76,8 +87,12 @@ def _erase(row: store.Row) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('sagas.erase', 'on', true)")
         texts = {
-            (table, column): _select(cursor, f"SELECT id, {name}, {column}::text FROM {table} WHERE run_id = %s", row)
-            for table, column, name in _TEXTS
+            (table, key, column): _select(
+                cursor,
+                f"SELECT {key}, {name}, {column}::text FROM {table} WHERE run_id = %s ORDER BY {key} FOR UPDATE",
+                row,
+            )
+            for table, key, column, name in _TEXTS
         }
         # All that is to go, from wherever it stands, before the first of it is gone.
         secrets = marks.values(request, results)
@@ -95,12 +110,16 @@ def _erase(row: store.Row) -> bool:
             ],
             row.id,
         )
-        for (table, column), found in texts.items():
-            for key, name, text in found:
+        for (table, key, column), found in texts.items():
+            for number, name, text in found:
                 data = json.loads(text)
                 after = scrub_all(blank(data, marks.of(name), ERASED), secrets, ERASED)
                 changed |= _rewrite(
-                    cursor, f"UPDATE {table} SET {column} = %s::jsonb WHERE id = %s", [(data, after)], key
+                    cursor,
+                    f"UPDATE {table} SET {column} = %s::jsonb WHERE run_id = %s AND {key} = %s",
+                    [(data, after)],
+                    row.id,
+                    number,
                 )
         for key, note in _select(cursor, "SELECT id, note FROM sagas_escalation WHERE run_id = %s", row):
             after = scrub(note, secrets, ERASED)
@@ -117,9 +136,9 @@ def _select(cursor: Any, sql: str, row: store.Row) -> Sequence[Any]:
     return [found for found in cursor.fetchall() if len(found) < 3 or found[2] is not None]
 
 
-def _rewrite(cursor: Any, sql: str, pairs: Sequence[tuple[Any, Any]], key: Any) -> bool:
+def _rewrite(cursor: Any, sql: str, pairs: Sequence[tuple[Any, Any]], *key: Any) -> bool:
     """Write the second of each pair, unless all are as they were."""
     if all(before == after for before, after in pairs):
         return False
-    cursor.execute(sql, [*(None if after is None else json.dumps(after) for _, after in pairs), key])
+    cursor.execute(sql, [*(None if after is None else json.dumps(after) for _, after in pairs), *key])
     return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -118,11 +118,13 @@ class Names:
     Args:
         saga: the saga's stored name, such as "orders.PlaceOrder".
         steps: by step, what its outcomes are called.
+        hidden: steps of whose results nothing is told.
     """
 
-    def __init__(self, saga: str, steps: Mapping[str, Events]) -> None:
+    def __init__(self, saga: str, steps: Mapping[str, Events], hidden: Collection[str] = ()) -> None:
         self.saga = saga
         self.stem = camel(saga.rpartition(".")[2])
+        self.hidden = frozenset(hidden)
         self.steps = {step: events.of(step) for step, events in steps.items()}
 
     @property
@@ -172,7 +174,7 @@ class Names:
         events = self.steps.get(step) or (Events().of(step) if step else None)
         if events is not None and outcome == "DONE" and operation in _OUTCOMES:
             name: str = getattr(events, _OUTCOMES[Operation(operation)])
-            told.append(Told(name, step, Data.RESULT, events.private))
+            told.append(Told(name, step, Data.NOTHING if step in self.hidden else Data.RESULT, events.private))
         elif events is not None and outcome == "REJECTED":
             told.append(Told(events.rejected, step, Data.ERROR))
         if before is State.ESCALATED and after in LIVE:

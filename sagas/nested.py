@@ -64,6 +64,10 @@ class SubSaga(Step):
             timeout=timeout,
         )
         self.saga = saga
+        # Its result is the child's, and as personal.
+        self.personal = frozenset(
+            ("results", name, *path) for name, paths in saga.definition.marks.results.items() for path in paths
+        )
 
 
 def child_of(run_id: UUID, step: str) -> UUID:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 from uuid import UUID
@@ -15,16 +16,17 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 import sagas
-from sagas import Confirmation, Saga, State, versions
+from sagas import Confirmation, Parallel, Retry, Saga, State, Step, versions
 from sagas.checks import check_runs
 from sagas.claim import claim
+from sagas.definition import FINISH_RETRY, FORWARD_RETRY
 from sagas.errors import UnknownStep
 from sagas.messages import Link
 from sagas.models import Definition, Run
 from sagas.participant import Phase
 from sagas.perform import perform
 from sagas.selectors import run_view
-from tests.lab.sagas import Experiment
+from tests.lab.sagas import Experiment, mark
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.deploys import NAME, deploy, deploying, step
 from tests.support.runs import assert_effects_once, effects, make_due, marks, state
@@ -99,6 +101,118 @@ def test_a_run_goes_on_by_its_own_list_of_steps(changed: Any, done: int) -> None
         carry(run_id)
         assert state(run_id) is State.FAILED
         assert_effects_once(run_id)
+
+
+def test_a_changed_fork_is_noticed_and_a_run_in_the_middle_of_one_goes_on_by_its_own() -> None:
+    # Given a run in the middle of a fork: one of two branches is done
+    forked = deploy({"approval": approval(), "a": step(), "both": Parallel(b=step(), c=step()), "d": step()})
+    old = run_to(forked, 1)
+    make_due([old])
+    left, right = chains(claim_all())
+    deliver(right)
+    make_due([old], since=20)
+    assert effects(old) == ["a.forward", "c.forward"]
+
+    # When the steps stand one behind the other, under the same version: the same names, in the same order
+    new = sagas.start(deploy(abc(d=step())), Experiment())
+    assert Run.objects.get(pk=old).shape != Run.objects.get(pk=new).shape
+    assert check_runs(databases=["default"]) == []
+
+    # Then a late message of the fork finds it, and none that counts otherwise
+    perform(Link(NAME, 1, "c", Phase.FORWARD, "orders", "forward"), [old])
+    assert marks(old) == {"a.forward": 1, "c.forward": 1}
+    deliver(left)
+    # And each goes its own way to its end
+    carry(old)
+    carry(new)
+    assert effects(old) == ["a.forward", "c.forward", "b.forward", "d.forward"]
+    assert effects(new) == ["a.forward", "b.forward", "c.forward", "d.forward"]
+    for run_id in (old, new):
+        sagas.cancel(run_id)
+        carry(run_id)
+        assert state(run_id) is State.FAILED
+    # Branches are undone from the last to the first, in whatever order they were done
+    undone = ["d.compensate", "c.compensate", "b.compensate", "a.compensate"]
+    assert effects(old)[4:] == effects(new)[4:] == undone
+
+
+def test_a_changed_pivot_is_noticed_and_a_run_goes_on_by_its_own() -> None:
+    def last(*, pivoted: bool) -> dict[str, Any]:
+        before: dict[str, Any] = {"a": step()}
+        middle, behind = {"approval": approval()}, {"z": step(compensate=None)}
+        return {**before, **middle, **behind} if pivoted else {**middle, **before, **behind}
+
+    # Given a run that waits for its approval, with a step behind it
+    old = run_to(deploy(last(pivoted=True)), 1)
+    assert (state(old), effects(old)) == (State.AWAITING_CONFIRM, ["a.forward"])
+
+    # When the approval is to come after all steps, of the same names in the same order
+    new = sagas.start(deploy(last(pivoted=False)), Experiment())
+    carry(new)
+
+    # Then
+    assert Run.objects.get(pk=old).shape != Run.objects.get(pk=new).shape
+    assert effects(new) == ["a.forward", "z.forward"]
+    carry(old)
+    assert effects(old) == ["a.forward"]
+    for run_id in (old, new):
+        sagas.confirm(run_id, "approval")
+        carry(run_id)
+        assert (state(run_id), effects(run_id)) == (State.SUCCEEDED, ["a.forward", "z.forward"])
+
+
+def test_a_step_that_has_come_before_the_pivot_is_not_given_up_by_a_run_for_which_it_is_behind() -> None:
+    once = Retry(attempts=1, delay=timedelta(0), jitter=0)
+    saga = deploy({"a": step(), "approval": approval(), "z": step(compensate=None, retry=once)})
+    run_id = run_to(saga, 1)
+    # Given code for which it is an ordinary step, with the ordinary number of attempts
+    ordinary = Step(mark, queue="orders")
+    deploy({"approval": approval(), "a": step(), "z": ordinary})
+    definition = versions.find(NAME, 1, Run.objects.get(pk=run_id).shape)
+    assert definition.action(1, Phase.FORWARD).retry is FINISH_RETRY
+    # And the code's own step stays as it is
+    assert ordinary.actions[Phase.FORWARD].retry is FORWARD_RETRY
+
+
+def closing(until: Any) -> Confirmation:
+    return Confirmation(until=until, compensate=mark, queue="orders")
+
+
+def test_a_computed_deadline_that_is_gone_stays_as_it_was() -> None:
+    """Whoever takes another confirmation meanwhile cannot compute it, and does not forget it."""
+    at = datetime.now(UTC) + timedelta(hours=1)
+    steps: dict[str, Step | Confirmation | Parallel] = {"approval": approval(), "a": step()}
+    run_id = run_to(deploy({"closed": closing(lambda _: at), **steps}), 1)
+    Run.objects.filter(pk=run_id).update(deadline=at)
+    deploy(steps)
+
+    sagas.confirm(run_id, "approval")
+
+    assert Run.objects.get(pk=run_id).deadline == at
+    # And whoever can, goes on
+    deploy({"closed": closing(lambda _: at), **steps})
+    sagas.claim._foreign.clear()
+    sagas.confirm(run_id, "closed")
+    carry(run_id)
+    assert state(run_id) is State.SUCCEEDED
+
+
+def test_a_refund_is_done_by_the_code_for_a_run_of_another_shape() -> None:
+    # Given a run of which one confirmation came, which can be taken back
+    def payment() -> Confirmation:
+        return Confirmation(within=timedelta(seconds=30), compensate=mark, queue="orders")
+
+    run_id = run_to(deploy({"payment": payment(), **abc()}), 3)
+    sagas.confirm(run_id, "payment")
+    # When a step is put before all others: what takes it back has another position in the code
+    deploy({"payment": payment(), "approval": approval(), "z": step(), **abc()})
+    sagas.cancel(run_id)
+    carry(run_id)
+    # Then
+    assert state(run_id) is State.FAILED
+    undone = ["payment.compensate", "c.compensate", "b.compensate", "a.compensate"]
+    assert [effect for effect in effects(run_id) if effect.endswith("compensate")] == undone
+    assert marks(run_id) == Counter(effects(run_id))
 
 
 def test_versions_live_side_by_side() -> None:
@@ -246,6 +360,10 @@ def test_a_start_pays_for_the_record_only_once(django_assert_num_queries: Any) -
 # -- The system check and the doctor --------------------------------------------------------------------------
 
 BROKEN = {
+    "a refund removed": (
+        lambda: abc(approval=approval()),
+        "confirmation approval has lost its compensate",
+    ),
     "a step removed": (lambda: {"approval": approval(), "a": step(), "c": step()}, "step b is gone"),
     "an undo removed": (lambda: abc(b=step(compensate=None)), "step b has lost its compensate"),
     "a confirmation renamed": (
@@ -258,7 +376,7 @@ BROKEN = {
 @pytest.mark.parametrize(("changed", "said"), BROKEN.values(), ids=BROKEN)
 def test_a_change_that_live_runs_cannot_follow_is_found_with_their_number(changed: Any, said: str) -> None:
     # Given three live runs, one of which waits for a person, and one that is done
-    saga = deploy(abc())
+    saga = deploy(abc(approval=Confirmation(within=timedelta(seconds=30), compensate=mark, queue="orders")))
     for done in (0, 2, 3):
         run_to(saga, done)
     escalated = run_to(saga, 1)
@@ -291,7 +409,8 @@ def test_a_change_that_live_runs_cannot_follow_is_found_with_their_number(change
     assert said in told.getvalue()
     # And not once the old code is beside the new
     deploy(changed(), version=2)
-    deploy(abc(), version=1, beside=True)
+    before = Confirmation(within=timedelta(seconds=30), compensate=mark, queue="orders")
+    deploy(abc(approval=before), version=1, beside=True)
     assert check_runs(databases=["default"]) == []
 
 

@@ -8,7 +8,7 @@ from types import new_class
 from typing import Any
 
 import sagas.claim
-from sagas import Confirmation, Retry, Saga, Step, registry, versions
+from sagas import Confirmation, Parallel, Retry, Saga, Step, registry, versions
 from tests.lab.sagas import QUICK, Experiment, mark
 
 NAME = "lab.Changing"
@@ -19,7 +19,9 @@ def step(*, compensate: Any = mark, confirm: Any = None, retry: Retry = QUICK) -
     return Step(mark, compensate=compensate, confirm=confirm, queue="orders", retry=retry, finish=QUICK)
 
 
-def deploy(body: Mapping[str, Step | Confirmation], *, version: int = 1, beside: bool = False) -> type[Saga[Any]]:
+def deploy(
+    body: Mapping[str, Step | Confirmation | Parallel], *, version: int = 1, beside: bool = False
+) -> type[Saga[Any]]:
     """Declare ``lab.Changing`` with these steps.
 
     Args:

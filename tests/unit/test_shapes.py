@@ -100,6 +100,65 @@ def test_what_is_missed_is_what_the_run_may_still_come_by(
     assert lacks(RUN, here, state, cursor) == said
 
 
+FORKED = shape(("a", UNDONE), ("b", UNDONE), ("c", TCC), ("d", FORWARD), forks=(range(1, 3),), pivot=3)
+CHARGED = shape(("a", UNDONE), refunds=("payment",))
+
+
+@pytest.mark.parametrize(
+    ("run", "here", "place", "said"),
+    [
+        # A branch that is done is not performed again, the one beside it is
+        (FORKED, shape(("a", UNDONE), ("c", TCC), ("d", FORWARD)), (State.EXECUTING, 1, 0b010), [GONE]),
+        (
+            FORKED,
+            shape(("a", UNDONE), ("b", REFUND), ("c", TCC), ("d", FORWARD)),
+            (State.EXECUTING, 1, 0b100),
+            ["step b has lost its forward"],
+        ),
+        (FORKED, shape(("a", UNDONE), ("b", REFUND), ("c", TCC), ("d", FORWARD)), (State.EXECUTING, 1, 0b010), []),
+        # Of a fork that is undone, what is left
+        (FORKED, shape(("a", UNDONE), ("c", TCC)), (State.COMPENSATING, 1, 0b010), [GONE]),
+        (FORKED, shape(("a", UNDONE), ("c", TCC)), (State.COMPENSATING, 1, 0b100), []),
+        # What is behind the pivot comes after the confirmation
+        (FORKED, shape(("a", UNDONE), ("b", UNDONE), ("c", TCC)), (State.AWAITING_CONFIRM, 3, 0), ["step d is gone"]),
+        (FORKED, shape(("c", TCC)), (State.CONFIRMING, 0, 0), ["step d is gone"]),
+        (FORKED, shape(("c", TCC)), (State.COMPENSATING, 0, 0b100), []),
+        # What takes a confirmation back is needed as long as the run may be undone, and for one that came
+        (
+            CHARGED,
+            shape(("a", UNDONE)),
+            (State.PENDING, 0, 0),
+            [LOST := "confirmation payment has lost its compensate"],
+        ),
+        (CHARGED, shape(("a", UNDONE)), (State.COMPENSATING, 1, 0b10), [LOST]),
+        (CHARGED, shape(("a", UNDONE)), (State.COMPENSATING, 1, 0), []),
+        (CHARGED, shape(("a", UNDONE)), (State.CONFIRMING, 0, 0), []),
+        # A step of the same name takes nothing back
+        (CHARGED, shape(("a", UNDONE), ("payment", REFUND)), (State.COMPENSATING, 1, 0b10), [LOST]),
+    ],
+)
+def test_what_is_missed_at_forks_behind_the_pivot_and_of_what_takes_confirmations_back(
+    run: Shape, here: Shape, place: tuple[State, int, int], said: list[str]
+) -> None:
+    assert lacks(run, here, *place) == said
+
+
+def test_forks_the_pivot_and_refunds_are_part_of_the_number() -> None:
+    steps = (("a", UNDONE), ("b", FORWARD), ("c", FORWARD))
+    shapes = [
+        shape(*steps),
+        shape(*steps, forks=(range(1, 3),)),
+        shape(*steps, forks=(range(2),)),
+        shape(*steps, forks=(range(3),)),
+        shape(*steps, pivot=1),
+        shape(*steps, pivot=2),
+        shape(*steps, refunds=("payment",)),
+    ]
+    assert len({each.number for each in shapes}) == len(shapes)
+    for each in [*shapes, FORKED, CHARGED]:
+        assert Shape.read(json.loads(each.dump())) == each
+
+
 def test_a_shape_is_known_by_its_number() -> None:
     # Given the same, written and read
     again = Shape.read(json.loads(RUN.dump()))
