@@ -5,12 +5,18 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 sets up a Celery app.
 """
 
-from sagas.api import admit, cancel, confirm, resume, start
-from sagas.definition import Confirmation, Saga, Step, Tcc
+from sagas.api import acknowledge, admit, assign, cancel, confirm, erase, refuse, report, resolve, resume, start
+from sagas.definition import Confirmation, Parallel, Saga, Step, Tcc
+from sagas.erasure import Erasure
 from sagas.errors import (
     AlreadyDecided,
+    DataTooLarge,
     DefinitionError,
+    InvalidDecision,
     InvalidRequest,
+    Locked,
+    NotAwaited,
+    NotFinished,
     Overloaded,
     Rejected,
     RunNotFound,
@@ -19,22 +25,39 @@ from sagas.errors import (
     UnknownSaga,
     UnknownStep,
 )
+from sagas.events import Event, Events
+from sagas.hooks import Transition, on_transition
 from sagas.lifecycle import Receipt
-from sagas.participant import Call, Done, Operation, Outcome, Participant, TccResource, many
+from sagas.locks import Lock
+from sagas.nested import SubSaga
+from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
+from sagas.personal import Personal
 from sagas.retry import Retry
 from sagas.states import State
 
 __all__ = [
+    "Accepted",
     "AlreadyDecided",
     "Call",
     "Confirmation",
+    "DataTooLarge",
     "DefinitionError",
     "Done",
+    "Erasure",
+    "Event",
+    "Events",
+    "InvalidDecision",
     "InvalidRequest",
+    "Lock",
+    "Locked",
+    "NotAwaited",
+    "NotFinished",
     "Operation",
     "Outcome",
     "Overloaded",
+    "Parallel",
     "Participant",
+    "Personal",
     "Receipt",
     "Rejected",
     "Retry",
@@ -43,15 +66,24 @@ __all__ = [
     "SagaError",
     "State",
     "Step",
+    "SubSaga",
     "Tcc",
     "TccResource",
+    "Transition",
     "UnknownConfirmation",
     "UnknownSaga",
     "UnknownStep",
+    "acknowledge",
     "admit",
+    "assign",
     "cancel",
     "confirm",
+    "erase",
     "many",
+    "on_transition",
+    "refuse",
+    "report",
+    "resolve",
     "resume",
     "start",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
+from django.db import DatabaseError, connection, transaction
 
-from sagas import registry
+from sagas import channels, registry, versions
 from sagas.conf import Misconfigured, parse
 
 
@@ -25,8 +27,28 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             id="sagas.E002",
         )
         for definition in registry.all_definitions()
-        for step in definition.steps
+        for step in definition.all_steps
         if step.queue not in config.queues
+    ]
+
+
+@register("sagas")
+def check_channels(**_: Any) -> list[CheckMessage]:
+    """Check that apprise can read every URL of ``ESCALATION_URLS``. It is not shown: it has secrets in it."""
+    try:
+        urls = parse(getattr(settings, "SAGAS", None)).escalation_urls
+        unreadable = channels.unreadable(urls)
+    except Misconfigured:
+        return []  # E001
+    except channels.AppriseMissing:
+        return [Error("SAGAS['ESCALATION_URLS'] is sent by apprise.", hint="pip install apprise", id="sagas.E005")]
+    return [
+        Error(
+            f"SAGAS['ESCALATION_URLS'][{position}] is no URL that apprise can read.",
+            hint="The docs of apprise say how the URL of each service is written.",
+            id="sagas.E005",
+        )
+        for position in unreadable
     ]
 
 
@@ -55,4 +77,43 @@ def check_database(**_: Any) -> list[CheckMessage]:
             hint="Set DATABASES['default'] to a PostgreSQL database.",
             id="sagas.E004",
         )
+    ]
+
+
+#: Seconds for which the database may look for runs; a check is no place to wait.
+_PATIENCE = 10
+#: Undefined table, undefined column: not migrated, so there are no runs.
+_NOT_THERE = frozenset({"42P01", "42703"})
+
+
+@register("sagas", Tags.database)
+def check_runs(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find the unfinished runs that this code cannot bring to their end.
+
+    Asks the database, so only where Django was told that it may: ``manage.py check --database default``, and
+    ``migrate``, which comes before a deploy's new code does.
+    """
+    if "default" not in (databases or ()) or "postgresql" not in connection.settings_dict["ENGINE"]:
+        return []
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}s'")
+            problems = versions.problems()
+    except DatabaseError as error:
+        if getattr(error.__cause__, "pgcode", None) in _NOT_THERE:
+            return []
+        return [
+            Warning(
+                f"Whether unfinished runs can go on could not be looked up: {str(error).strip().splitlines()[0]}",
+                hint="Run manage.py sagas doctor where the database can be reached.",
+                id="sagas.W002",
+            )
+        ]
+    return [
+        (Error if problem.live else Warning)(
+            f"{problem.runs} of {problem.saga} version {problem.version} cannot go on with this code: {problem.what}.",
+            hint=problem.remedy,
+            id="sagas.E006" if problem.live else "sagas.W003",
+        )
+        for problem in problems
     ]

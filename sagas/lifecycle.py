@@ -9,21 +9,24 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat
 from django.db import transaction
 
-from sagas import outcomes, plan, registry, store
-from sagas.definition import Definition, Saga
-from sagas.errors import AlreadyDecided, RunNotFound, UnknownConfirmation
-from sagas.messages import Deadline, Kick, Message
+from sagas import isolation, outcomes, plan, store, versions
+from sagas.definition import Confirmation, Definition, Saga
+from sagas.errors import AlreadyDecided, DataTooLarge, InvalidRequest, RunNotFound, UnknownConfirmation
+from sagas.limits import check_size
+from sagas.messages import Deadline, Kick, Message, Wake
 from sagas.plan import Move, Place
 from sagas.states import UNDECIDED, State
-from sagas.turns import event, turn_back
+from sagas.turns import PARENT, event, turn_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +46,70 @@ class Receipt:
     first: bool
 
 
-def insert_run(saga: type[Saga[Any]], request: object, *, business_key: str, run_id: UUID | None) -> UUID:
-    """Insert a run that is due now, in the caller's transaction. See ``sagas.start``."""
+def insert_run(
+    saga: type[Saga[Any]],
+    request: object,
+    *,
+    business_key: str,
+    run_id: UUID | None,
+    parent: tuple[UUID, str] | None = None,
+) -> UUID:
+    """Insert a run that is due now, in the caller's transaction. See ``sagas.start``.
+
+    ``parent`` is the run, and the step of it, that this one is: it is confirmed and undone with it.
+    """
     definition = saga.definition
     run_id = run_id or uuid_utils.compat.uuid7()
-    store.insert(
-        run_id=run_id,
-        saga=definition.name,
-        version=definition.version,
-        business_key=business_key,
-        request=definition.dump(request),
-        trace_id=uuid_utils.compat.uuid4(),
-        first=Place(State.PENDING, 0),
-        worker="",
-    )
+    text = _dump(definition, request)
+    versions.record(definition)
+    keys = definition.keys(text)
+    # The run and its places in line are there together; a saga without locks is inserted in one statement.
+    with transaction.atomic() if keys.all else nullcontext():
+        wait = isolation.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
+        store.insert(
+            run_id=run_id,
+            saga=definition.name,
+            version=definition.version,
+            shape=definition.shape.number,
+            business_key=business_key,
+            request=text,
+            trace_id=uuid_utils.compat.uuid4(),
+            first=Place(State.PENDING, 0),
+            worker="",
+            parent=parent,
+            event=definition.names.started if definition.publishes else "",
+            locked=bool(keys.all),
+            wait=wait,
+        )
     return run_id
+
+
+def _dump(definition: Definition, request: object) -> str:
+    """Write a request as JSON, if it fits its saga and is not too large."""
+    text = definition.dump(request)
+    try:
+        check_size(text, f"the request of {definition.name}")
+    except DataTooLarge as error:
+        raise InvalidRequest(str(error), [{"loc": [], "type": "too_large", "msg": str(error)}]) from error
+    return text
 
 
 def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple[Receipt, list[Message]]:
     """Take a confirmation under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
-        definition = registry.find(row.saga, row.version)
-        if name not in {confirmation.name for confirmation in definition.confirmations}:
-            msg = f"{definition.name} has no confirmation {name!r}"
-            raise UnknownConfirmation(msg)
+        row = lock_one(run_id)
+        definition = versions.find(row.saga, row.version, row.shape)
+        if name != PARENT or row.parent_id is None:
+            _check_has(definition, name)
         known = store.confirmation(run_id, name)
         if known is not None:
             return Receipt(json.loads(known[0]), known[1], row.state, first=False), []
         if row.state not in UNDECIDED:
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
-        store.insert_confirmation(run_id, name, outcomes.dump(data))
+        text = outcomes.dump(data)
+        check_size(text, f"the data of {definition.name}.{name}")
+        store.insert_confirmation(run_id, name, text)
         store.log(event("confirmation", step=name), [row])
         state, messages = follow_confirmations(definition, row)
         recorded = store.confirmation(run_id, name)
@@ -87,30 +122,83 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
     received = store.confirmations([row.id])[row.id]
     missing = [c for c in definition.confirmations if c.name not in received]
     if missing:
-        if row.started_at is not None:
-            store.set_deadline(row.id, row.started_at + min(c.within for c in missing))
+        # What this process cannot compute stays as it is: whoever looks then can.
+        if row.started_at is not None and all(c.is_known_here for c in missing):
+            store.set_deadline(row.id, _first_deadline(definition, missing, row, row.started_at))
         return row.state, []
+    if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
+        # All that this run itself waits for is there: it waits for its parent now, however long that takes.
+        store.set_deadline(row.id, None)
+        return row.state, [Wake(row.parent_id, row.parent_step)]
     if row.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
     after, due = plan.confirming(definition, before=row.state)
-    store.move(Move(row.place, after, due), [row.id])
+    store.move(Move(row.place, after, due), [row])
     return after.state, [Kick()]
 
 
-def cancel_run(run_id: UUID, *, reason: str, by: str) -> tuple[State, list[Message]]:
-    """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
+def set_deadlines(definition: Definition, rows: Sequence[store.Row]) -> None:
+    """Give runs that begin now their first deadline, where it depends on the request.
+
+    The others got theirs with the lease.
+    """
+    computed = [c for c in definition.confirmations if c.until is not None]
+    if rows and computed:
+        now = store.clock()
+        store.bring_deadlines_forward({row.id: _first_deadline(definition, computed, row, now) for row in rows})
+
+
+def _first_deadline(
+    definition: Definition, confirmations: Sequence[Confirmation], row: store.Row, started_at: datetime
+) -> datetime:
+    load = partial(definition.load, row.request)
+    return min(confirmation.deadline(started_at, load) for confirmation in confirmations)
+
+
+def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tuple[State, list[Message]]:
+    """Undo a run because a confirmation will not come. See ``sagas.refuse``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
+        definition = versions.find(row.saga, row.version, row.shape)
+        _check_has(definition, name)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        definition = registry.find(row.saga, row.version)
-        wanted = {confirmation.name for confirmation in definition.confirmations}
-        confirmed = bool(wanted) and wanted <= store.confirmations([run_id])[run_id]
+        if row.state not in UNDECIDED or name in store.confirmations([run_id])[run_id]:
+            msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
+            raise AlreadyDecided(msg, row.state)
+        told = definition.marks.hide(reason, row.request, row.results)
+        reasons = {run_id: outcomes.reason("refused", name, "Refused", told)}
+        turn_back(definition, [row], event("refuse", step=name, by=by), reasons)
+        return State.COMPENSATING, [Kick()]
+
+
+def _check_has(definition: Definition, name: str) -> Confirmation:
+    for confirmation in definition.confirmations:
+        if confirmation.name == name:
+            return confirmation
+    msg = f"{definition.name} has no confirmation {name!r}"
+    raise UnknownConfirmation(msg)
+
+
+def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -> tuple[State, list[Message]]:
+    """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
+    with transaction.atomic():
+        row = lock_one(run_id)
+        if row.state in {State.COMPENSATING, State.FAILED}:
+            return row.state, []
+        definition = versions.find(row.saga, row.version, row.shape)
+        own = {confirmation.name for confirmation in definition.confirmations}
+        complete = own <= store.confirmations([run_id])[run_id]
+        if row.parent_id is not None and not by_parent and complete and row.state is State.AWAITING_CONFIRM:
+            msg = f"the run is a step of {row.parent_id}, which counts on it: cancel that one"
+            raise AlreadyDecided(msg, row.state)
+        confirmed = row.parent_id is None and bool(own) and complete
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
-        reasons = {run_id: outcomes.reason("cancelled", "", "Cancelled", reason)}
+        told = definition.marks.hide(reason, row.request, row.results)
+        reasons = {run_id: outcomes.reason("cancelled", "", "Cancelled", told)}
         turn_back(definition, [row], event("cancel", by=by), reasons)
         return State.COMPENSATING, [Kick()]
 
@@ -128,11 +216,6 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
     Returns:
         A kick where runs are to be undone; a new deadline for those that were judged too early.
     """
-    definition = registry.find(saga, version)
-    within = next((c.within for c in definition.confirmations if c.name == name), None)
-    if within is None:
-        msg = f"{definition.name} has no confirmation {name!r}"
-        raise UnknownConfirmation(msg)
     with transaction.atomic():
         rows = [
             row
@@ -140,10 +223,17 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
             if row.state in UNDECIDED and row.started_at is not None and (row.saga, row.version) == (saga, version)
         ]
         received = store.confirmations([row.id for row in rows])
-        return judge(definition, name, within, [r for r in rows if name not in received[r.id]], by=by)
+        messages: list[Message] = []
+        # Of several shapes where the saga was changed while they were on their way; of none where all are decided.
+        for shape in {row.shape for row in rows} or {0}:
+            definition = versions.find(saga, version, shape)
+            confirmation = _check_has(definition, name)
+            late = [row for row in rows if row.shape == shape and name not in received[row.id]]
+            messages += judge(definition, confirmation, late, by=by)
+        return messages
 
 
-def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[store.Row], *, by: str) -> list[Message]:
+def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[store.Row], *, by: str) -> list[Message]:
     """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others."""
     # Read after the lock: a run that waited for its lock is judged by the time it got it.
     now = store.clock()
@@ -153,7 +243,7 @@ def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[s
     for row in rows:
         if row.started_at is None:
             continue
-        over = (now - row.started_at - within).total_seconds()
+        over = (now - confirmation.deadline(row.started_at, partial(definition.load, row.request))).total_seconds()
         if over < 0:
             early[round(-over, 1) + 0.1].append(row.id)
             continue
@@ -161,36 +251,54 @@ def judge(definition: Definition, name: str, within: timedelta, rows: Sequence[s
         reasons[row.id] = json.dumps(
             {
                 "kind": "timeout",
-                "step": name,
+                "step": confirmation.name,
                 "code": "NotConfirmed",
-                "detail": f"no {name} came within {within.total_seconds():g} s",
+                "detail": _too_late(confirmation, now - timedelta(seconds=over)),
                 "by": by,
                 "late_ms": round(over * 1000),
             }
         )
     messages: list[Message] = []
     if late:
-        turn_back(definition, late, event("expire", step=name, by=by), reasons)
+        turn_back(definition, late, event("expire", step=confirmation.name, by=by), reasons)
         messages.append(Kick())
-    for delay, ids in early.items():
-        messages.append(Deadline(definition.name, definition.version, name, within.total_seconds(), tuple(ids), delay))
+    if confirmation.within is not None:
+        within = confirmation.within.total_seconds()
+        messages += [
+            Deadline(definition.name, definition.version, confirmation.name, within, tuple(ids), delay)
+            for delay, ids in early.items()
+        ]
     return messages
+
+
+def _too_late(confirmation: Confirmation, deadline: datetime) -> str:
+    if confirmation.within is not None:
+        return f"no {confirmation.name} came within {confirmation.within.total_seconds():g} s"
+    return f"no {confirmation.name} came until {deadline.isoformat(timespec='seconds')}"
+
+
+def wake(run_id: UUID, step: str) -> None:
+    """Let a run look at what it waits for at a step. Nothing happens to a run that does not wait there."""
+    with transaction.atomic():
+        if store.lock([run_id]):
+            store.wake(run_id, step)
 
 
 def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         before = store.escalated_from(run_id)
         if row.state is not State.ESCALATED or before is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
             raise AlreadyDecided(msg, row.state)
         store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
-        store.advance(Move(row.place, Place(before, row.cursor), plan.NOW), [row], event("resume", by=by))
+        store.advance(Move(row.place, Place(before, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by))
         return before, [Kick()]
 
 
-def _lock_one(run_id: UUID) -> store.Row:
+def lock_one(run_id: UUID) -> store.Row:
+    """Lock one run; ``RunNotFound`` if there is none."""
     rows = store.lock([run_id])
     if not rows:
         msg = f"there is no run {run_id}"

@@ -92,6 +92,27 @@ def test_a_child_dies(point: str, crew: Crew, customer: Caller, shop: Shop, snip
 
 
 @pytest.mark.parametrize(
+    "point",
+    [
+        "reserve_inventory.try.committed",
+        pytest.param("schedule_delivery.try.effect", marks=pytest.mark.slow),
+        "apply_coupon.compensate.effect",
+        pytest.param("reserve_inventory.cancel.committed", marks=pytest.mark.slow),
+        pytest.param("reserve_inventory.confirm.committed", marks=pytest.mark.slow),
+        pytest.param("claim.committed", marks=pytest.mark.slow),
+    ],
+)
+def test_a_child_dies_while_events_move_the_orders(
+    point: str, crew: Crew, customer: Caller, shop: Shop, sniper: Sniper
+) -> None:
+    crew.carrier = "choreography"
+    try:
+        test_a_child_dies(point, crew, customer, shop, sniper)
+    finally:
+        crew.carrier = "orchestration"
+
+
+@pytest.mark.parametrize(
     "step",
     [
         pytest.param("create_order", marks=pytest.mark.slow),

@@ -17,7 +17,17 @@ from tests.conftest import SharedWorkers
 from tests.support import broker
 from tests.support.workers import Worker
 
-_TABLES = ("sagas_run", "sagas_log", "sagas_confirmation", "sagas_escalation")
+_TABLES = (
+    "sagas_run",
+    "sagas_log",
+    "sagas_confirmation",
+    "sagas_escalation",
+    "sagas_outbox",
+    "sagas_inbox",
+    "sagas_lock",
+    "sagas_breaker",
+    "sagas_breakersample",
+)
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def jar(database: None) -> Iterator[str]:
 
 def link(saga: type[sagas.Saga[Any]], step: str, phase: Phase = Phase.FORWARD) -> Link:
     index = saga.definition.index(step)
-    return plan.links(saga.definition, place_of(index, phase))[0]
+    return plan.links(saga.definition, place_of(saga.definition, index, phase))[0]
 
 
 def carried(*ids: UUID) -> None:

@@ -224,4 +224,4 @@ def test_a_deadline_of_runs_that_are_confirmed_does_nothing(jar: str) -> None:
 
 
 def test_place_of_is_where_the_messages_find_their_runs() -> None:
-    assert place_of(0, Phase.FORWARD).state is State.EXECUTING
+    assert place_of(Lab.definition, 0, Phase.FORWARD).state is State.EXECUTING

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, Tcc, many
+from sagas import (
+    Accepted,
+    Call,
+    Confirmation,
+    Done,
+    Events,
+    Lock,
+    Outcome,
+    Parallel,
+    Rejected,
+    Retry,
+    Saga,
+    Step,
+    SubSaga,
+    Tcc,
+    many,
+)
 from sagas.pool import PoolResource
+from sagas.remote import HttpParticipant
+from sagas.remote.circuit import Circuit
+from tests.lab import luggage, persons  # noqa: F401 - their sagas are of this app
 from tests.lab.models import Jar, JarHold, Label, Mark
 
 
@@ -24,6 +43,8 @@ class Experiment:
         reject: names of the steps that say no.
         faults: by ``step.operation``, how many attempts fail; a large number never succeeds.
         kills: ``step.operation`` that kill the process in which they are performed.
+        closes_at: until when it may be approved.
+        keys: the business keys that it locks, two at most.
     """
 
     jar: str = ""
@@ -31,6 +52,8 @@ class Experiment:
     reject: tuple[str, ...] = ()
     faults: dict[str, int] = field(default_factory=dict)
     kills: tuple[str, ...] = ()
+    closes_at: datetime = datetime(2100, 1, 1, tzinfo=UTC)
+    keys: tuple[str, ...] = ()
 
 
 class Boom(Exception):
@@ -150,8 +173,223 @@ class Twice(Saga[Experiment]):
     one = Step(mark, compensate=mark, queue="orders")
 
 
+class Forked(Saga[Experiment]):
+    """Three branches at the same time, one-call, set-based and TCC; a step before them and one behind."""
+
+    approval = Confirmation(within=timedelta(seconds=30), compensate=mark, queue="orders")
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    taken = Parallel(
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+        right=Step(mark_all, confirm=mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK),
+        three=Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK),
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Pivoted(Saga[Experiment]):
+    """Approved in the middle: what comes then only goes forward, the last two at the same time."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    approval = Confirmation(within=timedelta(seconds=30))
+    two = Step(mark_all, queue="coupons", retry=QUICK)
+    sent = Parallel(left=Step(mark, queue="delivery", retry=QUICK), right=Step(mark_all, queue="orders", retry=QUICK))
+
+
+class Charged(Saga[Experiment]):
+    """No confirmation; one of its steps is the point of no return."""
+
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    two = Step(mark, queue="orders", retry=QUICK, pivot=True)
+    four = Step(mark, queue="delivery", retry=QUICK)
+
+
+SLOW = Retry(attempts=5, delay=timedelta(seconds=2), jitter=0)
+
+
+class Hurried(Saga[Experiment]):
+    """Its steps, and one of them, have little time."""
+
+    timeout = timedelta(seconds=40)
+
+    one = Step(mark, compensate=mark, queue="orders", retry=SLOW)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=SLOW, timeout=timedelta(seconds=5))
+
+
+class Closing(Saga[Experiment]):
+    """A group buy: its approval must come until the request says so, its payment in time; both can be taken back."""
+
+    approval = Confirmation(until=lambda request: request.closes_at, compensate=mark, queue="orders")
+    payment = Confirmation(within=timedelta(seconds=60), compensate=mark, queue="coupons")
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+def accept(call: Call[Experiment]) -> Accepted:
+    """One call: begin what somebody else will report."""
+    Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
+    _judge(call)
+    return Accepted(timedelta(seconds=20))
+
+
+class Reported(Saga[Experiment]):
+    """Its middle step ends when somebody says so; beside it another does, in a fork."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(accept, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+    both = Parallel(
+        left=Step(accept, compensate=accept, queue="delivery", retry=QUICK, finish=QUICK),
+        three=Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK),
+    )
+    four = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class Child(Saga[Experiment]):
+    """A step of ``Parent``."""
+
+    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+
+
+class AskedChild(Saga[Experiment]):
+    """A step of ``Parent``'s that waits for a confirmation of its own."""
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+class Parent(Saga[Experiment]):
+    """Two of its steps are sagas, at the same time; the one before and the one behind are not."""
+
+    payment = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    both = Parallel(
+        child=SubSaga(Child, request=lambda call: call.request, queue="orders"),
+        asked=SubSaga(AskedChild, request=lambda call: Experiment(reject=call.request.reject), queue="orders"),
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Telling(Saga[Experiment]):
+    """As ``Lab`` in short, and it publishes what becomes of it."""
+
+    publishes = True
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(
+        mark_all,
+        compensate=mark_all,
+        queue="coupons",
+        retry=QUICK,
+        finish=QUICK,
+        events=Events(done="SecondMade", undone="SecondTaken"),
+    )
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK, events=Events(rejected="JarEmpty"))
+
+
+def key(number: int) -> Callable[[Experiment], str | None]:
+    """Say which of its keys a lock is for."""
+    return lambda experiment: experiment.keys[number] if number < len(experiment.keys) else None
+
+
+class Keyed(Saga[Experiment]):
+    """It must be alone at its keys, and waits for them."""
+
+    locks = (Lock(key(0)), Lock(key(1)))
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+class KeyedTillApproved(Saga[Experiment]):
+    """The same, and it holds them until it is approved."""
+
+    locks = (Lock(key(0)), Lock(key(1)))
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class Impatient(Saga[Experiment]):
+    """It waits for its second key, but not for its first."""
+
+    locks = (Lock(key(0), wait=False), Lock(key(1)))
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class KeyedParent(Saga[Experiment]):
+    """It and its children must be alone at the first key, its children at the second."""
+
+    locks = (Lock(key(0)),)
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    both = Parallel(
+        left=SubSaga(Keyed, request=lambda call: Experiment(keys=call.request.keys), queue="orders", retry=QUICK),
+        right=SubSaga(Keyed, request=lambda call: Experiment(keys=call.request.keys), queue="orders", retry=QUICK),
+    )
+
+
 class Labelled(Saga[Experiment]):
     """Its step breaks at the COMMIT, not in the participant, where there is no such jar."""
 
     one = Step(label, queue="orders", retry=QUICK)
     two = Step(mark, compensate=mark, queue="coupons", retry=QUICK)
+
+
+def wanted_points(call: Call[Experiment]) -> dict[str, object]:
+    """What is asked of the points: the experiment's jar is the account."""
+    return {"account": call.request.jar, "points": call.request.quantity}
+
+
+#: The service of ``examples/loyalty-points``, wherever the test has started it.
+points = HttpParticipant(
+    "points",
+    lambda: os.environ["LAB_POINTS_URL"],
+    headers=lambda: {"Authorization": f"Bearer {os.environ.get('LAB_POINTS_TOKEN', 'of-the-lab')}"},
+    connect_timeout=1,
+    timeout=float(os.environ.get("LAB_POINTS_TIMEOUT", "1")),
+    concurrency=4,
+    query="/operations",
+    circuit=Circuit(faults=int(os.environ.get("LAB_POINTS_FAULTS", "0")), within=30, pause=1),
+)
+
+
+class Rewarded(Saga[Experiment]):
+    """Its second step is in another system, over HTTP; the ones around it are not."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    debit = Step(
+        points.post("/debits", wanted_points),
+        compensate=points.delete("/debits"),
+        queue="coupons",
+        retry=QUICK,
+        finish=QUICK,
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Promised(Saga[Experiment]):
+    """Points are reserved in another system while another branch does what it does; confirmed or cancelled."""
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    both = Parallel(
+        held=Tcc(points.tcc("/reservations", wanted_points), queue="inventory", retry=QUICK, finish=QUICK),
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Told(Saga[Experiment]):
+    """Its one step is in another system, and cannot be undone."""
+
+    debit = Step(points.post("/debits", wanted_points), queue="coupons", retry=QUICK)

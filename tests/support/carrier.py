@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from uuid import UUID
 
+from sagas.calling import perform_now
 from sagas.claim import claim
-from sagas.messages import Chain, Deadline, Message
+from sagas.isolation import line_up
+from sagas.lifecycle import wake
+from sagas.messages import Chain, Deadline, Message, RemoteCalls, Unlock, Wake
 from sagas.perform import Performed, perform
 from tests.support.runs import make_due
 
@@ -39,7 +42,7 @@ def deadlines(messages: Sequence[Message]) -> list[Deadline]:
 def deliver(chain: Chain) -> tuple[Performed, Chain | None]:
     """Perform the first link of a chain; return what became of it, and the chain's rest."""
     first, *rest = chain.links
-    performed = perform(first, chain.ids, worker="in-process")
+    performed = perform(first, chain.ids, worker="in-process", issue=chain.issue)
     following = Chain(tuple(rest), tuple(performed.survivors)) if rest and performed.survivors else None
     return performed, following
 
@@ -59,12 +62,13 @@ class Carrier:
         copies: how often each message is delivered.
         random: shuffles what waits; without one, messages are delivered as they come.
 
-    ``delivered`` is all that was ever delivered.
+    ``delivered`` is all that was ever delivered. Parents hear of their children unless ``wakes`` is unset.
     """
 
     def __init__(self, *, copies: int = 1, random: Random | None = None) -> None:
         self.copies = copies
         self.random = random
+        self.wakes = True
         self.waiting: list[Chain] = []
         self.delivered: list[Chain] = []
 
@@ -89,8 +93,15 @@ class Carrier:
 
     def post(self, messages: Sequence[Message]) -> None:
         """Take cohorts to carry."""
-        for message in chains(messages):
-            self.waiting += [message] * self.copies
+        for message in messages:
+            if isinstance(message, Chain):
+                self.waiting += [message] * self.copies
+            elif isinstance(message, Wake) and self.wakes:
+                wake(message.run_id, message.step)
+            elif isinstance(message, Unlock) and self.wakes:
+                line_up(message.keys)
+            elif isinstance(message, RemoteCalls):
+                self.post(perform_now(message))
 
     def deliver(self, chain: Chain) -> None:
         """Deliver one cohort, and take what follows from it."""
@@ -103,4 +114,15 @@ def make_waiting_retries_due(ids: Sequence[UUID]) -> None:
     """Let the waits between attempts pass, not those of leases and deadlines."""
     from sagas.models import Run
 
-    make_due(Run.objects.filter(pk__in=ids, attempt__gt=0, claims=0, due_at__isnull=False).values_list("pk", flat=True))
+    runs = Run.objects.filter(pk__in=ids, due_at__isnull=False)
+    waiting = list(runs.filter(attempt__gt=0, claims=0).values_list("pk", flat=True))
+    # In a fork each branch waits for itself. What was accepted waits for a report, not for an attempt.
+    for run in runs.filter(pending__isnull=False):
+        assert run.pending is not None
+        retries = [w for w in run.pending.values() if w["failed"] and w["until"] and not w["operation"]]
+        for wait in retries:
+            wait["until"] = 0
+        if retries:
+            run.save(update_fields=["pending"])
+            waiting.append(run.pk)
+    make_due(waiting)

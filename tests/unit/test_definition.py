@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from sagas import Call, Confirmation, Saga, Step, Tcc, many, registry
+from sagas import Call, Confirmation, Parallel, Saga, Step, Tcc, many, registry
 from sagas.errors import DefinitionError, InvalidRequest, UnknownSaga, UnknownStep
 from sagas.participant import Operation, Phase
 
@@ -51,8 +51,8 @@ def _registry() -> Iterator[None]:
 
 def test_reading_order_is_execution_order_and_attributes_are_names() -> None:
     class Trip(Saga[Request]):
-        hotel = step()
         payment = Confirmation(within=timedelta(seconds=5))
+        hotel = step()
         car = Tcc(Resource(), queue="inventory")
 
     definition = Trip.definition
@@ -63,6 +63,106 @@ def test_reading_order_is_execution_order_and_attributes_are_names() -> None:
     assert definition.action(1, Phase.FORWARD).operation is Operation.TRY
     assert definition.action(1, Phase.UNDO).operation is Operation.CANCEL
     assert registry.find("tests.Trip", 1) is definition
+
+
+def test_branches_are_steps_that_are_performed_at_the_same_time() -> None:
+    class Fork(Saga[Request]):
+        first = step()
+        booked = Parallel(hotel=step(), car=Tcc(Resource(), queue="inventory"))
+        last = step()
+
+    definition = Fork.definition
+    assert [s.name for s in definition.steps] == ["first", "hotel", "car", "last"]
+    assert [list(definition.stage(index)) for index in range(4)] == [[0], [1, 2], [1, 2], [3]]
+
+
+def test_a_fork_needs_two_branches_that_are_steps() -> None:
+    with pytest.raises(DefinitionError, match="at least two branches"):
+        Parallel(hotel=step())
+    wrong: Any = nothing
+    with pytest.raises(DefinitionError, match="is no step"):
+        Parallel(hotel=step(), car=wrong)
+
+
+def test_two_steps_of_one_name_are_refused() -> None:
+    with pytest.raises(DefinitionError, match=r"Same\.hotel: there are two of this name"):
+
+        class Same(Saga[Request]):
+            hotel = step()
+            booked = Parallel(car=step(), hotel=step())
+
+
+def test_a_step_behind_a_confirmation_only_goes_forward() -> None:
+    class Shipped(Saga[Request]):
+        held = Tcc(Resource(), queue="inventory")
+        payment = Confirmation(within=timedelta(seconds=5))
+        ship = step()
+
+    definition = Shipped.definition
+    assert definition.pivot == 1
+    # It is tried as long as what cannot be given up without a person
+    assert definition.action(1, Phase.FORWARD).retry == definition.action(0, Phase.CONFIRM).retry
+
+
+@pytest.mark.parametrize("given", [{"compensate": nothing}, {"confirm": nothing}])
+def test_nothing_behind_the_pivot_is_undone_or_waits(given: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match="ship stands behind the pivot"):
+
+        class Shipped(Saga[Request]):
+            held = step()
+            payment = Confirmation(within=timedelta(seconds=5))
+            ship = Step(nothing, queue="orders", **given)
+
+
+def test_a_saga_without_a_confirmation_may_mark_its_pivot() -> None:
+    class Charged(Saga[Request]):
+        held = Tcc(Resource(), queue="inventory")
+        charge = Step(nothing, queue="orders", pivot=True)
+        ship = step()
+
+    assert Charged.definition.pivot == 2
+
+
+def test_there_is_one_point_of_no_return() -> None:
+    with pytest.raises(DefinitionError, match="a saga has one pivot"):
+
+        class Confirmed(Saga[Request]):
+            charge = Step(nothing, queue="orders", pivot=True)
+            payment = Confirmation(within=timedelta(seconds=5))
+
+    with pytest.raises(DefinitionError, match="a saga has one pivot"):
+
+        class Marked(Saga[Request]):
+            charge = Step(nothing, queue="orders", pivot=True)
+            charge_again = Step(nothing, queue="orders", pivot=True)
+
+    with pytest.raises(DefinitionError, match="a branch of a Parallel cannot be the pivot"):
+
+        class Forked(Saga[Request]):
+            both = Parallel(charge=Step(nothing, queue="orders", pivot=True), book=step())
+
+    with pytest.raises(DefinitionError, match="nothing to compensate"):
+        Step(nothing, compensate=nothing, queue="orders", pivot=True)
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_time_outs_leave_time(seconds: int) -> None:
+    with pytest.raises(DefinitionError, match="a step needs time"):
+        Step(nothing, queue="orders", timeout=timedelta(seconds=seconds))
+    with pytest.raises(DefinitionError, match="its steps need time"):
+
+        class Hurried(Saga[Request]):
+            timeout = timedelta(seconds=seconds)
+            one = step()
+
+
+def test_a_confirmation_has_one_deadline_and_a_queue_for_its_compensation() -> None:
+    with pytest.raises(DefinitionError, match="give within=, a time after the start, or until="):
+        Confirmation()
+    with pytest.raises(DefinitionError, match="give within=, a time after the start, or until="):
+        Confirmation(within=timedelta(seconds=5), until=lambda request: request.closes_at)
+    with pytest.raises(DefinitionError, match="compensate= and queue= belong together"):
+        Confirmation(within=timedelta(seconds=5), compensate=nothing)
 
 
 def test_it_needs_a_step() -> None:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from itertools import combinations
+from random import Random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from sagas.definition import Confirmation, Definition, Step
 from sagas.participant import Call, Phase
 from sagas.plan import (
-    PHASE_OF,
-    STATE_OF,
     Due,
     Move,
     Place,
     Stand,
+    chained,
     compensating,
     confirming,
+    current,
     done,
     finished,
     links,
+    links_from,
+    onward,
     place_of,
     stand,
+    state_of,
 )
+from sagas.shapes import Shape, lacks
 from sagas.states import FINAL, LIVE, UNDECIDED, State
 
 
@@ -34,152 +41,299 @@ def nothing(call: Call[Any]) -> None:
     """A participant that is never called."""
 
 
-def make_step(name: str, *, confirms: bool, compensates: bool) -> Step:
+def make_step(name: str, *, confirms: bool = False, compensates: bool = False, elsewhere: bool = False) -> Step:
     step = Step(
         nothing, confirm=nothing if confirms else None, compensate=nothing if compensates else None, queue=f"q-{name}"
     )
     step.name = name
+    step.elsewhere = elsewhere
     return step
 
 
 @st.composite
 def definitions(draw: st.DrawFn) -> Definition:
-    shapes = draw(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=6))
-    steps = tuple(make_step(f"s{i}", confirms=c, compensates=u) for i, (c, u) in enumerate(shapes))
-    confirmations = tuple(Confirmation(within=timedelta(seconds=30)) for _ in range(draw(st.integers(0, 2))))
-    return Definition("test.Saga", 1, steps, confirmations, TypeAdapter(dict))
+    """Sequences and forks, with and without confirmations, with and without steps behind the pivot."""
+    steps: list[Step] = []
+    forks: list[range] = []
+    for width in draw(st.lists(st.integers(1, 3), min_size=1, max_size=4)):
+        first = len(steps)
+        for index in range(first, first + width):
+            confirms, compensates, elsewhere = draw(st.tuples(st.booleans(), st.booleans(), st.booleans()))
+            steps.append(make_step(f"s{index}", confirms=confirms, compensates=compensates, elsewhere=elsewhere))
+        if width > 1:
+            forks.append(range(first, len(steps)))
+    pivot = len(steps)
+    for width in draw(st.lists(st.integers(1, 2), max_size=2)):
+        first = len(steps)
+        steps += [make_step(f"s{index}") for index in range(first, first + width)]
+        if width > 1:
+            forks.append(range(first, len(steps)))
+    confirmations = []
+    for number in range(draw(st.integers(0, 2))):
+        compensate = nothing if draw(st.booleans()) else None
+        confirmation = Confirmation(
+            within=timedelta(seconds=30), compensate=compensate, queue=f"q-c{number}" if compensate else ""
+        )
+        confirmation.__set_name__(Definition, f"c{number}")
+        confirmations.append(confirmation)
+    return Definition("test.Saga", 1, tuple(steps), tuple(confirmations), TypeAdapter(dict), tuple(forks), pivot)
 
 
-phases = st.sampled_from(Phase)
+@st.composite
+def standing(draw: st.DrawFn, definition: Definition) -> Place:
+    """A place to which a run of this definition can come."""
+    random = draw(st.randoms(use_true_random=False))
+    place = Place(State.PENDING, 0)
+    passed = [place]
+    while place.state in LIVE:
+        if place.state in UNDECIDED and random.random() < 0.15:
+            place, _ = compensating(definition, place, refunds(definition, random.random()))
+        else:
+            place = one_further(definition, place, confirmed=random.random() < 0.5, choose=random.choice)
+        passed.append(place)
+    return draw(st.sampled_from(passed))
 
 
-def places(definition: Definition) -> list[Place]:
-    return [Place(state, cursor) for state in State for cursor in range(len(definition.steps) + 1)]
+def refunds(definition: Definition, some: float) -> int:
+    first = len(definition.steps)
+    return sum(1 << index for index in range(first, len(definition.all_steps)) if (index + some) % 1 < 0.5)
 
 
-def deliveries(definition: Definition) -> list[tuple[int, Phase]]:
-    return [(index, phase) for phase in Phase for index in range(len(definition.steps)) if definition.has(index, phase)]
+def one_further(
+    definition: Definition, place: Place, *, confirmed: bool, choose: Callable[[Sequence[tuple[int, Phase]]], Any]
+) -> Place:
+    """Perform one of the operations that come next, as the dispatcher and the workers do."""
+    coming = current(definition, place)
+    if place.state is State.AWAITING_CONFIRM:
+        after, due = confirming(definition, before=place.state)
+    elif coming:
+        if place.state is State.PENDING:
+            place = replace(place, state=State.EXECUTING)
+        index, phase = choose(coming)
+        assert stand(definition, place, index, phase) is Stand.HERE
+        after, due = done(definition, place, index, phase, confirmed=confirmed or not definition.confirmations)
+    else:
+        after, due = finished(place), Due.NEVER
+    # The move checks itself against the table of transitions.
+    Move(place, after, due)
+    assert (due is Due.NEVER) is (after.state in FINAL)
+    return after
 
 
-def walk(definition: Definition, place: Place, *, confirmed: Callable[[], bool]) -> list[Place]:
-    """Perform all that comes next, again and again, as the dispatcher and the workers do."""
+def walk(definition: Definition, place: Place, *, confirmed: bool, random: Random) -> list[Place]:
+    """Perform all that comes next, again and again."""
     passed = [place]
     while place.state in LIVE:
         assert len(passed) < 100, passed
-        coming = links(definition, place)
-        if place.state is State.AWAITING_CONFIRM:
-            after, due = confirming(definition, before=place.state)
-        elif coming:
-            if place.state is State.PENDING:
-                place = Place(State.EXECUTING, place.cursor)
-            index = definition.index(coming[0].step)
-            assert stand(definition, place, index, coming[0].phase) is Stand.HERE
-            after, due = done(definition, index, coming[0].phase, confirmed=confirmed())
-        else:
-            after, due = finished(place), Due.NEVER
-        # The move checks itself against the table of transitions.
-        Move(place, after, due)
-        assert (due is Due.NEVER) is (after.state in FINAL)
-        place = after
+        place = one_further(definition, place, confirmed=confirmed, choose=random.choice)
         passed.append(place)
     return passed
 
 
-@given(definitions(), st.booleans())
-def test_a_run_of_which_all_goes_well_succeeds(definition: Definition, confirmed: bool) -> None:
-    passed = walk(definition, Place(State.PENDING, 0), confirmed=lambda: confirmed or not definition.confirmations)
+def deliveries(definition: Definition) -> list[tuple[int, Phase]]:
+    return [(i, phase) for phase in Phase for i in range(len(definition.all_steps)) if definition.has(i, phase)]
+
+
+phases = st.sampled_from(Phase)
+randoms = st.randoms(use_true_random=False)
+
+
+@given(definitions(), st.booleans(), randoms)
+def test_a_run_of_which_all_goes_well_succeeds(definition: Definition, confirmed: bool, random: Random) -> None:
+    passed = walk(definition, Place(State.PENDING, 0), confirmed=confirmed, random=random)
     assert passed[-1].state is State.SUCCEEDED
     waited = State.AWAITING_CONFIRM in {place.state for place in passed}
     assert waited is (bool(definition.confirmations) and not confirmed)
 
 
-@given(definitions(), st.data())
-def test_a_run_that_is_undone_fails_wherever_it_stood(definition: Definition, data: st.DataObject) -> None:
+@given(st.data(), randoms)
+def test_a_run_of_which_all_goes_well_performs_each_operation_once(data: st.DataObject, random: Random) -> None:
+    definition = data.draw(definitions())
+    performed: list[tuple[int, Phase]] = []
+
+    def note(coming: Sequence[tuple[int, Phase]]) -> tuple[int, Phase]:
+        performed.append(random.choice(coming))
+        return performed[-1]
+
+    place = Place(State.PENDING, 0)
+    while place.state in LIVE:
+        place = one_further(definition, place, confirmed=False, choose=note)
+
+    # The forward steps of a stage in any order, the stages in theirs, and what is behind the pivot after the confirms
+    forward = [index for index, phase in performed if phase is Phase.FORWARD]
+    assert [definition.stage(index) for index in forward] == [definition.stage(i) for i in range(len(definition.steps))]
+    assert sorted(forward) == list(range(len(definition.steps)))
+    confirms = [index for index, phase in performed if phase is Phase.CONFIRM]
+    assert confirms == [i for i in range(definition.before_pivot) if definition.has(i, Phase.CONFIRM)]
+    assert len(performed) == len(forward) + len(confirms)
+    late = [phase is Phase.CONFIRM or index >= definition.before_pivot for index, phase in performed]
+    assert late == sorted(late)
+
+
+@given(st.data())
+def test_a_run_that_is_undone_fails_wherever_it_stood(data: st.DataObject) -> None:
     # Given a run that is not decided
-    state = data.draw(st.sampled_from(sorted(UNDECIDED)))
-    cursor = {State.PENDING: 0, State.AWAITING_CONFIRM: len(definition.steps)}.get(
-        state, data.draw(st.integers(0, len(definition.steps) - 1))
-    )
+    definition = data.draw(definitions())
+    place = data.draw(standing(definition).filter(lambda place: place.state in UNDECIDED))
+    came = data.draw(st.sampled_from([0, refunds(definition, 0.0), refunds(definition, 0.6)]))
 
     # When
-    place, due = compensating(definition, Place(state, cursor))
-    undone = links(definition, place)
-    passed = walk(definition, place, confirmed=lambda: False)
+    back, due = compensating(definition, place, came)
 
-    # Then it undoes what was done and can be undone, in reverse order, and nothing else
-    assert place.state is State.COMPENSATING
+    # Then it undoes what was done and can be undone, from the last to the first, and nothing else
+    assert back.state is State.COMPENSATING
     assert due == 0
-    wanted = [step.name for step in definition.steps[:cursor] if Phase.UNDO in step.actions]
-    assert [link.step for link in undone] == wanted[::-1]
-    assert passed[-1].state is State.FAILED
+    undone: list[int] = []
+    following = back
+    while current(definition, following):
+        ((index, phase),) = current(definition, following)
+        assert phase is Phase.UNDO
+        undone.append(index)
+        following, _ = done(definition, following, index, phase, confirmed=False)
+    stage = definition.stage(place.cursor) if place.cursor < definition.before_pivot else range(0)
+    applied = [
+        index
+        for index in range(len(definition.all_steps))
+        if index < place.cursor
+        or place.fork >> index & 1
+        or came >> index & 1
+        or (index in stage and place.state is State.EXECUTING and definition.all_steps[index].elsewhere)
+    ]
+    assert undone == [index for index in applied if definition.has(index, Phase.UNDO)][::-1]
+    assert following.state in {State.FAILED, State.COMPENSATING}
+
+
+@given(st.data())
+def test_a_delivery_finds_the_run_where_the_run_waits_for_it(data: st.DataObject) -> None:
+    definition = data.draw(definitions())
+    place = data.draw(standing(definition))
+    here = [
+        (index, phase)
+        for index, phase in deliveries(definition)
+        if stand(definition, place, index, phase) is Stand.HERE
+    ]
+    assert here == ([] if place.state is State.PENDING else list(current(definition, place)))
 
 
 @given(definitions())
-def test_each_place_waits_for_one_operation_at_most(definition: Definition) -> None:
-    for place in places(definition):
-        here = [
-            (index, phase)
-            for index, phase in deliveries(definition)
-            if stand(definition, place, index, phase) is Stand.HERE
-        ]
-        assert len(here) <= 1, place
-
-
-@given(definitions())
-def test_an_operation_is_for_one_place_only(definition: Definition) -> None:
+def test_a_repeat_finds_the_run_right_behind(definition: Definition) -> None:
     for index, phase in deliveries(definition):
-        here = [place for place in places(definition) if stand(definition, place, index, phase) is Stand.HERE]
-        assert here == [place_of(index, phase)]
-
-
-@given(definitions())
-def test_a_repeat_finds_the_run_right_behind_and_a_third_link_does_not(definition: Definition) -> None:
-    for index, phase in deliveries(definition):
-        before = place_of(index, phase)
-        after, _ = done(definition, index, phase, confirmed=False)
+        before = place_of(definition, index, phase)
+        stage = definition.stage(index)
+        if phase is Phase.FORWARD and len(stage) > 1:
+            before = replace(before, fork=sum(1 << other for other in stage if other != index))
+        after, _ = done(definition, before, index, phase, confirmed=False)
         found = stand(definition, after, index, phase)
-        if after.state is STATE_OF[phase]:
-            assert found is Stand.BEHIND
-            following = links(definition, after)[0]
-            further, _ = done(definition, definition.index(following.step), phase, confirmed=False)
-            assert stand(definition, further, index, phase) is Stand.ELSEWHERE
-        else:
-            assert found is Stand.ELSEWHERE
-        # And the link after it finds the run not there yet.
-        if after.state is STATE_OF[phase]:
-            assert stand(definition, before, definition.index(links(definition, after)[0].step), phase) is (
-                Stand.ELSEWHERE
-            )
+        assert found is (Stand.BEHIND if after.state is before.state else Stand.ELSEWHERE)
 
 
-@given(definitions(), phases)
-def test_no_operation_is_for_a_run_of_another_state(definition: Definition, phase: Phase) -> None:
-    for place in places(definition):
-        for index, delivered in deliveries(definition):
-            if delivered is phase and place.state is not STATE_OF[phase]:
-                assert stand(definition, place, index, phase) is Stand.ELSEWHERE
+@given(st.data(), randoms)
+def test_a_branch_that_is_done_drops_its_repeat_while_others_are_not(data: st.DataObject, random: Random) -> None:
+    definition = data.draw(definitions().filter(lambda definition: bool(definition.forks)))
+    for fork in definition.forks:
+        for index in fork:
+            before = place_of(definition, index, Phase.FORWARD)
+            after, due = done(definition, before, index, Phase.FORWARD, confirmed=False)
+            assert due is Due.KEEP
+            assert after.cursor == before.cursor
+            assert stand(definition, after, index, Phase.FORWARD) is Stand.ELSEWHERE
+            # The others still wait for theirs.
+            others = [other for other in fork if other != index]
+            assert [other for other, _ in current(definition, after)] == others
 
 
-@given(definitions())
-def test_what_a_run_still_has_to_go_is_the_rest_of_the_way(definition: Definition) -> None:
-    for place in places(definition):
-        coming = links(definition, place)
-        if place.state not in PHASE_OF:
-            assert coming == ()
-            continue
-        assert {link.phase for link in coming} <= {PHASE_OF[place.state]}
-        assert [link.queue for link in coming] == [f"q-{link.step}" for link in coming]
-        # The links from the next place are a suffix of these.
-        for number, link in enumerate(coming):
-            assert links(definition, place_of(definition.index(link.step), link.phase)) == coming[number:]
+@given(st.data())
+def test_what_goes_out_is_what_the_run_waits_for(data: st.DataObject) -> None:
+    definition = data.draw(definitions())
+    place = data.draw(standing(definition))
+    chains = onward(definition, place)
+    if place.state is State.AWAITING_CONFIRM or place.state not in LIVE:
+        assert chains == []
+        return
+    assert [(definition.index(chain[0].step), chain[0].phase) for chain in chains] == list(current(definition, place))
+    for chain in chains:
+        # A chain goes on from link to link as the run does, and ends before a fork.
+        for number, link in enumerate(chain):
+            index = definition.index(link.step)
+            assert link.queue == f"q-{link.step}"
+            if place.fork == 0:
+                assert links_from(definition, index, link.phase) == chain[number:]
+            if number + 1 < len(chain):
+                assert chained(definition, index, link.phase)
+
+
+@given(st.data(), phases)
+def test_no_operation_is_for_a_run_of_another_state(data: st.DataObject, phase: Phase) -> None:
+    definition = data.draw(definitions())
+    place = data.draw(standing(definition))
+    for index, delivered in deliveries(definition):
+        if delivered is phase and place.state is not state_of(definition, index, phase):
+            assert stand(definition, place, index, phase) is Stand.ELSEWHERE
 
 
 @given(definitions())
 def test_a_phase_goes_through_every_step_that_takes_part_in_it(definition: Definition) -> None:
-    names = [step.name for step in definition.steps]
+    if definition.forks:
+        return
     forward = [link.step for link in links(definition, Place(State.EXECUTING, 0))]
     confirm = [link.step for link in links(definition, Place(State.CONFIRMING, 0))]
-    undo = [link.step for link in links(definition, Place(State.COMPENSATING, len(names)))]
-    assert forward == names
-    assert confirm == [step.name for step in definition.steps if Phase.CONFIRM in step.actions]
-    assert undo == [step.name for step in reversed(definition.steps) if Phase.UNDO in step.actions]
+    undo = [link.step for link in links(definition, Place(State.COMPENSATING, definition.before_pivot))]
+    names = [step.name for step in definition.steps]
+    before = definition.before_pivot
+    assert forward == names[:before]
+    assert confirm == [s.name for s in definition.steps[:before] if Phase.CONFIRM in s.actions] + names[before:]
+    assert undo == [step.name for step in reversed(definition.steps[:before]) if Phase.UNDO in step.actions]
+
+
+def ahead(definition: Definition, place: Place) -> set[tuple[int, Phase]]:
+    """All that a run at this place may still perform, whichever way it goes from here."""
+    bits = [1 << index for index in range(len(definition.steps), len(definition.all_steps))]
+    refunded = [sum(some) for n in range(len(bits) + 1) for some in combinations(bits, n)]
+    found: set[tuple[int, Phase]] = set()
+    seen = {place}
+    waiting = [place]
+    while waiting:
+        at = waiting.pop()
+        coming = current(definition, at)
+        found |= set(coming)
+        following: list[Place] = []
+        if at.state in UNDECIDED:
+            following += [compensating(definition, at, more)[0] for more in refunded]
+            # Also where it has no confirmation: as a step of another run it waits for that one.
+            following.append(Place(State.AWAITING_CONFIRM, definition.before_pivot))
+        if coming or at.state is State.AWAITING_CONFIRM:
+            following += [
+                one_further(definition, at, confirmed=confirmed, choose=_choose(operation))
+                for operation in coming or [None]
+                for confirmed in (True, False)
+            ]
+        waiting += set(following) - seen
+        seen |= set(following)
+    return found
+
+
+def _choose(operation: tuple[int, Phase] | None) -> Callable[[Sequence[tuple[int, Phase]]], Any]:
+    return lambda _: operation
+
+
+def without(definition: Definition, index: int, phase: Phase) -> Shape:
+    """The shape of code that has lost one operation, and nothing else."""
+    shape = definition.shape
+    step = shape.all_steps[index]
+    less = replace(step, operations={p: o for p, o in step.operations.items() if p is not phase})
+    return replace(
+        shape,
+        steps=tuple(less if known is step else known for known in shape.steps),
+        confirmations=tuple(replace(c, refund=less) if c.refund is step else c for c in shape.confirmations),
+    )
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_code_is_missed_exactly_where_a_run_may_still_come_by_it(data: st.DataObject) -> None:
+    definition = data.draw(definitions())
+    place = data.draw(standing(definition))
+    needed = ahead(definition, place)
+    for index, phase in deliveries(definition):
+        said = lacks(definition.shape, without(definition, index, phase), place.state, place.cursor, place.fork)
+        assert bool(said) is ((index, phase) in needed), (place, index, phase, said)

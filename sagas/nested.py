@@ -1,0 +1,157 @@
+"""A step that is a saga: its outcome is the step's outcome, and it is confirmed and undone with its parent.
+
+The child is a run of its own. It holds what its steps hold until its parent decides, as if it waited for one more
+confirmation. Parent and child never lock each other: the parent reads what the child has committed, and what it
+wants of the child it asks for after its own commit; what is lost on the way is asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid5
+
+from django.db import transaction
+
+from sagas import lifecycle, store, versions
+from sagas.definition import FINISH_RETRY, FORWARD_RETRY, Saga, Step
+from sagas.errors import AlreadyDecided, Rejected
+from sagas.kick import kick
+from sagas.participant import Accepted, Call, Done
+from sagas.retry import Retry
+from sagas.states import State
+from sagas.turns import PARENT
+
+#: After so long a parent looks by itself what has become of a child that has not told it.
+RECHECK = timedelta(seconds=30)
+
+
+class SubSaga(Step):
+    """A step that is a saga of its own.
+
+    >>> class OpenCampaign(Saga[CampaignRequest]):
+    ...     goods = SubSaga(BuyGoods, request=lambda call: GoodsRequest(call.request.sku), queue="orders")
+
+    Args:
+        saga: the child's definition. It needs no confirmation for its parent's sake; one that it has must come.
+        request: what the child is asked for, computed from the parent's call.
+        queue: the queue whose workers look after the child on behalf of the parent.
+        business_key: what people know the child by; the parent's call is given.
+        retry: policy of starting the child.
+        timeout: how long the child may take; then both are undone.
+    """
+
+    def __init__(
+        self,
+        saga: type[Saga[Any]],
+        *,
+        request: Callable[[Call[Any]], object],
+        queue: str,
+        business_key: Callable[[Call[Any]], str] = lambda _: "",
+        retry: Retry = FORWARD_RETRY,
+        timeout: timedelta | None = None,
+    ) -> None:
+        super().__init__(
+            _Start(saga, request, business_key),
+            confirm=_Confirm(),
+            compensate=_Cancel(),
+            queue=queue,
+            retry=retry,
+            finish=FINISH_RETRY,
+            timeout=timeout,
+        )
+        self.saga = saga
+        # Its result is the child's, and as personal.
+        self.personal = frozenset(
+            ("results", name, *path) for name, paths in saga.definition.marks.results.items() for path in paths
+        )
+
+
+def child_of(run_id: UUID, step: str) -> UUID:
+    """The id of the run that is this step of this run: the same however often it is started."""
+    return uuid5(run_id, step)
+
+
+class _Participant:
+    """One operation on a child: it asks for what it wants, and waits until it sees it done."""
+
+    patient = True
+
+
+class _Start(_Participant):
+    def __init__(
+        self,
+        saga: type[Saga[Any]],
+        request: Callable[[Call[Any]], object],
+        business_key: Callable[[Call[Any]], str],
+    ) -> None:
+        self.saga = saga
+        self.request = request
+        self.business_key = business_key
+
+    def __call__(self, call: Call[Any]) -> Done | Accepted:
+        child = child_of(call.run_id, call.step)
+        found = store.child_view(child)
+        if found is None:
+            lifecycle.insert_run(
+                self.saga,
+                self.request(call),
+                business_key=self.business_key(call),
+                run_id=child,
+                parent=(call.run_id, call.step),
+            )
+            transaction.on_commit(kick, robust=True)
+            return Accepted(RECHECK)
+        if found.state is State.FAILED:
+            why = json.loads(found.reason or "{}")
+            raise Rejected(why.get("detail") or f"{self.saga.name} failed", code=why.get("code") or "ChildFailed")
+        if found.state is State.AWAITING_CONFIRM and _holds(child, found):
+            return Done({"run": str(child), "results": json.loads(found.results)})
+        return Accepted(RECHECK)
+
+
+def _holds(run_id: UUID, child: store.Child) -> bool:
+    """Whether all that the child itself waits for has come: by the definition that it follows."""
+    definition = versions.find(child.saga, child.version, child.shape)
+    own = {confirmation.name for confirmation in definition.confirmations}
+    return own <= store.confirmations([run_id])[run_id]
+
+
+class _Confirm(_Participant):
+    def __call__(self, call: Call[Any]) -> Done | Accepted:
+        child = child_of(call.run_id, call.step)
+        found = store.child_view(child)
+        if found is not None and found.state is State.SUCCEEDED:
+            return Done()
+        transaction.on_commit(partial(_confirm, child), robust=True)
+        return Accepted(RECHECK)
+
+
+class _Cancel(_Participant):
+    def __call__(self, call: Call[Any]) -> Done | Accepted:
+        child = child_of(call.run_id, call.step)
+        found = store.child_view(child)
+        # None: it was never started, and never will be, for its parent is being undone.
+        if found is None or found.state is State.FAILED:
+            return Done()
+        transaction.on_commit(partial(_cancel, child, f"{call.run_id} is being undone"), robust=True)
+        return Accepted(RECHECK)
+
+
+def _confirm(child: UUID) -> None:
+    """Locks the child only: its parent's transaction is over."""
+    lifecycle.receive_confirmation(child, PARENT, {})
+    kick()
+
+
+def _cancel(child: UUID, reason: str) -> None:
+    try:
+        lifecycle.cancel_run(child, reason=reason, by="parent", by_parent=True)
+    except AlreadyDecided as decided:
+        if decided.state is not State.ESCALATED:
+            raise
+        # A person has it; the parent asks again until it is resolved.
+    kick()

@@ -1,0 +1,81 @@
+"""Time-outs of the forward steps: of one step, and of all of them. Both turn a run back.
+
+Judged when a step is about to be performed, when an attempt of it has failed, and when a claim finds the run: not
+in the middle of a participant, which holds the run's lock. Sagas without time-outs pay nothing for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sagas import plan, store
+from sagas.definition import Definition
+from sagas.participant import Phase
+from sagas.states import State
+from sagas.turns import event, turn_back
+
+
+def give_up_late(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], int]:
+    """Turn back those locked runs whose time is over.
+
+    Returns:
+        The others, and how many were turned back.
+    """
+    limits = limits_of(definition, rows)
+    if not limits:
+        return list(rows), 0
+    now = store.clock()
+    late = [row for row in rows if row.id in limits and limits[row.id][0] <= now]
+    if late:
+        reasons = {row.id: reason(*limits[row.id], now) for row in late}
+        turn_back(definition, late, event("timeout"), reasons)
+    gone = {row.id for row in late}
+    return [row for row in rows if row.id not in gone], len(late)
+
+
+def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, tuple[datetime, str]]:
+    """Until when each of these runs may take over its forward steps, and whose time-out that is.
+
+    Runs that have no limit, have not begun, or are past turning back, are left out.
+    """
+    limited = definition.timeout is not None or any(step.timeout is not None for step in definition.steps)
+    if not limited:
+        return {}
+    found: dict[UUID, tuple[datetime, str]] = {}
+    for place, group in store.by_place(rows).items():
+        if place.state is not State.EXECUTING:
+            continue
+        steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
+        timed = [step for step in steps if step.timeout is not None]
+        since = store.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
+        for row in group:
+            if row.started_at is None:
+                continue
+            limits = [
+                (since.get(row.id, row.started_at) + step.timeout, step.name)
+                for step in timed
+                if step.timeout is not None
+            ]
+            if definition.timeout is not None:
+                limits.append((row.started_at + definition.timeout, ""))
+            if limits:
+                found[row.id] = min(limits)
+    return found
+
+
+def reason(limit: datetime, step: str, now: datetime, cause: str = "") -> str:
+    """Write why a run is undone whose time is over, as admin and API show it."""
+    late = max(0, round((now - limit).total_seconds() * 1000))
+    detail = f"{step or 'the steps'} took too long"
+    return json.dumps(
+        {
+            "kind": "timeout",
+            "step": step,
+            "code": "TimedOut",
+            "detail": f"{detail}; the last attempt: {cause}" if cause else detail,
+            "late_ms": late,
+        }
+    )

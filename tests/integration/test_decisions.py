@@ -1,0 +1,321 @@
+"""What decides a run besides its steps: pivots, several confirmations, refunds, refusals, time-outs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+
+import sagas
+from sagas import State, lifecycle
+from sagas.claim import claim
+from sagas.errors import AlreadyDecided, UnknownConfirmation
+from sagas.models import Run
+from tests.lab.models import Jar
+from tests.lab.sagas import Charged, Closing, Experiment, Forked, Hurried, Twice
+from tests.support.carrier import Carrier, chains, claim_all, deadlines, deliver
+from tests.support.runs import (
+    assert_jar_adds_up,
+    counts,
+    effects,
+    event,
+    make_due,
+    marks,
+    reason,
+    shift_clock,
+    state,
+    story,
+)
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+
+@pytest.fixture(autouse=True)
+def jar(database: None) -> Iterator[str]:
+    name = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=name, available=10)
+    yield name
+    assert_jar_adds_up(name, 10)
+
+
+def carried(*ids: UUID) -> None:
+    Carrier().run(ids)
+
+
+def database_clock() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now
+
+
+# -- The pivot of a saga without a confirmation ---------------------------------------------------------------
+
+
+def test_what_comes_before_the_pivot_is_undone_when_the_pivot_says_no(jar: str) -> None:
+    run_id = sagas.start(Charged, Experiment(jar=jar, reject=("two",)))
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert effects(run_id) == ["three.try", "three.cancel"]
+    assert counts(jar) == (10, 0, 0)
+
+
+def test_behind_the_pivot_the_run_only_goes_forward(jar: str) -> None:
+    # Given a run of which the step behind the pivot breaks more often than a step before it may
+    run_id = sagas.start(Charged, Experiment(jar=jar, faults={"four.forward": 2}))
+
+    # When
+    carried(run_id)
+
+    # Then it is confirmed, and goes on; no customer cancels it any more
+    assert state(run_id) is State.SUCCEEDED
+    assert effects(run_id) == ["three.try", "two.forward", "three.confirm", "four.forward"]
+    assert counts(jar) == (9, 0, 1)
+
+
+def test_behind_the_pivot_nobody_cancels(jar: str) -> None:
+    run_id = sagas.start(Charged, Experiment(jar=jar))
+    chain = chains(claim_all())[0]
+    _, following = deliver(chain)
+    assert following is not None
+    deliver(following)
+    assert state(run_id) is State.CONFIRMING
+    with pytest.raises(AlreadyDecided):
+        sagas.cancel(run_id)
+    carried(run_id)
+    assert state(run_id) is State.SUCCEEDED
+
+
+# -- Deadlines that are computed from the request -------------------------------------------------------------
+
+
+def closing(seconds: float) -> UUID:
+    """A run whose approval must come so many seconds from now."""
+    return sagas.start(Closing, Experiment(closes_at=database_clock() + timedelta(seconds=seconds)))
+
+
+def test_a_deadline_of_its_own_rides_on_the_dispatchers_clock() -> None:
+    # Given
+    run_id = closing(3600)
+
+    # When it begins
+    messages = claim_all()
+
+    # Then only the deadline that all runs have goes out as a message; the run is due at the first of both
+    assert [message.confirmation for message in deadlines(messages)] == ["payment"]
+    for chain in chains(messages):
+        deliver(deliver(chain)[1] or chain)
+    run = Run.objects.get(pk=run_id)
+    assert run.state == State.AWAITING_CONFIRM
+    assert run.started_at is not None
+    assert run.deadline == run.started_at + timedelta(seconds=60)
+    # And when that came, at the other
+    sagas.confirm(run_id, "payment", {})
+    run.refresh_from_db()
+    assert run.deadline == Closing.definition.load(str_request(run)).closes_at
+    carried(run_id)
+    assert state(run_id) is State.AWAITING_CONFIRM
+
+
+def str_request(run: Run) -> str:
+    """Its request, as the database has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT request::text FROM sagas_run WHERE id = %s", [run.pk])
+        text: str = cursor.fetchone()[0]
+    return text
+
+
+def test_it_is_undone_when_that_time_has_come_and_its_payment_is_given_back() -> None:
+    # Given a paid run whose approval can come no more
+    run_id = closing(0.0)
+    sagas.confirm(run_id, "payment", {"amount": 12})
+
+    # When
+    carried(run_id)
+    make_due([run_id])
+    carried(run_id)
+
+    # Then
+    assert state(run_id) is State.FAILED
+    assert effects(run_id)[-3:] == ["payment.compensate", "two.compensate", "one.compensate"]
+    why = reason(run_id)
+    assert (why["kind"], why["step"], why["by"]) == ("timeout", "approval", "tick")
+    assert why["late_ms"] >= 0
+    assert event(run_id, "expire").step == "approval"
+
+
+def test_a_deadline_judged_too_early_is_not_held_against_the_run() -> None:
+    run_id = closing(3600)
+    carried(run_id)
+    assert lifecycle.expire("lab.Closing", 1, "approval", [run_id], by="message") == []
+    assert state(run_id) is State.AWAITING_CONFIRM
+
+
+# -- Confirmations that are taken back ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("came", [(), ("payment",), ("approval",), ("approval", "payment")])
+def test_only_what_came_is_taken_back(came: tuple[str, ...]) -> None:
+    # Given a run whose second step says no, and confirmations that came before
+    run_id = sagas.start(Closing, Experiment(reject=("two",)))
+    for name in came:
+        sagas.confirm(run_id, name, {})
+
+    # When
+    carried(run_id)
+
+    # Then
+    assert state(run_id) is State.FAILED
+    taken_back = [f"{name}.compensate" for name in ("payment", "approval") if name in came]
+    assert effects(run_id) == ["one.forward", *taken_back, "one.compensate"]
+    assert marks(run_id) == Counter(effects(run_id))
+
+
+def test_a_refund_that_comes_twice_is_done_once() -> None:
+    run_id = sagas.start(Closing, Experiment(faults={"payment.compensate": 2}))
+    sagas.confirm(run_id, "payment", {})
+    carried(run_id)
+    sagas.cancel(run_id)
+    Carrier(copies=2).run([run_id])
+    assert state(run_id) is State.FAILED
+    assert story(run_id).count("payment.compensate FAULT") == 2
+    assert effects(run_id).count("payment.compensate") == 1
+
+
+def test_in_the_middle_of_a_fork_both_are_remembered(jar: str) -> None:
+    # Given a run that was approved early, and stands in a fork of which a part is done
+    run_id = sagas.start(Forked, Experiment(jar=jar, reject=("right",)))
+    sagas.confirm(run_id, "approval", {})
+    (chain,) = chains(claim_all())
+    branches = {chain.links[0].step: chain for chain in chains(deliver(chain)[0].messages)}
+    deliver(branches["three"])
+
+    # When another branch says no
+    deliver(branches["right"])
+    carried(run_id)
+
+    # Then
+    assert state(run_id) is State.FAILED
+    assert effects(run_id) == ["one.forward", "three.try", "approval.compensate", "three.cancel", "one.compensate"]
+    assert counts(jar) == (10, 0, 0)
+
+
+def test_what_came_with_the_confirmation_is_told_to_whoever_takes_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    refund = Closing.definition.all_steps[Closing.definition.index("payment")]
+    (phase,) = refund.actions
+    action = refund.actions[phase]
+    from dataclasses import replace
+
+    monkeypatch.setitem(refund.actions, phase, replace(action, participant=lambda call: seen.append(call.results)))
+    run_id = sagas.start(Closing, Experiment())
+    sagas.confirm(run_id, "payment", {"payment_id": "p-1"})
+    carried(run_id)
+    sagas.cancel(run_id)
+    carried(run_id)
+    assert seen == [{"one": {"by": "one"}, "payment": {"payment_id": "p-1"}}]
+
+
+# -- Refusals -------------------------------------------------------------------------------------------------
+
+
+def test_a_confirmation_that_is_refused_undoes_the_run() -> None:
+    run_id = sagas.start(Twice, Experiment())
+    carried(run_id)
+    assert sagas.refuse(run_id, "payment", reason="card declined", by="bank") is State.COMPENSATING
+    assert sagas.refuse(run_id, "payment") is State.COMPENSATING
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    why = reason(run_id)
+    assert (why["kind"], why["step"], why["detail"]) == ("refused", "payment", "card declined")
+    assert event(run_id, "refuse").worker == "bank"
+    assert sagas.refuse(run_id, "payment") is State.FAILED
+
+
+def test_what_has_come_cannot_be_refused() -> None:
+    run_id = sagas.start(Twice, Experiment())
+    carried(run_id)
+    sagas.confirm(run_id, "payment", {})
+    with pytest.raises(AlreadyDecided, match="payment has come"):
+        sagas.refuse(run_id, "payment")
+    with pytest.raises(UnknownConfirmation):
+        sagas.refuse(run_id, "nothing")
+    assert state(run_id) is State.AWAITING_CONFIRM
+
+
+# -- Time-outs ------------------------------------------------------------------------------------------------
+
+
+def test_a_step_that_takes_too_long_is_not_performed_any_more() -> None:
+    # Given a run that stands before a step of five seconds for longer
+    run_id = sagas.start(Hurried, Experiment())
+    (chain,) = chains(claim_all())
+    _, following = deliver(chain)
+    assert following is not None
+    shift_log(run_id, 6)
+
+    # When
+    performed, _ = deliver(following)
+
+    # Then
+    assert performed.survivors == []
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert effects(run_id) == ["one.forward", "one.compensate"]
+    why = reason(run_id)
+    assert (why["kind"], why["step"], why["code"]) == ("timeout", "two", "TimedOut")
+    assert 900 <= why["late_ms"] < 5000
+
+
+def test_a_step_has_no_next_attempt_that_would_be_too_late() -> None:
+    # Given a step that breaks, is tried every two seconds, and has five: begun three and a half ago
+    run_id = sagas.start(Hurried, Experiment(faults={"two.forward": 9}))
+    (chain,) = chains(claim_all())
+    _, following = deliver(chain)
+    assert following is not None
+    shift_log(run_id, 3.5)
+
+    # When it breaks
+    deliver(following)
+
+    # Then it is not waited for
+    assert state(run_id) is State.COMPENSATING
+    assert reason(run_id)["kind"] == "timeout"
+    assert "attempt 1" in reason(run_id)["detail"]
+    assert story(run_id).count("two.forward FAULT") == 1
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+
+
+def test_all_steps_together_have_their_time() -> None:
+    # Given a run whose message is lost, and whose time is over
+    run_id = sagas.start(Hurried, Experiment())
+    claim_all()
+    shift_clock([run_id], 41)
+
+    # When
+    claimed = claim(lapsed=True)
+
+    # Then
+    assert chains(claimed.messages) == []
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert (reason(run_id)["step"], reason(run_id)["detail"]) == ("", "the steps took too long")
+
+
+def test_in_time_nothing_happens() -> None:
+    run_id = sagas.start(Hurried, Experiment(faults={"two.forward": 1}))
+    carried(run_id)
+    assert state(run_id) is State.SUCCEEDED
+
+
+def shift_log(run_id: UUID, seconds: float) -> None:
+    """Let what is in its log have happened so much earlier."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sagas_log DISABLE TRIGGER sagas_log_guard")
+        cursor.execute("UPDATE sagas_log SET at = at - %s * interval '1 second' WHERE run_id = %s", [seconds, run_id])
+        cursor.execute("ALTER TABLE sagas_log ENABLE TRIGGER sagas_log_guard")

@@ -1,0 +1,188 @@
+"""A step that is a saga: parent and child on the real database, with every message in this test's hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from uuid import UUID, uuid4
+
+import pytest
+
+import sagas
+from sagas import State
+from sagas.errors import AlreadyDecided, UnknownConfirmation
+from sagas.models import Run
+from sagas.nested import child_of
+from sagas.turns import PARENT
+from tests.integration.test_reports import let_time_pass
+from tests.lab.models import Jar
+from tests.lab.sagas import Experiment, Parent
+from tests.support.carrier import Carrier, chains, claim_all, deliver
+from tests.support.runs import assert_jar_adds_up, counts, effects, reason, shift_clock, state, story
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+
+@pytest.fixture(autouse=True)
+def jar(database: None) -> Iterator[str]:
+    name = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=name, available=10)
+    yield name
+    assert_jar_adds_up(name, 10)
+
+
+class Family:
+    """A parent and its two children."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.parent = sagas.start(Parent, experiment, business_key="family")
+        self.child = child_of(self.parent, "child")
+        self.asked = child_of(self.parent, "asked")
+
+    def carried(self, *, seed: int | None = None, copies: int = 1) -> None:
+        """Let all happen that happens by itself; nothing gets lost."""
+        random = None if seed is None else Random(seed)
+        for _ in range(8):
+            Carrier(random=random, copies=copies).run([self.parent, self.child, self.asked])
+
+    def states(self) -> tuple[State, State, State]:
+        return state(self.parent), state(self.child), state(self.asked)
+
+
+SEEDS = pytest.mark.parametrize(("seed", "copies"), [(None, 1), (1, 2), (2, 2)])
+
+
+@SEEDS
+def test_the_children_are_confirmed_with_their_parent(jar: str, seed: int | None, copies: int) -> None:
+    # Given
+    family = Family(Experiment(jar=jar))
+    family.carried(seed=seed, copies=copies)
+    # Then the one holds what it has, the other waits for its own confirmation; and the parent for both
+    assert family.states() == (State.EXECUTING, State.AWAITING_CONFIRM, State.AWAITING_CONFIRM)
+    assert "child.forward DONE" in story(family.parent)
+
+    # When that comes, and the parent's
+    sagas.confirm(family.asked, "approval", {})
+    family.carried(seed=seed, copies=copies)
+    assert family.states() == (State.AWAITING_CONFIRM, State.AWAITING_CONFIRM, State.AWAITING_CONFIRM)
+    assert counts(jar) == (9, 1, 0)
+    sagas.confirm(family.parent, "payment", {})
+    family.carried(seed=seed, copies=copies)
+
+    # Then
+    assert family.states() == (State.SUCCEEDED, State.SUCCEEDED, State.SUCCEEDED)
+    assert counts(jar) == (9, 0, 1)
+    results = Run.objects.get(pk=family.parent).results
+    assert results["child"]["run"] == str(family.child)
+    assert results["child"]["results"]["two"] == {"by": "two"}
+
+
+@SEEDS
+def test_a_child_that_fails_undoes_its_parent_and_its_sibling(jar: str, seed: int | None, copies: int) -> None:
+    family = Family(Experiment(jar=jar, quantity=11))
+    family.carried(seed=seed, copies=copies)
+    assert family.states() == (State.FAILED, State.FAILED, State.FAILED)
+    assert reason(family.parent)["step"] == "child"
+    assert reason(family.parent)["detail"] == f"{jar}: 11 wanted, 10 left"
+    assert counts(jar) == (10, 0, 0)
+
+
+@SEEDS
+def test_a_parent_that_is_undone_undoes_its_children(jar: str, seed: int | None, copies: int) -> None:
+    # Given a parent whose last step says no, after its children hold what they have
+    family = Family(Experiment(jar=jar, reject=("four",)))
+    family.carried(seed=seed, copies=copies)
+    sagas.confirm(family.asked, "approval", {})
+    family.carried(seed=seed, copies=copies)
+
+    # Then
+    assert family.states() == (State.FAILED, State.FAILED, State.FAILED)
+    assert effects(family.child) == ["two.forward", "three.try", "three.cancel", "two.compensate"]
+    assert counts(jar) == (10, 0, 0)
+
+
+def test_a_parent_that_is_cancelled_undoes_children_in_the_middle(jar: str) -> None:
+    # Given children that have begun
+    family = Family(Experiment(jar=jar))
+    for chain in chains(claim_all()):
+        performed, _ = deliver(chain)
+        for branch in chains(performed.messages):
+            deliver(branch)
+    child = next(chain for chain in chains(claim_all()) if family.child in chain.ids)
+    deliver(child)
+
+    # When
+    sagas.cancel(family.parent)
+    family.carried()
+    let_time_pass(family.parent)
+    family.carried()
+
+    # Then
+    assert family.states() == (State.FAILED, State.FAILED, State.FAILED)
+
+
+def test_a_child_that_was_never_started_is_no_reason_to_wait(jar: str) -> None:
+    family = Family(Experiment(jar=jar))
+    (chain,) = chains(claim_all())
+    performed, _ = deliver(chain)
+    sagas.cancel(family.parent)
+    for branch in chains(performed.messages):
+        deliver(branch)
+    Carrier().run([family.parent])
+    assert state(family.parent) is State.FAILED
+    assert not Run.objects.filter(parent_id=family.parent).exists()
+
+
+def test_a_deadline_of_the_child_undoes_all(jar: str) -> None:
+    family = Family(Experiment(jar=jar))
+    family.carried()
+    shift_clock([family.asked], 40)
+    family.carried()
+    assert family.states() == (State.FAILED, State.FAILED, State.FAILED)
+    assert reason(family.parent)["step"] == "asked"
+    assert reason(family.parent)["code"] == "NotConfirmed"
+
+
+def test_a_child_on_which_its_parent_counts_is_not_cancelled_alone(jar: str) -> None:
+    family = Family(Experiment(jar=jar))
+    family.carried()
+    with pytest.raises(AlreadyDecided, match=f"is a step of {family.parent}"):
+        sagas.cancel(family.child)
+    # One that is not that far may be, and takes the others along.
+    sagas.cancel(family.asked)
+    family.carried()
+    assert family.states() == (State.FAILED, State.FAILED, State.FAILED)
+
+
+def test_nobody_else_confirms_in_the_parents_place(jar: str) -> None:
+    run_id: UUID = Family(Experiment(jar=jar)).parent
+    with pytest.raises(UnknownConfirmation):
+        sagas.confirm(run_id, PARENT, {})
+
+
+def test_a_held_child_waits_without_being_looked_at(jar: str) -> None:
+    family = Family(Experiment(jar=jar))
+    family.carried()
+    due = Run.objects.get(pk=family.child).due_at
+    started = Run.objects.get(pk=family.child).started_at
+    assert due is not None
+    assert started is not None
+    assert (due - started).total_seconds() > 3000
+
+
+def test_what_the_child_has_to_say_may_get_lost(jar: str) -> None:
+    # Given a child that holds what it has, of which nobody told the parent
+    family = Family(Experiment(jar=jar))
+    carrier = Carrier()
+    carrier.wakes = False
+    for _ in range(4):
+        carrier.run([family.parent, family.child, family.asked])
+    assert state(family.child) is State.AWAITING_CONFIRM
+    assert "child.forward DONE" not in story(family.parent)
+
+    # When its parent looks by itself
+    let_time_pass(family.parent)
+    family.carried()
+
+    # Then
+    assert "child.forward DONE" in story(family.parent)
