@@ -160,6 +160,7 @@ def test_redis_is_gone_in_the_middle_of_a_refund(crew: Crew, customer: Caller, s
         servers.start("redis")
 
 
+@pytest.mark.slow
 def test_redis_comes_back_with_locks_of_the_dead(
     crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis, tmp_path: Path
 ) -> None:

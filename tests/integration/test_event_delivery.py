@@ -229,6 +229,7 @@ def test_the_example_counts_each_event_once(tally: Path) -> None:
     assert [kind.removeprefix("lab.Telling.") for (kind,) in story] == CONFIRMED
 
 
+@pytest.mark.slow
 def test_two_workers_killed_in_turn_and_rabbitmq_as_well(
     listener: str, own_worker: Worker, django_db_blocker: DjangoDbBlocker
 ) -> None:
