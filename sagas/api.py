@@ -247,6 +247,7 @@ def report(run_id: UUID, step: str, outcome: Done | Rejected, *, by: str = "") -
         RunNotFound: there is no such run.
         UnknownStep: its saga has no such step.
         NotAwaited: the step has not been begun.
+        DataTooLarge: the result is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
     """
     state, messages = receive_report(run_id, step, outcome, by=by)
     _after_commit(messages)

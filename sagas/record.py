@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from sagas import choreography, gate, outcomes, plan, store, timeouts, versions
 from sagas.conf import config
-from sagas.definition import Action, Definition, Step
+from sagas.definition import Action, Definition, Refund, Step
 from sagas.errors import Rejected
 from sagas.isolation import leave
 from sagas.messages import Chain, Kick, Link, Message, Wake
@@ -53,7 +54,11 @@ class Delivery:
 
     def hide(self, row: store.Row, text: str) -> str:
         """Take out of a text what is personal in the run's data: people will read it."""
-        return self.definition.marks.hide(text, row.request, row.results)
+        results = row.results
+        if self.definition.marks and isinstance(self.step, Refund):
+            came = store.confirmed_with([row.id], self.step.name).get(row.id, "null")
+            results = outcomes.dump({**json.loads(results), self.step.name: json.loads(came)})
+        return self.definition.marks.hide(text, row.request, results)
 
     def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.Entry:
         """What all log rows of one outcome share."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -17,12 +18,15 @@ from django.test import Client
 import sagas
 from sagas import NotFinished, RunNotFound, State, registry
 from sagas.models import Confirmation, Escalation, Log, Run
+from sagas.nested import child_of
 from sagas.personal import ERASED, HIDDEN
 from sagas.selectors import run_view, timeline
 from tests.integration.conftest import Start
-from tests.lab.persons import Guest, Host, Visit
+from tests.lab.persons import Guest, Host, Party, Visit
 from tests.lab.sagas import Experiment, Lab
+from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier
+from tests.support.events import told
 from tests.support.runs import await_state, effects, escalation, reason, state, story
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -51,6 +55,7 @@ def everything(run_id: UUID) -> str:
             ("sagas_log", "run_id"),
             ("sagas_confirmation", "run_id"),
             ("sagas_escalation", "run_id"),
+            ("sagas_outbox", "run_id"),
         ):
             sql = f"SELECT to_jsonb(t)::text FROM {table} AS t WHERE {column} = %s"  # noqa: S608 - of the lines above
             cursor.execute(sql, [run_id])
@@ -129,6 +134,48 @@ def test_a_value_is_taken_out_of_why_a_run_was_cancelled() -> None:
     assert reason(run_id)["detail"] == "[personal] called"
 
 
+PAID = {"payer": {"name": "Ada Payer"}}
+
+
+def party(visit: Visit = VISIT, *, key: str = "") -> UUID:
+    run_id = sagas.start(Party, visit, business_key=key)
+    sagas.confirm(run_id, "payment", PAID)
+    # Twice: the child's end wakes its parent when nothing else is on its way.
+    for _ in range(2):
+        Carrier().run([run_id, child_of(run_id, "ride")])
+    return run_id
+
+
+def test_what_is_marked_is_not_told_with_events() -> None:
+    run_id = party()
+    assert state(run_id) is State.SUCCEEDED
+    data = {event.name: event.data for event in told(run_id)}
+    # The member that holds something marked is left out, and a result that is personal as a whole
+    assert data["GreetDone"] == {"seat": 7}
+    assert data["NoteDone"] is None
+    assert data["RideDone"] == {"run": str(child_of(run_id, "ride"))}
+    assert not any(secret in event.to_json() for event in told(run_id) for secret in SECRETS)
+
+
+def test_what_a_step_has_from_a_saga_of_its_own_is_as_personal_as_there() -> None:
+    run_id = party()
+    shown = next(entry.data for entry in timeline(run_id) if (entry.step, entry.outcome) == ("ride", "DONE"))
+    assert shown is not None
+    assert shown["results"] == {"greet": {"seat": 7, "card": {"holder": HIDDEN, "kind": "gold"}}}
+
+
+def test_a_value_of_a_confirmation_is_taken_out_of_why_it_cannot_be_taken_back() -> None:
+    run_id = party(replace(VISIT, refuse="wish"))
+    assert state(run_id) is State.ESCALATED
+    assert escalation(run_id).error["detail"] == f"{HIDDEN} has no account"
+
+
+def test_a_value_is_taken_out_of_why_a_confirmation_was_refused() -> None:
+    run_id = host()
+    sagas.refuse(run_id, "payment", reason=f"{PHONE} is not a customer", by="bank")
+    assert reason(run_id)["detail"] == "[personal] is not a customer"
+
+
 def test_on_a_real_worker_nothing_personal_is_logged_or_told(start_worker: Start) -> None:
     worker = start_worker()
     failed = sagas.start(Host, replace(VISIT, fail="seat"))
@@ -171,12 +218,77 @@ def test_erasing_takes_the_data_and_leaves_the_record() -> None:
     assert Run.objects.get(pk=paid).results["greet"] == {"seat": 7, "card": {"holder": ERASED, "kind": "gold"}}
     assert Confirmation.objects.get(run_id=paid).data == {"payer": {"name": ERASED}, "amount": 5}
     # And of what happened everything is there, and who erased, and when
-    for run_id, (told, kept) in before.items():
-        assert story(run_id) == [*told, "erase"]
+    for run_id, (happened, kept) in before.items():
+        assert story(run_id) == [*happened, "erase"]
         assert rows(run_id)[:-1] == kept
         event = Log.objects.get(run_id=run_id, operation="erase")
         assert (event.worker, event.outcome) == ("ada", "EVENT")
     assert everything(other) == untouched
+
+
+def test_steps_that_are_sagas_are_erased_with_theirs_and_events_that_wait() -> None:
+    # Given a run with a child that has no business key, and events that nobody has published
+    key = f"K-{uuid4().hex[:8]}"
+    run_id = party(replace(VISIT, extra={"remark": f"ring {PHONE} twice"}), key=key)
+    child = child_of(run_id, "ride")
+    assert (state(run_id), state(child)) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert PHONE in next(event for event in told(run_id) if event.name == "WishDone").to_json()
+    before = [event.id for event in told(run_id)]
+
+    # When
+    erasure = sagas.erase(business_key=key, by="ada")
+
+    # Then
+    assert set(erasure.runs) == set(erasure.changed) == {run_id, child}
+    for each in (run_id, child):
+        assert not any(secret in everything(each) for secret in SECRETS)
+    # And the events are there, in their order
+    assert [event.id for event in told(run_id)] == before
+    (wish,) = [event.data for event in told(run_id) if event.name == "WishDone"]
+    assert wish == {"remark": f"ring {ERASED} twice"}
+
+
+def test_events_that_are_being_published_are_waited_for() -> None:
+    """Who publishes has locked the first event of the run; an erasure takes no other before it."""
+    key = f"K-{uuid4().hex[:8]}"
+    run_id = party(replace(VISIT, extra={"remark": PHONE}), key=key)
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            # Given a relay in the middle of its work
+            cursor.execute(
+                "SELECT 1 FROM sagas_outbox WHERE run_id = %s ORDER BY position LIMIT 1 FOR UPDATE", [run_id]
+            )
+            with ThreadPoolExecutor(1) as pool:
+                erasing = pool.submit(erase_elsewhere, key)
+                eventually(lambda: blocked() or erasing.done())
+                assert not erasing.done()
+                # When it deletes what was published, then nobody is in its way
+                cursor.execute("SET LOCAL lock_timeout = '5s'")
+                cursor.execute("DELETE FROM sagas_outbox WHERE run_id = %s", [run_id])
+                other.commit()
+                erasing.result(timeout=20)
+    finally:
+        other.close()
+    assert not any(secret in everything(run_id) for secret in SECRETS)
+
+
+def erase_elsewhere(key: str) -> None:
+    try:
+        sagas.erase(business_key=key, by="ada")
+    finally:
+        connection.close()
+
+
+def blocked() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+            "AND wait_event_type = 'Lock' AND query LIKE '%%sagas_outbox%%')"
+        )
+        (found,) = cursor.fetchone()
+    return bool(found)
 
 
 def rows(run_id: UUID) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any
 
-from sagas import Call, Confirmation, Done, Outcome, Personal, Rejected, Retry, Saga, Step, many
+from sagas import Call, Confirmation, Done, Outcome, Personal, Rejected, Retry, Saga, Step, SubSaga, many
 from tests.lab.models import Mark
 
 
@@ -79,3 +79,39 @@ class Host(Saga[Visit]):
     )
     note = Step(write_down, queue="coupons", retry=QUICK, personal=True)
     seat = Step(welcome, queue="delivery", retry=QUICK, personal=("card.holder",))
+
+
+def repeat(call: Call[Visit]) -> dict[str, Any]:
+    """One call: return what a customer has written, which nobody has marked."""
+    if call.step == call.request.refuse:
+        raise Rejected("no")
+    return {"remark": call.request.extra.get("remark")}
+
+
+def pay_back(call: Call[Visit]) -> None:
+    """One call: break, and name who had paid."""
+    raise RuntimeError(f"{call.results['payment']['payer']['name']} has no account")
+
+
+class Ride(Saga[Visit]):
+    """A step of ``Party``'s."""
+
+    name = "lab.Ride"
+
+    greet = Step(welcome, compensate=welcome, queue="orders", retry=QUICK, finish=QUICK, personal=("card.holder",))
+
+
+class Party(Saga[Visit]):
+    """Publishes what it does; one of its steps is a saga; its payment cannot be taken back."""
+
+    name = "lab.Party"
+    publishes = True
+
+    payment = Confirmation(
+        within=timedelta(seconds=30), personal=("payer.name",), compensate=pay_back, queue="orders", finish=QUICK
+    )
+
+    greet = Step(welcome, queue="orders", retry=QUICK, personal=("card.holder",))
+    note = Step(write_down, queue="coupons", retry=QUICK, personal=True)
+    ride = SubSaga(Ride, request=lambda call: call.request, queue="delivery")
+    wish = Step(repeat, queue="delivery", retry=QUICK)
