@@ -46,6 +46,7 @@ def start(message: RemoteCalls, publish: Publish) -> None:
         message: the calls.
         publish: takes what follows, in another thread.
     """
+    assert not connection.in_atomic_block, "a call before its INTENT is committed"
     participant = _participant(message.link)
     lane = lanes.lane_of(participant.lane, participant.concurrency)
     for call in message.calls:
@@ -54,6 +55,7 @@ def start(message: RemoteCalls, publish: Publish) -> None:
 
 def perform_now(message: RemoteCalls) -> list[Message]:
     """Make the calls in this thread, one after the other, and record them; say what follows."""
+    assert not connection.in_atomic_block, "a call before its INTENT is committed"
     participant = _participant(message.link)
     answered = [_call(participant, call, begun=call.run_id in message.begun) for call in message.calls]
     return intents.finish(message.link, answered, worker=message.worker)

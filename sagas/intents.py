@@ -194,11 +194,13 @@ def _take_here(
 
 
 def _may_be_there(one: Answered) -> bool:
-    """Whether the effect may be there, although nobody says so."""
-    nothing = isinstance(one.answer, NotYet) or (
-        isinstance(one.answer, Fault) and isinstance(one.answer.error, NotSent)
-    )
-    return one.begun or not nothing
+    """Whether the effect may be there, although nobody says so: unless nothing was ever sent.
+
+    After "not yet" too: a request that the network doubled meets itself, and is answered so while its first copy is
+    executed.
+    """
+    never_sent = isinstance(one.answer, Fault) and isinstance(one.answer.error, NotSent)
+    return one.begun or not never_sent
 
 
 def _take_elsewhere(delivery: Delivery, row: store.Row, one: Answered) -> list[Message]:

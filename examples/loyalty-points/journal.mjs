@@ -3,8 +3,12 @@
 import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
+/** Whether the last record is there nobody knows. The only way on is to end, and to read the journal again. */
+export class JournalBroken extends Error {}
+
 export class Journal {
   #file;
+  #broken = false;
 
   /** Open a journal, and give `apply` every record that is whole. A torn last line, left by a crash, is cut off. */
   constructor(path, apply) {
@@ -22,9 +26,16 @@ export class Journal {
 
   /** Append a record. When this returns, the record survives a crash. */
   append(record) {
+    // Behind half a line nothing may ever be written: the next record would be torn with it.
+    if (this.#broken) throw new JournalBroken("the journal is broken");
     const line = Buffer.from(`${JSON.stringify(record)}\n`);
-    for (let written = 0; written < line.length; ) written += writeSync(this.#file, line, written);
-    fsyncSync(this.#file);
+    try {
+      for (let written = 0; written < line.length; ) written += writeSync(this.#file, line, written);
+      fsyncSync(this.#file);
+    } catch (error) {
+      this.#broken = true;
+      throw new JournalBroken(`the journal is broken: ${error.message}`);
+    }
   }
 
   close() {

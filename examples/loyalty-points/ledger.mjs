@@ -39,8 +39,9 @@ export class Ledger {
   perform(branch, operation, wanted) {
     const known = this.find({ ...branch, operation });
     if (known) return { outcome: known, replayed: true };
-    const operations = {};
-    const accounts = {};
+    // Without a prototype: an account may be called "__proto__".
+    const operations = Object.create(null);
+    const accounts = Object.create(null);
     const put = (name, outcome) => {
       operations[keyOf(branch.tx, branch.branch, name)] = outcome;
       return outcome;

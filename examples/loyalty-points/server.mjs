@@ -9,6 +9,7 @@ import { createServer } from "node:http";
 import process from "node:process";
 
 import { Faults } from "./faults.mjs";
+import { JournalBroken } from "./journal.mjs";
 import { ContractError, Ledger } from "./ledger.mjs";
 
 const ledger = new Ledger(process.env.POINTS_JOURNAL ?? "points.journal");
@@ -38,6 +39,8 @@ const server = createServer((request, response) => {
     if (error instanceof HttpError) return send(response, error.status, { code: error.code, detail: error.message });
     if (error instanceof ContractError) return send(response, 422, { code: "Contract", detail: error.message });
     console.error(error);
+    // What is on disk is known once it has been read again. Whoever waits for an answer gets none, and asks or undoes.
+    if (error instanceof JournalBroken) process.exit(1);
     return send(response, 500, { code: "Broken", detail: "see the log" });
   });
 });

@@ -84,7 +84,8 @@ def _rejection(said: dict[str, Any]) -> Rejected:
     code, detail = said.get("code"), said.get("detail") or said.get("title")
     return Rejected(
         detail if isinstance(detail, str) else "The remote participant says no.",
-        code=code[:CODE_LIMIT] if isinstance(code, str) and code else "Rejected",
+        # A program's word. What cannot be printed, such as a NUL, PostgreSQL could not store.
+        code=code[:CODE_LIMIT] if isinstance(code, str) and code and code.isprintable() else "Rejected",
     )
 
 

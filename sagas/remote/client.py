@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -76,9 +77,13 @@ class HttpParticipant:
         if isinstance(base_url, str):
             check_url(name, base_url)
         for what, value in (("connect_timeout", connect_timeout), ("timeout", timeout), ("patience", patience)):
-            if not value > 0:
+            if not 0 < value < math.inf:
                 msg = f"HttpParticipant({name!r}, {what}={value}): give seconds above 0"
                 raise DefinitionError(msg)
+        if query and not query.startswith("/"):
+            # Without one it would run on in the host's name.
+            msg = f"HttpParticipant({name!r}, query={query!r}): a path begins with a slash"
+            raise DefinitionError(msg)
         if concurrency < 1 or answer_limit < 1:
             msg = f"HttpParticipant({name!r}): concurrency and answer_limit are at least 1"
             raise DefinitionError(msg)
@@ -253,10 +258,15 @@ class HttpResource:
 
 def check_url(name: str, url: str) -> None:
     """Refuse an address that cannot be called, or has a password in it, without repeating it."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        # A port that is none, half an IPv6 address. Not its text, which quotes them.
+        known = None
+    if not known or parts.query or parts.fragment:
         msg = f"HttpParticipant({name!r}): base_url is an address such as https://points.example/api"
-        raise DefinitionError(msg)
+        raise DefinitionError(msg) from None
     if parts.username is not None or parts.password is not None:
         msg = f"HttpParticipant({name!r}): base_url has a user or a password in it; give headers= instead"
         raise DefinitionError(msg)
@@ -266,6 +276,7 @@ def _headers_of(call: Call[Any]) -> dict[str, str]:
     headers = {
         "X-Tx-ID": str(call.run_id),
         "X-Branch-ID": call.step,
+        "X-Operation": call.operation.value,
         "Idempotency-Key": call.key,
         "Accept": "application/json",
         "User-Agent": "drinkgroup-sagas",

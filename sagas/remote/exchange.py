@@ -63,7 +63,7 @@ def exchange(request: Request, *, connect_timeout: float, timeout: float, limit:
 
     Args:
         request: what to send.
-        connect_timeout: seconds to connect, TLS included.
+        connect_timeout: seconds to find out the address and connect, TLS included.
         timeout: seconds from then to the answer's last byte.
         limit: bytes of the answer's body, at most.
 
@@ -76,36 +76,28 @@ def exchange(request: Request, *, connect_timeout: float, timeout: float, limit:
     parts = urlsplit(request.url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        raw: socket.socket = socket.create_connection((host, port), connect_timeout)
+        raw = _connect(host, port, time.monotonic() + connect_timeout, tls=parts.scheme == "https")
     except (OSError, UnicodeError) as error:
         raise NotSent(_describe(error)) from None
-    if parts.scheme == "https":
-        try:
-            raw = _tls().wrap_socket(raw, server_hostname=host)
-        except OSError as error:
-            raw.close()
-            raise NotSent(_describe(error)) from None
     connection = http.client.HTTPConnection(host, port)
     # http.client sets time-outs for each read; a trickle of bytes would never meet one.
     connection.sock = _Timed(raw, time.monotonic() + timeout)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {**request.headers, "Host": _authority(parts.netloc), "Connection": "close"}
     try:
-        connection.request(
-            request.method,
-            target,
-            request.body,
-            {**request.headers, "Host": _authority(parts.netloc), "Connection": "close"},
-        )
+        try:
+            connection.request(request.method, target, request.body, headers)
+        except ValueError:
+            # Of a header or a path, before anything is sent. Not its text, which quotes them.
+            msg = "a header or the path is not what HTTP allows"
+            raise NoRequest(msg) from None
         answer = connection.getresponse()
         body = answer.read(limit + 1)
-        if len(body) <= limit:
-            # read(n) does not tell an answer that was cut off from one that is whole.
-            body += answer.read()
-    except ValueError:
-        # Of a header or a path, before anything is sent. Not its text, which quotes them.
-        msg = "a header or the path is not what HTTP allows"
-        raise NoRequest(msg) from None
-    except (OSError, http.client.HTTPException) as error:
+        # read(n) does not tell an answer that was cut off from one that is whole. What is left of the promised length
+        # does; reading on would reserve as much memory as the other side has promised.
+        if len(body) <= limit and answer.length:
+            raise http.client.IncompleteRead(b"")
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unanswered(_describe(error)) from None
     finally:
         raw.close()
@@ -114,6 +106,32 @@ def exchange(request: Request, *, connect_timeout: float, timeout: float, limit:
         msg = f"an answer of more than {limit} bytes"
         raise TooLarge(msg)
     return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+
+
+def _connect(host: str, port: int, end: float, *, tls: bool) -> socket.socket:
+    """Connect, TLS included, by ``end``; what is not connected by then is not used, for nothing may be sent later.
+
+    The addresses of a name share the time: a dead one must neither use up that of the next, nor add to it.
+    """
+    last: OSError = TimeoutError()
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for index, (family, kind, protocol, _, address) in enumerate(found):
+        now = time.monotonic()
+        if now >= end:
+            break
+        raw = socket.socket(family, kind, protocol)
+        try:
+            raw.settimeout((end - now) / (len(found) - index))
+            raw.connect(address)
+            if tls:
+                raw.settimeout(max(end - time.monotonic(), 0.001))
+                raw = _tls().wrap_socket(raw, server_hostname=host)
+        except OSError as error:
+            raw.close()
+            last = error
+        else:
+            return raw
+    raise last
 
 
 @cache

@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction
 
 import sagas
-from sagas import State, intents
+from sagas import State, calling, intents
 from sagas.calling import _call, _participant, perform_now
 from sagas.messages import Message, RemoteCalls
 from sagas.models import Log, Run
@@ -125,6 +126,16 @@ def test_rejected(points: Points, account: str) -> None:
     assert points.account(account) == (100, 0)
 
 
+@pytest.mark.parametrize("code", ["No\x00", "\ud800", "two\nlines", ""])
+def test_a_rejection_whose_code_cannot_be_stored_is_one_all_the_same(points: Points, account: str, code: str) -> None:
+    points.fail(on="POST /debits", do="status", status=409, body={"code": code, "detail": f"no{code}"})
+    run_id = start(account)
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert (reason(run_id)["kind"], reason(run_id)["code"]) == ("rejected", "Rejected")
+    assert points.account(account) == (100, 0)
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -219,6 +230,22 @@ def test_not_yet_is_no_attempt(points: Points, account: str) -> None:
     assert points.account(account) == (90, 0)
 
 
+def test_not_yet_does_not_mean_that_nothing_is_done(points: Points, account: str) -> None:
+    # Given one who executes, and says "not yet": as to a request that the network doubled, which meets itself
+    points.fail(on="POST /debits", do="status", status=425, stage="after", headers={"Retry-After": "60"})
+    run_id = start(account)
+    carried(run_id)
+    assert (state(run_id), points.account(account)) == (State.EXECUTING, (90, 0))
+
+    # When the run is cancelled before it asks again
+    sagas.cancel(run_id)
+    carried(run_id)
+
+    # Then
+    assert state(run_id) is State.FAILED
+    assert points.account(account) == (100, 0)
+
+
 def test_not_yet_for_too_long_is_an_attempt(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.lab.sagas import points as participant
 
@@ -228,8 +255,9 @@ def test_not_yet_for_too_long_is_an_attempt(points: Points, account: str, monkey
     carried(run_id)
     assert state(run_id) is State.FAILED
     assert reason(run_id)["code"] == "StillNotYet"
-    # Nothing was ever executed there
-    assert effects(run_id) == ["one.forward", "one.compensate"]
+    # It was asked, so it is asked to undo: what was never done is undone by doing nothing
+    assert effects(run_id) == ["one.forward", "debit.compensate", "one.compensate"]
+    assert points.account(account) == (100, 0)
 
 
 def test_whoever_dies_between_intent_and_call_leaves_it_to_the_lease(points: Points, account: str) -> None:
@@ -439,6 +467,15 @@ def test_no_more_calls_are_begun_than_the_lane_has_room_for(
     assert points.account(account) == (70, 0)
 
 
+def test_no_call_is_made_in_a_transaction(points: Points, account: str) -> None:
+    call = begun(start(account))
+    with transaction.atomic(), pytest.raises(AssertionError, match="INTENT"):
+        perform_now(call)
+    with transaction.atomic(), pytest.raises(AssertionError, match="INTENT"):
+        calling.start(call, lambda _: None)
+    assert points.account(account) == (100, 0)
+
+
 def test_the_other_side_is_told_who_asks(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from sagas.remote import client, exchange
 
@@ -455,6 +492,7 @@ def test_the_other_side_is_told_who_asks(points: Points, account: str, monkeypat
     trace = Run.objects.get(pk=run_id).trace_id.hex
     assert debit.headers["X-Tx-ID"] == refund.headers["X-Tx-ID"] == str(run_id)
     assert debit.headers["X-Branch-ID"] == "debit"
+    assert (debit.headers["X-Operation"], refund.headers["X-Operation"]) == ("forward", "compensate")
     assert debit.headers["Idempotency-Key"] == f"{run_id}:debit:forward"
     assert refund.headers["Idempotency-Key"] == f"{run_id}:debit:compensate"
     assert debit.headers["traceparent"].startswith(f"00-{trace}-")

@@ -62,8 +62,14 @@ class Points:
                 stderr=log,
                 env={"PATH": os.environ["PATH"], "POINTS_TOKEN": self.token, **environment},
             )
-        eventually(self._answers, what="the points answer")
+        eventually(self.answers, what="the points answer")
         return self
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL, in the middle of whatever it does."""
@@ -71,10 +77,10 @@ class Points:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def await_death(self) -> None:
-        """Wait until it has died of a fault."""
+    def await_death(self) -> int:
+        """Wait until it has died of a fault; its exit code."""
         assert self._process is not None
-        self._process.wait(timeout=20)
+        return self._process.wait(timeout=20)
 
     def stop(self) -> None:
         """End it, however it is."""
@@ -110,9 +116,9 @@ class Points:
         """How many callers are being held."""
         return int(self.call("GET", "/test/faults").json()["holding"])
 
-    def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()
+    def answers(self) -> bool:
+        """Whether it answers; fails if it has died."""
+        assert self._process is None or self._process.poll() is None, self.log.read_text()
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}/healthz").status_code == 200
         return False

@@ -16,7 +16,8 @@ from sagas.errors import NotSent
 from sagas.remote import exchange
 from sagas.remote.exchange import Request
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl, which makes the certificate")
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl, which makes the certificate")
+pytestmark = needs_openssl
 
 
 class Handler(BaseHTTPRequestHandler):

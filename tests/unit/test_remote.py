@@ -15,6 +15,7 @@ from sagas.errors import DefinitionError, NotSent
 from sagas.participant import Call, NotYet, Remote, name_of
 from sagas.remote import HttpParticipant
 from sagas.remote.answers import UnexpectedAnswer, read, read_query, wait_of
+from sagas.remote.circuit import Circuit
 from sagas.remote.client import _fill, _headers_of
 from sagas.remote.exchange import Reply
 from sagas.remote.lanes import LONGEST, Lane
@@ -90,6 +91,11 @@ def test_queries() -> None:
         {"base_url": "ftp://points.example"},
         {"base_url": "http://user:secret@points.example"},
         {"base_url": "http://points.example?x=1"},
+        {"base_url": "http://points.example:secret"},
+        {"base_url": "http://points.example:99999"},
+        {"base_url": "http://[::1"},
+        {"query": "operations"},
+        {"timeout": float("inf")},
         {"timeout": 0},
         {"connect_timeout": float("nan")},
         {"concurrency": 0},
@@ -139,6 +145,13 @@ def test_a_body_that_cannot_be_made_was_not_sent(body: Any) -> None:
     points = HttpParticipant("points", "http://127.0.0.1:1", circuit=None)
     with pytest.raises(NotSent, match="no body"):
         points.post("/debits", body).call(CALL, repeated=False)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:port", "http://[::1", "points.example", ""])
+def test_an_address_that_turns_out_to_be_none_was_not_called(address: str) -> None:
+    points = HttpParticipant("points", lambda: address, circuit=Circuit(faults=0))
+    with pytest.raises(NotSent):
+        points.post("/debits").call(CALL, repeated=False)
 
 
 def test_those_without_room_are_spread_over_time() -> None:
