@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
+from django.db import DEFAULT_DB_ALIAS
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
@@ -61,10 +62,12 @@ class Step:
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over the forward operation, waits and retries included; then it is undone.
         pivot: the point of no return of a saga without a confirmation: what comes after it only goes forward.
+        database: alias of the database in which its participants write, if it is not the engine's own; see
+            ``sagas.elsewhere``.
 
     Raises:
         DefinitionError: a participant that can be neither called nor given a set; a time-out that is over at once;
-            a pivot that can be undone.
+            a pivot that can be undone, or is in another database.
     """
 
     #: Whether its effect is in another system, which may have it although this database does not know.
@@ -84,6 +87,7 @@ class Step:
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
         pivot: bool = False,
+        database: str = "",
     ) -> None:
         if not queue:
             msg = "a step needs a queue, one of SAGAS['QUEUES']"
@@ -94,10 +98,19 @@ class Step:
         if pivot and compensate is not None:
             msg = "a pivot is the point of no return: it has nothing to compensate"
             raise DefinitionError(msg)
+        if pivot and database:
+            # Its effect may be there although this database does not know, and then nothing could be undone.
+            msg = f"Step(database={database!r}): a pivot must be in the engine's own database"
+            raise DefinitionError(msg)
+        if database == DEFAULT_DB_ALIAS:
+            msg = f"Step(database={database!r}): that is the engine's own; leave it out"
+            raise DefinitionError(msg)
         self.name = ""
         self.queue = queue
         self.timeout = timeout
         self.pivot = pivot
+        self.database = database
+        self.elsewhere = bool(database)
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
         self.actions: dict[Phase, Action] = {}
         # Any: whoever calls this without a type checker gets an error all the same.
@@ -138,6 +151,7 @@ class Tcc(Step):
         finish: policy of confirm and cancel.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over try, waits and retries included; then it is undone.
+        database: alias of the database in which the resource is, if it is not the engine's own.
     """
 
     _forward = Operation.TRY
@@ -152,6 +166,7 @@ class Tcc(Step):
         finish: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
+        database: str = "",
     ) -> None:
         super().__init__(
             resource.try_,
@@ -162,6 +177,7 @@ class Tcc(Step):
             finish=finish,
             rejects=rejects,
             timeout=timeout,
+            database=database,
         )
 
 

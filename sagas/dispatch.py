@@ -15,7 +15,7 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import lifecycle, store, topology
+from sagas import lifecycle, registry, store, topology
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.kick import kick
@@ -97,6 +97,10 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     if not isinstance(message, Chain) or message.links[0].queue not in here:
         return [message]
     first, *rest = message.links
+    definition = registry.find(first.saga, first.version)
+    if definition.all_steps[definition.index(first.step)].elsewhere:
+        # Another system may keep one waiting: all that was claimed besides would wait with it.
+        return [message]
     performed = perform(first, message.ids, worker=worker)
     following: list[Message] = []
     if rest and performed.survivors:

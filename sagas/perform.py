@@ -16,12 +16,12 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from sagas import outcomes, plan, registry, store
+from sagas import elsewhere, outcomes, plan, registry, store
 from sagas.conf import config
 from sagas.definition import Action, Definition, Refund
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Kick, Link, Message
-from sagas.outcomes import Broken, Fault
+from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Call, SetBased, is_patient
 from sagas.plan import Place, Stand
 from sagas.record import Delivery, pass_on, record
@@ -117,6 +117,7 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
     """One transaction: lock, call, write. ``performed`` grows only if it commits."""
     survivors: list[UUID] = []
     messages: list[Message] = []
+    away = elsewhere.reach(delivery.step)
     with transaction.atomic(durable=True):
         rows = store.lock(ids)
         here, behind = _sort_by_stand(delivery, rows)
@@ -135,7 +136,7 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
         if here:
             calls = _calls(delivery, here)
             began = time.perf_counter()
-            answers = outcomes.collect(delivery.action.participant, calls, delivery.step.rejects)
+            answers = _answers(delivery, calls, away)
             duration = int((time.perf_counter() - began) * 1e6)
             done, following = record(delivery, here, answers, duration)
             survivors += [row.id for row in done]
@@ -208,6 +209,14 @@ def _sort_out_unanswered(delivery: Delivery, rows: list[store.Row]) -> tuple[lis
         if (wait := row.waits.get(delivery.step.name)) is not None and wait.operation == delivery.action.operation
     }
     return [row for row in rows if row.id not in unanswered], [row for row in rows if row.id in unanswered]
+
+
+def _answers(delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | None) -> Sequence[Answer]:
+    if away is not None:
+        return [Fault(away)] * len(calls)
+    if delivery.step.database:
+        return elsewhere.collect(delivery.step, delivery.phase, calls, may_reject=delivery.may_turn_back)
+    return outcomes.collect(delivery.action.participant, calls, delivery.step.rejects)
 
 
 def _calls(delivery: Delivery, rows: Sequence[store.Row]) -> list[Call[Any]]:
