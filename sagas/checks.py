@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 - Django's name for it
+from django.db import DEFAULT_DB_ALIAS
 
 from sagas import registry
 from sagas.conf import Misconfigured, parse
@@ -56,3 +58,50 @@ def check_database(**_: Any) -> list[CheckMessage]:
             id="sagas.E004",
         )
     ]
+
+
+@register("sagas")
+def check_other_databases(**_: Any) -> list[CheckMessage]:
+    """Check the databases that steps name: that they are there, and cannot keep the engine waiting."""
+    named: dict[str, str] = {}
+    for definition in registry.all_definitions():
+        for step in definition.all_steps:
+            if step.database:
+                named.setdefault(step.database, f"{definition.name}.{step.name}")
+    found: list[CheckMessage] = []
+    for alias, step in named.items():
+        database = settings.DATABASES.get(alias)
+        if database is None:
+            known = ", ".join(other for other in settings.DATABASES if other != DEFAULT_DB_ALIAS) or "no other"
+            found.append(
+                Error(
+                    f"{step} is in the database {alias!r}, which DATABASES does not have.",
+                    hint=f"Add {alias!r} to DATABASES, or name one of: {known}.",
+                    id="sagas.E006",
+                )
+            )
+        elif "postgresql" not in database.get("ENGINE", ""):
+            found.append(
+                Error(
+                    f"{step} is in the database {alias!r}, which is not PostgreSQL.",
+                    hint="Keep the step's data in PostgreSQL, where an INSERT … ON CONFLICT is the barrier.",
+                    id="sagas.E007",
+                )
+            )
+        elif missing := _unlimited(database.get("OPTIONS", {})):
+            found.append(
+                Warning(
+                    f"{step} is in the database {alias!r}, whose connection has no {' and no '.join(missing)}.",
+                    hint="While it hangs, a worker keeps its runs locked: see docs/how-to/another-database.md. "
+                    "If the server sets these limits, silence this check.",
+                    id="sagas.W004",
+                )
+            )
+    return found
+
+
+def _unlimited(options: Mapping[str, Any]) -> list[str]:
+    """What limits how long a connection may keep one waiting, and is not set."""
+    sent = str(options.get("options", ""))
+    limits = [limit for limit in ("lock_timeout", "statement_timeout") if limit not in sent]
+    return (["connect_timeout"] if "connect_timeout" not in options else []) + limits

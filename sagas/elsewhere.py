@@ -32,7 +32,7 @@ from sagas.states import Passage
 
 #: What an undo answers that had nothing to undo, for the log.
 NULL = {"null": True}
-#: Runs of which barrier rows are deleted in one transaction.
+#: Runs whose barrier rows are deleted in one transaction.
 BATCH = 1000
 
 
@@ -58,9 +58,9 @@ def reach(step: Step) -> DatabaseAway | None:
         return None
     there: Any = connections[step.database]
     try:
-        # Celery may keep connections from task to task: ask whether this one lives, if the settings say so.
-        there.health_check_done = False
-        there.close_if_health_check_failed()
+        # A connection kept since before that server was restarted would cost the whole cohort an attempt.
+        if there.connection is not None and not there.is_usable():
+            there.close()
         there.ensure_connection()
     except Error as error:
         return _away(step, error)
@@ -185,8 +185,9 @@ def _enter(table: Table, step: Step, phase: Phase, calls: Sequence[Call[Any]]) -
     known = [call.run_id for call in calls if (call.run_id, operation) not in entry.fresh]
     rows = table.read([operation], known) if known else {}
     for call in calls:
-        row = rows.get((call.run_id, operation))
-        recorded = _recorded(step, phase, call, row) if row is not None else None
+        recorded = None
+        if (call.run_id, operation) not in entry.fresh:
+            recorded = _recorded(step, phase, call, rows[call.run_id, operation])
         if recorded is None:
             entry.new.append(call)
         else:
@@ -289,23 +290,30 @@ def databases() -> list[str]:
     return sorted(found - {""})
 
 
-def prune(database: str, *, days: float) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What ``prune`` has done.
+
+    Attributes:
+        deleted: barrier rows that are gone.
+        unknown: runs with old rows that this engine does not know.
+    """
+
+    deleted: int = 0
+    unknown: int = 0
+
+
+def prune(database: str, *, days: float) -> Pruned:
     """Delete the barrier rows of runs that ended longer than ``days`` ago.
 
-    A run that is not final may be delivered again, and a run that this engine does not know may be another's: their
-    rows are left. Each batch is a transaction of its own; killed in the middle, go on with the next call.
-
-    Returns:
-        How many rows were deleted, and how many old runs the engine does not know.
+    A run that has not ended may be delivered again, and one that this engine does not know may be another's: their
+    rows are left. Each batch is a transaction of its own: killed in the middle, the next call goes on.
     """
-    deleted = unknown = 0
+    pruned = Pruned()
     last = UUID(int=0)
-    while True:
-        with transaction.atomic(using=database):
-            ids = old(database, after=last, days=days, limit=BATCH)
-            if not ids:
-                return deleted, unknown
-            known, ended = store.ended(ids, days=days)
-            deleted += forget(database, ended) if ended else 0
-            unknown += len(ids) - known
-            last = ids[-1]
+    while ids := old(database, after=last, days=days, limit=BATCH):
+        known, ended = store.ended(ids, days=days)
+        deleted = forget(database, ended) if ended else 0
+        pruned = Pruned(pruned.deleted + deleted, pruned.unknown + len(ids) - known)
+        last = ids[-1]
+    return pruned

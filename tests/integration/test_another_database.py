@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from random import Random
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.db import connections
@@ -14,15 +15,13 @@ from sagas import Done, State, elsewhere
 from sagas.messages import Chain
 from sagas.models import Log, Run
 from sagas.participant import Call
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment
 from tests.loyalty.models import Purse
-from tests.loyalty.sagas import INTERRUPTIONS, Afar, AfarForked, AfarReported, Astray, Tied
+from tests.loyalty.sagas import Afar, AfarForked, AfarReported, Astray, Tied
 from tests.support import loyalty
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.loyalty import assert_all_once, assert_once_in_both, counts, nulls, rows, stamps
 from tests.support.runs import (
-    assert_jar_adds_up,
     effects,
     escalation,
     make_due,
@@ -33,24 +32,12 @@ from tests.support.runs import (
     story,
 )
 
-pytestmark = pytest.mark.usefixtures("alone", "loyalty_database")
+pytestmark = pytest.mark.usefixtures("purse")
 
 FORWARD = {"one": "forward", "two": "forward", "three": "try", "four": "forward", "five": "forward"}
 UNDO = {"one": "compensate", "two": "compensate", "three": "cancel", "four": "compensate", "five": "compensate"}
 THERE = ["two", "three", "four"]
 ALL = [f"{step}.{operation}" for step, operation in FORWARD.items()]
-
-
-@pytest.fixture(autouse=True)
-def purse(alone: None, loyalty_database: None) -> Iterator[str]:
-    loyalty.wipe()
-    name = f"purse-{uuid4().hex[:8]}"
-    Purse.objects.create(name=name, available=1000)
-    Jar.objects.create(name=name, available=1000)
-    yield name
-    INTERRUPTIONS.clear()
-    loyalty.assert_purse_adds_up(name, 1000)
-    assert_jar_adds_up(name, 1000)
 
 
 def start(purse: str, saga: type[sagas.Saga[Experiment]] = Afar, **what: object) -> UUID:
@@ -469,10 +456,8 @@ def test_whatever_comes_twice_or_out_of_order_effects_are_once_and_all_or_none(p
 
     def meddle() -> bool:
         if random.random() < 0.3 and (run_id := next(decided, None)) is not None:
-            try:
+            with suppress(sagas.AlreadyDecided):
                 random.choice([sagas.cancel, lambda run_id: sagas.confirm(run_id, "approval", {})])(run_id)
-            except sagas.AlreadyDecided:
-                pass
         return False
 
     carrier = Carrier(copies=2, random=random)

@@ -4,8 +4,9 @@ A test arms one point by a Redis key, ``<step>.<operation>.<moment>``; the first
 by takes the key and dies by SIGKILL. Moments: ``effect`` (participant done, not committed), ``committed``
 (committed, nothing published), ``published`` (next link published, not acked), ``elsewhere.committed`` (committed
 in the step's own database, not yet in the engine's). ``claim.committed`` and ``claim.published`` are those of the
-dispatcher, ``expire.effect`` and ``expire.committed`` those of a confirm deadline. A second key names a run that kills every worker child which performs a step of it. With
-``LAB_DOUBLE`` in the environment every message of the engine goes out twice. Nothing of this is in the engine.
+dispatcher, ``expire.effect`` and ``expire.committed`` those of a confirm deadline. A second key names a run that
+kills every worker child which performs a step of it. With ``LAB_DOUBLE`` in the environment every message of the
+engine goes out twice. Nothing of this is in the engine.
 """
 
 from __future__ import annotations

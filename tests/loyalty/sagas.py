@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sagas import Accepted, Call, Confirmation, Done, Outcome, Parallel, Rejected, Saga, Step, Tcc, many
+from sagas import Accepted, Call, Confirmation, Done, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, many
 from sagas.pool import PoolResource
 from tests.lab.sagas import QUICK, Experiment, _judge, demand, jars, mark, mark_all
 from tests.loyalty.models import Purse, PurseHold, Ribbon, Stamp
@@ -102,9 +102,7 @@ class Afar(Saga[Experiment]):
     approval = Confirmation(within=timedelta(seconds=30))
 
     one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    two = Step(
-        stamp, confirm=stamp, compensate=stamp, queue="coupons", retry=QUICK, finish=QUICK, database="loyalty"
-    )
+    two = Step(stamp, confirm=stamp, compensate=stamp, queue="coupons", retry=QUICK, finish=QUICK, database="loyalty")
     three = Tcc(purses, queue="inventory", retry=QUICK, finish=QUICK, database="loyalty")
     four = Step(stamp_all, compensate=stamp_all, queue="delivery", retry=QUICK, finish=QUICK, database="loyalty")
     five = Step(mark_all, compensate=mark_all, queue="orders", retry=QUICK, finish=QUICK)
@@ -140,3 +138,16 @@ class AfarReported(Saga[Experiment]):
     """Its step there ends when somebody says so."""
 
     one = Step(accept, compensate=stamp, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
+
+
+class AfarPatient(Saga[Experiment]):
+    """Its step there is tried for a while."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(
+        stamp,
+        compensate=stamp,
+        queue="coupons",
+        retry=Retry(attempts=200, delay=timedelta(seconds=0.2), factor=1),
+        database="loyalty",
+    )

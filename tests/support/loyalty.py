@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from django.db import connections
+from django.db import connection, connections
 
 from sagas import State
 from sagas.models import Barrier, Log
 from tests.loyalty.models import Purse, PurseHold, Stamp
+from tests.support.awaiting import eventually
 from tests.support.runs import effects, marks, state, story
 
 ALIAS = "loyalty"
@@ -28,6 +30,38 @@ def execute(sql: str, *params: Any) -> list[tuple[Any, ...]]:
     with connections[ALIAS].cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall()) if cursor.description else []
+
+
+def cut() -> None:
+    """Break all connections to it, as a restart does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [_name()])
+
+
+@contextmanager
+def away() -> Iterator[None]:
+    """Nobody gets at it: who is connected is cut off, and it takes no connections."""
+    _allow(False)
+    try:
+        cut()
+        yield
+    finally:
+        _allow(True)
+
+
+def await_waiting_there(count: int = 1) -> None:
+    """Wait until so many transactions there wait for another."""
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    eventually(lambda: execute(sql)[0][0] >= count, what=f"{count} transactions waiting")
+
+
+def _allow(yes: bool) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER DATABASE "{_name()}" ALLOW_CONNECTIONS {yes}')
+
+
+def _name() -> str:
+    return str(connections[ALIAS].settings_dict["NAME"])
 
 
 def stamps(run_id: UUID) -> Counter[str]:

@@ -11,12 +11,13 @@ from kombu.exceptions import OperationalError
 
 from sagas import topology
 from sagas.dispatch import dispatch
+from sagas.management import barrier
 
 
 class Command(BaseCommand):
     """Group of subcommands."""
 
-    help = "The saga engine: topology | dispatch | dead."
+    help = "The saga engine: topology | dispatch | dead | barrier."
     # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
     requires_system_checks = ()
 
@@ -36,6 +37,10 @@ class Command(BaseCommand):
         dead = commands.add_parser("dead", help="Show the messages that were set aside as poison; they stay there.")
         dead.add_argument("--limit", type=int, default=20, help="How many to show.")
 
+        barrier.add_arguments(
+            commands.add_parser("barrier", help="Delete the barrier rows of runs that ended long ago.")
+        )
+
     def handle(self, *, command: str, **options: Any) -> None:
         """Run one of them."""
         try:
@@ -46,6 +51,8 @@ class Command(BaseCommand):
                     self._dispatch()
                 case "dead":
                     self._dead(options["limit"])
+                case "barrier":
+                    barrier.run(self.stdout, **options)
         except (OperationalError, OSError) as error:
             msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
             raise CommandError(msg) from error
