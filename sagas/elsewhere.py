@@ -126,6 +126,10 @@ def _pass(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: b
     if entry.new:
         with _only_there(step):
             given = outcomes.collect(step.actions[phase].participant, entry.new, step.rejects, using=step.database)
+        for answer in given:
+            if isinstance(answer, Fault) and isinstance(answer.error, WrongDatabase):
+                # Django may take the engine's transaction for broken now: both must be rolled back.
+                raise Broken(answer.error)
         answers |= {call.run_id: _plain(answer, may_reject) for call, answer in zip(entry.new, given, strict=True)}
     with _not_to_blame(step):
         _write(table, step.actions[phase].operation, entry.fresh, [c for c in calls if c.run_id in answers], answers)

@@ -221,13 +221,13 @@ def test_a_step_there_may_be_reported_later(purse: str) -> None:
     assert story(run_id)[-1] == "one.forward ACCEPTED"
     assert rows(run_id) == {"one.forward": "ACCEPTED"}
 
-    # When nobody reports the first attempt, and the second
+    # When nobody reports the first attempt, nor the second
     for _ in range(2):
         Run.objects.filter(pk=run_id).update(pending={"one": {**waits(run_id)["one"], "until": 0}})
         make_due([run_id])
         carried(run_id)
-    # Then it was begun again, once for each attempt
-    assert stamps(run_id)["one.forward"] == story(run_id).count("one.forward ACCEPTED") == 2
+    # Then it was begun once for each attempt
+    assert stamps(run_id)["one.forward"] == story(run_id).count("one.forward ACCEPTED") == 3
     sagas.report(run_id, "one", Done(7))
     carried(run_id)
     assert state(run_id) is State.SUCCEEDED
@@ -448,7 +448,7 @@ def test_whatever_comes_twice_or_out_of_order_effects_are_once_and_all_or_none(p
         start(
             purse,
             reject=(random.choice([*FORWARD, "nobody", "nobody"]),),
-            faults={random.choice(operations): random.choice([1, 2, 3])},
+            faults={random.choice(operations): random.choice([1, 2])},
         )
         for _ in range(16)
     ]

@@ -21,7 +21,8 @@ _TABLES = ("sagas_barrier", "loyalty_stamp", "loyalty_purse", "loyalty_pursehold
 
 
 def wipe() -> None:
-    """Forget all that is there."""
+    """Forget all that is there, and a connection that the last test may have broken."""
+    connections[ALIAS].close()
     execute(f"TRUNCATE {', '.join(_TABLES)}")
 
 
