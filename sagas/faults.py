@@ -6,7 +6,8 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, Operation
 
 #: Serialization failure, deadlock, lock time-out: nothing was done, the same again may succeed.
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})
-#: The server has ended the session, for nothing was asked of it in mid-transaction for too long.
+#: The server has ended the session, for nothing was asked of it in mid-transaction for too long. Mostly libpq only
+#: finds the socket closed; where it has read why, that is no OperationalError.
 _IDLE_TOO_LONG = "25P03"
 
 

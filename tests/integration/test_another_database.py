@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 
 import sagas
-from sagas import Done, State, elsewhere
+from sagas import Done, Rejected, State, elsewhere
 from sagas.messages import Chain
 from sagas.models import Log, Run
 from sagas.participant import Call
@@ -183,6 +183,30 @@ def test_an_undo_there_that_breaks_is_tried_again(purse: str, operation: str) ->
     assert story(run_id).count(f"{operation} FAULT") == 2
     assert_once_in_both(run_id)
     assert nulls(run_id) == []
+
+
+@pytest.mark.parametrize("operation", ["two.confirm", "two.compensate"])
+def test_nobody_may_say_no_to_a_confirm_or_an_undo_and_the_row_does_not_keep_it(purse: str, operation: str) -> None:
+    # Given a participant that does, once
+    def refuse(_: Call[Experiment]) -> None:
+        INTERRUPTIONS.clear()
+        raise Rejected("not now")
+
+    run_id = start(purse)
+    carried(run_id)
+    INTERRUPTIONS[operation] = refuse
+
+    # When
+    if operation.endswith("confirm"):
+        sagas.confirm(run_id, "approval", {})
+    else:
+        sagas.cancel(run_id)
+    carried(run_id)
+
+    # Then it was a fault, and it was asked again
+    assert story(run_id).count(f"{operation} FAULT") == story(run_id).count(f"{operation} DONE") == 1
+    assert state(run_id) is (State.SUCCEEDED if operation.endswith("confirm") else State.FAILED)
+    assert_once_in_both(run_id)
 
 
 @pytest.mark.parametrize("step", THERE)
