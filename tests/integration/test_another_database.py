@@ -17,7 +17,7 @@ from sagas.models import Log, Run
 from sagas.participant import Call
 from tests.lab.sagas import Experiment
 from tests.loyalty.models import Purse
-from tests.loyalty.sagas import Afar, AfarForked, AfarReported, Astray, Tied
+from tests.loyalty.sagas import INTERRUPTIONS, Afar, AfarForked, AfarReported, Astray, Tied
 from tests.support import loyalty
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.loyalty import assert_all_once, assert_once_in_both, counts, nulls, rows, stamps

@@ -47,6 +47,7 @@ def away() -> Iterator[None]:
         cut()
         yield
     finally:
+        connections[ALIAS].close()
         _allow(True)
 
 
