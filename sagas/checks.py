@@ -69,13 +69,13 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
             if step.database:
                 named.setdefault(step.database, f"{definition.name}.{step.name}")
     found: list[CheckMessage] = []
-    for alias, step in named.items():
+    for alias, name in named.items():
         database = settings.DATABASES.get(alias)
         if database is None:
             known = ", ".join(other for other in settings.DATABASES if other != DEFAULT_DB_ALIAS) or "no other"
             found.append(
                 Error(
-                    f"{step} is in the database {alias!r}, which DATABASES does not have.",
+                    f"{name} is in the database {alias!r}, which DATABASES does not have.",
                     hint=f"Add {alias!r} to DATABASES, or name one of: {known}.",
                     id="sagas.E006",
                 )
@@ -83,7 +83,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
         elif "postgresql" not in database.get("ENGINE", ""):
             found.append(
                 Error(
-                    f"{step} is in the database {alias!r}, which is not PostgreSQL.",
+                    f"{name} is in the database {alias!r}, which is not PostgreSQL.",
                     hint="Keep the step's data in PostgreSQL, where an INSERT … ON CONFLICT is the barrier.",
                     id="sagas.E007",
                 )
@@ -91,7 +91,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
         elif missing := _unlimited(database.get("OPTIONS", {})):
             found.append(
                 Warning(
-                    f"{step} is in the database {alias!r}, whose connection has no {' and no '.join(missing)}.",
+                    f"{name} is in the database {alias!r}, whose connection has no {' and no '.join(missing)}.",
                     hint="While it hangs, a worker keeps its runs locked: see docs/how-to/another-database.md. "
                     "If the server sets these limits, silence this check.",
                     id="sagas.W004",

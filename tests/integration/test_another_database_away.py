@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 from typing import Any
 from uuid import UUID
 
@@ -231,9 +231,13 @@ def zombie_at() -> Iterator[Callable[[Chain], Zombie]]:
 
 
 def is_zombie() -> bool:
-    import threading
+    return current_thread().name == "zombie"
 
-    return threading.current_thread().name == "zombie"
+
+def deliver_apart(chain: Chain) -> None:
+    """Deliver in a thread, on connections of its own."""
+    deliver(chain)
+    connections.close_all()
 
 
 @pytest.mark.parametrize("step", ["two", "three", "four"])
@@ -293,7 +297,7 @@ def test_an_undo_waits_for_a_zombie_in_the_middle_and_undoes_what_it_has_done(
     # When the run is cancelled, its undo waits for the row
     sagas.cancel(run_id)
     (undo,) = chains(claim_all())
-    undoing = Thread(target=lambda: (deliver(undo), connections.close_all()))
+    undoing = Thread(target=deliver_apart, args=[undo])
     undoing.start()
     loyalty.await_waiting_there()
     zombie.end()
@@ -351,7 +355,7 @@ def test_two_deliveries_at_once_of_which_neither_has_the_lock(purse: str, zombie
     zombie.walk()
 
     # When the message comes again meanwhile
-    again = Thread(target=lambda: (deliver(chain), connections.close_all()))
+    again = Thread(target=deliver_apart, args=[chain])
     again.start()
     loyalty.await_waiting_there()
     zombie.end()

@@ -17,7 +17,9 @@ INTERRUPTIONS: dict[str, Callable[[Call[Any]], None]] = {}
 
 
 def _interrupt(call: Call[Any]) -> None:
-    INTERRUPTIONS.get(f"{call.step}.{call.operation}", lambda _: None)(call)
+    interruption = INTERRUPTIONS.get(f"{call.step}.{call.operation}")
+    if interruption is not None:
+        interruption(call)
 
 
 def stamp(call: Call[Experiment]) -> dict[str, str]:
