@@ -2,10 +2,10 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help run test test-full check bench demo stop clean
+.PHONY: help run test test-full check bench bench-variants demo stop clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start the whole platform on this machine: servers, web, workers
 	@scripts/bootstrap
@@ -31,6 +31,10 @@ check: ## Check style, types, import layers and Django's own checks
 bench: ## Measure throughput and latency
 	@scripts/bootstrap
 	$(BIN)/python -m bench
+
+bench-variants: ## Compare the four variants: two carriers, with compensation and time-outs
+	@scripts/bootstrap
+	$(BIN)/python -m bench --variants
 
 demo: ## Watch orders succeed, fail and be undone
 	@scripts/bootstrap

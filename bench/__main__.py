@@ -16,6 +16,9 @@ def main() -> None:
     """Run all measurements; exit with 1 if a full run misses a target."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a smoke test, not a figure")
+    parser.add_argument(
+        "--variants", action="store_true", help="compare the carriers instead, see docs/four-variants.md"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the servers running")
     options = parser.parse_args()
     console = Console()
@@ -27,8 +30,13 @@ def main() -> None:
             import django  # noqa: PLC0415
 
             django.setup()
-            from bench import run  # noqa: PLC0415
+            from bench import run, variants  # noqa: PLC0415
 
+            if options.variants:
+                found = variants.run(lambda stage: progress.update(task, description=stage))
+                progress.stop()
+                variants.show(found, console)
+                return
             size = run.QUICK if options.quick else run.FULL
             progress.update(task, total=size.stages, completed=-1)
             result = run.run(size, lambda stage: progress.update(task, description=stage, advance=1))

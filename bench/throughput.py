@@ -43,9 +43,9 @@ def of_orders(shop: Shop, count: int, *, hot: bool, placed: int) -> Throughput:
         Unbalanced: not all orders succeeded, or the stock does not add up.
     """
     load = shop.place(count, hot=hot)
-    forward = _drain(load, State.AWAITING_CONFIRM)
+    forward = drain(load, State.AWAITING_CONFIRM)
     pay_all(load)
-    finish = _drain(load, State.SUCCEEDED)
+    finish = drain(load, State.SUCCEEDED)
     books.check(placed + count)
     seconds = forward.seconds + finish.seconds
     return Throughput(
@@ -58,13 +58,15 @@ def of_orders(shop: Shop, count: int, *, hot: bool, placed: int) -> Throughput:
 
 
 @dataclass(frozen=True, slots=True)
-class _Drained:
+class Drained:
+    """What it took to bring a load to a state: seconds from the first claim, commits and task messages."""
+
     seconds: float
     commits: int
     messages: int
 
 
-def _drain(load: Load, state: State) -> _Drained:
+def drain(load: Load, state: State) -> Drained:
     """Let a worker bring all runs to ``state``; seconds from its first claim to the last log row."""
     refresh_statistics()
     probe.reset()
@@ -75,4 +77,4 @@ def _drain(load: Load, state: State) -> _Drained:
     # The first task of a worker is a dispatch, and all work is due: it begins with the first claim.
     seconds = database.last_entry(load) - probe.began()
     # Only now, after the workers' end, are commits and messages all reported.
-    return _Drained(seconds, database.commits() - commits, probe.published())
+    return Drained(seconds, database.commits() - commits, probe.published())

@@ -139,6 +139,14 @@ def pay_all(load: Load) -> None:
         list(payers.map(_pay_some, [load.ids[payer::_PAYERS] for payer in range(_PAYERS)]))
 
 
+def cancel_all(load: Load) -> None:
+    """Let the customer cancel every run."""
+    for begin in range(0, len(load.ids), _SAVEPOINTS):
+        with transaction.atomic():
+            for run_id in load.ids[begin : begin + _SAVEPOINTS]:
+                sagas.cancel(run_id, reason="changed my mind", by="bench")
+
+
 def _pay_some(ids: Sequence[UUID]) -> None:
     try:
         for begin in range(0, len(ids), _SAVEPOINTS):

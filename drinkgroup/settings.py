@@ -100,10 +100,18 @@ CELERY_BROKER_URL = RABBITMQ_URL
 SAGAS = {
     "QUEUES": ["orders", "inventory", "coupons", "delivery"],
     "REDIS_URL": env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"),
+    # Not env.list: such a URL may have commas in it.
+    "ESCALATION_URLS": env.str("ESCALATION_URLS", default="").split(),
+    "ADMIN_URL": env.str("ADMIN_URL", default="") or None,
+    # How orders travel: as Celery chains (orchestration), or by their domains' events (choreography).
+    "CARRIERS": {"orders.PlaceOrder": env.str("CARRIER", default="orchestration")},
+    "CALLBACK_SECRET": env.str("DRINKGROUP_CALLBACK_SECRET", default="") or None,
 }
 
 # How long an order waits for its payment, in seconds.
 CONFIRM_WITHIN_SECONDS = env.float("CONFIRM_WITHIN_SECONDS", default=30.0)
+# Whether orders tell the world what becomes of them, by domain events on RabbitMQ's exchange sagas.events.
+PUBLISH_EVENTS = env.bool("PUBLISH_EVENTS", default=False)
 # POSTs of orders by one customer that one web process takes in a minute.
 ORDERS_PER_MINUTE = env.int("ORDERS_PER_MINUTE", default=6000)
 # Shared with the payment provider. Without one nothing can be confirmed over HTTP: a random secret fits no signature.

@@ -4,10 +4,12 @@ from django.contrib import admin
 from django.urls import include, path
 
 from drinkgroup import health
+from sagas import callbacks
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("orders.api.urls")),
+    path("sagas/reports/", callbacks.report),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
 ]

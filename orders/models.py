@@ -11,7 +11,8 @@ from django.db.models.functions import Now
 class OrderStatus(models.TextChoices):
     """What the saga's steps have made of an order. How its run stands is the engine's to say."""
 
-    #: Accepted by the API; no step has been performed.
+    #: Accepted by the API; no step has been performed. (It stays so where the hook is lost that tells of a run
+    #: which failed before its first step: see ``orders.sagas.mark_unplaced``.)
     RECEIVED = "RECEIVED"
     PLACED = "PLACED"
     CONFIRMED = "CONFIRMED"

@@ -7,10 +7,11 @@ belongs to one run, and the run is locked.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from django.db import connection
 
-from orders.models import OrderStatus
+from orders.models import Order, OrderStatus
 from orders.requests import OrderRequest
 from sagas import Call, Done, Rejected, many
 from sagas.participant import Outcome
@@ -67,6 +68,11 @@ def confirm_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
 def reject_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
     """Mark the orders as rejected. They and their lines stay, for the customer and for the record."""
     return _mark(calls, OrderStatus.REJECTED)
+
+
+def reject_unplaced(run_ids: Sequence[UUID]) -> None:
+    """Mark the orders of undone runs whose first step was never done, so that no compensation has marked them."""
+    Order.objects.filter(run_id__in=run_ids, status=OrderStatus.RECEIVED).update(status=OrderStatus.REJECTED)
 
 
 def _mark(calls: Sequence[Call[OrderRequest]], status: OrderStatus) -> list[Outcome]:

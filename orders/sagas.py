@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -11,17 +12,57 @@ import delivery.participants as delivery
 import inventory.participants as inventory
 from orders import participants as orders
 from orders.requests import OrderRequest
-from sagas import Confirmation, Retry, Saga, Step, Tcc
+from sagas import Confirmation, Events, Retry, Saga, State, Step, Tcc, Transition, on_transition
 
 
 class PlaceOrder(Saga[OrderRequest]):
     """Confirm an order with its stock, coupon and delivery, or undo every part."""
 
+    publishes = settings.PUBLISH_EVENTS
+
     payment = Confirmation(within=timedelta(seconds=settings.CONFIRM_WITHIN_SECONDS))
 
     create_order = Step(
-        orders.create_order, confirm=orders.confirm_order, compensate=orders.reject_order, queue="orders"
+        orders.create_order,
+        confirm=orders.confirm_order,
+        compensate=orders.reject_order,
+        queue="orders",
+        events=Events(done="OrderCreated", rejected="OrderRefused", undone="OrderRejected", confirmed="OrderConfirmed"),
     )
-    reserve_inventory = Tcc(inventory.stock, rejects=(inventory.OutOfStock,), queue="inventory")
-    apply_coupon = Step(coupons.redeem, compensate=coupons.refund, queue="coupons")
-    schedule_delivery = Tcc(delivery.slots, retry=Retry(attempts=3), queue="delivery")
+    reserve_inventory = Tcc(
+        inventory.stock,
+        rejects=(inventory.OutOfStock,),
+        queue="inventory",
+        events=Events(
+            done="InventoryReserved",
+            rejected="InventoryRejected",
+            undone="InventoryReleased",
+            confirmed="InventoryTaken",
+        ),
+    )
+    apply_coupon = Step(
+        coupons.redeem,
+        compensate=coupons.refund,
+        queue="coupons",
+        events=Events(done="CouponRedeemed", rejected="CouponRejected", undone="CouponRefunded"),
+    )
+    schedule_delivery = Tcc(
+        delivery.slots,
+        retry=Retry(attempts=3),
+        queue="delivery",
+        events=Events(
+            done="DeliveryScheduled",
+            rejected="DeliveryRejected",
+            undone="DeliveryReleased",
+            confirmed="DeliveryConfirmed",
+        ),
+    )
+
+
+@on_transition(saga=PlaceOrder, to=State.FAILED, many=True)
+def mark_unplaced(transitions: Sequence[Transition]) -> None:
+    """Reject the orders that failed before their first step, which therefore has nothing to compensate.
+
+    A hook may be lost. Then such an order still says RECEIVED, and its run, which the API shows, that it failed.
+    """
+    orders.reject_unplaced([transition.run_id for transition in transitions])

@@ -5,13 +5,18 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 sets up a Celery app.
 """
 
-from sagas.api import admit, cancel, confirm, refuse, report, resume, start
+from sagas.api import acknowledge, admit, assign, cancel, confirm, erase, refuse, report, resolve, resume, start
 from sagas.definition import Confirmation, Parallel, Saga, Step, Tcc
+from sagas.erasure import Erasure
 from sagas.errors import (
     AlreadyDecided,
+    DataTooLarge,
     DefinitionError,
+    InvalidDecision,
     InvalidRequest,
+    Locked,
     NotAwaited,
+    NotFinished,
     Overloaded,
     Rejected,
     RunNotFound,
@@ -20,9 +25,13 @@ from sagas.errors import (
     UnknownSaga,
     UnknownStep,
 )
+from sagas.events import Event, Events
+from sagas.hooks import Transition, on_transition
 from sagas.lifecycle import Receipt
+from sagas.locks import Lock
 from sagas.nested import SubSaga
 from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
+from sagas.personal import Personal
 from sagas.retry import Retry
 from sagas.states import State
 
@@ -31,15 +40,24 @@ __all__ = [
     "AlreadyDecided",
     "Call",
     "Confirmation",
+    "DataTooLarge",
     "DefinitionError",
     "Done",
+    "Erasure",
+    "Event",
+    "Events",
+    "InvalidDecision",
     "InvalidRequest",
+    "Lock",
+    "Locked",
     "NotAwaited",
+    "NotFinished",
     "Operation",
     "Outcome",
     "Overloaded",
     "Parallel",
     "Participant",
+    "Personal",
     "Receipt",
     "Rejected",
     "Retry",
@@ -51,15 +69,21 @@ __all__ = [
     "SubSaga",
     "Tcc",
     "TccResource",
+    "Transition",
     "UnknownConfirmation",
     "UnknownSaga",
     "UnknownStep",
+    "acknowledge",
     "admit",
+    "assign",
     "cancel",
     "confirm",
+    "erase",
     "many",
+    "on_transition",
     "refuse",
     "report",
+    "resolve",
     "resume",
     "start",
 ]

@@ -1,4 +1,4 @@
-"""What an application calls: start, confirm, cancel, resume, and the door's admission.
+"""What an application calls: start, confirm, cancel, erase; what people do about escalations; the door's admission.
 
 All work in the caller's database transaction, if there is one; the kick follows the commit.
 """
@@ -13,13 +13,14 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import lifecycle, store
+from sagas import erasure, escalation, isolation, lifecycle, store
 from sagas.conf import config
 from sagas.definition import Saga
+from sagas.erasure import Erasure
 from sagas.errors import InvalidRequest, Overloaded, Rejected
 from sagas.kick import kick
 from sagas.lifecycle import Receipt
-from sagas.messages import Message, Wake
+from sagas.messages import Message, Unlock, Wake
 from sagas.participant import Done
 from sagas.reports import receive_report
 from sagas.states import State
@@ -41,7 +42,8 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
         The run's id, which is the global transaction id.
 
     Raises:
-        InvalidRequest: the request does not fit.
+        InvalidRequest: the request does not fit, or is larger than ``SAGAS["DATA_LIMIT"]``.
+        Locked: another run holds a business key for which this saga does not wait.
         django.db.IntegrityError: a run of this id exists.
     """
     if len(business_key) > KEY_LIMIT:
@@ -64,6 +66,7 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
         RunNotFound: there is no such run.
         UnknownConfirmation: its saga waits for no confirmation of this name.
         AlreadyDecided: the run is being undone, is undone, or waits for a person.
+        DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
     """
     receipt, messages = lifecycle.receive_confirmation(run_id, name, data or {})
     _after_commit(messages)
@@ -129,6 +132,79 @@ def resume(run_id: UUID, *, by: str, note: str = "") -> State:
     return state
 
 
+def acknowledge(run_id: UUID, *, by: str) -> bool:
+    """Note that somebody has seen that a run is escalated: no more notices of it are sent.
+
+    Args:
+        run_id: the run.
+        by: who, at most 150 characters.
+
+    Returns:
+        Whether this was the first; a repeat changes nothing.
+
+    Raises:
+        RunNotFound: there is no such run.
+        AlreadyDecided: it is not escalated.
+        InvalidDecision: nobody is named.
+    """
+    return escalation.acknowledge(run_id, by=by)
+
+
+def assign(run_id: UUID, *, to: str, by: str) -> None:
+    """Say who sees to an escalated run. Who takes it himself (``to`` is ``by``) acknowledges it.
+
+    Args:
+        run_id: the run.
+        to: who sees to it, at most 150 characters.
+        by: who says so, at most 150 characters.
+
+    Raises:
+        RunNotFound: there is no such run.
+        AlreadyDecided: it is not escalated.
+        InvalidDecision: nobody is named.
+    """
+    escalation.assign(run_id, to=to, by=by)
+
+
+def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> State:
+    """End an escalated run by hand: whoever does it vouches for its effects, for the engine does nothing more.
+
+    Args:
+        run_id: the run.
+        outcome: ``State.SUCCEEDED``: all of it is confirmed; ``State.FAILED``: all of it is undone.
+        by: who, at most 150 characters.
+        note: what was done by hand, for the record; at most 10,000 characters.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        RunNotFound: there is no such run.
+        AlreadyDecided: it is not escalated.
+        InvalidDecision: nobody is named, there is no note, or the outcome is neither of the two.
+    """
+    _after_commit(escalation.resolve(run_id, outcome=outcome, by=by, note=note))
+    return State(outcome)
+
+
+def erase(*, business_key: str, by: str) -> Erasure:
+    """Overwrite what is marked as personal in every run of a business key, for good; a repeat does nothing.
+
+    Rows, times and outcomes stay, and an ``erase`` in each run's log says who did it and when. It reaches the engine's
+    tables: what participants have written into tables of their own is theirs to erase.
+
+    Args:
+        business_key: what people know the runs by.
+        by: who, for the record.
+
+    Raises:
+        RunNotFound: there is no run of this business key.
+        NotFinished: a run of it still needs its data. Nothing was erased.
+        ValueError: one of the two is empty.
+    """
+    return erasure.erase(business_key=business_key, by=by)
+
+
 class _Door:
     """The age of the backlog, asked of the database at most once a second in a process."""
 
@@ -171,6 +247,7 @@ def report(run_id: UUID, step: str, outcome: Done | Rejected, *, by: str = "") -
         RunNotFound: there is no such run.
         UnknownStep: its saga has no such step.
         NotAwaited: the step has not been begun.
+        DataTooLarge: the result is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
     """
     state, messages = receive_report(run_id, step, outcome, by=by)
     _after_commit(messages)
@@ -182,5 +259,7 @@ def _after_commit(messages: list[Message]) -> None:
     for message in messages:
         if isinstance(message, Wake):
             transaction.on_commit(partial(lifecycle.wake, message.run_id, message.step), robust=True)
+        elif isinstance(message, Unlock):
+            transaction.on_commit(partial(isolation.line_up, message.keys), robust=True)
     if messages:
         transaction.on_commit(kick)

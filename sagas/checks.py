@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 - Django's name for it
-from django.db import DEFAULT_DB_ALIAS
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, transaction
 
-from sagas import registry
+from sagas import channels, registry, versions
 from sagas.conf import Misconfigured, parse
 
 
@@ -29,6 +29,26 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         for definition in registry.all_definitions()
         for step in definition.all_steps
         if step.queue not in config.queues
+    ]
+
+
+@register("sagas")
+def check_channels(**_: Any) -> list[CheckMessage]:
+    """Check that apprise can read every URL of ``ESCALATION_URLS``. It is not shown: it has secrets in it."""
+    try:
+        urls = parse(getattr(settings, "SAGAS", None)).escalation_urls
+        unreadable = channels.unreadable(urls)
+    except Misconfigured:
+        return []  # E001
+    except channels.AppriseMissing:
+        return [Error("SAGAS['ESCALATION_URLS'] is sent by apprise.", hint="pip install apprise", id="sagas.E005")]
+    return [
+        Error(
+            f"SAGAS['ESCALATION_URLS'][{position}] is no URL that apprise can read.",
+            hint="The docs of apprise say how the URL of each service is written.",
+            id="sagas.E005",
+        )
+        for position in unreadable
     ]
 
 
@@ -77,7 +97,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
                 Error(
                     f"{name} is in the database {alias!r}, which DATABASES does not have.",
                     hint=f"Add {alias!r} to DATABASES, or name one of: {known}.",
-                    id="sagas.E006",
+                    id="sagas.E007",
                 )
             )
         elif "postgresql" not in database.get("ENGINE", ""):
@@ -85,7 +105,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
                 Error(
                     f"{name} is in the database {alias!r}, which is not PostgreSQL.",
                     hint="Keep the step's data in PostgreSQL, where an INSERT … ON CONFLICT is the barrier.",
-                    id="sagas.E007",
+                    id="sagas.E008",
                 )
             )
         elif missing := _unlimited(database.get("OPTIONS", {})):
@@ -105,3 +125,42 @@ def _unlimited(options: Mapping[str, Any]) -> list[str]:
     sent = str(options.get("options", ""))
     limits = [limit for limit in ("lock_timeout", "statement_timeout") if limit not in sent]
     return (["connect_timeout"] if "connect_timeout" not in options else []) + limits
+
+
+#: Seconds for which the database may look for runs; a check is no place to wait.
+_PATIENCE = 10
+#: Undefined table, undefined column: not migrated, so there are no runs.
+_NOT_THERE = frozenset({"42P01", "42703"})
+
+
+@register("sagas", Tags.database)
+def check_runs(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find the unfinished runs that this code cannot bring to their end.
+
+    Asks the database, so only where Django was told that it may: ``manage.py check --database default``, and
+    ``migrate``, which comes before a deploy's new code does.
+    """
+    if "default" not in (databases or ()) or "postgresql" not in connection.settings_dict["ENGINE"]:
+        return []
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}s'")
+            problems = versions.problems()
+    except DatabaseError as error:
+        if getattr(error.__cause__, "pgcode", None) in _NOT_THERE:
+            return []
+        return [
+            Warning(
+                f"Whether unfinished runs can go on could not be looked up: {str(error).strip().splitlines()[0]}",
+                hint="Run manage.py sagas doctor where the database can be reached.",
+                id="sagas.W002",
+            )
+        ]
+    return [
+        (Error if problem.live else Warning)(
+            f"{problem.runs} of {problem.saga} version {problem.version} cannot go on with this code: {problem.what}.",
+            hint=problem.remedy,
+            id="sagas.E006" if problem.live else "sagas.W003",
+        )
+        for problem in problems
+    ]

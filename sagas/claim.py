@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 
-from sagas import lifecycle, outcomes, plan, registry, store
+from sagas import gate, isolation, lifecycle, outcomes, plan, store, versions
+from sagas.breaker_store import Open
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import UnknownSaga
 from sagas.messages import Chain, Deadline, Kick, Link, Message
+from sagas.participant import Phase
 from sagas.plan import Due, Move
 from sagas.record import parents_of
 from sagas.states import UNDECIDED, State
+from sagas.suggestions import NO_PROGRESS, UNKNOWN_SAGA
 from sagas.timeouts import give_up_late
 from sagas.turns import escalate, event
 
@@ -55,44 +58,88 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
     limit = config().reclaim if lapsed else config().claim
     claimed = Claimed()
     with transaction.atomic(durable=True):
-        rows = store.claimable(limit, lapsed=lapsed, begin=begin)
+        rows = store.claimable(limit, lapsed=lapsed, begin=begin, foreign=_foreign)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
-        by_saga: dict[tuple[str, int], list[store.Row]] = defaultdict(list)
+        breakers = gate.open_now() if rows and rows[0].guarded else {}
+        rows, unlocked = isolation.sort_out(rows)
+        by_saga: dict[tuple[str, int, int], list[store.Row]] = defaultdict(list)
         for row in rows:
-            by_saga[row.saga, row.version].append(row)
-        for (name, version), group in by_saga.items():
-            going = _escalate_stuck(group)
+            by_saga[row.saga, row.version, row.shape].append(row)
+        for kind, group in by_saga.items():
             try:
-                definition = registry.find(name, version)
+                definition = versions.find(*kind)
             except UnknownSaga as error:
-                # Another process may know it (a rolling deploy). After some leases a person is called.
-                logger.error("sagas: %d run(s) wait: %s", len(going), error)  # noqa: TRY400 - no trace to show
-                store.lease([row.id for row in going], begin=False)
+                _leave(_escalate_stuck(None, group), str(error))
                 continue
-            claimed.messages += _claim_group(definition, going)
+            going = _escalate_stuck(definition, group)
+            if not versions.is_own(definition):
+                going = _leave_foreign(definition, going)
+            claimed.messages += _claim_group(definition, going, breakers)
+    claimed.messages += unlocked
     return claimed
 
 
-def _escalate_stuck(rows: Sequence[store.Row]) -> list[store.Row]:
-    """Take out the runs that were claimed too often without making progress: a person must look."""
+#: Kinds of runs that this process was seen not to be able to perform. Few: sagas, times places.
+_foreign: set[store.Foreign] = set()
+
+
+def _leave_foreign(definition: Definition, rows: Sequence[store.Row]) -> list[store.Row]:
+    """Take out the runs that this process cannot bring to their end: its code is of another shape than theirs."""
+    going: list[store.Row] = []
+    for place, group in store.by_place(rows).items():
+        if why := versions.lacks(definition, place):
+            _leave(group, f"{definition.name} version {definition.version}: {why}")
+        else:
+            going += group
+    return going
+
+
+def _leave(rows: Sequence[store.Row], why: str) -> None:
+    """Leave runs to a process that can perform them: during a rolling deploy there is one.
+
+    At once, and nothing is written. But what has been due for a lease, nobody else has taken: it is claimed, and after
+    some leases a person is called.
+    """
+    kinds = {row.id: (row.saga, row.version, row.shape, row.state.value, row.cursor, row.fork) for row in rows}
+    seen = [run_id for run_id, kind in kinds.items() if kind in _foreign]
+    _foreign.update(kinds.values())
+    if seen:
+        logger.error("sagas: %d run(s) wait: %s", len(seen), why)
+        store.lease(seen, begin=False)
+    elif rows:
+        logger.warning("sagas: %d run(s) are left to other workers: %s", len(rows), why)
+
+
+def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) -> list[store.Row]:
+    """Take out the runs that were claimed too often without making progress: a person must look.
+
+    Without a definition, because nobody knows their saga here.
+    """
     going: list[store.Row] = []
     for row in rows:
         if row.claims < config().lease_limit:
             going.append(row)
             continue
-        error = outcomes.reason(
-            "stuck", "", "NoProgress", f"claimed {row.claims} times in {row.state} without progress"
+        onward = plan.onward(definition, row.place) if definition else []
+        step, operation = (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
+        known = definition and (versions.is_own(definition) or not versions.lacks(definition, row.place))
+        code = NO_PROGRESS if known else UNKNOWN_SAGA
+        detail = f"claimed {row.claims} times in {row.state} without progress"
+        escalate(
+            row,
+            event("escalate", step=step),
+            outcomes.reason("stuck", step, code, detail),
+            operation=operation,
         )
-        escalate(row, event("escalate"), error)
     return going
 
 
-def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Message]:
+def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Mapping[str, Open]) -> list[Message]:
     rows, messages = _expire(definition, rows)
     rows, late = give_up_late(definition, rows)
     messages += [Kick()] if late else []
-    cohorts: dict[tuple[Link, ...], list[UUID]] = {}
+    cohorts: dict[tuple[tuple[Link, ...], int], list[UUID]] = {}
     begun: list[store.Row] = []
     leased: list[UUID] = []
     for place, group in store.by_place(rows).items():
@@ -102,21 +149,24 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row]) -> list[Mess
             for row in group:
                 messages += lifecycle.follow_confirmations(definition, row)[1]
         elif onward:
-            for links, members in _going(onward, group).items():
-                cohorts.setdefault(links, []).extend(members)
-                leased += members
-            begun += [row for row in group if row.started_at is None]
+            for sequence, members in _going(onward, group).items():
+                links, let_in = gate.gate(sequence, members, breakers)
+                for issue, some in _by_issue(links[0], let_in).items():
+                    cohorts.setdefault((links, issue), []).extend(some)
+                leased += [row.id for row in let_in]
+                begun += [row for row in let_in if row.started_at is None]
         else:
-            store.move(Move(place, plan.finished(place), Due.NEVER), [row.id for row in group])
+            messages += isolation.leave(group)
+            store.move(Move(place, plan.finished(place), Due.NEVER), group)
             messages += parents_of(group)
     if leased:
         store.lease(list(dict.fromkeys(leased)), begin=True, within=_shortest(definition))
         lifecycle.set_deadlines(definition, begun)
         _hasten(rows, set(leased))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
-    for links, members in cohorts.items():
-        messages += [Chain(links, ids) for ids in _cohorts(members)]
-    for cohort in _cohorts([row.id for row in begun]):
+    for (links, issue), cohort_ids in cohorts.items():
+        messages += [Chain(links, ids, issue=issue) for ids in _cohorts(cohort_ids)]
+    for cohort in _cohorts(list({row.id: None for row in begun})):
         messages += [
             Deadline(
                 definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), cohort
@@ -132,21 +182,29 @@ def _shortest(definition: Definition) -> float | None:
     return min((c.within.total_seconds() for c in definition.confirmations if c.within is not None), default=None)
 
 
-def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dict[tuple[Link, ...], list[UUID]]:
+def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dict[tuple[Link, ...], list[store.Row]]:
     """Which runs go on by which chain: those that do not wait there, for an answer or their next attempt."""
     if not any(row.pending for row in rows):
-        return {links: [row.id for row in rows] for links in onward}
+        return {links: list(rows) for links in onward}
     now = store.clock().timestamp()
-    going: dict[tuple[Link, ...], list[UUID]] = {}
+    going: dict[tuple[Link, ...], list[store.Row]] = {}
     for links in onward:
-        members = [row.id for row in rows if not row.waits_at(links[0].step, links[0].phase, now)]
+        members = [row for row in rows if not row.waits_at(links[0].step, links[0].phase, now)]
         if members:
             going[links] = members
-    moved = {run_id for members in going.values() for run_id in members}
+    moved = {row.id for members in going.values() for row in members}
     still = [row for row in rows if row.id not in moved]
     if still:
         store.wait_until({row.id: row.next_wait(now) for row in still})
     return going
+
+
+def _by_issue(link: Link, rows: Sequence[store.Row]) -> dict[int, list[UUID]]:
+    """Which issue of the link's operation this is, for each run; only an undo is asked for it."""
+    found: dict[int, list[UUID]] = defaultdict(list)
+    for row in rows:
+        found[row.issue if link.phase is Phase.UNDO else 0].append(row.id)
+    return dict(found)
 
 
 def _hasten(rows: Sequence[store.Row], leased: set[UUID]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
 
+from sagas.definition import CARRIERS, CHOREOGRAPHY
 from sagas.errors import SagaError
 
 
@@ -40,6 +42,21 @@ class Config:
         backlog: messages on the step queues above which no new run is begun.
         admission: age of the backlog above which new runs are refused.
         deliveries: how often one run's message may be delivered before that counts as a fault.
+        escalation_urls: where notices of escalations go, as URLs of apprise; they have secrets in them.
+        admin_url: where Django's admin is, for links in notices; ``None`` for none.
+        acknowledge_within: how long a person has to acknowledge an escalation before the next notice of it.
+        notice_lease: how long a published notice may go unsent before it is published again; doubled each time.
+        breaker_windows: bad windows running, after which a participant's breaker opens; 0 for no breakers.
+        breaker_window: length of a window.
+        breaker_rate: part of the retried confirms and undos that fails in a bad window, from 0 to 1.
+        breaker_operations: how many of them are looked at in a window: the last.
+        breaker_minimum: fewer of them than this in a window say nothing.
+        breaker_probe: how long an open breaker lets nobody through, between probes.
+        relay: runs whose events are published at once, at most.
+        callback_secret: of the signatures of reports over HTTP, ``whsec_…``; ``None`` takes none.
+        carriers: by saga, how its cohorts travel, where that is not what the saga says.
+        guard_ttl: how long Redis may hold back the double of a compensation; 0 leaves it to the database.
+        data_limit: bytes of JSON that a request, a step's result, or a confirmation's data may have.
     """
 
     queues: tuple[str, ...]
@@ -55,6 +72,27 @@ class Config:
     backlog: int = 24
     admission: float = 120.0
     deliveries: int = 3
+    guard_ttl: float = 5.0
+    # Not in any repr: tracebacks with local variables go to logs and to services.
+    escalation_urls: tuple[str, ...] = field(default=(), repr=False)
+    admin_url: str | None = None
+    acknowledge_within: float = 900.0
+    notice_lease: float = 30.0
+    breaker_windows: int = 3
+    breaker_window: float = 60.0
+    breaker_rate: float = 0.15
+    breaker_operations: int = 100
+    breaker_minimum: int = 5
+    breaker_probe: float = 30.0
+    relay: int = 200
+    data_limit: int = 65_536
+    # Not in any repr: tracebacks with local variables go to logs and to services.
+    callback_secret: str | None = field(default=None, repr=False)
+    carriers: Mapping[str, str] = field(default_factory=dict)
+
+    def is_choreographed(self, saga: str, carrier: str) -> bool:
+        """Whether the runs of a saga travel by events, given what the saga itself says."""
+        return self.carriers.get(saga, carrier) == CHOREOGRAPHY
 
     def delay_for(self, seconds: float) -> float:
         """The shortest delay queue that is not shorter than ``seconds`` (else the longest)."""
@@ -67,8 +105,20 @@ RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 #: RabbitMQ counts milliseconds.
 SHORTEST_DELAY = 0.001
 
-_POSITIVE = ("lease", "tick", "admission")
-_WHOLE = ("cohort", "claim", "lease_limit", "reclaim", "backlog", "deliveries")
+_POSITIVE = ("lease", "tick", "admission", "acknowledge_within", "notice_lease", "breaker_window", "breaker_probe")
+_NOT_NEGATIVE = ("grace", "guard_ttl")
+_WHOLE = (
+    "cohort",
+    "claim",
+    "lease_limit",
+    "reclaim",
+    "backlog",
+    "deliveries",
+    "relay",
+    "breaker_operations",
+    "breaker_minimum",
+    "data_limit",
+)
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -94,25 +144,74 @@ def parse(raw: object) -> Config:
     if reserved:
         raise Misconfigured(f"SAGAS['QUEUES'] has reserved names: {', '.join(reserved)}.", "Choose other names.")
     values["queues"] = tuple(dict.fromkeys(queues))
-    if isinstance(values.get("delays"), list):
-        values["delays"] = tuple(values["delays"])
+    for name in ("delays", "escalation_urls"):
+        if isinstance(values.get(name), list):
+            values[name] = tuple(values[name])
     config = Config(**values)
+    _check_numbers(config)
+    delays: Any = config.delays
+    if not isinstance(delays, tuple) or not delays or not all(_is_number(d) and d >= SHORTEST_DELAY for d in delays):
+        raise Misconfigured(f"SAGAS['DELAYS'] is {delays!r}.", "Give a list of seconds, each at least 0.001.")
+    _check_carriers(config)
+    _check_urls(config)
+    _check_breaker(config)
+    return config
+
+
+def _check_carriers(config: Config) -> None:
+    secret: Any = config.callback_secret
+    if secret is not None and not (isinstance(secret, str) and secret.startswith("whsec_")):
+        raise Misconfigured("SAGAS['CALLBACK_SECRET'] is no secret.", "Give whsec_ and 24 to 64 bytes in base64.")
+    carriers: Any = config.carriers
+    if not isinstance(carriers, Mapping) or not all(carrier in CARRIERS for carrier in carriers.values()):
+        raise Misconfigured(
+            f"SAGAS['CARRIERS'] is {carriers!r}.", 'Give a dict such as {"orders.PlaceOrder": "choreography"}.'
+        )
+
+
+def _check_breaker(config: Config) -> None:
+    if type(config.breaker_windows) is not int or config.breaker_windows < 0:
+        raise Misconfigured(
+            f"SAGAS['BREAKER_WINDOWS'] is {config.breaker_windows!r}.", "Give a whole number; 0 for no breakers."
+        )
+    if not _is_number(config.breaker_rate) or not 0 < config.breaker_rate <= 1:
+        raise Misconfigured(f"SAGAS['BREAKER_RATE'] is {config.breaker_rate!r}.", "Give a part of 1, such as 0.15.")
+    if config.breaker_minimum > config.breaker_operations:
+        raise Misconfigured(
+            f"SAGAS['BREAKER_MINIMUM'] is {config.breaker_minimum!r}, of {config.breaker_operations!r} operations.",
+            "Give no more than BREAKER_OPERATIONS.",
+        )
+
+
+def _check_urls(config: Config) -> None:
+    redis: Any = config.redis_url
+    if redis is not None and not (isinstance(redis, str) and redis.startswith(_REDIS_SCHEMES)):
+        # The URL has a password in it, which does not belong on a screen.
+        raise Misconfigured("SAGAS['REDIS_URL'] is no URL of Redis.", "Give redis://host:6379/0, or leave it out.")
+    urls: Any = config.escalation_urls
+    if not isinstance(urls, tuple) or not all(isinstance(u, str) and "://" in u for u in urls):
+        # As above: tokens and passwords.
+        raise Misconfigured(
+            "SAGAS['ESCALATION_URLS'] is no list of URLs of apprise.",
+            'Give a list such as ["slack://…", "mailtos://…"]; the docs of apprise say how each is written.',
+        )
+    url: Any = config.admin_url
+    if url is not None and not (isinstance(url, str) and url.startswith(("https://", "http://"))):
+        raise Misconfigured(
+            f"SAGAS['ADMIN_URL'] is {url!r}.", "Give the address of the admin, https://shop.example/admin/, or none."
+        )
+
+
+def _check_numbers(config: Config) -> None:
     for name in _POSITIVE:
         if not _is_number(value := getattr(config, name)) or value <= 0:
             raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a number above 0.")
     for name in _WHOLE:
         if type(value := getattr(config, name)) is not int or value < 1:
             raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give a whole number above 0.")
-    if not _is_number(config.grace) or config.grace < 0:
-        raise Misconfigured(f"SAGAS['GRACE'] is {config.grace!r}.", "Give seconds, 0 or more.")
-    delays: Any = config.delays
-    if not isinstance(delays, tuple) or not delays or not all(_is_number(d) and d >= SHORTEST_DELAY for d in delays):
-        raise Misconfigured(f"SAGAS['DELAYS'] is {delays!r}.", "Give a list of seconds, each at least 0.001.")
-    url: Any = config.redis_url
-    if url is not None and not (isinstance(url, str) and url.startswith(_REDIS_SCHEMES)):
-        # The URL has a password in it, which does not belong on a screen.
-        raise Misconfigured("SAGAS['REDIS_URL'] is no URL of Redis.", "Give redis://host:6379/0, or leave it out.")
-    return config
+    for name in _NOT_NEGATIVE:
+        if not _is_number(value := getattr(config, name)) or value < 0:
+            raise Misconfigured(f"SAGAS['{name.upper()}'] is {value!r}.", "Give seconds, 0 or more.")
 
 
 def _is_number(value: object) -> bool:

@@ -6,9 +6,10 @@ fails when its class is made. ``PlaceOrder.definition`` is what the engine, the 
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,9 +20,13 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from sagas.errors import DefinitionError, InvalidRequest, Rejected, UnknownStep
-from sagas.participant import Operation, Participant, Phase, SetBased, TccResource
+from sagas.events import Events, Names
+from sagas.locks import Keys, Lock, check, keys_of
+from sagas.participant import Operation, Participant, Phase, Remote, SetBased, TccResource
+from sagas.personal import Marks, Paths, declared, paths_of
 from sagas.registry import register
 from sagas.retry import Retry
+from sagas.shapes import ConfirmationShape, Shape, StepShape
 
 RequestT = TypeVar("RequestT")
 
@@ -30,8 +35,12 @@ NAME_LIMIT = 48
 #: The run's columns for the saga's name and version.
 SAGA_NAME_LIMIT = 100
 VERSION_LIMIT = 32_767
+#: How a saga's cohorts travel: as Celery chains, or by each step's events. ``SAGAS["CARRIERS"]`` may say otherwise.
+ORCHESTRATION = "orchestration"
+CHOREOGRAPHY = "choreography"
+CARRIERS = (ORCHESTRATION, CHOREOGRAPHY)
 #: Attributes of every saga, which no step can be called by.
-RESERVED = frozenset({"name", "version", "timeout", "abstract", "definition"})
+RESERVED = frozenset({"name", "version", "timeout", "publishes", "carrier", "locks", "abstract", "definition"})
 #: A business step that breaks is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 #: Confirming and compensating cannot be given up without a person: they try longer first.
@@ -62,6 +71,8 @@ class Step:
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over the forward operation, waits and retries included; then it is undone.
         pivot: the point of no return of a saga without a confirmation: what comes after it only goes forward.
+        events: what its outcomes are called, where the saga publishes events; by default after the step.
+        personal: what is personal in its results: ``True`` for all, or paths such as ``("phone", "guests.*.name")``.
         database: alias of the database in which its participants write, if it is not the engine's own; see
             ``sagas.elsewhere``.
 
@@ -87,6 +98,8 @@ class Step:
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
         pivot: bool = False,
+        events: Events | None = None,
+        personal: Collection[str] | bool = (),
         database: str = "",
     ) -> None:
         if not queue:
@@ -109,6 +122,8 @@ class Step:
         self.queue = queue
         self.timeout = timeout
         self.pivot = pivot
+        self.events = events or Events()
+        self.personal = declared(personal)
         self.database = database
         self.elsewhere = bool(database)
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
@@ -122,14 +137,23 @@ class Step:
         for phase, operation, participant, policy in given:
             if participant is None:
                 continue
-            if not callable(participant) and not isinstance(participant, SetBased):
+            if not callable(participant) and not isinstance(participant, SetBased | Remote):
                 msg = f"{operation}: {participant!r} is no participant; give a function, or an object with many()"
+                raise DefinitionError(msg)
+            if database and isinstance(participant, Remote):
+                msg = f"Step(database={database!r}): {participant!r} is in another system, not in a database"
                 raise DefinitionError(msg)
             self.actions[phase] = Action(operation, participant, policy)
 
     def __set_name__(self, _owner: type, name: str) -> None:
         """Take the attribute's name: it is what the log stores."""
         self.name = self.name or name
+
+    @property
+    def shape(self) -> StepShape:
+        """What runs depend on in it."""
+        operations = {phase: action.operation for phase, action in self.actions.items()}
+        return StepShape(self.name, self.queue, operations, self.personal, elsewhere=self.elsewhere)
 
     def only_goes_forward(self) -> None:
         """Place it behind the pivot: it is tried until it is done, or a person is called."""
@@ -151,6 +175,8 @@ class Tcc(Step):
         finish: policy of confirm and cancel.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over try, waits and retries included; then it is undone.
+        events: what its outcomes are called, where the saga publishes events; by default after the step.
+        personal: what is personal in its results; see ``Step``.
         database: alias of the database in which the resource is, if it is not the engine's own.
     """
 
@@ -166,6 +192,8 @@ class Tcc(Step):
         finish: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
+        events: Events | None = None,
+        personal: Collection[str] | bool = (),
         database: str = "",
     ) -> None:
         super().__init__(
@@ -177,6 +205,8 @@ class Tcc(Step):
             finish=finish,
             rejects=rejects,
             timeout=timeout,
+            events=events,
+            personal=personal,
             database=database,
         )
 
@@ -217,6 +247,7 @@ class Confirmation:
             cause. ``Call.results`` has what came with it, under its name.
         queue: the queue whose workers compensate, one of ``SAGAS["QUEUES"]``.
         finish: policy of compensate; by default 5 attempts, then a person is called.
+        personal: what is personal in the data that comes with it; see ``Step``.
     """
 
     def __init__(
@@ -227,6 +258,7 @@ class Confirmation:
         compensate: Participant | None = None,
         queue: str = "",
         finish: Retry = FINISH_RETRY,
+        personal: Collection[str] | bool = (),
     ) -> None:
         if (within is None) == (until is None):
             msg = "Confirmation: give within=, a time after the start, or until=, a function of the request"
@@ -241,12 +273,24 @@ class Confirmation:
         self.within = within
         self.until = until
         self.refund = Refund(compensate, queue=queue, finish=finish) if compensate is not None else None
+        self.personal = declared(personal)
 
     def __set_name__(self, _owner: type, name: str) -> None:
         """Take the attribute's name: it is what the confirmation is sent by."""
         self.name = self.name or name
         if self.refund is not None:
             self.refund.name = self.name
+
+    @property
+    def shape(self) -> ConfirmationShape:
+        """What runs depend on in it."""
+        within = None if self.within is None else self.within.total_seconds()
+        return ConfirmationShape(self.name, within, self.personal, self.refund.shape if self.refund else None)
+
+    @property
+    def is_known_here(self) -> bool:
+        """Whether this process can say when it is too late for it."""
+        return self.until is not _no_deadline
 
     def deadline(self, started_at: datetime, request: Callable[[], Any]) -> datetime:
         """When it is too late for a run that began then; ``request`` loads what it was asked for."""
@@ -277,6 +321,10 @@ class Definition:
         forks: the positions of steps that are performed at the same time.
         pivot: position of the first step that only goes forward; by default there is none such.
         timeout: how long a run may take over all steps before the pivot.
+        publishes: whether runs that start now publish domain events.
+        carrier: how cohorts travel, unless ``SAGAS["CARRIERS"]`` says otherwise.
+        locks: business keys that it must have to itself.
+        personal: where personal data stands in the request.
     """
 
     name: str
@@ -287,6 +335,10 @@ class Definition:
     forks: tuple[range, ...] = ()
     pivot: int = sys.maxsize
     timeout: timedelta | None = None
+    publishes: bool = False
+    carrier: str = ORCHESTRATION
+    locks: tuple[Lock, ...] = ()
+    personal: Paths = frozenset()
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
@@ -302,6 +354,33 @@ class Definition:
         """The positions of the steps that are performed at the same time as this one, itself among them."""
         return next((fork for fork in self.forks if index in fork), range(index, index + 1))
 
+    @cached_property
+    def names(self) -> Names:
+        """What its events are called. What is marked as personal in a step's results is not told with them."""
+        first = {step.name: {path[0] if path else "" for path in step.personal} for step in self.all_steps}
+        return Names(
+            self.name,
+            {s.name: replace(s.events, private=(*s.events.private, *sorted(first[s.name]))) for s in self.all_steps},
+            hidden={name for name, members in first.items() if members & {"", "*", "**"}},
+        )
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What is personal in its runs' data."""
+        parts: tuple[Step | Confirmation, ...] = (*self.steps, *self.confirmations)
+        return Marks(self.personal, {part.name: part.personal for part in parts if part.personal})
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What runs depend on in it."""
+        return Shape(
+            tuple(step.shape for step in self.steps),
+            tuple(confirmation.shape for confirmation in self.confirmations),
+            self.forks,
+            self.before_pivot,
+            self.personal,
+        )
+
     def index(self, step: str) -> int:
         """Position of the step of this name; ``UnknownStep`` if there is none."""
         for index, candidate in enumerate(self.all_steps):
@@ -311,12 +390,14 @@ class Definition:
         raise UnknownStep(msg)
 
     def action(self, index: int, phase: Phase) -> Action:
-        """Who performs this phase of the step; ``UnknownStep`` if nobody does."""
-        try:
-            return self.all_steps[index].actions[phase]
-        except KeyError:
-            msg = f"{self.name}.{self.all_steps[index].name} has nothing to {phase}"
-            raise UnknownStep(msg) from None
+        """Who performs this phase of the step; ``UnknownStep`` if nobody does, or nobody in this process."""
+        step = self.all_steps[index]
+        action = step.actions.get(phase)
+        if action is None or action.participant is _gone:
+            why = "has nothing to" if action is None else "is not known here with something to"
+            msg = f"{self.name}.{step.name} {why} {phase}"
+            raise UnknownStep(msg)
+        return action
 
     def has(self, index: int, phase: Phase) -> bool:
         """Whether the step takes part in this phase."""
@@ -349,6 +430,86 @@ class Definition:
         """Read a request back as the declared type."""
         return self.requests.validate_json(stored)
 
+    def keys(self, stored: str) -> Keys:
+        """Compute the keys that a run of this request locks; ``InvalidRequest`` for what is no key."""
+        return keys_of(self.locks, self.load(stored)) if self.locks else Keys()
+
+
+def _gone(_call: object) -> None:
+    """Stand for a participant that this process has not; ``Definition.action`` never gives it out."""
+    raise NotImplementedError
+
+
+def _no_deadline(_request: object) -> datetime:
+    """Stand for a computed deadline that this process has not; see ``Confirmation.is_known_here``."""
+    raise NotImplementedError
+
+
+def follow(name: str, version: int, shape: Shape, here: Definition | None) -> Definition:
+    """Make the definition that a run of ``shape`` follows where the code has another, or none.
+
+    Args:
+        name: the saga's name.
+        version: its version.
+        shape: of the run: its steps in their order, with their operations, its forks and pivot, and no other.
+        here: the code's definition of this name and version, which has the participants.
+    """
+    steps = {step.name: step for step in here.steps} if here else {}
+    confirmations = {c.name: c for c in here.confirmations} if here else {}
+    followed = tuple(_follow_step(s, steps.get(s.name) or Step(_gone, queue=s.queue)) for s in shape.steps)
+    for step in followed[shape.pivot :]:
+        step.only_goes_forward()
+    return Definition(
+        name,
+        version,
+        followed,
+        tuple(_follow_confirmation(c, confirmations.get(c.name)) for c in shape.confirmations),
+        here.requests if here else TypeAdapter(Any),
+        shape.forks,
+        shape.pivot,
+        timeout=here.timeout if here else None,
+        publishes=here.publishes if here else False,
+        carrier=here.carrier if here else ORCHESTRATION,
+        locks=here.locks if here else (),
+        # What was marked when the run began stays so.
+        personal=shape.personal | (here.personal if here else frozenset()),
+    )
+
+
+StepT = TypeVar("StepT", bound=Step)
+
+
+def _follow_step(shape: StepShape, here: StepT) -> StepT:
+    step = copy.copy(here)
+    step.name = shape.name
+    step.personal |= shape.personal
+    # An effect that may be in another system is undone there, whatever the code has become since.
+    step.elsewhere = here.elsewhere or shape.elsewhere
+    step.actions = {
+        phase: here.actions[phase]
+        if phase in here.actions and here.actions[phase].operation == operation
+        else Action(operation, _gone, FINISH_RETRY)
+        for phase, operation in shape.operations.items()
+    }
+    return step
+
+
+def _follow_confirmation(shape: ConfirmationShape, here: Confirmation | None) -> Confirmation:
+    if here is not None:
+        confirmation = copy.copy(here)
+    elif shape.within is not None:
+        confirmation = Confirmation(within=timedelta(seconds=shape.within))
+    else:
+        confirmation = Confirmation(until=_no_deadline)
+    confirmation.name = shape.name
+    confirmation.personal |= shape.personal
+    confirmation.refund = None
+    if shape.refund is not None:
+        known = here.refund if here else None
+        gone = Refund(_gone, queue=shape.refund.queue, finish=FINISH_RETRY)
+        confirmation.refund = _follow_step(shape.refund, known or gone)
+    return confirmation
+
 
 class Saga(Generic[RequestT]):
     """Base of all sagas. Subclass with the request's type (a dataclass or a pydantic model).
@@ -361,11 +522,17 @@ class Saga(Generic[RequestT]):
     Class attributes:
         version: raise it when a change of the steps must not meet runs that began before.
         timeout: how long a run may take over all steps that can be undone, from its beginning; then it is undone.
+        publishes: whether its runs publish domain events; see ``sagas.events``.
+        carrier: "orchestration" (Celery chains) or "choreography" (each step's events); the same runs, either way.
+        locks: business keys that no other run may be at while this one is; see ``Lock``.
         name: ``app.Class`` by default; set it to keep the stored name when the class moves.
     """
 
     version: ClassVar[int] = 1
     timeout: ClassVar[timedelta | None] = None
+    publishes: ClassVar[bool] = False
+    carrier: ClassVar[str] = ORCHESTRATION
+    locks: ClassVar[tuple[Lock, ...]] = ()
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
     definition: ClassVar[Definition]
@@ -392,16 +559,30 @@ class Saga(Generic[RequestT]):
         if cls.timeout is not None and cls.timeout <= timedelta(0):
             msg = f"{cls.__name__}: timeout is {cls.timeout}; its steps need time"
             raise DefinitionError(msg)
+        if cls.carrier not in CARRIERS:
+            msg = f"{cls.__name__}: carrier is {cls.carrier!r}; give {' or '.join(CARRIERS)}"
+            raise DefinitionError(msg)
+        publishes: Any = cls.publishes
+        if not isinstance(publishes, bool):
+            msg = f"{cls.__name__}: publishes is {publishes!r}; give True or False"
+            raise DefinitionError(msg)
+        asked = _request_type(cls)
         cls.definition = Definition(
             cls.name,
             cls.version,
             tuple(body.steps),
             tuple(body.confirmations),
-            TypeAdapter(_request_type(cls)),
+            TypeAdapter(asked),
             tuple(body.forks),
             body.pivot(),
             cls.timeout,
+            cls.publishes,
+            cls.carrier,
+            check(cls.__name__, cls.locks),
+            paths_of(asked),
         )
+        # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
+        cls.definition.names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)
         register(cls.definition)
 
     def __new__(cls) -> Self:

@@ -15,16 +15,21 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import lifecycle, registry, store, topology
+from sagas import calling, choreography, isolation, lifecycle, notices, store, topology, versions
 from sagas.claim import claim
 from sagas.conf import config
+from sagas.definition import Definition
 from sagas.kick import kick
-from sagas.messages import Chain, Deadline, Kick, Link, Message, Wake
+from sagas.messages import Chain, Deadline, Kick, Link, Message, RemoteCalls, Unlock, Wake
 from sagas.perform import perform
 
 STEP_TASK = "sagas.step"
+EVENT_TASK = "sagas.event"
 CANCEL_TASK = "sagas.cancel"
 DISPATCH_TASK = "sagas.dispatch"
+NOTIFY_TASK = "sagas.notify"
+#: The header of a step's message that has its ``Chain.issue``.
+ISSUE = "sagas-issue"
 
 #: Runs claimed at once, up to which the first step is performed by the dispatcher itself.
 FEW = 8
@@ -43,20 +48,42 @@ def publish(messages: Iterable[Message]) -> None:
             is found again in the database.
     """
     kicked: set[float] = set()
+    told: set[tuple[str, tuple[UUID, ...]]] = set()
     for message in messages:
         match message:
             case Chain():
-                _publish_chain(message)
+                definition = versions.find(message.links[0].saga, message.links[0].version, message.links[0].shape)
+                if not config().is_choreographed(definition.name, definition.carrier):
+                    _publish_chain(message)
+                elif (event := _event(definition, message), message.ids) not in told:
+                    # The branches of a fork react to the same event.
+                    told.add((event, message.ids))
+                    _publish_event(definition, event, message)
+            case RemoteCalls():
+                calling.start(message, _publish_from_thread)
             case Deadline():
                 _publish_deadline(message)
             case Wake():
                 lifecycle.wake(message.run_id, message.step)
                 _publish_kick(0.0)
+            case Unlock():
+                if isolation.line_up(message.keys) and 0.0 not in kicked:
+                    kicked.add(0.0)
+                    _publish_kick(0.0)
             case Kick():
                 held = config().delay_for(message.delay) if message.delay else 0.0
                 if held not in kicked:
                     kicked.add(held)
                     _publish_kick(held)
+
+
+def _publish_from_thread(messages: list[Message]) -> None:
+    """Publish what follows a remote call. A broker that refuses costs time only: all of it is due in the database."""
+    try:
+        publish(messages)
+    except Exception:
+        drop_connections(current_app)
+        raise
 
 
 def dispatch(*, lapsed: bool = False, begin: bool = True, here: Collection[str] = (), worker: str = "") -> bool:
@@ -92,16 +119,34 @@ def dispatch(*, lapsed: bool = False, begin: bool = True, here: Collection[str] 
     return claimed.full
 
 
+def publish_notices() -> int:
+    """Publish the notices of escalations that are due, and say how many: one statement where none is.
+
+    A notice that could not be published is given back; where we die on the way, its lease brings it again.
+    """
+    waiting = deque(notices.claim())
+    published = 0
+    try:
+        while waiting:
+            _send(NOTIFY_TASK, [], waiting[0].message(), queue=topology.ESCALATION)
+            waiting.popleft()
+            published += 1
+    except Exception:
+        notices.give_back(waiting)
+        raise
+    return published
+
+
 def _perform_first(message: Message, here: Collection[str], worker: str) -> list[Message]:
     """Perform the first link of a chain that this worker would get anyway, and say what is left to publish."""
     if not isinstance(message, Chain) or message.links[0].queue not in here:
         return [message]
     first, *rest = message.links
-    definition = registry.find(first.saga, first.version)
+    definition = versions.find(first.saga, first.version, first.shape)
     if definition.all_steps[definition.index(first.step)].elsewhere:
         # Another system may keep one waiting: all that was claimed besides would wait with it.
         return [message]
-    performed = perform(first, message.ids, worker=worker)
+    performed = perform(first, message.ids, worker=worker, issue=message.issue)
     following: list[Message] = []
     if rest and performed.survivors:
         following.append(Chain(tuple(rest), tuple(performed.survivors)))
@@ -148,10 +193,28 @@ def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
         )
 
 
+def pass_on(name: str, args: list[Any], kwargs: dict[str, Any], *, queue: str, chain: Any, delay: float) -> None:
+    """Send a task that this worker cannot perform back to its queue, for another worker, after ``delay`` seconds.
+
+    Args:
+        name: the task.
+        args: its arguments.
+        kwargs: its keywords.
+        queue: where it came from.
+        chain: the rest of the Celery chain it is part of, as Celery keeps it in a request.
+        delay: as long as this is, so that it does not come back to the same worker at once.
+    """
+    where = _held_back(delay, queue)
+    current_app.send_task(name, args, kwargs, chain=chain, ignore_result=True, **where, **_OPTIONS)
+
+
 def _publish_chain(message: Chain) -> None:
     ids = [str(run_id) for run_id in message.ids]
     first, *rest = message.links
     where: dict[str, Any] = _held_back(message.delay, first.queue) if message.delay else {"queue": first.queue}
+    if message.issue:
+        # A header, not an argument: a worker of an earlier version sets a message with an unknown argument aside.
+        where["headers"] = {ISSUE: str(message.issue)}
     signatures = [
         _signature(first, (ids,)).set(**where),
         *(_signature(link).set(queue=link.queue) for link in rest),
@@ -159,8 +222,39 @@ def _publish_chain(message: Chain) -> None:
     chain(*signatures).apply_async()
 
 
+def _event(definition: Definition, message: Chain) -> str:
+    """What leads to the first link of a cohort that travels by events."""
+    first = message.links[0]
+    return message.event or choreography.trigger(definition, definition.index(first.step), first.phase)
+
+
+def _publish_event(definition: Definition, event: str, message: Chain) -> None:
+    key = choreography.routing_key(definition, event)
+    # What is held back goes to the one queue that it was held back for.
+    where: dict[str, Any] = (
+        _held_back(message.delay, message.links[0].queue)
+        if message.delay
+        else {"exchange": topology.CHOREOGRAPHY_EXCHANGE, "routing_key": key}
+    )
+    kwargs: dict[str, Any] = {
+        "saga": definition.name,
+        "version": definition.version,
+        "event": event,
+        "shape": message.links[0].shape,
+    }
+    if message.issue:
+        where["headers"] = {ISSUE: str(message.issue)}
+    _send(EVENT_TASK, [[str(run_id) for run_id in message.ids]], kwargs, shadow=key, **where)
+
+
 def _signature(link: Link, args: tuple[Any, ...] = ()) -> Signature:
-    kwargs = {"saga": link.saga, "version": link.version, "step": link.step, "phase": link.phase.value}
+    kwargs = {
+        "saga": link.saga,
+        "version": link.version,
+        "step": link.step,
+        "phase": link.phase.value,
+        "shape": link.shape,
+    }
     # The shadow name is what Flower and the logs show instead of "sagas.step".
     options = {**_OPTIONS, "shadow": f"{link.saga}.{link.step}.{link.operation}", "ignore_result": True}
     return signature(STEP_TASK, args=args, kwargs=kwargs, app=current_app).set(**options)

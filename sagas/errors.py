@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 
 class SagaError(Exception):
     """The base of all errors of this package."""
@@ -31,12 +33,33 @@ class NotAwaited(SagaError):
     """A report of an operation that nobody has begun."""
 
 
+class NotSent(Exception):
+    """A remote participant was not reached: nothing was sent, so nothing has happened there."""
+
+
+class DataTooLarge(SagaError):
+    """A request, a result or a confirmation's data is larger than ``SAGAS["DATA_LIMIT"]``.
+
+    ``size`` and ``limit`` are in bytes of JSON. For a request it is the cause of an ``InvalidRequest``; for a step's
+    result it is a fault of that run.
+    """
+
+    def __init__(self, message: str, *, size: int, limit: int) -> None:
+        super().__init__(message)
+        self.size = size
+        self.limit = limit
+
+
 class UnknownConfirmation(SagaError):
     """The saga waits for no confirmation of this name."""
 
 
 class RunNotFound(SagaError):
     """There is no run of this id."""
+
+
+class NotFinished(SagaError):
+    """A run still needs the data that should be erased; the message names it."""
 
 
 class IllegalTransition(SagaError):
@@ -54,12 +77,28 @@ class AlreadyDecided(SagaError):
         self.state = state
 
 
+class InvalidDecision(SagaError):
+    """An escalation cannot be decided so: nobody is named, no note tells what was done, or the outcome is no end."""
+
+
 class Overloaded(SagaError):
     """The backlog is older than new work may wait; try again after ``retry_after`` seconds."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Locked(SagaError):
+    """Another run holds the key, or stands in line for it, and this one is not to wait.
+
+    ``key`` is the business key, ``holder`` the id of the run that holds it.
+    """
+
+    def __init__(self, message: str, *, key: str, holder: UUID) -> None:
+        super().__init__(message)
+        self.key = key
+        self.holder = holder
 
 
 class Rejected(Exception):

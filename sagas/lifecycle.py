@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,9 +19,10 @@ from uuid import UUID
 import uuid_utils.compat
 from django.db import transaction
 
-from sagas import outcomes, plan, registry, store
+from sagas import isolation, outcomes, plan, store, versions
 from sagas.definition import Confirmation, Definition, Saga
-from sagas.errors import AlreadyDecided, RunNotFound, UnknownConfirmation
+from sagas.errors import AlreadyDecided, DataTooLarge, InvalidRequest, RunNotFound, UnknownConfirmation
+from sagas.limits import check_size
 from sagas.messages import Deadline, Kick, Message, Wake
 from sagas.plan import Move, Place
 from sagas.states import UNDECIDED, State
@@ -58,25 +60,45 @@ def insert_run(
     """
     definition = saga.definition
     run_id = run_id or uuid_utils.compat.uuid7()
-    store.insert(
-        run_id=run_id,
-        saga=definition.name,
-        version=definition.version,
-        business_key=business_key,
-        request=definition.dump(request),
-        trace_id=uuid_utils.compat.uuid4(),
-        first=Place(State.PENDING, 0),
-        worker="",
-        parent=parent,
-    )
+    text = _dump(definition, request)
+    versions.record(definition)
+    keys = definition.keys(text)
+    # The run and its places in line are there together; a saga without locks is inserted in one statement.
+    with transaction.atomic() if keys.all else nullcontext():
+        wait = isolation.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
+        store.insert(
+            run_id=run_id,
+            saga=definition.name,
+            version=definition.version,
+            shape=definition.shape.number,
+            business_key=business_key,
+            request=text,
+            trace_id=uuid_utils.compat.uuid4(),
+            first=Place(State.PENDING, 0),
+            worker="",
+            parent=parent,
+            event=definition.names.started if definition.publishes else "",
+            locked=bool(keys.all),
+            wait=wait,
+        )
     return run_id
+
+
+def _dump(definition: Definition, request: object) -> str:
+    """Write a request as JSON, if it fits its saga and is not too large."""
+    text = definition.dump(request)
+    try:
+        check_size(text, f"the request of {definition.name}")
+    except DataTooLarge as error:
+        raise InvalidRequest(str(error), [{"loc": [], "type": "too_large", "msg": str(error)}]) from error
+    return text
 
 
 def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple[Receipt, list[Message]]:
     """Take a confirmation under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
-        definition = registry.find(row.saga, row.version)
+        row = lock_one(run_id)
+        definition = versions.find(row.saga, row.version, row.shape)
         if name != PARENT or row.parent_id is None:
             _check_has(definition, name)
         known = store.confirmation(run_id, name)
@@ -85,7 +107,9 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
         if row.state not in UNDECIDED:
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
-        store.insert_confirmation(run_id, name, outcomes.dump(data))
+        text = outcomes.dump(data)
+        check_size(text, f"the data of {definition.name}.{name}")
+        store.insert_confirmation(run_id, name, text)
         store.log(event("confirmation", step=name), [row])
         state, messages = follow_confirmations(definition, row)
         recorded = store.confirmation(run_id, name)
@@ -98,7 +122,8 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
     received = store.confirmations([row.id])[row.id]
     missing = [c for c in definition.confirmations if c.name not in received]
     if missing:
-        if row.started_at is not None:
+        # What this process cannot compute stays as it is: whoever looks then can.
+        if row.started_at is not None and all(c.is_known_here for c in missing):
             store.set_deadline(row.id, _first_deadline(definition, missing, row, row.started_at))
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
@@ -109,7 +134,7 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
     after, due = plan.confirming(definition, before=row.state)
-    store.move(Move(row.place, after, due), [row.id])
+    store.move(Move(row.place, after, due), [row])
     return after.state, [Kick()]
 
 
@@ -134,15 +159,16 @@ def _first_deadline(
 def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tuple[State, list[Message]]:
     """Undo a run because a confirmation will not come. See ``sagas.refuse``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
-        definition = registry.find(row.saga, row.version)
+        row = lock_one(run_id)
+        definition = versions.find(row.saga, row.version, row.shape)
         _check_has(definition, name)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
         if row.state not in UNDECIDED or name in store.confirmations([run_id])[run_id]:
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
-        reasons = {run_id: outcomes.reason("refused", name, "Refused", reason)}
+        told = definition.marks.hide(reason, row.request, row.results)
+        reasons = {run_id: outcomes.reason("refused", name, "Refused", told)}
         turn_back(definition, [row], event("refuse", step=name, by=by), reasons)
         return State.COMPENSATING, [Kick()]
 
@@ -158,10 +184,10 @@ def _check_has(definition: Definition, name: str) -> Confirmation:
 def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -> tuple[State, list[Message]]:
     """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        definition = registry.find(row.saga, row.version)
+        definition = versions.find(row.saga, row.version, row.shape)
         own = {confirmation.name for confirmation in definition.confirmations}
         complete = own <= store.confirmations([run_id])[run_id]
         if row.parent_id is not None and not by_parent and complete and row.state is State.AWAITING_CONFIRM:
@@ -171,7 +197,8 @@ def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
-        reasons = {run_id: outcomes.reason("cancelled", "", "Cancelled", reason)}
+        told = definition.marks.hide(reason, row.request, row.results)
+        reasons = {run_id: outcomes.reason("cancelled", "", "Cancelled", told)}
         turn_back(definition, [row], event("cancel", by=by), reasons)
         return State.COMPENSATING, [Kick()]
 
@@ -189,8 +216,6 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
     Returns:
         A kick where runs are to be undone; a new deadline for those that were judged too early.
     """
-    definition = registry.find(saga, version)
-    confirmation = _check_has(definition, name)
     with transaction.atomic():
         rows = [
             row
@@ -198,7 +223,14 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
             if row.state in UNDECIDED and row.started_at is not None and (row.saga, row.version) == (saga, version)
         ]
         received = store.confirmations([row.id for row in rows])
-        return judge(definition, confirmation, [r for r in rows if name not in received[r.id]], by=by)
+        messages: list[Message] = []
+        # Of several shapes where the saga was changed while they were on their way; of none where all are decided.
+        for shape in {row.shape for row in rows} or {0}:
+            definition = versions.find(saga, version, shape)
+            confirmation = _check_has(definition, name)
+            late = [row for row in rows if row.shape == shape and name not in received[row.id]]
+            messages += judge(definition, confirmation, late, by=by)
+        return messages
 
 
 def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[store.Row], *, by: str) -> list[Message]:
@@ -255,7 +287,7 @@ def wake(run_id: UUID, step: str) -> None:
 def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
-        row = _lock_one(run_id)
+        row = lock_one(run_id)
         before = store.escalated_from(run_id)
         if row.state is not State.ESCALATED or before is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
@@ -265,7 +297,8 @@ def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message
         return before, [Kick()]
 
 
-def _lock_one(run_id: UUID) -> store.Row:
+def lock_one(run_id: UUID) -> store.Row:
+    """Lock one run; ``RunNotFound`` if there is none."""
     rows = store.lock([run_id])
     if not rows:
         msg = f"there is no run {run_id}"

@@ -10,7 +10,9 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
-from sagas.definition import NAME_LIMIT
+from sagas.definition import NAME_LIMIT, SAGA_NAME_LIMIT
+from sagas.events import EVENT_LIMIT
+from sagas.locks import LOCK_KEY_LIMIT
 from sagas.states import LIVE, Passage, State
 
 
@@ -26,6 +28,7 @@ class Run(models.Model):
     id = models.UUIDField(primary_key=True)
     saga = models.CharField(max_length=100)
     version = models.PositiveSmallIntegerField()
+    shape = models.IntegerField(default=0, db_default=0, help_text="Which of the definition's shapes it follows.")
     state = models.CharField(max_length=16, choices=[(s.value, s.value) for s in State], default=State.PENDING)
     cursor = models.PositiveSmallIntegerField(default=0)
     fork = models.BigIntegerField(db_default=0)
@@ -43,6 +46,7 @@ class Run(models.Model):
         null=True, help_text="By step: what was begun and not answered, or waits for its next attempt, and until when."
     )
     trace_id = models.UUIDField()
+    locked = models.BooleanField(db_default=False, help_text="Whether it locks business keys while it is not final.")
     parent_id = models.UUIDField(null=True, help_text="The run of which this is one step.")
     parent_step = models.CharField(max_length=NAME_LIMIT, null=True, help_text="Which step of it.")  # noqa: DJ001
     created_at = models.DateTimeField(db_default=Now())
@@ -50,6 +54,9 @@ class Run(models.Model):
     deadline = models.DateTimeField(null=True, help_text="When the next missing confirmation is too late.")
     due_at = models.DateTimeField(null=True, help_text="When the dispatcher looks at it again.")
     finished_at = models.DateTimeField(null=True)
+    events = models.PositiveIntegerField(
+        null=True, editable=False, help_text="How many events it has written to the outbox; none if it publishes none."
+    )
 
     class Meta:
         """Few indexes: each is paid on every run."""
@@ -74,6 +81,28 @@ class Run(models.Model):
         return f"{self.saga} {self.business_key or self.id}"
 
 
+class Definition(models.Model):
+    """A definition as it was when a run of it began: what its code must still be able to do for that run.
+
+    Once for each shape that a saga's version ever had; see ``sagas.versions``.
+    """
+
+    saga = models.CharField(max_length=SAGA_NAME_LIMIT)
+    version = models.PositiveSmallIntegerField()
+    shape = models.IntegerField()
+    body = models.JSONField(help_text="Steps, their operations and queues, and confirmations.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        """Runs name it by these three."""
+
+        constraints = [models.UniqueConstraint(name="sagas_definition_once", fields=["saga", "version", "shape"])]
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.saga} version {self.version}"
+
+
 class Outcome(models.TextChoices):
     """How an operation ended, or what happened to the run."""
 
@@ -82,6 +111,8 @@ class Outcome(models.TextChoices):
     FAULT = "FAULT"
     #: Begun; how it ended is written when it is reported.
     ACCEPTED = "ACCEPTED"
+    #: A call of a remote participant is about to be made; how it ended is written when it has answered.
+    INTENT = "INTENT"
     #: Not an operation of a step: an event in the life of the run (started, confirmed, expired, …).
     EVENT = "EVENT"
 
@@ -145,8 +176,35 @@ class Confirmation(models.Model):
         return f"{self.name} of {self.run_id}"
 
 
+class Lock(models.Model):
+    """A run's place in the line at a business key. Who has the lowest ticket holds it; see ``sagas.lockstore``.
+
+    A trigger (``0009_locks``) deletes it when the run is final.
+    """
+
+    key = models.CharField(max_length=LOCK_KEY_LIMIT)
+    run_id = models.UUIDField()
+    family = models.UUIDField(help_text="The run of which this one is a step, or a step of a step; else itself.")
+    ticket = models.BigIntegerField()
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        """One index for the lines, one for a run's places in them."""
+
+        constraints = [models.UniqueConstraint(name="sagas_lock_once", fields=["run_id", "key"])]
+        indexes = [models.Index(name="sagas_lock_line", fields=["key", "ticket"])]
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.run_id} at {self.key}"
+
+
 class Escalation(models.Model):
-    """A run that needs a person: why, and how it was resolved."""
+    """A run that needs a person: why, what to do, who has taken it, and how it was resolved.
+
+    While nobody has acknowledged it, ``notify_at`` says when a notice of it is published next: a lost
+    message, a dead broker or a dead notifier cost time only.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="escalations")
     #: Where the run stood, and where ``resume`` puts it back.
@@ -154,24 +212,126 @@ class Escalation(models.Model):
     step = models.CharField(max_length=NAME_LIMIT, blank=True)
     operation = models.CharField(max_length=16, blank=True)
     error = models.JSONField()
+    suggestion = models.TextField(blank=True, db_default="", help_text="What the engine thinks should be done.")
     created_at = models.DateTimeField(db_default=Now())
+    assignee = models.CharField(max_length=150, blank=True, db_default="", help_text="Who sees to it.")
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=150, blank=True, db_default="")
+    notify_at = models.DateTimeField(null=True, db_default=Now(), help_text="When a notice is published next.")
+    notices = models.PositiveIntegerField(db_default=0, help_text="Notices published, of which some may be lost.")
+    sent = models.PositiveIntegerField(db_default=0, help_text="Number of the last notice known to have been sent.")
     resolved_at = models.DateTimeField(null=True)
     resolution = models.CharField(max_length=16, blank=True)
     resolved_by = models.CharField(max_length=150, blank=True)
     note = models.TextField(blank=True)
 
     class Meta:
-        """At most one open escalation a run."""
+        """At most one open escalation a run, and none that nobody is told of."""
 
+        permissions = [
+            ("acknowledge_escalation", "Can acknowledge escalations, and take them"),
+            ("resolve_escalation", "Can end an escalated run by hand"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 name="sagas_escalation_one_open", fields=["run"], condition=Q(resolved_at__isnull=True)
-            )
+            ),
+            models.CheckConstraint(
+                name="sagas_escalation_is_told",
+                condition=Q(resolved_at__isnull=True, acknowledged_at__isnull=True, notify_at__isnull=False)
+                | (Q(notify_at__isnull=True) & (Q(resolved_at__isnull=False) | Q(acknowledged_at__isnull=False))),
+            ),
+        ]
+        indexes = [
+            models.Index(name="sagas_escalation_notify", fields=["notify_at"], condition=Q(notify_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
         """Name it."""
         return f"{self.run_id} at {self.step or self.state}"
+
+
+class Breaker(models.Model):
+    """A participant that broke too often: its runs escalate at once, and one at a time is let through as a probe."""
+
+    #: The saga's name, a dot, and the step's.
+    participant = models.CharField(max_length=150, primary_key=True)
+    step = models.CharField(max_length=NAME_LIMIT)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, help_text="When a probe succeeded; none while it is open.")
+    probe_at = models.DateTimeField(help_text="When the next probe may go.")
+    probe_run = models.UUIDField(null=True, help_text="The last probe.")
+    probe_operation = models.CharField(max_length=16, blank=True)
+    failed = models.PositiveIntegerField(help_text="Retried operations that failed in the last window, at the opening.")
+    retried = models.PositiveIntegerField(help_text="Retried operations that were looked at then.")
+
+    def __str__(self) -> str:
+        """Name it."""
+        return self.participant
+
+
+class BreakerSample(models.Model):
+    """What became of retried operations of a participant, in one transaction. Insert-only: no row is hot."""
+
+    participant = models.CharField(max_length=150)
+    at = models.DateTimeField(db_default=Now())
+    succeeded = models.PositiveIntegerField()
+    failed = models.PositiveIntegerField()
+
+    class Meta:
+        """Read by participant, the latest first."""
+
+        indexes = [models.Index(name="sagas_sample_latest", fields=["participant", "at"])]
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.participant}: {self.failed} of {self.succeeded + self.failed} failed"
+
+
+class Outbox(models.Model):
+    """A domain event on its way to RabbitMQ: inserted with what it tells of, deleted when RabbitMQ has confirmed it."""
+
+    pk = models.CompositePrimaryKey("run_id", "position")
+    run_id = models.UUIDField()
+    position = models.PositiveIntegerField(help_text="In the run's history, from 1, without a gap.")
+    name = models.CharField(max_length=EVENT_LIMIT)
+    saga = models.CharField(max_length=SAGA_NAME_LIMIT)
+    version = models.PositiveSmallIntegerField()
+    step = models.CharField(max_length=NAME_LIMIT, blank=True)
+    business_key = models.CharField(max_length=64, blank=True)
+    trace_id = models.UUIDField()
+    occurred_at = models.DateTimeField()
+    data = models.JSONField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="How often RabbitMQ has refused it.")
+    due_at = models.DateTimeField(help_text="When it is published, or tried again.")
+
+    class Meta:
+        """The primary key finds what comes first of a run, and proves that each position is taken once."""
+
+        indexes = [models.Index(name="sagas_outbox_due", fields=["due_at"])]
+
+    def __str__(self) -> str:
+        """Name it as consumers do."""
+        return f"{self.run_id}:{self.position} {self.name}"
+
+
+class Inbox(models.Model):
+    """An event that a consumer in this database has taken, so that it takes no second copy."""
+
+    pk = models.CompositePrimaryKey("consumer", "event_id")
+    consumer = models.CharField(max_length=48)
+    event_id = models.CharField(max_length=100)
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        """The index lets old rows be found."""
+
+        indexes = [models.Index(name="sagas_inbox_received", fields=["received_at"])]
+        verbose_name_plural = "inbox"
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.event_id} by {self.consumer}"
 
 
 class Barrier(models.Model):

@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 
 from django.db import transaction
 
-from sagas import lifecycle, store
+from sagas import lifecycle, store, versions
 from sagas.definition import FINISH_RETRY, FORWARD_RETRY, Saga, Step
 from sagas.errors import AlreadyDecided, Rejected
 from sagas.kick import kick
@@ -64,6 +64,10 @@ class SubSaga(Step):
             timeout=timeout,
         )
         self.saga = saga
+        # Its result is the child's, and as personal.
+        self.personal = frozenset(
+            ("results", name, *path) for name, paths in saga.definition.marks.results.items() for path in paths
+        )
 
 
 def child_of(run_id: UUID, step: str) -> UUID:
@@ -101,24 +105,26 @@ class _Start(_Participant):
             )
             transaction.on_commit(kick, robust=True)
             return Accepted(RECHECK)
-        state, results, reason = found
-        if state is State.FAILED:
-            why = json.loads(reason or "{}")
+        if found.state is State.FAILED:
+            why = json.loads(found.reason or "{}")
             raise Rejected(why.get("detail") or f"{self.saga.name} failed", code=why.get("code") or "ChildFailed")
-        if state is State.AWAITING_CONFIRM and self._holds(child):
-            return Done({"run": str(child), "results": json.loads(results)})
+        if found.state is State.AWAITING_CONFIRM and _holds(child, found):
+            return Done({"run": str(child), "results": json.loads(found.results)})
         return Accepted(RECHECK)
 
-    def _holds(self, child: UUID) -> bool:
-        own = {confirmation.name for confirmation in self.saga.definition.confirmations}
-        return own <= store.confirmations([child])[child]
+
+def _holds(run_id: UUID, child: store.Child) -> bool:
+    """Whether all that the child itself waits for has come: by the definition that it follows."""
+    definition = versions.find(child.saga, child.version, child.shape)
+    own = {confirmation.name for confirmation in definition.confirmations}
+    return own <= store.confirmations([run_id])[run_id]
 
 
 class _Confirm(_Participant):
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_of(call.run_id, call.step)
         found = store.child_view(child)
-        if found is not None and found[0] is State.SUCCEEDED:
+        if found is not None and found.state is State.SUCCEEDED:
             return Done()
         transaction.on_commit(partial(_confirm, child), robust=True)
         return Accepted(RECHECK)
@@ -129,7 +135,7 @@ class _Cancel(_Participant):
         child = child_of(call.run_id, call.step)
         found = store.child_view(child)
         # None: it was never started, and never will be, for its parent is being undone.
-        if found is None or found[0] is State.FAILED:
+        if found is None or found.state is State.FAILED:
             return Done()
         transaction.on_commit(partial(_cancel, child, f"{call.run_id} is being undone"), robust=True)
         return Accepted(RECHECK)

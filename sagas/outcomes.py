@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 
 from sagas.errors import Rejected
 from sagas.faults import is_conflict, is_lost
+from sagas.limits import check_size
 from sagas.participant import Accepted, Call, Done, Participant, SetBased
 
 #: Longest text of an error that is stored.
@@ -30,6 +31,10 @@ Answer = Done | Rejected | Accepted | Fault
 
 class NoReport(Exception):
     """What was accepted was not reported in time: whether it took effect is not known."""
+
+
+class NoAnswer(Exception):
+    """A call was begun, and who made it died or was cut off: whether it took effect is not known."""
 
 
 class Broken(Exception):
@@ -74,10 +79,10 @@ def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetB
     if len(answers) != len(calls):
         msg = f"{participant!r} gave {len(answers)} outcomes for {len(calls)} calls"
         raise TypeError(msg)
-    for answer in answers:
+    for answer, call in zip(answers, calls, strict=True):
         if isinstance(answer, Done):
             if answer.result is not None:
-                dump(answer.result)
+                check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
         elif not isinstance(answer, Rejected | Accepted):
             msg = f"{participant!r} gave {answer!r}; an outcome is Done, Rejected or Accepted"
             raise TypeError(msg)
@@ -89,7 +94,8 @@ def _collect_one(participant: Any, call: Call[Any], rejects: tuple[type[Exceptio
             result = participant(call)
             answer = result if isinstance(result, Done | Accepted) else Done(result)
             if isinstance(answer, Done):
-                dump(answer.result)
+                # In the savepoint: what cannot be stored takes its effect back with it.
+                check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
             return answer
     except Exception as error:
         if _belongs_to_transaction(error, using):

@@ -8,6 +8,8 @@ A participant takes a ``Call`` and returns a JSON-able result (or ``None``), or 
 - a set-based function, marked ``@many``: ``def redeem(calls) -> Sequence[Outcome]``, called once for a
   whole cohort and answering each call in its place;
 - any object with a ``many`` method, as ``TccResource`` has.
+
+A fourth, ``Remote``, is in another system, and is called outside any transaction.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class Call(Generic[RequestT]):
         attempt: number of this attempt, from 1.
         request: the run's validated request.
         results: what the steps before returned, by step name.
+        trace_id: id of the run's trace, a UUID as text.
     """
 
     run_id: UUID
@@ -63,6 +66,7 @@ class Call(Generic[RequestT]):
     attempt: int
     request: RequestT
     results: Mapping[str, Any] = field(default_factory=dict)
+    trace_id: str = ""
 
     @property
     def key(self) -> str:
@@ -128,7 +132,64 @@ def many(function: Callable[..., Sequence[Outcome]]) -> Many:
     return Many(function)
 
 
-Participant = Callable[[Call[Any]], Any] | SetBased
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """A remote participant cannot do it now, or cannot say yet. Not an attempt: it is asked again.
+
+    Attributes:
+        after: seconds until then.
+    """
+
+    after: float
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """One operation of a participant in another system.
+
+    That it is begun is committed first; then a thread calls it, outside any transaction; then what it answered is
+    committed. So a call may be repeated, always with the same ``Call.key``, and must take effect once.
+    """
+
+    @property
+    def lane(self) -> str:
+        """Whose calls share one bound: the participant's name."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls one process makes at a time, over all operations of the lane."""
+        ...
+
+    @property
+    def lease(self) -> float:
+        """Seconds after which a call that was begun has surely ended, or its process is gone."""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which ``NotYet`` counts as a failed attempt."""
+        ...
+
+    def admit(self, wanted: int) -> tuple[int, float]:
+        """How many of ``wanted`` calls may be made now, and after how many seconds the others may ask again."""
+        ...
+
+    def call(self, call: Call[Any], *, repeated: bool) -> Done | Rejected | NotYet:
+        """Call it.
+
+        Args:
+            call: what is asked.
+            repeated: whether an earlier attempt may have taken effect without our knowing.
+
+        Raises:
+            NotSent: nothing was sent, so nothing has happened.
+            Exception: anything else: whether it took effect is not known.
+        """
+        ...
+
+
+Participant = Callable[[Call[Any]], Any] | SetBased | Remote
 
 
 class TccResource(Protocol):
@@ -160,7 +221,9 @@ def is_patient(participant: Participant) -> bool:
 
 
 def name_of(participant: Participant) -> str:
-    """Say ``module.name`` of a participant, as the log shows it."""
+    """Say ``module.name`` of a participant, as the log shows it; of a remote one, what it says of itself."""
+    if isinstance(participant, Remote):
+        return str(participant)
     target: Any = participant.function if isinstance(participant, Many) else participant
     name = getattr(target, "__qualname__", type(target).__qualname__)
     return f"{target.__module__}.{name}"

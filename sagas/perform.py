@@ -16,15 +16,15 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from sagas import elsewhere, outcomes, plan, registry, store
+from sagas import elsewhere, guard, intents, outcomes, plan, store, versions
 from sagas.conf import config
 from sagas.definition import Action, Definition, Refund
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Kick, Link, Message
 from sagas.outcomes import Answer, Broken, Fault
-from sagas.participant import Call, SetBased, is_patient
+from sagas.participant import Call, Done, Phase, Remote, SetBased, is_patient
 from sagas.plan import Place, Stand
-from sagas.record import Delivery, pass_on, record
+from sagas.record import Delivery, delivery_of, pass_on, record
 from sagas.timeouts import give_up_late
 
 #: One-call participants run in savepoints; past 64 in a transaction PostgreSQL slows down.
@@ -43,20 +43,23 @@ class Performed:
         survivors: the runs that go on to the chain's next link, in the order of their ids.
         messages: what must be published now.
         unknown: ids of which there is no run.
+        behind: the runs of which the operation is done, now or before.
     """
 
     survivors: list[UUID] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     unknown: list[UUID] = field(default_factory=list)
+    behind: list[UUID] = field(default_factory=list)
 
 
-def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
+def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0) -> Performed:
     """Perform ``link`` for those of the runs that stand at it.
 
     Args:
         link: the operation.
         ids: the cohort; repeats are ignored.
         worker: name of the worker, for the log.
+        issue: which issue of the operation this is; see ``Chain.issue``.
 
     Returns:
         Who goes on, and what to publish.
@@ -64,16 +67,34 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
     Raises:
         ConnectionLost: the database went away; what was committed is not known. Deliver the same again.
         UnknownSaga: this process does not know the saga.
-        UnknownStep: the saga has no such step, or the step no such operation.
+        UnknownStep: the saga has no such step, or the step no such operation, or this process has it not.
     """
-    delivery = _delivery(link, worker)
+    delivery = delivery_of(link, worker)
     performed = Performed()
+    ids = sorted(set(ids))
+    participant = delivery.action.participant
+    # A remote one is only begun here. One that is patient is asked for the same again and again, at once where
+    # its child is quick. Neither is a double.
+    if link.phase is not Phase.UNDO or is_patient(participant) or isinstance(participant, Remote):
+        _perform(delivery, ids, performed)
+        return performed
+    guarded = guard.take(link.step, issue, ids)
+    try:
+        _perform(delivery, [*guarded.going, *_not_done(delivery, guarded.done, performed)], performed)
+    finally:
+        guarded.give_back(set(performed.behind))
+    performed.survivors.sort()
+    return performed
+
+
+def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> None:
+    room = intents.room_for(delivery, len(ids))
     collisions = 0
-    work = deque(_chunks(sorted(set(ids)), _size(delivery.action)))
+    work = deque(_chunks(ids, _size(delivery.action)))
     while work:
         cohort = work.popleft()
         try:
-            _perform_once(delivery, cohort, performed)
+            _perform_once(delivery, cohort, performed, room)
         except Exception as error:
             # Not only what the participant raised: a request that no longer loads, a constraint that is
             # checked at COMMIT. One run is to blame, and its neighbours must not wait for it.
@@ -91,31 +112,56 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "") -> Performed:
                 work.extendleft(reversed(_halves(cohort)))
             else:
                 _blame(delivery, cohort[0], cause, performed)
-    return performed
 
 
-def bisect(link: Link, ids: Sequence[UUID]) -> list[Message]:
+def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> list[UUID]:
+    """Ask the database about runs that have the undo behind them, as Redis remembers. Those that have not are left.
+
+    Without their locks: to pass on a run that has moved on since does nothing.
+    """
+    if not ids:
+        return []
+    try:
+        rows = store.look(ids)
+        here, behind = _sort_by_stand(delivery, rows)
+    except DatabaseError as error:
+        if is_lost(error):
+            raise ConnectionLost from error
+        raise
+    for place, some in behind.items():
+        going, following = pass_on(delivery, place, some)
+        performed.survivors += going
+        performed.messages += following
+    known = {row.id for row in rows}
+    performed.unknown += [run_id for run_id in ids if run_id not in known]
+    return [row.id for row in here]
+
+
+def bisect(link: Link, ids: Sequence[UUID], *, issue: int = 0) -> list[Message]:
     """Split a redelivered cohort: one of its runs may have killed the worker."""
-    definition = registry.find(link.saga, link.version)
+    definition = versions.find(link.saga, link.version, link.shape)
     following = _links_from(definition, link)
-    return [Chain(following, tuple(half)) for half in _halves(sorted(set(ids)))]
+    return [Chain(following, tuple(half), issue=issue + 1) for half in _halves(sorted(set(ids)))]
 
 
-def again(link: Link, ids: Sequence[UUID], delay: float) -> Message:
+def again(link: Link, ids: Sequence[UUID], delay: float, *, issue: int = 0) -> Message:
     """Deliver a cohort again after ``delay`` seconds, with the rest of its chain."""
-    return Chain(_links_from(registry.find(link.saga, link.version), link), tuple(ids), delay)
+    return Chain(
+        _links_from(versions.find(link.saga, link.version, link.shape), link), tuple(ids), delay, issue=issue + 1
+    )
 
 
 def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> Performed:
     """Count a run that keeps killing its worker as a fault, without calling the participant again."""
     performed = Performed()
-    _blame(_delivery(link, worker), run_id, error, performed)
+    _blame(delivery_of(link, worker), run_id, error, performed)
     return performed
 
 
-def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> None:
+def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed, room: intents.Room | None) -> None:
     """One transaction: lock, call, write. ``performed`` grows only if it commits."""
     survivors: list[UUID] = []
+    finished: list[UUID] = []
     messages: list[Message] = []
     away = elsewhere.reach(delivery.step)
     with transaction.atomic(durable=True):
@@ -123,6 +169,7 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
         here, behind = _sort_by_stand(delivery, rows)
         for place, some in behind.items():
             going, following = pass_on(delivery, place, some)
+            finished += some
             survivors += going
             messages += following
         if here and delivery.may_turn_back:
@@ -131,19 +178,25 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed)
         here, unanswered = _sort_out_unanswered(delivery, here)
         if unanswered:
             # Nobody reported: that attempt has failed, and may have taken effect all the same.
-            errors = [Fault(outcomes.NoReport(f"no report of {delivery.step.name} came in time"))] * len(unanswered)
+            errors = [Fault(_unanswered(delivery))] * len(unanswered)
             messages += record(delivery, unanswered, errors, 0)[1]
-        if here:
+        if here and room is not None:
+            messages += intents.begin(delivery, here, _calls(delivery, here[: room.left]), room)
+        elif here:
             calls = _calls(delivery, here)
             began = time.perf_counter()
             answers = _answers(delivery, calls, away)
             duration = int((time.perf_counter() - began) * 1e6)
             done, following = record(delivery, here, answers, duration)
             survivors += [row.id for row in done]
+            finished += [row.id for row, answer in zip(here, answers, strict=True) if isinstance(answer, Done)]
             messages += following
+    if room is not None:
+        room.take(messages)
     known = {row.id for row in rows}
     performed.unknown += [run_id for run_id in ids if run_id not in known]
     performed.survivors += sorted(survivors)
+    performed.behind += finished
     performed.messages += messages
 
 
@@ -171,7 +224,11 @@ def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[
     mine = [
         row
         for row in rows
-        if row.saga == definition.name and row.version == definition.version and not row.waits_for_retry
+        if row.saga == definition.name
+        and row.version == definition.version
+        # A run counts its steps by the definition it began with; 0 is from before that was on record.
+        and row.shape in {0, definition.shape.number}
+        and not row.waits_for_retry
     ]
     for place, group in store.by_place(mine).items():
         match plan.stand(definition, place, delivery.index, delivery.phase):
@@ -211,6 +268,12 @@ def _sort_out_unanswered(delivery: Delivery, rows: list[store.Row]) -> tuple[lis
     return [row for row in rows if row.id not in unanswered], [row for row in rows if row.id in unanswered]
 
 
+def _unanswered(delivery: Delivery) -> Exception:
+    if isinstance(delivery.action.participant, Remote):
+        return outcomes.NoAnswer(f"no answer of {delivery.step.name} came in time")
+    return outcomes.NoReport(f"no report of {delivery.step.name} came in time")
+
+
 def _answers(delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | None) -> Sequence[Answer]:
     if away is not None:
         return [Fault(away)] * len(calls)
@@ -235,17 +298,12 @@ def _call(delivery: Delivery, row: store.Row, came: Mapping[str, str]) -> Call[A
         attempt=row.attempt + 1,
         request=delivery.definition.load(row.request),
         results=results | {name: json.loads(data) for name, data in came.items()},
+        trace_id=row.trace_id,
     )
 
 
-def _delivery(link: Link, worker: str) -> Delivery:
-    definition = registry.find(link.saga, link.version)
-    index = definition.index(link.step)
-    return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
-
-
 def _size(action: Action) -> int:
-    return config().cohort if isinstance(action.participant, SetBased) else SAVEPOINTS
+    return config().cohort if isinstance(action.participant, SetBased | Remote) else SAVEPOINTS
 
 
 def _chunks(ids: Sequence[UUID], size: int) -> list[Sequence[UUID]]:

@@ -198,7 +198,8 @@ def links_from(definition: Definition, index: int, phase: Phase) -> tuple[Link, 
 def link(definition: Definition, index: int, phase: Phase) -> Link:
     """Say which operation it is, as a message does."""
     step = definition.all_steps[index]
-    return Link(definition.name, definition.version, step.name, phase, step.queue, step.actions[phase].operation)
+    number, operation = definition.shape.number, step.actions[phase].operation
+    return Link(definition.name, definition.version, step.name, phase, step.queue, operation, number)
 
 
 def done(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sagas import outcomes, plan, store, timeouts
+from sagas import choreography, gate, outcomes, plan, store, timeouts, versions
 from sagas.conf import config
-from sagas.definition import Action, Definition, Step
+from sagas.definition import Action, Definition, Refund, Step
 from sagas.errors import Rejected
-from sagas.messages import Chain, Kick, Message, Wake
+from sagas.isolation import leave
+from sagas.messages import Chain, Kick, Link, Message, Wake
 from sagas.outcomes import Answer, Fault
 from sagas.participant import Accepted, Done, Phase, is_patient, name_of
 from sagas.plan import Due, Move, Place, Sooner
 from sagas.retry import Again
-from sagas.states import State
+from sagas.states import FINAL, State
 from sagas.turns import escalate, turn_back, wanted
 
 
@@ -41,9 +43,22 @@ class Delivery:
         return plan.is_fork(self.definition, self.index, self.phase)
 
     @property
+    def choreographed(self) -> bool:
+        """Whether the runs travel by events."""
+        return config().is_choreographed(self.definition.name, self.definition.carrier)
+
+    @property
     def may_turn_back(self) -> bool:
         """Whether a run may be undone from here: it goes forward, and is not behind the pivot."""
         return self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
+
+    def hide(self, row: store.Row, text: str) -> str:
+        """Take out of a text what is personal in the run's data: people will read it."""
+        results = row.results
+        if self.definition.marks and isinstance(self.step, Refund):
+            came = store.confirmed_with([row.id], self.step.name).get(row.id, "null")
+            results = outcomes.dump({**json.loads(results), self.step.name: json.loads(came)})
+        return self.definition.marks.hide(text, row.request, results)
 
     def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.Entry:
         """What all log rows of one outcome share."""
@@ -55,6 +70,13 @@ class Delivery:
             worker=self.worker,
             compensate=compensate,
         )
+
+
+def delivery_of(link: Link, worker: str) -> Delivery:
+    """The delivery of a link to a worker; ``UnknownSaga`` or ``UnknownStep`` where it makes no sense here."""
+    definition = versions.find(link.saga, link.version, link.shape)
+    index = definition.index(link.step)
+    return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
 
 
 def record(
@@ -87,8 +109,12 @@ def record(
         messages += _record_rejected(delivery, rejected, duration_us)
     if accepted:
         messages += _record_accepted(delivery, accepted)
+    open_breaker = _observe(delivery, done, faults)
     if faults:
-        messages += _record_faults(delivery, faults)
+        messages += _record_faults(delivery, faults, open_breaker=open_breaker)
+    if any(row.events is not None for row in rows):
+        # Something was told: it is to be published.
+        messages.append(Kick())
     return survivors, messages
 
 
@@ -98,9 +124,25 @@ def pass_on(delivery: Delivery, place: Place, ids: Sequence[UUID]) -> tuple[list
     Returns:
         Those that go on to the next link of their chain; and, where that is at its end, the chains that follow.
     """
-    if plan.chained(delivery.definition, delivery.index, delivery.phase):
+    if not delivery.choreographed and plan.chained(delivery.definition, delivery.index, delivery.phase):
         return list(ids), []
-    return [], [Chain(links, tuple(ids)) for links in plan.onward(delivery.definition, place)]
+    event = choreography.done(delivery.definition, delivery.index, delivery.phase) if delivery.choreographed else ""
+    return [], [Chain(links, tuple(ids), event=event) for links in plan.onward(delivery.definition, place)]
+
+
+def _observe(
+    delivery: Delivery, done: Sequence[tuple[store.Row, Done]], faults: Sequence[tuple[store.Row, Fault]]
+) -> bool:
+    """Whether the participant's breaker is open; asked only where something has broken."""
+    if delivery.phase is Phase.FORWARD:
+        return False
+    return gate.observe(
+        delivery.definition.name,
+        delivery.step.name,
+        succeeded=sum(row.attempt > 0 for row, _ in done),
+        failed=sum(row.attempt > 0 for row, _ in faults),
+        faults=bool(faults),
+    )
 
 
 def _record_done(
@@ -124,6 +166,7 @@ def _record_done(
             if due is Due.LEASE and (delivery.forked or put is not None):
                 # It may have been due much later, when something that it waited for would have been too late.
                 due = config().lease
+            messages += leave(rows) if after.state in FINAL else []
             store.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
             if forward and after.state is State.CONFIRMING is not before.state:
                 messages.append(Kick())
@@ -155,11 +198,21 @@ def _record_rejected(
     delivery: Delivery, rejected: Sequence[tuple[store.Row, Rejected]], duration_us: int
 ) -> list[Message]:
     reasons = {
-        row.id: outcomes.reason("rejected", delivery.step.name, answer.code, answer.detail) for row, answer in rejected
+        row.id: outcomes.reason("rejected", delivery.step.name, answer.code, delivery.hide(row, answer.detail))
+        for row, answer in rejected
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
-    turn_back(delivery.definition, [row for row, _ in rejected], entry, reasons)
-    return [Kick()]
+    due = config().lease if delivery.choreographed else None
+    places = turn_back(delivery.definition, [row for row, _ in rejected], entry, reasons, due=due)
+    if not delivery.choreographed:
+        return [Kick()]
+    event = choreography.rejected(delivery.definition, delivery.index)
+    chains: list[Message] = [
+        Chain(links, tuple(row.id for row in rows), event=event)
+        for place, rows in places
+        for links in plan.onward(delivery.definition, place)
+    ]
+    return chains
 
 
 def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> list[Message]:
@@ -176,27 +229,39 @@ def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Acc
     return []
 
 
-def await_report(delivery: Delivery, place: Place, rows: Sequence[store.Row], wait: store.Wait, now: float) -> None:
+def await_report(
+    delivery: Delivery,
+    place: Place,
+    rows: Sequence[store.Row],
+    wait: store.Wait,
+    now: float,
+    *,
+    outcome: str = "ACCEPTED",
+) -> None:
     """Leave locked runs where they stand until somebody reports how the operation ended, or nobody did in time."""
     seconds = max(0.0, wait.until - now)
     # The other branches of a fork may be due sooner.
     due = Sooner(seconds) if delivery.forked else seconds
     put = store.Put(delivery.step.name, wait)
     attempt = 0 if delivery.forked else wait.failed
-    store.advance(Move(place, place, due, attempt), rows, delivery.entry("ACCEPTED"), put=put)
+    store.advance(Move(place, place, due, attempt), rows, delivery.entry(outcome), put=put)
 
 
-def _record_faults(delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]]) -> list[Message]:
+def _record_faults(
+    delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]], *, open_breaker: bool
+) -> list[Message]:
     messages: list[Message] = []
     entry = delivery.entry("FAULT")
     for row, fault in faults:
-        reason = outcomes.reason("fault", delivery.step.name, type(fault.error).__name__, str(fault.error))
+        kind = "breaker" if open_breaker else "fault"
+        detail = delivery.hide(row, str(fault.error))
+        reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
         decision = delivery.action.retry.decide(row.attempt + 1)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
             turn_back(delivery.definition, [row], entry, {row.id: late})
             messages.append(Kick())
-        elif isinstance(decision, Again):
+        elif isinstance(decision, Again) and not open_breaker:
             messages.append(_try_again(delivery, row, entry, reason, decision.after.total_seconds()))
         elif delivery.may_turn_back:
             turn_back(delivery.definition, [row], entry, {row.id: reason})
@@ -212,7 +277,8 @@ def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again)
     now = store.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:
         return None
-    return timeouts.reason(*limit, now, f"{type(fault.error).__name__}: {fault.error}"[: outcomes.DETAIL_LIMIT])
+    cause = delivery.hide(row, f"{type(fault.error).__name__}: {fault.error}")
+    return timeouts.reason(*limit, now, cause[: outcomes.DETAIL_LIMIT])
 
 
 def _try_again(delivery: Delivery, row: store.Row, entry: store.Entry, reason: str, wait: float) -> Message:

@@ -34,6 +34,11 @@ def find(name: str, version: int) -> Definition:
         raise UnknownSaga(msg) from None
 
 
+def knows(definition: Definition) -> bool:
+    """Whether it is this very definition that is known by its name and version."""
+    return _definitions.get((definition.name, definition.version)) is definition
+
+
 def all_definitions() -> list[Definition]:
     """List every definition, by name and version."""
     return [_definitions[key] for key in sorted(_definitions)]

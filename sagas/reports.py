@@ -6,10 +6,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import outcomes, plan, registry, store
+from sagas import outcomes, plan, store, versions
 from sagas.definition import Definition
 from sagas.errors import NotAwaited, RunNotFound
-from sagas.messages import Kick, Message
+from sagas.limits import check_size
+from sagas.messages import Kick, Message, Unlock, Wake
 from sagas.outcomes import Answer
 from sagas.participant import Done, Phase
 from sagas.plan import Move, Stand
@@ -20,14 +21,14 @@ from sagas.states import LIVE, State
 def receive_report(run_id: UUID, step: str, answer: Answer, *, by: str = "") -> tuple[State, list[Message]]:
     """Take the outcome of an accepted operation. See ``sagas.report``."""
     if isinstance(answer, Done):
-        outcomes.dump(answer.result)
+        check_size(outcomes.dump(answer.result), f"the result of {step}")
     with transaction.atomic():
         rows = store.lock([run_id])
         if not rows:
             msg = f"there is no run {run_id}"
             raise RunNotFound(msg)
         (row,) = rows
-        definition = registry.find(row.saga, row.version)
+        definition = versions.find(row.saga, row.version, row.shape)
         index = definition.index(step)
         wait = row.waits.get(step)
         if wait is None or not wait.operation:
@@ -36,13 +37,16 @@ def receive_report(run_id: UUID, step: str, answer: Answer, *, by: str = "") -> 
             msg = f"{definition.name}.{step} of {run_id} has not been begun: nothing is to be reported"
             raise NotAwaited(msg)
         delivery = _delivery(definition, index, wait.operation, by)
-        return _take(delivery, row, wait, answer), [Kick()]
+        return _take(delivery, row, wait, answer)
 
 
-def _take(delivery: Delivery, row: store.Row, wait: store.Wait, answer: Answer) -> State:
+def _take(delivery: Delivery, row: store.Row, wait: store.Wait, answer: Answer) -> tuple[State, list[Message]]:
     step = delivery.step.name
+    messages: list[Message] = [Kick()]
     if plan.stand(delivery.definition, row.place, delivery.index, delivery.phase) is Stand.HERE:
-        record(delivery, [store.answered(row, step)._replace(attempt=wait.failed)], [answer], 0)
+        _, following = record(delivery, [store.answered(row, step)._replace(attempt=wait.failed)], [answer], 0)
+        # What is for other runs; what comes next for this one is the dispatcher's to find.
+        messages += [message for message in following if isinstance(message, Wake | Unlock)]
     else:
         # The run was turned back while this was under way. Its undo waited for this, and need not wait any more.
         entry = delivery.entry("DONE" if isinstance(answer, Done) else "REJECTED")
@@ -52,7 +56,7 @@ def _take(delivery: Delivery, row: store.Row, wait: store.Wait, answer: Answer) 
     if now.state in LIVE and now.state is row.state and not now.waits_for_retry:
         # What comes next goes out by the dispatcher: a web request does not wait for the broker.
         store.make_due([row.id])
-    return now.state
+    return now.state, messages
 
 
 def _delivery(definition: Definition, index: int, operation: str, by: str) -> Delivery:

@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sagas import registry
+from sagas import outbox, versions
 from sagas.errors import RunNotFound, UnknownSaga
-from sagas.models import Confirmation, Log, Run
+from sagas.models import Confirmation, Lock, Log, Run
 from sagas.participant import Operation
+from sagas.personal import HIDDEN, blank
+from sagas.privacy import marks_of
 from sagas.states import State
 
 #: What a step is, by the last of its operations that is done.
@@ -79,9 +81,9 @@ def run_view(run_id: UUID) -> RunView:
         finished_at=run.finished_at,
         reason=run.reason,
     )
-    entries = timeline(run_id)
+    entries = _timeline(run)
     try:
-        names = [step.name for step in registry.find(run.saga, run.version).steps]
+        names = [step.name for step in versions.find(run.saga, run.version, run.shape).steps]
     except UnknownSaga:
         # The definition is gone; what was performed is still on record.
         names = list(dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT"))
@@ -97,13 +99,77 @@ def run_view(run_id: UUID) -> RunView:
     return view
 
 
+@dataclass(frozen=True, slots=True)
+class InLine:
+    """A run's place in the line at a business key.
+
+    Attributes:
+        key: the key.
+        run_id: the run.
+        ahead: how many stand before it; with 0 it holds the key.
+        since: when it came.
+    """
+
+    key: str
+    run_id: UUID
+    ahead: int
+    since: datetime
+
+
+def line(key: str) -> list[InLine]:
+    """Who holds a business key, and who waits for it, in order. Of a family with the key, all hold it."""
+    found: list[InLine] = []
+    tickets: list[int] = []
+    for lock in Lock.objects.filter(key=key).order_by("ticket", "id"):
+        tickets.append(lock.ticket)
+        found.append(InLine(key, lock.run_id, tickets.index(lock.ticket), lock.since))
+    return found
+
+
+def locks_of(run_id: UUID) -> list[InLine]:
+    """The business keys that a run holds or waits for; none for a run that has ended."""
+    return [
+        InLine(lock.key, run_id, Lock.objects.filter(key=lock.key, ticket__lt=lock.ticket).count(), lock.since)
+        for lock in Lock.objects.filter(run_id=run_id).order_by("key")
+    ]
+
+
 def timeline(run_id: UUID) -> Sequence[Log]:
-    """List what happened to a run, oldest first."""
-    return list(Log.objects.filter(run_id=run_id).order_by("id"))
+    """List what happened to a run, oldest first, without what is personal."""
+    run = Run.objects.filter(pk=run_id).first()
+    return _timeline(run) if run else []
+
+
+def _timeline(run: Run) -> Sequence[Log]:
+    entries = list(Log.objects.filter(run_id=run.pk).order_by("id"))
+    marks = marks_of(run)
+    for entry in entries:
+        entry.data = blank(entry.data, marks.of(entry.step), HIDDEN) if entry.outcome == "DONE" else entry.data
+    return entries
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxView:
+    """What waits in the outbox.
+
+    Attributes:
+        count: how many events.
+        age: seconds that the oldest has waited; 0 where none waits.
+    """
+
+    count: int
+    age: float
+
+
+def outbox_view() -> OutboxView:
+    """Read how many events wait to be published, and how long the oldest has. It counts them, one by one."""
+    return OutboxView(*outbox.waiting())
 
 
 def _follow(step: StepView, entry: Log) -> None:
     step.started_at = step.started_at or entry.at
+    if entry.outcome == "INTENT":
+        return  # the row of its outcome says the rest
     step.finished_at = entry.at
     step.attempts += 1
     if entry.outcome == "DONE":

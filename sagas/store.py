@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -17,8 +17,10 @@ from uuid import UUID
 
 from django.db import connection
 
+from sagas import hooks, outbox, versions
 from sagas.conf import config
-from sagas.errors import IllegalTransition
+from sagas.errors import IllegalTransition, UnknownSaga
+from sagas.events import Names
 from sagas.participant import Phase
 from sagas.plan import Due, Move, Place, Sooner
 from sagas.states import FINAL, State
@@ -68,6 +70,12 @@ class Row(NamedTuple):
     pending: str | None
     parent_id: UUID | None
     parent_step: str | None
+    #: How many events it has told; ``None`` if it publishes none.
+    events: int | None
+    locked: bool
+    shape: int
+    #: Whether any breaker is open. Only a claim asks.
+    guarded: bool = False
 
     @property
     def place(self) -> Place:
@@ -90,6 +98,14 @@ class Row(NamedTuple):
         return min((wait.until for wait in self.waits.values() if wait.until > now), default=now)
 
     @property
+    def issue(self) -> int:
+        """Which issue of its operation a claim makes: higher than all that were made before at the same place.
+
+        By attempts, then by claims; the lowest bits count deliveries. A link of a chain that is not the first is 0.
+        """
+        return self.attempt << 32 | self.claims + 1 << 16
+
+    @property
     def waits_for_retry(self) -> bool:
         """Whether its operation broke, and its next attempt was not claimed yet: no message may perform it before."""
         return self.attempt > 0 and self.claims == 0
@@ -104,10 +120,12 @@ WORKER_LIMIT = 100
 #: The trace id is only handed on: as text it need not be parsed.
 _COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline, fork, pending::text, parent_id, parent_step"
+    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape"
 )
 
 
+#: Asked along with the claim, so that nobody pays a statement for breakers while none is open.
+_GUARDED = "EXISTS (SELECT 1 FROM sagas_breaker WHERE closed_at IS NULL)"
 _NOT_NEW = "AND state <> 'PENDING'"
 
 
@@ -161,31 +179,43 @@ def insert(
     run_id: UUID,
     saga: str,
     version: int,
+    shape: int,
     business_key: str,
     request: str,
     trace_id: UUID,
     first: Place,
     worker: str,
     parent: tuple[UUID, str] | None = None,
+    event: str = "",
+    locked: bool = False,
+    wait: float = 0.0,
 ) -> None:
-    """Insert a run that is due now, and its first log row, in one statement."""
+    """Insert a run that is due now, or after ``wait`` seconds, and its first log row, in one statement.
+
+    ``event`` is what its start is called, if it publishes events: they are counted from then on.
+    """
     _execute(
-        "WITH run AS (INSERT INTO sagas_run (id, saga, version, state, cursor, attempt, claims, business_key, "
-        "request, results, trace_id, parent_id, parent_step, created_at, due_at) "
-        "VALUES (%s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, clock_timestamp(), clock_timestamp()) "
-        "RETURNING id, trace_id) "
+        "WITH run AS (INSERT INTO sagas_run (id, saga, version, shape, state, cursor, attempt, claims, business_key, "
+        "request, results, trace_id, parent_id, parent_step, locked, created_at, due_at, events) "
+        "VALUES (%s, %s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, %s, clock_timestamp(), "
+        "clock_timestamp() + %s, %s) "
+        f"RETURNING id, saga, version, business_key, trace_id){outbox.START if event else ''} "
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
         "compensate) SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %s, trace_id, '' FROM run",
         [
             run_id,
             saga,
             version,
+            shape,
             first.state,
             first.cursor,
             business_key,
             request,
             trace_id,
             *(parent or (None, None)),
+            locked,
+            timedelta(seconds=wait),
+            *([1, event] if event else [None]),
             worker,
         ],
     )
@@ -199,20 +229,40 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
     )
 
 
-def claimable(limit: int, *, lapsed: bool, begin: bool) -> list[Row]:
+def look(ids: Iterable[UUID]) -> list[Row]:
+    """Read these runs as last committed, without a lock: whoever acts on it must not mind that they move on."""
+    return _rows(f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [_uuids(ids)])
+
+
+#: Saga, version, shape, state, cursor, fork: runs of this kind are for other processes; see ``sagas.claim``.
+Foreign = tuple[str, int, int, str, int, int]
+
+#: For a lease: nobody else has taken them, so they are taken up, and counted.
+_NOT_FOREIGN = (
+    "AND (due_at <= now() - %s OR (saga, version, shape, state, cursor, fork) NOT IN "
+    "(SELECT * FROM unnest(%s::text[], %s::int[], %s::int[], %s::text[], %s::int[], %s::bigint[])))"
+)
+
+
+def claimable(limit: int, *, lapsed: bool, begin: bool, foreign: Collection[Foreign] = ()) -> list[Row]:
     """Lock up to ``limit`` due runs that nobody else is claiming, the longest due first.
 
     Args:
         limit: runs at most.
         lapsed: take those whose lease ran out, instead of those that were never claimed since their last move.
         begin: take those too that have not begun.
+        foreign: kinds of runs to leave to others for the time of a lease.
     """
+    others: list[Any] = []
+    if foreign:
+        others = [timedelta(seconds=config().lease), *(list(column) for column in zip(*foreign, strict=True))]
     claims = ">" if lapsed else "="
     # now(), not clock_timestamp(): only a stable function can use the index on due_at.
     return _rows(
-        f"SELECT {_COLUMNS} FROM sagas_run WHERE due_at <= now() "
-        f"AND claims {claims} 0 {'' if begin else _NOT_NEW} ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
-        [limit],
+        f"SELECT {_COLUMNS}, {_GUARDED} FROM sagas_run WHERE due_at <= now() "
+        f"AND claims {claims} 0 {'' if begin else _NOT_NEW} "
+        f"{_NOT_FOREIGN if foreign else ''} ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
+        [*others, limit],
     )
 
 
@@ -225,20 +275,37 @@ def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> N
         within: seconds from the beginning to the first confirm deadline; ``None`` for no deadline.
     """
     start = (
-        ", state = CASE state WHEN 'PENDING' THEN 'EXECUTING' ELSE state END, "
-        "started_at = COALESCE(started_at, clock_timestamp()), "
-        "deadline = COALESCE(deadline, clock_timestamp() + %s)"
+        ", state = CASE run.state WHEN 'PENDING' THEN 'EXECUTING' ELSE run.state END, "
+        "started_at = COALESCE(run.started_at, clock_timestamp()), "
+        "deadline = COALESCE(run.deadline, clock_timestamp() + %s)"
     )
-    _execute(
-        "UPDATE sagas_run SET claims = claims + 1, "
-        "due_at = clock_timestamp() + %s * power(2, LEAST(claims, 16))"
-        f"{start if begin else ''} WHERE id = ANY(%s::uuid[])",
-        [
-            timedelta(seconds=config().lease),
-            *([None if within is None else timedelta(seconds=within)] if begin else []),
-            _uuids(ids),
-        ],
-    )
+    params = [
+        timedelta(seconds=config().lease),
+        *([None if within is None else timedelta(seconds=within)] if begin else []),
+        _uuids(ids),
+    ]
+    if begin and hooks.wanted(State.PENDING, State.EXECUTING):
+        _begin_watched(start, params)
+        return
+    _execute(f"{_LEASE}{start if begin else ''} WHERE run.id = ANY(%s::uuid[])", params)
+
+
+_LEASE = (
+    "UPDATE sagas_run AS run SET claims = run.claims + 1, "
+    "due_at = clock_timestamp() + %s * power(2, LEAST(run.claims, 16))"
+)
+
+
+def _begin_watched(start: str, params: Sequence[Any]) -> None:
+    """Give a lease, and tell the hooks of the runs that begin with it: of those that were PENDING under our lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_LEASE}{start} FROM sagas_run AS was WHERE was.id = run.id AND run.id = ANY(%s::uuid[]) "
+            f"RETURNING {_SEEN}, was.state",
+            params,
+        )
+        begun = [seen for *seen, was in cursor.fetchall() if was == State.PENDING]
+    _tell(State.PENDING, State.EXECUTING, begun)
 
 
 def release(ids: Sequence[UUID]) -> None:
@@ -280,18 +347,33 @@ _KEPT = {
 }
 
 
-def move(change: Move, ids: Sequence[UUID], *, put: Put | None = None) -> None:
-    """Move locked runs from one place to another, with nothing to log.
+def move(change: Move, rows: Sequence[Row], *, put: Put | None = None) -> None:
+    """Move locked runs of one saga from one place to another, with nothing to log.
 
     Raises:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
     setting, params = _set(change, put)
-    count = _execute(
-        f"UPDATE sagas_run AS run SET {setting} WHERE id = ANY(%s::uuid[]) {_AT}",
-        [*params, _uuids(ids), *_at(change.before)],
-    )
-    _check_moved(count, len(ids), change)
+    watched = hooks.wanted(change.before.state, change.after.state)
+    told = _told(change, rows)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH moved AS (UPDATE sagas_run AS run SET {setting}{told.count} "
+            f"WHERE run.id = ANY(%s::uuid[]) {_AT} "
+            f"RETURNING {_SEEN if watched else '1'}{told.returned}){told.insert} "
+            f"SELECT {'*' if watched else 'count(*)'} FROM moved",
+            [
+                *params,
+                *told.counted,
+                _uuids(row.id for row in rows),
+                *_at(change.before),
+                *told.inserted,
+            ],
+        )
+        found = cursor.fetchall()
+    _check_moved(len(found) if watched else found[0][0], len(rows), change)
+    if watched:
+        _tell(change.before.state, change.after.state, found)
 
 
 def advance(
@@ -305,9 +387,11 @@ def advance(
 ) -> None:
     """Log what happened to locked runs, and move them, in one statement: neither is ever there without the other.
 
+    With them go the events that follow, of the runs that publish.
+
     Args:
         change: from where, to where, due when.
-        rows: the runs; all must stand at ``change.before``.
+        rows: the runs, of one saga; all must stand at ``change.before``.
         entry: what their log rows share.
         data: JSON text of each run's log row.
         keep: what the run keeps of it.
@@ -318,24 +402,71 @@ def advance(
     """
     setting, params = _set(change, put)
     kept, names = _KEPT[keep if data else Keep.NOTHING]
+    watched = hooks.wanted(change.before.state, change.after.state)
+    told = _told(change, rows, entry)
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
             f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), "
-            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept} "
-            f"WHERE run.id = ANY(%s::uuid[]) {_AT} RETURNING 1) "
-            "SELECT count(*) FROM moved",
+            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept}{told.count} "
+            f"WHERE run.id = ANY(%s::uuid[]) {_AT} "
+            f"RETURNING {_SEEN if watched else 1}{told.returned}){told.insert} "
+            f"SELECT {'*' if watched else 'count(*)'} FROM moved",
             [
                 *_logged(rows, data),
                 *_shared(entry),
                 *params,
                 *([entry.step] * names),
+                *told.counted,
                 _uuids(row.id for row in rows),
                 *_at(change.before),
+                *told.inserted,
             ],
         )
-        (count,) = cursor.fetchone()
-    _check_moved(count, len(rows), change)
+        found = cursor.fetchall()
+    _check_moved(len(found) if watched else found[0][0], len(rows), change)
+    if watched:
+        _tell(change.before.state, change.after.state, found, data)
+
+
+def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outbox.Branch:
+    """What the runs that publish tell of this move, and of the log entry that comes with it."""
+    publishing = next((row for row in rows if row.events is not None), None)
+    if publishing is None:
+        return outbox.SILENT
+    told = _names(publishing).of(
+        step=entry.step if entry and entry.outcome != "EVENT" else "",
+        operation=entry.operation if entry else "",
+        outcome=entry.outcome if entry else "",
+        before=change.before.state,
+        after=change.after.state,
+    )
+    return outbox.branch(told, data=entry is not None)
+
+
+def _names(row: Row) -> Names:
+    try:
+        return versions.find(row.saga, row.version, row.shape).names
+    except UnknownSaga:
+        # A run that nobody here knows is escalated all the same, and that is called after its saga.
+        return Names(row.saga, {})
+
+
+#: What hooks are told of a run that was moved.
+_SEEN = "run.id, run.saga, run.business_key, run.reason::text, clock_timestamp()"
+
+
+def _tell(
+    before: State, after: State, found: Iterable[Sequence[Any]], errors: Mapping[UUID, str] | None = None
+) -> None:
+    """Tell the hooks of runs that were moved, once that is committed. ``found`` are rows of ``_SEEN``."""
+    transitions = []
+    for run_id, saga, business_key, reason, at, *_ in found:
+        # Of what needs a person the log row says why, and not the run.
+        why = (errors or {}).get(run_id) if after is State.ESCALATED else reason
+        told = json.loads(why) if why else None
+        transitions.append(hooks.Transition(run_id, saga, business_key, before, after, told, at))
+    hooks.tell(transitions)
 
 
 def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = None) -> None:
@@ -490,6 +621,25 @@ def hasten(times: Mapping[UUID, float]) -> None:
     )
 
 
+def postpone(waits: Mapping[UUID, float]) -> None:
+    """Look at locked runs again after so many seconds."""
+    _execute(
+        "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) WHERE run.id = v.id AND run.due_at IS NOT NULL",
+        [_uuids(waits), list(waits.values())],
+    )
+
+
+def hasten_by(waits: Mapping[UUID, float]) -> None:
+    """Look at locked runs again after so many seconds, if not before."""
+    _execute(
+        "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) "
+        "WHERE run.id = v.id AND run.due_at > clock_timestamp() + v.wait * interval '1 second'",
+        [_uuids(waits), list(waits.values())],
+    )
+
+
 def wait_until(times: Mapping[UUID, float]) -> None:
     """Leave locked runs alone until then (seconds of Unix time): what they wait for is no lack of progress."""
     _execute(
@@ -499,10 +649,13 @@ def wait_until(times: Mapping[UUID, float]) -> None:
     )
 
 
-def answered(row: Row, step: str) -> Row:
-    """Note for a locked run that what it waits for at a step was reported; what follows is the caller's to write."""
+def answered(row: Row, step: str, *, begun: bool = True) -> Row:
+    """Note for a locked run that what it waits for at a step was reported; what follows is the caller's to write.
+
+    ``begun`` tells whether it may have taken effect.
+    """
     waits = {name: asdict(wait) for name, wait in row.waits.items()}
-    waits[step] |= {"until": 0, "operation": ""}
+    waits[step] |= {"until": 0, "operation": "", "begun": begun}
     pending = json.dumps(waits)
     _execute("UPDATE sagas_run SET pending = %s::jsonb WHERE id = %s", [pending, row.id])
     return row._replace(pending=pending)
@@ -528,12 +681,25 @@ def wake(run_id: UUID, step: str) -> None:
     )
 
 
-def child_view(run_id: UUID) -> tuple[State, str, str | None] | None:
-    """State, results and reason (JSON text) of a run, as last committed: read without its lock."""
+class Child(NamedTuple):
+    """A run as its parent sees it. ``results`` and ``reason`` are JSON text."""
+
+    state: State
+    results: str
+    reason: str | None
+    saga: str
+    version: int
+    shape: int
+
+
+def child_view(run_id: UUID) -> Child | None:
+    """Read a run as last committed, without its lock."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT state, results::text, reason::text FROM sagas_run WHERE id = %s", [run_id])
+        cursor.execute(
+            "SELECT state, results::text, reason::text, saga, version, shape FROM sagas_run WHERE id = %s", [run_id]
+        )
         found = cursor.fetchone()
-    return (State(found[0]), found[1], found[2]) if found else None
+    return Child(State(found[0]), *found[1:]) if found else None
 
 
 def reported(run_id: UUID, step: str) -> bool:
@@ -548,6 +714,17 @@ def reported(run_id: UUID, step: str) -> bool:
     return bool(found)
 
 
+def first_intent(run_id: UUID, step: str, operation: str) -> datetime | None:
+    """When this operation of a remote participant was first begun."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT min(at) FROM sagas_log WHERE run_id = %s AND step = %s AND operation = %s AND outcome = 'INTENT'",
+            [run_id, step, operation],
+        )
+        (found,) = cursor.fetchone()
+    return found  # type: ignore[no-any-return]  # psycopg2 maps timestamptz to datetime
+
+
 def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
     """Set the time of the next missing confirmation; an AWAITING_CONFIRM run is due then (and a grace)."""
     _execute(
@@ -558,12 +735,16 @@ def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
     )
 
 
-def open_escalation(row: Row, *, step: str, operation: str, error: str) -> None:
-    """Open an escalation for a locked run: it will stand ESCALATED until a person resolves it."""
+def open_escalation(row: Row, *, step: str, operation: str, error: str, suggestion: str = "") -> None:
+    """Open an escalation for a locked run, of which a notice is due now.
+
+    The run will stand ESCALATED until a person resolves it.
+    """
     _execute(
-        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, created_at, resolution, resolved_by, "
-        "note) VALUES (%s, %s, %s, %s, %s::jsonb, clock_timestamp(), '', '', '')",
-        [row.id, row.state, step, operation, error],
+        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, suggestion, created_at, notify_at, "
+        "resolution, resolved_by, note) "
+        "VALUES (%s, %s, %s, %s, %s::jsonb, %s, clock_timestamp(), clock_timestamp(), '', '', '')",
+        [row.id, row.state, step, operation, error, suggestion],
     )
 
 
@@ -578,18 +759,23 @@ def escalated_from(run_id: UUID) -> State | None:
 def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> None:
     """Close the open escalation of a locked run."""
     _execute(
-        "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), resolution = %s, resolved_by = %s, note = %s "
-        "WHERE run_id = %s AND resolved_at IS NULL",
+        "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), notify_at = NULL, resolution = %s, "
+        "resolved_by = %s, note = %s WHERE run_id = %s AND resolved_at IS NULL",
         [resolution, by.replace("\x00", ""), note.replace("\x00", ""), run_id],
     )
 
 
 def backlog_age() -> float:
-    """Seconds that the oldest run which has not been begun has waited; 0 where none waits."""
+    """Seconds that the oldest run which could have begun has waited; 0 where none waits.
+
+    Not those in line at a business key: they wait for another run, and not for us.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM ("
-            "SELECT due_at FROM sagas_run WHERE due_at <= now() AND state = 'PENDING' "
+            "SELECT due_at FROM sagas_run AS run WHERE due_at <= now() AND state = 'PENDING' "
+            "AND (NOT locked OR NOT EXISTS (SELECT FROM sagas_lock AS mine JOIN sagas_lock AS other "
+            "ON other.key = mine.key AND other.ticket < mine.ticket WHERE mine.run_id = run.id)) "
             "ORDER BY due_at LIMIT 1) AS oldest"
         )
         (age,) = cursor.fetchone()

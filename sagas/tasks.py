@@ -1,4 +1,4 @@
-"""The three Celery tasks: perform a step of a cohort, judge a deadline, dispatch what is due.
+"""The five Celery tasks: step and event perform an operation, cancel judges a deadline, dispatch claims, notify tells.
 
 Thin: they translate deliveries into calls of the engine, and its messages into publishes. Each is
 acked late, and may come twice, late or never; the engine decides by where the runs stand.
@@ -21,21 +21,26 @@ from celery.signals import task_failure
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
+from sagas import choreography, gate, lifecycle, notices, plan, relay, versions
 from sagas import kick as kicks
-from sagas import lifecycle, registry
 from sagas.conf import config
 from sagas.dispatch import (
     CANCEL_TASK,
     DISPATCH_TASK,
+    EVENT_TASK,
+    ISSUE,
+    NOTIFY_TASK,
     STEP_TASK,
     ask_for_dispatch,
     dispatch,
     drop_connections,
     is_congested,
+    pass_on,
     publish,
+    publish_notices,
     set_aside,
 )
-from sagas.errors import SagaError
+from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.faults import ConnectionLost, is_lost
 from sagas.messages import Link, Message
 from sagas.participant import Phase
@@ -45,6 +50,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which a cohort is delivered again when the database went away.
 REDELIVER_AFTER = 1.0
+#: Under which header the worker's main process notes from which queue a message came.
+QUEUE_HEADER = "x-sagas-queue"
+#: Seconds for which a delivery is held back that is for another worker.
+PASS_ON_AFTER = 1.0
 #: What a publish raises when the broker is away or refuses.
 BROKER_ERRORS = (OperationalError, MessageNacked, AMQPError, OSError)
 #: Seconds after which a dispatch that found the step queues too long tries again.
@@ -96,32 +105,86 @@ class WorkerKilled(Exception):
 
 
 @shared_task(name=STEP_TASK, **_OPTIONS)
-def step(self: Task[Any, Any], ids: list[str], *, saga: str, version: int, step: str, phase: str) -> list[str]:
+def step(
+    self: Task[Any, Any],
+    ids: list[str],
+    *,
+    saga: str,
+    version: int,
+    step: str,
+    phase: str,
+    shape: int = 0,
+    passed: int = 0,
+) -> list[str]:
     """Perform one operation of a cohort; return the survivors, which Celery hands to the next link."""
     try:
         runs = [UUID(run_id) for run_id in ids]
-        definition = registry.find(saga, version)
+        definition = versions.find(saga, version, shape)
         index = definition.index(step)
         action = definition.action(index, Phase(phase))
-        link = Link(saga, version, step, Phase(phase), definition.all_steps[index].queue, action.operation)
+        link = Link(saga, version, step, Phase(phase), definition.all_steps[index].queue, action.operation, shape)
+    except (UnknownSaga, UnknownStep) as error:
+        # A rolling deploy: another worker has the code. What nobody awaits is poison.
+        if passed >= config().lease or not versions.is_awaited(runs, saga, version):
+            raise _poison(self, error) from error
+        kwargs = {"saga": saga, "version": version, "step": step, "phase": phase, "shape": shape}
+        logger.warning("sagas: %d run(s) are passed on to another worker: %s", len(runs), error)
+        _pass_on(self, [ids], {**kwargs, "passed": passed + 1})
+        return _end(self)
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
-    if not runs:
+    survivors = _deliver(self, link, runs) if runs else []
+    if not survivors:
         return _end(self)
-    worker = self.request.hostname or ""
+    return [str(run_id) for run_id in survivors]
+
+
+@shared_task(name=EVENT_TASK, **_OPTIONS)
+def event(
+    self: Task[Any, Any],
+    ids: list[str],
+    *,
+    saga: str,
+    version: int,
+    event: str,
+    shape: int = 0,
+    passed: int = 0,
+) -> None:
+    """Something happened to a cohort that travels by events: perform what this queue's domain does then."""
     try:
-        performed = _perform(self, link, runs, worker)
+        runs = [UUID(run_id) for run_id in ids]
+        definition = versions.find(saga, version, shape)
+        reacting = choreography.reacting(definition, event)
+    except (UnknownSaga, UnknownStep) as error:
+        # A rolling deploy, as in ``step``.
+        if passed >= config().lease or not versions.is_awaited(runs, saga, version):
+            raise _poison(self, error) from error
+        kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
+        _pass_on(self, [ids], {**kwargs, "passed": passed + 1})
+        return
+    except (SagaError, ValueError, TypeError, AttributeError) as error:
+        raise _poison(self, error) from error
+    queue = (self.request.headers or {}).get(QUEUE_HEADER)
+    for index, phase in reacting if runs else ():
+        link = plan.link(definition, index, phase)
+        if queue in {None, link.queue}:
+            _deliver(self, link, runs)
+
+
+def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
+    """Perform an operation, publish what follows, and return who goes on to the chain's next link."""
+    issue = _issue(task)
+    try:
+        performed = _perform(task, link, runs, task.request.hostname or "", issue)
     except ConnectionLost:
         # The outcome is unknown. The same delivery finds out, once the database is back.
         connection.close()
-        _publish_or_leave(self, [again(link, runs, REDELIVER_AFTER)])
-        return _end(self)
-    _publish_or_leave(self, performed.messages)
+        _publish_or_leave(task, [again(link, runs, REDELIVER_AFTER, issue=issue)])
+        return []
+    _publish_or_leave(task, performed.messages)
     if performed.unknown:
-        _set_aside(self, f"{saga}.{step}.{phase}", performed.unknown)
-    if not performed.survivors:
-        return _end(self)
-    return [str(run_id) for run_id in performed.survivors]
+        _set_aside(task, f"{link.saga}.{link.step}.{link.phase}", performed.unknown)
+    return performed.survivors
 
 
 @shared_task(name=CANCEL_TASK, **_OPTIONS)
@@ -143,7 +206,7 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
 def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
-    """Claim what is due, and publish it; with ``tick`` take up lapsed leases too."""
+    """Claim what is due, and publish it, and the events that wait; with ``tick`` take up lapsed leases too."""
     kicks.answered()
     # New runs wait in the database while the queues are long; what has begun is always seen to its end.
     begin = not (_congestion.seen and _congestion.look(self.app))
@@ -151,6 +214,9 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
         full = dispatch(begin=begin, here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
         if tick:
             dispatch(lapsed=True)
+            publish_notices()
+            gate.tidy()
+        full = _relay(self, tick=tick) or full
     except (DatabaseError, ConnectionLost) as error:
         if not isinstance(error, ConnectionLost) and not is_lost(error):
             raise
@@ -164,6 +230,34 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
         ask_for_dispatch(self.app, tick=False)
     elif not begin and _congestion.may_ask():
         ask_for_dispatch(self.app, tick=False, delay=CONGESTED)
+
+
+@shared_task(name=NOTIFY_TASK, **_OPTIONS)
+def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[str, Any]) -> None:
+    """Tell people of escalated runs. ``notice`` is for whoever else reads the queue: the database says what is open."""
+    try:
+        numbers = {int(escalation): int(number) for escalation, number in escalations}
+    except (ValueError, TypeError) as error:
+        raise _poison(self, error) from error
+    try:
+        notices.deliver(numbers)
+    except DatabaseError as error:
+        if not is_lost(error):
+            raise
+        connection.close()
+        # Not delivered again: its lease is in the database.
+        logger.warning("sagas: the database went away at a notice of %s; it is due again", notice.get("saga"))
+
+
+def _relay(task: Task[Any, Any], *, tick: bool) -> bool:
+    """Publish events that wait. Those of a saga that nobody here knows to publish are found by the tick."""
+    if not tick and not relay.wanted():
+        return False
+    try:
+        return relay.relay(task.app)
+    except BROKER_ERRORS as error:
+        logger.warning("sagas: events are left to the next tick: %s: %s", type(error).__name__, error)
+        return False
 
 
 class _Congestion:
@@ -223,16 +317,36 @@ def _publish_or_leave(task: Task[Any, Any], messages: Sequence[Message]) -> None
         logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), type(error).__name__)
 
 
-def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str) -> Performed:
+def _pass_on(task: Task[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Give a delivery back to its queue, a moment later: about a second each time, and no longer than a lease in all.
+
+    By then the tick has found the runs again, and counts. Were it refused, they would be found by their lease as well.
+    """
+    headers = task.request.headers or {}
+    queue = headers.get(QUEUE_HEADER) or (task.request.delivery_info or {}).get("routing_key") or ""
+    try:
+        pass_on(task.name, args, kwargs, queue=queue, chain=task.request.chain, delay=PASS_ON_AFTER)
+    except BROKER_ERRORS as error:
+        drop_connections(task.app)
+        logger.warning("sagas: a delivery is left to the tick: %s", type(error).__name__)
+
+
+def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str, issue: int) -> Performed:
     deliveries = _deliveries(task)
     if deliveries == 0:
-        return perform(link, runs, worker=worker)
+        return perform(link, runs, worker=worker, issue=issue)
     # Somebody died or was cut off while it had this message. If a run of it was the cause, the halves tell.
     if len(runs) > 1:
-        return Performed(messages=bisect(link, runs))
+        return Performed(messages=bisect(link, runs, issue=issue))
     if deliveries >= config().deliveries:
         return give_up(link, runs[0], WorkerKilled(f"{deliveries} workers died or vanished at it"), worker=worker)
-    return perform(link, runs, worker=worker)
+    return perform(link, runs, worker=worker, issue=issue + deliveries)
+
+
+def _issue(task: Task[Any, Any]) -> int:
+    """Which issue of its operation a message is for: a header of ours, which one of an earlier version has not."""
+    said = str((task.request.headers or {}).get(ISSUE, ""))
+    return int(said) if said.isdecimal() and len(said) <= 15 else 0
 
 
 def _deliveries(task: Task[Any, Any]) -> int:

@@ -8,25 +8,31 @@ workers and by ``manage.py sagas topology``: a quorum queue declared a moment be
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from amqp import PreconditionFailed
-from kombu import Connection, Exchange, Queue
+from amqp import NotFound, PreconditionFailed
+from kombu import Connection, Exchange, Queue, binding
 
-from sagas import registry
+from sagas import choreography, registry
 from sagas.conf import config
 
 logger = logging.getLogger(__name__)
 
 DISPATCH = "sagas.dispatch"
 CANCEL = "sagas.cancel"
+ESCALATION = "sagas.escalation"
 DEAD = "sagas.dead"
 COMPENSATE_EXCHANGE = "exchange.compensate"
 CANCEL_KEY = "routing.compensate.cancel"
+EVENTS_EXCHANGE = "sagas.events"
+#: The events that move the runs of sagas under choreography. Not those for the world: these name cohorts.
+CHOREOGRAPHY_EXCHANGE = "exchange.choreography"
 
 _dead_exchange = Exchange("exchange.dead", "fanout", durable=True)
 _compensate_exchange = Exchange(COMPENSATE_EXCHANGE, "direct", durable=True)
+_choreography_exchange = Exchange(CHOREOGRAPHY_EXCHANGE, "topic", durable=True)
 _default_exchange = Exchange("")
 
 #: What RabbitMQ redelivers this often kills workers. Generous: a worker's restart counts as well.
@@ -73,10 +79,11 @@ def milliseconds(seconds: float) -> int:
 
 
 def consumed() -> list[Queue]:
-    """The queues that workers consume: one a domain, and the engine's two."""
+    """The queues that workers consume: one a domain, and the engine's three."""
     return [
         _work(DISPATCH),
         _work(CANCEL, _compensate_exchange, CANCEL_KEY),
+        _work(ESCALATION),
         *(_work(name) for name in config().queues),
     ]
 
@@ -89,6 +96,33 @@ def delay_exchange(seconds: float) -> str:
 def deadline_exchange(seconds: float) -> str:
     """The exchange that holds a deadline back; it goes to ``exchange.compensate`` then."""
     return f"exchange.deadline.{milliseconds(seconds)}"
+
+
+def events_exchange() -> Exchange:
+    """Where domain events are published, by routing keys as ``orders.PlaceOrder.InventoryReserved``."""
+    return Exchange(EVENTS_EXCHANGE, "topic", durable=True)
+
+
+def subscription(name: str, patterns: Sequence[str]) -> Queue:
+    """A consumer's queue of the events that fit one of these patterns, as ``orders.PlaceOrder.*``.
+
+    One consumer at a time gets its messages, the others stand by: so a run's events stay in order. What is delivered
+    too often is set aside.
+    """
+    bindings = [binding(events_exchange(), routing_key=pattern) for pattern in patterns]
+    return Queue(
+        name,
+        bindings=bindings,
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-single-active-consumer": True,
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": _dead_exchange.name,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
+    )
 
 
 def delays() -> list[Queue]:
@@ -155,8 +189,50 @@ def declare(connection: Connection, *, replace: bool = False) -> list[str]:
     Returns:
         The names of the queues whose arguments still differ. A warning is logged for each.
     """
+    with connection.channel() as channel:
+        events_exchange()(channel).declare()
     queues: list[Queue] = [dead(), *consumed(), *delays()]
-    return [queue.name for queue in queues if not _declare(connection, queue, replace=replace)]
+    differing = [queue.name for queue in queues if not _declare(connection, queue, replace=replace)]
+    with connection.channel() as opened:
+        binding_channel: Any = opened
+        _choreography_exchange(binding_channel).declare()
+        for queue_name, key in sorted(choreographed()):
+            binding_channel.queue_bind(queue_name, CHOREOGRAPHY_EXCHANGE, key)
+    return differing
+
+
+def choreographed() -> set[tuple[str, str]]:
+    """What each queue reacts to, as (queue, routing key), of the sagas under choreography."""
+    return {
+        bound
+        for definition in registry.all_definitions()
+        if config().is_choreographed(definition.name, definition.carrier)
+        for bound in choreography.bindings(definition)
+    }
+
+
+def compare(connection: Connection) -> tuple[list[str], list[str]]:
+    """Look which queues RabbitMQ has not, and which it has with other arguments. Declares nothing that is not there.
+
+    Returns:
+        The names of the missing, and of the differing.
+    """
+    missing: list[str] = []
+    differing: list[str] = []
+    for queue in [dead(), *consumed(), *delays()]:
+        try:
+            with connection.channel() as opened:
+                passive: Any = opened
+                passive.queue_declare(queue.name, passive=True)
+        except NotFound:
+            missing.append(queue.name)
+            continue
+        try:
+            with connection.channel() as channel:
+                queue(channel).queue_declare()
+        except PreconditionFailed:
+            differing.append(queue.name)
+    return missing, differing
 
 
 def _declare(connection: Connection, queue: Queue, *, replace: bool) -> bool:

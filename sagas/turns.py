@@ -11,11 +11,17 @@ from sagas.definition import Definition
 from sagas.participant import Phase
 from sagas.plan import Due, Move, Place
 from sagas.states import State
+from sagas.suggestions import suggest
 
 
 def turn_back(
-    definition: Definition, rows: Sequence[store.Row], entry: store.Entry, reasons: Mapping[UUID, str]
-) -> None:
+    definition: Definition,
+    rows: Sequence[store.Row],
+    entry: store.Entry,
+    reasons: Mapping[UUID, str],
+    *,
+    due: float | None = None,
+) -> list[tuple[Place, list[store.Row]]]:
     """Let locked, undecided runs be undone from where they stand.
 
     Args:
@@ -23,13 +29,22 @@ def turn_back(
         rows: the runs.
         entry: what happened to them, for the log.
         reasons: why, by run, as JSON text.
+        due: when the dispatcher looks at those that have something to undo, if not at once: whoever turns them
+            back sends them on.
+
+    Returns:
+        Where they stand then.
     """
     more = _more_to_undo(definition, rows)
+    places: list[tuple[Place, list[store.Row]]] = []
     for place, group in store.by_place(rows).items():
         for also, some in _by_bits(group, more).items():
-            after, due = plan.compensating(definition, place, also)
-            store.advance(Move(place, after, due), some, entry, data=reasons, keep=store.Keep.REASON)
+            after, now = plan.compensating(definition, place, also)
+            when = now if due is None or not plan.onward(definition, after) else due
+            store.advance(Move(place, after, when), some, entry, data=reasons, keep=store.Keep.REASON)
+            places.append((after, some))
     _await_answers(rows)
+    return places
 
 
 def _more_to_undo(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, int]:
@@ -78,15 +93,18 @@ def wanted(definition: Definition, row: store.Row) -> set[str]:
     return {confirmation.name for confirmation in definition.confirmations} | ({PARENT} if row.parent_id else set())
 
 
-def escalate(row: store.Row, entry: store.Entry, error: str) -> None:
-    """Hand a locked run to a person: it stands still until it is resumed.
+def escalate(row: store.Row, entry: store.Entry, error: str, *, operation: str = "") -> None:
+    """Hand a locked run to a person: it stands still until it is resumed, or resolved by hand.
 
     Args:
         row: the run.
-        entry: what happened to it, for the log.
+        entry: what happened to it, for the log; its step is where the run stands.
         error: what is wrong, as JSON text.
+        operation: what comes next for it, where the entry is an event and does not say so.
     """
-    store.open_escalation(row, step=entry.step, operation=entry.operation, error=error)
+    operation = operation if entry.outcome == "EVENT" else entry.operation
+    suggestion = suggest(row.state, entry.step, operation, error)
+    store.open_escalation(row, step=entry.step, operation=operation, error=error, suggestion=suggestion)
     after = Place(State.ESCALATED, row.cursor, row.fork)
     store.advance(Move(row.place, after, Due.NEVER), [row], entry, data={row.id: error})
 

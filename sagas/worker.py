@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps, current_app
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 from django.core.checks import CheckMessage, Warning, register  # noqa: A004 - Django's name
 
-from sagas import kick, topology
+from sagas import calling, kick, topology
 from sagas.conf import config
 from sagas.dispatch import ask_for_dispatch
+from sagas.tasks import QUEUE_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # see above
 
         def handler(message: Any) -> None:
             try:
+                if message.headers is not None:
+                    message.headers[QUEUE_HEADER] = self._queue_of(message)
                 handle(message)
             except (*self.connection_errors, *self.channel_errors):
                 raise
@@ -115,6 +118,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # see above
                 self.on_decode_error(message, error)
 
         return handler
+
+    def _queue_of(self, message: Any) -> str | None:
+        """From which queue it came: RabbitMQ says only by which exchange and key it was published."""
+        tag = message.delivery_info.get("consumer_tag")
+        return next((queue for queue, mine in self.task_consumer._active_tags.items() if mine == tag), None)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Refuse it, so that RabbitMQ dead-letters it: Celery would ack it, and it would be gone."""
@@ -172,3 +180,15 @@ def _start_ticker(sender: Any, **_: Any) -> None:
 def _stop_tickers(**_: Any) -> None:
     for ticker in _tickers:
         ticker.stopping.set()
+
+
+#: Seconds that a worker which shuts down waits for the remote calls it is making. What is not answered by then is
+#: found by its lease.
+DRAIN = 5.0
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def _finish_calls(**_: Any) -> None:
+    if not calling.drain(DRAIN):
+        logger.warning("sagas: remote calls were not answered before the worker ended; their leases will tell")

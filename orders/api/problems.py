@@ -95,11 +95,8 @@ def _problem(error: Exception) -> Problem | None:
             return Problem(404, "order-not-found", f"There is no order {error}.")
         case PaymentConflict():
             return Problem(409, "payment-conflict", f"Order {error} is confirmed by another payment.")
-        case sagas.AlreadyDecided(state=state):
-            code = "order-undone" if state in {"COMPENSATING", "FAILED"} else "order-decided"
-            return Problem(409, code, f"The order is {state}: {error}.")
-        case sagas.Overloaded(retry_after=seconds):
-            return Problem(503, "overloaded", f"{error}.", headers={"Retry-After": str(seconds)})
+        case sagas.SagaError():
+            return _of_engine(error)
         case OperationalError() | InterfaceError():
             logger.warning("the database does not answer", exc_info=error)
             detail = "The database does not answer. Repeat the request with the same Idempotency-Key."
@@ -115,6 +112,23 @@ def _problem(error: Exception) -> Problem | None:
             return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
         case exceptions.APIException():
             return _of_framework(error)
+    return None
+
+
+def _of_engine(error: sagas.SagaError) -> Problem | None:
+    """Translate what the engine raises on purpose."""
+    match error:
+        case sagas.AlreadyDecided(state=state):
+            code = "order-undone" if state in {"COMPENSATING", "FAILED"} else "order-decided"
+            return Problem(409, code, f"The order is {state}: {error}.")
+        case sagas.InvalidRequest(errors=found):
+            # What the serializer lets through and the saga does not: an order that is too large, above all.
+            errors = [{"pointer": "#", "code": str(e.get("type", "invalid")), "detail": str(e["msg"])} for e in found]
+            return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
+        case sagas.DataTooLarge():
+            return Problem(413, "body-too-large", f"{error}.")
+        case sagas.Overloaded(retry_after=seconds):
+            return Problem(503, "overloaded", f"{error}.", headers={"Retry-After": str(seconds)})
     return None
 
 

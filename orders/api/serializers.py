@@ -140,13 +140,13 @@ class OrderSerializer(serializers.Serializer[Any]):
 class ReasonSerializer(serializers.Serializer[Any]):
     """Why an order is undone, or a step is not done."""
 
-    kind = serializers.ChoiceField(choices=["rejected", "fault", "timeout", "cancelled"])
+    kind = serializers.ChoiceField(choices=["rejected", "fault", "timeout", "cancelled", "resolved"])
     code = serializers.CharField()
     detail = serializers.CharField()
 
     def to_representation(self, instance: Mapping[str, Any]) -> dict[str, Any]:
         """Leave out the inside: what broke, and how, is for operators."""
-        if instance["kind"] == "fault":
+        if instance["kind"] in {"fault", "breaker"}:
             return {"kind": "fault", "code": "Fault", "detail": "Something broke on our side."}
         return super().to_representation(instance)
 

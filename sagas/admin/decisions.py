@@ -1,4 +1,4 @@
-"""What a person may decide about runs: cancel them, or resume those that were escalated.
+"""What a person may decide about runs: cancel them; take, resume or end those that were escalated.
 
 Asked for by a POST, confirmed on a page of its own with the reason, carried out by the engine run by run, under
 each run's lock, and recorded with the user's name: in the run's log and in Django's own history.
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 #: Runs that one decision may concern: each is a transaction, and the request must end.
 MOST = 100
-#: The log's column for who did it.
-_NAME_LIMIT = 100
+#: The columns for who did it; the log's is shorter, and cuts.
+_NAME_LIMIT = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,10 @@ class Decision:
         question: heading of the page that asks for confirmation.
         consequence: what will happen, said before it does.
         verb: on the button.
-        ask: what the note must tell.
+        ask: what the note must tell; "" where there is nothing to tell: then it is done at once, with no page between.
         done: what is said of a run afterwards.
         carry_out: tells the engine; takes the run's id, the note, and who decided.
+        permission: who may, among the permissions of this app.
     """
 
     action: str
@@ -55,7 +56,8 @@ class Decision:
     verb: str
     ask: str
     done: str
-    carry_out: Callable[[UUID, str, str], State]
+    carry_out: Callable[[UUID, str, str], object]
+    permission: str
 
 
 CANCEL = Decision(
@@ -66,6 +68,7 @@ CANCEL = Decision(
     ask="Why",
     done="is being undone",
     carry_out=lambda run_id, note, by: api.cancel(run_id, reason=note, by=by),
+    permission="sagas.change_run",
 )
 RESUME = Decision(
     action="resume_runs",
@@ -75,7 +78,52 @@ RESUME = Decision(
     ask="What was mended",
     done="is back at work",
     carry_out=lambda run_id, note, by: api.resume(run_id, by=by, note=note),
+    permission="sagas.change_escalation",
 )
+ACKNOWLEDGE = Decision(
+    action="acknowledge_runs",
+    question="",
+    consequence="",
+    verb="Acknowledge",
+    ask="",
+    done="is acknowledged: no more notices of it are sent",
+    carry_out=lambda run_id, _note, by: api.acknowledge(run_id, by=by),
+    permission="sagas.acknowledge_escalation",
+)
+ASSIGN = Decision(
+    action="assign_runs",
+    question="",
+    consequence="",
+    verb="Assign to me",
+    ask="",
+    done="is yours",
+    carry_out=lambda run_id, _note, by: api.assign(run_id, to=by, by=by),
+    permission="sagas.acknowledge_escalation",
+)
+FAIL = Decision(
+    action="fail_runs",
+    question="Resolve these runs as FAILED?",
+    consequence="They end here, and the engine undoes nothing more. Do this only where every effect that is left has "
+    "been undone by hand: what is still held stays held for ever.",
+    verb="Resolve as FAILED",
+    ask="What was undone by hand",
+    done="is FAILED",
+    carry_out=lambda run_id, note, by: api.resolve(run_id, outcome=State.FAILED, by=by, note=note),
+    permission="sagas.resolve_escalation",
+)
+SUCCEED = Decision(
+    action="succeed_runs",
+    question="Resolve these runs as SUCCEEDED?",
+    consequence="They end here, and the engine confirms nothing more. Do this only where all that is left has been "
+    "confirmed by hand.",
+    verb="Resolve as SUCCEEDED",
+    ask="What was confirmed by hand",
+    done="is SUCCEEDED",
+    carry_out=lambda run_id, note, by: api.resolve(run_id, outcome=State.SUCCEEDED, by=by, note=note),
+    permission="sagas.resolve_escalation",
+)
+#: What may be decided about an escalated run, the mildest first.
+OF_ESCALATIONS = (ASSIGN, ACKNOWLEDGE, RESUME, FAIL, SUCCEED)
 
 
 class _Note(forms.Form):
@@ -83,21 +131,34 @@ class _Note(forms.Form):
 
 
 def decide(
-    decision: Decision, model_admin: admin.ModelAdmin[Run], request: HttpRequest, queryset: QuerySet[Run]
+    decision: Decision,
+    model_admin: admin.ModelAdmin[Run],
+    request: HttpRequest,
+    queryset: QuerySet[Run],
+    *,
+    back_to: str = "run",
 ) -> HttpResponse | None:
-    """Ask for confirmation; once it is given, carry the decision out, and go back to where it was asked for."""
+    """Ask for confirmation; once it is given, carry the decision out, and go back to the run, or to the list.
+
+    Args:
+        decision: what is decided.
+        model_admin: the page of the runs, to which the confirmation is posted.
+        request: the request.
+        queryset: the runs.
+        back_to: whose list it was asked for in, where no confirmation is needed: "run" or "escalation".
+    """
     runs = list(queryset.defer("request", "results").order_by("pk")[: MOST + 1])
     if len(runs) > MOST:
         messages.error(request, f"Choose at most {MOST} runs at once.")
         return None
     form = _Note(request.POST if "decided" in request.POST else None)
     form.fields["note"].label = decision.ask
-    if form.is_valid():
-        _carry_out(decision, model_admin, request, runs, form.cleaned_data["note"])
+    if not decision.ask or form.is_valid():
+        _carry_out(decision, model_admin, request, runs, form.cleaned_data["note"] if decision.ask else "")
         name = f"{model_admin.admin_site.name}:sagas_run"
-        if len(runs) == 1:
+        if len(runs) == 1 and back_to == "run":
             return HttpResponseRedirect(reverse(f"{name}_change", args=[runs[0].pk]))
-        return HttpResponseRedirect(reverse(f"{name}_changelist"))
+        return HttpResponseRedirect(reverse(f"{model_admin.admin_site.name}:sagas_{back_to}_changelist"))
     context = {
         **model_admin.admin_site.each_context(request),
         "title": decision.question,
@@ -125,5 +186,5 @@ def _carry_out(
         except OperationalError:
             messages.error(request, f"{run} is locked by a step that takes long. Nothing was done to it; try again.")
         else:
-            model_admin.log_change(request, run, f"{decision.verb}: {note}")
+            model_admin.log_change(request, run, f"{decision.verb}: {note}" if note else decision.verb)
             messages.success(request, f"{run} {decision.done}.")

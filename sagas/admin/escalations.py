@@ -5,22 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sagas.admin import present
+from sagas.admin.decisions import ACKNOWLEDGE, ASSIGN, FAIL, RESUME, SUCCEED, Decision, decide
 from sagas.admin.filters import OpenFilter
 from sagas.admin.readonly import LookOnly
-from sagas.models import Escalation
+from sagas.admin.runs import RunAdmin
+from sagas.models import Escalation, Run
 
 
 @admin.register(Escalation)
 class EscalationAdmin(LookOnly[Escalation]):
-    """See who needs help. Help is given on the run's own page, or to many in the list of runs."""
+    """See who needs help, and give it: here to many, or on the run's own page."""
 
-    list_display = ["run_link", "saga", "at", "error_text", "raised", "resolution", "resolved_by", "note"]
+    list_display = ["run_link", "saga", "at", "error_text", "to_do", "taken_by", "raised"]
     list_display_links = None
     list_filter = [OpenFilter, "created_at"]
     list_select_related = ["run"]
@@ -28,6 +31,13 @@ class EscalationAdmin(LookOnly[Escalation]):
     sortable_by = ["raised"]
     search_fields = ["=run__business_key"]
     search_help_text = "Order number or any other business key, whole."
+    actions = ["assign_runs", "acknowledge_runs", "resume_runs", "fail_runs", "succeed_runs"]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Of what is resolved tell how, and not what to do."""
+        if request.GET.get(OpenFilter.parameter_name) in {"resolved", "all"}:
+            return ["run_link", "saga", "at", "error_text", "taken_by", "raised", "resolved"]
+        return self.list_display
 
     def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
         """Allow to whoever may see runs too: a list without what it leads to helps nobody."""
@@ -59,3 +69,66 @@ class EscalationAdmin(LookOnly[Escalation]):
     def raised(self, escalation: Escalation) -> str:
         """When."""
         return present.second(escalation.created_at)
+
+    @admin.display(description="What to do")
+    def to_do(self, escalation: Escalation) -> str:
+        """What the engine thinks should be done."""
+        return escalation.suggestion or present.NONE
+
+    @admin.display(description="Taken by")
+    def taken_by(self, escalation: Escalation) -> str:
+        """Who sees to it."""
+        return present.taken(escalation)
+
+    @admin.display(description="Resolved")
+    def resolved(self, escalation: Escalation) -> str:
+        """How, by whom, and what they noted."""
+        if escalation.resolved_at is None:
+            return present.NONE
+        return f"{escalation.resolution} by {escalation.resolved_by}: {escalation.note}"[:200]
+
+    # What a person may decide: about the runs, by the page of the runs ------------------------------------
+
+    def has_acknowledge_permission(self, request: HttpRequest) -> bool:
+        """As for the runs."""
+        return self._runs().has_acknowledge_permission(request)
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        """As for the runs."""
+        return self._runs().has_resume_permission(request)
+
+    def has_resolve_permission(self, request: HttpRequest) -> bool:
+        """As for the runs."""
+        return self._runs().has_resolve_permission(request)
+
+    @admin.action(description="Assign to me: I see to it", permissions=["acknowledge"])
+    def assign_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
+        """Take them."""
+        return self._decide(ASSIGN, request, queryset)
+
+    @admin.action(description="Acknowledge: send no more notices", permissions=["acknowledge"])
+    def acknowledge_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
+        """Note that they were seen."""
+        return self._decide(ACKNOWLEDGE, request, queryset)
+
+    @admin.action(description="Resume: try again where it was escalated", permissions=["resume"])
+    def resume_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
+        """Put their runs back to work."""
+        return self._decide(RESUME, request, queryset)
+
+    @admin.action(description="Resolve as FAILED: undone by hand", permissions=["resolve"])
+    def fail_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
+        """End their runs."""
+        return self._decide(FAIL, request, queryset)
+
+    @admin.action(description="Resolve as SUCCEEDED: confirmed by hand", permissions=["resolve"])
+    def succeed_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
+        """End their runs."""
+        return self._decide(SUCCEED, request, queryset)
+
+    def _decide(self, decision: Decision, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
+        runs = Run.objects.filter(pk__in=queryset.values("run_id"))
+        return decide(decision, self._runs(), request, runs, back_to="escalation")
+
+    def _runs(self) -> RunAdmin:
+        return RunAdmin(Run, self.admin_site)

@@ -59,7 +59,7 @@ class OpenFilter(admin.SimpleListFilter):
 
     def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
         """Offer the others."""
-        return [("resolved", "Resolved"), ("all", "All")]
+        return [("unseen", "Not acknowledged"), ("mine", "Mine"), ("resolved", "Resolved"), ("all", "All")]
 
     def choices(self, changelist: Any) -> Any:
         """Call the default by its name, which is not "All" here."""
@@ -67,8 +67,12 @@ class OpenFilter(admin.SimpleListFilter):
         yield {**next(offered), "display": "Open"}
         yield from offered
 
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Escalation]) -> QuerySet[Escalation]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> QuerySet[Escalation]:
         """Keep those in this standing."""
         if self.value() == "all":
             return queryset
+        if self.value() == "unseen":
+            return queryset.filter(notify_at__isnull=False)
+        if self.value() == "mine":
+            return queryset.filter(resolved_at__isnull=True, assignee=request.user.get_username())
         return queryset.filter(resolved_at__isnull=self.value() != "resolved")

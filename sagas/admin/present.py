@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sagas import plan, registry
+from sagas import plan, versions
 from sagas.errors import UnknownSaga
 from sagas.models import Escalation, Log, Outcome, Run
 from sagas.states import State
@@ -36,9 +36,12 @@ _COLOURS = {
     "rejected": "bad",
     "failing": "alarm",
     "compensated": "undo",
+    "open": "alarm",
+    "closed": "good",
     Outcome.DONE: "good",
     Outcome.REJECTED: "bad",
     Outcome.FAULT: "alarm",
+    Outcome.INTENT: "busy",
     Outcome.EVENT: "still",
 }
 
@@ -92,13 +95,26 @@ def standing(run: Run, escalations: Iterable[Escalation]) -> str:
     if run.state == State.ESCALATED:
         return next((f"{e.step} {e.operation}".strip() or e.state for e in escalations), NONE)
     try:
-        definition = registry.find(run.saga, run.version)
+        definition = versions.find(run.saga, run.version, run.shape)
     except UnknownSaga:
         return NONE if run.finished_at else "unknown saga"
     if run.state == State.AWAITING_CONFIRM:
-        return f"waits for {', '.join(confirmation.name for confirmation in definition.confirmations)}"
-    links = plan.links(definition, plan.Place(State(run.state), run.cursor, run.fork))
-    return f"{links[0].step} {links[0].operation}" if links else NONE
+        names = [confirmation.name for confirmation in definition.confirmations]
+        return f"waits for {', '.join(names) or 'the run that it is a step of'}"
+    # Of a fork, every branch that is not done.
+    chains = plan.onward(definition, plan.Place(State(run.state), run.cursor, run.fork))
+    return ", ".join(f"{links[0].step} {links[0].operation}" for links in chains) or NONE
+
+
+def taken(escalation: Escalation) -> str:
+    """Say who sees to an escalation, or whether anybody has seen it."""
+    if escalation.assignee:
+        return escalation.assignee
+    if escalation.acknowledged_at:
+        return f"seen by {escalation.acknowledged_by}"
+    return (
+        f"nobody; {escalation.sent} notice{'' if escalation.sent == 1 else 's'} sent" if escalation.notify_at else NONE
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,20 @@ from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from sagas import privacy
 from sagas.admin import present
-from sagas.admin.decisions import CANCEL, RESUME, Decision, decide
+from sagas.admin.decisions import ACKNOWLEDGE, ASSIGN, CANCEL, FAIL, OF_ESCALATIONS, RESUME, SUCCEED, Decision, decide
 from sagas.admin.filters import SagaFilter, StateFilter
 from sagas.admin.readonly import LookOnly
 from sagas.models import Confirmation, Escalation, Run
+from sagas.personal import HIDDEN, blank
 from sagas.selectors import run_view, timeline
 from sagas.states import UNDECIDED, State
 
 
 @admin.register(Run)
 class RunAdmin(LookOnly[Run]):
-    """Find a run by what the customer knows it by; see its steps and its log; cancel or resume it."""
+    """Find a run by what the customer knows it by; see its steps and its log; cancel, resume or resolve it."""
 
     list_display = ["known_as", "saga", "state_label", "stands_at", "accepted", "age", "confirm_by"]
     list_filter = [StateFilter, SagaFilter, "created_at"]
@@ -30,7 +32,7 @@ class RunAdmin(LookOnly[Run]):
     sortable_by = ["accepted"]
     search_fields = ["business_key"]
     search_help_text = "Order number or any other business key, or the run's id; whole. Several, with blanks between."
-    actions = ["cancel_runs", "resume_runs"]
+    actions = ["cancel_runs", "assign_runs", "acknowledge_runs", "resume_runs", "fail_runs", "succeed_runs"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """Bring the open escalations along, in one query for the whole page."""
@@ -95,6 +97,7 @@ class RunAdmin(LookOnly[Run]):
         """Add what the page tells about the run."""
         assert obj is not None  # nothing is added here
         view = run_view(obj.pk)
+        marks = privacy.marks_of(obj)
         context |= {
             "run": obj,
             "view": view,
@@ -107,14 +110,20 @@ class RunAdmin(LookOnly[Run]):
             ],
             "lines": present.lines(obj, timeline(obj.pk)),
             "reason": present.pretty(obj.reason),
-            "request_text": present.pretty(obj.request),
-            "results_text": present.pretty(obj.results or None),
+            "request_text": present.pretty(privacy.request_of(obj)),
+            "results_text": present.pretty(privacy.results_of(obj) or None),
             "confirmations": [
-                (c.name, present.moment(c.received_at), present.pretty(c.data))
+                (c.name, present.moment(c.received_at), present.pretty(blank(c.data, marks.of(c.name), HIDDEN)))
                 for c in Confirmation.objects.filter(run_id=obj.pk).order_by("received_at")
             ],
             "escalations": [
-                (e, present.moment(e.created_at), present.moment(e.resolved_at), present.pretty(e.error))
+                (
+                    e,
+                    present.moment(e.created_at),
+                    present.taken(e),
+                    present.moment(e.resolved_at),
+                    present.pretty(e.error),
+                )
                 for e in Escalation.objects.filter(run=obj).order_by("created_at")
             ],
             "decisions": self._open_to(request, obj),
@@ -125,20 +134,29 @@ class RunAdmin(LookOnly[Run]):
 
     def _open_to(self, request: HttpRequest, run: Run) -> list[Decision]:
         """List what this user may decide about a run that stands so."""
-        decisions = []
-        if run.state in UNDECIDED and self.has_cancel_permission(request):
-            decisions.append(CANCEL)
-        if run.state == State.ESCALATED and self.has_resume_permission(request):
-            decisions.append(RESUME)
-        return decisions
+        open_now: tuple[Decision, ...] = ()
+        if run.state in UNDECIDED:
+            open_now = (CANCEL,)
+        elif run.state == State.ESCALATED:
+            acknowledged = all(escalation.acknowledged_at for escalation in _open_escalations(run))
+            open_now = tuple(d for d in OF_ESCALATIONS if d is not ACKNOWLEDGE or not acknowledged)
+        return [decision for decision in open_now if request.user.has_perm(decision.permission)]
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Allow to whom the permission to change runs was given: this is the change there is."""
-        return request.user.has_perm("sagas.change_run")
+        return request.user.has_perm(CANCEL.permission)
 
     def has_resume_permission(self, request: HttpRequest) -> bool:
         """Allow to whom the permission to change escalations was given: resuming resolves one."""
-        return request.user.has_perm("sagas.change_escalation")
+        return request.user.has_perm(RESUME.permission)
+
+    def has_acknowledge_permission(self, request: HttpRequest) -> bool:
+        """Allow to whoever is called: taking an escalation changes nothing of its run."""
+        return request.user.has_perm(ACKNOWLEDGE.permission)
+
+    def has_resolve_permission(self, request: HttpRequest) -> bool:
+        """Allow to the few who may vouch for effects that the engine has not seen."""
+        return request.user.has_perm(FAIL.permission)
 
     @admin.action(description="Cancel: undo every step", permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
@@ -149,6 +167,26 @@ class RunAdmin(LookOnly[Run]):
     def resume_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         """Resume escalated runs."""
         return decide(RESUME, self, request, queryset)
+
+    @admin.action(description="Assign to me: I see to it", permissions=["acknowledge"])
+    def assign_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        """Take escalated runs."""
+        return decide(ASSIGN, self, request, queryset)
+
+    @admin.action(description="Acknowledge: send no more notices", permissions=["acknowledge"])
+    def acknowledge_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        """Acknowledge escalated runs."""
+        return decide(ACKNOWLEDGE, self, request, queryset)
+
+    @admin.action(description="Resolve as FAILED: undone by hand", permissions=["resolve"])
+    def fail_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        """End escalated runs whose effects were undone by hand."""
+        return decide(FAIL, self, request, queryset)
+
+    @admin.action(description="Resolve as SUCCEEDED: confirmed by hand", permissions=["resolve"])
+    def succeed_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        """End escalated runs whose effects were confirmed by hand."""
+        return decide(SUCCEED, self, request, queryset)
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

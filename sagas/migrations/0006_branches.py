@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sagas", "0002_guards"),
+        ("sagas", "0003_escalation"),
     ]
 
     operations = [

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sagas", "0006_branches"),
+        ("sagas", "0004_data"),
     ]
 
     operations = [

@@ -16,6 +16,8 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 import sagas
+from sagas import breaker_store
+from sagas.breaker import Window
 from tests.admin.conftest import ESCALATIONS, RUNS, accept, carried, escalated, held
 from tests.lab.sagas import Experiment
 from tests.support import servers
@@ -35,19 +37,24 @@ pytestmark = [
 def _render(boss: Client) -> dict[str, str]:
     """Every page, by the name of its screenshot, with runs in many standings."""
     confirmed, waiting, stuck = held("ORD-20261123-7K3M9QX2"), held("ORD-20261123-9ZZT4B1C"), escalated("ORD-STUCK")
+    sagas.assign(escalated("ORD-TAKEN"), to="mei", by="mei")
     sagas.confirm(confirmed, "approval", {"payment_id": "pay_81", "channel": "card"})
     carried("ORD-20261123-REFUSED1", Experiment(reject=("two",)))
     accept("ORD-20261123-NEW00001")
+    breaker_store.open_breaker("orders.PlaceOrder.reserve_inventory", step="reserve_inventory", seen=Window(88, 31))
     urls = {
         "runs": RUNS,
         "run-waiting": f"{RUNS}{waiting}/change/",
         "run-confirmed": f"{RUNS}{confirmed}/change/",
         "run-escalated": f"{RUNS}{stuck}/change/",
         "escalations": ESCALATIONS,
+        "breakers": "/admin/sagas/breaker/",
     }
     pages = {name: boss.get(url).content.decode() for name, url in urls.items()}
     chosen = {"action": "cancel_runs", "index": "0", "_selected_action": [str(waiting), str(confirmed)]}
     pages["decide"] = boss.post(RUNS, chosen).content.decode()
+    chosen = {"action": "fail_runs", "index": "0", "_selected_action": [str(stuck)]}
+    pages["resolve"] = boss.post(RUNS, chosen).content.decode()
     return pages
 
 

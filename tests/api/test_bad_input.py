@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from tests.api.conftest import ORDERS, Api, Shop, count_rows
 
@@ -161,3 +162,16 @@ def test_a_wrong_token(anyone: Api, shop: Shop, no_trace: NoTrace, header: str) 
     assert (reply.status, reply.problem) == (401, "unauthenticated")
     assert reply.headers["WWW-Authenticate"] == "Token"
     no_trace()
+
+
+def test_an_order_that_is_larger_than_a_run_may_be(api: Api, shop: Shop, no_trace: NoTrace, settings: Settings) -> None:
+    settings.SAGAS = {**settings.SAGAS, "DATA_LIMIT": 100}
+    reply = api.order(shop, key="k")
+    assert (reply.status, reply.problem) == (422, "invalid-request")
+    (error,) = reply.body["errors"]
+    assert (error["pointer"], error["code"]) == ("#", "too_large")
+    assert "SAGAS['DATA_LIMIT'] is 100" in error["detail"]
+    no_trace()
+    # And with the same key once it fits, for nothing is left of the refusal
+    settings.SAGAS = {**settings.SAGAS, "DATA_LIMIT": 65_536}
+    assert api.order(shop, key="k").status == 202

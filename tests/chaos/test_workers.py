@@ -92,6 +92,27 @@ def test_a_child_dies(point: str, crew: Crew, customer: Caller, shop: Shop, snip
 
 
 @pytest.mark.parametrize(
+    "point",
+    [
+        "reserve_inventory.try.committed",
+        pytest.param("schedule_delivery.try.effect", marks=pytest.mark.slow),
+        "apply_coupon.compensate.effect",
+        pytest.param("reserve_inventory.cancel.committed", marks=pytest.mark.slow),
+        pytest.param("reserve_inventory.confirm.committed", marks=pytest.mark.slow),
+        pytest.param("claim.committed", marks=pytest.mark.slow),
+    ],
+)
+def test_a_child_dies_while_events_move_the_orders(
+    point: str, crew: Crew, customer: Caller, shop: Shop, sniper: Sniper
+) -> None:
+    crew.carrier = "choreography"
+    try:
+        test_a_child_dies(point, crew, customer, shop, sniper)
+    finally:
+        crew.carrier = "orchestration"
+
+
+@pytest.mark.parametrize(
     "step",
     [
         pytest.param("create_order", marks=pytest.mark.slow),
@@ -102,10 +123,12 @@ def test_a_child_dies(point: str, crew: Crew, customer: Caller, shop: Shop, snip
 )
 def test_all_workers_die_at_once(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
     # Given two processes in the middle of a step, and orders piling up before it
-    workers = crew.hire(workers=2, children=1, **QUICK)
     with Crowd(customer, shop) as crowd:
         crowd.arrive(ORDERS // 2)
+        # The gate of the first step holds the orders that are there when it is closed.
+        crowd.await_answers()
         with gate.closed_at(step):
+            workers = crew.hire(workers=2, children=1, **QUICK)
             crowd.arrive(ORDERS // 2)
             gate.await_somebody_waiting(2)
 

@@ -23,7 +23,13 @@ from tests.support import servers
 from tests.support.awaiting import eventually
 
 OPERATE = "docs/how-to/operate.md"
-HOW_TO = ("docs/how-to/define-a-saga.md", "docs/how-to/write-a-participant.md")
+HOW_TO = (
+    "docs/how-to/define-a-saga.md",
+    "docs/how-to/write-a-participant.md",
+    "docs/reference/remote-participants.md",
+    "docs/how-to/change-a-saga.md",
+    "docs/how-to/personal-data.md",
+)
 
 #: What comes after the README's settings: the servers of this session.
 SETTINGS = """
@@ -210,7 +216,7 @@ with transaction.atomic():
 
 def test_the_operators_snippets_run(shop: Shop) -> None:
     snippets = [block for block in blocks(OPERATE, "python") if block.title == "in manage.py shell"]
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     for snippet in snippets:
         shop.python(snippet.text)
     assert "shown" in shop.run(sys.executable, "manage.py", "sagas", "dead")
@@ -225,8 +231,8 @@ def test_the_engine_can_have_a_celery_app_of_its_own(shop: Shop) -> None:
         "print(*sorted(task for task in app.tasks if not task.startswith('celery.')))"
     )
     assert told.splitlines() == [
-        "True sagas.worker:Consumer sagas.cancel sagas.dispatch tastings tickets",
-        "sagas.cancel sagas.dispatch sagas.step",
+        "True sagas.worker:Consumer sagas.cancel sagas.dispatch sagas.escalation tastings tickets",
+        "sagas.cancel sagas.dispatch sagas.event sagas.notify sagas.step",
     ]
 
 

@@ -22,7 +22,17 @@ from tests.support import broker, loyalty
 from tests.support.runs import assert_jar_adds_up
 from tests.support.workers import Worker
 
-_TABLES = ("sagas_run", "sagas_log", "sagas_confirmation", "sagas_escalation")
+_TABLES = (
+    "sagas_run",
+    "sagas_log",
+    "sagas_confirmation",
+    "sagas_escalation",
+    "sagas_outbox",
+    "sagas_inbox",
+    "sagas_lock",
+    "sagas_breaker",
+    "sagas_breakersample",
+)
 
 
 @pytest.fixture(scope="module")

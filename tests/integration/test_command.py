@@ -1,4 +1,4 @@
-"""``manage.py sagas topology | dispatch | dead``, and what workers leave in RabbitMQ."""
+"""``manage.py sagas topology | dispatch | dead | doctor``, and what workers leave in RabbitMQ."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
 import sagas
-from sagas import State, topology
+from sagas import State, store, topology
 from sagas.messages import Chain
+from sagas.models import Run
 from sagas.topology import DEAD
+from sagas.turns import escalate, event
 from tests.integration.conftest import Start
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
@@ -248,3 +251,96 @@ def test_workers_leave_nothing_of_celerys_delays_and_do_not_touch_ours(shared_wo
     # And that Celery's own delays are nowhere
     exchanges = [row[0] for row in rows("list_exchanges", "name")]
     assert [name for name in [*consumers, *exchanges] if name.startswith("celery_delayed")] == []
+
+
+# -- doctor ---------------------------------------------------------------------------------------------------
+
+
+def doctor() -> tuple[list[str], str]:
+    """What it said, line by line, and the error it ended with."""
+    out = StringIO()
+    try:
+        call_command("sagas", "doctor", stdout=out, no_color=True)
+    except CommandError as error:
+        return out.getvalue().splitlines(), str(error)
+    return out.getvalue().splitlines(), ""
+
+
+def test_doctor_finds_nothing_where_nothing_is_wrong(alone: None) -> None:
+    command("topology")
+    said, error = doctor()
+    assert error == ""
+    assert said == [
+        "fine     Every unfinished run can go on with the code that is here.",
+        "fine     No run stands still.",
+        "fine     No run waits for a person.",
+        "fine     The oldest of 0 run(s) that have not begun has waited 0 s.",
+        "fine     Every queue is in RabbitMQ as it should be.",
+        "fine     Redis answers.",
+        "nothing is wrong",
+    ]
+
+
+def test_doctor_tells_of_runs_that_do_not_get_on(alone: None) -> None:
+    # Given a run that stands still, one that waits for a person, and two that wait to begin
+    stuck, person, *waiting = (sagas.start(Lab, Experiment()) for _ in range(4))
+    Run.objects.filter(pk=stuck).update(state="EXECUTING", claims=4)
+    with transaction.atomic():
+        (row,) = store.lock([person])
+        escalate(row, event("escalate"), "{}")
+    make_due(waiting, since=100)
+
+    # When
+    said, error = doctor()
+
+    # Then
+    assert error == "2 thing(s) are wrong"
+    text = "\n".join(said)
+    assert "error    1 run(s) stand still: claimed up to 4 of 6 times without progress." in text
+    assert "error    1 run(s) wait for a person, the longest for 00:00:00." in text
+    assert "warning  The oldest of 2 run(s) that have not begun has waited 100 s." in text
+    # And of a longer wait
+    make_due(waiting, since=200)
+    assert any(line.startswith("error    The oldest of 2") and "Above 120 s" in line for line in doctor()[0])
+
+
+def test_doctor_tells_of_queues_that_are_missing_or_old(topology_of_a_fresh_broker: list[str]) -> None:
+    # Given one queue of other arguments, and no other
+    with broker.channel() as channel:
+        channel.queue_declare(
+            "orders", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum", "x-max-length": 10_000}
+        )
+    try:
+        said, error = doctor()
+    finally:
+        with broker.channel() as channel:
+            channel.queue_delete("orders")
+        command("topology")
+
+    assert error == "2 thing(s) are wrong"
+    (missing,) = [line for line in said if "are missing in RabbitMQ" in line]
+    assert set(missing.partition(": ")[2].rstrip(".").split(", ")) == {*topology_of_a_fresh_broker} - {"orders"}
+    assert "error    Queues were declared with other arguments, and are used as they are: orders." in said
+    assert "         → Run manage.py sagas topology." in said
+
+
+def test_doctor_as_a_process_with_every_server_away() -> None:
+    away = {
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+        "RABBITMQ_URL": "amqp://nobody@127.0.0.1:1//",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", "sagas", "doctor"],
+        env={**servers.worker_environment(), **away},
+        cwd=servers.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "error    The database does not answer: " in done.stdout
+    assert "error    RabbitMQ does not answer: " in done.stdout
+    assert "warning  Redis does not answer: runs begin up to 1 s later." in done.stdout
+    assert "2 thing(s) are wrong" in done.stderr

@@ -11,6 +11,7 @@ import pytest
 
 import sagas
 from sagas import State
+from sagas.admin.present import standing
 from sagas.claim import claim
 from sagas.messages import Chain
 from sagas.models import Run
@@ -116,6 +117,14 @@ def test_the_branches_go_out_each_by_its_own_and_the_last_one_joins(jar: str) ->
     # And a worker that died before it could publish that gets the message again
     again, _ = deliver(branches["right"])
     assert chains(again.messages) == [following]
+
+
+def test_the_admin_names_every_branch_that_a_run_stands_at(jar: str) -> None:
+    run_id, branches = at_the_fork(jar)
+    assert standing(Run.objects.get(pk=run_id), []) == "left forward, right forward, three try"
+    deliver(branches["right"])
+    assert standing(Run.objects.get(pk=run_id), []) == "left forward, three try"
+    carried(run_id)
 
 
 def test_a_lost_branch_is_found_by_the_lease_and_the_others_are_not_done_twice(jar: str) -> None:

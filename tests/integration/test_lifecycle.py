@@ -35,6 +35,9 @@ from tests.support.runs import (
 
 pytestmark = pytest.mark.usefixtures("alone")
 
+#: Seconds, by default.
+LEASE = 10
+
 
 def carried(*ids: UUID) -> None:
     Carrier().run(ids)
@@ -393,7 +396,8 @@ def test_reclaiming_is_capped(settings: Settings) -> None:
     assert [claim(lapsed=True).count for _ in range(3)] == [3, 2, 0]
 
 
-def test_runs_of_an_unknown_saga_wait_and_then_call_a_person() -> None:
+def test_runs_of_an_unknown_saga_wait_and_then_call_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagas.claim._foreign", set())
     # Given runs of a saga that this process does not know, and one of another
     ids = [run_in(State.PENDING) for _ in range(2)]
     Run.objects.filter(pk__in=ids).update(saga="lab.FromTomorrow")
@@ -406,11 +410,18 @@ def test_runs_of_an_unknown_saga_wait_and_then_call_a_person() -> None:
     assert claimed.count == 3
     assert [chain.ids for chain in chains(claimed.messages)] == [(known,)]
     assert states(ids) == {State.PENDING: 2}
+    # For the time of a lease they are left to others, who may know them
+    make_due(ids, since=LEASE - 1)
+    assert claim().count == 0
+    assert set(Run.objects.filter(pk__in=ids).values_list("claims", flat=True)) == {0}
+    # And then claimed, six times
+    make_due(ids, since=LEASE)
+    claim_all()
     for _ in range(5):
-        make_due(ids)
+        make_due(ids, since=LEASE)
         claim_all(lapsed=True)
         assert states(ids) == {State.PENDING: 2}
-    make_due(ids)
+    make_due(ids, since=LEASE)
     claim_all(lapsed=True)
     assert states(ids) == {State.ESCALATED: 2}
 

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 import sagas
-from sagas import Done, Rejected, State
+from sagas import DataTooLarge, Done, Rejected, State
 from sagas.claim import claim
 from sagas.errors import NotAwaited, RunNotFound, UnknownStep
 from sagas.messages import Chain
@@ -220,3 +220,12 @@ def test_one_of_a_cohort_is_reported_and_the_others_wait(jar: str) -> None:
     assert Counter(story(run_id)[-1] for run_id in ids)["two.forward ACCEPTED"] == 3
     messages = [message for message in claim_all() if isinstance(message, Chain)]
     assert messages == []
+
+
+def test_a_report_that_is_too_large_is_refused_and_a_smaller_one_may_follow(jar: str) -> None:
+    run_id = accepted(jar)
+    with pytest.raises(DataTooLarge, match=r"the result of two is 65,5\d\d bytes"):
+        sagas.report(run_id, "two", Done({"text": "x" * 65_536}))
+    assert story(run_id)[-1] == "two.forward ACCEPTED"
+    sagas.report(run_id, "two", Done({"text": "x"}))
+    assert story(run_id)[-1] == "two.forward DONE"

@@ -118,7 +118,7 @@ def test_a_move_of_a_run_that_stands_elsewhere_is_an_error_and_nothing_of_it_sta
     with pytest.raises(IllegalTransition, match="1 of 2 runs did not stand"), transaction.atomic():
         rows = store.lock([here, elsewhere])
         if how == "move":
-            store.move(change, [row.id for row in rows])
+            store.move(change, rows)
         else:
             store.advance(change, rows, event("moved"))
 

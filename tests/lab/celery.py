@@ -4,9 +4,9 @@ A test arms one point by a Redis key, ``<step>.<operation>.<moment>``; the first
 by takes the key and dies by SIGKILL. Moments: ``effect`` (participant done, not committed), ``committed``
 (committed, nothing published), ``published`` (next link published, not acked), ``elsewhere.committed`` (committed
 in the step's own database, not yet in the engine's). ``claim.committed`` and ``claim.published`` are those of the
-dispatcher, ``expire.effect`` and ``expire.committed`` those of a confirm deadline. A second key names a run that
-kills every worker child which performs a step of it. With ``LAB_DOUBLE`` in the environment every message of the
-engine goes out twice. Nothing of this is in the engine.
+dispatcher, ``expire.effect`` and ``expire.committed`` those of a confirm deadline; at ``relay.published`` RabbitMQ
+has events which the outbox has, too. A second key names a run that kills every worker child which performs a step of
+it. With ``LAB_DOUBLE`` in the environment every message of the engine goes out twice. Nothing of this is in the engine.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from django.conf import settings
 import sagas.dispatch
 import sagas.elsewhere
 import sagas.lifecycle
+import sagas.outbox
 import sagas.outcomes
 import sagas.tasks
 from drinkgroup.celery import app
@@ -120,6 +121,16 @@ def _wrap_expiry(expiry: Callable[..., Any], moment: str) -> Callable[..., Any]:
     return wrapper
 
 
+def _wrap_delete(delete: Callable[..., None]) -> Callable[..., None]:
+    @wraps(delete)
+    def wrapper(published: Any) -> None:
+        if published:
+            _die_at("relay.published")
+        delete(published)
+
+    return wrapper
+
+
 @after_task_publish.connect
 def _after_publish(sender: str, **_: Any) -> None:
     if sender == "sagas.step" and _current:
@@ -133,6 +144,7 @@ for _module, _name, _wrap in (
     (sagas.tasks, "perform", _wrap_perform),
     (sagas.dispatch, "perform", _wrap_perform),
     (sagas.dispatch, "claim", _wrap_claim),
+    (sagas.outbox, "delete", _wrap_delete),
     (sagas.lifecycle, "judge", partial(_wrap_expiry, moment="effect")),
     (sagas.lifecycle, "expire", partial(_wrap_expiry, moment="committed")),
 ):

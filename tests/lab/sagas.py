@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sagas import Accepted, Call, Confirmation, Done, Outcome, Parallel, Rejected, Retry, Saga, Step, SubSaga, Tcc, many
+from sagas import (
+    Accepted,
+    Call,
+    Confirmation,
+    Done,
+    Events,
+    Lock,
+    Outcome,
+    Parallel,
+    Rejected,
+    Retry,
+    Saga,
+    Step,
+    SubSaga,
+    Tcc,
+    many,
+)
 from sagas.pool import PoolResource
+from sagas.remote import HttpParticipant
+from sagas.remote.circuit import Circuit
+from tests.lab import luggage, persons  # noqa: F401 - their sagas are of this app
 from tests.lab.models import Jar, JarHold, Label, Mark
 
 
@@ -25,6 +44,7 @@ class Experiment:
         faults: by ``step.operation``, how many attempts fail; a large number never succeeds.
         kills: ``step.operation`` that kill the process in which they are performed.
         closes_at: until when it may be approved.
+        keys: the business keys that it locks, two at most.
     """
 
     jar: str = ""
@@ -33,6 +53,7 @@ class Experiment:
     faults: dict[str, int] = field(default_factory=dict)
     kills: tuple[str, ...] = ()
     closes_at: datetime = datetime(2100, 1, 1, tzinfo=UTC)
+    keys: tuple[str, ...] = ()
 
 
 class Boom(Exception):
@@ -253,8 +274,122 @@ class Parent(Saga[Experiment]):
     four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
 
 
+class Telling(Saga[Experiment]):
+    """As ``Lab`` in short, and it publishes what becomes of it."""
+
+    publishes = True
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(
+        mark_all,
+        compensate=mark_all,
+        queue="coupons",
+        retry=QUICK,
+        finish=QUICK,
+        events=Events(done="SecondMade", undone="SecondTaken"),
+    )
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK, events=Events(rejected="JarEmpty"))
+
+
+def key(number: int) -> Callable[[Experiment], str | None]:
+    """Say which of its keys a lock is for."""
+    return lambda experiment: experiment.keys[number] if number < len(experiment.keys) else None
+
+
+class Keyed(Saga[Experiment]):
+    """It must be alone at its keys, and waits for them."""
+
+    locks = (Lock(key(0)), Lock(key(1)))
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+class KeyedTillApproved(Saga[Experiment]):
+    """The same, and it holds them until it is approved."""
+
+    locks = (Lock(key(0)), Lock(key(1)))
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class Impatient(Saga[Experiment]):
+    """It waits for its second key, but not for its first."""
+
+    locks = (Lock(key(0), wait=False), Lock(key(1)))
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class KeyedParent(Saga[Experiment]):
+    """It and its children must be alone at the first key, its children at the second."""
+
+    locks = (Lock(key(0)),)
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    both = Parallel(
+        left=SubSaga(Keyed, request=lambda call: Experiment(keys=call.request.keys), queue="orders", retry=QUICK),
+        right=SubSaga(Keyed, request=lambda call: Experiment(keys=call.request.keys), queue="orders", retry=QUICK),
+    )
+
+
 class Labelled(Saga[Experiment]):
     """Its step breaks at the COMMIT, not in the participant, where there is no such jar."""
 
     one = Step(label, queue="orders", retry=QUICK)
     two = Step(mark, compensate=mark, queue="coupons", retry=QUICK)
+
+
+def wanted_points(call: Call[Experiment]) -> dict[str, object]:
+    """What is asked of the points: the experiment's jar is the account."""
+    return {"account": call.request.jar, "points": call.request.quantity}
+
+
+#: The service of ``examples/loyalty-points``, wherever the test has started it.
+points = HttpParticipant(
+    "points",
+    lambda: os.environ["LAB_POINTS_URL"],
+    headers=lambda: {"Authorization": f"Bearer {os.environ.get('LAB_POINTS_TOKEN', 'of-the-lab')}"},
+    connect_timeout=1,
+    timeout=float(os.environ.get("LAB_POINTS_TIMEOUT", "1")),
+    concurrency=4,
+    query="/operations",
+    circuit=Circuit(faults=int(os.environ.get("LAB_POINTS_FAULTS", "0")), within=30, pause=1),
+)
+
+
+class Rewarded(Saga[Experiment]):
+    """Its second step is in another system, over HTTP; the ones around it are not."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    debit = Step(
+        points.post("/debits", wanted_points),
+        compensate=points.delete("/debits"),
+        queue="coupons",
+        retry=QUICK,
+        finish=QUICK,
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Promised(Saga[Experiment]):
+    """Points are reserved in another system while another branch does what it does; confirmed or cancelled."""
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    both = Parallel(
+        held=Tcc(points.tcc("/reservations", wanted_points), queue="inventory", retry=QUICK, finish=QUICK),
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Told(Saga[Experiment]):
+    """Its one step is in another system, and cannot be undone."""
+
+    debit = Step(points.post("/debits", wanted_points), queue="coupons", retry=QUICK)

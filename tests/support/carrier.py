@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from uuid import UUID
 
+from sagas.calling import perform_now
 from sagas.claim import claim
+from sagas.isolation import line_up
 from sagas.lifecycle import wake
-from sagas.messages import Chain, Deadline, Message, Wake
+from sagas.messages import Chain, Deadline, Message, RemoteCalls, Unlock, Wake
 from sagas.perform import Performed, perform
 from tests.support.runs import make_due
 
@@ -40,7 +42,7 @@ def deadlines(messages: Sequence[Message]) -> list[Deadline]:
 def deliver(chain: Chain) -> tuple[Performed, Chain | None]:
     """Perform the first link of a chain; return what became of it, and the chain's rest."""
     first, *rest = chain.links
-    performed = perform(first, chain.ids, worker="in-process")
+    performed = perform(first, chain.ids, worker="in-process", issue=chain.issue)
     following = Chain(tuple(rest), tuple(performed.survivors)) if rest and performed.survivors else None
     return performed, following
 
@@ -96,6 +98,10 @@ class Carrier:
                 self.waiting += [message] * self.copies
             elif isinstance(message, Wake) and self.wakes:
                 wake(message.run_id, message.step)
+            elif isinstance(message, Unlock) and self.wakes:
+                line_up(message.keys)
+            elif isinstance(message, RemoteCalls):
+                self.post(perform_now(message))
 
     def deliver(self, chain: Chain) -> None:
         """Deliver one cohort, and take what follows from it."""

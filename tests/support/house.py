@@ -23,6 +23,8 @@ class Crew:
 
     def __init__(self) -> None:
         self.workers: list[Worker] = []
+        #: How the cohorts of orders travel.
+        self.carrier = "orchestration"
         self._wanted: tuple[Any, ...] = ()
 
     def hire(
@@ -45,6 +47,8 @@ class Crew:
             double: publish every message twice, the second copy this much later (seconds).
             sagas: keys of ``settings.SAGAS``, such as ``LEASE=1``.
         """
+        if self.carrier != "orchestration":
+            sagas = {"CARRIERS": {"orders.PlaceOrder": self.carrier}, **sagas}
         wanted = (confirm_within, workers, children, double, queues, json.dumps(sagas, sort_keys=True))
         if wanted == self._wanted and all(worker.process.poll() is None for worker in self.workers):
             return self.workers

@@ -116,12 +116,13 @@ def assert_jar_adds_up(jar: str, total: int) -> None:
     assert (held, sold) == (holds["HELD"], holds["CONFIRMED"])
 
 
-def make_due(ids: Iterable[UUID]) -> None:
-    """Let the time pass that these runs wait for."""
+def make_due(ids: Iterable[UUID], *, since: float = 0.0) -> None:
+    """Let the time pass that these runs wait for, and ``since`` seconds more."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sagas_run SET due_at = clock_timestamp() WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
-            [list(ids)],
+            "UPDATE sagas_run SET due_at = clock_timestamp() - %s * interval '1 second' "
+            "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
+            [since, list(ids)],
         )
 
 

@@ -25,6 +25,7 @@ _TABLES = (
     "sagas_log",
     "sagas_confirmation",
     "sagas_escalation",
+    "sagas_lock",
     "orders_order",
     "orders_orderline",
     "orders_idempotencykey",

@@ -50,9 +50,13 @@ def test_each_queue_is_taken_once() -> None:
         ({**OK, "LEASE": float("nan")}, "'LEASE'"),
         ({**OK, "LEASE": float("inf")}, "'LEASE'"),
         ({**OK, "COHORT": 2.5}, "'COHORT'"),
+        ({**OK, "DATA_LIMIT": 0}, "'DATA_LIMIT'"),
+        ({**OK, "DATA_LIMIT": "64 KiB"}, "'DATA_LIMIT'"),
         ({**OK, "CLAIM": 0.5}, "'CLAIM'"),
         ({**OK, "GRACE": "soon"}, "'GRACE'"),
         ({**OK, "GRACE": -1}, "'GRACE'"),
+        ({**OK, "GUARD_TTL": -1}, "'GUARD_TTL'"),
+        ({**OK, "GUARD_TTL": None}, "'GUARD_TTL'"),
         ({**OK, "DELAYS": []}, "'DELAYS'"),
         ({**OK, "DELAYS": [0]}, "'DELAYS'"),
         ({**OK, "DELAYS": [1, "2"]}, "'DELAYS'"),
@@ -60,6 +64,21 @@ def test_each_queue_is_taken_once() -> None:
         ({**OK, "DELAYS": None}, "'DELAYS'"),
         ({**OK, "REDIS_URL": 6379}, "'REDIS_URL'"),
         ({**OK, "REDIS_URL": "localhost:6379"}, "'REDIS_URL'"),
+        ({**OK, "ESCALATION_URLS": "slack://a/b/c"}, "'ESCALATION_URLS'"),
+        ({**OK, "ESCALATION_URLS": [5]}, "'ESCALATION_URLS'"),
+        ({**OK, "ESCALATION_URLS": ["mei@shop.example"]}, "'ESCALATION_URLS'"),
+        ({**OK, "ADMIN_URL": "shop.example/admin"}, "'ADMIN_URL'"),
+        ({**OK, "ADMIN_URL": 5}, "'ADMIN_URL'"),
+        ({**OK, "ACKNOWLEDGE_WITHIN": 0}, "'ACKNOWLEDGE_WITHIN'"),
+        ({**OK, "NOTICE_LEASE": -1}, "'NOTICE_LEASE'"),
+        ({**OK, "BREAKER_WINDOWS": -1}, "'BREAKER_WINDOWS'"),
+        ({**OK, "BREAKER_WINDOWS": 1.5}, "'BREAKER_WINDOWS'"),
+        ({**OK, "BREAKER_WINDOW": 0}, "'BREAKER_WINDOW'"),
+        ({**OK, "BREAKER_RATE": 0}, "'BREAKER_RATE'"),
+        ({**OK, "BREAKER_RATE": 15}, "'BREAKER_RATE'"),
+        ({**OK, "BREAKER_OPERATIONS": 0}, "'BREAKER_OPERATIONS'"),
+        ({**OK, "BREAKER_MINIMUM": 101}, "'BREAKER_MINIMUM'"),
+        ({**OK, "BREAKER_PROBE": 0}, "'BREAKER_PROBE'"),
     ],
     ids=repr,
 )
@@ -69,6 +88,14 @@ def test_what_cannot_be_meant_is_refused_and_a_hint_says_how_to_mend_it(raw: obj
     assert said in raised.value.message
     assert raised.value.hint.endswith(".")
     assert str(raised.value) == f"{raised.value.message} {raised.value.hint}"
+
+
+def test_no_secret_is_in_what_is_said_of_the_channels() -> None:
+    secret = "hunter2"
+    assert secret not in repr(parse({**OK, "ESCALATION_URLS": [f"slack://{secret}"]}))
+    with pytest.raises(Misconfigured) as raised:
+        parse({**OK, "ESCALATION_URLS": [secret]})
+    assert secret not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sagas.checks import check_other_databases
 from sagas.faults import is_lost
 from sagas.participant import Phase
 from sagas.plan import Place, compensating
+from sagas.remote import HttpParticipant
 from sagas.routers import BarrierRouter
 from sagas.states import State
 
@@ -42,12 +43,12 @@ def _registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def declare(**what: Any) -> type[Saga[dict[str, Any]]]:
-    class Far(Saga[dict[str, Any]]):
+    class Trip(Saga[dict[str, Any]]):
         near = Step(work, compensate=work, queue="orders")
         far = Step(work, compensate=work, queue="orders", **what)
         last = Step(work, compensate=work, queue="orders")
 
-    return Far
+    return Trip
 
 
 # -- Declared -------------------------------------------------------------------------------------------------
@@ -70,6 +71,12 @@ def test_the_engines_own_is_left_out() -> None:
 def test_a_pivot_is_not_elsewhere() -> None:
     with pytest.raises(DefinitionError, match="a pivot must be in the engine's own database"):
         Step(work, queue="orders", pivot=True, database="loyalty")
+
+
+def test_a_remote_participant_is_in_no_database() -> None:
+    there = HttpParticipant("points", "https://points.example").post("/forward")
+    with pytest.raises(DefinitionError, match="is in another system, not in a database"):
+        Step(there, queue="orders", database="loyalty")
 
 
 @pytest.mark.usefixtures("_registry")
@@ -100,19 +107,19 @@ def test_all_is_well(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("_registry")
-def test_e006_a_database_that_is_not_there(settings: Settings) -> None:
+def test_e007_a_database_that_is_not_there(settings: Settings) -> None:
     declare(database="far")
     (problem,) = found(settings, loyalty={"ENGINE": POSTGRESQL, "OPTIONS": LIMITS})
-    assert problem.id == "sagas.E006"
-    assert "Far.far is in the database 'far', which DATABASES does not have." in problem.msg
+    assert problem.id == "sagas.E007"
+    assert "Trip.far is in the database 'far', which DATABASES does not have." in problem.msg
     assert problem.hint == "Add 'far' to DATABASES, or name one of: loyalty."
 
 
 @pytest.mark.usefixtures("_registry")
-def test_e007_another_kind_of_database(settings: Settings) -> None:
+def test_e008_another_kind_of_database(settings: Settings) -> None:
     declare(database="far")
     (problem,) = found(settings, far={"ENGINE": "django.db.backends.sqlite3"})
-    assert problem.id == "sagas.E007"
+    assert problem.id == "sagas.E008"
 
 
 @pytest.mark.usefixtures("_registry")

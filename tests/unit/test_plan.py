@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import combinations
 from random import Random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -32,6 +33,7 @@ from sagas.plan import (
     stand,
     state_of,
 )
+from sagas.shapes import Shape, lacks
 from sagas.states import FINAL, LIVE, UNDECIDED, State
 
 
@@ -281,3 +283,57 @@ def test_a_phase_goes_through_every_step_that_takes_part_in_it(definition: Defin
     assert forward == names[:before]
     assert confirm == [s.name for s in definition.steps[:before] if Phase.CONFIRM in s.actions] + names[before:]
     assert undo == [step.name for step in reversed(definition.steps[:before]) if Phase.UNDO in step.actions]
+
+
+def ahead(definition: Definition, place: Place) -> set[tuple[int, Phase]]:
+    """All that a run at this place may still perform, whichever way it goes from here."""
+    bits = [1 << index for index in range(len(definition.steps), len(definition.all_steps))]
+    refunded = [sum(some) for n in range(len(bits) + 1) for some in combinations(bits, n)]
+    found: set[tuple[int, Phase]] = set()
+    seen = {place}
+    waiting = [place]
+    while waiting:
+        at = waiting.pop()
+        coming = current(definition, at)
+        found |= set(coming)
+        following: list[Place] = []
+        if at.state in UNDECIDED:
+            following += [compensating(definition, at, more)[0] for more in refunded]
+            # Also where it has no confirmation: as a step of another run it waits for that one.
+            following.append(Place(State.AWAITING_CONFIRM, definition.before_pivot))
+        if coming or at.state is State.AWAITING_CONFIRM:
+            following += [
+                one_further(definition, at, confirmed=confirmed, choose=_choose(operation))
+                for operation in coming or [None]
+                for confirmed in (True, False)
+            ]
+        waiting += set(following) - seen
+        seen |= set(following)
+    return found
+
+
+def _choose(operation: tuple[int, Phase] | None) -> Callable[[Sequence[tuple[int, Phase]]], Any]:
+    return lambda _: operation
+
+
+def without(definition: Definition, index: int, phase: Phase) -> Shape:
+    """The shape of code that has lost one operation, and nothing else."""
+    shape = definition.shape
+    step = shape.all_steps[index]
+    less = replace(step, operations={p: o for p, o in step.operations.items() if p is not phase})
+    return replace(
+        shape,
+        steps=tuple(less if known is step else known for known in shape.steps),
+        confirmations=tuple(replace(c, refund=less) if c.refund is step else c for c in shape.confirmations),
+    )
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_code_is_missed_exactly_where_a_run_may_still_come_by_it(data: st.DataObject) -> None:
+    definition = data.draw(definitions())
+    place = data.draw(standing(definition))
+    needed = ahead(definition, place)
+    for index, phase in deliveries(definition):
+        said = lacks(definition.shape, without(definition, index, phase), place.state, place.cursor, place.fork)
+        assert bool(said) is ((index, phase) in needed), (place, index, phase, said)

@@ -1,23 +1,26 @@
-"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside."""
+"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside, look everything over, erase."""
 
 from __future__ import annotations
 
-import json
+import getpass
 from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
-from sagas import topology
-from sagas.dispatch import dispatch
-from sagas.management import barrier
+from sagas import doctor, relay, topology
+from sagas.api import erase
+from sagas.dispatch import dispatch, publish_notices
+from sagas.doctor import Severity
+from sagas.errors import SagaError
+from sagas.management import barrier, dead
 
 
 class Command(BaseCommand):
     """Group of subcommands."""
 
-    help = "The saga engine: topology | dispatch | dead | barrier."
+    help = "The saga engine: topology | dispatch | dead | doctor | erase | barrier."
     # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
     requires_system_checks = ()
 
@@ -34,8 +37,17 @@ class Command(BaseCommand):
         )
         sending = commands.add_parser("dispatch", help="Claim what is due and publish it: for cron and serverless.")
         sending.add_argument("--once", action="store_true", required=True, help="One pass; the only mode there is.")
-        dead = commands.add_parser("dead", help="Show the messages that were set aside as poison; they stay there.")
-        dead.add_argument("--limit", type=int, default=20, help="How many to show.")
+        dead.add_arguments(
+            commands.add_parser("dead", help="Show the messages that were set aside as poison; replay or drop them.")
+        )
+
+        commands.add_parser("doctor", help="Look everything over; exit code 1 when something is wrong.")
+
+        erasing = commands.add_parser(
+            "erase", help="Overwrite what is personal in the finished runs of a business key."
+        )
+        erasing.add_argument("--business-key", required=True, help="What people know the runs by.")
+        erasing.add_argument("--by", default=f"manage.py {getpass.getuser()}", help="Who erases, for the record.")
 
         barrier.add_arguments(
             commands.add_parser("barrier", help="Delete the barrier rows of runs that ended long ago.")
@@ -50,7 +62,11 @@ class Command(BaseCommand):
                 case "dispatch":
                     self._dispatch()
                 case "dead":
-                    self._dead(options["limit"])
+                    dead.run(self.stdout, **options)
+                case "doctor":
+                    self._doctor()
+                case "erase":
+                    self._erase(options["business_key"], options["by"])
                 case "barrier":
                     barrier.run(self.stdout, **options)
         except (OperationalError, OSError) as error:
@@ -72,26 +88,34 @@ class Command(BaseCommand):
             pass
         while dispatch(lapsed=True):
             pass
+        while publish_notices():
+            pass
+        while relay.relay(current_app):
+            pass
         self.stdout.write("dispatched all that was due")
 
-    def _dead(self, limit: int) -> None:
-        with current_app.connection_for_write() as connection, connection.channel() as opened:
-            channel: Any = opened
-            shown = 0
-            # Not acked: closing the channel puts them back where they were.
-            while shown < limit and (message := channel.basic_get(topology.DEAD, no_ack=False)) is not None:
-                headers = dict(message.headers or {})
-                death = (headers.get("x-death") or [{}])[0]
-                self.stdout.write(
-                    json.dumps(
-                        {
-                            "task": headers.get("task"),
-                            "id": headers.get("id"),
-                            "from": death.get("queue"),
-                            "reason": death.get("reason"),
-                            "body": str(message.body)[:500],
-                        }
-                    )
-                )
-                shown += 1
-        self.stdout.write(f"{shown} message(s) shown")
+    def _doctor(self) -> None:
+        findings = doctor.examine()
+        styles = {
+            Severity.ERROR: self.style.ERROR,
+            Severity.WARNING: self.style.WARNING,
+            Severity.FINE: self.style.SUCCESS,
+        }
+        for finding in findings:
+            self.stdout.write(f"{styles[finding.severity](f'{finding.severity:<8}')} {finding.what}")
+            if finding.remedy:
+                self.stdout.write(f"{'':<8} → {finding.remedy}")
+        wrong = sum(finding.severity is Severity.ERROR for finding in findings)
+        if wrong:
+            msg = f"{wrong} thing(s) are wrong"
+            raise CommandError(msg)
+        self.stdout.write("nothing is wrong")
+
+    def _erase(self, business_key: str, by: str) -> None:
+        try:
+            erasure = erase(business_key=business_key, by=by)
+        except (SagaError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(
+            f"erased what is personal in {len(erasure.changed)} of {len(erasure.runs)} run(s) of {business_key}"
+        )

@@ -1,0 +1,93 @@
+"""Over HTTP: a participant that accepted an operation reports how it ended. Signed, as Standard Webhooks are.
+
+Put ``path("sagas/reports/", callbacks.report)`` into the project's URLs, and ``SAGAS["CALLBACK_SECRET"]`` into its
+settings. Errors are problem details (RFC 9457).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+from standardwebhooks import Webhook, WebhookVerificationError
+
+import sagas
+from sagas.conf import config
+from sagas.errors import NotAwaited, Rejected, RunNotFound, UnknownSaga, UnknownStep
+from sagas.participant import Done
+
+_FORM = 'Send {"run": id, "step": name, "outcome": "done" or "rejected", "result" or "code" and "detail"}.'
+
+
+class _Refused(Exception):
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+@csrf_exempt
+@require_POST
+def report(request: HttpRequest) -> JsonResponse:
+    """Take ``{"run", "step", "outcome": "done" | "rejected", "result" | "code", "detail"}``; see ``sagas.report``.
+
+    Answers 200 with the run's state, also to a repeat; 400 for a body that is none, 401 without a good signature of
+    the last five minutes, 404 for a run or a step that does not exist, 409 for a step that was not begun.
+    """
+    try:
+        _verify(request)
+        run_id, step, outcome = _read(request.body)
+        try:
+            state = sagas.report(run_id, step, outcome, by="callback")
+        except (RunNotFound, UnknownStep, UnknownSaga) as error:
+            raise _Refused(HTTPStatus.NOT_FOUND, str(error)) from error
+        except NotAwaited as error:
+            raise _Refused(HTTPStatus.CONFLICT, str(error)) from error
+        except (TypeError, ValueError) as error:
+            raise _Refused(HTTPStatus.BAD_REQUEST, f"result: {error}") from error
+    except _Refused as refused:
+        return JsonResponse(
+            {"type": "about:blank", "title": refused.status.phrase, "status": refused.status, "detail": str(refused)},
+            status=refused.status,
+            content_type="application/problem+json",
+        )
+    return JsonResponse({"run": str(run_id), "state": state})
+
+
+@cache
+def _webhook(secret: str) -> Webhook:
+    return Webhook(secret)
+
+
+def _verify(request: HttpRequest) -> None:
+    secret = config().callback_secret
+    if secret is None:
+        raise _Refused(HTTPStatus.NOT_FOUND, "Nothing is reported here: SAGAS['CALLBACK_SECRET'] is not set.")
+    try:
+        body = request.body
+    except RequestDataTooBig as error:
+        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The report is too large.") from error
+    try:
+        _webhook(secret).verify(body, dict(request.headers), json_parse=False)
+    except (WebhookVerificationError, ValueError) as error:
+        # ValueError: what the library does not expect in the headers, such as a signature that is no base64.
+        raise _Refused(HTTPStatus.UNAUTHORIZED, "The signature is missing, wrong, or too old.") from error
+
+
+def _read(body: bytes) -> tuple[UUID, str, Done | Rejected]:
+    try:
+        given: Any = json.loads(body)
+        run_id, step, outcome = UUID(given["run"]), given["step"], given["outcome"]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _Refused(HTTPStatus.BAD_REQUEST, _FORM) from error
+    if isinstance(step, str) and outcome == "done":
+        return run_id, step, Done(given.get("result"))
+    if isinstance(step, str) and outcome == "rejected":
+        return run_id, step, Rejected(str(given.get("detail") or ""), code=str(given.get("code") or "Rejected"))
+    raise _Refused(HTTPStatus.BAD_REQUEST, _FORM)

@@ -1,0 +1,93 @@
+"""What a person does about an escalated run, besides resuming it: acknowledge, assign, resolve.
+
+Each is one transaction under the run's lock, and on record in its log.
+"""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+from django.db import transaction
+
+from sagas import escalation_store, isolation, outcomes, store
+from sagas.errors import AlreadyDecided, InvalidDecision
+from sagas.lifecycle import lock_one
+from sagas.messages import Message
+from sagas.plan import Due, Move, Place
+from sagas.record import parents_of
+from sagas.states import FINAL, State
+from sagas.turns import event
+
+#: The escalation's columns for who.
+NAME_LIMIT = 150
+NOTE_LIMIT = 10_000
+
+
+def acknowledge(run_id: UUID, *, by: str) -> bool:
+    """Note that somebody has seen it. See ``sagas.acknowledge``."""
+    _check_name(by, "by")
+    with transaction.atomic():
+        row, found = _open(run_id)
+        if found.acknowledged:
+            return False
+        _acknowledge(row, by)
+        return True
+
+
+def assign(run_id: UUID, *, to: str, by: str) -> None:
+    """Say who sees to it. See ``sagas.assign``."""
+    _check_name(to, "to")
+    _check_name(by, "by")
+    with transaction.atomic():
+        row, found = _open(run_id)
+        if to == by and not found.acknowledged:
+            _acknowledge(row, by)
+        if found.assignee != to:
+            escalation_store.assign(run_id, to=to)
+            store.log(event("assign", by=by), [row], {run_id: outcomes.dump({"to": to})})
+
+
+def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> list[Message]:
+    """End it by hand. See ``sagas.resolve``."""
+    _check_name(by, "by")
+    if outcome not in FINAL:
+        msg = f"a run is resolved as {' or '.join(sorted(FINAL))}, not {outcome!r}"
+        raise InvalidDecision(msg)
+    outcome = State(outcome)
+    if not note.strip() or len(note) > NOTE_LIMIT:
+        msg = f"say in a note of at most {NOTE_LIMIT} characters what was done by hand"
+        raise InvalidDecision(msg)
+    with transaction.atomic():
+        row, _ = _open(run_id)
+        ended = isolation.leave([row])
+        store.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
+        data = json.dumps({"outcome": outcome, "note": note.replace("\x00", "")})
+        # The cursor stays: it says which effects the engine itself has confirmed or undone.
+        store.advance(
+            Move(row.place, Place(outcome, row.cursor), Due.NEVER), [row], event("resolve", by=by), data={run_id: data}
+        )
+        # The customer reads the reason: the note is none of their business.
+        by_hand = outcomes.reason("resolved", "", "ResolvedByHand", "Somebody has ended this by hand.")
+        escalation_store.set_reason(run_id, by_hand if outcome is State.FAILED else None)
+        return [*parents_of([row]), *ended]
+
+
+def _open(run_id: UUID) -> tuple[store.Row, escalation_store.Open]:
+    row = lock_one(run_id)
+    found = escalation_store.opened(run_id)
+    if row.state is not State.ESCALATED or found is None:
+        msg = f"the run is {row.state}: it is not escalated"
+        raise AlreadyDecided(msg, row.state)
+    return row, found
+
+
+def _acknowledge(row: store.Row, by: str) -> None:
+    escalation_store.acknowledge(row.id, by=by)
+    store.log(event("acknowledge", by=by), [row])
+
+
+def _check_name(name: str, what: str) -> None:
+    if not name.strip() or len(name) > NAME_LIMIT:
+        msg = f"{what}={name[:200]!r}: give a name of 1 to {NAME_LIMIT} characters"
+        raise InvalidDecision(msg)

@@ -1,0 +1,105 @@
+"""What an HTTP answer means. 2xx: done. 409: rejected. 425: not yet. Anything else broke, or may have."""
+
+from __future__ import annotations
+
+import json
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+
+from sagas.errors import Rejected
+from sagas.participant import Done, NotYet
+from sagas.remote.exchange import Reply
+
+#: Seconds after which a participant is asked again that says "not yet" and not when; and the bounds of what it may say.
+DEFAULT_WAIT = 1.0
+SHORTEST_WAIT, LONGEST_WAIT = 0.1, 60.0
+#: Longest code of a rejection.
+CODE_LIMIT = 64
+
+
+class UnexpectedAnswer(Exception):
+    """An answer that the contract does not know, or one that says it broke: whether it took effect is not known.
+
+    Attributes:
+        status: of the answer.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def is_breakdown(self) -> bool:
+        """Whether the participant itself is in trouble, and not only with this request."""
+        return self.status >= 500
+
+
+def read(reply: Reply) -> Done | Rejected | NotYet:
+    """Read the answer to an operation; ``UnexpectedAnswer`` for a status that decides nothing."""
+    if 200 <= reply.status < 300:
+        return Done(_json(reply))
+    if reply.status == 409:
+        return _rejection(_said(reply))
+    if reply.status == 425:
+        return NotYet(wait_of(reply))
+    kind = " (redirects are not followed)" if 300 <= reply.status < 400 else ""
+    msg = f"HTTP {reply.status}{kind}"
+    raise UnexpectedAnswer(msg, reply.status)
+
+
+def read_query(reply: Reply) -> Done | Rejected | NotYet | None:
+    """Read the answer to a query; ``None`` if the participant knows nothing of the operation."""
+    if reply.status in {404, 410}:
+        return None
+    if reply.status == 425:
+        return NotYet(wait_of(reply))
+    if reply.status != 200:
+        msg = f"HTTP {reply.status} to a query"
+        raise UnexpectedAnswer(msg, reply.status)
+    said = _said(reply)
+    match said.get("outcome"):
+        case "done":
+            return Done(said.get("result"))
+        case "rejected":
+            return _rejection(said)
+        case "pending":
+            return NotYet(wait_of(reply))
+        case _:
+            msg = "an answer to a query without an outcome of done, rejected or pending"
+            raise UnexpectedAnswer(msg, reply.status)
+
+
+def wait_of(reply: Reply) -> float:
+    """Seconds that ``Retry-After`` asks for, within bounds; it may be a number or a date."""
+    asked = reply.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(asked) if asked.isdigit() else parsedate_to_datetime(asked).timestamp() - time()
+    except (ValueError, OverflowError):
+        seconds = DEFAULT_WAIT
+    return min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
+
+
+def _rejection(said: dict[str, Any]) -> Rejected:
+    code, detail = said.get("code"), said.get("detail") or said.get("title")
+    return Rejected(
+        detail if isinstance(detail, str) else "The remote participant says no.",
+        code=code[:CODE_LIMIT] if isinstance(code, str) and code else "Rejected",
+    )
+
+
+def _said(reply: Reply) -> dict[str, Any]:
+    found = _json(reply)
+    return found if isinstance(found, dict) else {}
+
+
+def _json(reply: Reply) -> Any:
+    """The body, if it is JSON and says so."""
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not reply.body or not (kind == "application/json" or kind.endswith("+json")):
+        return None
+    try:
+        return json.loads(reply.body)
+    except (ValueError, RecursionError):
+        msg = f"HTTP {reply.status} with a body that is no JSON"
+        raise UnexpectedAnswer(msg, reply.status) from None

@@ -1,0 +1,282 @@
+"""``HttpParticipant``: the operations of a participant in another system, in whatever language, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from pydantic_core import to_jsonable_python
+
+from sagas.errors import DefinitionError, NotSent, Rejected
+from sagas.participant import Call, Done, NotYet, TccResource
+from sagas.remote.answers import UnexpectedAnswer, read, read_query
+from sagas.remote.circuit import Circuit
+from sagas.remote.exchange import NoRequest, Reply, Request, TooLarge, Unanswered, exchange
+
+Body = Callable[[Call[Any]], object]
+#: Seconds of a lease that no exchange takes: for the commits before and behind it, and for a busy machine.
+MARGIN = 5.0
+#: Methods that carry no body.
+_BARE = frozenset({"GET", "DELETE"})
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PLACES = re.compile(r"\{(tx|branch|operation)\}")
+
+
+def whole_call(call: Call[Any]) -> object:
+    """The body by default: the run's request, and what the steps before returned."""
+    return {"request": call.request, "results": call.results}
+
+
+class HttpParticipant:
+    """A participant that is called over HTTP; see ``docs/reference/remote-participants.md`` for what it must do.
+
+    >>> points = HttpParticipant("points", lambda: settings.POINTS_URL, timeout=2)
+    ...
+    ... class PlaceOrder(Saga[Order]):
+    ...     pay = Step(points.post("/debits"), compensate=points.delete("/debits/{tx}"), queue="points")
+    ...     hold = Tcc(points.tcc("/reservations"), queue="points")
+
+    Args:
+        name: what it is called in the log, and what its calls' bound and its circuit go by.
+        base_url: where it is, or a function that says so when it is called.
+        connect_timeout: seconds to connect.
+        timeout: seconds from then to the end of the answer.
+        concurrency: calls at a time of one worker process.
+        headers: what it wants besides, such as ``Authorization``; or a function that gives them.
+        query: path where an operation can be asked for by its key, if there is one.
+        answer_limit: longest answer in bytes.
+        patience: seconds after which "not yet" (425) counts as a failed attempt.
+        circuit: when calls are stopped for a while.
+
+    Raises:
+        DefinitionError: what cannot be meant.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str | Callable[[], str],
+        *,
+        connect_timeout: float = 1.0,
+        timeout: float = 3.0,
+        concurrency: int = 8,
+        headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
+        query: str = "",
+        answer_limit: int = 65_536,
+        patience: float = 600.0,
+        circuit: Circuit | None = None,
+    ) -> None:
+        if not _NAME.fullmatch(name):
+            msg = f"HttpParticipant({name!r}): a name has letters, digits, dots, dashes, at most 64"
+            raise DefinitionError(msg)
+        if isinstance(base_url, str):
+            check_url(name, base_url)
+        for what, value in (("connect_timeout", connect_timeout), ("timeout", timeout), ("patience", patience)):
+            if not value > 0:
+                msg = f"HttpParticipant({name!r}, {what}={value}): give seconds above 0"
+                raise DefinitionError(msg)
+        if concurrency < 1 or answer_limit < 1:
+            msg = f"HttpParticipant({name!r}): concurrency and answer_limit are at least 1"
+            raise DefinitionError(msg)
+        self.name = name
+        self.concurrency = concurrency
+        self.patience = patience
+        self.circuit = circuit or Circuit()
+        self._base_url = base_url
+        self._headers = headers
+        self._connect_timeout = connect_timeout
+        self._timeout = timeout
+        self._query = query
+        self._limit = answer_limit
+
+    def __repr__(self) -> str:
+        """Name it. Not its address or headers: they may have secrets in them."""
+        return f"HttpParticipant({self.name!r})"
+
+    @property
+    def lease(self) -> float:
+        """Seconds after which a call has surely ended: a query before it, the call, and a query behind it."""
+        return (3 if self._query else 1) * (self._connect_timeout + self._timeout) + MARGIN
+
+    @property
+    def can_be_queried(self) -> bool:
+        """Whether an operation can be asked for by its key."""
+        return bool(self._query)
+
+    def post(self, path: str, body: Body = whole_call) -> HttpOperation:
+        """An operation: ``POST`` to a path, in which ``{tx}`` and ``{branch}`` stand for run and step."""
+        return HttpOperation(self, "POST", path, body)
+
+    def put(self, path: str, body: Body = whole_call) -> HttpOperation:
+        """An operation: ``PUT``."""
+        return HttpOperation(self, "PUT", path, body)
+
+    def patch(self, path: str, body: Body = whole_call) -> HttpOperation:
+        """An operation: ``PATCH``."""
+        return HttpOperation(self, "PATCH", path, body)
+
+    def delete(self, path: str) -> HttpOperation:
+        """An operation: ``DELETE``, without a body."""
+        return HttpOperation(self, "DELETE", path, None)
+
+    def tcc(self, path: str, body: Body = whole_call) -> TccResource:
+        """A resource that is reserved: try is ``POST``, confirm ``PUT``, cancel ``DELETE`` of one path."""
+        return HttpResource(self.post(path, body), self.put(path, body), self.delete(path))
+
+    def send(self, method: str, path: str, call: Call[Any], body: bytes | None) -> Reply:
+        """Make one exchange for a call. Raises what ``exchange`` raises; ``NotSent`` for what cannot be sent."""
+        try:
+            base = self._base_url if isinstance(self._base_url, str) else self._base_url()
+            check_url(self.name, base)
+            own = self._headers() if callable(self._headers) else self._headers or {}
+            headers = {**own, **_headers_of(call), **({"Content-Type": "application/json"} if body else {})}
+            request = Request(method, base.rstrip("/") + _fill(path, call), headers, body)
+        except Exception as error:
+            # Not its text: whoever could not make a header of a secret may well quote it.
+            msg = f"no request could be made for {self.name}: {type(error).__name__}"
+            raise NoRequest(msg) from None
+        return exchange(request, connect_timeout=self._connect_timeout, timeout=self._timeout, limit=self._limit)
+
+    def query(self, call: Call[Any]) -> Done | Rejected | NotYet | None:
+        """Ask what became of a call; ``None`` if the participant has never seen it."""
+        return read_query(self.send("GET", self._query, call, None))
+
+
+class HttpOperation:
+    """One operation of an ``HttpParticipant``: what the engine knows as a ``Remote`` participant."""
+
+    def __init__(self, participant: HttpParticipant, method: str, path: str, body: Body | None) -> None:
+        if not path.startswith("/"):
+            msg = f"{participant.name}: the path {path!r} begins with a slash"
+            raise DefinitionError(msg)
+        self._participant = participant
+        self._method = method
+        self._path = path
+        self._body = body
+
+    def __str__(self) -> str:
+        """Name it, as the log does."""
+        return f"{self._participant.name}: {self._method} {self._path}"
+
+    __repr__ = __str__
+
+    @property
+    def lane(self) -> str:
+        """Whose calls share one bound."""
+        return self._participant.name
+
+    @property
+    def concurrency(self) -> int:
+        """Calls at a time of one process."""
+        return self._participant.concurrency
+
+    @property
+    def lease(self) -> float:
+        """Seconds after which a call has surely ended."""
+        return self._participant.lease
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which "not yet" counts as a failed attempt."""
+        return self._participant.patience
+
+    def admit(self, wanted: int) -> tuple[int, float]:
+        """Ask the circuit."""
+        return self._participant.circuit.admit(self._participant.name, wanted, self.lease)
+
+    def call(self, call: Call[Any], *, repeated: bool) -> Done | Rejected | NotYet:
+        """Call it; see ``Remote``. Where the outcome is not known, ask for it, if the participant can be asked."""
+        asks = self._participant.can_be_queried
+        if repeated and asks:
+            known = self._watched(lambda: self._participant.query(call))
+            if known is not None:
+                return known
+        try:
+            return self._watched(lambda: self._send(call)) or Done()
+        except (Unanswered, UnexpectedAnswer, TooLarge):
+            known = self._asked_again(call) if asks else None
+            if known is None or isinstance(known, NotYet):
+                raise
+            return known
+
+    def _send(self, call: Call[Any]) -> Done | Rejected | NotYet:
+        return read(self._participant.send(self._method, self._path, call, self._encode(call)))
+
+    def _encode(self, call: Call[Any]) -> bytes | None:
+        if self._method in _BARE or self._body is None:
+            return None
+        try:
+            return json.dumps(to_jsonable_python(self._body(call)), allow_nan=False).encode()
+        except Exception as error:
+            msg = f"no body could be made for {self}: {type(error).__name__}: {error}"
+            raise NoRequest(msg) from error
+
+    def _asked_again(self, call: Call[Any]) -> Done | Rejected | NotYet | None:
+        """What became of a call that was not answered; ``None`` also where that cannot be learnt now."""
+        try:
+            return self._participant.query(call)
+        except Exception:
+            return None
+
+    def _watched(self, ask: Callable[[], Done | Rejected | NotYet | None]) -> Done | Rejected | NotYet | None:
+        """Ask, and tell the circuit whether the participant answers."""
+        circuit, name = self._participant.circuit, self._participant.name
+        try:
+            answer = ask()
+        except NoRequest:
+            raise  # which says nothing of the participant
+        except (NotSent, Unanswered):
+            circuit.broke(name)
+            raise
+        except UnexpectedAnswer as error:
+            if error.is_breakdown:
+                circuit.broke(name)
+            else:
+                circuit.answered(name)
+            raise
+        circuit.answered(name)
+        return answer
+
+
+class HttpResource:
+    """A TCC resource of an ``HttpParticipant``."""
+
+    def __init__(self, try_: HttpOperation, confirm: HttpOperation, cancel: HttpOperation) -> None:
+        self.try_ = try_
+        self.confirm = confirm
+        self.cancel = cancel
+
+
+def check_url(name: str, url: str) -> None:
+    """Refuse an address that cannot be called, or has a password in it, without repeating it."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        msg = f"HttpParticipant({name!r}): base_url is an address such as https://points.example/api"
+        raise DefinitionError(msg)
+    if parts.username is not None or parts.password is not None:
+        msg = f"HttpParticipant({name!r}): base_url has a user or a password in it; give headers= instead"
+        raise DefinitionError(msg)
+
+
+def _headers_of(call: Call[Any]) -> dict[str, str]:
+    headers = {
+        "X-Tx-ID": str(call.run_id),
+        "X-Branch-ID": call.step,
+        "Idempotency-Key": call.key,
+        "Accept": "application/json",
+        "User-Agent": "drinkgroup-sagas",
+    }
+    trace = call.trace_id.replace("-", "")
+    if trace:
+        # W3C Trace Context: version, trace, the id of this very call, sampled.
+        headers["traceparent"] = f"00-{trace}-{secrets.token_hex(8)}-01"
+    return headers
+
+
+def _fill(path: str, call: Call[Any]) -> str:
+    known = {"tx": str(call.run_id), "branch": call.step, "operation": call.operation.value}
+    return _PLACES.sub(lambda found: quote(known[found[1]], safe=""), path)

@@ -1,0 +1,1 @@
+"""The contract of remote participants, against the one in Node.js."""

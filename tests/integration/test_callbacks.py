@@ -1,0 +1,120 @@
+"""Reports over HTTP: signed, or refused."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from pytest_django import Settings
+from standardwebhooks import Webhook
+
+import sagas
+from sagas import State
+from sagas.models import Run
+from tests.lab.models import Jar
+from tests.lab.sagas import Experiment, Reported
+from tests.support.carrier import Carrier
+from tests.support.runs import assert_jar_adds_up, state, story
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+SECRET = f"whsec_{b64encode(bytes(32)).decode()}"
+
+
+@pytest.fixture(autouse=True)
+def secret(settings: Settings) -> None:
+    settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": SECRET}
+
+
+@pytest.fixture
+def accepted(database: None) -> Iterator[UUID]:
+    """A run that waits for the report of its second step."""
+    jar = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=jar, available=10)
+    run_id = sagas.start(Reported, Experiment(jar=jar))
+    Carrier().run([run_id])
+    yield run_id
+    assert_jar_adds_up(jar, 10)
+
+
+def post(body: Any, *, secret: str = SECRET, at: datetime | None = None, **headers: str) -> HttpResponse:
+    text = body if isinstance(body, str) else json.dumps(body)
+    at = at or datetime.now(UTC)
+    signed = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign("msg_1", at, text),
+        **headers,
+    }
+    answer = Client().post("/sagas/reports/", text, content_type="application/json", headers=signed)
+    assert isinstance(answer, HttpResponse)
+    return answer
+
+
+def done(run_id: UUID, **more: Any) -> dict[str, Any]:
+    return {"run": str(run_id), "step": "two", "outcome": "done", **more}
+
+
+def test_a_report_moves_the_run_on_and_a_repeat_is_answered_alike(accepted: UUID) -> None:
+    for _ in range(2):
+        answer = post(done(accepted, result={"ref": 7}))
+        assert (answer.status_code, json.loads(answer.content)["state"]) == (200, "EXECUTING")
+    assert story(accepted).count("two.forward DONE") == 1
+    assert Run.objects.get(pk=accepted).results["two"] == {"ref": 7}
+
+
+def test_a_rejection_undoes_it(accepted: UUID) -> None:
+    body = {"run": str(accepted), "step": "two", "outcome": "rejected", "code": "NoCourier", "detail": "rain"}
+    assert json.loads(post(body).content)["state"] == "COMPENSATING"
+    Carrier().run([accepted])
+    assert state(accepted) is State.FAILED
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"secret": f"whsec_{b64encode(bytes(31) + b'x').decode()}"}, 401),
+        ({"at": datetime.now(UTC) - timedelta(minutes=6)}, 401),
+        ({"webhook-signature": "v1,nonsense"}, 401),
+        ({"webhook-signature": ""}, 401),
+    ],
+)
+def test_what_is_not_signed_well_is_refused(accepted: UUID, given: dict[str, Any], status: int) -> None:
+    before = story(accepted)
+    answer = post(done(accepted), **given)
+    assert answer.status_code == status
+    assert answer["Content-Type"] == "application/problem+json"
+    assert story(accepted) == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["{nonsense", "5", "null", [], {}, {"run": "x", "step": "two", "outcome": "done"}, "run-without-outcome"],
+    ids=str,
+)
+def test_a_body_that_is_no_report_is_refused(body: Any) -> None:
+    if body == "run-without-outcome":
+        body = {"run": str(uuid4()), "step": "two", "outcome": "perhaps"}
+    assert post(body).status_code == 400
+
+
+def test_reports_of_nothing(accepted: UUID) -> None:
+    assert post(done(uuid4())).status_code == 404
+    assert post({**done(accepted), "step": "nothing"}).status_code == 404
+    assert post({**done(accepted), "step": "four"}).status_code == 409
+    assert post("x" * 100_001).status_code == 413
+    assert post(done(accepted, result="a\x00b")).status_code == 400
+    assert Client().get("/sagas/reports/").status_code == 405
+
+
+def test_without_a_secret_nothing_is_taken(accepted: UUID, settings: Settings) -> None:
+    settings.SAGAS = {key: value for key, value in settings.SAGAS.items() if key != "CALLBACK_SECRET"}
+    assert post(done(accepted)).status_code == 404
+    assert "two.forward DONE" not in story(accepted)

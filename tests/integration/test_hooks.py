@@ -1,0 +1,224 @@
+"""Hooks are told of what is committed, of nothing else, and harm nobody."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+import sagas
+from sagas import State, Transition, hooks, on_transition
+from sagas.errors import DefinitionError
+from sagas.models import Run
+from tests.lab.models import Jar
+from tests.lab.sagas import Experiment, Lab, Unconfirmed
+from tests.support.carrier import Carrier, chains, claim_all, deliver
+from tests.support.runs import shift_clock, state
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+
+@pytest.fixture(autouse=True)
+def _hooks() -> Iterator[None]:
+    """Hooks of a test do not outlive it, and those of the shop are not asked."""
+    known = list(hooks._hooks)
+    hooks._hooks.clear()
+    yield
+    hooks._hooks[:] = known
+
+
+@pytest.fixture
+def heard(_hooks: None) -> list[Transition]:
+    """What a hook without any filter has been told."""
+    told: list[Transition] = []
+    on_transition()(told.append)
+    return told
+
+
+def ways(told: Sequence[Transition]) -> list[str]:
+    return [f"{t.before} {t.after}" for t in told]
+
+
+def test_every_transition_of_a_confirmed_run_is_told(heard: list[Transition]) -> None:
+    # Given
+    Jar.objects.create(name="told", available=5)
+    run_id = sagas.start(Lab, Experiment(jar="told"), business_key="K-1")
+
+    # When
+    Carrier().run([run_id])
+    sagas.confirm(run_id, "approval", {})
+    Carrier().run([run_id])
+
+    # Then
+    assert ways(heard) == [
+        "PENDING EXECUTING",
+        "EXECUTING AWAITING_CONFIRM",
+        "AWAITING_CONFIRM CONFIRMING",
+        "CONFIRMING SUCCEEDED",
+    ]
+    assert {(t.run_id, t.saga, t.business_key, t.reason) for t in heard} == {(run_id, "lab.Lab", "K-1", None)}
+    assert [t.at for t in heard] == sorted(t.at for t in heard)
+    assert timezone.now() - timedelta(minutes=1) < heard[0].at <= timezone.now()
+
+
+def test_why_a_run_is_undone_is_told(heard: list[Transition]) -> None:
+    run_id = sagas.start(Unconfirmed, Experiment(reject=("two",)))
+    Carrier().run([run_id])
+    assert ways(heard) == ["PENDING EXECUTING", "EXECUTING COMPENSATING", "COMPENSATING FAILED"]
+    assert [t.reason and t.reason["kind"] for t in heard] == [None, "rejected", "rejected"]
+
+
+def test_a_run_with_nothing_to_undo_is_told_of(heard: list[Transition]) -> None:
+    run_id = sagas.start(Unconfirmed, Experiment())
+    sagas.cancel(run_id, reason="never mind")
+    claim_all()
+    assert ways(heard) == ["PENDING COMPENSATING", "COMPENSATING FAILED"]
+    assert heard[-1].reason is not None
+    assert heard[-1].reason["detail"] == "never mind"
+
+
+def test_an_expired_run_is_told_of(heard: list[Transition]) -> None:
+    run_id = sagas.start(Lab, Experiment(reject=()))
+    Carrier().run([run_id])
+    shift_clock([run_id], 60)
+    claim_all()
+    assert ways(heard)[-1] == "AWAITING_CONFIRM COMPENSATING"
+    assert heard[-1].reason is not None
+    assert heard[-1].reason["kind"] == "timeout"
+
+
+def test_an_escalation_and_its_resumption_are_told_of_with_the_error(heard: list[Transition]) -> None:
+    run_id = sagas.start(Unconfirmed, Experiment(reject=("two",), faults={"one.compensate": 99}))
+    Carrier().run([run_id])
+    assert ways(heard)[-1] == "COMPENSATING ESCALATED"
+    assert heard[-1].reason is not None
+    assert (heard[-1].reason["kind"], heard[-1].reason["code"]) == ("fault", "Boom")
+    sagas.resume(run_id, by="mei")
+    assert ways(heard)[-1] == "ESCALATED COMPENSATING"
+
+
+def test_a_lease_that_is_taken_up_again_is_no_transition(heard: list[Transition]) -> None:
+    run_id = sagas.start(Unconfirmed, Experiment())
+    claim_all()
+    Run.objects.filter(pk=run_id).update(due_at="2000-01-01T00:00:00Z")
+    assert chains(claim_all(lapsed=True))
+    assert ways(heard) == ["PENDING EXECUTING"]
+
+
+def test_nothing_is_told_of_what_is_rolled_back(heard: list[Transition]) -> None:
+    run_id = sagas.start(Unconfirmed, Experiment())
+    with pytest.raises(RuntimeError), transaction.atomic():
+        sagas.cancel(run_id)
+        raise RuntimeError
+    assert state(run_id) is State.PENDING
+    assert heard == []
+
+
+def test_nothing_is_told_before_the_commit(heard: list[Transition]) -> None:
+    run_id = sagas.start(Unconfirmed, Experiment())
+    with transaction.atomic():
+        sagas.cancel(run_id)
+        assert heard == []
+    assert ways(heard) == ["PENDING COMPENSATING"]
+
+
+def test_filters() -> None:
+    # Given
+    told: dict[str, list[Transition]] = {name: [] for name in ("saga", "name", "other", "to", "before", "both")}
+    on_transition(saga=Unconfirmed)(told["saga"].append)
+    on_transition(saga="lab.Unconfirmed")(told["name"].append)
+    on_transition(saga=Lab)(told["other"].append)
+    on_transition(to=State.SUCCEEDED)(told["to"].append)
+    on_transition(before=State.PENDING)(told["before"].append)
+    on_transition(before=State.PENDING, to=State.COMPENSATING)(told["both"].append)
+
+    # When
+    Carrier().run([sagas.start(Unconfirmed, Experiment())])
+
+    # Then
+    assert {name: ways(heard) for name, heard in told.items()} == {
+        "saga": ["PENDING EXECUTING", "EXECUTING SUCCEEDED"],
+        "name": ["PENDING EXECUTING", "EXECUTING SUCCEEDED"],
+        "other": [],
+        "to": ["EXECUTING SUCCEEDED"],
+        "before": ["PENDING EXECUTING"],
+        "both": [],
+    }
+
+
+def test_a_cohort_is_told_of_at_once() -> None:
+    told: list[Sequence[Transition]] = []
+    on_transition(to=State.SUCCEEDED, many=True)(told.append)
+    ids = [sagas.start(Unconfirmed, Experiment()) for _ in range(5)]
+    Carrier().run(ids)
+    assert len(told) == 1
+    assert {t.run_id for t in told[0]} == set(ids)
+
+
+def test_a_hook_that_fails_harms_nobody(heard: list[Transition], caplog: pytest.LogCaptureFixture) -> None:
+    # Given a hook that fails between two others, one of them a set's
+    def failing(transition: Transition) -> None:
+        raise ValueError(transition.saga)
+
+    def failing_set(transitions: Sequence[Transition]) -> None:
+        raise ValueError(len(transitions))
+
+    after: list[Transition] = []
+    on_transition()(failing)
+    on_transition(many=True)(failing_set)
+    on_transition()(after.append)
+    ids = [sagas.start(Unconfirmed, Experiment()) for _ in range(3)]
+
+    # When the cohort goes its way
+    (chain,) = chains(claim_all())
+    with caplog.at_level(logging.ERROR, logger="sagas.hooks"):
+        _, following = deliver(chain)
+        assert following is not None
+        deliver(following)
+
+    # Then it arrives, everybody else is told, and the failure is on record
+    assert {state(run_id) for run_id in ids} == {State.SUCCEEDED}
+    assert ways(heard) == ways(after)
+    assert len(heard) == 6
+    assert "failing failed for 1 run(s)" in caplog.text
+    assert "failing_set failed for 3 run(s)" in caplog.text
+
+
+def test_a_hook_may_use_the_database_and_start_another_run() -> None:
+    started = []
+    on_transition(to=State.SUCCEEDED, saga=Unconfirmed)(
+        lambda t: started.append(sagas.start(Lab, Experiment(), business_key=str(t.run_id)[:8]))
+    )
+    run_id = sagas.start(Unconfirmed, Experiment())
+    Carrier().run([run_id])
+    assert Run.objects.get(pk=started[0]).business_key == str(run_id)[:8]
+
+
+def test_without_hooks_nothing_is_asked_of_the_database_for_them() -> None:
+    def statements() -> list[str]:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            Carrier().run([sagas.start(Unconfirmed, Experiment())])
+        return [query["sql"] for query in queries.captured_queries]
+
+    without = statements()
+    on_transition()(repr)
+    watched = statements()
+    assert len(without) == len(watched)
+    assert not [sql for sql in without if "business_key, run.reason" in sql]
+    assert [sql for sql in watched if "business_key, run.reason" in sql]
+
+
+def test_a_hook_that_would_never_be_called_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="no run goes this way"):
+        on_transition(before=State.FAILED)
+    with pytest.raises(DefinitionError, match="no run goes this way"):
+        on_transition(before=State.AWAITING_CONFIRM, to=State.SUCCEEDED)
+    with pytest.raises(DefinitionError, match="no run goes this way"):
+        on_transition(to=State.PENDING, before=State.EXECUTING)

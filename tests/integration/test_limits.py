@@ -1,0 +1,120 @@
+"""Data that is too large: refused with its size, before anything is kept, and nobody else's harm."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+from pytest_django import Settings
+
+import sagas
+from sagas import DataTooLarge, InvalidRequest, State
+from sagas.limits import check_size
+from sagas.models import Confirmation, Log, Run
+from tests.integration.conftest import Start
+from tests.lab.luggage import Carry, Luggage
+from tests.support.carrier import Carrier
+from tests.support.runs import await_state, effects, marks, reason, state, states, story
+
+LIMIT = 65_536
+#: A Luggage of an empty text, and a result's two quotation marks.
+EMPTY = len('{"text":"","results":{}}')
+QUOTES = 2
+
+
+# -- The measure ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("letter", "size"), [("x", 1), ("é", 2), ("茶", 3), ("🧋", 4)])
+def test_bytes_are_counted_and_not_letters(settings: Settings, letter: str, size: int) -> None:
+    settings.SAGAS = {**settings.SAGAS, "DATA_LIMIT": 120}
+    check_size(letter * (120 // size), "it")
+    with pytest.raises(DataTooLarge, match=rf"^it is {120 + size} bytes of JSON; SAGAS\['DATA_LIMIT'\] is 120\.") as e:
+        check_size(letter * (120 // size + 1), "it")
+    assert (e.value.size, e.value.limit) == (120 + size, 120)
+
+
+# -- The request ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_request_of_the_limit_is_taken_and_one_byte_more_is_not() -> None:
+    # Given
+    largest = Luggage("x" * (LIMIT - EMPTY))
+    sagas.start(Carry, largest)
+    before = Run.objects.count(), Log.objects.count()
+
+    # When
+    with pytest.raises(InvalidRequest, match=r"request of lab\.Carry is 65,537 bytes .* is 65,536") as refused:
+        sagas.start(Carry, Luggage(largest.text + "x"))
+
+    # Then
+    assert refused.value.errors[0]["type"] == "too_large"
+    assert (Run.objects.count(), Log.objects.count()) == before
+
+
+# -- Results --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["one", "two"])
+@pytest.mark.usefixtures("alone")
+def test_a_result_that_is_too_large_is_a_fault_of_its_run_and_of_no_other(step: str) -> None:
+    # Given a cohort in which one run's result is one byte too large, and another's just not
+    good = [sagas.start(Carry, Luggage()) for _ in range(5)]
+    largest = sagas.start(Carry, Luggage(results={step: LIMIT - QUOTES}))
+    bad = sagas.start(Carry, Luggage(results={step: LIMIT - QUOTES + 1}))
+
+    # When
+    Carrier().run([*good, largest, bad])
+
+    # Then its neighbours have gone on, none of their effects twice
+    assert states([*good, largest]) == {State.AWAITING_CONFIRM: 6}
+    for run_id in [*good, largest]:
+        assert set(marks(run_id).values()) == {1}
+    # And its own effect is rolled back, the steps before are undone
+    assert state(bad) is State.FAILED
+    assert f"{step}.forward" not in marks(bad)
+    done = ["one.forward", "one.compensate"] if step == "two" else []
+    assert effects(bad) == done
+    assert story(bad).count(f"{step}.forward FAULT") == 2
+    # And the reason says how large it was, what the limit is, and what to do
+    why = reason(bad)
+    assert (why["kind"], why["step"], why["code"]) == ("fault", step, "DataTooLarge")
+    assert why["detail"].startswith(
+        f"the result of {step} forward is 65,537 bytes of JSON; SAGAS['DATA_LIMIT'] is 65,536. Keep"
+    )
+
+
+@pytest.mark.usefixtures("alone")
+def test_on_a_real_worker_with_a_limit_of_its_own_later_steps_read_what_was_small_enough(start_worker: Start) -> None:
+    # Given
+    start_worker(DATA_LIMIT=100)
+
+    # When
+    small = sagas.start(Carry, Luggage(results={"one": 90, "two": 98}))
+    large = sagas.start(Carry, Luggage(results={"one": 90, "two": 99}))
+
+    # Then
+    await_state(small, State.AWAITING_CONFIRM)
+    assert Run.objects.get(pk=small).results["three"] == {"one": 90, "two": 98}
+    await_state(large, State.FAILED)
+    assert "101 bytes of JSON; SAGAS['DATA_LIMIT'] is 100" in reason(large)["detail"]
+
+
+# -- Confirmations --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_confirmation_that_is_too_large_is_not_taken_and_a_smaller_one_may_follow() -> None:
+    run_id = sagas.start(Carry, Luggage())
+
+    # When
+    with (
+        pytest.raises(DataTooLarge, match=r"the data of lab\.Carry\.receipt is 65,5\d\d bytes"),
+        transaction.atomic(),
+    ):
+        sagas.confirm(run_id, "receipt", {"text": "x" * LIMIT})
+
+    # Then
+    assert not Confirmation.objects.filter(run_id=run_id).exists()
+    assert story(run_id) == ["start"]
+    assert sagas.confirm(run_id, "receipt", {"text": "x" * 100}).first

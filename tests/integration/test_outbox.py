@@ -1,0 +1,382 @@
+"""Events are written with what they tell of, published in order per run, and deleted once RabbitMQ has them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from celery import current_app
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+
+import sagas
+from sagas import State, outbox, registry, relay, selectors
+from sagas.models import Outbox, Run
+from tests.integration.conftest import Start
+from tests.lab.sagas import Experiment, Telling, Unconfirmed
+from tests.support import broker
+from tests.support.awaiting import eventually
+from tests.support.carrier import Carrier, claim_all
+from tests.support.events import CONFIRMED, REJECTED, assert_in_order, heard, subscribed, told, told_names, unique
+from tests.support.runs import make_due, state
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+
+@pytest.fixture(autouse=True)
+def _line() -> Iterator[None]:
+    yield
+    relay.close()
+
+
+@pytest.fixture
+def listener(alone: None) -> Iterator[str]:
+    """A queue that gets every event."""
+    with subscribed() as queue:
+        yield queue
+
+
+@contextmanager
+def elsewhere() -> Iterator[Any]:
+    """A transaction of somebody else, rolled back in the end unless it was committed."""
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            yield cursor
+        other.rollback()
+    finally:
+        other.close()
+
+
+def confirmed(count: int = 1, **wanted: Any) -> list[UUID]:
+    """Runs that succeeded, all their events still in the outbox."""
+    with transaction.atomic():
+        ids = [sagas.start(Telling, Experiment(**wanted), business_key=f"K-{n}") for n in range(count)]
+    Carrier().run(ids)
+    for run_id in ids:
+        sagas.confirm(run_id, "approval", {})
+    Carrier().run(ids)
+    assert {state(run_id) for run_id in ids} == {State.SUCCEEDED}
+    return ids
+
+
+def rejected() -> UUID:
+    """A run that failed at its third step, all its events still in the outbox."""
+    run_id = sagas.start(Telling, Experiment(reject=("three",)))
+    Carrier().run([run_id])
+    assert state(run_id) is State.FAILED
+    return run_id
+
+
+def relay_all() -> None:
+    while relay.relay(current_app):
+        pass
+
+
+class TestWriting:
+    """What is in the outbox."""
+
+    def test_a_confirmed_run(self) -> None:
+        (run_id,) = confirmed()
+        events = told(run_id)
+        assert_in_order(events, [run_id])
+        assert [event.step for event in events] == ["", "one", "two", "three", "", "", "one", "three", ""]
+        assert {event.business_key for event in events} == {"K-0"}
+        assert {(event.saga, event.version) for event in events} == {("lab.Telling", 1)}
+        assert {event.trace_id for event in events} == {Run.objects.get(pk=run_id).trace_id}
+        assert [event.occurred_at for event in events] == sorted(event.occurred_at for event in events)
+        assert [event.data for event in events if event.data] == [{"by": "one"}, {"by": "one"}]
+        assert Run.objects.get(pk=run_id).events == len(CONFIRMED)
+
+    def test_a_rejected_run_says_why_and_no_more(self) -> None:
+        run_id = rejected()
+        events = told(run_id)
+        assert_in_order(events, [run_id], REJECTED)
+        why = {"kind": "rejected", "step": "three", "code": "Rejected"}
+        assert [event.data for event in events if event.data and "kind" in event.data] == [why, why, why]
+
+    def test_a_cancelled_run(self) -> None:
+        run_id = sagas.start(Telling, Experiment())
+        sagas.cancel(run_id, reason="my name is Li Lei")
+        claim_all()
+        assert told_names(run_id) == ["TellingStarted", "TellingTurnedBack", "TellingFailed"]
+        assert "Li Lei" not in "".join(event.to_json() for event in told(run_id))
+
+    def test_an_escalated_run(self) -> None:
+        run_id = sagas.start(Telling, Experiment(faults={"one.compensate": 5}, reject=("two",)))
+        Carrier().run([run_id])
+        assert told_names(run_id)[-2:] == ["TellingTurnedBack", "TellingEscalated"]
+        assert told(run_id)[-1].data == {"kind": "fault", "step": "one", "code": "Boom"}
+        sagas.resume(run_id, by="mei")
+        assert told_names(run_id)[-1] == "TellingResumed"
+        assert [event.position for event in told(run_id)] == list(range(1, len(told(run_id)) + 1))
+
+    def test_a_run_of_a_saga_that_nobody_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sagas.claim._foreign", set())
+        run_id = sagas.start(Telling, Experiment())
+        known = dict(registry._definitions)
+        del registry._definitions["lab.Telling", 1]
+        try:
+            for _ in range(8):
+                # For longer than a lease: nobody else has taken it.
+                make_due([run_id], since=20)
+                claim_all()
+                claim_all(lapsed=True)
+        finally:
+            registry._definitions.update(known)
+        assert state(run_id) is State.ESCALATED
+        assert told_names(run_id) == ["TellingStarted", "TellingEscalated"]
+
+    def test_what_is_private_is_not_told(self) -> None:
+        # Given a step whose result has something private
+        step = Telling.definition.names.steps["one"]
+        Telling.definition.names.steps["one"] = sagas.Events(private=("by", 'q"uo\\te', "x,y")).of("one")
+        try:
+            run_id = sagas.start(Telling, Experiment())
+            Carrier().run([run_id])
+        finally:
+            Telling.definition.names.steps["one"] = step
+        assert told(run_id)[1].data == {}
+        assert Run.objects.get(pk=run_id).results == {"one": {"by": "one"}}
+
+    def test_nothing_is_told_of_what_is_rolled_back(self) -> None:
+        run_id = sagas.start(Telling, Experiment())
+        with pytest.raises(RuntimeError), transaction.atomic():
+            sagas.cancel(run_id)
+            raise RuntimeError
+        assert told_names(run_id) == ["TellingStarted"]
+        sagas.cancel(run_id)
+        assert [event.position for event in told(run_id)] == [1, 2]
+
+    def test_a_run_that_began_before_its_saga_published_tells_nothing(self) -> None:
+        ids = [sagas.start(Telling, Experiment()) for _ in range(2)]
+        Outbox.objects.all().delete()
+        Run.objects.filter(pk=ids[0]).update(events=None)
+        Carrier().run(ids)
+        assert {state(run_id) for run_id in ids} == {State.AWAITING_CONFIRM}
+        assert told(ids[0]) == []
+        assert len(told(ids[1])) == 4
+
+    def test_who_does_not_publish_pays_nothing(self) -> None:
+        with CaptureQueriesContext(connection) as quiet:
+            Carrier().run([sagas.start(Unconfirmed, Experiment())])
+        assert not Outbox.objects.exists()
+        assert not [query for query in quiet.captured_queries if "sagas_outbox" in query["sql"]]
+
+    def test_who_publishes_pays_no_statement_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def statements() -> int:
+            with CaptureQueriesContext(connection) as queries:
+                Carrier().run([sagas.start(Telling, Experiment())])
+            return len(queries)
+
+        publishing = statements()
+        monkeypatch.setitem(Telling.definition.__dict__, "publishes", False)
+        assert statements() == publishing
+
+
+class TestPublishing:
+    """What RabbitMQ gets."""
+
+    def test_every_event_in_order(self, listener: str) -> None:
+        ids = confirmed(5)
+        relay_all()
+        assert_in_order(heard(listener), ids)
+        assert not Outbox.objects.exists()
+
+    def test_a_step_has_its_events_published_without_waiting_for_a_tick(
+        self, listener: str, start_worker: Start
+    ) -> None:
+        start_worker(TICK=60)
+        run_id = sagas.start(Telling, Experiment())
+        eventually(lambda: broker.length(listener) == 5, within=20, what="the events of all steps")
+        assert_in_order(heard(listener), [run_id], CONFIRMED[:5])
+
+    def test_the_message(self, listener: str) -> None:
+        run_id = sagas.start(Telling, Experiment())
+        relay_all()
+        message = broker.take(listener)
+        assert message.delivery_info["routing_key"] == "lab.Telling.TellingStarted"
+        assert message.delivery_info["exchange"] == "sagas.events"
+        properties = message.properties
+        assert properties["message_id"] == f"{run_id}:1"
+        assert properties["type"] == "TellingStarted"
+        assert properties["content_type"] == "application/cloudevents+json"
+        assert properties["delivery_mode"] == 2
+        assert json.loads(message.body)["specversion"] == "1.0"
+
+    def test_who_binds_to_some_gets_those(self) -> None:
+        with subscribed("lab.Telling.*Started") as queue:
+            # No pattern: a word is whole.
+            confirmed()
+            relay_all()
+            assert heard(queue) == []
+        with subscribed("lab.*.TellingSucceeded") as queue:
+            confirmed()
+            relay_all()
+            assert [event.name for event in heard(queue)] == ["TellingSucceeded"]
+
+    def test_an_event_that_nobody_listens_to_is_no_error(self) -> None:
+        confirmed()
+        relay_all()
+        assert not Outbox.objects.exists()
+
+    def test_at_most_so_many_runs_at_once(self, listener: str, settings: Any) -> None:
+        settings.SAGAS = {**settings.SAGAS, "RELAY": 2}
+        ids = confirmed(5)
+        assert relay.relay(current_app)
+        assert len({event.run_id for event in heard(listener)}) == 2
+        relay_all()
+        assert {event.run_id for event in heard(listener)} < set(ids)
+        assert not Outbox.objects.exists()
+
+    def test_a_full_queue_holds_up_only_its_own_runs(self, listener: str) -> None:
+        # Given a consumer of one kind of event, whose queue is full
+        with subscribed("lab.Telling.JarEmpty", {"x-max-length": 1, "x-overflow": "reject-publish"}) as full:
+            before = rejected()
+            relay_all()
+            assert broker.length(full) == 1
+            heard(listener)
+            held_up = rejected()
+            fine = confirmed(3)
+
+            # When
+            relay_all()
+
+            # Then the others' events are all out, and of that run what came before
+            events = heard(listener)
+            assert_in_order(events, fine)
+            assert told_names(held_up) == REJECTED[3:]
+            assert [e.name for e in unique(events) if e.run_id == held_up and e.name != "JarEmpty"] == REJECTED[:3]
+
+            # And it is left alone for a while
+            assert Outbox.objects.filter(run_id=held_up, attempt=1).count() == len(REJECTED[3:])
+            with transaction.atomic():
+                assert outbox.claim(10) == []
+
+            # And goes on when there is room
+            assert [event.run_id for event in heard(full)] == [before]
+            Outbox.objects.update(due_at="2000-01-01T00:00:00Z")
+            relay_all()
+            assert [event.run_id for event in heard(full)] == [held_up]
+            assert_in_order(unique([*events, *heard(listener)]), [held_up], REJECTED)
+
+    def test_a_refused_event_waits_longer_each_time(self) -> None:
+        with subscribed("lab.Telling.TellingStarted", {"x-max-length": 0, "x-overflow": "reject-publish"}):
+            sagas.start(Telling, Experiment())
+            waits = []
+            for _ in range(9):
+                relay_all()
+                row = Outbox.objects.filter(attempt__gt=0).annotate(wait=F("due_at") - Now()).get()
+                waits.append(round(row.wait.total_seconds()))
+                Outbox.objects.update(due_at="2000-01-01T00:00:00Z")
+            assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+    def test_a_broken_connection_is_an_error_and_the_next_is_new(self, listener: str) -> None:
+        ids = confirmed(2)
+        relay_all()
+        line: Any = relay._line
+        line._connection.connection.transport.sock.close()
+        more = confirmed(2)
+        with pytest.raises(OSError, match="not confirmed"):
+            relay_all()
+        assert set(Outbox.objects.values_list("run_id", flat=True)) == set(more)
+        relay_all()
+        assert_in_order(heard(listener), [*ids, *more])
+
+    def test_who_has_not_got_it_confirmed_does_not_go_on(self, listener: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Given a RabbitMQ that confirms nothing in time
+        (run_id,) = confirmed()
+        monkeypatch.setattr(relay, "CONFIRM_TIMEOUT", 0.0)
+        monkeypatch.setattr(relay._Line, "_acked", lambda *_: None)
+
+        # When
+        with pytest.raises(relay.NotConfirmed):
+            relay_all()
+
+        # Then only the first is out, and all still wait
+        monkeypatch.undo()
+        assert eventually(lambda: broker.length(listener)) == 1
+        assert told_names(run_id) == CONFIRMED
+
+        # And when it confirms again, the first comes twice
+        relay_all()
+        events = heard(listener)
+        assert [event.position for event in events] == [1, *range(1, len(CONFIRMED) + 1)]
+        assert_in_order(unique(events), [run_id])
+
+    def test_how_long_the_oldest_waits(self) -> None:
+        assert selectors.outbox_view() == selectors.OutboxView(0, 0.0)
+        sagas.start(Telling, Experiment())
+        Outbox.objects.update(occurred_at="2026-01-01T00:00:00Z")
+        view = selectors.outbox_view()
+        assert view.count == 1
+        assert view.age > 3600
+        relay_all()
+        assert selectors.outbox_view().age == 0.0
+
+
+class TestManyPublishers:
+    """One run's events are one publisher's at a time."""
+
+    def test_a_claimed_run_is_nobody_elses(self, listener: str) -> None:
+        # Given a run that is being published elsewhere, and another
+        held, other = confirmed(2)
+        with elsewhere() as cursor:
+            cursor.execute("SELECT run_id FROM sagas_outbox WHERE run_id = %s AND position = 1 FOR UPDATE", [str(held)])
+
+            # When
+            relay_all()
+
+            # Then
+            assert {event.run_id for event in heard(listener)} == {other}
+            assert told_names(held) == CONFIRMED
+        relay_all()
+        assert_in_order(heard(listener), [held])
+
+    def test_what_was_published_meanwhile_is_not_published_again(self, listener: str) -> None:
+        # Given somebody who has published the first two of a run, and not yet committed
+        (run_id,) = confirmed()
+        with elsewhere() as cursor:
+            cursor.execute("DELETE FROM sagas_outbox WHERE run_id = %s AND position <= 2", [str(run_id)])
+            # When another looks
+            relay_all()
+            # Then it does not take the third for the first
+            assert heard(listener) == []
+            cursor.execute("COMMIT")
+        relay_all()
+        assert [event.position for event in heard(listener)] == list(range(3, len(CONFIRMED) + 1))
+
+    def test_three_at_once(self, listener: str, settings: Any) -> None:
+        settings.SAGAS = {**settings.SAGAS, "RELAY": 3}
+        ids = confirmed(30)
+        errors: list[BaseException] = []
+
+        def publish() -> None:
+            try:
+                line = relay._Line(current_app)
+                while Outbox.objects.exists():
+                    with transaction.atomic():
+                        courier = relay._Courier(outbox.read(outbox.claim(3)))
+                        courier.run(line)
+                        outbox.delete(courier.published)
+                line.close()
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=publish) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert not errors
+        assert_in_order(heard(listener), ids)

@@ -1,0 +1,483 @@
+"""Steps in another system, over HTTP: a real Node.js process, a real database, and the messages in our hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+import sagas
+from sagas import State, intents
+from sagas.calling import _call, _participant, perform_now
+from sagas.messages import Message, RemoteCalls
+from sagas.models import Log, Run
+from tests.integration.test_reports import let_time_pass
+from tests.lab.sagas import Experiment, Promised, Rewarded, Told
+from tests.support.awaiting import eventually
+from tests.support.carrier import Carrier, chains, claim_all, deliver
+from tests.support.points import Points, needs_node
+from tests.support.runs import effects, escalation, make_due, reason, state, story
+
+pytestmark = [pytest.mark.usefixtures("alone"), needs_node]
+
+TOKEN = "a-token-that-nobody-may-read"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Points]:
+    points = Points(tmp_path_factory.mktemp("points"), token=TOKEN)
+    points.start()
+    yield points
+    points.stop()
+
+
+@pytest.fixture
+def points(node: Points, monkeypatch: pytest.MonkeyPatch) -> Iterator[Points]:
+    monkeypatch.setenv("LAB_POINTS_URL", node.url)
+    monkeypatch.setenv("LAB_POINTS_TOKEN", TOKEN)
+    yield node
+    node.recover()
+
+
+@pytest.fixture
+def account(points: Points) -> str:
+    name = f"account-{uuid4().hex[:8]}"
+    points.open(name, 100)
+    return name
+
+
+def carried(*ids: UUID, random: Random | None = None, copies: int = 1) -> None:
+    Carrier(random=random, copies=copies).run(ids)
+
+
+def begun(run_id: UUID, *, step: str = "debit") -> RemoteCalls:
+    """Carry a run to the point where its remote step has been begun, and its call not been made."""
+    waiting = chains(claim_all())
+    found: list[Message] = []
+    while waiting:
+        performed, following = deliver(waiting.pop(0))
+        found += performed.messages
+        waiting += [*chains(performed.messages), *([following] if following else [])]
+    calls = [message for message in found if isinstance(message, RemoteCalls)]
+    assert [(c.link.step, [call.run_id for call in c.calls]) for c in calls] == [(step, [run_id])]
+    return calls[0]
+
+
+def in_flight(call: RemoteCalls, points: Points) -> tuple[threading.Thread, list[Any]]:
+    """Make a call that is held by the other side after it was executed; the answers are for ``intents.finish``."""
+    answered: list[Any] = []
+
+    def make() -> None:
+        answered.append(_call(_participant(call.link), call.calls[0], begun=False))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    eventually(lambda: points.holding() == 1, what="the other side holds the caller")
+    return thread, answered
+
+
+def start(account: str, quantity: int = 10, **what: Any) -> UUID:
+    return sagas.start(Rewarded, Experiment(jar=account, quantity=quantity, **what))
+
+
+def test_done(points: Points, account: str) -> None:
+    run_id = start(account)
+    carried(run_id)
+    assert state(run_id) is State.SUCCEEDED
+    assert story(run_id) == [
+        "start",
+        "one.forward DONE",
+        "debit.forward INTENT",
+        "debit.forward DONE",
+        "four.forward DONE",
+    ]
+    assert Run.objects.get(pk=run_id).results["debit"] == {"left": 90}
+    assert points.account(account) == (90, 0)
+    done = Log.objects.get(run_id=run_id, step="debit", outcome="DONE")
+    assert done.duration_us > 0
+    assert done.compensate == "points: DELETE /debits"
+
+
+def test_a_cohort_goes_out_as_one_and_comes_back_as_one(points: Points, account: str) -> None:
+    ids = [start(account, 1) for _ in range(4)]
+    carrier = Carrier()
+    carrier.run(ids)
+    assert {state(run_id) for run_id in ids} == {State.SUCCEEDED}
+    assert [(chain.links[0].step, len(chain.ids)) for chain in carrier.delivered] == [
+        ("one", 4),
+        ("debit", 4),
+        ("four", 4),
+    ]
+
+
+def test_rejected(points: Points, account: str) -> None:
+    run_id = start(account, 101)
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert (reason(run_id)["kind"], reason(run_id)["code"]) == ("rejected", "NotEnoughPoints")
+    assert reason(run_id)["detail"] == "101 wanted, 100 left"
+    # The step itself is undone too: an earlier attempt might have been done.
+    assert effects(run_id) == ["one.forward", "debit.compensate", "one.compensate"]
+    assert points.account(account) == (100, 0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"do": "status", "status": 500},
+        {"do": "status", "status": 503, "stage": "after"},
+        {"do": "status", "status": 302, "headers": {"Location": "/debits"}},
+        {"do": "status", "status": 404},
+        {"do": "reset"},
+        {"do": "cut"},
+        {"do": "huge", "bytes": 70_000},
+        {"do": "trickle"},
+        {"do": "hold"},
+    ],
+    ids=lambda fault: f"{fault['do']}{fault.get('status', '')}",
+)
+def test_one_attempt_breaks_and_the_effect_is_there_once(points: Points, account: str, fault: dict[str, Any]) -> None:
+    # Given a participant that breaks, before it executes or after, the first time it is called
+    points.fail(on="POST /debits", **fault)
+    run_id = start(account)
+
+    # When
+    carried(run_id)
+
+    # Then
+    assert state(run_id) is State.SUCCEEDED
+    assert effects(run_id) == ["one.forward", "debit.forward", "four.forward"]
+    assert points.account(account) == (90, 0)
+
+
+def test_what_executes_and_never_says_so_is_found_out_by_asking(points: Points, account: str) -> None:
+    # Given a participant that executes, and cuts off every answer
+    points.fail(on="POST /debits", do="reset", times=100)
+    run_id = start(account)
+
+    # Then the first question settles it
+    carried(run_id)
+    assert story(run_id)[2:4] == ["debit.forward INTENT", "debit.forward DONE"]
+    assert Run.objects.get(pk=run_id).results["debit"] == {"left": 90}
+    assert points.account(account) == (90, 0)
+
+
+def test_out_of_attempts_it_is_undone_by_key(points: Points, account: str) -> None:
+    # Given one that executes but can neither say so nor be asked
+    points.fail(on="POST /debits", do="reset", times=100)
+    from tests.lab.sagas import points as participant
+
+    participant._query = ""
+    try:
+        run_id = start(account)
+        carried(run_id)
+    finally:
+        participant._query = "/operations"
+
+    # Then
+    assert state(run_id) is State.FAILED
+    assert story(run_id).count("debit.forward INTENT") == story(run_id).count("debit.forward FAULT") == 3
+    assert reason(run_id)["code"] == "Unanswered"
+    assert effects(run_id) == ["one.forward", "debit.compensate", "one.compensate"]
+    assert points.account(account) == (100, 0)
+
+
+def test_what_was_never_reached_is_not_undone_there(
+    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given nobody there
+    monkeypatch.setenv("LAB_POINTS_URL", "http://127.0.0.1:1")
+    run_id = start(account)
+    carried(run_id)
+
+    # Then nothing was sent, so there is nothing to undo there, and nobody needs to be called for that
+    assert state(run_id) is State.FAILED
+    assert effects(run_id) == ["one.forward", "one.compensate"]
+    assert (reason(run_id)["code"], reason(run_id)["detail"]) == ("NotSent", "Connection refused")
+
+
+def test_not_yet_is_no_attempt(points: Points, account: str) -> None:
+    # Given a participant that says "not yet" more often than there are attempts
+    points.fail(on="POST /debits", do="status", status=425, times=5, headers={"Retry-After": "7"})
+    run_id = start(account)
+    for _ in range(5):
+        carried(run_id)
+        # Then it is asked again when it wished
+        assert state(run_id) is State.EXECUTING
+        run = Run.objects.get(pk=run_id)
+        assert run.attempt == 0
+        assert run.due_at is not None
+        assert 5 < (run.due_at - Log.objects.filter(run_id=run_id).latest("id").at).total_seconds() < 8
+        make_due([run_id])
+    carried(run_id)
+    assert state(run_id) is State.SUCCEEDED
+    assert story(run_id).count("not_yet") == 5
+    assert points.account(account) == (90, 0)
+
+
+def test_not_yet_for_too_long_is_an_attempt(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.lab.sagas import points as participant
+
+    monkeypatch.setattr(participant, "patience", 1e-6)
+    points.fail(on="POST /debits", do="status", status=425, times=100)
+    run_id = start(account)
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert reason(run_id)["code"] == "StillNotYet"
+    # Nothing was ever executed there
+    assert effects(run_id) == ["one.forward", "one.compensate"]
+
+
+def test_whoever_dies_between_intent_and_call_leaves_it_to_the_lease(points: Points, account: str) -> None:
+    # Given a call that was begun and never made
+    run_id = start(account)
+    begun(run_id)
+    assert story(run_id)[-1] == "debit.forward INTENT"
+
+    # When its lease is not over, nothing happens
+    make_due([run_id])
+    carried(run_id)
+    assert story(run_id)[-1] == "debit.forward INTENT"
+
+    # And when it is, that attempt has failed, and the next is made
+    let_time_pass(run_id)
+    carried(run_id)
+    assert state(run_id) is State.SUCCEEDED
+    assert story(run_id)[2:6] == [
+        "debit.forward INTENT",
+        "debit.forward FAULT",
+        "debit.forward INTENT",
+        "debit.forward DONE",
+    ]
+    assert points.account(account) == (90, 0)
+
+
+def test_an_answer_that_comes_after_its_lease_counts(points: Points, account: str) -> None:
+    # Given a call that is executed and not answered, until the next attempt is under way
+    run_id = start(account)
+    first = begun(run_id)
+    points.fail(on="POST /debits", do="hold")
+    thread, answered = in_flight(first, points)
+    let_time_pass(run_id)
+    for chain in chains(claim_all()):
+        deliver(chain)
+    assert story(run_id)[-1] == "debit.forward FAULT"
+
+    # When it is answered
+    points.recover()
+    thread.join()
+    carrier = Carrier()
+    carrier.post(intents.finish(first.link, answered, worker="late"))
+
+    # Then that is what happened
+    assert story(run_id)[-1] == "debit.forward DONE"
+    carrier.run([run_id])
+    assert state(run_id) is State.SUCCEEDED
+    assert points.account(account) == (90, 0)
+
+
+def test_both_attempts_are_answered_and_one_counts(points: Points, account: str) -> None:
+    run_id = start(account)
+    first = begun(run_id)
+    let_time_pass(run_id)
+    carried(run_id, random=None)
+    assert state(run_id) is State.SUCCEEDED
+    before = story(run_id)
+    assert perform_now(first) == []
+    assert story(run_id) == before
+    assert points.account(account) == (90, 0)
+
+
+def test_a_cancel_while_a_call_is_in_flight_waits_for_its_outcome(points: Points, account: str) -> None:
+    # Given a call that is executed, and whose caller does not know yet
+    run_id = start(account)
+    call = begun(run_id)
+    points.fail(on="POST /debits", do="hold")
+    thread, answered = in_flight(call, points)
+
+    # When the run is cancelled
+    sagas.cancel(run_id)
+    carried(run_id)
+
+    # Then nothing is undone yet
+    assert effects(run_id) == ["one.forward"]
+
+    # And when it is answered, that is on record, and then undone
+    points.recover()
+    thread.join()
+    intents.finish(call.link, answered, worker="late")
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert effects(run_id) == ["one.forward", "debit.forward", "debit.compensate", "one.compensate"]
+    assert points.account(account) == (100, 0)
+
+
+def test_an_undo_that_overtakes_its_call_leaves_nothing_to_do_for_it(points: Points, account: str) -> None:
+    # Given a run that was cancelled, and undone, while its call was on its way for ever
+    run_id = start(account)
+    call = begun(run_id)
+    sagas.cancel(run_id)
+    let_time_pass(run_id)
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert effects(run_id) == ["one.forward", "debit.compensate", "one.compensate"]
+
+    # When it arrives after all
+    assert perform_now(call) == []
+
+    # Then the other side does not do it
+    assert points.account(account) == (100, 0)
+    assert state(run_id) is State.FAILED
+
+
+def test_an_answer_to_a_run_that_has_ended_is_put_on_record(points: Points, account: str) -> None:
+    # Given a step that cannot be undone, and a run that was cancelled, and has ended, while its call was on its way
+    run_id = sagas.start(Told, Experiment(jar=account, quantity=10))
+    call = begun(run_id)
+    sagas.cancel(run_id)
+    let_time_pass(run_id)
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+
+    # When it is answered
+    intents.finish(call.link, [_call(_participant(call.link), call.calls[0], begun=False)], worker="late")
+
+    # Then everybody can see it
+    assert story(run_id)[-1] == "debit.forward DONE"
+    assert state(run_id) is State.FAILED
+
+
+def test_an_undo_that_breaks_for_good_calls_a_person(points: Points, account: str) -> None:
+    points.fail(on="DELETE /debits", do="status", status=500, times=1000)
+    run_id = start(account, reject=("four",))
+    carried(run_id)
+    assert state(run_id) is State.ESCALATED
+    assert (escalation(run_id).step, escalation(run_id).error["detail"]) == ("debit", "HTTP 500")
+    points.recover()
+    sagas.resume(run_id, by="a test")
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert points.account(account) == (100, 0)
+
+
+def promise(account: str, quantity: int = 10, **what: Any) -> UUID:
+    return sagas.start(Promised, Experiment(jar=account, quantity=quantity, **what))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_reservation_in_a_fork_is_confirmed(points: Points, account: str, seed: int) -> None:
+    ids = [promise(account) for _ in range(2)]
+    carried(*ids, random=Random(seed), copies=2)
+    assert {state(run_id) for run_id in ids} == {State.AWAITING_CONFIRM}
+    assert points.account(account) == (80, 20)
+    for run_id in ids:
+        sagas.confirm(run_id, "approval", {})
+    carried(*ids, random=Random(seed), copies=2)
+    assert {state(run_id) for run_id in ids} == {State.SUCCEEDED}
+    assert points.account(account) == (80, 0)
+    for run_id in ids:
+        assert effects(run_id)[-1] == "held.confirm"
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("refuses", ["left", "four", "held"])
+def test_a_reservation_in_a_fork_is_cancelled(points: Points, account: str, refuses: str, seed: int) -> None:
+    run_id = promise(account, 1000 if refuses == "held" else 10, reject=(refuses,))
+    carried(run_id, random=Random(seed), copies=2)
+    assert state(run_id) is State.FAILED
+    assert points.account(account) == (100, 0)
+
+
+def test_attempts_in_a_fork_are_counted_by_branch(points: Points, account: str) -> None:
+    points.fail(on="POST /reservations", do="status", status=425, times=1)
+    points.fail(on="POST /reservations", do="reset", times=1)
+    run_id = promise(account, faults={"left.forward": 2})
+    carried(run_id)
+    assert story(run_id).count("left.forward DONE") == 1
+    assert (Run.objects.get(pk=run_id).pending or {})["held"]["failed"] == 0
+
+    # When the branch that was put off is looked at, as every tick does
+    let_time_pass(run_id)
+    carrier = Carrier()
+    carrier.post(claim_all(lapsed=True))
+    carrier.run([run_id])
+
+    # Then
+    assert state(run_id) is State.AWAITING_CONFIRM
+    assert Log.objects.get(run_id=run_id, step="held", outcome="DONE").attempt == 1
+    assert Log.objects.get(run_id=run_id, step="left", outcome="DONE").attempt == 3
+    assert points.account(account) == (90, 10)
+
+
+def test_no_more_calls_are_begun_than_the_lane_has_room_for(
+    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a lane of which one place is left
+    from sagas.remote import lanes
+
+    lane = lanes.lane_of("points", 4)
+    monkeypatch.setattr(lane, "_busy", 3)
+    monkeypatch.setattr(lane, "_pace", 100)
+    ids = [start(account) for _ in range(3)]
+
+    # When three come
+    carried(*ids)
+
+    # Then one goes; the others wait in the database, for a while, without an attempt and without a claim
+    assert sorted(state(run_id) for run_id in ids) == [State.EXECUTING, State.EXECUTING, State.SUCCEEDED]
+    waiting = Run.objects.filter(pk__in=ids, state=State.EXECUTING)
+    assert {(run.attempt, run.claims, run.pending) for run in waiting} == {(0, 0, None)}
+    assert chains(claim_all()) == []
+    monkeypatch.setattr(lane, "_busy", 0)
+    make_due(ids)
+    carried(*ids)
+    assert {state(run_id) for run_id in ids} == {State.SUCCEEDED}
+    assert points.account(account) == (70, 0)
+
+
+def test_the_other_side_is_told_who_asks(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagas.remote import client, exchange
+
+    sent: list[exchange.Request] = []
+
+    def noted(request: exchange.Request, **how: Any) -> exchange.Reply:
+        sent.append(request)
+        return exchange.exchange(request, **how)
+
+    monkeypatch.setattr(client, "exchange", noted)
+    run_id = start(account, reject=("four",))
+    carried(run_id)
+    debit, refund = sent
+    trace = Run.objects.get(pk=run_id).trace_id.hex
+    assert debit.headers["X-Tx-ID"] == refund.headers["X-Tx-ID"] == str(run_id)
+    assert debit.headers["X-Branch-ID"] == "debit"
+    assert debit.headers["Idempotency-Key"] == f"{run_id}:debit:forward"
+    assert refund.headers["Idempotency-Key"] == f"{run_id}:debit:compensate"
+    assert debit.headers["traceparent"].startswith(f"00-{trace}-")
+    assert debit.headers["traceparent"] != refund.headers["traceparent"]
+    assert refund.body is None
+
+
+def test_secrets_are_on_no_record(
+    points: Points, account: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a participant that breaks in every way, and a token that it does not accept
+    caplog.set_level("DEBUG")
+    monkeypatch.setenv("LAB_POINTS_TOKEN", f"{TOKEN}\n")
+    ids = [start(account)]
+    carried(*ids)
+    monkeypatch.setenv("LAB_POINTS_TOKEN", f"{TOKEN}-wrong")
+    ids.append(start(account))
+    carried(*ids)
+
+    # Then
+    assert state(ids[0]) is State.FAILED
+    assert state(ids[1]) is State.ESCALATED
+    logged = [repr(row) for row in Log.objects.filter(run_id__in=ids).values_list("data", flat=True)]
+    assert any("HTTP 401" in row for row in logged)
+    told = [*logged, repr(escalation(ids[1]).error), caplog.text, repr(reason(ids[0]))]
+    assert not any(TOKEN in text for text in told)

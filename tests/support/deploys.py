@@ -1,0 +1,51 @@
+"""Deploys of changed code: the sagas of this process are taken back and declared anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import new_class
+from typing import Any
+
+import sagas.claim
+from sagas import Confirmation, Parallel, Retry, Saga, Step, registry, versions
+from tests.lab.sagas import QUICK, Experiment, mark
+
+NAME = "lab.Changing"
+
+
+def step(*, compensate: Any = mark, confirm: Any = None, retry: Retry = QUICK) -> Step:
+    """A step that leaves marks."""
+    return Step(mark, compensate=compensate, confirm=confirm, queue="orders", retry=retry, finish=QUICK)
+
+
+def deploy(
+    body: Mapping[str, Step | Confirmation | Parallel], *, version: int = 1, beside: bool = False
+) -> type[Saga[Any]]:
+    """Declare ``lab.Changing`` with these steps.
+
+    Args:
+        body: the steps and confirmations.
+        version: of the saga.
+        beside: keep the other versions that were declared before.
+    """
+    for known in [k for k in registry._definitions if k[0] == NAME and (not beside or k[1] == version)]:
+        del registry._definitions[known]
+    written = {**body, "name": NAME, "version": version, "__module__": __name__}
+    return new_class("Changing", (Saga[Experiment],), exec_body=lambda namespace: namespace.update(written))
+
+
+@contextmanager
+def deploying() -> Iterator[None]:
+    """What is declared inside this block is forgotten after it, as by a process that ends."""
+    known = dict(registry._definitions)
+    foreign = set(sagas.claim._foreign)
+    try:
+        yield
+    finally:
+        registry._definitions.clear()
+        registry._definitions.update(known)
+        versions._followed.clear()
+        versions._recorded.difference_update([key for key in versions._recorded if key[0] == NAME])
+        sagas.claim._foreign.clear()
+        sagas.claim._foreign.update(foreign)

@@ -1,0 +1,61 @@
+"""Which keys a request asks for, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+
+from sagas import DefinitionError, InvalidRequest, Lock, Saga, Step
+from sagas.locks import Keys, keys_of
+
+
+@dataclass(frozen=True)
+class Change:
+    order: str
+    table: str | None = None
+
+
+def do_nothing(call: object) -> None:
+    """A participant."""
+
+
+order = Lock(lambda change: f"order:{change.order}")
+table = Lock(lambda change: change.table, wait=False)
+
+
+def test_keys_are_taken_in_one_order_each_once() -> None:
+    assert keys_of((table, order, order), Change("7", "a")) == Keys(("a", "order:7"), ("a",))
+    assert keys_of((table, order), Change("7")) == Keys(("order:7",))
+    assert keys_of((), Change("7")) == Keys()
+
+
+def test_who_asks_in_both_ways_does_not_wait() -> None:
+    assert keys_of((order, table), Change("7", "order:7")) == Keys(("order:7",), ("order:7",))
+
+
+@pytest.mark.parametrize("key", ["", "x" * 129, "a\0", "a\n", 7, ["a"]])
+def test_what_is_no_key(key: Any) -> None:
+    with pytest.raises(InvalidRequest, match="is no key of a lock"):
+        keys_of((Lock(lambda _: key),), Change("7"))
+
+
+def test_a_definition_knows_its_locks() -> None:
+    class Changing(Saga[Change]):
+        locks = (order,)
+        step = Step(do_nothing, queue="orders")
+
+    assert Changing.definition.locks == (order,)
+    assert Changing.definition.keys(Changing.definition.dump(Change("7"))) == Keys(("order:7",))
+
+
+def test_what_is_no_lock() -> None:
+    key: Any = "order:7"
+    with pytest.raises(DefinitionError, match="give a function"):
+        Lock(key)
+    with pytest.raises(DefinitionError, match=r"Wrong\.locks is .*; give a tuple of Lock"):
+
+        class Wrong(Saga[Change]):
+            locks: ClassVar[Any] = ("order",)
+            step = Step(do_nothing, queue="orders")

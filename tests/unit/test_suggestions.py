@@ -1,0 +1,36 @@
+"""What the engine thinks a person should do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sagas import State
+from sagas.outcomes import reason
+from sagas.suggestions import NO_PROGRESS, UNKNOWN_SAGA, suggest
+
+SECRET = "password=hunter2"
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "code", "said"),
+    [
+        (State.COMPENSATING, "fault", "Boom", "The undo of two.compensate keeps failing. Mend its cause, then resume"),
+        (State.CONFIRMING, "fault", "Boom", "past its confirmation and only goes forward"),
+        (State.EXECUTING, "stuck", NO_PROGRESS, "See that workers run and consume this step's queue"),
+        (State.PENDING, "stuck", UNKNOWN_SAGA, "Deploy it"),
+        (State.COMPENSATING, "breaker", "Boom", "its breaker is open"),
+        (State.EXECUTING, "odd", "Odd", "Mend the cause of two.compensate, then resume."),
+    ],
+)
+def test_it_says_what_to_mend_and_nothing_of_the_error_text(state: State, kind: str, code: str, said: str) -> None:
+    suggestion = suggest(state, "two", "compensate", reason(kind, "two", code, SECRET))
+    assert said in suggestion
+    assert "resume" in suggestion
+    assert SECRET not in suggestion
+
+
+def test_it_lives_with_an_error_that_has_no_form() -> None:
+    assert suggest(State.EXECUTING, "", "", "{}") == "Mend the cause of the step at which it stands, then resume."
+    assert "then resume" in suggest(State.COMPENSATING, "", "", json.dumps("text"))
