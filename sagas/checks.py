@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
-from django.db import DatabaseError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, transaction
 
 from sagas import channels, registry, versions
 from sagas.conf import Misconfigured, parse
@@ -78,6 +78,53 @@ def check_database(**_: Any) -> list[CheckMessage]:
             id="sagas.E004",
         )
     ]
+
+
+@register("sagas")
+def check_other_databases(**_: Any) -> list[CheckMessage]:
+    """Check the databases that steps name: that they are there, and cannot keep the engine waiting."""
+    named: dict[str, str] = {}
+    for definition in registry.all_definitions():
+        for step in definition.all_steps:
+            if step.database:
+                named.setdefault(step.database, f"{definition.name}.{step.name}")
+    found: list[CheckMessage] = []
+    for alias, name in named.items():
+        database = settings.DATABASES.get(alias)
+        if database is None:
+            known = ", ".join(other for other in settings.DATABASES if other != DEFAULT_DB_ALIAS) or "no other"
+            found.append(
+                Error(
+                    f"{name} is in the database {alias!r}, which DATABASES does not have.",
+                    hint=f"Add {alias!r} to DATABASES, or name one of: {known}.",
+                    id="sagas.E007",
+                )
+            )
+        elif "postgresql" not in database.get("ENGINE", ""):
+            found.append(
+                Error(
+                    f"{name} is in the database {alias!r}, which is not PostgreSQL.",
+                    hint="Keep the step's data in PostgreSQL, where an INSERT … ON CONFLICT is the barrier.",
+                    id="sagas.E008",
+                )
+            )
+        elif missing := _unlimited(database.get("OPTIONS", {})):
+            found.append(
+                Warning(
+                    f"{name} is in the database {alias!r}, whose connection has no {' and no '.join(missing)}.",
+                    hint="While it hangs, a worker keeps its runs locked: see docs/how-to/another-database.md. "
+                    "If the server sets these limits, silence this check.",
+                    id="sagas.W004",
+                )
+            )
+    return found
+
+
+def _unlimited(options: Mapping[str, Any]) -> list[str]:
+    """What limits how long a connection may keep one waiting, and is not set."""
+    sent = str(options.get("options", ""))
+    limits = [limit for limit in ("lock_timeout", "statement_timeout") if limit not in sent]
+    return (["connect_timeout"] if "connect_timeout" not in options else []) + limits
 
 
 #: Seconds for which the database may look for runs; a check is no place to wait.

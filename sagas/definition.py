@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
+from django.db import DEFAULT_DB_ALIAS
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
@@ -72,10 +73,12 @@ class Step:
         pivot: the point of no return of a saga without a confirmation: what comes after it only goes forward.
         events: what its outcomes are called, where the saga publishes events; by default after the step.
         personal: what is personal in its results: ``True`` for all, or paths such as ``("phone", "guests.*.name")``.
+        database: alias of the database in which its participants write, if it is not the engine's own; see
+            ``sagas.elsewhere``.
 
     Raises:
         DefinitionError: a participant that can be neither called nor given a set; a time-out that is over at once;
-            a pivot that can be undone.
+            a pivot that can be undone, or is in another database.
     """
 
     #: Whether its effect is in another system, which may have it although this database does not know.
@@ -97,6 +100,7 @@ class Step:
         pivot: bool = False,
         events: Events | None = None,
         personal: Collection[str] | bool = (),
+        database: str = "",
     ) -> None:
         if not queue:
             msg = "a step needs a queue, one of SAGAS['QUEUES']"
@@ -107,12 +111,21 @@ class Step:
         if pivot and compensate is not None:
             msg = "a pivot is the point of no return: it has nothing to compensate"
             raise DefinitionError(msg)
+        if pivot and database:
+            # Its effect may be there although this database does not know, and then nothing could be undone.
+            msg = f"Step(database={database!r}): a pivot must be in the engine's own database"
+            raise DefinitionError(msg)
+        if database == DEFAULT_DB_ALIAS:
+            msg = f"Step(database={database!r}): that is the engine's own; leave it out"
+            raise DefinitionError(msg)
         self.name = ""
         self.queue = queue
         self.timeout = timeout
         self.pivot = pivot
         self.events = events or Events()
         self.personal = declared(personal)
+        self.database = database
+        self.elsewhere = bool(database)
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
         self.actions: dict[Phase, Action] = {}
         # Any: whoever calls this without a type checker gets an error all the same.
@@ -126,6 +139,9 @@ class Step:
                 continue
             if not callable(participant) and not isinstance(participant, SetBased | Remote):
                 msg = f"{operation}: {participant!r} is no participant; give a function, or an object with many()"
+                raise DefinitionError(msg)
+            if database and isinstance(participant, Remote):
+                msg = f"Step(database={database!r}): {participant!r} is in another system, not in a database"
                 raise DefinitionError(msg)
             self.actions[phase] = Action(operation, participant, policy)
 
@@ -161,6 +177,7 @@ class Tcc(Step):
         timeout: how long a run may take over try, waits and retries included; then it is undone.
         events: what its outcomes are called, where the saga publishes events; by default after the step.
         personal: what is personal in its results; see ``Step``.
+        database: alias of the database in which the resource is, if it is not the engine's own.
     """
 
     _forward = Operation.TRY
@@ -177,6 +194,7 @@ class Tcc(Step):
         timeout: timedelta | None = None,
         events: Events | None = None,
         personal: Collection[str] | bool = (),
+        database: str = "",
     ) -> None:
         super().__init__(
             resource.try_,
@@ -189,6 +207,7 @@ class Tcc(Step):
             timeout=timeout,
             events=events,
             personal=personal,
+            database=database,
         )
 
 

@@ -142,6 +142,10 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     if not isinstance(message, Chain) or message.links[0].queue not in here:
         return [message]
     first, *rest = message.links
+    definition = versions.find(first.saga, first.version, first.shape)
+    if definition.all_steps[definition.index(first.step)].elsewhere:
+        # Another system may keep one waiting: all that was claimed besides would wait with it.
+        return [message]
     performed = perform(first, message.ids, worker=worker, issue=message.issue)
     following: list[Message] = []
     if rest and performed.survivors:

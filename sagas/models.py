@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from sagas.definition import NAME_LIMIT, SAGA_NAME_LIMIT
 from sagas.events import EVENT_LIMIT
 from sagas.locks import LOCK_KEY_LIMIT
-from sagas.states import LIVE, State
+from sagas.states import LIVE, Passage, State
 
 
 class Run(models.Model):
@@ -332,3 +332,23 @@ class Inbox(models.Model):
     def __str__(self) -> str:
         """Name it."""
         return f"{self.event_id} by {self.consumer}"
+
+
+class Barrier(models.Model):
+    """In another database: the row by which an operation takes effect there once. See ``sagas.elsewhere``.
+
+    It is written in the transaction of the effect. The key is the idempotency key, ``<run>:<step>:<operation>``.
+    """
+
+    pk = models.CompositePrimaryKey("run_id", "step", "operation")
+    run_id = models.UUIDField()
+    step = models.CharField(max_length=NAME_LIMIT)
+    operation = models.CharField(max_length=16)
+    outcome = models.CharField(max_length=8, choices=[(p.value, p.value) for p in Passage])
+    attempt = models.PositiveSmallIntegerField()
+    at = models.DateTimeField(db_default=Now())
+    data = models.JSONField(null=True, help_text="Result or rejection.")
+
+    def __str__(self) -> str:
+        """Name it by its key."""
+        return f"{self.run_id}:{self.step}:{self.operation} {self.outcome}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 
 from sagas.errors import Rejected
 from sagas.faults import is_conflict, is_lost
@@ -46,25 +46,29 @@ class Broken(Exception):
 
 
 def collect(
-    participant: Participant, calls: Sequence[Call[Any]], rejects: tuple[type[Exception], ...]
+    participant: Participant,
+    calls: Sequence[Call[Any]],
+    rejects: tuple[type[Exception], ...],
+    *,
+    using: str = DEFAULT_DB_ALIAS,
 ) -> Sequence[Answer]:
-    """Call ``participant`` for every call, inside the caller's transaction.
+    """Call ``participant`` for every call, inside the caller's transaction on the database ``using``.
 
     Raises:
         Broken: a set-based participant raised.
         DatabaseError: the transaction collided with another, or the database went away.
     """
     if isinstance(participant, SetBased):
-        return _collect_set(participant, calls)
-    return [_collect_one(participant, call, rejects) for call in calls]
+        return _collect_set(participant, calls, using)
+    return [_collect_one(participant, call, rejects, using) for call in calls]
 
 
-def _collect_set(participant: SetBased, calls: Sequence[Call[Any]]) -> Sequence[Answer]:
+def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str) -> Sequence[Answer]:
     try:
         answers: list[Any] = list(participant.many(calls))
         _check(answers, calls, participant)
     except Exception as error:
-        if _belongs_to_transaction(error):
+        if _belongs_to_transaction(error, using):
             raise
         raise Broken(error) from error
     return answers
@@ -84,9 +88,9 @@ def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetB
             raise TypeError(msg)
 
 
-def _collect_one(participant: Any, call: Call[Any], rejects: tuple[type[Exception], ...]) -> Answer:
+def _collect_one(participant: Any, call: Call[Any], rejects: tuple[type[Exception], ...], using: str) -> Answer:
     try:
-        with transaction.atomic():
+        with transaction.atomic(using=using):
             result = participant(call)
             answer = result if isinstance(result, Done | Accepted) else Done(result)
             if isinstance(answer, Done):
@@ -94,7 +98,7 @@ def _collect_one(participant: Any, call: Call[Any], rejects: tuple[type[Exceptio
                 check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
             return answer
     except Exception as error:
-        if _belongs_to_transaction(error):
+        if _belongs_to_transaction(error, using):
             raise
         if isinstance(error, rejects):
             return as_rejection(error)
@@ -106,8 +110,8 @@ def as_rejection(error: Exception) -> Rejected:
     return error if isinstance(error, Rejected) else Rejected(str(error), code=type(error).__name__)
 
 
-def _belongs_to_transaction(error: Exception) -> bool:
-    return isinstance(error, DatabaseError) and (is_conflict(error) or is_lost(error))
+def _belongs_to_transaction(error: Exception, using: str) -> bool:
+    return isinstance(error, DatabaseError) and (is_conflict(error) or is_lost(error, using))
 
 
 def dump(result: object) -> str:

@@ -16,12 +16,12 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from sagas import guard, intents, outcomes, plan, store, versions
+from sagas import elsewhere, guard, intents, outcomes, plan, store, versions
 from sagas.conf import config
 from sagas.definition import Action, Definition, Refund
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Kick, Link, Message
-from sagas.outcomes import Broken, Fault
+from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Call, Done, Phase, Remote, SetBased, is_patient
 from sagas.plan import Place, Stand
 from sagas.record import Delivery, delivery_of, pass_on, record
@@ -163,6 +163,7 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed,
     survivors: list[UUID] = []
     finished: list[UUID] = []
     messages: list[Message] = []
+    away = elsewhere.reach(delivery.step)
     with transaction.atomic(durable=True):
         rows = store.lock(ids)
         here, behind = _sort_by_stand(delivery, rows)
@@ -184,7 +185,7 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed,
         elif here:
             calls = _calls(delivery, here)
             began = time.perf_counter()
-            answers = outcomes.collect(delivery.action.participant, calls, delivery.step.rejects)
+            answers = _answers(delivery, calls, away)
             duration = int((time.perf_counter() - began) * 1e6)
             done, following = record(delivery, here, answers, duration)
             survivors += [row.id for row in done]
@@ -271,6 +272,14 @@ def _unanswered(delivery: Delivery) -> Exception:
     if isinstance(delivery.action.participant, Remote):
         return outcomes.NoAnswer(f"no answer of {delivery.step.name} came in time")
     return outcomes.NoReport(f"no report of {delivery.step.name} came in time")
+
+
+def _answers(delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | None) -> Sequence[Answer]:
+    if away is not None:
+        return [Fault(away)] * len(calls)
+    if delivery.step.database:
+        return elsewhere.collect(delivery.step, delivery.phase, calls, may_reject=delivery.may_turn_back)
+    return outcomes.collect(delivery.action.participant, calls, delivery.step.rejects)
 
 
 def _calls(delivery: Delivery, rows: Sequence[store.Row]) -> list[Call[Any]]:

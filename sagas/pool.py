@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Q
 
 from sagas.definition import NAME_LIMIT
@@ -82,15 +82,23 @@ class PoolResource:
         demand: from a request to ``{primary key of the pool row: quantity}``; quantities above 0.
         rejection: raised, with a sentence, when a call asks for more than is available. A call gets all
             it asks for, or nothing.
+        database: alias of the database in which both are; the same as the step's.
     """
 
     def __init__(
-        self, *, pool: type[Pool], hold: type[Hold], demand: Demand, rejection: type[Rejected] = Rejected
+        self,
+        *,
+        pool: type[Pool],
+        hold: type[Hold],
+        demand: Demand,
+        rejection: type[Rejected] = Rejected,
+        database: str = DEFAULT_DB_ALIAS,
     ) -> None:
         self.pool = pool
         self.hold = hold
         self.demand = demand
         self.rejection = rejection
+        self.database = database
 
     @many
     def try_(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
@@ -133,8 +141,8 @@ class PoolResource:
 
     def _execute(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         # Table and column names come from the models, never from a request.
-        # The engine's own connection, whatever a router says: effect, log and state are one commit.
-        with connection.cursor() as cursor:
+        # The step's connection, whatever a router says: the engine's own, where effect, log and state are one commit.
+        with connections[self.database].cursor() as cursor:
             cursor.execute(sql, params)
             return list(cursor.fetchall()) if cursor.description else []
 

@@ -59,3 +59,14 @@ def check_transition(before: State, after: State) -> None:
     if before is not after and after not in TRANSITIONS[before]:
         msg = f"a run in {before} cannot become {after}"
         raise IllegalTransition(msg)
+
+
+class Passage(StrEnum):
+    """What became of an operation in another database, as its barrier row says."""
+
+    DONE = "DONE"
+    REJECTED = "REJECTED"
+    #: Begun; how it ends is reported to the engine.
+    ACCEPTED = "ACCEPTED"
+    #: It has not happened and never will: its undo came first.
+    VOID = "VOID"

@@ -780,3 +780,26 @@ def backlog_age() -> float:
         )
         (age,) = cursor.fetchone()
     return max(float(age), 0.0)
+
+
+def effects(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
+    """Which of these runs have this effect, as the log says."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
+            "AND outcome = 'DONE'",
+            [_uuids(ids), step, operation],
+        )
+        return {run_id for (run_id,) in cursor.fetchall()}
+
+
+def ended(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
+    """How many of these runs there are, and which of them ended longer ago than so many days."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, finished_at < clock_timestamp() - %s * interval '1 day' FROM sagas_run "
+            "WHERE id = ANY(%s::uuid[])",
+            [days, _uuids(ids)],
+        )
+        found = cursor.fetchall()
+    return len(found), [run_id for run_id, over in found if over]

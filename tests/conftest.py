@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
@@ -40,6 +40,17 @@ def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
     """The real database: commits last, because workers must see them. Tests use data of their own."""
     with django_db_blocker.unblock():
         yield
+
+
+@pytest.fixture(scope="session")
+def loyalty_database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Make the second database, for the tests whose steps are in it. The others shall not wait for it."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"loyalty": None})
+    yield
+    with django_db_blocker.unblock():
+        connections["loyalty"].close()
+        teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture(scope="session")

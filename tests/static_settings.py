@@ -1,6 +1,24 @@
 """The project's settings with the laboratory's app, and no servers started: for tools that only read code."""
 
 from drinkgroup.settings import *  # noqa: F403 - all of the project's
+from drinkgroup.settings import DATABASES as _DATABASES
 from drinkgroup.settings import INSTALLED_APPS as _APPS
 
-INSTALLED_APPS = [*_APPS, "tests.lab"]
+INSTALLED_APPS = [*_APPS, "tests.lab", "tests.loyalty"]
+
+# A second database in the same cluster. Only the tests that need it make it (the fixture `loyalty`).
+_HERE = _DATABASES["default"]
+DATABASES = {
+    "default": _HERE,
+    "loyalty": {
+        **_HERE,
+        "NAME": f"{_HERE['NAME']}_loyalty",
+        # Made by itself, or not at all.
+        "TEST": {"DEPENDENCIES": []},
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "options": "-c lock_timeout=10s -c statement_timeout=10s -c idle_in_transaction_session_timeout=20s",
+        },
+    },
+}
+DATABASE_ROUTERS = ["sagas.routers.BarrierRouter", "tests.loyalty.routers.LoyaltyRouter"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
@@ -14,7 +15,11 @@ from pytest_django import DjangoDbBlocker
 
 import sagas.api
 from tests.conftest import SharedWorkers
-from tests.support import broker
+from tests.lab.models import Jar
+from tests.loyalty.models import Purse
+from tests.loyalty.sagas import INTERRUPTIONS
+from tests.support import broker, loyalty
+from tests.support.runs import assert_jar_adds_up
 from tests.support.workers import Worker
 
 _TABLES = (
@@ -92,3 +97,16 @@ def own_worker(
     worker = Worker(environment=environment, **{k: wanted[k] for k in wanted if k.islower()})
     yield worker.await_ready()
     worker.stop()
+
+
+@pytest.fixture
+def purse(alone: None, loyalty_database: None) -> Iterator[str]:
+    """A purse in the second database, which has nothing else, and a jar of that name in the engine's."""
+    loyalty.wipe()
+    name = f"purse-{uuid4().hex[:8]}"
+    Purse.objects.create(name=name, available=1000)
+    Jar.objects.create(name=name, available=1000)
+    yield name
+    INTERRUPTIONS.clear()
+    loyalty.assert_purse_adds_up(name, 1000)
+    assert_jar_adds_up(name, 1000)

@@ -2,11 +2,11 @@
 
 A test arms one point by a Redis key, ``<step>.<operation>.<moment>``; the first worker child that comes
 by takes the key and dies by SIGKILL. Moments: ``effect`` (participant done, not committed), ``committed``
-(committed, nothing published), ``published`` (next link published, not acked). ``claim.committed`` and
-``claim.published`` are those of the dispatcher, ``expire.effect`` and ``expire.committed`` those of a confirm
-deadline; at ``relay.published`` RabbitMQ has events which the outbox has, too. A second key names a run that kills
-every worker child which performs a step of it. With ``LAB_DOUBLE`` in the environment every message of the engine
-goes out twice. Nothing of this is in the engine.
+(committed, nothing published), ``published`` (next link published, not acked), ``elsewhere.committed`` (committed
+in the step's own database, not yet in the engine's). ``claim.committed`` and ``claim.published`` are those of the
+dispatcher, ``expire.effect`` and ``expire.committed`` those of a confirm deadline; at ``relay.published`` RabbitMQ
+has events which the outbox has, too. A second key names a run that kills every worker child which performs a step of
+it. With ``LAB_DOUBLE`` in the environment every message of the engine goes out twice. Nothing of this is in the engine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from celery.signals import after_task_publish
 from django.conf import settings
 
 import sagas.dispatch
+import sagas.elsewhere
 import sagas.lifecycle
 import sagas.outbox
 import sagas.outcomes
@@ -64,10 +65,20 @@ _current = ""
 
 def _wrap_collect(collect: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(collect)
-    def wrapper(participant: Any, calls: Any, rejects: Any) -> Any:
+    def wrapper(participant: Any, calls: Any, rejects: Any, **kwargs: Any) -> Any:
         _die_of_poison(calls)
-        answers = collect(participant, calls, rejects)
+        answers = collect(participant, calls, rejects, **kwargs)
         _die_at(f"{calls[0].step}.{calls[0].operation}.effect")
+        return answers
+
+    return wrapper
+
+
+def _wrap_elsewhere(collect: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(collect)
+    def wrapper(step: Any, phase: Any, calls: Any, **kwargs: Any) -> Any:
+        answers = collect(step, phase, calls, **kwargs)
+        _die_at(f"{step.name}.{step.actions[phase].operation}.elsewhere.committed")
         return answers
 
     return wrapper
@@ -129,6 +140,7 @@ def _after_publish(sender: str, **_: Any) -> None:
 # Where each is looked up: a module that imported the name has its own.
 for _module, _name, _wrap in (
     (sagas.outcomes, "collect", _wrap_collect),
+    (sagas.elsewhere, "collect", _wrap_elsewhere),
     (sagas.tasks, "perform", _wrap_perform),
     (sagas.dispatch, "perform", _wrap_perform),
     (sagas.dispatch, "claim", _wrap_claim),

@@ -14,13 +14,13 @@ from sagas.api import erase
 from sagas.dispatch import dispatch, publish_notices
 from sagas.doctor import Severity
 from sagas.errors import SagaError
-from sagas.management import dead
+from sagas.management import barrier, dead
 
 
 class Command(BaseCommand):
     """Group of subcommands."""
 
-    help = "The saga engine: topology | dispatch | dead | doctor | erase."
+    help = "The saga engine: topology | dispatch | dead | doctor | erase | barrier."
     # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
     requires_system_checks = ()
 
@@ -49,6 +49,10 @@ class Command(BaseCommand):
         erasing.add_argument("--business-key", required=True, help="What people know the runs by.")
         erasing.add_argument("--by", default=f"manage.py {getpass.getuser()}", help="Who erases, for the record.")
 
+        barrier.add_arguments(
+            commands.add_parser("barrier", help="Delete the barrier rows of runs that ended long ago.")
+        )
+
     def handle(self, *, command: str, **options: Any) -> None:
         """Run one of them."""
         try:
@@ -63,6 +67,8 @@ class Command(BaseCommand):
                     self._doctor()
                 case "erase":
                     self._erase(options["business_key"], options["by"])
+                case "barrier":
+                    barrier.run(self.stdout, **options)
         except (OperationalError, OSError) as error:
             msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
             raise CommandError(msg) from error

@@ -1,0 +1,36 @@
+"""``manage.py sagas barrier``: delete the barrier rows that nobody will ask for again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
+
+from sagas import elsewhere
+
+#: Nothing that was published for a run is on its way for longer.
+SHORTEST = 1.0
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "--older-than", type=float, required=True, metavar="DAYS", help="How long ago their runs must have ended."
+    )
+    parser.add_argument("--database", help="Alias of one database; by default all that some step names.")
+
+
+def run(out: OutputWrapper, *, older_than: float, database: str | None, **_: Any) -> None:
+    """Delete, and say how many of which database."""
+    if not older_than >= SHORTEST:
+        msg = f"--older-than {older_than:g}: a row must outlive whatever may still be on its way; give a day or more."
+        raise CommandError(msg)
+    known = elsewhere.databases()
+    if database is not None and database not in known:
+        msg = f"no step is in the database {database!r}; there are: {', '.join(known) or 'none'}."
+        raise CommandError(msg)
+    for alias in [database] if database is not None else known:
+        pruned = elsewhere.prune(alias, days=older_than)
+        out.write(f"{alias}: {pruned.deleted} barrier row(s) deleted")
+        if pruned.unknown:
+            out.write(f"{alias}: {pruned.unknown} old run(s) are not in this engine's database; their rows were left")

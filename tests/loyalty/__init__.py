@@ -1,0 +1,1 @@
+"""A Django app of the tests whose tables are in another database."""

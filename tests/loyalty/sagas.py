@@ -1,0 +1,155 @@
+"""Sagas with steps in another database, which do what their request says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sagas import Accepted, Call, Confirmation, Done, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, many
+from sagas.pool import PoolResource
+from tests.lab.sagas import QUICK, Experiment, _judge, demand, jars, mark, mark_all
+from tests.loyalty.models import Purse, PurseHold, Ribbon, Stamp
+
+#: What a test does in the middle of a call, by "step.operation": before the participant's effect.
+INTERRUPTIONS: dict[str, Callable[[Call[Any]], None]] = {}
+
+
+def _interrupt(call: Call[Any]) -> None:
+    interruption = INTERRUPTIONS.get(f"{call.step}.{call.operation}")
+    if interruption is not None:
+        interruption(call)
+
+
+def stamp(call: Call[Experiment]) -> dict[str, str]:
+    """One call: leave a stamp, then fail if asked to."""
+    Stamp.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
+    _interrupt(call)
+    _judge(call)
+    return {"by": call.step}
+
+
+@many
+def stamp_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
+    """Set-based: the same for a whole cohort; one that breaks breaks the set."""
+    outcomes: list[Outcome] = []
+    stamps = []
+    for call in calls:
+        _interrupt(call)
+        try:
+            _judge(call)
+        except Rejected as rejection:
+            outcomes.append(rejection)
+        else:
+            stamps.append(Stamp(run_id=call.run_id, step=call.step, operation=call.operation))
+            outcomes.append(Done())
+    Stamp.objects.bulk_create(stamps)
+    return outcomes
+
+
+class Purses(PoolResource):
+    """The pool of purses, which rejects and breaks on demand besides."""
+
+    @many
+    def try_(self, calls: Sequence[Call[Experiment]]) -> list[Outcome]:
+        answers: dict[UUID, Outcome] = {}
+        for call in calls:
+            _interrupt(call)
+            try:
+                _judge(call)
+            except Rejected as rejection:
+                answers[call.run_id] = rejection
+        going = [call for call in calls if call.run_id not in answers]
+        answers |= zip([call.run_id for call in going], super().try_.many(going), strict=True)
+        return [answers[call.run_id] for call in calls]
+
+    @many
+    def confirm(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
+        for call in calls:
+            _interrupt(call)
+            _judge(call)
+        return super().confirm.many(calls)
+
+    @many
+    def cancel(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
+        for call in calls:
+            _interrupt(call)
+            _judge(call)
+        return super().cancel.many(calls)
+
+
+purses = Purses(pool=Purse, hold=PurseHold, demand=demand, database="loyalty")
+
+
+def tie(call: Call[Experiment]) -> None:
+    """One call: refer to a purse that may not exist, which only the COMMIT there finds out."""
+    Ribbon.objects.create(run_id=call.run_id, purse_id=call.request.jar)
+
+
+def stray(call: Call[Experiment]) -> None:
+    """One call that writes in the wrong database."""
+    mark(call)
+
+
+def accept(call: Call[Experiment]) -> Accepted:
+    """One call: begin what somebody else will report."""
+    Stamp.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
+    return Accepted(timedelta(seconds=20))
+
+
+class Afar(Saga[Experiment]):
+    """In turns here and there: one-call, set-based and TCC in the other database."""
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(stamp, confirm=stamp, compensate=stamp, queue="coupons", retry=QUICK, finish=QUICK, database="loyalty")
+    three = Tcc(purses, queue="inventory", retry=QUICK, finish=QUICK, database="loyalty")
+    four = Step(stamp_all, compensate=stamp_all, queue="delivery", retry=QUICK, finish=QUICK, database="loyalty")
+    five = Step(mark_all, compensate=mark_all, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class AfarForked(Saga[Experiment]):
+    """At the same time here and there."""
+
+    one = Step(stamp, compensate=stamp, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
+    taken = Parallel(
+        two=Step(stamp_all, compensate=stamp_all, queue="coupons", retry=QUICK, finish=QUICK, database="loyalty"),
+        three=Tcc(purses, queue="inventory", retry=QUICK, finish=QUICK, database="loyalty"),
+        jar=Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK),
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+class Tied(Saga[Experiment]):
+    """Its step breaks at the COMMIT there, where there is no such purse."""
+
+    one = Step(tie, queue="orders", retry=QUICK, database="loyalty")
+
+
+class Astray(Saga[Experiment]):
+    """Its second step writes in another database than it says."""
+
+    one = Step(stamp, compensate=stamp, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
+    two = Step(stray, compensate=stamp, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
+
+
+class AfarReported(Saga[Experiment]):
+    """Its step there ends when somebody says so."""
+
+    one = Step(accept, compensate=stamp, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
+
+
+class AfarPatient(Saga[Experiment]):
+    """Its step there is tried for a while."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(
+        stamp,
+        compensate=stamp,
+        queue="coupons",
+        retry=Retry(attempts=200, delay=timedelta(seconds=0.2), factor=1),
+        database="loyalty",
+    )

@@ -1,0 +1,166 @@
+"""How a step in another database is declared, checked, and kept out of the others."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage
+from django.core.checks import Warning as CheckWarning
+from django.db import InternalError
+from pytest_django import Settings
+
+from sagas import DefinitionError, Saga, Step, Tcc, registry
+from sagas.checks import check_other_databases
+from sagas.faults import is_lost
+from sagas.participant import Phase
+from sagas.plan import Place, compensating
+from sagas.remote import HttpParticipant
+from sagas.routers import BarrierRouter
+from sagas.states import State
+
+POSTGRESQL = "django.db.backends.postgresql"
+LIMITS = {"connect_timeout": 5, "options": "-c lock_timeout=5s -c statement_timeout=10s"}
+
+
+def work(call: object) -> None:
+    """A participant."""
+
+
+class Resource:
+    """A resource."""
+
+    try_ = confirm = cancel = staticmethod(work)
+
+
+@pytest.fixture
+def _registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A registry of its own."""
+    monkeypatch.setattr(registry, "_definitions", {})
+    yield
+
+
+def declare(**what: Any) -> type[Saga[dict[str, Any]]]:
+    class Trip(Saga[dict[str, Any]]):
+        near = Step(work, compensate=work, queue="orders")
+        far = Step(work, compensate=work, queue="orders", **what)
+        last = Step(work, compensate=work, queue="orders")
+
+    return Trip
+
+
+# -- Declared -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_step_says_which_database_and_is_elsewhere() -> None:
+    near, far, _ = declare(database="loyalty").definition.steps
+    assert (near.database, near.elsewhere) == ("", False)
+    assert (far.database, far.elsewhere) == ("loyalty", True)
+    tcc = Tcc(Resource(), queue="orders", database="loyalty")
+    assert (tcc.database, tcc.elsewhere, set(tcc.actions)) == ("loyalty", True, set(Phase))
+
+
+def test_the_engines_own_is_left_out() -> None:
+    with pytest.raises(DefinitionError, match=r"'default'.*leave it out"):
+        Step(work, queue="orders", database="default")
+
+
+def test_a_pivot_is_not_elsewhere() -> None:
+    with pytest.raises(DefinitionError, match="a pivot must be in the engine's own database"):
+        Step(work, queue="orders", pivot=True, database="loyalty")
+
+
+def test_a_remote_participant_is_in_no_database() -> None:
+    there = HttpParticipant("points", "https://points.example").post("/forward")
+    with pytest.raises(DefinitionError, match="is in another system, not in a database"):
+        Step(there, queue="orders", database="loyalty")
+
+
+@pytest.mark.usefixtures("_registry")
+@pytest.mark.parametrize(("database", "first_undone"), [("loyalty", 1), ("", 0)])
+def test_a_run_that_is_turned_back_at_a_step_elsewhere_undoes_that_step_too(database: str, first_undone: int) -> None:
+    definition = declare(database=database).definition
+    after, _ = compensating(definition, Place(State.EXECUTING, 1))
+    assert after == (Place(State.COMPENSATING, 1, 1 << 1) if first_undone else Place(State.COMPENSATING, 1))
+    # One that has not begun has nothing anywhere
+    assert compensating(definition, Place(State.PENDING, 0))[0] == Place(State.COMPENSATING, 0)
+
+
+# -- Checked --------------------------------------------------------------------------------------------------
+
+
+def found(settings: Settings, **databases: dict[str, Any]) -> list[CheckMessage]:
+    with warnings.catch_warnings():
+        # Django warns whoever overrides it; only the check reads it here.
+        warnings.filterwarnings("ignore", "Overriding setting DATABASES", UserWarning)
+        settings.DATABASES = {"default": {"ENGINE": POSTGRESQL}, **databases}
+    return check_other_databases()
+
+
+@pytest.mark.usefixtures("_registry")
+def test_all_is_well(settings: Settings) -> None:
+    declare(database="far")
+    assert found(settings, far={"ENGINE": POSTGRESQL, "OPTIONS": LIMITS}) == []
+
+
+@pytest.mark.usefixtures("_registry")
+def test_e007_a_database_that_is_not_there(settings: Settings) -> None:
+    declare(database="far")
+    (problem,) = found(settings, loyalty={"ENGINE": POSTGRESQL, "OPTIONS": LIMITS})
+    assert problem.id == "sagas.E007"
+    assert "Trip.far is in the database 'far', which DATABASES does not have." in problem.msg
+    assert problem.hint == "Add 'far' to DATABASES, or name one of: loyalty."
+
+
+@pytest.mark.usefixtures("_registry")
+def test_e008_another_kind_of_database(settings: Settings) -> None:
+    declare(database="far")
+    (problem,) = found(settings, far={"ENGINE": "django.db.backends.sqlite3"})
+    assert problem.id == "sagas.E008"
+
+
+@pytest.mark.usefixtures("_registry")
+def test_w004_a_database_that_may_keep_one_waiting(settings: Settings) -> None:
+    declare(database="far")
+    (problem,) = found(settings, far={"ENGINE": POSTGRESQL, "OPTIONS": {"options": "-c lock_timeout=5s"}})
+    assert isinstance(problem, CheckWarning)
+    assert problem.id == "sagas.W004"
+    assert "has no connect_timeout and no statement_timeout" in problem.msg
+
+
+# -- Away -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("code", "lost"), [("25P03", True), ("25006", False), (None, False)])
+def test_a_session_that_was_ended_for_idling_is_lost_whatever_class_of_error_says_so(
+    code: str | None, lost: bool
+) -> None:
+    class Cause(Exception):
+        pgcode = code
+
+    error = InternalError("terminating connection")
+    error.__cause__ = Cause()
+    assert is_lost(error) is lost
+
+
+# -- Routed ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("database", "app", "model", "allowed"),
+    [
+        ("default", "sagas", "run", True),
+        ("default", "sagas", None, True),
+        ("default", "sagas", "barrier", False),
+        ("far", "sagas", "barrier", True),
+        ("far", "sagas", "run", False),
+        ("far", "sagas", None, False),
+        ("default", "orders", "order", None),
+        ("far", "orders", "order", None),
+    ],
+)
+def test_each_table_is_made_where_it_belongs(database: str, app: str, model: str | None, allowed: bool | None) -> None:
+    assert BarrierRouter().allow_migrate(database, app, model_name=model) is allowed
