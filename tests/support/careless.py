@@ -138,8 +138,8 @@ class Careless:
                 self._records[undone] = Said(409, {"code": "Undone", "detail": "too late"})
         elif forward.status == 200 or self.defect == "gives back what it refused":
             self.balance += forward.body.get("points", 1)
-        if self.defect == "forgets what it has undone":
-            self._records.pop(undone, None)
+            if self.defect == "forgets what it has undone":
+                del self._records[undone]
         if self.defect == "undoes nothing":
             self.balance -= points
         return Said(200, {"undone": True})

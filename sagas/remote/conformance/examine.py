@@ -56,8 +56,10 @@ def examine(subject: Subject) -> Iterator[Verdict]:
 def _judge(subject: Subject, pair: Pair, check: Check, hopeless: str) -> tuple[Outcome, str]:
     if why := hopeless or check.need(subject, pair):
         return Outcome.NOT_ASKED, why
+    subject.forget()
     try:
         check.story(subject, pair)
     except Violation as violation:
+        subject.take_back(pair.undo)
         return Outcome.BROKEN, str(violation)
     return Outcome.KEPT, ""

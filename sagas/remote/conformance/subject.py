@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
@@ -27,7 +28,7 @@ class Violation(Exception):
 
 
 class Away(Violation):
-    """It cannot be reached."""
+    """It was not reached, or gave no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class Subject:
         self.queries = bool(query)
         self.observes = bool(observe)
         self.restarts = bool(restart)
+        self._asked: set[Branch] = set()
         self._observe = observe
         self._restart = list(restart)
         self._participant = HttpParticipant(
@@ -145,10 +147,22 @@ class Subject:
         Raises:
             Violation: neither came.
         """
+        self._asked.add(branch)
         route = self.routes[operation]
         wanted = self.refused if refused else self.body
         body = json.dumps(wanted).encode() if operation in {Operation.FORWARD, Operation.TRY} else None
         return self._patiently(f"{operation} ({route})", lambda: read(self._send(route, branch, operation, body)))
+
+    def forget(self) -> None:
+        """What was asked until now need not be taken back."""
+        self._asked.clear()
+
+    def take_back(self, undo: Operation) -> None:
+        """Undo what was asked, as well as it goes: what a broken rule has left must not be blamed on the next."""
+        for branch in list(self._asked):
+            with contextlib.suppress(Violation):
+                self.ask(branch, undo)
+        self._asked.clear()
 
     def query(self, branch: Branch, operation: Operation) -> Answer | None:
         """Ask what became of an operation; ``None`` if the participant says that it never came."""
@@ -215,6 +229,9 @@ def _judged(what: str, ask: Callable[[], T]) -> T:
     except NotSent as error:
         msg = f"{what}: not reached: {error}"
         raise Away(msg) from None
-    except (Unanswered, TooLarge, UnexpectedAnswer) as error:
+    except Unanswered as error:
+        msg = f"{what}: no answer: {error}"
+        raise Away(msg) from None
+    except (TooLarge, UnexpectedAnswer) as error:
         msg = f"{what}: {error}"
         raise Violation(msg) from None
