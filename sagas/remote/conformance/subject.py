@@ -151,7 +151,11 @@ class Subject:
         route = self.routes[operation]
         wanted = self.refused if refused else self.body
         body = json.dumps(wanted).encode() if operation in {Operation.FORWARD, Operation.TRY} else None
-        return self._patiently(f"{operation} ({route})", lambda: read(self._send(route, branch, operation, body)))
+
+        def ask() -> Answer | NotYet:
+            return read(self._send(route, branch, operation, body))
+
+        return self._patiently(f"{operation} ({route})", ask)
 
     def forget(self) -> None:
         """What was asked until now need not be taken back."""
