@@ -155,7 +155,9 @@ class Subject:
         def ask() -> Answer | NotYet:
             return read(self._send(route, branch, operation, body))
 
-        return self._patiently(f"{operation} ({route})", ask)
+        answer = self._patiently(f"{operation} ({route})", ask)
+        assert answer is not None  # which only a query may say
+        return answer
 
     def forget(self) -> None:
         """What was asked until now need not be taken back."""
@@ -207,7 +209,7 @@ class Subject:
                     raise
                 time.sleep(0.05)
 
-    def _patiently(self, what: str, ask: Callable[[], T | NotYet]) -> T:
+    def _patiently(self, what: str, ask: Callable[[], Answer | NotYet | None]) -> Answer | None:
         end = time.monotonic() + PATIENCE
         while True:
             answer = _judged(what, ask)
