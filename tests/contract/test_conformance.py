@@ -13,6 +13,7 @@ import pytest
 
 from sagas.participant import Operation
 from sagas.remote.conformance import Outcome, Route, Subject, examine, subject
+from sagas.remote.conformance.__main__ import main
 from tests.support import servers
 from tests.support.awaiting import eventually
 from tests.support.careless import ROUTES, Careless, serving
@@ -180,11 +181,15 @@ PAIR = ("--forward", "POST /a", "--compensate", "DELETE /a")
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...], said: str) -> None:
-    done = run("http://127.0.0.1:1", *arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "sesame" not in done.stderr
+def test_what_cannot_be_meant_is_refused(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["http://127.0.0.1:1", *arguments])
+    told = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said in told.err
+    assert "sesame" not in told.err + told.out
 
 
 def test_an_address_with_a_password_is_refused_and_not_repeated() -> None:
