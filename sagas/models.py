@@ -179,7 +179,7 @@ class Confirmation(models.Model):
 class Lock(models.Model):
     """A run's place in the line at a business key. Who has the lowest ticket holds it; see ``sagas.lockstore``.
 
-    A trigger (``0009_locks``) deletes it when the run is final.
+    A trigger (``0006_locks``) deletes it when the run is final.
     """
 
     key = models.CharField(max_length=LOCK_KEY_LIMIT)

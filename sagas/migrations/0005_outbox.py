@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     """Add them. Runs that began before publish nothing."""
 
     dependencies = [
-        ("sagas", "0006_branches"),
+        ("sagas", "0004_branches"),
     ]
 
     operations = [

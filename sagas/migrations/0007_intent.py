@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sagas", "0009_locks"),
+        ("sagas", "0006_locks"),
     ]
 
     operations = [

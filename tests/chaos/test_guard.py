@@ -14,7 +14,9 @@ from uuid import UUID
 import pytest
 import redis
 from django.conf import settings
+from django.db import transaction
 
+import sagas
 from coupons.models import Coupon
 from orders.sagas import PlaceOrder
 from sagas.conf import config
@@ -50,10 +52,10 @@ def place(customer: Caller, shop: Shop) -> list[UUID]:
 
 
 def cancel(runs: list[UUID]) -> None:
-    import sagas
-
-    for run_id in runs:
-        sagas.cancel(run_id)
+    """All in one commit, so that one delivery undoes them all and another child is free for its double."""
+    with transaction.atomic():
+        for run_id in runs:
+            sagas.cancel(run_id)
 
 
 def send_double(runs: list[UUID]) -> None:

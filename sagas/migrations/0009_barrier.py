@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sagas", "0004_data"),
+        ("sagas", "0008_data"),
     ]
 
     operations = [
