@@ -11,10 +11,6 @@ from tests.support import servers
 servers.ensure()
 
 from tests.static_settings import *  # noqa: E402, F403 - once the URLs are there
-from tests.static_settings import SAGAS as _SAGAS  # noqa: E402 - as above
-
-# What a test starts its workers with, such as {"LEASE": 1}.
-SAGAS = {**_SAGAS, **json.loads(os.environ.get("LAB_SAGAS", "{}"))}
 from tests.static_settings import INSTALLED_APPS as _APPS  # noqa: E402
 from tests.static_settings import SAGAS as _SAGAS  # noqa: E402
 
