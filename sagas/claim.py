@@ -20,7 +20,7 @@ from sagas.breaker_store import Open
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import UnknownSaga
-from sagas.messages import Chain, Deadline, Kick, Link, Message
+from sagas.messages import Chain, Deadline, Link, Message
 from sagas.participant import Phase
 from sagas.plan import Due, Move
 from sagas.record import parents_of
@@ -137,11 +137,11 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) ->
 
 def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Mapping[str, Open]) -> list[Message]:
     rows, messages = _expire(definition, rows)
-    rows, late = give_up_late(definition, rows)
-    messages += [Kick()] if late else []
+    rows, following = give_up_late(definition, rows)
+    messages += following
     cohorts: dict[tuple[tuple[Link, ...], int], list[UUID]] = {}
-    begun: list[store.Row] = []
-    leased: list[UUID] = []
+    # A run with several branches goes by several chains, under one lease.
+    leased: dict[UUID, store.Row] = {}
     for place, group in store.by_place(rows).items():
         onward = plan.onward(definition, place)
         if place.state is State.AWAITING_CONFIRM:
@@ -153,20 +153,20 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
                 links, let_in = gate.gate(sequence, members, breakers)
                 for issue, some in _by_issue(links[0], let_in).items():
                     cohorts.setdefault((links, issue), []).extend(some)
-                leased += [row.id for row in let_in]
-                begun += [row for row in let_in if row.started_at is None]
+                leased |= {row.id: row for row in let_in}
         else:
             messages += isolation.leave(group)
             store.move(Move(place, plan.finished(place), Due.NEVER), group)
             messages += parents_of(group)
+    begun = [row for row in leased.values() if row.started_at is None]
     if leased:
-        store.lease(list(dict.fromkeys(leased)), begin=True, within=_shortest(definition))
+        store.lease(list(leased), begin=True, within=_shortest(definition))
         lifecycle.set_deadlines(definition, begun)
-        _hasten(rows, set(leased))
+        _hasten(list(leased.values()))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
     for (links, issue), cohort_ids in cohorts.items():
         messages += [Chain(links, ids, issue=issue) for ids in _cohorts(cohort_ids)]
-    for cohort in _cohorts(list({row.id: None for row in begun})):
+    for cohort in _cohorts([row.id for row in begun]):
         messages += [
             Deadline(
                 definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), cohort
@@ -207,9 +207,9 @@ def _by_issue(link: Link, rows: Sequence[store.Row]) -> dict[int, list[UUID]]:
     return dict(found)
 
 
-def _hasten(rows: Sequence[store.Row], leased: set[UUID]) -> None:
+def _hasten(leased: Sequence[store.Row]) -> None:
     """See to it that the branches which wait are looked at when their time has come, lease or not."""
-    waiting = [row for row in rows if row.pending and row.id in leased]
+    waiting = [row for row in leased if row.pending]
     if waiting:
         now = store.clock().timestamp()
         store.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})

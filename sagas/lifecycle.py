@@ -167,10 +167,15 @@ def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tup
         if row.state not in UNDECIDED or name in store.confirmations([run_id])[run_id]:
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
-        told = definition.marks.hide(reason, row.request, row.results)
-        reasons = {run_id: outcomes.reason("refused", name, "Refused", told)}
-        turn_back(definition, [row], event("refuse", step=name, by=by), reasons)
-        return State.COMPENSATING, [Kick()]
+        return _undo_as_wished(definition, row, event("refuse", step=name, by=by), "refused", reason)
+
+
+def _undo_as_wished(
+    definition: Definition, row: store.Row, entry: store.Entry, kind: str, reason: str
+) -> tuple[State, list[Message]]:
+    told = definition.marks.hide(reason, row.request, row.results)
+    turn_back(definition, [row], entry, {row.id: outcomes.reason(kind, entry.step, kind.capitalize(), told)})
+    return State.COMPENSATING, [Kick()]
 
 
 def _check_has(definition: Definition, name: str) -> Confirmation:
@@ -197,10 +202,7 @@ def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
-        told = definition.marks.hide(reason, row.request, row.results)
-        reasons = {run_id: outcomes.reason("cancelled", "", "Cancelled", told)}
-        turn_back(definition, [row], event("cancel", by=by), reasons)
-        return State.COMPENSATING, [Kick()]
+        return _undo_as_wished(definition, row, event("cancel", by=by), "cancelled", reason)
 
 
 def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) -> list[Message]:
@@ -248,16 +250,9 @@ def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[sto
             early[round(-over, 1) + 0.1].append(row.id)
             continue
         late.append(row)
-        reasons[row.id] = json.dumps(
-            {
-                "kind": "timeout",
-                "step": confirmation.name,
-                "code": "NotConfirmed",
-                "detail": _too_late(confirmation, now - timedelta(seconds=over)),
-                "by": by,
-                "late_ms": round(over * 1000),
-            }
-        )
+        detail = _too_late(confirmation, now - timedelta(seconds=over))
+        late_ms = round(over * 1000)
+        reasons[row.id] = outcomes.reason("timeout", confirmation.name, "NotConfirmed", detail, by=by, late_ms=late_ms)
     messages: list[Message] = []
     if late:
         turn_back(definition, late, event("expire", step=confirmation.name, by=by), reasons)

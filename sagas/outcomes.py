@@ -125,7 +125,7 @@ def dump(result: object) -> str:
     return text
 
 
-def reason(kind: str, step: str, code: str, detail: str) -> str:
-    """Write why a run is undone, as admin and API show it."""
+def reason(kind: str, step: str, code: str, detail: str, **more: object) -> str:
+    """Write why a run is undone, as admin and API show it; ``more`` is what only some kinds have to say."""
     printable = detail.replace("\x00", "\\0").encode(errors="replace").decode()
-    return json.dumps({"kind": kind, "step": step, "code": code, "detail": printable[:DETAIL_LIMIT]})
+    return json.dumps({"kind": kind, "step": step, "code": code, "detail": printable[:DETAIL_LIMIT], **more})

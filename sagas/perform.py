@@ -20,7 +20,7 @@ from sagas import elsewhere, guard, intents, outcomes, plan, store, versions
 from sagas.conf import config
 from sagas.definition import Action, Definition, Refund
 from sagas.faults import ConnectionLost, is_conflict, is_lost
-from sagas.messages import Chain, Kick, Link, Message
+from sagas.messages import Chain, Link, Message
 from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Call, Done, Phase, Remote, SetBased, is_patient
 from sagas.plan import Place, Stand
@@ -173,8 +173,8 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed,
             survivors += going
             messages += following
         if here and delivery.may_turn_back:
-            here, late = give_up_late(delivery.definition, here)
-            messages += [Kick()] if late else []
+            here, following = give_up_late(delivery.definition, here)
+            messages += following
         here, unanswered = _sort_out_unanswered(delivery, here)
         if unanswered:
             # Nobody reported: that attempt has failed, and may have taken effect all the same.

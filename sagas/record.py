@@ -278,7 +278,7 @@ def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again)
     if limit is None or now is None or now + decision.after < limit[0]:
         return None
     cause = delivery.hide(row, f"{type(fault.error).__name__}: {fault.error}")
-    return timeouts.reason(*limit, now, cause[: outcomes.DETAIL_LIMIT])
+    return timeouts.reason(*limit, now, cause)
 
 
 def _try_again(delivery: Delivery, row: store.Row, entry: store.Entry, reason: str, wait: float) -> Message:

@@ -8,7 +8,8 @@ from django.db import transaction
 
 from sagas import outcomes, plan, store, versions
 from sagas.definition import Definition
-from sagas.errors import NotAwaited, RunNotFound
+from sagas.errors import NotAwaited
+from sagas.lifecycle import lock_one
 from sagas.limits import check_size
 from sagas.messages import Kick, Message, Unlock, Wake
 from sagas.outcomes import Answer
@@ -23,11 +24,7 @@ def receive_report(run_id: UUID, step: str, answer: Answer, *, by: str = "") -> 
     if isinstance(answer, Done):
         check_size(outcomes.dump(answer.result), f"the result of {step}")
     with transaction.atomic():
-        rows = store.lock([run_id])
-        if not rows:
-            msg = f"there is no run {run_id}"
-            raise RunNotFound(msg)
-        (row,) = rows
+        row = lock_one(run_id)
         definition = versions.find(row.saga, row.version, row.shape)
         index = definition.index(step)
         wait = row.waits.get(step)

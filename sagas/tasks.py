@@ -124,12 +124,8 @@ def step(
         action = definition.action(index, Phase(phase))
         link = Link(saga, version, step, Phase(phase), definition.all_steps[index].queue, action.operation, shape)
     except (UnknownSaga, UnknownStep) as error:
-        # A rolling deploy: another worker has the code. What nobody awaits is poison.
-        if passed >= config().lease or not versions.is_awaited(runs, saga, version):
-            raise _poison(self, error) from error
         kwargs = {"saga": saga, "version": version, "step": step, "phase": phase, "shape": shape}
-        logger.warning("sagas: %d run(s) are passed on to another worker: %s", len(runs), error)
-        _pass_on(self, [ids], {**kwargs, "passed": passed + 1})
+        _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
         return _end(self)
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
@@ -156,11 +152,8 @@ def event(
         definition = versions.find(saga, version, shape)
         reacting = choreography.reacting(definition, event)
     except (UnknownSaga, UnknownStep) as error:
-        # A rolling deploy, as in ``step``.
-        if passed >= config().lease or not versions.is_awaited(runs, saga, version):
-            raise _poison(self, error) from error
         kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
-        _pass_on(self, [ids], {**kwargs, "passed": passed + 1})
+        _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
         return
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
@@ -317,15 +310,20 @@ def _publish_or_leave(task: Task[Any, Any], messages: Sequence[Message]) -> None
         logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), type(error).__name__)
 
 
-def _pass_on(task: Task[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Give a delivery back to its queue, a moment later: about a second each time, and no longer than a lease in all.
+def _pass_on(task: Task[Any, Any], runs: Sequence[UUID], kwargs: dict[str, Any], why: SagaError) -> None:
+    """Give a delivery back to its queue, a moment later: in a rolling deploy another worker has the code for it.
 
-    By then the tick has found the runs again, and counts. Were it refused, they would be found by their lease as well.
+    About a second each time, and no longer than a lease in all: by then the tick has found the runs again, and
+    counts. Were it refused, they would be found by their lease as well. What no run awaits is poison.
     """
+    if kwargs["passed"] > config().lease or not versions.is_awaited(runs, kwargs["saga"], kwargs["version"]):
+        raise _poison(task, why) from why
+    logger.warning("sagas: %d run(s) are passed on to another worker: %s", len(runs), why)
     headers = task.request.headers or {}
     queue = headers.get(QUEUE_HEADER) or (task.request.delivery_info or {}).get("routing_key") or ""
+    ids = [str(run_id) for run_id in runs]
     try:
-        pass_on(task.name, args, kwargs, queue=queue, chain=task.request.chain, delay=PASS_ON_AFTER)
+        pass_on(task.name, [ids], kwargs, queue=queue, chain=task.request.chain, delay=PASS_ON_AFTER)
     except BROKER_ERRORS as error:
         drop_connections(task.app)
         logger.warning("sagas: a delivery is left to the tick: %s", type(error).__name__)

@@ -6,34 +6,34 @@ in the middle of a participant, which holds the run's lock. Sagas without time-o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sagas import plan, store
+from sagas import outcomes, plan, store
 from sagas.definition import Definition
+from sagas.messages import Kick, Message
 from sagas.participant import Phase
 from sagas.states import State
 from sagas.turns import event, turn_back
 
 
-def give_up_late(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], int]:
+def give_up_late(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
     """Turn back those locked runs whose time is over.
 
     Returns:
-        The others, and how many were turned back.
+        The others, and what must be published after the commit.
     """
     limits = limits_of(definition, rows)
     if not limits:
-        return list(rows), 0
+        return list(rows), []
     now = store.clock()
     late = [row for row in rows if row.id in limits and limits[row.id][0] <= now]
-    if late:
-        reasons = {row.id: reason(*limits[row.id], now) for row in late}
-        turn_back(definition, late, event("timeout"), reasons)
-    gone = {row.id for row in late}
-    return [row for row in rows if row.id not in gone], len(late)
+    if not late:
+        return list(rows), []
+    reasons = {row.id: reason(*limits[row.id], now) for row in late}
+    turn_back(definition, late, event("timeout"), reasons)
+    return [row for row in rows if row.id not in reasons], [Kick()]
 
 
 def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, tuple[datetime, str]]:
@@ -49,16 +49,12 @@ def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, t
         if place.state is not State.EXECUTING:
             continue
         steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
-        timed = [step for step in steps if step.timeout is not None]
+        timed = [(step.timeout, step.name) for step in steps if step.timeout is not None]
         since = store.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
         for row in group:
             if row.started_at is None:
                 continue
-            limits = [
-                (since.get(row.id, row.started_at) + step.timeout, step.name)
-                for step in timed
-                if step.timeout is not None
-            ]
+            limits = [(since.get(row.id, row.started_at) + timeout, name) for timeout, name in timed]
             if definition.timeout is not None:
                 limits.append((row.started_at + definition.timeout, ""))
             if limits:
@@ -68,14 +64,7 @@ def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, t
 
 def reason(limit: datetime, step: str, now: datetime, cause: str = "") -> str:
     """Write why a run is undone whose time is over, as admin and API show it."""
-    late = max(0, round((now - limit).total_seconds() * 1000))
     detail = f"{step or 'the steps'} took too long"
-    return json.dumps(
-        {
-            "kind": "timeout",
-            "step": step,
-            "code": "TimedOut",
-            "detail": f"{detail}; the last attempt: {cause}" if cause else detail,
-            "late_ms": late,
-        }
-    )
+    told = f"{detail}; the last attempt: {cause}" if cause else detail
+    late_ms = max(0, round((now - limit).total_seconds() * 1000))
+    return outcomes.reason("timeout", step, "TimedOut", told, late_ms=late_ms)

@@ -16,7 +16,7 @@ from sagas.claim import claim
 from sagas.errors import AlreadyDecided, UnknownConfirmation
 from sagas.models import Run
 from tests.lab.models import Jar
-from tests.lab.sagas import Charged, Closing, Experiment, Forked, Hurried, Twice
+from tests.lab.sagas import Boom, Charged, Closing, Experiment, Forked, Hurried, Twice
 from tests.support.carrier import Carrier, chains, claim_all, deadlines, deliver
 from tests.support.runs import (
     assert_jar_adds_up,
@@ -289,6 +289,25 @@ def test_a_step_has_no_next_attempt_that_would_be_too_late() -> None:
     assert story(run_id).count("two.forward FAULT") == 1
     carried(run_id)
     assert state(run_id) is State.FAILED
+
+
+def test_what_the_last_attempt_said_is_told_though_the_database_cannot_store_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a step without time for a next attempt, and an error with a character that PostgreSQL's JSON has not
+    monkeypatch.setattr(Boom, "__str__", lambda _: "a\x00b")
+    run_id = sagas.start(Hurried, Experiment(faults={"two.forward": 9}))
+    (chain,) = chains(claim_all())
+    _, following = deliver(chain)
+    assert following is not None
+    shift_log(run_id, 3.5)
+
+    # When
+    deliver(following)
+
+    # Then
+    assert state(run_id) is State.COMPENSATING
+    assert reason(run_id)["detail"].endswith("the last attempt: Boom: a\\0b")
 
 
 def test_all_steps_together_have_their_time() -> None:
