@@ -342,7 +342,7 @@ def test_a_request_comes_back_as_its_type(request_: object) -> None:
         None,
         "a",
         [],
-        object(),
+        pytest.param(object(), id="an object"),
         UUID(int=1),
         datetime(2026, 1, 1, tzinfo=UTC),
     ],
