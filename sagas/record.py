@@ -256,7 +256,7 @@ def _record_faults(
         kind = "breaker" if open_breaker else "fault"
         detail = delivery.hide(row, str(fault.error))
         reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
-        decision = delivery.action.retry.decide(row.attempt + 1)
+        decision = delivery.action.retry.decide(row.attempt + 1, fault.error)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
             turn_back(delivery.definition, [row], entry, {row.id: late})

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
 import pytest
 
 import sagas
 from sagas import State
 from sagas.models import Run
-from tests.lab.sagas import Experiment, Unconfirmed
+from tests.lab.models import Jar
+from tests.lab.sagas import Experiment, Hopeless, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver
-from tests.support.runs import assert_effects_once, state, story
+from tests.support.runs import assert_effects_once, assert_jar_adds_up, state, story
 
 pytestmark = pytest.mark.usefixtures("alone")
+
+
+@pytest.fixture
+def jar(alone: None) -> Iterator[str]:
+    name = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=name, available=10)
+    yield name
+    assert_jar_adds_up(name, 10)
 
 
 @pytest.mark.parametrize("step", ["one", "two"])
@@ -47,3 +60,43 @@ def test_a_retry_that_is_delivered_twice_is_one() -> None:
         deliver(retry)
     assert state(run_id) is State.SUCCEEDED
     assert_effects_once(run_id)
+
+
+@pytest.mark.parametrize("step", ["one", "two", "three", "charge"])
+def test_what_another_attempt_cannot_mend_is_undone_at_once(step: str, jar: str) -> None:
+    operation = "try" if step == "three" else "forward"
+    run_id = sagas.start(Hopeless, Experiment(jar=jar, faults={f"{step}.{operation}": 1}))
+    Carrier().run([run_id])
+    assert state(run_id) is State.FAILED
+    assert story(run_id).count(f"{step}.{operation} FAULT") == 1
+    assert_effects_once(run_id)
+
+
+@pytest.mark.parametrize(
+    ("where", "asked"),
+    [
+        ("three.confirm", {}),
+        ("four.forward", {}),
+        ("one.compensate", {"reject": ("charge",)}),
+        ("two.compensate", {"reject": ("charge",)}),
+    ],
+    ids=["confirm", "behind the pivot", "one-call undo", "set-based undo"],
+)
+def test_what_must_end_calls_a_person_at_once(where: str, asked: dict[str, Any], jar: str) -> None:
+    # Given an operation that cannot be given up, and an error that another attempt cannot mend
+    run_id = sagas.start(Hopeless, Experiment(jar=jar, faults={where: 1}, **asked))
+    Carrier().run([run_id])
+    assert state(run_id) is State.ESCALATED
+    assert story(run_id).count(f"{where} FAULT") == 1
+
+    # And nobody tries it again
+    Carrier().run([run_id])
+    assert story(run_id).count(f"{where} FAULT") == 1
+
+
+def test_the_neighbours_of_a_hopeless_one_go_on(jar: str) -> None:
+    bad = sagas.start(Hopeless, Experiment(jar=jar, faults={"two.forward": 9}))
+    good = [sagas.start(Hopeless, Experiment(jar=jar)) for _ in range(5)]
+    Carrier().run([bad, *good])
+    assert state(bad) is State.FAILED
+    assert {state(run_id) for run_id in good} == {State.SUCCEEDED}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -206,6 +206,20 @@ class Charged(Saga[Experiment]):
 
 
 SLOW = Retry(attempts=5, delay=timedelta(seconds=2), jitter=0)
+
+
+#: Of no use to try again: only what is no ``Boom``.
+NEVER = replace(QUICK, never=(Boom,))
+
+
+class Hopeless(Saga[Experiment]):
+    """Its errors are not mended by another attempt, before the pivot, at it, behind it and on the way back."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=NEVER, finish=NEVER)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=NEVER, finish=NEVER)
+    three = Tcc(jars, queue="inventory", retry=NEVER, finish=NEVER)
+    charge = Step(mark, queue="orders", retry=NEVER, pivot=True)
+    four = Step(mark, queue="delivery", retry=NEVER)
 
 
 class Hurried(Saga[Experiment]):
