@@ -153,7 +153,7 @@ class Step:
     def shape(self) -> StepShape:
         """What runs depend on in it."""
         operations = {phase: action.operation for phase, action in self.actions.items()}
-        return StepShape(self.name, self.queue, operations, self.personal, elsewhere=self.elsewhere)
+        return StepShape(self.name, self.queue, operations, self.personal, self.elsewhere, self.database)
 
     def only_goes_forward(self) -> None:
         """Place it behind the pivot: it is tried until it is done, or a person is called."""
@@ -485,9 +485,11 @@ def _follow_step(shape: StepShape, here: StepT) -> StepT:
     step.personal |= shape.personal
     # An effect that may be in another system is undone there, whatever the code has become since.
     step.elsewhere = here.elsewhere or shape.elsewhere
+    # Code that has moved to another database would look for its effect where it is not: it is not this run's.
+    step.database = shape.database
     step.actions = {
         phase: here.actions[phase]
-        if phase in here.actions and here.actions[phase].operation == operation
+        if phase in here.actions and here.actions[phase].operation == operation and here.database == shape.database
         else Action(operation, _gone, FINISH_RETRY)
         for phase, operation in shape.operations.items()
     }

@@ -14,9 +14,11 @@ from tests.lab.sagas import QUICK, Experiment, mark
 NAME = "lab.Changing"
 
 
-def step(*, compensate: Any = mark, confirm: Any = None, retry: Retry = QUICK) -> Step:
+def step(*, compensate: Any = mark, confirm: Any = None, retry: Retry = QUICK, database: str = "") -> Step:
     """A step that leaves marks."""
-    return Step(mark, compensate=compensate, confirm=confirm, queue="orders", retry=retry, finish=QUICK)
+    return Step(
+        mark, compensate=compensate, confirm=confirm, queue="orders", retry=retry, finish=QUICK, database=database
+    )
 
 
 def deploy(
