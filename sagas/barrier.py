@@ -109,6 +109,13 @@ class Table:
             cursor.execute(sql, params)
 
 
+def is_there(database: str) -> bool:
+    """Whether the table is there at all."""
+    with connections[database].cursor() as cursor:
+        cursor.execute("SELECT to_regclass('sagas_barrier') IS NOT NULL")
+        return bool(cursor.fetchone()[0])
+
+
 def old(database: str, *, after: UUID, days: float, limit: int) -> list[UUID]:
     """Runs with a barrier row older than ``days``, in the order of their ids, from behind ``after`` on."""
     with connections[database].cursor() as cursor:
