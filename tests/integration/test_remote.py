@@ -16,12 +16,11 @@ from sagas import State, calling, intents
 from sagas.calling import _call, _participant, perform_now
 from sagas.messages import Message, RemoteCalls
 from sagas.models import Log, Run
-from tests.integration.test_reports import let_time_pass
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.points import Points, needs_node
-from tests.support.runs import effects, escalation, make_due, reason, state, story
+from tests.support.runs import effects, escalation, let_time_pass, make_due, reason, state, story
 
 pytestmark = [pytest.mark.usefixtures("alone"), needs_node]
 

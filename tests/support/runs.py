@@ -126,6 +126,16 @@ def make_due(ids: Iterable[UUID], *, since: float = 0.0) -> None:
         )
 
 
+def let_time_pass(run_id: UUID) -> None:
+    """Let all that the run waits for be over: leases, reports, attempts."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sagas_run SET due_at = clock_timestamp(), pending = (SELECT jsonb_object_agg(key, "
+            "jsonb_set(value, '{until}', '0')) FROM jsonb_each(pending)) WHERE id = %s AND due_at IS NOT NULL",
+            [run_id],
+        )
+
+
 def shift_clock(ids: Iterable[UUID], seconds: float) -> None:
     """Let the runs have begun so much earlier: their deadlines come nearer by as much."""
     with connection.cursor() as cursor:
