@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from django.db import connection
 
+from sagas import Saga
 from sagas.models import Escalation, Log, Run
 from sagas.states import State
 from tests.lab.models import Jar, JarHold, Mark
@@ -114,6 +117,14 @@ def assert_jar_adds_up(jar: str, total: int) -> None:
         holds[hold.state] += hold.quantity
     assert available + held + sold == total
     assert (held, sold) == (holds["HELD"], holds["CONFIRMED"])
+
+
+def never(monkeypatch: pytest.MonkeyPatch, saga: type[Saga[Any]], *kinds: type[Exception]) -> None:
+    """Let none of a saga's operations be tried again after such an error."""
+    for step in saga.definition.all_steps:
+        for phase, action in step.actions.items():
+            hopeless = replace(action, retry=replace(action.retry, never=kinds))
+            monkeypatch.setitem(step.actions, phase, hopeless)
 
 
 def make_due(ids: Iterable[UUID], *, since: float = 0.0) -> None:
