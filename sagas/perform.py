@@ -19,6 +19,7 @@ from django.db import DatabaseError, transaction
 from sagas import elsewhere, guard, intents, outcomes, plan, store, versions
 from sagas.conf import config
 from sagas.definition import Action, Definition, Refund
+from sagas.errors import NoReport
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Link, Message
 from sagas.outcomes import Answer, Broken, Fault
@@ -271,7 +272,7 @@ def _sort_out_unanswered(delivery: Delivery, rows: list[store.Row]) -> tuple[lis
 def _unanswered(delivery: Delivery) -> Exception:
     if isinstance(delivery.action.participant, Remote):
         return outcomes.NoAnswer(f"no answer of {delivery.step.name} came in time")
-    return outcomes.NoReport(f"no report of {delivery.step.name} came in time")
+    return NoReport(f"no report of {delivery.step.name} came in time")
 
 
 def _answers(delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | None) -> Sequence[Answer]:

@@ -37,6 +37,8 @@ class Retry:
         jitter: part of the wait that is random, 0 to 1.
         never: exceptions that another attempt cannot mend, their subclasses too: given up at the first. One that is a
             rejection (``Step(rejects=…)``) is that before.
+
+    None of it is recorded with a run: the code that performs the operation decides.
     """
 
     attempts: int = 3

@@ -3,6 +3,8 @@
 The contract that they keep is in ``docs/reference/remote-participants.md``.
 """
 
+from sagas.remote.answers import ClientError, UnexpectedAnswer
 from sagas.remote.client import HttpParticipant
+from sagas.remote.exchange import NoRequest, TooLarge
 
-__all__ = ["HttpParticipant"]
+__all__ = ["ClientError", "HttpParticipant", "NoRequest", "TooLarge", "UnexpectedAnswer"]

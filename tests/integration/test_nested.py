@@ -14,11 +14,10 @@ from sagas.errors import AlreadyDecided, UnknownConfirmation
 from sagas.models import Run
 from sagas.nested import child_of
 from sagas.turns import PARENT
-from tests.integration.test_reports import let_time_pass
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Parent
 from tests.support.carrier import Carrier, chains, claim_all, deliver
-from tests.support.runs import assert_jar_adds_up, counts, effects, reason, shift_clock, state, story
+from tests.support.runs import assert_jar_adds_up, counts, effects, let_time_pass, reason, shift_clock, state, story
 
 pytestmark = pytest.mark.usefixtures("alone")
 

@@ -13,13 +13,12 @@ from django.db import connection
 import sagas
 from sagas import State
 from tests.integration.conftest import Start
-from tests.integration.test_reports import let_time_pass
 from tests.lab.celery import KEY
 from tests.lab.sagas import Experiment, Rewarded
 from tests.support import servers
 from tests.support.awaiting import eventually
 from tests.support.points import Points, needs_node
-from tests.support.runs import await_state, effects, story
+from tests.support.runs import await_state, effects, let_time_pass, story
 
 pytestmark = [pytest.mark.usefixtures("alone"), pytest.mark.chaos, needs_node]
 

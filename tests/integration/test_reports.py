@@ -8,7 +8,6 @@ from random import Random
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
 
 import sagas
 from sagas import DataTooLarge, Done, Rejected, State
@@ -19,7 +18,7 @@ from sagas.models import Run
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, Reported
 from tests.support.carrier import Carrier, chains, claim_all, deliver
-from tests.support.runs import assert_jar_adds_up, counts, effects, make_due, marks, reason, state, story
+from tests.support.runs import assert_jar_adds_up, counts, effects, let_time_pass, make_due, marks, reason, state, story
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -34,16 +33,6 @@ def jar(database: None) -> Iterator[str]:
 
 def carried(*ids: UUID) -> None:
     Carrier().run(ids)
-
-
-def let_time_pass(run_id: UUID) -> None:
-    """Let all that the run waits for be over."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE sagas_run SET due_at = clock_timestamp(), pending = (SELECT jsonb_object_agg(key, "
-            "jsonb_set(value, '{until}', '0')) FROM jsonb_each(pending)) WHERE id = %s AND due_at IS NOT NULL",
-            [run_id],
-        )
 
 
 def accepted(jar: str, **what: object) -> UUID:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from django.db import connection
 
+from sagas import Saga
 from sagas.models import Escalation, Log, Run
 from sagas.states import State
 from tests.lab.models import Jar, JarHold, Mark
@@ -116,6 +119,14 @@ def assert_jar_adds_up(jar: str, total: int) -> None:
     assert (held, sold) == (holds["HELD"], holds["CONFIRMED"])
 
 
+def never(monkeypatch: pytest.MonkeyPatch, saga: type[Saga[Any]], *kinds: type[Exception]) -> None:
+    """Let none of a saga's operations be tried again after such an error."""
+    for step in saga.definition.all_steps:
+        for phase, action in step.actions.items():
+            hopeless = replace(action, retry=replace(action.retry, never=kinds))
+            monkeypatch.setitem(step.actions, phase, hopeless)
+
+
 def make_due(ids: Iterable[UUID], *, since: float = 0.0) -> None:
     """Let the time pass that these runs wait for, and ``since`` seconds more."""
     with connection.cursor() as cursor:
@@ -123,6 +134,16 @@ def make_due(ids: Iterable[UUID], *, since: float = 0.0) -> None:
             "UPDATE sagas_run SET due_at = clock_timestamp() - %s * interval '1 second' "
             "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
             [since, list(ids)],
+        )
+
+
+def let_time_pass(run_id: UUID) -> None:
+    """Let all that the run waits for be over: leases, reports, attempts."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sagas_run SET due_at = clock_timestamp(), pending = (SELECT jsonb_object_agg(key, "
+            "jsonb_set(value, '{until}', '0')) FROM jsonb_each(pending)) WHERE id = %s AND due_at IS NOT NULL",
+            [run_id],
         )
 
 
