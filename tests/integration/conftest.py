@@ -100,6 +100,15 @@ def own_worker(
 
 
 @pytest.fixture
+def jar(alone: None) -> Iterator[str]:
+    """A jar of ten, which must add up in the end."""
+    name = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=name, available=10)
+    yield name
+    assert_jar_adds_up(name, 10)
+
+
+@pytest.fixture
 def purse(alone: None, loyalty_database: None) -> Iterator[str]:
     """A purse in the second database, which has nothing else, and a jar of that name in the engine's."""
     loyalty.wipe()
