@@ -437,7 +437,7 @@ def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outb
     if publishing is None:
         return outbox.SILENT
     told = _names(publishing).of(
-        step=entry.step if entry and entry.outcome != "EVENT" else "",
+        step=entry.step if entry else "",
         operation=entry.operation if entry else "",
         outcome=entry.outcome if entry else "",
         before=change.before.state,

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sagas import outcomes, plan, store
 from sagas.definition import Definition
+from sagas.events import TIMEOUT
 from sagas.messages import Kick, Message
 from sagas.participant import Phase
 from sagas.states import State
@@ -32,7 +33,8 @@ def give_up_late(definition: Definition, rows: Sequence[store.Row]) -> tuple[lis
     if not late:
         return list(rows), []
     reasons = {row.id: reason(*limits[row.id], now) for row in late}
-    turn_back(definition, late, event("timeout"), reasons)
+    for step in {limits[row.id][1] for row in late}:
+        turn_back(definition, [row for row in late if limits[row.id][1] == step], event(TIMEOUT, step=step), reasons)
     return [row for row in rows if row.id not in reasons], [Kick()]
 
 

@@ -156,3 +156,11 @@ def shift_clock(ids: Iterable[UUID], seconds: float) -> None:
             "WHERE id = ANY(%s::uuid[])",
             [seconds, seconds, seconds, list(ids)],
         )
+
+
+def shift_log(run_id: UUID, seconds: float) -> None:
+    """Let what is in its log have happened so much earlier."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sagas_log DISABLE TRIGGER sagas_log_guard")
+        cursor.execute("UPDATE sagas_log SET at = at - %s * interval '1 second' WHERE run_id = %s", [seconds, run_id])
+        cursor.execute("ALTER TABLE sagas_log ENABLE TRIGGER sagas_log_guard")
