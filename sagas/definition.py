@@ -371,6 +371,11 @@ class Definition:
         return Marks(self.personal, {part.name: part.personal for part in parts if part.personal})
 
     @cached_property
+    def databases(self) -> frozenset[str]:
+        """Aliases of the databases besides the engine's own in which a step has its data."""
+        return frozenset(step.database for step in self.all_steps if step.database)
+
+    @cached_property
     def shape(self) -> Shape:
         """What runs depend on in it."""
         return Shape(

@@ -290,8 +290,7 @@ def _write(
 
 def databases() -> list[str]:
     """Aliases of the databases in which some step has its data."""
-    found = {step.database for definition in registry.all_definitions() for step in definition.all_steps}
-    return sorted(found - {""})
+    return sorted({alias for definition in registry.all_definitions() for alias in definition.databases})
 
 
 @dataclass(frozen=True, slots=True)

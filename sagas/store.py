@@ -18,6 +18,7 @@ from uuid import UUID
 from django.db import connection
 
 from sagas import hooks, outbox, versions
+from sagas.arrays import uuids
 from sagas.conf import config
 from sagas.errors import IllegalTransition, UnknownSaga
 from sagas.events import Names
@@ -161,11 +162,6 @@ def _execute(sql: str, params: Sequence[Any]) -> int:
         return int(cursor.rowcount)
 
 
-def _uuids(ids: Iterable[UUID]) -> str:
-    """Write an array of UUIDs as PostgreSQL does: adapting them one by one costs more than the statement."""
-    return f"{{{','.join(map(str, ids))}}}"
-
-
 def clock() -> datetime:
     """The database's time, now: call it after the lock whose race it judges."""
     with connection.cursor() as cursor:
@@ -225,13 +221,13 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
     """Lock these runs, in the order of their ids; those that do not exist are left out."""
     return _rows(
         f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
-        [_uuids(sorted(set(ids)))],
+        [uuids(sorted(set(ids)))],
     )
 
 
 def look(ids: Iterable[UUID]) -> list[Row]:
     """Read these runs as last committed, without a lock: whoever acts on it must not mind that they move on."""
-    return _rows(f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [_uuids(ids)])
+    return _rows(f"SELECT {_COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [uuids(ids)])
 
 
 #: Saga, version, shape, state, cursor, fork: runs of this kind are for other processes; see ``sagas.claim``.
@@ -282,7 +278,7 @@ def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> N
     params = [
         timedelta(seconds=config().lease),
         *([None if within is None else timedelta(seconds=within)] if begin else []),
-        _uuids(ids),
+        uuids(ids),
     ]
     if begin and hooks.wanted(State.PENDING, State.EXECUTING):
         _begin_watched(start, params)
@@ -322,7 +318,7 @@ def release(ids: Sequence[UUID]) -> None:
         f"deadline = CASE WHEN {untouched} THEN NULL ELSE run.deadline END "
         "FROM (SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE) AS mine "
         "WHERE run.id = mine.id AND run.due_at IS NOT NULL AND run.claims > 0",
-        [timedelta(seconds=config().tick), _uuids(ids)],
+        [timedelta(seconds=config().tick), uuids(ids)],
     )
 
 
@@ -367,7 +363,7 @@ def move(change: Move, rows: Sequence[Row], *, put: Put | None = None) -> None:
             [
                 *params,
                 *told.counted,
-                _uuids(row.id for row in rows),
+                uuids(row.id for row in rows),
                 *_at(change.before),
                 *told.inserted,
             ],
@@ -420,7 +416,7 @@ def advance(
                 *params,
                 *([entry.step] * names),
                 *told.counted,
-                _uuids(row.id for row in rows),
+                uuids(row.id for row in rows),
                 *_at(change.before),
                 *told.inserted,
             ],
@@ -494,7 +490,7 @@ def _shared(entry: Entry) -> list[Any]:
 def _logged(rows: Sequence[Row], data: Mapping[UUID, str] | None) -> list[Any]:
     texts = data or {}
     return [
-        _uuids(row.id for row in rows),
+        uuids(row.id for row in rows),
         [row.attempt + 1 for row in rows],
         f"{{{','.join(row.trace_id for row in rows)}}}",
         [texts.get(row.id) for row in rows],
@@ -561,7 +557,7 @@ def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
     """Which confirmations of these runs have come. Read it under their locks."""
     found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [_uuids(ids)])
+        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [uuids(ids)])
         for run_id, name in cursor.fetchall():
             found[run_id].add(name)
     return found
@@ -591,7 +587,7 @@ def confirmed_with(ids: Sequence[UUID], name: str) -> dict[UUID, str]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT run_id, data::text FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[]) AND name = %s",
-            [_uuids(ids), name],
+            [uuids(ids), name],
         )
         return dict(cursor.fetchall())
 
@@ -602,7 +598,7 @@ def arrived(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
         cursor.execute(
             "SELECT run_id, max(at) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND outcome = 'DONE' "
             "AND step <> ALL(%s) GROUP BY run_id",
-            [_uuids(ids), list(steps)],
+            [uuids(ids), list(steps)],
         )
         return dict(cursor.fetchall())
 
@@ -612,7 +608,7 @@ def bring_deadlines_forward(deadlines: Mapping[UUID, datetime]) -> None:
     _execute(
         "UPDATE sagas_run AS run SET deadline = LEAST(run.deadline, v.deadline) "
         "FROM unnest(%s::uuid[], %s::timestamptz[]) AS v(id, deadline) WHERE run.id = v.id",
-        [_uuids(deadlines), list(deadlines.values())],
+        [uuids(deadlines), list(deadlines.values())],
     )
 
 
@@ -621,7 +617,7 @@ def hasten(times: Mapping[UUID, float]) -> None:
     _execute(
         "UPDATE sagas_run AS run SET due_at = LEAST(run.due_at, to_timestamp(v.at)) "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
-        [_uuids(times), list(times.values())],
+        [uuids(times), list(times.values())],
     )
 
 
@@ -630,7 +626,7 @@ def postpone(waits: Mapping[UUID, float]) -> None:
     _execute(
         "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) WHERE run.id = v.id AND run.due_at IS NOT NULL",
-        [_uuids(waits), list(waits.values())],
+        [uuids(waits), list(waits.values())],
     )
 
 
@@ -640,7 +636,7 @@ def hasten_by(waits: Mapping[UUID, float]) -> None:
         "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) "
         "WHERE run.id = v.id AND run.due_at > clock_timestamp() + v.wait * interval '1 second'",
-        [_uuids(waits), list(waits.values())],
+        [uuids(waits), list(waits.values())],
     )
 
 
@@ -649,7 +645,7 @@ def wait_until(times: Mapping[UUID, float]) -> None:
     _execute(
         "UPDATE sagas_run AS run SET due_at = to_timestamp(v.at), claims = 0 "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
-        [_uuids(times), list(times.values())],
+        [uuids(times), list(times.values())],
     )
 
 
@@ -669,7 +665,7 @@ def make_due(ids: Sequence[UUID]) -> None:
     """Let the dispatcher look at locked, live runs now."""
     _execute(
         "UPDATE sagas_run SET due_at = clock_timestamp(), claims = 0 WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
-        [_uuids(ids)],
+        [uuids(ids)],
     )
 
 
@@ -792,7 +788,7 @@ def effects(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
         cursor.execute(
             "SELECT run_id FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
             "AND outcome = 'DONE'",
-            [_uuids(ids), step, operation],
+            [uuids(ids), step, operation],
         )
         return {run_id for (run_id,) in cursor.fetchall()}
 
@@ -803,7 +799,7 @@ def ended(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
         cursor.execute(
             "SELECT id, finished_at < clock_timestamp() - %s * interval '1 day' FROM sagas_run "
             "WHERE id = ANY(%s::uuid[])",
-            [days, _uuids(ids)],
+            [days, uuids(ids)],
         )
         found = cursor.fetchall()
     return len(found), [run_id for run_id, over in found if over]
