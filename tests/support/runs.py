@@ -13,6 +13,7 @@ from django.db import connection
 
 from sagas import Saga
 from sagas.models import Escalation, Log, Run
+from sagas.pool import Hold
 from sagas.states import State
 from tests.lab.models import Jar, JarHold, Mark
 from tests.support.awaiting import eventually
@@ -111,12 +112,17 @@ def counts(jar: str) -> tuple[int, int, int]:
 
 def assert_jar_adds_up(jar: str, total: int) -> None:
     """Nothing was lost or found, and the holds say the same as the counts."""
-    available, held, sold = counts(jar)
-    holds = Counter[str]()
-    for hold in JarHold.objects.filter(pool_key=jar):
-        holds[hold.state] += hold.quantity
+    assert_adds_up(counts(jar), JarHold.objects.filter(pool_key=jar), total)
+
+
+def assert_adds_up(counted: tuple[int, int, int], holds: Iterable[Hold], total: int) -> None:
+    """The same of any pool, of which so many are available, held and sold."""
+    available, held, sold = counted
+    quantities = Counter[str]()
+    for hold in holds:
+        quantities[hold.state] += hold.quantity
     assert available + held + sold == total
-    assert (held, sold) == (holds["HELD"], holds["CONFIRMED"])
+    assert (held, sold) == (quantities["HELD"], quantities["CONFIRMED"])
 
 
 def never(monkeypatch: pytest.MonkeyPatch, saga: type[Saga[Any]], *kinds: type[Exception]) -> None:
