@@ -236,12 +236,25 @@ def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[
             case Stand.HERE:
                 here += group
             case Stand.BEHIND:
-                behind[place] = [row.id for row in group]
+                if passed := _passed(delivery, [row.id for row in group]):
+                    behind[place] = passed
             case Stand.ELSEWHERE:
                 pass
     if any(row.pending for row in here):
         here = _not_waiting(delivery, here)
     return here, behind
+
+
+def _passed(delivery: Delivery, ids: list[UUID]) -> list[UUID]:
+    """Which of the runs right behind an operation have been through it.
+
+    All, but for an undo to which an event led: a rejection comes to the undo of its own step too, which has nothing to
+    undo unless it was begun elsewhere. What was not undone must not be told as undone.
+    """
+    if not delivery.choreographed or delivery.phase is not Phase.UNDO:
+        return ids
+    undone = store.effects(ids, delivery.step.name, delivery.action.operation)
+    return [run_id for run_id in ids if run_id in undone]
 
 
 def _not_waiting(delivery: Delivery, rows: Sequence[store.Row]) -> list[store.Row]:
