@@ -108,7 +108,7 @@ def record(
     if rejected:
         messages += _record_rejected(delivery, rejected, duration_us)
     if accepted:
-        messages += _record_accepted(delivery, accepted)
+        _record_accepted(delivery, accepted)
     open_breaker = _observe(delivery, done, faults)
     if faults:
         messages += _record_faults(delivery, faults, open_breaker=open_breaker)
@@ -215,7 +215,7 @@ def _record_rejected(
     return chains
 
 
-def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> list[Message]:
+def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> None:
     now = store.clock().timestamp()
     # A patient one is asked again, also to undo: nothing waits for its answer but the operation itself.
     operation = "" if is_patient(delivery.action.participant) else delivery.action.operation
@@ -226,7 +226,6 @@ def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Acc
     for wait, rows in waits.items():
         for place, group in store.by_place(rows).items():
             await_report(delivery, place, group, wait, now)
-    return []
 
 
 def await_report(

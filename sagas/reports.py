@@ -29,7 +29,7 @@ def receive_report(run_id: UUID, step: str, answer: Answer, *, by: str = "") -> 
         index = definition.index(step)
         wait = row.waits.get(step)
         if wait is None or not wait.operation:
-            if wait is not None or store.reported(run_id, step):
+            if wait is not None or store.accepted(run_id, step):
                 return row.state, []  # a repeat, or one that comes when it was given up already
             msg = f"{definition.name}.{step} of {run_id} has not been begun: nothing is to be reported"
             raise NotAwaited(msg)

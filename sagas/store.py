@@ -111,6 +111,9 @@ class Row(NamedTuple):
         return self.attempt > 0 and self.claims == 0
 
 
+#: A part of a statement, and its parameters.
+Sql = tuple[str, list[Any]]
+
 #: When a run is looked at that only waits for its parent: by then the parent has decided, or is looked after itself.
 UNBOUNDED = timedelta(hours=1)
 
@@ -353,27 +356,7 @@ def move(change: Move, rows: Sequence[Row], *, put: Put | None = None) -> None:
     Raises:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
-    setting, params = _set(change, put)
-    watched = hooks.wanted(change.before.state, change.after.state)
-    told = _told(change, rows)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH moved AS (UPDATE sagas_run AS run SET {setting}{told.count} "
-            f"WHERE run.id = ANY(%s::uuid[]) {_AT} "
-            f"RETURNING {_SEEN if watched else '1'}{told.returned}){told.insert} "
-            f"SELECT {'*' if watched else 'count(*)'} FROM moved",
-            [
-                *params,
-                *told.counted,
-                _uuids(row.id for row in rows),
-                *_at(change.before),
-                *told.inserted,
-            ],
-        )
-        found = cursor.fetchall()
-    _check_moved(len(found) if watched else found[0][0], len(rows), change)
-    if watched:
-        _tell(change.before.state, change.after.state, found)
+    _carry_out(change, rows, setting=_set(change, put), told=_told(change, rows))
 
 
 def advance(
@@ -402,21 +385,40 @@ def advance(
     """
     setting, params = _set(change, put)
     kept, names = _KEPT[keep if data else Keep.NOTHING]
+    _carry_out(
+        change,
+        rows,
+        log=(
+            f"v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
+            f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), ",
+            [*_logged(rows, data), *_shared(entry)],
+        ),
+        setting=(setting + kept, [*params, *([entry.step] * names)]),
+        told=_told(change, rows, entry),
+        data=data,
+    )
+
+
+def _carry_out(
+    change: Move,
+    rows: Sequence[Row],
+    *,
+    setting: Sql,
+    told: outbox.Branch,
+    log: Sql = ("", []),
+    data: Mapping[UUID, str] | None = None,
+) -> None:
+    """Move locked runs, behind the CTEs of ``log`` and with the events that they tell; then tell the hooks."""
     watched = hooks.wanted(change.before.state, change.after.state)
-    told = _told(change, rows, entry)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
-            f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), "
-            f"moved AS (UPDATE sagas_run AS run SET {setting}{kept}{told.count} "
+            f"WITH {log[0]}moved AS (UPDATE sagas_run AS run SET {setting[0]}{told.count} "
             f"WHERE run.id = ANY(%s::uuid[]) {_AT} "
-            f"RETURNING {_SEEN if watched else 1}{told.returned}){told.insert} "
+            f"RETURNING {_SEEN if watched else '1'}{told.returned}){told.insert} "
             f"SELECT {'*' if watched else 'count(*)'} FROM moved",
             [
-                *_logged(rows, data),
-                *_shared(entry),
-                *params,
-                *([entry.step] * names),
+                *log[1],
+                *setting[1],
                 *told.counted,
                 _uuids(row.id for row in rows),
                 *_at(change.before),
@@ -506,7 +508,7 @@ def _at(place: Place) -> list[Any]:
     return [place.state, place.cursor, place.fork]
 
 
-def _set(change: Move, put: Put | None) -> tuple[str, list[Any]]:
+def _set(change: Move, put: Put | None) -> Sql:
     after = change.after
     setting, params = "state = %s, cursor = %s, fork = %s", [after.state, after.cursor, after.fork]
     if change.due is not Due.KEEP:
@@ -521,7 +523,7 @@ def _set(change: Move, put: Put | None) -> tuple[str, list[Any]]:
     return setting, params
 
 
-def _put(put: Put) -> tuple[str, list[Any]]:
+def _put(put: Put) -> Sql:
     if put.wait is None:
         return "NULLIF(run.pending - %s, '{}')", [put.step]
     return "COALESCE(run.pending, '{}') || jsonb_build_object(%s, %s::jsonb)", [put.step, json.dumps(asdict(put.wait))]
@@ -533,7 +535,7 @@ def _check_moved(count: int, expected: int, change: Move) -> None:
         raise IllegalTransition(msg)
 
 
-def _due(due: Due | Sooner | float) -> tuple[str, list[Any]]:
+def _due(due: Due | Sooner | float) -> Sql:
     if due is Due.NEVER:
         return "NULL", []
     if due is Due.DEADLINE:
@@ -702,13 +704,12 @@ def child_view(run_id: UUID) -> Child | None:
     return Child(State(found[0]), *found[1:]) if found else None
 
 
-def reported(run_id: UUID, step: str) -> bool:
-    """Whether some operation of this step was begun and has ended."""
+def accepted(run_id: UUID, step: str) -> bool:
+    """Whether an operation of this step was ever accepted. If the run does not wait there any more, it has ended."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM sagas_log WHERE run_id = %s AND step = %s AND outcome IN ('DONE', 'REJECTED', "
-            "'FAULT') AND EXISTS (SELECT FROM sagas_log WHERE run_id = %s AND step = %s AND outcome = 'ACCEPTED'))",
-            [run_id, step, run_id, step],
+            "SELECT EXISTS (SELECT FROM sagas_log WHERE run_id = %s AND step = %s AND outcome = 'ACCEPTED')",
+            [run_id, step],
         )
         (found,) = cursor.fetchone()
     return bool(found)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -15,11 +14,9 @@ from sagas import State, lifecycle
 from sagas.claim import claim
 from sagas.errors import AlreadyDecided, UnknownConfirmation
 from sagas.models import Run
-from tests.lab.models import Jar
 from tests.lab.sagas import Boom, Charged, Closing, Experiment, Forked, Hurried, Twice
 from tests.support.carrier import Carrier, chains, claim_all, deadlines, deliver
 from tests.support.runs import (
-    assert_jar_adds_up,
     counts,
     effects,
     event,
@@ -33,14 +30,8 @@ from tests.support.runs import (
 )
 
 pytestmark = pytest.mark.usefixtures("alone")
-
-
-@pytest.fixture(autouse=True)
-def jar(database: None) -> Iterator[str]:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=10)
-    yield name
-    assert_jar_adds_up(name, 10)
+#: What is in the jar.
+JAR = 10
 
 
 def carried(*ids: UUID) -> None:
