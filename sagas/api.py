@@ -200,6 +200,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
     Raises:
         RunNotFound: there is no run of this business key.
         NotFinished: a run of it still needs its data. Nothing was erased.
+        NotErased: another database, which a step of it names, has copies and cannot be reached. Repeat it then.
         ValueError: one of the two is empty.
     """
     return erasure.erase(business_key=business_key, by=by)

@@ -1,7 +1,7 @@
 """The barrier table of another database: its SQL. Set-based: a statement serves a whole cohort.
 
-Beside ``sagas.store``, which has the SQL of the engine's own database. Every function but ``forget`` runs in the
-transaction of the effect, and takes rows in the order of their runs; see ``sagas.elsewhere`` for what they mean.
+Beside ``sagas.store``, which has the SQL of the engine's own database. What ``Table`` does runs in the transaction
+of the effect, and takes rows in the order of their runs; see ``sagas.elsewhere`` for what they mean.
 """
 
 from __future__ import annotations
@@ -109,6 +109,13 @@ class Table:
             cursor.execute(sql, params)
 
 
+def is_there(database: str) -> bool:
+    """Whether the table is there at all."""
+    with connections[database].cursor() as cursor:
+        cursor.execute("SELECT to_regclass('sagas_barrier') IS NOT NULL")
+        return bool(cursor.fetchone()[0])
+
+
 def old(database: str, *, after: UUID, days: float, limit: int) -> list[UUID]:
     """Runs with a barrier row older than ``days``, in the order of their ids, from behind ``after`` on."""
     with connections[database].cursor() as cursor:
@@ -125,6 +132,26 @@ def forget(database: str, ids: Iterable[UUID]) -> int:
     with connections[database].cursor() as cursor:
         cursor.execute("DELETE FROM sagas_barrier WHERE run_id = ANY(%s::uuid[])", [_uuids(ids)])
         return int(cursor.rowcount)
+
+
+def texts(database: str, run_id: UUID) -> list[tuple[str, str, str]]:
+    """What a run's barrier rows have recorded, as (step, operation, JSON text)."""
+    with connections[database].cursor() as cursor:
+        cursor.execute(
+            "SELECT step, operation, data::text FROM sagas_barrier WHERE run_id = %s AND data IS NOT NULL "
+            "ORDER BY step, operation",
+            [run_id],
+        )
+        return [(step, operation, text) for step, operation, text in cursor.fetchall()]
+
+
+def rewrite(database: str, run_id: UUID, step: str, operation: str, text: str) -> None:
+    """Record something else in one barrier row."""
+    with connections[database].cursor() as cursor:
+        cursor.execute(
+            "UPDATE sagas_barrier SET data = %s::jsonb WHERE run_id = %s AND step = %s AND operation = %s",
+            [text, run_id, step, operation],
+        )
 
 
 def _uuids(ids: Iterable[UUID]) -> str:

@@ -147,7 +147,11 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
         if place.state is State.AWAITING_CONFIRM:
             # The deadline that it had is over, but that confirmation came before the run began.
             for row in group:
-                messages += lifecycle.follow_confirmations(definition, row)[1]
+                state, following = lifecycle.follow_confirmations(definition, row)
+                messages += following
+                if row.started_at is None and state is State.AWAITING_CONFIRM:
+                    # Its steps were done by a message that the broker had, as far as anybody knew, refused.
+                    leased[row.id] = row
         elif onward:
             for sequence, members in _going(onward, group).items():
                 links, let_in = gate.gate(sequence, members, breakers)

@@ -1,6 +1,6 @@
 """Look the whole installation over, for a person: what is wrong, how many runs it hits, and what to do.
 
-Reads only: the database, RabbitMQ and Redis. Each is looked at by itself, so that one which is away hides nothing
+Reads only: the databases, RabbitMQ and Redis. Each is looked at by itself, so that one which is away hides nothing
 that the others can tell.
 """
 
@@ -13,9 +13,10 @@ from typing import Any
 
 from celery import current_app
 from django.db import DatabaseError, connection
+from django.utils.connection import ConnectionDoesNotExist
 from kombu.exceptions import OperationalError
 
-from sagas import kick, registry, topology, unreadable, versions
+from sagas import barrier, elsewhere, kick, registry, topology, unreadable, versions
 from sagas.conf import config
 
 
@@ -49,7 +50,7 @@ class Finding:
 
 def examine() -> Sequence[Finding]:
     """Look at everything."""
-    return [*_modules(), *_database(), *_broker(), *_redis()]
+    return [*_modules(), *_database(), *_other_databases(), *_broker(), *_redis()]
 
 
 def _modules() -> Iterator[Finding]:
@@ -145,6 +146,23 @@ def _backlog() -> Iterator[Finding]:
         yield Finding(Severity.WARNING, what, count, "Look whether workers run, and whether they keep up.")
     else:
         yield Finding(Severity.FINE, what)
+
+
+def _other_databases() -> Iterator[Finding]:
+    for database in elsewhere.databases():
+        what = f"The database {database!r}, in which steps are,"
+        try:
+            there = barrier.is_there(database)
+        except (DatabaseError, ConnectionDoesNotExist) as error:
+            said = str(error).strip().splitlines()[0]
+            remedy = f"Check DATABASES[{database!r}] and that the server runs; until then its steps are tried again."
+            yield Finding(Severity.ERROR, f"{what} does not answer: {said}.", remedy=remedy)
+            continue
+        if there:
+            yield Finding(Severity.FINE, f"{what} has the table that keeps their effects to one.")
+        else:
+            remedy = f"Run manage.py migrate --database {database}; until then its steps fail."
+            yield Finding(Severity.ERROR, f"{what} has no table sagas_barrier.", remedy=remedy)
 
 
 def _broker() -> Iterator[Finding]:

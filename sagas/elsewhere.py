@@ -230,7 +230,7 @@ def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> di
     lost = Fault(
         BarrierLost(
             f"the log says that {step.name}.{forward} is done, and {step.database!r} has no barrier row of it: "
-            "the row was deleted too early, or the step was moved there while runs were under way"
+            "the row was deleted too early, or that database has lost its last commits"
         )
     )
     return {call.run_id: lost if call.run_id in logged else Done(NULL) for call in calls}

@@ -1,20 +1,23 @@
 """Erase personal data of finished runs, once and for all. What happened, when, and how it ended stays on record.
 
 One transaction under the runs' locks. A run that is not finished needs its data; it is named, and nothing is erased.
+Barrier rows of other databases are erased before this transaction commits: whatever dies, it is to be repeated.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import Error, connection, connections, transaction
+from django.utils.connection import ConnectionDoesNotExist
 
-from sagas import store, versions
-from sagas.errors import NotFinished, RunNotFound, UnknownSaga
+from sagas import barrier, store, versions
+from sagas.errors import NotErased, NotFinished, RunNotFound, UnknownSaga
 from sagas.personal import ERASED, Marks, blank, scrub, scrub_all
 from sagas.states import FINAL
 from sagas.turns import event
@@ -80,9 +83,12 @@ _TEXTS = (
 def _erase(row: store.Row) -> bool:
     """Erase one locked, finished run; whether there was anything to erase."""
     try:
-        marks = versions.find(row.saga, row.version, row.shape).marks
+        definition = versions.find(row.saga, row.version, row.shape)
     except UnknownSaga:
-        marks = Marks()
+        marks, databases = Marks(), set()
+    else:
+        marks, databases = definition.marks, {step.database for step in definition.all_steps} - {""}
+    elsewhere = {database: _read_there(database, row) for database in sorted(databases) if marks}
     request, results = json.loads(row.request), json.loads(row.results)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('sagas.erase', 'on', true)")
@@ -99,6 +105,9 @@ def _erase(row: store.Row) -> bool:
         for found in texts.values():
             for _, name, text in found:
                 secrets |= marks.values(None, {name: json.loads(text)})
+        for copies in elsewhere.values():
+            for step, _, text in copies:
+                secrets |= marks.values(None, {step: json.loads(text)})
         ((reason,),) = _select(cursor, "SELECT reason::text FROM sagas_run WHERE id = %s", row)
         changed = _rewrite(
             cursor,
@@ -128,7 +137,40 @@ def _erase(row: store.Row) -> bool:
                 changed = True
         # No longer than needed: the same transaction may be a caller's, and go on.
         cursor.execute("SELECT set_config('sagas.erase', '', true)")
+    for database, copies in elsewhere.items():
+        changed |= _erase_there(database, row, copies, marks, secrets)
     return changed
+
+
+def _read_there(database: str, row: store.Row) -> Sequence[tuple[str, str, str]]:
+    with _reaching(database, row):
+        return barrier.texts(database, row.id)
+
+
+def _erase_there(
+    database: str, row: store.Row, copies: Sequence[tuple[str, str, str]], marks: Marks, secrets: Set[str]
+) -> bool:
+    """Erase what the barrier rows of another database have recorded. A finished run is not delivered any more."""
+    changed = False
+    with _reaching(database, row), transaction.atomic(using=database):
+        for step, operation, text in copies:
+            data = json.loads(text)
+            after = scrub_all(blank(data, marks.of(step), ERASED), secrets, ERASED)
+            if after != data:
+                barrier.rewrite(database, row.id, step, operation, json.dumps(after))
+                changed = True
+    return changed
+
+
+@contextmanager
+def _reaching(database: str, row: store.Row) -> Iterator[None]:
+    try:
+        yield
+    except (Error, ConnectionDoesNotExist) as error:
+        if not isinstance(error, ConnectionDoesNotExist):
+            connections[database].close()
+        msg = f"the database {database!r} has copies of what {row.id} knows, and cannot be asked: {error}".strip()
+        raise NotErased(msg) from error
 
 
 def _select(cursor: Any, sql: str, row: store.Row) -> Sequence[Any]:

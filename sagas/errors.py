@@ -66,6 +66,10 @@ class NotFinished(SagaError):
     """A run still needs the data that should be erased; the message names it."""
 
 
+class NotErased(SagaError):
+    """A database that has copies of what should be erased cannot be reached; the message names it. Repeat it then."""
+
+
 class IllegalTransition(SagaError):
     """The run did not stand where the caller thought, or the move is not in the transition table."""
 

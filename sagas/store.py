@@ -314,7 +314,9 @@ def _begin_watched(start: str, params: Sequence[Any]) -> None:
 def release(ids: Sequence[UUID]) -> None:
     """Give back a lease whose messages could not be published: the runs are due again after a tick.
 
-    A run of which nothing is done yet has not begun: its confirm deadline must not run while the broker is away.
+    A run of which nothing is done yet has not begun: its confirm deadline must not run while the broker is away. But
+    a broker that was only slow to confirm may have the message, so that its steps are done all the same. Such a run
+    begins when it waits for its confirmations.
     """
     untouched = "run.state = 'EXECUTING' AND run.cursor = 0 AND run.attempt = 0 AND run.claims = 1"
     _execute(
@@ -540,7 +542,9 @@ def _due(due: Due | Sooner | float) -> Sql:
         return "NULL", []
     if due is Due.DEADLINE:
         return (
-            "GREATEST(COALESCE(run.deadline + %s, clock_timestamp() + %s), clock_timestamp())",
+            # One that has not begun has no deadline yet: the claim gives it one; see ``release``.
+            "CASE WHEN run.started_at IS NULL THEN clock_timestamp() "
+            "ELSE GREATEST(COALESCE(run.deadline + %s, clock_timestamp() + %s), clock_timestamp()) END",
             [timedelta(seconds=config().grace), UNBOUNDED],
         )
     if due is Due.LEASE:
@@ -729,7 +733,7 @@ def first_intent(run_id: UUID, step: str, operation: str) -> datetime | None:
 def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
     """Set the time of the next missing confirmation; an AWAITING_CONFIRM run is due then (and a grace)."""
     _execute(
-        "UPDATE sagas_run SET deadline = %s, "
+        "UPDATE sagas_run SET deadline = %s, claims = CASE state WHEN 'AWAITING_CONFIRM' THEN 0 ELSE claims END, "
         "due_at = CASE state WHEN 'AWAITING_CONFIRM' THEN COALESCE(%s, clock_timestamp() + %s) ELSE due_at END "
         "WHERE id = %s",
         [deadline, deadline + timedelta(seconds=config().grace) if deadline else None, UNBOUNDED, run_id],

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sagas import Accepted, Call, Confirmation, Done, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, many
 from sagas.pool import PoolResource
+from tests.lab.persons import Visit
 from tests.lab.sagas import QUICK, Experiment, _judge, demand, jars, mark, mark_all
 from tests.loyalty.models import Purse, PurseHold, Ribbon, Stamp
 
@@ -153,3 +154,26 @@ class AfarPatient(Saga[Experiment]):
         retry=Retry(attempts=200, delay=timedelta(seconds=0.2), factor=1),
         database="loyalty",
     )
+
+
+def enroll(call: Call[Visit]) -> dict[str, Any]:
+    """One call: return something personal, or say no with it."""
+    if call.step == call.request.refuse:
+        raise Rejected(f"{call.request.phone} is a member already")
+    Stamp.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
+    return {"card": {"holder": f"Ms {call.request.phone[-4:]}", "kind": "gold"}}
+
+
+class Membership(Saga[Visit]):
+    """Knows people, whose cards are in the other database."""
+
+    enrolled = Step(
+        enroll,
+        compensate=enroll,
+        queue="orders",
+        retry=QUICK,
+        finish=QUICK,
+        personal=("card.holder",),
+        database="loyalty",
+    )
+    welcomed = Step(enroll, queue="orders", retry=QUICK, personal=("card.holder",), database="loyalty")
