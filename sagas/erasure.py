@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import Error, connection, connections, transaction
 from django.utils.connection import ConnectionDoesNotExist
 
-from sagas import barrier, store, versions
+from sagas import barrier, move_store, store, versions
 from sagas.errors import NotErased, NotFinished, RunNotFound, UnknownSaga
 from sagas.personal import ERASED, Marks, Paths, blank, scrub, scrub_all
 from sagas.states import FINAL
@@ -55,7 +55,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
             raise NotFinished(msg)
         changed = [row for row in rows if _erase(row)]
         if changed:
-            store.log(event("erase", by=by), changed)
+            move_store.log(event("erase", by=by), changed)
     return Erasure(tuple(row.id for row in rows), tuple(row.id for row in changed))
 
 

@@ -1,4 +1,4 @@
-"""The SQL of semantic locks: who stands in line for which key. Beside ``sagas.store``, which has that of the runs.
+"""The SQL of semantic locks: who stands in line for which key. Beside ``sagas.store``, where runs are read.
 
 A run's row in ``sagas_lock`` is there from its start until it is final; a trigger deletes it in the transaction that
 makes it so, by whatever hand. Whoever has the lowest ticket at a key holds it. Tickets are drawn under a lock on the

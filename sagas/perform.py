@@ -16,9 +16,9 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from sagas import elsewhere, guard, intents, outcomes, plan, store, versions
+from sagas import confirmation_store, elsewhere, guard, intents, log_store, outcomes, plan, store, versions
 from sagas.conf import config
-from sagas.definition import Action, Definition, Refund
+from sagas.definition import Definition
 from sagas.errors import NoReport
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Link, Message
@@ -26,6 +26,7 @@ from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Call, Done, Phase, Remote, SetBased, is_patient
 from sagas.plan import Place, Stand
 from sagas.record import Delivery, delivery_of, pass_on, record
+from sagas.steps import Action, Refund
 from sagas.timeouts import give_up_late
 
 #: One-call participants run in savepoints; past 64 in a transaction PostgreSQL slows down.
@@ -253,7 +254,7 @@ def _passed(delivery: Delivery, ids: list[UUID]) -> list[UUID]:
     """
     if not delivery.choreographed or delivery.phase is not Phase.UNDO:
         return ids
-    undone = store.effects(ids, delivery.step.name, delivery.action.operation)
+    undone = log_store.effects(ids, delivery.step.name, delivery.action.operation)
     return [run_id for run_id in ids if run_id in undone]
 
 
@@ -299,7 +300,7 @@ def _answers(delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | N
 def _calls(delivery: Delivery, rows: Sequence[store.Row]) -> list[Call[Any]]:
     came: dict[UUID, str] = {}
     if isinstance(delivery.step, Refund):
-        came = store.confirmed_with([row.id for row in rows], delivery.step.name)
+        came = confirmation_store.confirmed_with([row.id for row in rows], delivery.step.name)
     return [_call(delivery, row, {delivery.step.name: came[row.id]} if row.id in came else {}) for row in rows]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sagas import outcomes, plan, store
+from sagas import log_store, outcomes, plan, store
 from sagas.definition import Definition
 from sagas.events import TIMEOUT
 from sagas.messages import Kick, Message
@@ -52,7 +52,7 @@ def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, t
             continue
         steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
         timed = [(step.timeout, step.name) for step in steps if step.timeout is not None]
-        since = store.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
+        since = log_store.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
         for row in group:
             if row.started_at is None:
                 continue

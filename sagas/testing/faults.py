@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sagas.definition import Action, Definition, Step
+from sagas.definition import Definition
 from sagas.errors import Rejected
 from sagas.participant import Call, Outcome, Participant, Phase, Remote, SetBased
+from sagas.steps import Action, Step
 
 
 class Kind(StrEnum):

@@ -32,6 +32,8 @@ from tests.support.runs import (
 )
 
 pytestmark = pytest.mark.usefixtures("alone", "jar")
+#: What is in the jar.
+JAR = 10
 
 
 def carried(*ids: UUID) -> None:

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 import sagas
-from sagas import Locked, State, isolation, lockstore, store
+from sagas import Locked, State, claim_store, isolation, lockstore
 from sagas.claim import claim
 from sagas.messages import Unlock
 from sagas.models import Lock, Run
@@ -205,11 +205,11 @@ def test_they_are_no_backlog(order: str) -> None:
     first, second = start(order), start(order)
     carry(first, second)
     Run.objects.filter(pk=second).update(due_at=timezone.now() - timedelta(hours=1))
-    assert store.backlog_age() == 0
+    assert claim_store.backlog_age() == 0
     sagas.cancel(first)
     with transaction.atomic():
         Run.objects.filter(pk=first).update(state="FAILED", due_at=None)
-    assert store.backlog_age() > 3500
+    assert claim_store.backlog_age() > 3500
 
 
 def test_a_wake_for_one_that_is_not_first_changes_nothing(order: str) -> None:

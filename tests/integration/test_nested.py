@@ -18,6 +18,8 @@ from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.runs import counts, effects, let_time_pass, reason, shift_clock, state, story
 
 pytestmark = pytest.mark.usefixtures("alone", "jar")
+#: What is in the jar.
+JAR = 10
 
 
 class Family:

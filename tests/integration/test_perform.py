@@ -25,7 +25,6 @@ from tests.lab.sagas import Experiment, Lab, Labelled, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_all
 from tests.support.runs import (
     assert_effects_once,
-    assert_jar_adds_up,
     counts,
     effects,
     escalation,
@@ -39,14 +38,6 @@ from tests.support.runs import (
 pytestmark = pytest.mark.usefixtures("alone")
 
 STEPS = ["one", "two", "three", "four"]
-
-
-@pytest.fixture(autouse=True)
-def jar(database: None) -> Iterator[str]:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=1000)
-    yield name
-    assert_jar_adds_up(name, 1000)
 
 
 def link(saga: type[sagas.Saga[Any]], step: str, phase: Phase = Phase.FORWARD) -> Link:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 from uuid import UUID, uuid4
 
@@ -190,14 +189,6 @@ def test_without_redis_everybody_calls(name: str) -> None:
     finally:
         servers.start("redis")
         circuit._away.until = 0.0
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Points]:
-    points = Points(tmp_path_factory.mktemp("points"))
-    points.start()
-    yield points
-    points.stop()
 
 
 @needs_node

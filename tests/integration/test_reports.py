@@ -19,6 +19,8 @@ from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.runs import counts, effects, let_time_pass, make_due, marks, reason, state, story
 
 pytestmark = pytest.mark.usefixtures("alone", "jar")
+#: What is in the jar.
+JAR = 10
 
 
 def carried(*ids: UUID) -> None:

@@ -23,6 +23,8 @@ from tests.support.runs import (
 )
 
 pytestmark = pytest.mark.usefixtures("alone")
+#: What is in the jar.
+JAR = 10
 
 
 @pytest.mark.parametrize("step", ["one", "two"])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
@@ -108,6 +108,13 @@ def assert_effects_once(run_id: UUID) -> None:
 def counts(jar: str) -> tuple[int, int, int]:
     """What is available, held and sold of a jar."""
     return Jar.objects.values_list("available", "held", "sold").get(pk=jar)
+
+
+def new_jar(pieces: int) -> str:
+    """The name of a jar of its own."""
+    name = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=name, available=pieces)
+    return name
 
 
 def assert_jar_adds_up(jar: str, total: int) -> None:
