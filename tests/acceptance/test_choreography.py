@@ -42,7 +42,7 @@ class Listener:
     """
 
     def __init__(self, order_no: str) -> None:
-        self._run = str(run_of(order_no).pk)
+        self._run = str(run_of(order_no))
         self._told: list[str] = []
 
     def hears(self, *names: str) -> None:
