@@ -101,6 +101,8 @@ def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> N
             # Not only what the participant raised: a request that no longer loads, a constraint that is
             # checked at COMMIT. One run is to blame, and its neighbours must not wait for it.
             cause = error.error if isinstance(error, Broken) else error
+            if isinstance(cause, ConnectionLost):
+                raise
             if is_lost(cause):
                 raise ConnectionLost from error
             if is_conflict(cause):
@@ -137,6 +139,13 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
     known = {row.id for row in rows}
     performed.unknown += [run_id for run_id in ids if run_id not in known]
     return [row.id for row in here]
+
+
+def is_wanted(link: Link, ids: Sequence[UUID]) -> bool:
+    """Whether one of these runs stands at this operation now, be it known to this process or not."""
+    definition = versions.find(link.saga, link.version, link.shape)
+    index = definition.index(link.step)
+    return any(plan.stand(definition, row.place, index, link.phase) is Stand.HERE for row in store.look(ids))
 
 
 def bisect(link: Link, ids: Sequence[UUID], *, issue: int = 0) -> list[Message]:

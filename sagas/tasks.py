@@ -44,7 +44,7 @@ from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.faults import ConnectionLost, is_lost
 from sagas.messages import Link, Message
 from sagas.participant import Phase
-from sagas.perform import Performed, again, bisect, give_up, perform
+from sagas.perform import Performed, again, bisect, give_up, is_wanted, perform
 
 logger = logging.getLogger(__name__)
 
@@ -160,8 +160,16 @@ def event(
     queue = (self.request.headers or {}).get(QUEUE_HEADER)
     for index, phase in reacting if runs else ():
         link = plan.link(definition, index, phase)
-        if queue in {None, link.queue}:
+        if queue not in {None, link.queue}:
+            continue
+        try:
             _deliver(self, link, runs)
+        except UnknownStep as error:
+            # Begun by other code. To most of what an event may lead to, none of its runs has come.
+            if is_wanted(link, runs):
+                kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
+                _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
+                return
 
 
 def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
