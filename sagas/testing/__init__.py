@@ -4,7 +4,19 @@ Import it in tests only. See docs/how-to/test-your-saga.md.
 """
 
 from sagas.testing.clock import Clock
-from sagas.testing.scenario import Broken, Scenario, given, given_run
+from sagas.testing.faults import Broken
+from sagas.testing.matrix import Ended, assert_saga_unwinds, saga_matrix
+from sagas.testing.scenario import Scenario, given, given_run
 from sagas.testing.story import table
 
-__all__ = ["Broken", "Clock", "Scenario", "given", "given_run", "table"]
+__all__ = [
+    "Broken",
+    "Clock",
+    "Ended",
+    "Scenario",
+    "assert_saga_unwinds",
+    "given",
+    "given_run",
+    "saga_matrix",
+    "table",
+]

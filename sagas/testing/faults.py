@@ -13,6 +13,10 @@ from sagas.errors import Rejected
 from sagas.participant import Call, Outcome, Participant, Phase, Remote, SetBased
 
 
+class Broken(Exception):
+    """What is raised in a participant's place, unless something else is wanted."""
+
+
 class Kind(StrEnum):
     """What goes wrong."""
 

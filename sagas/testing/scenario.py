@@ -23,17 +23,13 @@ from sagas.participant import Done, Operation, Phase
 from sagas.states import FINAL, State
 from sagas.testing.carrier import WORKER, Carrier
 from sagas.testing.clock import Clock
-from sagas.testing.faults import Fault, Kind, injected
+from sagas.testing.faults import Broken, Fault, Kind, injected
 from sagas.testing.story import table
 
 #: Turns after which a scenario is taken to go round in circles.
 LIMIT = 10_000
 _UNDO = (Operation.COMPENSATE, Operation.CANCEL)
 _FORWARD = (Operation.FORWARD, Operation.TRY)
-
-
-class Broken(Exception):
-    """What ``when_fails`` raises in the participant's place, unless it is told what to raise."""
 
 
 def given(saga: type[Saga[Any]], request: object, *, business_key: str = "", carrier: str = ORCHESTRATION) -> Scenario:
@@ -67,7 +63,7 @@ class Scenario:
         self._definition = definition
         self._start = start
         self._carrier = carrier
-        self._faults: list[Fault] = []
+        self.faults: list[Fault] = []
         self._confirmed: dict[str, Mapping[str, Any]] = {}
         self._refused: dict[str, str] = {}
         self._reports: dict[str, Done | Rejected] = {}
@@ -139,7 +135,7 @@ class Scenario:
             msg = f"{self._definition.name}.{step} has no {operation}; it has {', '.join(known)}"
             raise ValueError(msg)
         phase = known[operation] if operation else Phase.FORWARD
-        self._faults.append(Fault(step, phase, kind, error, attempts))
+        self.faults.append(Fault(step, phase, kind, error, attempts))
         return self
 
     def _confirmations(self) -> list[str]:
@@ -225,13 +221,17 @@ class Scenario:
     def _play(self) -> None:
         if self._played:
             return
+        with alone(self._definition.name, self._carrier), Clock() as clock:
+            with TestCase.captureOnCommitCallbacks(execute=True):
+                self.run_id = self._start()
+            self.play(clock, Carrier())
+
+    def play(self, clock: Clock, carrier: Carrier) -> None:
+        """Let everything happen that happens to the run, on a clock and by a carrier that the caller has."""
         self._played = True
         # The code's own definition has the participants, whatever shape the run has.
         own = registry.find(self._definition.name, self._definition.version)
-        with _alone(self._definition.name, self._carrier), Clock() as clock, injected(own, self._faults):
-            with TestCase.captureOnCommitCallbacks(execute=True):
-                self.run_id = self._start()
-            carrier = Carrier()
+        with injected(own, self.faults):
             for _ in range(LIMIT):
                 # Hooks and cancels of children come after a commit, which a test that is rolled back does not have.
                 with TestCase.captureOnCommitCallbacks(execute=True):
@@ -284,7 +284,7 @@ class Scenario:
 
 
 @contextmanager
-def _alone(saga: str, carrier: str) -> Iterator[None]:
+def alone(saga: str, carrier: str) -> Iterator[None]:
     """Without Redis, which other processes share, and with the carrier that was asked for."""
     raw = settings.SAGAS
     own = {"REDIS_URL": None, "CARRIERS": {**raw.get("CARRIERS", {}), saga: carrier}}
