@@ -237,8 +237,8 @@ class Scenario:
                 with TestCase.captureOnCommitCallbacks(execute=True):
                     busy = (
                         carrier.judge(clock.now)
-                        or carrier.dispatch(clock.now)
                         or carrier.deliver(clock.now)
+                        or carrier.dispatch(clock.now)
                         or self._act()
                         or self._let_time_pass(clock, carrier)
                     )

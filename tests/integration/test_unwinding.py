@@ -113,6 +113,11 @@ def marks_and_jars_agree(ended: Ended) -> None:
     assert holds <= {"CONFIRMED" if ended.succeeded else "CANCELLED"}
 
 
+def quick(case: Case) -> bool:
+    """Whether a case of the laboratory is for every day: those that say the same in other words are not."""
+    return case.saga is Lab and case.carrier == "orchestration" and not case.deadly
+
+
 def unwinds(saga: type[Saga[Any]]) -> Any:
     """The matrix of a laboratory's saga."""
     return saga_matrix(
@@ -121,7 +126,7 @@ def unwinds(saga: type[Saga[Any]]) -> Any:
         invariant=marks_and_jars_agree,
         fixtures=["empty"],
         committing=["alone"],
-        mark=lambda case: [pytest.mark.slow] if case.deadly else [],
+        mark=lambda case: [] if quick(case) else [pytest.mark.slow],
     )
 
 
