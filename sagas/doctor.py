@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection
 from django.utils.connection import ConnectionDoesNotExist
 from kombu.exceptions import OperationalError
 
-from sagas import barrier, elsewhere, kick, registry, topology, versions
+from sagas import barrier, elsewhere, kick, registry, topology, unreadable, versions
 from sagas.conf import config
 
 
@@ -62,7 +62,7 @@ def _modules() -> Iterator[Finding]:
 def _database() -> Iterator[Finding]:
     found: list[Finding] = []
     try:
-        for look in (_definitions, _stuck, _escalations, _backlog):
+        for look in (_definitions, _requests, _stuck, _escalations, _backlog):
             found += look()
     except DatabaseError as error:
         # A name of its own for the commonest cause: the tables are not there.
@@ -88,6 +88,21 @@ def _definitions() -> Iterator[Finding]:
         )
     if not problems:
         yield Finding(Severity.FINE, "Every unfinished run can go on with the code that is here.")
+
+
+def _requests() -> Iterator[Finding]:
+    found = unreadable.find()
+    for group in found:
+        runs = f"{group.live} live and {group.escalated} escalated run(s) of {group.saga} version {group.version}"
+        yield Finding(
+            Severity.ERROR,
+            f"What {runs} were asked for cannot be read here: {group.error} (run {group.first}).",
+            group.live + group.escalated,
+            "Give what is new in the request's type a default and let it take what was before, or give the changed "
+            "class the next version and keep the old one beside it until its runs are done.",
+        )
+    if not found:
+        yield Finding(Severity.FINE, "What every unfinished run was asked for can be read here.")
 
 
 def _stuck() -> Iterator[Finding]:

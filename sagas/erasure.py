@@ -16,9 +16,9 @@ from uuid import UUID
 from django.db import Error, connection, connections, transaction
 from django.utils.connection import ConnectionDoesNotExist
 
-from sagas import barrier, store, versions
+from sagas import barrier, move_store, store, versions
 from sagas.errors import NotErased, NotFinished, RunNotFound, UnknownSaga
-from sagas.personal import ERASED, Marks, blank, scrub, scrub_all
+from sagas.personal import ERASED, Marks, Paths, blank, scrub, scrub_all
 from sagas.states import FINAL
 from sagas.turns import event
 
@@ -55,7 +55,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
             raise NotFinished(msg)
         changed = [row for row in rows if _erase(row)]
         if changed:
-            store.log(event("erase", by=by), changed)
+            move_store.log(event("erase", by=by), changed)
     return Erasure(tuple(row.id for row in rows), tuple(row.id for row in changed))
 
 
@@ -85,9 +85,9 @@ def _erase(row: store.Row) -> bool:
     try:
         definition = versions.find(row.saga, row.version, row.shape)
     except UnknownSaga:
-        marks, databases = Marks(), set()
+        marks, databases = Marks(), frozenset[str]()
     else:
-        marks, databases = definition.marks, {step.database for step in definition.all_steps} - {""}
+        marks, databases = definition.marks, definition.databases
     elsewhere = {database: _read_there(database, row) for database in sorted(databases) if marks}
     request, results = json.loads(row.request), json.loads(row.results)
     with connection.cursor() as cursor:
@@ -102,18 +102,16 @@ def _erase(row: store.Row) -> bool:
         }
         # All that is to go, from wherever it stands, before the first of it is gone.
         secrets = marks.values(request, results)
-        for found in texts.values():
-            for _, name, text in found:
-                secrets |= marks.values(None, {name: json.loads(text)})
-        for copies in elsewhere.values():
-            for step, _, text in copies:
-                secrets |= marks.values(None, {step: json.loads(text)})
+        named = [(name, text) for found in texts.values() for _, name, text in found]
+        named += [(step, text) for copies in elsewhere.values() for step, _, text in copies]
+        for name, text in named:
+            secrets |= marks.values(None, {name: json.loads(text)})
         ((reason,),) = _select(cursor, "SELECT reason::text FROM sagas_run WHERE id = %s", row)
         changed = _rewrite(
             cursor,
             "UPDATE sagas_run SET request = %s::jsonb, results = %s::jsonb, reason = %s::jsonb WHERE id = %s",
             [
-                (request, scrub_all(blank(request, marks.request, ERASED), secrets, ERASED)),
+                (request, _without(request, marks.request, secrets)),
                 (results, scrub_all({n: blank(r, marks.of(n), ERASED) for n, r in results.items()}, secrets, ERASED)),
                 (reason and json.loads(reason), reason and scrub_all(json.loads(reason), secrets, ERASED)),
             ],
@@ -122,7 +120,7 @@ def _erase(row: store.Row) -> bool:
         for (table, key, column), found in texts.items():
             for number, name, text in found:
                 data = json.loads(text)
-                after = scrub_all(blank(data, marks.of(name), ERASED), secrets, ERASED)
+                after = _without(data, marks.of(name), secrets)
                 changed |= _rewrite(
                     cursor,
                     f"UPDATE {table} SET {column} = %s::jsonb WHERE run_id = %s AND {key} = %s",
@@ -155,7 +153,7 @@ def _erase_there(
     with _reaching(database, row), transaction.atomic(using=database):
         for step, operation, text in copies:
             data = json.loads(text)
-            after = scrub_all(blank(data, marks.of(step), ERASED), secrets, ERASED)
+            after = _without(data, marks.of(step), secrets)
             if after != data:
                 barrier.rewrite(database, row.id, step, operation, json.dumps(after))
                 changed = True
@@ -171,6 +169,11 @@ def _reaching(database: str, row: store.Row) -> Iterator[None]:
             connections[database].close()
         msg = f"the database {database!r} has copies of what {row.id} knows, and cannot be asked: {error}".strip()
         raise NotErased(msg) from error
+
+
+def _without(data: Any, personal: Paths, secrets: Set[str]) -> Any:
+    """A copy without what is personal in it, and without what was personal somewhere else."""
+    return scrub_all(blank(data, personal, ERASED), secrets, ERASED)
 
 
 def _select(cursor: Any, sql: str, row: store.Row) -> Sequence[Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sagas.definition import Action, Definition, Step
+from sagas.definition import Definition
 from sagas.errors import Rejected
 from sagas.participant import Call, Outcome, Participant, Phase, Remote, SetBased
+from sagas.steps import Action, Step
 
 
 class Broken(Exception):
@@ -83,6 +84,14 @@ class _Around:
         self._participant = participant
         self._fault = fault
 
+    def _meet(self, call: Call[Any], ask: Callable[[], Any]) -> Any:
+        """Ask the real one, unless this call meets with the fault."""
+        if not self._fault.hits(call):
+            return ask()
+        if self._fault.kind is Kind.TIMES_OUT:
+            ask()
+        raise self._fault.error
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._participant, name)
 
@@ -92,11 +101,7 @@ class _Around:
 
 class _FaultyOne(_Around):
     def __call__(self, call: Call[Any]) -> Any:
-        if not self._fault.hits(call):
-            return self._participant(call)
-        if self._fault.kind is Kind.TIMES_OUT:
-            self._participant(call)
-        raise self._fault.error
+        return self._meet(call, lambda: self._participant(call))
 
 
 class _FaultySet(_Around):
@@ -118,8 +123,4 @@ class _FaultySet(_Around):
 
 class _FaultyRemote(_Around):
     def call(self, call: Call[Any], *, repeated: bool) -> Any:
-        if not self._fault.hits(call):
-            return self._participant.call(call, repeated=repeated)
-        if self._fault.kind is Kind.TIMES_OUT:
-            self._participant.call(call, repeated=repeated)
-        raise self._fault.error
+        return self._meet(call, lambda: self._participant.call(call, repeated=repeated))

@@ -16,10 +16,11 @@ from django.db.models import Min
 from django.test import TestCase, override_settings
 
 from sagas import api, redis_link, registry, versions
-from sagas.definition import ORCHESTRATION, Definition, Saga
+from sagas.definition import ORCHESTRATION, Definition
 from sagas.errors import Rejected
 from sagas.models import Log, Run
 from sagas.participant import Done, Operation, Phase
+from sagas.saga import Saga
 from sagas.states import FINAL, State
 from sagas.testing.carrier import WORKER, Carrier
 from sagas.testing.clock import Clock

@@ -210,7 +210,7 @@ def test_half_an_erasure_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch
     run_id = sagas.start(Membership, Visit(PHONE), business_key="D-1")
     Carrier().run([run_id])
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("sagas.erasure.store.log", _die)
+        patched.setattr("sagas.erasure.move_store.log", _die)
         sagas.erase(business_key="D-1", by="ada")
     assert "5678" not in recorded(run_id)
     assert PHONE in str(Run.objects.get(pk=run_id).request)

@@ -276,6 +276,7 @@ def test_doctor_finds_nothing_where_nothing_is_wrong() -> None:
     assert error == ""
     assert said == [
         "fine     Every unfinished run can go on with the code that is here.",
+        "fine     What every unfinished run was asked for can be read here.",
         "fine     No run stands still.",
         "fine     No run waits for a person.",
         "fine     The oldest of 0 run(s) that have not begun has waited 0 s.",

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.db import transaction
@@ -28,27 +28,12 @@ pytestmark = [pytest.mark.usefixtures("alone"), needs_node]
 TOKEN = "a-token-that-nobody-may-read"
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Points]:
-    points = Points(tmp_path_factory.mktemp("points"), token=TOKEN)
-    points.start()
-    yield points
-    points.stop()
-
-
 @pytest.fixture
 def points(node: Points, monkeypatch: pytest.MonkeyPatch) -> Iterator[Points]:
     monkeypatch.setenv("LAB_POINTS_URL", node.url)
     monkeypatch.setenv("LAB_POINTS_TOKEN", TOKEN)
     yield node
     node.recover()
-
-
-@pytest.fixture
-def account(points: Points) -> str:
-    name = f"account-{uuid4().hex[:8]}"
-    points.open(name, 100)
-    return name
 
 
 def carried(*ids: UUID, random: Random | None = None, copies: int = 1) -> None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 import sagas
 from sagas import State
 from sagas.models import Run
-from tests.lab.models import Jar
 from tests.lab.sagas import Boom, Experiment, Forked, Hopeless, Reported, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.runs import (
     assert_effects_once,
-    assert_jar_adds_up,
     effects,
     escalation,
     let_time_pass,
@@ -27,14 +23,8 @@ from tests.support.runs import (
 )
 
 pytestmark = pytest.mark.usefixtures("alone")
-
-
-@pytest.fixture
-def jar(alone: None) -> Iterator[str]:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=10)
-    yield name
-    assert_jar_adds_up(name, 10)
+#: What is in the jar.
+JAR = 10
 
 
 @pytest.mark.parametrize("step", ["one", "two"])

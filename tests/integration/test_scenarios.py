@@ -21,7 +21,8 @@ from tests.lab.sagas import Experiment, Forked, Hurried, Lab, Parent, Pivoted, R
 from tests.support.runs import assert_effects_once
 from tests.support.shop import TEA, open_shop
 
-pytestmark = pytest.mark.django_db
+# The queues are there because an empty shop empties them; no scenario uses them.
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("topology")]
 
 CARRIERS = pytest.mark.parametrize("carrier", ["orchestration", "choreography"])
 STEPS = ["create_order", "reserve_inventory", "apply_coupon", "schedule_delivery"]

@@ -19,13 +19,13 @@ import sagas
 from sagas import Confirmation, Parallel, Retry, Saga, State, Step, versions
 from sagas.checks import check_runs
 from sagas.claim import claim
-from sagas.definition import FINISH_RETRY, FORWARD_RETRY
 from sagas.errors import UnknownStep
 from sagas.messages import Link
 from sagas.models import Definition, Run
 from sagas.participant import Phase
 from sagas.perform import perform
 from sagas.selectors import run_view
+from sagas.steps import FINISH_RETRY, FORWARD_RETRY
 from tests.lab.sagas import Experiment, mark
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.deploys import NAME, deploy, deploying, step

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -12,14 +11,15 @@ from sagas import Done, State
 from sagas.models import Run
 from sagas.nested import child_of
 from tests.integration.conftest import Start
-from tests.lab.models import Jar
 from tests.lab.sagas import Closing, Experiment, Forked, Hopeless, Parent, Pivoted, Reported
 from tests.support.awaiting import eventually
-from tests.support.runs import assert_jar_adds_up, await_state, await_states, counts, effects, state, story
+from tests.support.runs import await_state, await_states, counts, effects, state, story
 from tests.support.workers import Worker
 
 NAMES = ["Forked", "Pivoted", "Reported", "Parent", "Child", "AskedChild", "Closing", "Hopeless"]
 pytestmark = pytest.mark.usefixtures("at_work")
+#: What is in the jar.
+JAR = 100
 
 
 @pytest.fixture(scope="module", params=["orchestration", "choreography"])
@@ -32,14 +32,6 @@ def at_work(carrier: str, start_worker: Start) -> list[Worker]:
     """Two workers with one process each."""
     carriers = {f"lab.{name}": carrier for name in NAMES}
     return [start_worker(CARRIERS=carriers, LEASE=3) for _ in range(2)]
-
-
-@pytest.fixture
-def jar(database: None) -> Iterator[str]:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=100)
-    yield name
-    assert_jar_adds_up(name, 100)
 
 
 def test_everything_at_once(jar: str) -> None:

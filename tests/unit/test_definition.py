@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 
 from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, many, registry
-from sagas.definition import follow
 from sagas.errors import DefinitionError, InvalidRequest, UnknownSaga, UnknownStep
+from sagas.following import follow
 from sagas.participant import Operation, Phase
 
 

@@ -68,6 +68,27 @@ def test_a_question_may_be_refused_too() -> None:
         read_query(reply(401))
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"faults": -1},
+        {"within": 0},
+        {"within": float("nan")},
+        {"pause": 0},
+        {"rate": 0},
+        {"rate": 1.1},
+        {"minimum": 0},
+        {"operations": 4},
+        {"faults": 101},
+        {"minimum": 101},
+    ],
+    ids=str,
+)
+def test_a_circuit_that_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match="Circuit"):
+        Circuit(**wrong)
+
+
 def test_problem_details_are_understood() -> None:
     no = read(reply(409, {"title": "Sold out", "code": "x" * 100}, kind="application/problem+json; charset=utf-8"))
     assert isinstance(no, Rejected)
