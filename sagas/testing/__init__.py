@@ -5,9 +5,10 @@ Import it in tests only. See docs/how-to/test-your-saga.md.
 
 from sagas.testing.clock import Clock
 from sagas.testing.faults import Broken
-from sagas.testing.matrix import Ended, assert_saga_unwinds, saga_matrix
+from sagas.testing.matrix import assert_saga_unwinds, saga_matrix
 from sagas.testing.scenario import Scenario, given, given_run
 from sagas.testing.story import table
+from sagas.testing.subject import Ended
 
 __all__ = [
     "Broken",

@@ -13,9 +13,10 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
-from sagas.definition import CARRIERS, Definition, Saga
+from sagas.definition import CARRIERS, Definition
 from sagas.participant import Phase, Remote
 from sagas.retry import Again
+from sagas.saga import Saga
 from sagas.states import State
 from sagas.testing.faults import Broken
 
