@@ -14,6 +14,7 @@ from django.db import connections
 
 from sagas.definition import CARRIERS
 from sagas.saga import Saga
+from sagas.testing.mistakes import likely_cause
 from sagas.testing.playing import play
 from sagas.testing.rehearsal import rehearsal
 from sagas.testing.scenario import Scenario
@@ -76,6 +77,7 @@ def assert_saga_unwinds(
     problems = [outcome.problem for outcome in played if outcome.problem]
     if problems:
         msg = f"{len(problems)} of {len(played)} cases of {saga.__name__} went wrong\n\n" + "\n\n".join(problems)
+        msg += likely_cause(subject)
         raise AssertionError(msg)
 
 
@@ -123,7 +125,11 @@ def saga_matrix(
     def test_unwinds(case: Case, request: pytest.FixtureRequest) -> None:
         for name in (*fixtures, *(committing if case.deadly else ())):
             request.getfixturevalue(name)
-        play(subject, case)
+        try:
+            play(subject, case)
+        except AssertionError as error:
+            msg = f"{error}{likely_cause(subject)}"
+            raise AssertionError(msg) from error
 
     test_unwinds.__doc__ = f"{saga.__name__} ends wholly confirmed or wholly undone."
     return test_unwinds

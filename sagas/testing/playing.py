@@ -14,13 +14,14 @@ from sagas.errors import Rejected
 from sagas.models import Run
 from sagas.retry import GiveUp
 from sagas.states import State
+from sagas.testing.alone import alone
 from sagas.testing.carrier import WORKER, Carrier
 from sagas.testing.clock import Clock
 from sagas.testing.faults import Broken, Fault, Kind
 from sagas.testing.meddler import Meddler
 from sagas.testing.picture import Columns, Picture, differences, picture, volatile
 from sagas.testing.rehearsal import rehearsal
-from sagas.testing.scenario import Scenario, alone, given_run
+from sagas.testing.scenario import Scenario, given_run
 from sagas.testing.story import table
 from sagas.testing.subject import Ended, Subject, databases_of
 from sagas.testing.troubles import Case, Trouble, Way
@@ -37,7 +38,7 @@ def play(subject: Subject, case: Case) -> str:
     with alone(subject.saga.definition.name, case.carrier), Clock() as clock:
         with TestCase.captureOnCommitCallbacks(execute=True):
             run_id = subject.start()
-            _confirm_early(case, run_id)
+            confirm_early(subject, case.way, run_id)
         wanted, ignored = _untroubled(subject, case, run_id, clock)
         carrier = Meddler(case, clock)
         scenario = _scenario(subject, case, run_id)
@@ -72,18 +73,30 @@ def _untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock) -> tup
     return pictures[0], ignored
 
 
-def _scenario(subject: Subject, case: Case, run_id: UUID, *, troubled: bool = True) -> Scenario:
-    scenario = given_run(run_id, carrier=case.carrier)
+def led(subject: Subject, way: Way, run_id: UUID, carrier: str) -> Scenario:
+    """A scenario in which nothing goes wrong but what leads a run by this way."""
+    scenario = given_run(run_id, carrier=carrier)
     scenario.run_id = run_id
     if subject.prepare is not None:
         subject.prepare(scenario)
     definition = subject.saga.definition
-    if case.way is Way.CANCELLED:
-        scenario.when_cancelled()
-    elif case.way in {Way.REFUSED, Way.REFUNDED}:
-        scenario.when_rejects(definition.steps[definition.before_pivot - 1].name)
-    else:
-        scenario.when_confirmed()
+    if way is Way.CANCELLED:
+        return scenario.when_cancelled()
+    if way in {Way.REFUSED, Way.REFUNDED}:
+        return scenario.when_rejects(definition.steps[definition.before_pivot - 1].name)
+    return scenario.when_confirmed()
+
+
+def confirm_early(subject: Subject, way: Way, run_id: UUID) -> None:
+    """Confirm a run that is to be turned back after it was confirmed."""
+    if way is Way.REFUNDED:
+        for confirmation in subject.saga.definition.confirmations:
+            api.confirm(run_id, confirmation.name)
+
+
+def _scenario(subject: Subject, case: Case, run_id: UUID, *, troubled: bool = True) -> Scenario:
+    scenario = led(subject, case.way, run_id, case.carrier)
+    definition = subject.saga.definition
     if troubled:
         scenario.faults += [fault] if (fault := _fault(case)) else []
     elif case.ends is State.FAILED and case.way is Way.GOES_ON:
@@ -110,12 +123,6 @@ def _fault(case: Case) -> Fault | None:
         case Trouble.ANSWER_LOST | Trouble.ANSWER_LOST_ONCE:
             return Fault(case.step, case.phase, Kind.TIMES_OUT, Broken(f"{case.step} did not answer"), case.attempts)
     return None
-
-
-def _confirm_early(case: Case, run_id: UUID) -> None:
-    if case.way is Way.REFUNDED:
-        for confirmation in case.saga.definition.confirmations:
-            api.confirm(run_id, confirmation.name)
 
 
 def _play_untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock) -> None:

@@ -6,22 +6,22 @@ and Redis are stood in for, and the clock is the test's: waits between attempts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Self
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Min
-from django.test import TestCase, override_settings
+from django.test import TestCase
 
-from sagas import api, redis_link, registry, versions
+from sagas import api, registry, versions
 from sagas.definition import ORCHESTRATION, Definition
 from sagas.errors import Rejected
 from sagas.models import Log, Run
 from sagas.participant import Done, Operation, Phase
 from sagas.saga import Saga
 from sagas.states import FINAL, State
+from sagas.testing.alone import alone
 from sagas.testing.carrier import WORKER, Carrier
 from sagas.testing.clock import Clock
 from sagas.testing.faults import Broken, Fault, Kind, injected
@@ -229,24 +229,7 @@ class Scenario:
 
     def play(self, clock: Clock, carrier: Carrier) -> None:
         """Let everything happen that happens to the run, on a clock and by a carrier that the caller has."""
-        self._played = True
-        # The code's own definition has the participants, whatever shape the run has.
-        own = registry.find(self._definition.name, self._definition.version)
-        with injected(own, self.faults):
-            for _ in range(LIMIT):
-                # Hooks and cancels of children come after a commit, which a test that is rolled back does not have.
-                with TestCase.captureOnCommitCallbacks(execute=True):
-                    busy = (
-                        carrier.judge(clock.now)
-                        or carrier.deliver(clock.now)
-                        or carrier.dispatch(clock.now)
-                        or self._act()
-                        or self._let_time_pass(clock, carrier)
-                    )
-                if not busy:
-                    return
-        msg = f"still busy after {LIMIT} turns\n\n{table(self.run_id)}"
-        raise AssertionError(msg)
+        play_together([self], clock, carrier)
 
     def _act(self) -> bool:
         """Do one thing that comes from outside, if its time has come. Return whether there was one."""
@@ -271,30 +254,46 @@ class Scenario:
             return True
         return False
 
-    def _let_time_pass(self, clock: Clock, carrier: Carrier) -> bool:
-        """Go to when something is due next. Deadlines of who waits are waited for only where they are to pass."""
-        live = Run.objects.exclude(state__in=FINAL).filter(due_at__isnull=False)
-        if not self._late:
-            live = live.exclude(state=State.AWAITING_CONFIRM)
-        due = live.aggregate(due=Min("due_at"))["due"]
-        if due is None:
-            return False
-        deadlines = [at for at, _ in carrier.deadlines] if self._late else []
-        clock.go_to(min([due, *deadlines]))
-        return True
+
+def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier) -> None:
+    """Let everything happen that happens to these runs, on one clock and by one carrier.
+
+    What comes from outside comes to all of them before anything is claimed: so they travel in one cohort.
+    """
+    late = any(scenario._late for scenario in scenarios)
+    with ExitStack() as faults:
+        for scenario in scenarios:
+            scenario._played = True
+            # The code's own definition has the participants, whatever shape the run has.
+            own = registry.find(scenario._definition.name, scenario._definition.version)
+            faults.enter_context(injected(own, scenario.faults))
+        for _ in range(LIMIT):
+            # Hooks and cancels of children come after a commit, which a test that is rolled back does not have.
+            with TestCase.captureOnCommitCallbacks(execute=True):
+                busy = (
+                    carrier.judge(clock.now)
+                    or carrier.deliver(clock.now)
+                    or carrier.dispatch(clock.now)
+                    or sum(scenario._act() for scenario in scenarios) > 0
+                    or _let_time_pass(clock, carrier, late=late)
+                )
+            if not busy:
+                return
+    msg = f"still busy after {LIMIT} turns\n\n{table(scenarios[0].run_id)}"
+    raise AssertionError(msg)
 
 
-@contextmanager
-def alone(saga: str, carrier: str) -> Iterator[None]:
-    """Without Redis, which other processes share, and with the carrier that was asked for."""
-    raw = settings.SAGAS
-    own = {"REDIS_URL": None, "CARRIERS": {**raw.get("CARRIERS", {}), saga: carrier}}
-    redis_link.client.cache_clear()
-    try:
-        with override_settings(SAGAS={**raw, **own}):
-            yield
-    finally:
-        redis_link.client.cache_clear()
+def _let_time_pass(clock: Clock, carrier: Carrier, *, late: bool) -> bool:
+    """Go to when something is due next. Deadlines of who waits are waited for only where they are to pass."""
+    live = Run.objects.exclude(state__in=FINAL).filter(due_at__isnull=False)
+    if not late:
+        live = live.exclude(state=State.AWAITING_CONFIRM)
+    due = live.aggregate(due=Min("due_at"))["due"]
+    if due is None:
+        return False
+    deadlines = [at for at, _ in carrier.deadlines] if late else []
+    clock.go_to(min([due, *deadlines]))
+    return True
 
 
 def _list(steps: Sequence[str]) -> str:
