@@ -32,18 +32,18 @@ class Outcome:
 
 
 def outcomes(subject: Subject, *, carriers: Sequence[str] = CARRIERS) -> list[Outcome]:
-    """Play every case that needs no death, and take each back.
+    """Play every case that need not commit, and take each back.
 
-    With deaths, if the caller has no transaction open: then what those leave stays.
+    Those that must, too, if the caller has no transaction open: then what they leave stays.
     """
     databases = databases_of(subject.saga.definition)
-    may_die = not any(connections[database].in_atomic_block for database in databases)
+    may_commit = not any(connections[database].in_atomic_block for database in databases)
     found: list[Outcome] = []
     for case in cases(subject.saga, carriers=carriers):
-        if case.deadly and not may_die:
+        if case.commits and not may_commit:
             continue
         try:
-            if case.deadly:
+            if case.commits:
                 ended = play(subject, case)
             else:
                 with rehearsal(databases):
@@ -66,8 +66,8 @@ def assert_saga_unwinds(
 ) -> None:
     """Assert that a saga ends wholly confirmed or wholly undone, whatever goes wrong at whichever operation.
 
-    In a test that is rolled back (pytest-django's ``db``) nobody is killed; in one that commits (``transactional_db``),
-    processes are. See ``Subject`` for the arguments, ``saga_matrix`` for a test for each case.
+    In a test that is rolled back (pytest-django's ``db``) nobody is killed, and no other system called; in one that
+    commits (``transactional_db``) they are. See ``Subject`` for the arguments, ``saga_matrix`` for a test of each case.
 
     Raises:
         AssertionError: with every case that ended otherwise, and each run's log.
@@ -105,8 +105,8 @@ def saga_matrix(
         ignore: columns that are not compared.
         carriers: "orchestration", "choreography", or both.
         fixtures: names of fixtures that every case needs.
-        committing: names of fixtures that the cases need in which a process is killed, instead of pytest-django's
-            ``transactional_db``.
+        committing: names of fixtures that the cases need which commit, instead of pytest-django's
+            ``transactional_db``: a process is killed, or another system has a part in the saga.
         mark: marks of your own for a case.
     """
     import pytest  # noqa: PLC0415 - whoever has another test runner needs no pytest for the rest
@@ -115,15 +115,15 @@ def saga_matrix(
 
     def marks(case: Case) -> list[Any]:
         own = list(mark(case))
-        if case.deadly and committing:
+        if case.commits and committing:
             return own
-        return [*own, pytest.mark.django_db(transaction=case.deadly, databases=databases_of(saga.definition))]
+        return [*own, pytest.mark.django_db(transaction=case.commits, databases=databases_of(saga.definition))]
 
     found = [pytest.param(case, id=str(case), marks=marks(case)) for case in cases(saga, carriers=carriers)]
 
     @pytest.mark.parametrize("case", found)
     def test_unwinds(case: Case, request: pytest.FixtureRequest) -> None:
-        for name in (*fixtures, *(committing if case.deadly else ())):
+        for name in (*fixtures, *(committing if case.commits else ())):
             request.getfixturevalue(name)
         try:
             play(subject, case)

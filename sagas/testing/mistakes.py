@@ -1,7 +1,7 @@
 """Does a participant make one of the usual mistakes? Found while a run of its saga is played, on the real database.
 
 Runs are played forward, and back by each way that there is; two at once where the request is a function, which makes
-data for each. Remote participants are not looked at: ``sagas.remote.conformance`` is for them.
+data for each. All of it is rolled back, which another system cannot do: ``sagas.remote.conformance`` is for those.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from django.test import TestCase
 
 from sagas.definition import ORCHESTRATION
 from sagas.nested import SubSaga
-from sagas.participant import Remote
 from sagas.saga import Saga
 from sagas.testing.alone import alone
 from sagas.testing.carrier import Carrier
@@ -24,7 +23,7 @@ from sagas.testing.probes import Findings, probing, touched
 from sagas.testing.rehearsal import rehearsal
 from sagas.testing.scenario import Scenario, play_together
 from sagas.testing.subject import Subject, databases_of
-from sagas.testing.troubles import Way, cases
+from sagas.testing.troubles import Way, cases, is_remote
 from sagas.testing.usual import Mistake
 
 
@@ -46,6 +45,7 @@ def find_mistakes(
         ignore: columns that are not compared.
 
     Raises:
+        ValueError: another system has a part in the saga.
         AssertionError: there is none in what was played, but that was not every operation of the saga.
     """
     return mistakes_of(Subject(saga, request, prepare=prepare, ignore=ignore))
@@ -80,6 +80,9 @@ def assert_no_usual_mistakes(
 def mistakes_of(subject: Subject) -> list[Mistake]:
     """Find the usual mistakes; as ``find_mistakes``."""
     definition = subject.saga.definition
+    if is_remote(definition):
+        msg = f"another system has a part in {subject.saga.__name__}, and takes back nothing that is tried out"
+        raise ValueError(msg)
     databases = databases_of(definition)
     played = cases(subject.saga, carriers=[ORCHESTRATION])
     ignored = touched(databases)
@@ -93,7 +96,8 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
                 _play(subject, way, clock)
     if findings.problems:
         raise findings.problems[0]
-    wanted = {(case.step, case.operation) for case in played if _is_probed(subject, case.index, case.operation)}
+    all_steps = definition.all_steps
+    wanted = {(case.step, case.operation) for case in played if not isinstance(all_steps[case.index], SubSaga)}
     missed = sorted(".".join(operation) for operation in wanted - findings.probed)
     if missed and not findings.mistakes:
         msg = f"what is asked of {subject.saga.__name__} does not lead to {', '.join(missed)}"
@@ -103,6 +107,8 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
 
 def likely_cause(subject: Subject) -> str:
     """What a failed case has to say of usual mistakes: they are its likely cause."""
+    if is_remote(subject.saga.definition):
+        return ""
     try:
         found = mistakes_of(subject)
     except Exception as error:  # what has failed is said; that the cause was not found must not hide it
@@ -122,9 +128,3 @@ def _play(subject: Subject, way: Way, clock: Clock) -> None:
             confirm_early(subject, way, run_id)
         scenarios.append(led(subject, way, run_id, ORCHESTRATION))
     play_together(scenarios, clock, Carrier())
-
-
-def _is_probed(subject: Subject, index: int, operation: str) -> bool:
-    step = subject.saga.definition.all_steps[index]
-    (action,) = (action for action in step.actions.values() if action.operation.value == operation)
-    return not isinstance(step, SubSaga) and not isinstance(action.participant, Remote)

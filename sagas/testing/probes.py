@@ -18,7 +18,7 @@ from sagas.definition import Definition
 from sagas.errors import Rejected
 from sagas.nested import SubSaga
 from sagas.outcomes import Answer, Fault
-from sagas.participant import Accepted, Call, Done, Outcome, Participant, Phase, Remote, SetBased, name_of
+from sagas.participant import Accepted, Call, Done, Outcome, Participant, Phase, SetBased, name_of
 from sagas.steps import Action, Step
 from sagas.testing.faults import Broken
 from sagas.testing.picture import Columns, Picture, differences, picture, volatile
@@ -55,8 +55,6 @@ def probing(definition: Definition, databases: Sequence[str], ignored: Columns, 
             if isinstance(step, SubSaga):
                 continue
             for phase, action in list(step.actions.items()):
-                if isinstance(action.participant, Remote):
-                    continue
                 probe = _Probe(step, phase, action, databases, ignored, findings)
                 around = _ProbedSet if isinstance(action.participant, SetBased) else _ProbedOne
                 step.actions[phase] = replace(action, participant=around(action.participant, probe))

@@ -17,7 +17,8 @@ from django.test import TestCase
 from sagas import api, registry, versions
 from sagas.definition import ORCHESTRATION, Definition
 from sagas.errors import Rejected
-from sagas.models import Log, Run
+from sagas.models import Confirmation, Log, Run
+from sagas.nested import child_of
 from sagas.participant import Done, Operation, Phase
 from sagas.saga import Saga
 from sagas.states import FINAL, State
@@ -67,7 +68,8 @@ class Scenario:
         self.faults: list[Fault] = []
         self._confirmed: dict[str, Mapping[str, Any]] = {}
         self._refused: dict[str, str] = {}
-        self._reports: dict[str, Done | Rejected] = {}
+        self._reports: dict[str, list[Done | Rejected]] = {}
+        self._children: list[str] = []
         self._late = False
         self._cancelled = False
         self._played = False
@@ -124,9 +126,15 @@ class Scenario:
         return self
 
     def when_reported(self, step: str, answer: Done | Rejected | None = None) -> Self:
-        """A step that was accepted is reported, as done if nothing else is said."""
+        """A step that was accepted is reported, as done if nothing else is said; of several reports the last stays."""
         self._definition.index(step)
-        self._reports[step] = answer or Done()
+        self._reports.setdefault(step, []).append(answer or Done())
+        return self
+
+    def when_child_confirmed(self, step: str) -> Self:
+        """The confirmations come that the saga of this step waits for."""
+        self._definition.index(step)
+        self._children.append(step)
         return self
 
     def _break(self, step: str, kind: Kind, error: Exception, operation: str = "", attempts: int | None = None) -> Self:
@@ -236,8 +244,11 @@ class Scenario:
         run = Run.objects.get(pk=self.run_id)
         for step, wait in (run.pending or {}).items():
             if wait["operation"] and step in self._reports:
-                api.report(self.run_id, step, self._reports.pop(step), by=WORKER)
+                answers = self._reports[step]
+                api.report(self.run_id, step, answers.pop(0) if len(answers) > 1 else answers[0], by=WORKER)
                 return True
+        if any(self._confirm_child(step) for step in self._children):
+            return True
         if State(run.state) is not State.AWAITING_CONFIRM:
             return False
         if self._confirmed:
@@ -253,6 +264,17 @@ class Scenario:
             api.cancel(self.run_id, by=WORKER)
             return True
         return False
+
+    def _confirm_child(self, step: str) -> bool:
+        child = Run.objects.filter(pk=child_of(self.run_id, step), state=State.AWAITING_CONFIRM).first()
+        if child is None:
+            return False
+        definition = versions.find(child.saga, child.version, child.shape)
+        came = Confirmation.objects.filter(run_id=child.pk).values_list("name", flat=True)
+        missing = [one.name for one in definition.confirmations if one.name not in came]
+        for name in missing:
+            api.confirm(child.pk, name)
+        return bool(missing)
 
 
 def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier) -> None:

@@ -109,8 +109,13 @@ class Case:
 
     @property
     def deadly(self) -> bool:
-        """Whether a process is killed, so that the test must commit."""
+        """Whether a process is killed."""
         return self.trouble in DEADLY
+
+    @property
+    def commits(self) -> bool:
+        """Whether the test must commit: for a process that is killed, or around a call of another system."""
+        return self.deadly or is_remote(self.saga.definition)
 
     def __str__(self) -> str:
         """Name it as a test is called."""
@@ -178,3 +183,10 @@ def _commits(definition: Definition, index: int, phase: Phase) -> list[tuple[str
     if isinstance(step.actions[phase].participant, Remote):
         return [(DEFAULT_DB_ALIAS, 1), (DEFAULT_DB_ALIAS, 2)]
     return [(step.database, 1)] * bool(step.database) + [(DEFAULT_DB_ALIAS, 1)]
+
+
+def is_remote(definition: Definition) -> bool:
+    """Whether another system has a part in a saga: what is asked of it cannot be taken back with a transaction."""
+    return any(
+        isinstance(action.participant, Remote) for step in definition.all_steps for action in step.actions.values()
+    )

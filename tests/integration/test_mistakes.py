@@ -9,11 +9,11 @@ import pytest
 from orders.sagas import PlaceOrder
 from sagas.participant import Many, Participant
 from sagas.testing import Mistake, Usual, assert_no_usual_mistakes, assert_saga_unwinds, find_mistakes
-from tests.integration.test_unwinding import place
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Lab
 from tests.support import mistaken
 from tests.support.mistaken import give_back, hold, hold_all
+from tests.support.unwinding import place
 
 pytestmark = pytest.mark.django_db
 
