@@ -48,8 +48,10 @@ def play(subject: Subject, case: Case) -> str:
         scenario = _scenario(subject, case, run_id)
         scenario.play(clock, carrier)
         story = _finish(case, scenario, carrier, clock)
-        changed = differences(wanted, picture(databases), ignored) if compared else []
-        _check(subject, case, run_id, carrier.met, changed)
+        ended = compared and _state(run_id) is case.ends
+        changed = differences(wanted, picture(databases), ignored) if ended else []
+        never = [] if carrier.met else [f"{case.step}.{case.operation} was never performed"]
+        _check(subject, case, run_id, story, [*never, *changed])
     return story
 
 
@@ -161,16 +163,13 @@ def _finish(case: Case, scenario: Scenario, carrier: Meddler, clock: Clock) -> s
     return f"{story}{_state(scenario.run_id)}"
 
 
-def _check(subject: Subject, case: Case, run_id: UUID, met: bool, changed: list[str]) -> None:
-    wrong: list[str] = []
+def _check(subject: Subject, case: Case, run_id: UUID, story: str, found: list[str]) -> None:
+    wrong = list(found)
     state = _state(run_id)
-    if not met:
-        wrong.append(f"{case.step}.{case.operation} was never performed")
-    if state is not case.ends:
-        wrong.append(f"it must be {case.ends}, and is {state}")
-    else:
+    if story != case.story:
+        wrong.append(f"it must be {case.story}, and is {story}")
+    if state is case.ends:
         wrong += all_or_nothing(subject.saga.definition, run_id, state)
-        wrong += changed
         try:
             subject.keeps_its_invariant(Ended(run_id, state))
         except AssertionError as error:

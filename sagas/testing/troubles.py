@@ -108,6 +108,17 @@ class Case:
         return 1 if self.trouble in _ONCE else None
 
     @property
+    def calls_a_person(self) -> bool:
+        """Whether somebody has to mend it and resume the run: it breaks for good where nothing can be turned back."""
+        forward = self.phase is Phase.FORWARD and self.index < self.saga.definition.before_pivot
+        return self.trouble in _ALWAYS and not forward
+
+    @property
+    def story(self) -> str:
+        """How the run must end, and by whom it must be helped."""
+        return f"ESCALATED; resumed: {self.ends}" if self.calls_a_person else str(self.ends)
+
+    @property
     def deadly(self) -> bool:
         """Whether a process is killed."""
         return self.trouble in DEADLY

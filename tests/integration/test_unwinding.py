@@ -41,6 +41,9 @@ from tests.lab.sagas import (
 )
 from tests.support.unwinding import an_experiment, an_order_has_all_or_nothing, place, unwinds, wipe
 
+# As the module begins, before any test's transaction.
+pytestmark = pytest.mark.usefixtures("empty")
+
 
 @pytest.fixture(scope="module")
 def empty(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:

@@ -13,7 +13,7 @@ from tests.loyalty.sagas import Afar, AfarForked, AfarPatient, AfarReported, Mem
 from tests.support import loyalty
 from tests.support.unwinding import an_experiment, marks_and_jars_agree, unwinds, wipe
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("loyalty_database")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty")]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.lab.sagas import Experiment, Promised, Rewarded
 from tests.support.points import TOKEN, Points, needs_node
 from tests.support.unwinding import marks_and_jars_agree, unwinds, wipe
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("reached"), needs_node]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty", "reached"), needs_node]
 
 #: Where the matrices find the points: they are declared before there are any.
 _points: list[Points] = []

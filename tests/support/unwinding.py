@@ -99,12 +99,9 @@ def unwinds(
     *,
     invariant: Callable[[Ended], object] = marks_and_jars_agree,
     prepare: Callable[[Scenario], object] | None = None,
-    fixtures: Sequence[str] = ("empty",),
     committing: Sequence[str] = ("alone",),
     mark: Callable[[Case], list[Any]] = lambda case: [] if quick(case) else [pytest.mark.slow],
 ) -> Any:
     """The matrix of a saga, under both carriers."""
     covered.add(saga)
-    return saga_matrix(
-        saga, request, invariant=invariant, prepare=prepare, fixtures=fixtures, committing=committing, mark=mark
-    )
+    return saga_matrix(saga, request, invariant=invariant, prepare=prepare, committing=committing, mark=mark)
