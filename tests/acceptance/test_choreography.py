@@ -22,7 +22,8 @@ TAP = "test.tap"
 def tap(crew: Crew) -> Iterator[None]:
     """Everything that is told on the exchange comes here, too."""
     crew.carrier = "choreography"
-    crew.hire()
+    # Long: an order whose time is over, on a slow machine, would tell of it here.
+    crew.hire(confirm_within=600.0)
     with broker.channel() as channel:
         channel.queue_declare(TAP, durable=False, auto_delete=False)
         channel.queue_bind(TAP, CHOREOGRAPHY_EXCHANGE, "orders.PlaceOrder.#")
