@@ -28,6 +28,10 @@ from tests.model.world import DEADLINE, NO_ROWS, PHASES, Barrier, Chain, Message
 AT_ONCE = 2
 
 
+class Broken(Exception):
+    """What a participant raises in the model; a policy of retries asks for it."""
+
+
 class Result(NamedTuple):
     """One thing that a transaction may come to.
 
@@ -135,7 +139,7 @@ class Life:
         for wait in row.waits:
             if not wait.over:
                 waits = tuple(w._replace(over=True) if w == wait else w for w in row.waits)
-                due = When.NOW if row.due is When.LATER else row.due
+                due = When.NOW if row.due in {When.LATER, When.WAIT} else row.due
                 label = f"time: {self._step(wait.index)} may be tried again"
                 yield label, Kind.ENGINE, world._replace(row=row._replace(waits=waits, due=due))
 
@@ -220,7 +224,7 @@ class Life:
         elif chains:
             going = tuple(c for c in chains if not self._waits_at(row, c[0]))
             if not going:
-                yield Result("finds that it waits", Kind.ENGINE, row._replace(claims=0, due=When.LATER))
+                yield Result("finds that it waits", Kind.ENGINE, row._replace(claims=0, due=When.WAIT))
                 return
             begins = not row.started
             out: tuple[Message, ...] = going
@@ -238,27 +242,26 @@ class Life:
             yield Result("finds nothing left to do", Kind.ENGINE, self._moved(row, after, Due.NEVER))
 
     def _leased(self, row: Row) -> Row:
-        """``store.lease``."""
+        """``claim_store.lease``."""
         state = State.EXECUTING if row.place.state is State.PENDING else row.place.state
         place = Place(state, row.place.cursor, row.place.fork)
         due = When.LATER if self.rules.leases else None
         return self._at(row, place)._replace(claims=row.claims + 1, due=due, started=True)
 
     def _given_back(self, row: Row) -> Row:
-        """``store.release``."""
+        """``claim_store.release``."""
         untouched = row.place == Place(State.EXECUTING, 0) and (row.attempt, row.claims) == (0, 1) and not row.waits
         row = row._replace(claims=row.claims - 1, due=When.LATER)
         return row._replace(started=False, over=False) if untouched else row
 
     def _follow(self, row: Row) -> Iterator[Result]:
-        """``lifecycle.follow_confirmations``, of a run that waits for one; ``claim._begin_again``."""
+        """``lifecycle.follow_confirmations``, of a run that waits for one; ``claim._claim_group``."""
         if row.came:
             yield Result("finds it confirmed", Kind.ENGINE, self._confirmed(row))
         elif row.started:
-            yield Result("looks at it too early", Kind.ENGINE, row._replace(due=When.DEADLINE))
+            yield Result("looks at it too early", Kind.ENGINE, row._replace(claims=0, due=When.DEADLINE))
         elif self.rules.begins_before_it_waits:
-            began = row._replace(started=True, due=When.DEADLINE)
-            yield Result("lets its time begin", Kind.ENGINE, began, out=(DEADLINE,))
+            yield Result("lets its time begin", Kind.ENGINE, self._leased(row), out=(DEADLINE,))
 
     def _claim_of_nothing_known(self, row: Row, world: World) -> Iterator[Result]:
         """``claim._leave``, by a process that does not know the saga."""
@@ -326,12 +329,14 @@ class Life:
         forked = plan.is_fork(self.definition, index, phase)
         failed = next((w.failed for w in row.waits if w.index == index), row.attempt) if forked else row.attempt
         retry = self.definition.all_steps[index].actions[phase].retry
-        if isinstance(retry.decide(failed + 1), Again):
+        if isinstance(retry.decide(failed + 1, Broken()), Again):
             if not forked:
                 return self._moved(row, row.place, plan.NOW)._replace(attempt=failed + 1, due=When.LATER)
             others = tuple(w for w in row.waits if w.index != index)
             waits = tuple(sorted((*others, Wait(index, failed + 1, over=False))))
-            return row._replace(attempt=0, claims=0, due=When.LATER, waits=waits)
+            # ``Sooner``: what is due is due.
+            due = When.NOW if row.due is When.NOW else When.LATER
+            return row._replace(attempt=0, claims=0, due=due, waits=waits)
         if self._may_reject(index, phase):
             return self._turned_back(row, "fault")
         return self._escalated(row)
@@ -462,7 +467,7 @@ class Life:
         return row._replace(place=place)
 
     def _moved(self, row: Row, after: Place, due: Due | Sooner | float) -> Row:
-        """``store.move``, ``store.advance``: see ``store._set``."""
+        """``move_store.move``, ``move_store.advance``: see ``move_store._set``."""
         row = self._at(row, after)
         if due is Due.KEEP:
             return row

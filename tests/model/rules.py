@@ -13,7 +13,7 @@ class Rules:
     reads_cursor: bool = True
     #: ``store.lock``: whoever decides about a run has it to himself.
     locks: bool = True
-    #: ``store.move``, ``store.advance``: the UPDATE names the place that was read.
+    #: ``move_store.move``, ``move_store.advance``: the UPDATE names the place that was read.
     guards_moves: bool = True
     #: ``lifecycle.expire``: a deadline asks whether the confirmation has come.
     deadline_asks_for_confirmation: bool = True
@@ -29,13 +29,13 @@ class Rules:
     acks_late: bool = True
     #: ``claim(lapsed=True)``: runs whose lease is over are claimed again.
     claims_again: bool = True
-    #: ``store.lease``: a claimed run keeps a ``due_at``.
+    #: ``claim_store.lease``: a claimed run keeps a ``due_at``.
     leases: bool = True
     #: ``claim._escalate_stuck``: whoever makes no progress gets a person.
     gives_up_leases: bool = True
     #: ``claim``: the tick judges the deadline whose message was lost.
     tick_judges: bool = True
-    #: ``store._due``, ``claim._begin_again``: a run without a beginning gets one before it waits for a confirmation.
+    #: ``move_store._due``, ``claim._claim_group``: a run without a beginning gets one before it waits for a confirmation.
     begins_before_it_waits: bool = True
     #: ``lifecycle.resume_run``: back to where it stood.
     resumes_where_it_stood: bool = True

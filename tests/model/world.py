@@ -21,6 +21,8 @@ class When(Enum):
     NOW = "now"
     #: When a lease, or the wait for an attempt, is over.
     LATER = "later"
+    #: When the first of its branches may be tried again.
+    WAIT = "when a branch may be tried"
     #: When the confirm deadline is over.
     DEADLINE = "deadline"
 
