@@ -10,7 +10,7 @@ and the lock is a part of the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from sagas.retry import Again
 from sagas.states import FINAL, LIVE, UNDECIDED, Passage, State
 from tests.model.explorer import Kind
 from tests.model.rules import RIGHT, Rules
-from tests.model.world import DEADLINE, NO_ROWS, PHASES, Barrier, Chain, Message, Row, Wait, When, World, name
+from tests.model.world import DEADLINE, NO_ROWS, PHASES, Barrier, Chain, Message, Row, Task, Wait, When, World, name
 
 #: Transactions that are in the middle of their work at the same time, where they are explored stepwise.
 AT_ONCE = 2
@@ -53,7 +53,6 @@ class Result(NamedTuple):
 
 
 Step = tuple[str, Kind, World]
-Transaction = Callable[[Row, World], Iterator[Result]]
 
 
 class Life:
@@ -113,18 +112,15 @@ class Life:
         for message in world.air:
             called = name(self.definition, message)
             yield f"{called} is lost", Kind.FAULT, world._replace(air=world.air - {message})
-            if isinstance(message, str):
-                yield from self._transact(world, called, self._expire, message)
-            else:
-                yield from self._transact(world, called, partial(self._perform, message), message)
+            yield from self._transact(world, Task(called, "deliver", message))
         row = world.row
         if row.due is When.NOW and (row.claims == 0 or self.rules.claims_again):
-            yield from self._transact(world, "claim", self._claim)
+            yield from self._transact(world, Task("claim", "claim"))
             if self.foreign:
-                yield from self._transact(world, "claim", self._claim_of_nothing_known)
-        yield from self._transact(world, "the customer", self._confirm)
-        yield from self._transact(world, "the customer", self._cancel)
-        yield from self._transact(world, "a person", self._decide)
+                yield from self._transact(world, Task("claim", "claim unknown"))
+        yield from self._transact(world, Task("the customer", "confirm"))
+        yield from self._transact(world, Task("the customer", "cancel"))
+        yield from self._transact(world, Task("a person", "decide"))
 
     def _time(self, world: World) -> Iterator[Step]:
         row = world.row
@@ -148,28 +144,47 @@ class Life:
 
     # -- Transactions ---------------------------------------------------------------------------------------
 
-    def _transact(
-        self, world: World, who: str, transaction: Transaction, message: Message | None = None
-    ) -> Iterator[Step]:
+    def _results(self, task: Task, row: Row, world: World) -> Iterator[Result]:
+        """What a transaction may come to that has read this row."""
+        match task.what:
+            case "deliver" if isinstance(task.message, str):
+                return self._expire(row)
+            case "deliver":
+                assert task.message is not None
+                return self._perform(task.message, row, world)
+            case "claim":
+                return self._claim(row)
+            case "claim unknown":
+                return self._claim_of_nothing_known(row)
+            case "confirm":
+                return self._confirm(row)
+            case "cancel":
+                return self._cancel(row)
+            case _:
+                return self._decide(row)
+
+    def _transact(self, world: World, task: Task) -> Iterator[Step]:
+        results = self._results(task, world.row, world)
         if self.stepwise:
-            if any(True for _ in transaction(world.row, world)):
-                working = ((who, message), transaction), world.row
-                yield f"{who}: reads", Kind.ENGINE, world._replace(working=(*world.working, working))
+            if any(True for _ in results):
+                working = (*world.working, (task, world.row))
+                yield f"{task.who}: {task.what}: reads", Kind.ENGINE, world._replace(working=working)
             return
-        for result in transaction(world.row, world):
-            yield from self._fates(world, who, result, result.row, message)
+        for result in results:
+            yield from self._fates(world, task.who, result, result.row, task.message)
 
     def _commits(self, world: World) -> Iterator[Step]:
         """The second half of transactions that have read the run."""
-        for position, (((who, message), transaction), read) in enumerate(world.working):  # type: ignore[misc,attr-defined]
-            others = world.working[:position] + world.working[position + 1 :]
-            left = world._replace(working=others)
-            yield f"{who}: dies before its commit", Kind.FAULT, left
-            for result in transaction(read, world):
+        for position, (task, read) in enumerate(world.working):
+            left = world._replace(working=world.working[:position] + world.working[position + 1 :])
+            yield f"{task.who}: {task.what}: dies before its commit", Kind.FAULT, left
+            for result in self._results(task, read, world):
                 if self.rules.guards_moves and result.row.place != read.place != world.row.place:
-                    continue  # IllegalTransition: rolled back, and delivered again
+                    # IllegalTransition: rolled back, and delivered again.
+                    yield f"{task.who}: {task.what}: is refused by the guard", Kind.FAULT, left
+                    continue
                 row = self._written(world.row, read, result.row)
-                yield from self._fates(left, f"{who}: commits", result, row, message)
+                yield from self._fates(left, f"{task.who}: commits", result, row, task.message)
 
     def _written(self, now: Row, read: Row, row: Row) -> Row:
         """Write into the run as it is now what a transaction has changed of the run as it read it."""
@@ -179,6 +194,9 @@ class Life:
         if changed:
             # Time passes for the row, whoever reads it; but what an UPDATE sets is set.
             plan.Move(now.place, changed.get("place", now.place), plan.NOW)
+        if changed.get("due") is When.DEADLINE and now.over:
+            # The UPDATE computes it from the deadline as it is.
+            changed["due"] = When.NOW
         return now._replace(**changed)
 
     def _fates(self, world: World, who: str, result: Result, row: Row, message: Message | None) -> Iterator[Step]:
@@ -210,7 +228,7 @@ class Life:
 
     # -- Claim: ``claim.claim`` -----------------------------------------------------------------------------
 
-    def _claim(self, row: Row, world: World) -> Iterator[Result]:
+    def _claim(self, row: Row) -> Iterator[Result]:
         definition, place = self.definition, row.place
         if self._is_stuck(row):
             yield Result("gives up", Kind.ENGINE, self._escalated(row))
@@ -263,7 +281,7 @@ class Life:
         elif self.rules.begins_before_it_waits:
             yield Result("lets its time begin", Kind.ENGINE, self._leased(row), out=(DEADLINE,))
 
-    def _claim_of_nothing_known(self, row: Row, world: World) -> Iterator[Result]:
+    def _claim_of_nothing_known(self, row: Row) -> Iterator[Result]:
         """``claim._leave``, by a process that does not know the saga."""
         if self._is_stuck(row):
             yield Result("gives up a saga it does not know", Kind.FAULT, self._escalated(row))
@@ -271,7 +289,7 @@ class Life:
             yield Result("does not know it", Kind.FAULT, row._replace(claims=row.claims + 1, due=When.LATER))
 
     def _is_stuck(self, row: Row) -> bool:
-        return row.claims >= self.lease_limit and self.rules.gives_up_leases
+        return row.claims >= self.lease_limit
 
     # -- A step: ``perform.perform``, ``record.record`` --------------------------------------------------------
 
@@ -404,7 +422,7 @@ class Life:
 
     # -- From outside: ``lifecycle`` --------------------------------------------------------------------------
 
-    def _confirm(self, row: Row, world: World) -> Iterator[Result]:
+    def _confirm(self, row: Row) -> Iterator[Result]:
         """``receive_confirmation``; refused ones and repeats change nothing."""
         if not self.definition.confirmations or row.came:
             return
@@ -417,13 +435,13 @@ class Life:
     def _confirmed(self, row: Row) -> Row:
         return self._moved(row, *plan.confirming(self.definition, before=row.place.state))
 
-    def _cancel(self, row: Row, world: World) -> Iterator[Result]:
+    def _cancel(self, row: Row) -> Iterator[Result]:
         """``cancel_run``."""
         confirmed = bool(self.definition.confirmations) and row.came and self.rules.cancel_asks_for_confirmation
         if row.place.state in UNDECIDED and not confirmed:
             yield Result("cancels", Kind.CHOICE, self._turned_back(row, "cancelled"))
 
-    def _expire(self, row: Row, world: World) -> Iterator[Result]:
+    def _expire(self, row: Row) -> Iterator[Result]:
         """``expire``."""
         judged = row.place.state in UNDECIDED or not self.rules.deadline_asks_for_state
         if not judged or not row.started or (row.came and self.rules.deadline_asks_for_confirmation):
@@ -435,7 +453,7 @@ class Life:
         came = row.came and self.rules.deadline_asks_for_confirmation
         return row.place.state in UNDECIDED and row.started and row.over and not came
 
-    def _decide(self, row: Row, world: World) -> Iterator[Result]:
+    def _decide(self, row: Row) -> Iterator[Result]:
         """``resume_run``, ``escalation.resolve``."""
         if row.place.state is not State.ESCALATED or row.escalated_from is None:
             return

@@ -31,8 +31,6 @@ class Rules:
     claims_again: bool = True
     #: ``claim_store.lease``: a claimed run keeps a ``due_at``.
     leases: bool = True
-    #: ``claim._escalate_stuck``: whoever makes no progress gets a person.
-    gives_up_leases: bool = True
     #: ``claim``: the tick judges the deadline whose message was lost.
     tick_judges: bool = True
     #: ``move_store._due``, ``claim._claim_group``: a run without a beginning gets one before it waits for a confirmation.

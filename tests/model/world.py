@@ -67,6 +67,14 @@ NO_ROWS: Barrier = (None, None, None)
 PHASES = (Phase.FORWARD, Phase.CONFIRM, Phase.UNDO)
 
 
+class Task(NamedTuple):
+    """A transaction that somebody begins: who, what, and the message that it is about."""
+
+    who: str
+    what: str
+    message: Message | None = None
+
+
 class World(NamedTuple):
     """A state of the model.
 
@@ -85,7 +93,7 @@ class World(NamedTuple):
     air: frozenset[Message] = frozenset()
     there: tuple[Barrier, ...] = ()
     ghosts: frozenset[tuple[int, Phase]] = frozenset()
-    working: tuple[tuple[object, Row], ...] = ()
+    working: tuple[tuple[Task, Row], ...] = ()
 
 
 def name(definition: Definition, message: Message) -> str:
