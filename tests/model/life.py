@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sagas import plan
 from sagas.definition import Definition
@@ -22,7 +22,20 @@ from sagas.retry import Again
 from sagas.states import FINAL, LIVE, UNDECIDED, Passage, State
 from tests.model.explorer import Kind
 from tests.model.rules import RIGHT, Rules
-from tests.model.world import DEADLINE, NO_ROWS, PHASES, Barrier, Chain, Message, Row, Task, Wait, When, World, name
+from tests.model.world import (
+    DEADLINE,
+    NO_ROWS,
+    PHASES,
+    Barrier,
+    Chain,
+    Message,
+    Row,
+    Task,
+    Wait,
+    When,
+    World,
+    name,
+)
 
 #: Transactions that are in the middle of their work at the same time, where they are explored stepwise.
 AT_ONCE = 2
@@ -190,7 +203,7 @@ class Life:
         """Write into the run as it is now what a transaction has changed of the run as it read it."""
         if now == read:
             return row
-        changed = {f: new for f, old, new in zip(Row._fields, read, row, strict=True) if old != new}
+        changed: dict[str, Any] = {f: new for f, old, new in zip(Row._fields, read, row, strict=True) if old != new}
         if changed:
             # Time passes for the row, whoever reads it; but what an UPDATE sets is set.
             plan.Move(now.place, changed.get("place", now.place), plan.NOW)
@@ -294,7 +307,7 @@ class Life:
     # -- A step: ``perform.perform``, ``record.record`` --------------------------------------------------------
 
     def _perform(self, chain: Chain, row: Row, world: World) -> Iterator[Result]:
-        (index, phase), rest = chain[0], chain[1:]
+        index, phase = chain[0]
         if self._is_held(row, index):
             yield Result("waits for its attempt, dropped", Kind.ENGINE, row)
             return
@@ -505,13 +518,11 @@ class Life:
         return self.definition.all_steps[index].name
 
 
-def _counted(
-    effects: tuple[tuple[int, int, int], ...], index: int, phase: Phase
-) -> tuple[tuple[int, int, int], ...]:
+def _counted(effects: tuple[tuple[int, int, int], ...], index: int, phase: Phase) -> tuple[tuple[int, int, int], ...]:
     """The effects, and one more. More than twice is as bad as twice."""
     own = PHASES.index(phase)
     counts = tuple(min(count + (i == own), 2) for i, count in enumerate(effects[index]))
-    return (*effects[:index], counts, *effects[index + 1 :])  # type: ignore[return-value]  # three counts
+    return (*effects[:index], counts, *effects[index + 1 :])
 
 
 def is_at_rest(world: World) -> bool:

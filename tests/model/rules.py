@@ -33,7 +33,7 @@ class Rules:
     leases: bool = True
     #: ``claim``: the tick judges the deadline whose message was lost.
     tick_judges: bool = True
-    #: ``move_store._due``, ``claim._claim_group``: a run without a beginning gets one before it waits for a confirmation.
+    #: ``move_store._due``, ``claim._claim_group``: who has not begun begins before it waits.
     begins_before_it_waits: bool = True
     #: ``lifecycle.resume_run``: back to where it stood.
     resumes_where_it_stood: bool = True

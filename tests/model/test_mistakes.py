@@ -35,7 +35,7 @@ MISSED = {
 #: By rule: why no promise is broken without it.
 SPARED = {
     "guards_moves": "a second line behind the lock",
-    "last_step_asks_for_confirmation": "the claim asks as well, when the deadline is over: it costs the customer that wait",
+    "last_step_asks_for_confirmation": "the claim asks as well, when the deadline is over: it costs that wait",
     "acks_late": "what was acked too early is found again by its lease: it costs the time of that",
     "waits_for_its_attempt": "an attempt that comes too early is an attempt",
 }

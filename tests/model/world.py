@@ -67,6 +67,10 @@ NO_ROWS: Barrier = (None, None, None)
 PHASES = (Phase.FORWARD, Phase.CONFIRM, Phase.UNDO)
 
 
+#: By step, how often each of its phases took effect: forward, confirm, undo.
+Effects = tuple[tuple[int, ...], ...]
+
+
 class Task(NamedTuple):
     """A transaction that somebody begins: who, what, and the message that it is about."""
 
@@ -89,7 +93,7 @@ class World(NamedTuple):
     """
 
     row: Row
-    effects: tuple[tuple[int, int, int], ...]
+    effects: Effects
     air: frozenset[Message] = frozenset()
     there: tuple[Barrier, ...] = ()
     ghosts: frozenset[tuple[int, Phase]] = frozenset()
