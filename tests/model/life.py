@@ -143,13 +143,13 @@ class Life:
             kind = Kind.FAULT if late else Kind.ENGINE
             yield "time: the lease, or the wait, is over", kind, world._replace(row=row._replace(due=When.NOW))
         if row.started and not row.over and self.definition.confirmations and row.place.state in LIVE:
-            due = When.NOW if row.due is When.DEADLINE else row.due
+            due: When | None = When.NOW if row.due is When.DEADLINE else row.due
             yield "time: the deadline is over", Kind.ENGINE, world._replace(row=row._replace(over=True, due=due))
         for wait in row.waits:
             if not wait.over:
                 waits = tuple(w._replace(over=True) if w == wait else w for w in row.waits)
                 due = When.NOW if row.due in {When.LATER, When.WAIT} else row.due
-                label = f"time: {self._step(wait.index)} may be tried again"
+                label = f"time: {self._step(wait.at)} may be tried again"
                 yield label, Kind.ENGINE, world._replace(row=row._replace(waits=waits, due=due))
 
     def _is_welcome(self, row: Row, message: Message) -> bool:
@@ -160,11 +160,8 @@ class Life:
     def _results(self, task: Task, row: Row, world: World) -> Iterator[Result]:
         """What a transaction may come to that has read this row."""
         match task.what:
-            case "deliver" if isinstance(task.message, str):
-                return self._expire(row)
             case "deliver":
-                assert task.message is not None
-                return self._perform(task.message, row, world)
+                return self._expire(row) if isinstance(task.message, str) else self._perform(task.message, row, world)
             case "claim":
                 return self._claim(row)
             case "claim unknown":
@@ -306,7 +303,8 @@ class Life:
 
     # -- A step: ``perform.perform``, ``record.record`` --------------------------------------------------------
 
-    def _perform(self, chain: Chain, row: Row, world: World) -> Iterator[Result]:
+    def _perform(self, chain: Chain | None, row: Row, world: World) -> Iterator[Result]:
+        assert chain
         index, phase = chain[0]
         if self._is_held(row, index):
             yield Result("waits for its attempt, dropped", Kind.ENGINE, row)
@@ -342,7 +340,7 @@ class Life:
         confirmed = (row.came and asks) or not self.definition.confirmations
         after, due = self.done(before, index, phase, confirmed=confirmed)
         moved = self._moved(row, after, due)
-        moved = moved._replace(waits=tuple(w for w in moved.waits if w.index != index))
+        moved = moved._replace(waits=tuple(w for w in moved.waits if w.at != index))
         out: tuple[Message, ...] = ()
         if after.state is before.state and due is not Due.KEEP:
             out = self._passed_on(after, chain)
@@ -358,12 +356,12 @@ class Life:
     def _broken(self, row: Row, index: int, phase: Phase) -> Row:
         """``record._record_faults``."""
         forked = plan.is_fork(self.definition, index, phase)
-        failed = next((w.failed for w in row.waits if w.index == index), row.attempt) if forked else row.attempt
+        failed = next((w.failed for w in row.waits if w.at == index), row.attempt) if forked else row.attempt
         retry = self.definition.all_steps[index].actions[phase].retry
         if isinstance(retry.decide(failed + 1, Broken()), Again):
             if not forked:
                 return self._moved(row, row.place, plan.NOW)._replace(attempt=failed + 1, due=When.LATER)
-            others = tuple(w for w in row.waits if w.index != index)
+            others = tuple(w for w in row.waits if w.at != index)
             waits = tuple(sorted((*others, Wait(index, failed + 1, over=False))))
             # ``Sooner``: what is due is due.
             due = When.NOW if row.due is When.NOW else When.LATER
@@ -388,11 +386,11 @@ class Life:
     def _is_held(self, row: Row, index: int) -> bool:
         """``Row.waits_for_retry``; ``Row.waits_at``, for a branch."""
         waits = row.attempt > 0 and row.claims == 0 and self.rules.waits_for_its_attempt
-        return waits or any(w.index == index and not w.over for w in row.waits)
+        return waits or any(w.at == index and not w.over for w in row.waits)
 
     def _waits_at(self, row: Row, operation: tuple[int, Phase]) -> bool:
         index, phase = operation
-        return phase is not Phase.UNDO and any(w.index == index and not w.over for w in row.waits)
+        return phase is not Phase.UNDO and any(w.at == index and not w.over for w in row.waits)
 
     # -- In another database: ``elsewhere.collect`` -----------------------------------------------------------
 
@@ -518,7 +516,7 @@ class Life:
         return self.definition.all_steps[index].name
 
 
-def _counted(effects: tuple[tuple[int, int, int], ...], index: int, phase: Phase) -> tuple[tuple[int, int, int], ...]:
+def _counted(effects: Effects, index: int, phase: Phase) -> Effects:
     """The effects, and one more. More than twice is as bad as twice."""
     own = PHASES.index(phase)
     counts = tuple(min(count + (i == own), 2) for i, count in enumerate(effects[index]))

@@ -158,7 +158,7 @@ class Replay:
             for wait in set(after.waits) - set(before.waits):
                 cursor.execute(
                     "UPDATE sagas_run SET pending = jsonb_set(pending, ARRAY[%s, 'until'], '0') WHERE id = %s",
-                    [self.definition.all_steps[wait.index].name, self.run_id],
+                    [self.definition.all_steps[wait.at].name, self.run_id],
                 )
             if after.due is not before.due:
                 assert after.due is world.When.NOW

@@ -30,7 +30,7 @@ class When(Enum):
 class Wait(NamedTuple):
     """A branch of a fork that waits for its next attempt: an entry of ``Run.pending``."""
 
-    index: int
+    at: int
     failed: int
     over: bool
 
