@@ -28,6 +28,7 @@ from tests.model.world import (
     PHASES,
     Barrier,
     Chain,
+    Effects,
     Message,
     Row,
     Task,

@@ -168,7 +168,9 @@ class Race:
         self.blind = False
         self._racers: list[Racer[Any]] = []
 
-    def start(self, work: Callable[[], T], stop: Stop | None = None, *, aliases: tuple[str, ...] = ("default",)) -> Racer[T]:
+    def start(
+        self, work: Callable[[], T], stop: Stop | None = None, *, aliases: tuple[str, ...] = ("default",)
+    ) -> Racer[T]:
         """Have somebody work; return when it has come to where it stops, if it does."""
         racer = Racer(work, stop, aliases)
         self._racers.append(racer)
@@ -182,12 +184,13 @@ class Race:
         if self.blind:
             return
         assert not racer.is_over(), f"nobody was in its way: {racer.error!r}"
-        assert at in racer.waiting_statement(alias)
+        waits_in = racer.waiting_statement(alias)
+        assert at in waits_in, f"it waits in {waits_in}"
 
     def overtake(
         self, first: Callable[[], T], second: Callable[[], U], *, at: str = "FOR NO KEY UPDATE"
     ) -> tuple[T | BaseException, U | BaseException]:
-        """Let the second come when the first is about to commit: it must wait there, and sees what the first has done."""
+        """Let the second come when the first is about to commit: it must wait, and sees what the first has done."""
         leader = self.start(first, COMMIT)
         follower = self.start(second)
         self.await_blocked(follower, leader, at=at)

@@ -82,9 +82,7 @@ def test_two_cohorts_have_a_run_in_common(race: Race, jar: str, halves: tuple[sl
     ids = start(RUNS, jar=jar)
     (chain,) = chains(claim_all())
     chain = up_to(chain, "three")
-    first, second = race.overtake(
-        *(delivery(Chain(chain.links, chain.ids[half])) for half in halves)
-    )
+    first, second = race.overtake(*(delivery(Chain(chain.links, chain.ids[half])) for half in halves))
     assert [first, second] == [ids[half] for half in halves]
     assert counts(jar) == (1000 - RUNS, RUNS, 0)
 
