@@ -10,14 +10,15 @@ import pytest
 
 import sagas
 from sagas import State, lifecycle, plan
+from sagas.claim import claim
 from sagas.errors import AlreadyDecided
 from sagas.messages import Chain
 from sagas.models import Log, Run
 from sagas.participant import Phase
 from tests.lab.sagas import Experiment, Lab
-from tests.races.racing import Race
+from tests.races.racing import COMMIT, Race
 from tests.support.carrier import Carrier, chains, claim_all, deliver, make_waiting_retries_due
-from tests.support.runs import assert_effects_once, counts, shift_clock, state
+from tests.support.runs import assert_effects_once, counts, expired_by, shift_clock, state
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -144,6 +145,34 @@ def test_the_cancel_and_the_deadline(race: Race, run: tuple[UUID, Chain | None],
     assert not any(isinstance(outcome, BaseException) for outcome in outcomes)
     assert events(run_id) == ["cancel" if first == "cancel" else "expire"]
     carry(run_id, chain, State.FAILED, jar)
+
+
+def test_the_deadline_comes_by_message_before_the_tick(race: Race, jar: str) -> None:
+    # Given a deadline, and the grace that the tick gives to its message, which are over
+    run_id = waiting_for_long(jar)
+    by_message = race.start(expire(run_id), COMMIT)
+    # When the tick comes, it passes the run by
+    assert race.start(claim_all).outcome() == []
+    assert state(run_id) is State.AWAITING_CONFIRM
+    by_message.go()
+    by_message.await_end()
+    assert expired_by(run_id) == "message"
+    carry(run_id, None, State.FAILED, jar)
+
+
+def test_the_deadline_comes_by_the_tick_before_its_message(race: Race, jar: str) -> None:
+    run_id = waiting_for_long(jar)
+    _, messages = race.overtake(claim, expire(run_id))
+    assert messages == []
+    assert expired_by(run_id) == "tick"
+    carry(run_id, None, State.FAILED, jar)
+
+
+def waiting_for_long(jar: str) -> UUID:
+    run_id, chain = begun(jar, "four")
+    deliver(chain)
+    shift_clock([run_id], 60)
+    return run_id
 
 
 # -- And the steps --------------------------------------------------------------------------------------------
