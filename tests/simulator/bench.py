@@ -1,0 +1,189 @@
+"""Where simulations are played: a database with a clock of its own, and the engine with its outside put in simulation.
+
+Replaced is what speaks to Celery, kombu and Redis, and what is random or reads the machine's clock; nothing of what
+decides, locks or writes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import connections
+
+import sagas.api
+import sagas.claim
+import tests.lab.sagas
+import tests.loyalty.sagas
+from sagas import conf, dispatch, gate, guard, kick, lifecycle, redis_link, retry, tasks, versions
+from sagas.participant import Call
+from tests.simulator import clock
+from tests.simulator.outside import Pause
+from tests.simulator.session import ALIASES, Session
+from tests.simulator.simulation import DEPTH, Simulation
+from tests.simulator.trace import Schedule
+
+#: Everything that a schedule may write.
+_TABLES = {
+    "default": (
+        "sagas_run, sagas_log, sagas_confirmation, sagas_escalation, sagas_outbox, sagas_lock, sagas_breaker, "
+        "sagas_breakersample, orders_order, orders_orderline, inventory_sku, inventory_skuhold, delivery_slot, "
+        "delivery_slothold, coupons_coupon, coupons_redemption, lab_mark, lab_jar, lab_jarhold, lab_label"
+    ),
+    "loyalty": "sagas_barrier, loyalty_stamp, loyalty_purse, loyalty_pursehold, loyalty_ribbon",
+}
+CUSTOMER = "customer-of-the-simulator"
+
+
+class Bench:
+    """A place to play one schedule after the other. Use it as ``with Bench.open() as bench``."""
+
+    def __init__(self) -> None:
+        self.simulation: Simulation | None = None
+        self.pause = Pause(self.now, redis_link.PAUSE)
+        self.carrier = "orchestration"
+        #: Whether participants that break have been mended.
+        self.mended = False
+        self.sessions = [Session(number, self.point, self.waits, self.now) for number in range(DEPTH + 1)]
+        self.customer_id = 0
+        #: Rows that no other schedule may meet: the database was not emptied since.
+        self.used: set[int] = set()
+
+    @classmethod
+    @contextmanager
+    def open(cls) -> Iterator[Bench]:
+        """Set it up in the databases of the settings, which have been migrated; and leave them empty."""
+        for alias in ALIASES:
+            with connections[alias].cursor() as cursor:
+                clock.install(cursor)
+        bench = cls()
+        customers = get_user_model()._default_manager
+        bench.customer_id = customers.get_or_create(username=CUSTOMER)[0].pk
+        # Once, and not by the first start of a schedule: its points would be others than those of the second.
+        versions.record(tests.lab.sagas.Lab.definition)
+        with ExitStack() as stack:
+            bench._put_in_place(stack)
+            try:
+                yield bench
+            finally:
+                bench.wipe()
+                for session in bench.sessions:
+                    session.close()
+
+    def now(self) -> float:
+        return self.simulation.now if self.simulation else 0.0
+
+    def point(self, what: str) -> None:
+        if self.simulation is not None:
+            self.simulation.point(what)
+
+    def waits(self) -> bool:
+        return self.simulation is not None and self.simulation.waits_for_locks()
+
+    def begin(self, schedule: Schedule) -> Simulation:
+        """Make ready for a schedule. One that was played before finds none of its rows."""
+        if schedule.seed in self.used:
+            self.wipe()
+        self.used.add(schedule.seed)
+        for session in self.sessions:
+            session.reset()
+        simulation = self.simulation = Simulation(schedule, self.sessions)
+        self.carrier = schedule.settings.get("carrier", "orchestration")
+        self.mended = False
+        self.pause.until = -1.0
+        sagas.claim._foreign.clear()
+        return simulation
+
+    def wipe(self) -> None:
+        """Forget all schedules."""
+        self.simulation = None
+        self.used.clear()
+        session = self.sessions[0]
+        session.reset()
+        session.query(f"TRUNCATE {_TABLES['default']}")
+        session.query_elsewhere(f"TRUNCATE {_TABLES['loyalty']}")
+
+    # -- in place of the outside --------------------------------------------------------------------------------------
+
+    def _put_in_place(self, stack: ExitStack) -> None:
+        def put(module: object, name: str, value: object) -> None:
+            stack.enter_context(patch.object(module, name, value))
+
+        for module in (kick, guard):
+            put(module, "client", lambda *_: self._playing.redis)
+            put(module, "pause", self.pause)
+        put(dispatch, "_publish_chain", lambda message: self._playing.publish_chain(message))
+        put(dispatch, "_send", lambda *args, **where: self._playing.send_task(*args, **where))
+        for module in (dispatch, tasks):
+            put(module, "drop_connections", lambda _: None)
+        put(tasks, "set_aside", lambda *args: self._playing.set_aside(*args))
+        put(tasks, "pass_on", lambda *args, **more: self._playing.pass_on(*args, **more))
+        put(tasks, "ask_for_dispatch", lambda app, **more: self._playing.ask_for_dispatch(app, **more))
+        # Congestion, notices and the relay are not simulated: none of them moves a run.
+        put(tasks, "_congestion", SimpleNamespace(seen=False, is_old=lambda: False, look=lambda _: False))
+        put(tasks, "publish_notices", lambda: 0)
+        put(tasks, "_relay", lambda _, *, tick: False)
+        put(gate, "tidy", lambda: None)
+        # The door's age of the backlog is asked for by the machine's clock.
+        put(sagas.api, "_door", SimpleNamespace(backlog_age=lambda: 0.0))
+        put(retry, "random", SimpleNamespace(uniform=lambda low, high: self._playing.random.uniform(low, high)))
+        put(lifecycle, "uuid_utils", SimpleNamespace(compat=SimpleNamespace(uuid7=self._uuid, uuid4=self._uuid)))
+        for lab in (tests.lab.sagas, tests.loyalty.sagas):
+            put(lab, "_judge", self._judge(tests.lab.sagas._judge))
+        stack.enter_context(_carriers(self))
+        stack.enter_context(_silence())
+
+    @property
+    def _playing(self) -> Simulation:
+        assert self.simulation is not None
+        return self.simulation
+
+    def _uuid(self) -> UUID:
+        return self._playing.new_id()
+
+    def _judge(self, judge: Any) -> Any:
+        def unless_mended(call: Call[Any]) -> None:
+            if not self.mended:
+                judge(call)
+
+        return unless_mended
+
+
+class _Carriers(dict[str, str]):
+    """``SAGAS["CARRIERS"]``: the schedule says how all sagas travel."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def get(self, _saga: str, _default: Any = None) -> Any:
+        return self.bench.carrier
+
+
+@contextmanager
+def _carriers(bench: Bench) -> Iterator[None]:
+    changed = {**settings.SAGAS, "CARRIERS": _Carriers(bench), "REDIS_URL": "redis://simulated/0"}
+    with patch.object(settings, "SAGAS", changed):
+        conf.config.cache_clear()
+        try:
+            yield
+        finally:
+            conf.config.cache_clear()
+    conf.config.cache_clear()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What the engine logs of faults is of no use where faults are the rule."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

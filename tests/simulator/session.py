@@ -1,0 +1,203 @@
+"""Connections to the real PostgreSQL on which a process can die, stall, or be cut off, between any two statements.
+
+A session is what one worker process has: a connection to each database. While a worker stands still in the middle of
+a transaction, others act on sessions of their own, so its row locks are real ones; whoever meets them is put off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+from django.db import connections
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, cursor
+
+from tests.simulator import clock
+
+#: Aliases of the databases. The second is for the steps that have their data elsewhere.
+ALIASES = ("default", "loyalty")
+
+
+class Crash(BaseException):
+    """The process dies here: no ``except Exception`` may see it, and what is still executed has no effect."""
+
+
+class Blocked(BaseException):
+    """A lock is held by somebody who stands still. Whoever meets it has done nothing yet, and is tried again later."""
+
+
+class Conflict(psycopg2.OperationalError):
+    """PostgreSQL has chosen this transaction as the victim of a deadlock."""
+
+    pgcode = "40P01"
+
+
+class CutOff(psycopg2.OperationalError):
+    """The connection broke; what became of the last statement is not known."""
+
+
+class Session:
+    """The connections of one process.
+
+    Args:
+        number: 0 for the process that acts; the others act while one of a lower number stands still.
+        point: called before each statement, and before and after each commit, with what is about to happen.
+        waits: whether who meets a lock is put off until it is free, or learns that it has waited for too long.
+        now: the simulated time.
+    """
+
+    def __init__(
+        self, number: int, point: Callable[[str], None], waits: Callable[[], bool], now: Callable[[], float]
+    ) -> None:
+        self.number = number
+        self.point = point
+        self.waits = waits
+        self.now = now
+        self.lines = {alias: _Line(self, alias) for alias in ALIASES}
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be the process whose connections Django gives out."""
+        before = {alias: connections[alias] for alias in ALIASES}
+        for alias, line in self.lines.items():
+            connections[alias] = line.wrapper
+        try:
+            yield
+        finally:
+            for alias, wrapper in before.items():
+                connections[alias] = wrapper
+
+    def reset(self) -> None:
+        """After a crash: a new process, with new connections. They are the same ones, with nothing left on them."""
+        for line in self.lines.values():
+            line.reset()
+
+    def in_transaction(self) -> bool:
+        """Whether some transaction of this process is open, and may hold locks."""
+        return any(
+            line.wrapper.connection.get_transaction_status() != TRANSACTION_STATUS_IDLE
+            for line in self.lines.values()
+        )
+
+    def roll_back(self) -> None:
+        """What PostgreSQL does to transactions of which it has heard nothing for too long."""
+        for line in self.lines.values():
+            line.abandon()
+
+    def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """Ask the database, past all faults."""
+        line = self.lines["default"]
+        found: list[tuple[Any, ...]] = line.ask(sql, params)
+        return found
+
+    def query_elsewhere(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """The same of the second database."""
+        found: list[tuple[Any, ...]] = self.lines["loyalty"].ask(sql, params)
+        return found
+
+    def close(self) -> None:
+        """Give the connections back."""
+        for line in self.lines.values():
+            line.close()
+
+
+class _Line:
+    """One connection, of Django's, on which every statement and commit can be stopped."""
+
+    def __init__(self, session: Session, alias: str) -> None:
+        self.session = session
+        self.stamped: float | None = None
+        self.wrapper: Any = connections.create_connection(alias)
+        settings = deepcopy(connections[alias].settings_dict)
+        settings |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}
+        waits = "" if session.number == 0 else " -c lock_timeout=5ms"
+        options = settings.setdefault("OPTIONS", {})
+        options["options"] = f"{clock.SEARCH_PATH} -c synchronous_commit=off -c jit=off{waits}"
+        self.wrapper.settings_dict = settings
+        # The engine closes a connection that was lost. Ours was not, and to make another takes long.
+        self._close, self.wrapper.close = self.wrapper.close, lambda: None
+        self._commit, self.wrapper._commit = self.wrapper._commit, self.commit
+        self._rollback, self.wrapper._rollback = self.wrapper._rollback, self.rollback
+        # Now, and not when it is first needed: what Django asks of a new one would be counted among the points.
+        self.wrapper.connect()
+        self.wrapper.connection.cursor_factory = type("Cursor", (_Cursor,), {"line": self})
+
+    def ask(self, sql: str, params: Any) -> list[tuple[Any, ...]]:
+        with self.wrapper.connection.cursor(cursor_factory=cursor) as plain:
+            plain.execute(self.stamp() + sql, params)
+            return list(plain.fetchall()) if plain.description else []
+
+    def stamp(self) -> str:
+        """What to put in front of a statement so that it sees the time."""
+        now = self.session.now()
+        if now == self.stamped:
+            return ""
+        self.stamped = now
+        return clock.setting(now)
+
+    def commit(self) -> None:
+        with self.wrapper.wrap_database_errors:
+            try:
+                self.session.point("COMMIT")
+            except BaseException:
+                # Django would find a transaction open that its process has left behind.
+                self.abandon()
+                raise
+            self._commit()
+            self.session.point("committed")
+
+    def rollback(self) -> None:
+        self.stamped = None
+        self._rollback()
+
+    def abandon(self) -> None:
+        self.stamped = None
+        self.wrapper.connection.rollback()
+
+    def reset(self) -> None:
+        wrapper = self.wrapper
+        self.abandon()
+        wrapper.in_atomic_block = False
+        wrapper.commit_on_exit = True
+        wrapper.needs_rollback = False
+        wrapper.rollback_exc = None
+        wrapper.errors_occurred = False
+        wrapper.closed_in_transaction = False
+        wrapper.savepoint_ids = []
+        wrapper.atomic_blocks = []
+        wrapper.run_on_commit = []
+        wrapper.run_commit_hooks_on_set_autocommit_on = False
+        wrapper.execute_wrappers = []
+        wrapper.connection.autocommit = wrapper.autocommit = True
+
+    def close(self) -> None:
+        self._close()
+
+
+class _Cursor(cursor):
+    """Stops at each statement, and sets the time in front of it."""
+
+    line: _Line
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - psycopg2's name
+        session = self.line.session
+        session.point(query)
+        if query.startswith("ROLLBACK"):
+            # To a savepoint: a setting made since is gone. In an aborted transaction nothing else is taken.
+            self.line.stamped = None
+            super().execute(query, vars)
+            return
+        try:
+            super().execute(self.line.stamp() + query, vars)
+        except psycopg2.errors.LockNotAvailable:
+            self.line.stamped = None
+            if session.number and session.waits():
+                raise Blocked from None
+            raise
+        except psycopg2.Error:
+            self.line.stamped = None
+            raise
