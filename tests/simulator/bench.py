@@ -7,6 +7,7 @@ decides, locks or writes.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from random import Random
@@ -15,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
+import psycopg2
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connections
@@ -23,10 +25,11 @@ import sagas.api
 import sagas.claim
 import tests.lab.sagas
 import tests.loyalty.sagas
-from sagas import conf, dispatch, gate, guard, kick, lifecycle, redis_link, retry, tasks, versions
+from sagas import conf, dispatch, gate, guard, kick, lifecycle, redis_link, retry, store, tasks, versions
 from sagas.participant import Call
 from tests.simulator import clock
 from tests.simulator.outside import Pause
+from tests.simulator.prepared import Statements
 from tests.simulator.session import ALIASES, Session
 from tests.simulator.simulation import DEPTH, Simulation
 from tests.simulator.trace import Schedule
@@ -52,7 +55,10 @@ class Bench:
         self.carrier = "orchestration"
         #: Whether participants that break have been mended.
         self.mended = False
-        self.sessions = [Session(number, self.point, self.waits, self.now) for number in range(DEPTH + 1)]
+        self.statements = {alias: Statements(_scratch(alias)) for alias in ALIASES}
+        self.sessions = [
+            Session(number, self.point, self.waits, self.now, self.statements) for number in range(DEPTH + 1)
+        ]
         self.customer_id = 0
         #: Rows that no other schedule may meet: the database was not emptied since.
         self.used: set[int] = set()
@@ -77,6 +83,8 @@ class Bench:
                 bench.wipe()
                 for session in bench.sessions:
                     session.close()
+                for statements in bench.statements.values():
+                    statements.scratch.close()
 
     def now(self) -> float:
         return self.simulation.now if self.simulation else 0.0
@@ -117,6 +125,9 @@ class Bench:
         def put(module: object, name: str, value: object) -> None:
             stack.enter_context(patch.object(module, name, value))
 
+        # Runs that became due at the same time come in any order, but in one that a seed repeats.
+        claimable = store.claimable
+        put(store, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
         for module in (kick, guard):
             put(module, "client", lambda *_: self._playing.redis)
             put(module, "pause", self.pause)
@@ -155,6 +166,24 @@ class Bench:
                 judge(call)
 
         return unless_mended
+
+
+def _scratch(alias: str) -> Any:
+    """A connection on which statements are tried."""
+    parameters = connections[alias].get_connection_params()
+    for name in ("cursor_factory", "context"):
+        parameters.pop(name, None)
+    connection = psycopg2.connect(**{**parameters, "options": clock.SEARCH_PATH})
+    connection.autocommit = True
+    return connection
+
+
+def pin(bench: Bench, cpu: int) -> None:
+    """Keep this process and its PostgreSQL backends on one processor: they only ever wait for each other."""
+    for session in bench.sessions:
+        for line in session.lines.values():
+            os.sched_setaffinity(line.wrapper.connection.info.backend_pid, {cpu})
+    os.sched_setaffinity(0, {cpu})
 
 
 class _Carriers(dict[str, str]):

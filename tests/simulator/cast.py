@@ -110,7 +110,7 @@ def draw(seed: int) -> Schedule:
     for name in string.ascii_lowercase[: random.choices((1, 2, 3, 5), (64, 22, 10, 4))[0]]:
         items += _run(random, name)
     items += _weather(random)
-    return Schedule(seed, settings, tuple(items), drawn=random.choice((0.0, 0.05, 0.1, 0.2, 0.4)) or 1e-9)
+    return Schedule(seed, settings, tuple(items), drawn=random.choice((0.0, 0.1, 0.2, 0.4, 0.7)) or 1e-9)
 
 
 def _run(random: Random, name: str) -> list[Item]:

@@ -6,7 +6,7 @@ a transaction, others act on sessions of their own, so its row locks are real on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -17,6 +17,7 @@ from django.db import connections
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, cursor
 
 from tests.simulator import clock
+from tests.simulator.prepared import Statements, execution
 
 #: Aliases of the databases. The second is for the steps that have their data elsewhere.
 ALIASES = ("default", "loyalty")
@@ -48,16 +49,22 @@ class Session:
         point: called before each statement, and before and after each commit, with what is about to happen.
         waits: whether who meets a lock is put off until it is free, or learns that it has waited for too long.
         now: the simulated time.
+        statements: those that are prepared, by alias of the database.
     """
 
     def __init__(
-        self, number: int, point: Callable[[str], None], waits: Callable[[], bool], now: Callable[[], float]
+        self,
+        number: int,
+        point: Callable[[str], None],
+        waits: Callable[[], bool],
+        now: Callable[[], float],
+        statements: Mapping[str, Statements],
     ) -> None:
         self.number = number
         self.point = point
         self.waits = waits
         self.now = now
-        self.lines = {alias: _Line(self, alias) for alias in ALIASES}
+        self.lines = {alias: _Line(self, alias, statements[alias]) for alias in ALIASES}
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -108,15 +115,18 @@ class Session:
 class _Line:
     """One connection, of Django's, on which every statement and commit can be stopped."""
 
-    def __init__(self, session: Session, alias: str) -> None:
+    def __init__(self, session: Session, alias: str, statements: Statements) -> None:
         self.session = session
         self.stamped: float | None = None
+        self.statements = statements
+        #: Names of those that this connection has prepared.
+        self.prepared: set[str] = set()
         self.wrapper: Any = connections.create_connection(alias)
         settings = deepcopy(connections[alias].settings_dict)
         settings |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}
         waits = "" if session.number == 0 else " -c lock_timeout=5ms"
         options = settings.setdefault("OPTIONS", {})
-        options["options"] = f"{clock.SEARCH_PATH} -c synchronous_commit=off -c jit=off{waits}"
+        options["options"] = f"{clock.SEARCH_PATH} -c synchronous_commit=off -c jit=off -c plan_cache_mode=force_generic_plan{waits}"
         self.wrapper.settings_dict = settings
         # The engine closes a connection that was lost. Ours was not, and to make another takes long.
         self._close, self.wrapper.close = self.wrapper.close, lambda: None
@@ -191,8 +201,12 @@ class _Cursor(cursor):
             self.line.stamped = None
             super().execute(query, vars)
             return
+        prepared = self.line.statements.find(query, vars) if isinstance(vars, list | tuple) else None
         try:
-            super().execute(self.line.stamp() + query, vars)
+            if prepared is None:
+                super().execute(self.line.stamp() + query, vars)
+            else:
+                self._execute_prepared(*prepared, vars)
         except psycopg2.errors.LockNotAvailable:
             self.line.stamped = None
             if session.number and session.waits():
@@ -200,4 +214,16 @@ class _Cursor(cursor):
             raise
         except psycopg2.Error:
             self.line.stamped = None
+            raise
+
+    def _execute_prepared(self, name: str, sql: str, params: Any) -> None:
+        line = self.line
+        first = "" if name in line.prepared else sql
+        line.prepared.add(name)
+        try:
+            super().execute(line.stamp() + first + execution(name, params, self.connection))
+        except psycopg2.errors.InFailedSqlTransaction:
+            if first:
+                # Of all errors the only one that comes before it is prepared, which no rollback takes back.
+                line.prepared.discard(name)
             raise

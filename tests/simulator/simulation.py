@@ -48,7 +48,7 @@ LIMIT = 3000
 _APPLICABLE: dict[str, Callable[[str], bool]] = {
     "crash": lambda what: True,
     "stall": lambda what: True,
-    "refuse": lambda what: what == "publish",
+    "nack": lambda what: what == "publish",
     "conflict": lambda what: not what.startswith(("redis", "publish", "acked", "COMMIT", "committed")),
     "cut": lambda what: not what.startswith(("redis", "publish", "acked")),
 }
@@ -247,7 +247,7 @@ class Simulation:
     def _strike(self, item: Item, running: _Running, what: str) -> None:
         if item.verb == "stall" and self.depth == DEPTH:
             return
-        self.note(item, " ".join(what.split()[:3]))
+        self.note(item, " ".join(what.split()[: 1 if "SAVEPOINT" in what else 3]))
         running.struck = True
         session = self.sessions[self.depth]
         match item.verb:
@@ -261,7 +261,7 @@ class Simulation:
             case "cut":
                 session.roll_back()
                 raise CutOff("server closed the connection unexpectedly")
-            case "refuse":
+            case "nack":
                 raise BrokerError("refused")
 
     def _stall(self, duration: float, session: Session) -> None:
@@ -305,7 +305,7 @@ class Simulation:
         if random.random() >= self.schedule.drawn:
             return []
         self._budget -= 1
-        verb = random.choices(("crash", "stall", "conflict", "cut", "refuse"), (40, 30, 8, 12, 10))[0]
+        verb = random.choices(("crash", "stall", "conflict", "cut", "nack"), (40, 30, 8, 12, 10))[0]
         item = Item(verb, name, None, (("at", str(random.randint(1, 16))),))
         if verb == "stall":
             item = item.having(**{"for": _duration(random)})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 #: What happens to a message on its way.
 TRANSIT = ("lose", "double", "delay")
 #: What happens to whoever performs something, at a point of it.
-STRIKES = ("crash", "stall", "conflict", "cut", "refuse")
+STRIKES = ("crash", "stall", "conflict", "cut", "nack")
 FAULTS = (*TRANSIT, *STRIKES)
 
 
