@@ -12,6 +12,7 @@ from tests.simulator import books, checks, trace
 from tests.simulator.actors import Actors
 from tests.simulator.bench import Bench
 from tests.simulator.cast import draw
+from tests.simulator.shrink import Shrinker
 from tests.simulator.simulation import Simulation, Stranded
 from tests.simulator.trace import Schedule
 
@@ -139,3 +140,13 @@ def _name(actors: Actors, run_id: UUID) -> str:
 
 def _unique(complaints: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(complaints))
+
+
+def shrunk(bench: Bench, played: Played) -> Played:
+    """Play smaller ones of a schedule that fails, and give back the smallest that fails alike."""
+    code = played.complaints[0][0]
+
+    def fails(schedule: Schedule) -> bool:
+        return any(found == code for found, _ in play(bench, schedule).complaints)
+
+    return play(bench, Shrinker(fails).shrink(played.schedule))

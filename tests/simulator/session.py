@@ -85,15 +85,13 @@ class Session:
 
     def in_transaction(self) -> bool:
         """Whether some transaction of this process is open, and may hold locks."""
-        return any(
-            line.wrapper.connection.get_transaction_status() != TRANSACTION_STATUS_IDLE
-            for line in self.lines.values()
-        )
+        return any(line.in_transaction() for line in self.lines.values())
 
-    def roll_back(self) -> None:
+    def end_transactions(self) -> None:
         """What PostgreSQL does to transactions of which it has heard nothing for too long."""
         for line in self.lines.values():
-            line.abandon()
+            if line.in_transaction():
+                line.lose()
 
     def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
         """Ask the database, past all faults."""
@@ -118,6 +116,7 @@ class _Line:
     def __init__(self, session: Session, alias: str, statements: Statements) -> None:
         self.session = session
         self.stamped: float | None = None
+        self.lost = False
         self.statements = statements
         #: Names of those that this connection has prepared.
         self.prepared: set[str] = set()
@@ -149,10 +148,28 @@ class _Line:
         self.stamped = now
         return clock.setting(now)
 
+    def in_transaction(self) -> bool:
+        """Whether the server has a transaction open on it."""
+        return bool(self.wrapper.connection.get_transaction_status() != TRANSACTION_STATUS_IDLE)
+
+    def lose(self) -> None:
+        """The connection breaks. Whoever uses it learns so, until the transaction is given up."""
+        self.abandon()
+        self.lost = True
+
+    def check(self) -> None:
+        """Refuse to go on in a transaction that has ended."""
+        if self.lost:
+            raise CutOff("server closed the connection unexpectedly")
+
     def commit(self) -> None:
         with self.wrapper.wrap_database_errors:
             try:
                 self.session.point("COMMIT")
+                self.check()
+            except CutOff:
+                self.lose()
+                raise
             except BaseException:
                 # Django would find a transaction open that its process has left behind.
                 self.abandon()
@@ -162,6 +179,7 @@ class _Line:
 
     def rollback(self) -> None:
         self.stamped = None
+        self.lost = False
         self._rollback()
 
     def abandon(self) -> None:
@@ -171,6 +189,7 @@ class _Line:
     def reset(self) -> None:
         wrapper = self.wrapper
         self.abandon()
+        self.lost = False
         wrapper.in_atomic_block = False
         wrapper.commit_on_exit = True
         wrapper.needs_rollback = False
@@ -195,7 +214,14 @@ class _Cursor(cursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - psycopg2's name
         session = self.line.session
-        session.point(query)
+        try:
+            session.point(query)
+            self.line.check()
+        except CutOff:
+            # In autocommit nothing is left behind that a rollback would end.
+            if self.line.in_transaction():
+                self.line.lose()
+            raise
         if query.startswith("ROLLBACK"):
             # To a savepoint: a setting made since is gone. In an aborted transaction nothing else is taken.
             self.line.stamped = None

@@ -259,7 +259,6 @@ class Simulation:
             case "conflict":
                 raise Conflict("deadlock detected")
             case "cut":
-                session.roll_back()
                 raise CutOff("server closed the connection unexpectedly")
             case "nack":
                 raise BrokerError("refused")
@@ -275,7 +274,7 @@ class Simulation:
         try:
             if ended:
                 self.run(self.now + IDLE_LIMIT)
-                session.roll_back()
+                session.end_transactions()
             self.run(end)
         finally:
             self.depth -= 1
@@ -283,8 +282,6 @@ class Simulation:
             for activity in self._blocked:
                 self.post(self.now, activity)
             self._blocked = blocked
-        if ended:
-            raise CutOff("terminating connection due to idle-in-transaction timeout")
 
     def note(self, item: Item, where: str = "") -> None:
         """A fault has struck."""
