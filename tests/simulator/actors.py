@@ -167,9 +167,9 @@ class Actors:
 
     def _start(self, item: Item) -> None:
         started = self.runs[item.subject]
-        self.simulation.next_id = started.run_id
         try:
             if started.saga is PlaceOrder:
+                self.simulation.next_ids[self.simulation.depth] = started.run_id
                 self._order(item)
             else:
                 sagas.start(started.saga, self.experiment(item), business_key=item.subject, run_id=started.run_id)

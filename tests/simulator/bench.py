@@ -146,7 +146,8 @@ class Bench:
         # The door's age of the backlog is asked for by the machine's clock.
         put(sagas.api, "_door", SimpleNamespace(backlog_age=lambda: 0.0))
         put(retry, "random", SimpleNamespace(uniform=lambda low, high: self._playing.random.uniform(low, high)))
-        put(lifecycle, "uuid_utils", SimpleNamespace(compat=SimpleNamespace(uuid7=self._uuid, uuid4=self._uuid)))
+        ids = SimpleNamespace(uuid7=lambda: self._playing.new_id(), uuid4=lambda: self._playing.any_id())
+        put(lifecycle, "uuid_utils", SimpleNamespace(compat=ids))
         for lab in (tests.lab.sagas, tests.loyalty.sagas):
             put(lab, "_judge", self._judge(tests.lab.sagas._judge))
         stack.enter_context(_carriers(self))
@@ -156,9 +157,6 @@ class Bench:
     def _playing(self) -> Simulation:
         assert self.simulation is not None
         return self.simulation
-
-    def _uuid(self) -> UUID:
-        return self._playing.new_id()
 
     def _judge(self, judge: Any) -> Any:
         def unless_mended(call: Call[Any]) -> None:
@@ -182,7 +180,7 @@ def pin(bench: Bench, cpu: int) -> None:
     """Keep this process and its PostgreSQL backends on one processor: they only ever wait for each other."""
     for session in bench.sessions:
         for line in session.lines.values():
-            os.sched_setaffinity(line.wrapper.connection.info.backend_pid, {cpu})
+            os.sched_setaffinity(line.raw.info.backend_pid, {cpu})
     os.sched_setaffinity(0, {cpu})
 
 

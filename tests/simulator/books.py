@@ -43,6 +43,8 @@ class Entry:
     operation: str
     outcome: str
     data: Any
+    #: Its number: of two, the lower was written first.
+    id: int = 0
 
     def __str__(self) -> str:
         return self.operation if self.outcome == "EVENT" else f"{self.step}.{self.operation} {self.outcome}"
@@ -90,7 +92,7 @@ class Books:
 _ENGINE = """
 SELECT 'run', id, jsonb_build_array(saga, version, shape, state, cursor, fork, claims, attempt, due_at IS NOT NULL,
     finished_at IS NOT NULL, reason, results, request, events, parent_id) FROM sagas_run WHERE id = ANY(%(ids)s::uuid[])
-UNION ALL (SELECT 'log', run_id, jsonb_build_array(step, operation, outcome, data) FROM sagas_log
+UNION ALL (SELECT 'log', run_id, jsonb_build_array(step, operation, outcome, data, id) FROM sagas_log
     WHERE run_id = ANY(%(ids)s::uuid[]) ORDER BY id)
 UNION ALL SELECT 'confirmation', run_id, jsonb_build_array(name, data) FROM sagas_confirmation
     WHERE run_id = ANY(%(ids)s::uuid[])

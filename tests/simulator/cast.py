@@ -7,6 +7,7 @@ several confirmations, time-outs, business keys, events, steps in another databa
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -98,8 +99,11 @@ class Traits:
         return own or any(Traits(child).takes for child in self.children.values())
 
 
-def draw(seed: int) -> Schedule:
-    """What is to happen for this seed. Its faults are drawn on the way."""
+def draw(seed: int, among: Sequence[str] = ()) -> Schedule:
+    """What is to happen for this seed. Its faults are drawn on the way.
+
+    ``among`` names the sagas that are played; all, by default.
+    """
     random = Random(f"{seed}|cast")
     settings = {
         "carrier": random.choice(("orchestration", "orchestration", "choreography")),
@@ -108,13 +112,13 @@ def draw(seed: int) -> Schedule:
     }
     items: list[Item] = []
     for name in string.ascii_lowercase[: random.choices((1, 2, 3, 5), (64, 22, 10, 4))[0]]:
-        items += _run(random, name)
+        items += _run(random, name, [SAGAS[one] for one in among] or list(WEIGHTS))
     items += _weather(random)
     return Schedule(seed, settings, tuple(items), drawn=random.choice((0.0, 0.1, 0.2, 0.4, 0.7)) or 1e-9)
 
 
-def _run(random: Random, name: str) -> list[Item]:
-    saga = random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+def _run(random: Random, name: str, among: Sequence[type[Saga[Any]]]) -> list[Item]:
+    saga = random.choices(among, [WEIGHTS[saga] for saga in among])[0]
     begins = random.choice((0.0, 0.0, 0.001, random.uniform(0, 3)))
     if saga is PlaceOrder:
         args = {"cups": str(random.choice((1, 1, 2))), "coupon": random.choice(("", "", "yours", "yours", "shared"))}

@@ -38,8 +38,8 @@ def check(actors: Actors, books: Books, *, final: bool) -> Complaints:
             continue
         for code, sentence in _of_run(actors, books, started, run, final=final):
             yield code, f"{started.name} ({started.saga.__name__}, {run.state} at {run.cursor}): {sentence}"
-    for code, sentence in _pools(books, actors.stock, final=final):
-        yield code, sentence
+    yield from _pools(books, actors.stock)
+    yield from _keys(actors, books)
     if final and books.locks:
         yield "keys", f"{books.locks} business keys are locked by runs that have ended"
 
@@ -58,6 +58,8 @@ def _of_run(actors: Actors, books: Books, started: Started, run: Run, *, final: 
     by_hand = any(entry.operation == "resolve" for entry in log)
     yield from _alive(run, log, final=final)
     yield from _escalations(actors, books, run, log)
+    yield from _patience(definition, books, run, log)
+    yield from _breaks(run, log)
     yield from _effects(definition, books, run, log)
     yield from _order_of_effects(definition, books, run, log)
     if not by_hand:
@@ -121,6 +123,22 @@ def _refuses(run: Run, operation: str) -> bool:
     return operation.split(".")[0] in run.request.get("reject", ())
 
 
+def _patience(definition: Definition, books: Books, run: Run, log: list[Entry]) -> Complaints:
+    """What breaks is tried as often as its step says, before it is given up."""
+    given_up = [(e.step, e.operation, e.error) for e in books.escalations[run.id]]
+    if run.state is State.FAILED and run.reason and run.reason["step"] in {step.name for step in definition.steps}:
+        step = definition.steps[definition.index(run.reason["step"])]
+        given_up.append((step.name, step.actions[Phase.FORWARD].operation, run.reason))
+    for name, operation, error in given_up:
+        if error.get("kind") != "fault":
+            continue
+        failed = sum((e.step, e.operation, e.outcome) == (name, operation, "FAULT") for e in log)
+        actions = definition.all_steps[definition.index(name)].actions.values()
+        wanted = next(action.retry.attempts for action in actions if action.operation == operation)
+        if failed < wanted:
+            yield "gave up", f"{name}.{operation} was given up after {failed} of {wanted} attempts"
+
+
 # -- effects happen once ----------------------------------------------------------------------------------------------
 
 
@@ -132,6 +150,17 @@ def _done(definition: Definition, log: list[Entry]) -> list[tuple[int, Phase, En
         for phase, action in step.actions.items()
     }
     return [(*phases[e.step, e.operation], e) for e in log if e.outcome == "DONE"]
+
+
+#: What may break in a simulation: a participant on demand, another database, a worker that is killed again and again.
+_FAULTS = frozenset({"Boom", "Rejected", "DatabaseAway", "WorkerKilled"})
+
+
+def _breaks(run: Run, log: list[Entry]) -> Complaints:
+    """What the log calls a fault is one of the participants', and not one of the engine's."""
+    for entry in log:
+        if entry.outcome == "FAULT" and entry.data.get("kind") != "timeout" and entry.data["code"] not in _FAULTS:
+            yield "fault", f"{entry.step}.{entry.operation} broke: {entry.data}"
 
 
 def _is_null(entry: Entry) -> bool:
@@ -238,7 +267,9 @@ def _stands(
     definition: Definition, books: Books, run: Run, forward: set[int], confirmed: set[int], undone: set[int]
 ) -> Complaints:
     """The cursor of a run that a person has says what the log says."""
-    state = next(escalation.state for escalation in books.escalations[run.id] if escalation.open)
+    state = next((escalation.state for escalation in books.escalations[run.id] if escalation.open), None)
+    if state is None:
+        return
     bits = {index for index in range(run.fork.bit_length()) if run.fork >> index & 1}
     match state:
         case State.PENDING | State.EXECUTING | State.AWAITING_CONFIRM:
@@ -306,7 +337,7 @@ def _family(actors: Actors, books: Books, started: Started, run: Run) -> Complai
 # -- the books of the shop and of the laboratory --------------------------------------------------------------------------
 
 
-def _pools(books: Books, stock: int, *, final: bool) -> Complaints:
+def _pools(books: Books, stock: int) -> Complaints:
     sums: Counter[tuple[str, str, str]] = Counter()
     for holds in books.holds.values():
         for pool, key, _, quantity, state in holds:
@@ -367,6 +398,20 @@ def _order(books: Books, run: Run, log: list[Entry], *, by_hand: bool) -> Compla
     redeemed = [c for found in books.redemptions.values() for c, state in found if state == "REDEEMED"]
     if coupon is not None and (len(redeemed) != len(set(redeemed)) or books.coupons[coupon] is not (coupon in redeemed)):
         yield "shop", f"coupon {coupon}: used is {books.coupons[coupon]}, redeemed are {redeemed}"
+
+
+def _keys(actors: Actors, books: Books) -> Complaints:
+    """No two families are at the same business key at once."""
+    spans: dict[tuple[str, str], list[int]] = {}
+    for started in actors.runs.values():
+        if started.saga.locks and (effects := [e.id for e in books.log[started.run_id] if e.outcome == "DONE"]):
+            family = started.name.split(".")[0]
+            for key in books.runs[started.run_id].request.get("keys", ())[: len(started.saga.locks)]:
+                spans.setdefault((key, family), []).extend(effects)
+    for (key, family), effects in spans.items():
+        for (other_key, other), theirs in spans.items():
+            if other_key == key and family < other and min(effects) < max(theirs) and min(theirs) < max(effects):
+                yield "keys", f"{family} and {other} were both at {key}"
 
 
 def _events(books: Books, run: Run) -> Complaints:

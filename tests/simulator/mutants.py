@@ -28,7 +28,6 @@ from sagas import (
     pool,
     record,
     store,
-    timeouts,
     turns,
 )
 from sagas import isolation
@@ -45,22 +44,26 @@ class Mutant:
         name: what is wrong, in a few words.
         apply: makes the mistake, until it is left.
         promise: the codes of complaints, one of which must be among those that find it; any, if empty.
+        among: the sagas that have what it spoils, where few have; all, if empty.
     """
 
     name: str
     apply: Callable[[], AbstractContextManager[object]]
     promise: frozenset[str] = frozenset()
+    among: tuple[str, ...] = ()
 
+
+AFAR = ("Afar", "AfarForked")
 
 MUTANTS: list[Mutant] = []
 HARMLESS: list[Mutant] = []
 
 
 def _mutant(
-    name: str, *promise: str, harmless: bool = False
+    name: str, *promise: str, among: tuple[str, ...] = (), harmless: bool = False
 ) -> Callable[[Callable[[], AbstractContextManager[object]]], Callable[[], AbstractContextManager[object]]]:
     def take(apply: Callable[[], AbstractContextManager[object]]) -> Callable[[], AbstractContextManager[object]]:
-        (HARMLESS if harmless else MUTANTS).append(Mutant(name, apply, frozenset(promise)))
+        (HARMLESS if harmless else MUTANTS).append(Mutant(name, apply, frozenset(promise), among))
         return apply
 
     return take
@@ -90,7 +93,7 @@ def _() -> AbstractContextManager[object]:
     honest = plan.stand
 
     def stand(definition: Any, place: Place, index: int, phase: Phase) -> Stand:
-        if phase is Phase.FORWARD and place.state is State.COMPENSATING:
+        if phase is Phase.FORWARD and place.state in {State.COMPENSATING, State.FAILED}:
             return Stand.HERE
         return honest(definition, place, index, phase)
 
@@ -170,7 +173,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(plan, "compensating", compensating)
 
 
-@_mutant("a step elsewhere that may have taken effect is not undone", "effect")
+@_mutant("a step elsewhere that may have taken effect is not undone", "effect", among=AFAR)
 def _() -> AbstractContextManager[object]:
     honest = plan.compensating
 
@@ -183,7 +186,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(plan, "compensating", compensating)
 
 
-@_mutant("an undo leaves no void row at the barrier", "effect")
+@_mutant("an undo leaves no void row at the barrier", "effect", among=AFAR)
 def _() -> AbstractContextManager[object]:
     honest = barrier.Table.enter
 
@@ -198,12 +201,12 @@ def _() -> AbstractContextManager[object]:
     return patch.object(barrier.Table, "enter", enter)
 
 
-@_mutant("an undo elsewhere does not look whether there is anything to undo", "null", "effect")
+@_mutant("an undo elsewhere does not look whether there is anything to undo", "null", "effect", among=AFAR)
 def _() -> AbstractContextManager[object]:
     return patch.object(elsewhere, "_enter_to_undo", elsewhere._enter)
 
 
-@_mutant("a redelivery elsewhere finds no row", "effect", "cause")
+@_mutant("a redelivery elsewhere finds no row", "effect", "cause", among=AFAR)
 def _() -> AbstractContextManager[object]:
     return patch.object(elsewhere, "_recorded", lambda *_: None)
 
@@ -358,7 +361,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(Retry, "decide", lambda *_, **__: GiveUp())
 
 
-@_mutant("those in line at a key do not wait", "keys")
+@_mutant("those in line at a key do not wait", "keys", among=("KeyedTillApproved", "KeyedParent"))
 def _() -> AbstractContextManager[object]:
     return patch.object(isolation, "sort_out", lambda rows: (list(rows), []))
 
@@ -425,7 +428,7 @@ def _() -> AbstractContextManager[object]:
 
         given = honest(*args)
         # What the participants did is committed before it is written down.
-        connection.commit_early()
+        connection.connection.commit()
         return given
 
     return _all(patch.object(perform, "_answers", answers))
@@ -481,16 +484,21 @@ def _() -> AbstractContextManager[object]:
     @contextmanager
     def early() -> Iterator[None]:
         read: list[Any] = []
-        lock, clock = store.lock, store.clock
+        lock, clock, claimable = store.lock, store.clock, store.claimable
 
         def lock_late(ids: Any) -> Any:
             read[:] = [clock()]
             return lock(ids)
 
-        with patch.object(store, "lock", lock_late), patch.object(store, "clock", lambda: read[0] if read else clock()):
+        def claim_late(*args: Any, **more: Any) -> Any:
+            read[:] = [clock()]
+            return claimable(*args, **more)
+
+        with (
+            patch.object(store, "lock", lock_late),
+            patch.object(store, "claimable", claim_late),
+            patch.object(store, "clock", lambda: read[0]),
+        ):
             yield
 
     return early()
-
-
-_ = timeouts  # type: ignore[assignment]  # those of a run are judged as deadlines are

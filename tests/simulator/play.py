@@ -84,9 +84,9 @@ def play(bench: Bench, schedule: Schedule) -> Played:
     return _played(schedule, simulation, actors, left)
 
 
-def play_seed(bench: Bench, seed: int) -> Played:
-    """Play what is drawn for a seed."""
-    return play(bench, draw(seed))
+def play_seed(bench: Bench, seed: int, among: Sequence[str] = ()) -> Played:
+    """Play what is drawn for a seed, of these sagas."""
+    return play(bench, draw(seed, among))
 
 
 def replay(bench: Bench, text: str) -> Played:

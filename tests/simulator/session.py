@@ -14,7 +14,7 @@ from typing import Any
 import psycopg2
 import psycopg2.errors
 from django.db import connections
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, cursor
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, cursor
 
 from tests.simulator import clock
 from tests.simulator.prepared import Statements, execution
@@ -125,18 +125,22 @@ class _Line:
         settings |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}
         waits = "" if session.number == 0 else " -c lock_timeout=5ms"
         options = settings.setdefault("OPTIONS", {})
+        options["connection_factory"] = _Connection
         options["options"] = f"{clock.SEARCH_PATH} -c synchronous_commit=off -c jit=off -c plan_cache_mode=force_generic_plan{waits}"
         self.wrapper.settings_dict = settings
-        # The engine closes a connection that was lost. Ours was not, and to make another takes long.
-        self._close, self.wrapper.close = self.wrapper.close, lambda: None
         self._commit, self.wrapper._commit = self.wrapper._commit, self.commit
         self._rollback, self.wrapper._rollback = self.wrapper._rollback, self.rollback
         # Now, and not when it is first needed: what Django asks of a new one would be counted among the points.
         self.wrapper.connect()
-        self.wrapper.connection.cursor_factory = type("Cursor", (_Cursor,), {"line": self})
+        self.raw: Any = self.wrapper.connection
+        self.raw.line = self
+        self.raw.cursor_factory = type("Cursor", (_Cursor,), {"line": self})
+        # A connection that was lost is closed by Django, and made anew. To make another takes long: it is the same.
+        self._close, self.wrapper._close = self.wrapper._close, self.abandon
+        self.wrapper.get_new_connection = lambda _: self.raw
 
     def ask(self, sql: str, params: Any) -> list[tuple[Any, ...]]:
-        with self.wrapper.connection.cursor(cursor_factory=cursor) as plain:
+        with connection.cursor(self.raw, cursor_factory=cursor) as plain:
             plain.execute(self.stamp() + sql, params)
             return list(plain.fetchall()) if plain.description else []
 
@@ -150,15 +154,15 @@ class _Line:
 
     def in_transaction(self) -> bool:
         """Whether the server has a transaction open on it."""
-        return bool(self.wrapper.connection.get_transaction_status() != TRANSACTION_STATUS_IDLE)
+        return bool(self.raw.get_transaction_status() != TRANSACTION_STATUS_IDLE)
 
     def lose(self) -> None:
-        """The connection breaks. Whoever uses it learns so, until the transaction is given up."""
+        """The connection breaks. Whoever uses it learns so, until it is closed."""
         self.abandon()
         self.lost = True
 
     def check(self) -> None:
-        """Refuse to go on in a transaction that has ended."""
+        """Refuse what is asked of a connection that is gone."""
         if self.lost:
             raise CutOff("server closed the connection unexpectedly")
 
@@ -179,17 +183,21 @@ class _Line:
 
     def rollback(self) -> None:
         self.stamped = None
-        self.lost = False
+        if self.lost:
+            # Then Django closes the connection.
+            with self.wrapper.wrap_database_errors:
+                self.check()
         self._rollback()
 
     def abandon(self) -> None:
         self.stamped = None
-        self.wrapper.connection.rollback()
+        self.lost = False
+        self.raw.rollback()
 
     def reset(self) -> None:
         wrapper = self.wrapper
         self.abandon()
-        self.lost = False
+        wrapper.connection = self.raw
         wrapper.in_atomic_block = False
         wrapper.commit_on_exit = True
         wrapper.needs_rollback = False
@@ -201,10 +209,25 @@ class _Line:
         wrapper.run_on_commit = []
         wrapper.run_commit_hooks_on_set_autocommit_on = False
         wrapper.execute_wrappers = []
-        wrapper.connection.autocommit = wrapper.autocommit = True
+        self.raw.autocommit = wrapper.autocommit = True
 
     def close(self) -> None:
-        self._close()
+        self.raw.close()
+
+
+class _Connection(connection):
+    """As psycopg2's, once libpq has found the socket closed: it says so, and gives no cursors."""
+
+    line: _Line | None = None
+
+    @property
+    def closed(self) -> int:
+        return 2 if self.line is not None and self.line.lost else 0
+
+    def cursor(self, *args: Any, **more: Any) -> Any:
+        if self.closed:
+            raise psycopg2.InterfaceError("connection already closed")
+        return super().cursor(*args, **more)
 
 
 class _Cursor(cursor):
@@ -218,9 +241,7 @@ class _Cursor(cursor):
             session.point(query)
             self.line.check()
         except CutOff:
-            # In autocommit nothing is left behind that a rollback would end.
-            if self.line.in_transaction():
-                self.line.lose()
+            self.line.lose()
             raise
         if query.startswith("ROLLBACK"):
             # To a savepoint: a setting made since is gone. In an aborted transaction nothing else is taken.

@@ -121,7 +121,8 @@ class Simulation:
         self.random = Random(f"{schedule.seed}|engine")
         self.redis = outside.Redis(lambda: self.now, self.point, self._kicked)
         self.names: dict[UUID, str] = {}
-        self.next_id: UUID | None = None
+        #: The id of the next run, by how deep its starter stands in others that stand still.
+        self.next_ids: dict[int, UUID] = {}
         self.broker_away_until = -1.0
         self._heap: list[tuple[float, int, Activity]] = []
         self._order = count()
@@ -434,8 +435,11 @@ class Simulation:
 
     def new_id(self) -> UUID:
         """What ``uuid7`` gives: the id that a run is to have, whatever was drawn before it; else any."""
-        wanted, self.next_id = self.next_id, None
-        return wanted or UUID(int=self.random.getrandbits(128))
+        return self.next_ids.pop(self.depth, None) or self.any_id()
+
+    def any_id(self) -> UUID:
+        """What ``uuid4`` gives."""
+        return UUID(int=self.random.getrandbits(128))
 
     def set_aside(self, what: str, ids: Sequence[UUID], why: str) -> None:
         """``dispatch.set_aside``: all runs of a simulation exist."""
