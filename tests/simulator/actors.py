@@ -5,6 +5,7 @@ Callers do what callers do: who got no answer asks again. What each was told is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,16 +17,17 @@ from uuid import UUID
 from django.db import DatabaseError, IntegrityError, transaction
 
 import sagas
+import sagas.claim
 from orders import services
 from orders.errors import OrderNotFound, OrderRefused
 from orders.sagas import PlaceOrder
-from sagas import Locked, RunNotFound, Saga, State
+from sagas import Locked, RunNotFound, Saga, State, registry
 from sagas.errors import AlreadyDecided
 from sagas.nested import child_of
 from tests.lab.sagas import Experiment
 from tests.simulator import clock
 from tests.simulator.bench import Bench
-from tests.simulator.cast import SAGAS, Traits
+from tests.simulator.cast import CHANGED, SAGAS, Changing, Traits
 from tests.simulator.simulation import Activity, Simulation
 from tests.simulator.trace import Item
 
@@ -79,7 +81,11 @@ class Actors:
         self.simulation = simulation
         self.runs: dict[str, Started] = {}
         self.answers: list[Answer] = []
+        self._foreign: set[Any] = set()
         self.key = f"{simulation.schedule.seed:x}"
+        #: When the first process has the new code, and when the last has.
+        self.deployed = (math.inf, math.inf)
+        simulation.enters = self.take_code
         self._set_the_stage()
         for number, item in enumerate(simulation.schedule.items):
             if item.at is not None:
@@ -129,6 +135,10 @@ class Actors:
                 act: Callable[[], None] = partial(self._start, item)
             case "confirm" | "cancel" | "refuse" | "resume" | "resolve":
                 act = partial(self._ask, item, number)
+            case "deploy":
+                self.deployed = item.at, item.at + item.number("for")
+                self.simulation.tally.faults["deploy"] += 1
+                return
             case "empty" | "away":
                 self.simulation.post(item.at, Activity(f"{item.verb}:{item.subject}", partial(self._weather, item)))
                 return
@@ -148,6 +158,19 @@ class Actors:
         for step, child in Traits(started.saga).children.items():
             name = f"{started.name}.{step}"
             self._know(Started(name, child_of(started.run_id, step), child, started.item, parent=started.name))
+
+    def take_code(self, name: str) -> None:
+        """Have the process that does something have the code that it has at this time: while a deploy rolls, either."""
+        first, last = self.deployed
+        now = self.simulation.now
+        new = now >= last or (now >= first and Random(f"{self.simulation.schedule.seed}|{name}|code").random() < 0.5)
+        definition = (Changing if new else CHANGED).definition
+        if registry._definitions["lab.Changed", 1] is not definition:
+            registry._definitions["lab.Changed", 1] = definition
+            # What a process has seen of others' runs is its own.
+            self._foreign, foreign = set(sagas.claim._foreign), self._foreign
+            sagas.claim._foreign.clear()
+            sagas.claim._foreign.update(foreign)
 
     # -- callers ------------------------------------------------------------------------------------------------------
 
@@ -172,7 +195,10 @@ class Actors:
                 self.simulation.next_ids[self.simulation.depth] = started.run_id
                 self._order(item)
             else:
-                sagas.start(started.saga, self.experiment(item), business_key=item.subject, run_id=started.run_id)
+                saga = started.saga
+                if saga is Changing and registry._definitions["lab.Changed", 1] is CHANGED.definition:
+                    saga = CHANGED
+                sagas.start(saga, self.experiment(item), business_key=item.subject, run_id=started.run_id)
         except IntegrityError:
             pass  # an earlier attempt got through
         except (Locked, OrderRefused):

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
+from types import new_class
 from typing import Any
 
 from orders.sagas import PlaceOrder
-from sagas import Confirmation, Saga, Step, SubSaga
+from sagas import Confirmation, Saga, Step, SubSaga, registry
 from sagas.participant import Phase
 from tests.lab import sagas as lab
 from tests.lab.sagas import QUICK, Experiment
@@ -32,6 +33,21 @@ class Small(Saga[Experiment]):
     one = Step(lab.mark, confirm=lab.mark, compensate=lab.mark, queue="orders", retry=QUICK, finish=QUICK)
     two = Step(lab.mark_all, compensate=lab.mark_all, queue="coupons", retry=QUICK, finish=QUICK)
 
+
+def _changing(**steps: Step) -> type[Saga[Any]]:
+    """One of the two shapes of a saga that a deploy changes."""
+    registry._definitions.pop(("lab.Changed", 1), None)
+    body = {"name": "lab.Changed", "__module__": __name__, "approval": Confirmation(within=timedelta(seconds=30)), **steps}
+    return new_class("Changing", (Saga[Experiment],), exec_body=lambda namespace: namespace.update(body))
+
+
+def _step(queue: str) -> Step:
+    return Step(lab.mark, confirm=lab.mark, compensate=lab.mark, queue=queue, retry=QUICK, finish=QUICK)
+
+
+#: Before and after a deploy, of one name and version: the new code has a step more, in the middle.
+CHANGED = _changing(one=_step("orders"), two=_step("coupons"))
+Changing = _changing(one=_step("orders"), added=_step("delivery"), two=_step("coupons"))
 
 #: By name, and how likely each is.
 WEIGHTS: dict[type[Saga[Any]], int] = {
@@ -51,6 +67,7 @@ WEIGHTS: dict[type[Saga[Any]], int] = {
     lab.KeyedParent: 1,
     loyalty.Afar: 5,
     loyalty.AfarForked: 3,
+    Changing: 5,
 }
 SAGAS = {saga.__name__: saga for saga in WEIGHTS}
 
@@ -114,6 +131,9 @@ def draw(seed: int, among: Sequence[str] = ()) -> Schedule:
     for name in string.ascii_lowercase[: random.choices((1, 2, 3, 5), (64, 22, 10, 4))[0]]:
         items += _run(random, name, [SAGAS[one] for one in among] or list(WEIGHTS))
     items += _weather(random)
+    if any(item.get("saga") == "Changing" for item in items) and random.random() < 0.8:
+        rolling = random.choice((0, 0.02, 5, 40))
+        items.append(Item("deploy", "Changing", _moment(random), (("for", str(rolling)),)))
     return Schedule(seed, settings, tuple(items), drawn=random.choice((0.0, 0.1, 0.2, 0.4, 0.7)) or 1e-9)
 
 

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from uuid import UUID
 
+from sagas import versions
 from sagas.definition import Definition, Refund, Step
 from sagas.nested import SubSaga
 from sagas.participant import Phase
-from sagas.registry import find
 from sagas.states import FINAL, State
 from tests.simulator.actors import Actors, Answer, Started
 from tests.simulator.books import Books, Entry, Run
@@ -53,7 +53,7 @@ def _absent(started: Started, books: Books) -> Complaints:
 
 
 def _of_run(actors: Actors, books: Books, started: Started, run: Run, *, final: bool) -> Complaints:
-    definition = find(run.saga, run.version)
+    definition = versions.find(run.saga, run.version, run.shape)
     log = books.log[run.id]
     by_hand = any(entry.operation == "resolve" for entry in log)
     yield from _alive(run, log, final=final)
@@ -301,7 +301,7 @@ def _results(run: Run, log: list[Entry]) -> Complaints:
 
 
 def _answers(actors: Actors, books: Books, started: Started, run: Run) -> Complaints:
-    own = {c.name for c in find(run.saga, run.version).confirmations}
+    own = {c.name for c in versions.find(run.saga, run.version, run.shape).confirmations}
     mine = [answer for answer in actors.answers if answer.run == started.name and answer.verb != "resume"]
     came = books.confirmations[run.id]
     taken: dict[str, Answer] = {}

@@ -124,6 +124,8 @@ class Simulation:
         #: The id of the next run, by how deep its starter stands in others that stand still.
         self.next_ids: dict[int, UUID] = {}
         self.broker_away_until = -1.0
+        #: Told which activity begins.
+        self.enters: Callable[[str], None] = lambda _: None
         self._heap: list[tuple[float, int, Activity]] = []
         self._order = count()
         self._numbers: Counter[str] = Counter()
@@ -200,6 +202,7 @@ class Simulation:
         running = _Running(activity.name, self._strikes(activity.name))
         self.running.append(running)
         self.story.append(f"{self.now:9.3f} {'  ' * self.depth}{activity.name}")
+        self.enters(activity.name)
         try:
             with session.entered():
                 activity.do()
@@ -283,6 +286,8 @@ class Simulation:
             for activity in self._blocked:
                 self.post(self.now, activity)
             self._blocked = blocked
+            if running:
+                self.enters(running[-1].name)
 
     def note(self, item: Item, where: str = "") -> None:
         """A fault has struck."""
