@@ -25,8 +25,9 @@ import sagas.api
 import sagas.claim
 import tests.lab.sagas
 import tests.loyalty.sagas
-from sagas import conf, dispatch, gate, guard, kick, lifecycle, redis_link, registry, retry, store, tasks, versions
+from sagas import conf, dispatch, gate, guard, kick, lifecycle, plan, redis_link, registry, retry, store, tasks, versions
 from sagas.participant import Call
+from sagas.states import State, check_transition
 from tests.simulator import clock
 from tests.simulator.cast import CHANGED, Changing
 from tests.simulator.outside import Pause
@@ -131,6 +132,7 @@ class Bench:
         # Runs that became due at the same time come in any order, but in one that a seed repeats.
         claimable = store.claimable
         put(store, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
+        put(plan, "check_transition", self._check_transition)
         for module in (kick, guard):
             put(module, "client", lambda *_: self._playing.redis)
             put(module, "pause", self.pause)
@@ -155,6 +157,11 @@ class Bench:
             put(lab, "_judge", self._judge(tests.lab.sagas._judge))
         stack.enter_context(_carriers(self))
         stack.enter_context(_silence())
+
+    def _check_transition(self, before: State, after: State) -> None:
+        check_transition(before, after)
+        if before is not after:
+            self._playing.tally.transitions[before.value, after.value] += 1
 
     @property
     def _playing(self) -> Simulation:

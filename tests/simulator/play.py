@@ -29,6 +29,10 @@ class Played:
         activities: how many there were.
         faults: that struck, by kind.
         logs: the log of each run, as text: what two plays of one schedule must agree in.
+        points: at which a fault could have struck.
+        places: the faults, with where they struck.
+        sagas: of the runs.
+        transitions: that were written, rolled back or not.
     """
 
     schedule: Schedule
@@ -38,6 +42,10 @@ class Played:
     activities: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     logs: dict[str, str] = field(default_factory=dict)
+    points: int = 0
+    places: Counter[str] = field(default_factory=Counter)
+    sagas: Counter[str] = field(default_factory=Counter)
+    transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def failed(self) -> bool:
@@ -122,6 +130,10 @@ def _standing(actors: Actors, left: books.Books) -> str:
 
 
 def _played(schedule: Schedule, simulation: Simulation, actors: Actors, left: books.Books) -> Played:
+    # A claim begins runs without a move.
+    begun = sum(any(entry.outcome != "EVENT" for entry in left.log[run_id]) for run_id in left.runs)
+    if begun:
+        simulation.tally.transitions[State.PENDING.value, State.EXECUTING.value] += begun
     kept = [item for item in schedule.items if item.at is not None]
     return Played(
         schedule.of([*kept, *simulation.struck]),
@@ -131,6 +143,10 @@ def _played(schedule: Schedule, simulation: Simulation, actors: Actors, left: bo
         simulation.tally.activities,
         simulation.tally.faults,
         {_name(actors, run_id): ", ".join(map(str, log)) for run_id, log in left.log.items()},
+        simulation.tally.points,
+        simulation.tally.places,
+        Counter(run.saga.split(".")[-1] for run in left.runs.values()),
+        simulation.tally.transitions,
     )
 
 

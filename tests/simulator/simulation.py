@@ -53,6 +53,13 @@ _APPLICABLE: dict[str, Callable[[str], bool]] = {
     "cut": lambda what: not what.startswith(("redis", "publish", "acked")),
 }
 
+_PLACES = {
+    "committed": "after COMMIT",
+    "acked": "before the ack",
+    "publish": "before a publish",
+    "redis": "before a command of Redis",
+}
+
 
 class Stranded(Exception):
     """Something never comes to its end."""
@@ -92,7 +99,11 @@ class Tally:
     """What happened in a simulation, in numbers."""
 
     activities: int = 0
+    points: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    #: The same with where they struck, as "crash before COMMIT".
+    places: Counter[str] = field(default_factory=Counter)
+    transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class Simulation:
@@ -237,6 +248,7 @@ class Simulation:
         if running.dead:
             raise Crash
         running.point += 1
+        self.tally.points += 1
         running.committed = running.committed or what == "committed"
         if not running.strikes:
             return
@@ -293,6 +305,9 @@ class Simulation:
         """A fault has struck."""
         self.struck.append(item)
         self.tally.faults[item.verb] += 1
+        if where:
+            first = where.split()[0]
+            self.tally.places[f"{item.verb} {_PLACES.get(first, f'before {first}')}"] += 1
         self.story.append(f"{self.now:9.3f} {'  ' * self.depth}! {item}{f'  -- {where}' if where else ''}")
 
     def complain(self, code: str, sentence: str) -> None:
