@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from sagas.definition import NAME_LIMIT
+from sagas.steps import NAME_LIMIT
 
 
 class Coupon(models.Model):

@@ -27,7 +27,13 @@ class PlaceOrder(Saga[OrderRequest]):
         confirm=orders.confirm_order,
         compensate=orders.reject_order,
         queue="orders",
-        events=Events(done="OrderCreated", rejected="OrderRefused", undone="OrderRejected", confirmed="OrderConfirmed"),
+        events=Events(
+            done="OrderCreated",
+            rejected="OrderRefused",
+            failed="OrderNotCreated",
+            undone="OrderRejected",
+            confirmed="OrderConfirmed",
+        ),
     )
     reserve_inventory = Tcc(
         inventory.stock,
@@ -36,6 +42,7 @@ class PlaceOrder(Saga[OrderRequest]):
         events=Events(
             done="InventoryReserved",
             rejected="InventoryRejected",
+            failed="InventoryNotReserved",
             undone="InventoryReleased",
             confirmed="InventoryTaken",
         ),
@@ -44,7 +51,9 @@ class PlaceOrder(Saga[OrderRequest]):
         coupons.redeem,
         compensate=coupons.refund,
         queue="coupons",
-        events=Events(done="CouponRedeemed", rejected="CouponRejected", undone="CouponRefunded"),
+        events=Events(
+            done="CouponRedeemed", rejected="CouponRejected", failed="CouponNotRedeemed", undone="CouponRefunded"
+        ),
     )
     schedule_delivery = Tcc(
         delivery.slots,
@@ -53,6 +62,7 @@ class PlaceOrder(Saga[OrderRequest]):
         events=Events(
             done="DeliveryScheduled",
             rejected="DeliveryRejected",
+            failed="DeliveryNotScheduled",
             undone="DeliveryReleased",
             confirmed="DeliveryConfirmed",
         ),

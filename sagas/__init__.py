@@ -6,7 +6,7 @@ sets up a Celery app.
 """
 
 from sagas.api import acknowledge, admit, assign, cancel, confirm, erase, refuse, report, resolve, resume, start
-from sagas.definition import Confirmation, Parallel, Saga, Step, Tcc
+from sagas.confirmations import Confirmation
 from sagas.erasure import Erasure
 from sagas.errors import (
     AlreadyDecided,
@@ -15,7 +15,9 @@ from sagas.errors import (
     InvalidDecision,
     InvalidRequest,
     Locked,
+    NoReport,
     NotAwaited,
+    NotErased,
     NotFinished,
     Overloaded,
     Rejected,
@@ -33,7 +35,9 @@ from sagas.nested import SubSaga
 from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
 from sagas.personal import Personal
 from sagas.retry import Retry
+from sagas.saga import Saga
 from sagas.states import State
+from sagas.steps import Parallel, Step, Tcc
 
 __all__ = [
     "Accepted",
@@ -50,7 +54,9 @@ __all__ = [
     "InvalidRequest",
     "Lock",
     "Locked",
+    "NoReport",
     "NotAwaited",
+    "NotErased",
     "NotFinished",
     "Operation",
     "Outcome",

@@ -13,9 +13,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import erasure, escalation, isolation, lifecycle, store
+from sagas import claim_store, erasure, escalation, isolation, lifecycle
 from sagas.conf import config
-from sagas.definition import Saga
 from sagas.erasure import Erasure
 from sagas.errors import InvalidRequest, Overloaded, Rejected
 from sagas.kick import kick
@@ -23,6 +22,7 @@ from sagas.lifecycle import Receipt
 from sagas.messages import Message, Unlock, Wake
 from sagas.participant import Done
 from sagas.reports import receive_report
+from sagas.saga import Saga
 from sagas.states import State
 
 #: The run's column for its business key.
@@ -200,6 +200,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
     Raises:
         RunNotFound: there is no run of this business key.
         NotFinished: a run of it still needs its data. Nothing was erased.
+        NotErased: another database, which a step of it names, has copies and cannot be reached. Repeat it then.
         ValueError: one of the two is empty.
     """
     return erasure.erase(business_key=business_key, by=by)
@@ -214,7 +215,7 @@ class _Door:
     def backlog_age(self) -> float:
         now = time.monotonic()
         if now - self.asked_at >= 1.0:
-            self.age = store.backlog_age()
+            self.age = claim_store.backlog_age()
             self.asked_at = now
         return self.age
 

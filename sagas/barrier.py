@@ -1,7 +1,7 @@
 """The barrier table of another database: its SQL. Set-based: a statement serves a whole cohort.
 
-Beside ``sagas.store``, which has the SQL of the engine's own database. Every function but ``forget`` runs in the
-transaction of the effect, and takes rows in the order of their runs; see ``sagas.elsewhere`` for what they mean.
+Beside ``sagas.store``, which has the SQL of the engine's own database. What ``Table`` does runs in the transaction
+of the effect, and takes rows in the order of their runs; see ``sagas.elsewhere`` for what they mean.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import connections
 
+from sagas.arrays import uuids
 from sagas.states import Passage
 
 
@@ -58,7 +59,7 @@ class Table:
             "ORDER BY v.run_id, o.number ON CONFLICT DO NOTHING RETURNING run_id, operation",
             [
                 self.step,
-                _uuids(attempts),
+                uuids(attempts),
                 list(attempts.values()),
                 [operation for operation, _ in operations],
                 [str(outcome) for _, outcome in operations],
@@ -71,7 +72,7 @@ class Table:
         found = self._rows(
             "SELECT run_id, operation, outcome, attempt, data::text FROM sagas_barrier "
             "WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = ANY(%s)",
-            [_uuids(ids), self.step, list(operations)],
+            [uuids(ids), self.step, list(operations)],
         )
         return {(r[0], r[1]): Row(Passage(r[2]), r[3], r[4]) for r in found}
 
@@ -82,7 +83,7 @@ class Table:
             "FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::jsonb[]) AS v(run_id, outcome, attempt, data) "
             "WHERE barrier.run_id = v.run_id AND barrier.step = %s AND barrier.operation = %s",
             [
-                _uuids(rows),
+                uuids(rows),
                 [str(row.outcome) for row in rows.values()],
                 [row.attempt for row in rows.values()],
                 [row.data for row in rows.values()],
@@ -96,7 +97,7 @@ class Table:
         self._execute(
             "DELETE FROM sagas_barrier AS barrier USING unnest(%s::uuid[], %s::text[]) AS v(run_id, operation) "
             "WHERE barrier.run_id = v.run_id AND barrier.step = %s AND barrier.operation = v.operation",
-            [_uuids(run_id for run_id, _ in rows), [operation for _, operation in rows], self.step],
+            [uuids(run_id for run_id, _ in rows), [operation for _, operation in rows], self.step],
         )
 
     def _rows(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -107,6 +108,13 @@ class Table:
     def _execute(self, sql: str, params: Sequence[Any]) -> None:
         with connections[self.database].cursor() as cursor:
             cursor.execute(sql, params)
+
+
+def is_there(database: str) -> bool:
+    """Whether the table is there at all."""
+    with connections[database].cursor() as cursor:
+        cursor.execute("SELECT to_regclass('sagas_barrier') IS NOT NULL")
+        return bool(cursor.fetchone()[0])
 
 
 def old(database: str, *, after: UUID, days: float, limit: int) -> list[UUID]:
@@ -123,9 +131,25 @@ def old(database: str, *, after: UUID, days: float, limit: int) -> list[UUID]:
 def forget(database: str, ids: Iterable[UUID]) -> int:
     """Delete the barrier rows of these runs; return how many there were."""
     with connections[database].cursor() as cursor:
-        cursor.execute("DELETE FROM sagas_barrier WHERE run_id = ANY(%s::uuid[])", [_uuids(ids)])
+        cursor.execute("DELETE FROM sagas_barrier WHERE run_id = ANY(%s::uuid[])", [uuids(ids)])
         return int(cursor.rowcount)
 
 
-def _uuids(ids: Iterable[UUID]) -> str:
-    return f"{{{','.join(map(str, ids))}}}"
+def texts(database: str, run_id: UUID) -> list[tuple[str, str, str]]:
+    """What a run's barrier rows have recorded, as (step, operation, JSON text)."""
+    with connections[database].cursor() as cursor:
+        cursor.execute(
+            "SELECT step, operation, data::text FROM sagas_barrier WHERE run_id = %s AND data IS NOT NULL "
+            "ORDER BY step, operation",
+            [run_id],
+        )
+        return [(step, operation, text) for step, operation, text in cursor.fetchall()]
+
+
+def rewrite(database: str, run_id: UUID, step: str, operation: str, text: str) -> None:
+    """Record something else in one barrier row."""
+    with connections[database].cursor() as cursor:
+        cursor.execute(
+            "UPDATE sagas_barrier SET data = %s::jsonb WHERE run_id = %s AND step = %s AND operation = %s",
+            [text, run_id, step, operation],
+        )

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from sagas.arrays import uuids
 from sagas.breaker import Rule, Sample, Window
 from sagas.conf import config
 
@@ -130,7 +131,7 @@ def hold(participant: str, ids: Sequence[UUID]) -> None:
     _execute(
         "UPDATE sagas_run SET due_at = GREATEST(clock_timestamp(), "
         "(SELECT probe_at FROM sagas_breaker WHERE participant = %s)) + %s WHERE id = ANY(%s::uuid[])",
-        [participant, timedelta(seconds=config().tick), f"{{{','.join(map(str, ids))}}}"],
+        [participant, timedelta(seconds=config().tick), uuids(ids)],
     )
 
 

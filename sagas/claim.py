@@ -15,7 +15,19 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import gate, isolation, lifecycle, outcomes, plan, store, versions
+from sagas import (
+    claim_store,
+    confirmation_store,
+    gate,
+    isolation,
+    lifecycle,
+    move_store,
+    outcomes,
+    plan,
+    store,
+    versions,
+    wait_store,
+)
 from sagas.breaker_store import Open
 from sagas.conf import config
 from sagas.definition import Definition
@@ -58,7 +70,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
     limit = config().reclaim if lapsed else config().claim
     claimed = Claimed()
     with transaction.atomic(durable=True):
-        rows = store.claimable(limit, lapsed=lapsed, begin=begin, foreign=_foreign)
+        rows = claim_store.claimable(limit, lapsed=lapsed, begin=begin, foreign=_foreign)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
         breakers = gate.open_now() if rows and rows[0].guarded else {}
@@ -81,7 +93,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
 
 
 #: Kinds of runs that this process was seen not to be able to perform. Few: sagas, times places.
-_foreign: set[store.Foreign] = set()
+_foreign: set[claim_store.Foreign] = set()
 
 
 def _leave_foreign(definition: Definition, rows: Sequence[store.Row]) -> list[store.Row]:
@@ -106,7 +118,7 @@ def _leave(rows: Sequence[store.Row], why: str) -> None:
     _foreign.update(kinds.values())
     if seen:
         logger.error("sagas: %d run(s) wait: %s", len(seen), why)
-        store.lease(seen, begin=False)
+        claim_store.lease(seen, begin=False)
     elif rows:
         logger.warning("sagas: %d run(s) are left to other workers: %s", len(rows), why)
 
@@ -147,7 +159,11 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
         if place.state is State.AWAITING_CONFIRM:
             # The deadline that it had is over, but that confirmation came before the run began.
             for row in group:
-                messages += lifecycle.follow_confirmations(definition, row)[1]
+                state, following = lifecycle.follow_confirmations(definition, row)
+                messages += following
+                if row.started_at is None and state is State.AWAITING_CONFIRM:
+                    # Its steps were done by a message that the broker had, as far as anybody knew, refused.
+                    leased[row.id] = row
         elif onward:
             for sequence, members in _going(onward, group).items():
                 links, let_in = gate.gate(sequence, members, breakers)
@@ -156,11 +172,11 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
                 leased |= {row.id: row for row in let_in}
         else:
             messages += isolation.leave(group)
-            store.move(Move(place, plan.finished(place), Due.NEVER), group)
+            move_store.move(Move(place, plan.finished(place), Due.NEVER), group)
             messages += parents_of(group)
     begun = [row for row in leased.values() if row.started_at is None]
     if leased:
-        store.lease(list(leased), begin=True, within=_shortest(definition))
+        claim_store.lease(list(leased), begin=True, within=_shortest(definition))
         lifecycle.set_deadlines(definition, begun)
         _hasten(list(leased.values()))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
@@ -195,7 +211,7 @@ def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dic
     moved = {row.id for members in going.values() for row in members}
     still = [row for row in rows if row.id not in moved]
     if still:
-        store.wait_until({row.id: row.next_wait(now) for row in still})
+        wait_store.wait_until({row.id: row.next_wait(now) for row in still})
     return going
 
 
@@ -212,7 +228,7 @@ def _hasten(leased: Sequence[store.Row]) -> None:
     waiting = [row for row in leased if row.pending]
     if waiting:
         now = store.clock().timestamp()
-        store.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
+        wait_store.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
 
 
 def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
@@ -223,7 +239,7 @@ def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[sto
     overdue = [row for row in rows if row.state in UNDECIDED and row.deadline is not None and row.deadline <= now]
     if not overdue:
         return list(rows), []
-    received = store.confirmations([row.id for row in overdue])
+    received = confirmation_store.confirmations([row.id for row in overdue])
     messages: list[Message] = []
     expired: set[UUID] = set()
     for confirmation in definition.confirmations:

@@ -15,7 +15,7 @@ from celery import Celery, chain, current_app, signature
 from celery.canvas import Signature
 from kombu import pools
 
-from sagas import calling, choreography, isolation, lifecycle, notices, store, topology, versions
+from sagas import calling, choreography, claim_store, isolation, lifecycle, notices, topology, versions
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.definition import Definition
@@ -114,7 +114,7 @@ def dispatch(*, lapsed: bool = False, begin: bool = True, here: Collection[str] 
     except Exception:
         unsent = [run_id for message in waiting if isinstance(message, Chain) for run_id in message.ids]
         if unsent:
-            store.release(unsent)
+            claim_store.release(unsent)
         raise
     return claimed.full
 

@@ -1,6 +1,6 @@
 """Look the whole installation over, for a person: what is wrong, how many runs it hits, and what to do.
 
-Reads only: the database, RabbitMQ and Redis. Each is looked at by itself, so that one which is away hides nothing
+Reads only: the databases, RabbitMQ and Redis. Each is looked at by itself, so that one which is away hides nothing
 that the others can tell.
 """
 
@@ -13,9 +13,10 @@ from typing import Any
 
 from celery import current_app
 from django.db import DatabaseError, connection
+from django.utils.connection import ConnectionDoesNotExist
 from kombu.exceptions import OperationalError
 
-from sagas import kick, registry, topology, versions
+from sagas import barrier, elsewhere, kick, registry, topology, unreadable, versions
 from sagas.conf import config
 
 
@@ -49,7 +50,7 @@ class Finding:
 
 def examine() -> Sequence[Finding]:
     """Look at everything."""
-    return [*_modules(), *_database(), *_broker(), *_redis()]
+    return [*_modules(), *_database(), *_other_databases(), *_broker(), *_redis()]
 
 
 def _modules() -> Iterator[Finding]:
@@ -61,7 +62,7 @@ def _modules() -> Iterator[Finding]:
 def _database() -> Iterator[Finding]:
     found: list[Finding] = []
     try:
-        for look in (_definitions, _stuck, _escalations, _backlog):
+        for look in (_definitions, _requests, _stuck, _escalations, _backlog):
             found += look()
     except DatabaseError as error:
         # A name of its own for the commonest cause: the tables are not there.
@@ -87,6 +88,21 @@ def _definitions() -> Iterator[Finding]:
         )
     if not problems:
         yield Finding(Severity.FINE, "Every unfinished run can go on with the code that is here.")
+
+
+def _requests() -> Iterator[Finding]:
+    found = unreadable.find()
+    for group in found:
+        runs = f"{group.live} live and {group.escalated} escalated run(s) of {group.saga} version {group.version}"
+        yield Finding(
+            Severity.ERROR,
+            f"What {runs} were asked for cannot be read here: {group.error} (run {group.first}).",
+            group.live + group.escalated,
+            "Give what is new in the request's type a default and let it take what was before, or give the changed "
+            "class the next version and keep the old one beside it until its runs are done.",
+        )
+    if not found:
+        yield Finding(Severity.FINE, "What every unfinished run was asked for can be read here.")
 
 
 def _stuck() -> Iterator[Finding]:
@@ -130,6 +146,23 @@ def _backlog() -> Iterator[Finding]:
         yield Finding(Severity.WARNING, what, count, "Look whether workers run, and whether they keep up.")
     else:
         yield Finding(Severity.FINE, what)
+
+
+def _other_databases() -> Iterator[Finding]:
+    for database in elsewhere.databases():
+        what = f"The database {database!r}, in which steps are,"
+        try:
+            there = barrier.is_there(database)
+        except (DatabaseError, ConnectionDoesNotExist) as error:
+            said = str(error).strip().splitlines()[0]
+            remedy = f"Check DATABASES[{database!r}] and that the server runs; until then its steps are tried again."
+            yield Finding(Severity.ERROR, f"{what} does not answer: {said}.", remedy=remedy)
+            continue
+        if there:
+            yield Finding(Severity.FINE, f"{what} has the table that keeps their effects to one.")
+        else:
+            remedy = f"Run manage.py migrate --database {database}; until then its steps fail."
+            yield Finding(Severity.ERROR, f"{what} has no table sagas_barrier.", remedy=remedy)
 
 
 def _broker() -> Iterator[Finding]:

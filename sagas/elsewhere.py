@@ -21,14 +21,14 @@ from uuid import UUID
 
 from django.db import DatabaseError, Error, connections, transaction
 
-from sagas import outcomes, registry, store
+from sagas import log_store, outcomes, registry, store
 from sagas.barrier import Row, Table, forget, old
-from sagas.definition import Step
 from sagas.errors import Rejected
 from sagas.faults import is_conflict, is_lost
 from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Accepted, Call, Done, Phase, is_patient
 from sagas.states import Passage
+from sagas.steps import Step
 
 #: What an undo answers that had nothing to undo, for the log.
 NULL = {"null": True}
@@ -226,11 +226,11 @@ def _enter_to_undo(table: Table, step: Step, phase: Phase, calls: Sequence[Call[
 
 def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> dict[UUID, Answer]:
     """Answer for runs whose forward operation has left no row: it has not happened, unless the log knows better."""
-    logged = store.effects([call.run_id for call in calls], step.name, forward)
+    logged = log_store.effects([call.run_id for call in calls], step.name, forward)
     lost = Fault(
         BarrierLost(
             f"the log says that {step.name}.{forward} is done, and {step.database!r} has no barrier row of it: "
-            "the row was deleted too early, or the step was moved there while runs were under way"
+            "the row was deleted too early, or that database has lost its last commits"
         )
     )
     return {call.run_id: lost if call.run_id in logged else Done(NULL) for call in calls}
@@ -290,8 +290,7 @@ def _write(
 
 def databases() -> list[str]:
     """Aliases of the databases in which some step has its data."""
-    found = {step.database for definition in registry.all_definitions() for step in definition.all_steps}
-    return sorted(found - {""})
+    return sorted({alias for definition in registry.all_definitions() for alias in definition.databases})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,24 @@
 """Erase personal data of finished runs, once and for all. What happened, when, and how it ended stays on record.
 
 One transaction under the runs' locks. A run that is not finished needs its data; it is named, and nothing is erased.
+Barrier rows of other databases are erased before this transaction commits: whatever dies, it is to be repeated.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import Error, connection, connections, transaction
+from django.utils.connection import ConnectionDoesNotExist
 
-from sagas import store, versions
-from sagas.errors import NotFinished, RunNotFound, UnknownSaga
-from sagas.personal import ERASED, Marks, blank, scrub, scrub_all
+from sagas import barrier, move_store, store, versions
+from sagas.errors import NotErased, NotFinished, RunNotFound, UnknownSaga
+from sagas.personal import ERASED, Marks, Paths, blank, scrub, scrub_all
 from sagas.states import FINAL
 from sagas.turns import event
 
@@ -52,7 +55,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
             raise NotFinished(msg)
         changed = [row for row in rows if _erase(row)]
         if changed:
-            store.log(event("erase", by=by), changed)
+            move_store.log(event("erase", by=by), changed)
     return Erasure(tuple(row.id for row in rows), tuple(row.id for row in changed))
 
 
@@ -80,9 +83,12 @@ _TEXTS = (
 def _erase(row: store.Row) -> bool:
     """Erase one locked, finished run; whether there was anything to erase."""
     try:
-        marks = versions.find(row.saga, row.version, row.shape).marks
+        definition = versions.find(row.saga, row.version, row.shape)
     except UnknownSaga:
-        marks = Marks()
+        marks, databases = Marks(), frozenset[str]()
+    else:
+        marks, databases = definition.marks, definition.databases
+    elsewhere = {database: _read_there(database, row) for database in sorted(databases) if marks}
     request, results = json.loads(row.request), json.loads(row.results)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('sagas.erase', 'on', true)")
@@ -96,15 +102,16 @@ def _erase(row: store.Row) -> bool:
         }
         # All that is to go, from wherever it stands, before the first of it is gone.
         secrets = marks.values(request, results)
-        for found in texts.values():
-            for _, name, text in found:
-                secrets |= marks.values(None, {name: json.loads(text)})
+        named = [(name, text) for found in texts.values() for _, name, text in found]
+        named += [(step, text) for copies in elsewhere.values() for step, _, text in copies]
+        for name, text in named:
+            secrets |= marks.values(None, {name: json.loads(text)})
         ((reason,),) = _select(cursor, "SELECT reason::text FROM sagas_run WHERE id = %s", row)
         changed = _rewrite(
             cursor,
             "UPDATE sagas_run SET request = %s::jsonb, results = %s::jsonb, reason = %s::jsonb WHERE id = %s",
             [
-                (request, scrub_all(blank(request, marks.request, ERASED), secrets, ERASED)),
+                (request, _without(request, marks.request, secrets)),
                 (results, scrub_all({n: blank(r, marks.of(n), ERASED) for n, r in results.items()}, secrets, ERASED)),
                 (reason and json.loads(reason), reason and scrub_all(json.loads(reason), secrets, ERASED)),
             ],
@@ -113,7 +120,7 @@ def _erase(row: store.Row) -> bool:
         for (table, key, column), found in texts.items():
             for number, name, text in found:
                 data = json.loads(text)
-                after = scrub_all(blank(data, marks.of(name), ERASED), secrets, ERASED)
+                after = _without(data, marks.of(name), secrets)
                 changed |= _rewrite(
                     cursor,
                     f"UPDATE {table} SET {column} = %s::jsonb WHERE run_id = %s AND {key} = %s",
@@ -128,7 +135,45 @@ def _erase(row: store.Row) -> bool:
                 changed = True
         # No longer than needed: the same transaction may be a caller's, and go on.
         cursor.execute("SELECT set_config('sagas.erase', '', true)")
+    for database, copies in elsewhere.items():
+        changed |= _erase_there(database, row, copies, marks, secrets)
     return changed
+
+
+def _read_there(database: str, row: store.Row) -> Sequence[tuple[str, str, str]]:
+    with _reaching(database, row):
+        return barrier.texts(database, row.id)
+
+
+def _erase_there(
+    database: str, row: store.Row, copies: Sequence[tuple[str, str, str]], marks: Marks, secrets: Set[str]
+) -> bool:
+    """Erase what the barrier rows of another database have recorded. A finished run is not delivered any more."""
+    changed = False
+    with _reaching(database, row), transaction.atomic(using=database):
+        for step, operation, text in copies:
+            data = json.loads(text)
+            after = _without(data, marks.of(step), secrets)
+            if after != data:
+                barrier.rewrite(database, row.id, step, operation, json.dumps(after))
+                changed = True
+    return changed
+
+
+@contextmanager
+def _reaching(database: str, row: store.Row) -> Iterator[None]:
+    try:
+        yield
+    except (Error, ConnectionDoesNotExist) as error:
+        if not isinstance(error, ConnectionDoesNotExist):
+            connections[database].close()
+        msg = f"the database {database!r} has copies of what {row.id} knows, and cannot be asked: {error}".strip()
+        raise NotErased(msg) from error
+
+
+def _without(data: Any, personal: Paths, secrets: Set[str]) -> Any:
+    """A copy without what is personal in it, and without what was personal somewhere else."""
+    return scrub_all(blank(data, personal, ERASED), secrets, ERASED)
 
 
 def _select(cursor: Any, sql: str, row: store.Row) -> Sequence[Any]:

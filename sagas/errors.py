@@ -33,6 +33,10 @@ class NotAwaited(SagaError):
     """A report of an operation that nobody has begun."""
 
 
+class NoReport(Exception):
+    """What was accepted was not reported in time: whether it took effect is not known. Counts as a failed attempt."""
+
+
 class NotSent(Exception):
     """A remote participant was not reached: nothing was sent, so nothing has happened there."""
 
@@ -60,6 +64,10 @@ class RunNotFound(SagaError):
 
 class NotFinished(SagaError):
     """A run still needs the data that should be erased; the message names it."""
+
+
+class NotErased(SagaError):
+    """A database that has copies of what should be erased cannot be reached; the message names it. Repeat it then."""
 
 
 class IllegalTransition(SagaError):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import escalation_store, isolation, outcomes, store
+from sagas import escalation_store, isolation, move_store, outcomes, store
 from sagas.errors import AlreadyDecided, InvalidDecision
 from sagas.lifecycle import lock_one
 from sagas.messages import Message
@@ -45,7 +45,7 @@ def assign(run_id: UUID, *, to: str, by: str) -> None:
             _acknowledge(row, by)
         if found.assignee != to:
             escalation_store.assign(run_id, to=to)
-            store.log(event("assign", by=by), [row], {run_id: outcomes.dump({"to": to})})
+            move_store.log(event("assign", by=by), [row], {run_id: outcomes.dump({"to": to})})
 
 
 def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> list[Message]:
@@ -61,10 +61,10 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> list[Message
     with transaction.atomic():
         row, _ = _open(run_id)
         ended = isolation.leave([row])
-        store.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
+        escalation_store.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
         data = json.dumps({"outcome": outcome, "note": note.replace("\x00", "")})
         # The cursor stays: it says which effects the engine itself has confirmed or undone.
-        store.advance(
+        move_store.advance(
             Move(row.place, Place(outcome, row.cursor), Due.NEVER), [row], event("resolve", by=by), data={run_id: data}
         )
         # The customer reads the reason: the note is none of their business.
@@ -84,7 +84,7 @@ def _open(run_id: UUID) -> tuple[store.Row, escalation_store.Open]:
 
 def _acknowledge(row: store.Row, by: str) -> None:
     escalation_store.acknowledge(row.id, by=by)
-    store.log(event("acknowledge", by=by), [row])
+    move_store.log(event("acknowledge", by=by), [row])
 
 
 def _check_name(name: str, what: str) -> None:

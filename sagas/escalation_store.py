@@ -14,6 +14,8 @@ from uuid import UUID
 from django.db import connection
 
 from sagas.conf import config
+from sagas.states import State
+from sagas.store import Row
 
 
 class Open(NamedTuple):
@@ -152,4 +154,34 @@ def note_sent(ids: Sequence[int]) -> None:
         # Acknowledged while it was being sent: that stands.
         "WHERE e.id = mine.id AND e.notify_at IS NOT NULL",
         [timedelta(seconds=config().acknowledge_within), list(ids)],
+    )
+
+
+def open_escalation(row: Row, *, step: str, operation: str, error: str, suggestion: str = "") -> None:
+    """Open an escalation for a locked run, of which a notice is due now.
+
+    The run will stand ESCALATED until a person resolves it.
+    """
+    _execute(
+        "INSERT INTO sagas_escalation (run_id, state, step, operation, error, suggestion, created_at, notify_at, "
+        "resolution, resolved_by, note) "
+        "VALUES (%s, %s, %s, %s, %s::jsonb, %s, clock_timestamp(), clock_timestamp(), '', '', '')",
+        [row.id, row.state, step, operation, error, suggestion],
+    )
+
+
+def escalated_from(run_id: UUID) -> State | None:
+    """The state from which the run was escalated, if an escalation of it is open."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT state FROM sagas_escalation WHERE run_id = %s AND resolved_at IS NULL", [run_id])
+        found = cursor.fetchone()
+    return State(found[0]) if found else None
+
+
+def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> None:
+    """Close the open escalation of a locked run."""
+    _execute(
+        "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), notify_at = NULL, resolution = %s, "
+        "resolved_by = %s, note = %s WHERE run_id = %s AND resolved_at IS NULL",
+        [resolution, by.replace("\x00", ""), note.replace("\x00", ""), run_id],
     )

@@ -34,6 +34,7 @@ class Events:
     Args:
         done: its effect is there (a TCC step holds what it asked for).
         rejected: it said no.
+        failed: it was given up, and its run is undone: out of attempts, or of time. Not an attempt that breaks.
         undone: its effect was taken back.
         confirmed: it is final.
         private: members of the step's result that are personal, and are not told with its events.
@@ -44,13 +45,14 @@ class Events:
 
     done: str = ""
     rejected: str = ""
+    failed: str = ""
     undone: str = ""
     confirmed: str = ""
     private: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a name."""
-        for name in (self.done, self.rejected, self.undone, self.confirmed):
+        for name in (self.done, self.rejected, self.failed, self.undone, self.confirmed):
             if name:
                 _check(name)
         private: Any = self.private
@@ -64,6 +66,7 @@ class Events:
         return Events(
             done=self.done or f"{stem}Done",
             rejected=self.rejected or f"{stem}Rejected",
+            failed=self.failed or f"{stem}Failed",
             undone=self.undone or f"{stem}Undone",
             confirmed=self.confirmed or f"{stem}Confirmed",
             private=self.private,
@@ -102,6 +105,8 @@ _STATES = {
 }
 _STARTED = "Started"
 _RESUMED = "Resumed"
+#: The log's entry for a time-out that was over between two attempts.
+TIMEOUT = "timeout"
 
 _OUTCOMES = {
     Operation.FORWARD: "done",
@@ -157,16 +162,16 @@ class Names:
         return own + [
             name
             for events in self.steps.values()
-            for name in (events.done, events.rejected, events.undone, events.confirmed)
+            for name in (events.done, events.rejected, events.failed, events.undone, events.confirmed)
         ]
 
     def of(self, *, step: str, operation: str, outcome: str, before: State, after: State) -> list[Told]:
         """Say which events follow from one entry of the log, and from the move that was made with it.
 
         Args:
-            step: the entry's step; empty where a run is moved without an entry.
-            operation: what was asked of it.
-            outcome: what became of that: "DONE", "REJECTED", …
+            step: the entry's step; empty where a run is moved without an entry, or it is of none.
+            operation: what was asked of it, or what happened to the run.
+            outcome: what became of that: "DONE", "REJECTED", …; "EVENT" for what is no operation of a step.
             before: the run's state before.
             after: the run's state since, which may be the same.
         """
@@ -177,6 +182,14 @@ class Names:
             told.append(Told(name, step, Data.NOTHING if step in self.hidden else Data.RESULT, events.private))
         elif events is not None and outcome == "REJECTED":
             told.append(Told(events.rejected, step, Data.ERROR))
+        elif (
+            events is not None
+            and before is not after is State.COMPENSATING
+            and (outcome == "FAULT" or (outcome, operation) == ("EVENT", TIMEOUT))
+        ):
+            # For good. Of an undo, a confirm or a step behind the pivot that is given up a person is told, who may
+            # have it tried again: that the run escalates is what is heard of it.
+            told.append(Told(events.failed, step, Data.ERROR))
         if before is State.ESCALATED and after in LIVE:
             told.append(Told(self.stem + _RESUMED))
         elif before is not after and after in _STATES:

@@ -16,8 +16,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas.definition import Saga
 from sagas.errors import DefinitionError
+from sagas.saga import Saga
 from sagas.states import TRANSITIONS, State
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
-from sagas import outcomes, plan, store
+from sagas import log_store, move_store, outcomes, plan, store, wait_store
 from sagas.errors import NotSent, Rejected
 from sagas.messages import Chain, Kick, Link, Message, RemoteCalls
 from sagas.outcomes import Answer, Fault
@@ -180,16 +180,16 @@ def _take_here(
         return ((row, answer) if told and not isinstance(answer, NotYet) else None), []
     if isinstance(answer, Done):
         return (row, answer), []
-    row = store.answered(row, step, begun=_may_be_there(one))
+    row = wait_store.answered(row, step, begun=_may_be_there(one))
     if not isinstance(answer, NotYet):
         return (row, answer), []
     now = store.clock()
-    first = store.first_intent(row.id, step, one.call.operation)
+    first = log_store.first_intent(row.id, step, one.call.operation)
     participant = delivery.action.participant
     assert isinstance(participant, Remote)
     if first is not None and now - first > timedelta(seconds=participant.patience):
         return (row, Fault(StillNotYet(f"{step} has not been ready for {participant.patience:g} s"))), []
-    store.log(event("not_yet", step=step, by=delivery.worker), [row])
+    move_store.log(event("not_yet", step=step, by=delivery.worker), [row])
     return None, _put_off(delivery, [(row, answer.after)], now.timestamp())
 
 
@@ -213,11 +213,11 @@ def _take_elsewhere(delivery: Delivery, row: store.Row, one: Answered) -> list[M
     put = store.Put(delivery.step.name, wait)
     entry, data = _late_entry(delivery, answer, one.duration_us)
     data_of = {row.id: data} if data is not None else None
-    store.advance(change, [row._replace(attempt=one.call.attempt - 1)], entry, data=data_of, put=put)
+    move_store.advance(change, [row._replace(attempt=one.call.attempt - 1)], entry, data=data_of, put=put)
     return [Kick()]
 
 
-def _late_entry(delivery: Delivery, answer: Answer | NotYet, duration_us: int) -> tuple[store.Entry, str | None]:
+def _late_entry(delivery: Delivery, answer: Answer | NotYet, duration_us: int) -> tuple[move_store.Entry, str | None]:
     step = delivery.step.name
     if isinstance(answer, Done):
         return delivery.entry("DONE", duration_us=duration_us), None if answer.result is None else outcomes.dump(
@@ -236,7 +236,7 @@ def _put_off(delivery: Delivery, rows: Sequence[tuple[store.Row, float]], now: f
         # The other branches may be due sooner.
         for row, delay in rows:
             wait = store.Wait(now + delay, row.attempt, begun=_begun(delivery, row))
-            store.move(Move(row.place, row.place, Sooner(delay)), [row], put=store.Put(delivery.step.name, wait))
+            move_store.move(Move(row.place, row.place, Sooner(delay)), [row], put=store.Put(delivery.step.name, wait))
     else:
-        store.wait_until({row.id: now + delay for row, delay in rows})
+        wait_store.wait_until({row.id: now + delay for row, delay in rows})
     return [Kick(min(delay for _, delay in rows))]

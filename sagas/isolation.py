@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import lockstore, store
+from sagas import lockstore, store, wait_store
 from sagas.errors import Locked
 from sagas.locks import Keys
 from sagas.messages import Unlock
@@ -61,7 +61,7 @@ def sort_out(rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Unlock]]:
     ahead = lockstore.ahead(in_line)
     waiting = {run_id: patience(count) for run_id, count in ahead.items() if count}
     if waiting:
-        store.postpone(waiting)
+        wait_store.postpone(waiting)
     begin = [run_id for run_id in in_line if run_id not in waiting]
     return [row for row in rows if row.id not in waiting], _unlock(begin)
 
@@ -87,5 +87,5 @@ def line_up(keys: Sequence[str]) -> bool:
         rows = [row.id for row in store.lock(ids) if row.locked and row.state is State.PENDING] if ids else []
         ahead = lockstore.ahead(rows) if rows else {}
         if ahead:
-            store.hasten_by({run_id: patience(count) for run_id, count in ahead.items()})
+            wait_store.hasten_by({run_id: patience(count) for run_id, count in ahead.items()})
     return 0 in ahead.values()

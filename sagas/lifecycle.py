@@ -19,12 +19,24 @@ from uuid import UUID
 import uuid_utils.compat
 from django.db import transaction
 
-from sagas import isolation, outcomes, plan, store, versions
-from sagas.definition import Confirmation, Definition, Saga
+from sagas import (
+    confirmation_store,
+    escalation_store,
+    isolation,
+    move_store,
+    outcomes,
+    plan,
+    store,
+    versions,
+    wait_store,
+)
+from sagas.confirmations import Confirmation
+from sagas.definition import Definition
 from sagas.errors import AlreadyDecided, DataTooLarge, InvalidRequest, RunNotFound, UnknownConfirmation
 from sagas.limits import check_size
 from sagas.messages import Deadline, Kick, Message, Wake
 from sagas.plan import Move, Place
+from sagas.saga import Saga
 from sagas.states import UNDECIDED, State
 from sagas.turns import PARENT, event, turn_back
 
@@ -66,7 +78,7 @@ def insert_run(
     # The run and its places in line are there together; a saga without locks is inserted in one statement.
     with transaction.atomic() if keys.all else nullcontext():
         wait = isolation.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
-        store.insert(
+        move_store.insert(
             run_id=run_id,
             saga=definition.name,
             version=definition.version,
@@ -101,7 +113,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
         definition = versions.find(row.saga, row.version, row.shape)
         if name != PARENT or row.parent_id is None:
             _check_has(definition, name)
-        known = store.confirmation(run_id, name)
+        known = confirmation_store.confirmation(run_id, name)
         if known is not None:
             return Receipt(json.loads(known[0]), known[1], row.state, first=False), []
         if row.state not in UNDECIDED:
@@ -109,32 +121,32 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
             raise AlreadyDecided(msg, row.state)
         text = outcomes.dump(data)
         check_size(text, f"the data of {definition.name}.{name}")
-        store.insert_confirmation(run_id, name, text)
-        store.log(event("confirmation", step=name), [row])
+        confirmation_store.insert_confirmation(run_id, name, text)
+        move_store.log(event("confirmation", step=name), [row])
         state, messages = follow_confirmations(definition, row)
-        recorded = store.confirmation(run_id, name)
+        recorded = confirmation_store.confirmation(run_id, name)
         assert recorded is not None
         return Receipt(json.loads(recorded[0]), recorded[1], state, first=True), messages
 
 
 def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
     """Let a locked run go on if all its confirmations are in, else wait for the next deadline."""
-    received = store.confirmations([row.id])[row.id]
+    received = confirmation_store.confirmations([row.id])[row.id]
     missing = [c for c in definition.confirmations if c.name not in received]
     if missing:
         # What this process cannot compute stays as it is: whoever looks then can.
         if row.started_at is not None and all(c.is_known_here for c in missing):
-            store.set_deadline(row.id, _first_deadline(definition, missing, row, row.started_at))
+            confirmation_store.set_deadline(row.id, _first_deadline(definition, missing, row, row.started_at))
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
         # All that this run itself waits for is there: it waits for its parent now, however long that takes.
-        store.set_deadline(row.id, None)
+        confirmation_store.set_deadline(row.id, None)
         return row.state, [Wake(row.parent_id, row.parent_step)]
     if row.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
     after, due = plan.confirming(definition, before=row.state)
-    store.move(Move(row.place, after, due), [row])
+    move_store.move(Move(row.place, after, due), [row])
     return after.state, [Kick()]
 
 
@@ -146,7 +158,9 @@ def set_deadlines(definition: Definition, rows: Sequence[store.Row]) -> None:
     computed = [c for c in definition.confirmations if c.until is not None]
     if rows and computed:
         now = store.clock()
-        store.bring_deadlines_forward({row.id: _first_deadline(definition, computed, row, now) for row in rows})
+        confirmation_store.bring_deadlines_forward(
+            {row.id: _first_deadline(definition, computed, row, now) for row in rows}
+        )
 
 
 def _first_deadline(
@@ -164,14 +178,14 @@ def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tup
         _check_has(definition, name)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        if row.state not in UNDECIDED or name in store.confirmations([run_id])[run_id]:
+        if row.state not in UNDECIDED or name in confirmation_store.confirmations([run_id])[run_id]:
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
         return _undo_as_wished(definition, row, event("refuse", step=name, by=by), "refused", reason)
 
 
 def _undo_as_wished(
-    definition: Definition, row: store.Row, entry: store.Entry, kind: str, reason: str
+    definition: Definition, row: store.Row, entry: move_store.Entry, kind: str, reason: str
 ) -> tuple[State, list[Message]]:
     told = definition.marks.hide(reason, row.request, row.results)
     turn_back(definition, [row], entry, {row.id: outcomes.reason(kind, entry.step, kind.capitalize(), told)})
@@ -194,7 +208,7 @@ def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -
             return row.state, []
         definition = versions.find(row.saga, row.version, row.shape)
         own = {confirmation.name for confirmation in definition.confirmations}
-        complete = own <= store.confirmations([run_id])[run_id]
+        complete = own <= confirmation_store.confirmations([run_id])[run_id]
         if row.parent_id is not None and not by_parent and complete and row.state is State.AWAITING_CONFIRM:
             msg = f"the run is a step of {row.parent_id}, which counts on it: cancel that one"
             raise AlreadyDecided(msg, row.state)
@@ -224,7 +238,7 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
             for row in store.lock(ids)
             if row.state in UNDECIDED and row.started_at is not None and (row.saga, row.version) == (saga, version)
         ]
-        received = store.confirmations([row.id for row in rows])
+        received = confirmation_store.confirmations([row.id for row in rows])
         messages: list[Message] = []
         # Of several shapes where the saga was changed while they were on their way; of none where all are decided.
         for shape in {row.shape for row in rows} or {0}:
@@ -276,19 +290,21 @@ def wake(run_id: UUID, step: str) -> None:
     """Let a run look at what it waits for at a step. Nothing happens to a run that does not wait there."""
     with transaction.atomic():
         if store.lock([run_id]):
-            store.wake(run_id, step)
+            wait_store.wake(run_id, step)
 
 
 def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
         row = lock_one(run_id)
-        before = store.escalated_from(run_id)
+        before = escalation_store.escalated_from(run_id)
         if row.state is not State.ESCALATED or before is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
             raise AlreadyDecided(msg, row.state)
-        store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
-        store.advance(Move(row.place, Place(before, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by))
+        escalation_store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
+        move_store.advance(
+            Move(row.place, Place(before, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by)
+        )
         return before, [Kick()]
 
 

@@ -1,4 +1,4 @@
-"""The SQL of semantic locks: who stands in line for which key. Beside ``sagas.store``, which has that of the runs.
+"""The SQL of semantic locks: who stands in line for which key. Beside ``sagas.store``, where runs are read.
 
 A run's row in ``sagas_lock`` is there from its start until it is final; a trigger deletes it in the transaction that
 makes it so, by whatever hand. Whoever has the lowest ticket at a key holds it. Tickets are drawn under a lock on the
@@ -7,14 +7,12 @@ key that lasts until the commit, so that none is ever overtaken by a lower one t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection
 
-
-def _uuids(ids: Iterable[UUID]) -> str:
-    return f"{{{','.join(map(str, ids))}}}"
+from sagas.arrays import uuids
 
 
 def close(keys: Sequence[str]) -> None:
@@ -86,7 +84,7 @@ def ahead(ids: Sequence[UUID]) -> dict[UUID, int]:
             "SELECT count(*) AS count FROM (SELECT FROM sagas_lock AS other WHERE other.key = mine.key "
             "AND other.ticket < mine.ticket LIMIT %s) AS others) AS front "
             "WHERE mine.run_id = ANY(%s::uuid[]) GROUP BY mine.run_id",
-            [FAR, _uuids(ids)],
+            [FAR, uuids(ids)],
         )
         found.update(cursor.fetchall())
     return found
@@ -95,7 +93,7 @@ def ahead(ids: Sequence[UUID]) -> dict[UUID, int]:
 def keys(ids: Sequence[UUID]) -> list[str]:
     """The keys at which these runs stand in line."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT key FROM sagas_lock WHERE run_id = ANY(%s::uuid[]) ORDER BY key", [_uuids(ids)])
+        cursor.execute("SELECT DISTINCT key FROM sagas_lock WHERE run_id = ANY(%s::uuid[]) ORDER BY key", [uuids(ids)])
         return [key for (key,) in cursor.fetchall()]
 
 

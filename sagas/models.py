@@ -1,6 +1,6 @@
 """The tables of the engine. Invariants live in the schema: constraints here, triggers in ``0002_guards``.
 
-Nothing on the hot path goes through these classes (``sagas.store`` speaks SQL); they are the schema,
+Nothing on the hot path goes through these classes (``sagas.store`` and its siblings speak SQL); they are the schema,
 and what admin and selectors read.
 """
 
@@ -10,10 +10,11 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
-from sagas.definition import NAME_LIMIT, SAGA_NAME_LIMIT
 from sagas.events import EVENT_LIMIT
 from sagas.locks import LOCK_KEY_LIMIT
+from sagas.saga import SAGA_NAME_LIMIT
 from sagas.states import LIVE, Passage, State
+from sagas.steps import NAME_LIMIT
 
 
 class Run(models.Model):

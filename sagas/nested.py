@@ -16,13 +16,14 @@ from uuid import UUID, uuid5
 
 from django.db import transaction
 
-from sagas import lifecycle, store, versions
-from sagas.definition import FINISH_RETRY, FORWARD_RETRY, Saga, Step
+from sagas import confirmation_store, lifecycle, store, versions
 from sagas.errors import AlreadyDecided, Rejected
 from sagas.kick import kick
 from sagas.participant import Accepted, Call, Done
 from sagas.retry import Retry
+from sagas.saga import Saga
 from sagas.states import State
+from sagas.steps import FINISH_RETRY, FORWARD_RETRY, Step
 from sagas.turns import PARENT
 
 #: After so long a parent looks by itself what has become of a child that has not told it.
@@ -117,7 +118,7 @@ def _holds(run_id: UUID, child: store.Child) -> bool:
     """Whether all that the child itself waits for has come: by the definition that it follows."""
     definition = versions.find(child.saga, child.version, child.shape)
     own = {confirmation.name for confirmation in definition.confirmations}
-    return own <= store.confirmations([run_id])[run_id]
+    return own <= confirmation_store.confirmations([run_id])[run_id]
 
 
 class _Confirm(_Participant):

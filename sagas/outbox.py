@@ -1,6 +1,6 @@
 """The outbox in SQL: events are written with what they tell of, claimed by run, and deleted once confirmed.
 
-Written by ``sagas.store`` in the statement that writes the log row and the move; published by ``sagas.relay``.
+Written by ``sagas.move_store`` in the statement that writes the log row and the move; published by ``sagas.relay``.
 
 Order: a run's events are written under its lock, so they become visible in the order of their positions. Whoever
 publishes has locked the first event of the run that is left, and nobody else finds a first one of this run until

@@ -29,10 +29,6 @@ class Fault:
 Answer = Done | Rejected | Accepted | Fault
 
 
-class NoReport(Exception):
-    """What was accepted was not reported in time: whether it took effect is not known."""
-
-
 class NoAnswer(Exception):
     """A call was begun, and who made it died or was cut off: whether it took effect is not known."""
 

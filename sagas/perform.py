@@ -16,15 +16,17 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from sagas import elsewhere, guard, intents, outcomes, plan, store, versions
+from sagas import confirmation_store, elsewhere, guard, intents, log_store, outcomes, plan, store, versions
 from sagas.conf import config
-from sagas.definition import Action, Definition, Refund
+from sagas.definition import Definition
+from sagas.errors import NoReport
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Link, Message
 from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Call, Done, Phase, Remote, SetBased, is_patient
 from sagas.plan import Place, Stand
 from sagas.record import Delivery, delivery_of, pass_on, record
+from sagas.steps import Action, Refund
 from sagas.timeouts import give_up_late
 
 #: One-call participants run in savepoints; past 64 in a transaction PostgreSQL slows down.
@@ -235,12 +237,25 @@ def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[
             case Stand.HERE:
                 here += group
             case Stand.BEHIND:
-                behind[place] = [row.id for row in group]
+                if passed := _passed(delivery, [row.id for row in group]):
+                    behind[place] = passed
             case Stand.ELSEWHERE:
                 pass
     if any(row.pending for row in here):
         here = _not_waiting(delivery, here)
     return here, behind
+
+
+def _passed(delivery: Delivery, ids: list[UUID]) -> list[UUID]:
+    """Which of the runs right behind an operation have been through it.
+
+    All, but for an undo to which an event led: a rejection comes to the undo of its own step too, which has nothing to
+    undo unless it was begun elsewhere. What was not undone must not be told as undone.
+    """
+    if not delivery.choreographed or delivery.phase is not Phase.UNDO:
+        return ids
+    undone = log_store.effects(ids, delivery.step.name, delivery.action.operation)
+    return [run_id for run_id in ids if run_id in undone]
 
 
 def _not_waiting(delivery: Delivery, rows: Sequence[store.Row]) -> list[store.Row]:
@@ -271,7 +286,7 @@ def _sort_out_unanswered(delivery: Delivery, rows: list[store.Row]) -> tuple[lis
 def _unanswered(delivery: Delivery) -> Exception:
     if isinstance(delivery.action.participant, Remote):
         return outcomes.NoAnswer(f"no answer of {delivery.step.name} came in time")
-    return outcomes.NoReport(f"no report of {delivery.step.name} came in time")
+    return NoReport(f"no report of {delivery.step.name} came in time")
 
 
 def _answers(delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | None) -> Sequence[Answer]:
@@ -285,7 +300,7 @@ def _answers(delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | N
 def _calls(delivery: Delivery, rows: Sequence[store.Row]) -> list[Call[Any]]:
     came: dict[UUID, str] = {}
     if isinstance(delivery.step, Refund):
-        came = store.confirmed_with([row.id for row in rows], delivery.step.name)
+        came = confirmation_store.confirmed_with([row.id for row in rows], delivery.step.name)
     return [_call(delivery, row, {delivery.step.name: came[row.id]} if row.id in came else {}) for row in rows]
 
 

@@ -18,9 +18,9 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Q
 
-from sagas.definition import NAME_LIMIT
 from sagas.errors import Rejected
 from sagas.participant import Call, Done, Outcome, many
+from sagas.steps import NAME_LIMIT
 
 
 class Pool(models.Model):

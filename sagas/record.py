@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sagas import choreography, gate, outcomes, plan, store, timeouts, versions
+from sagas import choreography, confirmation_store, gate, move_store, outcomes, plan, store, timeouts, versions
 from sagas.conf import config
-from sagas.definition import Action, Definition, Refund, Step
+from sagas.definition import Definition
 from sagas.errors import Rejected
 from sagas.isolation import leave
 from sagas.messages import Chain, Kick, Link, Message, Wake
@@ -19,6 +19,7 @@ from sagas.participant import Accepted, Done, Phase, is_patient, name_of
 from sagas.plan import Due, Move, Place, Sooner
 from sagas.retry import Again
 from sagas.states import FINAL, State
+from sagas.steps import Action, Refund, Step
 from sagas.turns import escalate, turn_back, wanted
 
 
@@ -56,13 +57,13 @@ class Delivery:
         """Take out of a text what is personal in the run's data: people will read it."""
         results = row.results
         if self.definition.marks and isinstance(self.step, Refund):
-            came = store.confirmed_with([row.id], self.step.name).get(row.id, "null")
+            came = confirmation_store.confirmed_with([row.id], self.step.name).get(row.id, "null")
             results = outcomes.dump({**json.loads(results), self.step.name: json.loads(came)})
         return self.definition.marks.hide(text, row.request, results)
 
-    def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.Entry:
+    def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> move_store.Entry:
         """What all log rows of one outcome share."""
-        return store.Entry(
+        return move_store.Entry(
             operation=self.action.operation,
             outcome=outcome,
             step=self.step.name,
@@ -108,7 +109,7 @@ def record(
     if rejected:
         messages += _record_rejected(delivery, rejected, duration_us)
     if accepted:
-        messages += _record_accepted(delivery, accepted)
+        _record_accepted(delivery, accepted)
     open_breaker = _observe(delivery, done, faults)
     if faults:
         messages += _record_faults(delivery, faults, open_breaker=open_breaker)
@@ -152,7 +153,7 @@ def _record_done(
     forward = delivery.phase is Phase.FORWARD
     undo = delivery.step.actions.get(Phase.UNDO) if forward else None
     entry = delivery.entry("DONE", duration_us=duration_us, compensate=name_of(undo.participant)[:200] if undo else "")
-    keep = store.Keep.RESULT if forward else store.Keep.NOTHING
+    keep = move_store.Keep.RESULT if forward else move_store.Keep.NOTHING
     survivors: list[store.Row] = []
     messages: list[Message] = []
     for before, group in store.by_place([row for row, _ in done]).items():
@@ -167,7 +168,7 @@ def _record_done(
                 # It may have been due much later, when something that it waited for would have been too late.
                 due = config().lease
             messages += leave(rows) if after.state in FINAL else []
-            store.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
+            move_store.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
             if forward and after.state is State.CONFIRMING is not before.state:
                 messages.append(Kick())
             elif after.state is before.state and due is not Due.KEEP:
@@ -190,7 +191,7 @@ def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.Row]) -> 
         return set()
     if not delivery.definition.confirmations and not any(row.parent_id for row in rows):
         return {row.id for row in rows}
-    came = store.confirmations([row.id for row in rows])
+    came = confirmation_store.confirmations([row.id for row in rows])
     return {row.id for row in rows if wanted(delivery.definition, row) <= came[row.id]}
 
 
@@ -215,7 +216,7 @@ def _record_rejected(
     return chains
 
 
-def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> list[Message]:
+def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> None:
     now = store.clock().timestamp()
     # A patient one is asked again, also to undo: nothing waits for its answer but the operation itself.
     operation = "" if is_patient(delivery.action.participant) else delivery.action.operation
@@ -226,7 +227,6 @@ def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Acc
     for wait, rows in waits.items():
         for place, group in store.by_place(rows).items():
             await_report(delivery, place, group, wait, now)
-    return []
 
 
 def await_report(
@@ -244,7 +244,7 @@ def await_report(
     due = Sooner(seconds) if delivery.forked else seconds
     put = store.Put(delivery.step.name, wait)
     attempt = 0 if delivery.forked else wait.failed
-    store.advance(Move(place, place, due, attempt), rows, delivery.entry(outcome), put=put)
+    move_store.advance(Move(place, place, due, attempt), rows, delivery.entry(outcome), put=put)
 
 
 def _record_faults(
@@ -256,7 +256,7 @@ def _record_faults(
         kind = "breaker" if open_breaker else "fault"
         detail = delivery.hide(row, str(fault.error))
         reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
-        decision = delivery.action.retry.decide(row.attempt + 1)
+        decision = delivery.action.retry.decide(row.attempt + 1, fault.error)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
             turn_back(delivery.definition, [row], entry, {row.id: late})
@@ -281,7 +281,7 @@ def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again)
     return timeouts.reason(*limit, now, cause)
 
 
-def _try_again(delivery: Delivery, row: store.Row, entry: store.Entry, reason: str, wait: float) -> Message:
+def _try_again(delivery: Delivery, row: store.Row, entry: move_store.Entry, reason: str, wait: float) -> Message:
     """Leave a run where it stands until its next attempt is due."""
     failed = row.attempt + 1
     waited = row.waits.get(delivery.step.name)
@@ -292,8 +292,8 @@ def _try_again(delivery: Delivery, row: store.Row, entry: store.Entry, reason: s
         put = store.Put(delivery.step.name, store.Wait(until, failed, begun=begun))
     if delivery.forked:
         # The other branches have their own attempts, and may be on their way.
-        store.advance(Move(row.place, row.place, Sooner(wait)), [row], entry, data={row.id: reason}, put=put)
+        move_store.advance(Move(row.place, row.place, Sooner(wait)), [row], entry, data={row.id: reason}, put=put)
     else:
         change = Move(row.place, row.place, wait, attempt=failed)
-        store.advance(change, [row], entry, data={row.id: reason}, put=put)
+        move_store.advance(change, [row], entry, data={row.id: reason}, put=put)
     return Kick(wait)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import outcomes, plan, store, versions
+from sagas import log_store, move_store, outcomes, plan, store, versions, wait_store
 from sagas.definition import Definition
 from sagas.errors import NotAwaited
 from sagas.lifecycle import lock_one
@@ -29,7 +29,7 @@ def receive_report(run_id: UUID, step: str, answer: Answer, *, by: str = "") -> 
         index = definition.index(step)
         wait = row.waits.get(step)
         if wait is None or not wait.operation:
-            if wait is not None or store.reported(run_id, step):
+            if wait is not None or log_store.accepted(run_id, step):
                 return row.state, []  # a repeat, or one that comes when it was given up already
             msg = f"{definition.name}.{step} of {run_id} has not been begun: nothing is to be reported"
             raise NotAwaited(msg)
@@ -41,18 +41,18 @@ def _take(delivery: Delivery, row: store.Row, wait: store.Wait, answer: Answer) 
     step = delivery.step.name
     messages: list[Message] = [Kick()]
     if plan.stand(delivery.definition, row.place, delivery.index, delivery.phase) is Stand.HERE:
-        _, following = record(delivery, [store.answered(row, step)._replace(attempt=wait.failed)], [answer], 0)
+        _, following = record(delivery, [wait_store.answered(row, step)._replace(attempt=wait.failed)], [answer], 0)
         # What is for other runs; what comes next for this one is the dispatcher's to find.
         messages += [message for message in following if isinstance(message, Wake | Unlock)]
     else:
         # The run was turned back while this was under way. Its undo waited for this, and need not wait any more.
         entry = delivery.entry("DONE" if isinstance(answer, Done) else "REJECTED")
         put = store.Put(step, store.Wait(0, wait.failed, begun=True))
-        store.advance(Move(row.place, row.place, plan.NOW), [row], entry, put=put)
+        move_store.advance(Move(row.place, row.place, plan.NOW), [row], entry, put=put)
     (now,) = store.lock([row.id])
     if now.state in LIVE and now.state is row.state and not now.waits_for_retry:
         # What comes next goes out by the dispatcher: a web request does not wait for the broker.
-        store.make_due([row.id])
+        wait_store.make_due([row.id])
     return now.state, messages
 
 

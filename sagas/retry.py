@@ -19,7 +19,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The attempts are used up."""
+    """The attempts are used up, or another one would be of no use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,10 @@ class Retry:
         factor: growth of the wait; 1 is a fixed wait.
         max_delay: the longest wait.
         jitter: part of the wait that is random, 0 to 1.
+        never: exceptions that another attempt cannot mend, their subclasses too: given up at the first. One that is a
+            rejection (``Step(rejects=…)``) is that before.
+
+    None of it is recorded with a run: the code that performs the operation decides.
     """
 
     attempts: int = 3
@@ -42,6 +46,7 @@ class Retry:
     factor: float = 2.0
     max_delay: timedelta = timedelta(minutes=1)
     jitter: float = 0.1
+    never: tuple[type[Exception], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a policy that cannot be meant."""
@@ -55,14 +60,19 @@ class Retry:
             msg = f"Retry(factor={self.factor}, jitter={self.jitter}): need factor >= 1, 0 <= jitter <= 1"
             raise DefinitionError(msg)
 
-    def decide(self, attempt: int, *, spread: float | None = None) -> Again | GiveUp:
+        if not _are_exceptions(self.never):
+            msg = f"Retry(never={self.never!r}): a tuple of exception classes, such as (ValueError,)"
+            raise DefinitionError(msg)
+
+    def decide(self, attempt: int, error: Exception, *, spread: float | None = None) -> Again | GiveUp:
         """Say what follows the failure of attempt number ``attempt`` (from 1).
 
         Args:
             attempt: the attempt that just failed.
+            error: what it failed with.
             spread: where in the jitter to fall, -1 to 1; random unless given.
         """
-        if attempt >= self.attempts:
+        if attempt >= self.attempts or isinstance(error, self.never):
             return GiveUp()
         if spread is None:
             spread = random.uniform(-1, 1)  # noqa: S311 - spreads load, guards no secret
@@ -72,3 +82,7 @@ class Retry:
         except OverflowError:
             wait = limit if wait else 0.0
         return Again(timedelta(seconds=wait * (1 + self.jitter * spread)))
+
+
+def _are_exceptions(kinds: object) -> bool:
+    return isinstance(kinds, tuple) and all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds)

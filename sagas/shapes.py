@@ -22,7 +22,7 @@ from sagas.states import UNDECIDED, State
 class StepShape:
     """One step: name, queue, its operation in each phase in which it takes part, what of its results is personal.
 
-    ``elsewhere``: whether its effect is in another system; see ``Step``.
+    ``elsewhere``: whether its effect is in another system; see ``Step``. ``database``: in which, if not the engine's.
     """
 
     name: str
@@ -30,6 +30,7 @@ class StepShape:
     operations: Mapping[Phase, Operation]
     personal: Paths = frozenset()
     elsewhere: bool = False
+    database: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Shape:
         Queues, times and marks of personal data are no part of it: they may change under a run's feet.
         """
         essence = [
-            [[step.name, sorted(step.operations.items())] for step in self.steps],
+            [[step.name, sorted(step.operations.items()), step.database] for step in self.steps],
             [[confirmation.name, confirmation.refund is not None] for confirmation in self.confirmations],
             [[fork.start, fork.stop] for fork in self.forks],
             self.pivot,
@@ -127,12 +128,20 @@ def _write_step(step: StepShape) -> dict[str, Any]:
         "operations": dict(step.operations),
         "personal": _write(step.personal),
         "elsewhere": step.elsewhere,
+        "database": step.database,
     }
 
 
 def _read_step(stored: Mapping[str, Any]) -> StepShape:
     operations = {Phase(phase): Operation(operation) for phase, operation in stored["operations"].items()}
-    return StepShape(stored["name"], stored["queue"], operations, _read(stored["personal"]), stored["elsewhere"])
+    return StepShape(
+        stored["name"],
+        stored["queue"],
+        operations,
+        _read(stored["personal"]),
+        stored["elsewhere"],
+        stored.get("database", ""),
+    )
 
 
 def _write(paths: Paths) -> list[Path]:
@@ -157,22 +166,30 @@ def lacks(shape: Shape, here: Shape | None, state: State, cursor: int, fork: int
         fork: see ``models.Run``.
     """
     # By name and whether it takes a confirmation back: a step may have taken a confirmation's name.
-    mine = {_kind(here, index): step.operations for index, step in enumerate(here.all_steps)} if here else {}
+    mine = {_kind(here, index): step for index, step in enumerate(here.all_steps)} if here else {}
     missing: list[str] = []
     for index, phase in _needed(shape, state, cursor, fork):
         step, kind = shape.all_steps[index], _kind(shape, index)
-        if mine.get(kind, {}).get(phase) == step.operations[phase]:
+        known = mine.get(kind)
+        if known is not None and known.database != step.database:
+            # Its undo would look for the effect where it is not, and take it for one that never happened.
+            missing.append(f"step {step.name} was in {_called(step.database)}, and is in {_called(known.database)}")
+        elif known is not None and known.operations.get(phase) == step.operations[phase]:
             continue
-        if kind[1]:
+        elif kind[1]:
             missing.append(f"confirmation {step.name} has lost its {step.operations[phase]}")
-        elif kind not in mine:
+        elif known is None:
             missing.append(f"step {step.name} is gone")
         else:
             missing.append(f"step {step.name} has lost its {step.operations[phase]}")
     if state in UNDECIDED:
-        known = {confirmation.name for confirmation in here.confirmations} if here else set()
-        missing += [f"confirmation {c.name} is gone" for c in shape.confirmations if c.name not in known]
+        names = {confirmation.name for confirmation in here.confirmations} if here else set()
+        missing += [f"confirmation {c.name} is gone" for c in shape.confirmations if c.name not in names]
     return list(dict.fromkeys(missing))
+
+
+def _called(database: str) -> str:
+    return f"the database {database!r}" if database else "the engine's database"
 
 
 def _kind(shape: Shape, index: int) -> tuple[str, bool]:

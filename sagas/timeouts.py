@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sagas import outcomes, plan, store
+from sagas import log_store, outcomes, plan, store
 from sagas.definition import Definition
+from sagas.events import TIMEOUT
 from sagas.messages import Kick, Message
 from sagas.participant import Phase
 from sagas.states import State
@@ -32,7 +33,8 @@ def give_up_late(definition: Definition, rows: Sequence[store.Row]) -> tuple[lis
     if not late:
         return list(rows), []
     reasons = {row.id: reason(*limits[row.id], now) for row in late}
-    turn_back(definition, late, event("timeout"), reasons)
+    for step in {limits[row.id][1] for row in late}:
+        turn_back(definition, [row for row in late if limits[row.id][1] == step], event(TIMEOUT, step=step), reasons)
     return [row for row in rows if row.id not in reasons], [Kick()]
 
 
@@ -50,7 +52,7 @@ def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, t
             continue
         steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
         timed = [(step.timeout, step.name) for step in steps if step.timeout is not None]
-        since = store.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
+        since = log_store.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
         for row in group:
             if row.started_at is None:
                 continue

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sagas import plan, store
+from sagas import confirmation_store, escalation_store, move_store, plan, store, wait_store
 from sagas.definition import Definition
 from sagas.participant import Phase
 from sagas.plan import Due, Move, Place
@@ -17,7 +17,7 @@ from sagas.suggestions import suggest
 def turn_back(
     definition: Definition,
     rows: Sequence[store.Row],
-    entry: store.Entry,
+    entry: move_store.Entry,
     reasons: Mapping[UUID, str],
     *,
     due: float | None = None,
@@ -41,7 +41,7 @@ def turn_back(
         for also, some in _by_bits(group, more).items():
             after, now = plan.compensating(definition, place, also)
             when = now if due is None or not plan.onward(definition, after) else due
-            store.advance(Move(place, after, when), some, entry, data=reasons, keep=store.Keep.REASON)
+            move_store.advance(Move(place, after, when), some, entry, data=reasons, keep=move_store.Keep.REASON)
             places.append((after, some))
     _await_answers(rows)
     return places
@@ -57,7 +57,7 @@ def _more_to_undo(definition: Definition, rows: Sequence[store.Row]) -> dict[UUI
     positions = {c.name: definition.index(c.name) for c in definition.confirmations if c.refund is not None}
     if positions:
         # Under the runs' locks: none comes from now on, for a run in COMPENSATING takes no confirmation.
-        for run_id, names in store.confirmations([row.id for row in rows]).items():
+        for run_id, names in confirmation_store.confirmations([row.id for row in rows]).items():
             more[run_id] |= sum(1 << positions[name] for name in names & set(positions))
     for row in rows:
         for step, wait in row.waits.items():
@@ -81,7 +81,7 @@ def _await_answers(rows: Sequence[store.Row]) -> None:
         if row.pending and any(wait.operation for wait in row.waits.values())
     }
     if times:
-        store.wait_until(times)
+        wait_store.wait_until(times)
 
 
 #: The confirmation that a run waits for which is a step of another.
@@ -93,7 +93,7 @@ def wanted(definition: Definition, row: store.Row) -> set[str]:
     return {confirmation.name for confirmation in definition.confirmations} | ({PARENT} if row.parent_id else set())
 
 
-def escalate(row: store.Row, entry: store.Entry, error: str, *, operation: str = "") -> None:
+def escalate(row: store.Row, entry: move_store.Entry, error: str, *, operation: str = "") -> None:
     """Hand a locked run to a person: it stands still until it is resumed, or resolved by hand.
 
     Args:
@@ -104,11 +104,11 @@ def escalate(row: store.Row, entry: store.Entry, error: str, *, operation: str =
     """
     operation = operation if entry.outcome == "EVENT" else entry.operation
     suggestion = suggest(row.state, entry.step, operation, error)
-    store.open_escalation(row, step=entry.step, operation=operation, error=error, suggestion=suggestion)
+    escalation_store.open_escalation(row, step=entry.step, operation=operation, error=error, suggestion=suggestion)
     after = Place(State.ESCALATED, row.cursor, row.fork)
-    store.advance(Move(row.place, after, Due.NEVER), [row], entry, data={row.id: error})
+    move_store.advance(Move(row.place, after, Due.NEVER), [row], entry, data={row.id: error})
 
 
-def event(name: str, *, step: str = "", by: str = "") -> store.Entry:
+def event(name: str, *, step: str = "", by: str = "") -> move_store.Entry:
     """Log entry of something that happened to a run, other than an operation of a step."""
-    return store.Entry(operation=name, outcome="EVENT", step=step, worker=by)
+    return move_store.Entry(operation=name, outcome="EVENT", step=step, worker=by)

@@ -16,8 +16,9 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from sagas import registry, shapes
-from sagas.definition import Definition, follow
+from sagas.definition import Definition
 from sagas.errors import UnknownSaga
+from sagas.following import follow
 from sagas.plan import Place
 from sagas.shapes import Shape
 from sagas.states import State

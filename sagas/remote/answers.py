@@ -35,6 +35,14 @@ class UnexpectedAnswer(Exception):
         return self.status >= 500
 
 
+class ClientError(UnexpectedAnswer):
+    """A 4xx that the request itself is to blame for: it will be answered so again. For ``Retry(never=…)``."""
+
+
+#: 4xx of a moment: timed out, a connection to the wrong server, locked, too early, too many at once.
+_PASSING = frozenset({408, 421, 423, 425, 429})
+
+
 def read(reply: Reply) -> Done | Rejected | NotYet:
     """Read the answer to an operation; ``UnexpectedAnswer`` for a status that decides nothing."""
     if 200 <= reply.status < 300:
@@ -45,7 +53,7 @@ def read(reply: Reply) -> Done | Rejected | NotYet:
         return NotYet(wait_of(reply))
     kind = " (redirects are not followed)" if 300 <= reply.status < 400 else ""
     msg = f"HTTP {reply.status}{kind}"
-    raise UnexpectedAnswer(msg, reply.status)
+    raise _unexpected(msg, reply.status)
 
 
 def read_query(reply: Reply) -> Done | Rejected | NotYet | None:
@@ -56,7 +64,7 @@ def read_query(reply: Reply) -> Done | Rejected | NotYet | None:
         return NotYet(wait_of(reply))
     if reply.status != 200:
         msg = f"HTTP {reply.status} to a query"
-        raise UnexpectedAnswer(msg, reply.status)
+        raise _unexpected(msg, reply.status)
     said = _said(reply)
     match said.get("outcome"):
         case "done":
@@ -78,6 +86,11 @@ def wait_of(reply: Reply) -> float:
     except (ValueError, OverflowError):
         seconds = DEFAULT_WAIT
     return min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
+
+
+def _unexpected(message: str, status: int) -> UnexpectedAnswer:
+    blame = 400 <= status < 500 and status not in _PASSING
+    return (ClientError if blame else UnexpectedAnswer)(message, status)
 
 
 def _rejection(said: dict[str, Any]) -> Rejected:

@@ -46,7 +46,7 @@ class HttpParticipant:
         base_url: where it is, or a function that says so when it is called.
         connect_timeout: seconds to connect.
         timeout: seconds from then to the end of the answer.
-        concurrency: calls at a time of one worker process.
+        concurrency: calls at a time of one worker process; all processes together make as many times more.
         headers: what it wants besides, such as ``Authorization``; or a function that gives them.
         query: path where an operation can be asked for by its key, if there is one.
         answer_limit: longest answer in bytes.
@@ -228,7 +228,11 @@ class HttpOperation:
             return None
 
     def _watched(self, ask: Callable[[], Done | Rejected | NotYet | None]) -> Done | Rejected | NotYet | None:
-        """Ask, and tell the circuit whether the participant answers."""
+        """Ask, and tell the circuit whether the participant answers.
+
+        Not if it knows nothing of the operation: that it can be asked does not mean that it works. What it answers to
+        the operation itself, which is sent next, will tell.
+        """
         circuit, name = self._participant.circuit, self._participant.name
         try:
             answer = ask()
@@ -243,7 +247,11 @@ class HttpOperation:
             else:
                 circuit.answered(name)
             raise
-        circuit.answered(name)
+        except TooLarge:
+            circuit.answered(name)
+            raise
+        if answer is not None:
+            circuit.answered(name)
         return answer
 
 

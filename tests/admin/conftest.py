@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 import sagas
-from sagas import State, plan, store
+from sagas import State, claim_store, plan
 from sagas.messages import Chain, Link
 from sagas.models import Run
 from tests.lab.models import Jar
@@ -61,7 +61,7 @@ def carried(key: str, experiment: Experiment | None = None) -> UUID:
 def carry(run_id: UUID) -> None:
     """Carry a run on, without the dispatcher: its clock stands still in a transaction that is rolled back."""
     while links := _links(run_id):
-        store.lease([run_id], begin=True, within=30)
+        claim_store.lease([run_id], begin=True, within=30)
         deliver_all(Chain(links, (run_id,)))
 
 

@@ -22,6 +22,7 @@ from tests.docs.papers import ROOT, Block, blocks
 from tests.support import servers
 from tests.support.awaiting import eventually
 
+TEST = "docs/how-to/test-your-saga.md"
 OPERATE = "docs/how-to/operate.md"
 HOW_TO = (
     "docs/how-to/define-a-saga.md",
@@ -88,7 +89,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
                 file.write(block.text)
         with (folder / "shop/settings.py").open("a") as file:
             file.write(SETTINGS.format(**urls))
-        for paper in (*HOW_TO, OPERATE):
+        for paper in (*HOW_TO, OPERATE, TEST):
             for block in files(paper):
                 (folder / block.title).write_text(block.text)
         (commands,) = (block for block in blocks("README.md", "sh") if "celery -A shop" in block.text)
@@ -160,6 +161,23 @@ def test_the_samples_of_the_how_tos_can_be_imported(shop: Shop, paper: str) -> N
     modules = [block.title.removesuffix(".py").replace("/", ".") for block in files(paper)]
     assert modules
     shop.python("\n".join(f"import {module}" for module in modules))
+
+
+def test_the_tests_of_the_saga_pass_and_can_fail(shop: Shop) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "--ds=shop.settings", "-p", "no:cacheprovider", "tastings"]
+    assert "6 passed" in shop.run(*command)
+    # Given a saga with a mistake: the ticket is not voided
+    sagas = shop.folder / "tastings/sagas.py"
+    right = sagas.read_text()
+    try:
+        sagas.write_text(right.replace("compensate=void_ticket, ", ""))
+        done = subprocess.run(
+            command, cwd=shop.folder, env=shop.environment(), capture_output=True, text=True, check=False, timeout=100
+        )
+    finally:
+        sagas.write_text(right)
+    assert done.returncode == 1
+    assert "expected write_ticket, hold_chairs to be undone, and not hold_chairs" in done.stdout
 
 
 def test_the_gift_saga_and_the_participants_work(shop: Shop) -> None:

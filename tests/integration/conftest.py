@@ -19,7 +19,8 @@ from tests.lab.models import Jar
 from tests.loyalty.models import Purse
 from tests.loyalty.sagas import INTERRUPTIONS
 from tests.support import broker, loyalty
-from tests.support.runs import assert_jar_adds_up
+from tests.support.points import TOKEN, Points
+from tests.support.runs import assert_jar_adds_up, new_jar
 from tests.support.workers import Worker
 
 _TABLES = (
@@ -58,6 +59,39 @@ def wipe() -> None:
     with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
         client.flushdb()
     sagas.api._door.asked_at = -1e9
+
+
+@pytest.fixture
+def jar(request: pytest.FixtureRequest, database: None) -> Iterator[str]:
+    """A jar of 1000 pieces, or of so many as the module's ``JAR`` says, of which in the end none has got lost."""
+    pieces = getattr(request.module, "JAR", 1000)
+    name = new_jar(pieces)
+    yield name
+    assert_jar_adds_up(name, pieces)
+
+
+@pytest.fixture(scope="module")
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Points]:
+    """The loyalty points as a process for a whole module, which asks for its ``TOKEN`` if the module has one."""
+    found = Points(tmp_path_factory.mktemp("points"), token=getattr(request.module, "TOKEN", TOKEN))
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def points(node: Points) -> Iterator[Points]:
+    """The same, mended when the test is over."""
+    yield node
+    node.recover()
+
+
+@pytest.fixture
+def account(request: pytest.FixtureRequest, points: Points) -> str:
+    """An account of 100 points, or of so many as the module's ``ACCOUNT`` says."""
+    name = f"account-{uuid4().hex[:8]}"
+    points.open(name, getattr(request.module, "ACCOUNT", 100))
+    return name
 
 
 Start = Callable[..., Worker]

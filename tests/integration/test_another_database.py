@@ -15,7 +15,7 @@ from sagas import Done, Rejected, State, elsewhere
 from sagas.messages import Chain
 from sagas.models import Log, Run
 from sagas.participant import Call
-from tests.lab.sagas import Experiment
+from tests.lab.sagas import Boom, Experiment
 from tests.loyalty.models import Purse
 from tests.loyalty.sagas import INTERRUPTIONS, Afar, AfarForked, AfarReported, Astray, Tied
 from tests.support import loyalty
@@ -26,6 +26,7 @@ from tests.support.runs import (
     escalation,
     make_due,
     marks,
+    never,
     reason,
     state,
     states,
@@ -159,6 +160,34 @@ def test_what_breaks_there_is_tried_again_and_then_given_up(purse: str, step: st
     assert_all_once([mended, broken])
     assert nulls(broken) == [f"{step}.{UNDO[step]}"]
     assert rows(broken)[operation] == "VOID"
+
+
+@pytest.mark.parametrize("operation", ["two.forward", "three.try", "four.forward"])
+def test_what_another_attempt_cannot_mend_is_undone_at_once_there_too(
+    purse: str, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never(monkeypatch, Afar, Boom)
+    run_id = start(purse, faults={operation: 1})
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert story(run_id).count(f"{operation} FAULT") == 1
+    assert_once_in_both(run_id)
+    step = operation.split(".", maxsplit=1)[0]
+    assert nulls(run_id) == [f"{step}.{UNDO[step]}"]
+
+
+@pytest.mark.parametrize("operation", ["two.compensate", "three.cancel", "two.confirm"])
+def test_what_must_end_there_is_for_a_person_at_once(
+    purse: str, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never(monkeypatch, Afar, Boom)
+    run_id = start(purse, faults={operation: 1}, reject=() if operation.endswith("confirm") else ("five",))
+    carried(run_id)
+    if operation.endswith("confirm"):
+        sagas.confirm(run_id, "approval", {})
+        carried(run_id)
+    assert state(run_id) is State.ESCALATED
+    assert story(run_id).count(f"{operation} FAULT") == 1
 
 
 @pytest.mark.parametrize("operation", ["two.confirm", "three.confirm"])

@@ -11,11 +11,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 import sagas
-from sagas import State, elsewhere
+from sagas import NotErased, State, elsewhere
 from sagas.dispatch import FEW, dispatch
 from sagas.models import Barrier, Run
+from tests.lab.persons import Visit
 from tests.lab.sagas import Experiment
-from tests.loyalty.sagas import Afar, AfarForked
+from tests.loyalty.sagas import Afar, AfarForked, Membership
 from tests.support import broker, loyalty
 from tests.support.carrier import Carrier
 from tests.support.loyalty import rows
@@ -145,3 +146,79 @@ def test_a_pool_takes_its_locks_there(purse: str) -> None:
     assert [sql for sql in seen["loyalty"] if "loyalty_purse" in sql and "FOR NO KEY UPDATE" in sql]
     assert not [sql for sql in seen["default"] if "purse" in sql.lower().replace(purse, "")]
     assert Run.objects.get(pk=run_id).state == State.AWAITING_CONFIRM
+
+
+# -- Erasing --------------------------------------------------------------------------------------------------
+
+PHONE = "13812345678"
+
+
+def recorded(run_id: UUID) -> str:
+    """All that the barrier rows of a run say."""
+    return str(loyalty.execute("SELECT array_agg(data::text) FROM sagas_barrier WHERE run_id = %s", run_id))
+
+
+@pytest.mark.parametrize("refuse", ["", "welcomed"], ids=["succeeded", "refused"])
+def test_what_is_personal_is_erased_there_too(refuse: str) -> None:
+    # Given a finished run whose barrier rows know somebody
+    run_id = sagas.start(Membership, Visit(PHONE, refuse=refuse), business_key="D-1")
+    carrier = Carrier()
+    carrier.run([run_id])
+    assert state(run_id) is (State.FAILED if refuse else State.SUCCEEDED)
+    before = recorded(run_id)
+    assert "Ms 5678" in before
+    assert (PHONE in before) is bool(refuse)
+
+    # When
+    erasure = sagas.erase(business_key="D-1", by="ada")
+
+    # Then what was not personal stays, and the rows do what they are for
+    assert erasure.changed == (run_id,)
+    after = recorded(run_id)
+    assert "5678" not in after
+    assert PHONE not in after
+    assert "gold" in after
+    happened = effects(run_id)
+    for chain in list(carrier.delivered):
+        carrier.deliver(chain)
+    assert effects(run_id) == happened
+    assert recorded(run_id) == after
+    # And a second time does nothing
+    assert sagas.erase(business_key="D-1", by="ada").changed == ()
+
+
+def test_while_it_cannot_be_reached_nothing_is_erased() -> None:
+    # Given
+    run_id = sagas.start(Membership, Visit(PHONE), business_key="D-1")
+    Carrier().run([run_id])
+    story = Run.objects.get(pk=run_id)
+
+    # When
+    with loyalty.away(), pytest.raises(NotErased, match=rf"'loyalty' has copies of what {run_id} knows"):
+        sagas.erase(business_key="D-1", by="ada")
+
+    # Then
+    now = Run.objects.get(pk=run_id)
+    assert (now.request, now.results) == (story.request, story.results)
+    # And it is to be repeated
+    assert sagas.erase(business_key="D-1", by="ada").changed == (run_id,)
+    assert "5678" not in recorded(run_id)
+
+
+def test_half_an_erasure_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an erasure that dies between its two commits
+    run_id = sagas.start(Membership, Visit(PHONE), business_key="D-1")
+    Carrier().run([run_id])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("sagas.erasure.move_store.log", _die)
+        sagas.erase(business_key="D-1", by="ada")
+    assert "5678" not in recorded(run_id)
+    assert PHONE in str(Run.objects.get(pk=run_id).request)
+
+    # When, then
+    assert sagas.erase(business_key="D-1", by="ada").changed == (run_id,)
+    assert PHONE not in str(Run.objects.get(pk=run_id).request)
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt

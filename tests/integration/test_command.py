@@ -22,7 +22,7 @@ from sagas.turns import escalate, event
 from tests.integration.conftest import Start
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
-from tests.support import broker, servers
+from tests.support import broker, loyalty, servers
 from tests.support.awaiting import eventually
 from tests.support.carrier import claim_all
 from tests.support.runs import assert_effects_once, await_state, make_due, state
@@ -266,22 +266,49 @@ def doctor() -> tuple[list[str], str]:
     return out.getvalue().splitlines(), ""
 
 
-def test_doctor_finds_nothing_where_nothing_is_wrong(alone: None) -> None:
+THERE = "The database 'loyalty', in which steps are,"
+
+
+@pytest.mark.usefixtures("alone", "loyalty_database")
+def test_doctor_finds_nothing_where_nothing_is_wrong() -> None:
     command("topology")
     said, error = doctor()
     assert error == ""
     assert said == [
         "fine     Every unfinished run can go on with the code that is here.",
+        "fine     What every unfinished run was asked for can be read here.",
         "fine     No run stands still.",
         "fine     No run waits for a person.",
         "fine     The oldest of 0 run(s) that have not begun has waited 0 s.",
+        f"fine     {THERE} has the table that keeps their effects to one.",
         "fine     Every queue is in RabbitMQ as it should be.",
         "fine     Redis answers.",
         "nothing is wrong",
     ]
 
 
-def test_doctor_tells_of_runs_that_do_not_get_on(alone: None) -> None:
+@pytest.mark.usefixtures("alone", "loyalty_database")
+def test_doctor_tells_of_a_database_without_barrier_or_away() -> None:
+    command("topology")
+    # Given a database in which steps are, not migrated
+    loyalty.execute("ALTER TABLE sagas_barrier RENAME TO barrier_of_another")
+    try:
+        said, error = doctor()
+    finally:
+        loyalty.execute("ALTER TABLE barrier_of_another RENAME TO sagas_barrier")
+    assert error == "1 thing(s) are wrong"
+    assert f"error    {THERE} has no table sagas_barrier." in said
+    assert "         → Run manage.py migrate --database loyalty; until then its steps fail." in said
+
+    # And one that is away
+    with loyalty.away():
+        said, error = doctor()
+    assert error == "1 thing(s) are wrong"
+    assert any(line.startswith(f"error    {THERE} does not answer: ") for line in said)
+
+
+@pytest.mark.usefixtures("alone", "loyalty_database")
+def test_doctor_tells_of_runs_that_do_not_get_on() -> None:
     # Given a run that stands still, one that waits for a person, and two that wait to begin
     stuck, person, *waiting = (sagas.start(Lab, Experiment()) for _ in range(4))
     Run.objects.filter(pk=stuck).update(state="EXECUTING", claims=4)
@@ -304,6 +331,7 @@ def test_doctor_tells_of_runs_that_do_not_get_on(alone: None) -> None:
     assert any(line.startswith("error    The oldest of 2") and "Above 120 s" in line for line in doctor()[0])
 
 
+@pytest.mark.usefixtures("loyalty_database")
 def test_doctor_tells_of_queues_that_are_missing_or_old(topology_of_a_fresh_broker: list[str]) -> None:
     # Given one queue of other arguments, and no other
     with broker.channel() as channel:
@@ -343,4 +371,5 @@ def test_doctor_as_a_process_with_every_server_away() -> None:
     assert "error    The database does not answer: " in done.stdout
     assert "error    RabbitMQ does not answer: " in done.stdout
     assert "warning  Redis does not answer: runs begin up to 1 s later." in done.stdout
-    assert "2 thing(s) are wrong" in done.stderr
+    assert f"error    {THERE} does not answer: " in done.stdout
+    assert "3 thing(s) are wrong" in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import redis
@@ -13,11 +12,10 @@ from django.db import transaction
 import sagas
 from sagas import State
 from tests.lab.celery import DOUBLED
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, ShortLab
 from tests.support import broker
 from tests.support.awaiting import eventually
-from tests.support.runs import assert_effects_once, assert_jar_adds_up, await_states, counts, story
+from tests.support.runs import assert_effects_once, assert_jar_adds_up, await_states, counts, new_jar, story
 from tests.support.workers import Worker
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -28,9 +26,7 @@ RUNS = 60
 
 @pytest.fixture
 def jar(own_worker: Worker) -> str:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=1000)
-    return name
+    return new_jar(1000)
 
 
 def doubled() -> int:

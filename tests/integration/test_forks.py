@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from random import Random
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -15,11 +14,9 @@ from sagas.admin.present import standing
 from sagas.claim import claim
 from sagas.messages import Chain
 from sagas.models import Run
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Forked, Pivoted
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.runs import (
-    assert_jar_adds_up,
     counts,
     effects,
     escalation,
@@ -36,14 +33,6 @@ pytestmark = pytest.mark.usefixtures("alone")
 BRANCHES = ["left", "right", "three"]
 FORWARD = {"one": "forward", "left": "forward", "right": "forward", "three": "try", "four": "forward"}
 UNDO = {"one": "compensate", "left": "compensate", "right": "compensate", "three": "cancel", "four": "compensate"}
-
-
-@pytest.fixture(autouse=True)
-def jar(database: None) -> Iterator[str]:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=1000)
-    yield name
-    assert_jar_adds_up(name, 1000)
 
 
 def carried(*ids: UUID, random: Random | None = None, copies: int = 1) -> None:

@@ -13,7 +13,6 @@ import sagas
 from sagas import State
 from sagas.dispatch import FEW
 from sagas.models import Log
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
 from tests.support.runs import (
     assert_effects_once,
@@ -22,6 +21,7 @@ from tests.support.runs import (
     await_states,
     counts,
     escalation,
+    new_jar,
     reason,
 )
 from tests.support.workers import Worker
@@ -53,9 +53,7 @@ def assert_confirmed(ids: Sequence[UUID]) -> None:
 
 @pytest.fixture
 def jar(own_worker: Worker) -> str:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=100)
-    return name
+    return new_jar(100)
 
 
 #: A kill takes a second: one of each kind is enough by default.

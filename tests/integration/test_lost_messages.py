@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 from django.conf import settings
 from django.db import transaction
 
 import sagas
 from sagas import State
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker, gate
 from tests.support.awaiting import eventually
@@ -21,6 +18,7 @@ from tests.support.runs import (
     await_states,
     counts,
     expired_by,
+    new_jar,
     shift_clock,
 )
 from tests.support.workers import Worker
@@ -33,9 +31,7 @@ RUNS = 40
 
 @pytest.fixture
 def jar(own_worker: Worker) -> str:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=1000)
-    return name
+    return new_jar(1000)
 
 
 def test_all_step_queues_are_purged(jar: str) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -14,21 +13,13 @@ from sagas.errors import AlreadyDecided, UnknownConfirmation
 from sagas.models import Run
 from sagas.nested import child_of
 from sagas.turns import PARENT
-from tests.integration.test_reports import let_time_pass
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Parent
 from tests.support.carrier import Carrier, chains, claim_all, deliver
-from tests.support.runs import assert_jar_adds_up, counts, effects, reason, shift_clock, state, story
+from tests.support.runs import counts, effects, let_time_pass, reason, shift_clock, state, story
 
-pytestmark = pytest.mark.usefixtures("alone")
-
-
-@pytest.fixture(autouse=True)
-def jar(database: None) -> Iterator[str]:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=10)
-    yield name
-    assert_jar_adds_up(name, 10)
+pytestmark = pytest.mark.usefixtures("alone", "jar")
+#: What is in the jar.
+JAR = 10
 
 
 class Family:

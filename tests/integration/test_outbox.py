@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,8 +25,18 @@ from tests.lab.sagas import Experiment, Telling, Unconfirmed
 from tests.support import broker
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, claim_all
-from tests.support.events import CONFIRMED, REJECTED, assert_in_order, heard, subscribed, told, told_names, unique
-from tests.support.runs import make_due, state
+from tests.support.events import (
+    CONFIRMED,
+    GIVEN_UP,
+    REJECTED,
+    assert_in_order,
+    heard,
+    subscribed,
+    told,
+    told_names,
+    unique,
+)
+from tests.support.runs import make_due, shift_clock, shift_log, state
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -41,6 +52,13 @@ def listener(alone: None) -> Iterator[str]:
     """A queue that gets every event."""
     with subscribed() as queue:
         yield queue
+
+
+@pytest.fixture(params=["orchestration", "choreography"])
+def carrier(request: pytest.FixtureRequest, settings: Any) -> str:
+    """The same is told, however the cohorts travel."""
+    settings.SAGAS = {**settings.SAGAS, "CARRIERS": {"lab.Telling": request.param}}
+    return str(request.param)
 
 
 @contextmanager
@@ -102,6 +120,46 @@ class TestWriting:
         assert_in_order(events, [run_id], REJECTED)
         why = {"kind": "rejected", "step": "three", "code": "Rejected"}
         assert [event.data for event in events if event.data and "kind" in event.data] == [why, why, why]
+
+    def test_a_step_that_is_given_up_says_so_and_why(self, carrier: str) -> None:
+        run_id = sagas.start(Telling, Experiment(faults={"three.try": 99}))
+        Carrier().run([run_id])
+        assert state(run_id) is State.FAILED
+        events = told(run_id)
+        assert_in_order(events, [run_id], GIVEN_UP)
+        why = {"kind": "fault", "step": "three", "code": "Boom"}
+        assert [event.data for event in events if event.data and "kind" in event.data] == [why, why, why]
+        assert [event.step for event in events if event.name == "ThreeFailed"] == ["three"]
+
+    def test_an_attempt_that_breaks_says_nothing(self, carrier: str) -> None:
+        run_id = sagas.start(Telling, Experiment(faults={"three.try": 2, "one.forward": 1}))
+        Carrier().run([run_id])
+        assert told_names(run_id) == CONFIRMED[:5]
+
+    def test_a_step_that_takes_too_long_has_failed(self, carrier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Given a step whose time is over before it was performed
+        monkeypatch.setattr(Telling.definition.steps[2], "timeout", timedelta(seconds=5))
+        run_id = sagas.start(Telling, Experiment())
+        moving = Carrier()
+        moving.run([run_id], until=lambda: "SecondMade" in told_names(run_id))
+        shift_log(run_id, 10)
+        moving.run([run_id])
+
+        # Then
+        assert state(run_id) is State.FAILED
+        assert_in_order(told(run_id), [run_id], GIVEN_UP)
+        assert told(run_id)[3].data == {"kind": "timeout", "step": "three", "code": "TimedOut"}
+
+    def test_no_step_has_failed_where_all_together_took_too_long(
+        self, carrier: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(Telling.definition.__dict__, "timeout", timedelta(seconds=5))
+        run_id = sagas.start(Telling, Experiment())
+        moving = Carrier()
+        moving.run([run_id], until=lambda: "SecondMade" in told_names(run_id))
+        shift_clock([run_id], 10)
+        moving.run([run_id])
+        assert_in_order(told(run_id), [run_id], [name for name in GIVEN_UP if name != "ThreeFailed"])
 
     def test_a_cancelled_run(self) -> None:
         run_id = sagas.start(Telling, Experiment())

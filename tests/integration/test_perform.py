@@ -25,7 +25,6 @@ from tests.lab.sagas import Experiment, Lab, Labelled, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_all
 from tests.support.runs import (
     assert_effects_once,
-    assert_jar_adds_up,
     counts,
     effects,
     escalation,
@@ -39,14 +38,6 @@ from tests.support.runs import (
 pytestmark = pytest.mark.usefixtures("alone")
 
 STEPS = ["one", "two", "three", "four"]
-
-
-@pytest.fixture(autouse=True)
-def jar(database: None) -> Iterator[str]:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=1000)
-    yield name
-    assert_jar_adds_up(name, 1000)
 
 
 def link(saga: type[sagas.Saga[Any]], step: str, phase: Phase = Phase.FORWARD) -> Link:
@@ -620,3 +611,40 @@ def await_waiting(number: int) -> None:
             return bool(cursor.fetchone()[0] >= number)
 
     eventually(waiting, what=f"{number} waiting for locks")
+
+
+# -- Under choreography an event comes to more operations than have something to do ------------------------------
+
+
+@pytest.fixture
+def _by_events(settings: Any) -> None:
+    settings.SAGAS = {**settings.SAGAS, "CARRIERS": {Lab.name: "choreography"}}
+
+
+def followed_by(step: str, run_id: UUID) -> list[str]:
+    """The events that are told once the undo of a step is delivered."""
+    return [chain.event for chain in chains(perform(link(Lab, step, Phase.UNDO), [run_id]).messages)]
+
+
+@pytest.mark.usefixtures("_by_events")
+def test_an_undo_that_did_not_happen_is_not_told(jar: str) -> None:
+    # Given a run that turned back at a step, which has nothing to undo
+    run_id = sagas.start(Lab, Experiment(jar=jar, reject=("two",)))
+    Carrier().run([run_id], until=lambda: state(run_id) is State.COMPENSATING)
+
+    # When the rejection comes to that step as well, then it is silent
+    assert followed_by("two", run_id) == []
+    assert effects(run_id) == ["one.forward"]
+
+
+@pytest.mark.usefixtures("_by_events")
+def test_an_undo_that_did_happen_is_told_again(jar: str) -> None:
+    # Given a run of which an undo is done, and what follows from it was lost
+    run_id = sagas.start(Lab, Experiment(jar=jar, reject=("three",)))
+    Carrier().run([run_id], until=lambda: state(run_id) is State.COMPENSATING)
+    first = followed_by("two", run_id)
+    assert effects(run_id)[-1] == "two.compensate"
+
+    # When it is delivered again
+    assert followed_by("two", run_id) == first == ["TwoUndone"]
+    assert effects(run_id).count("two.compensate") == 1

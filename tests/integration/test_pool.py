@@ -16,7 +16,7 @@ from sagas import Rejected
 from sagas.participant import Call, Done, Operation, Outcome
 from sagas.pool import PoolResource
 from tests.lab.models import Jar, JarHold
-from tests.support.runs import assert_jar_adds_up, counts
+from tests.support.runs import assert_jar_adds_up, counts, new_jar
 
 # Rolled back after each test.
 pytestmark = pytest.mark.django_db
@@ -164,9 +164,7 @@ def call(operation: Operation, demand: Demand, *, run_id: UUID | None = None, st
 
 @pytest.fixture
 def jar() -> str:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=10)
-    return name
+    return new_jar(10)
 
 
 def test_a_refusal_says_what_is_missing_and_holds_nothing_of_the_rest(jar: str) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 
 import sagas
 from sagas import State
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, ShortLab
 from tests.support import servers
-from tests.support.runs import assert_effects_once, assert_jar_adds_up, await_states, counts
+from tests.support.runs import assert_effects_once, assert_jar_adds_up, await_states, counts, new_jar
 from tests.support.workers import Worker
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.chaos]
@@ -22,9 +20,7 @@ WORKER = {"concurrency": 2}
 
 @pytest.fixture
 def jar(own_worker: Worker) -> str:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=100)
-    return name
+    return new_jar(100)
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 import sagas
-from sagas import State
+from sagas import State, claim_store, lifecycle
 from sagas.dispatch import dispatch, drop_connections
 from sagas.models import Run
 from tests.lab.celery import app
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker
-from tests.support.runs import make_due, state
+from tests.support.carrier import Carrier, chains, claim_all, deadlines, deliver_all
+from tests.support.runs import make_due, shift_clock, state
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -40,3 +41,45 @@ def test_a_dispatch_that_is_refused_leaves_the_runs_as_they_were() -> None:
     dispatch()
     assert broker.length("orders") == 2
     assert {state(run_id) for run_id in ids} == {State.EXECUTING}
+
+
+@pytest.mark.parametrize("paid", [False, True], ids=["not paid", "paid"])
+def test_what_was_refused_as_far_as_anybody_knew_and_came_all_the_same_has_its_deadline(paid: bool, jar: str) -> None:
+    # Given runs whose lease was given back, for the broker did not confirm in time that it had their message
+    run_id = sagas.start(Lab, Experiment(jar=jar))
+    (chain,) = chains(claim_all())
+    claim_store.release([run_id])
+    assert Run.objects.get(pk=run_id).started_at is None
+
+    # When that message comes
+    deliver_all(chain)
+
+    # Then the time to pay begins when they wait for it, and not never
+    assert state(run_id) is State.AWAITING_CONFIRM
+    (deadline,) = deadlines(claim_all())
+    assert deadline.ids == (run_id,)
+    run = Run.objects.get(pk=run_id)
+    assert run.started_at is not None
+    assert run.deadline is not None
+    assert (run.deadline - run.started_at).total_seconds() == pytest.approx(deadline.within, abs=0.01)
+    if paid:
+        sagas.confirm(run_id, "approval", {})
+    else:
+        shift_clock([run_id], deadline.within)
+        lifecycle.expire(deadline.saga, deadline.version, deadline.confirmation, deadline.ids, by="message")
+    Carrier().run([run_id])
+    assert state(run_id) is (State.SUCCEEDED if paid else State.FAILED)
+
+
+def test_its_deadline_is_judged_by_the_tick_where_the_message_is_lost(jar: str) -> None:
+    run_id = sagas.start(Lab, Experiment(jar=jar))
+    (chain,) = chains(claim_all())
+    claim_store.release([run_id])
+    deliver_all(chain)
+    assert deadlines(claim_all())
+    # When its time is over, and the deadline that went out for it never comes
+    make_due([run_id])
+    assert chains(claim_all(lapsed=True)) == []
+    shift_clock([run_id], 32)
+    claim_all()
+    assert state(run_id) is State.COMPENSATING

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.db import transaction
@@ -16,24 +16,16 @@ from sagas import State, calling, intents
 from sagas.calling import _call, _participant, perform_now
 from sagas.messages import Message, RemoteCalls
 from sagas.models import Log, Run
-from tests.integration.test_reports import let_time_pass
+from sagas.remote import ClientError
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.points import Points, needs_node
-from tests.support.runs import effects, escalation, make_due, reason, state, story
+from tests.support.runs import effects, escalation, let_time_pass, make_due, never, reason, state, story
 
 pytestmark = [pytest.mark.usefixtures("alone"), needs_node]
 
 TOKEN = "a-token-that-nobody-may-read"
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Points]:
-    points = Points(tmp_path_factory.mktemp("points"), token=TOKEN)
-    points.start()
-    yield points
-    points.stop()
 
 
 @pytest.fixture
@@ -42,13 +34,6 @@ def points(node: Points, monkeypatch: pytest.MonkeyPatch) -> Iterator[Points]:
     monkeypatch.setenv("LAB_POINTS_TOKEN", TOKEN)
     yield node
     node.recover()
-
-
-@pytest.fixture
-def account(points: Points) -> str:
-    name = f"account-{uuid4().hex[:8]}"
-    points.open(name, 100)
-    return name
 
 
 def carried(*ids: UUID, random: Random | None = None, copies: int = 1) -> None:
@@ -195,6 +180,47 @@ def test_out_of_attempts_it_is_undone_by_key(points: Points, account: str) -> No
     assert reason(run_id)["code"] == "Unanswered"
     assert effects(run_id) == ["one.forward", "debit.compensate", "one.compensate"]
     assert points.account(account) == (100, 0)
+
+
+def test_a_request_that_is_wrong_need_not_be_sent_again(
+    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a participant that will never take this request
+    never(monkeypatch, Rewarded, ClientError)
+    points.fail(on="POST /debits", do="status", status=422, times=100)
+    run_id = start(account)
+
+    # Then one attempt is enough; and it was sent, so it is undone there
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert story(run_id).count("debit.forward INTENT") == story(run_id).count("debit.forward FAULT") == 1
+    assert (reason(run_id)["code"], reason(run_id)["detail"]) == ("ClientError", "HTTP 422")
+    assert effects(run_id) == ["one.forward", "debit.compensate", "one.compensate"]
+
+
+def test_an_undo_whose_request_is_wrong_is_for_a_person_at_once(
+    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never(monkeypatch, Rewarded, ClientError)
+    points.fail(on="DELETE /debits", do="status", status=400, times=100)
+    run_id = start(account, reject=("four",))
+    carried(run_id)
+    assert state(run_id) is State.ESCALATED
+    assert story(run_id).count("debit.compensate INTENT") == 1
+    points.recover()
+    sagas.resume(run_id, by="a test")
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert points.account(account) == (100, 0)
+
+
+def test_what_breaks_otherwise_is_tried_again(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    never(monkeypatch, Rewarded, ClientError)
+    points.fail(on="POST /debits", do="status", status=429, times=2)
+    run_id = start(account)
+    carried(run_id)
+    assert state(run_id) is State.SUCCEEDED
+    assert story(run_id).count("debit.forward FAULT") == 2
 
 
 def test_what_was_never_reached_is_not_undone_there(

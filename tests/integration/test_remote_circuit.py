@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from uuid import uuid4
+from random import Random
+from uuid import UUID, uuid4
 
 import pytest
 import redis
 from django.conf import settings
 
 import sagas
-from sagas import State
+from sagas import State, breaker
+from sagas.breaker import Sample
 from sagas.models import Log, Run
-from sagas.remote import circuit
+from sagas.remote import UnexpectedAnswer, circuit
 from sagas.remote.circuit import Circuit
-from tests.lab.sagas import Experiment, Rewarded
+from tests.lab.sagas import Experiment, Promised, Rewarded, Told
 from tests.lab.sagas import points as participant
 from tests.support import servers
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier
 from tests.support.points import Points, needs_node
-from tests.support.runs import make_due, state
+from tests.support.runs import make_due, never, state, states, story
 
 SWITCH = Circuit(faults=3, within=30, pause=0.2)
+HALF = Circuit(faults=5, within=30, pause=0.2, rate=0.5, minimum=10)
 
 
 @pytest.fixture
@@ -79,6 +81,90 @@ def test_answers_between_faults_keep_it_closed(name: str) -> None:
     assert SWITCH.admit(name, 1, 1.0) == (1, 0.0)
 
 
+def test_a_participant_that_fails_half_its_calls_is_left_alone(name: str) -> None:
+    # Given one that breaks and answers in turns: never twice running
+    for _ in range(HALF.minimum // 2 - 1):
+        HALF.answered(name)
+        HALF.broke(name)
+    assert HALF.admit(name, 5, 1.0) == (5, 0.0)
+
+    # When so many calls were made that this is no chance
+    HALF.answered(name)
+    HALF.broke(name)
+
+    # Then nobody calls, and a probe closes it
+    assert HALF.admit(name, 5, 1.0)[0] == 0
+    eventually(lambda: HALF.admit(name, 1, 1.0)[0], what="a probe")
+    HALF.answered(name)
+    assert HALF.admit(name, 5, 1.0) == (5, 0.0)
+
+    # And what was counted before is forgotten
+    HALF.broke(name)
+    assert HALF.admit(name, 5, 1.0) == (5, 0.0)
+
+
+def test_one_that_fails_less_is_called_on(name: str) -> None:
+    for _ in range(10):
+        HALF.answered(name)
+        HALF.answered(name)
+        HALF.broke(name)
+    assert HALF.admit(name, 5, 1.0) == (5, 0.0)
+
+
+def test_one_that_stops_answering_is_left_alone_at_once_however_well_it_did(name: str) -> None:
+    for _ in range(200):
+        HALF.answered(name)
+    for _ in range(HALF.faults):
+        assert HALF.admit(name, 5, 1.0) == (5, 0.0)
+        HALF.broke(name)
+    assert HALF.admit(name, 5, 1.0)[0] == 0
+
+
+def test_what_was_long_ago_does_not_count(name: str) -> None:
+    # Given faults, all but the last of them before the window
+    with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
+        for _ in range(20):
+            HALF.broke(name)
+            client.delete(f"sagas:circuit:{name}")
+        seconds, _ = client.time()
+        aged = [f"{(seconds - 31) * 1000}:0"] * 20
+        client.delete(f"sagas:circuit:{name}:calls")
+        client.lpush(f"sagas:circuit:{name}:calls", *aged)
+    HALF.broke(name)
+    assert HALF.admit(name, 5, 1.0) == (5, 0.0)
+
+
+def test_late_answers_do_not_close_it(name: str) -> None:
+    open_it(name)
+    for _ in range(5):
+        SWITCH.answered(name)  # of calls that were out when it opened
+    assert SWITCH.admit(name, 5, 1.0)[0] == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_it_opens_by_the_rule_of_the_breakers(name: str, seed: int) -> None:
+    """The script in Redis decides as the pure rule does: after each call of a random history."""
+    random = Random(seed)
+    circuit = Circuit(
+        faults=random.randint(2, 6),
+        rate=random.choice([0.2, 0.5, 0.75, 1.0]),
+        minimum=random.randint(1, 12),
+        operations=random.randint(12, 20),
+        pause=60,
+    )
+    share = random.random()
+    newest_first: list[Sample] = []
+    for _ in range(40):
+        failed = random.random() < share
+        (circuit.broke if failed else circuit.answered)(name)
+        newest_first.insert(0, Sample(0.0, 1 - failed, int(failed)))
+        running = [sample.failed for sample in newest_first[: circuit.faults]] == [1] * circuit.faults
+        expected = failed and (running or breaker.opens(breaker.windows(newest_first, circuit.rule), circuit.rule))
+        assert (circuit.admit(name, 1, 1.0)[0] == 0) is expected, newest_first
+        if expected:
+            return
+
+
 def test_late_faults_do_not_keep_it_open(name: str) -> None:
     open_it(name)
     for _ in range(20):
@@ -105,14 +191,6 @@ def test_without_redis_everybody_calls(name: str) -> None:
         circuit._away.until = 0.0
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Points]:
-    points = Points(tmp_path_factory.mktemp("points"))
-    points.start()
-    yield points
-    points.stop()
-
-
 @needs_node
 def test_runs_wait_for_a_participant_that_is_away(node: Points, alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a participant that breaks down
@@ -122,15 +200,12 @@ def test_runs_wait_for_a_participant_that_is_away(node: Points, alone: None, mon
     node.fail(on="POST /debits", do="status", status=503, times=1000)
     first = sagas.start(Rewarded, Experiment(jar="mei"))
     Carrier().run([first])
-    assert state(first) is State.FAILED
+    # It was asked between its attempts what had become of them, and answered that: which does not help anybody
+    assert state(first) is State.COMPENSATING
+    assert story(first).count("debit.forward FAULT") == 3
 
     # When others come
     ids = [sagas.start(Rewarded, Experiment(jar="mei")) for _ in range(10)]
-    with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
-        # The undo of the first was answered, which closed it: open it again.
-        for _ in range(3):
-            participant.circuit.broke("points")
-        assert client.hget("sagas:circuit:points", "open_until")
     Carrier().run(ids)
 
     # Then they wait, without an attempt
@@ -141,10 +216,51 @@ def test_runs_wait_for_a_participant_that_is_away(node: Points, alone: None, mon
     # And go on when it is there again
     node.recover()
 
-    def all_done() -> bool:
+    await_end([first, *ids])
+    assert state(first) is State.FAILED
+    assert {state(run_id) for run_id in ids} == {State.SUCCEEDED}
+    assert node.account("mei") == (90, 0)
+
+
+@needs_node
+def test_runs_wait_for_a_participant_that_fails_half_its_calls(
+    node: Points, alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a participant of which every debit breaks, and every reservation is fine
+    monkeypatch.setenv("LAB_POINTS_URL", node.url)
+    monkeypatch.setattr(participant, "circuit", Circuit(faults=5, within=30, pause=1, rate=0.5, minimum=8))
+    account = f"half-{uuid4().hex[:8]}"
+    node.open(account, 100)
+    node.fail(on="POST /debits", do="status", status=503, times=1000)
+    never(monkeypatch, Told, UnexpectedAnswer)
+
+    # When it is asked for the one and the other in turns
+    for _ in range(4):
+        assert participant.circuit.admit("points", 1, 0.0) == (1, 0.0)
+        held = sagas.start(Promised, Experiment(jar=account))
+        Carrier().run([held])
+        assert state(held) is State.AWAITING_CONFIRM
+        broken = sagas.start(Told, Experiment(jar=account))
+        Carrier().run([broken])
+        assert state(broken) is State.FAILED
+
+    # Then nobody is sent there, and no attempt is used up
+    waiting = [sagas.start(Rewarded, Experiment(jar=account)) for _ in range(5)]
+    Carrier().run(waiting)
+    assert not Log.objects.filter(run_id__in=waiting, step="debit").exists()
+
+    # And all goes on when it is mended
+    node.recover()
+    await_end(waiting)
+    assert {state(run_id) for run_id in waiting} == {State.SUCCEEDED}
+
+
+def await_end(ids: list[UUID]) -> None:
+    """Carry runs, whose waits pass at once, until they have ended."""
+
+    def ended() -> bool:
         make_due(ids)
         Carrier().run(ids)
-        return {state(run_id) for run_id in ids} == {State.SUCCEEDED}
+        return set(states(ids)) <= {State.SUCCEEDED, State.FAILED}
 
-    eventually(all_done, what="all runs end")
-    assert node.account("mei") == (90, 0)
+    eventually(ended, what="all runs end")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 import redis
@@ -13,36 +12,16 @@ from django.db import connection
 import sagas
 from sagas import State
 from tests.integration.conftest import Start
-from tests.integration.test_reports import let_time_pass
 from tests.lab.celery import KEY
 from tests.lab.sagas import Experiment, Rewarded
 from tests.support import servers
 from tests.support.awaiting import eventually
 from tests.support.points import Points, needs_node
-from tests.support.runs import await_state, effects, story
+from tests.support.runs import await_state, effects, let_time_pass, story
 
 pytestmark = [pytest.mark.usefixtures("alone"), pytest.mark.chaos, needs_node]
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Points]:
-    points = Points(tmp_path_factory.mktemp("points"))
-    points.start()
-    yield points
-    points.stop()
-
-
-@pytest.fixture
-def points(node: Points) -> Iterator[Points]:
-    yield node
-    node.recover()
-
-
-@pytest.fixture
-def account(points: Points) -> str:
-    name = f"account-{uuid4().hex[:8]}"
-    points.open(name, 10_000)
-    return name
+#: What is on the account.
+ACCOUNT = 10_000
 
 
 def with_points(points: Points, **more: str) -> dict[str, str]:

@@ -21,27 +21,8 @@ from tests.support.runs import assert_effects_once, await_state, await_states, e
 from tests.support.workers import Worker
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.chaos, needs_node]
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Points]:
-    points = Points(tmp_path_factory.mktemp("points"))
-    points.start()
-    yield points
-    points.stop()
-
-
-@pytest.fixture
-def points(node: Points) -> Iterator[Points]:
-    yield node
-    node.recover()
-
-
-@pytest.fixture
-def account(points: Points) -> str:
-    name = f"account-{uuid4().hex[:8]}"
-    points.open(name, 10_000)
-    return name
+#: What is on the account.
+ACCOUNT = 10_000
 
 
 @pytest.fixture(scope="module")

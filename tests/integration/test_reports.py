@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from random import Random
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
 
 import sagas
 from sagas import DataTooLarge, Done, Rejected, State
@@ -16,34 +14,17 @@ from sagas.claim import claim
 from sagas.errors import NotAwaited, RunNotFound, UnknownStep
 from sagas.messages import Chain
 from sagas.models import Run
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, Reported
 from tests.support.carrier import Carrier, chains, claim_all, deliver
-from tests.support.runs import assert_jar_adds_up, counts, effects, make_due, marks, reason, state, story
+from tests.support.runs import counts, effects, let_time_pass, make_due, marks, reason, state, story
 
-pytestmark = pytest.mark.usefixtures("alone")
-
-
-@pytest.fixture(autouse=True)
-def jar(database: None) -> Iterator[str]:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=10)
-    yield name
-    assert_jar_adds_up(name, 10)
+pytestmark = pytest.mark.usefixtures("alone", "jar")
+#: What is in the jar.
+JAR = 10
 
 
 def carried(*ids: UUID) -> None:
     Carrier().run(ids)
-
-
-def let_time_pass(run_id: UUID) -> None:
-    """Let all that the run waits for be over."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE sagas_run SET due_at = clock_timestamp(), pending = (SELECT jsonb_object_agg(key, "
-            "jsonb_set(value, '{until}', '0')) FROM jsonb_each(pending)) WHERE id = %s AND due_at IS NOT NULL",
-            [run_id],
-        )
 
 
 def accepted(jar: str, **what: object) -> UUID:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from random import Random
+from typing import Any
+
 import pytest
 
 import sagas
 from sagas import State
 from sagas.models import Run
-from tests.lab.sagas import Experiment, Unconfirmed
+from tests.lab.sagas import Boom, Experiment, Forked, Hopeless, Reported, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver
-from tests.support.runs import assert_effects_once, state, story
+from tests.support.runs import (
+    assert_effects_once,
+    effects,
+    escalation,
+    let_time_pass,
+    never,
+    state,
+    story,
+)
 
 pytestmark = pytest.mark.usefixtures("alone")
+#: What is in the jar.
+JAR = 10
 
 
 @pytest.mark.parametrize("step", ["one", "two"])
@@ -47,3 +60,88 @@ def test_a_retry_that_is_delivered_twice_is_one() -> None:
         deliver(retry)
     assert state(run_id) is State.SUCCEEDED
     assert_effects_once(run_id)
+
+
+@pytest.mark.parametrize("step", ["one", "two", "three", "charge"])
+def test_what_another_attempt_cannot_mend_is_undone_at_once(step: str, jar: str) -> None:
+    operation = "try" if step == "three" else "forward"
+    run_id = sagas.start(Hopeless, Experiment(jar=jar, faults={f"{step}.{operation}": 1}))
+    Carrier().run([run_id])
+    assert state(run_id) is State.FAILED
+    assert story(run_id).count(f"{step}.{operation} FAULT") == 1
+    assert_effects_once(run_id)
+
+
+@pytest.mark.parametrize(
+    ("where", "asked"),
+    [
+        ("three.confirm", {}),
+        ("four.forward", {}),
+        ("one.compensate", {"reject": ("charge",)}),
+        ("two.compensate", {"reject": ("charge",)}),
+    ],
+    ids=["confirm", "behind the pivot", "one-call undo", "set-based undo"],
+)
+def test_what_must_end_calls_a_person_at_once(where: str, asked: dict[str, Any], jar: str) -> None:
+    # Given an operation that cannot be given up, and an error that another attempt cannot mend
+    run_id = sagas.start(Hopeless, Experiment(jar=jar, faults={where: 1}, **asked))
+    Carrier().run([run_id])
+    assert state(run_id) is State.ESCALATED
+    assert story(run_id).count(f"{where} FAULT") == 1
+
+    # And nobody tries it again
+    Carrier().run([run_id])
+    assert story(run_id).count(f"{where} FAULT") == 1
+
+
+@pytest.mark.parametrize("where", ["left.forward", "right.forward", "three.try"])
+def test_a_hopeless_branch_turns_the_others_back(where: str, jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    never(monkeypatch, Forked, Boom)
+    run_id = sagas.start(Forked, Experiment(jar=jar, faults={where: 1}))
+    Carrier(random=Random(7), copies=2).run([run_id])
+    assert state(run_id) is State.FAILED
+    assert story(run_id).count(f"{where} FAULT") == 1
+
+
+def test_what_is_not_reported_in_time_need_not_be_begun_again(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an operation that was accepted, and must not be begun twice
+    never(monkeypatch, Reported, sagas.NoReport)
+    run_id = sagas.start(Reported, Experiment(jar=jar))
+    Carrier().run([run_id])
+    assert story(run_id)[-1] == "two.forward ACCEPTED"
+
+    # When nobody reports
+    let_time_pass(run_id)
+    Carrier().run([run_id])
+
+    # Then it is undone, for it may have taken effect
+    assert state(run_id) is State.FAILED
+    assert story(run_id).count("two.forward ACCEPTED") == story(run_id).count("two.forward FAULT") == 1
+    assert effects(run_id) == ["one.forward", "two.compensate", "one.compensate"]
+
+
+def test_an_undo_that_is_reported_as_refused_is_for_a_person_at_once(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an undo that somebody will report
+    never(monkeypatch, Reported, sagas.Rejected)
+    run_id = sagas.start(Reported, Experiment(jar=jar, reject=("four",)))
+    Carrier().run([run_id])
+    sagas.report(run_id, "two", sagas.Done())
+    Carrier().run([run_id])
+    sagas.report(run_id, "left", sagas.Done())
+    Carrier().run([run_id])
+    assert story(run_id)[-1] == "left.compensate ACCEPTED"
+
+    # When the report says no, which nobody may say to an undo
+    sagas.report(run_id, "left", sagas.Rejected("It has been delivered."))
+
+    # Then
+    assert state(run_id) is State.ESCALATED
+    assert escalation(run_id).error["detail"] == "It has been delivered."
+
+
+def test_the_neighbours_of_a_hopeless_one_go_on(jar: str) -> None:
+    bad = sagas.start(Hopeless, Experiment(jar=jar, faults={"two.forward": 9}))
+    good = [sagas.start(Hopeless, Experiment(jar=jar)) for _ in range(5)]
+    Carrier().run([bad, *good])
+    assert state(bad) is State.FAILED
+    assert {state(run_id) for run_id in good} == {State.SUCCEEDED}

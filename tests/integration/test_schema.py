@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 import sagas
-from sagas import store
+from sagas import confirmation_store, escalation_store, move_store, store
 from sagas.errors import IllegalTransition
 from sagas.models import Log, Run
 from sagas.plan import Due, Move, Place
@@ -87,24 +87,24 @@ def test_the_log_is_append_only() -> None:
 def test_an_effect_is_logged_once() -> None:
     run_id = sagas.start(Lab, Experiment())
     with transaction.atomic():
-        store.log(store.Entry(operation="forward", outcome="DONE", step="one"), store.lock([run_id]))
+        move_store.log(move_store.Entry(operation="forward", outcome="DONE", step="one"), store.lock([run_id]))
     with pytest.raises(IntegrityError, match="sagas_log_effect_once"), transaction.atomic():
-        store.log(store.Entry(operation="forward", outcome="DONE", step="one"), store.lock([run_id]))
+        move_store.log(move_store.Entry(operation="forward", outcome="DONE", step="one"), store.lock([run_id]))
 
 
 def test_a_confirmation_is_kept_once() -> None:
     run_id = sagas.start(Lab, Experiment())
-    store.insert_confirmation(run_id, "approval", "{}")
+    confirmation_store.insert_confirmation(run_id, "approval", "{}")
     with pytest.raises(IntegrityError, match="sagas_confirmation_once"):
-        store.insert_confirmation(run_id, "approval", "{}")
+        confirmation_store.insert_confirmation(run_id, "approval", "{}")
 
 
 def test_a_run_has_one_open_escalation() -> None:
     run_id = sagas.start(Lab, Experiment())
     (row,) = store.lock([run_id])
-    store.open_escalation(row, step="", operation="", error="{}")
+    escalation_store.open_escalation(row, step="", operation="", error="{}")
     with pytest.raises(IntegrityError, match="sagas_escalation_one_open"):
-        store.open_escalation(row, step="", operation="", error="{}")
+        escalation_store.open_escalation(row, step="", operation="", error="{}")
 
 
 @pytest.mark.parametrize("how", ["move", "advance"])
@@ -118,9 +118,9 @@ def test_a_move_of_a_run_that_stands_elsewhere_is_an_error_and_nothing_of_it_sta
     with pytest.raises(IllegalTransition, match="1 of 2 runs did not stand"), transaction.atomic():
         rows = store.lock([here, elsewhere])
         if how == "move":
-            store.move(change, rows)
+            move_store.move(change, rows)
         else:
-            store.advance(change, rows, event("moved"))
+            move_store.advance(change, rows, event("moved"))
 
     # Then
     assert state(here) is State.PENDING

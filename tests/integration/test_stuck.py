@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.db import transaction
@@ -10,16 +10,8 @@ from django.db import transaction
 import sagas
 from sagas import State
 from sagas.models import Run
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
-from tests.support.runs import (
-    assert_jar_adds_up,
-    await_state,
-    counts,
-    effects,
-    escalation,
-    story,
-)
+from tests.support.runs import assert_jar_adds_up, await_state, counts, effects, escalation, new_jar, story
 from tests.support.workers import Worker
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -30,9 +22,7 @@ WORKER = {"queues": "sagas.dispatch,sagas.cancel", "LEASE": 0.1, "LEASE_LIMIT": 
 
 @pytest.fixture
 def jar(own_worker: Worker) -> str:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=10)
-    return name
+    return new_jar(10)
 
 
 def start_unknown(saga: str = "lab.FromTomorrow", version: int = 1) -> UUID:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,13 +12,11 @@ from sagas.errors import AlreadyDecided
 from sagas.models import Log, Run
 from sagas.participant import Phase
 from sagas.plan import place_of
-from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, ShortLab, Twice, Unconfirmed
 from tests.support import broker
 from tests.support.awaiting import eventually
 from tests.support.runs import (
     assert_effects_once,
-    assert_jar_adds_up,
     await_state,
     await_states,
     counts,
@@ -34,14 +31,6 @@ from tests.support.runs import (
 pytestmark = pytest.mark.usefixtures("database", "shared_worker")
 
 STEPS = ["one", "two", "three", "four"]
-
-
-@pytest.fixture
-def jar(database: None) -> Iterator[str]:
-    name = f"jar-{uuid4().hex[:8]}"
-    Jar.objects.create(name=name, available=1000)
-    yield name
-    assert_jar_adds_up(name, 1000)
 
 
 def test_a_run_that_is_confirmed(jar: str) -> None:

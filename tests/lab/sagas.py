@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+from django.db.models import Model
 
 from sagas import (
     Accepted,
@@ -60,7 +62,7 @@ class Boom(Exception):
     """A fault on demand."""
 
 
-def _judge(call: Call[Experiment]) -> None:
+def judge(call: Call[Experiment]) -> None:
     if f"{call.step}.{call.operation}" in call.request.kills:
         os.kill(os.getpid(), signal.SIGKILL)
     if call.step in call.request.reject and call.operation in {"forward", "try"}:
@@ -72,36 +74,47 @@ def _judge(call: Call[Experiment]) -> None:
 def mark(call: Call[Experiment]) -> dict[str, str]:
     """One call: leave a mark, then fail if asked to, so that a rollback must take the mark back."""
     Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
-    _judge(call)
+    judge(call)
     return {"by": call.step}
 
 
 @many
 def mark_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Set-based: the same for a whole cohort; one that breaks breaks the set."""
+    return leave_all(Mark, calls, judge)
+
+
+def leave_all(
+    model: type[Model], calls: Sequence[Call[Experiment]], judged: Callable[[Call[Experiment]], None]
+) -> list[Outcome]:
+    """Leave a row of this model for every call that is not rejected."""
     outcomes: list[Outcome] = []
-    marks = []
+    left = []
     for call in calls:
         try:
-            _judge(call)
+            judged(call)
         except Rejected as rejection:
             outcomes.append(rejection)
         else:
-            marks.append(Mark(run_id=call.run_id, step=call.step, operation=call.operation))
+            left.append(model(run_id=call.run_id, step=call.step, operation=call.operation))
             outcomes.append(Done())
-    Mark.objects.bulk_create(marks)
+    model._default_manager.bulk_create(left)
     return outcomes
 
 
 class Jars(PoolResource):
     """The pool of jars, which rejects and breaks on demand besides."""
 
+    def judge(self, call: Call[Experiment]) -> None:
+        """Reject or break on demand."""
+        judge(call)
+
     @many
     def try_(self, calls: Sequence[Call[Experiment]]) -> list[Outcome]:
         answers: dict[UUID, Outcome] = {}
         for call in calls:
             try:
-                _judge(call)
+                self.judge(call)
             except Rejected as rejection:
                 answers[call.run_id] = rejection
         going = [call for call in calls if call.run_id not in answers]
@@ -111,13 +124,13 @@ class Jars(PoolResource):
     @many
     def confirm(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
         for call in calls:
-            _judge(call)
+            self.judge(call)
         return super().confirm.many(calls)
 
     @many
     def cancel(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
         for call in calls:
-            _judge(call)
+            self.judge(call)
         return super().cancel.many(calls)
 
 
@@ -205,6 +218,20 @@ class Charged(Saga[Experiment]):
     four = Step(mark, queue="delivery", retry=QUICK)
 
 
+#: Of no use to try again: only what is no ``Boom``.
+NEVER = replace(QUICK, never=(Boom,))
+
+
+class Hopeless(Saga[Experiment]):
+    """Its errors are not mended by another attempt, before the pivot, at it, behind it and on the way back."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=NEVER, finish=NEVER)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=NEVER, finish=NEVER)
+    three = Tcc(jars, queue="inventory", retry=NEVER, finish=NEVER)
+    charge = Step(mark, queue="orders", retry=NEVER, pivot=True)
+    four = Step(mark, queue="delivery", retry=NEVER)
+
+
 SLOW = Retry(attempts=5, delay=timedelta(seconds=2), jitter=0)
 
 
@@ -230,7 +257,7 @@ class Closing(Saga[Experiment]):
 def accept(call: Call[Experiment]) -> Accepted:
     """One call: begin what somebody else will report."""
     Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
-    _judge(call)
+    judge(call)
     return Accepted(timedelta(seconds=20))
 
 

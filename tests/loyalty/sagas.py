@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-from sagas import Accepted, Call, Confirmation, Done, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, many
-from sagas.pool import PoolResource
-from tests.lab.sagas import QUICK, Experiment, _judge, demand, jars, mark, mark_all
+from sagas import Accepted, Call, Confirmation, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, many
+from tests.lab.persons import Visit
+from tests.lab.sagas import QUICK, Experiment, Jars, demand, jars, judge, leave_all, mark, mark_all
 from tests.loyalty.models import Purse, PurseHold, Ribbon, Stamp
 
 #: What a test does in the middle of a call, by "step.operation": before the participant's effect.
@@ -22,10 +21,14 @@ def _interrupt(call: Call[Any]) -> None:
         interruption(call)
 
 
+def _judge(call: Call[Experiment]) -> None:
+    _interrupt(call)
+    judge(call)
+
+
 def stamp(call: Call[Experiment]) -> dict[str, str]:
     """One call: leave a stamp, then fail if asked to."""
     Stamp.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
-    _interrupt(call)
     _judge(call)
     return {"by": call.step}
 
@@ -33,50 +36,15 @@ def stamp(call: Call[Experiment]) -> dict[str, str]:
 @many
 def stamp_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Set-based: the same for a whole cohort; one that breaks breaks the set."""
-    outcomes: list[Outcome] = []
-    stamps = []
-    for call in calls:
-        _interrupt(call)
-        try:
-            _judge(call)
-        except Rejected as rejection:
-            outcomes.append(rejection)
-        else:
-            stamps.append(Stamp(run_id=call.run_id, step=call.step, operation=call.operation))
-            outcomes.append(Done())
-    Stamp.objects.bulk_create(stamps)
-    return outcomes
+    return leave_all(Stamp, calls, _judge)
 
 
-class Purses(PoolResource):
-    """The pool of purses, which rejects and breaks on demand besides."""
+class Purses(Jars):
+    """The pool of purses, which tests interrupt besides."""
 
-    @many
-    def try_(self, calls: Sequence[Call[Experiment]]) -> list[Outcome]:
-        answers: dict[UUID, Outcome] = {}
-        for call in calls:
-            _interrupt(call)
-            try:
-                _judge(call)
-            except Rejected as rejection:
-                answers[call.run_id] = rejection
-        going = [call for call in calls if call.run_id not in answers]
-        answers |= zip([call.run_id for call in going], super().try_.many(going), strict=True)
-        return [answers[call.run_id] for call in calls]
-
-    @many
-    def confirm(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
-        for call in calls:
-            _interrupt(call)
-            _judge(call)
-        return super().confirm.many(calls)
-
-    @many
-    def cancel(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
-        for call in calls:
-            _interrupt(call)
-            _judge(call)
-        return super().cancel.many(calls)
+    def judge(self, call: Call[Experiment]) -> None:
+        """Let the test do what it wants in the middle of the call; then as for a jar."""
+        _judge(call)
 
 
 purses = Purses(pool=Purse, hold=PurseHold, demand=demand, database="loyalty")
@@ -153,3 +121,26 @@ class AfarPatient(Saga[Experiment]):
         retry=Retry(attempts=200, delay=timedelta(seconds=0.2), factor=1),
         database="loyalty",
     )
+
+
+def enroll(call: Call[Visit]) -> dict[str, Any]:
+    """One call: return something personal, or say no with it."""
+    if call.step == call.request.refuse:
+        raise Rejected(f"{call.request.phone} is a member already")
+    Stamp.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
+    return {"card": {"holder": f"Ms {call.request.phone[-4:]}", "kind": "gold"}}
+
+
+class Membership(Saga[Visit]):
+    """Knows people, whose cards are in the other database."""
+
+    enrolled = Step(
+        enroll,
+        compensate=enroll,
+        queue="orders",
+        retry=QUICK,
+        finish=QUICK,
+        personal=("card.holder",),
+        database="loyalty",
+    )
+    welcomed = Step(enroll, queue="orders", retry=QUICK, personal=("card.holder",), database="loyalty")

@@ -14,13 +14,19 @@ from tests.lab.sagas import QUICK, Experiment, mark
 NAME = "lab.Changing"
 
 
-def step(*, compensate: Any = mark, confirm: Any = None, retry: Retry = QUICK) -> Step:
+def step(*, compensate: Any = mark, confirm: Any = None, retry: Retry = QUICK, database: str = "") -> Step:
     """A step that leaves marks."""
-    return Step(mark, compensate=compensate, confirm=confirm, queue="orders", retry=retry, finish=QUICK)
+    return Step(
+        mark, compensate=compensate, confirm=confirm, queue="orders", retry=retry, finish=QUICK, database=database
+    )
 
 
 def deploy(
-    body: Mapping[str, Step | Confirmation | Parallel], *, version: int = 1, beside: bool = False
+    body: Mapping[str, Step | Confirmation | Parallel],
+    *,
+    version: int = 1,
+    beside: bool = False,
+    requests: type[Any] = Experiment,
 ) -> type[Saga[Any]]:
     """Declare ``lab.Changing`` with these steps.
 
@@ -28,11 +34,13 @@ def deploy(
         body: the steps and confirmations.
         version: of the saga.
         beside: keep the other versions that were declared before.
+        requests: what its runs are asked for.
     """
     for known in [k for k in registry._definitions if k[0] == NAME and (not beside or k[1] == version)]:
         del registry._definitions[known]
     written = {**body, "name": NAME, "version": version, "__module__": __name__}
-    return new_class("Changing", (Saga[Experiment],), exec_body=lambda namespace: namespace.update(written))
+    saga: Any = Saga
+    return new_class("Changing", (saga[requests],), exec_body=lambda namespace: namespace.update(written))
 
 
 @contextmanager

@@ -31,6 +31,7 @@ REJECTED = [
     "OneUndone",
     "TellingFailed",
 ]
+GIVEN_UP = ["ThreeFailed" if name == "JarEmpty" else name for name in REJECTED]
 CANCELLED = [*CONFIRMED[:5], "TellingTurnedBack", "ThreeUndone", "SecondTaken", "OneUndone", "TellingFailed"]
 
 

@@ -14,7 +14,7 @@ from sagas import State
 from sagas.models import Barrier, Log
 from tests.loyalty.models import Purse, PurseHold, Stamp
 from tests.support.awaiting import eventually
-from tests.support.runs import effects, marks, state, story
+from tests.support.runs import assert_adds_up, effects, marks, state, story
 
 ALIAS = "loyalty"
 _TABLES = ("sagas_barrier", "loyalty_stamp", "loyalty_purse", "loyalty_pursehold", "loyalty_ribbon")
@@ -90,12 +90,7 @@ def counts(purse: str) -> tuple[int, int, int]:
 
 def assert_purse_adds_up(purse: str, total: int) -> None:
     """Nothing was lost or found, and the holds say the same as the counts."""
-    available, held, sold = counts(purse)
-    holds = Counter[str]()
-    for hold in PurseHold.objects.filter(pool_key=purse):
-        holds[hold.state] += hold.quantity
-    assert available + held + sold == total
-    assert (held, sold) == (holds["HELD"], holds["CONFIRMED"])
+    assert_adds_up(counts(purse), PurseHold.objects.filter(pool_key=purse), total)
 
 
 _UNDO = (".compensate", ".cancel")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import pytest
 from django.db import connection
 
+from sagas import Saga
 from sagas.models import Escalation, Log, Run
+from sagas.pool import Hold
 from sagas.states import State
 from tests.lab.models import Jar, JarHold, Mark
 from tests.support.awaiting import eventually
@@ -106,14 +110,34 @@ def counts(jar: str) -> tuple[int, int, int]:
     return Jar.objects.values_list("available", "held", "sold").get(pk=jar)
 
 
+def new_jar(pieces: int) -> str:
+    """The name of a jar of its own."""
+    name = f"jar-{uuid4().hex[:8]}"
+    Jar.objects.create(name=name, available=pieces)
+    return name
+
+
 def assert_jar_adds_up(jar: str, total: int) -> None:
     """Nothing was lost or found, and the holds say the same as the counts."""
-    available, held, sold = counts(jar)
-    holds = Counter[str]()
-    for hold in JarHold.objects.filter(pool_key=jar):
-        holds[hold.state] += hold.quantity
+    assert_adds_up(counts(jar), JarHold.objects.filter(pool_key=jar), total)
+
+
+def assert_adds_up(counted: tuple[int, int, int], holds: Iterable[Hold], total: int) -> None:
+    """The same of any pool, of which so many are available, held and sold."""
+    available, held, sold = counted
+    quantities = Counter[str]()
+    for hold in holds:
+        quantities[hold.state] += hold.quantity
     assert available + held + sold == total
-    assert (held, sold) == (holds["HELD"], holds["CONFIRMED"])
+    assert (held, sold) == (quantities["HELD"], quantities["CONFIRMED"])
+
+
+def never(monkeypatch: pytest.MonkeyPatch, saga: type[Saga[Any]], *kinds: type[Exception]) -> None:
+    """Let none of a saga's operations be tried again after such an error."""
+    for step in saga.definition.all_steps:
+        for phase, action in step.actions.items():
+            hopeless = replace(action, retry=replace(action.retry, never=kinds))
+            monkeypatch.setitem(step.actions, phase, hopeless)
 
 
 def make_due(ids: Iterable[UUID], *, since: float = 0.0) -> None:
@@ -126,6 +150,16 @@ def make_due(ids: Iterable[UUID], *, since: float = 0.0) -> None:
         )
 
 
+def let_time_pass(run_id: UUID) -> None:
+    """Let all that the run waits for be over: leases, reports, attempts."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sagas_run SET due_at = clock_timestamp(), pending = (SELECT jsonb_object_agg(key, "
+            "jsonb_set(value, '{until}', '0')) FROM jsonb_each(pending)) WHERE id = %s AND due_at IS NOT NULL",
+            [run_id],
+        )
+
+
 def shift_clock(ids: Iterable[UUID], seconds: float) -> None:
     """Let the runs have begun so much earlier: their deadlines come nearer by as much."""
     with connection.cursor() as cursor:
@@ -135,3 +169,11 @@ def shift_clock(ids: Iterable[UUID], seconds: float) -> None:
             "WHERE id = ANY(%s::uuid[])",
             [seconds, seconds, seconds, list(ids)],
         )
+
+
+def shift_log(run_id: UUID, seconds: float) -> None:
+    """Let what is in its log have happened so much earlier."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sagas_log DISABLE TRIGGER sagas_log_guard")
+        cursor.execute("UPDATE sagas_log SET at = at - %s * interval '1 second' WHERE run_id = %s", [seconds, run_id])
+        cursor.execute("ALTER TABLE sagas_log ENABLE TRIGGER sagas_log_guard")

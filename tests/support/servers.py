@@ -16,9 +16,12 @@ TEST_DATABASE = "test_drinkgroup"
 
 
 def ensure() -> None:
-    """Start the servers, unless this process is a child of a session that did; set the URLs."""
+    """Start the servers, unless this process is a child of a session that did; set the URLs.
+
+    Each process that runs tests has servers of its own: tests wipe them, kill them, and want to be alone on them.
+    """
     global _started  # noqa: PLW0603 - only the process that started them stops them
-    if os.environ.get(_MARK):
+    if os.environ.get(_MARK) or _only_hands_out_tests():
         return
     directory = ROOT / ".run" / f"test-{os.getpid()}"
     os.environ[_MARK] = str(directory)
@@ -29,6 +32,11 @@ def ensure() -> None:
         name, separator, value = line.partition("=")
         if separator and not name.startswith("#"):
             os.environ[name.removeprefix("export ").strip()] = value.strip().strip("'\"")
+
+
+def _only_hands_out_tests() -> bool:
+    """Whether this is the process that pytest-xdist runs no tests in."""
+    return "PYTEST_XDIST_WORKER" not in os.environ and any(a.startswith(("-n", "--numprocesses")) for a in sys.argv)
 
 
 def directory() -> Path:

@@ -11,8 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from sagas import Call, Confirmation, Parallel, Saga, Step, Tcc, many, registry
+from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, many, registry
 from sagas.errors import DefinitionError, InvalidRequest, UnknownSaga, UnknownStep
+from sagas.following import follow
 from sagas.participant import Operation, Phase
 
 
@@ -276,6 +277,24 @@ def test_two_versions_live_side_by_side() -> None:
         registry.find("tests.Growing", 3)
 
 
+def test_a_policy_is_no_part_of_what_runs_depend_on() -> None:
+    # Given a saga, and the same with another policy
+    class Hopeful(Saga[Request]):
+        name = "tests.Tried"
+        charge = step()
+
+    class Hopeless(Saga[Request]):
+        name = "tests.Tried"
+        version = 2
+        charge = step(retry=Retry(attempts=7, never=(ValueError,)))
+        more = step()
+
+    # Then runs of the one go on by the policy of the other
+    assert Hopeful.definition.shape.steps[0] == Hopeless.definition.shape.steps[0]
+    followed = follow("tests.Tried", 2, Hopeful.definition.shape, Hopeless.definition)
+    assert followed.action(0, Phase.FORWARD).retry == Retry(attempts=7, never=(ValueError,))
+
+
 def test_other_steps_need_another_version() -> None:
     class First(Saga[Request]):
         name = "tests.Changed"
@@ -342,7 +361,7 @@ def test_a_request_comes_back_as_its_type(request_: object) -> None:
         None,
         "a",
         [],
-        object(),
+        pytest.param(object(), id="an object"),
         UUID(int=1),
         datetime(2026, 1, 1, tzinfo=UTC),
     ],

@@ -27,9 +27,9 @@ def _registry() -> Iterator[None]:
     registry._definitions.update(known)
 
 
-def names(saga: type[Saga[Any]], name: str) -> tuple[str, str, str, str]:
+def names(saga: type[Saga[Any]], name: str) -> tuple[str, str, str, str, str]:
     events = saga.definition.names.steps[name]
-    return events.done, events.rejected, events.undone, events.confirmed
+    return events.done, events.rejected, events.failed, events.undone, events.confirmed
 
 
 def test_a_step_is_called_by_its_name_unless_it_says_otherwise() -> None:
@@ -43,22 +43,41 @@ def test_a_step_is_called_by_its_name_unless_it_says_otherwise() -> None:
     assert names(made, "reserve_inventory") == (
         "ReserveInventoryDone",
         "ReserveInventoryRejected",
+        "ReserveInventoryFailed",
         "ReserveInventoryUndone",
         "ReserveInventoryConfirmed",
     )
-    assert names(made, "book_car") == ("CarBooked", "BookCarRejected", "CarReturned", "BookCarConfirmed")
+    assert names(made, "book_car") == (
+        "CarBooked",
+        "BookCarRejected",
+        "BookCarFailed",
+        "CarReturned",
+        "BookCarConfirmed",
+    )
     assert made.definition.publishes is False
 
 
 def test_the_names_of_an_order() -> None:
-    assert names(PlaceOrder, "create_order") == ("OrderCreated", "OrderRefused", "OrderRejected", "OrderConfirmed")
+    assert names(PlaceOrder, "create_order") == (
+        "OrderCreated",
+        "OrderRefused",
+        "OrderNotCreated",
+        "OrderRejected",
+        "OrderConfirmed",
+    )
     assert names(PlaceOrder, "reserve_inventory") == (
         "InventoryReserved",
         "InventoryRejected",
+        "InventoryNotReserved",
         "InventoryReleased",
         "InventoryTaken",
     )
-    assert names(PlaceOrder, "apply_coupon")[:3] == ("CouponRedeemed", "CouponRejected", "CouponRefunded")
+    assert names(PlaceOrder, "apply_coupon")[:4] == (
+        "CouponRedeemed",
+        "CouponRejected",
+        "CouponNotRedeemed",
+        "CouponRefunded",
+    )
     assert names(PlaceOrder, "schedule_delivery")[0] == "DeliveryScheduled"
     assert PlaceOrder.definition.names.started == "PlaceOrderStarted"
 
@@ -125,7 +144,18 @@ TRIP = Names("trips.BookTrip", {"car": Events(done="CarBooked", private=("phone"
         (("car", "compensate", "DONE", "COMPENSATING", "COMPENSATING"), ["CarUndone"]),
         (("car", "forward", "REJECTED", "EXECUTING", "COMPENSATING"), ["CarRejected", "BookTripTurnedBack"]),
         (("car", "forward", "FAULT", "EXECUTING", "EXECUTING"), []),
-        (("car", "forward", "FAULT", "EXECUTING", "COMPENSATING"), ["BookTripTurnedBack"]),
+        (
+            ("car", "forward", "FAULT", "EXECUTING", "COMPENSATING"),
+            [Told("CarFailed", "car", Data.ERROR), Told("BookTripTurnedBack", "", Data.REASON)],
+        ),
+        (("car", "timeout", "EVENT", "EXECUTING", "COMPENSATING"), ["CarFailed", "BookTripTurnedBack"]),
+        # All steps together took too long, or it is no step that was too late
+        (("", "timeout", "EVENT", "EXECUTING", "COMPENSATING"), ["BookTripTurnedBack"]),
+        (("car", "expire", "EVENT", "EXECUTING", "COMPENSATING"), ["BookTripTurnedBack"]),
+        # Not for good: a person may have it tried again
+        (("car", "cancel", "FAULT", "COMPENSATING", "ESCALATED"), ["BookTripEscalated"]),
+        # An attempt of a run that was turned back meanwhile
+        (("car", "forward", "FAULT", "COMPENSATING", "COMPENSATING"), []),
         (("car", "confirm", "FAULT", "CONFIRMING", "ESCALATED"), ["BookTripEscalated"]),
         (("", "", "", "PENDING", "EXECUTING"), []),
         (("", "cancel", "EVENT", "PENDING", "COMPENSATING"), ["BookTripTurnedBack"]),

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from sagas.definition import Confirmation, Definition, Step
+from sagas.confirmations import Confirmation
+from sagas.definition import Definition
 from sagas.participant import Call, Phase
 from sagas.plan import (
     Due,
@@ -35,6 +36,7 @@ from sagas.plan import (
 )
 from sagas.shapes import Shape, lacks
 from sagas.states import FINAL, LIVE, UNDECIDED, State
+from sagas.steps import Step
 
 
 def nothing(call: Call[Any]) -> None:

@@ -13,12 +13,13 @@ import pytest
 from sagas import Done, Operation, Rejected
 from sagas.errors import DefinitionError, NotSent
 from sagas.participant import Call, NotYet, Remote, name_of
-from sagas.remote import HttpParticipant
-from sagas.remote.answers import UnexpectedAnswer, read, read_query, wait_of
+from sagas.remote import ClientError, HttpParticipant, UnexpectedAnswer
+from sagas.remote.answers import read, read_query, wait_of
 from sagas.remote.circuit import Circuit
 from sagas.remote.client import _fill, _headers_of
 from sagas.remote.exchange import Reply
 from sagas.remote.lanes import LONGEST, Lane
+from sagas.retry import GiveUp, Retry
 
 CALL = Call(UUID(int=1), "debit", Operation.FORWARD, 1, {"a": 1}, trace_id="5f0c4de2-f27b-4c9b-8a0e-3f6f5f1f6a9d")
 
@@ -46,6 +47,46 @@ def test_a_rejection_needs_no_reason(body: Any) -> None:
     no = read(reply(409, body))
     assert isinstance(no, Rejected)
     assert (no.code, no.detail) == ("Rejected", "The remote participant says no.")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422])
+def test_what_the_request_itself_is_to_blame_for_has_an_error_of_its_own(status: int) -> None:
+    with pytest.raises(ClientError, match=f"HTTP {status}"):
+        read(reply(status))
+    assert isinstance(Retry(never=(ClientError,)).decide(1, ClientError("no", status)), GiveUp)
+
+
+@pytest.mark.parametrize("status", [302, 408, 421, 423, 429, 500, 502, 503])
+def test_what_may_pass_is_no_error_of_the_request(status: int) -> None:
+    with pytest.raises(UnexpectedAnswer) as raised:
+        read(reply(status))
+    assert not isinstance(raised.value, ClientError)
+
+
+def test_a_question_may_be_refused_too() -> None:
+    with pytest.raises(ClientError, match="HTTP 401 to a query"):
+        read_query(reply(401))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"faults": -1},
+        {"within": 0},
+        {"within": float("nan")},
+        {"pause": 0},
+        {"rate": 0},
+        {"rate": 1.1},
+        {"minimum": 0},
+        {"operations": 4},
+        {"faults": 101},
+        {"minimum": 101},
+    ],
+    ids=str,
+)
+def test_a_circuit_that_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match="Circuit"):
+        Circuit(**wrong)
 
 
 def test_problem_details_are_understood() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,15 @@ from hypothesis import strategies as st
 
 from sagas.errors import DefinitionError
 from sagas.retry import Again, GiveUp, Retry
+
+
+class Boom(Exception):
+    """What broke."""
+
+
+class Worse(Boom):
+    """A kind of it."""
+
 
 delays = st.timedeltas(min_value=timedelta(0), max_value=timedelta(hours=1))
 policies = st.builds(
@@ -25,14 +35,21 @@ policies = st.builds(
 
 @given(policies, st.integers(1, 2000))
 def test_it_gives_up_after_the_last_attempt_and_not_before(retry: Retry, attempt: int) -> None:
-    assert isinstance(retry.decide(attempt), GiveUp) is (attempt >= retry.attempts)
+    assert isinstance(retry.decide(attempt, Boom()), GiveUp) is (attempt >= retry.attempts)
+
+
+@given(policies, st.integers(1, 2000), st.sampled_from([Boom, Worse]))
+def test_what_another_attempt_cannot_mend_is_given_up_at_once(retry: Retry, attempt: int, kind: type[Boom]) -> None:
+    assert isinstance(replace(retry, never=(KeyError, Boom)).decide(attempt, kind()), GiveUp)
+    # Its kind only, not what it is a kind of
+    assert replace(retry, never=(Worse,)).decide(attempt, Boom(), spread=0) == retry.decide(attempt, Boom(), spread=0)
 
 
 @given(policies, st.integers(1, 999), st.floats(-1, 1))
 def test_a_wait_is_never_negative_and_at_most_the_longest_and_its_jitter(
     retry: Retry, attempt: int, spread: float
 ) -> None:
-    decision = retry.decide(attempt, spread=spread)
+    decision = retry.decide(attempt, Boom(), spread=spread)
     if isinstance(decision, Again):
         most = retry.max_delay.total_seconds() * (1 + retry.jitter)
         assert 0 <= decision.after.total_seconds() <= most + 1e-5
@@ -40,26 +57,26 @@ def test_a_wait_is_never_negative_and_at_most_the_longest_and_its_jitter(
 
 @given(policies, st.integers(1, 998))
 def test_waits_grow(retry: Retry, attempt: int) -> None:
-    first, second = retry.decide(attempt, spread=0), retry.decide(attempt + 1, spread=0)
+    first, second = retry.decide(attempt, Boom(), spread=0), retry.decide(attempt + 1, Boom(), spread=0)
     if isinstance(first, Again) and isinstance(second, Again):
         assert first.after <= second.after
 
 
 @given(policies)
 def test_the_first_wait_is_the_delay(retry: Retry) -> None:
-    first = retry.decide(1, spread=0)
+    first = retry.decide(1, Boom(), spread=0)
     if isinstance(first, Again):
         assert abs(first.after - retry.delay) <= timedelta(microseconds=1)
 
 
 @given(policies, st.integers(1, 999))
 def test_the_jitter_spreads_by_as_much_as_it_says(retry: Retry, attempt: int) -> None:
-    low, middle, high = (retry.decide(attempt, spread=spread) for spread in (-1, 0, 1))
+    low, middle, high = (retry.decide(attempt, Boom(), spread=spread) for spread in (-1, 0, 1))
     if isinstance(low, Again) and isinstance(middle, Again) and isinstance(high, Again):
         part = middle.after.total_seconds() * retry.jitter
         assert (middle.after - low.after).total_seconds() == pytest.approx(part, abs=1e-5)
         assert (high.after - middle.after).total_seconds() == pytest.approx(part, abs=1e-5)
-        random = retry.decide(attempt)
+        random = retry.decide(attempt, Boom())
         assert isinstance(random, Again)
         assert low.after <= random.after <= high.after
 
@@ -77,6 +94,10 @@ def test_the_jitter_spreads_by_as_much_as_it_says(retry: Retry, attempt: int) ->
         {"jitter": -0.1},
         {"jitter": 1.1},
         {"jitter": float("nan")},
+        {"never": ValueError},
+        {"never": ("ValueError",)},
+        {"never": (KeyboardInterrupt,)},
+        {"never": (ValueError(),)},
     ],
     ids=str,
 )

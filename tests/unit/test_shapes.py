@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,6 +99,23 @@ def test_what_is_missed_is_what_the_run_may_still_come_by(
     here: Shape | None, state: State, cursor: int, said: list[str]
 ) -> None:
     assert lacks(RUN, here, state, cursor) == said
+
+
+def moved(step: StepShape, database: str) -> Shape:
+    return replace(RUN, steps=tuple(replace(s, database=database) if s is step else s for s in RUN.steps))
+
+
+def test_a_step_is_missed_where_it_is_in_another_database() -> None:
+    afar = moved(RUN.steps[1], "loyalty")
+    (said,) = lacks(RUN, afar, State.COMPENSATING, 2)
+    assert said == "step b was in the engine's database, and is in the database 'loyalty'"
+    (said,) = lacks(afar, moved(RUN.steps[1], "points"), State.EXECUTING, 0)
+    assert said == "step b was in the database 'loyalty', and is in the database 'points'"
+    # Not where it is behind the run
+    assert lacks(afar, RUN, State.CONFIRMING, 0) == []
+    # And it is another shape, which is on record as such
+    assert afar.number != RUN.number
+    assert Shape.read(json.loads(afar.dump())) == afar
 
 
 FORKED = shape(("a", UNDONE), ("b", UNDONE), ("c", TCC), ("d", FORWARD), forks=(range(1, 3),), pivot=3)

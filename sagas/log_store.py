@@ -1,0 +1,55 @@
+"""SQL that asks the log what has happened to runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+from sagas.arrays import uuids
+
+
+def arrived(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
+    """When runs came to where they stand: when the last of their effects was done, other than those of ``steps``."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, max(at) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND outcome = 'DONE' "
+            "AND step <> ALL(%s) GROUP BY run_id",
+            [uuids(ids), list(steps)],
+        )
+        return dict(cursor.fetchall())
+
+
+def accepted(run_id: UUID, step: str) -> bool:
+    """Whether an operation of this step was ever accepted. If the run does not wait there any more, it has ended."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM sagas_log WHERE run_id = %s AND step = %s AND outcome = 'ACCEPTED')",
+            [run_id, step],
+        )
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
+def first_intent(run_id: UUID, step: str, operation: str) -> datetime | None:
+    """When this operation of a remote participant was first begun."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT min(at) FROM sagas_log WHERE run_id = %s AND step = %s AND operation = %s AND outcome = 'INTENT'",
+            [run_id, step, operation],
+        )
+        (found,) = cursor.fetchone()
+    return found  # type: ignore[no-any-return]  # psycopg2 maps timestamptz to datetime
+
+
+def effects(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
+    """Which of these runs have this effect, as the log says."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
+            "AND outcome = 'DONE'",
+            [uuids(ids), step, operation],
+        )
+        return {run_id for (run_id,) in cursor.fetchall()}

@@ -1,0 +1,100 @@
+"""Carries the engine's messages in this process: what Celery, RabbitMQ and Redis do otherwise.
+
+The engine gives its messages as data, and decides by where the runs stand in the database; so it runs here as it
+does there. Deadlines come at their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sagas import choreography, lifecycle, plan, versions
+from sagas.calling import perform_now
+from sagas.claim import claim
+from sagas.conf import config
+from sagas.isolation import line_up
+from sagas.messages import Chain, Deadline, Link, Message, RemoteCalls, Unlock, Wake
+from sagas.perform import perform
+
+#: Who performs, as the log says.
+WORKER = "sagas.testing"
+
+
+class Carrier:
+    """Delivers what waits, one message at a time, each once and in order.
+
+    Attributes:
+        waiting: cohorts on their way.
+        deadlines: when each is to be judged.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Chain] = []
+        self.deadlines: list[tuple[datetime, Deadline]] = []
+
+    def dispatch(self, now: datetime) -> bool:
+        """Do what the dispatcher and the tick do. Return whether anything was due."""
+        busy = False
+        for lapsed in (False, True):
+            claimed = claim(lapsed=lapsed)
+            self.post(claimed.messages, now)
+            busy |= claimed.count > 0
+        return busy
+
+    def post(self, messages: Sequence[Message], now: datetime) -> None:
+        """Take messages to carry."""
+        for message in messages:
+            match message:
+                case Chain():
+                    self.waiting.append(message)
+                case Deadline():
+                    wait = message.within if message.delay is None else message.delay
+                    self.deadlines.append((now + timedelta(seconds=wait), message))
+                case Wake():
+                    lifecycle.wake(message.run_id, message.step)
+                case Unlock():
+                    line_up(message.keys)
+                case RemoteCalls():
+                    self.post(perform_now(message), now)
+                case _:
+                    pass  # a kick: what is due is claimed all the same
+
+    def deliver(self, now: datetime) -> bool:
+        """Deliver the first message that waits. Return whether there was one."""
+        if not self.waiting:
+            return False
+        chain = self.waiting.pop(0)
+        for link in _reacting(chain):
+            performed = perform(link, chain.ids, worker=WORKER, issue=chain.issue)
+            rest = () if _travels_by_events(chain) else chain.links[1:]
+            if rest and performed.survivors:
+                self.waiting.append(Chain(rest, tuple(performed.survivors)))
+            self.post(performed.messages, now)
+        return True
+
+    def judge(self, now: datetime) -> bool:
+        """Deliver the deadlines whose time has come. Return whether there were any."""
+        due = [deadline for at, deadline in self.deadlines if at <= now]
+        self.deadlines = [(at, deadline) for at, deadline in self.deadlines if at > now]
+        for late in due:
+            self.post(lifecycle.expire(late.saga, late.version, late.confirmation, late.ids, by="message"), now)
+        return bool(due)
+
+
+def _reacting(chain: Chain) -> Sequence[Link]:
+    """Who performs what this message says: its first link; or, where runs travel by events, whoever reacts to it."""
+    first = chain.links[0]
+    if not _travels_by_events(chain):
+        return [first]
+    definition = versions.find(first.saga, first.version, first.shape)
+    event = chain.event or choreography.trigger(definition, definition.index(first.step), first.phase)
+    links = [plan.link(definition, *operation) for operation in choreography.reacting(definition, event)]
+    # What was held back comes to the one queue that it was held back for.
+    return [link for link in links if not chain.delay or link.queue == first.queue]
+
+
+def _travels_by_events(chain: Chain) -> bool:
+    first = chain.links[0]
+    definition = versions.find(first.saga, first.version, first.shape)
+    return config().is_choreographed(definition.name, definition.carrier)

@@ -1,0 +1,72 @@
+"""A clock that the test owns: the engine's own SQL asks for the time, and gets the test's.
+
+The engine reads no clock but the database's. PostgreSQL's functions that tell the time are made a second time, in a
+schema which this connection searches before ``pg_catalog``; they read a setting of the session. Time stands still
+until the test lets it pass.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from django.db import connection
+
+SCHEMA = "sagas_clock"
+#: ``CURRENT_TIMESTAMP`` is a word of PostgreSQL's grammar and cannot be replaced; the engine does not use it.
+FUNCTIONS = ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp")
+
+_SETTING = f"{SCHEMA}.now"
+
+
+class Clock:
+    """The time of one database connection, between entering and leaving. It begins at the real time.
+
+    In a test that is rolled back, nothing of it is ever seen by anybody else. Otherwise the functions are there for as
+    long as the clock is entered; another connection does not find them.
+
+    Attributes:
+        now: what it says, once it is entered.
+    """
+
+    now: datetime
+
+    def __enter__(self) -> Self:
+        """Stop the time."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp(), current_setting('search_path')")
+            self.now, self._path = cursor.fetchone()
+            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            for function in FUNCTIONS:
+                # STABLE: an index on a time serves, as it does with the real ones.
+                cursor.execute(
+                    f"CREATE OR REPLACE FUNCTION {SCHEMA}.{function}() RETURNS timestamptz LANGUAGE sql STABLE "
+                    f"AS $$ SELECT pg_catalog.current_setting('{_SETTING}')::timestamptz $$"
+                )
+            cursor.execute("SELECT set_config('search_path', %s, false)", [f"{SCHEMA}, pg_catalog, {self._path}"])
+        self._tell()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let the real time go on."""
+        if connection.needs_rollback or (connection.connection is not None and connection.connection.closed):
+            return  # the test's transaction is broken, and takes all this with it
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('search_path', %s, false)", [self._path])
+            cursor.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
+
+    def let_pass(self, time: timedelta) -> None:
+        """Let some time pass."""
+        self.go_to(self.now + time)
+
+    def go_to(self, moment: datetime) -> None:
+        """Let it be this time, unless it is later already."""
+        self.now = max(self.now, moment)
+        self._tell()
+
+    def _tell(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config(%s, %s, false)", [_SETTING, self.now.isoformat()])

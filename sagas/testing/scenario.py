@@ -1,0 +1,301 @@
+"""Given a saga and a request, when this and that goes wrong, then it ends like so: in milliseconds, without a broker.
+
+The engine is the real one, on the project's real database; participants are the project's own. Only Celery, RabbitMQ
+and Redis are stood in for, and the clock is the test's: waits between attempts and deadlines pass at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Min
+from django.test import TestCase, override_settings
+
+from sagas import api, redis_link, registry, versions
+from sagas.definition import ORCHESTRATION, Definition
+from sagas.errors import Rejected
+from sagas.models import Log, Run
+from sagas.participant import Done, Operation, Phase
+from sagas.saga import Saga
+from sagas.states import FINAL, State
+from sagas.testing.carrier import WORKER, Carrier
+from sagas.testing.clock import Clock
+from sagas.testing.faults import Fault, Kind, injected
+from sagas.testing.story import table
+
+#: Turns after which a scenario is taken to go round in circles.
+LIMIT = 10_000
+_UNDO = (Operation.COMPENSATE, Operation.CANCEL)
+_FORWARD = (Operation.FORWARD, Operation.TRY)
+
+
+class Broken(Exception):
+    """What ``when_fails`` raises in the participant's place, unless it is told what to raise."""
+
+
+def given(saga: type[Saga[Any]], request: object, *, business_key: str = "", carrier: str = ORCHESTRATION) -> Scenario:
+    """Begin a scenario with a run that is to be started.
+
+    Args:
+        saga: its saga.
+        request: what is asked of it, as ``sagas.start`` takes it.
+        business_key: as there.
+        carrier: how its cohorts travel, "orchestration" or "choreography".
+    """
+    return Scenario(saga.definition, lambda: api.start(saga, request, business_key=business_key), carrier)
+
+
+def given_run(run_id: UUID, *, carrier: str = ORCHESTRATION) -> Scenario:
+    """Begin a scenario with a run that the test, or the code under test, has started."""
+    run = Run.objects.get(pk=run_id)
+    return Scenario(versions.find(run.saga, run.version, run.shape), lambda: run_id, carrier)
+
+
+class Scenario:
+    """What is given, what goes wrong, and how it must end. It is played once, before the first ``then_…``.
+
+    Attributes:
+        run_id: the run, once it was played.
+    """
+
+    run_id: UUID
+
+    def __init__(self, definition: Definition, start: Callable[[], UUID], carrier: str) -> None:
+        self._definition = definition
+        self._start = start
+        self._carrier = carrier
+        self._faults: list[Fault] = []
+        self._confirmed: dict[str, Mapping[str, Any]] = {}
+        self._refused: dict[str, str] = {}
+        self._reports: dict[str, Done | Rejected] = {}
+        self._late = False
+        self._cancelled = False
+        self._played = False
+
+    # -- When -------------------------------------------------------------------------------------------------
+
+    def when_rejects(self, step: str, *, code: str = "Rejected", detail: str = "") -> Self:
+        """The step says no, and is not performed."""
+        return self._break(step, Kind.REJECTS, Rejected(detail or f"{step} says no", code=code))
+
+    def when_fails(
+        self, step: str, *, operation: str = "", error: Exception | None = None, attempts: int | None = None
+    ) -> Self:
+        """An operation breaks before it has done anything.
+
+        Args:
+            step: of which step.
+            operation: "confirm", "compensate" or "cancel"; the forward operation if not given.
+            error: what is raised.
+            attempts: how many attempts break, from the first; all of them if not given.
+        """
+        return self._break(step, Kind.FAILS, error or Broken(f"{step} is broken"), operation, attempts)
+
+    def when_times_out(self, step: str, *, operation: str = "", attempts: int | None = None) -> Self:
+        """An operation does what it is asked, and its answer is lost; arguments as of ``when_fails``."""
+        return self._break(step, Kind.TIMES_OUT, TimeoutError(f"{step} did not answer"), operation, attempts)
+
+    def when_confirmed(self, *names: str, data: Mapping[str, Any] | None = None) -> Self:
+        """These confirmations come once the run waits for them; all of them if none is named."""
+        for name in names or self._confirmations():
+            self._check_confirmation(name)
+            self._confirmed[name] = data or {}
+        return self
+
+    def when_not_confirmed(self, *names: str) -> Self:
+        """Time passes until these confirmations are too late, or all if none is named; the others come."""
+        for name in names:
+            self._check_confirmation(name)
+        for name in self._confirmations():
+            if names and name not in names:
+                self._confirmed.setdefault(name, {})
+        self._late = True
+        return self
+
+    def when_refused(self, name: str, *, reason: str = "") -> Self:
+        """A confirmation will not come, and somebody says so."""
+        self._check_confirmation(name)
+        self._refused[name] = reason
+        return self
+
+    def when_cancelled(self) -> Self:
+        """Somebody cancels the run while it waits for its confirmations."""
+        self._cancelled = True
+        return self
+
+    def when_reported(self, step: str, answer: Done | Rejected | None = None) -> Self:
+        """A step that was accepted is reported, as done if nothing else is said."""
+        self._definition.index(step)
+        self._reports[step] = answer or Done()
+        return self
+
+    def _break(self, step: str, kind: Kind, error: Exception, operation: str = "", attempts: int | None = None) -> Self:
+        actions = self._definition.all_steps[self._definition.index(step)].actions
+        known = {action.operation.value: phase for phase, action in actions.items()}
+        if operation and operation not in known:
+            msg = f"{self._definition.name}.{step} has no {operation}; it has {', '.join(known)}"
+            raise ValueError(msg)
+        phase = known[operation] if operation else Phase.FORWARD
+        self._faults.append(Fault(step, phase, kind, error, attempts))
+        return self
+
+    def _confirmations(self) -> list[str]:
+        return [confirmation.name for confirmation in self._definition.confirmations]
+
+    def _check_confirmation(self, name: str) -> None:
+        if name not in self._confirmations():
+            known = ", ".join(self._confirmations()) or "none"
+            msg = f"{self._definition.name} has no confirmation {name!r}; it has {known}"
+            raise ValueError(msg)
+
+    # -- Then -------------------------------------------------------------------------------------------------
+
+    def then_succeeded(self) -> Self:
+        """Every effect is there, and confirmed."""
+        return self._then_is(State.SUCCEEDED)
+
+    def then_failed(self) -> Self:
+        """Every effect is undone."""
+        return self._then_is(State.FAILED)
+
+    def then_escalated(self, step: str = "") -> Self:
+        """A person is called, for this step if one is named."""
+        self._then_is(State.ESCALATED)
+        if step:
+            last = Log.objects.filter(run_id=self.run_id, outcome="FAULT").order_by("-id").first()
+            self._expect(last is not None and last.step == step, f"a person to be called for {step}")
+        return self
+
+    def then_waits(self) -> Self:
+        """All steps are done, and the confirmations have not come."""
+        return self._then_is(State.AWAITING_CONFIRM)
+
+    def then_done(self, *steps: str) -> Self:
+        """The forward operations of exactly these steps took effect, in this order; undone since or not."""
+        self._play()
+        done = self._effects(_FORWARD)
+        self._expect(done == list(steps), f"{_list(steps)} to be done, and not {_list(done)}")
+        return self
+
+    def then_compensated(self, *steps: str) -> Self:
+        """The run has failed, and exactly these steps were undone, in this order."""
+        self._then_is(State.FAILED)
+        undone = self._effects(_UNDO)
+        self._expect(undone == list(steps), f"{_list(steps)} to be undone, and not {_list(undone)}")
+        return self
+
+    def then_because(self, code: str) -> Self:
+        """The run was turned back for this reason: the code of a rejection, the name of an exception's class …"""
+        self._play()
+        reason = Run.objects.get(pk=self.run_id).reason
+        found = reason and reason.get("code")
+        self._expect(found == code, f"it to be turned back because of {code}, and not of {found}")
+        return self
+
+    def then(self, check: Callable[[], object]) -> Self:
+        """Your own assertions; the run's log is shown if they fail."""
+        self._play()
+        try:
+            check()
+        except AssertionError as error:
+            msg = f"{error}\n\n{table(self.run_id)}"
+            raise AssertionError(msg) from error
+        return self
+
+    def _then_is(self, state: State) -> Self:
+        self._play()
+        found = State(Run.objects.values_list("state", flat=True).get(pk=self.run_id))
+        self._expect(found is state, f"the run to be {state}, and not {found}")
+        return self
+
+    def _expect(self, truth: bool, what: str) -> None:
+        if not truth:
+            msg = f"expected {what}\n\n{table(self.run_id)}"
+            raise AssertionError(msg)
+
+    def _effects(self, operations: Sequence[Operation]) -> list[str]:
+        done = Log.objects.filter(run_id=self.run_id, outcome="DONE", operation__in=operations).order_by("id")
+        return [entry.step for entry in done if entry.data != {"null": True}]
+
+    # -- Play -------------------------------------------------------------------------------------------------
+
+    def _play(self) -> None:
+        if self._played:
+            return
+        self._played = True
+        # The code's own definition has the participants, whatever shape the run has.
+        own = registry.find(self._definition.name, self._definition.version)
+        with _alone(self._definition.name, self._carrier), Clock() as clock, injected(own, self._faults):
+            with TestCase.captureOnCommitCallbacks(execute=True):
+                self.run_id = self._start()
+            carrier = Carrier()
+            for _ in range(LIMIT):
+                # Hooks and cancels of children come after a commit, which a test that is rolled back does not have.
+                with TestCase.captureOnCommitCallbacks(execute=True):
+                    busy = (
+                        carrier.judge(clock.now)
+                        or carrier.dispatch(clock.now)
+                        or carrier.deliver(clock.now)
+                        or self._act()
+                        or self._let_time_pass(clock, carrier)
+                    )
+                if not busy:
+                    return
+        msg = f"still busy after {LIMIT} turns\n\n{table(self.run_id)}"
+        raise AssertionError(msg)
+
+    def _act(self) -> bool:
+        """Do one thing that comes from outside, if its time has come. Return whether there was one."""
+        run = Run.objects.get(pk=self.run_id)
+        for step, wait in (run.pending or {}).items():
+            if wait["operation"] and step in self._reports:
+                api.report(self.run_id, step, self._reports.pop(step), by=WORKER)
+                return True
+        if State(run.state) is not State.AWAITING_CONFIRM:
+            return False
+        if self._confirmed:
+            name = next(iter(self._confirmed))
+            api.confirm(self.run_id, name, dict(self._confirmed.pop(name)))
+            return True
+        if self._refused:
+            name, reason = self._refused.popitem()
+            api.refuse(self.run_id, name, reason=reason, by=WORKER)
+            return True
+        if self._cancelled:
+            self._cancelled = False
+            api.cancel(self.run_id, by=WORKER)
+            return True
+        return False
+
+    def _let_time_pass(self, clock: Clock, carrier: Carrier) -> bool:
+        """Go to when something is due next. Deadlines of who waits are waited for only where they are to pass."""
+        live = Run.objects.exclude(state__in=FINAL).filter(due_at__isnull=False)
+        if not self._late:
+            live = live.exclude(state=State.AWAITING_CONFIRM)
+        due = live.aggregate(due=Min("due_at"))["due"]
+        if due is None:
+            return False
+        deadlines = [at for at, _ in carrier.deadlines] if self._late else []
+        clock.go_to(min([due, *deadlines]))
+        return True
+
+
+@contextmanager
+def _alone(saga: str, carrier: str) -> Iterator[None]:
+    """Without Redis, which other processes share, and with the carrier that was asked for."""
+    raw = settings.SAGAS
+    own = {"REDIS_URL": None, "CARRIERS": {**raw.get("CARRIERS", {}), saga: carrier}}
+    redis_link.client.cache_clear()
+    try:
+        with override_settings(SAGAS={**raw, **own}):
+            yield
+    finally:
+        redis_link.client.cache_clear()
+
+
+def _list(steps: Sequence[str]) -> str:
+    return ", ".join(steps) or "nothing"

@@ -1,0 +1,41 @@
+"""A run's log as a table that people read, in the message of an assertion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sagas.models import Log, Run
+
+#: Characters of a row's data that are shown.
+WIDTH = 72
+_HEAD = ("after", "step", "operation", "outcome", "try", "")
+
+
+def table(run_id: UUID) -> str:
+    """Everything that happened to a run, a line for each row of its log, with the seconds since its first."""
+    entries = list(Log.objects.filter(run_id=run_id).order_by("id"))
+    lines: list[Sequence[str]] = [_HEAD]
+    for entry in entries:
+        after = (entry.at - entries[0].at).total_seconds()
+        said = _say(entry.data)
+        shown = said if len(said) <= WIDTH else f"{said[: WIDTH - 1]}…"
+        happened = entry.outcome != "EVENT"
+        outcome, attempt = (entry.outcome, str(entry.attempt)) if happened else ("", "")
+        lines.append((f"{after:.1f} s", entry.step, entry.operation, outcome, attempt, shown))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
+    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    run = Run.objects.get(pk=run_id)
+    why = f", because {run.reason['code']}: {run.reason['detail']}" if run.reason else ""
+    return "\n".join([f"{run.saga} {run_id} is {run.state}{why}", "", *rows])
+
+
+def _say(data: Any) -> str:
+    """A result as JSON; what went wrong as a person would say it."""
+    if data is None:
+        return ""
+    if isinstance(data, dict) and {"code", "detail"} <= set(data):
+        return f"{data['code']}: {data['detail']}"
+    return json.dumps(data, ensure_ascii=False)

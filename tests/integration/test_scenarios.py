@@ -1,0 +1,238 @@
+"""``sagas.testing``: given a saga and a request, when this or that goes wrong, then it ends like so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from coupons.models import Coupon
+from inventory.models import Sku
+from orders import services
+from orders.models import Order
+from orders.services import Wanted
+from sagas import Done, Rejected
+from sagas.errors import UnknownStep
+from sagas.models import Log, Run
+from sagas.testing import Clock, Scenario, given, given_run
+from tests.lab.models import Jar
+from tests.lab.sagas import Experiment, Forked, Hurried, Lab, Parent, Pivoted, Reported, Twice, Unconfirmed
+from tests.support.runs import assert_effects_once
+from tests.support.shop import TEA, open_shop
+
+# The queues are there because an empty shop empties them; no scenario uses them.
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("topology")]
+
+CARRIERS = pytest.mark.parametrize("carrier", ["orchestration", "choreography"])
+STEPS = ["create_order", "reserve_inventory", "apply_coupon", "schedule_delivery"]
+
+
+@pytest.fixture
+def jar() -> str:
+    return Jar.objects.create(name="jar", available=10).name
+
+
+def order(carrier: str) -> Scenario:
+    """An order of two cups with a coupon, placed as the API places it."""
+    shop = open_shop(stock={TEA: 10}, coupons=["C1"])
+    items = [Wanted(TEA, 2)]
+    run_id = services.place_order(
+        order_no="D-1", customer_id=shop.customer_id, items=items, slot=shop.slot, coupon="C1"
+    )
+    return given_run(run_id, carrier=carrier)
+
+
+def assert_nothing_is_taken() -> None:
+    assert Sku.objects.values_list("available", "held", "sold").get(code=TEA) == (10, 0, 0)
+    assert not Coupon.objects.get(code="C1").used
+    assert Order.objects.get().status == "REJECTED"
+
+
+# -- The shop's saga ------------------------------------------------------------------------------------------
+
+
+@CARRIERS
+def test_an_order_that_is_paid(carrier: str) -> None:
+    order(carrier).when_confirmed("payment", data={"payment_id": "p-1"}).then_done(*STEPS).then_succeeded()
+    assert Sku.objects.values_list("available", "held", "sold").get(code=TEA) == (8, 0, 2)
+    assert Order.objects.get().status == "CONFIRMED"
+
+
+@CARRIERS
+@pytest.mark.parametrize("step", STEPS)
+def test_an_order_of_which_a_step_says_no(step: str, carrier: str) -> None:
+    before = STEPS[: STEPS.index(step)]
+    scenario = order(carrier).when_rejects(step, code="NotToday").then_because("NotToday")
+    scenario.then_compensated(*reversed(before))
+    if before:
+        assert_nothing_is_taken()
+
+
+@CARRIERS
+@pytest.mark.parametrize("step", STEPS)
+def test_an_order_of_which_a_step_breaks_for_good(step: str, carrier: str) -> None:
+    before = STEPS[: STEPS.index(step)]
+    order(carrier).when_fails(step).then_compensated(*reversed(before)).then_because("Broken")
+
+
+@CARRIERS
+@pytest.mark.parametrize("step", STEPS)
+def test_an_order_of_which_a_step_is_answered_at_the_third_attempt(step: str, carrier: str) -> None:
+    scenario = order(carrier).when_times_out(step, attempts=2).when_confirmed().then_succeeded()
+    assert Log.objects.filter(run_id=scenario.run_id, step=step, outcome="FAULT").count() == 2
+    assert Sku.objects.values_list("available", "held", "sold").get(code=TEA) == (8, 0, 2)
+
+
+@CARRIERS
+def test_an_order_that_nobody_pays(carrier: str) -> None:
+    scenario = order(carrier).when_not_confirmed("payment").then_compensated(*reversed(STEPS))
+    scenario.then_because("NotConfirmed").then(assert_nothing_is_taken)
+    # By RabbitMQ's message, a moment of the test's own clock after its time
+    late = Run.objects.get(pk=scenario.run_id).reason
+    assert late is not None
+    assert (late["by"], late["late_ms"]) == ("message", 0)
+
+
+def test_an_order_that_is_cancelled() -> None:
+    order("orchestration").when_cancelled().then_compensated(*reversed(STEPS)).then(assert_nothing_is_taken)
+
+
+@CARRIERS
+def test_an_undo_that_breaks_for_ever_calls_a_person(carrier: str) -> None:
+    scenario = order(carrier).when_rejects("schedule_delivery").when_fails("apply_coupon", operation="compensate")
+    scenario.then_escalated("apply_coupon")
+
+
+# -- The laboratory's -----------------------------------------------------------------------------------------
+
+
+@CARRIERS
+def test_a_saga_in_which_nothing_goes_wrong(carrier: str) -> None:
+    scenario = given(Unconfirmed, Experiment(), business_key="E-1", carrier=carrier).then_succeeded()
+    assert_effects_once(scenario.run_id)
+    assert Run.objects.get(pk=scenario.run_id).business_key == "E-1"
+
+
+@CARRIERS
+def test_a_run_that_waits(carrier: str, jar: str) -> None:
+    given(Lab, Experiment(jar=jar), carrier=carrier).then_done("one", "two", "three", "four").then_waits()
+
+
+@CARRIERS
+@pytest.mark.parametrize("step", ["one", "left", "right", "three", "four"])
+def test_a_fork(step: str, carrier: str, jar: str) -> None:
+    scenario = given(Forked, Experiment(jar=jar), carrier=carrier).when_rejects(step).when_confirmed().then_failed()
+    assert_effects_once(scenario.run_id)
+    assert Jar.objects.get(name=jar).available == 10
+
+
+def test_one_of_two_confirmations_comes() -> None:
+    scenario = given(Twice, Experiment()).when_not_confirmed("payment").then_failed().then_because("NotConfirmed")
+    reason = Run.objects.get(pk=scenario.run_id).reason
+    assert reason is not None
+    assert reason["step"] == "payment"
+
+
+def test_one_is_refused() -> None:
+    given(Twice, Experiment()).when_refused("payment", reason="no money").then_failed().then_because("Refused")
+
+
+def test_behind_the_pivot_a_run_waits_for_its_next_attempt(jar: str) -> None:
+    given(Pivoted, Experiment(jar=jar)).when_fails("two", attempts=2).when_confirmed().then_succeeded()
+
+
+def test_a_step_that_takes_too_long() -> None:
+    given(Hurried, Experiment()).when_fails("two").then_compensated("one").then_because("TimedOut")
+
+
+def test_what_is_accepted_is_reported(jar: str) -> None:
+    scenario = given(Reported, Experiment(jar=jar)).when_reported("two", Done({"by": "post"})).when_reported("left")
+    scenario.then_succeeded()
+    assert Run.objects.get(pk=scenario.run_id).results["two"] == {"by": "post"}
+    refused = given(Reported, Experiment(jar=jar)).when_reported("two", Rejected("no", code="NotAtHome"))
+    # It was begun, and may have left something
+    refused.then_compensated("two", "one").then_because("NotAtHome")
+
+
+def test_a_step_that_is_a_saga(jar: str) -> None:
+    scenario = given(Parent, Experiment(jar=jar)).when_rejects("four").then_failed()
+    children = Run.objects.filter(parent_id=scenario.run_id)
+    assert children
+    assert {child.state for child in children} == {"FAILED"}
+
+
+# -- What it says ---------------------------------------------------------------------------------------------
+
+
+def test_an_expectation_that_does_not_hold_shows_the_runs_log() -> None:
+    scenario = given(Unconfirmed, Experiment()).when_fails("two", attempts=1)
+    with pytest.raises(AssertionError) as failed:
+        scenario.then_compensated("one")
+    said = str(failed.value).splitlines()
+    assert said[0] == "expected the run to be FAILED, and not SUCCEEDED"
+    assert said[2] == f"lab.Unconfirmed {scenario.run_id} is SUCCEEDED"
+    assert said[4].split() == ["after", "step", "operation", "outcome", "try"]
+    rows = [" ".join(line.split()) for line in said[5:]]
+    assert rows[0] == "0.0 s start"
+    assert '0.0 s one forward DONE 1 {"by": "one"}' in rows
+    assert any(row.startswith("0.0 s two forward FAULT 1") and "two is broken" in row for row in rows)
+    assert "0.1 s two forward DONE 2" in rows or "0.0 s two forward DONE 2" in rows
+
+
+def test_ones_own_assertion_shows_it_too() -> None:
+    def check() -> None:
+        msg = "the books do not balance"
+        raise AssertionError(msg)
+
+    with pytest.raises(AssertionError, match=r"(?s)the books do not balance.*one +forward +DONE"):
+        given(Unconfirmed, Experiment()).then(check)
+
+
+def test_the_wrong_steps_are_named() -> None:
+    with pytest.raises(AssertionError, match="expected two, one to be undone, and not one"):
+        given(Unconfirmed, Experiment()).when_rejects("two").then_compensated("two", "one")
+    with pytest.raises(AssertionError, match="turned back because of Sold, and not of Rejected"):
+        given(Unconfirmed, Experiment()).when_rejects("two").then_because("Sold")
+
+
+def test_names_that_the_saga_does_not_have_are_refused_at_once() -> None:
+    scenario = given(Lab, Experiment())
+    with pytest.raises(UnknownStep, match="nine"):
+        scenario.when_rejects("nine")
+    with pytest.raises(ValueError, match="two has no cancel; it has forward, compensate"):
+        scenario.when_fails("two", operation="cancel")
+    with pytest.raises(ValueError, match="has no confirmation 'money'; it has "):
+        scenario.when_confirmed("money")
+
+
+# -- What it leaves -------------------------------------------------------------------------------------------
+
+
+def test_afterwards_all_is_as_it_was() -> None:
+    actions = [dict(step.actions) for step in Lab.definition.all_steps]
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW search_path")
+        path = cursor.fetchone()
+        given(Lab, Experiment(jar="none")).when_fails("one").then_failed()
+        cursor.execute("SHOW search_path")
+        assert cursor.fetchone() == path
+        cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'sagas_clock'")
+        assert cursor.fetchone() == (0,)
+    assert [dict(step.actions) for step in Lab.definition.all_steps] == actions
+
+
+def test_the_clock_stands_still_until_it_is_told_to_go_on() -> None:
+    def asked() -> list[object]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT now(), clock_timestamp(), statement_timestamp(), transaction_timestamp()")
+            return list(cursor.fetchone())
+
+    with Clock() as clock:
+        assert asked() == [clock.now] * 4
+        before = clock.now
+        clock.let_pass(timedelta(hours=1))
+        assert asked() == [before + timedelta(hours=1)] * 4
+        clock.go_to(before)
+        assert asked() == [before + timedelta(hours=1)] * 4
+    assert asked()[1] < before + timedelta(minutes=5)  # type: ignore[operator]
