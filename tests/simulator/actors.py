@@ -123,8 +123,7 @@ class Actors:
             self.simulation.sessions[0].query(sql.format(stock=self.stock))
         if any(name.startswith("Afar") for name in wanted):
             self.simulation.sessions[0].query_elsewhere(
-                "INSERT INTO loyalty_purse (available, held, sold, name) VALUES "
-                f"({self.stock}, 0, 0, 'jar-{self.key}')"
+                f"INSERT INTO loyalty_purse (available, held, sold, name) VALUES ({self.stock}, 0, 0, 'jar-{self.key}')"
             )
 
     def _enter(self, item: Item, number: int) -> None:

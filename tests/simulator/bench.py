@@ -10,11 +10,9 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from random import Random
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
-from uuid import UUID
 
 import psycopg2
 from django.conf import settings
@@ -25,7 +23,21 @@ import sagas.api
 import sagas.claim
 import tests.lab.sagas
 import tests.loyalty.sagas
-from sagas import conf, dispatch, gate, guard, kick, lifecycle, plan, redis_link, registry, retry, store, tasks, versions
+from sagas import (
+    claim_store,
+    conf,
+    dispatch,
+    gate,
+    guard,
+    kick,
+    lifecycle,
+    plan,
+    redis_link,
+    registry,
+    retry,
+    tasks,
+    versions,
+)
 from sagas.participant import Call
 from sagas.states import State, check_transition
 from tests.simulator import clock
@@ -130,8 +142,8 @@ class Bench:
             stack.enter_context(patch.object(module, name, value))
 
         # Runs that became due at the same time come in any order, but in one that a seed repeats.
-        claimable = store.claimable
-        put(store, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
+        claimable = claim_store.claimable
+        put(claim_store, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
         put(plan, "check_transition", self._check_transition)
         for module in (kick, guard):
             put(module, "client", lambda *_: self._playing.redis)
@@ -154,7 +166,7 @@ class Bench:
         ids = SimpleNamespace(uuid7=lambda: self._playing.new_id(), uuid4=lambda: self._playing.any_id())
         put(lifecycle, "uuid_utils", SimpleNamespace(compat=ids))
         for lab in (tests.lab.sagas, tests.loyalty.sagas):
-            put(lab, "_judge", self._judge(tests.lab.sagas._judge))
+            put(lab, "judge", self._judge(tests.lab.sagas.judge))
         stack.enter_context(_carriers(self))
         stack.enter_context(_silence())
 

@@ -37,7 +37,12 @@ class Small(Saga[Experiment]):
 def _changing(**steps: Step) -> type[Saga[Any]]:
     """One of the two shapes of a saga that a deploy changes."""
     registry._definitions.pop(("lab.Changed", 1), None)
-    body = {"name": "lab.Changed", "__module__": __name__, "approval": Confirmation(within=timedelta(seconds=30)), **steps}
+    body = {
+        "name": "lab.Changed",
+        "__module__": __name__,
+        "approval": Confirmation(within=timedelta(seconds=30)),
+        **steps,
+    }
     return new_class("Changing", (Saga[Experiment],), exec_body=lambda namespace: namespace.update(body))
 
 
@@ -112,7 +117,10 @@ class Traits:
     @property
     def takes(self) -> bool:
         """Whether one of its steps, or of its children's, takes something out of a pool."""
-        own = any(Phase.CONFIRM in s.actions and s.actions[Phase.FORWARD].operation == "try" for s in self.saga.definition.steps)
+        own = any(
+            Phase.CONFIRM in s.actions and s.actions[Phase.FORWARD].operation == "try"
+            for s in self.saga.definition.steps
+        )
         return own or any(Traits(child).takes for child in self.children.values())
 
 
@@ -169,7 +177,13 @@ def _repeated(random: Random, verb: str, name: str, args: tuple[tuple[str, str],
 def _moment(random: Random) -> float:
     """At once, while the steps go on, some time, around the deadline."""
     at = random.choice(
-        (random.uniform(0, 0.03), random.uniform(0, 0.03), random.uniform(0, 2), random.uniform(0, 70), random.gauss(30.02, 0.03))
+        (
+            random.uniform(0, 0.03),
+            random.uniform(0, 0.03),
+            random.uniform(0, 2),
+            random.uniform(0, 70),
+            random.gauss(30.02, 0.03),
+        )
     )
     return round(max(at, 0.0), 3)
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 from sagas import versions
-from sagas.definition import Definition, Refund, Step
+from sagas.definition import Definition
 from sagas.nested import SubSaga
 from sagas.participant import Phase
 from sagas.states import FINAL, State
+from sagas.steps import Refund, Step
 from tests.simulator.actors import Actors, Answer, Started
 from tests.simulator.books import Books, Entry, Run
 
@@ -120,7 +121,7 @@ def _uncaused(actors: Actors, run: Run, error: Mapping[str, object], operation: 
 
 
 def _refuses(run: Run, operation: str) -> bool:
-    return operation.split(".")[0] in run.request.get("reject", ())
+    return operation.split(".", maxsplit=1)[0] in run.request.get("reject", ())
 
 
 def _patience(definition: Definition, books: Books, run: Run, log: list[Entry]) -> Complaints:
@@ -175,9 +176,7 @@ def _effects(definition: Definition, books: Books, run: Run, log: list[Entry]) -
         yield "twice", f"done twice, as the log says: {twice}"
     marked = Counter(books.marks[run.id])
     expected = Counter(
-        f"{e.step}.{e.operation}"
-        for index, _, e in done
-        if not _is_null(e) and _leaves_marks(definition, index)
+        f"{e.step}.{e.operation}" for index, _, e in done if not _is_null(e) and _leaves_marks(definition, index)
     )
     if marked != expected and run.saga != "orders.PlaceOrder":
         yield "effect", f"the participants did {dict(marked)}, and the log says {dict(expected)}: {_told(log)}"
@@ -282,7 +281,10 @@ def _stands(
             can = {index for index in range(run.cursor) if definition.has(index, Phase.UNDO)}
             right = not undone & (can | bits) and can - undone <= forward
     if not right:
-        yield "cursor", f"it stands at {run.cursor}, {run.fork:b} of {state}: done {forward}, confirmed {confirmed}, undone {undone}"
+        yield (
+            "cursor",
+            f"it stands at {run.cursor}, {run.fork:b} of {state}: done {forward}, confirmed {confirmed}, undone {undone}",
+        )
 
 
 def _results(run: Run, log: list[Entry]) -> Complaints:
@@ -396,7 +398,9 @@ def _order(books: Books, run: Run, log: list[Entry], *, by_hand: bool) -> Compla
     if books.redemptions[run.id] != ([(coupon, state)] if state else []):
         yield "shop", f"its redemptions are {books.redemptions[run.id]}, and not {coupon} {state}"
     redeemed = [c for found in books.redemptions.values() for c, state in found if state == "REDEEMED"]
-    if coupon is not None and (len(redeemed) != len(set(redeemed)) or books.coupons[coupon] is not (coupon in redeemed)):
+    if coupon is not None and (
+        len(redeemed) != len(set(redeemed)) or books.coupons[coupon] is not (coupon in redeemed)
+    ):
         yield "shop", f"coupon {coupon}: used is {books.coupons[coupon]}, redeemed are {redeemed}"
 
 

@@ -17,9 +17,13 @@ from uuid import UUID
 from sagas import (
     barrier,
     claim,
+    claim_store,
+    confirmation_store,
     dispatch,
     elsewhere,
+    isolation,
     lifecycle,
+    move_store,
     nested,
     outbox,
     outcomes,
@@ -30,7 +34,6 @@ from sagas import (
     store,
     turns,
 )
-from sagas import isolation
 from sagas.participant import Done, Phase
 from sagas.plan import Due, Move, Place, Stand
 from sagas.states import UNDECIDED, Passage, State
@@ -124,8 +127,8 @@ def _() -> AbstractContextManager[object]:
             change = replace(change, after=Place(change.after.state, 0))
         honest(change, rows, entry, **more)
 
-    honest = store.advance
-    return patch.object(store, "advance", advance)
+    honest = move_store.advance
+    return patch.object(move_store, "advance", advance)
 
 
 # -- undoing ----------------------------------------------------------------------------------------------------------
@@ -243,7 +246,7 @@ def _blind(function: str) -> AbstractContextManager[object]:
     honest = getattr(lifecycle, function)
 
     def blind(*args: Any, **more: Any) -> Any:
-        with patch.object(store, "confirmations", lambda ids: {run_id: set() for run_id in ids}):
+        with patch.object(confirmation_store, "confirmations", lambda ids: {run_id: set() for run_id in ids}):
             return honest(*args, **more)
 
     return patch.object(lifecycle, function, blind)
@@ -261,7 +264,7 @@ def _() -> AbstractContextManager[object]:
     honest = lifecycle.cancel_run
 
     def blind(*args: Any, **more: Any) -> Any:
-        with patch.object(store, "confirmations", lambda ids: {run_id: set() for run_id in ids}):
+        with patch.object(confirmation_store, "confirmations", lambda ids: {run_id: set() for run_id in ids}):
             return honest(*args, **more)
 
     return patch.object(api.lifecycle, "cancel_run", blind)
@@ -317,31 +320,31 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a lease never ends", "stranded")
 def _() -> AbstractContextManager[object]:
-    return patch.object(store, "_LEASE", store._LEASE.replace("%s *", "%s * 1000000 *"))
+    return patch.object(claim_store, "_LEASE", claim_store._LEASE.replace("%s *", "%s * 1000000 *"))
 
 
 @_mutant("a retry has no time at which it is due", "raised", "stranded", "cause")
 def _() -> AbstractContextManager[object]:
-    honest = store.advance
+    honest = move_store.advance
 
     def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
         if entry.outcome == "FAULT" and change.after == change.before:
             change = replace(change, due=Due.NEVER)
         honest(change, rows, entry, **more)
 
-    return patch.object(store, "advance", advance)
+    return patch.object(move_store, "advance", advance)
 
 
 @_mutant("attempts are not counted", "stranded")
 def _() -> AbstractContextManager[object]:
-    honest = store.advance
+    honest = move_store.advance
 
     def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
         if entry.outcome == "FAULT":
             change = replace(change, attempt=0)
         honest(change, rows, entry, **more)
 
-    return patch.object(store, "advance", advance)
+    return patch.object(move_store, "advance", advance)
 
 
 @_mutant("the tick does not judge deadlines", "cause", "stranded")
@@ -351,7 +354,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("nobody is told of an escalation", "escalation")
 def _() -> AbstractContextManager[object]:
-    return patch.object(turns.store, "open_escalation", lambda *_, **__: None)
+    return patch.object(turns.escalation_store, "open_escalation", lambda *_, **__: None)
 
 
 @_mutant("a step that breaks once is given up", "cause", "gave up")
@@ -386,7 +389,9 @@ def _() -> AbstractContextManager[object]:
     honest = pool.PoolResource._execute
 
     def execute(self: pool.PoolResource, sql: str, params: Sequence[Any]) -> Any:
-        return honest(self, sql.replace("WHERE run_id = ANY(%s::uuid[]) AND", "WHERE %s::uuid[] IS NOT NULL AND"), params)
+        return honest(
+            self, sql.replace("WHERE run_id = ANY(%s::uuid[]) AND", "WHERE %s::uuid[] IS NOT NULL AND"), params
+        )
 
     return patch.object(pool.PoolResource, "_execute", execute)
 
@@ -405,7 +410,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("the result of a step is not kept", "result")
 def _() -> AbstractContextManager[object]:
-    return patch.dict(store._KEPT, {store.Keep.RESULT: ("", 0)})
+    return patch.dict(move_store._KEPT, {move_store.Keep.RESULT: ("", 0)})
 
 
 @_mutant("an event is told without being counted", "events", "raised", "cause")
@@ -484,7 +489,7 @@ def _() -> AbstractContextManager[object]:
     @contextmanager
     def early() -> Iterator[None]:
         read: list[Any] = []
-        lock, clock, claimable = store.lock, store.clock, store.claimable
+        lock, clock, claimable = store.lock, store.clock, claim_store.claimable
 
         def lock_late(ids: Any) -> Any:
             read[:] = [clock()]
@@ -496,7 +501,7 @@ def _() -> AbstractContextManager[object]:
 
         with (
             patch.object(store, "lock", lock_late),
-            patch.object(store, "claimable", claim_late),
+            patch.object(claim_store, "claimable", claim_late),
             patch.object(store, "clock", lambda: read[0]),
         ):
             yield

@@ -55,7 +55,7 @@ class Played:
     def report(self) -> str:
         """All that a person needs to see what went wrong, and to see it again."""
         wrong = "\n".join(f"  [{code}] {sentence}" for code, sentence in self.complaints)
-        return f"{wrong}\n\nreplay(\"\"\"\n{self.schedule}\n\"\"\")\n\n" + "\n".join(self.story)
+        return f'{wrong}\n\nreplay("""\n{self.schedule}\n""")\n\n' + "\n".join(self.story)
 
 
 def play(bench: Bench, schedule: Schedule) -> Played:

@@ -54,7 +54,9 @@ class Statements:
 
 def execution(name: str, params: Sequence[Any], connection: Any) -> str:
     """SQL that executes a prepared statement."""
-    return f"EXECUTE {name}({', '.join(_literal(param, connection) for param in params)})" if params else f"EXECUTE {name}"
+    return (
+        f"EXECUTE {name}({', '.join(_literal(param, connection) for param in params)})" if params else f"EXECUTE {name}"
+    )
 
 
 def _literal(value: Any, connection: Any) -> str:

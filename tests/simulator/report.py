@@ -90,5 +90,3 @@ def _table(title: str, counts: Mapping[str, int]) -> Table:
     for what, times in sorted(counts.items(), key=lambda pair: -pair[1]):
         table.add_row(what, f"{times:,}")
     return table
-
-

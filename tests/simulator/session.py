@@ -126,7 +126,9 @@ class _Line:
         waits = "" if session.number == 0 else " -c lock_timeout=5ms"
         options = settings.setdefault("OPTIONS", {})
         options["connection_factory"] = _Connection
-        options["options"] = f"{clock.SEARCH_PATH} -c synchronous_commit=off -c jit=off -c plan_cache_mode=force_generic_plan{waits}"
+        options["options"] = (
+            f"{clock.SEARCH_PATH} -c synchronous_commit=off -c jit=off -c plan_cache_mode=force_generic_plan{waits}"
+        )
         self.wrapper.settings_dict = settings
         self._commit, self.wrapper._commit = self.wrapper._commit, self.commit
         self._rollback, self.wrapper._rollback = self.wrapper._rollback, self.rollback

@@ -87,7 +87,7 @@ def _simpler_items(item: Item) -> Iterator[Item]:
             continue
         if name in {"for", "by", "after"}:
             for simpler in (1, 10, 40, 100):
-                if simpler < float(value) or f"{simpler}" != value and simpler <= 1:
+                if simpler < float(value) or (f"{simpler}" != value and simpler <= 1):
                     yield item.having(**{name: simpler})
         elif name == "faults" and "," in value:
             for word in value.split(","):

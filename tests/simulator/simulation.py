@@ -306,7 +306,7 @@ class Simulation:
         self.struck.append(item)
         self.tally.faults[item.verb] += 1
         if where:
-            first = where.split()[0]
+            first = where.split(maxsplit=1)[0]
             self.tally.places[f"{item.verb} {_PLACES.get(first, f'before {first}')}"] += 1
         self.story.append(f"{self.now:9.3f} {'  ' * self.depth}! {item}{f'  -- {where}' if where else ''}")
 
@@ -376,7 +376,9 @@ class Simulation:
     def _deliver_after(self, after: float, parcel: Parcel) -> None:
         name = f"{parcel.name}!{parcel.deliveries}" if parcel.deliveries else parcel.name
         deliver = {"step": self._step, "event": self._event, "deadline": self._deadline, "dispatch": self._dispatched}
-        activity = Activity(name, lambda: deliver[parcel.kind](parcel), lambda: self._again(parcel), _may_break, carried=True)
+        activity = Activity(
+            name, lambda: deliver[parcel.kind](parcel), lambda: self._again(parcel), _may_break, carried=True
+        )
         self.post(self.now + after, activity)
 
     def _again(self, parcel: Parcel) -> None:
