@@ -73,6 +73,8 @@ class Books:
     escalations: dict[UUID, list[Escalation]] = field(default_factory=lambda: defaultdict(list))
     #: Effects as the participants left them, as "step.operation"; those in the second database too.
     marks: dict[UUID, list[str]] = field(default_factory=lambda: defaultdict(list))
+    #: What the barrier in the second database says was done there, as (step, operation).
+    passed: dict[UUID, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     #: (pool, key, step, quantity, state)
     holds: dict[UUID, list[tuple[str, str, str, int, str]]] = field(default_factory=lambda: defaultdict(list))
     #: (available, held, sold) by pool and key
@@ -131,6 +133,8 @@ UNION ALL SELECT 'locks', NULL, to_jsonb(count(*)) FROM sagas_lock
 """
 _AFAR = """
 SELECT 'mark', run_id, jsonb_build_array(step, operation) FROM loyalty_stamp WHERE run_id = ANY(%(ids)s::uuid[])
+UNION ALL SELECT 'passed', run_id, jsonb_build_array(step, operation) FROM sagas_barrier
+    WHERE run_id = ANY(%(ids)s::uuid[]) AND outcome = 'DONE'
 UNION ALL SELECT 'hold', run_id, jsonb_build_array('purse', pool_key, step, quantity, state) FROM loyalty_pursehold
     WHERE run_id = ANY(%(ids)s::uuid[])
 UNION ALL SELECT 'pool', NULL, jsonb_build_array('purse', name, available, held, sold) FROM loyalty_purse
@@ -171,6 +175,8 @@ def _take(books: Books, kind: str, run_id: UUID, row: Any) -> None:
             books.escalations[run_id].append(Escalation(State(row[0]), *row[1:]))
         case "mark":
             books.marks[run_id].append(f"{row[0]}.{row[1]}")
+        case "passed":
+            books.passed[run_id].add((row[0], row[1]))
         case "hold":
             books.holds[run_id].append(tuple(row))
         case "pool":

@@ -164,6 +164,20 @@ def _breaks(run: Run, log: list[Entry]) -> Complaints:
             yield "fault", f"{entry.step}.{entry.operation} broke: {entry.data}"
 
 
+def _unrecorded(definition: Definition, books: Books, run: Run, log: list[Entry]) -> dict[int, str]:
+    """Forward operations that were done in the other database, of which the engine never learnt: position, operation.
+
+    Who performed them died between the two commits, and the run was turned back before they were delivered again.
+    """
+    known = {(e.step, e.operation) for e in log if e.outcome == "DONE"}
+    actions = {
+        (step.name, step.actions[Phase.FORWARD].operation.value): (index, step.actions[Phase.FORWARD].operation.value)
+        for index, step in enumerate(definition.all_steps)
+        if step.database and Phase.FORWARD in step.actions
+    }
+    return dict(actions[one] for one in books.passed[run.id] - known if one in actions)
+
+
 def _is_null(entry: Entry) -> bool:
     return isinstance(entry.data, dict) and entry.data.get("null") is True
 
@@ -177,6 +191,11 @@ def _effects(definition: Definition, books: Books, run: Run, log: list[Entry]) -
     marked = Counter(books.marks[run.id])
     expected = Counter(
         f"{e.step}.{e.operation}" for index, _, e in done if not _is_null(e) and _leaves_marks(definition, index)
+    )
+    expected.update(
+        f"{definition.all_steps[index].name}.{operation}"
+        for index, operation in _unrecorded(definition, books, run, log).items()
+        if _leaves_marks(definition, index)
     )
     if marked != expected and run.saga != "orders.PlaceOrder":
         yield "effect", f"the participants did {dict(marked)}, and the log says {dict(expected)}: {_told(log)}"
@@ -221,7 +240,7 @@ def _order_of_effects(definition: Definition, books: Books, run: Run, log: list[
         step = definition.all_steps[index]
         if phase is not Phase.UNDO or isinstance(step, SubSaga | Refund) or _is_null(e):
             continue
-        if index not in forward:
+        if index not in forward and index not in _unrecorded(definition, books, run, log):
             yield "null", f"{step.name} was undone and never done: {_told(log)}"
 
 
@@ -242,7 +261,8 @@ def _ended(definition: Definition, books: Books, run: Run, log: list[Entry]) -> 
             yield "xor", f"it succeeded without {missing}"
     if run.state is State.FAILED:
         refunds = {definition.index(c.name) for c in definition.confirmations if c.refund and c.name in came}
-        wanted = {index for index in forward if definition.has(index, Phase.UNDO)} | refunds
+        happened = forward | set(_unrecorded(definition, books, run, log))
+        wanted = {index for index in happened if definition.has(index, Phase.UNDO)} | refunds
         if confirmed or wanted - undone:
             left = [definition.all_steps[index].name for index in sorted(wanted - undone)]
             yield "nothing", f"it is not wholly undone, {left} are left: {_told(log)}"
