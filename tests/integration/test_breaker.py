@@ -324,7 +324,7 @@ def test_a_pool_that_breaks_and_is_mended(start_worker: Start) -> None:
         return is_open("lab.Lab.three")
 
     eventually(confirm_two, what="the breaker opens")
-    assert "the breaker of lab.Lab.three opens" in worker.text()
+    worker.await_text("the breaker of lab.Lab.three opens")
     # And whoever breaks there escalates at once
     eventually(
         lambda: Run.objects.filter(escalations__error__kind="breaker", state="ESCALATED").exists(), what="escalated"
@@ -339,7 +339,7 @@ def test_a_pool_that_breaks_and_is_mended(start_worker: Start) -> None:
     # Then a probe closes the breaker, and all go on: those that are escalated when a person resumes them
     await_states(waiting, State.SUCCEEDED)
     assert not is_open("lab.Lab.three")
-    assert "the breaker of lab.Lab.three closes" in worker.text()
+    worker.await_text("the breaker of lab.Lab.three closes")
     await_states(ids, State.SUCCEEDED, State.ESCALATED)
     for run_id in Run.objects.filter(pk__in=ids, state="ESCALATED").values_list("pk", flat=True):
         sagas.resume(run_id, by="mei", note="mended the jar")

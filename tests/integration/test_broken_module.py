@@ -44,5 +44,5 @@ def test_it_serves_the_other_sagas(start_worker: Start, tmp_path: Path) -> None:
     assert escalation(lost).state == "PENDING"
     assert worker.process.poll() is None
     assert worker.text().count("brokenapp.sagas cannot be imported; its runs wait") == 1
-    assert "no saga 'brokenapp.Order' version 1 is known here (brokenapp.sagas: not today)" in worker.text()
+    worker.await_text("no saga 'brokenapp.Order' version 1 is known here (brokenapp.sagas: not today)")
     assert_jar_adds_up(jar, 10)

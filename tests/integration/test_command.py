@@ -107,8 +107,9 @@ def test_workers_use_the_queues_of_an_earlier_version_and_say_how_to_renew_them(
     assert worker.process.poll() is None
     # And says which queues are old, and what to do
     for name in OLD:
+        worker.await_text(f"queue {name} was declared with other arguments")
         assert worker.text().count(f"queue {name} was declared with other arguments") == 1
-    assert "manage.py sagas topology --replace" in worker.text()
+    worker.await_text("manage.py sagas topology --replace")
 
 
 @pytest.mark.usefixtures("queues_of_an_earlier_version")

@@ -55,7 +55,7 @@ def test_a_run_of_an_unknown_saga_calls_a_person(own_worker: Worker, saga: str, 
     found = escalation(run_id)
     assert (found.error["kind"], found.state) == ("stuck", "PENDING")
     assert story(run_id) == ["start", "escalate"]
-    assert f"no saga '{saga}' version {version} is known here" in own_worker.text()
+    own_worker.await_text(f"no saga '{saga}' version {version} is known here")
     assert own_worker.process.poll() is None
 
 

@@ -53,6 +53,10 @@ class Worker:
         """What it has logged."""
         return Path(self.log).read_text(errors="replace")
 
+    def await_text(self, wanted: str) -> None:
+        """Wait until it has logged this: who reads what it has committed may come before its log."""
+        eventually(lambda: wanted in self.text(), what=f"{wanted!r} in the worker's log")
+
     def kill(self) -> None:
         """SIGKILL to it and all its children at once."""
         if self.process.poll() is None:
