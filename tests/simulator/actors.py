@@ -241,7 +241,7 @@ class Actors:
         except (RunNotFound, OrderNotFound):
             return
         except AlreadyDecided as decided:
-            self.answers.append(Answer(item.verb, item.subject, item.get("what"), ok=False, state=decided.state))
+            self.answers.append(Answer(item.verb, item.subject, item.get("what"), ok=False, state=State(decided.state)))
         else:
             self.answers.append(Answer(item.verb, item.subject, item.get("what"), ok=True, state=state, data=data))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +41,7 @@ from sagas import (
 from sagas.participant import Call
 from sagas.states import State, check_transition
 from tests.simulator import clock
-from tests.simulator.cast import CHANGED, Changing
+from tests.simulator.cast import CHANGED, OWN, Changing
 from tests.simulator.outside import Pause
 from tests.simulator.prepared import Statements
 from tests.simulator.session import ALIASES, Session
@@ -81,6 +81,11 @@ class Bench:
     @contextmanager
     def open(cls) -> Iterator[Bench]:
         """Set it up in the databases of the settings, which have been migrated; and leave them empty."""
+        with _memory():
+            yield from cls._opened()
+
+    @classmethod
+    def _opened(cls) -> Iterator[Bench]:
         for alias in ALIASES:
             with connections[alias].cursor() as cursor:
                 clock.install(cursor)
@@ -148,22 +153,22 @@ class Bench:
         for module in (kick, guard):
             put(module, "client", lambda *_: self._playing.redis)
             put(module, "pause", self.pause)
-        put(dispatch, "_publish_chain", lambda message: self._playing.publish_chain(message))
-        put(dispatch, "_send", lambda *args, **where: self._playing.send_task(*args, **where))
+        put(dispatch, "_publish_chain", self._late("publish_chain"))
+        put(dispatch, "_send", self._late("send_task"))
         for module in (dispatch, tasks):
             put(module, "drop_connections", lambda _: None)
-        put(tasks, "set_aside", lambda *args: self._playing.set_aside(*args))
-        put(tasks, "pass_on", lambda *args, **more: self._playing.pass_on(*args, **more))
-        put(tasks, "ask_for_dispatch", lambda app, **more: self._playing.ask_for_dispatch(app, **more))
+        put(tasks, "set_aside", self._late("set_aside"))
+        put(tasks, "pass_on", self._late("pass_on"))
+        put(tasks, "ask_for_dispatch", self._late("ask_for_dispatch"))
         # Congestion, notices and the relay are not simulated: none of them moves a run.
         put(tasks, "_congestion", SimpleNamespace(seen=False, is_old=lambda: False, look=lambda _: False))
         put(tasks, "publish_notices", lambda: 0)
-        put(tasks, "_relay", lambda _, *, tick: False)
+        put(tasks, "_relay", lambda *_, **__: False)
         put(gate, "tidy", lambda: None)
         # The door's age of the backlog is asked for by the machine's clock.
         put(sagas.api, "_door", SimpleNamespace(backlog_age=lambda: 0.0))
-        put(retry, "random", SimpleNamespace(uniform=lambda low, high: self._playing.random.uniform(low, high)))
-        ids = SimpleNamespace(uuid7=lambda: self._playing.new_id(), uuid4=lambda: self._playing.any_id())
+        put(retry, "random", SimpleNamespace(uniform=self._late("uniform")))
+        ids = SimpleNamespace(uuid7=self._late("new_id"), uuid4=self._late("any_id"))
         put(lifecycle, "uuid_utils", SimpleNamespace(compat=ids))
         for lab in (tests.lab.sagas, tests.loyalty.sagas):
             put(lab, "judge", self._judge(tests.lab.sagas.judge))
@@ -180,12 +185,37 @@ class Bench:
         assert self.simulation is not None
         return self.simulation
 
+    def _late(self, name: str) -> Callable[..., Any]:
+        """A method of the simulation that plays when it is called: each schedule has one of its own."""
+
+        def late(*args: Any, **more: Any) -> Any:
+            return getattr(self._playing, name)(*args, **more)
+
+        return late
+
     def _judge(self, judge: Any) -> Any:
         def unless_mended(call: Call[Any]) -> None:
             if not self.mended:
                 judge(call)
 
         return unless_mended
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    """Have the process know the simulator's own sagas; at the end it knows what it knew, of its own database."""
+    recorded, followed = set(versions._recorded), dict(versions._followed)
+    # The databases are others.
+    versions._recorded.clear()
+    with patch.dict(registry._definitions, {(own.definition.name, 1): own.definition for own in OWN}):
+        try:
+            yield
+        finally:
+            versions._recorded.clear()
+            versions._recorded.update(recorded)
+            versions._followed.clear()
+            versions._followed.update(followed)
+            sagas.claim._foreign.clear()
 
 
 def _know_both_shapes() -> None:

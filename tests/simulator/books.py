@@ -98,7 +98,8 @@ UNION ALL (SELECT 'log', run_id, jsonb_build_array(step, operation, outcome, dat
     WHERE run_id = ANY(%(ids)s::uuid[]) ORDER BY id)
 UNION ALL SELECT 'confirmation', run_id, jsonb_build_array(name, data) FROM sagas_confirmation
     WHERE run_id = ANY(%(ids)s::uuid[])
-UNION ALL SELECT 'breaker', NULL, to_jsonb((SELECT count(*) FROM sagas_breakersample) + (SELECT count(*) FROM sagas_breaker))
+UNION ALL SELECT 'breaker', NULL,
+    to_jsonb((SELECT count(*) FROM sagas_breakersample) + (SELECT count(*) FROM sagas_breaker))
 """
 _PERSONS = """
 UNION ALL (SELECT 'escalation', run_id, jsonb_build_array(state, step, operation, error, resolution,
@@ -161,12 +162,12 @@ def read(session: Session, ids: Sequence[UUID], *, key: str, slot: int, shop: bo
 
 
 def _take(books: Books, kind: str, run_id: UUID, row: Any) -> None:
+    if kind in {"pool", "coupon", "locks", "breaker"}:
+        _take_of_all(books, kind, row)
+        return
     match kind:
         case "run":
-            saga, version, shape, state, *rest, parent = row
-            books.runs[run_id] = Run(
-                run_id, saga, version, shape, State(state), *rest, parent=UUID(parent) if parent else None
-            )
+            books.runs[run_id] = _run(run_id, row)
         case "log":
             books.log[run_id].append(Entry(*row))
         case "confirmation":
@@ -179,17 +180,28 @@ def _take(books: Books, kind: str, run_id: UUID, row: Any) -> None:
             books.passed[run_id].add((row[0], row[1]))
         case "hold":
             books.holds[run_id].append(tuple(row))
-        case "pool":
-            books.pools[row[0], row[1]] = tuple(row[2:])
         case "order":
             books.orders[run_id] = tuple(row)
         case "redemption":
             books.redemptions[run_id].append(tuple(row))
-        case "coupon":
-            books.coupons[row[0]] = row[1]
         case "event":
             books.events[run_id].append(tuple(row))
+
+
+def _take_of_all(books: Books, kind: str, row: Any) -> None:
+    """What is no run's own."""
+    match kind:
+        case "pool":
+            books.pools[row[0], row[1]] = tuple(row[2:])
+        case "coupon":
+            books.coupons[row[0]] = row[1]
         case "locks":
             books.locks = row
         case "breaker":
             books.breakers = row
+
+
+def _run(run_id: UUID, row: list[Any]) -> Run:
+    saga, version, shape, state, *rest, parent = row
+    values = (run_id, saga, version, shape, State(state), *rest, UUID(parent) if parent else None)
+    return Run(*values)

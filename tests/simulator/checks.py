@@ -105,7 +105,7 @@ def _escalations(actors: Actors, books: Books, run: Run, log: list[Entry]) -> Co
 
 def _uncaused(actors: Actors, run: Run, error: Mapping[str, object], operation: str) -> str:
     """Why nothing that was done to the run explains an escalation; nothing, if something does."""
-    faults = run.request.get("faults", {}) if isinstance(run.request, dict) else {}
+    faults = run.request.get("faults", {})
     strikes = sum(actors.simulation.tally.faults.values())
     match error.get("kind"):
         case "fault" | "breaker":
@@ -146,7 +146,7 @@ def _patience(definition: Definition, books: Books, run: Run, log: list[Entry]) 
 def _done(definition: Definition, log: list[Entry]) -> list[tuple[int, Phase, Entry]]:
     """The effects that the log knows, in order."""
     phases = {
-        (step.name, action.operation): (index, phase)
+        (step.name, str(action.operation)): (index, phase)
         for index, step in enumerate(definition.all_steps)
         for phase, action in step.actions.items()
     }
@@ -271,7 +271,7 @@ def _ended(definition: Definition, books: Books, run: Run, log: list[Entry]) -> 
         if own and own <= came and kind in {"timeout", "cancelled", "refused"} and not _timed_out(definition, run):
             yield "xor", f"all its confirmations came, and it was {kind}"
     if run.state is State.ESCALATED:
-        yield from _stands(definition, books, run, forward, confirmed, undone)
+        yield from _stands(definition, books, run, forward=forward, confirmed=confirmed, undone=undone)
 
 
 def _timed_out(definition: Definition, run: Run) -> bool:
@@ -283,7 +283,7 @@ def _timed_out(definition: Definition, run: Run) -> bool:
 
 
 def _stands(
-    definition: Definition, books: Books, run: Run, forward: set[int], confirmed: set[int], undone: set[int]
+    definition: Definition, books: Books, run: Run, *, forward: set[int], confirmed: set[int], undone: set[int]
 ) -> Complaints:
     """The cursor of a run that a person has says what the log says."""
     state = next((escalation.state for escalation in books.escalations[run.id] if escalation.open), None)
@@ -303,7 +303,8 @@ def _stands(
     if not right:
         yield (
             "cursor",
-            f"it stands at {run.cursor}, {run.fork:b} of {state}: done {forward}, confirmed {confirmed}, undone {undone}",
+            f"it stands at {run.cursor}, {run.fork:b} of {state}: "
+            f"done {forward}, confirmed {confirmed}, undone {undone}",
         )
 
 
@@ -336,9 +337,9 @@ def _answers(actors: Actors, books: Books, started: Started, run: Run) -> Compla
                 yield "answer", f"two answers to {answer.what}: {first.data} and {answer.data}"
         if answer.verb in {"cancel", "refuse"} and answer.ok and run.state is State.SUCCEEDED:
             yield "answer", f"the {answer.verb} was granted, and it succeeded"
-        if answer.verb in {"cancel", "refuse"} and not answer.ok and answer.state is not State.ESCALATED:
-            if run.state is State.FAILED and (run.reason or {}).get("kind") not in {*_STEPS_FAULT, "timeout"}:
-                yield "answer", f"the {answer.verb} was refused, and it failed: {run.reason}"
+        refused = answer.verb in {"cancel", "refuse"} and not answer.ok and answer.state is not State.ESCALATED
+        if refused and run.state is State.FAILED and (run.reason or {}).get("kind") not in {*_STEPS_FAULT, "timeout"}:
+            yield "answer", f"the {answer.verb} was refused, and it failed: {run.reason}"
     if set(came) - own - {"@parent"}:
         yield "answer", f"it has confirmations that nobody waits for: {set(came) - own}"
 
@@ -356,7 +357,7 @@ def _family(actors: Actors, books: Books, started: Started, run: Run) -> Complai
         yield "family", f"its parent is {parent.state}"
 
 
-# -- the books of the shop and of the laboratory --------------------------------------------------------------------------
+# -- the books of the shop and of the laboratory ----------------------------------------------------------------------
 
 
 def _pools(books: Books, stock: int) -> Complaints:

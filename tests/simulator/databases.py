@@ -45,8 +45,17 @@ def use(number: int) -> None:
 
 @contextmanager
 def used(number: int) -> Iterator[None]:
-    """Make copies and use them; drop them at the end."""
+    """Make the test databases and copies of them, and use these; drop the copies at the end."""
     migrate()
+    with copied(number):
+        yield
+
+
+@contextmanager
+def copied(number: int) -> Iterator[None]:
+    """Use copies of the test databases, which are there and nobody uses; drop them at the end."""
+    for alias in ALIASES:
+        connections[alias].close()
     copy(number)
     use(number)
     try:

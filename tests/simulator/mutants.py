@@ -21,6 +21,7 @@ from sagas import (
     confirmation_store,
     dispatch,
     elsewhere,
+    escalation_store,
     isolation,
     lifecycle,
     move_store,
@@ -34,7 +35,7 @@ from sagas import (
     store,
     turns,
 )
-from sagas.participant import Done, Phase
+from sagas.participant import Accepted, Done, Phase
 from sagas.plan import Due, Move, Place, Stand
 from sagas.states import UNDECIDED, Passage, State
 
@@ -70,6 +71,11 @@ def _mutant(
         return apply
 
     return take
+
+
+def named(name: str) -> Mutant:
+    """The one of this name."""
+    return next(mutant for mutant in (*MUTANTS, *HARMLESS) if mutant.name == name)
 
 
 def _all(*patches: AbstractContextManager[object]) -> AbstractContextManager[object]:
@@ -224,7 +230,7 @@ def _() -> AbstractContextManager[object]:
     def collect(participant: Any, call: Any, rejects: Any, using: str) -> Any:
         try:
             result = participant(call)
-            return result if isinstance(result, Done | outcomes.Accepted) else Done(result)
+            return result if isinstance(result, Done | Accepted) else Done(result)
         except Exception as error:
             if outcomes._belongs_to_transaction(error, using):
                 raise
@@ -259,15 +265,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a cancel does not look whether the confirmation came", "xor")
 def _() -> AbstractContextManager[object]:
-    from sagas import api
-
-    honest = lifecycle.cancel_run
-
-    def blind(*args: Any, **more: Any) -> Any:
-        with patch.object(confirmation_store, "confirmations", lambda ids: {run_id: set() for run_id in ids}):
-            return honest(*args, **more)
-
-    return patch.object(api.lifecycle, "cancel_run", blind)
+    return _blind("cancel_run")
 
 
 @_mutant("one of two confirmations is enough", "xor")
@@ -354,7 +352,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("nobody is told of an escalation", "escalation")
 def _() -> AbstractContextManager[object]:
-    return patch.object(turns.escalation_store, "open_escalation", lambda *_, **__: None)
+    return patch.object(escalation_store, "open_escalation", lambda *_, **__: None)
 
 
 @_mutant("a step that breaks once is given up", "cause", "gave up")

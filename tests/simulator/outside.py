@@ -15,6 +15,7 @@ from uuid import UUID
 import redis
 
 from sagas import choreography, dispatch, guard, topology, versions
+from sagas.conf import config
 from sagas.messages import Chain, Link
 
 
@@ -63,7 +64,7 @@ def step_parcel(links: Sequence[Link], ids: Sequence[UUID], names: str, *, issue
 
 def chain_parcel(message: Chain, names: str) -> Parcel:
     """What ``dispatch`` publishes of a chain, under orchestration."""
-    delay = float(dispatch.config().delay_for(message.delay)) if message.delay else 0.0
+    delay = float(config().delay_for(message.delay)) if message.delay else 0.0
     return step_parcel(message.links, message.ids, names, issue=message.issue, delay=delay)
 
 

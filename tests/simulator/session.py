@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import psycopg2
 import psycopg2.errors
@@ -120,7 +120,8 @@ class _Line:
         self.statements = statements
         #: Names of those that this connection has prepared.
         self.prepared: set[str] = set()
-        self.wrapper: Any = connections.create_connection(alias)
+        # Any: its inner methods are replaced.
+        self.wrapper: Any = cast("Any", connections.create_connection(alias))
         settings = deepcopy(connections[alias].settings_dict)
         settings |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}
         waits = "" if session.number == 0 else " -c lock_timeout=5ms"

@@ -21,9 +21,8 @@ from uuid import UUID
 from django.db import DatabaseError
 from kombu.exceptions import OperationalError as BrokerError
 
-from sagas import tasks
-from sagas.messages import Chain
-from sagas.plan import Link
+from sagas import dispatch, kick, tasks
+from sagas.messages import Chain, Link
 from tests.simulator import outside
 from tests.simulator.clock import seconds
 from tests.simulator.outside import Parcel
@@ -46,8 +45,8 @@ LIMIT = 3000
 
 #: Where in the code a fault may strike.
 _APPLICABLE: dict[str, Callable[[str], bool]] = {
-    "crash": lambda what: True,
-    "stall": lambda what: True,
+    "crash": lambda _: True,
+    "stall": lambda _: True,
     "nack": lambda what: what == "publish",
     "conflict": lambda what: not what.startswith(("redis", "publish", "acked", "COMMIT", "committed")),
     "cut": lambda what: not what.startswith(("redis", "publish", "acked")),
@@ -234,7 +233,7 @@ class Simulation:
             self.running.pop()
 
     def waits_for_locks(self) -> bool:
-        """Whether the activity that runs can be done again from its beginning, when a lock is free. Else that is a fault."""
+        """Whether the activity that runs can be done again from its beginning when a lock is free, or fails."""
         if not self.running[-1].committed:
             return True
         self.running[-1].struck = True
@@ -396,7 +395,7 @@ class Simulation:
         """What a task of Celery's finds as ``self``."""
         headers: dict[str, Any] = {tasks.QUEUE_HEADER: parcel.queue}
         if parcel.issue:
-            headers[tasks.ISSUE] = str(parcel.issue)
+            headers[dispatch.ISSUE] = str(parcel.issue)
         if parcel.deliveries:
             headers["x-delivery-count"] = parcel.deliveries
         request = SimpleNamespace(
@@ -406,7 +405,7 @@ class Simulation:
         return SimpleNamespace(name=name, request=request, app=app)
 
     def _step(self, parcel: Parcel) -> None:
-        task = self._task(tasks.STEP_TASK, parcel)
+        task = self._task(dispatch.STEP_TASK, parcel)
         survivors = tasks.step.run.__func__(task, [str(run_id) for run_id in parcel.ids], **parcel.kwargs)
         if survivors and task.request.chain:
             ids = [UUID(run_id) for run_id in survivors]
@@ -414,12 +413,12 @@ class Simulation:
         self.point("acked")
 
     def _event(self, parcel: Parcel) -> None:
-        task = self._task(tasks.EVENT_TASK, parcel)
+        task = self._task(dispatch.EVENT_TASK, parcel)
         tasks.event.run.__func__(task, [str(run_id) for run_id in parcel.ids], **parcel.kwargs)
         self.point("acked")
 
     def _deadline(self, parcel: Parcel) -> None:
-        tasks.cancel.run.__func__(self._task(tasks.CANCEL_TASK, parcel), **parcel.kwargs)
+        tasks.cancel.run.__func__(self._task(dispatch.CANCEL_TASK, parcel), **parcel.kwargs)
         self.point("acked")
 
     def _dispatched(self, parcel: Parcel) -> None:
@@ -427,10 +426,10 @@ class Simulation:
         self.point("acked")
 
     def _dispatch(self, *, tick: bool) -> None:
-        task = self._task(tasks.DISPATCH_TASK, Parcel("dispatch", "tick", name="tick"))
+        task = self._task(dispatch.DISPATCH_TASK, Parcel("dispatch", "tick", name="tick"))
         tasks.dispatch_task.run.__func__(task, tick=tick)
 
-    # -- what the engine is given in place of Celery and Redis ------------------------------------------------------------
+    # -- what the engine is given in place of Celery and Redis --------------------------------------------------------
 
     def publish_chain(self, message: Chain) -> None:
         """``dispatch._publish_chain``."""
@@ -451,13 +450,17 @@ class Simulation:
         """``dispatch.pass_on``: another worker may have the code for it."""
         ids = tuple(map(UUID, args[0]))
         rest: tuple[Link, ...] = tuple(chain or ())
-        kind = "step" if name == tasks.STEP_TASK else "event"
+        kind = "step" if name == dispatch.STEP_TASK else "event"
         what = kwargs.get("step") or kwargs.get("event")
         self.send(Parcel(kind, f"passed:{what}({self.called(ids)})", delay, ids, kwargs, rest, queue=queue))
 
     def new_id(self) -> UUID:
         """What ``uuid7`` gives: the id that a run is to have, whatever was drawn before it; else any."""
         return self.next_ids.pop(self.depth, None) or self.any_id()
+
+    def uniform(self, low: float, high: float) -> float:
+        """What ``random.uniform`` gives: the jitter of a retry."""
+        return self.random.uniform(low, high)
 
     def any_id(self) -> UUID:
         """What ``uuid4`` gives."""
@@ -481,7 +484,7 @@ class Simulation:
 
     def _answer_kick(self) -> None:
         self._is_kicked = False
-        if tasks.kicks.ask():
+        if kick.ask():
             self.send(Parcel("dispatch", "dispatch"))
 
     def numbered(self, label: str) -> str:
