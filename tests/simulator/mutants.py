@@ -268,7 +268,7 @@ def _() -> AbstractContextManager[object]:
     return _blind("cancel_run")
 
 
-@_mutant("one of two confirmations is enough", "xor")
+@_mutant("one of two confirmations is enough", "xor", among=("Twice",))
 def _() -> AbstractContextManager[object]:
     honest = turns.wanted
     return patch.object(record, "wanted", lambda definition, row: set(sorted(honest(definition, row))[:1]))
@@ -290,7 +290,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(lifecycle, "receive_confirmation", receive)
 
 
-@_mutant("a refusal is granted though the confirmation came", "answer", "xor")
+@_mutant("a refusal is granted though the confirmation came", "answer", "xor", among=("Small", "Twice"))
 def _() -> AbstractContextManager[object]:
     return _blind("refuse_confirmation")
 
