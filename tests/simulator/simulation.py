@@ -103,6 +103,8 @@ class Tally:
     #: The same with where they struck, as "crash before COMMIT".
     places: Counter[str] = field(default_factory=Counter)
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    #: Points by activity.
+    points_of: Counter[str] = field(default_factory=Counter)
 
 
 class Simulation:
@@ -230,6 +232,7 @@ class Simulation:
             if not ((running.struck and isinstance(error, DatabaseError | BrokerError)) or activity.broke(error)):
                 self.complain("raised", f"{activity.name} raised {type(error).__name__}: {error}")
         finally:
+            self.tally.points_of[activity.name] = running.point
             self.running.pop()
 
     def waits_for_locks(self) -> bool:
