@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from sagas import claim_store, erasure, escalation, isolation, lifecycle
+from sagas.commits import after_commit
 from sagas.conf import config
 from sagas.erasure import Erasure
 from sagas.errors import InvalidRequest, Overloaded, Rejected
@@ -50,7 +48,7 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
         msg = f"a business key has at most {KEY_LIMIT} characters, not {len(business_key)}"
         raise InvalidRequest(msg, [{"loc": ["business_key"], "msg": msg}])
     run_id = lifecycle.insert_run(saga, request, business_key=business_key, run_id=run_id)
-    transaction.on_commit(kick)
+    after_commit(kick)
     return run_id
 
 
@@ -259,8 +257,8 @@ def _after_commit(messages: list[Message]) -> None:
     # No chains or deadlines follow here: the dispatcher finds the rest in the database.
     for message in messages:
         if isinstance(message, Wake):
-            transaction.on_commit(partial(lifecycle.wake, message.run_id, message.step), robust=True)
+            after_commit(lifecycle.wake, message.run_id, message.step)
         elif isinstance(message, Unlock):
-            transaction.on_commit(partial(isolation.line_up, message.keys), robust=True)
+            after_commit(isolation.line_up, message.keys)
     if messages:
-        transaction.on_commit(kick)
+        after_commit(kick)

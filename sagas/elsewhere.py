@@ -19,12 +19,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, Error, connections, transaction
+from django.db import Error, connections, transaction
 
 from sagas import log_store, outcomes, registry, store
 from sagas.barrier import Row, Table, forget, old
 from sagas.errors import Rejected
-from sagas.faults import is_conflict, is_lost
+from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Accepted, Call, Done, Phase, is_patient
 from sagas.states import Passage
@@ -81,14 +81,14 @@ def collect(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject:
 
     Raises:
         Broken: a set-based participant raised; its transaction was rolled back.
-        DatabaseError: the transaction collided with another, or could not be committed for what a participant wrote.
+        django.db.Error: the transaction collided with another, or could not be committed for what a participant wrote.
     """
     try:
         with transaction.atomic(using=step.database, durable=True):
             return _pass(step, phase, calls, may_reject=may_reject)
-    except (Error, Broken, DatabaseAway) as error:
+    except (Error, Broken, DatabaseAway, ConnectionLost) as error:
         cause = error.error if isinstance(error, Broken) else error
-        if isinstance(cause, DatabaseAway) or is_lost(cause, step.database):
+        if isinstance(cause, DatabaseAway | ConnectionLost) or is_lost(cause, step.database):
             # Also where it was the engine's own connection, through which a participant may read: that is found out
             # as soon as these faults are to be written.
             return [Fault(_away(step, cause))] * len(calls)
@@ -142,7 +142,7 @@ def _not_to_blame(step: Step) -> Iterator[None]:
     """Around statements of the barrier itself: if they fail, none of the runs is the cause, and none is looked for."""
     try:
         yield
-    except DatabaseError as error:
+    except Error as error:
         if is_conflict(error):
             raise
         msg = f"{step.database}: {error}".strip()

@@ -10,12 +10,10 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Literal, TypeVar, overload
 from uuid import UUID
 
-from django.db import transaction
-
+from sagas.commits import after_commit
 from sagas.errors import DefinitionError
 from sagas.saga import Saga
 from sagas.states import TRANSITIONS, State
@@ -147,7 +145,7 @@ def tell(transitions: Iterable[Transition]) -> None:
     """Tell the hooks of transitions, as soon as the current transaction is committed, and not if it is rolled back."""
     told = list(transitions)
     if told:
-        transaction.on_commit(partial(_call_all, told))
+        after_commit(_call_all, told)
 
 
 def _call_all(transitions: Sequence[Transition]) -> None:

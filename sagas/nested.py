@@ -10,13 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
-from django.db import transaction
-
 from sagas import confirmation_store, lifecycle, store, versions
+from sagas.commits import after_commit
 from sagas.errors import AlreadyDecided, Rejected
 from sagas.kick import kick
 from sagas.participant import Accepted, Call, Done
@@ -104,7 +102,7 @@ class _Start(_Participant):
                 run_id=child,
                 parent=(call.run_id, call.step),
             )
-            transaction.on_commit(kick, robust=True)
+            after_commit(kick)
             return Accepted(RECHECK)
         if found.state is State.FAILED:
             why = json.loads(found.reason or "{}")
@@ -127,7 +125,7 @@ class _Confirm(_Participant):
         found = store.child_view(child)
         if found is not None and found.state is State.SUCCEEDED:
             return Done()
-        transaction.on_commit(partial(_confirm, child), robust=True)
+        after_commit(_confirm, child)
         return Accepted(RECHECK)
 
 
@@ -138,7 +136,7 @@ class _Cancel(_Participant):
         # None: it was never started, and never will be, for its parent is being undone.
         if found is None or found.state is State.FAILED:
             return Done()
-        transaction.on_commit(partial(_cancel, child, f"{call.run_id} is being undone"), robust=True)
+        after_commit(_cancel, child, f"{call.run_id} is being undone")
         return Accepted(RECHECK)
 
 

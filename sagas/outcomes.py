@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, transaction
 
 from sagas.errors import Rejected
-from sagas.faults import is_conflict, is_lost
+from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.limits import check_size
-from sagas.participant import Accepted, Call, Done, Participant, SetBased
+from sagas.participant import Accepted, Call, Done, Participant, SetBased, name_of
 
 #: Longest text of an error that is stored.
 DETAIL_LIMIT = 2000
@@ -31,6 +31,10 @@ Answer = Done | Rejected | Accepted | Fault
 
 class NoAnswer(Exception):
     """A call was begun, and who made it died or was cut off: whether it took effect is not known."""
+
+
+class RolledBack(Exception):
+    """A participant has returned as if all were well, and its effect is to be rolled back all the same."""
 
 
 class Broken(Exception):
@@ -52,7 +56,8 @@ def collect(
 
     Raises:
         Broken: a set-based participant raised.
-        DatabaseError: the transaction collided with another, or the database went away.
+        ConnectionLost: what a participant did could not be taken back.
+        django.db.Error: the transaction collided with another, or the database went away.
     """
     if isinstance(participant, SetBased):
         return _collect_set(participant, calls, using)
@@ -87,18 +92,30 @@ def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetB
 def _collect_one(participant: Any, call: Call[Any], rejects: tuple[type[Exception], ...], using: str) -> Answer:
     try:
         with transaction.atomic(using=using):
-            result = participant(call)
-            answer = result if isinstance(result, Done | Accepted) else Done(result)
-            if isinstance(answer, Done):
-                # In the savepoint: what cannot be stored takes its effect back with it.
-                check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
-            return answer
+            return _ask(participant, call, using)
     except Exception as error:
         if _belongs_to_transaction(error, using):
             raise
+        if transaction.get_rollback(using=using):
+            # Not even to the savepoint: that is no fault of the participant's, whatever it has raised.
+            msg = "what a participant did could not be taken back"
+            raise ConnectionLost(msg) from error
         if isinstance(error, rejects):
             return as_rejection(error)
         return Fault(error)
+
+
+def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
+    """Call a participant in its savepoint: what cannot be kept of its answer takes its effect back with it."""
+    result = participant(call)
+    if transaction.get_rollback(using=using):
+        # It has passed over an error in an ``atomic`` block without a savepoint: to leave ours would be no error.
+        msg = f"{name_of(participant)} returned, although its transaction is to be rolled back"
+        raise RolledBack(msg)
+    answer = result if isinstance(result, Done | Accepted) else Done(result)
+    if isinstance(answer, Done):
+        check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
+    return answer
 
 
 def as_rejection(error: Exception) -> Rejected:
@@ -107,7 +124,7 @@ def as_rejection(error: Exception) -> Rejected:
 
 
 def _belongs_to_transaction(error: Exception, using: str) -> bool:
-    return isinstance(error, DatabaseError) and (is_conflict(error) or is_lost(error, using))
+    return isinstance(error, Error) and (is_conflict(error) or is_lost(error, using))
 
 
 def dump(result: object) -> str:

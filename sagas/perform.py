@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 
 from sagas import confirmation_store, elsewhere, guard, intents, log_store, outcomes, plan, store, versions
 from sagas.conf import config
@@ -101,6 +101,8 @@ def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> N
             # Not only what the participant raised: a request that no longer loads, a constraint that is
             # checked at COMMIT. One run is to blame, and its neighbours must not wait for it.
             cause = error.error if isinstance(error, Broken) else error
+            if isinstance(cause, ConnectionLost):
+                raise
             if is_lost(cause):
                 raise ConnectionLost from error
             if is_conflict(cause):
@@ -126,7 +128,7 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
     try:
         rows = store.look(ids)
         here, behind = _sort_by_stand(delivery, rows)
-    except DatabaseError as error:
+    except Error as error:
         if is_lost(error):
             raise ConnectionLost from error
         raise
@@ -137,6 +139,13 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
     known = {row.id for row in rows}
     performed.unknown += [run_id for run_id in ids if run_id not in known]
     return [row.id for row in here]
+
+
+def is_wanted(link: Link, ids: Sequence[UUID]) -> bool:
+    """Whether one of these runs stands at this operation now, be it known to this process or not."""
+    definition = versions.find(link.saga, link.version, link.shape)
+    index = definition.index(link.step)
+    return any(plan.stand(definition, row.place, index, link.phase) is Stand.HERE for row in store.look(ids))
 
 
 def bisect(link: Link, ids: Sequence[UUID], *, issue: int = 0) -> list[Message]:
@@ -211,7 +220,7 @@ def _blame(delivery: Delivery, run_id: UUID, error: Exception, performed: Perfor
             here, _ = _sort_by_stand(delivery, store.lock([run_id]))
             if here:
                 _, messages = record(delivery, here, [answer], 0)
-    except DatabaseError as second:
+    except Error as second:
         if is_lost(second) or is_conflict(second):
             raise ConnectionLost from second
         raise

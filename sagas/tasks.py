@@ -18,7 +18,7 @@ from amqp.exceptions import AMQPError, MessageNacked
 from celery import Celery, Task, shared_task
 from celery.exceptions import Reject
 from celery.signals import task_failure
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from kombu.exceptions import OperationalError
 
 from sagas import choreography, gate, lifecycle, notices, plan, relay, versions
@@ -44,7 +44,7 @@ from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.faults import ConnectionLost, is_lost
 from sagas.messages import Link, Message
 from sagas.participant import Phase
-from sagas.perform import Performed, again, bisect, give_up, perform
+from sagas.perform import Performed, again, bisect, give_up, is_wanted, perform
 
 logger = logging.getLogger(__name__)
 
@@ -160,8 +160,16 @@ def event(
     queue = (self.request.headers or {}).get(QUEUE_HEADER)
     for index, phase in reacting if runs else ():
         link = plan.link(definition, index, phase)
-        if queue in {None, link.queue}:
+        if queue not in {None, link.queue}:
+            continue
+        try:
             _deliver(self, link, runs)
+        except UnknownStep as error:
+            # Begun by other code. To most of what an event may lead to, none of its runs has come.
+            if is_wanted(link, runs):
+                kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
+                _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
+                return
 
 
 def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
@@ -187,7 +195,7 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
         messages = lifecycle.expire(saga, version, confirmation, [UUID(run_id) for run_id in ids], by="message")
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
-    except DatabaseError as error:
+    except Error as error:
         if not is_lost(error):
             raise
         connection.close()
@@ -210,7 +218,7 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
             publish_notices()
             gate.tidy()
         full = _relay(self, tick=tick) or full
-    except (DatabaseError, ConnectionLost) as error:
+    except (Error, ConnectionLost) as error:
         if not isinstance(error, ConnectionLost) and not is_lost(error):
             raise
         connection.close()
@@ -234,7 +242,7 @@ def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[s
         raise _poison(self, error) from error
     try:
         notices.deliver(numbers)
-    except DatabaseError as error:
+    except Error as error:
         if not is_lost(error):
             raise
         connection.close()

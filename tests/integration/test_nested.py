@@ -6,6 +6,7 @@ from random import Random
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError
 
 import sagas
 from sagas import State
@@ -177,3 +178,48 @@ def test_what_the_child_has_to_say_may_get_lost(jar: str) -> None:
 
     # Then
     assert "child.forward DONE" in story(family.parent)
+
+
+def test_what_breaks_behind_the_commit_is_no_fault_of_the_run(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a confirmed parent, and a child that cannot be told so: the database is gone right behind the commit
+    family = Family(Experiment(jar=jar))
+    family.carried()
+    sagas.confirm(family.asked, "approval", {})
+    family.carried()
+    sagas.confirm(family.parent, "payment", {})
+    told: list[UUID] = []
+
+    def breaks(child: UUID, *_: object) -> None:
+        told.append(child)
+        raise OperationalError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sagas.nested._confirm", breaks)
+        family.carried()
+    # Then nobody is blamed, and it is told when the parent looks again
+    assert told
+    assert not [line for line in story(family.parent) if line.endswith("FAULT")]
+    let_time_pass(family.parent)
+    family.carried()
+    assert family.states() == (State.SUCCEEDED, State.SUCCEEDED, State.SUCCEEDED)
+
+
+def test_a_decision_does_not_fail_for_what_breaks_behind_its_commit(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a child that a person has
+    family = Family(Experiment(jar=jar, reject=("four",), faults={"two.compensate": 9}))
+    family.carried()
+    sagas.confirm(family.asked, "approval", {})
+    family.carried()
+    assert state(family.child) is State.ESCALATED
+
+    # When somebody ends it, and its parent cannot be woken
+    def breaks(*_: object) -> None:
+        raise OperationalError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sagas.lifecycle.wake", breaks)
+        assert sagas.resolve(family.child, outcome=State.FAILED, by="ada", note="by hand") is State.FAILED
+    # Then the parent finds out all the same
+    let_time_pass(family.parent)
+    family.carried()
+    assert family.states() == (State.FAILED, State.FAILED, State.FAILED)

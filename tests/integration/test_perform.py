@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
 from django.db import connection, transaction
 
 import sagas
 from sagas import State, plan, registry
 from sagas.errors import AlreadyDecided
+from sagas.faults import ConnectionLost
 from sagas.messages import Chain, Link
 from sagas.models import Escalation, Log, Run
 from sagas.participant import Phase
 from sagas.perform import again, bisect, give_up, perform
 from sagas.plan import place_of
-from tests.lab.models import Jar, Label
+from tests.lab.models import Jar, Label, Mark
 from tests.lab.sagas import Experiment, Lab, Labelled, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_all
 from tests.support.runs import (
@@ -480,6 +482,66 @@ def test_a_participant_that_answers_wrongly_is_a_fault(participant: Any) -> None
         assert reason(run_id)["code"] == "TypeError"
     finally:
         registry._definitions.pop(("lab.Wrong", 1))
+
+
+def cut_off(call: sagas.Call[Experiment]) -> None:
+    """One call: leave a mark; then the connection breaks, of which this participant knows nothing, and it says no."""
+    Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
+    if call.request.jar == "cut":
+        pid = connection.connection.info.backend_pid
+        with closing(psycopg2.connect(**{**connection.get_connection_params(), "cursor_factory": None})) as other:
+            other.autocommit = True
+            other.cursor().execute("SELECT pg_terminate_backend(%s)", [pid])
+    raise sagas.Rejected("sold out")
+
+
+def half_hearted(call: sagas.Call[Experiment]) -> None:
+    """One call: leave a mark, and pass over an error that has already taken it back."""
+    Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
+    with suppress(ValueError), transaction.atomic(savepoint=False):
+        int("many")
+
+
+@contextmanager
+def of_one_step(participant: Any) -> Iterator[type[sagas.Saga[Any]]]:
+    """A saga of one step, for as long as it is looked at."""
+
+    class OneStep(sagas.Saga[Experiment]):
+        name = "lab.OneStep"
+        one = sagas.Step(participant, queue="orders", retry=sagas.Retry(attempts=1))
+
+    try:
+        yield OneStep
+    finally:
+        registry._definitions.pop(("lab.OneStep", 1))
+
+
+def test_a_connection_that_breaks_while_a_participant_says_no_is_not_its_fault() -> None:
+    with of_one_step(cut_off) as saga:
+        # Given
+        cut, neighbour = sagas.start(saga, Experiment(jar="cut")), sagas.start(saga, Experiment())
+        claim_all()
+        # When, then what became of the cohort is not known, and nobody is blamed
+        with pytest.raises(ConnectionLost):
+            perform(link(saga, "one"), [cut, neighbour])
+        connection.close()
+        assert story(cut) == story(neighbour) == ["start"]
+        # And it is delivered again
+        Run.objects.filter(pk=cut).update(request={"jar": ""})
+        deliver(Chain((link(saga, "one"),), (cut, neighbour)))
+        carried(cut, neighbour)
+        assert states([cut, neighbour]) == {State.FAILED: 2}
+        assert "one.forward FAULT" not in story(cut) + story(neighbour)
+        assert reason(cut)["code"] == "Rejected"
+
+
+def test_a_participant_whose_effect_was_rolled_back_has_not_done_it() -> None:
+    with of_one_step(half_hearted) as saga:
+        run_id = sagas.start(saga, Experiment())
+        carried(run_id)
+        assert marks(run_id) == {}
+        assert state(run_id) is State.FAILED
+        assert reason(run_id)["code"] == "RolledBack"
 
 
 def test_a_redelivered_cohort_is_cut_in_halves_that_go_the_whole_way() -> None:

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 import sagas
-from sagas import Confirmation, Parallel, Retry, Saga, State, Step, versions
+from sagas import Confirmation, Parallel, Retry, Saga, State, Step, tasks, versions
 from sagas.checks import check_runs
 from sagas.claim import claim
 from sagas.errors import UnknownStep
@@ -26,7 +26,10 @@ from sagas.participant import Phase
 from sagas.perform import perform
 from sagas.selectors import run_view
 from sagas.steps import FINISH_RETRY, FORWARD_RETRY
+from sagas.tasks import QUEUE_HEADER
 from tests.lab.sagas import Experiment, mark
+from tests.support import broker
+from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.deploys import NAME, deploy, deploying, step
 from tests.support.runs import assert_effects_once, effects, make_due, marks, state
@@ -313,6 +316,27 @@ def test_a_message_is_not_performed_by_code_of_another_shape(changed: Any) -> No
         perform(link, [run_id])
     # And one that was made by the new code, for a run of the old: it stands at b, not at c
     perform(Link(NAME, 1, "c", Phase.FORWARD, "orders", "forward"), [run_id])
+    assert marks(run_id) == {"a.forward": 1}
+
+
+def hear(event: str, run_id: UUID, shape: int) -> None:
+    """Have this process react to an event, as a message on the queue of orders."""
+    which = {"saga": NAME, "version": 1, "event": event, "shape": shape}
+    tasks.event.apply(([str(run_id)],), which, headers={QUEUE_HEADER: "orders"}, throw=True)
+
+
+def test_an_event_for_code_of_another_shape_is_passed_on_if_somebody_waits_for_it() -> None:
+    # Given a run that stands at b, and an event that leads there; this process does not know b
+    run_id = run_to(deploy(abc()), 1)
+    shape = Run.objects.get(pk=run_id).shape
+    deploy({"approval": approval(), "a": step(), "c": step()})
+    # When, then another process gets it, a moment later
+    hear("ADone", run_id, shape)
+    eventually(lambda: broker.length("orders") == 1, what="the event is back")
+    broker.purge("orders")
+    # And one that leads to the undo of b, at which it does not stand, is nobody's
+    hear("BRejected", run_id, shape)
+    assert not any(map(broker.length, broker.queue_names("sagas.delay")))
     assert marks(run_id) == {"a.forward": 1}
 
 
