@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two halves, each on servers of its own: most of a test's time is waiting. A file stays together, for its workers.
 IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test test-full check bench bench-variants demo stop clean
+.PHONY: help run test test-full simulate check guarantees bench bench-variants demo stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ test-full: ## Run every test, the slow ones too
 	@scripts/bootstrap --dev
 	$(BIN)/pytest $(IN_PARALLEL)
 
+simulate: ## Play N schedules of faults on all cores, from SEED on: make simulate N=100000 SEED=1
+	@scripts/bootstrap --dev
+	@$(BIN)/python -m tests.simulator $(or $(N),10000) $(if $(SEED),--first $(SEED))
+
 check: ## Check style, types, import layers and Django's own checks
 	@scripts/bootstrap --dev
 	$(BIN)/ruff format --check
@@ -29,6 +33,12 @@ check: ## Check style, types, import layers and Django's own checks
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+guarantees: ## Play the fault matrix of orders, and write its table
+	@scripts/bootstrap --dev
+	$(BIN)/pytest tests/integration/test_unwinding.py -k test_place_order
+	DJANGO_SETTINGS_MODULE=tests.static_settings $(BIN)/python -c \
+		"import django; django.setup(); from tests.docs import matrix_table; matrix_table.write()"
 
 bench: ## Measure throughput and latency
 	@scripts/bootstrap

@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, Error, connections, transaction
+from django.db import Error, connections, transaction
 
 from sagas import log_store, outcomes, registry, store
 from sagas.barrier import Row, Table, forget, old
@@ -81,7 +81,7 @@ def collect(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject:
 
     Raises:
         Broken: a set-based participant raised; its transaction was rolled back.
-        DatabaseError: the transaction collided with another, or could not be committed for what a participant wrote.
+        django.db.Error: the transaction collided with another, or could not be committed for what a participant wrote.
     """
     try:
         with transaction.atomic(using=step.database, durable=True):
@@ -142,7 +142,7 @@ def _not_to_blame(step: Step) -> Iterator[None]:
     """Around statements of the barrier itself: if they fail, none of the runs is the cause, and none is looked for."""
     try:
         yield
-    except DatabaseError as error:
+    except Error as error:
         if is_conflict(error):
             raise
         msg = f"{step.database}: {error}".strip()

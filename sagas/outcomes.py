@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, transaction
 
 from sagas.errors import Rejected
 from sagas.faults import ConnectionLost, is_conflict, is_lost
@@ -57,7 +57,7 @@ def collect(
     Raises:
         Broken: a set-based participant raised.
         ConnectionLost: what a participant did could not be taken back.
-        DatabaseError: the transaction collided with another, or the database went away.
+        django.db.Error: the transaction collided with another, or the database went away.
     """
     if isinstance(participant, SetBased):
         return _collect_set(participant, calls, using)
@@ -124,7 +124,7 @@ def as_rejection(error: Exception) -> Rejected:
 
 
 def _belongs_to_transaction(error: Exception, using: str) -> bool:
-    return isinstance(error, DatabaseError) and (is_conflict(error) or is_lost(error, using))
+    return isinstance(error, Error) and (is_conflict(error) or is_lost(error, using))
 
 
 def dump(result: object) -> str:

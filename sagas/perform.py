@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 
 from sagas import confirmation_store, elsewhere, guard, intents, log_store, outcomes, plan, store, versions
 from sagas.conf import config
@@ -128,7 +128,7 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
     try:
         rows = store.look(ids)
         here, behind = _sort_by_stand(delivery, rows)
-    except DatabaseError as error:
+    except Error as error:
         if is_lost(error):
             raise ConnectionLost from error
         raise
@@ -220,7 +220,7 @@ def _blame(delivery: Delivery, run_id: UUID, error: Exception, performed: Perfor
             here, _ = _sort_by_stand(delivery, store.lock([run_id]))
             if here:
                 _, messages = record(delivery, here, [answer], 0)
-    except DatabaseError as second:
+    except Error as second:
         if is_lost(second) or is_conflict(second):
             raise ConnectionLost from second
         raise

@@ -18,7 +18,7 @@ from amqp.exceptions import AMQPError, MessageNacked
 from celery import Celery, Task, shared_task
 from celery.exceptions import Reject
 from celery.signals import task_failure
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from kombu.exceptions import OperationalError
 
 from sagas import choreography, gate, lifecycle, notices, plan, relay, versions
@@ -195,7 +195,7 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
         messages = lifecycle.expire(saga, version, confirmation, [UUID(run_id) for run_id in ids], by="message")
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
-    except DatabaseError as error:
+    except Error as error:
         if not is_lost(error):
             raise
         connection.close()
@@ -218,7 +218,7 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
             publish_notices()
             gate.tidy()
         full = _relay(self, tick=tick) or full
-    except (DatabaseError, ConnectionLost) as error:
+    except (Error, ConnectionLost) as error:
         if not isinstance(error, ConnectionLost) and not is_lost(error):
             raise
         connection.close()
@@ -242,7 +242,7 @@ def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[s
         raise _poison(self, error) from error
     try:
         notices.deliver(numbers)
-    except DatabaseError as error:
+    except Error as error:
         if not is_lost(error):
             raise
         connection.close()

@@ -64,14 +64,23 @@ class Carrier:
         """Deliver the first message that waits. Return whether there was one."""
         if not self.waiting:
             return False
-        chain = self.waiting.pop(0)
-        for link in _reacting(chain):
+        self.carry(self.waiting.pop(0), now)
+        return True
+
+    def carry(self, chain: Chain, now: datetime) -> None:
+        """Deliver one cohort, and take what follows from it."""
+        self.post(self.perform(chain), now)
+
+    def perform(self, chain: Chain) -> list[Message]:
+        """Have a message performed, and say what follows: a worker that dies here has published nothing of it."""
+        following: list[Message] = []
+        for link in reacting(chain):
             performed = perform(link, chain.ids, worker=WORKER, issue=chain.issue)
             rest = () if _travels_by_events(chain) else chain.links[1:]
             if rest and performed.survivors:
-                self.waiting.append(Chain(rest, tuple(performed.survivors)))
-            self.post(performed.messages, now)
-        return True
+                following.append(Chain(rest, tuple(performed.survivors)))
+            following += performed.messages
+        return following
 
     def judge(self, now: datetime) -> bool:
         """Deliver the deadlines whose time has come. Return whether there were any."""
@@ -82,7 +91,7 @@ class Carrier:
         return bool(due)
 
 
-def _reacting(chain: Chain) -> Sequence[Link]:
+def reacting(chain: Chain) -> Sequence[Link]:
     """Who performs what this message says: its first link; or, where runs travel by events, whoever reacts to it."""
     first = chain.links[0]
     if not _travels_by_events(chain):

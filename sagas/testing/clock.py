@@ -44,8 +44,7 @@ class Clock:
                     f"CREATE OR REPLACE FUNCTION {SCHEMA}.{function}() RETURNS timestamptz LANGUAGE sql STABLE "
                     f"AS $$ SELECT pg_catalog.current_setting('{_SETTING}')::timestamptz $$"
                 )
-            cursor.execute("SELECT set_config('search_path', %s, false)", [f"{SCHEMA}, pg_catalog, {self._path}"])
-        self._tell()
+        self.enter_again()
         return self
 
     def __exit__(
@@ -57,6 +56,18 @@ class Clock:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('search_path', %s, false)", [self._path])
             cursor.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
+
+    def enter_again(self) -> None:
+        """Be the clock of a new connection, which finds what this one has made: that of a process that was forked."""
+        with connection.cursor() as cursor:
+            # Behind the project's own schemas: what a test creates is created where it always is.
+            cursor.execute("SELECT set_config('search_path', %s, false)", [f"{self._path}, {SCHEMA}, pg_catalog"])
+        self._tell()
+
+    def go_back_to(self, moment: datetime) -> None:
+        """Let it be this time again: what happened since was taken back, also by the database."""
+        self.now = moment
+        self._tell()
 
     def let_pass(self, time: timedelta) -> None:
         """Let some time pass."""

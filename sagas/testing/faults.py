@@ -14,6 +14,10 @@ from sagas.participant import Call, Outcome, Participant, Phase, Remote, SetBase
 from sagas.steps import Action, Step
 
 
+class Broken(Exception):
+    """What is raised in a participant's place, unless something else is wanted."""
+
+
 class Kind(StrEnum):
     """What goes wrong."""
 

@@ -6,35 +6,33 @@ and Redis are stood in for, and the clock is the test's: waits between attempts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Min
-from django.test import TestCase, override_settings
+from django.test import TestCase
 
-from sagas import api, redis_link, registry, versions
+from sagas import api, registry, versions
 from sagas.definition import ORCHESTRATION, Definition
 from sagas.errors import Rejected
-from sagas.models import Log, Run
+from sagas.models import Confirmation, Log, Run
+from sagas.nested import child_of
 from sagas.participant import Done, Operation, Phase
 from sagas.saga import Saga
 from sagas.states import FINAL, State
+from sagas.testing.alone import alone
 from sagas.testing.carrier import WORKER, Carrier
 from sagas.testing.clock import Clock
-from sagas.testing.faults import Fault, Kind, injected
+from sagas.testing.faults import Broken, Fault, Kind, injected
 from sagas.testing.story import table
 
 #: Turns after which a scenario is taken to go round in circles.
 LIMIT = 10_000
 _UNDO = (Operation.COMPENSATE, Operation.CANCEL)
 _FORWARD = (Operation.FORWARD, Operation.TRY)
-
-
-class Broken(Exception):
-    """What ``when_fails`` raises in the participant's place, unless it is told what to raise."""
 
 
 def given(saga: type[Saga[Any]], request: object, *, business_key: str = "", carrier: str = ORCHESTRATION) -> Scenario:
@@ -68,10 +66,11 @@ class Scenario:
         self._definition = definition
         self._start = start
         self._carrier = carrier
-        self._faults: list[Fault] = []
+        self.faults: list[Fault] = []
         self._confirmed: dict[str, Mapping[str, Any]] = {}
         self._refused: dict[str, str] = {}
-        self._reports: dict[str, Done | Rejected] = {}
+        self._reports: dict[str, list[Done | Rejected]] = {}
+        self._children: list[str] = []
         self._late = False
         self._cancelled = False
         self._played = False
@@ -128,9 +127,15 @@ class Scenario:
         return self
 
     def when_reported(self, step: str, answer: Done | Rejected | None = None) -> Self:
-        """A step that was accepted is reported, as done if nothing else is said."""
+        """A step that was accepted is reported, as done if nothing else is said; of several reports the last stays."""
         self._definition.index(step)
-        self._reports[step] = answer or Done()
+        self._reports.setdefault(step, []).append(answer or Done())
+        return self
+
+    def when_child_confirmed(self, step: str) -> Self:
+        """The confirmations come that the saga of this step waits for."""
+        self._definition.index(step)
+        self._children.append(step)
         return self
 
     def _break(self, step: str, kind: Kind, error: Exception, operation: str = "", attempts: int | None = None) -> Self:
@@ -140,7 +145,7 @@ class Scenario:
             msg = f"{self._definition.name}.{step} has no {operation}; it has {', '.join(known)}"
             raise ValueError(msg)
         phase = known[operation] if operation else Phase.FORWARD
-        self._faults.append(Fault(step, phase, kind, error, attempts))
+        self.faults.append(Fault(step, phase, kind, error, attempts))
         return self
 
     def _confirmations(self) -> list[str]:
@@ -226,35 +231,25 @@ class Scenario:
     def _play(self) -> None:
         if self._played:
             return
-        self._played = True
-        # The code's own definition has the participants, whatever shape the run has.
-        own = registry.find(self._definition.name, self._definition.version)
-        with _alone(self._definition.name, self._carrier), Clock() as clock, injected(own, self._faults):
+        with alone(self._definition.name, self._carrier), Clock() as clock:
             with TestCase.captureOnCommitCallbacks(execute=True):
                 self.run_id = self._start()
-            carrier = Carrier()
-            for _ in range(LIMIT):
-                # Hooks and cancels of children come after a commit, which a test that is rolled back does not have.
-                with TestCase.captureOnCommitCallbacks(execute=True):
-                    busy = (
-                        carrier.judge(clock.now)
-                        or carrier.dispatch(clock.now)
-                        or carrier.deliver(clock.now)
-                        or self._act()
-                        or self._let_time_pass(clock, carrier)
-                    )
-                if not busy:
-                    return
-        msg = f"still busy after {LIMIT} turns\n\n{table(self.run_id)}"
-        raise AssertionError(msg)
+            self.play(clock, Carrier())
+
+    def play(self, clock: Clock, carrier: Carrier) -> None:
+        """Let everything happen that happens to the run, on a clock and by a carrier that the caller has."""
+        play_together([self], clock, carrier)
 
     def _act(self) -> bool:
         """Do one thing that comes from outside, if its time has come. Return whether there was one."""
         run = Run.objects.get(pk=self.run_id)
         for step, wait in (run.pending or {}).items():
             if wait["operation"] and step in self._reports:
-                api.report(self.run_id, step, self._reports.pop(step), by=WORKER)
+                answers = self._reports[step]
+                api.report(self.run_id, step, answers.pop(0) if len(answers) > 1 else answers[0], by=WORKER)
                 return True
+        if any(self._confirm_child(step) for step in self._children):
+            return True
         if State(run.state) is not State.AWAITING_CONFIRM:
             return False
         if self._confirmed:
@@ -271,30 +266,58 @@ class Scenario:
             return True
         return False
 
-    def _let_time_pass(self, clock: Clock, carrier: Carrier) -> bool:
-        """Go to when something is due next. Deadlines of who waits are waited for only where they are to pass."""
-        live = Run.objects.exclude(state__in=FINAL).filter(due_at__isnull=False)
-        if not self._late:
-            live = live.exclude(state=State.AWAITING_CONFIRM)
-        due = live.aggregate(due=Min("due_at"))["due"]
-        if due is None:
+    def _confirm_child(self, step: str) -> bool:
+        child = Run.objects.filter(pk=child_of(self.run_id, step), state=State.AWAITING_CONFIRM).first()
+        if child is None:
             return False
-        deadlines = [at for at, _ in carrier.deadlines] if self._late else []
-        clock.go_to(min([due, *deadlines]))
-        return True
+        definition = versions.find(child.saga, child.version, child.shape)
+        came = Confirmation.objects.filter(run_id=child.pk).values_list("name", flat=True)
+        missing = [one.name for one in definition.confirmations if one.name not in came]
+        for name in missing:
+            api.confirm(child.pk, name)
+        return bool(missing)
 
 
-@contextmanager
-def _alone(saga: str, carrier: str) -> Iterator[None]:
-    """Without Redis, which other processes share, and with the carrier that was asked for."""
-    raw = settings.SAGAS
-    own = {"REDIS_URL": None, "CARRIERS": {**raw.get("CARRIERS", {}), saga: carrier}}
-    redis_link.client.cache_clear()
-    try:
-        with override_settings(SAGAS={**raw, **own}):
-            yield
-    finally:
-        redis_link.client.cache_clear()
+def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier) -> None:
+    """Let everything happen that happens to these runs, on one clock and by one carrier.
+
+    What comes from outside comes to all of them before anything is claimed: so they travel in one cohort.
+    """
+    late = any(scenario._late for scenario in scenarios)
+    with ExitStack() as faults:
+        for scenario in scenarios:
+            scenario._played = True
+            # The code's own definition has the participants, whatever shape the run has.
+            own = registry.find(scenario._definition.name, scenario._definition.version)
+            faults.enter_context(injected(own, scenario.faults))
+        for _ in range(LIMIT):
+            # Hooks and cancels of children come after a commit, which a test that is rolled back does not have.
+            with TestCase.captureOnCommitCallbacks(execute=True):
+                busy = (
+                    carrier.judge(clock.now)
+                    or carrier.deliver(clock.now)
+                    or carrier.dispatch(clock.now)
+                    or sum(scenario._act() for scenario in scenarios) > 0
+                    or _let_time_pass(clock, carrier, late=late)
+                )
+            if not busy:
+                return
+    msg = f"still busy after {LIMIT} turns\n\n{table(scenarios[0].run_id)}"
+    raise AssertionError(msg)
+
+
+def _let_time_pass(clock: Clock, carrier: Carrier, *, late: bool) -> bool:
+    """Go to when something is due next. Deadlines of who waits are waited for only where they are to pass."""
+    live = Run.objects.exclude(state__in=FINAL).filter(due_at__isnull=False)
+    if not late:
+        live = live.exclude(state=State.AWAITING_CONFIRM)
+    due = live.aggregate(due=Min("due_at"))["due"]
+    if due is None:
+        return False
+    deadlines = [at for at, _ in carrier.deadlines] if late else []
+    # A moment later: branches keep their times as floats, which may lie a fraction of a microsecond behind the column.
+    clock.go_to(min([due, *deadlines]) + timedelta(microseconds=1))
+    return True
 
 
 def _list(steps: Sequence[str]) -> str:

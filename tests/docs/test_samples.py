@@ -164,7 +164,16 @@ def test_the_samples_of_the_how_tos_can_be_imported(shop: Shop, paper: str) -> N
 
 
 def test_the_tests_of_the_saga_pass_and_can_fail(shop: Shop) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "--ds=shop.settings", "-p", "no:cacheprovider", "tastings"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--ds=shop.settings",
+        "-p",
+        "no:cacheprovider",
+        "tastings/test_sagas.py",
+    ]
     assert "6 passed" in shop.run(*command)
     # Given a saga with a mistake: the ticket is not voided
     sagas = shop.folder / "tastings/sagas.py"
@@ -178,6 +187,29 @@ def test_the_tests_of_the_saga_pass_and_can_fail(shop: Shop) -> None:
         sagas.write_text(right)
     assert done.returncode == 1
     assert "expected write_ticket, hold_chairs to be undone, and not hold_chairs" in done.stdout
+
+
+def test_the_matrix_of_the_saga_passes_and_names_the_cause_of_what_fails(shop: Shop) -> None:
+    """Of one step under one carrier, without those that are killed: the others are as those of our own sagas."""
+    wanted = "write_ticket and orchestration and not dies or usual"
+    command = [sys.executable, "-m", "pytest", "-q", "--ds=shop.settings", "-p", "no:cacheprovider", "-k", wanted]
+    command.append("tastings/test_matrix.py")
+    assert " passed" in shop.run(*command)
+    # Given a participant with a mistake: the ticket is voided by the id that was returned
+    sagas = shop.folder / "tastings/sagas.py"
+    right = sagas.read_text()
+    by_id = 'filter(pk=call.results["write_ticket"]["ticket"])'
+    try:
+        sagas.write_text(right.replace("filter(run_id=call.run_id)", by_id))
+        done = subprocess.run(
+            command, cwd=shop.folder, env=shop.environment(), capture_output=True, text=True, check=False, timeout=100
+        )
+    finally:
+        sagas.write_text(right)
+    assert done.returncode == 1
+    (block,) = (block for block in blocks(TEST, "text") if block.text.startswith("BookTasting has 1 of the usual"))
+    for line in block.text.strip().splitlines():
+        assert line in done.stdout
 
 
 def test_the_gift_saga_and_the_participants_work(shop: Shop) -> None:

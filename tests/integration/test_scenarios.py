@@ -162,6 +162,13 @@ def test_a_step_that_is_a_saga(jar: str) -> None:
     assert {child.state for child in children} == {"FAILED"}
 
 
+def test_a_branch_waits_for_its_next_attempt_and_not_for_ever(jar: str) -> None:
+    """Its wait has a spread, and its end is no whole microsecond: a clock that stands still must not stop before it."""
+    for _ in range(4):
+        scenario = given(Parent, Experiment(jar=jar)).when_fails("child", attempts=2).when_child_confirmed("asked")
+        scenario.when_confirmed().then_succeeded()
+
+
 # -- What it says ---------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,74 @@
+"""What the project's own tables say, so that two endings can be compared: one in trouble, and one without.
+
+A run that met with trouble must leave the same rows as one that ended in the same way without any: this finds an
+effect that was doubled, or left behind, without being told what the effect is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.db import connections
+
+Rows = list[dict[str, Any]]
+#: By table, its rows.
+Picture = Mapping[str, Rows]
+#: By table, the columns that are not compared.
+Columns = Mapping[str, Collection[str]]
+
+
+def picture(databases: Sequence[str]) -> dict[str, Rows]:
+    """Read every table of the project's own apps: not those of the engine, nor of Django."""
+    found: dict[str, Rows] = {}
+    for database in databases:
+        known = set(connections[database].introspection.table_names())
+        tables = sorted({model._meta.db_table for model in apps.get_models() if _is_own(model)} & known)
+        if not tables:
+            continue
+        with connections[database].cursor() as cursor:
+            cursor.execute(
+                " UNION ALL ".join(f"SELECT '{table}', to_jsonb(row)::text FROM \"{table}\" AS row" for table in tables)
+            )
+            for table, row in cursor.fetchall():
+                found.setdefault(f"{database}: {table}" if database != "default" else table, []).append(json.loads(row))
+    return found
+
+
+def _is_own(model: Any) -> bool:
+    app = model._meta.app_config.name
+    return bool(model._meta.managed) and app != "sagas" and not app.startswith("django.")
+
+
+def volatile(one: Picture, other: Picture) -> dict[str, set[str]]:
+    """Columns that differ although the same happened: numbers that are counted up, times, what is drawn by lot."""
+    return {
+        table: {
+            column
+            for column in {name for row in one.get(table, []) for name in row}
+            if _values(one.get(table, []), column) != _values(other.get(table, []), column)
+        }
+        for table in {*one, *other}
+    }
+
+
+def differences(wanted: Picture, found: Picture, ignored: Columns) -> list[str]:
+    """Say which rows are there and should not be, and the other way round."""
+    said: list[str] = []
+    for table in sorted({*wanted, *found}):
+        columns = ignored.get(table, ())
+        should, does = (_count(rows.get(table, []), columns) for rows in (wanted, found))
+        said += [f"{table} has not: {row}" for row in (should - does).elements()]
+        said += [f"{table} has besides: {row}" for row in (does - should).elements()]
+    return said
+
+
+def _values(rows: Rows, column: str) -> Counter[str]:
+    return Counter(json.dumps(row.get(column), sort_keys=True) for row in rows)
+
+
+def _count(rows: Rows, ignored: Collection[str]) -> Counter[str]:
+    return Counter(json.dumps({k: v for k, v in row.items() if k not in ignored}, sort_keys=True) for row in rows)

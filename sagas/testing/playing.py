@@ -1,0 +1,183 @@
+"""Play one case of a saga: with its trouble, beside the same run without any."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import count
+from uuid import UUID
+
+from django.test import TestCase
+
+from sagas import api
+from sagas.definition import Definition
+from sagas.errors import Rejected
+from sagas.models import Run
+from sagas.retry import GiveUp
+from sagas.states import State
+from sagas.testing.alone import alone
+from sagas.testing.carrier import WORKER, Carrier
+from sagas.testing.clock import Clock
+from sagas.testing.faults import Broken, Fault, Kind
+from sagas.testing.meddler import Meddler
+from sagas.testing.picture import Columns, Picture, differences, picture, volatile
+from sagas.testing.rehearsal import rehearsal
+from sagas.testing.scenario import Scenario, given_run
+from sagas.testing.story import table
+from sagas.testing.subject import Ended, Subject, databases_of
+from sagas.testing.troubles import Case, Trouble, Way, is_remote
+from sagas.testing.verdict import all_or_nothing
+
+
+def play(subject: Subject, case: Case) -> str:
+    """Play a case, and say how it has ended.
+
+    Where another system has a part in the saga, it is not compared with a run without any trouble: that one's calls
+    could not be taken back. Its own log and the project's invariant say what is wrong.
+
+    Raises:
+        AssertionError: something is wrong; with what, and the run's log.
+    """
+    databases = databases_of(subject.saga.definition)
+    with alone(subject.saga.definition.name, case.carrier), Clock() as clock:
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            run_id = subject.start()
+            confirm_early(subject, case.way, run_id)
+        compared = not is_remote(subject.saga.definition)
+        wanted, ignored = _untroubled(subject, case, run_id, clock) if compared else ({}, {})
+        carrier = Meddler(case, clock)
+        scenario = _scenario(subject, case, run_id)
+        scenario.play(clock, carrier)
+        story = _finish(case, scenario, carrier, clock)
+        ended = compared and _state(run_id) is case.ends
+        changed = differences(wanted, picture(databases), ignored) if ended else []
+        never = [] if carrier.met else [f"{case.step}.{case.operation} was never performed"]
+        _check(subject, case, run_id, story, [*never, *changed])
+    return story
+
+
+#: By saga and ending, the columns that differ from one untroubled run to the next; found by the first case.
+_volatile: dict[tuple[object, ...], dict[str, set[str]]] = {}
+
+
+def _untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock) -> tuple[Picture, Columns]:
+    """What the tables say if the same run ends in the same way without any trouble; and what of it is by chance."""
+    databases = databases_of(subject.saga.definition)
+    by_way = case.way is Way.GOES_ON and case.ends is State.FAILED
+    ending = (subject.saga, case.way, case.ends, (case.step, case.trouble) if by_way else "")
+    pictures: list[Picture] = []
+    # A second later: so that what depends on the time differs, and is known.
+    for later in (0, 1) if ending not in _volatile else (0,):
+        with rehearsal(databases, clock):
+            clock.let_pass(timedelta(seconds=later))
+            _play_untroubled(subject, case, run_id, clock)
+            pictures.append(picture(databases))
+    if ending not in _volatile:
+        _volatile[ending] = volatile(*pictures)
+    ignored = {table: set(columns) for table, columns in _volatile[ending].items()}
+    for name in subject.ignore:
+        at, _, column = name.rpartition(".")
+        ignored.setdefault(at, set()).add(column)
+    return pictures[0], ignored
+
+
+def led(subject: Subject, way: Way, run_id: UUID, carrier: str) -> Scenario:
+    """A scenario in which nothing goes wrong but what leads a run by this way."""
+    scenario = given_run(run_id, carrier=carrier)
+    scenario.run_id = run_id
+    if subject.prepare is not None:
+        subject.prepare(scenario)
+    definition = subject.saga.definition
+    if way is Way.CANCELLED:
+        return scenario.when_cancelled()
+    if way in {Way.REFUSED, Way.REFUNDED}:
+        return scenario.when_rejects(definition.steps[definition.before_pivot - 1].name)
+    return scenario.when_confirmed()
+
+
+def confirm_early(subject: Subject, way: Way, run_id: UUID) -> None:
+    """Confirm a run that is to be turned back after it was confirmed."""
+    if way is Way.REFUNDED:
+        for confirmation in subject.saga.definition.confirmations:
+            api.confirm(run_id, confirmation.name)
+
+
+def _scenario(subject: Subject, case: Case, run_id: UUID, *, troubled: bool = True) -> Scenario:
+    scenario = led(subject, case.way, run_id, case.carrier)
+    definition = subject.saga.definition
+    if troubled:
+        scenario.faults += [fault] if (fault := _fault(case)) else []
+    elif case.ends is State.FAILED and case.way is Way.GOES_ON:
+        # Whoever breaks for good leaves the same as who says no at the last attempt. Not at the first: in a fork the
+        # other branches go on meanwhile.
+        scenario.when_rejects(case.step)
+        if case.trouble is not Trouble.REJECTS and (before := _attempts(definition, case) - 1):
+            scenario.when_fails(case.step, attempts=before)
+    return scenario
+
+
+def _attempts(definition: Definition, case: Case) -> int:
+    """How many attempts an operation that breaks has."""
+    retry = definition.all_steps[case.index].actions[case.phase].retry
+    return next(n for n in count(1) if isinstance(retry.decide(n, Broken(), spread=0), GiveUp))
+
+
+def _fault(case: Case) -> Fault | None:
+    match case.trouble:
+        case Trouble.REJECTS:
+            return Fault(case.step, case.phase, Kind.REJECTS, Rejected(f"{case.step} says no"))
+        case Trouble.RAISES | Trouble.RAISES_ONCE:
+            return Fault(case.step, case.phase, Kind.FAILS, Broken(f"{case.step} is broken"), case.attempts)
+        case Trouble.ANSWER_LOST | Trouble.ANSWER_LOST_ONCE:
+            return Fault(case.step, case.phase, Kind.TIMES_OUT, Broken(f"{case.step} did not answer"), case.attempts)
+    return None
+
+
+def _play_untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock) -> None:
+    scenario = _scenario(subject, case, run_id, troubled=False)
+    scenario.play(clock, Carrier())
+    found = State(Run.objects.values_list("state", flat=True).get(pk=run_id))
+    if found is not case.ends:
+        msg = f"{case}: without any trouble the run must be {case.ends}, and not {found}\n\n{table(run_id)}"
+        raise AssertionError(msg)
+    try:
+        subject.keeps_its_invariant(Ended(run_id, found))
+    except AssertionError as error:
+        msg = f"{case}: the invariant does not hold even without any trouble: {error}\n\n{table(run_id)}"
+        raise AssertionError(msg) from error
+
+
+def _finish(case: Case, scenario: Scenario, carrier: Meddler, clock: Clock) -> str:
+    """Do what comes after the run has come to a stand: mend it for the person who was called; deliver what is late."""
+    state = _state(scenario.run_id)
+    story = ""
+    if state is State.ESCALATED and case.trouble in {Trouble.RAISES, Trouble.ANSWER_LOST}:
+        story = "ESCALATED; resumed: "
+        scenario.faults.clear()
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            api.resume(scenario.run_id, by=WORKER, note="mended")
+        scenario.play(clock, carrier)
+    if case.trouble is Trouble.LATE and carrier.kept is not None:
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            carrier.come_late(clock.now)
+        scenario.play(clock, carrier)
+    return f"{story}{_state(scenario.run_id)}"
+
+
+def _check(subject: Subject, case: Case, run_id: UUID, story: str, found: list[str]) -> None:
+    wrong = list(found)
+    state = _state(run_id)
+    if story != case.story:
+        wrong.append(f"it must be {case.story}, and is {story}")
+    if state is case.ends:
+        wrong += all_or_nothing(subject.saga.definition, run_id, state)
+        try:
+            subject.keeps_its_invariant(Ended(run_id, state))
+        except AssertionError as error:
+            wrong.append(f"the invariant does not hold: {error}")
+    if wrong:
+        msg = "\n".join([f"{case}:", *(f"  {line}" for line in wrong), "", table(run_id)])
+        raise AssertionError(msg)
+
+
+def _state(run_id: UUID) -> State:
+    return State(Run.objects.values_list("state", flat=True).get(pk=run_id))

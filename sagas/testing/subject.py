@@ -1,0 +1,70 @@
+"""What a saga is played with, and what must hold when a run of it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS
+
+from sagas import api
+from sagas.definition import Definition
+from sagas.saga import Saga
+from sagas.states import State
+from sagas.testing.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended, for an invariant to look at.
+
+    Attributes:
+        run_id: the run.
+        state: SUCCEEDED or FAILED.
+    """
+
+    run_id: UUID
+    state: State
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every effect must be there; otherwise none."""
+        return self.state is State.SUCCEEDED
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the cases of a saga are played with.
+
+    Attributes:
+        saga: the saga.
+        request: what is asked of it; or a function that makes the data which it needs and returns the request, or
+            that starts a run itself and returns its id.
+        invariant: asserts what must hold in the project's tables once a run has ended; ``False`` is a breach, too.
+        prepare: tells a scenario what else comes from outside: ``lambda s: s.when_reported("step")``.
+        ignore: columns that need not be the same with trouble and without, as ``"table.column"``.
+    """
+
+    saga: type[Saga[Any]]
+    request: object
+    invariant: Callable[[Ended], object] | None = None
+    prepare: Callable[[Scenario], object] | None = None
+    ignore: Collection[str] = ()
+
+    def start(self) -> UUID:
+        """Make what a run needs, and start it."""
+        made = self.request() if callable(self.request) else self.request
+        return made if isinstance(made, UUID) else api.start(self.saga, made)
+
+    def keeps_its_invariant(self, ended: Ended) -> None:
+        """Ask the project."""
+        if self.invariant is not None and self.invariant(ended) is False:
+            msg = f"the invariant does not hold for a run that is {ended.state}"
+            raise AssertionError(msg)
+
+
+def databases_of(definition: Definition) -> list[str]:
+    """The databases in which a saga has its data, the engine's first."""
+    return [DEFAULT_DB_ALIAS, *sorted(definition.databases)]

@@ -1,0 +1,70 @@
+"""The mistakes that participants usually have, and how each is mended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Usual(StrEnum):
+    """What is usually wrong with a participant."""
+
+    OUTSIDE = "an effect outside the transaction"
+    COMMITS = "it commits by itself"
+    CLOCK = "it reads the clock"
+    NOT_KEYED = "it is not keyed"
+    BY_RETURNED_ID = "it undoes by a returned id"
+    NOT_IDEMPOTENT = "its undo is not idempotent"
+    MANY_DISAGREES = "its many disagrees with its one-call form"
+
+
+#: How it is mended.
+_MENDED = {
+    Usual.OUTSIDE: (
+        "write in the step's own database only, which commits with the run. Another database of yours is a step with "
+        "database=…, another system a remote participant; mail goes out in a hook, or from an event"
+    ),
+    Usual.COMMITS: "leave the transaction to the engine: its commit is what makes the effect and the run's move one",
+    Usual.CLOCK: (
+        "ask the database, after your locks (SELECT clock_timestamp()), or take the time from the request: an attempt "
+        "that is repeated, or waits for a lock, must not decide otherwise than the others"
+    ),
+    Usual.NOT_KEYED: (
+        "write call.run_id and call.step (or call.key) beside the effect, with a unique constraint, so that a second "
+        "one is refused or finds the first"
+    ),
+    Usual.BY_RETURNED_ID: (
+        "find what to undo by call.run_id and call.step: if the answer was lost, there is no result to read it from"
+    ),
+    Usual.NOT_IDEMPOTENT: "undo only what still stands: UPDATE … WHERE state = 'held', and answer done if nothing does",
+    Usual.MANY_DISAGREES: (
+        "answer each call in its place, and as if those before it in the list had come before: sum what they ask of "
+        "one row, and count it for the next"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One usual mistake of one operation.
+
+    Attributes:
+        step: name of the step.
+        operation: which of its operations.
+        participant: ``module.name`` of who performs it.
+        usual: which mistake.
+        seen: what was seen of it.
+    """
+
+    step: str
+    operation: str
+    participant: str
+    usual: Usual
+    seen: str
+
+    def __str__(self) -> str:
+        """Say who makes it, what was seen of it, and how it is mended."""
+        return (
+            f"{self.participant} ({self.step}.{self.operation}): {self.usual}\n"
+            f"  seen: {self.seen}\n  mend it: {_MENDED[self.usual]}"
+        )

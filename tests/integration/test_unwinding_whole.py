@@ -1,0 +1,23 @@
+"""No saga is forgotten: each has a matrix, or a reason why it has none."""
+
+from __future__ import annotations
+
+import tests.integration.test_unwinding
+import tests.integration.test_unwinding_afar
+import tests.integration.test_unwinding_remote  # noqa: F401 - what they declare is covered
+from sagas import registry
+from tests.support.unwinding import covered
+
+#: Sagas that cannot end as they should, because that is what they are for.
+BROKEN = {
+    "lab.Party": "its payment is never paid back: the compensation always breaks, so that a person is called",
+    "lab.Told": "its one step is in another system and has no undo: if no answer ever comes, what it took stays taken",
+    "loyalty.Astray": "its second step writes in another database than it says, and is refused at every attempt",
+}
+
+
+def test_every_saga_has_a_matrix_or_a_reason() -> None:
+    known = {definition.name for definition in registry.all_definitions()}
+    having = {saga.definition.name for saga in covered}
+    assert known == having | set(BROKEN)
+    assert not having & set(BROKEN)

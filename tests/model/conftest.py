@@ -1,0 +1,5 @@
+"""The replay is on the real servers, alone."""
+
+from tests.integration.conftest import _forgotten, alone
+
+__all__ = ["_forgotten", "alone"]

@@ -1,0 +1,130 @@
+"""The sagas that are explored, and with what faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from sagas.confirmations import Confirmation
+from sagas.definition import Definition
+from sagas.participant import Call
+from sagas.retry import Retry
+from sagas.states import FINAL
+from sagas.steps import Step, Tcc
+from tests.model import explorer, invariants
+from tests.model.explorer import Explored, Kind
+from tests.model.life import Life, is_at_rest
+from tests.model.rules import RIGHT, Rules
+from tests.model.world import World, describe
+
+#: Twice: the first attempt and the last, with a wait between.
+TWICE = Retry(attempts=2, delay=timedelta(seconds=1), jitter=0)
+ONCE = Retry(attempts=1)
+
+
+def _nobody(call: Call[Any]) -> None:
+    """A participant: the model decides what it does."""
+
+
+class _Resource:
+    try_ = confirm = cancel = staticmethod(_nobody)
+
+
+def _step(retry: Retry = TWICE, *, confirms: bool = False, undo: bool = True, database: str = "") -> Step:
+    return Step(
+        _nobody,
+        confirm=_nobody if confirms else None,
+        compensate=_nobody if undo else None,
+        queue="orders",
+        retry=retry,
+        finish=retry,
+        database=database,
+    )
+
+
+def _tcc(retry: Retry = TWICE, *, database: str = "") -> Step:
+    return Tcc(_Resource(), queue="inventory", retry=retry, finish=retry, database=database)
+
+
+def define(
+    *steps: Step, confirmed: bool = True, refund: bool = False, fork: range | None = None, pivot: int | None = None
+) -> Definition:
+    """A saga of these steps, called a, b, c, …"""
+    confirmations: list[Confirmation] = []
+    if confirmed:
+        given = Confirmation(
+            within=timedelta(seconds=30),
+            compensate=_nobody if refund else None,
+            queue="orders" if refund else "",
+            finish=TWICE,
+        )
+        given.__set_name__(Definition, "paid")
+        confirmations.append(given)
+    for letter, step in zip("abcdef", steps, strict=False):
+        step.name = letter
+    behind = len(steps) if pivot is None else pivot
+    for step in steps[behind:]:
+        step.only_goes_forward()
+    forks = (fork,) if fork else ()
+    return Definition("model.Saga", 1, steps, tuple(confirmations), TypeAdapter(dict), forks, behind)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A saga, and what may happen to it besides the ordinary."""
+
+    make: Callable[[], Definition]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def life(self, rules: Rules = RIGHT, **options: Any) -> Life:
+        """The model, with these rules."""
+        return Life(self.make(), rules, **self.options | options)
+
+    def explore(self, rules: Rules = RIGHT, **options: Any) -> Explored[World]:
+        """All that may happen; raises ``Violation`` where an invariant does not hold."""
+        life = self.life(rules, **options)
+        return explorer.explore(
+            life.first,
+            life.successors,
+            partial(invariants.broken, life.definition),
+            describe=partial(describe, life.definition),
+        )
+
+    def judge(self, found: Explored[World]) -> None:
+        """Whether every path ends; raises ``Violation`` where one does not."""
+        told = partial(describe, self.make())
+        explorer.check_rest(found, is_at_rest, describe=told)
+        explorer.check_ends(found, is_at_rest, describe=told)
+        explorer.check_reaches(found, is_at_rest, {Kind.ENGINE}, describe=told)
+        explorer.check_reaches(
+            found, lambda world: world.row.place.state in FINAL, {Kind.ENGINE, Kind.PERSON}, describe=told
+        )
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "two steps, one of them TCC, a confirmation": Scenario(
+        lambda: define(_step(confirms=True), _tcc()), {"foreign": True, "refuses": True}
+    ),
+    "three steps": Scenario(lambda: define(_step(), _tcc(ONCE), _step(ONCE, undo=False))),
+    "no confirmation": Scenario(lambda: define(_step(), _tcc(), confirmed=False), {"foreign": True, "refuses": True}),
+    "a refund": Scenario(lambda: define(_step(undo=False), _step(), refund=True)),
+    "a pivot in the middle": Scenario(lambda: define(_step(), _tcc(), _step(undo=False), pivot=2)),
+    "a fork": Scenario(lambda: define(_tcc(), _step(), fork=range(2)), {"refuses": True}),
+    "a fork between steps": Scenario(
+        lambda: define(_step(ONCE), _tcc(ONCE), _step(ONCE), _step(ONCE), fork=range(1, 3))
+    ),
+    "another database": Scenario(lambda: define(_step(ONCE), _tcc(database="there"))),
+    "a fork here and there": Scenario(
+        lambda: define(_step(ONCE, database="there"), _step(ONCE), fork=range(2), confirmed=False)
+    ),
+}
+
+
+def slower(scenario: Scenario, **options: Any) -> Scenario:
+    """The same with other options."""
+    return replace(scenario, options=scenario.options | options)

@@ -1,0 +1,17 @@
+"""The paper has every race, and no other."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+
+from tests.docs.papers import table
+from tests.races import test_barrier, test_cohorts, test_decisions, test_families, test_lines
+
+MODULES: list[ModuleType] = [test_barrier, test_cohorts, test_decisions, test_families, test_lines]
+
+
+def test_the_paper_has_every_race() -> None:
+    said = [name for row in table("docs/guarantees.md", "race") for name in re.findall(r"`(test_\w+)`", row[-1])]
+    driven = [name for module in MODULES for name in vars(module) if name.startswith("test_")]
+    assert sorted(said) == sorted(driven)

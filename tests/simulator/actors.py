@@ -1,0 +1,293 @@
+"""Who is not the engine: customers, payment providers, operators, and the machines on which all of it runs.
+
+Callers do what callers do: who got no answer asks again. What each was told is kept, for the end must agree with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, IntegrityError, transaction
+
+import sagas
+import sagas.claim
+from orders import services
+from orders.errors import OrderNotFound, OrderRefused
+from orders.sagas import PlaceOrder
+from sagas import Locked, RunNotFound, Saga, State, registry
+from sagas.errors import AlreadyDecided
+from sagas.nested import child_of
+from tests.lab.sagas import Experiment
+from tests.simulator import clock
+from tests.simulator.bench import Bench
+from tests.simulator.cast import CHANGED, SAGAS, Changing, Traits
+from tests.simulator.simulation import Activity, Simulation
+from tests.simulator.trace import Item
+
+#: How often a caller asks who gets no answer, and after how many seconds.
+PATIENCE = 4
+AGAIN = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a caller was told.
+
+    Attributes:
+        verb: what was asked.
+        run: of which run.
+        what: the confirmation's name, where it is about one.
+        ok: whether it was done.
+        state: the run's state, as far as it was told.
+        data: what came with the confirmation that was taken.
+    """
+
+    verb: str
+    run: str
+    what: str
+    ok: bool
+    state: State | None = None
+    data: Any = None
+
+
+@dataclass(slots=True)
+class Started:
+    """A run that somebody wanted."""
+
+    name: str
+    run_id: UUID
+    saga: type[Saga[Any]]
+    item: Item
+    parent: str = ""
+    #: Whether the caller knows that it is there.
+    there: bool = False
+
+
+class Actors:
+    """All who act in one schedule.
+
+    ``runs`` has those that were to be started, and the children that they may have, by name.
+    """
+
+    def __init__(self, bench: Bench, simulation: Simulation) -> None:
+        self.bench = bench
+        self.simulation = simulation
+        self.runs: dict[str, Started] = {}
+        self.answers: list[Answer] = []
+        self._foreign: set[Any] = set()
+        self.key = f"{simulation.schedule.seed:x}"
+        #: When the first process has the new code, and when the last has.
+        self.deployed = (math.inf, math.inf)
+        simulation.enters = self.take_code
+        self._set_the_stage()
+        for number, item in enumerate(simulation.schedule.items):
+            if item.at is not None:
+                self._enter(item, number)
+
+    # -- the stage ----------------------------------------------------------------------------------------------------
+
+    @property
+    def stock(self) -> int:
+        """How much of everything there is."""
+        return int(self.simulation.schedule.settings.get("stock", "100"))
+
+    @property
+    def slot(self) -> int:
+        """Number of the delivery slot."""
+        return int(self.key, 16) % 2**62 + 1
+
+    def _set_the_stage(self) -> None:
+        wanted = {item.get("saga") for item in self.simulation.schedule.items if item.verb == "start"}
+        # No two slots are at the same time.
+        opens = f"timestamptz '2031-01-01Z' + {self.slot % 10**9} * interval '1 second'"
+        sql = ""
+        if "PlaceOrder" in wanted:
+            sql += (
+                f"INSERT INTO inventory_sku VALUES ({{stock}}, 0, 0, 'tea-{self.key}', 'Tea', 1500, true);"
+                "INSERT INTO delivery_slot (available, held, sold, id, starts_at, ends_at) VALUES "
+                f"({{stock}}, 0, 0, {self.slot}, {opens}, {opens} + interval '1 hour');"
+                "INSERT INTO coupons_coupon (code, discount_cents, expires_at, used) VALUES "
+                + ", ".join(f"('{name}-{self.key}', 500, '2031-01-01Z', false)" for name in ("shared", *"abcdefgh"))
+                + ";"
+            )
+        if any(Traits(SAGAS[name]).takes for name in wanted - {"PlaceOrder"}):
+            sql += f"INSERT INTO lab_jar (available, held, sold, name) VALUES ({{stock}}, 0, 0, 'jar-{self.key}');"
+        if sql:
+            self.simulation.sessions[0].query(sql.format(stock=self.stock))
+        if any(name.startswith("Afar") for name in wanted):
+            self.simulation.sessions[0].query_elsewhere(
+                f"INSERT INTO loyalty_purse (available, held, sold, name) VALUES ({self.stock}, 0, 0, 'jar-{self.key}')"
+            )
+
+    def _enter(self, item: Item, number: int) -> None:
+        assert item.at is not None
+        match item.verb:
+            case "start":
+                self._introduce(item)
+                act: Callable[[], None] = partial(self._start, item)
+            case "confirm" | "cancel" | "refuse" | "resume" | "resolve":
+                act = partial(self._ask, item, number)
+            case "deploy":
+                self.deployed = item.at, item.at + item.number("for")
+                self.simulation.tally.faults["deploy"] += 1
+                return
+            case "empty" | "away":
+                self.simulation.post(item.at, Activity(f"{item.verb}:{item.subject}", partial(self._weather, item)))
+                return
+            case _:
+                msg = f"nobody knows how to {item.verb}"
+                raise ValueError(msg)
+        self._call(item.at, f"{item.verb}({item.subject})", act)
+
+    def _introduce(self, item: Item) -> None:
+        saga = SAGAS[item.get("saga")]
+        run_id = UUID(int=Random(f"{self.simulation.schedule.seed}|{item.subject}").getrandbits(128))
+        self._know(Started(item.subject, run_id, saga, item))
+
+    def _know(self, started: Started) -> None:
+        self.runs[started.name] = started
+        self.simulation.names[started.run_id] = started.name
+        for step, child in Traits(started.saga).children.items():
+            name = f"{started.name}.{step}"
+            self._know(Started(name, child_of(started.run_id, step), child, started.item, parent=started.name))
+
+    def take_code(self, name: str) -> None:
+        """Have the process that does something have the code that it has at this time: while a deploy rolls, either."""
+        first, last = self.deployed
+        now = self.simulation.now
+        new = now >= last or (now >= first and Random(f"{self.simulation.schedule.seed}|{name}|code").random() < 0.5)
+        definition = (Changing if new else CHANGED).definition
+        if registry._definitions["lab.Changed", 1] is not definition:
+            registry._definitions["lab.Changed", 1] = definition
+            # What a process has seen of others' runs is its own.
+            self._foreign, foreign = set(sagas.claim._foreign), self._foreign
+            sagas.claim._foreign.clear()
+            sagas.claim._foreign.update(foreign)
+
+    # -- callers ------------------------------------------------------------------------------------------------------
+
+    def _call(self, at: float, label: str, act: Callable[[], None], attempt: int = 1) -> None:
+        """Have a caller ask at a time, and again if there was no answer."""
+
+        def again() -> None:
+            if attempt < PATIENCE:
+                self._call(self.simulation.now + AGAIN, label, act, attempt + 1)
+
+        def broke(error: Exception) -> bool:
+            again()
+            # The API answers 500: the caller knows no more than if it had died.
+            return isinstance(error, DatabaseError)
+
+        self.simulation.post(at, Activity(self.simulation.numbered(label), act, again, broke))
+
+    def _start(self, item: Item) -> None:
+        started = self.runs[item.subject]
+        try:
+            if started.saga is PlaceOrder:
+                self.simulation.next_ids[self.simulation.depth] = started.run_id
+                self._order(item)
+            else:
+                saga = started.saga
+                if saga is Changing and registry._definitions["lab.Changed", 1] is CHANGED.definition:
+                    saga = CHANGED
+                sagas.start(saga, self.experiment(item), business_key=item.subject, run_id=started.run_id)
+        except IntegrityError:
+            pass  # an earlier attempt got through
+        except (Locked, OrderRefused):
+            return
+        started.there = True
+
+    def _order(self, item: Item) -> None:
+        wanted = [services.Wanted(f"tea-{self.key}", int(item.get("cups", "1")))]
+        name = {"yours": item.subject, "shared": "shared"}.get(item.get("coupon"))
+        with transaction.atomic():
+            services.place_order(
+                order_no=self.order_no(item.subject),
+                customer_id=self.bench.customer_id,
+                items=wanted,
+                slot=self.slot,
+                coupon=f"{name}-{self.key}" if name else None,
+            )
+
+    def order_no(self, name: str) -> str:
+        """What a customer knows an order by."""
+        return f"{self.key}-{name}"
+
+    def experiment(self, item: Item) -> Experiment:
+        """What a run of the laboratory is asked for."""
+        faults = [word.split(":") for word in item.get("faults").split(",") if word]
+        return Experiment(
+            jar=f"jar-{self.key}" if Traits(SAGAS[item.get("saga")]).takes else "",
+            quantity=int(item.get("quantity", "1")),
+            reject=tuple(item.get("reject").split(",")) if item.get("reject") else (),
+            faults={operation: int(times) for operation, times in faults},
+            keys=tuple(f"{self.key}-{key}" for key in item.get("keys").split(",") if key),
+            closes_at=clock.EPOCH + timedelta(seconds=item.number("closes", 45.0)),
+        )
+
+    def _ask(self, item: Item, number: int) -> None:
+        started = self.runs.get(item.subject)
+        if started is None:
+            return
+        try:
+            state, data = self._asked(item, started, number)
+        except (RunNotFound, OrderNotFound):
+            return
+        except AlreadyDecided as decided:
+            self.answers.append(Answer(item.verb, item.subject, item.get("what"), ok=False, state=State(decided.state)))
+        else:
+            self.answers.append(Answer(item.verb, item.subject, item.get("what"), ok=True, state=state, data=data))
+
+    def _asked(self, item: Item, started: Started, number: int) -> tuple[State | None, Any]:
+        run_id, by = started.run_id, "somebody"
+        order = self.order_no(item.subject) if started.saga is PlaceOrder else ""
+        match item.verb:
+            case "confirm" if order:
+                # One payment: a repeat is the same one.
+                payment = services.confirm_order(order_no=order, payment_id=f"p-{item.subject}")
+                return None, (payment.payment_id, payment.confirmed_at)
+            case "confirm":
+                receipt = sagas.confirm(run_id, item.get("what"), {"number": number})
+                return receipt.state, (receipt.data["number"], receipt.received_at)
+            case "cancel" if order:
+                return services.cancel_order(customer_id=self.bench.customer_id, order_no=order), None
+            case "cancel":
+                return sagas.cancel(run_id, reason="a wish", by=by), None
+            case "refuse":
+                return sagas.refuse(run_id, item.get("what"), reason="declined", by=by), None
+            case "resume":
+                return sagas.resume(run_id, by=by), None
+        outcome = State.SUCCEEDED if number % 2 else State.FAILED
+        return sagas.resolve(run_id, outcome=outcome, by=by, note="by hand"), None
+
+    # -- machines -----------------------------------------------------------------------------------------------------
+
+    def _weather(self, item: Item) -> None:
+        simulation = self.simulation
+        simulation.tally.faults[f"{item.verb} {item.subject}"] += 1
+        match item.verb, item.subject:
+            case "empty", "broker":
+                simulation.lose_messages()
+            case "empty", "redis":
+                simulation.redis.forget()
+            case "away", "broker":
+                simulation.broker_away_until = simulation.now + item.number("for")
+            case "away", "redis":
+                simulation.redis.away_until = simulation.now + item.number("for")
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def mend(self, escalated: list[UUID]) -> None:
+        """Somebody mends what was broken, and resumes what waits for a person."""
+        self.bench.mended = True
+        for run_id in escalated:
+            name = self.simulation.names[run_id]
+            item = Item("resume", name, self.simulation.now)
+            self._call(self.simulation.now, f"mended({name})", partial(self._ask, item, 0))

@@ -1,0 +1,218 @@
+"""Which sagas are played, and what is drawn for a seed: who starts what, and what people do when.
+
+The shop's ``PlaceOrder``, and those of the laboratory that have each feature of the engine: forks, sub-sagas, pivots,
+several confirmations, time-outs, business keys, events, steps in another database.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from types import new_class
+from typing import Any
+
+from orders.sagas import PlaceOrder
+from sagas import Confirmation, Saga, Step, SubSaga, registry
+from sagas.participant import Phase
+from tests.lab import sagas as lab
+from tests.lab.sagas import QUICK, Experiment
+from tests.loyalty import sagas as loyalty
+from tests.simulator.trace import Item, Schedule
+
+
+class Small(Saga[Experiment]):
+    """Two steps and a confirmation: the least that has all states."""
+
+    name = "lab.Small"
+
+    approval = Confirmation(within=timedelta(seconds=30))
+
+    one = Step(lab.mark, confirm=lab.mark, compensate=lab.mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(lab.mark_all, compensate=lab.mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+def _changing(**steps: Step) -> type[Saga[Any]]:
+    """One of the two shapes of a saga that a deploy changes."""
+    registry._definitions.pop(("lab.Changed", 1), None)
+    body = {
+        "name": "lab.Changed",
+        "__module__": __name__,
+        "approval": Confirmation(within=timedelta(seconds=30)),
+        **steps,
+    }
+    return new_class("Changing", (Saga[Experiment],), exec_body=lambda namespace: namespace.update(body))
+
+
+def _step(queue: str) -> Step:
+    return Step(lab.mark, confirm=lab.mark, compensate=lab.mark, queue=queue, retry=QUICK, finish=QUICK)
+
+
+#: Before and after a deploy, of one name and version: the new code has a step more, in the middle.
+CHANGED = _changing(one=_step("orders"), two=_step("coupons"))
+Changing = _changing(one=_step("orders"), added=_step("delivery"), two=_step("coupons"))
+
+#: Known to the engine only while a bench is open: the other tests in this process have the sagas that they have.
+OWN = (Small, CHANGED, Changing)
+for _own in OWN:
+    registry._definitions.pop((_own.definition.name, _own.definition.version), None)
+
+#: By name, and how likely each is.
+WEIGHTS: dict[type[Saga[Any]], int] = {
+    PlaceOrder: 34,
+    Small: 24,
+    lab.Lab: 8,
+    lab.Forked: 6,
+    lab.Pivoted: 5,
+    lab.Charged: 4,
+    lab.Twice: 4,
+    lab.Closing: 4,
+    lab.Unconfirmed: 3,
+    lab.Hurried: 4,
+    lab.Parent: 3,
+    lab.Telling: 3,
+    lab.KeyedTillApproved: 4,
+    lab.KeyedParent: 1,
+    loyalty.Afar: 5,
+    loyalty.AfarForked: 3,
+    Changing: 5,
+}
+SAGAS = {saga.__name__: saga for saga in WEIGHTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the checks and the draw must know of a saga, read from its definition."""
+
+    saga: type[Saga[Any]]
+
+    @property
+    def operations(self) -> list[str]:
+        """All that it may do, as ``step.operation``."""
+        return [f"{s.name}.{a.operation}" for s in self.saga.definition.all_steps for a in s.actions.values()]
+
+    @property
+    def fallible(self) -> list[str]:
+        """Those that break on demand."""
+        return [
+            f"{s.name}.{a.operation}"
+            for s in self.saga.definition.all_steps
+            for a in s.actions.values()
+            if not isinstance(s, SubSaga)
+        ]
+
+    @property
+    def undoable(self) -> list[str]:
+        """The steps that may say no: those before the pivot."""
+        steps = self.saga.definition.steps[: self.saga.definition.before_pivot]
+        return [s.name for s in steps if not isinstance(s, SubSaga)]
+
+    @property
+    def confirmations(self) -> list[str]:
+        """What it waits for."""
+        return [c.name for c in self.saga.definition.confirmations]
+
+    @property
+    def children(self) -> dict[str, type[Saga[Any]]]:
+        """Its steps that are sagas."""
+        return {s.name: s.saga for s in self.saga.definition.steps if isinstance(s, SubSaga)}
+
+    @property
+    def takes(self) -> bool:
+        """Whether one of its steps, or of its children's, takes something out of a pool."""
+        own = any(
+            Phase.CONFIRM in s.actions and s.actions[Phase.FORWARD].operation == "try"
+            for s in self.saga.definition.steps
+        )
+        return own or any(Traits(child).takes for child in self.children.values())
+
+
+def draw(seed: int, among: Sequence[str] = ()) -> Schedule:
+    """What is to happen for this seed. Its faults are drawn on the way.
+
+    ``among`` names the sagas that are played; all, by default.
+    """
+    random = Random(f"{seed}|cast")
+    settings = {
+        "carrier": random.choice(("orchestration", "orchestration", "choreography")),
+        "here": random.choice(("", "", "orders,inventory,coupons,delivery", "orders,coupons")),
+        "stock": str(random.choice((100, 100, 100, 3, 1))),
+    }
+    items: list[Item] = []
+    for name in string.ascii_lowercase[: random.choices((1, 2, 3, 5), (64, 22, 10, 4))[0]]:
+        items += _run(random, name, [SAGAS[one] for one in among] or list(WEIGHTS))
+    items += _weather(random)
+    if any(item.get("saga") == "Changing" for item in items) and random.random() < 0.8:
+        rolling = random.choice((0, 0.02, 5, 40))
+        items.append(Item("deploy", "Changing", _moment(random), (("for", str(rolling)),)))
+    return Schedule(seed, settings, tuple(items), drawn=random.choice((0.0, 0.1, 0.2, 0.4, 0.7)) or 1e-9)
+
+
+def _run(random: Random, name: str, among: Sequence[type[Saga[Any]]]) -> list[Item]:
+    saga = random.choices(among, [WEIGHTS[saga] for saga in among])[0]
+    begins = random.choice((0.0, 0.0, 0.001, random.uniform(0, 3)))
+    if saga is PlaceOrder:
+        args = {"cups": str(random.choice((1, 1, 2))), "coupon": random.choice(("", "", "yours", "yours", "shared"))}
+    else:
+        args = _experiment(random, Traits(saga))
+    told = tuple((key, value) for key, value in args.items() if value)
+    items = [Item("start", name, round(begins, 3), (("saga", saga.__name__), *told))]
+    for confirmation in Traits(saga).confirmations:
+        if random.random() < 0.8:
+            items += _repeated(random, "confirm", name, (("what", confirmation),))
+        elif random.random() < 0.3:
+            items += _repeated(random, "refuse", name, (("what", confirmation),))
+    if random.random() < 0.2:
+        items += _repeated(random, "cancel", name)
+    if random.random() < 0.15:
+        items += _repeated(random, random.choice(("resume", "resume", "resolve")), name)
+    return items
+
+
+def _repeated(random: Random, verb: str, name: str, args: tuple[tuple[str, str], ...] = ()) -> list[Item]:
+    at = _moment(random)
+    times = [at]
+    if random.random() < 0.25:
+        times.append(round(at + random.choice((0.0, 0.004, random.uniform(0, 40))), 3))
+    return [Item(verb, name, time, args) for time in times]
+
+
+def _moment(random: Random) -> float:
+    """At once, while the steps go on, some time, around the deadline."""
+    at = random.choice(
+        (
+            random.uniform(0, 0.03),
+            random.uniform(0, 0.03),
+            random.uniform(0, 2),
+            random.uniform(0, 70),
+            random.gauss(30.02, 0.03),
+        )
+    )
+    return round(max(at, 0.0), 3)
+
+
+def _experiment(random: Random, traits: Traits) -> dict[str, str]:
+    args = {"reject": "", "faults": "", "keys": ""}
+    if random.random() < 0.15 and traits.undoable:
+        args["reject"] = random.choice(traits.undoable)
+    if random.random() < 0.25 and traits.fallible:
+        chosen = random.sample(traits.fallible, min(len(traits.fallible), random.choice((1, 1, 2))))
+        args["faults"] = ",".join(f"{operation}:{random.choice((1, 2, 3, 9))}" for operation in chosen)
+    if traits.saga.locks or any(child.locks for child in traits.children.values()):
+        args["keys"] = random.choice(("k", "k", "k,l", "l,k", "l"))
+    if traits.saga is lab.Closing:
+        args["closes"] = str(random.choice((5, 20, 45)))
+    return args
+
+
+def _weather(random: Random) -> list[Item]:
+    """What befalls all: servers that start again empty, or are away for a while."""
+    items: list[Item] = []
+    if random.random() < 0.1:
+        items.append(Item("empty", random.choice(("broker", "broker", "redis")), _moment(random)))
+    if random.random() < 0.07:
+        gone = random.choice((0.5, 5, 40))
+        items.append(Item("away", random.choice(("broker", "redis")), _moment(random), (("for", str(gone)),)))
+    return items

@@ -1,0 +1,522 @@
+"""Engines with one mistake each, to see that the simulator finds it. Patched in by tests, never shipped.
+
+Each takes away, or turns round, one thing that the promises rest on. ``HARMLESS`` has those behind which something
+else stands, and says what; ``UNSEEN`` those that a few hundred schedules have not found, of which nothing is shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+from sagas import (
+    barrier,
+    claim,
+    claim_store,
+    confirmation_store,
+    dispatch,
+    elsewhere,
+    escalation_store,
+    isolation,
+    lifecycle,
+    move_store,
+    nested,
+    outbox,
+    outcomes,
+    perform,
+    plan,
+    pool,
+    record,
+    store,
+    turns,
+)
+from sagas.participant import Accepted, Done, Phase
+from sagas.plan import Due, Move, Place, Stand
+from sagas.states import UNDECIDED, Passage, State
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A mistake.
+
+    Attributes:
+        name: what is wrong, in a few words.
+        apply: makes the mistake, until it is left.
+        promise: the codes of complaints, one of which must be among those that find it; any, if empty.
+        among: the sagas that have what it spoils, where few have; all, if empty.
+    """
+
+    name: str
+    apply: Callable[[], AbstractContextManager[object]]
+    promise: frozenset[str] = frozenset()
+    among: tuple[str, ...] = ()
+
+
+AFAR = ("Afar", "AfarForked")
+
+MUTANTS: list[Mutant] = []
+HARMLESS: list[Mutant] = []
+UNSEEN: list[Mutant] = []
+
+
+def _mutant(
+    name: str, *promise: str, among: tuple[str, ...] = (), harmless: bool = False, unseen: bool = False
+) -> Callable[[Callable[[], AbstractContextManager[object]]], Callable[[], AbstractContextManager[object]]]:
+    def take(apply: Callable[[], AbstractContextManager[object]]) -> Callable[[], AbstractContextManager[object]]:
+        (HARMLESS if harmless else UNSEEN if unseen else MUTANTS).append(Mutant(name, apply, frozenset(promise), among))
+        return apply
+
+    return take
+
+
+def named(name: str) -> Mutant:
+    """The one of this name."""
+    return next(mutant for mutant in (*MUTANTS, *HARMLESS, *UNSEEN) if mutant.name == name)
+
+
+def _all(*patches: AbstractContextManager[object]) -> AbstractContextManager[object]:
+    stack = ExitStack()
+    for one in patches:
+        stack.enter_context(one)
+    return stack
+
+
+# -- where a run stands -----------------------------------------------------------------------------------------------
+
+
+@_mutant("a delivery is not compared with the cursor")
+def _() -> AbstractContextManager[object]:
+    def stand(definition: Any, place: Place, index: int, phase: Phase) -> Stand:
+        same = place.state is plan.state_of(definition, index, phase)
+        return Stand.HERE if same else Stand.ELSEWHERE
+
+    return patch.object(plan, "stand", stand)
+
+
+@_mutant("a forward delivery is taken in every state", "dangling", "raised", "cause", "effect")
+def _() -> AbstractContextManager[object]:
+    honest = plan.stand
+
+    def stand(definition: Any, place: Place, index: int, phase: Phase) -> Stand:
+        if phase is Phase.FORWARD and place.state in {State.COMPENSATING, State.FAILED}:
+            return Stand.HERE
+        return honest(definition, place, index, phase)
+
+    return patch.object(plan, "stand", stand)
+
+
+@_mutant("runs are read without their locks")
+def _() -> AbstractContextManager[object]:
+    return patch.object(store, "lock", lambda ids: store.look(sorted(set(ids))))
+
+
+@_mutant("a bit of a fork is lost")
+def _() -> AbstractContextManager[object]:
+    honest = plan.done
+
+    def done(definition: Any, place: Place, index: int, phase: Phase, *, confirmed: bool) -> Any:
+        if phase is Phase.FORWARD and place.fork and place.fork.bit_count() + 2 <= len(definition.stage(index)):
+            place = replace(place, fork=0)
+        return honest(definition, place, index, phase, confirmed=confirmed)
+
+    return patch.object(plan, "done", done)
+
+
+@_mutant("a resumed run begins again")
+def _() -> AbstractContextManager[object]:
+    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
+        if entry.operation == "resume":
+            change = replace(change, after=Place(change.after.state, 0))
+        honest(change, rows, entry, **more)
+
+    honest = move_store.advance
+    return patch.object(move_store, "advance", advance)
+
+
+# -- undoing ----------------------------------------------------------------------------------------------------------
+
+
+@_mutant("only the first step is undone", "nothing")
+def _() -> AbstractContextManager[object]:
+    def lowest(definition: Any, cursor: int) -> int | None:
+        return next((i for i in range(cursor) if definition.has(i, Phase.UNDO)), None)
+
+    return patch.object(plan, "_undoes_below", lowest)
+
+
+@_mutant("branches are undone in their forward order", "order")
+def _() -> AbstractContextManager[object]:
+    honest = plan.current
+
+    def current(definition: Any, place: Place) -> Any:
+        if place.state is State.COMPENSATING and place.fork:
+            return (((place.fork & -place.fork).bit_length() - 1, Phase.UNDO),)
+        return honest(definition, place)
+
+    return patch.object(plan, "current", current)
+
+
+@_mutant("the step that was rejected is undone too", "null")
+def _() -> AbstractContextManager[object]:
+    honest = plan.compensating
+
+    def compensating(definition: Any, place: Place, more: int = 0) -> Any:
+        if place.state is State.EXECUTING and place.cursor < definition.before_pivot and not place.fork:
+            place = replace(place, cursor=place.cursor + 1)
+        return honest(definition, place, more)
+
+    return patch.object(plan, "compensating", compensating)
+
+
+@_mutant("the last step that was done is not undone", "nothing")
+def _() -> AbstractContextManager[object]:
+    honest = plan.compensating
+
+    def compensating(definition: Any, place: Place, more: int = 0) -> Any:
+        return honest(definition, replace(place, cursor=max(place.cursor - 1, 0)), more)
+
+    return patch.object(plan, "compensating", compensating)
+
+
+@_mutant("a step elsewhere that may have taken effect is not undone", "effect", among=AFAR, unseen=True)
+def _() -> AbstractContextManager[object]:
+    honest = plan.compensating
+
+    def compensating(definition: Any, place: Place, more: int = 0) -> Any:
+        with ExitStack() as stack:
+            for step in definition.all_steps:
+                stack.enter_context(patch.object(step, "elsewhere", False))
+            return honest(definition, place, more)
+
+    return patch.object(plan, "compensating", compensating)
+
+
+@_mutant("an undo leaves no void row at the barrier", "effect", among=AFAR, unseen=True)
+def _() -> AbstractContextManager[object]:
+    honest = barrier.Table.enter
+
+    def enter(self: barrier.Table, operations: Sequence[tuple[str, Passage]], attempts: dict[UUID, int]) -> Any:
+        void = [operation for operation, outcome in operations if outcome is Passage.VOID]
+        fresh = honest(self, [one for one in operations if one[1] is not Passage.VOID], attempts)
+        for operation in void:
+            there = self.read([operation], attempts)
+            fresh |= {(run_id, operation) for run_id in attempts if (run_id, operation) not in there}
+        return fresh
+
+    return patch.object(barrier.Table, "enter", enter)
+
+
+@_mutant("an undo elsewhere does not look whether there is anything to undo", "null", "effect", among=AFAR)
+def _() -> AbstractContextManager[object]:
+    return patch.object(elsewhere, "_enter_to_undo", elsewhere._enter)
+
+
+@_mutant("a redelivery elsewhere finds no row", "effect", "cause", among=AFAR)
+def _() -> AbstractContextManager[object]:
+    return patch.object(elsewhere, "_recorded", lambda *_: None)
+
+
+@_mutant("a confirmation that came is not taken back", "nothing")
+def _() -> AbstractContextManager[object]:
+    return patch.object(turns, "_more_to_undo", lambda *_: {})
+
+
+@_mutant("a rejection keeps what it had done", "effect", "pool")
+def _() -> AbstractContextManager[object]:
+    def collect(participant: Any, call: Any, rejects: Any, using: str) -> Any:
+        try:
+            result = participant(call)
+            return result if isinstance(result, Done | Accepted) else Done(result)
+        except Exception as error:
+            if outcomes._belongs_to_transaction(error, using):
+                raise
+            return outcomes.as_rejection(error) if isinstance(error, rejects) else outcomes.Fault(error)
+
+    return patch.object(outcomes, "_collect_one", collect)
+
+
+# -- confirm or cancel ------------------------------------------------------------------------------------------------
+
+
+@_mutant("a run that is being undone takes its confirmation", "xor")
+def _() -> AbstractContextManager[object]:
+    return patch.object(lifecycle, "UNDECIDED", UNDECIDED | {State.COMPENSATING})
+
+
+def _blind(function: str) -> AbstractContextManager[object]:
+    """``lifecycle.<function>`` sees no confirmations."""
+    honest = getattr(lifecycle, function)
+
+    def blind(*args: Any, **more: Any) -> Any:
+        with patch.object(confirmation_store, "confirmations", lambda ids: {run_id: set() for run_id in ids}):
+            return honest(*args, **more)
+
+    return patch.object(lifecycle, function, blind)
+
+
+@_mutant("a deadline does not look whether the confirmation came", "xor")
+def _() -> AbstractContextManager[object]:
+    return _blind("expire")
+
+
+@_mutant("a cancel does not look whether the confirmation came", "xor")
+def _() -> AbstractContextManager[object]:
+    return _blind("cancel_run")
+
+
+@_mutant("one of two confirmations is enough", "xor", among=("Twice",))
+def _() -> AbstractContextManager[object]:
+    honest = turns.wanted
+    return patch.object(record, "wanted", lambda definition, row: set(sorted(honest(definition, row))[:1]))
+
+
+@_mutant("nobody's confirmation is enough", "xor")
+def _() -> AbstractContextManager[object]:
+    return patch.object(record, "wanted", lambda *_: set())
+
+
+@_mutant("a repeat is told what it said itself", "answer")
+def _() -> AbstractContextManager[object]:
+    honest = lifecycle.receive_confirmation
+
+    def receive(run_id: UUID, name: str, data: dict[str, Any]) -> Any:
+        receipt, messages = honest(run_id, name, data)
+        return replace(receipt, data=data), messages
+
+    return patch.object(lifecycle, "receive_confirmation", receive)
+
+
+@_mutant("a refusal is granted though the confirmation came", "answer", "xor", among=("Small", "Twice"), unseen=True)
+def _() -> AbstractContextManager[object]:
+    return _blind("refuse_confirmation")
+
+
+@_mutant("a parent does not wait until its child is confirmed", "family", "stranded", "cause")
+def _() -> AbstractContextManager[object]:
+    return patch.object(nested._Confirm, "__call__", lambda *_: Done())
+
+
+@_mutant("a parent does not undo its child", "family", "stranded", "cause")
+def _() -> AbstractContextManager[object]:
+    return patch.object(nested._Cancel, "__call__", lambda *_: Done())
+
+
+# -- nothing is stranded ----------------------------------------------------------------------------------------------
+
+
+@_mutant("the tick takes up no lapsed lease", "stranded")
+def _() -> AbstractContextManager[object]:
+    def fresh_only(*, lapsed: bool = False, begin: bool = True) -> claim.Claimed:
+        return claim.Claimed() if lapsed else claim.claim(begin=begin)
+
+    return patch.object(dispatch, "claim", fresh_only)
+
+
+@_mutant("every kick and every tick is lost", "stranded")
+def _() -> AbstractContextManager[object]:
+    from tests.simulator.outside import Redis
+    from tests.simulator.simulation import Simulation
+
+    return _all(patch.object(Redis, "execute", lambda _: None), patch.object(Simulation, "_tick_before", lambda *_: 0))
+
+
+@_mutant("a lease never ends", "stranded")
+def _() -> AbstractContextManager[object]:
+    return patch.object(claim_store, "_LEASE", claim_store._LEASE.replace("%s *", "%s * 1000000 *"))
+
+
+@_mutant("a retry has no time at which it is due", "raised", "stranded", "cause")
+def _() -> AbstractContextManager[object]:
+    honest = move_store.advance
+
+    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
+        if entry.outcome == "FAULT" and change.after == change.before:
+            change = replace(change, due=Due.NEVER)
+        honest(change, rows, entry, **more)
+
+    return patch.object(move_store, "advance", advance)
+
+
+@_mutant("attempts are not counted", "stranded")
+def _() -> AbstractContextManager[object]:
+    honest = move_store.advance
+
+    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
+        if entry.outcome == "FAULT":
+            change = replace(change, attempt=0)
+        honest(change, rows, entry, **more)
+
+    return patch.object(move_store, "advance", advance)
+
+
+@_mutant("the tick does not judge deadlines", "cause", "stranded")
+def _() -> AbstractContextManager[object]:
+    return patch.object(claim, "_expire", lambda _, rows: (list(rows), []))
+
+
+@_mutant("nobody is told of an escalation", "escalation")
+def _() -> AbstractContextManager[object]:
+    return patch.object(escalation_store, "open_escalation", lambda *_, **__: None)
+
+
+@_mutant("a step that breaks once is given up", "cause", "gave up")
+def _() -> AbstractContextManager[object]:
+    from sagas.retry import GiveUp, Retry
+
+    return patch.object(Retry, "decide", lambda *_, **__: GiveUp())
+
+
+@_mutant("those in line at a key do not wait", "keys", among=("KeyedTillApproved", "KeyedParent"))
+def _() -> AbstractContextManager[object]:
+    return patch.object(isolation, "sort_out", lambda rows: (list(rows), []))
+
+
+# -- the books --------------------------------------------------------------------------------------------------------
+
+
+class _LastOnly(Counter[Any]):
+    """Keeps the last of what is added for a key."""
+
+    def __getitem__(self, key: Any) -> int:
+        return 0
+
+
+@_mutant("what a cohort takes of one pool row is not summed", "pool")
+def _() -> AbstractContextManager[object]:
+    return patch.object(pool, "Counter", _LastOnly)
+
+
+@_mutant("a hold is found by its step alone", "hold", "pool")
+def _() -> AbstractContextManager[object]:
+    honest = pool.PoolResource._execute
+
+    def execute(self: pool.PoolResource, sql: str, params: Sequence[Any]) -> Any:
+        return honest(
+            self, sql.replace("WHERE run_id = ANY(%s::uuid[]) AND", "WHERE %s::uuid[] IS NOT NULL AND"), params
+        )
+
+    return patch.object(pool.PoolResource, "_execute", execute)
+
+
+@_mutant("holds are given back twice", "pool", "raised", "cause")
+def _() -> AbstractContextManager[object]:
+    honest = pool.PoolResource._shift
+
+    def shift(self: pool.PoolResource, quantities: Mapping[Any, int], source: str, target: str) -> Any:
+        if target == "available":
+            quantities = {key: 2 * quantity for key, quantity in quantities.items()}
+        return honest(self, quantities, source, target)
+
+    return patch.object(pool.PoolResource, "_shift", shift)
+
+
+@_mutant("the result of a step is not kept", "result")
+def _() -> AbstractContextManager[object]:
+    return patch.dict(move_store._KEPT, {move_store.Keep.RESULT: ("", 0)})
+
+
+@_mutant("an event is told without being counted", "events", "raised", "cause")
+def _() -> AbstractContextManager[object]:
+    honest = outbox.branch
+
+    def branch(told: Any, *, data: bool) -> Any:
+        made = honest(told, data=data)
+        return replace(made, counted=(0,)) if made.counted else made
+
+    return patch.object(outbox, "branch", branch)
+
+
+@_mutant("effect and log are two transactions", "effect", "pool", "hold", "raised", "cause", "shop")
+def _() -> AbstractContextManager[object]:
+    honest = perform._answers
+
+    def answers(*args: Any) -> Any:
+        from django.db import connection
+
+        given = honest(*args)
+        # What the participants did is committed before it is written down.
+        connection.connection.commit()
+        return given
+
+    return _all(patch.object(perform, "_answers", answers))
+
+
+# -- of which something else takes care -------------------------------------------------------------------------------
+
+
+# What is lost with its worker is like a lost message: the lease lapses, and the tick sends the runs out again.
+@_mutant("a delivery is acked before it is performed", harmless=True)
+def _() -> AbstractContextManager[object]:
+    from tests.simulator.simulation import Simulation
+
+    return patch.object(Simulation, "_again", lambda *_: None)
+
+
+# The runs it would have carried on are claimed again when their lease lapses.
+@_mutant("a redelivery right behind the step is dropped", harmless=True)
+def _() -> AbstractContextManager[object]:
+    honest = plan.stand
+
+    def stand(*args: Any) -> Stand:
+        found = honest(*args)
+        return Stand.ELSEWHERE if found is Stand.BEHIND else found
+
+    return patch.object(plan, "stand", stand)
+
+
+# The tick finds all that is due, a second later.
+@_mutant("every kick is lost", harmless=True)
+def _() -> AbstractContextManager[object]:
+    from tests.simulator.outside import Redis
+
+    return patch.object(Redis, "execute", lambda _: None)
+
+
+# Rows are locked and read by id, each once, however often an id is named.
+@_mutant("a run twice in a cohort is not noticed", harmless=True)
+def _() -> AbstractContextManager[object]:
+    @contextmanager
+    def doubling() -> Iterator[None]:
+        honest = perform.perform
+
+        def twice(link: Any, ids: Sequence[UUID], **more: Any) -> Any:
+            return honest(link, [*ids, *ids], **more)
+
+        from sagas import tasks
+
+        with patch.object(tasks, "perform", twice):
+            yield
+
+    return doubling()
+
+
+# One process acts at a time: who meets a lock begins anew when it is free, and never waits between the two.
+# So a simulation cannot show it. Real connections do.
+@_mutant("the clock is read before the lock", harmless=True)
+def _() -> AbstractContextManager[object]:
+    @contextmanager
+    def early() -> Iterator[None]:
+        read: list[Any] = []
+        lock, clock, claimable = store.lock, store.clock, claim_store.claimable
+
+        def lock_late(ids: Any) -> Any:
+            read[:] = [clock()]
+            return lock(ids)
+
+        def claim_late(*args: Any, **more: Any) -> Any:
+            read[:] = [clock()]
+            return claimable(*args, **more)
+
+        with (
+            patch.object(store, "lock", lock_late),
+            patch.object(claim_store, "claimable", claim_late),
+            patch.object(store, "clock", lambda: read[0]),
+        ):
+            yield
+
+    return early()

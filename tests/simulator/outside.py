@@ -1,0 +1,209 @@
+"""What the engine meets outside the database, in simulated form: a broker that loses, and a Redis that forgets.
+
+The engine's own code runs up to the calls of Celery, kombu and redis-py. ``Redis`` answers what ``sagas.kick`` and
+``sagas.guard`` ask, with the meaning of the guard's scripts; ``wire`` turns what ``sagas.dispatch`` would send into
+messages of the simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import redis
+
+from sagas import choreography, dispatch, guard, topology, versions
+from sagas.conf import config
+from sagas.messages import Chain, Link
+
+
+@dataclass(slots=True)
+class Parcel:
+    """A message on its way.
+
+    Attributes:
+        kind: "step", "event", "deadline" or "dispatch".
+        label: what it is, by the names of its runs.
+        delay: seconds for which it is held back on purpose.
+        ids: its runs.
+        kwargs: the other arguments of its task.
+        rest: the links that follow in its chain.
+        issue: see ``messages.Chain.issue``.
+        queue: where it goes.
+        name: the label and its number; set when it is sent.
+        deliveries: how often it was delivered before, as a quorum queue counts it.
+    """
+
+    kind: str
+    label: str
+    delay: float = 0.0
+    ids: tuple[UUID, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    rest: tuple[Link, ...] = ()
+    issue: int = 0
+    queue: str = ""
+    name: str = ""
+    deliveries: int = 0
+
+
+def step_parcel(links: Sequence[Link], ids: Sequence[UUID], names: str, *, issue: int = 0, delay: float = 0) -> Parcel:
+    """A cohort at the first of these links."""
+    link = links[0]
+    kwargs = {
+        "saga": link.saga,
+        "version": link.version,
+        "step": link.step,
+        "phase": link.phase.value,
+        "shape": link.shape,
+    }
+    label = f"{link.step}.{link.operation}({names})"
+    return Parcel("step", label, delay, tuple(ids), kwargs, tuple(links[1:]), issue, link.queue)
+
+
+def chain_parcel(message: Chain, names: str) -> Parcel:
+    """What ``dispatch`` publishes of a chain, under orchestration."""
+    delay = float(config().delay_for(message.delay)) if message.delay else 0.0
+    return step_parcel(message.links, message.ids, names, issue=message.issue, delay=delay)
+
+
+def task_parcels(
+    name: str, args: list[Any], kwargs: dict[str, Any], where: dict[str, Any], names: Callable[[Sequence[UUID]], str]
+) -> list[Parcel]:
+    """What RabbitMQ makes of a task message that ``dispatch`` sends: one parcel for each queue that gets it."""
+    delay = _delay(str(where.get("exchange", "")))
+    if name == dispatch.DISPATCH_TASK:
+        return [Parcel("dispatch", "dispatch", delay)]
+    if name == dispatch.CANCEL_TASK:
+        ids = tuple(map(UUID, kwargs["ids"]))
+        return [Parcel("deadline", f"deadline:{kwargs['confirmation']}({names(ids)})", delay, ids, kwargs)]
+    assert name == dispatch.EVENT_TASK, name
+    ids = tuple(map(UUID, args[0]))
+    issue = int((where.get("headers") or {}).get(dispatch.ISSUE, 0))
+    if where["exchange"] == topology.CHOREOGRAPHY_EXCHANGE:
+        definition = versions.find(kwargs["saga"], kwargs["version"], kwargs["shape"])
+        key = where["routing_key"]
+        queues = sorted({queue for queue, bound in choreography.bindings(definition) if bound == key})
+    else:
+        queues = [where["routing_key"]]
+    event = kwargs["event"]
+    return [
+        Parcel("event", f"{event}>{queue}({names(ids)})", delay, ids, kwargs, issue=issue, queue=queue)
+        for queue in queues
+    ]
+
+
+def _delay(exchange: str) -> float:
+    for prefix in ("exchange.delay.", "exchange.deadline."):
+        if exchange.startswith(prefix):
+            return int(exchange.removeprefix(prefix)) / 1000
+    return 0.0
+
+
+class Redis:
+    """A Redis of the simulation's time. It stands where ``redis_link.client()`` does, and serves only the engine.
+
+    Args:
+        now: the simulated time.
+        point: called before each command.
+        kicked: called when a kick is left.
+    """
+
+    def __init__(self, now: Callable[[], float], point: Callable[[str], None], kicked: Callable[[], None]) -> None:
+        self.now = now
+        self.point = point
+        self.kicked = kicked
+        self.away_until = -1.0
+        self.keys: dict[str, tuple[bytes, float]] = {}
+
+    def forget(self) -> None:
+        """Start again, empty."""
+        self.keys.clear()
+
+    def _command(self, what: str) -> None:
+        self.point(what)
+        if self.now() < self.away_until:
+            raise redis.ConnectionError("away")
+
+    # -- of kicks -----------------------------------------------------------------------------------------------------
+
+    def pipeline(self, *, transaction: bool) -> Redis:
+        return self
+
+    def __enter__(self) -> Redis:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def lpush(self, _key: str, _value: int) -> None:
+        return
+
+    def ltrim(self, _key: str, _first: int, _last: int) -> None:
+        return
+
+    def execute(self) -> None:
+        self._command("redis kick")
+        self.kicked()
+
+    def set(self, key: str, _value: int, *, nx: bool, px: int) -> bool:
+        self._command("redis set")
+        if self._get(key) is not None:
+            return False
+        self.keys[key] = b"1", self.now() + px / 1000
+        return True
+
+    def delete(self, key: str) -> None:
+        self._command("redis delete")
+        self.keys.pop(key, None)
+
+    # -- of the guard -------------------------------------------------------------------------------------------------
+
+    def eval(self, script: str, count: int, *arguments: Any) -> list[bytes] | None:
+        keys, (token, issue, life, *done) = arguments[:count], arguments[count:]
+        self._command("redis eval")
+        until = self.now() + life / 1000
+        if script == guard._TAKE:
+            return [self._take(key, token, int(issue), until) for key in keys]
+        mine = f"{issue}:{token}".encode()
+        for key, is_done in zip(keys, done, strict=True):
+            if self._get(key) == mine:
+                if is_done:
+                    self.keys[key] = f"{issue}:done".encode(), until
+                else:
+                    del self.keys[key]
+        return None
+
+    def _take(self, key: str, token: str, issue: int, until: float) -> bytes:
+        known, _, by = (self._get(key) or b"").decode().partition(":")
+        if by == "done":
+            return b"done"
+        if by and int(known) == issue:
+            return b"busy"
+        if by and int(known) > issue:
+            return b"ask"
+        self.keys[key] = f"{issue}:{token}".encode(), until
+        return b"free"
+
+    def _get(self, key: str) -> bytes | None:
+        value, until = self.keys.get(key, (None, 0.0))
+        if value is not None and until <= self.now():
+            del self.keys[key]
+            return None
+        return value
+
+
+class Pause:
+    """``redis_link.Pause``, by the simulated time."""
+
+    def __init__(self, now: Callable[[], float], length: float) -> None:
+        self.now = now
+        self.length = length
+        self.until = -1.0
+
+    def open(self, _error: redis.RedisError) -> None:
+        self.until = self.now() + self.length
+
+    def is_open(self) -> bool:
+        return self.now() < self.until

@@ -1,0 +1,115 @@
+"""Schedules from fixed seeds, none of which breaks a promise; and that a schedule can be told, replayed and shrunk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.simulator.trace import Item, Schedule, parse
+
+if TYPE_CHECKING:
+    from tests.simulator.bench import Bench
+
+#: Two thousand in all, by their first seeds: a test that fails names the seed, and the trace it shrinks to.
+EACH = 250
+FIRST = range(1, 2001, EACH)
+
+
+@pytest.mark.parametrize("first", FIRST)
+def test_no_schedule_breaks_a_promise(bench: Bench, first: int) -> None:
+    from tests.simulator.play import play_seed, shrunk
+
+    bench.wipe()
+    for seed in range(first, first + EACH):
+        played = play_seed(bench, seed)
+        assert not played.failed, f"seed {seed}\n{shrunk(bench, played).report()}"
+
+
+def test_together_they_meet_every_kind_of_fault_and_end(bench: Bench) -> None:
+    from tests.simulator.play import play_seed
+    from tests.simulator.report import Report
+
+    # Given
+    report = Report()
+    bench.wipe()
+
+    # When
+    for seed in range(1, 201):
+        report.count(play_seed(bench, seed))
+
+    # Then
+    assert {"crash", "stall", "conflict", "cut", "nack", "lose", "double", "delay"} <= set(report.faults)
+    assert {"empty broker", "empty redis", "away broker", "away redis", "deploy"} <= set(report.faults)
+    assert {"crash before COMMIT", "crash after COMMIT", "crash before the ack"} <= set(report.places)
+    assert set(report.states) == {"SUCCEEDED", "FAILED"}
+    assert len(report.sagas) >= 15
+
+
+def test_a_seed_is_always_the_same_schedule(bench: Bench) -> None:
+    from tests.simulator.play import play_seed
+
+    for seed in (3, 7, 12, 36, 50):
+        # When
+        first, second = play_seed(bench, seed), play_seed(bench, seed)
+
+        # Then
+        assert first.story
+        assert second.story == first.story
+        assert second.logs == first.logs
+        assert second.points == first.points
+
+
+def test_a_schedule_played_again_from_its_text_meets_the_same_faults(bench: Bench) -> None:
+    from tests.simulator.play import play_seed, replay
+
+    struck = 0
+    for seed in range(20, 40):
+        # Given
+        drawn = play_seed(bench, seed)
+
+        # When
+        again = replay(bench, str(drawn.schedule))
+
+        # Then
+        assert again.story == drawn.story
+        assert again.logs == drawn.logs
+        struck += sum(drawn.faults.values())
+    assert struck > 20
+
+
+def test_a_bug_shrinks_to_a_trace_that_shows_it_and_that_the_honest_engine_survives(bench: Bench) -> None:
+    from tests.simulator.mutants import named
+    from tests.simulator.play import play_seed, replay, shrunk
+
+    # Given an engine that undoes only the first step
+    mutant = named("only the first step is undone")
+    with mutant.apply():
+        played = next(played for seed in range(1, 100) if (played := play_seed(bench, seed)).failed)
+
+        # When
+        smallest = shrunk(bench, played)
+
+        # Then: what is left is one run, and at most one thing that turns it back
+        assert len(smallest.schedule.items) <= 2, smallest.report()
+        assert f'replay("""\n{smallest.schedule}\n""")' in smallest.report()
+        assert [code for code, _ in replay(bench, str(smallest.schedule)).complaints][:1] == [
+            code for code, _ in smallest.complaints
+        ][:1]
+    assert not replay(bench, str(smallest.schedule)).failed
+
+
+def test_a_trace_is_read_as_it_is_written() -> None:
+    schedule = Schedule(
+        7,
+        {"carrier": "choreography"},
+        (Item("start", "a", 0.5, (("saga", "Lab"),)), Item("lose", "one.forward(a)#1"), Item("empty", "broker", 1.0)),
+    )
+
+    assert parse(str(schedule)) == schedule
+
+
+@pytest.mark.parametrize("text", ["", "a trace", "seed x", "seed 1\nlose", "seed 1\nstart a", "seed 1\n3 lose a"])
+def test_what_is_no_trace_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="trace"):
+        parse(text)
