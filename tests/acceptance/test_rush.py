@@ -45,12 +45,13 @@ def decided() -> bool:
 
 
 def test_a_thousand_want_the_last_hundred(crew: Crew, web: Web) -> None:
-    crew.hire()
+    # Long: on a slow machine the first cups would be given back before the last customer has come.
+    crew.hire(confirm_within=600.0)
     shop = open_shop(stock={LIMITED: CUPS})
     customer = Caller(web, shop.token)
 
     rush(customer, shop.slot)
-    eventually(decided, within=25, what="everybody decided")
+    eventually(decided, within=60, what="everybody decided")
     assert_exactly_the_cups_are_held()
 
     # Some pay, the others think better of it.
@@ -69,7 +70,7 @@ def test_a_thousand_want_the_last_hundred_and_some_never_pay(crew: Crew, web: We
     customer = Caller(web, shop.token)
 
     rush(customer, shop.slot)
-    eventually(decided, within=25, what="everybody decided")
+    eventually(decided, within=60, what="everybody decided")
     assert_exactly_the_cups_are_held()
 
     assert {customer.pay(order_no).status for order_no in lucky()[:PAID]} == {200}

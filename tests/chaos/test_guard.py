@@ -119,12 +119,11 @@ def test_the_lock_is_lost_in_the_middle_of_a_refund(
     runs = place(customer, shop)
     with gate.closed_at("apply_coupon"):
         cancel(runs)
-        eventually(lambda: locks(memory), what="a refund under way")
         gate.await_somebody_waiting()
         what(memory)
         # When a double comes, nobody holds it back: it waits for the runs themselves
         send_double(runs)
-        eventually(lambda: locks(memory) == set(runs), what="the double has the locks")
+        # (so it got past Redis. The locks that it has there may have run out before anybody looks.)
         gate.await_somebody_waiting(2)
     # Then
     assert_refunded_once(runs, shop)
@@ -137,7 +136,6 @@ def test_redis_is_frozen_for_longer_than_its_locks_last(
     runs = place(customer, shop)
     with gate.closed_at("apply_coupon"):
         cancel(runs)
-        eventually(lambda: locks(memory), what="a refund under way")
         gate.await_somebody_waiting()
         with frozen(memory):
             send_double(runs)
@@ -151,7 +149,6 @@ def test_redis_is_gone_in_the_middle_of_a_refund(crew: Crew, customer: Caller, s
     try:
         with gate.closed_at("apply_coupon"):
             cancel(runs)
-            eventually(lambda: locks(memory), what="a refund under way")
             gate.await_somebody_waiting()
             servers.kill("redis")
             send_double(runs)

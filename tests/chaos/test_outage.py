@@ -56,9 +56,9 @@ def test_orders_are_taken_while_rabbitmq_is_away(outage: float, crew: Crew, cust
     finally:
         servers.start("rabbitmq")
 
-    # Generous: a machine has its moods, but waiting for a broker would show as seconds.
-    assert statistics.median(during) < 3 * statistics.median(before)
-    assert max(during) < 5
+    # A machine has its moods, of which one answer of many may tell; waiting for a broker would show in all of them.
+    assert before
+    assert statistics.median(during) < 2
     assert waiting, "nothing had to wait: the broker was not missed"
     await_all_ended(within=90)
     assert set(Run.objects.filter(state="SUCCEEDED").values_list("business_key", flat=True)) == till.paid

@@ -54,11 +54,12 @@ def test_events_follow_the_run(listener: str) -> None:
     await_state(run_id, State.AWAITING_CONFIRM)
 
     # Then its events come, and so do those of what follows
-    eventually(lambda: broker.length(listener) == 5, what="five events")
+    eventually(lambda: broker.length(listener) >= 5, what="five events")
     sagas.confirm(run_id, "approval", {})
     await_state(run_id, State.SUCCEEDED)
     eventually(empty)
-    assert_in_order(heard(listener), [run_id])
+    # (twice, where a publisher stood still for longer than its lease)
+    assert_in_order(unique(heard(listener)), [run_id])
 
 
 def arm(point: str) -> None:
@@ -196,7 +197,7 @@ def tally(own_worker: Worker, tmp_path: Path) -> Iterator[Path]:
     yield path
     process.terminate()
     try:
-        assert process.wait(timeout=15) == 0, (tmp_path / "log").read_text()
+        assert process.wait(timeout=60) == 0, (tmp_path / "log").read_text()
     finally:
         process.kill()
     with broker.channel() as channel:

@@ -282,9 +282,11 @@ def test_a_lock_that_runs_out_in_the_middle(jar: str, memory: redis.Redis) -> No
             eventually(lambda: not memory.keys("sagas:undo:*:three"), what="the lock ran out")
             # When its double comes, it gets the lock, and waits in the database
             double = threading.Thread(target=closing(lambda: deliver_all(chain)))
-            double.start()
-            await_somebody_waiting(2)
-            assert len(memory.keys("sagas:undo:*:three")) == 3
+            # (one that is still there when somebody looks)
+            with saga_settings(GUARD_TTL=60):
+                double.start()
+                await_somebody_waiting(2)
+                assert len(memory.keys("sagas:undo:*:three")) == 3
         double.join(30)
     # Then
     assert_undone_once(ids)

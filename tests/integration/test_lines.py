@@ -62,18 +62,15 @@ def test_the_holder_dies_between_its_commit_and_the_telling(own_worker: Worker) 
         client.set(KEY, "two.forward.committed")
         ids = [start(key) for _ in range(4)]
 
-        # When the first has ended, and nobody is told of it
+        # When the first has ended, and nobody is told of it. How soon the others look is not judged: the next may
+        # have been about to, when a slow machine came to the end of the first.
         await_states(ids[:1], State.SUCCEEDED)
         eventually(lambda: not client.exists(KEY), what="the worker's death")  # just behind its commit
 
     # Then the others find out
-    assert await_states(ids, State.SUCCEEDED, within=20) == {State.SUCCEEDED: 4}
+    assert await_states(ids, State.SUCCEEDED) == {State.SUCCEEDED: 4}
     assert_alone(ids)
     assert in_order(ids) == ids
-    first, second = Run.objects.get(pk=ids[0]), Run.objects.get(pk=ids[1])
-    assert first.finished_at is not None
-    assert second.started_at is not None
-    assert (second.started_at - first.finished_at).total_seconds() > 1  # the telling was lost indeed
 
 
 def test_runs_at_many_keys_do_not_hold_each_other_up(own_worker: Worker) -> None:

@@ -232,9 +232,10 @@ def test_people_are_told_as_soon_as_they_can_be_until_one_acknowledges(start_wor
     receiver.start()
 
     # Then the person is told, and told again
-    eventually(lambda: len(receiver.about(run_id)) >= 2, what="a notice and a reminder")
+    # (told twice, perhaps, before he is reminded: a sender that learns too late that it was taken sends it again)
+    reminder = "Still escalated: lab.Lab two.compensate, run ORD-1"
+    eventually(lambda: reminder in receiver.about(run_id), what="a notice and a reminder")
     assert receiver.about(run_id)[0] == "Escalated: lab.Lab two.compensate, run ORD-1"
-    assert receiver.about(run_id)[-1] == "Still escalated: lab.Lab two.compensate, run ORD-1"
     # Until somebody acknowledges. What was on its way by then has come before the other's reminder.
     sagas.acknowledge(run_id, by="mei")
     other = sagas.start(Lab, Experiment(reject=("four",), faults={"two.compensate": 9}))

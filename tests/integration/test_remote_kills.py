@@ -60,7 +60,7 @@ def test_a_worker_that_is_killed_while_the_other_side_executes(
 ) -> None:
     # Given a call that is executed and not answered, when its whole worker is killed
     points.fail(on="POST /debits", do="hold")
-    worker = start_worker(environment=with_points(points, LAB_POINTS_TIMEOUT="5"))
+    worker = start_worker(environment=with_points(points, LAB_POINTS_TIMEOUT="60"))
     run_id = reward(account)
     eventually(lambda: points.holding() == 1, what="the call is held")
     worker.kill()

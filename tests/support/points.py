@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from private_services import ports
 
 from tests.support import servers
 from tests.support.awaiting import eventually
@@ -46,9 +46,8 @@ class Points:
         self.journal = folder / "points.journal"
         self.log = folder / "points.log"
         self.token = token
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        # None that the kernel gives to whoever calls out: it must be free again each time that the process comes back.
+        self.port = ports.choose(taken=())
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,20 +12,26 @@ class Receiver:
     """A port that refuses connections until ``start``; then each JSON body that comes is kept."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
         self.status = 200
         self.bodies: list[dict[str, Any]] = []
-        self._server: ThreadingHTTPServer | None = None
+        # Bound from now on, though nobody listens: else another program might take the port meanwhile.
+        self._server: ThreadingHTTPServer | None = self._bound()
+        self.port = int(self._server.server_address[1])
+        self._listens = False
 
     @property
     def url(self) -> str:
         """The channel, with a password and a token in its path as chat services have them."""
-        return f"json://robot:hunter2@127.0.0.1:{self.port}/T0KEN/?cto=1&rto=1"
+        return f"json://robot:hunter2@127.0.0.1:{self.port}/T0KEN/?cto=20&rto=20"
 
     def start(self) -> None:
         """Answer from now on."""
+        assert self._server is not None
+        self._server.server_activate()
+        self._listens = True
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def _bound(self) -> ThreadingHTTPServer:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,13 +46,15 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+        server.server_bind()
+        return server
 
     def stop(self) -> None:
         """Nobody answers any more."""
         if self._server is not None:
-            self._server.shutdown()
+            if self._listens:
+                self._server.shutdown()
             self._server.server_close()
             self._server = None
 

@@ -23,6 +23,14 @@ def receiver() -> Iterator[Receiver]:
     found.stop()
 
 
+@pytest.fixture
+def away() -> Iterator[Receiver]:
+    """One that nobody listens on."""
+    found = Receiver()
+    yield found
+    found.stop()
+
+
 def test_a_channel_takes_a_text(receiver: Receiver) -> None:
     receiver.start()
     assert channels.send([receiver.url], title="Escalated", body="one\ntwo") == 1
@@ -31,11 +39,10 @@ def test_a_channel_takes_a_text(receiver: Receiver) -> None:
 
 
 def test_one_that_refuses_does_not_keep_the_others_from_it(
-    receiver: Receiver, caplog: pytest.LogCaptureFixture
+    receiver: Receiver, away: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given one that nobody listens on, one that apprise cannot read, and one that works
     receiver.start()
-    away = Receiver()
 
     # When
     taken = channels.send([away.url, "nonsense://hunter2", receiver.url], title="t", body="b")
@@ -51,13 +58,15 @@ def test_one_that_refuses_does_not_keep_the_others_from_it(
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_no_log_of_any_level_has_a_secret(receiver: Receiver, caplog: pytest.LogCaptureFixture, status: int) -> None:
+def test_no_log_of_any_level_has_a_secret(
+    receiver: Receiver, away: Receiver, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
     caplog.set_level(1)
     for name in ("apprise", "urllib3.connectionpool"):
         caplog.set_level(1, name)
     receiver.start()
     receiver.status = status
-    channels.send([receiver.url, Receiver().url, "nonsense://hunter2/T0KEN"], title="t", body="b")
+    channels.send([receiver.url, away.url, "nonsense://hunter2/T0KEN"], title="t", body="b")
     assert channels.unreadable(["nonsense://hunter2/T0KEN", receiver.url]) == [0]
     for secret in SECRETS:
         assert secret not in caplog.text
