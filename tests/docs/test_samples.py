@@ -174,7 +174,7 @@ def test_the_tests_of_the_saga_pass_and_can_fail(shop: Shop) -> None:
         "no:cacheprovider",
         "tastings/test_sagas.py",
     ]
-    assert "6 passed" in shop.run(*command)
+    assert "8 passed" in shop.run(*command)
     # Given a saga with a mistake: the ticket is not voided
     sagas = shop.folder / "tastings/sagas.py"
     right = sagas.read_text()
@@ -187,6 +187,30 @@ def test_the_tests_of_the_saga_pass_and_can_fail(shop: Shop) -> None:
         sagas.write_text(right)
     assert done.returncode == 1
     assert "expected write_ticket, hold_chairs to be undone, and not hold_chairs" in done.stdout
+
+
+#: A test of the project's own, on the plugin's clock.
+ON_THE_CLOCK = """
+from datetime import timedelta
+from django.db import connection
+
+def database_time():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]
+
+def test_it_stands_still_until_it_is_let_pass(saga_clock):
+    before = database_time()
+    assert database_time() == before
+    saga_clock.let_pass(timedelta(hours=1))
+    assert database_time() == before + timedelta(hours=1)
+"""
+
+
+def test_the_plugin_has_a_clock(shop: Shop) -> None:
+    (shop.folder / "tastings/test_clock.py").write_text(ON_THE_CLOCK)
+    command = [sys.executable, "-m", "pytest", "-q", "--ds=shop.settings", "-p", "no:cacheprovider"]
+    assert "1 passed" in shop.run(*command, "tastings/test_clock.py")
 
 
 def test_the_matrix_of_the_saga_passes_and_names_the_cause_of_what_fails(shop: Shop) -> None:

@@ -153,8 +153,9 @@ def _done(definition: Definition, log: list[Entry]) -> list[tuple[int, Phase, En
     return [(*phases[e.step, e.operation], e) for e in log if e.outcome == "DONE"]
 
 
-#: What may break in a simulation: a participant on demand, another database, a worker that is killed again and again.
-_FAULTS = frozenset({"Boom", "Rejected", "DatabaseAway", "WorkerKilled"})
+#: What may break in a simulation: a participant on demand, another database, a worker that is killed again and again,
+#: a child whose key another run holds: it does not wait, for its parent would wait with it.
+_FAULTS = frozenset({"Boom", "Rejected", "DatabaseAway", "WorkerKilled", "Locked"})
 
 
 def _breaks(run: Run, log: list[Entry]) -> Complaints:

@@ -1,7 +1,7 @@
 """Engines with one mistake each, to see that the simulator finds it. Patched in by tests, never shipped.
 
 Each takes away, or turns round, one thing that the promises rest on. ``HARMLESS`` has those behind which something
-else stands, and says what; ``UNSEEN`` those that a few hundred schedules have not found, of which nothing is shown.
+else stands, and says what.
 """
 
 from __future__ import annotations
@@ -49,26 +49,27 @@ class Mutant:
         apply: makes the mistake, until it is left.
         promise: the codes of complaints, one of which must be among those that find it; any, if empty.
         among: the sagas that have what it spoils, where few have; all, if empty.
+        trace: a schedule that finds it, where what must come together for that is drawn too seldom.
     """
 
     name: str
     apply: Callable[[], AbstractContextManager[object]]
     promise: frozenset[str] = frozenset()
     among: tuple[str, ...] = ()
+    trace: str = ""
 
 
 AFAR = ("Afar", "AfarForked")
 
 MUTANTS: list[Mutant] = []
 HARMLESS: list[Mutant] = []
-UNSEEN: list[Mutant] = []
 
 
 def _mutant(
-    name: str, *promise: str, among: tuple[str, ...] = (), harmless: bool = False, unseen: bool = False
+    name: str, *promise: str, among: tuple[str, ...] = (), trace: str = "", harmless: bool = False
 ) -> Callable[[Callable[[], AbstractContextManager[object]]], Callable[[], AbstractContextManager[object]]]:
     def take(apply: Callable[[], AbstractContextManager[object]]) -> Callable[[], AbstractContextManager[object]]:
-        (HARMLESS if harmless else UNSEEN if unseen else MUTANTS).append(Mutant(name, apply, frozenset(promise), among))
+        (HARMLESS if harmless else MUTANTS).append(Mutant(name, apply, frozenset(promise), among, trace))
         return apply
 
     return take
@@ -76,7 +77,7 @@ def _mutant(
 
 def named(name: str) -> Mutant:
     """The one of this name."""
-    return next(mutant for mutant in (*MUTANTS, *HARMLESS, *UNSEEN) if mutant.name == name)
+    return next(mutant for mutant in (*MUTANTS, *HARMLESS) if mutant.name == name)
 
 
 def _all(*patches: AbstractContextManager[object]) -> AbstractContextManager[object]:
@@ -183,7 +184,16 @@ def _() -> AbstractContextManager[object]:
     return patch.object(plan, "compensating", compensating)
 
 
-@_mutant("a step elsewhere that may have taken effect is not undone", "effect", among=AFAR, unseen=True)
+@_mutant(
+    "a step elsewhere that may have taken effect is not undone",
+    "nothing",
+    # One branch is killed between its two commits, and before it comes again another says no.
+    trace="""
+        seed 1
+        0 start a saga=AfarForked reject=three
+        crash two.forward(a)#1 at=6
+    """,
+)
 def _() -> AbstractContextManager[object]:
     honest = plan.compensating
 
@@ -196,7 +206,16 @@ def _() -> AbstractContextManager[object]:
     return patch.object(plan, "compensating", compensating)
 
 
-@_mutant("an undo leaves no void row at the barrier", "effect", among=AFAR, unseen=True)
+@_mutant(
+    "an undo leaves no void row at the barrier",
+    "hold",
+    # A worker stands still at the barrier until PostgreSQL has ended its transaction here and the run is undone.
+    trace="""
+        seed 1
+        0 start a saga=Afar
+        stall three.try(a)#1 at=3 for=60
+    """,
+)
 def _() -> AbstractContextManager[object]:
     honest = barrier.Table.enter
 
@@ -291,7 +310,18 @@ def _() -> AbstractContextManager[object]:
     return patch.object(lifecycle, "receive_confirmation", receive)
 
 
-@_mutant("a refusal is granted though the confirmation came", "answer", "xor", among=("Small", "Twice"), unseen=True)
+@_mutant(
+    "a refusal is granted though the confirmation came",
+    "answer",
+    "xor",
+    # Both come while the steps are on their way.
+    trace="""
+        seed 1
+        0 start a saga=Small
+        0 confirm a what=approval
+        0.001 refuse a what=approval
+    """,
+)
 def _() -> AbstractContextManager[object]:
     return _blind("refuse_confirmation")
 
@@ -495,8 +525,8 @@ def _() -> AbstractContextManager[object]:
     return doubling()
 
 
-# One process acts at a time: who meets a lock begins anew when it is free, and never waits between the two.
-# So a simulation cannot show it. Real connections do.
+# What is decided rests on the state, which is read under the lock. A deadline that is taken for not yet over by a
+# clock that was read too early is armed again, and judged then.
 @_mutant("the clock is read before the lock", harmless=True)
 def _() -> AbstractContextManager[object]:
     @contextmanager

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.slow
 WITHIN = 600
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "mutant", [mutant for mutant in MUTANTS if not mutant.trace], ids=lambda mutant: mutant.name.replace(" ", "-")
+)
 def test_a_mistake_in_the_engine_is_found(bench: Bench, mutant: Mutant) -> None:
     from tests.simulator.play import play_seed
 
@@ -38,3 +40,17 @@ def test_a_mistake_in_the_engine_is_found(bench: Bench, mutant: Mutant) -> None:
     # Then: by the promise that it breaks, and not on the honest engine
     assert codes & (mutant.promise or codes), f"not found within {WITHIN} schedules"
     assert not play_seed(bench, seed, mutant.among).failed
+
+
+@pytest.mark.parametrize("mutant", [mutant for mutant in MUTANTS if mutant.trace], ids=lambda mutant: mutant.name)
+def test_a_mistake_that_is_seldom_met_is_found_by_its_schedule(bench: Bench, mutant: Mutant) -> None:
+    from tests.simulator.play import replay
+
+    assert not replay(bench, mutant.trace).failed
+    with mutant.apply():
+        codes = {code for code, _ in replay(bench, mutant.trace).complaints}
+    assert codes & mutant.promise
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(MUTANTS) >= 20

@@ -1,0 +1,70 @@
+"""Schedules that have found something wrong, shrunk: with the engine, or with what the simulator asks of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.simulator.bench import Bench
+
+#: Of the engine. Each has a test of its own besides, on a real connection.
+ENGINE = {
+    # tests/integration/test_perform.py: a savepoint that could not be rolled back was told as the participant's fault.
+    "a participant breaks, and its savepoint cannot be released": """
+        seed 10004254
+        0 start a saga=Small faults=one.forward:2
+        conflict one.forward(a)#1 at=5
+    """,
+    # tests/integration/test_versions.py: an event for code that this process has not was lost until the lease was over.
+    "a rejection is told to a worker that does not know the step": """
+        seed 10000555 carrier=choreography
+        0 start b saga=Changing reject=added
+        0 deploy Changing for=5
+    """,
+    # tests/integration/test_nested.py: what broke behind a commit was raised as an AttributeError of Django's.
+    "the connection breaks while a child is cancelled behind a commit": """
+        seed 10022975
+        1 start a saga=Parent
+        12 cancel a
+        stall child.forward(a)#1 at=8 for=11
+        cut child.compensate(a)#1 at=14
+    """,
+    # tests/integration/test_cut_off.py: Django's InterfaceError is no DatabaseError.
+    "a hook breaks the connection, which the deadline finds closed": """
+        seed 10039294 here=orders,inventory,coupons,delivery stock=1
+        0 start a saga=PlaceOrder cups=2
+        cut dispatch#2 at=12
+    """,
+}
+#: Of the checks: the engine was right.
+CHECKS = {
+    "undone by key, for who had done it died between the two commits": """
+        seed 10004364
+        0 start c saga=AfarForked reject=three
+        crash two.forward(c)#1 at=6
+    """,
+    "undone by key, for who was about to do it lost its run, and did it": """
+        seed 10001703
+        0 start a saga=Afar
+        stall three.try(a)#1 at=3 for=32
+    """,
+    "a child does not wait for a key, for its parent would wait with it": """
+        seed 10017245
+        0 start a saga=KeyedParent keys=l,k
+        0 start b saga=KeyedTillApproved keys=k
+    """,
+}
+
+
+@pytest.mark.parametrize("trace", [*ENGINE.values(), *CHECKS.values()], ids=[*ENGINE, *CHECKS])
+def test_what_was_found_is_found_no_more(bench: Bench, trace: str) -> None:
+    from tests.simulator.play import replay
+    from tests.simulator.trace import parse
+
+    # When
+    played = replay(bench, trace)
+    # Then it goes well, and what was to strike did
+    assert not played.failed, played.report()
+    assert {str(item) for item in parse(trace).items} <= {str(item) for item in played.schedule.items}
