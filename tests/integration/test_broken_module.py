@@ -50,7 +50,7 @@ def test_it_serves_the_other_sagas(start_worker: Start, tmp_path: Path) -> None:
     # And of the broken module's, a person is told where to look
     def given_up() -> bool:
         # Its leases alone are over at once: short ones would, on a slow machine, have the other one given up, too.
-        make_due([lost])
+        make_due([lost], since=3600)
         return state(lost) is State.ESCALATED
 
     eventually(given_up, what="the lost one escalated")
