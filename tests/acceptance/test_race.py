@@ -29,7 +29,7 @@ def pay_at(provider: Caller, order_no: str, moment: datetime) -> int:
 
 def test_payment_and_deadline_race(crew: Crew, customer: Caller, shop: Shop) -> None:
     # Given orders that begin as they come, so that each has a deadline of its own
-    crew.hire(confirm_within=4.0)
+    crew.hire(confirm_within=8.0)
     with ThreadPoolExecutor(4) as pool:
         replies = pool.map(lambda n: customer.place([(TEA, 1)], slot=shop.slot, coupon=f"C{n}"), range(RACES))
         numbers = [str(reply.body["order_no"]) for reply in replies]

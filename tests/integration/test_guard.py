@@ -33,7 +33,10 @@ pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(autouse=True)
-def _redis_is_asked() -> Iterator[None]:
+def _redis_is_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """It is, and has time to answer: on a slow machine a tenth of a second may be over, and then it is left alone."""
+    monkeypatch.setattr(redis_link, "TIMEOUT", 10.0)
+    monkeypatch.setattr(guard, "client", partial(redis_link.client, 10.0))
     redis_link.pause.until = 0.0
     yield
     redis_link.pause.until = 0.0

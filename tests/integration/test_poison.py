@@ -105,7 +105,8 @@ def clean(topology: None, shared_workers: SharedWorkers) -> Iterator[None]:
 
 def complaints(text: str) -> list[str]:
     """What a worker's log says that is amiss; Celery's note that a task was rejected follows our own."""
-    records = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    # (the last line may be half written)
+    records = [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
     return [
         record["event"]
         for record in records
