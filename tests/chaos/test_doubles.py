@@ -11,7 +11,7 @@ from django.conf import settings
 from orders.sagas import PlaceOrder
 from sagas.dispatch import STEP_TASK
 from sagas.models import Run
-from tests.lab.celery import DOUBLED
+from tests.lab.points import DOUBLED
 from tests.support import books, broker, servers
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended

@@ -9,7 +9,7 @@ import redis
 from django.conf import settings
 
 from sagas.models import Run
-from tests.lab.celery import POISON
+from tests.lab.points import POISON
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.house import Crew

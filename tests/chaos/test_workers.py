@@ -9,7 +9,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from tests.lab.celery import KEY
+from tests.lab.points import KEY
 from tests.support import gate
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended

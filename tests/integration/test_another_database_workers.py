@@ -13,8 +13,8 @@ from django.db import transaction
 import sagas
 from sagas import State
 from sagas.dispatch import FEW
-from tests.lab.celery import KEY
 from tests.lab.models import Jar
+from tests.lab.points import KEY
 from tests.lab.sagas import Experiment, Unconfirmed
 from tests.loyalty.models import Purse
 from tests.loyalty.sagas import Afar, AfarPatient

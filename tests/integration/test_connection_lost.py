@@ -48,7 +48,7 @@ def test_a_connection_that_is_lost_in_a_participant_is_no_attempt_of_its_run(
     monkeypatch: pytest.MonkeyPatch, then: Exception | None
 ) -> None:
     # Given a run whose first step will lose the connection, in the savepoint that its answer ends
-    monkeypatch.setattr(lab, "_judge", _ServerRestarts(then))
+    monkeypatch.setattr(lab, "judge", _ServerRestarts(then))
     run_id = sagas.start(Unconfirmed, Experiment())
     (chain,) = chains(claim_all())
 

@@ -11,7 +11,7 @@ from django.db import transaction
 
 import sagas
 from sagas import State
-from tests.lab.celery import DOUBLED
+from tests.lab.points import DOUBLED
 from tests.lab.sagas import Experiment, Lab, ShortLab
 from tests.support import broker
 from tests.support.awaiting import eventually

@@ -23,8 +23,8 @@ from pytest_django import DjangoDbBlocker
 import sagas
 from sagas import Event, State, consumer
 from sagas.models import Inbox, Outbox, Run
-from tests.lab.celery import KEY
 from tests.lab.models import Mark
+from tests.lab.points import KEY
 from tests.lab.sagas import Experiment, Telling
 from tests.support import broker, servers
 from tests.support.awaiting import eventually

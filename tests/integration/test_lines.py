@@ -13,7 +13,7 @@ import sagas
 from sagas import State
 from sagas.models import Lock, Log, Run
 from tests.integration.test_locks import assert_alone
-from tests.lab.celery import KEY
+from tests.lab.points import KEY
 from tests.lab.sagas import Experiment, Keyed
 from tests.support.awaiting import eventually
 from tests.support.runs import await_states

@@ -7,10 +7,10 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 import sagas
+from drinkgroup.celery import app
 from sagas import State, claim_store, lifecycle
 from sagas.dispatch import dispatch, drop_connections
 from sagas.models import Run
-from tests.lab.celery import app
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker
 from tests.support.carrier import Carrier, chains, claim_all, deadlines, deliver_all

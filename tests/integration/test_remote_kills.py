@@ -12,7 +12,7 @@ from django.db import connection
 import sagas
 from sagas import State
 from tests.integration.conftest import Start
-from tests.lab.celery import KEY
+from tests.lab.points import KEY
 from tests.lab.sagas import Experiment, Rewarded
 from tests.support import servers
 from tests.support.awaiting import eventually

@@ -31,11 +31,7 @@ import sagas.tasks
 from drinkgroup.celery import app
 from sagas.perform import Performed
 from tests.lab.doubling import twice
-
-KEY = "lab:kill"
-POISON = "lab:poison"
-#: How many second copies went out.
-DOUBLED = "lab:doubled"
+from tests.lab.points import DOUBLED, KEY, POISON
 
 __all__ = ["app"]
 

@@ -1,0 +1,11 @@
+"""What a test asks of the workers of the laboratory, by keys in Redis; see ``tests.lab.celery``, which no test imports.
+
+It would have the points in the test's own process, where nobody is to die.
+"""
+
+#: At which point the next process dies that comes by.
+KEY = "lab:kill"
+#: The run whose performing kills.
+POISON = "lab:poison"
+#: How many second copies went out.
+DOUBLED = "lab:doubled"
