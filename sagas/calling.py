@@ -24,7 +24,7 @@ from sagas.faults import is_conflict, is_lost
 from sagas.intents import Answered
 from sagas.messages import Link, Message, RemoteCalls
 from sagas.outcomes import Fault
-from sagas.participant import Call, Done, NotYet, Remote
+from sagas.participant import Call, Done, NotYet, Remote, is_remote
 from sagas.record import delivery_of
 from sagas.remote import lanes
 
@@ -73,7 +73,7 @@ def drain(seconds: float) -> bool:
 
 def _participant(link: Link) -> Remote:
     participant = delivery_of(link, "").action.participant
-    assert isinstance(participant, Remote)
+    assert is_remote(participant)
     return participant
 
 

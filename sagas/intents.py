@@ -18,7 +18,7 @@ from sagas import log_store, move_store, outcomes, plan, store, wait_store
 from sagas.errors import NotSent, Rejected
 from sagas.messages import Chain, Kick, Link, Message, RemoteCalls
 from sagas.outcomes import Answer, Fault
-from sagas.participant import Call, Done, NotYet, Remote
+from sagas.participant import Call, Done, NotYet, is_remote
 from sagas.plan import Due, Move, Sooner, Stand
 from sagas.record import Delivery, await_report, delivery_of, record
 from sagas.remote.lanes import Lane, lane_of
@@ -52,7 +52,7 @@ class Room:
 def room_for(delivery: Delivery, wanted: int) -> Room | None:
     """Ask for room for so many calls; ``None`` if the delivery's participant is not remote. Not in a transaction."""
     participant = delivery.action.participant
-    if not isinstance(participant, Remote):
+    if not is_remote(participant):
         return None
     lane = lane_of(participant.lane, participant.concurrency)
     free = min(lane.free, wanted)
@@ -74,7 +74,7 @@ def begin(delivery: Delivery, rows: Sequence[store.Row], calls: Sequence[Call[An
         The calls to make after the commit.
     """
     participant = delivery.action.participant
-    assert isinstance(participant, Remote)
+    assert is_remote(participant)
     going, waiting = rows[: len(calls)], rows[len(calls) :]
     now = store.clock().timestamp()
     begun = frozenset(row.id for row in going if _begun(delivery, row))
@@ -186,7 +186,7 @@ def _take_here(
     now = store.clock()
     first = log_store.first_intent(row.id, step, one.call.operation)
     participant = delivery.action.participant
-    assert isinstance(participant, Remote)
+    assert is_remote(participant)
     if first is not None and now - first > timedelta(seconds=participant.patience):
         return (row, Fault(StillNotYet(f"{step} has not been ready for {participant.patience:g} s"))), []
     move_store.log(event("not_yet", step=step, by=delivery.worker), [row])

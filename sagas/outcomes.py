@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, transaction
 from sagas.errors import Rejected
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.limits import check_size
-from sagas.participant import Accepted, Call, Done, Participant, SetBased, name_of
+from sagas.participant import Accepted, Call, Done, Participant, SetBased, is_set_based, name_of
 
 #: Longest text of an error that is stored.
 DETAIL_LIMIT = 2000
@@ -59,7 +59,7 @@ def collect(
         ConnectionLost: what a participant did could not be taken back.
         django.db.Error: the transaction collided with another, or the database went away.
     """
-    if isinstance(participant, SetBased):
+    if is_set_based(participant):
         return _collect_set(participant, calls, using)
     return [_collect_one(participant, call, rejects, using) for call in calls]
 

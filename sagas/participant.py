@@ -19,10 +19,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from types import MethodType
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
 from sagas.errors import Rejected
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 
 class Phase(StrEnum):
@@ -215,6 +218,19 @@ class TccResource(Protocol):
         ...
 
 
+def is_set_based(participant: object) -> TypeIs[SetBased]:
+    """Whether it serves a whole cohort in one call.
+
+    Asked of every delivery: ``isinstance`` of a protocol takes as long as a short statement.
+    """
+    return hasattr(participant, "many")
+
+
+def is_remote(participant: object) -> TypeIs[Remote]:
+    """Whether it is performed in another system. As ``is_set_based``, quick to say no."""
+    return hasattr(participant, "lane") and isinstance(participant, Remote)
+
+
 def is_patient(participant: Participant) -> bool:
     """Whether a participant that has accepted is asked again, rather than given up, when its time is over."""
     return bool(getattr(participant, "patient", False))
@@ -222,7 +238,7 @@ def is_patient(participant: Participant) -> bool:
 
 def name_of(participant: Participant) -> str:
     """Say ``module.name`` of a participant, as the log shows it; of a remote one, what it says of itself."""
-    if isinstance(participant, Remote):
+    if is_remote(participant):
         return str(participant)
     target: Any = participant.function if isinstance(participant, Many) else participant
     name = getattr(target, "__qualname__", type(target).__qualname__)

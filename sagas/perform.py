@@ -23,7 +23,7 @@ from sagas.errors import NoReport
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.messages import Chain, Link, Message
 from sagas.outcomes import Answer, Broken, Fault
-from sagas.participant import Call, Done, Phase, Remote, SetBased, is_patient
+from sagas.participant import Call, Done, Phase, is_patient, is_remote, is_set_based
 from sagas.plan import Place, Stand
 from sagas.record import Delivery, delivery_of, pass_on, record
 from sagas.steps import Action, Refund
@@ -77,7 +77,7 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
     participant = delivery.action.participant
     # A remote one is only begun here. One that is patient is asked for the same again and again, at once where
     # its child is quick. Neither is a double.
-    if link.phase is not Phase.UNDO or is_patient(participant) or isinstance(participant, Remote):
+    if link.phase is not Phase.UNDO or is_patient(participant) or is_remote(participant):
         _perform(delivery, ids, performed)
         return performed
     guarded = guard.take(link.step, issue, ids)
@@ -293,7 +293,7 @@ def _sort_out_unanswered(delivery: Delivery, rows: list[store.Row]) -> tuple[lis
 
 
 def _unanswered(delivery: Delivery) -> Exception:
-    if isinstance(delivery.action.participant, Remote):
+    if is_remote(delivery.action.participant):
         return outcomes.NoAnswer(f"no answer of {delivery.step.name} came in time")
     return NoReport(f"no report of {delivery.step.name} came in time")
 
@@ -327,7 +327,8 @@ def _call(delivery: Delivery, row: store.Row, came: Mapping[str, str]) -> Call[A
 
 
 def _size(action: Action) -> int:
-    return config().cohort if isinstance(action.participant, SetBased | Remote) else SAVEPOINTS
+    in_sets = is_set_based(action.participant) or is_remote(action.participant)
+    return config().cohort if in_sets else SAVEPOINTS
 
 
 def _chunks(ids: Sequence[UUID], size: int) -> list[Sequence[UUID]]:

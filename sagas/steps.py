@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from sagas.errors import DefinitionError, Rejected
 from sagas.events import Events
-from sagas.participant import Operation, Participant, Phase, Remote, SetBased, TccResource
+from sagas.participant import Operation, Participant, Phase, TccResource, is_remote, is_set_based
 from sagas.personal import declared
 from sagas.retry import Retry
 from sagas.shapes import StepShape
@@ -116,10 +116,10 @@ class Step:
         for phase, operation, participant, policy in given:
             if participant is None:
                 continue
-            if not callable(participant) and not isinstance(participant, SetBased | Remote):
+            if not (callable(participant) or is_set_based(participant) or is_remote(participant)):
                 msg = f"{operation}: {participant!r} is no participant; give a function, or an object with many()"
                 raise DefinitionError(msg)
-            if database and isinstance(participant, Remote):
+            if database and is_remote(participant):
                 msg = f"Step(database={database!r}): {participant!r} is in another system, not in a database"
                 raise DefinitionError(msg)
             self.actions[phase] = Action(operation, participant, policy)

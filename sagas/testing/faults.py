@@ -10,7 +10,7 @@ from typing import Any
 
 from sagas.definition import Definition
 from sagas.errors import Rejected
-from sagas.participant import Call, Outcome, Participant, Phase, Remote, SetBased
+from sagas.participant import Call, Outcome, Participant, Phase, is_remote, is_set_based
 from sagas.steps import Action, Step
 
 
@@ -70,9 +70,9 @@ def _put_back(step: Step, phase: Phase, action: Action) -> None:
 
 def around(participant: Participant, fault: Fault) -> Participant:
     """A participant that meets with a fault, of the same kind as the one it is put around."""
-    if isinstance(participant, Remote):
+    if is_remote(participant):
         return _FaultyRemote(participant, fault)
-    if isinstance(participant, SetBased):
+    if is_set_based(participant):
         return _FaultySet(participant, fault)
     return _FaultyOne(participant, fault)
 

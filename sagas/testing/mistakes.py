@@ -23,7 +23,7 @@ from sagas.testing.probes import Findings, probing, touched
 from sagas.testing.rehearsal import rehearsal
 from sagas.testing.scenario import Scenario, play_together
 from sagas.testing.subject import Subject, databases_of
-from sagas.testing.troubles import Way, cases, is_remote
+from sagas.testing.troubles import Way, cases, has_remote
 from sagas.testing.usual import Mistake
 
 
@@ -80,7 +80,7 @@ def assert_no_usual_mistakes(
 def mistakes_of(subject: Subject) -> list[Mistake]:
     """Find the usual mistakes; as ``find_mistakes``."""
     definition = subject.saga.definition
-    if is_remote(definition):
+    if has_remote(definition):
         msg = f"another system has a part in {subject.saga.__name__}, and takes back nothing that is tried out"
         raise ValueError(msg)
     databases = databases_of(definition)
@@ -107,7 +107,7 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
 
 def likely_cause(subject: Subject) -> str:
     """What a failed case has to say of usual mistakes: they are its likely cause."""
-    if is_remote(subject.saga.definition):
+    if has_remote(subject.saga.definition):
         return ""
     try:
         found = mistakes_of(subject)

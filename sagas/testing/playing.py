@@ -24,7 +24,7 @@ from sagas.testing.rehearsal import rehearsal
 from sagas.testing.scenario import Scenario, given_run
 from sagas.testing.story import table
 from sagas.testing.subject import Ended, Subject, databases_of
-from sagas.testing.troubles import Case, Trouble, Way, is_remote
+from sagas.testing.troubles import Case, Trouble, Way, has_remote
 from sagas.testing.verdict import all_or_nothing
 
 
@@ -42,7 +42,7 @@ def play(subject: Subject, case: Case) -> str:
         with TestCase.captureOnCommitCallbacks(execute=True):
             run_id = subject.start()
             confirm_early(subject, case.way, run_id)
-        compared = not is_remote(subject.saga.definition)
+        compared = not has_remote(subject.saga.definition)
         wanted, ignored = _untroubled(subject, case, run_id, clock) if compared else ({}, {})
         carrier = Meddler(case, clock)
         scenario = _scenario(subject, case, run_id)

@@ -18,7 +18,7 @@ from sagas.definition import Definition
 from sagas.errors import Rejected
 from sagas.nested import SubSaga
 from sagas.outcomes import Answer, Fault
-from sagas.participant import Accepted, Call, Done, Outcome, Participant, Phase, SetBased, name_of
+from sagas.participant import Accepted, Call, Done, Outcome, Participant, Phase, is_set_based, name_of
 from sagas.steps import Action, Step
 from sagas.testing.faults import Broken
 from sagas.testing.picture import Columns, Picture, differences, picture, volatile
@@ -56,7 +56,7 @@ def probing(definition: Definition, databases: Sequence[str], ignored: Columns, 
                 continue
             for phase, action in list(step.actions.items()):
                 probe = _Probe(step, phase, action, databases, ignored, findings)
-                around = _ProbedSet if isinstance(action.participant, SetBased) else _ProbedOne
+                around = _ProbedSet if is_set_based(action.participant) else _ProbedOne
                 step.actions[phase] = replace(action, participant=around(action.participant, probe))
                 undo.callback(step.actions.__setitem__, phase, action)
         yield
@@ -138,7 +138,7 @@ class _Probe:
 
     def _probe_all(self, calls: Sequence[Call[Any]]) -> None:
         first = self._played(calls)
-        if isinstance(self._action.participant, SetBased) and (len(calls) > 1 or callable(self._action.participant)):
+        if is_set_based(self._action.participant) and (len(calls) > 1 or callable(self._action.participant)):
             self._one_by_one(calls, first)
         if first.broken:
             return

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 
 from sagas.definition import CARRIERS, Definition
-from sagas.participant import Phase, Remote
+from sagas.participant import Phase, is_remote
 from sagas.retry import Again
 from sagas.saga import Saga
 from sagas.states import State
@@ -126,7 +126,7 @@ class Case:
     @property
     def commits(self) -> bool:
         """Whether the test must commit: for a process that is killed, or around a call of another system."""
-        return self.deadly or is_remote(self.saga.definition)
+        return self.deadly or has_remote(self.saga.definition)
 
     def __str__(self) -> str:
         """Name it as a test is called."""
@@ -191,13 +191,11 @@ def _is_tried_again(definition: Definition, index: int, phase: Phase) -> bool:
 def _commits(definition: Definition, index: int, phase: Phase) -> list[tuple[str, int]]:
     """The commits of one delivery of an operation: the database of each, and its number there."""
     step = definition.all_steps[index]
-    if isinstance(step.actions[phase].participant, Remote):
+    if is_remote(step.actions[phase].participant):
         return [(DEFAULT_DB_ALIAS, 1), (DEFAULT_DB_ALIAS, 2)]
     return [(step.database, 1)] * bool(step.database) + [(DEFAULT_DB_ALIAS, 1)]
 
 
-def is_remote(definition: Definition) -> bool:
+def has_remote(definition: Definition) -> bool:
     """Whether another system has a part in a saga: what is asked of it cannot be taken back with a transaction."""
-    return any(
-        isinstance(action.participant, Remote) for step in definition.all_steps for action in step.actions.values()
-    )
+    return any(is_remote(action.participant) for step in definition.all_steps for action in step.actions.values())
