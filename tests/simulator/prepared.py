@@ -6,7 +6,8 @@ The text stays the engine's own; only its parameters travel apart from it. What 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -32,24 +33,37 @@ class Statements:
         try:
             return self._known[query]
         except KeyError:
-            found = self._known[query] = self._try(query, len(params))
+            found = self._known[query] = self._try(query, params)
             return found
 
-    def _try(self, query: str, count: int) -> tuple[str, str] | None:
+    def _try(self, query: str, params: Sequence[Any]) -> tuple[str, str] | None:
         parts = query.split("%s")
-        if len(parts) - 1 != count or not query.lstrip(" (\n").upper().startswith(_VERBS):
+        if len(parts) - 1 != len(params) or not query.lstrip(" (\n").upper().startswith(_VERBS):
             return None
         if any("%" in part.replace("%%", "") for part in parts):
             return None
         name = f"s{len(self._known)}"
-        text = "".join(part if not n else f"${n}{part}" for n, part in enumerate(parts)).replace("%%", "%")
-        sql = f"PREPARE {name} AS {text}; "
-        try:
-            with self.scratch.cursor() as cursor:
-                cursor.execute(sql)
-        except psycopg2.Error:
-            return None
-        return name, sql
+        # Where PostgreSQL cannot tell what a parameter is, it is what psycopg2 would have said.
+        for casts in ([""] * len(params), [_cast(param) for param in params]):
+            places = [f"${n}{cast}" for n, cast in enumerate(casts, 1)]
+            text = "".join(chain.from_iterable(zip(parts, [*places, ""], strict=True))).replace("%%", "%")
+            sql = f"PREPARE {name} AS {text}; "
+            try:
+                with self.scratch.cursor() as cursor:
+                    cursor.execute(sql)
+            except psycopg2.Error:
+                continue
+            return name, sql
+        return None
+
+
+def _cast(value: Any) -> str:
+    """What psycopg2 writes behind a value of a type that has no literal of its own."""
+    if isinstance(value, timedelta):
+        return "::interval"
+    if isinstance(value, list) and value and all(isinstance(member, str) for member in value):
+        return "::text[]"
+    return "::text" if isinstance(value, str) else ""
 
 
 def execution(name: str, params: Sequence[Any], connection: Any) -> str:

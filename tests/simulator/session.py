@@ -128,7 +128,9 @@ class _Line:
         options = settings.setdefault("OPTIONS", {})
         options["connection_factory"] = _Connection
         options["options"] = (
-            f"{clock.SEARCH_PATH} -c synchronous_commit=off -c jit=off -c plan_cache_mode=force_generic_plan{waits}"
+            f"{clock.SEARCH_PATH} -c synchronous_commit=off -c jit=off -c plan_cache_mode=force_generic_plan "
+            # Of a table that nobody has analyzed it would read all that earlier schedules have left, for one row.
+            f"-c enable_seqscan=off{waits}"
         )
         self.wrapper.settings_dict = settings
         self._commit, self.wrapper._commit = self.wrapper._commit, self.commit
@@ -251,12 +253,13 @@ class _Cursor(cursor):
             self.line.stamped = None
             super().execute(query, vars)
             return
-        prepared = self.line.statements.find(query, vars) if isinstance(vars, list | tuple) else None
+        params = () if vars is None and "%" not in query else vars
+        prepared = self.line.statements.find(query, params) if isinstance(params, list | tuple) else None
         try:
             if prepared is None:
                 super().execute(self.line.stamp() + query, vars)
             else:
-                self._execute_prepared(*prepared, vars)
+                self._execute_prepared(*prepared, params)
         except psycopg2.errors.LockNotAvailable:
             self.line.stamped = None
             if session.number and session.waits():
