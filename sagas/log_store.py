@@ -33,6 +33,17 @@ def accepted(run_id: UUID, step: str) -> bool:
     return bool(found)
 
 
+def first_accepted(ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, datetime]:
+    """When this operation was first accepted, of those of the runs for which it was."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, min(at) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
+            "AND outcome = 'ACCEPTED' GROUP BY run_id",
+            [uuids(ids), step, operation],
+        )
+        return dict(cursor.fetchall())
+
+
 def first_intent(run_id: UUID, step: str, operation: str) -> datetime | None:
     """When this operation of a remote participant was first begun."""
     with connection.cursor() as cursor:

@@ -6,9 +6,21 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sagas import choreography, confirmation_store, gate, move_store, outcomes, plan, store, timeouts, versions
+from sagas import (
+    choreography,
+    confirmation_store,
+    gate,
+    log_store,
+    move_store,
+    outcomes,
+    plan,
+    store,
+    timeouts,
+    versions,
+)
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import Rejected
@@ -217,16 +229,37 @@ def _record_rejected(
 
 
 def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> None:
-    now = store.clock().timestamp()
+    now = store.clock()
     # A patient one is asked again, also to undo: nothing waits for its answer but the operation itself.
-    operation = "" if is_patient(delivery.action.participant) else delivery.action.operation
-    waits: dict[store.Wait, list[store.Row]] = defaultdict(list)
+    patient = is_patient(delivery.action.participant)
+    operation = "" if patient else delivery.action.operation
+    since = _asked_since(delivery, [row for row, _ in accepted]) if patient else {}
+    waits: dict[tuple[store.Wait, bool], list[store.Row]] = defaultdict(list)
     for row, answer in accepted:
-        until = now + answer.within.total_seconds()
-        waits[store.Wait(until, row.attempt, operation, begun=True)].append(row)
-    for wait, rows in waits.items():
+        within = answer.within
+        if row.id in since and delivery.phase is not Phase.FORWARD:
+            within = _ever_longer(within, now - since[row.id])
+        until = (now + within).timestamp()
+        waits[store.Wait(until, row.attempt, operation, begun=True), row.id in since].append(row)
+    for (wait, again), rows in waits.items():
         for place, group in store.by_place(rows).items():
-            await_report(delivery, place, group, wait, now)
+            await_report(delivery, place, group, wait, now.timestamp(), outcome=None if again else "ACCEPTED")
+
+
+def _asked_since(delivery: Delivery, rows: Sequence[store.Row]) -> dict[UUID, datetime]:
+    """When a patient operation was first begun, of the runs for which it was: the log has it once."""
+    return log_store.first_accepted([row.id for row in rows], delivery.step.name, delivery.action.operation)
+
+
+def _ever_longer(within: timedelta, waited: timedelta) -> timedelta:
+    """About as long as was waited already: what is waited for tells when it is over, or waits for a person.
+
+    Not for a forward operation: until the run is decided, its deadlines are to be judged in time. In powers of two,
+    so that many runs are asked for in few statements.
+    """
+    while within * 2 <= min(waited, store.UNBOUNDED):
+        within *= 2
+    return within
 
 
 def await_report(
@@ -236,15 +269,21 @@ def await_report(
     wait: store.Wait,
     now: float,
     *,
-    outcome: str = "ACCEPTED",
+    outcome: str | None = "ACCEPTED",
 ) -> None:
-    """Leave locked runs where they stand until somebody reports how the operation ended, or nobody did in time."""
+    """Leave locked runs where they stand until somebody reports how the operation ended, or nobody did in time.
+
+    ``outcome`` is what the log says of it; nothing, if it has said so before.
+    """
     seconds = max(0.0, wait.until - now)
     # The other branches of a fork may be due sooner.
     due = Sooner(seconds) if delivery.forked else seconds
     put = store.Put(delivery.step.name, wait)
     attempt = 0 if delivery.forked else wait.failed
-    move_store.advance(Move(place, place, due, attempt), rows, delivery.entry(outcome), put=put)
+    if outcome is None:
+        move_store.move(Move(place, place, due, attempt), rows, put=put)
+    else:
+        move_store.advance(Move(place, place, due, attempt), rows, delivery.entry(outcome), put=put)
 
 
 def _record_faults(

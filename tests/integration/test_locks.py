@@ -23,7 +23,7 @@ from tests.lab.sagas import Experiment, Impatient, Keyed, KeyedParent, KeyedTill
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver_all
 from tests.support.gate import await_somebody_waiting
-from tests.support.runs import assert_effects_once, make_due, state, states, story
+from tests.support.runs import assert_effects_once, due_in, make_due, state, states, story
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -39,12 +39,6 @@ def start(*keys: str, saga: type[sagas.Saga[Any]] = KeyedTillApproved, **experim
 
 def carry(*ids: UUID, **how: Any) -> None:
     Carrier(**how).run(ids)
-
-
-def due_in(run_id: UUID, now: datetime | None = None) -> float:
-    due = Run.objects.get(pk=run_id).due_at
-    assert due is not None
-    return (due - (now or timezone.now())).total_seconds()
 
 
 # -- In line --------------------------------------------------------------------------------------------------

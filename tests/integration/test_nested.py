@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -14,9 +15,10 @@ from sagas.errors import AlreadyDecided, UnknownConfirmation
 from sagas.models import Run
 from sagas.nested import child_of
 from sagas.turns import PARENT
+from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Parent
 from tests.support.carrier import Carrier, chains, claim_all, deliver
-from tests.support.runs import counts, effects, let_time_pass, reason, shift_clock, state, story
+from tests.support.runs import counts, due_in, effects, let_time_pass, reason, shift_clock, shift_log, state, story
 
 pytestmark = pytest.mark.usefixtures("alone", "jar")
 #: What is in the jar.
@@ -178,6 +180,39 @@ def test_what_the_child_has_to_say_may_get_lost(jar: str) -> None:
 
     # Then
     assert "child.forward DONE" in story(family.parent)
+
+
+def test_a_parent_whose_child_waits_for_a_person_asks_ever_less_often_and_writes_nothing(jar: str) -> None:
+    # Given a parent that is undone, and a child that cannot be
+    family = Family(Experiment(jar=jar, faults={"three.cancel": 99}))
+    family.carried()
+    sagas.cancel(family.parent)
+    family.carried()
+    assert family.states()[:2] == (State.COMPENSATING, State.ESCALATED)
+    assert story(family.parent)[-1] == "child.compensate ACCEPTED"
+    before = story(family.parent)
+
+    # When the person takes hours
+    waits = []
+    for _ in range(9):
+        waits.append(round(due_in(family.parent)))
+        shift_log(family.parent, waits[-1])
+        let_time_pass(family.parent)
+        family.carried()
+
+    # Then
+    assert story(family.parent) == before
+    assert waits[0] == pytest.approx(30, abs=5)
+    assert waits == sorted(waits)
+    assert due_in(family.parent) == pytest.approx(1920, abs=60)
+
+    # When the person has mended it
+    with patch.object(lab, "judge", lambda _: None):
+        sagas.resume(family.child, by="somebody")
+        family.carried()
+
+    # Then at once
+    assert family.states() == (State.FAILED, State.FAILED, State.FAILED)
 
 
 def test_what_breaks_behind_the_commit_is_no_fault_of_the_run(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:

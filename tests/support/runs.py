@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from sagas import Saga
 from sagas.models import Escalation, Log, Run
@@ -148,6 +150,13 @@ def make_due(ids: Iterable[UUID], *, since: float = 0.0) -> None:
             "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
             [since, list(ids)],
         )
+
+
+def due_in(run_id: UUID, now: datetime | None = None) -> float:
+    """Seconds until the dispatcher looks at the run again."""
+    due = Run.objects.get(pk=run_id).due_at
+    assert due is not None
+    return (due - (now or timezone.now())).total_seconds()
 
 
 def let_time_pass(run_id: UUID) -> None:
