@@ -22,12 +22,12 @@ from orders import services
 from orders.errors import OrderNotFound, OrderRefused
 from orders.sagas import PlaceOrder
 from sagas import Locked, RunNotFound, Saga, State, registry
-from sagas.errors import AlreadyDecided
+from sagas.errors import AlreadyDecided, UnknownSaga
 from sagas.nested import child_of
 from tests.lab.sagas import Experiment
 from tests.simulator import clock
 from tests.simulator.bench import Bench
-from tests.simulator.cast import CHANGED, SAGAS, Changing, Traits
+from tests.simulator.cast import CHANGED, KEY, SAGAS, Changing, Traits
 from tests.simulator.simulation import Activity, Simulation
 from tests.simulator.trace import Item
 
@@ -83,8 +83,11 @@ class Actors:
         self.answers: list[Answer] = []
         self._foreign: set[Any] = set()
         self.key = f"{simulation.schedule.seed:x}"
-        #: When the first process has the new code, and when the last has.
+        #: When the first process has the new code, and when the last has; and when it is taken back.
         self.deployed = (math.inf, math.inf)
+        self.rolled_back = (math.inf, math.inf)
+        #: Whether the code of before the deploy knows nothing of its saga.
+        self.forgets = False
         simulation.enters = self.take_code
         self._set_the_stage()
         for number, item in enumerate(simulation.schedule.items):
@@ -135,10 +138,16 @@ class Actors:
             case "confirm" | "cancel" | "refuse" | "resume" | "resolve":
                 act = partial(self._ask, item, number)
             case "deploy":
-                self.deployed = item.at, item.at + item.number("for")
+                duration = item.number("for")
+                self.deployed = item.at, item.at + duration
                 self.simulation.tally.faults["deploy"] += 1
+                if item.get("back"):
+                    back = self.deployed[1] + item.number("back")
+                    self.rolled_back = back, back + duration
+                    self.forgets = self.simulation.sets_aside = bool(item.get("gone"))
+                    self.simulation.tally.faults["rollback"] += 1
                 return
-            case "empty" | "away":
+            case "empty" | "away" | "leak":
                 self.simulation.post(item.at, Activity(f"{item.verb}:{item.subject}", partial(self._weather, item)))
                 return
             case _:
@@ -159,17 +168,26 @@ class Actors:
             self._know(Started(name, child_of(started.run_id, step), child, started.item, parent=started.name))
 
     def take_code(self, name: str) -> None:
-        """Have the process that does something have the code that it has at this time: while a deploy rolls, either."""
-        first, last = self.deployed
-        now = self.simulation.now
-        new = now >= last or (now >= first and Random(f"{self.simulation.schedule.seed}|{name}|code").random() < 0.5)
-        definition = (Changing if new else CHANGED).definition
-        if registry._definitions["lab.Changed", 1] is not definition:
-            registry._definitions["lab.Changed", 1] = definition
+        """Have the process that does something have the code that it has at this time: while a deploy rolls, either.
+
+        What a person has mended is deployed again, if it had been taken back.
+        """
+        chance = Random(f"{self.simulation.schedule.seed}|{name}|code").random()
+        back = _has_changed(self.rolled_back, self.simulation.now, chance) and not self.bench.mended
+        new = _has_changed(self.deployed, self.simulation.now, chance) and not back
+        definition = None if back and self.forgets else (Changing if new else CHANGED).definition
+        if registry._definitions.get(KEY) is not definition:
+            registry._definitions.pop(KEY, None)
+            if definition is not None:
+                registry._definitions[KEY] = definition
             # What a process has seen of others' runs is its own.
             self._foreign, foreign = set(sagas.claim._foreign), self._foreign
             sagas.claim._foreign.clear()
             sagas.claim._foreign.update(foreign)
+
+    def have_all_code(self) -> None:
+        """For whoever looks at what is left."""
+        registry._definitions[KEY] = Changing.definition
 
     # -- callers ------------------------------------------------------------------------------------------------------
 
@@ -183,7 +201,7 @@ class Actors:
         def broke(error: Exception) -> bool:
             again()
             # The API answers 500: the caller knows no more than if it had died.
-            return isinstance(error, DatabaseError)
+            return isinstance(error, DatabaseError) or (self.forgets and isinstance(error, UnknownSaga))
 
         self.simulation.post(at, Activity(self.simulation.numbered(label), act, again, broke))
 
@@ -195,7 +213,7 @@ class Actors:
                 self._order(item)
             else:
                 saga = started.saga
-                if saga is Changing and registry._definitions["lab.Changed", 1] is CHANGED.definition:
+                if saga is Changing and registry.find(*KEY) is CHANGED.definition:
                     saga = CHANGED
                 sagas.start(saga, self.experiment(item), business_key=item.subject, run_id=started.run_id)
         except IntegrityError:
@@ -228,6 +246,7 @@ class Actors:
             quantity=int(item.get("quantity", "1")),
             reject=tuple(item.get("reject").split(",")) if item.get("reject") else (),
             faults={operation: int(times) for operation, times in faults},
+            kills=tuple(item.get("kills").split(",")) if item.get("kills") else (),
             keys=tuple(f"{self.key}-{key}" for key in item.get("keys").split(",") if key),
             closes_at=clock.EPOCH + timedelta(seconds=item.number("closes", 45.0)),
         )
@@ -281,6 +300,8 @@ class Actors:
                 simulation.broker_away_until = simulation.now + item.number("for")
             case "away", "redis":
                 simulation.redis.away_until = simulation.now + item.number("for")
+            case "leak", queue:
+                simulation.leaks[queue] = simulation.now + item.number("for")
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -291,3 +312,9 @@ class Actors:
             name = self.simulation.names[run_id]
             item = Item("resume", name, self.simulation.now)
             self._call(self.simulation.now, f"mended({name})", partial(self._ask, item, 0))
+
+
+def _has_changed(rolling: tuple[float, float], now: float, chance: float) -> bool:
+    """Whether a change has come to a process, which rolls over all of them from one time to another."""
+    first, last = rolling
+    return now >= last or (now >= first and chance < 0.5)

@@ -41,7 +41,7 @@ from sagas import (
 from sagas.participant import Call
 from sagas.states import State, check_transition
 from tests.simulator import clock
-from tests.simulator.cast import CHANGED, OWN, Changing
+from tests.simulator.cast import CHANGED, KEY, OWN, Changing
 from tests.simulator.outside import Pause
 from tests.simulator.prepared import Statements
 from tests.simulator.session import ALIASES, Session
@@ -69,6 +69,8 @@ class Bench:
         self.carrier = "orchestration"
         #: Whether participants that break have been mended.
         self.mended = False
+        #: Shapes of other code that a process has loaded when a schedule begins.
+        self.followed: dict[Any, Any] = {}
         self.statements = {alias: Statements(_scratch(alias)) for alias in ALIASES}
         self.sessions = [
             Session(number, self.point, self.waits, self.now, self.statements) for number in range(DEPTH + 1)
@@ -95,6 +97,7 @@ class Bench:
         # Once, and not by the first start of a schedule: its points would be others than those of the second.
         versions.record(tests.lab.sagas.Lab.definition)
         _know_both_shapes()
+        bench.followed = dict(versions._followed)
         bench.wipe()
         with ExitStack() as stack:
             bench._put_in_place(stack)
@@ -129,6 +132,8 @@ class Bench:
         self.mended = False
         self.pause.until = -1.0
         sagas.claim._foreign.clear()
+        versions._followed.clear()
+        versions._followed.update(self.followed)
         return simulation
 
     def wipe(self) -> None:
@@ -195,8 +200,11 @@ class Bench:
 
     def _judge(self, judge: Any) -> Any:
         def unless_mended(call: Call[Any]) -> None:
-            if not self.mended:
-                judge(call)
+            if self.mended:
+                return
+            if (killer := f"{call.step}.{call.operation}") in call.request.kills:
+                self._playing.kill(killer)
+            judge(call)
 
         return unless_mended
 
@@ -221,12 +229,12 @@ def _memory() -> Iterator[None]:
 def _know_both_shapes() -> None:
     """Load what a process loads once: the shape of the runs that another code has begun."""
     for here, there in ((CHANGED, Changing), (Changing, CHANGED)):
-        registry._definitions["lab.Changed", 1] = here.definition
+        registry._definitions[KEY] = here.definition
         versions.record(here.definition)
-        versions._followed.pop(("lab.Changed", 1, there.definition.shape.number), None)
+        versions._followed.pop((*KEY, there.definition.shape.number), None)
     for here, there in ((CHANGED, Changing), (Changing, CHANGED)):
-        registry._definitions["lab.Changed", 1] = here.definition
-        versions.find("lab.Changed", 1, there.definition.shape.number)
+        registry._definitions[KEY] = here.definition
+        versions.find(*KEY, there.definition.shape.number)
 
 
 def _scratch(alias: str) -> Any:

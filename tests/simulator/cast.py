@@ -34,11 +34,15 @@ class Small(Saga[Experiment]):
     two = Step(lab.mark_all, compensate=lab.mark_all, queue="coupons", retry=QUICK, finish=QUICK)
 
 
+#: Name and version of the saga that a deploy changes.
+KEY = ("lab.Changed", 1)
+
+
 def _changing(**steps: Step) -> type[Saga[Any]]:
     """One of the two shapes of a saga that a deploy changes."""
-    registry._definitions.pop(("lab.Changed", 1), None)
+    registry._definitions.pop(KEY, None)
     body = {
-        "name": "lab.Changed",
+        "name": KEY[0],
         "__module__": __name__,
         "approval": Confirmation(within=timedelta(seconds=30)),
         **steps,
@@ -144,9 +148,21 @@ def draw(seed: int, among: Sequence[str] = ()) -> Schedule:
     for name in string.ascii_lowercase[: random.choices((1, 2, 3, 5), (64, 22, 10, 4))[0]]:
         items += _run(random, name, [SAGAS[one] for one in among] or list(WEIGHTS))
     items += _weather(random)
+    # Drawn apart: what was drawn for a seed before there were these is still drawn for it.
+    rare = Random(f"{seed}|rare")
+    items = [_poisoned(rare, item) for item in items]
+    # Somebody says that what has come will not come.
+    denied = [item for item in items if item.verb == "confirm" and rare.random() < 0.05]
+    items += [Item("refuse", item.subject, _moment(rare), item.args) for item in denied]
+    if rare.random() < 0.03:
+        queue, lasting = rare.choice(("orders", "inventory", "coupons", "delivery")), rare.choice((5, 100, 2000))
+        items.append(Item("leak", queue, _moment(rare), (("for", str(lasting)),)))
     if any(item.get("saga") == "Changing" for item in items) and random.random() < 0.8:
         rolling = random.choice((0, 0.02, 5, 40))
-        items.append(Item("deploy", "Changing", _moment(random), (("for", str(rolling)),)))
+        deploy = Item("deploy", "Changing", _moment(random), (("for", str(rolling)),))
+        if rare.random() < 0.3:
+            deploy = deploy.having(back=rare.choice((0.01, 1, 30)), gone=rare.choice((None, None, 1)))
+        items.append(deploy)
     return Schedule(seed, settings, tuple(items), drawn=random.choice((0.0, 0.1, 0.2, 0.4, 0.7)) or 1e-9)
 
 
@@ -169,6 +185,17 @@ def _run(random: Random, name: str, among: Sequence[type[Saga[Any]]]) -> list[It
     if random.random() < 0.15:
         items += _repeated(random, random.choice(("resume", "resume", "resolve")), name)
     return items
+
+
+def _poisoned(random: Random, item: Item) -> Item:
+    """Now and then a run with a step that kills whoever performs it, or with a child that breaks for good."""
+    if item.verb != "start" or item.get("saga") == "PlaceOrder":
+        return item
+    traits = Traits(SAGAS[item.get("saga")])
+    if random.random() < 0.04:
+        return item.having(kills=random.choice(traits.fallible))
+    theirs = [operation for child in traits.children.values() for operation in Traits(child).fallible]
+    return item.having(faults=f"{random.choice(theirs)}:9") if theirs and random.random() < 0.3 else item
 
 
 def _repeated(random: Random, verb: str, name: str, args: tuple[tuple[str, str], ...] = ()) -> list[Item]:

@@ -57,12 +57,13 @@ def _of_run(actors: Actors, books: Books, started: Started, run: Run, *, final: 
     definition = versions.find(run.saga, run.version, run.shape)
     log = books.log[run.id]
     by_hand = any(entry.operation == "resolve" for entry in log)
-    yield from _alive(run, log, final=final)
+    yield from _alive(books, run, log, final=final)
     yield from _escalations(actors, books, run, log)
     yield from _patience(definition, books, run, log)
     yield from _breaks(run, log)
     yield from _effects(definition, books, run, log)
     yield from _order_of_effects(definition, books, run, log)
+    yield from _decided_once(books, run, log)
     if not by_hand:
         yield from _ended(definition, books, run, log)
         yield from _answers(actors, books, started, run)
@@ -77,14 +78,14 @@ def _of_run(actors: Actors, books: Books, started: Started, run: Run, *, final: 
 # -- none is stranded -------------------------------------------------------------------------------------------------
 
 
-def _alive(run: Run, log: list[Entry], *, final: bool) -> Complaints:
+def _alive(books: Books, run: Run, log: list[Entry], *, final: bool) -> Complaints:
     if run.state in FINAL:
         if run.due or not run.finished:
             yield "stranded", "it has ended, and is due, or nobody knows when it ended"
     elif run.state is State.ESCALATED:
         if final:
             yield "stranded", "everything was mended, and it still waits for a person"
-    else:
+    elif final or not any(child.parent == run.id and child.state is State.ESCALATED for child in books.runs.values()):
         yield "stranded", f"nothing is on its way, and it has not ended: {_told(log)}"
     if (run.reason is not None) is not (run.state in {State.FAILED, State.COMPENSATING}) and run.state in FINAL:
         yield "reason", f"its reason is {run.reason}"
@@ -106,17 +107,23 @@ def _escalations(actors: Actors, books: Books, run: Run, log: list[Entry]) -> Co
 def _uncaused(actors: Actors, run: Run, error: Mapping[str, object], operation: str) -> str:
     """Why nothing that was done to the run explains an escalation; nothing, if something does."""
     faults = run.request.get("faults", {})
-    strikes = sum(actors.simulation.tally.faults.values())
+    tally = actors.simulation.tally.faults
+    strikes = sum(tally.values())
     match error.get("kind"):
         case "fault" | "breaker":
             if error.get("code") in {"WorkerKilled"}:
-                return "" if strikes >= 3 else f"{strikes} faults"
+                others = strikes - tally["poison"]
+                return "" if operation in run.request.get("kills", ()) or others >= 3 else f"{others} faults"
             if error.get("code") in {"Boom", "Rejected"}:
                 return "" if operation in faults or _refuses(run, operation) else f"{operation} never breaks"
             return "" if strikes else "nothing struck"
+        case "stuck" if error.get("code") == "UnknownSaga":
+            return "" if tally["rollback"] else "no code was taken back"
         case "stuck":
-            # Each claim that saw no progress needs a fault that took its message, or held it up.
-            return "" if strikes >= 3 else f"{strikes} faults"
+            # Each claim that saw no progress needs a fault that took its message, or held it up. A neighbour that
+            # kills the process in which both are performed is none: whose fault it is must be found out.
+            others = strikes - tally["poison"]
+            return "" if run.request.get("kills") or others >= 3 else f"{others} faults"
     return f"unknown kind {error.get('kind')}"
 
 
@@ -322,6 +329,13 @@ def _results(run: Run, log: list[Entry]) -> Complaints:
 
 
 # -- confirm or cancel, never both ------------------------------------------------------------------------------------
+
+
+def _decided_once(books: Books, run: Run, log: list[Entry]) -> Complaints:
+    """Each confirmation has come, or was refused or overdue."""
+    for entry in log:
+        if entry.operation in {"refuse", "expire"} and entry.step in books.confirmations[run.id]:
+            yield "xor", f"its {entry.step} has come, and there is an event {entry.operation}: {_told(log)}"
 
 
 def _answers(actors: Actors, books: Books, started: Started, run: Run) -> Complaints:

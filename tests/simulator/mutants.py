@@ -33,7 +33,9 @@ from sagas import (
     pool,
     record,
     store,
+    tasks,
     turns,
+    versions,
 )
 from sagas.participant import Accepted, Done, Phase
 from sagas.plan import Due, Move, Place, Stand
@@ -288,6 +290,11 @@ def _() -> AbstractContextManager[object]:
     return _blind("cancel_run")
 
 
+@_mutant("a refusal does not look whether its confirmation came", "xor", among=("Twice", "Small"))
+def _() -> AbstractContextManager[object]:
+    return _blind("refuse_confirmation")
+
+
 @_mutant("one of two confirmations is enough", "xor", among=("Twice",))
 def _() -> AbstractContextManager[object]:
     honest = turns.wanted
@@ -370,6 +377,37 @@ def _() -> AbstractContextManager[object]:
         honest(change, rows, entry, **more)
 
     return patch.object(move_store, "advance", advance)
+
+
+@_mutant(
+    "a cohort that has killed its worker is not halved",
+    "cause",
+    trace="""
+    seed 1
+    0 start a saga=Small kills=two.forward
+    0 start b saga=Small
+    0 confirm a what=approval
+    0 confirm b what=approval
+    """,
+)
+def _() -> AbstractContextManager[object]:
+    def whole(link: Any, ids: Sequence[UUID], *, issue: int = 0) -> Any:
+        return perform.perform(link, list(ids), worker="", issue=issue).messages
+
+    return patch.object(tasks, "bisect", whole)
+
+
+@_mutant("a process takes runs for which it has no code", "raised", "fault", "stranded", among=("Changing",))
+def _() -> AbstractContextManager[object]:
+    return patch.object(versions, "lacks", lambda *_: "")
+
+
+@_mutant("nobody is called for runs whose code is gone", "stranded", among=("Changing",))
+def _() -> AbstractContextManager[object]:
+    def never(definition: Any, rows: Any) -> Any:
+        return list(rows)
+
+    return patch.object(claim, "_escalate_stuck", never)
 
 
 @_mutant("attempts are not counted", "stranded")
@@ -516,8 +554,6 @@ def _() -> AbstractContextManager[object]:
 
         def twice(link: Any, ids: Sequence[UUID], **more: Any) -> Any:
             return honest(link, [*ids, *ids], **more)
-
-        from sagas import tasks
 
         with patch.object(tasks, "perform", twice):
             yield

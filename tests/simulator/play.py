@@ -111,6 +111,7 @@ def _leave_nothing(bench: Bench) -> None:
 
 
 def _read(actors: Actors) -> books.Books:
+    actors.have_all_code()
     wanted = {started.item.get("saga") for started in actors.runs.values()}
     return books.read(
         actors.simulation.sessions[0],

@@ -42,6 +42,8 @@ DEPTH = 2
 #: An honest schedule is over long before: what is not, never will be.
 HORIZON = 86_400.0
 LIMIT = 3000
+#: So long it is played that a run waits for one which waits for a person.
+PATIENCE = 6000.0
 
 #: Where in the code a fault may strike.
 _APPLICABLE: dict[str, Callable[[str], bool]] = {
@@ -136,6 +138,10 @@ class Simulation:
         #: The id of the next run, by how deep its starter stands in others that stand still.
         self.next_ids: dict[int, UUID] = {}
         self.broker_away_until = -1.0
+        #: Whether there are messages for code that is gone: no worker can make sense of them.
+        self.sets_aside = False
+        #: Queues whose messages are lost on the way, until when.
+        self.leaks: dict[str, float] = {}
         #: Told which activity begins.
         self.enters: Callable[[str], None] = lambda _: None
         self._heap: list[tuple[float, int, Activity]] = []
@@ -199,7 +205,14 @@ class Simulation:
         return True
 
     def _next_due(self) -> float | None:
-        ((due,),) = self.sessions[self.depth].query("SELECT min(due_at) FROM sagas_run WHERE due_at IS NOT NULL")
+        session = self.sessions[self.depth]
+        ((due,),) = session.query("SELECT min(due_at) FROM sagas_run WHERE due_at IS NOT NULL")
+        if due is not None and seconds(due) > PATIENCE:
+            # A parent asks after its child for as long as a person has that.
+            ((due,),) = session.query(
+                "SELECT min(due_at) FROM sagas_run AS run WHERE due_at IS NOT NULL AND NOT EXISTS "
+                "(SELECT FROM sagas_run AS child WHERE child.parent_id = run.id AND child.state = 'ESCALATED')"
+            )
         return None if due is None else seconds(due)
 
     # -- activities and faults ----------------------------------------------------------------------------------------
@@ -303,6 +316,14 @@ class Simulation:
             if running:
                 self.enters(running[-1].name)
 
+    def kill(self, culprit: str) -> None:
+        """The process that acts is killed by what it does, as it will be whenever it does it."""
+        running = self.running[-1]
+        running.struck = running.dead = True
+        self.tally.faults["poison"] += 1
+        self.story.append(f"{self.now:9.3f} {'  ' * self.depth}! {culprit} kills who performs it")
+        raise Crash
+
     def note(self, item: Item, where: str = "") -> None:
         """A fault has struck."""
         self.struck.append(item)
@@ -344,6 +365,10 @@ class Simulation:
             self.running[-1].struck = True
             raise BrokerError("away")
         parcel.name = self.numbered(parcel.label)
+        if self.now < self.leaks.get(parcel.queue, -1.0):
+            self.tally.faults["leak"] += 1
+            self.story.append(f"{self.now:9.3f} {'  ' * self.depth}! {parcel.name} is lost: {parcel.queue} leaks")
+            return
         after = LATENCY + parcel.delay
         for item in self._transit(parcel.name):
             self.note(item)
@@ -379,9 +404,13 @@ class Simulation:
         name = f"{parcel.name}!{parcel.deliveries}" if parcel.deliveries else parcel.name
         deliver = {"step": self._step, "event": self._event, "deadline": self._deadline, "dispatch": self._dispatched}
         activity = Activity(
-            name, lambda: deliver[parcel.kind](parcel), lambda: self._again(parcel), _may_break, carried=True
+            name, lambda: deliver[parcel.kind](parcel), lambda: self._again(parcel), self._may_fail, carried=True
         )
         self.post(self.now + after, activity)
+
+    def _may_fail(self, error: Exception) -> bool:
+        """What RabbitMQ sets aside is found again by its lease, where a run waits for it."""
+        return _may_break(error) or (self.sets_aside and isinstance(error, tasks.Poison))
 
     def _again(self, parcel: Parcel) -> None:
         """Its worker has died before the ack."""

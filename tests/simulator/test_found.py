@@ -37,6 +37,12 @@ ENGINE = {
         0 start a saga=PlaceOrder cups=2
         cut dispatch#2 at=12
     """,
+    # tests/integration/test_nested.py: it asked every half minute, and wrote so in its log each time.
+    "a parent asks for ever after a child that waits for a person": """
+        seed 71001716
+        0 start c saga=Parent
+        0.015 leak inventory for=2000
+    """,
 }
 #: Of the checks: the engine was right.
 CHECKS = {
