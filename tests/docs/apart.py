@@ -35,10 +35,14 @@ def apart() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """Run a server in a folder for a while; its output goes to a file beside it."""
+def running(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], *, files: Sequence[int] = ()
+) -> Iterator[None]:
+    """Run a server in a folder for a while; its output goes to a file beside it. It inherits ``files``."""
     with (folder / f"{Path(command[2]).name}.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, pass_fds=files
+        )
     try:
         yield
     finally:

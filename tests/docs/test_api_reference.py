@@ -24,17 +24,11 @@ REFERENCE = "docs/reference/api.md"
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Path]:
     """The shop, with demo data, a worker and a web process; a folder like the repository beside ``make run``."""
-    with apart() as urls:
+    # Bound here and inherited by the server: a port that is only looked for may be somebody else's by then.
+    with apart() as urls, socket.create_server(("127.0.0.1", 0)) as listening:
         environment = {
             **os.environ,
             **urls,
@@ -49,7 +43,7 @@ def shop(tmp_path: Path) -> Iterator[Path]:
 
         manage("migrate", "--verbosity", "0")
         token = json.loads(manage("seed", "--json"))["token"]
-        url = f"http://127.0.0.1:{free_port()}"
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         (tmp_path / ".run").mkdir()
         (tmp_path / ".venv").symlink_to(sys.prefix)
         (tmp_path / ".run/demo.env").write_text(
@@ -63,11 +57,11 @@ def shop(tmp_path: Path) -> Iterator[Path]:
             "gunicorn",
             "drinkgroup.wsgi",
             "--bind",
-            url.removeprefix("http://"),
+            f"fd://{listening.fileno()}",
             "--no-control-socket",
         ]
         worker = [sys.executable, "-m", "celery", "-A", "drinkgroup", "worker", "-n", tmp_path.name, "-c", "1"]
-        with running(web, tmp_path, environment), running(worker, tmp_path, environment):
+        with running(web, tmp_path, environment, files=[listening.fileno()]), running(worker, tmp_path, environment):
             eventually(lambda: answers(f"{url}/readyz"), what="the web answers")
             yield tmp_path
 
