@@ -85,10 +85,17 @@ def _alive(books: Books, run: Run, log: list[Entry], *, final: bool) -> Complain
     elif run.state is State.ESCALATED:
         if final:
             yield "stranded", "everything was mended, and it still waits for a person"
-    elif final or not any(child.parent == run.id and child.state is State.ESCALATED for child in books.runs.values()):
+    elif final or not _waits_for_a_person(books, run):
         yield "stranded", f"nothing is on its way, and it has not ended: {_told(log)}"
     if (run.reason is not None) is not (run.state in {State.FAILED, State.COMPENSATING}) and run.state in FINAL:
         yield "reason", f"its reason is {run.reason}"
+
+
+def _waits_for_a_person(books: Books, run: Run) -> bool:
+    """Whether a person has the child that it waits for, or somebody in front of it in a line."""
+    persons = [other for other in books.runs.values() if other.state is State.ESCALATED]
+    in_line = run.state is State.PENDING and bool(run.request.get("keys"))
+    return any(other.parent == run.id or (in_line and other.request.get("keys")) for other in persons)
 
 
 def _escalations(actors: Actors, books: Books, run: Run, log: list[Entry]) -> Complaints:

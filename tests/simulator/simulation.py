@@ -42,8 +42,10 @@ DEPTH = 2
 #: An honest schedule is over long before: what is not, never will be.
 HORIZON = 86_400.0
 LIMIT = 3000
-#: So long it is played that a run waits for one which waits for a person.
+#: So long it is played that a parent waits for a child which waits for a person; and a run, for a key that such a one
+#: has.
 PATIENCE = 6000.0
+PATIENCE_IN_LINE = 300.0
 
 #: Where in the code a fault may strike.
 _APPLICABLE: dict[str, Callable[[str], bool]] = {
@@ -60,6 +62,14 @@ _PLACES = {
     "publish": "before a publish",
     "redis": "before a command of Redis",
 }
+
+
+_NEXT_BUT_PATIENT = """
+SELECT min(due_at) FROM sagas_run AS run WHERE due_at IS NOT NULL
+AND NOT (state = 'PENDING' AND EXISTS (SELECT FROM sagas_lock WHERE run_id = run.id)
+    AND EXISTS (SELECT FROM sagas_lock JOIN sagas_run AS holder ON run_id = holder.id WHERE holder.state = 'ESCALATED'))
+AND NOT (%s AND EXISTS (SELECT FROM sagas_run AS child WHERE child.parent_id = run.id AND child.state = 'ESCALATED'))
+"""
 
 
 class Stranded(Exception):
@@ -207,12 +217,9 @@ class Simulation:
     def _next_due(self) -> float | None:
         session = self.sessions[self.depth]
         ((due,),) = session.query("SELECT min(due_at) FROM sagas_run WHERE due_at IS NOT NULL")
-        if due is not None and seconds(due) > PATIENCE:
-            # A parent asks after its child for as long as a person has that.
-            ((due,),) = session.query(
-                "SELECT min(due_at) FROM sagas_run AS run WHERE due_at IS NOT NULL AND NOT EXISTS "
-                "(SELECT FROM sagas_run AS child WHERE child.parent_id = run.id AND child.state = 'ESCALATED')"
-            )
+        if due is not None and seconds(due) > PATIENCE_IN_LINE:
+            # They look again and again, for as long as a person has the other.
+            ((due,),) = session.query(_NEXT_BUT_PATIENT, [seconds(due) > PATIENCE])
         return None if due is None else seconds(due)
 
     # -- activities and faults ----------------------------------------------------------------------------------------

@@ -56,6 +56,11 @@ CHECKS = {
         0 start a saga=Afar
         stall three.try(a)#1 at=3 for=32
     """,
+    "a run waits for a key that a person's run has": """
+        seed 50079108
+        0 start a saga=KeyedTillApproved faults=one.compensate:3 keys=k
+        0 start b saga=KeyedTillApproved keys=k,l
+    """,
     "a child does not wait for a key, for its parent would wait with it": """
         seed 10017245
         0 start a saga=KeyedParent keys=l,k
