@@ -192,9 +192,9 @@ def _poisoned(random: Random, item: Item) -> Item:
     if item.verb != "start" or item.get("saga") == "PlaceOrder":
         return item
     traits = Traits(SAGAS[item.get("saga")])
-    if random.random() < 0.04:
-        return item.having(kills=random.choice(traits.fallible))
     theirs = [operation for child in traits.children.values() for operation in Traits(child).fallible]
+    if random.random() < 0.04:
+        return item.having(kills=random.choice([*traits.fallible, *theirs]))
     return item.having(faults=f"{random.choice(theirs)}:9") if theirs and random.random() < 0.3 else item
 
 
