@@ -221,7 +221,7 @@ class TccResource(Protocol):
 def is_set_based(participant: object) -> TypeIs[SetBased]:
     """Whether it serves a whole cohort in one call.
 
-    Asked of every delivery: ``isinstance`` of a protocol takes as long as a short statement.
+    Asked several times of every delivery: ``isinstance`` of a protocol takes 20 µs and more to say no.
     """
     return hasattr(participant, "many")
 
