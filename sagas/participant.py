@@ -19,13 +19,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 from uuid import UUID
 
 from sagas.errors import Rejected
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 
 class Phase(StrEnum):
@@ -218,7 +215,7 @@ class TccResource(Protocol):
         ...
 
 
-def is_set_based(participant: object) -> TypeIs[SetBased]:
+def is_set_based(participant: object) -> TypeGuard[SetBased]:
     """Whether it serves a whole cohort in one call.
 
     Asked several times of every delivery: ``isinstance`` of a protocol takes 20 µs and more to say no.
@@ -226,7 +223,7 @@ def is_set_based(participant: object) -> TypeIs[SetBased]:
     return hasattr(participant, "many")
 
 
-def is_remote(participant: object) -> TypeIs[Remote]:
+def is_remote(participant: object) -> TypeGuard[Remote]:
     """Whether it is performed in another system. As ``is_set_based``, quick to say no."""
     return hasattr(participant, "lane") and isinstance(participant, Remote)
 

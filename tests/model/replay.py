@@ -7,6 +7,7 @@ model says that something is over, it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -101,6 +102,11 @@ class Replay:
         assert self._row(expected.row) == expected.row._replace(why="", over=False)
         assert frozenset(self.air) == expected.air
         assert self._effects() == expected.effects
+
+    def leave(self) -> None:
+        """Nothing is due any more, however long the other walks take."""
+        far = datetime(2100, 1, 1, tzinfo=UTC)
+        Run.objects.filter(pk=self.run_id, due_at__isnull=False).update(due_at=far)
 
     # -- Actions ----------------------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ def walk(saga: type[Saga[Any]], seed: int, participants: Participants) -> Counte
             error.add_note("\n".join([f"{saga.__name__}, seed {seed}:", *told]))
             raise
         here = there
+    replay.leave()
     done[f"ends {here.row.place.state}"] += is_at_rest(here)
     return done
 

@@ -308,6 +308,7 @@ class Actors:
     def mend(self, escalated: list[UUID]) -> None:
         """Somebody mends what was broken, and resumes what waits for a person."""
         self.bench.mended = True
+        self.simulation.leaks.clear()
         for run_id in escalated:
             name = self.simulation.names[run_id]
             item = Item("resume", name, self.simulation.now)

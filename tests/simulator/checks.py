@@ -360,6 +360,8 @@ def _answers(actors: Actors, books: Books, started: Started, run: Run) -> Compla
         if answer.verb in {"cancel", "refuse"} and answer.ok and run.state is State.SUCCEEDED:
             yield "answer", f"the {answer.verb} was granted, and it succeeded"
         refused = answer.verb in {"cancel", "refuse"} and not answer.ok and answer.state is not State.ESCALATED
+        if answer.what in came:
+            continue  # that one had come, and another was refused
         if refused and run.state is State.FAILED and (run.reason or {}).get("kind") not in {*_STEPS_FAULT, "timeout"}:
             yield "answer", f"the {answer.verb} was refused, and it failed: {run.reason}"
     if set(came) - own - {"@parent"}:

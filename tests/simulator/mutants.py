@@ -113,7 +113,7 @@ def _() -> AbstractContextManager[object]:
     return patch.object(plan, "stand", stand)
 
 
-@_mutant("runs are read without their locks")
+@_mutant("runs are read without their locks", among=("Forked",))
 def _() -> AbstractContextManager[object]:
     return patch.object(store, "lock", lambda ids: store.look(sorted(set(ids))))
 
