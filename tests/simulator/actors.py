@@ -144,7 +144,8 @@ class Actors:
                 if item.get("back"):
                     back = self.deployed[1] + item.number("back")
                     self.rolled_back = back, back + duration
-                    self.forgets = self.simulation.sets_aside = bool(item.get("gone"))
+                    self.forgets = bool(item.get("gone"))
+                    self.simulation.sets_aside = True
                     self.simulation.tally.faults["rollback"] += 1
                 return
             case "empty" | "away" | "leak":

@@ -61,6 +61,13 @@ CHECKS = {
         0 start a saga=KeyedTillApproved faults=one.compensate:3 keys=k
         0 start b saga=KeyedTillApproved keys=k,l
     """,
+    "a late message is for code that was taken back, and is set aside": """
+        seed 50131568
+        0 start a saga=Changing
+        0 deploy Changing for=1 back=30
+        lose added.forward(a)#1
+        delay added.forward(a)#2 by=40
+    """,
     "a child does not wait for a key, for its parent would wait with it": """
         seed 10017245
         0 start a saga=KeyedParent keys=l,k
