@@ -61,6 +61,11 @@ CHECKS = {
         0 start a saga=KeyedTillApproved faults=one.compensate:3 keys=k
         0 start b saga=KeyedTillApproved keys=k,l
     """,
+    "children wait for their parent, which waits for a person": """
+        seed 50147921
+        0 start a saga=KeyedParent
+        0.028 leak orders for=2000
+    """,
     "a late message is for code that was taken back, and is set aside": """
         seed 50131568
         0 start a saga=Changing
