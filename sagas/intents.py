@@ -184,7 +184,7 @@ def _take_here(
     if not isinstance(answer, NotYet):
         return (row, answer), []
     now = store.clock()
-    first = log_store.first_intent(row.id, step, one.call.operation)
+    first = log_store.first("INTENT", [row.id], step, one.call.operation).get(row.id)
     participant = delivery.action.participant
     assert is_remote(participant)
     if first is not None and now - first > timedelta(seconds=participant.patience):

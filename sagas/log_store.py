@@ -33,26 +33,15 @@ def accepted(run_id: UUID, step: str) -> bool:
     return bool(found)
 
 
-def first_accepted(ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, datetime]:
-    """When this operation was first accepted, of those of the runs for which it was."""
+def first(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, datetime]:
+    """When this operation first had this outcome, of those of the runs for which it had."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT run_id, min(at) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
-            "AND outcome = 'ACCEPTED' GROUP BY run_id",
-            [uuids(ids), step, operation],
+            "AND outcome = %s GROUP BY run_id",
+            [uuids(ids), step, operation, outcome],
         )
         return dict(cursor.fetchall())
-
-
-def first_intent(run_id: UUID, step: str, operation: str) -> datetime | None:
-    """When this operation of a remote participant was first begun."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT min(at) FROM sagas_log WHERE run_id = %s AND step = %s AND operation = %s AND outcome = 'INTENT'",
-            [run_id, step, operation],
-        )
-        (found,) = cursor.fetchone()
-    return found  # type: ignore[no-any-return]  # psycopg2 maps timestamptz to datetime
 
 
 def effects(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -233,7 +233,11 @@ def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Acc
     # A patient one is asked again, also to undo: nothing waits for its answer but the operation itself.
     patient = is_patient(delivery.action.participant)
     operation = "" if patient else delivery.action.operation
-    since = _asked_since(delivery, [row for row, _ in accepted]) if patient else {}
+    since: Mapping[UUID, datetime] = {}
+    if patient:
+        # The log has it once.
+        ids = [row.id for row, _ in accepted]
+        since = log_store.first("ACCEPTED", ids, delivery.step.name, delivery.action.operation)
     waits: dict[tuple[store.Wait, bool], list[store.Row]] = defaultdict(list)
     for row, answer in accepted:
         within = answer.within
@@ -244,11 +248,6 @@ def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Acc
     for (wait, again), rows in waits.items():
         for place, group in store.by_place(rows).items():
             await_report(delivery, place, group, wait, now.timestamp(), outcome=None if again else "ACCEPTED")
-
-
-def _asked_since(delivery: Delivery, rows: Sequence[store.Row]) -> dict[UUID, datetime]:
-    """When a patient operation was first begun, of the runs for which it was: the log has it once."""
-    return log_store.first_accepted([row.id for row in rows], delivery.step.name, delivery.action.operation)
 
 
 def _ever_longer(within: timedelta, waited: timedelta) -> timedelta:

@@ -173,9 +173,8 @@ class Actors:
 
         What a person has mended is deployed again, if it had been taken back.
         """
-        chance = Random(f"{self.simulation.schedule.seed}|{name}|code").random()
-        back = _has_changed(self.rolled_back, self.simulation.now, chance) and not self.bench.mended
-        new = _has_changed(self.deployed, self.simulation.now, chance) and not back
+        back = self._has_come(self.rolled_back, name) and not self.bench.mended
+        new = self._has_come(self.deployed, name) and not back
         definition = None if back and self.forgets else (Changing if new else CHANGED).definition
         if registry._definitions.get(KEY) is not definition:
             registry._definitions.pop(KEY, None)
@@ -185,6 +184,12 @@ class Actors:
             self._foreign, foreign = set(sagas.claim._foreign), self._foreign
             sagas.claim._foreign.clear()
             sagas.claim._foreign.update(foreign)
+
+    def _has_come(self, rolling: tuple[float, float], name: str) -> bool:
+        """Whether a change has come to the process that does this: it rolls over all from one time to another."""
+        first, last = rolling
+        now = self.simulation.now
+        return now >= last or (now >= first and Random(f"{self.simulation.schedule.seed}|{name}|code").random() < 0.5)
 
     def have_all_code(self) -> None:
         """For whoever looks at what is left."""
@@ -314,9 +319,3 @@ class Actors:
             name = self.simulation.names[run_id]
             item = Item("resume", name, self.simulation.now)
             self._call(self.simulation.now, f"mended({name})", partial(self._ask, item, 0))
-
-
-def _has_changed(rolling: tuple[float, float], now: float, chance: float) -> bool:
-    """Whether a change has come to a process, which rolls over all of them from one time to another."""
-    first, last = rolling
-    return now >= last or (now >= first and chance < 0.5)

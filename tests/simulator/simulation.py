@@ -234,7 +234,7 @@ class Simulation:
         session = self.sessions[self.depth]
         running = _Running(activity.name, self._strikes(activity.name))
         self.running.append(running)
-        self.story.append(f"{self.now:9.3f} {'  ' * self.depth}{activity.name}")
+        self._tell(activity.name)
         self.enters(activity.name)
         try:
             with session.entered():
@@ -329,7 +329,7 @@ class Simulation:
         running = self.running[-1]
         running.struck = running.dead = True
         self.tally.faults["poison"] += 1
-        self.story.append(f"{self.now:9.3f} {'  ' * self.depth}! {culprit} kills who performs it")
+        self._tell(f"! {culprit} kills who performs it")
         raise Crash
 
     def note(self, item: Item, where: str = "") -> None:
@@ -339,7 +339,11 @@ class Simulation:
         if where:
             first = where.split(maxsplit=1)[0]
             self.tally.places[f"{item.verb} {_PLACES.get(first, f'before {first}')}"] += 1
-        self.story.append(f"{self.now:9.3f} {'  ' * self.depth}! {item}{f'  -- {where}' if where else ''}")
+        self._tell(f"! {item}{f'  -- {where}' if where else ''}")
+
+    def _tell(self, what: str) -> None:
+        """Add a line to the story."""
+        self.story.append(f"{self.now:9.3f} {'  ' * self.depth}{what}")
 
     def complain(self, code: str, sentence: str) -> None:
         """Something is wrong."""
@@ -375,7 +379,7 @@ class Simulation:
         parcel.name = self.numbered(parcel.label)
         if self.now < self.leaks.get(parcel.queue, -1.0):
             self.tally.faults["leak"] += 1
-            self.story.append(f"{self.now:9.3f} {'  ' * self.depth}! {parcel.name} is lost: {parcel.queue} leaks")
+            self._tell(f"! {parcel.name} is lost: {parcel.queue} leaks")
             return
         after = LATENCY + parcel.delay
         for item in self._transit(parcel.name):
