@@ -92,11 +92,14 @@ def _alive(books: Books, run: Run, log: list[Entry], *, final: bool) -> Complain
 
 
 def _waits_for_a_person(books: Books, run: Run) -> bool:
-    """Whether a person has the child or the parent that it waits for, or somebody in front of it in a line."""
+    """Whether a person has its child, its parent or its parent's other child, or somebody in front of it in a line."""
     persons = [other for other in books.runs.values() if other.state is State.ESCALATED]
     in_line = run.state is State.PENDING and bool(run.request.get("keys"))
     return any(
-        run.id == other.parent or run.parent == other.id or (in_line and other.request.get("keys")) for other in persons
+        run.parent == other.id
+        or (other.parent is not None and other.parent in {run.id, run.parent})
+        or (in_line and other.request.get("keys"))
+        for other in persons
     )
 
 

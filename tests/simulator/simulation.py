@@ -42,7 +42,7 @@ DEPTH = 2
 #: An honest schedule is over long before: what is not, never will be.
 HORIZON = 86_400.0
 LIMIT = 3000
-#: So long it is played that parent and child wait for each other while one waits for a person; and that a run waits
+#: So long it is played that parent and children wait for each other while one waits for a person; and that a run waits
 #: for a key which such a one has.
 PATIENCE = 6000.0
 PATIENCE_IN_LINE = 300.0
@@ -69,7 +69,7 @@ SELECT min(due_at) FROM sagas_run AS run WHERE due_at IS NOT NULL
 AND NOT (state = 'PENDING' AND EXISTS (SELECT FROM sagas_lock WHERE run_id = run.id)
     AND EXISTS (SELECT FROM sagas_lock JOIN sagas_run AS holder ON run_id = holder.id WHERE holder.state = 'ESCALATED'))
 AND NOT (%s AND EXISTS (SELECT FROM sagas_run AS other WHERE other.state = 'ESCALATED'
-    AND (other.parent_id = run.id OR other.id = run.parent_id)))
+    AND (other.id = run.parent_id OR other.parent_id IN (run.id, run.parent_id))))
 """
 
 

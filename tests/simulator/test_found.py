@@ -66,6 +66,11 @@ CHECKS = {
         0 start a saga=KeyedParent
         0.028 leak orders for=2000
     """,
+    "a child waits for its parent, which waits for its other child, which a person has": """
+        seed 50158013
+        0 start a saga=KeyedParent
+        1 leak coupons for=2000
+    """,
     "a late message is for code that was taken back, and is set aside": """
         seed 50131568
         0 start a saga=Changing
