@@ -5,18 +5,48 @@ Not in ``__main__``: a process that is started afresh does not import that.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing.queues import Queue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-#: Schedules after which a process tells how far it is, and empties its tables.
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
+#: Schedules that a process takes at a time, at most; after them it tells how far it is, and empties its tables.
 BATCH = 200
 #: Bugs that are shrunk, a process: more of one kind say little.
 SHRUNK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Seeds:
+    """What is to be played, taken batch by batch: who is slower takes fewer.
+
+    Attributes:
+        taken: how many batches are.
+    """
+
+    first: int
+    number: int
+    size: int
+    taken: Synchronized[int]
+
+    def batches(self) -> Iterator[range]:
+        """Those that this process is the first to ask for."""
+        while True:
+            with self.taken.get_lock():
+                begin = self.taken.value * self.size
+                self.taken.value += 1
+            if begin >= self.number:
+                return
+            yield range(self.first + begin, self.first + min(begin + self.size, self.number))
 
 
 def play_many(first: int, number: int, jobs: int) -> int:
@@ -29,11 +59,12 @@ def play_many(first: int, number: int, jobs: int) -> int:
     # Not forked: a connection and what is patched in are one process's own.
     context = multiprocessing.get_context("spawn")
     told: Queue[Any] = context.Queue()
+    seeds = _Seeds(first, number, min(BATCH, math.ceil(number / jobs)), context.Value("q", 0))
     began = time.monotonic()
     total = Report()
     for job in range(jobs):
         databases.copy(job)
-    processes = [context.Process(target=_work, args=(job, jobs, first, number, told)) for job in range(jobs)]
+    processes = [context.Process(target=_work, args=(job, seeds, told)) for job in range(jobs)]
     try:
         for process in processes:
             process.start()
@@ -57,6 +88,7 @@ def play_many(first: int, number: int, jobs: int) -> int:
                     working -= 1
                     continue
                 total.add(report)
+                report.show_bugs(console)
                 progress.update(bar, completed=total.schedules, bugs=len(total.bugs))
     finally:
         for process in processes:
@@ -68,8 +100,8 @@ def play_many(first: int, number: int, jobs: int) -> int:
     return int(bool(total.bugs))
 
 
-def _work(job: int, jobs: int, first: int, number: int, told: Queue[Any]) -> None:
-    """One process: every so-many-th seed."""
+def _work(job: int, seeds: _Seeds, told: Queue[Any]) -> None:
+    """One process: the next batch of seeds that nobody has taken, again and again."""
     import django
 
     django.setup()
@@ -82,19 +114,18 @@ def _work(job: int, jobs: int, first: int, number: int, told: Queue[Any]) -> Non
         databases.use(job)
         with Bench.open() as bench:
             pin(bench, job)
-            report, shrinks = Report(), 0
-            for seed in range(first + job, first + number, jobs):
-                played = play_seed(bench, seed)
-                report.count(played)
-                if played.failed:
-                    shrinks += 1
-                    smallest = shrunk(bench, played) if shrinks <= SHRUNK else played
-                    report.bugs[seed] = smallest.report()
-                if report.schedules >= BATCH:
-                    told.put(report)
-                    report = Report()
-                    bench.wipe()
-            told.put(report)
+            shrinks = 0
+            for batch in seeds.batches():
+                report = Report()
+                for seed in batch:
+                    played = play_seed(bench, seed)
+                    report.count(played)
+                    if played.failed:
+                        shrinks += 1
+                        smallest = shrunk(bench, played) if shrinks <= SHRUNK else played
+                        report.bugs[seed] = smallest.report()
+                told.put(report)
+                bench.wipe()
         told.put(None)
     except BaseException as error:
         import traceback

@@ -78,10 +78,13 @@ class Report:
             console.print(_table(title, counts))
         if missing := self.missing():
             console.print("never seen: " + ", ".join(f"{before} to {after}" for before, after in missing))
+        console.print(f"bugs: {len(self.bugs)}" + "".join(f"\n  seed {seed}" for seed in self.bugs))
+
+    def show_bugs(self, console: Console) -> None:
+        """Print what was wrong."""
         for seed, bug in self.bugs.items():
             console.rule(f"seed {seed}", style="red")
             console.print(bug, markup=False, highlight=False)
-        console.print(f"bugs: {len(self.bugs)}" + "".join(f"\n  seed {seed}" for seed in self.bugs))
 
 
 def _table(title: str, counts: Mapping[str, int]) -> Table:
