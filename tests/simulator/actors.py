@@ -168,13 +168,13 @@ class Actors:
             name = f"{started.name}.{step}"
             self._know(Started(name, child_of(started.run_id, step), child, started.item, parent=started.name))
 
-    def take_code(self, name: str) -> None:
-        """Have the process that does something have the code that it has at this time: while a deploy rolls, either.
+    def take_code(self, name: str, began: float) -> None:
+        """Have the process that does something have the code that it had when it began: while a deploy rolls, either.
 
         What a person has mended is deployed again, if it had been taken back.
         """
-        back = self._has_come(self.rolled_back, name) and not self.bench.mended
-        new = self._has_come(self.deployed, name) and not back
+        back = self._has_come(self.rolled_back, name, began) and not self.bench.mended
+        new = self._has_come(self.deployed, name, began) and not back
         definition = None if back and self.forgets else (Changing if new else CHANGED).definition
         if registry._definitions.get(KEY) is not definition:
             registry._definitions.pop(KEY, None)
@@ -185,10 +185,9 @@ class Actors:
             sagas.claim._foreign.clear()
             sagas.claim._foreign.update(foreign)
 
-    def _has_come(self, rolling: tuple[float, float], name: str) -> bool:
+    def _has_come(self, rolling: tuple[float, float], name: str, now: float) -> bool:
         """Whether a change has come to the process that does this: it rolls over all from one time to another."""
         first, last = rolling
-        now = self.simulation.now
         return now >= last or (now >= first and Random(f"{self.simulation.schedule.seed}|{name}|code").random() < 0.5)
 
     def have_all_code(self) -> None:

@@ -100,6 +100,7 @@ class Activity:
 class _Running:
     name: str
     strikes: list[Item]
+    began: float
     point: int = 0
     dead: bool = False
     struck: bool = False
@@ -153,8 +154,8 @@ class Simulation:
         self.sets_aside = False
         #: Queues whose messages are lost on the way, until when.
         self.leaks: dict[str, float] = {}
-        #: Told which activity begins.
-        self.enters: Callable[[str], None] = lambda _: None
+        #: Told which activity begins or goes on, and when it has begun.
+        self.enters: Callable[[str, float], None] = lambda *_: None
         self._heap: list[tuple[float, int, Activity]] = []
         self._order = count()
         self._numbers: Counter[str] = Counter()
@@ -232,10 +233,10 @@ class Simulation:
             msg = f"still busy after {LIMIT} activities"
             raise Stranded(msg)
         session = self.sessions[self.depth]
-        running = _Running(activity.name, self._strikes(activity.name))
+        running = _Running(activity.name, self._strikes(activity.name), self.now)
         self.running.append(running)
         self._tell(activity.name)
-        self.enters(activity.name)
+        self.enters(running.name, running.began)
         try:
             with session.entered():
                 activity.do()
@@ -322,7 +323,7 @@ class Simulation:
                 self.post(self.now, activity)
             self._blocked = blocked
             if running:
-                self.enters(running[-1].name)
+                self.enters(running[-1].name, running[-1].began)
 
     def kill(self, culprit: str) -> None:
         """The process that acts is killed by what it does, as it will be whenever it does it."""

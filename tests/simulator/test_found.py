@@ -71,6 +71,12 @@ CHECKS = {
         0 start a saga=KeyedParent
         1 leak coupons for=2000
     """,
+    "a process stands still while its code is taken back from the others": """
+        seed 50242761 here=orders,inventory,coupons,delivery
+        0 start b saga=Changing faults=one.forward:3
+        0 deploy Changing for=1 back=1 gone=1
+        stall dispatch#2 at=4 for=1
+    """,
     "a late message is for code that was taken back, and is set aside": """
         seed 50131568
         0 start a saga=Changing
