@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, close_old_connections, transaction
 
 import sagas
 import sagas.claim
@@ -199,6 +199,11 @@ class Actors:
     def _call(self, at: float, label: str, act: Callable[[], None], attempt: int = 1) -> None:
         """Have a caller ask at a time, and again if there was no answer."""
 
+        def request() -> None:
+            # As Django does where a request begins: what a hook has broken is no concern of the next one.
+            close_old_connections()
+            act()
+
         def again() -> None:
             if attempt < PATIENCE:
                 self._call(self.simulation.now + AGAIN, label, act, attempt + 1)
@@ -208,7 +213,7 @@ class Actors:
             # The API answers 500: the caller knows no more than if it had died.
             return isinstance(error, DatabaseError) or (self.forgets and isinstance(error, UnknownSaga))
 
-        self.simulation.post(at, Activity(self.simulation.numbered(label), act, again, broke))
+        self.simulation.post(at, Activity(self.simulation.numbered(label), request, again, broke))
 
     def _start(self, item: Item) -> None:
         started = self.runs[item.subject]

@@ -77,6 +77,13 @@ CHECKS = {
         0 deploy Changing for=1 back=1 gone=1
         stall dispatch#2 at=4 for=1
     """,
+    "a hook breaks the connection of a process that is asked for something then": """
+        seed 50290745
+        0 start a saga=PlaceOrder
+        29 confirm a what=payment
+        26 refuse a what=payment
+        cut create_order.compensate(a)#1 at=7
+    """,
     "a late message is for code that was taken back, and is set aside": """
         seed 50131568
         0 start a saga=Changing
