@@ -322,9 +322,13 @@ def _pass_on(task: Task[Any, Any], runs: Sequence[UUID], kwargs: dict[str, Any],
     """Give a delivery back to its queue, a moment later: in a rolling deploy another worker has the code for it.
 
     About a second each time, and no longer than a lease in all: by then the tick has found the runs again, and
-    counts. Were it refused, they would be found by their lease as well. What no run awaits is poison.
+    counts. Were it refused, they would be found by their lease as well. Of runs that do not exist it is poison. Those
+    that have ended, or wait for a person, await no message: whoever has the code would drop it too.
     """
-    if kwargs["passed"] > config().lease or not versions.is_awaited(runs, kwargs["saga"], kwargs["version"]):
+    awaiting = versions.are_awaiting(runs, kwargs["saga"], kwargs["version"])
+    if awaiting is False:
+        return
+    if awaiting is None or kwargs["passed"] > config().lease:
         raise _poison(task, why) from why
     logger.warning("sagas: %d run(s) are passed on to another worker: %s", len(runs), why)
     headers = task.request.headers or {}

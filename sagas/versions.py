@@ -103,16 +103,19 @@ def lacks(definition: Definition, place: Place) -> str:
     return ", ".join(missing)
 
 
-def is_awaited(ids: Iterable[UUID], saga: str, version: int) -> bool:
-    """Whether one of these runs is of this saga and version and goes on: some process must know it."""
+def are_awaiting(ids: Iterable[UUID], saga: str, version: int) -> bool | None:
+    """Whether one of these runs of this saga and version goes on: then some process must know it.
+
+    ``None`` if there is no such run at all, and what names them makes no sense to anybody.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT 1 FROM sagas_run WHERE id = ANY(%s::uuid[]) AND saga = %s AND version = %s "
-            "AND due_at IS NOT NULL)",
+            "SELECT bool_or(due_at IS NOT NULL) FROM sagas_run "
+            "WHERE id = ANY(%s::uuid[]) AND saga = %s AND version = %s",
             [[str(run_id) for run_id in ids], saga, version],
         )
-        (found,) = cursor.fetchone()
-    return bool(found)
+        (awaiting,) = cursor.fetchone()
+    return None if awaiting is None else bool(awaiting)
 
 
 def _load(saga: str, version: int, shape: int) -> Shape | None:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from celery.states import REJECTED, SUCCESS
 from django.core import checks
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
@@ -338,6 +339,24 @@ def test_an_event_for_code_of_another_shape_is_passed_on_if_somebody_waits_for_i
     hear("BRejected", run_id, shape)
     assert not any(map(broker.length, broker.queue_names("sagas.delay")))
     assert marks(run_id) == {"a.forward": 1}
+
+
+def test_a_late_message_for_code_of_another_shape_is_dropped_if_its_runs_have_ended() -> None:
+    # Given a run that was undone before it came to b, a message that would have it there, and a process without b
+    run_id = run_to(deploy(abc()), 1)
+    shape = Run.objects.get(pk=run_id).shape
+    sagas.cancel(run_id)
+    carry(run_id)
+    assert state(run_id) is State.FAILED
+    deploy({"approval": approval(), "a": step(), "c": step()})
+    # When
+    which = {"saga": NAME, "version": 1, "step": "b", "phase": "forward", "shape": shape}
+    came = tasks.step.apply(([str(run_id)],), which)
+    # Then it is done with, as any late message: neither set aside for a person, nor passed on
+    assert came.state == SUCCESS
+    assert not any(map(broker.length, broker.queue_names("sagas.delay")))
+    # And of runs that do not exist it is set aside
+    assert tasks.step.apply(([str(uuid4())],), which).state == REJECTED
 
 
 def test_confirm_and_cancel_need_the_record_only() -> None:

@@ -37,6 +37,13 @@ ENGINE = {
         0 start a saga=PlaceOrder cups=2
         cut dispatch#2 at=12
     """,
+    # tests/integration/test_versions.py: it was set aside, and a person told of it.
+    "a late message of a run that has ended comes to a worker that does not know its step": """
+        seed 50397294
+        0 start a saga=Changing
+        1 cancel a
+        0 deploy Changing for=5
+    """,
     # tests/integration/test_nested.py: it asked every half minute, and wrote so in its log each time.
     "a parent asks for ever after a child that waits for a person": """
         seed 71001716
