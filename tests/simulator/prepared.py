@@ -5,9 +5,10 @@ The text stays the engine's own; only its parameters travel apart from it. What 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -74,18 +75,29 @@ def execution(name: str, params: Sequence[Any], connection: Any) -> str:
 
 
 def _literal(value: Any, connection: Any) -> str:
+    simple = _LITERALS.get(type(value))
+    if simple is not None:
+        return simple(value)
     if isinstance(value, list):
         # As text: its type is the parameter's, whatever its members look like.
         value = "{" + ",".join(map(_member, value)) + "}"
-    if type(value) in {int, float, bool}:
-        return str(value)
-    if value is None:
-        return "NULL"
     adapted = adapt(value)
     if not isinstance(adapted, AsIs) and hasattr(adapted, "prepare"):
         adapted.prepare(connection)
     quoted = adapted.getquoted()
     return quoted.decode() if isinstance(quoted, bytes) else str(quoted)
+
+
+#: What needs no adapter of psycopg2's, which takes several calls a value.
+_LITERALS: dict[type, Callable[[Any], str]] = {
+    int: str,
+    float: str,
+    bool: str,
+    NoneType: lambda _: "NULL",
+    UUID: lambda value: f"'{value}'",
+    # As the standard has it: a backslash is one.
+    str: lambda value: "'" + value.replace("'", "''") + "'",
+}
 
 
 def _member(value: Any) -> str:

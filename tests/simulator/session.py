@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any, cast
 
 import psycopg2
@@ -65,18 +66,18 @@ class Session:
         self.waits = waits
         self.now = now
         self.lines = {alias: _Line(self, alias, statements[alias]) for alias in ALIASES}
+        #: In place of Django's own, which looks at each access for the thread and the task that ask.
+        self.own: Any = SimpleNamespace(**{alias: line.wrapper for alias, line in self.lines.items()})
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Be the process whose connections Django gives out."""
-        before = {alias: connections[alias] for alias in ALIASES}
-        for alias, line in self.lines.items():
-            connections[alias] = line.wrapper
+        handler: Any = connections
+        before, handler._connections = handler._connections, self.own
         try:
             yield
         finally:
-            for alias, wrapper in before.items():
-                connections[alias] = wrapper
+            handler._connections = before
 
     def reset(self) -> None:
         """After a crash: a new process, with new connections. They are the same ones, with nothing left on them."""
