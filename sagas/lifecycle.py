@@ -231,17 +231,22 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
 
     Returns:
         A kick where runs are to be undone; a new deadline for those that were judged too early.
+
+    Raises:
+        UnknownSaga: there is no such run, and this process does not know the saga.
+        UnknownConfirmation: the saga has none of this name.
     """
     with transaction.atomic():
-        rows = [
-            row
-            for row in store.lock(ids)
-            if row.state in UNDECIDED and row.started_at is not None and (row.saga, row.version) == (saga, version)
-        ]
+        found = [row for row in store.lock(ids) if (row.saga, row.version) == (saga, version)]
+        rows = [row for row in found if row.state in UNDECIDED and row.started_at is not None]
         received = confirmation_store.confirmations([row.id for row in rows])
         messages: list[Message] = []
         # Of several shapes where the saga was changed while they were on their way; of none where all are decided.
-        for shape in {row.shape for row in rows} or {0}:
+        shapes = {row.shape for row in rows}
+        if not found:
+            # Then the code must make sense of it at least.
+            shapes = {0}
+        for shape in shapes:
             definition = versions.find(saga, version, shape)
             confirmation = _check_has(definition, name)
             late = [row for row in rows if row.shape == shape and name not in received[row.id]]

@@ -20,8 +20,9 @@ import sagas
 from sagas import Confirmation, Parallel, Retry, Saga, State, Step, tasks, versions
 from sagas.checks import check_runs
 from sagas.claim import claim
-from sagas.errors import UnknownStep
-from sagas.messages import Link
+from sagas.errors import UnknownSaga, UnknownStep
+from sagas.lifecycle import expire as expire_runs
+from sagas.messages import Kick, Link
 from sagas.models import Definition, Run
 from sagas.participant import Phase
 from sagas.perform import perform
@@ -33,7 +34,7 @@ from tests.support import broker
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.deploys import NAME, deploy, deploying, step
-from tests.support.runs import assert_effects_once, effects, make_due, marks, state
+from tests.support.runs import assert_effects_once, effects, make_due, marks, shift_clock, state
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -375,6 +376,32 @@ def test_confirm_and_cancel_need_the_record_only() -> None:
     for run_id in (confirmed, cancelled):
         carry(run_id)
     assert (state(confirmed), state(cancelled)) == (State.SUCCEEDED, State.FAILED)
+
+
+def expire(*ids: UUID) -> list[Any]:
+    """A deadline of these runs comes, as a message."""
+    return expire_runs(NAME, 1, "approval", list(ids), by="message")
+
+
+def test_a_deadline_needs_the_record_only() -> None:
+    """During a deploy of a new saga half of all deadlines come to processes that have not heard of it."""
+    # Given one run that is paid, one that is undone, and one that waits; and a process whose saga is gone
+    paid, undone, waiting = (run_to(deploy(abc()), 3) for _ in range(3))
+    sagas.confirm(paid, "approval")
+    sagas.cancel(undone)
+    for run_id in (paid, undone):
+        carry(run_id)
+    shift_clock([paid, undone, waiting], 60)
+    deploy({"a": step()}, version=2)
+    # When, then what is decided is left as it is, each by itself too
+    assert expire(paid) == expire(undone) == []
+    assert (state(paid), state(undone)) == (State.SUCCEEDED, State.FAILED)
+    # And what is not is judged
+    assert expire(undone, waiting) == [Kick()]
+    assert state(waiting) is State.COMPENSATING
+    # And of a run that does not exist it makes no sense
+    with pytest.raises(UnknownSaga):
+        expire(uuid4())
 
 
 # -- The record -----------------------------------------------------------------------------------------------

@@ -145,7 +145,6 @@ class Actors:
                     back = self.deployed[1] + item.number("back")
                     self.rolled_back = back, back + duration
                     self.forgets = bool(item.get("gone"))
-                    self.simulation.sets_aside = True
                     self.simulation.tally.faults["rollback"] += 1
                 return
             case "empty" | "away" | "leak":

@@ -12,6 +12,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from random import Random
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from django.db import DatabaseError
 from kombu.exceptions import OperationalError as BrokerError
 
 from sagas import dispatch, kick, tasks
+from sagas.conf import config
 from sagas.messages import Chain, Link
 from tests.simulator import outside
 from tests.simulator.clock import seconds
@@ -150,8 +152,6 @@ class Simulation:
         #: The id of the next run, by how deep its starter stands in others that stand still.
         self.next_ids: dict[int, UUID] = {}
         self.broker_away_until = -1.0
-        #: Whether there are messages for code that is gone: no worker can make sense of them.
-        self.sets_aside = False
         #: Queues whose messages are lost on the way, until when.
         self.leaks: dict[str, float] = {}
         #: Told which activity begins or goes on, and when it has begun.
@@ -417,13 +417,13 @@ class Simulation:
         name = f"{parcel.name}!{parcel.deliveries}" if parcel.deliveries else parcel.name
         deliver = {"step": self._step, "event": self._event, "deadline": self._deadline, "dispatch": self._dispatched}
         activity = Activity(
-            name, lambda: deliver[parcel.kind](parcel), lambda: self._again(parcel), self._may_fail, carried=True
+            name,
+            lambda: deliver[parcel.kind](parcel),
+            lambda: self._again(parcel),
+            partial(_may_fail, parcel),
+            carried=True,
         )
         self.post(self.now + after, activity)
-
-    def _may_fail(self, error: Exception) -> bool:
-        """What RabbitMQ sets aside is found again by its lease, where a run waits for it."""
-        return _may_break(error) or (self.sets_aside and isinstance(error, tasks.Poison))
 
     def _again(self, parcel: Parcel) -> None:
         """Its worker has died before the ack."""
@@ -540,6 +540,12 @@ class Simulation:
 def _may_break(error: Exception) -> bool:
     """What a worker outlives: a refusing broker. The message is gone, and the lease finds its runs."""
     return isinstance(error, BrokerError)
+
+
+def _may_fail(parcel: Parcel, error: Exception) -> bool:
+    """What was passed on for a lease, and nobody had the code, is set aside: its runs are found by the tick."""
+    passed: int = parcel.kwargs.get("passed", 0)
+    return _may_break(error) or (isinstance(error, tasks.Poison) and passed >= config().lease)
 
 
 def _duration(random: Random) -> str:

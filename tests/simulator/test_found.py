@@ -44,6 +44,13 @@ ENGINE = {
         1 cancel a
         0 deploy Changing for=5
     """,
+    # tests/integration/test_versions.py: so was this.
+    "the deadline of a run that has ended comes to a worker that does not know its saga": """
+        seed 64002227
+        0 start c saga=Changing
+        0 confirm c what=approval
+        0 deploy Changing for=1 back=1 gone=1
+    """,
     # tests/integration/test_nested.py: it asked every half minute, and wrote so in its log each time.
     "a parent asks for ever after a child that waits for a person": """
         seed 71001716
@@ -97,6 +104,11 @@ CHECKS = {
         0 deploy Changing for=1 back=30
         lose added.forward(a)#1
         delay added.forward(a)#2 by=40
+    """,
+    "a message is passed on for a lease while a deploy rolls, and its step kills who has the code": """
+        seed 50422207
+        0 start b saga=Changing kills=added.forward
+        0 deploy Changing for=40
     """,
     "a child does not wait for a key, for its parent would wait with it": """
         seed 10017245
