@@ -242,11 +242,8 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
         received = confirmation_store.confirmations([row.id for row in rows])
         messages: list[Message] = []
         # Of several shapes where the saga was changed while they were on their way; of none where all are decided.
-        shapes = {row.shape for row in rows}
-        if not found:
-            # Then the code must make sense of it at least.
-            shapes = {0}
-        for shape in shapes:
+        # Where there are no such runs, the code must make sense of it at least.
+        for shape in {row.shape for row in rows} if found else {0}:
             definition = versions.find(saga, version, shape)
             confirmation = _check_has(definition, name)
             late = [row for row in rows if row.shape == shape and name not in received[row.id]]

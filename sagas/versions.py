@@ -114,8 +114,9 @@ def are_awaiting(ids: Iterable[UUID], saga: str, version: int) -> bool | None:
             "WHERE id = ANY(%s::uuid[]) AND saga = %s AND version = %s",
             [[str(run_id) for run_id in ids], saga, version],
         )
+        awaiting: bool | None
         (awaiting,) = cursor.fetchone()
-    return None if awaiting is None else bool(awaiting)
+    return awaiting
 
 
 def _load(saga: str, version: int, shape: int) -> Shape | None:

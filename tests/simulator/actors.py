@@ -184,10 +184,10 @@ class Actors:
             sagas.claim._foreign.clear()
             sagas.claim._foreign.update(foreign)
 
-    def _has_come(self, rolling: tuple[float, float], name: str, now: float) -> bool:
-        """Whether a change has come to the process that does this: it rolls over all from one time to another."""
+    def _has_come(self, rolling: tuple[float, float], name: str, at: float) -> bool:
+        """Whether a change had come to the process that did this then: it rolls over all from one time to another."""
         first, last = rolling
-        return now >= last or (now >= first and Random(f"{self.simulation.schedule.seed}|{name}|code").random() < 0.5)
+        return at >= last or (at >= first and Random(f"{self.simulation.schedule.seed}|{name}|code").random() < 0.5)
 
     def have_all_code(self) -> None:
         """For whoever looks at what is left."""
