@@ -3,11 +3,15 @@
 Installing `rabbitmq-server` on Debian starts a broker on the default port, for the whole machine. Only the
 programs are wanted here. Debian asks `/usr/sbin/policy-rc.d` whether a package may start its daemon, so for
 the time of the installation one that says no is put there.
+
+One process installs at a time, on the whole machine: the tests start their servers twice, side by side; apt refuses
+a second at once; and whoever ended first would take the other's policy away.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import subprocess
@@ -20,6 +24,12 @@ from private_services.console import Failure, complain, tail
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 CREATE_CLUSTER = Path("/etc/postgresql-common/createcluster.conf")
+#: Held by the one process of ours that installs. Where Debian keeps locks; it does not outlive a restart.
+LOCK = Path("/run/lock/drinkgroup-apt")
+#: Held by whatever `apt-get update` runs.
+LISTS_LOCK = Path("/var/lib/apt/lists/lock")
+#: Seconds to wait for somebody else's installation; a fresh machine begins some by itself.
+PATIENCE = 600
 
 
 def can_install() -> bool:
@@ -27,16 +37,26 @@ def can_install() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other process of ours installs, and keep others waiting."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def install(packages: Sequence[str], log: Path) -> None:
-    """Install packages by their Debian names; what apt says goes to `log`.
+    """Install packages by their Debian names, `alone`; what apt says goes to `log`.
 
     Raises:
         Failure: apt failed; the text has the end of the log.
     """
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    patient = ["apt-get", "-o", f"DPkg::Lock::Timeout={PATIENCE}"]
     # A configuration file that was there before its package (see no_new_cluster) must not cause a question.
     install_command = [
-        "apt-get",
+        *patient,
         "install",
         "-y",
         "--no-install-recommends",
@@ -44,9 +64,17 @@ def install(packages: Sequence[str], log: Path) -> None:
         "Dpkg::Options::=--force-confold",
     ]
     with log.open("ab") as output, no_daemons(), no_new_cluster():
-        for command in (["apt-get", "update"], [*install_command, *packages]):
+        _await_lists()
+        for command in ([*patient, "update"], [*install_command, *packages]):
             if subprocess.run(command, env=environment, stdout=output, stderr=output, check=False).returncode:
                 raise Failure(f"`{' '.join(command)}` failed.\n{tail(log)}")
+
+
+def _await_lists() -> None:
+    """Wait for somebody else's `apt-get update`: ours would fail at once, whatever its patience."""
+    if LISTS_LOCK.exists():
+        with LISTS_LOCK.open("r+") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
 
 
 @contextmanager
@@ -87,7 +115,8 @@ def main() -> int:
     parser.add_argument("packages", nargs="+")
     arguments = parser.parse_args()
     try:
-        install(arguments.packages, arguments.log)
+        with alone():
+            install(arguments.packages, arguments.log)
     except Failure as failure:
         complain(str(failure))
         return failure.exit_code

@@ -35,10 +35,13 @@ def provide(servers: Sequence[Server], log: Path) -> None:
     """
     missing = _locate(servers)
     if missing and apt.can_install():
-        packages = [server.package for server in missing]
-        say(f"installing {', '.join(packages)} (a minute or two)")
-        apt.install(packages, log)
-        missing = _locate(servers)
+        with apt.alone():
+            # Somebody may have installed them while we waited.
+            if missing := _locate(servers):
+                packages = [server.package for server in missing]
+                say(f"installing {', '.join(packages)} (a minute or two)")
+                apt.install(packages, log)
+                missing = _locate(servers)
     if missing:
         packages_text = " ".join(server.package for server in missing)
         raise Missing(_ADVICE.format(reasons="\n".join(map(str, missing.values())), packages=packages_text))

@@ -9,15 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import psutil
 import psycopg2
 import pytest
 import redis
 from kombu import Connection, Exchange, Queue
-from private_services import apt, cli, programs
+from private_services import apt, cli, programs, provision
+from private_services.server import Server
 
 SERVICES = Path(__file__).resolve().parents[2] / "scripts" / "services"
 URLS = ("DATABASE_URL", "RABBITMQ_URL", "REDIS_URL")
@@ -280,6 +284,50 @@ def test_an_installation_keeps_what_the_machine_has_decided(tmp_path: Path) -> N
         assert policy.read_text() == "theirs"
 
     assert policy.read_text() == configuration.read_text() == "theirs"
+
+
+def test_two_that_miss_the_same_program_install_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the two halves of the tests do, on a new machine."""
+    installed, asked, calls = (tmp_path / name for name in ("installed", "asked", "calls"))
+    apt_get = tmp_path / "bin" / "apt-get"
+    apt_get.parent.mkdir()
+    # It has one caller at a time, as the real one; and installs when both have seen that the program is missing.
+    apt_get.write_text(
+        f"""#!/bin/sh
+        mkdir {tmp_path}/held || exit 100
+        case "$*" in *install*)
+            until [ "$(wc -l <{asked})" -ge 2 ]; do sleep 0.01; done
+            echo "$*" >>{calls}
+            touch {installed} ;;
+        esac
+        rmdir {tmp_path}/held
+        """
+    )
+    apt_get.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{apt_get.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(apt, "LOCK", tmp_path / "lock" / "apt", raising=False)
+    monkeypatch.setattr(apt, "no_daemons", partial(apt.no_daemons, tmp_path / "policy-rc.d"))
+    monkeypatch.setattr(apt, "no_new_cluster", partial(apt.no_new_cluster, tmp_path / "createcluster.conf"))
+
+    class Needed:
+        package = "needed"
+
+        def locate(self) -> None:
+            if installed.exists():
+                return
+            with asked.open("a") as file:
+                file.write("missing\n")
+            raise programs.Missing("needed was not found.")
+
+    def provide(log: str) -> None:
+        provision.provide([cast(Server, Needed())], tmp_path / log)
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(provide, "first.log"), pool.submit(provide, "second.log")]:
+            done.result()
+
+    assert calls.read_text().count("needed") == 1
 
 
 @pytest.mark.slow
