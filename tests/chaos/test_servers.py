@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from tests.support import books, broker, gate, servers
 from tests.support.awaiting import eventually
@@ -86,7 +85,6 @@ def test_postgresql_dies_and_comes_back(step: str, crew: Crew, customer: Caller,
         with gate.closed_at(step):
             gate.await_somebody_waiting()
             servers.kill("postgres")
-        connection.close()
         # Nobody can be answered now; everybody repeats the request, with its idempotency key.
         crowd.arrive(ORDERS // 2)
         servers.start("postgres")

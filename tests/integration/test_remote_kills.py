@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 import redis
 from django.conf import settings
-from django.db import connection
 
 import sagas
 from sagas import State
@@ -86,7 +85,6 @@ def test_the_database_is_away_when_the_answer_comes(points: Points, account: str
     eventually(lambda: points.holding() == 1, what="the call is held")
 
     # When PostgreSQL is killed, and the answer comes before it is back
-    connection.close()
     servers.kill("postgres")
     try:
         points.recover()

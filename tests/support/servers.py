@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from django.db import connections
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 _MARK = "DRINKGROUP_TEST_SERVERS"
 _started = False
@@ -54,6 +56,10 @@ def destroy() -> None:
 def kill(name: str) -> None:
     """Send SIGKILL to a server: "postgres", "rabbitmq" or "redis"."""
     _services("kill", name)
+    if name == "postgres":
+        # All that this thread has are broken, also those to databases of which the test knows nothing, and the next
+        # test would get them.
+        connections.close_all()
 
 
 def start(name: str) -> None:
