@@ -188,8 +188,8 @@ def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
             routing_key="",
             serializer="json",
             declare=[],
-            mandatory=True,
             delivery_mode=2,
+            **_OPTIONS,
         )
 
 

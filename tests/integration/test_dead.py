@@ -15,7 +15,7 @@ from sagas import dead
 from sagas.dispatch import set_aside
 from sagas.topology import DEAD
 from tests.integration.conftest import Start
-from tests.support import broker
+from tests.support import broker, servers
 from tests.support.awaiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_poison")
@@ -216,6 +216,18 @@ def test_a_note_of_the_engine_cannot_be_replayed() -> None:
     with pytest.raises(CommandError, match="a note, which came from no queue"):
         command("--replay", "--id", note["letter"])
     await_length(DEAD, 1)
+
+
+def test_a_note_comes_there_after_the_broker_was_away() -> None:
+    # Given a connection in the pool that the broker has closed
+    set_aside("lab.Lab.one.forward", [uuid4()], "1 run(s) that do not exist")
+    servers.rabbitmqctl("close_all_connections", "as a restart does")
+
+    # When
+    set_aside("lab.Lab.two.forward", [uuid4()], "1 run(s) that do not exist")
+
+    # Then
+    await_length(DEAD, 2)
 
 
 def test_a_letter_that_is_not_there_is_named() -> None:
