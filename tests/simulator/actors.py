@@ -298,26 +298,26 @@ class Actors:
     # -- machines -----------------------------------------------------------------------------------------------------
 
     def _weather(self, item: Item) -> None:
-        simulation = self.simulation
+        simulation, machines = self.simulation, self.bench.machines
         simulation.tally.faults[f"{item.verb} {item.subject}"] += 1
         match item.verb, item.subject:
             case "empty", "broker":
-                simulation.lose_messages()
+                machines.lose_messages()
             case "empty", "redis":
-                simulation.redis.forget()
+                machines.redis.forget()
             case "away", "broker":
-                simulation.broker_away_until = simulation.now + item.number("for")
+                machines.broker_away_until = simulation.now + item.number("for")
             case "away", "redis":
-                simulation.redis.away_until = simulation.now + item.number("for")
+                machines.redis.away_until = simulation.now + item.number("for")
             case "leak", queue:
-                simulation.leaks[queue] = simulation.now + item.number("for")
+                machines.leaks[queue] = simulation.now + item.number("for")
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def mend(self, escalated: list[UUID]) -> None:
         """Somebody mends what was broken, and resumes what waits for a person."""
         self.bench.mended = True
-        self.simulation.leaks.clear()
+        self.bench.machines.leaks.clear()
         for run_id in escalated:
             name = self.simulation.names[run_id]
             item = Item("resume", name, self.simulation.now)

@@ -42,6 +42,7 @@ from sagas.participant import Call
 from sagas.states import State, check_transition
 from tests.simulator import clock
 from tests.simulator.cast import CHANGED, KEY, OWN, Changing
+from tests.simulator.machines import Machines
 from tests.simulator.outside import Pause
 from tests.simulator.prepared import Statements
 from tests.simulator.session import ALIASES, Session
@@ -62,6 +63,9 @@ CUSTOMER = "customer-of-the-simulator"
 
 class Bench:
     """A place to play one schedule after the other. Use it as ``with Bench.open() as bench``."""
+
+    #: Those of the schedule that is played.
+    machines: Machines
 
     def __init__(self) -> None:
         self.simulation: Simulation | None = None
@@ -128,6 +132,7 @@ class Bench:
         for session in self.sessions:
             session.reset()
         simulation = self.simulation = Simulation(schedule, self.sessions)
+        self.machines = Machines(simulation)
         self.carrier = schedule.settings.get("carrier", "orchestration")
         self.mended = False
         self.pause.until = -1.0
@@ -156,15 +161,15 @@ class Bench:
         put(claim_store, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
         put(plan, "check_transition", self._check_transition)
         for module in (kick, guard):
-            put(module, "client", lambda *_: self._playing.redis)
+            put(module, "client", lambda *_: self.machines.redis)
             put(module, "pause", self.pause)
-        put(dispatch, "_publish_chain", self._late("publish_chain"))
-        put(dispatch, "_send", self._late("send_task"))
+        put(dispatch, "_publish_chain", self._late("machines.publish_chain"))
+        put(dispatch, "_send", self._late("machines.send_task"))
         for module in (dispatch, tasks):
             put(module, "drop_connections", lambda _: None)
-        put(tasks, "set_aside", self._late("set_aside"))
-        put(tasks, "pass_on", self._late("pass_on"))
-        put(tasks, "ask_for_dispatch", self._late("ask_for_dispatch"))
+        put(tasks, "set_aside", self._late("machines.set_aside"))
+        put(tasks, "pass_on", self._late("machines.pass_on"))
+        put(tasks, "ask_for_dispatch", self._late("machines.ask_for_dispatch"))
         # Congestion, notices and the relay are not simulated: none of them moves a run.
         put(tasks, "_congestion", SimpleNamespace(seen=False, is_old=lambda: False, look=lambda _: False))
         put(tasks, "publish_notices", lambda: 0)
@@ -172,8 +177,8 @@ class Bench:
         put(gate, "tidy", lambda: None)
         # The door's age of the backlog is asked for by the machine's clock.
         put(sagas.api, "_door", SimpleNamespace(backlog_age=lambda: 0.0))
-        put(retry, "random", SimpleNamespace(uniform=self._late("uniform")))
-        ids = SimpleNamespace(uuid7=self._late("new_id"), uuid4=self._late("any_id"))
+        put(retry, "random", SimpleNamespace(uniform=self._late("simulation.uniform")))
+        ids = SimpleNamespace(uuid7=self._late("simulation.new_id"), uuid4=self._late("simulation.any_id"))
         put(lifecycle, "uuid_utils", SimpleNamespace(compat=ids))
         for lab in (tests.lab.sagas, tests.loyalty.sagas):
             put(lab, "judge", self._judge(tests.lab.sagas.judge))
@@ -191,10 +196,11 @@ class Bench:
         return self.simulation
 
     def _late(self, name: str) -> Callable[..., Any]:
-        """A method of the simulation that plays when it is called: each schedule has one of its own."""
+        """A method of the simulation, or of the machines, that play when it is called: each schedule has its own."""
+        whose, _, method = name.partition(".")
 
         def late(*args: Any, **more: Any) -> Any:
-            return getattr(self._playing, name)(*args, **more)
+            return getattr(getattr(self, whose), method)(*args, **more)
 
         return late
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sagas.states import State
+from tests.simulator.patience import IN_FAMILY, IN_LINE
 from tests.simulator.session import Session
 
 
@@ -32,6 +33,8 @@ class Run:
     results: dict[str, Any]
     request: dict[str, Any]
     events: int | None
+    #: Whether it waits for a run that a person has.
+    waits: bool
     parent: UUID | None
 
 
@@ -91,9 +94,10 @@ class Books:
     breakers: int = 0
 
 
-_ENGINE = """
+_ENGINE = f"""
 SELECT 'run', id, jsonb_build_array(saga, version, shape, state, cursor, fork, claims, attempt, due_at IS NOT NULL,
-    finished_at IS NOT NULL, reason, results, request, events, parent_id) FROM sagas_run WHERE id = ANY(%(ids)s::uuid[])
+    finished_at IS NOT NULL, reason, results, request, events, {IN_LINE} OR {IN_FAMILY}, parent_id)
+    FROM sagas_run AS run WHERE id = ANY(%(ids)s::uuid[])
 UNION ALL (SELECT 'log', run_id, jsonb_build_array(step, operation, outcome, data, id) FROM sagas_log
     WHERE run_id = ANY(%(ids)s::uuid[]) ORDER BY id)
 UNION ALL SELECT 'confirmation', run_id, jsonb_build_array(name, data) FROM sagas_confirmation
