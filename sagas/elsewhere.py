@@ -12,6 +12,7 @@ happened: there is nothing to undo (a null compensation), and one that comes lat
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -149,8 +150,12 @@ def _not_to_blame(step: Step) -> Iterator[None]:
         raise DatabaseAway(msg) from error
 
 
-#: What may be asked of another database than the step's.
-_HARMLESS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+#: What may be asked of another database than the step's: to read, also behind a comment, a bracket or a WITH.
+_READS = re.compile(
+    r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*"
+    r"(SELECT|VALUES|SAVEPOINT|RELEASE|ROLLBACK|WITH(?!.*\b(INSERT|UPDATE|DELETE|MERGE)\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @contextmanager
@@ -161,7 +166,7 @@ def _only_there(step: Step) -> Iterator[None]:
     """
 
     def refuse(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        if str(sql).lstrip(" (").upper().startswith(_HARMLESS):
+        if _READS.match(str(sql)):
             return execute(sql, params, many, context)
         alias = context["connection"].alias
         msg = f"{step.name} is in the database {step.database!r}, and wrote in {alias!r}: {str(sql)[:100]}"

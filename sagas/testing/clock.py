@@ -18,22 +18,34 @@ SCHEMA = "sagas_clock"
 FUNCTIONS = ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp")
 
 _SETTING = f"{SCHEMA}.now"
+#: Those that are entered, the outermost first. All of them tell one time.
+_entered: list[Clock] = []
 
 
 class Clock:
     """The time of one database connection, between entering and leaving. It begins at the real time.
 
     In a test that is rolled back, nothing of it is ever seen by anybody else. Otherwise the functions are there for as
-    long as the clock is entered; another connection does not find them.
+    long as the clock is entered; another connection does not find them. Inside another, such as a scenario's in a test
+    that has a clock of its own, it is the same clock: it goes on from the other's time, and the other from its.
 
     Attributes:
         now: what it says, once it is entered.
     """
 
     now: datetime
+    _path: str
 
     def __enter__(self) -> Self:
         """Stop the time."""
+        if _entered:
+            self.now, self._path = _entered[-1].now, _entered[-1]._path
+        else:
+            self._make()
+        _entered.append(self)
+        return self
+
+    def _make(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT clock_timestamp(), current_setting('search_path')")
             self.now, self._path = cursor.fetchone()
@@ -45,12 +57,15 @@ class Clock:
                     f"AS $$ SELECT pg_catalog.current_setting('{_SETTING}')::timestamptz $$"
                 )
         self.enter_again()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let the real time go on."""
+        """Let the real time go on; or the outer clock, from here."""
+        _entered.remove(self)
+        if _entered:
+            _entered[-1].now = self.now
+            return
         if connection.needs_rollback or (connection.connection is not None and connection.connection.closed):
             return  # the test's transaction is broken, and takes all this with it
         with connection.cursor() as cursor:

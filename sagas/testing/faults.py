@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+from unittest.mock import patch
 
+from sagas import outcomes
 from sagas.definition import Definition
 from sagas.errors import Rejected
 from sagas.participant import Call, Outcome, Participant, Phase, is_remote, is_set_based
@@ -39,6 +41,7 @@ class Fault:
         kind: what.
         error: what is raised.
         attempts: at how many attempts, from the first; ``None`` at all of them.
+        hit: the attempts that met with it.
     """
 
     step: str
@@ -46,10 +49,25 @@ class Fault:
     kind: Kind
     error: Exception
     attempts: int | None = None
+    hit: list[int] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def met(self) -> bool:
+        """Whether anybody met with it."""
+        return bool(self.hit)
+
+    @property
+    def said(self) -> str:
+        """As a test says it."""
+        when = {Kind.REJECTS: "when_rejects", Kind.FAILS: "when_fails", Kind.TIMES_OUT: "when_times_out"}[self.kind]
+        return f"{when}({self.step!r}, {self.phase})" if self.phase is not Phase.FORWARD else f"{when}({self.step!r})"
 
     def hits(self, call: Call[Any]) -> bool:
         """Whether this call meets with it."""
-        return self.attempts is None or call.attempt <= self.attempts
+        hits = self.attempts is None or call.attempt <= self.attempts
+        if hits:
+            self.hit.append(call.attempt)
+        return hits
 
 
 @contextmanager
@@ -124,3 +142,22 @@ class _FaultySet(_Around):
 class _FaultyRemote(_Around):
     def call(self, call: Call[Any], *, repeated: bool) -> Any:
         return self._meet(call, lambda: self._participant.call(call, repeated=repeated))
+
+
+@contextmanager
+def noted(raised: list[Exception]) -> Iterator[None]:
+    """Keep what participants raise inside this block: with its traceback, which a run's log has not."""
+
+    def noting(make: Callable[[Exception], Any]) -> Callable[[Exception], Any]:
+        def note(error: Exception) -> Any:
+            raised.append(error)
+            return make(error)
+
+        return note
+
+    # Where the engine makes a fault of an error. The participants stay who they are: the log has their names.
+    with (
+        patch.object(outcomes, "Fault", noting(outcomes.Fault)),
+        patch.object(outcomes, "Broken", noting(outcomes.Broken)),
+    ):
+        yield

@@ -17,9 +17,12 @@ from sagas.saga import Saga
 from sagas.testing.mistakes import likely_cause
 from sagas.testing.playing import play
 from sagas.testing.rehearsal import rehearsal
-from sagas.testing.scenario import Scenario
+from sagas.testing.scenario import Scenario, check_carriers
 from sagas.testing.subject import Ended, Subject, databases_of
 from sagas.testing.troubles import Case, cases
+
+#: Cases that are told in full, where many went wrong: most have one cause.
+IN_FULL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ def outcomes(subject: Subject, *, carriers: Sequence[str] = CARRIERS) -> list[Ou
 
     Those that must, too, if the caller has no transaction open: then what they leave stays.
     """
+    check_carriers(carriers)
     databases = databases_of(subject.saga.definition)
     may_commit = not any(connections[database].in_atomic_block for database in databases)
     found: list[Outcome] = []
@@ -62,6 +66,7 @@ def assert_saga_unwinds(
     invariant: Callable[[Ended], object] | None = None,
     prepare: Callable[[Scenario], object] | None = None,
     ignore: Collection[str] = (),
+    leaves: Collection[str] = (),
     carriers: Sequence[str] = CARRIERS,
 ) -> None:
     """Assert that a saga ends wholly confirmed or wholly undone, whatever goes wrong at whichever operation.
@@ -72,13 +77,15 @@ def assert_saga_unwinds(
     Raises:
         AssertionError: with every case that ended otherwise, and each run's log.
     """
-    subject = Subject(saga, request, invariant, prepare, ignore)
+    subject = Subject(saga, request, invariant, prepare, ignore, leaves)
     played = outcomes(subject, carriers=carriers)
     problems = [outcome.problem for outcome in played if outcome.problem]
     if problems:
-        msg = f"{len(problems)} of {len(played)} cases of {saga.__name__} went wrong\n\n" + "\n\n".join(problems)
-        msg += likely_cause(subject)
-        raise AssertionError(msg)
+        msg = f"{len(problems)} of {len(played)} cases of {saga.__name__} went wrong\n\n"
+        msg += "\n\n".join(problems[:IN_FULL])
+        if rest := [str(outcome.case) for outcome in played if outcome.problem][IN_FULL:]:
+            msg += "\n\nand:\n" + "\n".join(f"  {case}" for case in rest)
+        raise AssertionError(msg + likely_cause(subject))
 
 
 def saga_matrix(
@@ -88,6 +95,7 @@ def saga_matrix(
     invariant: Callable[[Ended], object] | None = None,
     prepare: Callable[[Scenario], object] | None = None,
     ignore: Collection[str] = (),
+    leaves: Collection[str] = (),
     carriers: Sequence[str] = CARRIERS,
     fixtures: Sequence[str] = (),
     committing: Sequence[str] = (),
@@ -98,11 +106,12 @@ def saga_matrix(
     >>> test_place_order = saga_matrix(PlaceOrder, place_an_order, invariant=order_has_all_or_nothing)
 
     Args:
-        saga: see ``Subject``, as of the next four.
+        saga: see ``Subject``, as of the next five.
         request: what is asked of it.
         invariant: what must hold once a run has ended.
         prepare: what else comes from outside.
         ignore: columns that are not compared.
+        leaves: what a run that has failed may leave.
         carriers: "orchestration", "choreography", or both.
         fixtures: names of fixtures that every case needs.
         committing: names of fixtures that the cases need which commit, instead of pytest-django's
@@ -111,7 +120,9 @@ def saga_matrix(
     """
     import pytest  # noqa: PLC0415 - whoever has another test runner needs no pytest for the rest
 
-    subject = Subject(saga, request, invariant, prepare, ignore)
+    subject = Subject(saga, request, invariant, prepare, ignore, leaves)
+
+    check_carriers(carriers)
 
     def marks(case: Case) -> list[Any]:
         own = list(mark(case))
@@ -129,7 +140,7 @@ def saga_matrix(
             play(subject, case)
         except AssertionError as error:
             msg = f"{error}{likely_cause(subject)}"
-            raise AssertionError(msg) from error
+            raise AssertionError(msg) from None  # the same, without the cause
 
     test_unwinds.__doc__ = f"{saga.__name__} ends wholly confirmed or wholly undone."
     return test_unwinds

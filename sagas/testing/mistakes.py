@@ -109,13 +109,17 @@ def likely_cause(subject: Subject) -> str:
     """What a failed case has to say of usual mistakes: they are its likely cause."""
     if has_remote(subject.saga.definition):
         return ""
+    if not subject.causes:
+        subject.causes.append(_cause(subject))
+    return subject.causes[0]
+
+
+def _cause(subject: Subject) -> str:
     try:
         found = mistakes_of(subject)
     except Exception as error:  # what has failed is said; that the cause was not found must not hide it
         return f"\n\n(usual mistakes could not be looked for: {type(error).__name__}: {error})"
-    if not found:
-        return ""
-    return "\n\nlikely cause:\n" + "\n".join(str(mistake) for mistake in found)
+    return "\n\nlikely cause:\n" + "\n".join(str(mistake) for mistake in found) if found else ""
 
 
 def _play(subject: Subject, way: Way, clock: Clock) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 from django.apps import apps
 from django.db import connections
 
+from sagas.pool import Hold, HoldState
+
 Rows = list[dict[str, Any]]
 #: By table, its rows.
 Picture = Mapping[str, Rows]
@@ -63,6 +65,32 @@ def differences(wanted: Picture, found: Picture, ignored: Columns) -> list[str]:
         should, does = (_count(rows.get(table, []), columns) for rows in (wanted, found))
         said += [f"{table} has not: {row}" for row in (should - does).elements()]
         said += [f"{table} has besides: {row}" for row in (does - should).elements()]
+    return said
+
+
+def remnants(before: Picture, after: Picture, ignored: Columns, leaves: Collection[str]) -> list[str]:
+    """Say what a run that was undone has left, and what it has changed of what was there before it.
+
+    Args:
+        before: what the tables said when the run had begun.
+        after: and when it had ended.
+        ignored: columns that are not compared.
+        leaves: tables, of which rows may be left, and ``"table.column"``, which may be changed.
+    """
+    columns = {table: set(names) for table, names in ignored.items()}
+    for name in leaves:
+        table, _, column = name.rpartition(".")
+        columns.setdefault(table, set()).add(column)
+    # A hold that was cancelled stays as a record, and holds nothing.
+    holds = {model._meta.db_table for model in apps.get_models() if issubclass(model, Hold)}
+    kept = {
+        table: [row for row in rows if table.split(": ")[-1] not in holds or row["state"] != HoldState.CANCELLED]
+        for table, rows in after.items()
+    }
+    said = []
+    for table in sorted({*before, *kept}):
+        rows = differences({table: before.get(table, [])}, {table: kept.get(table, [])}, columns)
+        said += [line for line in rows if table not in leaves or not line.startswith(f"{table} has besides")]
     return said
 
 

@@ -19,7 +19,7 @@ from sagas.testing.carrier import WORKER, Carrier
 from sagas.testing.clock import Clock
 from sagas.testing.faults import Broken, Fault, Kind
 from sagas.testing.meddler import Meddler
-from sagas.testing.picture import Columns, Picture, differences, picture, volatile
+from sagas.testing.picture import Columns, Picture, differences, picture, remnants, volatile
 from sagas.testing.rehearsal import rehearsal
 from sagas.testing.scenario import Scenario, given_run
 from sagas.testing.story import table
@@ -43,6 +43,7 @@ def play(subject: Subject, case: Case) -> str:
             run_id = subject.start()
             confirm_early(subject, case.way, run_id)
         compared = not has_remote(subject.saga.definition)
+        before = picture(databases) if compared and case.shows_what_is_left else {}
         wanted, ignored = _untroubled(subject, case, run_id, clock) if compared else ({}, {})
         carrier = Meddler(case, clock)
         scenario = _scenario(subject, case, run_id)
@@ -50,30 +51,36 @@ def play(subject: Subject, case: Case) -> str:
         story = _finish(case, scenario, carrier, clock)
         ended = compared and _state(run_id) is case.ends
         changed = differences(wanted, picture(databases), ignored) if ended else []
+        if ended and case.shows_what_is_left:
+            changed += _left(remnants(before, picture(databases), ignored, subject.leaves))
         never = [] if carrier.met else [f"{case.step}.{case.operation} was never performed"]
         _check(subject, case, run_id, story, [*never, *changed])
     return story
 
 
-#: By saga and ending, the columns that differ from one untroubled run to the next; found by the first case.
-_volatile: dict[tuple[object, ...], dict[str, set[str]]] = {}
+def _left(lines: list[str]) -> list[str]:
+    if not lines:
+        return []
+    hint = 'a record that is to stay is none: leaves=["table"], or leaves=["table.column"]'
+    return [f"a run that has failed has left something: {line}" for line in lines] + [hint]
 
 
 def _untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock) -> tuple[Picture, Columns]:
     """What the tables say if the same run ends in the same way without any trouble; and what of it is by chance."""
     databases = databases_of(subject.saga.definition)
     by_way = case.way is Way.GOES_ON and case.ends is State.FAILED
-    ending = (subject.saga, case.way, case.ends, (case.step, case.trouble) if by_way else "")
+    ending = (case.way, case.ends, (case.step, case.trouble) if by_way else "")
+    known = subject.by_chance
     pictures: list[Picture] = []
     # A second later: so that what depends on the time differs, and is known.
-    for later in (0, 1) if ending not in _volatile else (0,):
+    for later in (0, 1) if ending not in known else (0,):
         with rehearsal(databases, clock):
             clock.let_pass(timedelta(seconds=later))
             _play_untroubled(subject, case, run_id, clock)
             pictures.append(picture(databases))
-    if ending not in _volatile:
-        _volatile[ending] = volatile(*pictures)
-    ignored = {table: set(columns) for table, columns in _volatile[ending].items()}
+    if ending not in known:
+        known[ending] = volatile(*pictures)
+    ignored = {table: set(columns) for table, columns in known[ending].items()}
     for name in subject.ignore:
         at, _, column = name.rpartition(".")
         ignored.setdefault(at, set()).add(column)

@@ -1,6 +1,7 @@
 """A plugin for pytest: ``pytest_plugins = ["sagas.testing.plugin"]`` in the outermost ``conftest.py``.
 
-Nothing of the engine is imported before a test asks for it: pytest loads plugins before Django is set up.
+There, and not with ``-p``: what is named on the command line is imported before Django is set up, and this package
+needs it. Nothing more of the engine is imported before a test asks for it.
 """
 
 from __future__ import annotations

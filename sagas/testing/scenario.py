@@ -6,6 +6,7 @@ and Redis are stood in for, and the clock is the test's: waits between attempts 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -16,17 +17,17 @@ from django.db.models import Min
 from django.test import TestCase
 
 from sagas import api, registry, versions
-from sagas.definition import ORCHESTRATION, Definition
+from sagas.definition import CARRIERS, ORCHESTRATION, Definition
 from sagas.errors import Rejected
-from sagas.models import Confirmation, Log, Run
-from sagas.nested import child_of
+from sagas.models import Log, Run
 from sagas.participant import Done, Operation, Phase
 from sagas.saga import Saga
 from sagas.states import FINAL, State
 from sagas.testing.alone import alone
-from sagas.testing.carrier import WORKER, Carrier
+from sagas.testing.carrier import Carrier
 from sagas.testing.clock import Clock
-from sagas.testing.faults import Broken, Fault, Kind, injected
+from sagas.testing.faults import Broken, Fault, Kind, injected, noted
+from sagas.testing.outside import Outside
 from sagas.testing.story import table
 
 #: Turns after which a scenario is taken to go round in circles.
@@ -44,6 +45,7 @@ def given(saga: type[Saga[Any]], request: object, *, business_key: str = "", car
         business_key: as there.
         carrier: how its cohorts travel, "orchestration" or "choreography".
     """
+    check_saga(saga)
     return Scenario(saga.definition, lambda: api.start(saga, request, business_key=business_key), carrier)
 
 
@@ -63,17 +65,22 @@ class Scenario:
     run_id: UUID
 
     def __init__(self, definition: Definition, start: Callable[[], UUID], carrier: str) -> None:
+        check_carriers([carrier])
         self._definition = definition
         self._start = start
         self._carrier = carrier
         self.faults: list[Fault] = []
-        self._confirmed: dict[str, Mapping[str, Any]] = {}
-        self._refused: dict[str, str] = {}
-        self._reports: dict[str, list[Done | Rejected]] = {}
-        self._children: list[str] = []
-        self._late = False
-        self._cancelled = False
+        self.outside = Outside(definition)
+        #: What participants have raised, for the message of an assertion: the log has no traceback.
+        self.raised: list[Exception] = []
+        self._unplayed = False
         self._played = False
+
+    def __del__(self) -> None:
+        """Say of one without a ``then_…`` that it has shown nothing."""
+        if self._unplayed:
+            msg = f"a scenario of {self._definition.name} has no then_…, and was never played"
+            warnings.warn(msg, UserWarning, stacklevel=2)
 
     # -- When -------------------------------------------------------------------------------------------------
 
@@ -100,62 +107,47 @@ class Scenario:
 
     def when_confirmed(self, *names: str, data: Mapping[str, Any] | None = None) -> Self:
         """These confirmations come once the run waits for them; all of them if none is named."""
-        for name in names or self._confirmations():
-            self._check_confirmation(name)
-            self._confirmed[name] = data or {}
-        return self
+        return self._say(self.outside.confirms, names, data or {})
 
     def when_not_confirmed(self, *names: str) -> Self:
         """Time passes until these confirmations are too late, or all if none is named; the others come."""
-        for name in names:
-            self._check_confirmation(name)
-        for name in self._confirmations():
-            if names and name not in names:
-                self._confirmed.setdefault(name, {})
-        self._late = True
-        return self
+        return self._say(self.outside.does_not_confirm, names)
 
     def when_refused(self, name: str, *, reason: str = "") -> Self:
         """A confirmation will not come, and somebody says so."""
-        self._check_confirmation(name)
-        self._refused[name] = reason
-        return self
+        return self._say(self.outside.refuses, name, reason)
 
     def when_cancelled(self) -> Self:
         """Somebody cancels the run while it waits for its confirmations."""
-        self._cancelled = True
-        return self
+        return self._say(self.outside.cancels)
 
     def when_reported(self, step: str, answer: Done | Rejected | None = None) -> Self:
         """A step that was accepted is reported, as done if nothing else is said; of several reports the last stays."""
-        self._definition.index(step)
-        self._reports.setdefault(step, []).append(answer or Done())
-        return self
+        return self._say(self.outside.reports, step, Done() if answer is None else answer)
 
     def when_child_confirmed(self, step: str) -> Self:
         """The confirmations come that the saga of this step waits for."""
-        self._definition.index(step)
-        self._children.append(step)
+        return self._say(self.outside.confirms_child, step)
+
+    def _say(self, what: Callable[..., object], *args: object) -> Self:
+        if self._played:
+            msg = "this scenario is over: say what happens before the first then_…"
+            raise RuntimeError(msg)
+        what(*args)
+        self._unplayed = True
         return self
 
     def _break(self, step: str, kind: Kind, error: Exception, operation: str = "", attempts: int | None = None) -> Self:
+        if attempts is not None and attempts < 1:
+            msg = f"attempts={attempts}: at one at least, or leave it out for all"
+            raise ValueError(msg)
         actions = self._definition.all_steps[self._definition.index(step)].actions
         known = {action.operation.value: phase for phase, action in actions.items()}
         if operation and operation not in known:
             msg = f"{self._definition.name}.{step} has no {operation}; it has {', '.join(known)}"
             raise ValueError(msg)
         phase = known[operation] if operation else Phase.FORWARD
-        self.faults.append(Fault(step, phase, kind, error, attempts))
-        return self
-
-    def _confirmations(self) -> list[str]:
-        return [confirmation.name for confirmation in self._definition.confirmations]
-
-    def _check_confirmation(self, name: str) -> None:
-        if name not in self._confirmations():
-            known = ", ".join(self._confirmations()) or "none"
-            msg = f"{self._definition.name} has no confirmation {name!r}; it has {known}"
-            raise ValueError(msg)
+        return self._say(self.faults.append, Fault(step, phase, kind, error, attempts))
 
     # -- Then -------------------------------------------------------------------------------------------------
 
@@ -169,6 +161,7 @@ class Scenario:
 
     def then_escalated(self, step: str = "") -> Self:
         """A person is called, for this step if one is named."""
+        self._check_steps([step] if step else [])
         self._then_is(State.ESCALATED)
         if step:
             last = Log.objects.filter(run_id=self.run_id, outcome="FAULT").order_by("-id").first()
@@ -181,6 +174,7 @@ class Scenario:
 
     def then_done(self, *steps: str) -> Self:
         """The forward operations of exactly these steps took effect, in this order; undone since or not."""
+        self._check_steps(steps)
         self._play()
         done = self._effects(_FORWARD)
         self._expect(done == list(steps), f"{_list(steps)} to be done, and not {_list(done)}")
@@ -188,6 +182,7 @@ class Scenario:
 
     def then_compensated(self, *steps: str) -> Self:
         """The run has failed, and exactly these steps were undone, in this order."""
+        self._check_steps(steps)
         self._then_is(State.FAILED)
         undone = self._effects(_UNDO)
         self._expect(undone == list(steps), f"{_list(steps)} to be undone, and not {_list(undone)}")
@@ -211,6 +206,10 @@ class Scenario:
             raise AssertionError(msg) from error
         return self
 
+    def _check_steps(self, steps: Sequence[str]) -> None:
+        for step in steps:
+            self._definition.index(step)
+
     def _then_is(self, state: State) -> Self:
         self._play()
         found = State(Run.objects.values_list("state", flat=True).get(pk=self.run_id))
@@ -220,7 +219,7 @@ class Scenario:
     def _expect(self, truth: bool, what: str) -> None:
         if not truth:
             msg = f"expected {what}\n\n{table(self.run_id)}"
-            raise AssertionError(msg)
+            raise AssertionError(msg) from (self.raised[-1] if self.raised else None)
 
     def _effects(self, operations: Sequence[Operation]) -> list[str]:
         done = Log.objects.filter(run_id=self.run_id, outcome="DONE", operation__in=operations).order_by("id")
@@ -231,51 +230,17 @@ class Scenario:
     def _play(self) -> None:
         if self._played:
             return
+        self._unplayed = False
         with alone(self._definition.name, self._carrier), Clock() as clock:
             with TestCase.captureOnCommitCallbacks(execute=True):
                 self.run_id = self._start()
             self.play(clock, Carrier())
+        never = [fault.said for fault in self.faults if not fault.met] + self.outside.never_came
+        self._expect(not never, f"{', '.join(never)} to happen: the run never came to it")
 
     def play(self, clock: Clock, carrier: Carrier) -> None:
         """Let everything happen that happens to the run, on a clock and by a carrier that the caller has."""
         play_together([self], clock, carrier)
-
-    def _act(self) -> bool:
-        """Do one thing that comes from outside, if its time has come. Return whether there was one."""
-        run = Run.objects.get(pk=self.run_id)
-        for step, wait in (run.pending or {}).items():
-            if wait["operation"] and step in self._reports:
-                answers = self._reports[step]
-                api.report(self.run_id, step, answers.pop(0) if len(answers) > 1 else answers[0], by=WORKER)
-                return True
-        if any(self._confirm_child(step) for step in self._children):
-            return True
-        if State(run.state) is not State.AWAITING_CONFIRM:
-            return False
-        if self._confirmed:
-            name = next(iter(self._confirmed))
-            api.confirm(self.run_id, name, dict(self._confirmed.pop(name)))
-            return True
-        if self._refused:
-            name, reason = self._refused.popitem()
-            api.refuse(self.run_id, name, reason=reason, by=WORKER)
-            return True
-        if self._cancelled:
-            self._cancelled = False
-            api.cancel(self.run_id, by=WORKER)
-            return True
-        return False
-
-    def _confirm_child(self, step: str) -> bool:
-        child = Run.objects.filter(pk=child_of(self.run_id, step), state=State.AWAITING_CONFIRM).first()
-        if child is None:
-            return False
-        definition = versions.find(child.saga, child.version, child.shape)
-        came = Confirmation.objects.filter(run_id=child.pk).values_list("name", flat=True)
-        missing = [one.name for one in definition.confirmations if one.name not in came]
-        for name in missing:
-            api.confirm(child.pk, name)
-        return bool(missing)
 
 
 def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier) -> None:
@@ -283,12 +248,13 @@ def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier)
 
     What comes from outside comes to all of them before anything is claimed: so they travel in one cohort.
     """
-    late = any(scenario._late for scenario in scenarios)
+    late = any(scenario.outside.late for scenario in scenarios)
     with ExitStack() as faults:
         for scenario in scenarios:
-            scenario._played = True
+            scenario._played, scenario._unplayed = True, False
             # The code's own definition has the participants, whatever shape the run has.
             own = registry.find(scenario._definition.name, scenario._definition.version)
+            faults.enter_context(noted(scenario.raised))
             faults.enter_context(injected(own, scenario.faults))
         for _ in range(LIMIT):
             # Hooks and cancels of children come after a commit, which a test that is rolled back does not have.
@@ -297,13 +263,27 @@ def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier)
                     carrier.judge(clock.now)
                     or carrier.deliver(clock.now)
                     or carrier.dispatch(clock.now)
-                    or sum(scenario._act() for scenario in scenarios) > 0
+                    or sum(scenario.outside.act(scenario.run_id) for scenario in scenarios) > 0
                     or _let_time_pass(clock, carrier, late=late)
                 )
             if not busy:
                 return
     msg = f"still busy after {LIMIT} turns\n\n{table(scenarios[0].run_id)}"
     raise AssertionError(msg)
+
+
+def check_saga(saga: object) -> None:
+    """Refuse what is no saga."""
+    if not (isinstance(saga, type) and issubclass(saga, Saga)):
+        msg = f"a saga is a class derived from Saga, and not {saga!r}"
+        raise TypeError(msg)
+
+
+def check_carriers(carriers: Sequence[str]) -> None:
+    """Refuse what is no carrier."""
+    if strange := [carrier for carrier in carriers if carrier not in CARRIERS]:
+        msg = f"a carrier is {' or '.join(CARRIERS)}, and not {strange[0]!r}"
+        raise ValueError(msg)
 
 
 def _let_time_pass(clock: Clock, carrier: Carrier, *, late: bool) -> bool:

@@ -20,7 +20,7 @@ def table(run_id: UUID) -> str:
     lines: list[Sequence[str]] = [_HEAD]
     for entry in entries:
         after = (entry.at - entries[0].at).total_seconds()
-        said = _say(entry.data)
+        said = " ".join(_say(entry.data).split())  # a database's errors have lines of their own
         shown = said if len(said) <= WIDTH else f"{said[: WIDTH - 1]}…"
         happened = entry.outcome != "EVENT"
         outcome, attempt = (entry.outcome, str(entry.attempt)) if happened else ("", "")

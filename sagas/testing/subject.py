@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from sagas import api
 from sagas.definition import Definition
 from sagas.saga import Saga
 from sagas.states import State
-from sagas.testing.scenario import Scenario
+from sagas.testing.scenario import Scenario, check_saga
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ class Subject:
         invariant: asserts what must hold in the project's tables once a run has ended; ``False`` is a breach, too.
         prepare: tells a scenario what else comes from outside: ``lambda s: s.when_reported("step")``.
         ignore: columns that need not be the same with trouble and without, as ``"table.column"``.
+        leaves: what a run that has failed may leave, as records: rows of a ``"table"``, and ``"table.column"``, which
+            may be another than before in rows that were there.
+        causes: what failed cases have to say of usual mistakes; looked for by the first.
+        by_chance: by ending, the columns that differ from one untroubled run to the next; found by the first case.
     """
 
     saga: type[Saga[Any]]
@@ -52,6 +56,25 @@ class Subject:
     invariant: Callable[[Ended], object] | None = None
     prepare: Callable[[Scenario], object] | None = None
     ignore: Collection[str] = ()
+    leaves: Collection[str] = ()
+    causes: list[str] = field(default_factory=list, compare=False, repr=False)
+    by_chance: dict[tuple[object, ...], dict[str, set[str]]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would never be of use.
+
+        Raises:
+            TypeError: it is no saga, or a text is given for a list.
+            ValueError: what is ignored is no column.
+        """
+        check_saga(self.saga)
+        for said in (self.ignore, self.leaves):
+            if isinstance(said, str):
+                msg = f"{said!r}: a list is wanted, as [{said!r}]"
+                raise TypeError(msg)
+        if strange := [name for name in self.ignore if "." not in name]:
+            msg = f"ignore={strange}: columns are wanted, as 'table.column'"
+            raise ValueError(msg)
 
     def start(self) -> UUID:
         """Make what a run needs, and start it."""

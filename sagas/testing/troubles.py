@@ -114,6 +114,11 @@ class Case:
         return self.trouble in _ALWAYS and not forward
 
     @property
+    def shows_what_is_left(self) -> bool:
+        """Whether what a run that has failed leaves is looked for: once for each step that is undone, and each way."""
+        return self.ends is State.FAILED and self.trouble in {Trouble.REJECTS, Trouble.TWICE}
+
+    @property
     def story(self) -> str:
         """How the run must end, and by whom it must be helped."""
         return f"ESCALATED; resumed: {self.ends}" if self.calls_a_person else str(self.ends)

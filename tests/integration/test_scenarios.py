@@ -156,7 +156,7 @@ def test_what_is_accepted_is_reported(jar: str) -> None:
 
 
 def test_a_step_that_is_a_saga(jar: str) -> None:
-    scenario = given(Parent, Experiment(jar=jar)).when_rejects("four").then_failed()
+    scenario = given(Parent, Experiment(jar=jar)).when_child_confirmed("asked").when_rejects("four").then_failed()
     children = Run.objects.filter(parent_id=scenario.run_id)
     assert children
     assert {child.state for child in children} == {"FAILED"}
