@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.test import override_settings
 
-from sagas import redis_link
+from sagas import redis_link, versions
 
 
 @contextmanager
@@ -17,8 +17,11 @@ def alone(saga: str, carrier: str) -> Iterator[None]:
     raw = settings.SAGAS
     own = {"REDIS_URL": None, "CARRIERS": {**raw.get("CARRIERS", {}), saga: carrier}}
     redis_link.client.cache_clear()
+    recorded = set(versions._recorded)
     try:
         with override_settings(SAGAS={**raw, **own}):
             yield
     finally:
+        # What was put on record inside may be taken back with the test; if not, it is found again.
+        versions._recorded.intersection_update(recorded)
         redis_link.client.cache_clear()

@@ -21,12 +21,13 @@ class Outside:
 
     Attributes:
         late: whether deadlines are waited for.
+        confirmed: what comes with each confirmation that will come.
     """
 
     def __init__(self, definition: Definition) -> None:
         self.late = False
         self._definition = definition
-        self._confirmed: dict[str, Mapping[str, Any]] = {}
+        self.confirmed: dict[str, Mapping[str, Any]] = {}
         self._refused: dict[str, str] = {}
         self._reports: dict[str, list[Done | Rejected]] = {}
         self._children: list[str] = []
@@ -37,17 +38,22 @@ class Outside:
     def confirms(self, names: Sequence[str], data: Mapping[str, Any]) -> None:
         """These come; all, if none is named."""
         for name in self._known(names) or self._names():
-            self._confirmed[name] = data
+            self.confirmed[name] = data
+
+    def confirms_the_rest(self) -> None:
+        """Those come of which nothing was said yet."""
+        for name in self._names():
+            self.confirmed.setdefault(name, {})
 
     def does_not_confirm(self, names: Sequence[str]) -> None:
         """These do not come, or none does; the others come."""
         missing = self._known(names) or self._names()
-        if both := [name for name in missing if name in self._confirmed]:
+        if both := [name for name in missing if name in self.confirmed]:
             msg = f"{', '.join(both)} cannot come and be missing"
             raise ValueError(msg)
         for name in self._names():
             if name not in missing:
-                self._confirmed.setdefault(name, {})
+                self.confirmed.setdefault(name, {})
         self.late = True
 
     def refuses(self, name: str, reason: str) -> None:
@@ -96,9 +102,9 @@ class Outside:
             return True
         if State(run.state) is not State.AWAITING_CONFIRM:
             return False
-        if self._confirmed:
-            name = next(iter(self._confirmed))
-            api.confirm(run_id, name, dict(self._confirmed.pop(name)))
+        if self.confirmed:
+            name = next(iter(self.confirmed))
+            api.confirm(run_id, name, dict(self.confirmed.pop(name)))
             return True
         if self._refused:
             name, reason = self._refused.popitem()

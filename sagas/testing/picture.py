@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -21,20 +21,29 @@ Rows = list[dict[str, Any]]
 Picture = Mapping[str, Rows]
 #: By table, the columns that are not compared.
 Columns = Mapping[str, Collection[str]]
+#: In place of a column: the whole table.
+ALL = "*"
 
 
 def picture(databases: Sequence[str]) -> dict[str, Rows]:
-    """Read every table of the project's own apps: not those of the engine, nor of Django."""
+    """Read every table of the project's own apps, and Django's of users and groups: not those of the engine."""
     found: dict[str, Rows] = {}
+    own = sorted({model._meta.db_table for model in apps.get_models(include_auto_created=True) if _is_own(model)})
     for database in databases:
-        known = set(connections[database].introspection.table_names())
-        tables = sorted({model._meta.db_table for model in apps.get_models() if _is_own(model)} & known)
-        if not tables:
-            continue
-        with connections[database].cursor() as cursor:
+        connection = connections[database]
+        quoted = {table: connection.ops.quote_name(table) for table in own}
+        with connection.cursor() as cursor:
+            # What is migrated here, and is a table: a view says what tables say.
             cursor.execute(
-                " UNION ALL ".join(f"SELECT '{table}', to_jsonb(row)::text FROM \"{table}\" AS row" for table in tables)
+                "SELECT own.name FROM unnest(%s, %s) AS own (name, quoted) "
+                "JOIN pg_class ON pg_class.oid = to_regclass(own.quoted) WHERE relkind IN ('r', 'p')",
+                [list(quoted), list(quoted.values())],
             )
+            tables = sorted(name for (name,) in cursor.fetchall())
+            if not tables:
+                continue
+            parts = [f"SELECT %s, to_jsonb(entry.*)::text FROM {quoted[table]} AS entry" for table in tables]
+            cursor.execute(" UNION ALL ".join(parts), tables)
             for table, row in cursor.fetchall():
                 found.setdefault(f"{database}: {table}" if database != "default" else table, []).append(json.loads(row))
     return found
@@ -42,7 +51,18 @@ def picture(databases: Sequence[str]) -> dict[str, Rows]:
 
 def _is_own(model: Any) -> bool:
     app = model._meta.app_config.name
-    return bool(model._meta.managed) and app != "sagas" and not app.startswith("django.")
+    if app == "django.contrib.auth":
+        return bool(model._meta.model_name != "permission")
+    return bool(app != "sagas" and not app.startswith("django."))
+
+
+def columns_of(names: Iterable[str]) -> dict[str, set[str]]:
+    """Columns by table, of ``"table.column"`` and of ``"table"``, which means all of it."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        table, dot, column = name.rpartition(".")
+        found.setdefault(table if dot else name, set()).add(column if dot else ALL)
+    return found
 
 
 def volatile(one: Picture, other: Picture) -> dict[str, set[str]]:
@@ -62,6 +82,8 @@ def differences(wanted: Picture, found: Picture, ignored: Columns) -> list[str]:
     said: list[str] = []
     for table in sorted({*wanted, *found}):
         columns = ignored.get(table, ())
+        if ALL in columns:
+            continue
         should, does = (_count(rows.get(table, []), columns) for rows in (wanted, found))
         said += [f"{table} has not: {row}" for row in (should - does).elements()]
         said += [f"{table} has besides: {row}" for row in (does - should).elements()]
@@ -78,9 +100,8 @@ def remnants(before: Picture, after: Picture, ignored: Columns, leaves: Collecti
         leaves: tables, of which rows may be left, and ``"table.column"``, which may be changed.
     """
     columns = {table: set(names) for table, names in ignored.items()}
-    for name in leaves:
-        table, _, column = name.rpartition(".")
-        columns.setdefault(table, set()).add(column)
+    for table, names in columns_of(name for name in leaves if "." in name).items():
+        columns.setdefault(table, set()).update(names)
     # A hold that was cancelled stays as a record, and holds nothing.
     holds = {model._meta.db_table for model in apps.get_models() if issubclass(model, Hold)}
     kept = {
@@ -94,9 +115,20 @@ def remnants(before: Picture, after: Picture, ignored: Columns, leaves: Collecti
     return said
 
 
+def spoiled(before: Picture, wanted: Picture, found: Picture, ignored: Columns) -> list[str]:
+    """Say which rows are not what they were before, and are without any trouble: all of each is compared."""
+    said: list[str] = []
+    for table, rows in before.items():
+        if ALL not in ignored.get(table, ()):
+            kept = _count(rows, ()) & _count(wanted.get(table, []), ())
+            said += [f"{table} has not any more: {row}" for row in (kept - _count(found.get(table, []), ())).elements()]
+    return said
+
+
 def _values(rows: Rows, column: str) -> Counter[str]:
     return Counter(json.dumps(row.get(column), sort_keys=True) for row in rows)
 
 
 def _count(rows: Rows, ignored: Collection[str]) -> Counter[str]:
-    return Counter(json.dumps({k: v for k, v in row.items() if k not in ignored}, sort_keys=True) for row in rows)
+    compared = ({k: v for k, v in row.items() if k not in ignored} for row in rows)
+    return Counter(json.dumps(row, sort_keys=True) if row else "a row" for row in compared)

@@ -44,7 +44,8 @@ class Subject:
             that starts a run itself and returns its id.
         invariant: asserts what must hold in the project's tables once a run has ended; ``False`` is a breach, too.
         prepare: tells a scenario what else comes from outside: ``lambda s: s.when_reported("step")``.
-        ignore: columns that need not be the same with trouble and without, as ``"table.column"``.
+        ignore: columns that need not be the same with trouble and without, as ``"table.column"``; or a whole
+            ``"table"``, such as one that a trigger writes.
         leaves: what a run that has failed may leave, as records: rows of a ``"table"``, and ``"table.column"``, which
             may be another than before in rows that were there.
         causes: what failed cases have to say of usual mistakes; looked for by the first.
@@ -65,16 +66,12 @@ class Subject:
 
         Raises:
             TypeError: it is no saga, or a text is given for a list.
-            ValueError: what is ignored is no column.
         """
         check_saga(self.saga)
         for said in (self.ignore, self.leaves):
             if isinstance(said, str):
                 msg = f"{said!r}: a list is wanted, as [{said!r}]"
                 raise TypeError(msg)
-        if strange := [name for name in self.ignore if "." not in name]:
-            msg = f"ignore={strange}: columns are wanted, as 'table.column'"
-            raise ValueError(msg)
 
     def start(self) -> UUID:
         """Make what a run needs, and start it."""
@@ -83,7 +80,16 @@ class Subject:
 
     def keeps_its_invariant(self, ended: Ended) -> None:
         """Ask the project."""
-        if self.invariant is not None and self.invariant(ended) is False:
+        if self.invariant is None:
+            return
+        try:
+            holds = self.invariant(ended)
+        except AssertionError:
+            raise
+        except Exception as error:
+            msg = f"{type(error).__name__}: {error}"
+            raise AssertionError(msg) from error
+        if holds is False:
             msg = f"the invariant does not hold for a run that is {ended.state}"
             raise AssertionError(msg)
 

@@ -57,6 +57,8 @@ class Way(StrEnum):
     REFUSED = "refused"
     #: The same, after its confirmations have come early.
     REFUNDED = "refunded"
+    #: The first branch of the fork at the end breaks, and says no at its next attempt, when the others are done.
+    BRANCHED_OFF = "branched off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def _of(saga: type[Saga[Any]], index: int, phase: Phase, carrier: str) -> Iterat
     may_turn_back = phase is Phase.FORWARD and index < definition.before_pivot
     way = back if phase is Phase.UNDO else Way.GOES_ON
     if way is None:
-        return  # the last step before the end of a saga without a confirmation: nothing undoes it
+        return  # the last step of a saga without a confirmation: nothing undoes it
     ends = State.FAILED if phase is Phase.UNDO else State.SUCCEEDED
     for trouble in Trouble:
         if trouble is Trouble.REJECTS:
@@ -185,7 +187,10 @@ def _way_back(definition: Definition, index: int) -> Way | None:
         return None
     if definition.confirmations:
         return Way.CANCELLED
-    return Way.REFUSED if index < last else None
+    if index < last:
+        return Way.REFUSED
+    fork = definition.stage(last)
+    return Way.BRANCHED_OFF if len(fork) > 1 and _is_tried_again(definition, fork.start, Phase.FORWARD) else None
 
 
 def _is_tried_again(definition: Definition, index: int, phase: Phase) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from django.db import connection
 
+import sagas
 from coupons.models import Coupon
 from inventory.models import Sku
 from orders import services
@@ -17,7 +20,7 @@ from sagas.errors import UnknownStep
 from sagas.models import Log, Run
 from sagas.testing import Clock, Scenario, given, given_run
 from tests.lab.models import Jar
-from tests.lab.sagas import Experiment, Forked, Hurried, Lab, Parent, Pivoted, Reported, Twice, Unconfirmed
+from tests.lab.sagas import Boom, Experiment, Forked, Hurried, Lab, Parent, Pivoted, Reported, Twice, Unconfirmed
 from tests.support.runs import assert_effects_once
 from tests.support.shop import TEA, open_shop
 
@@ -243,3 +246,84 @@ def test_the_clock_stands_still_until_it_is_told_to_go_on() -> None:
         clock.go_to(before)
         assert asked() == [before + timedelta(hours=1)] * 4
     assert asked()[1] < before + timedelta(minutes=5)  # type: ignore[operator]
+
+
+def test_a_scenario_goes_on_from_the_clock_of_its_test() -> None:
+    with Clock() as clock:
+        # Given
+        clock.let_pass(timedelta(days=1))
+        began = clock.now
+
+        # When
+        given(Twice, Experiment()).when_not_confirmed().then_failed()
+
+        # Then
+        assert clock.now > began
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT now()")
+            assert cursor.fetchone() == (clock.now,)
+
+
+# -- What is said, and cannot be ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said"),
+    [
+        (
+            lambda: given(Lab, Experiment()).when_fails("two", operation="compensate").when_confirmed(),
+            "when_fails('two'",
+        ),
+        (lambda: given(Unconfirmed, Experiment()).when_cancelled(), "when_cancelled()"),
+        (
+            lambda: given(Reported, Experiment()).when_reported("two").when_reported("left").when_reported("one"),
+            "'one'",
+        ),
+        (lambda: given(Twice, Experiment()).when_fails("one").when_refused("payment"), "when_refused('payment')"),
+    ],
+)
+def test_what_was_to_happen_and_never_did_fails_the_test(scenario: Callable[[], Scenario], said: str) -> None:
+    with pytest.raises(AssertionError, match="to happen: the run never came to it") as failed:
+        scenario().then(lambda: None)
+    assert said in str(failed.value)
+
+
+def test_it_is_said_before_it_is_played() -> None:
+    scenario = given(Unconfirmed, Experiment()).when_fails("two", attempts=1).then_succeeded()
+    with pytest.raises(RuntimeError, match="say what happens before the first then_…"):
+        scenario.when_rejects("one")
+
+
+def test_what_makes_no_sense_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="attempts=0: at one at least"):
+        given(Lab, Experiment()).when_fails("two", attempts=0)
+    with pytest.raises(TypeError, match=r"two is reported as Done\(…\) or Rejected\(…\), and not as 3"):
+        given(Reported, Experiment()).when_reported("two", 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"lab\.Parent\.one is no SubSaga"):
+        given(Parent, Experiment()).when_child_confirmed("one")
+    with pytest.raises(ValueError, match="payment cannot come and be missing"):
+        given(Twice, Experiment()).when_confirmed("payment").when_not_confirmed("payment")
+    with pytest.raises(ValueError, match="a carrier is orchestration or choreography, and not 'choreo'"):
+        given(Lab, Experiment(), carrier="choreo")
+    with pytest.raises(UnknownStep):
+        given(Unconfirmed, Experiment()).then_done("onne")
+
+
+def test_a_scenario_that_is_never_played_is_told() -> None:
+    scenario = given(Lab, Experiment()).when_fails("two")
+    with pytest.warns(UserWarning, match=r"lab\.Lab has no then_…, and was never played"):
+        del scenario
+
+
+def test_the_traceback_of_a_participant_is_shown() -> None:
+    with pytest.raises(AssertionError) as failed:
+        given(Unconfirmed, Experiment(faults={"two.forward": 9})).then_succeeded()
+    cause = failed.value.__cause__
+    assert isinstance(cause, Boom)
+    assert any(frame.name == "judge" for frame in traceback.extract_tb(cause.__traceback__))
+
+
+def test_a_run_of_code_that_is_not_here_keeps_no_scenario_from_its_end() -> None:
+    other = sagas.start(Lab, Experiment())
+    Run.objects.filter(pk=other).update(saga="nobody.Knows")
+    given(Unconfirmed, Experiment()).then_succeeded()

@@ -99,9 +99,12 @@ def unwinds(
     *,
     invariant: Callable[[Ended], object] = marks_and_jars_agree,
     prepare: Callable[[Scenario], object] | None = None,
+    leaves: Sequence[str] = ("lab_mark",),
     committing: Sequence[str] = ("alone",),
     mark: Callable[[Case], list[Any]] = lambda case: [] if quick(case) else [pytest.mark.slow],
 ) -> Any:
-    """The matrix of a saga, under both carriers."""
+    """The matrix of a saga, under both carriers. The laboratory's marks say what was done, and what was undone."""
     covered.add(saga)
-    return saga_matrix(saga, request, invariant=invariant, prepare=prepare, committing=committing, mark=mark)
+    return saga_matrix(
+        saga, request, invariant=invariant, prepare=prepare, leaves=leaves, committing=committing, mark=mark
+    )

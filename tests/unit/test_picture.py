@@ -1,0 +1,55 @@
+"""What two pictures of the project's tables are compared by."""
+
+from __future__ import annotations
+
+from sagas.testing.picture import ALL, columns_of, differences, remnants, spoiled
+
+ORDER = {"id": 1, "status": "RECEIVED"}
+REJECTED = {"id": 1, "status": "REJECTED"}
+LINE = {"id": 7, "sku": "TEA"}
+
+
+def test_columns_and_whole_tables_are_named() -> None:
+    assert columns_of(["shop_order.status", "shop_order.id", "shop_line"]) == {
+        "shop_order": {"status", "id"},
+        "shop_line": {ALL},
+    }
+
+
+def test_a_whole_table_is_not_compared() -> None:
+    assert differences({"t": [LINE]}, {"t": []}, {"t": {"id"}}) == ['t has not: {"sku": "TEA"}']
+    assert differences({"t": [LINE]}, {"t": []}, {"t": {ALL}}) == []
+
+
+def test_what_a_failed_run_leaves_is_said() -> None:
+    # Given
+    before, after = {"order": [ORDER]}, {"order": [REJECTED], "line": [LINE]}
+
+    # Then
+    assert remnants(before, after, {}, []) == [
+        'line has besides: {"id": 7, "sku": "TEA"}',
+        'order has not: {"id": 1, "status": "RECEIVED"}',
+        'order has besides: {"id": 1, "status": "REJECTED"}',
+    ]
+    assert remnants(before, after, {}, ["line", "order.status"]) == []
+    assert remnants(before, {"order": [REJECTED]}, {"order": {"status"}}, []) == []
+
+
+def test_rows_may_be_left_and_none_may_be_lost() -> None:
+    assert remnants({"order": [ORDER]}, {"order": []}, {}, ["order"]) == [
+        'order has not: {"id": 1, "status": "RECEIVED"}'
+    ]
+
+
+def test_a_row_that_nobody_should_touch_is_compared_whole() -> None:
+    # Given a column that differs from one run to the next, so that it is ignored
+    before = {"order": [ORDER]}
+    wanted = {"order": [ORDER, {"id": 2, "status": "PLACED"}]}
+    found = {"order": [{"id": 1, "status": "SPOILED"}, {"id": 2, "status": "OTHER"}]}
+    ignored = {"order": {"status"}}
+
+    # Then
+    assert differences(wanted, found, ignored) == []
+    assert spoiled(before, wanted, found, ignored) == ['order has not any more: {"id": 1, "status": "RECEIVED"}']
+    assert spoiled(before, wanted, found, {"order": {ALL}}) == []
+    assert spoiled(before, {"order": [REJECTED]}, found, ignored) == []
