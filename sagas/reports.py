@@ -1,4 +1,8 @@
-"""How an operation ended that a participant had accepted: one transaction under the run's lock."""
+"""How an operation ended that a participant had accepted: one transaction under the run's lock.
+
+A report names its operation. It may come twice, or late: when the run waits for the report of another operation of the
+same step, has been turned back, stands with a person, or has ended.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from django.db import transaction
 
 from sagas import log_store, move_store, outcomes, plan, store, versions, wait_store
 from sagas.definition import Definition
-from sagas.errors import NotAwaited
+from sagas.errors import NotAwaited, UnknownStep
 from sagas.lifecycle import lock_one
 from sagas.limits import check_size
 from sagas.messages import Kick, Message, Unlock, Wake
@@ -19,21 +23,25 @@ from sagas.record import Delivery, record
 from sagas.states import LIVE, State
 
 
-def receive_report(run_id: UUID, step: str, answer: Answer, *, by: str = "") -> tuple[State, list[Message]]:
+def receive_report(
+    run_id: UUID, step: str, answer: Answer, *, operation: str = "", by: str = ""
+) -> tuple[State, list[Message]]:
     """Take the outcome of an accepted operation. See ``sagas.report``."""
     if isinstance(answer, Done):
         check_size(outcomes.dump(answer.result), f"the result of {step}")
     with transaction.atomic():
         row = lock_one(run_id)
         definition = versions.find(row.saga, row.version, row.shape)
-        index = definition.index(step)
+        delivery = _delivery(definition, step, operation, by)
         wait = row.waits.get(step)
-        if wait is None or not wait.operation:
-            if wait is not None or log_store.accepted(run_id, step):
+        if wait is None or wait.operation != delivery.action.operation:
+            if log_store.begun(run_id, step, delivery.action.operation):
                 return row.state, []  # a repeat, or one that comes when it was given up already
-            msg = f"{definition.name}.{step} of {run_id} has not been begun: nothing is to be reported"
+            msg = (
+                f"the {delivery.action.operation} of {definition.name}.{step} of {run_id} has not been begun: "
+                "nothing is to be reported"
+            )
             raise NotAwaited(msg)
-        delivery = _delivery(definition, index, wait.operation, by)
         return _take(delivery, row, wait, answer)
 
 
@@ -56,7 +64,15 @@ def _take(delivery: Delivery, row: store.Row, wait: store.Wait, answer: Answer) 
     return now.state, messages
 
 
-def _delivery(definition: Definition, index: int, operation: str, by: str) -> Delivery:
+def _delivery(definition: Definition, step: str, operation: str, by: str) -> Delivery:
+    """The operation of a report; the forward one where it names none. ``UnknownStep`` if the step has no such one."""
+    index = definition.index(step)
     actions = definition.all_steps[index].actions
-    phase = next(phase for phase in Phase if phase in actions and actions[phase].operation == operation)
-    return Delivery(definition, index, phase, actions[phase], by)
+    # What takes a confirmation back has no forward operation, and only one.
+    first = Phase.FORWARD if Phase.FORWARD in actions else next(iter(actions))
+    named = operation or actions[first].operation
+    for phase, action in actions.items():
+        if action.operation == named:
+            return Delivery(definition, index, phase, action, by)
+    msg = f"{definition.name}.{step} has no operation {operation!r}"
+    raise UnknownStep(msg)

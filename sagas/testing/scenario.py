@@ -246,7 +246,13 @@ class Scenario:
         for step, wait in (run.pending or {}).items():
             if wait["operation"] and step in self._reports:
                 answers = self._reports[step]
-                api.report(self.run_id, step, answers.pop(0) if len(answers) > 1 else answers[0], by=WORKER)
+                api.report(
+                    self.run_id,
+                    step,
+                    answers.pop(0) if len(answers) > 1 else answers[0],
+                    operation=wait["operation"],
+                    by=WORKER,
+                )
                 return True
         if any(self._confirm_child(step) for step in self._children):
             return True

@@ -18,6 +18,7 @@ from standardwebhooks import Webhook
 import sagas
 from sagas import State
 from sagas.models import Run
+from tests.integration.test_late_reports import Couriered
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Reported
 from tests.support.carrier import Carrier
@@ -70,6 +71,25 @@ def test_a_report_moves_the_run_on_and_a_repeat_is_answered_alike(accepted: UUID
     assert Run.objects.get(pk=accepted).results["two"] == {"ref": 7}
 
 
+def test_a_repeat_of_a_webhook_is_no_report_of_the_next_operation(database: None) -> None:
+    # Given a courier that has reported its reservation, and is asked to confirm it
+    run_id = sagas.start(Couriered, Experiment())
+    Carrier().run([run_id])
+    reserved = {"run": str(run_id), "step": "courier", "outcome": "done", "result": {"ref": 7}}
+    assert post(reserved).status_code == 200
+    Carrier().run([run_id])
+    assert story(run_id)[-1] == "courier.confirm ACCEPTED"
+
+    # When the very same request comes again
+    assert post(reserved).status_code == 200
+    Carrier().run([run_id])
+
+    # Then it is confirmed only when that is reported
+    assert state(run_id) is State.CONFIRMING
+    confirmed = {"run": str(run_id), "step": "courier", "operation": "confirm", "outcome": "done"}
+    assert json.loads(post(confirmed).content)["state"] == "SUCCEEDED"
+
+
 def test_a_rejection_undoes_it(accepted: UUID) -> None:
     body = {"run": str(accepted), "step": "two", "outcome": "rejected", "code": "NoCourier", "detail": "rain"}
     assert json.loads(post(body).content)["state"] == "COMPENSATING"
@@ -108,7 +128,10 @@ def test_a_body_that_is_no_report_is_refused(body: Any) -> None:
 def test_reports_of_nothing(accepted: UUID) -> None:
     assert post(done(uuid4())).status_code == 404
     assert post({**done(accepted), "step": "nothing"}).status_code == 404
+    assert post({**done(accepted), "operation": "cancel"}).status_code == 404
     assert post({**done(accepted), "step": "four"}).status_code == 409
+    assert post({**done(accepted), "operation": "compensate"}).status_code == 409
+    assert post({**done(accepted), "operation": 5}).status_code == 400
     assert post("x" * 100_001).status_code == 413
     assert post(done(accepted, result="a\x00b")).status_code == 400
     assert Client().get("/sagas/reports/").status_code == 405
