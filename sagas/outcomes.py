@@ -140,5 +140,9 @@ def dump(result: object) -> str:
 
 def reason(kind: str, step: str, code: str, detail: str, **more: object) -> str:
     """Write why a run is undone, as admin and API show it; ``more`` is what only some kinds have to say."""
-    printable = detail.replace("\x00", "\\0").encode(errors="replace").decode()
-    return json.dumps({"kind": kind, "step": step, "code": code, "detail": printable[:DETAIL_LIMIT], **more})
+    return json.dumps({"kind": kind, "step": step, "code": _printable(code), "detail": _printable(detail), **more})
+
+
+def _printable(text: str) -> str:
+    """What PostgreSQL can store of a text, and people will read."""
+    return text.replace("\x00", "\\0").encode(errors="replace").decode()[:DETAIL_LIMIT]

@@ -22,7 +22,7 @@ from tests.integration.test_late_reports import Couriered
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Reported
 from tests.support.carrier import Carrier
-from tests.support.runs import assert_jar_adds_up, state, story
+from tests.support.runs import assert_jar_adds_up, reason, state, story
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -95,6 +95,19 @@ def test_a_rejection_undoes_it(accepted: UUID) -> None:
     assert json.loads(post(body).content)["state"] == "COMPENSATING"
     Carrier().run([accepted])
     assert state(accepted) is State.FAILED
+
+
+@pytest.mark.parametrize(
+    ("code", "stored"),
+    [("No\0Courier", "No\\0Courier"), ("\ud800", "?"), ("x" * 5000, "x" * 2000)],
+    ids=["NUL", "half a surrogate pair", "long"],
+)
+def test_a_rejection_says_why_in_characters_that_can_be_stored(accepted: UUID, code: str, stored: str) -> None:
+    body = {"run": str(accepted), "step": "two", "outcome": "rejected", "code": code, "detail": code}
+    assert post(body).status_code == 200
+    Carrier().run([accepted])
+    assert state(accepted) is State.FAILED
+    assert (reason(accepted)["code"], reason(accepted)["detail"]) == (stored, stored)
 
 
 @pytest.mark.parametrize(
