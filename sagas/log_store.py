@@ -33,6 +33,17 @@ def begun(run_id: UUID, step: str, operation: str) -> set[str]:
         return {outcome for (outcome,) in cursor.fetchall()}
 
 
+def count(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, int]:
+    """How often this operation had this outcome, of those of the runs for which it had."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, count(*) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
+            "AND outcome = %s GROUP BY run_id",
+            [uuids(ids), step, operation, outcome],
+        )
+        return dict(cursor.fetchall())
+
+
 def first(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, datetime]:
     """When this operation first had this outcome, of those of the runs for which it had."""
     with connection.cursor() as cursor:
