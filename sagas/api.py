@@ -230,13 +230,15 @@ def admit() -> None:
         raise Overloaded(msg, retry_after=max(1, math.ceil(min(age - limit, 60))))
 
 
-def report(run_id: UUID, step: str, outcome: Done | Rejected, *, by: str = "") -> State:
+def report(run_id: UUID, step: str, outcome: Done | Rejected, *, operation: str = "", by: str = "") -> State:
     """Say how an operation ended that a participant had ``Accepted``. A repeat changes nothing.
 
     Args:
         run_id: the run.
         step: name of the step in the saga.
         outcome: ``Done``, with its result, or ``Rejected``.
+        operation: which operation it was, as ``call.operation`` said: "confirm", "compensate", "cancel". By default
+            the step's forward one ("forward" or "try"). A report of another than the run waits for is a repeat.
         by: who says so, for the record.
 
     Returns:
@@ -244,11 +246,11 @@ def report(run_id: UUID, step: str, outcome: Done | Rejected, *, by: str = "") -
 
     Raises:
         RunNotFound: there is no such run.
-        UnknownStep: its saga has no such step.
-        NotAwaited: the step has not been begun.
+        UnknownStep: its saga has no such step, or the step no such operation.
+        NotAwaited: this operation has not been begun.
         DataTooLarge: the result is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
     """
-    state, messages = receive_report(run_id, step, outcome, by=by)
+    state, messages = receive_report(run_id, step, outcome, operation=operation, by=by)
     _after_commit(messages)
     return state
 

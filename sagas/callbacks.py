@@ -23,7 +23,10 @@ from sagas.conf import config
 from sagas.errors import NotAwaited, Rejected, RunNotFound, UnknownSaga, UnknownStep
 from sagas.participant import Done
 
-_FORM = 'Send {"run": id, "step": name, "outcome": "done" or "rejected", "result" or "code" and "detail"}.'
+_FORM = (
+    'Send {"run": id, "step": name, "operation": name, "outcome": "done" or "rejected", '
+    '"result" or "code" and "detail"}.'
+)
 
 
 class _Refused(Exception):
@@ -35,16 +38,17 @@ class _Refused(Exception):
 @csrf_exempt
 @require_POST
 def report(request: HttpRequest) -> JsonResponse:
-    """Take ``{"run", "step", "outcome": "done" | "rejected", "result" | "code", "detail"}``; see ``sagas.report``.
+    """Take ``{"run", "step", "operation", "outcome": "done" | "rejected", "result" | "code", "detail"}``.
 
-    Answers 200 with the run's state, also to a repeat; 400 for a body that is none, 401 without a good signature of
-    the last five minutes, 404 for a run or a step that does not exist, 409 for a step that was not begun.
+    See ``sagas.report``; without "operation" it is of the step's forward one. Answers 200 with the run's state, also
+    to a repeat; 400 for a body that is none, 401 without a good signature of the last five minutes, 404 for a run, a
+    step or an operation that does not exist, 409 for an operation that was not begun.
     """
     try:
         _verify(request)
-        run_id, step, outcome = _read(request.body)
+        run_id, step, operation, outcome = _read(request.body)
         try:
-            state = sagas.report(run_id, step, outcome, by="callback")
+            state = sagas.report(run_id, step, outcome, operation=operation, by="callback")
         except (RunNotFound, UnknownStep, UnknownSaga) as error:
             raise _Refused(HTTPStatus.NOT_FOUND, str(error)) from error
         except NotAwaited as error:
@@ -80,14 +84,17 @@ def _verify(request: HttpRequest) -> None:
         raise _Refused(HTTPStatus.UNAUTHORIZED, "The signature is missing, wrong, or too old.") from error
 
 
-def _read(body: bytes) -> tuple[UUID, str, Done | Rejected]:
+def _read(body: bytes) -> tuple[UUID, str, str, Done | Rejected]:
     try:
         given: Any = json.loads(body)
         run_id, step, outcome = UUID(given["run"]), given["step"], given["outcome"]
+        operation = given.get("operation", "")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _Refused(HTTPStatus.BAD_REQUEST, _FORM) from error
-    if isinstance(step, str) and outcome == "done":
-        return run_id, step, Done(given.get("result"))
-    if isinstance(step, str) and outcome == "rejected":
-        return run_id, step, Rejected(str(given.get("detail") or ""), code=str(given.get("code") or "Rejected"))
+    if isinstance(step, str) and isinstance(operation, str):
+        if outcome == "done":
+            return run_id, step, operation, Done(given.get("result"))
+        if outcome == "rejected":
+            why = Rejected(str(given.get("detail") or ""), code=str(given.get("code") or "Rejected"))
+            return run_id, step, operation, why
     raise _Refused(HTTPStatus.BAD_REQUEST, _FORM)

@@ -111,12 +111,14 @@ class _Entry:
         new: the calls for which the participant is called.
         answers: answers that the rows have.
         nothing: answers to those that have nothing to undo, which no row has yet.
+        heard: how often the log has it that a run's operation was accepted, where a row says that it was.
     """
 
     fresh: set[tuple[UUID, str]]
     new: list[Call[Any]] = field(default_factory=list)
     answers: dict[UUID, Answer] = field(default_factory=dict)
     nothing: dict[UUID, Answer] = field(default_factory=dict)
+    heard: dict[UUID, int] = field(default_factory=dict)
 
 
 def _pass(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: bool) -> list[Answer]:
@@ -133,7 +135,7 @@ def _pass(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: b
                 raise Broken(answer.error)
         answers |= {call.run_id: _plain(answer, may_reject) for call, answer in zip(entry.new, given, strict=True)}
     with _not_to_blame(step):
-        _write(table, step.actions[phase].operation, entry.fresh, [c for c in calls if c.run_id in answers], answers)
+        _write(table, step.actions[phase].operation, entry, [c for c in calls if c.run_id in answers], answers)
     answers |= entry.answers
     return [answers[call.run_id] for call in calls]
 
@@ -193,10 +195,11 @@ def _enter(table: Table, step: Step, phase: Phase, calls: Sequence[Call[Any]]) -
     entry = _Entry(table.enter([(operation, Passage.DONE)], {call.run_id: call.attempt for call in calls}))
     known = [call.run_id for call in calls if (call.run_id, operation) not in entry.fresh]
     rows = table.read([operation], known) if known else {}
+    entry.heard.update(_heard(step, operation, rows))
     for call in calls:
         recorded = None
         if (call.run_id, operation) not in entry.fresh:
-            recorded = _recorded(step, phase, call, rows[call.run_id, operation])
+            recorded = _recorded(step, phase, call, rows[call.run_id, operation], entry.heard)
         if recorded is None:
             entry.new.append(call)
         else:
@@ -211,11 +214,12 @@ def _enter_to_undo(table: Table, step: Step, phase: Phase, calls: Sequence[Call[
     entry = _Entry(table.enter(rows_of_each, {call.run_id: call.attempt for call in calls}))
     known = [call.run_id for call in calls if not {(call.run_id, forward), (call.run_id, operation)} <= entry.fresh]
     rows = table.read([forward, operation], known) if known else {}
+    entry.heard.update(_heard(step, operation, rows))
     nothing: list[Call[Any]] = []
     for call in calls:
         recorded = None
         if (call.run_id, operation) not in entry.fresh:
-            recorded = _recorded(step, phase, call, rows[call.run_id, operation])
+            recorded = _recorded(step, phase, call, rows[call.run_id, operation], entry.heard)
         if recorded is not None:
             entry.answers[call.run_id] = recorded
         elif (call.run_id, forward) in entry.fresh:
@@ -241,7 +245,12 @@ def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> di
     return {call.run_id: lost if call.run_id in logged else Done(NULL) for call in calls}
 
 
-def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row) -> Answer | None:
+def _heard(step: Step, operation: str, rows: Mapping[tuple[UUID, str], Row]) -> dict[UUID, int]:
+    ids = [run_id for (run_id, of), row in rows.items() if (of, row.outcome) == (operation, Passage.ACCEPTED)]
+    return log_store.count("ACCEPTED", ids, step.name, operation) if ids else {}
+
+
+def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | None:
     """The answer that a row has for this call; ``None`` if the participant is to be asked."""
     match row.outcome:
         case Passage.DONE:
@@ -250,10 +259,12 @@ def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row) -> Answer | N
             said = json.loads(row.data or "{}")
             return Rejected(said["detail"], code=said["code"])
         case Passage.ACCEPTED:
-            # Nobody has reported, and this is the next attempt; or the participant is to be asked again as it is.
-            if call.attempt > row.attempt or is_patient(step.actions[phase].participant):
+            said = json.loads(row.data or "{}")
+            # The log knows: nobody has reported, and this is the next attempt, also the first of a run that was
+            # resumed. Or the participant is to be asked again as it is.
+            if said.get("times", 0) <= heard.get(call.run_id, 0) or is_patient(step.actions[phase].participant):
                 return None
-            return Accepted(timedelta(seconds=json.loads(row.data or "{}")["within"]))
+            return Accepted(timedelta(seconds=said["within"]))
         case Passage.VOID:
             return Overtaken()
 
@@ -261,7 +272,7 @@ def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row) -> Answer | N
 def _write(
     table: Table,
     operation: str,
-    fresh: set[tuple[UUID, str]],
+    entry: _Entry,
     calls: Sequence[Call[Any]],
     answers: Mapping[UUID, Answer],
 ) -> None:
@@ -277,15 +288,16 @@ def _write(
             data = outcomes.dump({"code": answer.code, "detail": answer.detail})
             rows[call.run_id] = Row(Passage.REJECTED, call.attempt, data)
         elif isinstance(answer, Accepted):
-            data = outcomes.dump({"within": answer.within.total_seconds()})
+            times = entry.heard.get(call.run_id, 0) + 1
+            data = outcomes.dump({"within": answer.within.total_seconds(), "times": times})
             rows[call.run_id] = Row(Passage.ACCEPTED, call.attempt, data)
-        elif answer.result is not None or (call.run_id, operation) not in fresh:
+        elif answer.result is not None or (call.run_id, operation) not in entry.fresh:
             data = None if answer.result is None else outcomes.dump(answer.result)
             rows[call.run_id] = Row(Passage.DONE, call.attempt, data)
     if rows:
         table.write(operation, rows)
     # What was accepted at an earlier attempt stays so.
-    nothing_happened = [row for row in fresh if row[0] in faults]
+    nothing_happened = [row for row in entry.fresh if row[0] in faults]
     if nothing_happened:
         table.leave(nothing_happened)
 

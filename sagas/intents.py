@@ -14,15 +14,14 @@ from typing import Any
 
 from django.db import transaction
 
-from sagas import log_store, move_store, outcomes, plan, store, wait_store
+from sagas import late, log_store, move_store, plan, store, wait_store
 from sagas.errors import NotSent, Rejected
 from sagas.messages import Chain, Kick, Link, Message, RemoteCalls
 from sagas.outcomes import Answer, Fault
 from sagas.participant import Call, Done, NotYet, is_remote
-from sagas.plan import Due, Move, Sooner, Stand
+from sagas.plan import Move, Sooner, Stand
 from sagas.record import Delivery, await_report, delivery_of, record
 from sagas.remote.lanes import Lane, lane_of
-from sagas.states import State
 from sagas.turns import event
 
 
@@ -108,7 +107,7 @@ class Answered:
 
     call: Call[Any]
     begun: bool
-    answer: Answer | NotYet
+    answer: Done | Rejected | Fault | NotYet
     duration_us: int
 
 
@@ -204,30 +203,15 @@ def _may_be_there(one: Answered) -> bool:
 
 
 def _take_elsewhere(delivery: Delivery, row: store.Row, one: Answered) -> list[Message]:
-    """A run that was turned back meanwhile: put on record what came of it. Its undo need not wait for that any more."""
+    """A run that was turned back meanwhile, or that a person has: put on record what came of it."""
     if not _is_awaited(delivery, row, one):
         return []
     answer = one.answer
-    wait = store.Wait(0, one.call.attempt - 1, begun=_may_be_there(one))
-    change = Move(row.place, row.place, plan.NOW if row.state is State.COMPENSATING else Due.KEEP, row.attempt)
-    put = store.Put(delivery.step.name, wait)
-    entry, data = _late_entry(delivery, answer, one.duration_us)
-    data_of = {row.id: data} if data is not None else None
-    move_store.advance(change, [row._replace(attempt=one.call.attempt - 1)], entry, data=data_of, put=put)
+    if isinstance(answer, NotYet):
+        answer = Fault(StillNotYet("not ready when its run was turned back"))
+    wait = row.waits[delivery.step.name]
+    late.take(delivery, row, wait, answer, begun=_may_be_there(one), duration_us=one.duration_us)
     return [Kick()]
-
-
-def _late_entry(delivery: Delivery, answer: Answer | NotYet, duration_us: int) -> tuple[move_store.Entry, str | None]:
-    step = delivery.step.name
-    if isinstance(answer, Done):
-        return delivery.entry("DONE", duration_us=duration_us), None if answer.result is None else outcomes.dump(
-            answer.result
-        )
-    if isinstance(answer, Rejected):
-        reason = outcomes.reason("rejected", step, answer.code, answer.detail)
-        return delivery.entry("REJECTED", duration_us=duration_us), reason
-    error = answer.error if isinstance(answer, Fault) else StillNotYet("not ready when its run was turned back")
-    return delivery.entry("FAULT"), outcomes.reason("fault", step, type(error).__name__, str(error))
 
 
 def _put_off(delivery: Delivery, rows: Sequence[tuple[store.Row, float]], now: float) -> list[Message]:

@@ -304,6 +304,8 @@ def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message
             msg = f"the run is {row.state}: only an escalated run can be resumed"
             raise AlreadyDecided(msg, row.state)
         escalation_store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
+        if row.pending:
+            wait_store.begin_again(row, store.clock().timestamp())
         move_store.advance(
             Move(row.place, Place(before, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by)
         )

@@ -22,15 +22,26 @@ def arrived(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
         return dict(cursor.fetchall())
 
 
-def accepted(run_id: UUID, step: str) -> bool:
-    """Whether an operation of this step was ever accepted. If the run does not wait there any more, it has ended."""
+def begun(run_id: UUID, step: str, operation: str) -> set[str]:
+    """How this operation was begun, if it ever was: "INTENT" where it was called, "ACCEPTED" where it is reported."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM sagas_log WHERE run_id = %s AND step = %s AND outcome = 'ACCEPTED')",
-            [run_id, step],
+            "SELECT DISTINCT outcome FROM sagas_log WHERE run_id = %s AND step = %s AND operation = %s "
+            "AND outcome IN ('INTENT', 'ACCEPTED')",
+            [run_id, step, operation],
         )
-        (found,) = cursor.fetchone()
-    return bool(found)
+        return {outcome for (outcome,) in cursor.fetchall()}
+
+
+def count(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, int]:
+    """How often this operation had this outcome, of those of the runs for which it had."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, count(*) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
+            "AND outcome = %s GROUP BY run_id",
+            [uuids(ids), step, operation, outcome],
+        )
+        return dict(cursor.fetchall())
 
 
 def first(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, datetime]:

@@ -24,6 +24,9 @@ from sagas.store import SEEN, UNBOUNDED, Put, Row, Sql, execute, tell
 #: The log's column for who did it.
 WORKER_LIMIT = 100
 
+#: The most that the log's column for how long it took can say: 35 minutes.
+DURATION_LIMIT = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -231,7 +234,8 @@ _LOGGED = "%s::uuid[], %s::int[], %s::uuid[], %s::jsonb[]"
 def _shared(entry: Entry) -> list[Any]:
     # A host's or a user's name may be longer than its column; that must not stop the run.
     who = entry.worker.replace("\x00", "")[:WORKER_LIMIT]
-    return [entry.step, entry.operation, entry.outcome, entry.duration_us, who, entry.compensate]
+    duration = min(entry.duration_us, DURATION_LIMIT)
+    return [entry.step, entry.operation, entry.outcome, duration, who, entry.compensate]
 
 
 def _logged(rows: Sequence[Row], data: Mapping[UUID, str] | None) -> list[Any]:

@@ -33,6 +33,10 @@ class NoAnswer(Exception):
     """A call was begun, and who made it died or was cut off: whether it took effect is not known."""
 
 
+class PivotAccepted(Exception):
+    """The participant of a pivot has answered ``Accepted``: it may not leave open whether there is a way back."""
+
+
 class RolledBack(Exception):
     """A participant has returned as if all were well, and its effect is to be rolled back all the same."""
 
@@ -51,8 +55,11 @@ def collect(
     rejects: tuple[type[Exception], ...],
     *,
     using: str = DEFAULT_DB_ALIAS,
+    pivot: bool = False,
 ) -> Sequence[Answer]:
     """Call ``participant`` for every call, inside the caller's transaction on the database ``using``.
+
+    To accept is a fault where it is the ``pivot``.
 
     Raises:
         Broken: a set-based participant raised.
@@ -60,14 +67,16 @@ def collect(
         django.db.Error: the transaction collided with another, or the database went away.
     """
     if is_set_based(participant):
-        return _collect_set(participant, calls, using)
-    return [_collect_one(participant, call, rejects, using) for call in calls]
+        return _collect_set(participant, calls, using, pivot=pivot)
+    return [_collect_one(participant, call, rejects, using, pivot=pivot) for call in calls]
 
 
-def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str) -> Sequence[Answer]:
+def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, *, pivot: bool) -> Sequence[Answer]:
     try:
         answers: list[Any] = list(participant.many(calls))
         _check(answers, calls, participant)
+        for answer, call in zip(answers, calls, strict=True):
+            _check_pivot(answer, call, pivot=pivot)
     except Exception as error:
         if _belongs_to_transaction(error, using):
             raise
@@ -89,10 +98,24 @@ def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetB
             raise TypeError(msg)
 
 
-def _collect_one(participant: Any, call: Call[Any], rejects: tuple[type[Exception], ...], using: str) -> Answer:
+def _check_pivot(answer: object, call: Call[Any], *, pivot: bool) -> None:
+    """Refuse what would be undone around: a run that waits at its pivot may be cancelled, or run out of time there."""
+    if pivot and isinstance(answer, Accepted):
+        msg = (
+            f"{call.step} is the pivot and has answered Accepted: a pivot is done when it returns. Give it a "
+            "compensation instead, or have a confirmation be the pivot"
+        )
+        raise PivotAccepted(msg)
+
+
+def _collect_one(
+    participant: Any, call: Call[Any], rejects: tuple[type[Exception], ...], using: str, *, pivot: bool
+) -> Answer:
     try:
         with transaction.atomic(using=using):
-            return _ask(participant, call, using)
+            answer = _ask(participant, call, using)
+            _check_pivot(answer, call, pivot=pivot)
+            return answer
     except Exception as error:
         if _belongs_to_transaction(error, using):
             raise
@@ -140,5 +163,9 @@ def dump(result: object) -> str:
 
 def reason(kind: str, step: str, code: str, detail: str, **more: object) -> str:
     """Write why a run is undone, as admin and API show it; ``more`` is what only some kinds have to say."""
-    printable = detail.replace("\x00", "\\0").encode(errors="replace").decode()
-    return json.dumps({"kind": kind, "step": step, "code": code, "detail": printable[:DETAIL_LIMIT], **more})
+    return json.dumps({"kind": kind, "step": step, "code": _printable(code), "detail": _printable(detail), **more})
+
+
+def _printable(text: str) -> str:
+    """What PostgreSQL can store of a text, and people will read."""
+    return text.replace("\x00", "\\0").encode(errors="replace").decode()[:DETAIL_LIMIT]

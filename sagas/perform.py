@@ -303,7 +303,8 @@ def _answers(delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | N
         return [Fault(away)] * len(calls)
     if delivery.step.database:
         return elsewhere.collect(delivery.step, delivery.phase, calls, may_reject=delivery.may_turn_back)
-    return outcomes.collect(delivery.action.participant, calls, delivery.step.rejects)
+    pivot = delivery.step.pivot and delivery.phase is Phase.FORWARD
+    return outcomes.collect(delivery.action.participant, calls, delivery.step.rejects, pivot=pivot)
 
 
 def _calls(delivery: Delivery, rows: Sequence[store.Row]) -> list[Call[Any]]:

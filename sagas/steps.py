@@ -49,7 +49,8 @@ class Step:
         finish: policy of confirm and compensate; by default 5 attempts, then a person is called.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over the forward operation, waits and retries included; then it is undone.
-        pivot: the point of no return of a saga without a confirmation: what comes after it only goes forward.
+        pivot: the point of no return of a saga without a confirmation: what comes after it only goes forward. It is
+            done when its participant returns: one that answers ``Accepted`` has broken.
         events: what its outcomes are called, where the saga publishes events; by default after the step.
         personal: what is personal in its results: ``True`` for all, or paths such as ``("phone", "guests.*.name")``.
         database: alias of the database in which its participants write, if it is not the engine's own; see
@@ -57,7 +58,7 @@ class Step:
 
     Raises:
         DefinitionError: a participant that can be neither called nor given a set; a time-out that is over at once;
-            a pivot that can be undone, or is in another database.
+            a pivot that can be undone, or is in another database or another system.
     """
 
     #: Whether its effect is in another system, which may have it although this database does not know.
@@ -93,6 +94,13 @@ class Step:
         if pivot and database:
             # Its effect may be there although this database does not know, and then nothing could be undone.
             msg = f"Step(database={database!r}): a pivot must be in the engine's own database"
+            raise DefinitionError(msg)
+        if pivot and is_remote(do):
+            # The same of another system: a charge whose answer is lost would stay, and its run be undone around it.
+            msg = (
+                f"{do!r} is in another system: it cannot be the pivot, for it may take effect and nobody here learn "
+                "of it. Give it a compensation, or have a confirmation be the pivot"
+            )
             raise DefinitionError(msg)
         if database == DEFAULT_DB_ALIAS:
             msg = f"Step(database={database!r}): that is the engine's own; leave it out"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from uuid import UUID
 
 from sagas.arrays import uuids
-from sagas.store import Row, execute
+from sagas.store import Row, Wait, execute
 
 
 def hasten(times: Mapping[UUID, float]) -> None:
@@ -58,6 +58,22 @@ def answered(row: Row, step: str, *, begun: bool = True) -> Row:
     pending = json.dumps(waits)
     execute("UPDATE sagas_run SET pending = %s::jsonb WHERE id = %s", [pending, row.id])
     return row._replace(pending=pending)
+
+
+def begin_again(row: Row, now: float) -> None:
+    """Let a locked run that a person resumes wait for nothing but answers that may still come in time.
+
+    What it waited for in vain is asked for again, and attempts are counted from the first. ``begun`` stays: what may
+    have taken effect is undone, whoever resumes it.
+    """
+    waits = {}
+    for step, wait in row.waits.items():
+        if wait.operation and wait.until > now:
+            waits[step] = wait
+        elif wait.begun:
+            waits[step] = Wait(0, begun=True)
+    pending = json.dumps({step: asdict(wait) for step, wait in waits.items()}) if waits else None
+    execute("UPDATE sagas_run SET pending = %s::jsonb WHERE id = %s", [pending, row.id])
 
 
 def make_due(ids: Sequence[UUID]) -> None:

@@ -96,7 +96,8 @@ class Outside:
             if wait["operation"] and step in self._reports:
                 answers = self._reports[step]
                 self._came(f"when_reported({step!r})")
-                api.report(run_id, step, answers.pop(0) if len(answers) > 1 else answers[0], by=WORKER)
+                answer = answers.pop(0) if len(answers) > 1 else answers[0]
+                api.report(run_id, step, answer, operation=wait["operation"], by=WORKER)
                 return True
         if any(self._confirm_child(run_id, step) for step in self._children):
             return True

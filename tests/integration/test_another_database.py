@@ -11,19 +11,20 @@ import pytest
 from django.db import connections
 
 import sagas
-from sagas import Done, Rejected, State, elsewhere
+from sagas import Done, Rejected, Saga, State, Step, elsewhere
 from sagas.messages import Chain
 from sagas.models import Log, Run
 from sagas.participant import Call
-from tests.lab.sagas import Boom, Experiment
+from tests.lab.sagas import QUICK, Boom, Experiment, mark
 from tests.loyalty.models import Purse
-from tests.loyalty.sagas import INTERRUPTIONS, Afar, AfarForked, AfarReported, Astray, Tied
+from tests.loyalty.sagas import INTERRUPTIONS, Afar, AfarForked, AfarReported, Astray, Tied, accept, stamp
 from tests.support import loyalty
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.loyalty import assert_all_once, assert_once_in_both, counts, nulls, rows, stamps
 from tests.support.runs import (
     effects,
     escalation,
+    let_time_pass,
     make_due,
     marks,
     never,
@@ -299,6 +300,60 @@ def test_an_accepted_step_there_is_undone_for_real(purse: str) -> None:
     carried(run_id)
     assert state(run_id) is State.FAILED
     assert stamps(run_id) == {"one.forward": 1, "one.compensate": 1}
+
+
+class AfarRecalled(Saga[Experiment]):
+    """The undo of its step there ends when somebody says so."""
+
+    one = Step(stamp, compensate=accept, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
+    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+def until_escalated(run_id: UUID) -> None:
+    for _ in range(6):
+        carried(run_id)
+        let_time_pass(run_id)
+    assert state(run_id) is State.ESCALATED
+
+
+def test_what_nobody_reported_is_asked_for_again_there_when_its_run_is_resumed(purse: str) -> None:
+    # Given a run that a person has because nobody has reported, at any attempt
+    run_id = start(purse, AfarRecalled, reject=("two",))
+    until_escalated(run_id)
+    assert stamps(run_id)["one.compensate"] == 3
+
+    # When he resumes it, twice
+    for times in (6, 9):
+        sagas.resume(run_id, by="mei", note="the other side works again, and has forgotten")
+        until_escalated(run_id)
+
+        # Then it is asked as often again
+        assert stamps(run_id)["one.compensate"] == story(run_id).count("one.compensate ACCEPTED") == times
+
+
+def test_what_was_accepted_there_before_its_worker_died_is_not_asked_for_again(
+    purse: str, dies_between_the_commits: Callable[[], None]
+) -> None:
+    # Given an undo that was accepted there at its first attempt after a resumption, of which nobody here knows
+    run_id = start(purse, AfarRecalled, reject=("two",))
+    until_escalated(run_id)
+    sagas.resume(run_id, by="mei", note="")
+    (chain,) = chains(claim_all())
+    dies_between_the_commits()
+    with pytest.raises(Died):
+        deliver(chain)
+    assert stamps(run_id)["one.compensate"] == 4
+    before = story(run_id)
+
+    # When the message comes again
+    deliver(chain)
+
+    # Then it waits for the report, and nobody was asked
+    assert story(run_id) == [*before, "one.compensate ACCEPTED"]
+    assert stamps(run_id)["one.compensate"] == 4
+    sagas.report(run_id, "one", Done(), operation="compensate")
+    carried(run_id)
+    assert state(run_id) is State.FAILED
 
 
 # -- Death between the two commits ----------------------------------------------------------------------------

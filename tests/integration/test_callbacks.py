@@ -18,10 +18,11 @@ from standardwebhooks import Webhook
 import sagas
 from sagas import State
 from sagas.models import Run
+from tests.integration.test_late_reports import Couriered
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Reported
 from tests.support.carrier import Carrier
-from tests.support.runs import assert_jar_adds_up, state, story
+from tests.support.runs import assert_jar_adds_up, reason, state, story
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -70,11 +71,43 @@ def test_a_report_moves_the_run_on_and_a_repeat_is_answered_alike(accepted: UUID
     assert Run.objects.get(pk=accepted).results["two"] == {"ref": 7}
 
 
+def test_a_repeat_of_a_webhook_is_no_report_of_the_next_operation(database: None) -> None:
+    # Given a courier that has reported its reservation, and is asked to confirm it
+    run_id = sagas.start(Couriered, Experiment())
+    Carrier().run([run_id])
+    reserved = {"run": str(run_id), "step": "courier", "outcome": "done", "result": {"ref": 7}}
+    assert post(reserved).status_code == 200
+    Carrier().run([run_id])
+    assert story(run_id)[-1] == "courier.confirm ACCEPTED"
+
+    # When the very same request comes again
+    assert post(reserved).status_code == 200
+    Carrier().run([run_id])
+
+    # Then it is confirmed only when that is reported
+    assert state(run_id) is State.CONFIRMING
+    confirmed = {"run": str(run_id), "step": "courier", "operation": "confirm", "outcome": "done"}
+    assert json.loads(post(confirmed).content)["state"] == "SUCCEEDED"
+
+
 def test_a_rejection_undoes_it(accepted: UUID) -> None:
     body = {"run": str(accepted), "step": "two", "outcome": "rejected", "code": "NoCourier", "detail": "rain"}
     assert json.loads(post(body).content)["state"] == "COMPENSATING"
     Carrier().run([accepted])
     assert state(accepted) is State.FAILED
+
+
+@pytest.mark.parametrize(
+    ("code", "stored"),
+    [("No\0Courier", "No\\0Courier"), ("\ud800", "?"), ("x" * 5000, "x" * 2000)],
+    ids=["NUL", "half a surrogate pair", "long"],
+)
+def test_a_rejection_says_why_in_characters_that_can_be_stored(accepted: UUID, code: str, stored: str) -> None:
+    body = {"run": str(accepted), "step": "two", "outcome": "rejected", "code": code, "detail": code}
+    assert post(body).status_code == 200
+    Carrier().run([accepted])
+    assert state(accepted) is State.FAILED
+    assert (reason(accepted)["code"], reason(accepted)["detail"]) == (stored, stored)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +141,10 @@ def test_a_body_that_is_no_report_is_refused(body: Any) -> None:
 def test_reports_of_nothing(accepted: UUID) -> None:
     assert post(done(uuid4())).status_code == 404
     assert post({**done(accepted), "step": "nothing"}).status_code == 404
+    assert post({**done(accepted), "operation": "cancel"}).status_code == 404
     assert post({**done(accepted), "step": "four"}).status_code == 409
+    assert post({**done(accepted), "operation": "compensate"}).status_code == 409
+    assert post({**done(accepted), "operation": 5}).status_code == 400
     assert post("x" * 100_001).status_code == 413
     assert post(done(accepted, result="a\x00b")).status_code == 400
     assert Client().get("/sagas/reports/").status_code == 405

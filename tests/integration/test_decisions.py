@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,12 +12,13 @@ import pytest
 from django.db import connection
 
 import sagas
-from sagas import State, lifecycle
+from sagas import Accepted, Call, Outcome, Saga, State, Step, lifecycle, many
 from sagas.claim import claim
 from sagas.errors import AlreadyDecided, UnknownConfirmation
 from sagas.messages import Chain
 from sagas.models import Run
-from tests.lab.sagas import Boom, Charged, Closing, Experiment, Forked, Hurried, Twice
+from tests.lab.models import Mark
+from tests.lab.sagas import QUICK, Boom, Charged, Closing, Experiment, Forked, Hurried, Twice, accept, mark
 from tests.support.carrier import Carrier, chains, claim_all, deadlines, deliver
 from tests.support.runs import (
     counts,
@@ -69,6 +71,45 @@ def test_behind_the_pivot_the_run_only_goes_forward(jar: str) -> None:
     assert state(run_id) is State.SUCCEEDED
     assert effects(run_id) == ["three.try", "two.forward", "three.confirm", "four.forward"]
     assert counts(jar) == (9, 0, 1)
+
+
+@many
+def accept_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
+    Mark.objects.bulk_create(Mark(run_id=c.run_id, step=c.step, operation=c.operation) for c in calls)
+    return [Accepted(timedelta(seconds=20)) for _ in calls]
+
+
+class AcceptedCharge(Saga[Experiment]):
+    """The point of no return is left open, which it may not be."""
+
+    one = Step(mark, compensate=mark, queue="inventory", retry=QUICK, finish=QUICK)
+    charge = Step(accept, queue="orders", retry=QUICK, pivot=True)
+
+
+class AcceptedCharges(Saga[Experiment]):
+    """The same, set-based."""
+
+    one = Step(mark, compensate=mark, queue="inventory", retry=QUICK, finish=QUICK)
+    charge = Step(accept_all, queue="orders", retry=QUICK, pivot=True)
+
+
+@pytest.mark.parametrize("saga", [AcceptedCharge, AcceptedCharges])
+def test_a_pivot_that_leaves_open_whether_there_is_a_way_back_has_broken(
+    jar: str, saga: type[Saga[Experiment]]
+) -> None:
+    # Given runs of which the pivot is accepted: cancelled then, it would stay, and all else be undone
+    ids = [sagas.start(saga, Experiment(jar=jar)) for _ in range(2)]
+
+    # When
+    carried(*ids)
+
+    # Then it is a fault, of which nothing is left, and which says what to do
+    for run_id in ids:
+        assert state(run_id) is State.FAILED
+        assert reason(run_id)["code"] == "PivotAccepted"
+        assert "Give it a compensation instead" in reason(run_id)["detail"]
+        assert marks(run_id) == {"one.forward": 1, "one.compensate": 1}
+        assert not any("ACCEPTED" in line for line in story(run_id))
 
 
 def test_behind_the_pivot_nobody_cancels(jar: str) -> None:

@@ -166,7 +166,7 @@ def test_an_undo_may_be_reported_as_well(jar: str, seed: int) -> None:
     assert story(run_id)[-1] == "left.compensate ACCEPTED"
 
     # When
-    sagas.report(run_id, "left", Done())
+    sagas.report(run_id, "left", Done(), operation="compensate")
     carried(run_id)
 
     # Then

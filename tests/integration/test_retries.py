@@ -132,7 +132,7 @@ def test_an_undo_that_is_reported_as_refused_is_for_a_person_at_once(jar: str, m
     assert story(run_id)[-1] == "left.compensate ACCEPTED"
 
     # When the report says no, which nobody may say to an undo
-    sagas.report(run_id, "left", sagas.Rejected("It has been delivered."))
+    sagas.report(run_id, "left", sagas.Rejected("It has been delivered."), operation="compensate")
 
     # Then
     assert state(run_id) is State.ESCALATED

@@ -308,7 +308,8 @@ class Transactions:
         state = row.escalated_from if self.rules.resumes_where_it_stood else State.EXECUTING
         place = Place(state, row.place.cursor, row.place.fork)
         closed = row._replace(escalated_from=None)
-        yield Result("resumes it", Kind.PERSON, self._moved(closed, place, plan.NOW))
+        # ``wait_store.begin_again``: nothing is under way here, and attempts are counted from the first.
+        yield Result("resumes it", Kind.PERSON, self._moved(closed, place, plan.NOW)._replace(waits=()))
         for outcome in sorted(FINAL):
             ended = self._moved(closed, Place(outcome, row.place.cursor), Due.NEVER)
             yield Result(f"resolves it as {outcome}", Kind.PERSON, ended._replace(why="by hand"))

@@ -159,6 +159,12 @@ def due_in(run_id: UUID, now: datetime | None = None) -> float:
     return (due - (now or timezone.now())).total_seconds()
 
 
+def mend(run_id: UUID) -> None:
+    """Let no attempt of its fail any more."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sagas_run SET request = jsonb_set(request, '{faults}', '{}') WHERE id = %s", [run_id])
+
+
 def let_time_pass(run_id: UUID) -> None:
     """Let all that the run waits for be over: leases, reports, attempts."""
     with connection.cursor() as cursor:

@@ -15,6 +15,7 @@ from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, many, re
 from sagas.errors import DefinitionError, InvalidRequest, UnknownSaga, UnknownStep
 from sagas.following import follow
 from sagas.participant import Operation, Phase
+from sagas.remote import HttpParticipant
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,23 @@ def test_there_is_one_point_of_no_return() -> None:
 
     with pytest.raises(DefinitionError, match="nothing to compensate"):
         Step(nothing, compensate=nothing, queue="orders", pivot=True)
+
+
+def test_a_pivot_is_not_in_another_system() -> None:
+    there = HttpParticipant("payments", "https://pay.example").post("/charges")
+    with pytest.raises(DefinitionError, match=r"payments: POST /charges is in another system.*Give it a compensation"):
+        Step(there, queue="orders", pivot=True)
+
+    # With a way back, or behind a confirmation, it may be
+    class Refunded(Saga[Request]):
+        charge = Step(there, compensate=nothing, queue="orders")
+
+    class Paid(Saga[Request]):
+        held = Tcc(Resource(), queue="inventory")
+        payment = Confirmation(within=timedelta(seconds=5))
+        book = Step(there, queue="orders")
+
+    assert Paid.definition.pivot == 1
 
 
 @pytest.mark.parametrize("seconds", [0, -1])

@@ -1,0 +1,69 @@
+"""What comes of an operation when its run stands elsewhere: it was turned back, a person has it, or it has ended."""
+
+from __future__ import annotations
+
+import json
+
+from sagas import move_store, outcomes, plan, store
+from sagas.errors import Rejected
+from sagas.outcomes import Fault
+from sagas.participant import Done
+from sagas.plan import Due, Move
+from sagas.record import Delivery
+from sagas.states import FINAL, State
+from sagas.turns import event
+
+#: The log's entry for what is told while a person has the run.
+LATE = "late_answer"
+
+
+def take(
+    delivery: Delivery,
+    row: store.Row,
+    wait: store.Wait,
+    answer: Done | Rejected | Fault,
+    *,
+    begun: bool = True,
+    duration_us: int = 0,
+) -> None:
+    """Put on record how an operation ended for which a locked run waits, and where it does not stand.
+
+    Its undo need not wait for that any more. What comes next is for whoever has the run now.
+
+    Args:
+        delivery: the operation.
+        row: the run.
+        wait: what it waits for: this very operation.
+        answer: what came of it.
+        begun: whether it may have taken effect.
+        duration_us: how long it took.
+    """
+    step = delivery.step.name
+    outcome, said = _said(delivery, row, answer)
+    put = store.Put(step, store.Wait(0, wait.failed, begun=begun))
+    due = plan.NOW if row.state is State.COMPENSATING else Due.KEEP
+    change = Move(row.place, row.place, due, row.attempt)
+    if row.state is State.ESCALATED:
+        # No effect row: where the run still stands at this operation, it asks again when it is resumed, by the same
+        # key, and the log takes an effect once. What was returned may be personal: the participant says it again.
+        entry = event(LATE, step=step, by=delivery.worker)
+        why = {} if isinstance(answer, Done) else json.loads(said or "{}")
+        said = outcomes.dump({**why, "operation": delivery.action.operation, "outcome": outcome})
+    else:
+        entry = delivery.entry(outcome, duration_us=duration_us)
+    if row.state in FINAL:
+        # It may have been erased: that there was an answer goes on record, and nothing of what it said.
+        said = None
+    data = {row.id: said} if said is not None else None
+    move_store.advance(change, [row._replace(attempt=wait.failed)], entry, data=data, put=put)
+
+
+def _said(delivery: Delivery, row: store.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:
+    """The log's word for an answer, and its data as JSON text: what was returned, or why nothing was."""
+    step = delivery.step.name
+    if isinstance(answer, Done):
+        return "DONE", None if answer.result is None else outcomes.dump(answer.result)
+    if isinstance(answer, Rejected):
+        return "REJECTED", outcomes.reason("rejected", step, answer.code, delivery.hide(row, answer.detail))
+    error = answer.error
+    return "FAULT", outcomes.reason("fault", step, type(error).__name__, delivery.hide(row, str(error)))

@@ -1,0 +1,280 @@
+"""Reports that come twice, late, for another operation than is under way, or for a run that a person has."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+import sagas
+from sagas import Accepted, Call, Done, Parallel, Rejected, Saga, State, Step, Tcc
+from sagas.errors import NotAwaited, UnknownStep
+from sagas.models import Run
+from tests.lab.sagas import QUICK, Experiment, Parent, Reported, judge, mark
+from tests.support.carrier import Carrier, chains, claim_all, deliver
+from tests.support.runs import effects, event, let_time_pass, mend, state, story
+
+pytestmark = pytest.mark.usefixtures("alone", "jar")
+
+
+def accept_for_long(call: Call[Experiment]) -> Accepted:
+    judge(call)
+    return Accepted(timedelta(hours=1))
+
+
+class Courier:
+    """Every operation of it is reported."""
+
+    try_ = staticmethod(accept_for_long)
+    confirm = staticmethod(accept_for_long)
+    cancel = staticmethod(accept_for_long)
+
+
+class Couriered(Saga[Experiment]):
+    """A courier is reserved, then confirmed; both are reported."""
+
+    courier = Tcc(Courier(), queue="orders", retry=QUICK, finish=QUICK)
+
+
+def carried(*ids: UUID) -> None:
+    Carrier().run(ids)
+
+
+def started(saga: type[Saga[Experiment]], jar: str, **what: object) -> UUID:
+    run_id = sagas.start(saga, Experiment(jar=jar, **what))  # type: ignore[arg-type]  # an Experiment's fields
+    carried(run_id)
+    return run_id
+
+
+def until(run_id: UUID, line: str) -> None:
+    """Let time pass until this is the last that has happened to the run."""
+    for _ in range(12):
+        if story(run_id)[-1] == line:
+            return
+        let_time_pass(run_id)
+        carried(run_id)
+    raise AssertionError(story(run_id))
+
+
+def undoing(jar: str) -> UUID:
+    """A run whose step said yes, and whose undo of it is under way."""
+    run_id = started(Reported, jar, reject=("four",))
+    for step in ("two", "left"):
+        sagas.report(run_id, step, Done({"ref": 7}))
+        carried(run_id)
+    assert story(run_id)[-1] == "left.compensate ACCEPTED"
+    return run_id
+
+
+# -- Of another operation -------------------------------------------------------------------------------------
+
+
+def test_a_repeated_report_of_a_try_does_not_confirm(jar: str) -> None:
+    # Given
+    run_id = started(Couriered, jar)
+    sagas.report(run_id, "courier", Done({"ref": 7}))
+    carried(run_id)
+    before = story(run_id)
+    assert before[-1] == "courier.confirm ACCEPTED"
+
+    # When the courier says it again, for our answer was lost
+    assert sagas.report(run_id, "courier", Done({"ref": 7})) is State.CONFIRMING
+    assert sagas.report(run_id, "courier", Done({"ref": 7}), operation="try") is State.CONFIRMING
+    carried(run_id)
+
+    # Then the confirm is under way all the same, until it is reported by its name
+    assert story(run_id) == before
+    assert sagas.report(run_id, "courier", Done(), operation="confirm") is State.SUCCEEDED
+    assert sagas.report(run_id, "courier", Done(), operation="confirm") is State.SUCCEEDED
+
+
+def test_a_repeated_report_of_a_step_does_not_undo_it(jar: str) -> None:
+    # Given
+    run_id = undoing(jar)
+    before = story(run_id)
+
+    # When
+    sagas.report(run_id, "left", Done({"ref": 7}))
+    carried(run_id)
+
+    # Then
+    assert story(run_id) == before
+    sagas.report(run_id, "left", Done(), operation="compensate")
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+
+
+def test_a_late_report_of_a_step_does_not_undo_it(jar: str) -> None:
+    # Given a run whose `left` nobody has reported in time, and whose undo of it is under way
+    run_id = started(Reported, jar)
+    sagas.report(run_id, "two", Done())
+    until(run_id, "left.compensate ACCEPTED")
+    before = story(run_id)
+
+    # When the first is reported at last: the courier is on his way
+    sagas.report(run_id, "left", Done({"ref": 7}))
+    carried(run_id)
+
+    # Then he is still to be called back
+    assert story(run_id) == before
+
+
+def test_what_was_not_begun_is_not_reported(jar: str) -> None:
+    run_id = started(Couriered, jar)
+    before = story(run_id)
+    for operation in ("confirm", "cancel"):
+        with pytest.raises(NotAwaited, match=f"the {operation} of .*Couriered.courier of {run_id} has not been begun"):
+            sagas.report(run_id, "courier", Done(), operation=operation)
+    with pytest.raises(UnknownStep, match="courier has no operation 'compensate'"):
+        sagas.report(run_id, "courier", Done(), operation="compensate")
+    assert story(run_id) == before
+    assert sagas.report(run_id, "courier", Rejected("no"), operation="try") is State.COMPENSATING
+
+
+# -- Between two attempts -------------------------------------------------------------------------------------
+
+
+def between_attempts(jar: str) -> UUID:
+    """A run whose step nobody has reported in time, and is to be tried again soon."""
+    run_id = started(Reported, jar)
+    let_time_pass(run_id)
+    for chain in chains([*claim_all(), *claim_all(lapsed=True)]):
+        deliver(chain)
+    assert story(run_id)[-1] == "two.forward FAULT"
+    return run_id
+
+
+def test_a_report_between_two_attempts_counts(jar: str) -> None:
+    # Given
+    run_id = between_attempts(jar)
+
+    # When it is reported after all: whoever does gets his answer, and will not say it again
+    sagas.report(run_id, "two", Done({"ref": 7}))
+    let_time_pass(run_id)
+    carried(run_id)
+
+    # Then it is done, and not tried again
+    assert story(run_id).count("two.forward ACCEPTED") == story(run_id).count("two.forward DONE") == 1
+    assert Run.objects.get(pk=run_id).results["two"] == {"ref": 7}
+    assert "left.forward ACCEPTED" in story(run_id)
+
+
+def test_a_report_that_says_no_between_two_attempts_counts(jar: str) -> None:
+    run_id = between_attempts(jar)
+    assert sagas.report(run_id, "two", Rejected("no courier")) is State.COMPENSATING
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    assert effects(run_id) == ["one.forward", "two.compensate", "one.compensate"]
+
+
+def test_of_an_undo_that_was_refused_a_repeat_is_no_second_fault(jar: str) -> None:
+    # Given an undo that was reported as refused, which nobody may: a fault
+    run_id = undoing(jar)
+    sagas.report(run_id, "left", Rejected("too late"), operation="compensate")
+    before = story(run_id)
+    assert before[-1] == "left.compensate FAULT"
+
+    # When that is said again, before the next attempt
+    sagas.report(run_id, "left", Rejected("too late"), operation="compensate")
+    assert story(run_id) == before
+
+    # Then that it is undone after all counts still
+    sagas.report(run_id, "left", Done(), operation="compensate")
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+
+
+def test_nobody_reports_what_a_saga_in_a_saga_came_to(jar: str) -> None:
+    # Given a parent that waits for its child
+    run_id = started(Parent, jar)
+    assert "asked.forward ACCEPTED" in story(run_id)
+    before = story(run_id)
+
+    # Then the child alone says how it ended
+    sagas.report(run_id, "asked", Done())
+    assert story(run_id) == before
+
+
+# -- Of runs that a person has, or that have ended ------------------------------------------------------------
+
+
+class Dispatched(Saga[Experiment]):
+    """Behind the pivot two at the same time, of which one is reported."""
+
+    one = Step(mark, queue="orders", retry=QUICK, pivot=True)
+    sent = Parallel(
+        left=Step(accept_for_long, queue="delivery", retry=QUICK), right=Step(mark, queue="orders", retry=QUICK)
+    )
+
+
+class Final(Saga[Experiment]):
+    """Its last step needs no undo, and is reported."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    told = Step(accept_for_long, queue="delivery", retry=QUICK)
+
+
+def escalated(jar: str) -> UUID:
+    """A run that a person has for one of two branches, while the other is under way."""
+    run_id = started(Dispatched, jar, faults={"right.forward": 99})
+    assert state(run_id) is State.ESCALATED
+    assert "left.forward ACCEPTED" in story(run_id)
+    return run_id
+
+
+def test_a_report_while_a_person_has_the_run_is_on_record_and_counts_when_it_is_told_again(jar: str) -> None:
+    # Given
+    run_id = escalated(jar)
+
+    # When one branch is reported while a person looks at the other, twice
+    for _ in range(2):
+        assert sagas.report(run_id, "left", Done({"ref": 7}), by="courier") is State.ESCALATED
+
+    # Then he sees it, once
+    assert story(run_id)[-2:] == ["right.forward FAULT", "late_answer"]
+    heard = event(run_id, "late_answer")
+    assert (heard.step, heard.worker, heard.data) == ("left", "courier", {"operation": "forward", "outcome": "DONE"})
+
+    # And when he resumes it, the courier is asked again, by the same key, and says it again
+    mend(run_id)
+    sagas.resume(run_id, by="mei", note="mended")
+    carried(run_id)
+    assert story(run_id).count("left.forward ACCEPTED") == 2
+    assert sagas.report(run_id, "left", Done({"ref": 7})) is State.SUCCEEDED
+
+
+def test_a_report_that_says_no_while_a_person_has_the_run_is_on_record(jar: str) -> None:
+    run_id = escalated(jar)
+    assert sagas.report(run_id, "left", Rejected("rain", code="NoCourier")) is State.ESCALATED
+    heard = event(run_id, "late_answer").data or {}
+    assert (heard["operation"], heard["outcome"], heard["code"], heard["detail"]) == (
+        "forward",
+        "REJECTED",
+        "NoCourier",
+        "rain",
+    )
+
+
+def test_a_report_of_a_run_that_a_person_has_ended_changes_nothing(jar: str) -> None:
+    run_id = escalated(jar)
+    sagas.resolve(run_id, outcome=State.SUCCEEDED, by="mei", note="by hand")
+    before = story(run_id)
+    assert sagas.report(run_id, "left", Done({"ref": 7})) is State.SUCCEEDED
+    assert story(run_id) == before
+
+
+def test_a_late_report_of_a_step_without_an_undo_changes_nothing(jar: str) -> None:
+    # Given a run that was cancelled while its step was under way, and undone when the wait was over
+    run_id = started(Final, jar)
+    sagas.cancel(run_id)
+    let_time_pass(run_id)
+    carried(run_id)
+    assert state(run_id) is State.FAILED
+    before = story(run_id)
+
+    # When it is reported at last
+    assert sagas.report(run_id, "told", Done({"ref": 7})) is State.FAILED
+
+    # Then
+    assert story(run_id) == before
