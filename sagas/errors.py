@@ -62,6 +62,10 @@ class RunNotFound(SagaError):
     """There is no run of this id."""
 
 
+class DeadlineUnknown(SagaError):
+    """A ``Confirmation(until=…)`` does not say when it is too late: no ``datetime``, or none with a time zone."""
+
+
 class NotFinished(SagaError):
     """A run still needs the data that should be erased; the message names it."""
 

@@ -13,6 +13,8 @@ from sagas.states import State
 UNKNOWN_SAGA = "UnknownSaga"
 NO_PROGRESS = "NoProgress"
 BREAKER_OPEN = "BreakerOpen"
+#: Kind of what breaks outside the participants.
+UNREADABLE = "unreadable"
 
 
 def suggest(state: State, step: str, operation: str, error: str) -> str:
@@ -36,6 +38,12 @@ def suggest(state: State, step: str, operation: str, error: str) -> str:
         return (
             "No worker has finished what was asked. See that workers run and consume this step's queue, that "
             "RabbitMQ takes messages, and that the participant does not hang; then resume."
+        )
+    if kind == UNREADABLE:
+        return (
+            "The engine cannot say what comes next for this run: its request does not load any more, its deadline "
+            "(until=) cannot be computed, or the database refuses what follows. Let the code read what was before "
+            "(manage.py sagas doctor counts such runs), then resume."
         )
     if kind == "breaker":
         return (
