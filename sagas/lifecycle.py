@@ -166,14 +166,34 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
         # All that this run itself waits for is there: it waits for its parent now, however long that takes.
+        ended = store.ended_as(row.parent_id)
+        if ended is not None:
+            return _end_with_parent(definition, row, ended)
         confirmation_store.set_deadline(row.id, None)
         return row.state, [Wake(row.parent_id, row.parent_step)]
+    return _go_on(definition, row)
+
+
+def _go_on(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+    """Let a locked run of which all confirmations are in be confirmed."""
     if row.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
     after, due = plan.confirming(definition, before=row.state)
     move_store.move(Move(row.place, after, due), [row])
     return after.state, [Kick()]
+
+
+def _end_with_parent(definition: Definition, row: store.Row, ended: State) -> tuple[State, list[Message]]:
+    """End a locked run as its parent has ended, by a person's hand: nobody else will tell it.
+
+    The parent is not locked: what is final stays so.
+    """
+    if ended is State.FAILED:
+        return _undo_as_wished(definition, row, event("cancel", by="parent"), "cancelled", f"{row.parent_id} has ended")
+    confirmation_store.insert_confirmation(row.id, PARENT, "{}")
+    move_store.log(event("confirmation", step=PARENT), [row])
+    return _go_on(definition, row)
 
 
 def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tuple[State, list[Message]]:
@@ -215,14 +235,24 @@ def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -
         definition = versions.find(row.saga, row.version, row.shape)
         own = {confirmation.name for confirmation in definition.confirmations}
         complete = own <= confirmation_store.confirmations([run_id])[run_id]
-        if row.parent_id is not None and not by_parent and complete and row.state is State.AWAITING_CONFIRM:
-            msg = f"the run is a step of {row.parent_id}, which counts on it: cancel that one"
-            raise AlreadyDecided(msg, row.state)
+        if row.parent_id is not None and not by_parent:
+            _check_free(row, row.parent_id, held=complete and row.state is State.AWAITING_CONFIRM)
         confirmed = row.parent_id is None and bool(own) and complete
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
         return _undo_as_wished(definition, row, event("cancel", by=by), "cancelled", reason)
+
+
+def _check_free(row: store.Row, parent: UUID, *, held: bool) -> None:
+    """Refuse to undo a step on which its parent counts. One that has ended as FAILED counts on nothing any more."""
+    ended = store.ended_as(parent)
+    if ended is State.SUCCEEDED:
+        msg = f"the run is a step of {parent}, which has succeeded"
+        raise AlreadyDecided(msg, row.state)
+    if held and ended is None:
+        msg = f"the run is a step of {parent}, which counts on it: cancel that one"
+        raise AlreadyDecided(msg, row.state)
 
 
 def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) -> list[Message]:
