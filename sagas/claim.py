@@ -16,8 +16,10 @@ from uuid import UUID
 from django.db import transaction
 
 from sagas import (
+    blame,
     claim_store,
     confirmation_store,
+    deadlines,
     gate,
     isolation,
     lifecycle,
@@ -67,6 +69,17 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
             ``SAGAS["CLAIM"]``. Only the tick asks for them, so that an overload is not fed with repeats.
         begin: take new runs too. Confirmed runs, and those to be undone, never wait for a congestion.
     """
+    try:
+        return _claim(lapsed=lapsed, begin=begin, carefully=False)
+    except Exception as error:
+        if blame.is_nobodys(error):
+            raise
+        # Nothing was taken. One run is to blame, and a savepoint for each is too dear to have before it is known.
+        logger.warning("sagas: a claim broke, and is made again in parts: %s", type(error).__name__)
+    return _claim(lapsed=lapsed, begin=begin, carefully=True)
+
+
+def _claim(*, lapsed: bool, begin: bool, carefully: bool) -> Claimed:
     limit = config().reclaim if lapsed else config().claim
     claimed = Claimed()
     with transaction.atomic(durable=True):
@@ -74,22 +87,33 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
         breakers = gate.open_now() if rows and rows[0].guarded else {}
-        rows, unlocked = isolation.sort_out(rows)
-        by_saga: dict[tuple[str, int, int], list[store.Row]] = defaultdict(list)
-        for row in rows:
-            by_saga[row.saga, row.version, row.shape].append(row)
-        for kind, group in by_saga.items():
-            try:
-                definition = versions.find(*kind)
-            except UnknownSaga as error:
-                _leave(_escalate_stuck(None, group), str(error))
-                continue
-            going = _escalate_stuck(definition, group)
-            if not versions.is_own(definition):
-                going = _leave_foreign(definition, going)
-            claimed.messages += _claim_group(definition, going, breakers)
-    claimed.messages += unlocked
+        if not carefully:
+            claimed.messages = _take(rows, breakers)
+        else:
+            claimed.messages, left = blame.bisect(rows, partial(_take, breakers=breakers))
+            # Those are still due: the next claim takes them.
+            claimed.count -= len(left)
+            claimed.full = claimed.full or bool(left)
     return claimed
+
+
+def _take(rows: Sequence[store.Row], breakers: Mapping[str, Open]) -> list[Message]:
+    messages: list[Message] = []
+    rows, unlocked = isolation.sort_out(rows)
+    by_saga: dict[tuple[str, int, int], list[store.Row]] = defaultdict(list)
+    for row in rows:
+        by_saga[row.saga, row.version, row.shape].append(row)
+    for kind, group in by_saga.items():
+        try:
+            definition = versions.find(*kind)
+        except UnknownSaga as error:
+            _leave(_escalate_stuck(None, group), str(error))
+            continue
+        going = _escalate_stuck(definition, group)
+        if not versions.is_own(definition):
+            going = _leave_foreign(definition, going)
+        messages += _claim_group(definition, going, breakers)
+    return messages + unlocked
 
 
 #: Kinds of runs that this process was seen not to be able to perform. Few: sagas, times places.
@@ -115,7 +139,8 @@ def _leave(rows: Sequence[store.Row], why: str) -> None:
     """
     kinds = {row.id: (row.saga, row.version, row.shape, row.state.value, row.cursor, row.fork) for row in rows}
     seen = [run_id for run_id, kind in kinds.items() if kind in _foreign]
-    _foreign.update(kinds.values())
+    # Not before: a claim that is made again must not take them for what it has left for a lease already.
+    transaction.on_commit(partial(_foreign.update, list(kinds.values())))
     if seen:
         logger.error("sagas: %d run(s) wait: %s", len(seen), why)
         claim_store.lease(seen, begin=False)
@@ -177,7 +202,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
     begun = [row for row in leased.values() if row.started_at is None]
     if leased:
         claim_store.lease(list(leased), begin=True, within=_shortest(definition))
-        lifecycle.set_deadlines(definition, begun)
+        deadlines.begin(definition, begun)
         _hasten(list(leased.values()))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
     for (links, issue), cohort_ids in cohorts.items():
@@ -252,7 +277,7 @@ def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[sto
             and confirmation.deadline(row.started_at, partial(definition.load, row.request)) <= now
         ]
         if late:
-            messages += lifecycle.judge(definition, confirmation, late, by="tick")
+            messages += deadlines.judge(definition, confirmation, late, by="tick")
             expired |= {row.id for row in late}
     return [row for row in rows if row.id not in expired], messages
 

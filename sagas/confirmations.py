@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sagas.errors import DefinitionError
+from sagas.errors import DeadlineUnknown, DefinitionError
 from sagas.participant import Participant
 from sagas.personal import declared
 from sagas.retry import Retry
 from sagas.shapes import ConfirmationShape
 from sagas.steps import FINISH_RETRY, Refund
+
+#: What is computed is brought between these. Beyond them a grace or a time zone makes a date that Python cannot read.
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 1, tzinfo=UTC)
 
 
 class Confirmation:
@@ -22,7 +25,8 @@ class Confirmation:
 
     Args:
         within: how long after the run first starts; a RabbitMQ delay queue of this TTL carries the deadline.
-        until: instead, when it is too late, computed from the request; the dispatcher's clock watches it.
+        until: instead, when it is too late, computed from the request: a ``datetime`` with a time zone. The
+            dispatcher's clock watches it. A start is refused if it breaks; later, a person is called.
         compensate: takes back a confirmation that did come (refunds a payment) when the run is undone for another
             cause. ``Call.results`` has what came with it, under its name.
         queue: the queue whose workers compensate, one of ``SAGAS["QUEUES"]``.
@@ -76,8 +80,16 @@ class Confirmation:
         """When it is too late for a run that began then; ``request`` loads what it was asked for."""
         if self.within is not None:
             return started_at + self.within
+        return self.computed(request())
+
+    def computed(self, request: object) -> datetime:
+        """When it is too late by ``until``; ``DeadlineUnknown`` if that does not say. ``datetime.max`` is no end."""
         assert self.until is not None
-        return self.until(request())
+        found: object = self.until(request)
+        if not isinstance(found, datetime) or found.utcoffset() is None:
+            msg = f"until= of {self.name} gave {found!r}: a deadline is a datetime with a time zone"
+            raise DeadlineUnknown(msg)
+        return max(_FIRST, min(found, _LAST))
 
 
 def no_deadline(_request: object) -> datetime:

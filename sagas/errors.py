@@ -37,6 +37,10 @@ class NoReport(Exception):
     """What was accepted was not reported in time: whether it took effect is not known. Counts as a failed attempt."""
 
 
+class ChildEnded(Exception):
+    """A run that is a step of another was ended by hand, and not as that one needs it: a person must see to both."""
+
+
 class NotSent(Exception):
     """A remote participant was not reached: nothing was sent, so nothing has happened there."""
 
@@ -56,6 +60,10 @@ class DataTooLarge(SagaError):
 
 class UnknownConfirmation(SagaError):
     """The saga waits for no confirmation of this name."""
+
+
+class DeadlineUnknown(SagaError):
+    """A ``Confirmation(until=…)`` does not say when it is too late: no ``datetime``, or none with a time zone."""
 
 
 class RunNotFound(SagaError):

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import escalation_store, isolation, move_store, outcomes, store
+from sagas import children, escalation_store, isolation, move_store, outcomes, store
+from sagas.commits import after_commit
 from sagas.errors import AlreadyDecided, InvalidDecision
 from sagas.lifecycle import lock_one
 from sagas.messages import Message
@@ -70,6 +71,8 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> list[Message
         # The customer reads the reason: the note is none of their business.
         by_hand = outcomes.reason("resolved", "", "ResolvedByHand", "Somebody has ended this by hand.")
         escalation_store.set_reason(run_id, by_hand if outcome is State.FAILED else None)
+        # Behind the commit, for parent and child never lock each other. What is lost there a child finds out itself.
+        after_commit(children.follow, run_id, outcome)
         return [*parents_of([row]), *ended]
 
 

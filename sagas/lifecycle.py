@@ -7,20 +7,20 @@ decides, and the clock, read after the lock, only advises.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat
-from django.db import transaction
+from django.db import Error, transaction
 
 from sagas import (
     confirmation_store,
+    deadlines,
     escalation_store,
     isolation,
     move_store,
@@ -32,13 +32,23 @@ from sagas import (
 )
 from sagas.confirmations import Confirmation
 from sagas.definition import Definition
-from sagas.errors import AlreadyDecided, DataTooLarge, InvalidRequest, RunNotFound, UnknownConfirmation
+from sagas.errors import (
+    AlreadyDecided,
+    DataTooLarge,
+    DeadlineUnknown,
+    InvalidRequest,
+    RunNotFound,
+    SagaError,
+    UnknownConfirmation,
+)
 from sagas.limits import check_size
-from sagas.messages import Deadline, Kick, Message, Wake
+from sagas.messages import Kick, Message, Wake
 from sagas.plan import Move, Place
 from sagas.saga import Saga
 from sagas.states import UNDECIDED, State
 from sagas.turns import PARENT, event, turn_back
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,7 @@ def insert_run(
     definition = saga.definition
     run_id = run_id or uuid_utils.compat.uuid7()
     text = _dump(definition, request)
+    deadlines.check(definition, text)
     versions.record(definition)
     keys = definition.keys(text)
     # The run and its places in line are there together; a saga without locks is inserted in one statement.
@@ -123,10 +134,25 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
         check_size(text, f"the data of {definition.name}.{name}")
         confirmation_store.insert_confirmation(run_id, name, text)
         move_store.log(event("confirmation", step=name), [row])
-        state, messages = follow_confirmations(definition, row)
+        state, messages = _follow_or_leave(definition, row)
         recorded = confirmation_store.confirmation(run_id, name)
         assert recorded is not None
         return Receipt(json.loads(recorded[0]), recorded[1], state, first=True), messages
+
+
+def _follow_or_leave(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+    """What came is taken, even if the next deadline cannot be computed: the dispatcher looks, and calls a person."""
+    try:
+        return follow_confirmations(definition, row)
+    except (Error, SagaError) as error:
+        if not isinstance(error, DeadlineUnknown):
+            raise
+    except Exception:
+        # The application's: its request loads no more, or its ``until`` breaks. Here, and perhaps nowhere else.
+        logger.exception("sagas: the next deadline of run %s cannot be computed", row.id)
+    if row.state is State.AWAITING_CONFIRM:
+        wait_store.make_due([row.id])
+    return row.state, [Kick()]
 
 
 def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
@@ -136,12 +162,20 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
     if missing:
         # What this process cannot compute stays as it is: whoever looks then can.
         if row.started_at is not None and all(c.is_known_here for c in missing):
-            confirmation_store.set_deadline(row.id, _first_deadline(definition, missing, row, row.started_at))
+            confirmation_store.set_deadline(row.id, deadlines.first(definition, missing, row, row.started_at))
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
         # All that this run itself waits for is there: it waits for its parent now, however long that takes.
+        ended = store.ended_as(row.parent_id)
+        if ended is not None:
+            return _end_with_parent(definition, row, ended)
         confirmation_store.set_deadline(row.id, None)
         return row.state, [Wake(row.parent_id, row.parent_step)]
+    return _go_on(definition, row)
+
+
+def _go_on(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+    """Let a locked run of which all confirmations are in be confirmed."""
     if row.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
@@ -150,24 +184,16 @@ def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State,
     return after.state, [Kick()]
 
 
-def set_deadlines(definition: Definition, rows: Sequence[store.Row]) -> None:
-    """Give runs that begin now their first deadline, where it depends on the request.
+def _end_with_parent(definition: Definition, row: store.Row, ended: State) -> tuple[State, list[Message]]:
+    """End a locked run as its parent has ended, by a person's hand: nobody else will tell it.
 
-    The others got theirs with the lease.
+    The parent is not locked: what is final stays so.
     """
-    computed = [c for c in definition.confirmations if c.until is not None]
-    if rows and computed:
-        now = store.clock()
-        confirmation_store.bring_deadlines_forward(
-            {row.id: _first_deadline(definition, computed, row, now) for row in rows}
-        )
-
-
-def _first_deadline(
-    definition: Definition, confirmations: Sequence[Confirmation], row: store.Row, started_at: datetime
-) -> datetime:
-    load = partial(definition.load, row.request)
-    return min(confirmation.deadline(started_at, load) for confirmation in confirmations)
+    if ended is State.FAILED:
+        return _undo_as_wished(definition, row, event("cancel", by="parent"), "cancelled", f"{row.parent_id} has ended")
+    confirmation_store.insert_confirmation(row.id, PARENT, "{}")
+    move_store.log(event("confirmation", step=PARENT), [row])
+    return _go_on(definition, row)
 
 
 def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tuple[State, list[Message]]:
@@ -209,14 +235,24 @@ def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -
         definition = versions.find(row.saga, row.version, row.shape)
         own = {confirmation.name for confirmation in definition.confirmations}
         complete = own <= confirmation_store.confirmations([run_id])[run_id]
-        if row.parent_id is not None and not by_parent and complete and row.state is State.AWAITING_CONFIRM:
-            msg = f"the run is a step of {row.parent_id}, which counts on it: cancel that one"
-            raise AlreadyDecided(msg, row.state)
+        if row.parent_id is not None and not by_parent:
+            _check_free(row, row.parent_id, held=complete and row.state is State.AWAITING_CONFIRM)
         confirmed = row.parent_id is None and bool(own) and complete
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
         return _undo_as_wished(definition, row, event("cancel", by=by), "cancelled", reason)
+
+
+def _check_free(row: store.Row, parent: UUID, *, held: bool) -> None:
+    """Refuse to undo a step on which its parent counts. One that has ended as FAILED counts on nothing any more."""
+    ended = store.ended_as(parent)
+    if ended is State.SUCCEEDED:
+        msg = f"the run is a step of {parent}, which has succeeded"
+        raise AlreadyDecided(msg, row.state)
+    if held and ended is None:
+        msg = f"the run is a step of {parent}, which counts on it: cancel that one"
+        raise AlreadyDecided(msg, row.state)
 
 
 def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) -> list[Message]:
@@ -247,45 +283,8 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
             definition = versions.find(saga, version, shape)
             confirmation = _check_has(definition, name)
             late = [row for row in rows if row.shape == shape and name not in received[row.id]]
-            messages += judge(definition, confirmation, late, by=by)
+            messages += deadlines.judge(definition, confirmation, late, by=by)
         return messages
-
-
-def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[store.Row], *, by: str) -> list[Message]:
-    """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others."""
-    # Read after the lock: a run that waited for its lock is judged by the time it got it.
-    now = store.clock()
-    late: list[store.Row] = []
-    early: dict[float, list[UUID]] = defaultdict(list)
-    reasons: dict[UUID, str] = {}
-    for row in rows:
-        if row.started_at is None:
-            continue
-        over = (now - confirmation.deadline(row.started_at, partial(definition.load, row.request))).total_seconds()
-        if over < 0:
-            early[round(-over, 1) + 0.1].append(row.id)
-            continue
-        late.append(row)
-        detail = _too_late(confirmation, now - timedelta(seconds=over))
-        late_ms = round(over * 1000)
-        reasons[row.id] = outcomes.reason("timeout", confirmation.name, "NotConfirmed", detail, by=by, late_ms=late_ms)
-    messages: list[Message] = []
-    if late:
-        turn_back(definition, late, event("expire", step=confirmation.name, by=by), reasons)
-        messages.append(Kick())
-    if confirmation.within is not None:
-        within = confirmation.within.total_seconds()
-        messages += [
-            Deadline(definition.name, definition.version, confirmation.name, within, tuple(ids), delay)
-            for delay, ids in early.items()
-        ]
-    return messages
-
-
-def _too_late(confirmation: Confirmation, deadline: datetime) -> str:
-    if confirmation.within is not None:
-        return f"no {confirmation.name} came within {confirmation.within.total_seconds():g} s"
-    return f"no {confirmation.name} came until {deadline.isoformat(timespec='seconds')}"
 
 
 def wake(run_id: UUID, step: str) -> None:

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sagas import confirmation_store, lifecycle, store, versions
+from sagas import children, confirmation_store, lifecycle, store, versions
 from sagas.commits import after_commit
-from sagas.errors import AlreadyDecided, Rejected
+from sagas.errors import ChildEnded, Rejected
 from sagas.kick import kick
 from sagas.participant import Accepted, Call, Done
 from sagas.retry import Retry
 from sagas.saga import Saga
 from sagas.states import State
 from sagas.steps import FINISH_RETRY, FORWARD_RETRY, Step
-from sagas.turns import PARENT
 
 #: After so long a parent looks by itself what has become of a child that has not told it.
 RECHECK = timedelta(seconds=30)
+#: A child that has ended does not change by being asked again: a person is called at once.
+_FINISH = replace(FINISH_RETRY, never=(ChildEnded,))
 
 
 class SubSaga(Step):
@@ -59,7 +61,7 @@ class SubSaga(Step):
             compensate=_Cancel(),
             queue=queue,
             retry=retry,
-            finish=FINISH_RETRY,
+            finish=_FINISH,
             timeout=timeout,
         )
         self.saga = saga
@@ -107,7 +109,9 @@ class _Start(_Participant):
         if found.state is State.FAILED:
             why = json.loads(found.reason or "{}")
             raise Rejected(why.get("detail") or f"{self.saga.name} failed", code=why.get("code") or "ChildFailed")
-        if found.state is State.AWAITING_CONFIRM and _holds(child, found):
+        # Before its parent decides, only a person can have ended it as SUCCEEDED: it holds all, and more firmly. If the
+        # parent is undone after all, that cannot be, and another person is called then.
+        if found.state is State.SUCCEEDED or (found.state is State.AWAITING_CONFIRM and _holds(child, found)):
             return Done({"run": str(child), "results": json.loads(found.results)})
         return Accepted(RECHECK)
 
@@ -125,7 +129,9 @@ class _Confirm(_Participant):
         found = store.child_view(child)
         if found is not None and found.state is State.SUCCEEDED:
             return Done()
-        after_commit(_confirm, child)
+        if found is None or found.state is State.FAILED:
+            raise ChildEnded(f"{child} is {found.state if found else 'gone'}, and cannot be confirmed any more")
+        after_commit(children.confirm, child)
         return Accepted(RECHECK)
 
 
@@ -136,21 +142,7 @@ class _Cancel(_Participant):
         # None: it was never started, and never will be, for its parent is being undone.
         if found is None or found.state is State.FAILED:
             return Done()
-        after_commit(_cancel, child, f"{call.run_id} is being undone")
+        if found.state is State.SUCCEEDED:
+            raise ChildEnded(f"{child} is {found.state}, and cannot be undone any more")
+        after_commit(children.cancel, child, f"{call.run_id} is being undone")
         return Accepted(RECHECK)
-
-
-def _confirm(child: UUID) -> None:
-    """Locks the child only: its parent's transaction is over."""
-    lifecycle.receive_confirmation(child, PARENT, {})
-    kick()
-
-
-def _cancel(child: UUID, reason: str) -> None:
-    try:
-        lifecycle.cancel_run(child, reason=reason, by="parent", by_parent=True)
-    except AlreadyDecided as decided:
-        if decided.state is not State.ESCALATED:
-            raise
-        # A person has it; the parent asks again until it is resolved.
-    kick()

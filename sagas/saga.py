@@ -27,6 +27,9 @@ SAGA_NAME_LIMIT = 100
 
 VERSION_LIMIT = 32_767
 
+#: The run's column for its branches has a bit for each position, in a signed number of 64.
+POSITIONS = 63
+
 #: Attributes of every saga, which no step can be called by.
 RESERVED = frozenset({"name", "version", "timeout", "publishes", "carrier", "locks", "abstract", "definition"})
 
@@ -101,6 +104,12 @@ class Saga(Generic[RequestT]):
             check(cls.__name__, cls.locks),
             paths_of(asked),
         )
+        if len(cls.definition.all_steps) > POSITIONS:
+            msg = (
+                f"{cls.__name__} has {len(cls.definition.all_steps)} steps and confirmations with compensate=; a saga "
+                f"has at most {POSITIONS}. Make some of them a SubSaga"
+            )
+            raise DefinitionError(msg)
         # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
         cls.definition.names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)
         register(cls.definition)

@@ -21,7 +21,7 @@ from sagas import hooks
 from sagas.arrays import uuids
 from sagas.participant import Phase
 from sagas.plan import Place
-from sagas.states import State
+from sagas.states import FINAL, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def tell(before: State, after: State, found: Iterable[Sequence[Any]], errors: Ma
 
 
 class Child(NamedTuple):
-    """A run as its parent sees it. ``results`` and ``reason`` are JSON text."""
+    """A run as its parent or child sees it. ``results`` and ``reason`` are JSON text."""
 
     state: State
     results: str
@@ -199,6 +199,19 @@ def child_view(run_id: UUID) -> Child | None:
         )
         found = cursor.fetchone()
     return Child(State(found[0]), *found[1:]) if found else None
+
+
+def ended_as(run_id: UUID) -> State | None:
+    """How a run has ended, which is for good; ``None`` if it has not, as far as is committed, or is not there."""
+    found = child_view(run_id)
+    return found.state if found is not None and found.state in FINAL else None
+
+
+def children(run_id: UUID) -> list[UUID]:
+    """The runs that are steps of a run, as last committed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM sagas_run WHERE parent_id = %s ORDER BY id", [run_id])
+        return [found for (found,) in cursor.fetchall()]
 
 
 def ended(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:

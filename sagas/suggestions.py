@@ -13,6 +13,9 @@ from sagas.states import State
 UNKNOWN_SAGA = "UnknownSaga"
 NO_PROGRESS = "NoProgress"
 BREAKER_OPEN = "BreakerOpen"
+CHILD_ENDED = "ChildEnded"
+#: Kind of what breaks outside the participants.
+UNREADABLE = "unreadable"
 
 
 def suggest(state: State, step: str, operation: str, error: str) -> str:
@@ -36,6 +39,19 @@ def suggest(state: State, step: str, operation: str, error: str) -> str:
         return (
             "No worker has finished what was asked. See that workers run and consume this step's queue, that "
             "RabbitMQ takes messages, and that the participant does not hang; then resume."
+        )
+    if code == CHILD_ENDED:
+        done, wanted = ("undone", "confirmed") if state is State.CONFIRMING else ("confirmed", "undone")
+        return (
+            f"The child run of {step} was ended by hand, and is {done}; this run wants it {wanted}, and a run that has "
+            f"ended does not change: to resume this one only asks again. Bring the child's effects and all that is "
+            "left of this run to one end by hand, then resolve this run as what that is."
+        )
+    if kind == UNREADABLE:
+        return (
+            "The engine cannot say what comes next for this run: its request does not load any more, its deadline "
+            "(until=) cannot be computed, or the database refuses what follows. Let the code read what was before "
+            "(manage.py sagas doctor counts such runs), then resume."
         )
     if kind == "breaker":
         return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from django.db import connection
 import sagas
 from sagas import Accepted, Call, Outcome, Saga, State, Step, lifecycle, many
 from sagas.claim import claim
-from sagas.errors import AlreadyDecided, UnknownConfirmation
+from sagas.errors import AlreadyDecided, InvalidRequest, UnknownConfirmation
 from sagas.messages import Chain
 from sagas.models import Run
 from tests.lab.models import Mark
@@ -156,6 +156,42 @@ def test_a_deadline_of_its_own_rides_on_the_dispatchers_clock() -> None:
     assert run.deadline == Closing.definition.load(str_request(run)).closes_at
     carried(run_id)
     assert state(run_id) is State.AWAITING_CONFIRM
+
+
+@pytest.mark.parametrize("closes_at", [datetime(2030, 1, 1), datetime.max])  # noqa: DTZ001, DTZ901 - as they are sent
+def test_a_deadline_without_a_time_zone_is_refused_at_the_start(closes_at: datetime) -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"when approval is too late: .* a deadline is a datetime with a time zone"
+    ):
+        sagas.start(Closing, Experiment(closes_at=closes_at))
+    # And leaves nothing behind
+    assert not Run.objects.exists()
+
+
+def test_a_deadline_that_cannot_be_computed_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_: object) -> datetime:
+        raise KeyError("what others must not read")
+
+    monkeypatch.setattr(Closing.definition.confirmations[0], "until", breaks)
+    with pytest.raises(InvalidRequest, match=r"when approval is too late: KeyError$"):
+        sagas.start(Closing, Experiment())
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("hours", [-12, 0, 8])
+def test_an_open_end_is_a_deadline_like_any_other(hours: int) -> None:
+    """``datetime.max``, in whatever time zone: as people write "no end"."""
+    # Given
+    zone = timezone(timedelta(hours=hours))
+    run_id = sagas.start(Closing, Experiment(closes_at=datetime.max.replace(tzinfo=zone)))
+    carried(run_id)
+    # When
+    sagas.confirm(run_id, "payment", {"payment_id": "pay_1"})
+    assert Run.objects.get(pk=run_id).due_at is not None
+    sagas.confirm(run_id, "approval", {})
+    carried(run_id)
+    # Then
+    assert state(run_id) is State.SUCCEEDED
 
 
 def str_request(run: Run) -> str:

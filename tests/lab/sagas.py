@@ -301,6 +301,28 @@ class Parent(Saga[Experiment]):
     four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
 
 
+class Ward(Saga[Experiment]):
+    """A step of ``Guardian``, of which each operation may break."""
+
+    two = Step(mark, confirm=mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+    three = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+
+
+class Guardian(Saga[Experiment]):
+    """No confirmation: it decides by itself, and so for its child."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    child = SubSaga(Ward, request=lambda call: call.request, queue="orders")
+    four = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    five = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class AskedGuardian(Saga[Experiment]):
+    """Its child waits for a confirmation of its own."""
+
+    child = SubSaga(AskedChild, request=lambda call: call.request, queue="orders")
+
+
 class Telling(Saga[Experiment]):
     """As ``Lab`` in short, and it publishes what becomes of it."""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
+from django.db import transaction
 
 import sagas
-from sagas import State, lifecycle
+from sagas import State, lifecycle, store
 from sagas.messages import Chain
 from sagas.models import Run
 from sagas.nested import child_of
 from sagas.perform import perform
+from sagas.turns import escalate, event
 from tests.lab.sagas import Experiment, Parent
 from tests.races.racing import COMMIT, Race
 from tests.support.carrier import Carrier
@@ -99,6 +101,34 @@ def test_nobody_waits_for_his_child_to_be_cancelled(race: Race, family: Family, 
     family.carry()
     assert [state(member) for member in (family.parent, family.child)] == [State.FAILED] * 2
     assert counts(jar) == (1000, 0, 0)
+
+
+@pytest.mark.parametrize("outcome", [State.FAILED, State.SUCCEEDED])
+@pytest.mark.parametrize("first", ["last step", "person"])
+def test_a_person_ends_the_parent_at_the_childs_last_step(
+    race: Race, family: Family, jar: str, first: str, outcome: State
+) -> None:
+    # Given a parent that a person has, in the middle of its steps
+    with transaction.atomic():
+        escalate(store.lock([family.parent])[0], event("escalate"), "{}")
+
+    def resolve() -> State:
+        """Behind its commit the child is told, and waits for the child's lock; never with the parent's."""
+        return sagas.resolve(family.parent, outcome=outcome, by="mei", note="by hand")
+
+    # When
+    if first == "last step":
+        race.overtake(family.perform_last, resolve)
+    else:
+        resolve()
+        family.perform_last()
+
+    # Then the child ends as its parent did
+    for _ in range(6):
+        make_due([family.child])
+        Carrier().run([family.child])
+    assert (state(family.parent), state(family.child)) == (outcome, outcome)
+    assert counts(jar) == ((1000, 0, 0) if outcome is State.FAILED else (999, 0, 1))
 
 
 @pytest.mark.parametrize("first", ["word of the child", "cancel"])

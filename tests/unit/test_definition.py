@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from types import new_class
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, many, registry
-from sagas.errors import DefinitionError, InvalidRequest, UnknownSaga, UnknownStep
+from sagas.errors import DeadlineUnknown, DefinitionError, InvalidRequest, UnknownSaga, UnknownStep
 from sagas.following import follow
 from sagas.participant import Operation, Phase
 from sagas.remote import HttpParticipant
@@ -182,6 +182,33 @@ def test_a_confirmation_has_one_deadline_and_a_queue_for_its_compensation() -> N
         Confirmation(within=timedelta(seconds=5), until=lambda request: request.closes_at)
     with pytest.raises(DefinitionError, match="compensate= and queue= belong together"):
         Confirmation(within=timedelta(seconds=5), compensate=nothing)
+
+
+@pytest.mark.parametrize("said", [datetime(2030, 1, 1), "noon", None])  # noqa: DTZ001 - that is refused
+def test_a_deadline_that_is_computed_has_a_time_zone(said: object) -> None:
+    confirmation = Confirmation(until=lambda _: said)  # type: ignore[arg-type,return-value]  # what applications do
+    with pytest.raises(DeadlineUnknown, match="a deadline is a datetime with a time zone"):
+        confirmation.computed(None)
+
+
+@pytest.mark.parametrize("hours", [-23, 0, 23])
+def test_a_deadline_beyond_all_times_is_one_that_the_database_can_say(hours: int) -> None:
+    zone = timezone(timedelta(hours=hours))
+    ends = datetime.min.replace(tzinfo=zone), datetime.max.replace(tzinfo=zone)
+    found = [Confirmation(until=lambda end: end).computed(end) for end in ends]
+    assert [moment.year for moment in found] == [1970, 9999]
+    assert found[1] + timedelta(days=1) > found[1]
+
+
+def test_it_has_as_many_positions_as_a_run_has_bits() -> None:
+    body: dict[str, Any] = {f"s{number}": step() for number in range(62)}
+    make("Long", {**body, "paid": _paid()})
+    with pytest.raises(DefinitionError, match=r"TooLong has 64 steps .* at most 63"):
+        make("TooLong", {"one": step(), **{f"s{number}": step() for number in range(62)}, "paid": _paid()})
+
+
+def _paid() -> Confirmation:
+    return Confirmation(within=timedelta(seconds=5), compensate=nothing, queue="orders")
 
 
 def test_it_needs_a_step() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sagas import State
 from sagas.outcomes import reason
-from sagas.suggestions import NO_PROGRESS, UNKNOWN_SAGA, suggest
+from sagas.suggestions import CHILD_ENDED, NO_PROGRESS, UNKNOWN_SAGA, UNREADABLE, suggest
 
 SECRET = "password=hunter2"
 
@@ -21,6 +21,9 @@ SECRET = "password=hunter2"
         (State.EXECUTING, "stuck", NO_PROGRESS, "See that workers run and consume this step's queue"),
         (State.PENDING, "stuck", UNKNOWN_SAGA, "Deploy it"),
         (State.COMPENSATING, "breaker", "Boom", "its breaker is open"),
+        (State.COMPENSATING, "fault", CHILD_ENDED, "is confirmed; this run wants it undone"),
+        (State.CONFIRMING, "fault", CHILD_ENDED, "is undone; this run wants it confirmed"),
+        (State.PENDING, UNREADABLE, "ValidationError", "its request does not load any more"),
         (State.EXECUTING, "odd", "Odd", "Mend the cause of two.compensate, then resume."),
     ],
 )
