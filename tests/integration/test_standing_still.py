@@ -9,10 +9,10 @@ import pytest
 from celery import current_app
 from django.db import connection
 
-from sagas import dispatch, relay, topology
+from sagas import consumer, dispatch, relay, topology
 from sagas.models import Outbox
 from tests.integration.test_outbox import confirmed, relay_all
-from tests.support import servers
+from tests.support import broker, servers
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -22,6 +22,7 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five seconds are too long for a test."""
     monkeypatch.setattr(relay, "CONFIRM_TIMEOUT", 0.3)
     monkeypatch.setattr(topology, "PATIENCE", 0.3)
+    monkeypatch.setattr(consumer, "QUIET", 0.2)
 
 
 def while_it_stands_still(work: Callable[[], object], *, connected: Callable[[], object]) -> BaseException | None:
@@ -84,3 +85,40 @@ def test_pooled_connections_are_dropped_without_a_goodbye() -> None:
         lambda: dispatch.drop_connections(current_app), connected=lambda: dispatch.is_congested(current_app)
     )
     assert error is None
+
+
+def test_whoever_listens_to_events_connects_anew() -> None:
+    # Given somebody who listens, to a broker that answers, for longer than it says nothing
+    listens = threading.Event()
+    questions = iter(range(100))
+
+    def should_stop() -> bool:
+        if next(questions) > 5:
+            listens.set()
+        return False
+
+    errors: list[BaseException] = []
+
+    def listen() -> None:
+        try:
+            consumer.listen("lab-standing-still", ["lab.Nobody.*"], print, should_stop=should_stop, poll=0.1)
+        except OSError as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    assert listens.wait(20)
+    assert errors == []
+
+    # When it stands still
+    with servers.standing_still("rabbitmq"):
+        thread.join(8)
+        held = thread.is_alive()
+
+    # Then that is an error, for whoever supervises
+    assert not held
+    assert [type(error) for error in errors] == [TimeoutError]
+    with broker.channel() as channel:
+        channel.queue_delete("lab-standing-still")
