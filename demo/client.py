@@ -79,7 +79,7 @@ class Api:
 
     def pay(self, order_no: str) -> None:
         """Send the payment provider's signed webhook."""
-        body = json.dumps({"payment_id": f"pay_{uuid4().hex[:12]}"})
+        body = json.dumps({"order_no": order_no, "payment_id": f"pay_{uuid4().hex[:12]}"})
         message, now = f"msg_{uuid4().hex}", datetime.now(UTC)
         headers = {
             "Content-Type": "application/json",

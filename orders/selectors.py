@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import QuerySet
 
 from orders.errors import OrderNotFound
-from orders.models import Order
-from sagas import State
+from orders.models import Order, OrderStatus
+from sagas import RunNotFound, State
 from sagas.models import Run
-from sagas.selectors import RunView, run_view
+from sagas.selectors import RunView, StepView, run_view
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a run stands, in short: the part of a ``RunView`` that a list shows."""
+    """How a run stands, in short: the part of a ``RunView`` that a list shows, and that is known where it is pruned."""
 
     state: State
-    deadline: datetime | None
+    deadline: datetime | None = None
+    finished_at: datetime | None = None
+    reason: dict[str, Any] | None = None
+    steps: Sequence[StepView] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,31 @@ def order_with_run(*, customer_id: int, order_no: str) -> OrderWithRun:
     order = orders_of(customer_id=customer_id).filter(order_no=order_no).first()
     if order is None:
         raise OrderNotFound(order_no)
-    return OrderWithRun(order, run_view(order.run_id))
+    try:
+        return OrderWithRun(order, run_view(order.run_id))
+    except RunNotFound:
+        return OrderWithRun(order, Standing(state_without_run(order.status)))
 
 
 def with_standings(*, orders: Sequence[Order]) -> list[OrderWithRun]:
     """Read how the runs of these orders stand, in one query."""
     rows = Run.objects.filter(id__in=[order.run_id for order in orders]).values_list("id", "state", "deadline")
     standings = {run_id: Standing(State(state), deadline) for run_id, state, deadline in rows}
-    return [OrderWithRun(order, standings[order.run_id]) for order in orders]
+    return [
+        OrderWithRun(order, standings.get(order.run_id) or Standing(state_without_run(order.status)))
+        for order in orders
+    ]
+
+
+def state_without_run(status: str) -> State:
+    """How an order's run has ended that was pruned, as far as the order itself tells: only final runs are pruned.
+
+    One that is ``PLACED`` was ended by hand, and nobody has said here which way: people know, or can find out.
+    """
+    match OrderStatus(status):
+        case OrderStatus.CONFIRMED:
+            return State.SUCCEEDED
+        case OrderStatus.PLACED:
+            return State.ESCALATED
+        case OrderStatus.RECEIVED | OrderStatus.REJECTED:
+            return State.FAILED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -17,6 +18,8 @@ from orders.errors import Fault, OrderNotFound, OrderNumberTaken, OrderRefused, 
 from orders.models import Order, OrderStatus
 from orders.requests import Item, OrderRequest
 from orders.sagas import PlaceOrder
+from orders.selectors import state_without_run
+from sagas import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,29 +113,46 @@ def confirm_order(*, order_no: str, payment_id: str) -> Payment:
     Raises:
         OrderNotFound: there is no such order.
         PaymentConflict: another payment has confirmed it.
-        sagas.AlreadyDecided: it was cancelled, or refused by a step.
+        sagas.AlreadyDecided: it was cancelled, or refused by a step; or its run is pruned, and with it which payment
+            confirmed it.
     """
-    run_id = Order.objects.filter(order_no=order_no).values_list("run_id", flat=True).first()
-    if run_id is None:
-        raise OrderNotFound(order_no)
-    receipt = sagas.confirm(run_id, "payment", {"payment_id": payment_id})
+    run_id, status = _run_of(order_no=order_no)
+    try:
+        receipt = sagas.confirm(run_id, "payment", {"payment_id": payment_id})
+    except sagas.RunNotFound:
+        raise sagas.AlreadyDecided(_PRUNED, state_without_run(status)) from None
     if receipt.data["payment_id"] != payment_id:
         raise PaymentConflict(order_no)
     return Payment(order_no, payment_id, receipt.received_at)
 
 
-def cancel_order(*, customer_id: int, order_no: str) -> sagas.State:
+def cancel_order(*, customer_id: int, order_no: str) -> State:
     """Cancel a customer's own order, as long as it is not confirmed. A repeat is answered alike.
 
     Raises:
         OrderNotFound: the customer has no such order.
         sagas.AlreadyDecided: it is confirmed.
     """
-    run_id = Order.objects.filter(customer_id=customer_id, order_no=order_no).values_list("run_id", flat=True).first()
-    if run_id is None:
-        raise OrderNotFound(order_no)
+    run_id, status = _run_of(customer_id=customer_id, order_no=order_no)
     with transaction.atomic():
-        state = sagas.cancel(run_id, reason="cancelled by the customer", by=f"customer {customer_id}")
+        try:
+            state = sagas.cancel(run_id, reason="cancelled by the customer", by=f"customer {customer_id}")
+        except sagas.RunNotFound:
+            if (ended := state_without_run(status)) is State.FAILED:
+                return ended
+            raise sagas.AlreadyDecided(_PRUNED, ended) from None
         # An order that no step has touched has no compensation. The run is locked, and will not begin.
         Order.objects.filter(run_id=run_id, status=OrderStatus.RECEIVED).update(status=OrderStatus.REJECTED)
     return state
+
+
+#: What is left to say of an order whose run was pruned, as docs/how-to/operate.md has it.
+_PRUNED = "it has ended long ago, and its record is gone"
+
+
+def _run_of(**which: Any) -> tuple[UUID, str]:
+    """The run and the status of an order; ``OrderNotFound`` if there is none."""
+    found = Order.objects.filter(**which).values_list("run_id", "status").first()
+    if found is None:
+        raise OrderNotFound(which["order_no"])
+    return found

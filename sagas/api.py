@@ -10,7 +10,8 @@ import time
 from typing import Any
 from uuid import UUID
 
-from sagas import claim_store, erasure, escalation, isolation, lifecycle
+from sagas import claim_store, erasure, isolation, lifecycle
+from sagas import escalation as decisions
 from sagas.commits import after_commit
 from sagas.conf import config
 from sagas.erasure import Erasure
@@ -113,58 +114,61 @@ def cancel(run_id: UUID, *, reason: str = "", by: str = "") -> State:
     return state
 
 
-def resume(run_id: UUID, *, by: str, note: str = "") -> State:
+def resume(run_id: UUID, *, by: str, note: str = "", escalation: int | None = None) -> State:
     """Put an escalated run back to work where it stood.
 
     Args:
         run_id: the run.
         by: who.
         note: what was mended, for the record.
+        escalation: id of the ``Escalation`` that was read; by default whichever is open.
 
     Raises:
         RunNotFound: there is no such run.
-        AlreadyDecided: it is not escalated.
+        AlreadyDecided: it is not escalated, or by another escalation than this one.
     """
-    state, messages = lifecycle.resume_run(run_id, by=by, note=note)
+    state, messages = lifecycle.resume_run(run_id, by=by, note=note, escalation=escalation)
     _after_commit(messages)
     return state
 
 
-def acknowledge(run_id: UUID, *, by: str) -> bool:
+def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool:
     """Note that somebody has seen that a run is escalated: no more notices of it are sent.
 
     Args:
         run_id: the run.
         by: who, at most 150 characters.
+        escalation: id of the ``Escalation`` that was read; by default whichever is open.
 
     Returns:
         Whether this was the first; a repeat changes nothing.
 
     Raises:
         RunNotFound: there is no such run.
-        AlreadyDecided: it is not escalated.
+        AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named.
     """
-    return escalation.acknowledge(run_id, by=by)
+    return decisions.acknowledge(run_id, by=by, escalation=escalation)
 
 
-def assign(run_id: UUID, *, to: str, by: str) -> None:
+def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> None:
     """Say who sees to an escalated run. Who takes it himself (``to`` is ``by``) acknowledges it.
 
     Args:
         run_id: the run.
         to: who sees to it, at most 150 characters.
         by: who says so, at most 150 characters.
+        escalation: id of the ``Escalation`` that was read; by default whichever is open.
 
     Raises:
         RunNotFound: there is no such run.
-        AlreadyDecided: it is not escalated.
+        AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named.
     """
-    escalation.assign(run_id, to=to, by=by)
+    decisions.assign(run_id, to=to, by=by, escalation=escalation)
 
 
-def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> State:
+def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None) -> State:
     """End an escalated run by hand: whoever does it vouches for its effects, for the engine does nothing more.
 
     Args:
@@ -172,16 +176,17 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> State:
         outcome: ``State.SUCCEEDED``: all of it is confirmed; ``State.FAILED``: all of it is undone.
         by: who, at most 150 characters.
         note: what was done by hand, for the record; at most 10,000 characters.
+        escalation: id of the ``Escalation`` that was read; by default whichever is open.
 
     Returns:
         The outcome.
 
     Raises:
         RunNotFound: there is no such run.
-        AlreadyDecided: it is not escalated.
+        AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named, there is no note, or the outcome is neither of the two.
     """
-    _after_commit(escalation.resolve(run_id, outcome=outcome, by=by, note=note))
+    _after_commit(decisions.resolve(run_id, outcome=outcome, by=by, note=note, escalation=escalation))
     return State(outcome)
 
 

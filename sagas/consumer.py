@@ -7,6 +7,7 @@ written with whatever the event causes, so that both are there or neither is.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 #: The inbox's columns.
 CONSUMER_LIMIT = 48
 EVENT_ID_LIMIT = 100
+#: Seconds without an event after which a broker is asked whether it still stands.
+QUIET = 10.0
 
 
 def first_time(consumer: str, event_id: str) -> bool:
@@ -104,9 +107,11 @@ def listen(
 
     Raises:
         Exception: what ``handle`` raised, with the event put back: end, and let whoever supervises start again.
+        OSError, amqp.AMQPError: the broker is away, or stands still. The same.
     """
     taker = consumer or name
     with (app or current_app).connection_for_write() as opened:
+        topology.be_impatient(opened)
         channel: Any = opened.channel()
         failures: list[Exception] = []
 
@@ -130,10 +135,15 @@ def listen(
 
         # One at a time: a second one that waits here would be redelivered behind those that have not come yet.
         with Consumer(channel, [topology.subscription(name, patterns)], on_message=receive, prefetch_count=1):
+            heard_at = time.monotonic()
             while not should_stop():
                 try:
                     opened.drain_events(timeout=poll)
                 except TimeoutError:
-                    continue
+                    if time.monotonic() - heard_at < QUIET:
+                        continue
+                    # No heartbeat: a handler that takes long would miss it. A question, and no answer is an error.
+                    channel.queue_declare(name, passive=True)
+                heard_at = time.monotonic()
                 if failures:
                     raise failures[0]

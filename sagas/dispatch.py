@@ -41,7 +41,7 @@ _OPTIONS: dict[str, Any] = {"mandatory": True, "confirm_timeout": 5, "retry": Tr
 
 
 def publish(messages: Iterable[Message]) -> None:
-    """Publish messages in order; kicks that come at the same time are one.
+    """Publish messages in order; kicks that come at the same time are one. Remote calls go first: see ``_begin_calls``.
 
     Raises:
         kombu.exceptions.OperationalError: the broker cannot be reached or refused; what was not published
@@ -49,7 +49,7 @@ def publish(messages: Iterable[Message]) -> None:
     """
     kicked: set[float] = set()
     told: set[tuple[str, tuple[UUID, ...]]] = set()
-    for message in messages:
+    for message in _begin_calls(messages):
         match message:
             case Chain():
                 definition = versions.find(message.links[0].saga, message.links[0].version, message.links[0].shape)
@@ -59,8 +59,6 @@ def publish(messages: Iterable[Message]) -> None:
                     # The branches of a fork react to the same event.
                     told.add((event, message.ids))
                     _publish_event(definition, event, message)
-            case RemoteCalls():
-                calling.start(message, _publish_from_thread)
             case Deadline():
                 _publish_deadline(message)
             case Wake():
@@ -75,6 +73,19 @@ def publish(messages: Iterable[Message]) -> None:
                 if held not in kicked:
                     kicked.add(held)
                     _publish_kick(held)
+
+
+def _begin_calls(messages: Iterable[Message]) -> list[Message]:
+    """Have the remote calls made among these messages, and say what is left to publish.
+
+    Before anything that the broker may refuse: their INTENT is committed, and a call that nobody makes is a failed
+    attempt of its run once the lease is over.
+    """
+    messages = list(messages)
+    for message in messages:
+        if isinstance(message, RemoteCalls):
+            calling.start(message, _publish_from_thread)
+    return [message for message in messages if not isinstance(message, RemoteCalls)]
 
 
 def _publish_from_thread(messages: list[Message]) -> None:
@@ -150,7 +161,8 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     following: list[Message] = []
     if rest and performed.survivors:
         following.append(Chain(tuple(rest), tuple(performed.survivors)))
-    return following + performed.messages
+    # At once, for the next chain may break, and these would be lost with it.
+    return following + _begin_calls(performed.messages)
 
 
 def ask_for_dispatch(app: Celery, *, tick: bool, delay: float = 0.0) -> None:
@@ -162,6 +174,7 @@ def ask_for_dispatch(app: Celery, *, tick: bool, delay: float = 0.0) -> None:
 def is_congested(app: Celery) -> bool:
     """Whether the step queues hold so many messages that new work had better wait in the database."""
     with app.producer_or_acquire() as producer:
+        topology.be_impatient(producer.connection)
         counts = (producer.channel.queue_declare(name, passive=True).message_count for name in config().queues)
         waiting: int = sum(counts)
     return waiting > config().backlog

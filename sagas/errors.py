@@ -85,6 +85,8 @@ class IllegalTransition(SagaError):
 class AlreadyDecided(SagaError):
     """The run was already decided the other way: a confirm after its cancel, a cancel after its confirm.
 
+    Or what a person decided about it concerns an escalation that is over.
+
     ``state`` is the state in which the run was found, under its lock.
     """
 

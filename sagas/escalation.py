@@ -25,23 +25,23 @@ NAME_LIMIT = 150
 NOTE_LIMIT = 10_000
 
 
-def acknowledge(run_id: UUID, *, by: str) -> bool:
+def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool:
     """Note that somebody has seen it. See ``sagas.acknowledge``."""
     _check_name(by, "by")
     with transaction.atomic():
-        row, found = _open(run_id)
+        row, found = _open(run_id, escalation)
         if found.acknowledged:
             return False
         _acknowledge(row, by)
         return True
 
 
-def assign(run_id: UUID, *, to: str, by: str) -> None:
+def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> None:
     """Say who sees to it. See ``sagas.assign``."""
     _check_name(to, "to")
     _check_name(by, "by")
     with transaction.atomic():
-        row, found = _open(run_id)
+        row, found = _open(run_id, escalation)
         if to == by and not found.acknowledged:
             _acknowledge(row, by)
         if found.assignee != to:
@@ -49,7 +49,7 @@ def assign(run_id: UUID, *, to: str, by: str) -> None:
             move_store.log(event("assign", by=by), [row], {run_id: outcomes.dump({"to": to})})
 
 
-def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> list[Message]:
+def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None) -> list[Message]:
     """End it by hand. See ``sagas.resolve``."""
     _check_name(by, "by")
     if outcome not in FINAL:
@@ -60,7 +60,7 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> list[Message
         msg = f"say in a note of at most {NOTE_LIMIT} characters what was done by hand"
         raise InvalidDecision(msg)
     with transaction.atomic():
-        row, _ = _open(run_id)
+        row, _ = _open(run_id, escalation)
         ended = isolation.leave([row])
         escalation_store.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
         data = json.dumps({"outcome": outcome, "note": note.replace("\x00", "")})
@@ -76,9 +76,9 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str) -> list[Message
         return [*parents_of([row]), *ended]
 
 
-def _open(run_id: UUID) -> tuple[store.Row, escalation_store.Open]:
+def _open(run_id: UUID, meant: int | None) -> tuple[store.Row, escalation_store.Open]:
     row = lock_one(run_id)
-    found = escalation_store.opened(run_id)
+    found = escalation_store.opened(run_id, meant)
     if row.state is not State.ESCALATED or found is None:
         msg = f"the run is {row.state}: it is not escalated"
         raise AlreadyDecided(msg, row.state)

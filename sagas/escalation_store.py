@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from sagas.conf import config
+from sagas.errors import AlreadyDecided
 from sagas.states import State
 from sagas.store import Row
 
@@ -21,6 +22,8 @@ from sagas.store import Row
 class Open(NamedTuple):
     """The open escalation of a run."""
 
+    id: int
+    state: State
     assignee: str
     acknowledged_by: str
     acknowledged: bool
@@ -69,16 +72,25 @@ def _clean(text: str) -> str:
     return text.replace("\x00", "")
 
 
-def opened(run_id: UUID) -> Open | None:
-    """The open escalation of a locked run, if it has one."""
+def opened(run_id: UUID, meant: int | None = None) -> Open | None:
+    """The open escalation of a locked run, if it has one. ``state`` is the one from which it was escalated.
+
+    Raises:
+        AlreadyDecided: it is another than was ``meant``: somebody has resumed the run, and it was escalated again.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT assignee, acknowledged_by, acknowledged_at IS NOT NULL FROM sagas_escalation "
+            "SELECT id, state, assignee, acknowledged_by, acknowledged_at IS NOT NULL FROM sagas_escalation "
             "WHERE run_id = %s AND resolved_at IS NULL",
             [run_id],
         )
         found = cursor.fetchone()
-    return Open(*found) if found else None
+    if not found:
+        return None
+    if meant is not None and meant != found[0]:
+        msg = "this decision is about an earlier escalation; the run was escalated again: read why, then decide anew"
+        raise AlreadyDecided(msg, State.ESCALATED)
+    return Open(found[0], State(found[1]), *found[2:])
 
 
 def acknowledge(run_id: UUID, *, by: str) -> None:
@@ -168,14 +180,6 @@ def open_escalation(row: Row, *, step: str, operation: str, error: str, suggesti
         "VALUES (%s, %s, %s, %s, %s::jsonb, %s, clock_timestamp(), clock_timestamp(), '', '', '')",
         [row.id, row.state, step, operation, error, suggestion],
     )
-
-
-def escalated_from(run_id: UUID) -> State | None:
-    """The state from which the run was escalated, if an escalation of it is open."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT state FROM sagas_escalation WHERE run_id = %s AND resolved_at IS NULL", [run_id])
-        found = cursor.fetchone()
-    return State(found[0]) if found else None
 
 
 def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> None:

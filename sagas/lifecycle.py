@@ -294,21 +294,21 @@ def wake(run_id: UUID, step: str) -> None:
             wait_store.wake(run_id, step)
 
 
-def resume_run(run_id: UUID, *, by: str, note: str) -> tuple[State, list[Message]]:
+def resume_run(run_id: UUID, *, by: str, note: str, escalation: int | None = None) -> tuple[State, list[Message]]:
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
         row = lock_one(run_id)
-        before = escalation_store.escalated_from(run_id)
-        if row.state is not State.ESCALATED or before is None:
+        found = escalation_store.opened(run_id, escalation)
+        if row.state is not State.ESCALATED or found is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
             raise AlreadyDecided(msg, row.state)
         escalation_store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
         if row.pending:
             wait_store.begin_again(row, store.clock().timestamp())
         move_store.advance(
-            Move(row.place, Place(before, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by)
+            Move(row.place, Place(found.state, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by)
         )
-        return before, [Kick()]
+        return found.state, [Kick()]
 
 
 def lock_one(run_id: UUID) -> store.Row:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -80,9 +81,8 @@ def relay(app: Celery) -> bool:
 
 
 def close() -> None:
-    """Close this process's connection, if it has one; the next event opens another."""
-    global _line
-    line, _line = _line, None
+    """Close this thread's connection, if it has one; the next event opens another."""
+    line, _lines.line = getattr(_lines, "line", None), None
     if line is not None:
         line.close()
 
@@ -128,6 +128,7 @@ class _Line:
         # Not Celery's confirm_publish, which waits for each message.
         self._connection: Any = app.connection_for_write(transport_options={"confirm_publish": False}, heartbeat=0)
         try:
+            topology.be_impatient(self._connection)
             channel: Any = self._connection.channel()
             self._channel = channel
             topology.events_exchange()(self._channel).declare()
@@ -163,9 +164,9 @@ class _Line:
         return self._answers
 
     def close(self) -> None:
-        """Close it, also where it is broken already."""
+        """Drop it. Not by AMQP's goodbye: whoever stands still does not answer it, and we would wait for that."""
         try:
-            self._connection.close()
+            self._connection.collect()
         except Exception as error:
             logger.debug("sagas: closing the connection for events: %s", error)
 
@@ -182,15 +183,16 @@ class _Line:
                 self._answers[index] = confirmed
 
 
-_line: _Line | None = None
+#: One a thread (``--pool threads``): two that wait on one connection take each other's confirms for their own.
+_lines = threading.local()
 
 
 def _open(app: Celery) -> _Line:
-    """This process's connection. One that was made before a fork belongs to the parent."""
-    global _line  # noqa: PLW0603 - one connection a process
-    if _line is None or _line.process != os.getpid():
-        _line = _Line(app)
-    return _line
+    """This thread's connection. One that was made before a fork belongs to the parent."""
+    line: _Line | None = getattr(_lines, "line", None)
+    if line is None or line.process != os.getpid():
+        line = _lines.line = _Line(app)
+    return line
 
 
 def _message(event: Event) -> Message:

@@ -37,6 +37,8 @@ _default_exchange = Exchange("")
 
 #: What RabbitMQ redelivers this often kills workers. Generous: a worker's restart counts as well.
 DELIVERY_LIMIT = 20
+#: Seconds in which a broker that is not standing still answers.
+PATIENCE = 5.0
 
 
 def _work(name: str, exchange: Exchange | None = None, routing_key: str = "") -> Queue:
@@ -209,6 +211,16 @@ def choreographed() -> set[tuple[str, str]]:
         if config().is_choreographed(definition.name, definition.carrier)
         for bound in choreography.bindings(definition)
     }
+
+
+def be_impatient(connection: Connection) -> None:
+    """Have no answer on a connection awaited for longer: then there is a ``TimeoutError``.
+
+    A broker that stands still (a paused machine, a stalled disk) keeps its connections, and py-amqp has no time-out
+    of its own for most of what it asks. Where one is given, that holds.
+    """
+    opened: Any = connection.connection
+    opened.transport.sock.settimeout(PATIENCE)
 
 
 def compare(connection: Connection) -> tuple[list[str], list[str]]:

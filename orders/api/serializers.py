@@ -69,8 +69,9 @@ class PlaceOrderSerializer(serializers.Serializer[Any]):
 
 
 class PaymentSerializer(serializers.Serializer[Any]):
-    """The payment that confirms an order."""
+    """The payment that confirms an order, and which: the signature is over this, and not over the URL."""
 
+    order_no = Text(max_length=32)
     payment_id = Text(max_length=100)
 
 

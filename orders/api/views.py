@@ -13,6 +13,7 @@ import inventory.selectors
 from orders import selectors, services
 from orders.api import idempotency, placing, serializers, webhooks
 from orders.api.pagination import OrderPagination
+from orders.api.problems import Problem
 from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, ORDER_NO, PAGE, SIGNATURE, problems
 from orders.api.throttles import OrdersPerMinute
 from orders.services import Wanted
@@ -118,11 +119,15 @@ class ConfirmView(APIView):
     def post(self, request: Request, order_no: str) -> Response:
         """Confirm an order by its payment: a webhook, signed by the Standard Webhooks specification.
 
-        A repeat gets the answer of the first. 409 if the order is cancelled, or confirmed by another payment.
+        A repeat gets the answer of the first. 409 if the order is cancelled, or confirmed by another payment, or if
+        what is signed names another order.
         """
         webhooks.verify(request)
         body = serializers.PaymentSerializer(data=request.data)
         body.is_valid(raise_exception=True)
+        if (paid := body.validated_data["order_no"]) != order_no:
+            # Whoever has seen one signed payment could send it to any order's URL.
+            raise Problem(409, "another-order", f"This payment is for order {paid}, not for {order_no}.")
         payment = services.confirm_order(order_no=order_no, payment_id=body.validated_data["payment_id"])
         return Response(serializers.ConfirmedSerializer(payment).data)
 

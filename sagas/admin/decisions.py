@@ -6,7 +6,7 @@ each run's lock, and recorded with the user's name: in the run's log and in Djan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -23,7 +23,7 @@ from django.urls import reverse
 
 from sagas import api
 from sagas.errors import SagaError
-from sagas.models import Run
+from sagas.models import Escalation, Run
 from sagas.states import State
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MOST = 100
 #: The columns for who did it; the log's is shorter, and cuts.
 _NAME_LIMIT = 150
+#: The id of no escalation.
+_NONE = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Decision:
         verb: on the button.
         ask: what the note must tell; "" where there is nothing to tell: then it is done at once, with no page between.
         done: what is said of a run afterwards.
-        carry_out: tells the engine; takes the run's id, the note, and who decided.
+        carry_out: tells the engine; takes the run's id, the note, who decided, and about which escalation.
         permission: who may, among the permissions of this app.
     """
 
@@ -56,7 +58,7 @@ class Decision:
     verb: str
     ask: str
     done: str
-    carry_out: Callable[[UUID, str, str], object]
+    carry_out: Callable[[UUID, str, str, int | None], object]
     permission: str
 
 
@@ -67,7 +69,7 @@ CANCEL = Decision(
     verb="Cancel",
     ask="Why",
     done="is being undone",
-    carry_out=lambda run_id, note, by: api.cancel(run_id, reason=note, by=by),
+    carry_out=lambda run_id, note, by, _read: api.cancel(run_id, reason=note, by=by),
     permission="sagas.change_run",
 )
 RESUME = Decision(
@@ -77,7 +79,7 @@ RESUME = Decision(
     verb="Resume",
     ask="What was mended",
     done="is back at work",
-    carry_out=lambda run_id, note, by: api.resume(run_id, by=by, note=note),
+    carry_out=lambda run_id, note, by, read: api.resume(run_id, by=by, note=note, escalation=read),
     permission="sagas.change_escalation",
 )
 ACKNOWLEDGE = Decision(
@@ -87,7 +89,7 @@ ACKNOWLEDGE = Decision(
     verb="Acknowledge",
     ask="",
     done="is acknowledged: no more notices of it are sent",
-    carry_out=lambda run_id, _note, by: api.acknowledge(run_id, by=by),
+    carry_out=lambda run_id, _note, by, read: api.acknowledge(run_id, by=by, escalation=read),
     permission="sagas.acknowledge_escalation",
 )
 ASSIGN = Decision(
@@ -97,7 +99,7 @@ ASSIGN = Decision(
     verb="Assign to me",
     ask="",
     done="is yours",
-    carry_out=lambda run_id, _note, by: api.assign(run_id, to=by, by=by),
+    carry_out=lambda run_id, _note, by, read: api.assign(run_id, to=by, by=by, escalation=read),
     permission="sagas.acknowledge_escalation",
 )
 FAIL = Decision(
@@ -108,7 +110,9 @@ FAIL = Decision(
     verb="Resolve as FAILED",
     ask="What was undone by hand",
     done="is FAILED",
-    carry_out=lambda run_id, note, by: api.resolve(run_id, outcome=State.FAILED, by=by, note=note),
+    carry_out=lambda run_id, note, by, read: api.resolve(
+        run_id, outcome=State.FAILED, by=by, note=note, escalation=read
+    ),
     permission="sagas.resolve_escalation",
 )
 SUCCEED = Decision(
@@ -119,7 +123,9 @@ SUCCEED = Decision(
     verb="Resolve as SUCCEEDED",
     ask="What was confirmed by hand",
     done="is SUCCEEDED",
-    carry_out=lambda run_id, note, by: api.resolve(run_id, outcome=State.SUCCEEDED, by=by, note=note),
+    carry_out=lambda run_id, note, by, read: api.resolve(
+        run_id, outcome=State.SUCCEEDED, by=by, note=note, escalation=read
+    ),
     permission="sagas.resolve_escalation",
 )
 #: What may be decided about an escalated run, the mildest first.
@@ -136,6 +142,7 @@ def decide(
     request: HttpRequest,
     queryset: QuerySet[Run],
     *,
+    read: Sequence[int] = (),
     back_to: str = "run",
 ) -> HttpResponse | None:
     """Ask for confirmation; once it is given, carry the decision out, and go back to the run, or to the list.
@@ -145,16 +152,19 @@ def decide(
         model_admin: the page of the runs, to which the confirmation is posted.
         request: the request.
         queryset: the runs.
+        read: ids of the escalations that the user has chosen, where it was asked for in their list.
         back_to: whose list it was asked for in, where no confirmation is needed: "run" or "escalation".
     """
     runs = list(queryset.defer("request", "results").order_by("pk")[: MOST + 1])
     if len(runs) > MOST:
         messages.error(request, f"Choose at most {MOST} runs at once.")
         return None
+    escalations = _read(request, runs, read)
     form = _Note(request.POST if "decided" in request.POST else None)
     form.fields["note"].label = decision.ask
     if not decision.ask or form.is_valid():
-        _carry_out(decision, model_admin, request, runs, form.cleaned_data["note"] if decision.ask else "")
+        note = form.cleaned_data["note"] if decision.ask else ""
+        _carry_out(decision, model_admin, request, runs, note=note, escalations=escalations)
         name = f"{model_admin.admin_site.name}:sagas_run"
         if len(runs) == 1 and back_to == "run":
             return HttpResponseRedirect(reverse(f"{name}_change", args=[runs[0].pk]))
@@ -164,6 +174,7 @@ def decide(
         "title": decision.question,
         "decision": decision,
         "runs": runs,
+        "escalations": [escalation for escalation in escalations.values() if escalation],
         "form": form,
         "opts": Run._meta,
         "media": model_admin.media,
@@ -172,14 +183,34 @@ def decide(
     return TemplateResponse(request, "admin/sagas/run/decide.html", context)
 
 
+def _read(request: HttpRequest, runs: Sequence[Run], chosen: Sequence[int]) -> dict[UUID, int | None]:
+    """About which escalation of each run the user decides: the one they have read of, which may be over meanwhile.
+
+    The pages carry it. The list of runs does not: there it is the one that is open when the question is asked. Where
+    that has been asked, and no page has said any, it is none: ``_NONE``, and so refused if there is one now.
+    """
+    said = [int(pk) for pk in request.POST.getlist("escalation") if pk.isascii() and pk.isdigit() and len(pk) < 19]
+    of_runs = Escalation.objects.filter(run__in=[run.pk for run in runs]).order_by("pk")
+    found = of_runs.filter(pk__in=[*said, *chosen]) if said or chosen else of_runs.filter(resolved_at__isnull=True)
+    asked = "decided" in request.POST
+    read = {} if asked and not said else dict(found.values_list("run_id", "pk"))
+    return {run.pk: read.get(run.pk, _NONE if asked else None) for run in runs}
+
+
 def _carry_out(
-    decision: Decision, model_admin: admin.ModelAdmin[Run], request: HttpRequest, runs: Sequence[Run], note: str
+    decision: Decision,
+    model_admin: admin.ModelAdmin[Run],
+    request: HttpRequest,
+    runs: Sequence[Run],
+    *,
+    note: str,
+    escalations: Mapping[UUID, int | None],
 ) -> None:
     user = request.user
     assert isinstance(user, AbstractBaseUser)  # the admin lets nobody else in
     for run in runs:
         try:
-            decision.carry_out(run.pk, note, user.get_username()[:_NAME_LIMIT])
+            decision.carry_out(run.pk, note, user.get_username()[:_NAME_LIMIT], escalations[run.pk])
         except SagaError as error:
             # Somebody or something was quicker; the engine says so under the run's lock.
             messages.warning(request, f"{run}: {error}")

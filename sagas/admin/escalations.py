@@ -128,7 +128,8 @@ class EscalationAdmin(LookOnly[Escalation]):
 
     def _decide(self, decision: Decision, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
         runs = Run.objects.filter(pk__in=queryset.values("run_id"))
-        return decide(decision, self._runs(), request, runs, back_to="escalation")
+        read = list(queryset.values_list("pk", flat=True))
+        return decide(decision, self._runs(), request, runs, read=read, back_to="escalation")
 
     def _runs(self) -> RunAdmin:
         return RunAdmin(Run, self.admin_site)

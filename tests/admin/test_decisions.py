@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
+import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
@@ -13,7 +15,8 @@ from pytest import MonkeyPatch
 
 import sagas
 from sagas import State, lifecycle
-from tests.admin.conftest import RUNS, Clients, accept, carry, escalated, held
+from tests.admin.conftest import RUNS, Clients, accept, carried, carry, escalated, held
+from tests.lab.sagas import Experiment
 from tests.support import runs
 
 
@@ -22,10 +25,16 @@ def ask(client: Client, action: str, *ids: UUID) -> Any:
     return client.post(RUNS, {"action": action, "index": "0", "_selected_action": [str(i) for i in ids]})
 
 
-def decide(client: Client, action: str, *ids: UUID, note: str = "the customer called") -> Any:
-    """Confirm it."""
+def decide(client: Client, action: str, *ids: UUID, note: str = "the customer called", page: str | None = None) -> Any:
+    """Confirm it, on the page that asks now, or on one that was asked before."""
+    read = escalations_of(ask(client, action, *ids).content.decode() if page is None else page)
     form = {"action": action, "_selected_action": [str(i) for i in ids], "decided": "yes", "note": note}
-    return client.post(RUNS, form, follow=True)
+    return client.post(RUNS, {**form, "escalation": read}, follow=True)
+
+
+def escalations_of(page: str) -> list[str]:
+    """The escalations that a page's forms are about."""
+    return sorted(set(re.findall(r'name="escalation" value="(\d+)"', page)))
 
 
 def test_a_run_is_cancelled_once_that_is_confirmed(boss: Client) -> None:
@@ -75,6 +84,69 @@ def test_only_an_escalated_run_is_resumed(boss: Client) -> None:
     run_id = held("ORD-1")
     assert "only an escalated run can be resumed" in decide(boss, "resume_runs", run_id).content.decode()
     assert runs.state(run_id) is State.AWAITING_CONFIRM
+
+
+def stuck(key: str) -> UUID:
+    """An escalated run whose cause will not be mended at the first try."""
+    return carried(key, Experiment(reject=("four",), faults={"two.compensate": 6}))
+
+
+def resume_in_vain(run_id: UUID) -> None:
+    """Somebody else resumes it, and it is escalated again."""
+    first = runs.escalation(run_id)
+    sagas.resume(run_id, by="bo", note="mended", escalation=first.pk)
+    carry(run_id)
+    assert runs.escalation(run_id).pk != first.pk
+
+
+@pytest.mark.parametrize("action", ["fail_runs", "succeed_runs", "resume_runs"])
+def test_a_decision_about_one_escalation_is_none_about_the_next(boss: Client, action: str) -> None:
+    # Given somebody who reads why a run is escalated, and is asked for a note
+    run_id = stuck("ORD-1")
+    page = ask(boss, action, run_id).content.decode()
+    assert escalations_of(page) == [str(runs.escalation(run_id).pk)]
+
+    # And another who is quicker
+    resume_in_vain(run_id)
+
+    # When the first sends the note
+    answer = decide(boss, action, run_id, note="undone by hand", page=page).content.decode()
+
+    # Then nothing was decided about what nobody has read
+    assert "ORD-1: this decision is about an earlier escalation" in answer
+    assert runs.state(run_id) is State.ESCALATED
+    assert runs.escalation(run_id).resolved_at is None
+    assert not LogEntry.objects.filter(object_id=str(run_id)).exists()
+
+    # And it can be, once it was read
+    decide(boss, action, run_id, note="undone by hand")
+    assert runs.state(run_id) is not State.ESCALATED
+
+
+@pytest.mark.parametrize("action", ["assign_runs", "acknowledge_runs"])
+def test_whoever_takes_an_escalation_takes_no_other(boss: Client, action: str) -> None:
+    # Given a run's own page, which was opened before it was escalated again
+    run_id = stuck("ORD-1")
+    page = boss.get(f"{RUNS}{run_id}/change/").content.decode()
+    resume_in_vain(run_id)
+
+    # When
+    form = {"action": action, "_selected_action": str(run_id), "escalation": escalations_of(page)}
+    answer = boss.post(RUNS, form, follow=True).content.decode()
+
+    # Then
+    assert "this decision is about an earlier escalation" in answer
+    now = runs.escalation(run_id)
+    assert (now.assignee, now.acknowledged_by, now.acknowledged_at) == ("", "", None)
+
+
+def test_a_run_that_was_escalated_after_the_question_was_asked(boss: Client) -> None:
+    run_id = carried("ORD-1", Experiment(faults={"two.compensate": 3}))
+    page = ask(boss, "fail_runs", run_id).content.decode()
+    sagas.cancel(run_id)
+    carry(run_id)
+    assert "earlier escalation" in decide(boss, "fail_runs", run_id, page=page).content.decode()
+    assert runs.state(run_id) is State.ESCALATED
 
 
 def test_without_a_reason_nothing_happens(boss: Client) -> None:

@@ -216,5 +216,5 @@ def sign(body: bytes, *, secret: str = SECRET, at: datetime | None = None, messa
 
 def confirm(order_no: str, payment_id: Any = "pay_1", **changes: Any) -> Reply:
     """Send the payment's webhook, correctly signed unless changed."""
-    body = json.dumps({"payment_id": payment_id}).encode()
+    body = json.dumps({"order_no": order_no, "payment_id": payment_id}).encode()
     return Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body, **changes))

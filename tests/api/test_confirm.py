@@ -77,7 +77,7 @@ def test_an_order_that_does_not_exist(shop: Shop, no_trace: NoTrace) -> None:
     ids=str,
 )
 def test_a_signature_that_is_none(order_no: str, headers: dict[str, str | None]) -> None:
-    body = b'{"payment_id": "pay_1"}'
+    body = json.dumps({"order_no": order_no, "payment_id": "pay_1"}).encode()
     signed: dict[str, Any] = {**sign(body), **headers} if headers else {}
     sent = {name: value for name, value in signed.items() if value is not None}
     reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sent)
@@ -90,8 +90,8 @@ def test_a_signature_by_another_secret(order_no: str) -> None:
 
 
 def test_a_signature_of_another_body(order_no: str) -> None:
-    headers = sign(b'{"payment_id": "pay_1"}')
-    body = b'{"payment_id": "pay_2"}'
+    one, other = (json.dumps({"order_no": order_no, "payment_id": f"pay_{n}"}).encode() for n in (1, 2))
+    headers, body = sign(one), other
     assert Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=headers).status == 401
 
 
@@ -103,13 +103,43 @@ def test_a_signature_of_another_time(order_no: str, minutes: int) -> None:
 
 
 def test_a_customers_token_is_no_signature(api: Api, order_no: str) -> None:
-    assert api.post(f"{ORDERS}{order_no}/confirm/", {"payment_id": "pay_1"}).status == 401
+    assert api.post(f"{ORDERS}{order_no}/confirm/", {"order_no": order_no, "payment_id": "pay_1"}).status == 401
 
 
 @pytest.mark.parametrize("payment_id", ["", None, 5, "a\x00b", "x" * 101, "\ud800", ["pay_1"]])
 def test_a_payment_that_is_none(order_no: str, payment_id: Any) -> None:
     reply = confirm(order_no, payment_id)
     assert (reply.status, reply.pointers) == (422, ["#/payment_id"])
+    assert not Confirmation.objects.exists()
+
+
+@pytest.mark.parametrize("first_is_paid", [True, False])
+def test_a_signed_payment_of_one_order_confirms_no_other(
+    api: Api, shop: Shop, order_no: str, first_is_paid: bool
+) -> None:
+    # Given a signed payment, which somebody on the way has seen
+    another = str(api.order(shop).body["order_no"])
+    body = json.dumps({"order_no": order_no, "payment_id": "pay_1"}).encode()
+    signed = sign(body)
+    if first_is_paid:
+        assert Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=signed).status == 200
+
+    # When the very same request comes to the URL of another order
+    reply = Api().call("POST", f"{ORDERS}{another}/confirm/", body=body, headers=signed)
+
+    # Then
+    assert (reply.status, reply.problem) == (409, "another-order")
+    assert reply.body["detail"] == f"This payment is for order {order_no}, not for {another}."
+    assert Confirmation.objects.count() == first_is_paid
+    assert Run.objects.get(business_key=another).state == "PENDING"
+
+
+@pytest.mark.parametrize("named", ["", None, 5, "a\x00b", "x" * 33, "missing"])
+def test_a_payment_that_names_no_order(order_no: str, named: Any) -> None:
+    payment = {"payment_id": "pay_1", **({} if named == "missing" else {"order_no": named})}
+    body = json.dumps(payment).encode()
+    reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body))
+    assert (reply.status, reply.pointers) == (422, ["#/order_no"])
     assert not Confirmation.objects.exists()
 
 
@@ -124,6 +154,8 @@ def test_a_signed_body_that_is_no_payment(order_no: str, body: bytes) -> None:
 
 
 def test_what_else_the_provider_sends_is_no_matter(order_no: str) -> None:
-    body = json.dumps({"payment_id": "pay_1", "amount": "25.00", "type": "payment.succeeded"}).encode()
+    body = json.dumps(
+        {"order_no": order_no, "payment_id": "pay_1", "amount": "25.00", "type": "payment.succeeded"}
+    ).encode()
     reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body))
     assert reply.status == 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -246,6 +246,15 @@ class TestWriting:
         assert statements() == publishing
 
 
+def together(*works: Callable[[], None]) -> None:
+    """Do these at once, in threads."""
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+
 class TestPublishing:
     """What RabbitMQ gets."""
 
@@ -349,7 +358,7 @@ class TestPublishing:
     def test_a_broken_connection_is_an_error_and_the_next_is_new(self, listener: str) -> None:
         ids = confirmed(2)
         relay_all()
-        line: Any = relay._line
+        line: Any = relay._lines.line
         line._connection.connection.transport.sock.close()
         more = confirmed(2)
         with pytest.raises(OSError, match="not confirmed"):
@@ -421,6 +430,29 @@ class TestManyPublishers:
         relay_all()
         assert [event.position for event in heard(listener)] == list(range(3, len(CONFIRMED) + 1))
 
+    def test_threads_of_one_process(self, listener: str, settings: Any) -> None:
+        # Given a worker with threads in place of processes
+        settings.SAGAS = {**settings.SAGAS, "RELAY": 3}
+        ids = confirmed(30)
+        errors: list[BaseException] = []
+
+        # When three of them publish at once
+        def publish() -> None:
+            try:
+                while Outbox.objects.exists():
+                    relay.relay(current_app)
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                relay.close()
+                connection.close()
+
+        together(publish, publish, publish)
+
+        # Then none takes another's confirm for its own
+        assert errors == []
+        assert_in_order(heard(listener), ids)
+
     def test_three_at_once(self, listener: str, settings: Any) -> None:
         settings.SAGAS = {**settings.SAGAS, "RELAY": 3}
         ids = confirmed(30)
@@ -440,10 +472,6 @@ class TestManyPublishers:
             finally:
                 connection.close()
 
-        threads = [threading.Thread(target=publish) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+        together(publish, publish, publish)
         assert not errors
         assert_in_order(heard(listener), ids)

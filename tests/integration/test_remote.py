@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
 from django.db import transaction
+from kombu.exceptions import OperationalError
 
 import sagas
-from sagas import State, calling, intents
+from sagas import State, calling, dispatch, intents
 from sagas.calling import _call, _participant, perform_now
-from sagas.messages import Message, RemoteCalls
+from sagas.conf import config
+from sagas.messages import Kick, Link, Message, RemoteCalls
 from sagas.models import Log, Run
+from sagas.perform import Performed, perform
 from sagas.remote import ClientError
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told
 from tests.support.awaiting import eventually
@@ -500,6 +504,55 @@ def test_no_call_is_made_in_a_transaction(points: Points, account: str) -> None:
     with transaction.atomic(), pytest.raises(AssertionError, match="INTENT"):
         calling.start(call, lambda _: None)
     assert points.account(account) == (100, 0)
+
+
+def test_a_call_that_is_begun_is_made_though_the_broker_refuses_what_goes_out_with_it(
+    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run whose call was lost with its worker, and a new one, which come to the step together
+    lost = sagas.start(Told, Experiment(jar=account, quantity=1))
+    (chain,) = chains(claim_all())
+    deliver(chain)
+    let_time_pass(lost)
+    new = sagas.start(Told, Experiment(jar=account, quantity=1))
+    claim_all()
+    performed, _ = deliver(replace(chain, ids=(lost, new)))
+    assert [type(message) for message in performed.messages] == [Kick, RemoteCalls]
+
+    # When RabbitMQ refuses the kick for the next attempt of the first
+    monkeypatch.setattr(dispatch, "_publish_kick", refused)
+    with pytest.raises(OperationalError):
+        dispatch.publish(performed.messages)
+
+    # Then the call of the second, whose INTENT is committed, was made all the same
+    assert calling.drain(20)
+    assert story(new)[-1] == "debit.forward DONE"
+    assert points.account(account) == (99, 0)
+
+
+def test_a_call_that_the_dispatcher_has_begun_is_made_though_the_next_chain_breaks(
+    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run that stands at its remote step, and one of another saga, due at the same time
+    run_id = sagas.start(Told, Experiment(jar=account, quantity=1))
+    sagas.start(Rewarded, Experiment(jar=account, quantity=1))
+
+    def breaks_at_the_second(link: Link, *args: Any, **kwargs: Any) -> Performed:
+        return refused() if link.saga == "lab.Rewarded" else perform(link, *args, **kwargs)
+
+    monkeypatch.setattr(dispatch, "perform", breaks_at_the_second)
+
+    # When the dispatcher performs both first steps itself, and the second breaks
+    with pytest.raises(OperationalError):
+        dispatch.dispatch(here=config().queues)
+
+    # Then the first's call was made
+    assert calling.drain(20)
+    assert story(run_id)[-1] == "debit.forward DONE"
+
+
+def refused(*_args: object, **_kwargs: object) -> NoReturn:
+    raise OperationalError("nacked")
 
 
 def test_the_other_side_is_told_who_asks(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -65,6 +68,21 @@ def kill(name: str) -> None:
 def start(name: str) -> None:
     """Start a server again, on its old port and data."""
     _services("start", name)
+
+
+@contextmanager
+def standing_still(name: str) -> Iterator[None]:
+    """A server that does nothing inside this block (SIGSTOP), and keeps its connections; it goes on after it."""
+    # Workers import this module, too, and know no scripts.
+    from private_services.instance import Instance
+
+    process = Instance(directory()).process(name)
+    assert process is not None
+    process.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send(signal.SIGCONT)
 
 
 def rabbitmqctl(*arguments: str) -> str:

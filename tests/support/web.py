@@ -138,7 +138,7 @@ class Caller:
 
     def pay(self, order_no: str) -> Reply:
         """Confirm an order as the payment provider does: by a signed webhook. A repeat is the same payment."""
-        text = json.dumps({"payment_id": f"pay-{order_no}"})
+        text = json.dumps({"order_no": order_no, "payment_id": f"pay-{order_no}"})
         message, now = f"msg_{uuid4().hex}", datetime.now(UTC)
         headers = {
             "webhook-id": message,
