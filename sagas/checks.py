@@ -81,6 +81,25 @@ def check_database(**_: Any) -> list[CheckMessage]:
 
 
 @register("sagas")
+def check_driver(**_: Any) -> list[CheckMessage]:
+    """Check that PostgreSQL is spoken to through psycopg2: Django prefers psycopg 3 wherever that is installed too."""
+    if "postgresql" not in settings.DATABASES.get(DEFAULT_DB_ALIAS, {}).get("ENGINE", ""):
+        return []  # E004
+    # Not above: without any driver, or in a project on SQLite, it cannot be imported.
+    from django.db.backends.postgresql import psycopg_any  # noqa: PLC0415
+
+    if not psycopg_any.is_psycopg3:
+        return []
+    return [
+        Error(
+            "Django uses psycopg 3, by which the engine's SQL does not run: it is written for psycopg2.",
+            hint="pip uninstall psycopg; psycopg2 is enough for Django too.",
+            id="sagas.E009",
+        )
+    ]
+
+
+@register("sagas")
 def check_other_databases(**_: Any) -> list[CheckMessage]:
     """Check the databases that steps name: that they are there, and cannot keep the engine waiting."""
     named: dict[str, str] = {}
