@@ -46,6 +46,7 @@ class Definition:
         carrier: how cohorts travel, unless ``SAGAS["CARRIERS"]`` says otherwise.
         locks: business keys that it must have to itself.
         personal: where personal data stands in the request.
+        declared_by: the class, with its module.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Definition:
     carrier: str = ORCHESTRATION
     locks: tuple[Lock, ...] = ()
     personal: Paths = frozenset()
+    declared_by: str = ""
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:

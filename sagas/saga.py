@@ -100,6 +100,7 @@ class Saga(Generic[RequestT]):
             cls.carrier,
             check(cls.__name__, cls.locks),
             paths_of(asked),
+            f"{cls.__module__}.{cls.__qualname__}",
         )
         # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
         cls.definition.names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import new_class
 from typing import Any
 from uuid import UUID
@@ -295,19 +298,46 @@ def test_a_policy_is_no_part_of_what_runs_depend_on() -> None:
     assert followed.action(0, Phase.FORWARD).retry == Retry(attempts=7, never=(ValueError,))
 
 
-def test_other_steps_need_another_version() -> None:
+def test_two_classes_need_two_names_or_versions() -> None:
+    # Given
     class First(Saga[Request]):
         name = "tests.Changed"
         one = step()
 
-    with pytest.raises(DefinitionError, match=r"tests\.Changed version 1 is declared twice, with other steps"):
+    # When, then another of the same name is refused, although its steps are the same
+    twice = r"tests\.Changed version 1 is declared twice: by tests\.\S+\.First and by tests\.\S+\.Second"
+    with pytest.raises(DefinitionError, match=twice):
 
         class Second(Saga[Request]):
             name = "tests.Changed"
             one = step()
-            two = step()
 
     assert registry.find("tests.Changed", 1) is First.definition
+
+
+@pytest.mark.parametrize("more", [{"two": step()}, {"payment": Confirmation(within=timedelta(seconds=5))}], ids=list)
+def test_a_class_that_is_declared_with_other_parts_needs_another_version(more: dict[str, Any]) -> None:
+    # Given
+    first = make("Changed", {"one": step()})
+    # When, then
+    with pytest.raises(DefinitionError, match=r"tests\.Changed version 1 is declared twice, with other steps or conf"):
+        make("Changed", {"one": step(), **more})
+    assert registry.find("tests.Changed", 1) is vars(first)["definition"]
+
+
+def test_a_module_may_be_imported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a module that was imported
+    (tmp_path / "teas.py").write_text(
+        "from sagas import Saga, Step\n\nclass Brew(Saga[dict]):\n    pour = Step(print, queue='orders')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    teas = importlib.import_module("teas")
+    before = registry.find("teas.Brew", 1)
+    # When
+    importlib.reload(teas)
+    # Then its saga is the one of the last import
+    assert registry.find("teas.Brew", 1) is teas.Brew.definition is not before
+    del sys.modules["teas"]
 
 
 def test_an_abstract_saga_is_none() -> None:
