@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,12 +58,19 @@ def check_imports(**_: Any) -> list[CheckMessage]:
     """Report the ``sagas`` modules that could not be imported."""
     return [
         Error(
-            f"{module} cannot be imported: {type(error).__name__}: {error}",
+            f"{module} cannot be imported: {type(error).__name__}: {error}{_where(module, error)}",
             hint="Mend the module; until then its runs wait, and are escalated after a while.",
             id="sagas.E003",
         )
         for module, error in registry.broken.items()
     ]
+
+
+def _where(module: str, error: Exception) -> str:
+    """The line of the module: what is wrong with a step is found before the step has its name."""
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_globals.get("__name__") == module]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 @register("sagas")
