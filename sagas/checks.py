@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,12 +58,19 @@ def check_imports(**_: Any) -> list[CheckMessage]:
     """Report the ``sagas`` modules that could not be imported."""
     return [
         Error(
-            f"{module} cannot be imported: {type(error).__name__}: {error}",
+            f"{module} cannot be imported: {type(error).__name__}: {error}{_where(module, error)}",
             hint="Mend the module; until then its runs wait, and are escalated after a while.",
             id="sagas.E003",
         )
         for module, error in registry.broken.items()
     ]
+
+
+def _where(module: str, error: Exception) -> str:
+    """The line of the module: what is wrong with a step is found before the step has its name."""
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_globals.get("__name__") == module]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 @register("sagas")
@@ -76,6 +84,25 @@ def check_database(**_: Any) -> list[CheckMessage]:
             "The engine needs PostgreSQL: it claims work by FOR UPDATE SKIP LOCKED.",
             hint="Set DATABASES['default'] to a PostgreSQL database.",
             id="sagas.E004",
+        )
+    ]
+
+
+@register("sagas")
+def check_driver(**_: Any) -> list[CheckMessage]:
+    """Check that PostgreSQL is spoken to through psycopg2: Django prefers psycopg 3 wherever that is installed too."""
+    if "postgresql" not in settings.DATABASES.get(DEFAULT_DB_ALIAS, {}).get("ENGINE", ""):
+        return []  # E004
+    # Not above: without any driver, or in a project on SQLite, it cannot be imported.
+    from django.db.backends.postgresql import psycopg_any  # noqa: PLC0415
+
+    if not psycopg_any.is_psycopg3:
+        return []
+    return [
+        Error(
+            "Django uses psycopg 3, by which the engine's SQL does not run: it is written for psycopg2.",
+            hint="pip uninstall psycopg; psycopg2 is enough for Django too.",
+            id="sagas.E009",
         )
     ]
 

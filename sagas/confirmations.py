@@ -9,7 +9,7 @@ from typing import Any
 from sagas.errors import DeadlineUnknown, DefinitionError
 from sagas.participant import Participant
 from sagas.personal import declared
-from sagas.retry import Retry
+from sagas.retry import Retry, check_time
 from sagas.shapes import ConfirmationShape
 from sagas.steps import FINISH_RETRY, Refund
 
@@ -47,6 +47,8 @@ class Confirmation:
         if (within is None) == (until is None):
             msg = "Confirmation: give within=, a time after the start, or until=, a function of the request"
             raise DefinitionError(msg)
+        if within is not None:
+            check_time(f"Confirmation(within={within!r})", within)
         if within is not None and within < timedelta(milliseconds=1):
             msg = f"Confirmation(within={within}): a deadline lies in the future"
             raise DefinitionError(msg)

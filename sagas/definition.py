@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
+from pydantic_core.core_schema import ErrorType
 
 from sagas.confirmations import Confirmation
 from sagas.errors import InvalidRequest, UnknownStep
@@ -46,6 +48,7 @@ class Definition:
         carrier: how cohorts travel, unless ``SAGAS["CARRIERS"]`` says otherwise.
         locks: business keys that it must have to itself.
         personal: where personal data stands in the request.
+        declared_by: the class, with its module.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Definition:
     carrier: str = ORCHESTRATION
     locks: tuple[Lock, ...] = ()
     personal: Paths = frozenset()
+    declared_by: str = ""
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
@@ -112,7 +116,8 @@ class Definition:
         for index, candidate in enumerate(self.all_steps):
             if candidate.name == step:
                 return index
-        msg = f"{self.name} has no step {step!r}"
+        known = ", ".join(candidate.name for candidate in self.all_steps)
+        msg = f"{self.name} has no step {step!r}; it has {known}"
         raise UnknownStep(msg)
 
     def action(self, index: int, phase: Phase) -> Action:
@@ -140,7 +145,7 @@ class Definition:
             text = self.requests.dump_json(request).decode()
         except ValidationError as error:
             problems = json.loads(error.json(include_url=False, include_input=False))
-            msg = f"the request does not fit {self.name}: {error.error_count()} problem(s)"
+            msg = f"the request does not fit {self.name}: {_say(problems, self.requests)}"
             raise InvalidRequest(msg, problems) from None
         except PydanticSerializationError as error:
             # A type that JSON does not know, or half of a surrogate pair.
@@ -159,3 +164,39 @@ class Definition:
     def keys(self, stored: str) -> Keys:
         """Compute the keys that a run of this request locks; ``InvalidRequest`` for what is no key."""
         return keys_of(self.locks, self.load(stored)) if self.locks else Keys()
+
+
+# What is wrong with a request, in words -----------------------------------------------------------------------
+
+#: So many problems of a request are said; ``InvalidRequest.errors`` has all.
+_SAID = 5
+_STANDARD = frozenset(get_args(ErrorType))
+#: What a message of pydantic's may quote of the request, or of what a validator of the application says of it.
+_QUOTED = frozenset({"error", "tag"})
+
+
+def _say(problems: Sequence[Mapping[str, Any]], requests: TypeAdapter[Any]) -> str:
+    """Say where the problems are and what they are. Nothing of the request is in it: errors are logged."""
+    names = set(_names(requests.core_schema))
+    said = []
+    for problem in problems[:_SAID]:
+        # A key of a mapping is as personal as what stands there.
+        place = ".".join(part if part in names else "*" for part in problem["loc"])
+        safe = problem["type"] in _STANDARD and _QUOTED.isdisjoint(problem.get("ctx", ()))
+        said.append(f"{place}: " * bool(place) + (problem["msg"] if safe else problem["type"]))
+    return "; ".join(said) + f"; and {len(problems) - _SAID} more" * (len(problems) > _SAID)
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """The names of fields in a schema of pydantic's, which places in a request may be called by."""
+    if isinstance(schema, Mapping):
+        fields = schema.get("fields")
+        if isinstance(fields, Mapping):
+            yield from fields
+        if schema.get("type") == "dataclass-field":
+            yield schema["name"]
+        if isinstance(alias := schema.get("validation_alias"), str):
+            yield alias
+    for part in schema.values() if isinstance(schema, Mapping) else schema:
+        if isinstance(part, Mapping | list | tuple):
+            yield from _names(part)

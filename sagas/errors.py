@@ -22,7 +22,10 @@ class UnknownStep(SagaError):
 
 
 class InvalidRequest(SagaError):
-    """The request does not fit the saga's request type. ``errors`` lists what is wrong, and where."""
+    """The request does not fit the saga's request type.
+
+    The message says what is wrong where, and quotes nothing of the request. ``errors`` has more, for whoever sent it.
+    """
 
     def __init__(self, message: str, errors: list[dict[str, object]]) -> None:
         super().__init__(message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,11 @@ def collect(
 
 def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, *, pivot: bool) -> Sequence[Answer]:
     try:
-        answers: list[Any] = list(participant.many(calls))
+        given: Any = participant.many(calls)
+        if not isinstance(given, Iterable):
+            msg = f"{name_of(participant)} returned {given!r} for {len(calls)} calls; return an outcome for each"
+            raise TypeError(msg)  # noqa: TRY301 - it is as broken as if it had raised by itself
+        answers = list(given)
         _check(answers, calls, participant)
         for answer, call in zip(answers, calls, strict=True):
             _check_pivot(answer, call, pivot=pivot)
@@ -87,14 +91,14 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, 
 def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetBased) -> None:
     """Refuse answers that cannot be stored, while the participant can still be blamed for them."""
     if len(answers) != len(calls):
-        msg = f"{participant!r} gave {len(answers)} outcomes for {len(calls)} calls"
+        msg = f"{name_of(participant)} gave {len(answers)} outcomes for {len(calls)} calls; return one for each"
         raise TypeError(msg)
     for answer, call in zip(answers, calls, strict=True):
         if isinstance(answer, Done):
             if answer.result is not None:
                 check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
         elif not isinstance(answer, Rejected | Accepted):
-            msg = f"{participant!r} gave {answer!r}; an outcome is Done, Rejected or Accepted"
+            msg = f"{name_of(participant)} gave {answer!r}; an outcome is Done, Rejected or Accepted"
             raise TypeError(msg)
 
 

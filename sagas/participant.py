@@ -14,6 +14,7 @@ A fourth, ``Remote``, is in another system, and is called outside any transactio
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -226,6 +227,35 @@ def is_set_based(participant: object) -> TypeGuard[SetBased]:
 def is_remote(participant: object) -> TypeGuard[Remote]:
     """Whether it is performed in another system. As ``is_set_based``, quick to say no."""
     return hasattr(participant, "lane") and isinstance(participant, Remote)
+
+
+def misfit(participant: object) -> str:
+    """Say why it can never serve as a participant; '' if it may.
+
+    Found when a saga is declared: as a fault of each run it would be tried again, and told to whoever did not write it.
+    """
+    if is_remote(participant):
+        return ""
+    takes = "the calls" if is_set_based(participant) else "the call"
+    target: Any = participant.many if is_set_based(participant) else participant
+    if isinstance(participant, Many):
+        target = participant.function
+    if not callable(target):
+        return f"{participant!r} is no participant; give a function, or an object with many()"
+    name = name_of(target)
+    if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__):
+        return f"{name} is async; give an ordinary function: it runs in the transaction of a worker"
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return ""  # some of what is written in C does not say
+    try:
+        signature.bind(None)
+    except TypeError:
+        bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+        written = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+        return f"{name}{written} is called with {takes} and nothing else"
+    return ""
 
 
 def is_patient(participant: Participant) -> bool:

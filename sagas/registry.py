@@ -15,13 +15,21 @@ broken: dict[str, Exception] = {}
 
 
 def register(definition: Definition) -> None:
-    """Make a definition known; the same name and version twice is a ``DefinitionError``."""
-    key = (definition.name, definition.version)
-    known = _definitions.get(key)
-    if known is not None and [s.name for s in known.steps] != [s.name for s in definition.steps]:
-        msg = f"{definition.name} version {definition.version} is declared twice, with other steps"
-        raise DefinitionError(msg)
-    _definitions[key] = definition
+    """Make a definition known; the same name and version twice is a ``DefinitionError``.
+
+    Unless it is the same class again: a module may be imported a second time, after its first import has failed
+    half-way, or be reloaded.
+    """
+    known = _definitions.get((definition.name, definition.version))
+    if known is not None:
+        twice = f"{definition.name} version {definition.version} is declared twice"
+        if known.declared_by != definition.declared_by:
+            msg = f"{twice}: by {known.declared_by} and by {definition.declared_by}; give one another name or version"
+            raise DefinitionError(msg)
+        if known.shape.number != definition.shape.number:
+            msg = f"{twice}, with other steps or confirmations, by {definition.declared_by}; give one another version"
+            raise DefinitionError(msg)
+    _definitions[definition.name, definition.version] = definition
 
 
 def find(name: str, version: int) -> Definition:

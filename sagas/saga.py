@@ -18,6 +18,7 @@ from sagas.errors import DefinitionError
 from sagas.locks import Lock, check
 from sagas.personal import paths_of
 from sagas.registry import register
+from sagas.retry import check_time
 from sagas.steps import NAME_LIMIT, Parallel, Step
 
 RequestT = TypeVar("RequestT")
@@ -79,6 +80,8 @@ class Saga(Generic[RequestT]):
         if type(cls.version) is not int or not 1 <= cls.version <= VERSION_LIMIT:
             msg = f"{cls.__name__}: version is {cls.version!r}; count from 1"
             raise DefinitionError(msg)
+        if cls.timeout is not None:
+            check_time(f"{cls.__name__}: timeout is {cls.timeout!r}", cls.timeout)
         if cls.timeout is not None and cls.timeout <= timedelta(0):
             msg = f"{cls.__name__}: timeout is {cls.timeout}; its steps need time"
             raise DefinitionError(msg)
@@ -103,6 +106,7 @@ class Saga(Generic[RequestT]):
             cls.carrier,
             check(cls.__name__, cls.locks),
             paths_of(asked),
+            f"{cls.__module__}.{cls.__qualname__}",
         )
         if len(cls.definition.all_steps) > POSITIONS:
             msg = (

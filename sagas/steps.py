@@ -11,9 +11,9 @@ from django.db import DEFAULT_DB_ALIAS
 
 from sagas.errors import DefinitionError, Rejected
 from sagas.events import Events
-from sagas.participant import Operation, Participant, Phase, TccResource, is_remote, is_set_based
+from sagas.participant import Operation, Participant, Phase, TccResource, is_remote, misfit, name_of
 from sagas.personal import declared
-from sagas.retry import Retry
+from sagas.retry import Retry, check_time
 from sagas.shapes import StepShape
 
 #: The log's column for a step's name.
@@ -57,8 +57,8 @@ class Step:
             ``sagas.elsewhere``.
 
     Raises:
-        DefinitionError: a participant that can be neither called nor given a set; a time-out that is over at once;
-            a pivot that can be undone, or is in another database or another system.
+        DefinitionError: a participant that cannot be called with a call or a set of them, or is async; a time-out
+            that is over at once; a pivot that can be undone, or is in another database or another system.
     """
 
     #: Whether its effect is in another system, which may have it although this database does not know.
@@ -84,9 +84,6 @@ class Step:
     ) -> None:
         if not queue:
             msg = "a step needs a queue, one of SAGAS['QUEUES']"
-            raise DefinitionError(msg)
-        if timeout is not None and timeout <= timedelta(0):
-            msg = f"Step(timeout={timeout}): a step needs time"
             raise DefinitionError(msg)
         if pivot and compensate is not None:
             msg = "a pivot is the point of no return: it has nothing to compensate"
@@ -124,13 +121,20 @@ class Step:
         for phase, operation, participant, policy in given:
             if participant is None:
                 continue
-            if not (callable(participant) or is_set_based(participant) or is_remote(participant)):
-                msg = f"{operation}: {participant!r} is no participant; give a function, or an object with many()"
+            if why := misfit(participant):
+                msg = f"{operation}: {why}"
                 raise DefinitionError(msg)
             if database and is_remote(participant):
                 msg = f"Step(database={database!r}): {participant!r} is in another system, not in a database"
                 raise DefinitionError(msg)
             self.actions[phase] = Action(operation, participant, policy)
+        if timeout is not None:
+            # Behind the participants: the step has no name yet, so they must name it.
+            said = f"{type(self).__name__}({name_of(do)}, timeout={timeout!r})"
+            check_time(said, timeout)
+            if timeout <= timedelta(0):
+                msg = f"{said}: a step needs time"
+                raise DefinitionError(msg)
 
     def __set_name__(self, _owner: type, name: str) -> None:
         """Take the attribute's name: it is what the log stores."""
@@ -165,6 +169,9 @@ class Tcc(Step):
         events: what its outcomes are called, where the saga publishes events; by default after the step.
         personal: what is personal in its results; see ``Step``.
         database: alias of the database in which the resource is, if it is not the engine's own.
+
+    Raises:
+        DefinitionError: the resource lacks an operation; and as ``Step``.
     """
 
     _forward = Operation.TRY
@@ -183,6 +190,11 @@ class Tcc(Step):
         personal: Collection[str] | bool = (),
         database: str = "",
     ) -> None:
+        lacking = [name for name in ("try_", "confirm", "cancel") if getattr(resource, name, None) is None]
+        if lacking:
+            why = f"it has no {' and no '.join(lacking)}"
+            msg = f"Tcc({resource!r}): {why}; give a TccResource, or Step(do, compensate=…)"
+            raise DefinitionError(msg)
         super().__init__(
             resource.try_,
             confirm=resource.confirm,

@@ -2,9 +2,17 @@
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
-from django.db import migrations, models
+from django.db import NotSupportedError, migrations, models
 
 import sagas.states
+
+
+def refuse_other_databases(apps, schema_editor):
+    """Say so here: the tables would be made, and the first trigger then fail as a syntax error."""
+    if schema_editor.connection.vendor != "postgresql":
+        database = f"the database {schema_editor.connection.alias!r} is {schema_editor.connection.vendor}"
+        msg = f"the engine needs PostgreSQL, and {database}: set DATABASES, of the tests too"
+        raise NotSupportedError(msg)
 
 
 class Migration(migrations.Migration):
@@ -13,6 +21,7 @@ class Migration(migrations.Migration):
     dependencies = []
 
     operations = [
+        migrations.RunPython(refuse_other_databases, migrations.RunPython.noop),
         migrations.CreateModel(
             name="Confirmation",
             fields=[

@@ -469,8 +469,20 @@ def no_outcomes(calls: Any) -> Any:
     return [None for _ in calls]
 
 
-@pytest.mark.parametrize("participant", [too_few, no_outcomes])
-def test_a_participant_that_answers_wrongly_is_a_fault(participant: Any) -> None:
+@sagas.many
+def nothing_at_all(calls: Any) -> Any:
+    """One that has forgotten to return its outcomes."""
+
+
+@pytest.mark.parametrize(
+    ("participant", "said"),
+    [
+        (too_few, "too_few gave 0 outcomes for 1 calls; return one for each"),
+        (no_outcomes, "no_outcomes gave None; an outcome is Done, Rejected or Accepted"),
+        (nothing_at_all, "nothing_at_all returned None for 1 calls; return an outcome for each"),
+    ],
+)
+def test_a_participant_that_answers_wrongly_is_a_fault_that_names_it(participant: Any, said: str) -> None:
     class Wrong(sagas.Saga[Experiment]):
         name = "lab.Wrong"
         one = sagas.Step(participant, queue="orders", retry=sagas.Retry(attempts=1))
@@ -480,6 +492,7 @@ def test_a_participant_that_answers_wrongly_is_a_fault(participant: Any) -> None
         carried(run_id)
         assert state(run_id) is State.FAILED
         assert reason(run_id)["code"] == "TypeError"
+        assert reason(run_id)["detail"] == f"{__name__}.{said}"
     finally:
         registry._definitions.pop(("lab.Wrong", 1))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core import checks
+from django.db.backends.postgresql import psycopg_any
 from pytest_django import Settings
 
 from sagas import Saga, Step, registry
@@ -175,3 +176,15 @@ def test_e004_another_database(settings: Settings) -> None:
     assert "PostgreSQL" in found.msg
     assert found.hint is not None
     assert "DATABASES['default']" in found.hint
+
+
+def test_e009_a_driver_by_which_the_engines_sql_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given what Django finds out at import where psycopg 3 is installed beside psycopg2
+    monkeypatch.setattr(psycopg_any, "is_psycopg3", True)
+    # When
+    found = problems()["sagas.E009"]
+    # Then
+    assert "psycopg 3" in found.msg
+    assert found.hint is not None
+    assert "pip uninstall psycopg" in found.hint
+    assert found.level == checks.ERROR

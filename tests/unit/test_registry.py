@@ -32,7 +32,7 @@ def test_check_reports_it(broken_app: dict[str, str]) -> None:
     done = manage(broken_app, "check")
     assert done.returncode == 1
     assert "sagas.E003" in done.stderr
-    assert "brokenapp.sagas cannot be imported: RuntimeError: not today" in done.stderr
+    assert "brokenapp.sagas cannot be imported: RuntimeError: not today (line 3)" in done.stderr
     assert "HINT: Mend the module" in done.stderr
 
 
