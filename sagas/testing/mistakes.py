@@ -18,13 +18,14 @@ from sagas.saga import Saga
 from sagas.testing.alone import alone
 from sagas.testing.carrier import Carrier
 from sagas.testing.clock import Clock
+from sagas.testing.compared import touched
 from sagas.testing.playing import confirm_early, led
-from sagas.testing.probes import Findings, probing, touched
+from sagas.testing.probes import Findings, probing
 from sagas.testing.rehearsal import rehearsal
 from sagas.testing.scenario import Scenario, play_together
 from sagas.testing.subject import Subject, databases_of
 from sagas.testing.troubles import Way, cases, has_remote
-from sagas.testing.usual import Mistake
+from sagas.testing.usual import Mistake, Usual
 
 
 def find_mistakes(
@@ -90,17 +91,24 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
         table, _, column = name.rpartition(".")
         ignored.setdefault(table, set()).add(column)
     findings = Findings()
-    with alone(definition.name, ORCHESTRATION), Clock() as clock:
-        for way in [way for way in Way if any(case.way is way for case in played)]:
-            with rehearsal(databases, clock), probing(definition, databases, ignored, findings):
-                _play(subject, way, clock)
+    try:
+        with alone(definition.name, ORCHESTRATION), Clock() as clock:
+            for way in [way for way in Way if any(case.way is way for case in played)]:
+                with rehearsal(databases, clock), probing(definition, databases, ignored, findings):
+                    _play(subject, way, clock)
+    except Exception:
+        # Who ends the transaction for all that ends what is played in it, too: that is why, and not what was raised.
+        if all(mistake.usual is not Usual.COMMITS for mistake in findings.mistakes.values()):
+            raise
+        return list(findings.mistakes.values())
     if findings.problems:
         raise findings.problems[0]
     all_steps = definition.all_steps
     wanted = {(case.step, case.operation) for case in played if not isinstance(all_steps[case.index], SubSaga)}
     missed = sorted(".".join(operation) for operation in wanted - findings.probed)
     if missed and not findings.mistakes:
-        msg = f"what is asked of {subject.saga.__name__} does not lead to {', '.join(missed)}"
+        raised = [f"\n{'.'.join(operation)} raises {why}" for operation, why in findings.raised.items()]
+        msg = f"what is asked of {subject.saga.__name__} does not lead to {', '.join(missed)}{''.join(raised)}"
         raise AssertionError(msg)
     return list(findings.mistakes.values())
 

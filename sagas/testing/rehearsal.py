@@ -17,12 +17,14 @@ def rehearsal(databases: Sequence[str], clock: Clock | None = None) -> Iterator[
     """Take back what happens inside, on these databases, and on the clock."""
     began = clock.now if clock else None
     recorded = set(versions._recorded)
-    with ExitStack() as stack:
-        for database in databases:
-            stack.enter_context(_taken_back(database))
-        yield
-    # Whatever was put on record inside is not there any more.
-    versions._recorded.intersection_update(recorded)
+    try:
+        with ExitStack() as stack:
+            for database in databases:
+                stack.enter_context(_taken_back(database))
+            yield
+    finally:
+        # Whatever was put on record inside is not there any more, however it has ended.
+        versions._recorded.intersection_update(recorded)
     if clock and began:
         clock.go_back_to(began)
 

@@ -14,7 +14,10 @@ class Usual(StrEnum):
     CLOCK = "it reads the clock"
     NOT_KEYED = "it is not keyed"
     BY_RETURNED_ID = "it undoes by a returned id"
-    NOT_IDEMPOTENT = "its undo is not idempotent"
+    #: Of a confirm or an undo; a forward operation is not keyed.
+    NOT_IDEMPOTENT = "it is not idempotent"
+    #: Of a confirm or an undo; or of anything that the COMMIT would refuse.
+    BREAKS = "it breaks"
     MANY_DISAGREES = "its many disagrees with its one-call form"
 
 
@@ -22,7 +25,8 @@ class Usual(StrEnum):
 _MENDED = {
     Usual.OUTSIDE: (
         "write in the step's own database only, which commits with the run. Another database of yours is a step with "
-        "database=…, another system a remote participant; mail goes out in a hook, or from an event"
+        "database=…, another system a remote participant; mail, and what else is to be done after the commit and must "
+        "not be lost, goes out in a hook, or from an event"
     ),
     Usual.COMMITS: "leave the transaction to the engine: its commit is what makes the effect and the run's move one",
     Usual.CLOCK: (
@@ -36,7 +40,14 @@ _MENDED = {
     Usual.BY_RETURNED_ID: (
         "find what to undo by call.run_id and call.step: if the answer was lost, there is no result to read it from"
     ),
-    Usual.NOT_IDEMPOTENT: "undo only what still stands: UPDATE … WHERE state = 'held', and answer done if nothing does",
+    Usual.NOT_IDEMPOTENT: (
+        "confirm or undo only what still stands: UPDATE … WHERE run_id = … AND state = 'held', and answer done if "
+        "nothing does"
+    ),
+    Usual.BREAKS: (
+        "leave nothing that the COMMIT refuses, and pass over no database error in a transaction that goes on; what "
+        "confirms or undoes must succeed in the end, until then a person is called"
+    ),
     Usual.MANY_DISAGREES: (
         "answer each call in its place, and as if those before it in the list had come before: sum what they ask of "
         "one row, and count it for the next"

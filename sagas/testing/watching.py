@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import _socket
+import inspect
+import linecache
 import re
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
-from pathlib import Path
-from types import FrameType
+from functools import partial
+from types import CodeType, FrameType
 from typing import Any
 
-from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from psycopg2.extensions import cursor as Cursor
 
+from sagas.testing.cursors import TOLD, is_looked_at, looked_at, text_that_ends
+from sagas.testing.lines import Lines, is_djangos_connection, is_for_engine, is_logged, place
+from sagas.testing.statements import ends_transaction, short, writes
 from sagas.testing.usual import Usual
 
 See = Callable[[Usual, str], None]
 
-_ENDS = re.compile(
-    r"\s*(COMMIT|ROLLBACK(?!\s+(WORK\s+|TRANSACTION\s+)?TO)|BEGIN|START\s+TRANSACTION|END|ABORT|PREPARE\s+T)\b", re.I
-)
-_WRITES = re.compile(
-    r"[\s(]*(INSERT|UPDATE|DELETE|MERGE|TRUNCATE|COPY|CREATE|ALTER|DROP|CALL|DO|WITH\b.*\b(INSERT\s+INTO|UPDATE\s+\S+|DELETE\s+FROM))\b",
-    re.I | re.S,
-)
-_SENDS = {"send", "sendall", "sendto", "sendmsg", "connect", "connect_ex"}
-_CLOCKS = {"now", "utcnow", "today"}
-_TIMES = {"time", "time_ns"}
-_LIBRARIES = tuple({*(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))})
-_ENGINE = str(Path(__file__).parent.parent)
-_TIMEZONE = "django/utils/timezone.py"
-_LOGGING = f"{sysconfig.get_paths()['stdlib']}/logging/"
+_SENDS = frozenset({"send", "sendall", "sendto", "sendmsg", "connect", "connect_ex"})
+_CLOCKS = frozenset({"now", "utcnow", "today"})
+_TIMES = frozenset({"time", "time_ns"})
+#: They tell the time only where they are asked without one.
+_TIMES_OF = frozenset({"localtime", "gmtime", "ctime"})
+#: What of the driver's connection ends a transaction. ``with connection.connection:`` is the last.
+_FINISHES = frozenset({"commit", "rollback", "reset", "close", "__exit__"})
+_CLOSE = inspect.unwrap(BaseDatabaseWrapper.close).__code__
+_ON_COMMIT = BaseDatabaseWrapper.on_commit.__code__
 
 
 class CommittedByItself(BaseException):
@@ -43,117 +44,158 @@ class CommittedByItself(BaseException):
 
 
 @contextmanager
-def watched(database: str, see: See) -> Iterator[None]:
+def watched(database: str, see: See, lines: Lines) -> Iterator[None]:
     """Say what whoever is called inside does that it should not.
 
     Args:
         database: alias of the database in which it may write.
         see: is told.
+        lines: knows the project's own.
+
+    Raises:
+        CommittedByItself: it would have ended the transaction.
     """
     thread = threading.get_ident()
+    profile = _Profile(see, lines)
 
-    def statement(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        text, alias = str(sql), context["connection"].alias
-        if _ENDS.match(text):
-            see(Usual.COMMITS, f"it executes {_short(text)}")
-            raise CommittedByItself
-        if alias != database and _WRITES.match(text):
-            see(Usual.OUTSIDE, f"it writes in the database {alias!r}: {_short(text)}")
-        return execute(sql, params, many, context)
+    def look(alias: str) -> Callable[[str], None]:
+        def at(text: str) -> None:
+            if profile.over:
+                return
+            if ends_transaction(text):
+                profile.stop(f"it executes {short(text)}")
+            if alias != database and writes(text):
+                see(Usual.OUTSIDE, f"it writes in the database {alias!r}: {short(text)}")
+
+        return at
 
     def opened(connection: Any, **_: object) -> None:
         if threading.get_ident() != thread or connection is not connections[connection.alias]:
             see(Usual.OUTSIDE, f"it opens a connection of its own to the database {connection.alias!r}")
+        else:
+            watch(connection)
 
-    profile = _Profile(see)
     with ExitStack() as stack:
-        for connection in connections.all():
-            stack.enter_context(connection.execute_wrapper(statement))
+
+        def watch(connection: Any) -> None:
+            profile.drivers.add(id(connection.connection))
+            stack.enter_context(looked_at(connection.connection, look(connection.alias)))
+
+        for connection in connections.all(initialized_only=True):
+            if connection.connection is not None:
+                watch(connection)
         connection_created.connect(opened, weak=False)
         stack.callback(connection_created.disconnect, opened)
         stack.callback(threading.setprofile, threading.getprofile())
         stack.callback(sys.setprofile, sys.getprofile())
+        stack.callback(profile.end)
         threading.setprofile(profile)
         sys.setprofile(profile)
         yield
+    if profile.stopped:
+        # Whoever catches everything has caught this as well.
+        raise CommittedByItself
 
 
 class _Profile:
-    """Sees the calls of functions: of those in C, which can be replaced by nobody, too."""
+    """Sees the calls of functions: of those in C, which can be replaced by nobody, too.
 
-    def __init__(self, see: See) -> None:
+    Attributes:
+        drivers: ids of the driver's connections that are Django's.
+        stopped: whether a COMMIT was kept back.
+        over: whether nobody watches any more.
+    """
+
+    def __init__(self, see: See, lines: Lines) -> None:
+        self.drivers: set[int] = set()
+        self.stopped = False
+        self.over = False
         self._see = see
-        self._drivers = {id(c.connection) for c in connections.all(initialized_only=True) if c.connection is not None}
+        self._lines = lines
+        self._known: set[CodeType] = set()
+
+    def end(self) -> None:
+        """See nothing any more: threads that were started meanwhile still have it."""
+        self.over = True
+
+    def stop(self, seen: str) -> None:
+        """Keep a COMMIT back."""
+        self.stopped = True
+        self._see(Usual.COMMITS, seen)
+        raise CommittedByItself
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event == "call":
-            if frame.f_code is EmailMessage.send.__code__:
-                self._see(Usual.OUTSIDE, "it sends mail")
-            return
-        if event != "c_call":
-            return
-        name = getattr(arg, "__name__", "")
-        owner = getattr(arg, "__self__", None)
+        if self.over:
+            sys.setprofile(None)
+        elif event == "call":
+            self._called(frame)
+        elif event == "c_call":
+            self._called_in_c(frame, getattr(arg, "__name__", ""), getattr(arg, "__self__", None), arg)
+
+    def _called(self, frame: FrameType) -> None:
+        code = frame.f_code
+        if code is _ON_COMMIT:
+            if not is_for_engine(frame):
+                at = place(self._lines.caller(frame))
+                self._see(Usual.OUTSIDE, f"it leaves something to be done after the commit, from {at}")
+        elif code is _CLOSE:
+            own = frame.f_locals["self"]
+            if own.in_atomic_block and own is connections[own.alias]:
+                self.stop(f"it closes the connection, from {place(self._lines.caller(frame))}")
+        elif code.co_name == "send_messages":
+            if isinstance(frame.f_locals.get("self"), BaseEmailBackend):
+                self._see(Usual.OUTSIDE, f"it sends mail, from {place(self._lines.caller(frame))}")
+        elif code not in self._known:
+            self._known.add(code)
+            if self._lines.is_own(frame):
+                self._look_for_clocks(frame)
+
+    def _look_for_clocks(self, frame: FrameType) -> None:
+        """A ``partial`` calls what is in C unseen, so it is looked for by the names in a function."""
+        for name in frame.f_code.co_names:
+            value = frame.f_globals.get(name)
+            if isinstance(value, partial) and _is_clock(value.func):
+                self._see(Usual.CLOCK, f"it asks {value.func.__name__}(), as {name}, at {place(frame)}")
+
+    def _called_in_c(self, frame: FrameType, name: str, owner: Any, function: Any) -> None:
         if (name in _SENDS and isinstance(owner, _socket.socket)) or _is_tls(name, owner):
             # What is told to a log server is no effect.
-            if not _is_logged(frame):
-                self._see(Usual.OUTSIDE, f"it speaks to another system over a socket, from {_place(_caller(frame))}")
-        elif name in {"commit", "rollback"} and id(owner) in self._drivers:
-            self._see(Usual.COMMITS, f"it calls {name}() of the driver's connection, from {_place(frame)}")
-            raise CommittedByItself
-        elif name == "_connect" and getattr(arg, "__module__", "") == "psycopg2._psycopg":
-            if not _is_djangos(frame):
-                self._see(Usual.OUTSIDE, f"it opens a connection of its own, from {_place(_caller(frame))}")
-        elif (name in _CLOCKS and isinstance(owner, type) and issubclass(owner, date)) or (
-            name in _TIMES and getattr(owner, "__name__", "") == "time"
-        ):
-            reader = _reader(frame)
-            if reader is not None:
-                self._see(Usual.CLOCK, f"it asks {name}() at {_place(reader)}")
+            if not is_logged(frame):
+                at = place(self._lines.caller(frame))
+                self._see(Usual.OUTSIDE, f"it speaks to another system over a socket, from {at}")
+        elif name in _FINISHES and id(owner) in self.drivers:
+            self.stop(f"it calls {name}() of the driver's connection, from {place(frame)}")
+        elif name in TOLD and isinstance(owner, Cursor):
+            self._told(frame, owner)
+        elif name == "_connect" and getattr(function, "__module__", "") == "psycopg2._psycopg":
+            if not is_djangos_connection(frame):
+                self._see(Usual.OUTSIDE, f"it opens a connection of its own, from {place(self._lines.caller(frame))}")
+        elif _is_clock(function) or name in _TIMES_OF:
+            reader = self._lines.reader(frame)
+            if reader is not None and (name not in _TIMES_OF or _asks_without_a_time(frame, name)):
+                self._see(Usual.CLOCK, f"it asks {name}() at {place(reader)}")
+
+    def _told(self, frame: FrameType, cursor: Any) -> None:
+        if is_djangos_connection(frame):
+            return  # what every new one is told first
+        if id(cursor.connection) not in self.drivers:
+            at = place(self._lines.caller(frame))
+            self._see(Usual.OUTSIDE, f"it uses a connection that is not Django's, from {at}")
+        elif not is_looked_at(cursor) and (text := text_that_ends(frame, cursor.connection)):
+            self.stop(f"it executes {short(text)}")
+
+
+def _is_clock(function: Any) -> bool:
+    name, owner = getattr(function, "__name__", ""), getattr(function, "__self__", None)
+    if name in _CLOCKS:
+        return isinstance(owner, type) and issubclass(owner, date)
+    return name in _TIMES and getattr(owner, "__name__", "") == "time"
+
+
+def _asks_without_a_time(frame: FrameType, name: str) -> bool:
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return re.search(rf"\b{name}\(\s*\)", line) is not None
 
 
 def _is_tls(name: str, owner: object) -> bool:
     return name == "write" and type(owner).__module__ == "_ssl"
-
-
-def _reader(frame: FrameType | None) -> FrameType | None:
-    """The project's own line that asks for the time; a library that does it may have its reasons."""
-    while frame is not None and frame.f_code.co_filename.endswith(_TIMEZONE):
-        frame = frame.f_back
-    return frame if frame is not None and _is_own(frame) else None
-
-
-def _caller(frame: FrameType) -> FrameType:
-    """The nearest line of the project's own, if there is one."""
-    found: FrameType | None = frame
-    while found is not None and not _is_own(found):
-        found = found.f_back
-    return found or frame
-
-
-def _is_own(frame: FrameType) -> bool:
-    file = frame.f_code.co_filename
-    return not file.startswith((*_LIBRARIES, _ENGINE, "<"))
-
-
-def _is_logged(frame: FrameType | None) -> bool:
-    return any(one.f_code.co_filename.startswith(_LOGGING) for one in _stack(frame))
-
-
-def _is_djangos(frame: FrameType | None) -> bool:
-    return any(one.f_code.co_filename.endswith("django/db/backends/base/base.py") for one in _stack(frame))
-
-
-def _stack(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _place(frame: FrameType) -> str:
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-
-
-def _short(sql: str) -> str:
-    text = " ".join(sql.split())
-    return text if len(text) <= 80 else f"{text[:79]}…"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
+from psycopg2 import sql
 
+import sagas
 from orders.sagas import PlaceOrder
+from sagas import api, versions
 from sagas.participant import Many, Participant
 from sagas.testing import Mistake, Usual, assert_no_usual_mistakes, assert_saga_unwinds, find_mistakes
+from sagas.testing.rehearsal import rehearsal
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Lab
 from tests.support import mistaken
@@ -28,6 +37,12 @@ def found(do: Participant, compensate: Participant = give_back) -> list[Mistake]
         return find_mistakes(saga, an_experiment)
 
 
+def transaction_number() -> object:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT txid_current()")
+        return cursor.fetchone()[0]
+
+
 def named(value: object) -> str:
     """The participant, for the test's id; what is expected of it need not be there."""
     if isinstance(value, str):
@@ -41,6 +56,9 @@ def named(value: object) -> str:
     [
         (mistaken.mail, Usual.OUTSIDE, "it sends mail"),
         (mistaken.speak, Usual.OUTSIDE, "it speaks to another system over a socket, from mistaken.py:"),
+        (mistaken.mail_many, Usual.OUTSIDE, "it sends mail, from mistaken.py:"),
+        (mistaken.mail_by_backend, Usual.OUTSIDE, "it sends mail, from mistaken.py:"),
+        (mistaken.do_after_commit, Usual.OUTSIDE, "it leaves something to be done after the commit, from mistaken.py:"),
         (mistaken.connect, Usual.OUTSIDE, "it opens a connection of its own to the database 'default'"),
         (mistaken.commit, Usual.COMMITS, "Django refuses: "),
         (mistaken.be_durable, Usual.COMMITS, "Django refuses: "),
@@ -48,7 +66,14 @@ def named(value: object) -> str:
         (mistaken.commit_behind_djangos_back, Usual.COMMITS, "it calls commit() of the driver's connection, from mist"),
         (mistaken.read_the_clock, Usual.CLOCK, "it asks now() at mistaken.py:"),
         (mistaken.read_djangos_clock, Usual.CLOCK, "it asks now() at mistaken.py:"),
+        (mistaken.read_a_partial_clock, Usual.CLOCK, "it asks now(), as NOW, at mistaken.py:"),
+        (mistaken.read_the_clock_for_a_receipt, Usual.CLOCK, "it asks now() at mistaken.py:"),
+        (mistaken.read_the_wall, Usual.CLOCK, "it asks localtime() at mistaken.py:"),
+        (mistaken.hold_by_attempt, Usual.NOT_KEYED, "called a second time it leaves something else: lab_mark has besi"),
         (mistaken.hold_again, Usual.NOT_KEYED, "called a second time it leaves something else: lab_jar has not: "),
+        (mistaken.label_what_is_not_there, Usual.BREAKS, "the COMMIT would be refused: insert or update on table"),
+        (mistaken.pass_over_an_error, Usual.BREAKS, "tests.support.mistaken.pass_over_an_error returned, although"),
+        (mistaken.pass_over_an_error_of_all, Usual.BREAKS, "tests.support.mistaken.pass_over_an_error_of_all returned"),
         (mistaken.hold_in_disorder, Usual.MANY_DISAGREES, "called for one after the other it answers Done("),
         (mistaken.hold_the_first, Usual.MANY_DISAGREES, "called for one after the other it leaves something else: "),
         (mistaken.InTwoForms(), Usual.MANY_DISAGREES, "called in its one-call form it leaves something else: "),
@@ -62,8 +87,30 @@ def test_a_forward_operation_with_a_mistake(do: Participant, usual: Usual, seen:
 
 
 @pytest.mark.parametrize(
+    "do",
+    [
+        *mistaken.COMMITS,
+        mistaken.commit_by_the_drivers_cursor,
+        mistaken.commit_by_a_cursor_of_its_own,
+        mistaken.commit_by_block,
+        mistaken.commit_and_go_on,
+        mistaken.commit_at_the_second_attempt,
+        mistaken.close,
+    ],
+)
+def test_a_commit_is_found_and_not_let_through(do: Participant) -> None:
+    before = transaction_number()
+    (mistake,) = found(do)
+    assert mistake.usual is Usual.COMMITS
+    assert transaction_number() == before
+
+
+@pytest.mark.parametrize(
     ("compensate", "usual", "seen"),
     [
+        (mistaken.never, Usual.BREAKS, "called for the first time it raises ValueError: never"),
+        (mistaken.give_back_what_must_be_there, Usual.NOT_IDEMPOTENT, "called for a run that has done nothing it rai"),
+        (mistaken.give_back_what_anybody_holds, Usual.NOT_IDEMPOTENT, "called for a run that has done nothing it lea"),
         (mistaken.give_back_by_id, Usual.BY_RETURNED_ID, "without what hold has returned it raises KeyError"),
         (mistaken.give_back_by_id_if_any, Usual.BY_RETURNED_ID, "without what hold has returned it leaves something"),
         (mistaken.give_back_again, Usual.NOT_IDEMPOTENT, "called a second time it leaves something else: lab_jar has"),
@@ -84,13 +131,137 @@ def test_one_that_writes_in_another_database(loyalty_database: None) -> None:
     assert mistake.seen.startswith("it writes in the database 'loyalty': INSERT INTO")
 
 
+@pytest.mark.django_db(databases=["default", "loyalty"])
+@pytest.mark.parametrize(
+    "query",
+    [sql.SQL("DELETE FROM loyalty_stamp"), "-- audit\nDELETE FROM loyalty_stamp", "SELECT 1 AS a INTO TABLE another"],
+)
+def test_one_that_writes_in_another_database_in_sql(query: object, loyalty_database: None) -> None:
+    (mistake,) = found(mistaken.write_elsewhere_in(query))
+    assert mistake.usual is Usual.OUTSIDE
+    assert mistake.seen.startswith("it writes in the database 'loyalty': ")
+
+
+def test_one_with_a_connection_that_was_there_before() -> None:
+    with mistaken.connected_before() as connected:
+        (mistake,) = found(connected)
+    assert mistake.usual is Usual.OUTSIDE
+    assert mistake.seen.startswith("it uses a connection that is not Django's, from mistaken.py:")
+
+
+@pytest.mark.parametrize(
+    ("file", "module"),
+    [
+        (f"{Path(sagas.__file__).parent}_shop/participants.py", "sagas_shop.participants"),
+        (f"{sysconfig.get_paths()['purelib']}/shop/participants.py", "shop.participants"),
+    ],
+    ids=["beside-the-engine", "installed"],
+)
+def test_a_clock_that_is_read_in_a_project_that_is_somewhere_else(file: str, module: str) -> None:
+    (mistake,) = found(mistaken.read_the_clock_in(file, module))
+    assert (mistake.usual, mistake.seen) == (Usual.CLOCK, "it asks now() at participants.py:2")
+
+
+def test_a_thread_that_stays_is_not_watched_any_more() -> None:
+    with mistaken.with_a_thread() as (threaded, pool):
+        assert found(threaded) == []
+        assert pool.submit(sys.getprofile).result() is None
+
+
+def test_who_is_refused_hides_nobody() -> None:
+    reject: list[tuple[str, ...]] = [(), ("hold",)] * 9
+    with mistaken.saga(mistaken.hold_again_unless_refused) as saga:
+        found = find_mistakes(saga, lambda: Experiment(jar=an_experiment().jar, reject=reject.pop(0)))
+    assert [(mistake.operation, mistake.usual) for mistake in found] == [("forward", Usual.NOT_KEYED)]
+
+
+@pytest.mark.parametrize("jars", ["ab", "ba"])
+def test_answers_in_an_order_of_their_own_are_found_whichever_it_is(jars: str) -> None:
+    names = [Jar.objects.create(name=f"{letter}-{uuid4().hex[:8]}", available=10).name for letter in jars]
+    with mistaken.saga(mistaken.hold_in_the_order_of_jars) as saga:
+        (mistake,) = find_mistakes(saga, in_turn([Experiment(jar=name) for name in names]))
+    assert mistake.usual is Usual.MANY_DISAGREES
+
+
+def in_turn(experiments: list[Experiment]) -> Callable[[], Experiment]:
+    """One after the other, and from the start again."""
+
+    def next_one() -> Experiment:
+        experiments.append(experiments.pop(0))
+        return experiments[-1]
+
+    return next_one
+
+
+@pytest.mark.parametrize(
+    ("confirm", "usual", "seen"),
+    [
+        (mistaken.confirm_again, Usual.NOT_IDEMPOTENT, "called a second time it leaves something else: lab_jar has"),
+        (mistaken.confirm_once, Usual.NOT_IDEMPOTENT, "called a second time it raises DoesNotExist"),
+        (mistaken.never, Usual.BREAKS, "called for the first time it raises ValueError: never"),
+    ],
+    ids=named,
+)
+def test_a_confirm_with_a_mistake(confirm: Participant, usual: Usual, seen: str) -> None:
+    with mistaken.saga(hold, give_back, confirm) as saga:
+        (mistake,) = find_mistakes(saga, an_experiment)
+    assert (mistake.step, mistake.operation, mistake.usual) == ("hold", "confirm", usual)
+    assert mistake.seen.startswith(seen)
+
+
+def test_a_refund_may_go_by_what_came_with_its_confirmation() -> None:
+    with mistaken.refunded(mistaken.refund) as saga:
+
+        def paid() -> UUID:
+            run_id = api.start(saga, an_experiment())
+            api.confirm(run_id, "payment", {"charge": "ch-1"})
+            return run_id
+
+        assert find_mistakes(saga, paid) == []
+
+
+def test_a_refund_without_what_should_have_come_breaks() -> None:
+    with mistaken.refunded(mistaken.refund) as saga:
+        (mistake,) = find_mistakes(saga, an_experiment)
+    assert (mistake.step, mistake.operation, mistake.usual) == ("payment", "compensate", Usual.BREAKS)
+    assert mistake.seen == (
+        "called for the first time it raises KeyError: 'charge' "
+        "(no data came with its confirmation; a request may confirm, with data)"
+    )
+
+
+def test_an_undo_may_go_by_what_another_step_has_returned() -> None:
+    with mistaken.in_two_steps(mistaken.unmark_what_is_held) as saga:
+        assert find_mistakes(saga, an_experiment) == []
+
+
+def test_an_undo_may_take_a_short_cut_by_its_own_result() -> None:
+    assert found(hold, mistaken.give_back_quickly) == []
+
+
+def test_a_confirm_without_a_mistake() -> None:
+    with mistaken.saga(hold, give_back, mistaken.confirm) as saga:
+        assert find_mistakes(saga, an_experiment) == []
+
+
 def test_a_confirm_is_watched_too() -> None:
     with mistaken.saga(hold, give_back, mistaken.mail) as saga:
         (mistake,) = find_mistakes(saga, an_experiment)
     assert (mistake.operation, mistake.usual) == ("confirm", Usual.OUTSIDE)
 
 
-@pytest.mark.parametrize("do", [hold, hold_all, mistaken.hold_and_log], ids=["one-call", "set-based", "and-logs"])
+@pytest.mark.parametrize(
+    "do",
+    [
+        hold,
+        hold_all,
+        mistaken.hold_and_log,
+        mistaken.hold_and_speak_of_commits,
+        mistaken.hold_for_a_user,
+        mistaken.hold_and_measure,
+    ],
+    ids=["one-call", "set-based", "and-logs", "speaks-of-commits", "default-of-a-field", "measures"],
+)
 def test_participants_without_a_mistake(do: Participant) -> None:
     assert found(do) == []
 
@@ -108,6 +279,15 @@ def test_nothing_is_left_behind() -> None:
 def holds_and_jars() -> tuple[set[object], ...]:
     """All there are: other tests leave theirs."""
     return set(JarHold.objects.values_list()), set(Jar.objects.values_list())
+
+
+def test_what_was_put_on_record_is_forgotten_after_a_rehearsal_that_fails() -> None:
+    before = set(versions._recorded)
+    msg = "it fails"
+    with pytest.raises(ValueError, match=msg), rehearsal(["default"]):
+        versions._recorded.add(("mistaken.Mistaken", 1, 1))
+        raise ValueError(msg)
+    assert versions._recorded == before
 
 
 def test_the_laboratorys_marks_are_doubled_on_purpose() -> None:
@@ -135,15 +315,12 @@ def test_it_says_who_and_how_it_is_mended() -> None:
 
 
 def test_what_was_never_called_was_not_found_faultless() -> None:
-    def never(call: object) -> None:
-        msg = "no"
-        raise ValueError(msg)
-
-    with (
-        mistaken.saga(never) as saga,
-        pytest.raises(AssertionError, match=r"asked of Mistaken does not lead to hold\.compensate"),
-    ):
+    with mistaken.saga(mistaken.never) as saga, pytest.raises(AssertionError) as failed:
         find_mistakes(saga, an_experiment)
+    assert str(failed.value).splitlines() == [
+        "what is asked of Mistaken does not lead to hold.compensate",
+        "hold.forward raises ValueError: never",
+    ]
 
 
 def test_a_case_that_fails_names_the_mistake_as_its_cause() -> None:

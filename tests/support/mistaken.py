@@ -5,18 +5,28 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from django.core.mail import send_mail
+import psycopg2
+from django.contrib.auth import get_user_model
+from django.core.mail import EmailMessage, get_connection, send_mail, send_mass_mail
 from django.db import connection, connections, transaction
+from django.db.models import F
 from django.utils import timezone
+from psycopg2 import sql
+from psycopg2.extensions import AsIs
+from psycopg2.extras import DictCursor
 
 from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, many, registry
 from sagas.participant import Participant
-from tests.lab.models import Jar, JarHold, Mark
+from tests.lab.models import Jar, JarHold, Label, Mark
 from tests.lab.sagas import Experiment
 from tests.loyalty.models import Stamp
 
@@ -43,6 +53,48 @@ def saga(
     definition = Mistaken.definition
     try:
         yield Mistaken
+    finally:
+        registry._definitions.pop((definition.name, definition.version))
+
+
+@contextmanager
+def refunded(compensate: Participant) -> Iterator[type[Saga[Any]]]:
+    """A saga whose confirmation is taken back by this participant, known inside."""
+
+    class Refunded(Saga[Experiment]):
+        """Paid, and two steps."""
+
+        name = "mistaken.Refunded"
+
+        payment = Confirmation(within=timedelta(seconds=30), compensate=compensate, queue="orders")
+
+        hold = Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish=QUICK)
+        pack = Step(hold_and_measure, queue="orders", retry=QUICK)
+
+    definition = Refunded.definition
+    try:
+        yield Refunded
+    finally:
+        registry._definitions.pop((definition.name, definition.version))
+
+
+@contextmanager
+def in_two_steps(compensate: Participant) -> Iterator[type[Saga[Any]]]:
+    """A saga whose second step is undone by this participant, known inside."""
+
+    class InTwoSteps(Saga[Experiment]):
+        """Two steps."""
+
+        name = "mistaken.InTwoSteps"
+
+        approval = Confirmation(within=timedelta(seconds=30))
+
+        first = Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish=QUICK)
+        second = Step(mark_what_is_held, compensate=compensate, queue="orders", retry=QUICK, finish=QUICK)
+
+    definition = InTwoSteps.definition
+    try:
+        yield InTwoSteps
     finally:
         registry._definitions.pop((definition.name, definition.version))
 
@@ -83,6 +135,56 @@ def hold_and_log(call: Call[Experiment]) -> None:
     hold(call)
 
 
+def hold_and_speak_of_commits(call: Call[Experiment]) -> None:
+    """Name a COMMIT where it is none, and read with a cursor of the driver's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 'it; COMMIT', $$ x; COMMIT; $$, %s AS \"; END\" -- ; COMMIT", ["; COMMIT"])
+        cursor.execute("/* a /* nested; */ COMMIT */ SELECT 1; SELECT E'it\\'s; COMMIT'")
+    with connection.connection.cursor(cursor_factory=DictCursor) as cursor:
+        cursor.execute("SELECT 1 AS one")
+    hold(call)
+
+
+def hold_for_a_user(call: Call[Experiment]) -> None:
+    """Django's own field has the time of this process for a default."""
+    get_user_model().objects.get_or_create(username=str(call.run_id))
+    hold(call)
+
+
+def hold_and_measure(call: Call[Experiment]) -> None:
+    """How long it takes is no time of the day, and a time that is given is not asked for."""
+    began = time.perf_counter()
+    hold(call)
+    logging.getLogger(__name__).debug("%s %s", time.perf_counter() - began, time.localtime(0))
+
+
+def give_back_quickly(call: Call[Experiment]) -> None:
+    """By its own result where it is there, else by key."""
+    found = call.results.get(call.step)
+    held = JarHold.objects.filter(pk=found["id"]) if found else JarHold.objects.filter(run_id=call.run_id)
+    held.update(state="CANCELLED")
+
+
+def confirm(call: Call[Experiment]) -> None:
+    """By key, and only what stands."""
+    JarHold.objects.filter(run_id=call.run_id, step=call.step, state="HELD").update(state="CONFIRMED")
+
+
+def refund(call: Call[Experiment]) -> None:
+    """By what came with the confirmation, which is the documented way."""
+    Mark.objects.get_or_create(run_id=call.run_id, step=call.step, operation=call.results["payment"]["charge"])
+
+
+def mark_what_is_held(call: Call[Experiment]) -> None:
+    """Keep what the first step has returned."""
+    Mark.objects.get_or_create(run_id=call.run_id, step=str(call.results["first"]["id"]), operation="held")
+
+
+def unmark_what_is_held(call: Call[Experiment]) -> None:
+    """By what another step has returned."""
+    Mark.objects.filter(step=str(call.results["first"]["id"])).delete()
+
+
 # -- An effect outside the transaction ------------------------------------------------------------------------
 
 
@@ -116,6 +218,61 @@ def connect(call: Call[Experiment]) -> None:
     hold(call)
 
 
+def mail_many(call: Call[Experiment]) -> None:
+    """Mail, by the dozen."""
+    send_mass_mail([("Held", call.request.jar, "shop@example.org", ["guest@example.org"])])
+    hold(call)
+
+
+def mail_by_backend(call: Call[Experiment]) -> None:
+    """Mail, by hand."""
+    get_connection().send_messages([EmailMessage("Held", "", "shop@example.org", ["guest@example.org"])])
+    hold(call)
+
+
+def do_after_commit(call: Call[Experiment]) -> None:
+    """Who dies after the commit does not do it."""
+    hold(call)
+    transaction.on_commit(lambda: None)
+
+
+def write_elsewhere_in(query: Any) -> Callable[[Call[Experiment]], None]:
+    """Another database has it, however it is said."""
+
+    def written(call: Call[Experiment]) -> None:
+        with connections["loyalty"].cursor() as cursor:
+            cursor.execute(query)
+        hold(call)
+
+    return written
+
+
+@contextmanager
+def connected_before() -> Iterator[Participant]:
+    """A connection of its own, which was there before."""
+    own = psycopg2.connect(connection.connection.dsn, password=connection.settings_dict["PASSWORD"])
+
+    def connected(call: Call[Experiment]) -> None:
+        with own, own.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        hold(call)
+
+    with closing(own):
+        yield connected
+
+
+@contextmanager
+def with_a_thread() -> Iterator[tuple[Participant, ThreadPoolExecutor]]:
+    """A thread that is started when the participant is called for the first time, and stays."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def threaded(call: Call[Experiment]) -> None:
+            pool.submit(lambda: None).result()
+            hold(call)
+
+        yield threaded, pool
+
+
 # -- One that commits by itself -------------------------------------------------------------------------------
 
 
@@ -145,6 +302,70 @@ def commit_behind_djangos_back(call: Call[Experiment]) -> None:
         connection.connection.commit()
 
 
+def commit_in(query: Any, params: Any = None) -> Callable[[Call[Experiment]], None]:
+    """However it is said."""
+
+    def committed(call: Call[Experiment]) -> None:
+        hold(call)
+        with connection.cursor() as cursor:
+            cursor.execute(query, params)
+
+    return committed
+
+
+COMMITS = [
+    commit_in("/* done */ COMMIT; BEGIN"),
+    commit_in("-- done\nCOMMIT"),
+    commit_in("SELECT 1; COMMIT; BEGIN"),
+    commit_in("SELECT 'it''s'; COMMIT"),
+    commit_in("SELECT $a$ $a$; COMMIT"),
+    commit_in(b"COMMIT"),
+    commit_in(sql.SQL("COMMIT")),
+    commit_in(sql.SQL("SELECT {}; COMMIT").format(sql.Literal("x"))),
+    commit_in("SELECT 1 %s", [AsIs("; COMMIT")]),
+]
+
+
+def commit_by_the_drivers_cursor(call: Call[Experiment]) -> None:
+    """Behind Django's back."""
+    hold(call)
+    with connection.connection.cursor() as cursor:
+        cursor.execute("COMMIT")
+
+
+def commit_by_a_cursor_of_its_own(call: Call[Experiment]) -> None:
+    """And of another class."""
+    hold(call)
+    with connection.connection.cursor(cursor_factory=DictCursor) as cursor:
+        cursor.execute("SELECT 1; COMMIT")
+
+
+def commit_by_block(call: Call[Experiment]) -> None:
+    """The driver's own ``with`` does it."""
+    with connection.connection:
+        hold(call)
+
+
+def commit_and_go_on(call: Call[Experiment]) -> None:
+    """It does not want to know at all."""
+    hold(call)
+    with suppress(BaseException), connection.cursor() as cursor:
+        cursor.execute("COMMIT")
+
+
+def commit_at_the_second_attempt(call: Call[Experiment]) -> None:
+    """Only where it is called again."""
+    hold(call)
+    if call.attempt > 1:
+        commit_in("COMMIT")(call)
+
+
+def close(call: Call[Experiment]) -> None:
+    """What it has done is gone, and so is the engine's transaction."""
+    hold(call)
+    connection.close()
+
+
 # -- One that reads the clock ---------------------------------------------------------------------------------
 
 
@@ -162,7 +383,47 @@ def read_djangos_clock(call: Call[Experiment]) -> None:
     hold(call)
 
 
-# -- A forward that is not keyed ------------------------------------------------------------------------------
+NOW = partial(datetime.now, UTC)
+
+
+def read_a_partial_clock(call: Call[Experiment]) -> None:
+    """The same, and nobody sees it called."""
+    if call.request.closes_at < NOW():
+        raise Rejected("too late")
+    hold(call)
+
+
+@dataclass
+class Receipt:
+    """Has the time from whoever makes it."""
+
+    at: datetime = field(default_factory=timezone.now)
+
+
+def read_the_clock_for_a_receipt(call: Call[Experiment]) -> None:
+    """The same, in code that is nobody's."""
+    if Receipt().at > call.request.closes_at:
+        raise Rejected("too late")
+    hold(call)
+
+
+def read_the_wall(call: Call[Experiment]) -> None:
+    """The time of the day."""
+    if time.localtime().tm_year > call.request.closes_at.year:
+        raise Rejected("too late")
+    hold(call)
+
+
+def read_the_clock_in(file: str, module: str) -> Participant:
+    """A participant in a file that is somewhere else."""
+    code = "def read(call):\n    datetime.now(UTC)\n    hold(call)\n"
+    made: dict[str, Any] = {"__name__": module, "datetime": datetime, "UTC": UTC, "hold": hold}
+    exec(compile(code, file, "exec"), made)  # noqa: S102 - where code is, is what is asked
+    read: Participant = made["read"]
+    return read
+
+
+# -- A forward that is not keyed, or breaks -------------------------------------------------------------------
 
 
 def hold_again(call: Call[Experiment]) -> None:
@@ -172,7 +433,70 @@ def hold_again(call: Call[Experiment]) -> None:
     Jar.objects.filter(pk=jar.pk).update(available=jar.available - 1, held=jar.held + 1)
 
 
-# -- Undos ----------------------------------------------------------------------------------------------------
+def hold_by_attempt(call: Call[Experiment]) -> None:
+    """A second attempt is no second call for it."""
+    Mark.objects.get_or_create(run_id=call.run_id, step=call.step, operation=f"try {call.attempt}")
+
+
+@many
+def hold_again_unless_refused(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
+    """Not keyed; and it says no to whoever asks for it."""
+    taken = [call for call in calls if call.step not in call.request.reject]
+    Mark.objects.bulk_create([Mark(run_id=call.run_id, step=call.step, operation="again") for call in taken])
+    return [Done() if call in taken else Rejected("no") for call in calls]
+
+
+def label_what_is_not_there(call: Call[Experiment]) -> None:
+    """The COMMIT finds it out."""
+    Label.objects.get_or_create(run_id=call.run_id, defaults={"jar_id": "there is no such jar"})
+
+
+def pass_over_an_error(call: Call[Experiment]) -> None:
+    """In the transaction that is to go on."""
+    hold(call)
+    with suppress(Exception), transaction.atomic(savepoint=False):
+        Jar.objects.bulk_create([Jar(pk=call.request.jar)])
+
+
+@many
+def pass_over_an_error_of_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
+    """The same, for many."""
+    for call in calls:
+        pass_over_an_error(call)
+    return [Done() for _ in calls]
+
+
+# -- Confirms, and undos --------------------------------------------------------------------------------------
+
+
+def confirm_again(call: Call[Experiment]) -> None:
+    """A second call sells a second piece."""
+    Jar.objects.filter(pk=call.request.jar).update(sold=F("sold") + 1)
+
+
+def confirm_once(call: Call[Experiment]) -> None:
+    """A second call breaks."""
+    held = JarHold.objects.get(run_id=call.run_id, step=call.step, state="HELD")
+    held.state = "CONFIRMED"
+    held.save()
+
+
+def never(call: Call[Experiment]) -> None:
+    """It breaks whenever it is called."""
+    msg = "never"
+    raise ValueError(msg)
+
+
+def give_back_what_must_be_there(call: Call[Experiment]) -> None:
+    """Where nothing was held, there is nothing to write in."""
+    held = JarHold.objects.filter(run_id=call.run_id, step=call.step).first()
+    held.state = "CANCELLED"  # type: ignore[union-attr]  # that is the mistake
+    held.save()  # type: ignore[union-attr]
+
+
+def give_back_what_anybody_holds(call: Call[Experiment]) -> None:
+    """Another run's, too."""
+    JarHold.objects.filter(pool_key=call.request.jar, state="HELD").update(state="CANCELLED")
 
 
 def give_back_by_id(call: Call[Experiment]) -> None:
@@ -207,6 +531,14 @@ def give_back_once(call: Call[Experiment]) -> None:
 def hold_in_disorder(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Its answers are not in the order of the calls."""
     return list(hold_all.many(calls))[::-1]
+
+
+@many
+def hold_in_the_order_of_jars(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
+    """Its answers are in the order of the table: which may be that of the calls."""
+    hold_all.many(calls)
+    held = JarHold.objects.filter(run_id__in=[call.run_id for call in calls]).order_by("pool_key")
+    return [Done({"jar": hold.pool_key}) for hold in held]
 
 
 @many
