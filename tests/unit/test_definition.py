@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import new_class
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, many, registry
-from sagas.errors import DeadlineUnknown, DefinitionError, InvalidRequest, UnknownSaga, UnknownStep
+from sagas.errors import DeadlineUnknown, DefinitionError, UnknownSaga, UnknownStep
 from sagas.following import follow
 from sagas.participant import Operation, Phase
 from sagas.remote import HttpParticipant
