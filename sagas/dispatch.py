@@ -20,7 +20,7 @@ from sagas.claim import claim
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.kick import kick
-from sagas.messages import Chain, Deadline, Kick, Link, Message, RemoteCalls, Unlock, Wake
+from sagas.messages import Chain, Deadline, Kick, Link, Message, Unlock, Wake
 from sagas.perform import perform
 
 STEP_TASK = "sagas.step"
@@ -41,7 +41,7 @@ _OPTIONS: dict[str, Any] = {"mandatory": True, "confirm_timeout": 5, "retry": Tr
 
 
 def publish(messages: Iterable[Message]) -> None:
-    """Publish messages in order; kicks that come at the same time are one. Remote calls go first: see ``_begin_calls``.
+    """Publish messages in order; kicks that come at the same time are one. Remote calls go first.
 
     Raises:
         kombu.exceptions.OperationalError: the broker cannot be reached or refused; what was not published
@@ -49,7 +49,7 @@ def publish(messages: Iterable[Message]) -> None:
     """
     kicked: set[float] = set()
     told: set[tuple[str, tuple[UUID, ...]]] = set()
-    for message in _begin_calls(messages):
+    for message in calling.start_all(messages, _publish_from_thread):
         match message:
             case Chain():
                 definition = versions.find(message.links[0].saga, message.links[0].version, message.links[0].shape)
@@ -73,19 +73,6 @@ def publish(messages: Iterable[Message]) -> None:
                 if held not in kicked:
                     kicked.add(held)
                     _publish_kick(held)
-
-
-def _begin_calls(messages: Iterable[Message]) -> list[Message]:
-    """Have the remote calls made among these messages, and say what is left to publish.
-
-    Before anything that the broker may refuse: their INTENT is committed, and a call that nobody makes is a failed
-    attempt of its run once the lease is over.
-    """
-    messages = list(messages)
-    for message in messages:
-        if isinstance(message, RemoteCalls):
-            calling.start(message, _publish_from_thread)
-    return [message for message in messages if not isinstance(message, RemoteCalls)]
 
 
 def _publish_from_thread(messages: list[Message]) -> None:
@@ -162,7 +149,7 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     if rest and performed.survivors:
         following.append(Chain(tuple(rest), tuple(performed.survivors)))
     # At once, for the next chain may break, and these would be lost with it.
-    return following + _begin_calls(performed.messages)
+    return following + calling.start_all(performed.messages, _publish_from_thread)
 
 
 def ask_for_dispatch(app: Celery, *, tick: bool, delay: float = 0.0) -> None:
