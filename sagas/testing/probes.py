@@ -143,8 +143,8 @@ class _Probe:
         if self._phase is Phase.FORWARD:
             return  # it may say no, and be tried again
         bare = isinstance(self._step, Refund) and not calls[0].results.get(self._step.name)
-        why = ", where no data came with the confirmation," if bare else ""
-        self._see(Usual.BREAKS, f"called for the first time{why} it raises {broken}")
+        why = " (no data came with its confirmation; a request may confirm, with data)" if bare else ""
+        self._see(Usual.BREAKS, f"called for the first time it raises {broken}{why}")
 
     def _again(self, calls: Sequence[Call[Any]]) -> None:
         forward = self._phase is Phase.FORWARD

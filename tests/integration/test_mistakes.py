@@ -225,7 +225,8 @@ def test_a_refund_without_what_should_have_come_breaks() -> None:
         (mistake,) = find_mistakes(saga, an_experiment)
     assert (mistake.step, mistake.operation, mistake.usual) == ("payment", "compensate", Usual.BREAKS)
     assert mistake.seen == (
-        "called for the first time, where no data came with the confirmation, it raises KeyError: 'charge'"
+        "called for the first time it raises KeyError: 'charge' "
+        "(no data came with its confirmation; a request may confirm, with data)"
     )
 
 
