@@ -29,6 +29,8 @@ def run(out: OutputWrapper, *, older_than: float, database: str | None, **_: Any
     if database is not None and database not in known:
         msg = f"no step is in the database {database!r}; there are: {', '.join(known) or 'none'}."
         raise CommandError(msg)
+    if not known:
+        out.write("no step is in another database: there are no barrier rows")
     for alias in [database] if database is not None else known:
         pruned = elsewhere.prune(alias, days=older_than)
         out.write(f"{alias}: {pruned.deleted} barrier row(s) deleted")

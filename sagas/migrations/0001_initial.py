@@ -3,11 +3,13 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import NotSupportedError, migrations, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
 
 import sagas.states
 
 
-def refuse_other_databases(apps, schema_editor):
+def refuse_other_databases(_apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Say so here: the tables would be made, and the first trigger then fail as a syntax error."""
     if schema_editor.connection.vendor != "postgresql":
         database = f"the database {schema_editor.connection.alias!r} is {schema_editor.connection.vendor}"

@@ -42,6 +42,45 @@ def test_every_make_target_exists(paper: Path) -> None:
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=name)
+def test_no_two_lines_are_blank_between_paragraphs(paper: Path) -> None:
+    text = paper.read_text()
+    for block in re.findall(r"^ *```.*?^ *```$", text, re.MULTILINE | re.DOTALL):
+        text = text.replace(block, "```")
+    assert "\n\n\n" not in text
+
+
+#: A saga that a sample declares.
+_SAGA = re.compile(r"^class (?P<name>\w+)\(Saga\[", re.MULTILINE)
+
+
+def test_every_saga_of_the_samples_has_a_name_of_its_own() -> None:
+    declared = [
+        (block.title.partition("/")[0], found["name"])
+        for paper in PAPERS
+        for block in blocks(name(paper), "python")
+        for found in _SAGA.finditer(block.text)
+    ]
+    assert len(declared) > 5
+    assert len(declared) == len(set(declared))
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=name)
+def test_a_saga_in_another_module_than_sagas_is_said_to_need_an_import(paper: Path) -> None:
+    elsewhere = [block for block in blocks(name(paper), "python") if _SAGA.search(block.text) and "/" in block.title]
+    if any(not block.title.partition(",")[0].endswith("/sagas.py") for block in elsewhere):
+        assert re.search(r"imported by (the app's|`tastings/)", prose(paper))
+
+
+def test_the_readme_installs_all_that_the_engine_cannot_do_without() -> None:
+    (install,) = (block.text for block in blocks("README.md", "sh") if "pip install" in block.text)
+    (command,) = (line for line in install.splitlines() if line.startswith("pip install"))
+    installed = command.partition("constraints.txt ")[2].split()
+    pinned = re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert set(installed) <= set(pinned)
+    assert set(installed) == {"Django", "celery", "psycopg2-binary", "pydantic", "redis", "uuid-utils"}
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=name)
 def test_every_sample_is_python(paper: Path) -> None:
     for block in blocks(name(paper), "python"):
         compile(block.text, f"{name(paper)}: {block.title}", "exec")

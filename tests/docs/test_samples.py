@@ -125,7 +125,6 @@ def test_the_saga_of_the_readme_runs(shop: Shop) -> None:
     told = shop.python(
         f"""
 from tastings.models import ChairHold, Tasting, Ticket
-Tasting.objects.create(name="Oolong", available=5)
 {start_and_confirm()}
 {AWAIT}
 await_state(run_id, State.SUCCEEDED)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
+from django.core.management import call_command
 from django.db import InternalError
 from pytest_django import Settings
 
@@ -164,3 +166,13 @@ def test_a_session_that_was_ended_for_idling_is_lost_whatever_class_of_error_say
 )
 def test_each_table_is_made_where_it_belongs(database: str, app: str, model: str | None, allowed: bool | None) -> None:
     assert BarrierRouter().allow_migrate(database, app, model_name=model) is allowed
+
+
+@pytest.mark.usefixtures("_registry")
+def test_where_no_step_is_in_another_database_the_barrier_command_says_so() -> None:
+    # Given
+    declare()
+    # When
+    call_command("sagas", "barrier", "--older-than", "30", stdout=(out := StringIO()))
+    # Then
+    assert out.getvalue() == "no step is in another database: there are no barrier rows\n"
