@@ -63,6 +63,8 @@ class Scenario:
     """
 
     run_id: UUID
+    #: Whether something was said that is to happen, and nothing asked.
+    _unplayed = False
 
     def __init__(self, definition: Definition, start: Callable[[], UUID], carrier: str) -> None:
         check_carriers([carrier])
@@ -73,7 +75,6 @@ class Scenario:
         self.outside = Outside(definition)
         #: What participants have raised, for the message of an assertion: the log has no traceback.
         self.raised: list[Exception] = []
-        self._unplayed = False
         self._played = False
 
     def __del__(self) -> None:
@@ -133,8 +134,9 @@ class Scenario:
         if self._played:
             msg = "this scenario is over: say what happens before the first then_…"
             raise RuntimeError(msg)
+        self._unplayed = False
         what(*args)
-        self._unplayed = True
+        self._unplayed = True  # who was refused need not be told that nothing was played
         return self
 
     def _break(self, step: str, kind: Kind, error: Exception, operation: str = "", attempts: int | None = None) -> Self:
