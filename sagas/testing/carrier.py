@@ -6,16 +6,23 @@ does there. Deadlines come at their time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
 
-from sagas import choreography, lifecycle, plan, versions
+from sagas import choreography, claim_store, lifecycle, plan, versions
 from sagas.calling import perform_now
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.isolation import line_up
 from sagas.messages import Chain, Deadline, Link, Message, RemoteCalls, Unlock, Wake
+from sagas.models import Run
 from sagas.perform import perform
+from sagas.states import FINAL
+from sagas.store import Row
 
 #: Who performs, as the log says.
 WORKER = "sagas.testing"
@@ -27,9 +34,11 @@ class Carrier:
     Attributes:
         waiting: cohorts on their way.
         deadlines: when each is to be judged.
+        strangers: runs that are none of its concern.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, strangers: Collection[UUID] = ()) -> None:
+        self.strangers = frozenset(strangers)
         self.waiting: list[Chain] = []
         self.deadlines: list[tuple[datetime, Deadline]] = []
 
@@ -37,10 +46,23 @@ class Carrier:
         """Do what the dispatcher and the tick do. Return whether anything was due."""
         busy = False
         for lapsed in (False, True):
-            claimed = claim(lapsed=lapsed)
+            with self._without_strangers():
+                claimed = claim(lapsed=lapsed)
             self.post(claimed.messages, now)
             busy |= claimed.count > 0
         return busy
+
+    @contextmanager
+    def _without_strangers(self) -> Iterator[None]:
+        """Leave them where they are: they are of other tests, or of what the project has in its database for all."""
+        claimable = claim_store.claimable
+
+        def own(limit: int, **which: Any) -> list[Row]:
+            rows = claimable(limit + len(self.strangers), **which)
+            return [row for row in rows if row.id not in self.strangers][:limit]
+
+        with patch.object(claim_store, "claimable", own) if self.strangers else nullcontext():
+            yield
 
     def post(self, messages: Sequence[Message], now: datetime) -> None:
         """Take messages to carry."""
@@ -89,6 +111,11 @@ class Carrier:
         for late in due:
             self.post(lifecycle.expire(late.saga, late.version, late.confirmation, late.ids, by="message"), now)
         return bool(due)
+
+
+def living() -> set[UUID]:
+    """The runs that have not ended."""
+    return set(Run.objects.exclude(state__in=FINAL).values_list("pk", flat=True))
 
 
 def reacting(chain: Chain) -> Sequence[Link]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from sagas import perform, plan, store
 from sagas.messages import Chain, RemoteCalls
@@ -21,8 +23,8 @@ class Meddler(Carrier):
         met: whether it came to that.
     """
 
-    def __init__(self, case: Case, clock: Clock) -> None:
-        super().__init__()
+    def __init__(self, case: Case, clock: Clock, strangers: Collection[UUID] = ()) -> None:
+        super().__init__(strangers)
         self.case = case
         self.clock = clock
         self.met = False

@@ -16,7 +16,7 @@ from sagas.definition import ORCHESTRATION
 from sagas.nested import SubSaga
 from sagas.saga import Saga
 from sagas.testing.alone import alone
-from sagas.testing.carrier import Carrier
+from sagas.testing.carrier import Carrier, living
 from sagas.testing.clock import Clock
 from sagas.testing.compared import touched
 from sagas.testing.picture import columns_of
@@ -132,6 +132,7 @@ def _cause(subject: Subject) -> str:
 
 def _play(subject: Subject, way: Way, clock: Clock) -> None:
     scenarios = []
+    strangers = living()
     for _ in range(2 if callable(subject.request) else 1):
         # What is made for the second is not of the very moment of the first.
         clock.let_pass(timedelta(seconds=1))
@@ -139,4 +140,4 @@ def _play(subject: Subject, way: Way, clock: Clock) -> None:
             run_id = subject.start()
             confirm_early(subject, way, run_id)
         scenarios.append(led(subject, way, run_id, ORCHESTRATION))
-    play_together(scenarios, clock, Carrier())
+    play_together(scenarios, clock, Carrier(strangers))

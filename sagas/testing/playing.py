@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from itertools import count
 from uuid import UUID
@@ -15,7 +16,7 @@ from sagas.models import Run
 from sagas.retry import GiveUp
 from sagas.states import State
 from sagas.testing.alone import alone
-from sagas.testing.carrier import WORKER, Carrier
+from sagas.testing.carrier import WORKER, Carrier, living
 from sagas.testing.clock import Clock
 from sagas.testing.faults import Broken, Fault, Kind
 from sagas.testing.meddler import Meddler
@@ -42,13 +43,14 @@ def play(subject: Subject, case: Case) -> str:
     """
     databases = databases_of(subject.saga.definition)
     with alone(subject.saga.definition.name, case.carrier), Clock() as clock:
+        strangers = living()
         with TestCase.captureOnCommitCallbacks(execute=True):
             run_id = subject.start()
             confirm_early(subject, case.way, run_id)
         compared = not has_remote(subject.saga.definition)
         before = picture(databases) if compared else {}
-        wanted, ignored = _untroubled(subject, case, run_id, clock) if compared else ({}, {})
-        carrier = Meddler(case, clock)
+        wanted, ignored = _untroubled(subject, case, run_id, clock, strangers) if compared else ({}, {})
+        carrier = Meddler(case, clock, strangers)
         scenario = _scenario(subject, case, run_id)
         scenario.play(clock, carrier)
         story = _finish(case, scenario, carrier, clock)
@@ -71,7 +73,9 @@ def _left(lines: list[str]) -> list[str]:
     return [f"a run that has failed has left something: {line}" for line in lines] + [hint]
 
 
-def _untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock) -> tuple[Picture, Columns]:
+def _untroubled(
+    subject: Subject, case: Case, run_id: UUID, clock: Clock, strangers: Collection[UUID]
+) -> tuple[Picture, Columns]:
     """What the tables say if the same run ends in the same way without any trouble; and what of it is by chance."""
     databases = databases_of(subject.saga.definition)
     by_way = case.way is Way.GOES_ON and case.ends is State.FAILED
@@ -83,7 +87,7 @@ def _untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock) -> tup
         with rehearsal(databases, clock):
             clock.let_pass(later)
             try:
-                _play_untroubled(subject, case, run_id, clock)
+                _play_untroubled(subject, case, run_id, clock, strangers)
             except AssertionError:
                 if later is not _LATER[-1]:
                     raise
@@ -159,9 +163,9 @@ def _fault(case: Case) -> Fault | None:
     return None
 
 
-def _play_untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock) -> None:
+def _play_untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock, strangers: Collection[UUID]) -> None:
     scenario = _scenario(subject, case, run_id, troubled=False)
-    scenario.play(clock, Carrier())
+    scenario.play(clock, Carrier(strangers))
     found = State(Run.objects.values_list("state", flat=True).get(pk=run_id))
     if found is not case.ends:
         msg = f"{case}: without any trouble the run must be {case.ends}, and not {found}\n\n{table(run_id)}"

@@ -291,7 +291,7 @@ def check_carriers(carriers: Sequence[str]) -> None:
 def _let_time_pass(clock: Clock, carrier: Carrier, *, late: bool) -> bool:
     """Go to when something is due next. Deadlines of who waits are waited for only where they are to pass."""
     # What is due and was not claimed just now waits for other code, or for a person: it may wait for ever.
-    live = Run.objects.exclude(state__in=FINAL).filter(due_at__gt=clock.now)
+    live = Run.objects.exclude(state__in=FINAL).filter(due_at__gt=clock.now).exclude(pk__in=carrier.strangers)
     if not late:
         live = live.exclude(state=State.AWAITING_CONFIRM)
     due = live.aggregate(due=Min("due_at"))["due"]

@@ -18,11 +18,13 @@ from tests.lab.luggage import Carry, Luggage
 from tests.lab.persons import Host, Ride, Visit
 from tests.lab.sagas import (
     AskedChild,
+    AskedGuardian,
     Charged,
     Child,
     Closing,
     Experiment,
     Forked,
+    Guardian,
     Hopeless,
     Hurried,
     Impatient,
@@ -38,6 +40,7 @@ from tests.lab.sagas import (
     Telling,
     Twice,
     Unconfirmed,
+    Ward,
 )
 from tests.support.unwinding import an_experiment, an_order_has_all_or_nothing, place, unwinds, wipe
 
@@ -90,6 +93,9 @@ test_labelled = unwinds(Labelled)
 test_parent = unwinds(Parent, prepare=lambda scenario: scenario.when_child_confirmed("asked"))
 test_pivoted = unwinds(Pivoted)
 test_reported = unwinds(Reported, prepare=lambda scenario: scenario.when_reported("two").when_reported("left"))
+test_ward = unwinds(Ward)
+test_guardian = unwinds(Guardian)
+test_asked_guardian = unwinds(AskedGuardian, prepare=lambda scenario: scenario.when_child_confirmed("child"))
 test_ride = unwinds(Ride, a_visit)
 test_short_lab = unwinds(ShortLab)
 test_telling = unwinds(Telling)

@@ -22,6 +22,7 @@ import redis
 from celery.signals import after_task_publish
 from django.conf import settings
 
+import sagas.deadlines
 import sagas.dispatch
 import sagas.elsewhere
 import sagas.lifecycle
@@ -144,7 +145,7 @@ for _module, _name, _wrap in (
     (sagas.dispatch, "perform", _wrap_perform),
     (sagas.dispatch, "claim", _wrap_claim),
     (sagas.outbox, "delete", _wrap_delete),
-    (sagas.lifecycle, "judge", partial(_wrap_expiry, moment="effect")),
+    (sagas.deadlines, "judge", partial(_wrap_expiry, moment="effect")),
     (sagas.lifecycle, "expire", partial(_wrap_expiry, moment="committed")),
 ):
     setattr(_module, _name, _wrap(getattr(_module, _name)))
