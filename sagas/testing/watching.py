@@ -89,12 +89,24 @@ def watched(database: str, see: See, lines: Lines) -> Iterator[None]:
         stack.callback(threading.setprofile, threading.getprofile())
         stack.callback(sys.setprofile, sys.getprofile())
         stack.callback(profile.end)
+        stack.callback(profile.leave_later)
         threading.setprofile(profile)
         sys.setprofile(profile)
         yield
     if profile.stopped:
         # Whoever catches everything has caught this as well.
         raise CommittedByItself
+
+
+def _when_it_is_over(wrapper: Any, driver: Any) -> None:
+    def set_autocommit(*args: Any, **more: Any) -> None:
+        # Where Django leaves its outermost block: that was rolled back, and there is nothing to commit.
+        del wrapper.set_autocommit
+        if wrapper.connection is driver:
+            driver.__exit__(None, None, None)
+        wrapper.set_autocommit(*args, **more)
+
+    wrapper.set_autocommit = set_autocommit
 
 
 class _Profile:
@@ -104,12 +116,14 @@ class _Profile:
         drivers: ids of the driver's connections that are Django's.
         stopped: whether a COMMIT was kept back.
         over: whether nobody watches any more.
+        entered: the driver's connections of whose ``with`` the end was kept back.
     """
 
     def __init__(self, see: See, lines: Lines) -> None:
         self.drivers: set[int] = set()
         self.stopped = False
         self.over = False
+        self.entered: list[Any] = []
         self._see = see
         self._lines = lines
         self._known: set[CodeType] = set()
@@ -117,6 +131,15 @@ class _Profile:
     def end(self) -> None:
         """See nothing any more: threads that were started meanwhile still have it."""
         self.over = True
+
+    def leave_later(self) -> None:
+        """Leave each ``with`` of a driver's connection once the test's transaction is over.
+
+        Left now it would end it; never left, psycopg2 begins a transaction with each statement of all later tests.
+        """
+        for wrapper in connections.all(initialized_only=True):
+            if any(wrapper.connection is driver for driver in self.entered):
+                _when_it_is_over(wrapper, wrapper.connection)
 
     def stop(self, seen: str) -> None:
         """Keep a COMMIT back."""
@@ -164,6 +187,8 @@ class _Profile:
                 at = place(self._lines.caller(frame))
                 self._see(Usual.OUTSIDE, f"it speaks to another system over a socket, from {at}")
         elif name in _FINISHES and id(owner) in self.drivers:
+            if name == "__exit__":
+                self.entered.append(owner)
             self.stop(f"it calls {name}() of the driver's connection, from {place(frame)}")
         elif name in TOLD and isinstance(owner, Cursor):
             self._told(frame, owner)

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 from psycopg2 import sql
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 import sagas
 from orders.sagas import PlaceOrder
@@ -327,3 +328,17 @@ def test_a_case_that_fails_names_the_mistake_as_its_cause() -> None:
     with mistaken.saga(hold, mistaken.give_back_by_id) as saga, pytest.raises(AssertionError) as failed:
         assert_saga_unwinds(saga, an_experiment, invariant=lambda _: False)
     assert "likely cause:\ntests.support.mistaken.give_back_by_id (hold.compensate)" in str(failed.value)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_drivers_connection_is_left_as_it_was() -> None:
+    """A ``with`` that was entered and never left has psycopg2 begin a transaction with each statement, for good."""
+    # Given
+    found(mistaken.commit_by_block)
+
+    # When
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+    # Then
+    assert connection.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
