@@ -249,7 +249,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a rejection keeps what it had done", "effect", "pool")
 def _() -> AbstractContextManager[object]:
-    def collect(participant: Any, call: Any, rejects: Any, using: str) -> Any:
+    def collect(participant: Any, call: Any, rejects: Any, using: str, *, pivot: bool) -> Any:
         try:
             result = participant(call)
             return result if isinstance(result, Done | Accepted) else Done(result)
@@ -333,14 +333,19 @@ def _() -> AbstractContextManager[object]:
     return _blind("refuse_confirmation")
 
 
-@_mutant("a parent does not wait until its child is confirmed", "family", "stranded", "cause")
+# Alone neither does harm: a child that holds looks at a parent that has ended, and ends as it did.
+@_mutant("a parent does not wait until its child is confirmed, which does not look", "family", "stranded", "cause")
 def _() -> AbstractContextManager[object]:
-    return patch.object(nested._Confirm, "__call__", lambda *_: Done())
+    return _all(patch.object(nested._Confirm, "__call__", lambda *_: Done()), _no_child_looks())
 
 
-@_mutant("a parent does not undo its child", "family", "stranded", "cause")
+@_mutant("a parent does not undo its child, which does not look", "family", "stranded", "cause")
 def _() -> AbstractContextManager[object]:
-    return patch.object(nested._Cancel, "__call__", lambda *_: Done())
+    return _all(patch.object(nested._Cancel, "__call__", lambda *_: Done()), _no_child_looks())
+
+
+def _no_child_looks() -> AbstractContextManager[object]:
+    return patch.object(store, "ended_as", lambda _: None)
 
 
 # -- nothing is stranded ----------------------------------------------------------------------------------------------
