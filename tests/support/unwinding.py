@@ -29,6 +29,9 @@ TABLES = (
     "delivery_slothold, coupons_coupon, coupons_redemption, lab_mark, lab_jar, lab_jarhold, lab_label"
 )
 
+#: What the laboratories keep to say what was done, and what was undone.
+RECORDS = ("lab_mark", "lab_label", "loyalty: loyalty_stamp")
+
 #: The sagas that have a matrix, as the test modules declare them.
 covered: set[type[Saga[Any]]] = set()
 
@@ -99,11 +102,11 @@ def unwinds(
     *,
     invariant: Callable[[Ended], object] = marks_and_jars_agree,
     prepare: Callable[[Scenario], object] | None = None,
-    leaves: Sequence[str] = ("lab_mark",),
+    leaves: Sequence[str] = RECORDS,
     committing: Sequence[str] = ("alone",),
     mark: Callable[[Case], list[Any]] = lambda case: [] if quick(case) else [pytest.mark.slow],
 ) -> Any:
-    """The matrix of a saga, under both carriers. The laboratory's marks say what was done, and what was undone."""
+    """The matrix of a saga, under both carriers. The laboratory's marks and labels stay, to say what was done."""
     covered.add(saga)
     return saga_matrix(
         saga, request, invariant=invariant, prepare=prepare, leaves=leaves, committing=committing, mark=mark
