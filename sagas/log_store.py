@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -35,21 +36,19 @@ def begun(run_id: UUID, step: str, operation: str) -> set[str]:
 
 def count(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, int]:
     """How often this operation had this outcome, of those of the runs for which it had."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT run_id, count(*) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
-            "AND outcome = %s GROUP BY run_id",
-            [uuids(ids), step, operation, outcome],
-        )
-        return dict(cursor.fetchall())
+    return _of_each("count(*)", outcome, ids, step, operation)
 
 
 def first(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, datetime]:
     """When this operation first had this outcome, of those of the runs for which it had."""
+    return _of_each("min(at)", outcome, ids, step, operation)
+
+
+def _of_each(aggregate: str, outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, Any]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT run_id, min(at) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
-            "AND outcome = %s GROUP BY run_id",
+            f"SELECT run_id, {aggregate} FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s "
+            "AND operation = %s AND outcome = %s GROUP BY run_id",
             [uuids(ids), step, operation, outcome],
         )
         return dict(cursor.fetchall())

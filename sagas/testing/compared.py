@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS
 from sagas.errors import Rejected
 from sagas.outcomes import Answer, Fault
 from sagas.participant import Accepted, Done
-from sagas.testing.picture import Columns, Picture, differences, volatile
+from sagas.testing.picture import Columns, Picture, differences, joined, volatile
 
 #: Lines of a difference that are shown.
 SHOWN = 2
@@ -74,10 +74,7 @@ def changed(wanted: Picture, found: Picture, ignored: Columns) -> str:
 
 def by_chance(one: Left, other: Left, ignored: Columns) -> Columns:
     """The columns that differ although the same was asked, and those that are not compared at all."""
-    columns = volatile(one.rows, other.rows)
-    for table, names in ignored.items():
-        columns.setdefault(table, set()).update(names)
-    return columns
+    return joined(volatile(one.rows, other.rows), ignored)
 
 
 def touched(databases: Sequence[str]) -> dict[str, set[str]]:

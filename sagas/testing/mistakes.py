@@ -19,7 +19,7 @@ from sagas.testing.alone import alone
 from sagas.testing.carrier import Carrier, living
 from sagas.testing.clock import Clock
 from sagas.testing.compared import touched
-from sagas.testing.picture import columns_of
+from sagas.testing.picture import columns_of, joined
 from sagas.testing.playing import confirm_early, led
 from sagas.testing.probes import Findings, probing
 from sagas.testing.rehearsal import rehearsal
@@ -87,9 +87,7 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
         raise ValueError(msg)
     databases = databases_of(definition)
     played = cases(subject.saga, carriers=[ORCHESTRATION])
-    ignored = touched(databases)
-    for table, columns in columns_of(subject.ignore).items():
-        ignored.setdefault(table, set()).update(columns)
+    ignored = joined(touched(databases), columns_of(subject.ignore))
     findings = Findings()
     try:
         with alone(definition.name, ORCHESTRATION), Clock() as clock:

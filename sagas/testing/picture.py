@@ -65,6 +65,15 @@ def columns_of(names: Iterable[str]) -> dict[str, set[str]]:
     return found
 
 
+def joined(*columns: Columns) -> dict[str, set[str]]:
+    """All of these columns; a copy."""
+    found: dict[str, set[str]] = {}
+    for some in columns:
+        for table, names in some.items():
+            found.setdefault(table, set()).update(names)
+    return found
+
+
 def volatile(one: Picture, other: Picture) -> dict[str, set[str]]:
     """Columns that differ although the same happened: numbers that are counted up, times, what is drawn by lot."""
     return {
@@ -99,9 +108,7 @@ def remnants(before: Picture, after: Picture, ignored: Columns, leaves: Collecti
         ignored: columns that are not compared.
         leaves: tables, of which rows may be left, and ``"table.column"``, which may be changed.
     """
-    columns = {table: set(names) for table, names in ignored.items()}
-    for table, names in columns_of(name for name in leaves if "." in name).items():
-        columns.setdefault(table, set()).update(names)
+    columns = joined(ignored, columns_of(name for name in leaves if "." in name))
     # A hold that was cancelled stays as a record, and holds nothing.
     holds = {model._meta.db_table for model in apps.get_models() if issubclass(model, Hold)}
     kept = {

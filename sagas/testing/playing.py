@@ -20,7 +20,17 @@ from sagas.testing.carrier import WORKER, Carrier, living
 from sagas.testing.clock import Clock
 from sagas.testing.faults import Broken, Fault, Kind
 from sagas.testing.meddler import Meddler
-from sagas.testing.picture import Columns, Picture, columns_of, differences, picture, remnants, spoiled, volatile
+from sagas.testing.picture import (
+    Columns,
+    Picture,
+    columns_of,
+    differences,
+    joined,
+    picture,
+    remnants,
+    spoiled,
+    volatile,
+)
 from sagas.testing.rehearsal import rehearsal
 from sagas.testing.scenario import Scenario, given_run
 from sagas.testing.story import table
@@ -93,14 +103,9 @@ def _untroubled(
                     raise
                 continue  # what may be asked for today may be too late tomorrow
             pictures.append(picture(databases))
-    ignored: dict[str, set[str]] = known.setdefault(ending, {})
-    for other in pictures[1:]:
-        for at, columns in volatile(pictures[0], other).items():
-            ignored.setdefault(at, set()).update(columns)
-    ignored = {at: set(columns) for at, columns in ignored.items()}
-    for at, columns in columns_of(subject.ignore).items():
-        ignored.setdefault(at, set()).update(columns)
-    return pictures[0], ignored
+    if ending not in known:
+        known[ending] = joined(*(volatile(pictures[0], other) for other in pictures[1:]))
+    return pictures[0], joined(known[ending], columns_of(subject.ignore))
 
 
 def led(subject: Subject, way: Way, run_id: UUID, carrier: str) -> Scenario:
