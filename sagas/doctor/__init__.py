@@ -1,0 +1,71 @@
+"""Look the whole installation over, for a person: what is wrong, how many runs it hits, and what to do.
+
+Reads only: the databases, RabbitMQ and Redis. Each is looked at by itself, so that one which is away hides nothing
+that the others can tell. A probe is a generator of findings, in the module of its subject; to add one, write it there
+and name it in the list below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from celery import current_app
+from django.db import DatabaseError
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from sagas.doctor import broker, code, databases, redis, runs
+from sagas.doctor.finding import Finding, Severity
+
+__all__ = ["Finding", "Severity", "examine"]
+
+Probe = Callable[[], Iterable[Finding]]
+
+#: Need no server.
+ALONE: Sequence[Probe] = (code.modules,)
+
+#: Read the engine's database; not asked any more once it does not answer.
+DATABASE: Sequence[Probe] = (code.definitions, code.requests, runs.stuck, runs.escalations, runs.backlog)
+
+#: Take care of their servers' absence themselves.
+BESIDE: Sequence[Probe] = (databases.others,)
+
+#: Ask RabbitMQ, over one connection; not asked any more once it does not answer.
+BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (broker.queues,)
+
+#: Ask Redis; each takes care of its absence itself.
+REDIS: Sequence[Probe] = (redis.reach,)
+
+
+def examine() -> Sequence[Finding]:
+    """Look at everything."""
+    return [*_run(ALONE), *_database(), *_run(BESIDE), *_broker(), *_run(REDIS)]
+
+
+def _run(probes: Iterable[Probe]) -> Iterator[Finding]:
+    for probe in probes:
+        yield from probe()
+
+
+def _database() -> Iterator[Finding]:
+    try:
+        yield from _run(DATABASE)
+    except DatabaseError as error:
+        # A name of its own for the commonest cause: the tables are not there.
+        missing = getattr(error.__cause__, "pgcode", None) in {"42P01", "42703"}
+        yield Finding(
+            Severity.ERROR,
+            f"The database does not answer: {str(error).strip().splitlines()[0]}.",
+            remedy="Run manage.py migrate." if missing else "Check DATABASES['default'] and that the server runs.",
+        )
+
+
+def _broker() -> Iterator[Finding]:
+    try:
+        with current_app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            for probe in BROKER:
+                yield from probe(connection)
+    except (OperationalError, OSError) as error:
+        what = f"RabbitMQ does not answer: {error}."
+        yield Finding(Severity.ERROR, what, remedy="Check the broker's URL and that the server runs.")

@@ -1,0 +1,55 @@
+"""Probes of the runs' progress: which stand still, wait for a person, or have not begun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sagas.conf import config
+from sagas.doctor.finding import Finding, Severity
+from sagas.doctor.query import one
+
+
+def stuck() -> Iterator[Finding]:
+    """Tell of runs that were claimed and made no progress."""
+    # The first claim is how every run is taken; a second without progress is a lease that ran out.
+    count, worst = one("SELECT count(*), max(claims) FROM sagas_run WHERE due_at IS NOT NULL AND claims > 1")
+    if count:
+        yield Finding(
+            Severity.ERROR,
+            f"{count} run(s) stand still: claimed up to {worst} of {config().lease_limit} times without progress.",
+            count,
+            "Look whether a worker consumes every queue, and into the workers' logs.",
+        )
+    else:
+        yield Finding(Severity.FINE, "No run stands still.")
+
+
+def escalations() -> Iterator[Finding]:
+    """Tell of escalations that nobody has resolved."""
+    count, oldest = one(
+        "SELECT count(*), date_trunc('second', clock_timestamp() - min(created_at))::text "
+        "FROM sagas_escalation WHERE resolved_at IS NULL"
+    )
+    if count:
+        what = f"{count} run(s) wait for a person, the longest for {oldest}."
+        yield Finding(Severity.ERROR, what, count, "See Escalations in the admin; mend the cause, then resume them.")
+    else:
+        yield Finding(Severity.FINE, "No run waits for a person.")
+
+
+def backlog() -> Iterator[Finding]:
+    """Tell how long the oldest run that has not begun has waited."""
+    # As sagas.admit measures it: what was put off for a retry or waits for a confirmation is not due.
+    count, age = one(
+        "SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM sagas_run "
+        "WHERE due_at <= now() AND state = 'PENDING'"
+    )
+    limit = config().admission
+    what = f"The oldest of {count} run(s) that have not begun has waited {age:.0f} s."
+    if age > limit:
+        remedy = "Add workers, or look why those that run are slow."
+        yield Finding(Severity.ERROR, f"{what} Above {limit:g} s sagas.admit refuses new ones.", count, remedy)
+    elif age > config().lease:
+        yield Finding(Severity.WARNING, what, count, "Look whether workers run, and whether they keep up.")
+    else:
+        yield Finding(Severity.FINE, what)
