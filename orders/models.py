@@ -75,20 +75,21 @@ class OrderLine(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """The answer that a customer's request got, kept under the key that came with it."""
+    """The answer that a customer's request got, kept for a day under the key that came with it."""
 
     customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
     key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the body.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of what the request asked.")
     status = models.PositiveSmallIntegerField()
     body = models.TextField(help_text="JSON, to the byte: jsonb would forget the order of its keys.")
     location = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        """The constraint is what makes two concurrent repeats wait for each other."""
+        """The constraint proves what the key's lock promises; the index finds the keys that are kept no longer."""
 
         constraints = [models.UniqueConstraint(name="orders_idempotencykey_once", fields=["customer", "key"])]
+        indexes = [models.Index(name="orders_idempotencykey_age", fields=["created_at"])]
 
     def __str__(self) -> str:
         """Name it."""

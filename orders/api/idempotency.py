@@ -1,7 +1,8 @@
 """Idempotency keys: a repeated request gets the first answer, and does nothing.
 
-The key's row is the first statement of the request's transaction. Of two concurrent repeats the second
-waits there for the first to commit (then it finds the answer) or to roll back (then it is the first).
+The key's row is the first statement of the request's transaction. That statement tries the key's lock, which the
+first request holds until it commits or dies with its session; a repeat that comes meanwhile is told so at once.
+A key is kept for a day. Each new key deletes up to two that are older, so the table never outgrows a day.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +18,15 @@ from django.db import connection
 from rest_framework.request import Request
 
 from orders.api.problems import Problem
-from orders.models import IdempotencyKey
 
-_VALID = re.compile(r"[\x20-\x7e]{1,255}")
+#: Seconds for which a key is kept, by the database's clock.
+KEPT_SECONDS = 24 * 60 * 60
+#: The header's value: keys, each a string of RFC 9651 (``"…"``) or bare, with commas between. WSGI joins headers of one
+#: name by commas.
+_MEMBER = r'"(?:[ !#-\[\]-~]|\\["\\])*"|[!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?'
+_KEYS = re.compile(rf"\s*(?:{_MEMBER})\s*(?:,\s*(?:{_MEMBER})\s*)*")
+_ESCAPED = re.compile(r'\\(["\\])')
+_LONGEST = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +41,68 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key of a request, and what its body was."""
+    """The key of a request, and a digest of what it asked."""
 
     key: str
     fingerprint: str
 
 
-def key_of(request: Request) -> Key | None:
-    """Read the ``Idempotency-Key`` of a request, if it has one."""
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
+def key_of(request: Request) -> str | None:
+    """Read the ``Idempotency-Key`` of a request, if it has one. ``"k"`` and ``k`` are one key.
+
+    Raises:
+        Problem: 400, it cannot be a key, or there are two that differ.
+    """
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
         return None
-    if not _VALID.fullmatch(key):
-        detail = "Idempotency-Key has 1 to 255 printable ASCII characters."
+    keys = _keys(header)
+    if len(keys) > 1:
+        raise Problem(400, "invalid-idempotency-key", "The request has several Idempotency-Keys; send one.")
+    if not keys or not 1 <= len(key := keys.pop()) <= _LONGEST:
+        detail = (
+            f"Idempotency-Key has 1 to {_LONGEST} printable ASCII characters, "
+            "and stands in quotation marks if there is a comma or a quotation mark in it."
+        )
         raise Problem(400, "invalid-idempotency-key", detail)
-    return Key(key, hashlib.sha256(request.body).hexdigest())
+    return key
+
+
+def _keys(header: str) -> set[str]:
+    if not _KEYS.fullmatch(header):
+        return set()
+    found = re.findall(_MEMBER, header)
+    return {_ESCAPED.sub(r"\1", member[1:-1]) if member.startswith('"') else member for member in found}
+
+
+def fingerprint(request: Request, asked: Mapping[str, Any]) -> str:
+    """Digest what a request asks: its endpoint, and its checked body without its order of names and its white space."""
+    said = json.dumps([request.method, request.path, asked], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+#: One statement. The lock ends with the transaction. Who has it finds no other transaction at this key, so a key that
+#: conflicts is committed; one that is kept no longer is taken over. The rows that are swept are locked by nobody.
+_CLAIM = """
+WITH lock AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(hashtextextended(%(customer_id)s || ' ' || %(key)s, 20042)) AS ours
+), mine AS (
+    INSERT INTO orders_idempotencykey AS kept (customer_id, key, fingerprint, status, body, location)
+    SELECT %(customer_id)s, %(key)s, %(fingerprint)s, %(status)s, %(body)s, %(location)s FROM lock WHERE ours
+    ON CONFLICT (customer_id, key) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, status = EXCLUDED.status,
+        body = EXCLUDED.body, location = EXCLUDED.location, created_at = EXCLUDED.created_at
+    WHERE kept.created_at <= statement_timestamp() - make_interval(secs => %(kept)s)
+    RETURNING id
+), old AS (
+    SELECT id FROM orders_idempotencykey
+    WHERE created_at <= statement_timestamp() - make_interval(secs => %(kept)s)
+        AND NOT (customer_id = %(customer_id)s AND key = %(key)s)
+    ORDER BY created_at LIMIT 2 FOR UPDATE SKIP LOCKED
+), swept AS (
+    DELETE FROM orders_idempotencykey WHERE id IN (SELECT id FROM old) AND EXISTS (SELECT FROM mine)
+)
+SELECT ours, EXISTS (SELECT FROM mine) FROM lock
+"""
 
 
 def claim(*, customer_id: int, key: Key, answer: Answer) -> Answer | None:
@@ -57,17 +112,55 @@ def claim(*, customer_id: int, key: Key, answer: Answer) -> Answer | None:
         ``None`` if the key is new, so that the caller does the work; else the first answer.
 
     Raises:
-        Problem: 422, the key came before with another body.
+        Problem: 409, a request with this key is at work; 422, the key came before with another request.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO orders_idempotencykey (customer_id, key, fingerprint, status, body, location) "
-            "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (customer_id, key) DO NOTHING",
-            [customer_id, key.key, key.fingerprint, answer.status, json.dumps(answer.body), answer.location],
+            _CLAIM,
+            {
+                "customer_id": customer_id,
+                "key": key.key,
+                "fingerprint": key.fingerprint,
+                "status": answer.status,
+                "body": json.dumps(answer.body),
+                "location": answer.location,
+                "kept": KEPT_SECONDS,
+            },
         )
-        if cursor.rowcount:
+        locked, new = cursor.fetchone()
+        if not locked:
+            detail = "A request with this Idempotency-Key is at work. Repeat it later to learn how it ended."
+            raise Problem(409, "request-in-progress", detail, headers={"Retry-After": "1"})
+        if new:
             return None
-    first = IdempotencyKey.objects.get(customer_id=customer_id, key=key.key)
-    if first.fingerprint != key.fingerprint:
-        raise Problem(422, "idempotency-key-reused", "This Idempotency-Key came before with another body.")
-    return Answer(first.status, json.loads(first.body), first.location, replayed=True)
+        cursor.execute(
+            "SELECT fingerprint, status, body, location FROM orders_idempotencykey WHERE customer_id = %s AND key = %s",
+            [customer_id, key.key],
+        )
+        first, status, body, location = cursor.fetchone()
+    if first != key.fingerprint:
+        raise Problem(422, "idempotency-key-reused", "This Idempotency-Key came before with another request.")
+    return Answer(status, json.loads(body), location, replayed=True)
+
+
+_SWEEP = """
+DELETE FROM orders_idempotencykey WHERE id IN (
+    SELECT id FROM orders_idempotencykey WHERE created_at <= statement_timestamp() - make_interval(secs => %s)
+    ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED
+)
+"""
+_SWEPT_AT_ONCE = 1000
+
+
+def sweep() -> int:
+    """Delete all keys that are kept no longer, a thousand a transaction; return how many.
+
+    New keys do so too, two each; this is for a shop to which no new ones come, and for cron.
+    """
+    swept, last = 0, _SWEPT_AT_ONCE
+    with connection.cursor() as cursor:
+        while last == _SWEPT_AT_ONCE:
+            cursor.execute(_SWEEP, [KEPT_SECONDS, _SWEPT_AT_ONCE])
+            last = int(cursor.rowcount)
+            swept += last
+    return swept

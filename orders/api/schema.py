@@ -19,7 +19,7 @@ _MEANING = {
     401: "The token or the signature is missing or wrong.",
     404: "There is no such thing, or it is another customer's.",
     406: "Only JSON is spoken here.",
-    409: "The order was already decided otherwise.",
+    409: "The order was already decided otherwise; or the first request with this Idempotency-Key is at work.",
     413: "The body is larger than 64 KiB.",
     415: "Only application/json is read.",
     422: "The request cannot be fulfilled; `errors` says what is wrong where.",
@@ -46,9 +46,10 @@ ORDER_NO = OpenApiParameter(
 PAGE = OpenApiParameter("cursor", str, OpenApiParameter.QUERY, description="From `next` or `previous` of a page.")
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    {"type": "string", "pattern": "^[ -~]{1,255}$"},
+    {"type": "string", "pattern": r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--~]{1,255})$'},
     OpenApiParameter.HEADER,
-    description="Repeat a request with the same key, and it is done once: each repeat gets the first answer.",
+    description="Repeat a request with the same key within a day, and it is done once: each repeat gets the first "
+    "answer, or 409 while the first is at work. A string of RFC 9651, or bare.",
 )
 LOCATION = OpenApiParameter(
     "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, response=[202], description="The order."

@@ -12,6 +12,7 @@ import delivery.selectors
 import inventory.selectors
 from orders import selectors, services
 from orders.api import idempotency, placing, serializers, webhooks
+from orders.api.idempotency import Key
 from orders.api.pagination import OrderPagination
 from orders.api.problems import Problem
 from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, ORDER_NO, PAGE, SIGNATURE, problems
@@ -64,7 +65,7 @@ class OrdersView(APIView):
         operation_id="place_order",
         parameters=[IDEMPOTENCY_KEY, LOCATION],
         request=serializers.PlaceOrderSerializer,
-        responses={202: serializers.AcceptedSerializer, **problems(400, 413, 415, 422, 429)},
+        responses={202: serializers.AcceptedSerializer, **problems(400, 409, 413, 415, 422, 429)},
     )
     def post(self, request: Request) -> Response:
         """Place an order. It is worked off from now on; `Location` tells how far it has come.
@@ -78,7 +79,7 @@ class OrdersView(APIView):
         wanted = body.validated_data
         answer = placing.place(
             customer_id=_customer(request),
-            key=key,
+            key=None if key is None else Key(key, idempotency.fingerprint(request, wanted)),
             items=[Wanted(item["sku"], item["quantity"]) for item in wanted["items"]],
             slot=wanted["slot"],
             coupon=wanted["coupon"],
