@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
@@ -20,6 +21,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 import sagas
+from orders.api import unknown
 from orders.api.bodies import drain
 from orders.errors import OrderNotFound, OrderRefused, PaymentConflict
 
@@ -109,6 +111,10 @@ def _problem(error: Exception) -> Problem | None:
             return Problem(403, "forbidden", "You may not do this.")
         case exceptions.ValidationError(detail=detail):
             errors = list(_flatten(detail, "#"))
+            if {error["code"] for error in errors} == {unknown.FIELD}:
+                return Problem(
+                    422, unknown.FIELD, "The request has fields that do not exist; see errors.", errors=errors
+                )
             return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
         case exceptions.APIException():
             return _of_framework(error)
@@ -156,13 +162,18 @@ def _flatten(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
     """List the errors of a serializer, each with a JSON pointer to its place."""
     if isinstance(detail, Mapping):
         for key, value in detail.items():
-            yield from _flatten(value, pointer if key == "non_field_errors" else f"{pointer}/{key}")
+            yield from _flatten(value, pointer if key == "non_field_errors" else f"{pointer}/{_token(key)}")
     elif isinstance(detail, list):
         for index, value in enumerate(detail):
             # A list of texts belongs to one place; a list of mappings has one for each element.
             yield from _flatten(value, f"{pointer}/{index}" if isinstance(value, Mapping) else pointer)
     else:
         yield {"pointer": pointer, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
+
+
+def _token(key: Any) -> str:
+    """Write a name, which may be anything, as a part of a JSON pointer in a URI's fragment (RFC 6901)."""
+    return quote(str(key).replace("~", "~0").replace("/", "~1"), safe="~", errors="replace")
 
 
 def _plain(request: HttpRequest, problem: Problem) -> HttpResponse:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiResponse
 
 from orders.api.problems import MEDIA_TYPE
 from orders.api.serializers import ProblemSerializer
@@ -15,7 +15,7 @@ from orders.api.serializers import ProblemSerializer
 #: What any request may meet.
 _ALWAYS = (401, 406, 500, 503)
 _MEANING = {
-    400: "The body is no JSON, or a header is malformed.",
+    400: "The body is no JSON, a header is malformed, or there is no such query parameter.",
     401: "The token or the signature is missing or wrong.",
     404: "There is no such thing, or it is another customer's.",
     406: "Only JSON is spoken here.",
@@ -74,3 +74,17 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
             "name": "Authorization",
             "description": "`Token` and the token, with a space between.",
         }
+
+
+class StrictFields(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped
+    """Objects that have no other fields than the documented ones."""
+
+    target_class = "orders.api.unknown.StrictSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        """Say so."""
+        found: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call]  # untyped there
+            self.target, direction, bypass_extensions=True
+        )
+        return {**found, "additionalProperties": False}

@@ -8,6 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from orders.api.unknown import StrictSerializer
 from sagas import State
 
 #: The largest id of the database.
@@ -44,14 +45,14 @@ class Yuan(serializers.Field[int, Any, str, int]):
         return f"{value // 100}.{value % 100:02d}"
 
 
-class WantedSerializer(serializers.Serializer[Any]):
+class WantedSerializer(StrictSerializer):
     """Cups of one SKU."""
 
     sku = Text(max_length=32)
     quantity = Integer(min_value=1, max_value=1000)
 
 
-class PlaceOrderSerializer(serializers.Serializer[Any]):
+class PlaceOrderSerializer(StrictSerializer):
     """An order to be placed."""
 
     items = serializers.ListField(child=WantedSerializer(), allow_empty=False, min_length=1, max_length=_MAX_LINES)

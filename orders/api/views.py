@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -11,7 +13,7 @@ from rest_framework.views import APIView
 import delivery.selectors
 import inventory.selectors
 from orders import selectors, services
-from orders.api import idempotency, placing, serializers, webhooks
+from orders.api import idempotency, placing, serializers, unknown, webhooks
 from orders.api.idempotency import Key
 from orders.api.pagination import OrderPagination
 from orders.api.problems import Problem
@@ -26,33 +28,50 @@ def _customer(request: Request) -> int:
     return int(request.user.pk)  # type: ignore[arg-type]  # not None: authenticated
 
 
-class MenuView(APIView):
+class View(APIView):
+    """A view that refuses query parameters it does not know: a misspelt ``cursor`` would begin from the start again."""
+
+    #: What it knows; ``None`` if it is called by those who do not choose their URLs.
+    parameters: frozenset[str] | None = frozenset()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Look at the query, once it is known that somebody may ask at all."""
+        super().initial(request, *args, **kwargs)
+        if self.parameters is None:
+            return
+        for name in request.query_params:
+            if name not in self.parameters:
+                raise Problem(400, "unknown-parameter", unknown.complaint("query parameter", name, self.parameters))
+
+
+class MenuView(View):
     """What can be ordered."""
 
-    @extend_schema(operation_id="menu", responses={200: serializers.SkuSerializer(many=True), **problems()})
+    @extend_schema(operation_id="menu", responses={200: serializers.SkuSerializer(many=True), **problems(400)})
     def get(self, _request: Request) -> Response:
         """List the drinks, with what is available now. It may be gone when an order is worked off."""
         return Response(serializers.SkuSerializer(inventory.selectors.menu(), many=True).data)
 
 
-class SlotsView(APIView):
+class SlotsView(View):
     """When it can be delivered."""
 
-    @extend_schema(operation_id="slots", responses={200: serializers.SlotSerializer(many=True), **problems()})
+    @extend_schema(operation_id="slots", responses={200: serializers.SlotSerializer(many=True), **problems(400)})
     def get(self, _request: Request) -> Response:
         """List the delivery slots that lie ahead, the next first."""
         return Response(serializers.SlotSerializer(delivery.selectors.upcoming(), many=True).data)
 
 
-class OrdersView(APIView):
+class OrdersView(View):
     """A customer's orders."""
 
     throttle_classes = [OrdersPerMinute]
+    parameters = frozenset({"cursor"})
 
     @extend_schema(
         operation_id="list_orders",
         parameters=[PAGE],
-        responses={200: serializers.OrderPageSerializer, **problems(404)},
+        responses={200: serializers.OrderPageSerializer, **problems(400, 404)},
     )
     def get(self, request: Request) -> Response:
         """List your orders, newest first."""
@@ -90,13 +109,13 @@ class OrdersView(APIView):
         return Response(answer.body, status=answer.status, headers=headers)
 
 
-class OrderView(APIView):
+class OrderView(View):
     """One order of a customer."""
 
     @extend_schema(
         operation_id="get_order",
         parameters=[ORDER_NO],
-        responses={200: serializers.OrderDetailSerializer, **problems(404)},
+        responses={200: serializers.OrderDetailSerializer, **problems(400, 404)},
     )
     def get(self, request: Request, order_no: str) -> Response:
         """Read one of your orders, with the state of every step."""
@@ -104,11 +123,12 @@ class OrderView(APIView):
         return Response(serializers.OrderDetailSerializer(order).data)
 
 
-class ConfirmView(APIView):
+class ConfirmView(View):
     """Where the payment provider calls."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    parameters = None
 
     @extend_schema(
         operation_id="confirm_order",
@@ -133,7 +153,7 @@ class ConfirmView(APIView):
         return Response(serializers.ConfirmedSerializer(payment).data)
 
 
-class CancelView(APIView):
+class CancelView(View):
     """Where a customer thinks better of it."""
 
     @extend_schema(
@@ -143,11 +163,12 @@ class CancelView(APIView):
         responses={
             200: serializers.CancelledSerializer,
             202: serializers.CancelledSerializer,
-            **problems(404, 409),
+            **problems(400, 404, 409, 413, 415, 422),
         },
     )
     def post(self, request: Request, order_no: str) -> Response:
         """Cancel one of your orders. 202 while it is being undone, 200 once it is; 409 if it is confirmed."""
+        unknown.NothingSerializer(data=request.data).is_valid(raise_exception=True)
         state = services.cancel_order(customer_id=_customer(request), order_no=order_no)
         body = serializers.CancelledSerializer({"order_no": order_no, "state": state}).data
         return Response(body, status=200 if state is State.FAILED else 202)

@@ -69,6 +69,74 @@ def test_missing_fields_are_all_named(api: Api, no_trace: NoTrace) -> None:
     no_trace()
 
 
+@pytest.mark.parametrize(
+    ("name", "pointer", "meant"),
+    [
+        ("cupon", "#/cupon", "coupon"),
+        ("Coupon", "#/Coupon", "coupon"),
+        ("total", "#/total", None),
+        ("a/b~c", "#/a~1b~0c", None),
+        ("折扣", "#/%E6%8A%98%E6%89%A3", None),
+        ("\ud800", "#/%3F", None),
+        ("", "#/", None),
+        ("x" * 5000, f"#/{'x' * 5000}", None),
+    ],
+)
+def test_a_field_that_nobody_knows(
+    api: Api, shop: Shop, no_trace: NoTrace, *, name: str, pointer: str, meant: str | None
+) -> None:
+    reply = api.order(shop, key="k", **{name: "SAVE5"})
+    assert (reply.status, reply.problem, reply.pointers) == (422, "unknown-field", [pointer])
+    (error,) = reply.body["errors"]
+    assert error["code"] == "unknown-field"
+    assert len(error["detail"]) < 200
+    assert (f'Is "{meant}" meant?' in error["detail"]) if meant else ("meant" not in error["detail"])
+    no_trace()
+
+
+def test_a_field_that_nobody_knows_in_an_item(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+    items = [{"sku": shop.tea.code, "quantity": 1}, {"sku": shop.tea.code, "quantity": 1, "quantitiy": 5}]
+    reply = api.order(shop, items=items)
+    assert (reply.status, reply.problem, reply.pointers) == (422, "unknown-field", ["#/items/1/quantitiy"])
+    no_trace()
+
+
+def test_unknown_fields_and_wrong_values_are_told_together(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+    reply = api.order(shop, items=[{"sku": 5, "quantity": 1, "size": "L"}], cupon="X")
+    assert (reply.status, reply.problem) == (422, "invalid-request")
+    assert set(reply.pointers) == {"#/items/0/sku", "#/items/0/size", "#/cupon"}
+    no_trace()
+
+
+def test_thousands_of_unknown_fields_get_a_short_answer(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+    reply = api.order(shop, **{f"f{n}": 1 for n in range(4000)})
+    assert (reply.status, reply.problem, len(reply.pointers)) == (422, "unknown-field", 20)
+    no_trace()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/menu/?curser=x",
+        "/api/v1/menu/?format=json",
+        "/api/v1/slots/?day=1",
+        f"{ORDERS}?curser=x",
+        f"{ORDERS}?cursor=&page=2",
+        f"{ORDERS}ORD-1/?expand=steps",
+    ],
+)
+def test_a_query_parameter_that_nobody_knows(api: Api, path: str) -> None:
+    reply = api.get(path)
+    assert (reply.status, reply.problem) == (400, "unknown-parameter")
+    assert ('Is "cursor" meant?' in reply.body["detail"]) == ("curser" in path and ORDERS in path)
+
+
+def test_query_parameters_of_requests_that_write_are_looked_at_too(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+    reply = api.post(f"{ORDERS}?coupon=X", shop.body())
+    assert (reply.status, reply.problem) == (400, "unknown-parameter")
+    no_trace()
+
+
 def test_too_many_lines(api: Api, shop: Shop, no_trace: NoTrace) -> None:
     items = [{"sku": f"S{n}", "quantity": 1} for n in range(51)]
     assert api.order(shop, items=items).pointers == ["#/items"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orders.models import Order, OrderStatus
 from sagas.models import Run
 from tests.api.conftest import ORDERS, Api, Shop, confirm
@@ -39,3 +41,23 @@ def test_a_confirmed_order_cannot_be_cancelled(api: Api, shop: Shop) -> None:
     assert (reply.status, reply.problem) == (409, "order-decided")
     assert Run.objects.get(business_key=order_no).state == "PENDING"
     assert Order.objects.get(order_no=order_no).status == OrderStatus.RECEIVED
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_a_cancel_says_nothing(api: Api, shop: Shop, body: bytes) -> None:
+    order_no = api.order(shop).body["order_no"]
+    assert api.call("POST", f"{ORDERS}{order_no}/cancel/", body=body).status == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [(b'{"items": ["TEA"]}', 422, "unknown-field"), (b"[]", 422, "invalid-request"), (b"{", 400, "malformed-json")],
+)
+def test_a_cancel_that_says_what_nobody_knows_cancels_nothing(
+    api: Api, shop: Shop, *, body: bytes, status: int, problem: str
+) -> None:
+    # Whoever wants to cancel a part would else have cancelled all
+    order_no = api.order(shop).body["order_no"]
+    reply = api.call("POST", f"{ORDERS}{order_no}/cancel/", body=body)
+    assert (reply.status, reply.problem) == (status, problem)
+    assert Run.objects.get(business_key=order_no).state == "PENDING"
