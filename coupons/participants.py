@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from django.db import connection
 
-from coupons.models import RedemptionState
+from coupons.models import Redemption, RedemptionState
 from sagas import Call, Done, Rejected, many
 from sagas.participant import Outcome
 
@@ -45,6 +45,10 @@ class CouponExpired(Rejected):
 
 class CouponUsed(Rejected):
     """The coupon is used already."""
+
+
+class RedemptionMissing(Exception):
+    """A redemption or its coupon is not there: somebody has changed them by other means."""
 
 
 class _Row(NamedTuple):
@@ -82,19 +86,38 @@ def redeem(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
 
 @many
 def refund(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
-    """Free the coupons that the calls redeemed; nothing, where they redeemed none (a null compensation)."""
+    """Free the coupons that the calls redeemed; nothing, where they redeemed none (a null compensation).
+
+    Raises:
+        RedemptionMissing: a redemption that was made is not there, or its coupon is not.
+    """
     with connection.cursor() as cursor:
         # Read without a lock on the coupons: each redemption belongs to one run, and the run is locked.
         cursor.execute(
             "UPDATE coupons_redemption SET state = %s, refunded_at = clock_timestamp() "
-            "WHERE run_id = ANY(%s::uuid[]) AND step = %s AND state = %s RETURNING coupon_code",
+            "WHERE run_id = ANY(%s::uuid[]) AND step = %s AND state = %s RETURNING run_id, coupon_code",
             [RedemptionState.REFUNDED, [call.run_id for call in calls], calls[0].step, RedemptionState.REDEEMED],
         )
-        codes = [code for (code,) in cursor.fetchall()]
-    if codes:
-        _lock(codes)
-        _free(codes)
+        freed = dict(cursor.fetchall())
+    _check_refunded([call for call in calls if call.run_id not in freed])
+    if freed:
+        _lock(freed.values())
+        _free(list(freed.values()))
     return [Done() for _ in calls]
+
+
+def _check_refunded(calls: Sequence[Call[MayUseCoupon]]) -> None:
+    """Refuse calls that redeemed a coupon, as the result of their step says, of which no redemption is known."""
+    redeemed = [call.run_id for call in calls if call.results.get(call.step)]
+    if not redeemed:
+        return
+    known = set(
+        Redemption.objects.filter(run_id__in=redeemed, step=calls[0].step).values_list("run_id", flat=True),
+    )
+    for run_id in redeemed:
+        if run_id not in known:
+            msg = f"run {run_id} has redeemed a coupon, and its redemption is not there"
+            raise RedemptionMissing(msg)
 
 
 def _refusal(coupon: _Row | None, call: Call[MayUseCoupon], now: datetime, *, taken: bool) -> Rejected | None:
@@ -142,8 +165,16 @@ def _redeem(taken: dict[str, Call[MayUseCoupon]], coupons: dict[str, _Row]) -> N
                 list(taken),
             ],
         )
+        _check_met(cursor.rowcount, list(taken))
 
 
 def _free(codes: Sequence[str]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE coupons_coupon SET used = false WHERE code = ANY(%s)", [list(codes)])
+        cursor.execute("UPDATE coupons_coupon SET used = false WHERE code = ANY(%s) AND used", [list(codes)])
+        _check_met(cursor.rowcount, codes)
+
+
+def _check_met(count: int, codes: Sequence[str]) -> None:
+    if count != len(codes):
+        msg = f"{count} of the coupons {', '.join(sorted(codes))} are there and as they must be"
+        raise RedemptionMissing(msg)

@@ -6,7 +6,7 @@ belongs to one run, and the run is locked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from uuid import UUID
 
 from django.db import connection
@@ -38,6 +38,10 @@ class NoSuchOrder(Rejected):
     """There is no order of this run that waits to be placed."""
 
 
+class OrderMissing(Exception):
+    """An order is not there, or not as its run has left it: somebody has changed it by other means."""
+
+
 @many
 def create_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
     """Price the orders of the calls, and write their lines."""
@@ -60,14 +64,23 @@ def create_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
 
 @many
 def confirm_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
-    """Mark the orders as confirmed: from here they will be delivered."""
-    return _mark(calls, OrderStatus.CONFIRMED)
+    """Mark the orders as confirmed: from here they will be delivered.
+
+    Raises:
+        OrderMissing: there is no such order, or it stands otherwise.
+    """
+    return _mark(calls, OrderStatus.CONFIRMED, may_be={OrderStatus.CONFIRMED})
 
 
 @many
 def reject_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
-    """Mark the orders as rejected. They and their lines stay, for the customer and for the record."""
-    return _mark(calls, OrderStatus.REJECTED)
+    """Mark the orders as rejected. They and their lines stay, for the customer and for the record.
+
+    Raises:
+        OrderMissing: an order is confirmed.
+    """
+    # Nothing to undo where it was never placed, or is no more.
+    return _mark(calls, OrderStatus.REJECTED, may_be={OrderStatus.REJECTED, OrderStatus.RECEIVED, None})
 
 
 def reject_unplaced(run_ids: Sequence[UUID]) -> None:
@@ -75,10 +88,19 @@ def reject_unplaced(run_ids: Sequence[UUID]) -> None:
     Order.objects.filter(run_id__in=run_ids, status=OrderStatus.RECEIVED).update(status=OrderStatus.REJECTED)
 
 
-def _mark(calls: Sequence[Call[OrderRequest]], status: OrderStatus) -> list[Outcome]:
+def _mark(calls: Sequence[Call[OrderRequest]], status: OrderStatus, *, may_be: Set[str | None]) -> list[Outcome]:
+    """Mark placed orders; those that are not placed must stand at one of ``may_be`` (``None``: are not there)."""
+    ids = {call.run_id for call in calls}
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE orders_order SET status = %s WHERE run_id = ANY(%s::uuid[]) AND status = %s",
-            [status, [call.run_id for call in calls], OrderStatus.PLACED],
+            "UPDATE orders_order SET status = %s WHERE run_id = ANY(%s::uuid[]) AND status = %s RETURNING run_id",
+            [status, list(ids), OrderStatus.PLACED],
         )
+        others = ids - {run_id for (run_id,) in cursor.fetchall()}
+    if others:
+        found = dict(Order.objects.filter(run_id__in=others).values_list("run_id", "status"))
+        for run_id in others:
+            if found.get(run_id) not in may_be:
+                msg = f"the order of run {run_id} is {found.get(run_id, 'not there')}, and is to be {status}"
+                raise OrderMissing(msg)
     return [Done() for _ in calls]

@@ -122,6 +122,13 @@ class Locked(SagaError):
         self.holder = holder
 
 
+class PoolInconsistent(SagaError):
+    """A pool is not as it must be: a hold or the pool's row is missing, or is not what the run must hold.
+
+    Somebody has changed them by other means than the engine's; a fault of the operation that meets it.
+    """
+
+
 class Rejected(Exception):
     """The business says no: sold out, coupon used. Never retried; the run is compensated.
 

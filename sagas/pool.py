@@ -7,19 +7,24 @@ a ``Hold`` table beside it that says which run holds how much. At every commit, 
 
 Set-based: a cohort costs two or three statements, however many runs and pools it touches. Rows are locked in
 the order of their key, after the runs' own locks, so two cohorts cannot deadlock here.
+
+Counts are read, not assumed: an operation that meets other holds than its calls must have, or no pool row, or a row
+that counts less than its holds, is a fault (``PoolInconsistent``) and changes nothing.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Q
 
-from sagas.errors import Rejected
-from sagas.participant import Call, Done, Outcome, many
+from sagas import log_store
+from sagas.errors import PoolInconsistent, Rejected
+from sagas.participant import Call, Done, Operation, Outcome, many
 from sagas.steps import NAME_LIMIT
 
 
@@ -79,7 +84,8 @@ class PoolResource:
     Args:
         pool: the pool's model.
         hold: the model of its holds.
-        demand: from a request to ``{primary key of the pool row: quantity}``; quantities above 0.
+        demand: from a request to ``{primary key of the pool row: quantity}``; quantities above 0. Of the request alone,
+            and the same for all of a run's life: what the run holds is compared with it.
         rejection: raised, with a sentence, when a call asks for more than is available. A call gets all
             it asks for, or nothing.
         database: alias of the database in which both are; the same as the step's.
@@ -104,7 +110,8 @@ class PoolResource:
     def try_(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Hold what each call asks for, in the order of the calls, as far as it goes."""
         demands = [dict(self.demand(call.request)) for call in calls]
-        available = self._lock({key for demand in demands for key in demand})
+        locked = self._lock({key for demand in demands for key in demand})
+        available = {key: left for key, (left, _) in locked.items()}
         outcomes: list[Outcome] = []
         taken: Counter[Any] = Counter()
         holds: list[tuple[Call[Any], Any, int]] = []
@@ -123,13 +130,21 @@ class PoolResource:
 
     @many
     def confirm(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Turn the holds of the calls into sales."""
+        """Turn the holds of the calls into sales; nothing, where that was done before.
+
+        Raises:
+            PoolInconsistent: a call does not hold what it must.
+        """
         self._settle(calls, HoldState.CONFIRMED, "sold")
         return [Done() for _ in calls]
 
     @many
     def cancel(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Give back what the calls hold; nothing, where they hold nothing (a null compensation)."""
+        """Give back what the calls hold; nothing, where that was done before, or nothing was tried (null compensation).
+
+        Raises:
+            PoolInconsistent: a call does not hold what it must.
+        """
         self._settle(calls, HoldState.CANCELLED, "available")
         return [Done() for _ in calls]
 
@@ -146,16 +161,16 @@ class PoolResource:
             cursor.execute(sql, params)
             return list(cursor.fetchall()) if cursor.description else []
 
-    def _lock(self, keys: set[Any]) -> dict[Any, int]:
-        """Lock the pool rows of these keys, in order, and say what is available in each."""
+    def _lock(self, keys: set[Any]) -> dict[Any, tuple[int, int]]:
+        """Lock the pool rows of these keys, in order, and say what is available and held in each."""
         if not keys:
             return {}
         rows = self._execute(
-            f'SELECT "{self._key}", available FROM "{self.pool._meta.db_table}" '
+            f'SELECT "{self._key}", available, held FROM "{self.pool._meta.db_table}" '
             f'WHERE "{self._key}" = ANY(%s) ORDER BY "{self._key}" FOR NO KEY UPDATE',
             [sorted(keys)],
         )
-        return dict(rows)
+        return {key: (available, held) for key, available, held in rows}
 
     def _hold(self, holds: Sequence[tuple[Call[Any], Any, int]], taken: Mapping[Any, int]) -> None:
         """Write the holds, and move what they take out of ``available``, in one statement."""
@@ -166,16 +181,17 @@ class PoolResource:
             "SELECT v.run_id, v.step, v.pool_key, v.quantity, %s "
             "FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int[]) AS v(run_id, step, pool_key, quantity)"
         )
-        shift, params = self._shift(taken, "available", "held")
-        self._execute(
-            f"WITH noted AS ({noted}) {shift}",
+        self._shift(
+            taken,
+            "available",
+            "held",
+            noted,
             [
                 HoldState.HELD,
                 [call.run_id for call, _, _ in holds],
                 [call.step for call, _, _ in holds],
                 [str(key) for _, key, _ in holds],
                 [quantity for _, _, quantity in holds],
-                *params,
             ],
         )
 
@@ -184,29 +200,83 @@ class PoolResource:
 
         The holds may be read without a lock of their own: each belongs to one run, and the run is locked.
         """
-        table = self.hold._meta.db_table
         rows = self._execute(
-            f'UPDATE "{table}" SET state = %s WHERE run_id = ANY(%s::uuid[]) AND step = %s AND state = %s '
-            "RETURNING pool_key, quantity",
+            f'UPDATE "{self.hold._meta.db_table}" SET state = %s WHERE run_id = ANY(%s::uuid[]) AND step = %s '
+            "AND state = %s RETURNING run_id, pool_key, quantity",
             [state, [call.run_id for call in calls], calls[0].step, HoldState.HELD],
         )
+        settled: dict[UUID, dict[str, int]] = defaultdict(dict)
         moved: Counter[Any] = Counter()
         to_python = self.pool._meta.pk.to_python
-        for key, quantity in rows:
+        for run_id, key, quantity in rows:
+            settled[run_id][key] = quantity
             moved[to_python(key)] += quantity
-        if moved:
-            self._lock(set(moved))
-            self._execute(*self._shift(moved, "held", into))
+        self._check_holds([call for call in calls if settled.get(call.run_id, {}) != self._demanded(call)], state)
+        if not moved:
+            return
+        held = {key: count for key, (_, count) in self._lock(set(moved)).items()}
+        for key, quantity in moved.items():
+            if held.get(key, -1) < quantity:
+                there = f"{held[key]} are held of it" if key in held else "there is no such row"
+                msg = f"{self.pool._meta.db_table} {key}: {quantity} are to be moved to {into}, and {there}"
+                raise PoolInconsistent(msg)
+        self._shift(moved, "held", into)
 
-    def _shift(self, quantities: Mapping[Any, int], source: str, target: str) -> tuple[str, list[Any]]:
-        """SQL that moves quantities between two counts. One row a key: UPDATE … FROM applies only one of two."""
+    def _check_holds(self, calls: Sequence[Call[Any]], state: HoldState) -> None:
+        """Refuse calls of which the holds that were met are not what they demand, unless there is a good reason.
+
+        Good reasons: their holds were settled before, all and in the same way; or nothing was ever held for them.
+        """
+        if not calls:
+            return
+        ids, step = [call.run_id for call in calls], calls[0].step
+        known: dict[UUID, dict[str, tuple[int, str]]] = defaultdict(dict)
+        for run_id, key, quantity, stands in self._execute(
+            f'SELECT run_id, pool_key, quantity, state FROM "{self.hold._meta.db_table}" '
+            "WHERE run_id = ANY(%s::uuid[]) AND step = %s",
+            [ids, step],
+        ):
+            known[run_id][key] = quantity, stands
+        if state is HoldState.CANCELLED:
+            # The log tells what never happened from what somebody has deleted.
+            bare = [run_id for run_id in ids if run_id not in known]
+            tried = log_store.effects(bare, step, Operation.TRY) if bare else set()
+            calls = [call for call in calls if call.run_id in known or call.run_id in tried]
+        for call in calls:
+            wanted = self._demanded(call)
+            if known[call.run_id] != {key: (quantity, state.value) for key, quantity in wanted.items()}:
+                found = {key: f"{quantity} {stands}" for key, (quantity, stands) in known[call.run_id].items()}
+                msg = f"{self.hold._meta.db_table}: run {call.run_id} must hold {wanted} at {step}, and holds {found}"
+                raise PoolInconsistent(msg)
+
+    def _demanded(self, call: Call[Any]) -> dict[str, int]:
+        return {str(key): quantity for key, quantity in self.demand(call.request).items()}
+
+    def _shift(
+        self,
+        quantities: Mapping[Any, int],
+        source: str,
+        target: str,
+        besides: str = "",
+        params: Sequence[Any] = (),
+    ) -> None:
+        """Move quantities of locked rows between two counts, and do something ``besides`` in the same statement.
+
+        One row a key: UPDATE … FROM applies only one of two.
+        """
         keys = sorted(quantities)
-        return (
-            f'UPDATE "{self.pool._meta.db_table}" AS pool '
-            f"SET {source} = pool.{source} - v.quantity, {target} = pool.{target} + v.quantity "
-            f'FROM unnest(%s, %s::bigint[]) AS v(key, quantity) WHERE pool."{self._key}" = v.key',
-            [keys, [quantities[key] for key in keys]],
-        )
+        with connections[self.database].cursor() as cursor:
+            cursor.execute(
+                f"{f'WITH besides AS ({besides}) ' if besides else ''}"
+                f'UPDATE "{self.pool._meta.db_table}" AS pool '
+                f"SET {source} = pool.{source} - v.quantity, {target} = pool.{target} + v.quantity "
+                f'FROM unnest(%s, %s::bigint[]) AS v(key, quantity) WHERE pool."{self._key}" = v.key',
+                [*params, keys, [quantities[key] for key in keys]],
+            )
+            met = cursor.rowcount
+        if met != len(keys):
+            msg = f"{self.pool._meta.db_table}: {met} of {len(keys)} rows were met that are locked"
+            raise PoolInconsistent(msg)
 
     def _refusal(self, missing: Sequence[Any], available: Mapping[Any, int], demand: Mapping[Any, int]) -> str:
         parts = [f"{key}: {demand[key]} wanted, {available.get(key, 0)} left" for key in missing]

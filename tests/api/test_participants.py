@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +11,15 @@ import pytest
 from django.db.models import Model
 
 from coupons.models import Coupon, Redemption, RedemptionState
-from coupons.participants import CouponExpired, CouponNotYours, CouponUnknown, CouponUsed, redeem, refund
+from coupons.participants import (
+    CouponExpired,
+    CouponNotYours,
+    CouponUnknown,
+    CouponUsed,
+    RedemptionMissing,
+    redeem,
+    refund,
+)
 from delivery.models import SlotHold
 from delivery.participants import SlotFull, SlotPast, slots
 from inventory.participants import OutOfStock, stock
@@ -88,6 +97,23 @@ class TestCoupons:
         code = shop.coupon(used=True)
         assert outcomes(refund, [ask(shop, coupon=code), ask(shop)]) == [None, None]
         assert Coupon.objects.get(code=code).used
+
+    @pytest.mark.parametrize("gone", ["redemption", "coupon", "use"])
+    def test_a_refund_that_meets_less_than_was_redeemed_is_a_fault(self, shop: Shop, gone: str) -> None:
+        # Given a coupon that was redeemed, and somebody who has changed that by other means
+        code = shop.coupon()
+        call = ask(shop, coupon=code)
+        (redeemed,) = outcomes(redeem, [call])
+        match gone:
+            case "redemption":
+                Redemption.objects.filter(run_id=call.run_id).delete()
+            case "coupon":
+                Coupon.objects.filter(code=code).delete()
+            case "use":
+                Coupon.objects.filter(code=code).update(used=False)
+        # When it is refunded, then that is no success
+        with pytest.raises(RedemptionMissing):
+            refund.many([replace(call, results={call.step: redeemed})])
 
     @pytest.mark.parametrize("size", [1, 50])
     def test_a_cohort_costs_the_same(self, shop: Shop, django_assert_num_queries: Any, size: int) -> None:
@@ -173,6 +199,40 @@ class TestOrders:
         orders.create_order.many([call])
         participant.many([call])
         assert Order.objects.get(run_id=call.run_id).status == status
+
+    def test_to_end_it_again_does_nothing(self, shop: Shop) -> None:
+        calls = [ask(shop), ask(shop)]
+        for call in calls:
+            received(call)
+        orders.create_order.many(calls)
+        for _ in range(2):
+            assert outcomes(orders.confirm_order, calls[:1]) == [None]
+            assert outcomes(orders.reject_order, calls[1:]) == [None]
+        # Nor to undo what was never placed, or is no more
+        assert outcomes(orders.reject_order, [ask(shop)]) == [None]
+
+    @pytest.mark.parametrize(
+        ("participant", "stands"),
+        [
+            (orders.confirm_order, None),
+            (orders.confirm_order, OrderStatus.RECEIVED),
+            (orders.confirm_order, OrderStatus.REJECTED),
+            (orders.reject_order, OrderStatus.CONFIRMED),
+        ],
+    )
+    def test_an_order_that_stands_otherwise_is_a_fault(
+        self, shop: Shop, participant: Many, stands: OrderStatus | None
+    ) -> None:
+        call = ask(shop)
+        received(call)
+        orders.create_order.many([call])
+        if stands is None:
+            OrderLine.objects.filter(order__run_id=call.run_id).delete()
+            Order.objects.filter(run_id=call.run_id).delete()
+        else:
+            Order.objects.filter(run_id=call.run_id).update(status=stands)
+        with pytest.raises(orders.OrderMissing):
+            participant.many([call])
 
     def test_a_cohort_costs_one_statement(self, shop: Shop, django_assert_num_queries: Any) -> None:
         calls = [ask(shop) for _ in range(100)]

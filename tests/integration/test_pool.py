@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -12,10 +12,13 @@ from django.db import IntegrityError, transaction
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sagas import Rejected
+import sagas
+from sagas import Rejected, move_store, store
+from sagas.errors import PoolInconsistent
 from sagas.participant import Call, Done, Operation, Outcome
 from sagas.pool import PoolResource
 from tests.lab.models import Jar, JarHold
+from tests.lab.sagas import Experiment, Lab
 from tests.support.runs import assert_jar_adds_up, counts, new_jar
 
 # Rolled back after each test.
@@ -52,6 +55,12 @@ class Book:
     available: dict[str, int]
     held: dict[UUID, Demand] = field(default_factory=dict)
     sold: dict[UUID, Demand] = field(default_factory=dict)
+
+    def is_wrong(self, operation: Operation, call: Call[Demand]) -> bool:
+        """Whether the engine never asks so, of a run that asked for something: the two ends exclude each other."""
+        if operation is Operation.CONFIRM:
+            return bool(call.request) and call.run_id not in {**self.held, **self.sold}
+        return operation is Operation.CANCEL and bool(call.request) and call.run_id in self.sold
 
     def turn(self, operation: Operation, calls: Sequence[Call[Demand]]) -> list[bool]:
         """Take a turn; say who is refused."""
@@ -130,6 +139,11 @@ def test_any_cohorts_in_any_order(tale: Tale) -> None:
         if not cohort:
             continue
         calls = [call(turn.operation, asked[n], run_id=runs[n]) for n in cohort]
+        if any(book.is_wrong(turn.operation, one) for one in calls):
+            # Nothing of the cohort is done: the books below are as they were.
+            with pytest.raises(PoolInconsistent):
+                take(turn.operation, calls)
+            continue
 
         # When
         outcomes = take(turn.operation, calls)
@@ -216,3 +230,62 @@ def test_stock_that_a_person_takes_away_is_refused_to_the_next(jar: str) -> None
     assert [isinstance(outcome, Done) for outcome in outcomes] == [False, True]
     assert Counter(JarHold.objects.filter(pool_key=jar).values_list("quantity", flat=True)) == {4: 1, 3: 1}
     assert counts(jar) == (0, 7, 0)
+
+
+# -- What somebody has changed by other means -------------------------------------------------------------------
+
+#: What is done to the holds and the pool's row, and what is said about it.
+TAMPERED: dict[str, tuple[Callable[[UUID, str], object], str]] = {
+    "its hold was deleted": (lambda run, _: JarHold.objects.filter(run_id=run).delete(), "and holds {}"),
+    "one of its two holds was deleted": (
+        lambda run, jar: JarHold.objects.filter(run_id=run, pool_key=jar).delete(),
+        "must hold",
+    ),
+    "its hold says less": (lambda run, jar: JarHold.objects.filter(run_id=run, pool_key=jar).update(quantity=1), "1 "),
+    "its hold says more": (lambda run, jar: JarHold.objects.filter(run_id=run, pool_key=jar).update(quantity=5), "5 "),
+    "its hold is of another row": (
+        lambda run, jar: JarHold.objects.filter(run_id=run, pool_key=jar).update(pool_key="jar-of-nobody"),
+        "jar-of-nobody",
+    ),
+    "the pool's row is gone": (lambda _, jar: Jar.objects.filter(name=jar).delete(), "there is no such row"),
+    "the pool's row holds less": (lambda _, jar: Jar.objects.filter(name=jar).update(held=1), "1 are held of it"),
+}
+
+
+@pytest.mark.parametrize("operation", [Operation.CONFIRM, Operation.CANCEL])
+@pytest.mark.parametrize("what", TAMPERED)
+def test_what_is_missing_is_a_fault_and_moves_nothing(jar: str, operation: Operation, what: str) -> None:
+    # Given a run that holds two of one jar and three of another, as its log says, and somebody who changes that
+    tamper, told = TAMPERED[what]
+    other = new_jar(10)
+    run_id = sagas.start(Lab, Experiment())
+    demand = {jar: 2, other: 3}
+    take(Operation.TRY, [call(Operation.TRY, demand, run_id=run_id)])
+    move_store.log(move_store.Entry("try", "DONE", "step"), store.lock([run_id]))
+    tamper(run_id, jar)
+    before = (counts(other), set(JarHold.objects.values_list("run_id", "pool_key", "quantity", "state")))
+
+    # When it is settled, then that is refused
+    with pytest.raises(PoolInconsistent) as refused:
+        take(operation, [call(operation, demand, run_id=run_id)])
+    assert told in str(refused.value)
+    # And nothing has moved
+    assert (counts(other), set(JarHold.objects.values_list("run_id", "pool_key", "quantity", "state"))) == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(Operation.CONFIRM, Operation.CANCEL), (Operation.CANCEL, Operation.CONFIRM)]
+)
+def test_what_is_sold_is_not_given_back_nor_the_other_way_round(jar: str, first: Operation, second: Operation) -> None:
+    run_id = uuid4()
+    for operation in (Operation.TRY, first, first):
+        take(operation, [call(operation, {jar: 2}, run_id=run_id)])
+    with pytest.raises(PoolInconsistent, match="must hold"):
+        take(second, [call(second, {jar: 2}, run_id=run_id)])
+    assert_jar_adds_up(jar, 10)
+
+
+def test_an_undo_of_what_never_happened_meets_no_hold_and_is_right(jar: str) -> None:
+    (outcome,) = take(Operation.CANCEL, [call(Operation.CANCEL, {jar: 2})])
+    assert isinstance(outcome, Done)
+    assert counts(jar) == (10, 0, 0)
