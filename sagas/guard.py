@@ -12,19 +12,25 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-import redis
-
+from sagas import redis_link
 from sagas.conf import config
-from sagas.redis_link import client, pause
+
+PREFIX = "sagas:undo:"
 
 #: A key holds "<issue>:<token>": a delivery of this issue is at it; or "<issue>:done": it is behind the run.
-#: A lower issue than the one that is known is a mismatch, about which the database is asked.
+#: A lower issue than the one that is known is a mismatch, about which the database is asked. What is no string, or
+#: would stay for longer than any delivery of ours lets it, was not left by one, and holds nobody back.
 _TAKE = """
 local answers = {}
-local issue = tonumber(ARGV[2])
+local issue, life = tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do
-  local held = redis.call('GET', key)
-  local known, by = string.match(held or '', '^(%d+):(.+)$')
+  local held = redis.pcall('GET', key)
+  local known, by
+  if type(held) == 'string' then known, by = string.match(held, '^(%d+):(.+)$') end
+  if by then
+    local left = redis.call('PTTL', key)
+    if left < 0 or left > life then by = nil end
+  end
   local answer = 'free'
   if by == 'done' then answer = 'done'
   elseif by and tonumber(known) == issue then answer = 'busy'
@@ -38,7 +44,7 @@ return answers
 _GIVE_BACK = """
 local mine = ARGV[2] .. ':' .. ARGV[1]
 for i, key in ipairs(KEYS) do
-  if redis.call('GET', key) == mine then
+  if redis.pcall('GET', key) == mine then
     if ARGV[i + 3] == '1' then redis.call('SET', key, ARGV[2] .. ':done', 'PX', ARGV[3])
     else redis.call('DEL', key) end
   end
@@ -101,7 +107,7 @@ def take(step: str, issue: int, ids: Sequence[UUID]) -> Guarded:
 
 def key(run_id: UUID, step: str) -> str:
     """Where Redis remembers the undo of a step of a run."""
-    return f"sagas:undo:{run_id}:{step}"
+    return f"{PREFIX}{run_id}:{step}"
 
 
 def _milliseconds() -> int:
@@ -110,11 +116,5 @@ def _milliseconds() -> int:
 
 def _evaluate(script: str, step: str, ids: Sequence[UUID], arguments: Sequence[Any]) -> Any:
     """Run a script; ``None`` if Redis cannot. With its text, not its hash: always one round trip."""
-    redis_client = client()
-    if redis_client is None or pause.is_open():
-        return None
-    try:
-        return redis_client.eval(script, len(ids), *(key(run_id, step) for run_id in ids), *arguments)
-    except redis.RedisError as error:
-        pause.open(error)
-        return None
+    keys = [key(run_id, step) for run_id in ids]
+    return redis_link.ask(lambda client: client.eval(script, len(ids), *keys, *arguments))

@@ -1,80 +1,88 @@
 """Kicks: best-effort, coalesced hints through Redis that something is due now.
 
-Redis may postpone, never deny: without it the tick of every worker finds the work within a second.
-Nothing here raises for a Redis that is away, and a web request never waits for one: after a failure
+Redis may postpone, never deny: without it, and whatever stands in its keys, the tick of every worker finds the work
+within a second. Nothing here raises for a Redis that is away, and a web request never waits for one: after a failure
 Redis is left alone for a moment.
 """
 
 from __future__ import annotations
 
+import os
 import time
+from uuid import uuid4
 
 import redis
 
+from sagas import redis_link
 from sagas.conf import config
-from sagas.redis_link import TIMEOUT, client, pause
 
 #: A list of at most one element, for which workers wait: many kicks are one.
-_KICK = "sagas:kick"
-#: There while a dispatch is on its way, so that ticks and kicks of many workers ask for one.
-_ASKED = "sagas:dispatch"
+KICK = "sagas:kick"
+#: There while a dispatch is on its way, so that kicks of many workers ask for one. It holds who has asked for it.
+ASKED = "sagas:dispatch"
+
+#: Only what is still ours: a reservation that ran out may be another's by now.
+_GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 def kick() -> None:
     """Wake one worker's main process, if one waits; it will ask for a dispatch."""
-    redis_client = client()
-    if redis_client is None or pause.is_open():
-        return
-    try:
-        with redis_client.pipeline(transaction=False) as pipe:
-            pipe.lpush(_KICK, 1)
-            pipe.ltrim(_KICK, 0, 0)
-            pipe.execute()
-    except redis.RedisError as error:
-        pause.open(error)
+    redis_link.ask(_leave)
 
 
-def answers() -> bool | None:
-    """Whether Redis answers; ``None`` where none is set."""
-    redis_client = client(1.0)
-    if redis_client is None:
-        return None
-    try:
-        return bool(redis_client.ping())
-    except redis.RedisError:
-        return False
+def _leave(client: redis.Redis) -> None:
+    with client.pipeline(transaction=False) as pipe:
+        pipe.lpush(KICK, 1)
+        pipe.ltrim(KICK, 0, 0)
+        pipe.execute()
 
 
 def wait(seconds: float) -> bool:
-    """Wait for a kick, at most ``seconds``. Return whether one came."""
-    redis_client = client(seconds + TIMEOUT + 1.0)
-    if redis_client is None:
-        time.sleep(seconds)
-        return False
-    try:
-        return redis_client.blpop([_KICK], timeout=seconds) is not None
-    except redis.RedisError:
-        time.sleep(seconds)
-        return False
+    """Wait for a kick, about ``seconds`` at most; a second longer where Redis stands still. Return whether one came."""
+    until = time.monotonic() + seconds
+    # More than Redis' own time-out, which is late where it has much to do: that must not look as if it were away.
+    came = redis_link.ask(lambda client: _wait(client, seconds), seconds + 1.0)
+    if came is None:
+        time.sleep(max(0.0, until - time.monotonic()))
+    return bool(came)
 
 
-def ask() -> bool:
-    """Whether a dispatch should be asked for now: not if one is already on its way."""
-    redis_client = client()
-    if redis_client is None:
-        return True
+def _wait(client: redis.Redis, seconds: float) -> bool:
     try:
-        return bool(redis_client.set(_ASKED, 1, nx=True, px=int(config().tick * 1000)))
-    except redis.RedisError:
-        return True
+        if client.blpop([KICK], timeout=seconds) is None:
+            return False
+    except redis.ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+    # Of many kicks one is enough: what they are for is committed, and the dispatch asked for now will see it. And
+    # whatever else stands there would keep kicks from coming, or let them come without end.
+    client.delete(KICK)
+    return True
+
+
+def ask() -> str | None:
+    """Reserve the dispatch that a kick wants. Not for a tick, which trusts no key.
+
+    Returns:
+        The reservation, to be given back if no dispatch can be asked for; ``None`` if one is on its way already.
+    """
+    me = f"{os.getpid()}-{uuid4().hex}"
+    milliseconds = max(1, int(config().tick * 1000))
+    reserved = redis_link.ask(lambda client: bool(client.set(ASKED, me, nx=True, px=milliseconds)))
+    return None if reserved is False else me
+
+
+def give_back(reservation: str | None) -> None:
+    """No dispatch could be asked for: others shall not believe that one is on its way, and one of them shall ask.
+
+    Args:
+        reservation: this process's own; ``None`` if it has none, only a kick.
+    """
+    if reservation is not None:
+        redis_link.ask(lambda client: client.eval(_GIVE_BACK, 1, ASKED, reservation))
+    kick()
 
 
 def answered() -> None:
     """A dispatch begins: whatever becomes due from now on needs another."""
-    redis_client = client()
-    if redis_client is None or pause.is_open():
-        return
-    try:
-        redis_client.delete(_ASKED)
-    except redis.RedisError as error:
-        pause.open(error)
+    redis_link.ask(lambda client: client.delete(ASKED))

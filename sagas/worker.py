@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +14,7 @@ from celery.signals import worker_process_shutdown, worker_ready, worker_shutdow
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 from django.core.checks import CheckMessage, Warning, register  # noqa: A004 - Django's name
 
-from sagas import calling, kick, topology
-from sagas.conf import config
-from sagas.dispatch import ask_for_dispatch
+from sagas import calling, ticker, topology
 from sagas.tasks import QUEUE_HEADER
 
 logger = logging.getLogger(__name__)
@@ -141,45 +137,14 @@ class Topology(bootsteps.StartStopStep):
             topology.declare(connection)
 
 
-class Ticker(threading.Thread):
-    """Asks for a dispatch on every kick, and on every tick, kicked or not."""
-
-    def __init__(self, app: Celery) -> None:
-        super().__init__(name="sagas-ticker", daemon=True)
-        self.app = app
-        self.stopping = threading.Event()
-
-    def run(self) -> None:
-        """Go on until the worker shuts down, whatever happens to Redis and RabbitMQ."""
-        ticked_at = time.monotonic()
-        while not self.stopping.is_set():
-            kick.wait(config().tick)
-            if not kick.ask():
-                continue
-            # Kicks may come without a pause: the tick, which also finds lapsed leases, must not wait for one.
-            tick = time.monotonic() - ticked_at >= config().tick
-            try:
-                ask_for_dispatch(self.app, tick=tick)
-                ticked_at = time.monotonic() if tick else ticked_at
-            except Exception as error:
-                logger.warning("sagas: no dispatch could be asked for (%s); trying again", type(error).__name__)
-                self.stopping.wait(config().tick)
-
-
-_tickers: list[Ticker] = []
-
-
 @worker_ready.connect
 def _start_ticker(sender: Any, **_: Any) -> None:
-    ticker = Ticker(sender.app)
-    _tickers.append(ticker)
-    ticker.start()
+    ticker.start(sender.app)
 
 
 @worker_shutting_down.connect
-def _stop_tickers(**_: Any) -> None:
-    for ticker in _tickers:
-        ticker.stopping.set()
+def _stop_ticker(**_: Any) -> None:
+    ticker.stop()
 
 
 #: Seconds that a worker which shuts down waits for the remote calls it is making. What is not answered by then is

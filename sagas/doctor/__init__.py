@@ -1,8 +1,8 @@
 """Look the whole installation over, for a person: what is wrong, how many runs it hits, and what to do.
 
-Reads only: the databases, RabbitMQ and Redis. Each is looked at by itself, so that one which is away hides nothing
-that the others can tell. A probe is a generator of findings, in the module of its subject; to add one, write it there
-and name it in the list below.
+Changes nothing in the databases, RabbitMQ and Redis (which is given a key of the doctor's own, for a moment). Each is
+looked at by itself, so that one which is away hides nothing that the others can tell. A probe is a generator of
+findings, in the module of its subject; to add one, write it there and name it in the list below.
 """
 
 from __future__ import annotations

@@ -12,32 +12,47 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import redis
-
+from sagas import redis_link
 from sagas.breaker import Rule
-from sagas.conf import config
 from sagas.errors import DefinitionError
 
 logger = logging.getLogger(__name__)
 
-_PREFIX = "sagas:circuit:"
-#: Seconds that Redis may take to answer, and that it is left alone after it did not.
-_TIMEOUT = 0.1
-_PAUSE = 2.0
+PREFIX = "sagas:circuit:"
+#: What is added to the name of a circuit for the key of its last calls.
+CALLS = ":calls"
 
-_NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+#: The time, and a moment that was noted. What lies further ahead than any pause of ours was not noted by us, or by a
+#: clock that has been set back since: it counts as if it were noted now, so nobody is held back for longer than that.
+_NOW = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+for key, kind in pairs({[KEYS[1]] = 'hash', [KEYS[2]] = 'list'}) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then redis.call('DEL', key) end
+end
+local function noted(field, ahead)
+  local moment = tonumber(redis.call('HGET', KEYS[1], field))
+  -- Neither what is no number (such as "nan") nor one too large.
+  if moment and not (moment <= now + ahead) then
+    moment = now + ahead
+    redis.call('HSET', KEYS[1], field, string.format('%.0f', moment))
+    redis.call('PEXPIRE', KEYS[1], ahead * 2 + 600000)
+  end
+  return moment
+end
+"""
 
-#: Arguments: wanted, milliseconds that a probe may take. Gives how many may call, and when the others may ask again.
+#: Arguments: wanted, milliseconds that a probe may take, and that it stays open. Gives how many may call, and when
+#: the others may ask again.
 _ADMIT = f"""{_NOW}
-local open = tonumber(redis.call('HGET', KEYS[1], 'open_until'))
+local open = noted('open_until', tonumber(ARGV[3]))
 if not open then return {{tonumber(ARGV[1]), 0}} end
 if now < open then return {{0, open - now}} end
-local probe = tonumber(redis.call('HGET', KEYS[1], 'probe_until'))
+local probe = noted('probe_until', tonumber(ARGV[2]))
 if probe and now < probe then return {{0, probe - now}} end
 redis.call('HSET', KEYS[1], 'probe_until', now + ARGV[2])
 return {{1, tonumber(ARGV[2])}}
@@ -48,7 +63,7 @@ return {{1, tonumber(ARGV[2])}}
 #: Gives 1 if it opened now, 2 if it closed now.
 _TELL = f"""{_NOW}
 local answered, within, pause = ARGV[1] == '1', tonumber(ARGV[6]), tonumber(ARGV[7])
-local open = tonumber(redis.call('HGET', KEYS[1], 'open_until'))
+local open = noted('open_until', pause)
 if open then
   if now < open then return 0 end
   if answered then
@@ -63,6 +78,8 @@ else
   local running, calls, failed = 0, 0, 0
   for _, call in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
     local at, outcome = string.match(call, '(%d+):(%d)')
+    -- Of another hand, or of a clock that has been set back since.
+    if not at or tonumber(at) > now then break end
     if now - at >= within then break end
     if running == calls and outcome == '0' then running = running + 1 end
     calls = calls + 1
@@ -75,30 +92,6 @@ redis.call('HSET', KEYS[1], 'open_until', string.format('%.0f', now + pause))
 redis.call('PEXPIRE', KEYS[1], pause * 2 + 600000)
 return open and 0 or 1
 """
-
-
-@cache
-def _client() -> redis.Redis | None:
-    url = config().redis_url
-    if not url:
-        return None
-    return redis.Redis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=None)
-
-
-class _Away:
-    """Whether Redis did not answer lately: then it is left alone for a moment."""
-
-    until = 0.0
-
-    def note(self, error: redis.RedisError) -> None:
-        self.until = time.monotonic() + _PAUSE
-        logger.warning("sagas: Redis does not answer (%s); circuits are closed", type(error).__name__)
-
-    def __bool__(self) -> bool:
-        return time.monotonic() < self.until
-
-
-_away = _Away()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +131,11 @@ class Circuit:
         """The part of it that is a rule of breakers, too."""
         return Rule(operations=self.operations, minimum=self.minimum, rate=self.rate, window=self.within, windows=1)
 
+    @property
+    def _pause(self) -> int:
+        """Milliseconds that it stays open."""
+        return max(1, int(self.pause * 1000))
+
     def admit(self, name: str, wanted: int, probe: float) -> tuple[int, float]:
         """How many of ``wanted`` calls may be made now, and after how many seconds the others may ask again.
 
@@ -148,7 +146,7 @@ class Circuit:
         """
         if not self.faults:
             return wanted, 0.0
-        told = _run(_ADMIT, name, wanted, int(probe * 1000))
+        told = _run(_ADMIT, name, wanted, int(probe * 1000), self._pause)
         if told is None:
             return wanted, 0.0
         # A probe is mostly back long before it must be.
@@ -167,7 +165,7 @@ class Circuit:
             return
         rule = self.rule
         counted = (self.faults, rule.operations, rule.minimum, repr(rule.rate), max(1, int(rule.window * 1000)))
-        match _run(_TELL, name, int(answered), *counted, max(1, int(self.pause * 1000))):
+        match _run(_TELL, name, int(answered), *counted, self._pause):
             case 1:
                 logger.warning("sagas: the circuit of %s is open: nobody calls it for %g s", name, self.pause)
             case 2:
@@ -176,11 +174,5 @@ class Circuit:
 
 def _run(script: str, name: str, *arguments: int | str) -> Any:
     """Run a script on the participant's keys; ``None`` if Redis does not answer, or there is none."""
-    client = _client()
-    if client is None or _away:
-        return None
-    try:
-        return client.eval(script, 2, _PREFIX + name, f"{_PREFIX}{name}:calls", *arguments)
-    except redis.RedisError as error:
-        _away.note(error)
-        return None
+    keys = (PREFIX + name, PREFIX + name + CALLS)
+    return redis_link.ask(lambda client: client.eval(script, 2, *keys, *arguments))

@@ -36,7 +36,8 @@ pytestmark = pytest.mark.usefixtures("alone")
 def _redis_is_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """It is, and has time to answer: on a slow machine a tenth of a second may be over, and then it is left alone."""
     monkeypatch.setattr(redis_link, "TIMEOUT", 10.0)
-    monkeypatch.setattr(guard, "client", partial(redis_link.client, 10.0))
+    patient = redis_link.client(10.0)
+    monkeypatch.setattr(redis_link, "client", lambda _timeout=0.0: patient)
     redis_link.pause.until = 0.0
     yield
     redis_link.pause.until = 0.0
@@ -228,7 +229,7 @@ def test_an_issue_that_is_older_than_what_is_known_asks_the_database(jar: str, m
     # Given a lock of an issue that the database knows nothing of
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
-        memory.set(guard.key(run_id, "four"), f"{chain.issue + 99}:somebody")
+        memory.set(guard.key(run_id, "four"), f"{chain.issue + 99}:somebody", px=5000)
     # When
     deliver_all(chain)
     # Then, and the lock is left to whom it belongs
@@ -240,7 +241,7 @@ def test_what_redis_takes_for_done_is_done_if_the_database_says_so(jar: str, mem
     # Given a database that was put back to before the commit
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
-        memory.set(guard.key(run_id, "four"), f"{chain.issue}:done")
+        memory.set(guard.key(run_id, "four"), f"{chain.issue}:done", px=5000)
     deliver_all(chain)
     assert_undone_once(ids)
 
@@ -251,8 +252,8 @@ def test_runs_of_one_cohort_may_stand_to_it_in_every_way(jar: str, memory: redis
     free, busy, done, wrong = ids
     nobody = uuid4()
     deliver(replace(chain, ids=(done,)))
-    memory.set(guard.key(busy, "four"), f"{chain.issue}:somebody")
-    memory.set(guard.key(wrong, "four"), f"{chain.issue}:done")
+    memory.set(guard.key(busy, "four"), f"{chain.issue}:somebody", px=5000)
+    memory.set(guard.key(wrong, "four"), f"{chain.issue}:done", px=5000)
 
     # When
     performed = perform(chain.links[0], [*ids, nobody], issue=chain.issue)
@@ -333,8 +334,9 @@ def test_it_is_flushed_in_the_middle(jar: str, memory: redis.Redis) -> None:
 
 def test_it_is_gone_and_costs_nothing(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a Redis that nobody reaches
+    ids, chain = being_undone(jar, 3)
     with redis.Redis(port=1, retry=Retry(NoBackoff(), 0)) as nobody:
-        monkeypatch.setattr(guard, "client", lambda: nobody)
+        monkeypatch.setattr(redis_link, "client", lambda _timeout: nobody)
         asked: list[str] = []
 
         def refuse(script: str, *_: object) -> None:
@@ -342,7 +344,6 @@ def test_it_is_gone_and_costs_nothing(jar: str, monkeypatch: pytest.MonkeyPatch)
             raise redis.ConnectionError("nobody there")
 
         monkeypatch.setattr(nobody, "eval", refuse)
-        ids, chain = being_undone(jar, 3)
         # When
         deliver_all(chain)
         # Then it was asked once, and left alone
@@ -356,6 +357,22 @@ def test_strange_things_lie_where_it_remembers(jar: str, memory: redis.Redis) ->
     memory.set(guard.key(ids[1], "four"), "")
     memory.lpush(guard.key(ids[2], "three"), "a list")
     deliver_all(chain)
+    assert_undone_once(ids)
+
+
+@pytest.mark.parametrize("left", [None, 3_600_000], ids=["that stays", "that stays for an hour"])
+@pytest.mark.parametrize("by", ["somebody", "done"])
+def test_a_lock_that_no_delivery_has_taken_holds_nobody_back(
+    jar: str, memory: redis.Redis, by: str, left: int | None
+) -> None:
+    # Given locks of this very issue, which stay for longer than any delivery lets its own stay
+    ids, chain = being_undone(jar, 2)
+    for run_id in ids:
+        for step in ("four", "three", "two", "one"):
+            memory.set(guard.key(run_id, step), f"{chain.issue}:{by}", px=left)
+    # When
+    deliver_all(chain)
+    # Then nobody waits for a lease
     assert_undone_once(ids)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 from uuid import UUID, uuid4
 
@@ -10,10 +11,10 @@ import redis
 from django.conf import settings
 
 import sagas
-from sagas import State, breaker
+from sagas import State, breaker, redis_link
 from sagas.breaker import Sample
 from sagas.models import Log, Run
-from sagas.remote import UnexpectedAnswer, circuit
+from sagas.remote import UnexpectedAnswer
 from sagas.remote.circuit import Circuit
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told
 from tests.lab.sagas import points as participant
@@ -188,7 +189,58 @@ def test_without_redis_everybody_calls(name: str) -> None:
         assert SWITCH.admit(name, 5, 1.0) == (5, 0.0)
     finally:
         servers.start("redis")
-        circuit._away.until = 0.0
+        redis_link.pause.until = 0.0
+
+
+@pytest.fixture
+def memory() -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
+        yield client
+
+
+STRANGE: dict[str, dict[str, object]] = {
+    "far ahead": {"open_until": 10**15},
+    "open, and its probe far ahead": {"open_until": 1, "probe_until": 10**15},
+    "without end": {"open_until": "inf"},
+    "no number": {"open_until": "nan", "probe_until": "nan"},
+    "garbage": {"open_until": "tomorrow"},
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_whatever_moment_it_finds_nobody_waits_longer_than_its_pause(
+    name: str, memory: redis.Redis, strange: str
+) -> None:
+    # Given what no circuit has noted, or one whose clock has been set back since
+    memory.hset(f"sagas:circuit:{name}", mapping=STRANGE[strange])  # type: ignore[arg-type]  # stubs know str keys only
+
+    # When asked how many may call
+    admitted, wait = SWITCH.admit(name, 1, 0.2)
+
+    # Then those who may not, may after its pause, or that of its probe
+    assert admitted == 1 or 0 < wait <= SWITCH.pause
+    eventually(lambda: SWITCH.admit(name, 1, 0.2)[0], what="a call")
+    # And what stood there is forgotten with the next answer
+    SWITCH.answered(name)
+    assert SWITCH.admit(name, 5, 0.2) == (5, 0.0)
+
+
+@pytest.mark.parametrize("of", ["", ":calls"])
+@pytest.mark.parametrize("kind", ["string", "list", "hash", "set"])
+def test_whatever_kind_of_key_it_finds_it_counts_and_opens(name: str, memory: redis.Redis, of: str, kind: str) -> None:
+    key = f"sagas:circuit:{name}{of}"
+    match kind:
+        case "string":
+            memory.set(key, b"\xff")
+        case "list":
+            memory.lpush(key, "x", "y:z", "99999999999999999999:0")
+        case "hash":
+            memory.hset(key, "x", "y")
+        case _:
+            memory.sadd(key, "x")
+    open_it(name)
+    assert SWITCH.admit(name, 5, 1.0)[0] == 0
+    assert not redis_link.pause.is_open()
 
 
 @needs_node

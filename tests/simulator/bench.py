@@ -28,8 +28,6 @@ from sagas import (
     conf,
     dispatch,
     gate,
-    guard,
-    kick,
     lifecycle,
     plan,
     redis_link,
@@ -160,9 +158,8 @@ class Bench:
         claimable = claim_store.claimable
         put(claim_store, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
         put(plan, "check_transition", self._check_transition)
-        for module in (kick, guard):
-            put(module, "client", lambda *_: self.machines.redis)
-            put(module, "pause", self.pause)
+        put(redis_link, "client", lambda *_: self.machines.redis)
+        put(redis_link, "pause", self.pause)
         put(dispatch, "_publish_chain", self._late("machines.publish_chain"))
         put(dispatch, "_send", self._late("machines.send_task"))
         for module in (dispatch, tasks):

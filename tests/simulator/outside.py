@@ -147,11 +147,11 @@ class Redis:
         self._command("redis kick")
         self.kicked()
 
-    def set(self, key: str, _value: int, *, nx: bool, px: int) -> bool:
+    def set(self, key: str, value: str, *, nx: bool, px: int) -> bool:
         self._command("redis set")
         if self._get(key) is not None:
             return False
-        self.keys[key] = b"1", self.now() + px / 1000
+        self.keys[key] = value.encode(), self.now() + px / 1000
         return True
 
     def delete(self, key: str) -> None:
@@ -202,8 +202,11 @@ class Pause:
         self.length = length
         self.until = -1.0
 
-    def open(self, _error: redis.RedisError) -> None:
+    def open(self, _error: Exception) -> None:
         self.until = self.now() + self.length
+
+    def close(self) -> None:
+        return
 
     def is_open(self) -> bool:
         return self.now() < self.until
