@@ -8,17 +8,24 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from coupons.models import Coupon
+from sagas.admin.lists import KeptWhileUsedAdmin
 
 
 @admin.register(Coupon)
-class CouponAdmin(admin.ModelAdmin[Coupon]):
+class CouponAdmin(KeptWhileUsedAdmin[Coupon]):
     """Look at the coupons, and give new ones out."""
 
-    list_display = ["code", "customer", "discount_cents", "expires_at", "used"]
-    list_filter = ["used", "expires_at"]
+    list_display = ["code", "customer", "discount_cents", "expires_at", "active", "used"]
+    list_filter = ["active", "used", "expires_at"]
     list_select_related = ["customer"]
     search_fields = ["code", "customer__username"]
     autocomplete_fields = ["customer"]
+
+    instead = "make it inactive instead"
+
+    def use_of(self, row: Coupon) -> str:
+        """Whether an order has it."""
+        return "used by an order" if row.used else ""
 
     def get_readonly_fields(self, _request: HttpRequest, obj: Coupon | None = None) -> list[str]:
         """Fix the code once it is there: redemptions name it."""
@@ -27,6 +34,6 @@ class CouponAdmin(admin.ModelAdmin[Coupon]):
     def save_model(self, request: HttpRequest, obj: Coupon, form: Any, change: bool) -> None:
         """Write only what was typed: ``used`` as it was read may be old by now."""
         if change:
-            obj.save(update_fields=["customer", "discount_cents", "expires_at"])
+            obj.save(update_fields=["customer", "discount_cents", "expires_at", "active"])
         else:
             super().save_model(request, obj, form, change)

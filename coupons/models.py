@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.conf import settings
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 
 from sagas.steps import NAME_LIMIT
+
+#: Between these a coupon expires. A year that Python cannot read would take down every list in which it stands.
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+#: Cents that one coupon takes off at most.
+MOST_CENTS = 10_000_000
 
 
 class Coupon(models.Model):
@@ -21,14 +30,24 @@ class Coupon(models.Model):
         related_name="+",
         help_text="Who may use it; empty for anyone.",
     )
-    discount_cents = models.PositiveIntegerField("discount (cents)", help_text="In cents of a yuan.")
+    discount_cents = models.PositiveIntegerField(
+        "discount (cents)", validators=[MaxValueValidator(MOST_CENTS)], help_text="In cents of a yuan."
+    )
     expires_at = models.DateTimeField()
     used = models.BooleanField(default=False, help_text="Whether an order has it; a refund frees it again.")
+    active = models.BooleanField(default=True, db_default=True, help_text="Whether it can be redeemed.")
 
     class Meta:
         """By code, which is also the order of locks."""
 
         ordering = ["code"]
+        constraints = [
+            models.CheckConstraint(
+                name="coupons_coupon_expires_in_range",
+                condition=Q(expires_at__gte=FIRST, expires_at__lt=LAST),
+                violation_error_message="A coupon expires between 2000 and 2100.",
+            )
+        ]
 
     def __str__(self) -> str:
         """Name it."""

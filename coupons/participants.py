@@ -43,6 +43,10 @@ class CouponExpired(Rejected):
     """The coupon has expired."""
 
 
+class CouponInactive(Rejected):
+    """The shop redeems the coupon no more."""
+
+
 class CouponUsed(Rejected):
     """The coupon is used already."""
 
@@ -57,6 +61,7 @@ class _Row(NamedTuple):
     discount_cents: int
     expires_at: datetime
     used: bool
+    active: bool
 
 
 @many
@@ -128,6 +133,8 @@ def _refusal(coupon: _Row | None, call: Call[MayUseCoupon], now: datetime, *, ta
         return CouponNotYours(f"coupon {coupon.code} belongs to another customer")
     if coupon.expires_at <= now:
         return CouponExpired(f"coupon {coupon.code} has expired")
+    if not coupon.active:
+        return CouponInactive(f"coupon {coupon.code} is not redeemed any more")
     if coupon.used or taken:
         return CouponUsed(f"coupon {coupon.code} is used already")
     return None
@@ -137,7 +144,7 @@ def _lock(codes: Iterable[str]) -> tuple[dict[str, _Row], datetime]:
     """Lock these coupons, in order, and only then read the clock: the wait for a lock may be long."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT code, customer_id, discount_cents, expires_at, used FROM coupons_coupon "
+            "SELECT code, customer_id, discount_cents, expires_at, used, active FROM coupons_coupon "
             "WHERE code = ANY(%s) ORDER BY code FOR NO KEY UPDATE",
             [sorted(set(codes))],
         )

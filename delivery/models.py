@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from sagas.pool import Hold, Pool
+
+#: Between these a slot lies. A year that Python cannot read would take down every list in which it stands.
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+#: Orders that one slot carries at most.
+MOST_ORDERS = 1_000_000
 
 
 class Slot(Pool):
@@ -14,6 +23,7 @@ class Slot(Pool):
     id = models.BigAutoField(primary_key=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
+    active = models.BooleanField(default=True, db_default=True, help_text="Whether it is offered and takes orders.")
 
     class Meta(Pool.Meta):
         """The pool's constraints are kept."""
@@ -23,11 +33,17 @@ class Slot(Pool):
             *Pool.Meta.constraints,
             models.UniqueConstraint(name="delivery_slot_once", fields=["starts_at", "ends_at"]),
             models.CheckConstraint(name="delivery_slot_ends_after_start", condition=Q(ends_at__gt=F("starts_at"))),
+            models.CheckConstraint(
+                name="delivery_slot_in_range",
+                condition=Q(starts_at__gte=FIRST, ends_at__lt=LAST),
+                violation_error_message="A slot lies between 2000 and 2100.",
+            ),
         ]
 
     def __str__(self) -> str:
-        """Name it by its time."""
-        return f"{self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%H:%M}"
+        """Name it by its time, as the shop's clock shows it."""
+        start, end = timezone.localtime(self.starts_at), timezone.localtime(self.ends_at)
+        return f"{start:%Y-%m-%d %H:%M} to {end:%H:%M}"
 
 
 class SlotHold(Hold):

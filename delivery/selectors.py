@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -11,9 +12,17 @@ from django.db.models.functions import Now
 from delivery.models import Slot
 
 
+class Standing(Enum):
+    """Whether a slot takes an order. One that does may be full all the same."""
+
+    OPEN = "open"
+    BEGUN = "begun"
+    INACTIVE = "inactive"
+
+
 def upcoming() -> QuerySet[Slot]:
-    """List the slots that have not begun, the next first."""
-    return Slot.objects.filter(starts_at__gt=Now()).order_by("starts_at", "id")
+    """List the slots that take orders: they are active, and have not begun. The next comes first."""
+    return Slot.objects.filter(starts_at__gt=Now(), active=True).order_by("starts_at", "id")
 
 
 def begun(*, slots: Iterable[int]) -> set[int]:
@@ -21,10 +30,15 @@ def begun(*, slots: Iterable[int]) -> set[int]:
     return set(Slot.objects.filter(id__in=set(slots), starts_at__lte=Now()).values_list("id", flat=True))
 
 
-def is_open(*, slot: int) -> bool | None:
-    """Whether the slot has not begun; ``None`` if there is no such slot. It may be full all the same."""
+def standing(*, slot: int) -> Standing | None:
+    """Tell whether the slot takes an order; ``None`` if there is no such slot."""
     with connection.cursor() as cursor:
         # Not the ORM: every order passes here.
-        cursor.execute("SELECT starts_at > clock_timestamp() FROM delivery_slot WHERE id = %s", [slot])
+        cursor.execute("SELECT starts_at <= clock_timestamp(), active FROM delivery_slot WHERE id = %s", [slot])
         row = cursor.fetchone()
-    return None if row is None else bool(row[0])
+    if row is None:
+        return None
+    begun, active = row
+    if begun:
+        return Standing.BEGUN
+    return Standing.OPEN if active else Standing.INACTIVE

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from inventory import services
 from inventory.models import Sku
+from sagas.admin.lists import KeptWhileUsedAdmin
 
 
 class SkuForm(forms.ModelForm[Sku]):
@@ -37,7 +38,7 @@ class SkuForm(forms.ModelForm[Sku]):
 
 
 @admin.register(Sku)
-class SkuAdmin(admin.ModelAdmin[Sku]):
+class SkuAdmin(KeptWhileUsedAdmin[Sku]):
     """Look at the stock, restock it, and take a drink off the menu."""
 
     form = SkuForm
@@ -45,6 +46,12 @@ class SkuAdmin(admin.ModelAdmin[Sku]):
     list_filter = ["active"]
     search_fields = ["code", "name"]
     readonly_fields = ["available", "held", "sold"]
+
+    instead = "make it inactive instead, which takes it off the menu"
+
+    def use_of(self, row: Sku) -> str:
+        """Cups that runs have."""
+        return f"{row.held} held, {row.sold} sold" if row.held or row.sold else ""
 
     def get_readonly_fields(self, _request: HttpRequest, obj: Sku | None = None) -> list[str]:
         """Fix the code once it is there: holds name it."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from django.core.validators import MaxValueValidator
 from django.db import models
 
 from sagas.pool import Hold, Pool
+
+#: Cents that one cup costs at most.
+MOST_CENTS = 10_000_000
 
 
 class Sku(Pool):
@@ -12,7 +16,11 @@ class Sku(Pool):
 
     code = models.CharField("SKU", max_length=32, primary_key=True)
     name = models.CharField(max_length=100)
-    price_cents = models.PositiveIntegerField("price (cents)", help_text="Price of one cup, in cents of a yuan.")
+    price_cents = models.PositiveIntegerField(
+        "price (cents)",
+        validators=[MaxValueValidator(MOST_CENTS)],
+        help_text="Price of one cup, in cents of a yuan.",
+    )
     active = models.BooleanField(default=True, help_text="Whether it is on the menu and can be ordered.")
 
     class Meta(Pool.Meta):

@@ -14,6 +14,7 @@ import coupons.selectors
 import delivery.selectors
 import inventory.selectors
 import sagas
+from delivery.selectors import Standing
 from orders.errors import Fault, OrderNotFound, OrderNumberTaken, OrderRefused, PaymentConflict
 from orders.models import Order, OrderStatus
 from orders.requests import Item, OrderRequest
@@ -70,11 +71,13 @@ def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: in
             faults.append(Fault("unknown-sku", f"There is no SKU {item.sku}.", pointer))
         elif not known[item.sku].active:
             faults.append(Fault("inactive-sku", f"{item.sku} is not on the menu any more.", pointer))
-    is_open = delivery.selectors.is_open(slot=slot)
-    if is_open is None:
+    standing = delivery.selectors.standing(slot=slot)
+    if standing is None:
         faults.append(Fault("unknown-slot", f"There is no slot {slot}.", "/slot"))
-    elif not is_open:
+    elif standing is Standing.BEGUN:
         faults.append(Fault("past-slot", f"Slot {slot} has begun already.", "/slot"))
+    elif standing is Standing.INACTIVE:
+        faults.append(Fault("inactive-slot", f"Slot {slot} takes no more orders.", "/slot"))
     discount = 0
     if coupon is not None:
         try:
@@ -91,6 +94,7 @@ _COUPON_CODES = {
     "CouponUnknown": "unknown-coupon",
     "CouponNotYours": "coupon-not-yours",
     "CouponExpired": "expired-coupon",
+    "CouponInactive": "inactive-coupon",
 }
 
 

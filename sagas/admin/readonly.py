@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
 from django.http import HttpRequest
 
+from sagas.admin.lists import ListAdmin, ModelT
 from sagas.admin.paging import CappedPaginator
 
-ModelT = TypeVar("ModelT", bound=Model)
 
-
-# As in paging.py: no type arguments for Django's own classes at run time.
-if TYPE_CHECKING:
-
-    class _ModelAdmin(admin.ModelAdmin[ModelT]):
-        """Django's, of a model."""
-
-else:
-
-    class _ModelAdmin(admin.ModelAdmin):
-        """Django's, that takes a type argument and forgets it."""
-
-        def __class_getitem__(cls, _model):
-            return cls
-
-
-class LookOnly(_ModelAdmin[ModelT]):
+class LookOnly(ListAdmin[ModelT]):
     """Base of a ``ModelAdmin``: no add, no change, no delete, and lists that never count millions."""
 
     paginator = CappedPaginator
