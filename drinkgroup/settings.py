@@ -6,6 +6,7 @@ The three service URLs are read from the environment (``scripts/services`` and `
 from __future__ import annotations
 
 from base64 import b64encode
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_bytes
 
@@ -31,12 +32,16 @@ if not SECRET_KEY:
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "drinkgroup.apps.ShopAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "rest_framework",
     "knox",
     "drf_spectacular",
@@ -55,8 +60,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Last, so that its answer to who is locked out is the page's.
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "drinkgroup.urls"
@@ -65,7 +73,7 @@ WSGI_APPLICATION = "drinkgroup.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],
+        "DIRS": [BASE_DIR / "drinkgroup" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -129,6 +137,8 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "orders.api.problems.exception_handler",
+    # Proxies in front of the web processes that say the client's address in X-Forwarded-For. With 0 none is believed.
+    "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
 }
 # A token lives until it is taken away.
 REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False}
@@ -154,5 +164,26 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SESSION_COOKIE_HTTPONLY = True
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 X_FRAME_OPTIONS = "DENY"
+
+# Logging in. axes comes first: who is locked out costs no hashing of a password.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+# Seconds for which a login lasts, in the admin.
+SESSION_COOKIE_AGE = env.int("SESSION_AGE", default=8 * 3600)
+# Whether the admin asks for a one-time password, too (docs/how-to/operate.md tells how people get theirs).
+ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=False)
+# Failed logins after which no more are tried for a while: for one name at one address, at one address, for one name.
+LOGIN_FAILURES = {"both": 5, "address": 20, "name": 50}
+AXES_HANDLER = "drinkgroup.logins.LoginHandler"
+AXES_CLIENT_IP_CALLABLE = "drinkgroup.logins.client_address"
+AXES_LOCKOUT_CALLABLE = "drinkgroup.logins.locked_out"
+# The handler has compared already; see there.
+AXES_FAILURE_LIMIT = 1
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_ON_SUCCESS = True
+# A repeat while locked out does not make it longer: the owner of a name gets in when the time is over.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_SENSITIVE_PARAMETERS = ["otp_token"]
 
 LOGGING = logging_config(level=env.str("LOG_LEVEL", default="INFO"), fmt=env.str("LOG_FORMAT", default="json"))

@@ -1,0 +1,83 @@
+"""Who may try to log in, how often: guessing is refused before a password is hashed.
+
+django-axes counts failures in the database, so that all web processes, and their restarts, count alike. Its own limit
+is one number for all that it compares; here each has its own, because an address may be a whole office, and a name may
+be tried from a thousand addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from axes.attempts import get_cool_off_threshold
+from axes.handlers.database import AxesDatabaseHandler
+from axes.helpers import get_client_ip_address, get_client_username
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.contrib.admin.sites import AdminSite
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Q, Sum
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django_otp.admin import OTPAdminSite
+from rest_framework.throttling import BaseThrottle
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """Address of the client, as the nearest trusted proxy saw it; ``NUM_PROXIES`` says how many of them there are."""
+    # DRF's own reading of X-Forwarded-For, so that this and the API's limits mean the same client.
+    return BaseThrottle().get_ident(request) or None  # type: ignore[arg-type]  # it reads META alone
+
+
+class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes ships no types
+    """Count failures by name and address together, by address, and by name."""
+
+    def is_locked(self, request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> bool:
+        """Whether any of the three has reached its limit within ``AXES_COOLOFF_TIME``."""
+        limits = settings.LOGIN_FAILURES
+        name, address = get_client_username(request, credentials), get_client_ip_address(request)
+        by_both = Q(username=name, ip_address=address)
+        counts = AccessAttempt.objects.filter(
+            Q(username=name) | Q(ip_address=address), attempt_time__gte=get_cool_off_threshold(request)
+        ).aggregate(
+            both=Sum("failures_since_start", filter=by_both),
+            address=Sum("failures_since_start", filter=Q(ip_address=address)),
+            name=Sum("failures_since_start", filter=Q(username=name)),
+        )
+        return any((counts[key] or 0) >= limits[key] for key in ("both", "address", "name"))
+
+    def get_failures(self, request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> int:
+        """Give axes a count that it compares with its one limit, 1: whether this failure was the last allowed."""
+        return int(self.is_locked(request, credentials))
+
+
+def locked_out(
+    request: HttpRequest, _response: HttpResponse | None, _credentials: Mapping[str, Any] | None
+) -> HttpResponse:
+    """Say in words that no more is tried, and for how long."""
+    minutes = round(settings.AXES_COOLOFF_TIME.total_seconds() / 60)
+    return TemplateResponse(
+        request,
+        "admin/locked_out.html",
+        {"minutes": minutes, "title": "Too many attempts"},
+        status=429,
+        headers={"Retry-After": str(minutes * 60)},
+    ).render()
+
+
+class ShopAdminSite(OTPAdminSite):  # type: ignore[misc]  # django-otp ships no types
+    """Django's admin, which asks for a second factor where ``ADMIN_SECOND_FACTOR`` says so."""
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        if not settings.ADMIN_SECOND_FACTOR:
+            self.login_form = AdminSite.login_form
+            self.login_template = AdminSite.login_template
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Let in active staff, and only with their second factor where it is asked for."""
+        if settings.ADMIN_SECOND_FACTOR:
+            return bool(super().has_permission(request))
+        user = request.user
+        return isinstance(user, AbstractBaseUser) and user.is_active and bool(getattr(user, "is_staff", False))
