@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
+
+from sagas.faults import said
 
 
 @require_safe
@@ -15,11 +17,20 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(_request: HttpRequest) -> HttpResponse:
-    """Answer 200 if the database answers, else 503: RabbitMQ and Redis are not needed to take orders."""
+    """Answer 200 if the database takes orders, else 503: RabbitMQ and Redis are not needed for that."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except (DatabaseError, InterfaceError):
+            cursor.execute("SELECT current_setting('transaction_read_only')::bool")
+            (only_reads,) = cursor.fetchone()
+    except Error as error:
         connection.close()
-        return HttpResponse("the database does not answer\n", status=503, content_type="text/plain")
+        return _not_ready(f"the database does not answer: {said(error)}")
+    if only_reads:
+        # A standby, or what was the primary. The next session may be on the one that is.
+        connection.close()
+        return _not_ready("the database takes no writes")
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+def _not_ready(why: str) -> HttpResponse:
+    return HttpResponse(f"{why}\n", status=503, headers={"Retry-After": "1"}, content_type="text/plain")

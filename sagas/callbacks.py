@@ -7,12 +7,14 @@ settings. Errors are problem details (RFC 9457).
 from __future__ import annotations
 
 import json
+import logging
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -21,7 +23,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 import sagas
 from sagas.conf import config
 from sagas.errors import NotAwaited, Rejected, RunNotFound, UnknownSaga, UnknownStep
+from sagas.faults import drop, is_nobodys, said
 from sagas.participant import Done
+
+logger = logging.getLogger(__name__)
 
 _FORM = (
     'Send {"run": id, "step": name, "operation": name, "outcome": "done" or "rejected", '
@@ -42,7 +47,8 @@ def report(request: HttpRequest) -> JsonResponse:
 
     See ``sagas.report``; without "operation" it is of the step's forward one. Answers 200 with the run's state, also
     to a repeat; 400 for a body that is none, 401 without a good signature of the last five minutes, 404 for a run, a
-    step or an operation that does not exist, 409 for an operation that was not begun.
+    step or an operation that does not exist, 409 for an operation that was not begun, 503 with Retry-After while the
+    database cannot take it.
     """
     try:
         _verify(request)
@@ -55,11 +61,18 @@ def report(request: HttpRequest) -> JsonResponse:
             raise _Refused(HTTPStatus.CONFLICT, str(error)) from error
         except (TypeError, ValueError) as error:
             raise _Refused(HTTPStatus.BAD_REQUEST, f"result: {error}") from error
+        except Error as error:
+            if not is_nobodys(error):
+                raise
+            drop()
+            logger.warning("sagas: a report could not be taken: %s", said(error))
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer. Report again.") from error
     except _Refused as refused:
         return JsonResponse(
             {"type": "about:blank", "title": refused.status.phrase, "status": refused.status, "detail": str(refused)},
             status=refused.status,
             content_type="application/problem+json",
+            headers={"Retry-After": "1"} if refused.status is HTTPStatus.SERVICE_UNAVAILABLE else {},
         )
     return JsonResponse({"run": str(run_id), "state": state})
 

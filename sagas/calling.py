@@ -20,7 +20,7 @@ from django.db import connection
 
 from sagas import intents, outcomes
 from sagas.errors import Rejected
-from sagas.faults import is_conflict, is_lost
+from sagas.faults import Kind, is_lost, is_nobodys, kind_of
 from sagas.intents import Answered
 from sagas.messages import Link, Message, RemoteCalls
 from sagas.outcomes import Fault
@@ -200,8 +200,8 @@ def _record(group: Sequence[_Noted]) -> list[_Noted]:
 
 
 def _again(group: Sequence[_Noted], error: Exception) -> list[_Noted]:
-    passing = is_lost(error) or is_conflict(error)
-    if is_lost(error):
+    passing = is_nobodys(error)
+    if passing and kind_of(error) is not Kind.COLLISION:
         connection.close()
     left: list[_Noted] = []
     for one in group:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, transaction
 
-from sagas import channels, registry, versions
+from sagas import channels, faults, registry, versions
 from sagas.conf import Misconfigured, parse
 
 
@@ -174,7 +174,7 @@ def check_runs(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMe
             cursor.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}s'")
             problems = versions.problems()
     except DatabaseError as error:
-        if getattr(error.__cause__, "pgcode", None) in _NOT_THERE:
+        if faults.sqlstate(error) in _NOT_THERE:
             return []
         return [
             Warning(

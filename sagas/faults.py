@@ -1,41 +1,144 @@
-"""What a database error means: try the same again, or learn what became of it."""
+"""What a database error means: whose fault it is, and what is to be done.
+
+Every SQLSTATE is classified here, once:
+
+============  ==========================================================  ==========================================
+kind          SQLSTATE                                                    what is done
+============  ==========================================================  ==========================================
+collision     40001, 40P01, 55P03                                         the same again: nothing was done
+lost          08…, 57P…, 25P03, 25P04, 25006, 25008, 40003, F0…; no code  the session is closed, the same delivery
+                                                                          comes again
+cancelled     57014                                                       the same
+trouble       53…, 57…, 58…, XX…                                          neighbours are tried, the run waits a while
+fault         all others                                                  the run's own: counts as an attempt
+============  ==========================================================  ==========================================
+
+None but the last is anybody's fault: it never counts as an attempt.
+"""
 
 from __future__ import annotations
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
+from enum import Enum, auto
 
-#: Serialization failure, deadlock, lock time-out: nothing was done, the same again may succeed.
-_CONFLICTS = frozenset({"40001", "40P01", "55P03"})
-#: The server has ended the session, for nothing was asked of it in mid-transaction for too long. Mostly libpq only
-#: finds the socket closed; where it has read why, that is no OperationalError.
-_IDLE_TOO_LONG = "25P03"
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
+from django.db import Error as DjangoError
+
+
+class Kind(Enum):
+    """Whose fault a database error is."""
+
+    #: Two transactions met, and this one was rolled back for it. The same again may succeed.
+    COLLISION = auto()
+    #: The session is of no more use: it is gone, so that the outcome is unknown, or its server only reads.
+    LOST = auto()
+    #: The statement was cancelled: it took too long, or an administrator was tired of it.
+    CANCELLED = auto()
+    #: The server is there, and cannot do it: no room, no memory, a broken disk.
+    TROUBLE = auto()
+    #: What was asked is wrong, or what it was asked of.
+    FAULT = auto()
+
+
+#: Serialization failure, deadlock, lock time-out.
+_COLLISIONS = frozenset({"40001", "40P01", "55P03"})
+#: By code: the server has ended the session, for nothing was asked of it in mid-transaction for too long, or for the
+#: transaction took too long (mostly libpq only finds the socket closed); it takes no writes, as a server that is no
+#: primary any more; it runs at another isolation level than the engine does; whether it has committed it cannot say.
+_LOST = frozenset({"25P03", "25P04", "25006", "25008", "40003"})
+#: By class: no connection; a server that is shutting down or starting; a broken configuration.
+_LOST_CLASSES = ("08", "57P", "F0")
+#: Statement time-out, or a request to cancel.
+_CANCELLED = "57014"
+#: By class: insufficient resources, operator intervention, errors of the system, errors of PostgreSQL itself.
+_TROUBLE_CLASSES = ("53", "57", "58", "XX")
 
 
 class ConnectionLost(Exception):
-    """The database went away in mid-transaction: whether it committed is not known."""
+    """The database cannot be worked with, nor may it be known what it has committed. Deliver the same again."""
 
 
-def is_conflict(error: BaseException) -> bool:
-    """Whether two transactions met, and this one was rolled back for it."""
-    return isinstance(error, DatabaseError) and getattr(error.__cause__, "pgcode", None) in _CONFLICTS
+def sqlstate(error: BaseException) -> str | None:
+    """The SQLSTATE of an error that Django raised for its driver; ``None`` if the server has not given one."""
+    cause = error.__cause__
+    # psycopg 2 and 3.
+    code = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
+    return str(code) if code else None
 
 
-def is_lost(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Whether the connection is gone, so that the outcome is unknown.
+def said(error: BaseException) -> str:
+    """What the server has said, in one line, with its SQLSTATE: for logs and for people."""
+    if isinstance(error, ConnectionLost) and error.__cause__ is not None:
+        return said(error.__cause__)
+    # A set-based participant's is wrapped once more.
+    error = getattr(error, "error", error)
+    lines = str(error).strip().splitlines()
+    code = sqlstate(error)
+    return f"{type(error).__name__}{f' {code}' if code else ''}: {lines[0] if lines else 'no text'}"
+
+
+def kind_of(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> Kind:
+    """Whose fault an error is.
 
     Args:
         error: what was raised.
         using: alias of the database on whose connection it was raised.
     """
-    if isinstance(error, InterfaceError):
-        return True
-    code = getattr(error.__cause__, "pgcode", None)
-    if code == _IDLE_TOO_LONG:
-        return isinstance(error, DatabaseError)
-    if not isinstance(error, OperationalError):
-        return False
-    # Class 08: connection; 57P: the server is shutting down or starting; none: libpq lost the socket.
-    return code is None or code.startswith(("08", "57P")) or is_gone(using)
+    if not isinstance(error, DjangoError):
+        return Kind.FAULT
+    code = sqlstate(error)
+    if code is None:
+        return _without_a_code(error, using)
+    if code in _COLLISIONS:
+        return Kind.COLLISION
+    if code in _LOST or code.startswith(_LOST_CLASSES):
+        return Kind.LOST
+    if code == _CANCELLED:
+        return Kind.CANCELLED
+    if code.startswith(_TROUBLE_CLASSES):
+        return Kind.TROUBLE
+    return Kind.LOST if isinstance(error, OperationalError) and is_gone(using) else Kind.FAULT
+
+
+def _without_a_code(error: BaseException, using: str) -> Kind:
+    """Of an error of which the server knows nothing: libpq has lost the socket, or was never connected."""
+    if isinstance(error, OperationalError | InterfaceError):
+        return Kind.LOST
+    # What Django raises where a participant has closed the connection under its own transaction.
+    return Kind.LOST if isinstance(error, DatabaseError) and is_gone(using) else Kind.FAULT
+
+
+def is_anothers(error: BaseException, using: str) -> bool:
+    """Whether an error tells that some other database is away than this one, on which the transaction still stands.
+
+    Ask inside the transaction: behind it Django may have connected anew.
+    """
+    # The driver marks the connection of which it has lost the socket.
+    lost = isinstance(error, DjangoError) and error.__cause__ is not None and sqlstate(error) is None
+    return lost and not is_gone(using)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether two transactions met, and this one was rolled back for it."""
+    return kind_of(error) is Kind.COLLISION
+
+
+def is_lost(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether the session is of no more use: the outcome may be unknown. Close it, and do the same on another."""
+    return kind_of(error, using) is Kind.LOST
+
+
+def is_nobodys(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether an error is the database's, and not the fault of whoever has asked: the same may succeed later."""
+    return kind_of(error, using) is not Kind.FAULT
+
+
+def drop(using: str = DEFAULT_DB_ALIAS) -> None:
+    """Close the session after an error that was nobody's fault: the next one is new, and finds the primary.
+
+    Not under a transaction of the caller's, who has yet to hear of the error.
+    """
+    if not connections[using].in_atomic_block:
+        connections[using].close()
 
 
 def is_gone(using: str = DEFAULT_DB_ALIAS) -> bool:

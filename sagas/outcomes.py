@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DEFAULT_DB_ALIAS, Error, transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from sagas.errors import Rejected
-from sagas.faults import ConnectionLost, is_conflict, is_lost
+from sagas.faults import ConnectionLost, is_anothers, is_nobodys, said
 from sagas.limits import check_size
 from sagas.participant import Accepted, Call, Done, Participant, SetBased, is_set_based, name_of
 
@@ -41,6 +41,13 @@ class RolledBack(Exception):
     """A participant has returned as if all were well, and its effect is to be rolled back all the same."""
 
 
+class ThirdDatabase(Exception):
+    """A participant has asked a database that is neither the engine's nor its step's, and that was away.
+
+    Whoever does must bear its absence as that of any other system: it is a fault of the run, tried again, and counted.
+    """
+
+
 class Broken(Exception):
     """A set-based participant broke; its transaction must be rolled back and the cohort made smaller."""
 
@@ -64,7 +71,7 @@ def collect(
     Raises:
         Broken: a set-based participant raised.
         ConnectionLost: what a participant did could not be taken back.
-        django.db.Error: the transaction collided with another, or the database went away.
+        django.db.Error: what is nobody's fault: the transaction collided with another, or the database cannot do it.
     """
     if is_set_based(participant):
         return _collect_set(participant, calls, using, pivot=pivot)
@@ -82,7 +89,9 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, 
         for answer, call in zip(answers, calls, strict=True):
             _check_pivot(answer, call, pivot=pivot)
     except Exception as error:
-        if _belongs_to_transaction(error, using):
+        if is_anothers(error, using):
+            raise Broken(ThirdDatabase(said(error))) from error
+        if is_nobodys(error, using):
             raise
         raise Broken(error) from error
     return answers
@@ -121,7 +130,7 @@ def _collect_one(
             _check_pivot(answer, call, pivot=pivot)
             return answer
     except Exception as error:
-        if _belongs_to_transaction(error, using):
+        if is_nobodys(error, using) and not is_anothers(error, using):
             raise
         if transaction.get_rollback(using=using):
             # Not even to the savepoint: that is no fault of the participant's, whatever it has raised.
@@ -129,7 +138,7 @@ def _collect_one(
             raise ConnectionLost(msg) from error
         if isinstance(error, rejects):
             return as_rejection(error)
-        return Fault(error)
+        return Fault(ThirdDatabase(said(error)) if is_anothers(error, using) else error)
 
 
 def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
@@ -148,10 +157,6 @@ def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
 def as_rejection(error: Exception) -> Rejected:
     """Make a rejection of an exception class that the step declared as one."""
     return error if isinstance(error, Rejected) else Rejected(str(error), code=type(error).__name__)
-
-
-def _belongs_to_transaction(error: Exception, using: str) -> bool:
-    return isinstance(error, Error) and (is_conflict(error) or is_lost(error, using))
 
 
 def dump(result: object) -> str:

@@ -7,6 +7,7 @@ in one order and neighbours of a poisonous run commit without it.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,12 @@ from uuid import UUID
 
 from django.db import Error, transaction
 
-from sagas import confirmation_store, elsewhere, guard, intents, log_store, outcomes, plan, store, versions
+from sagas import confirmation_store, elsewhere, guard, intents, log_store, outcomes, plan, store, versions, wait_store
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import NoReport
-from sagas.faults import ConnectionLost, is_conflict, is_lost
-from sagas.messages import Chain, Link, Message
+from sagas.faults import ConnectionLost, Kind, is_nobodys, kind_of, said
+from sagas.messages import Chain, Kick, Link, Message
 from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Call, Done, Phase, is_patient, is_remote, is_set_based
 from sagas.plan import Place, Stand
@@ -29,10 +30,14 @@ from sagas.record import Delivery, delivery_of, pass_on, record
 from sagas.steps import Action, Refund
 from sagas.timeouts import give_up_late
 
+logger = logging.getLogger(__name__)
+
 #: One-call participants run in savepoints; past 64 in a transaction PostgreSQL slows down.
 SAVEPOINTS = 50
 #: How often two transactions may collide before their cohorts are made smaller.
 COLLISIONS = 3
+#: Seconds for which a run is left alone when the server could not do what its operation asked.
+PUT_OFF = 5.0
 #: How often in all, before the delivery is put off: the same locks are wanted by many.
 PATIENCE = 30
 
@@ -92,6 +97,7 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
 def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> None:
     room = intents.room_for(delivery, len(ids))
     collisions = 0
+    troubled: dict[UUID, Exception] = {}
     work = deque(_chunks(ids, _size(delivery.action)))
     while work:
         cohort = work.popleft()
@@ -103,9 +109,10 @@ def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> N
             cause = error.error if isinstance(error, Broken) else error
             if isinstance(cause, ConnectionLost):
                 raise
-            if is_lost(cause):
+            kind = kind_of(cause)
+            if kind in {Kind.LOST, Kind.CANCELLED}:
                 raise ConnectionLost from error
-            if is_conflict(cause):
+            if kind is Kind.COLLISION:
                 collisions += 1
                 if collisions > PATIENCE:
                     raise ConnectionLost from error
@@ -114,8 +121,12 @@ def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> N
                     continue
             if len(cohort) > 1:
                 work.extendleft(reversed(_halves(cohort)))
+            elif kind is Kind.TROUBLE:
+                troubled[cohort[0]] = cause
             else:
                 _blame(delivery, cohort[0], cause, performed)
+    if troubled:
+        _put_off(delivery, troubled, performed)
 
 
 def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> list[UUID]:
@@ -129,7 +140,7 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
         rows = store.look(ids)
         here, behind = _sort_by_stand(delivery, rows)
     except Error as error:
-        if is_lost(error):
+        if is_nobodys(error):
             raise ConnectionLost from error
         raise
     for place, some in behind.items():
@@ -221,10 +232,28 @@ def _blame(delivery: Delivery, run_id: UUID, error: Exception, performed: Perfor
             if here:
                 _, messages = record(delivery, here, [answer], 0)
     except Error as second:
-        if is_lost(second) or is_conflict(second):
+        if is_nobodys(second):
             raise ConnectionLost from second
         raise
     performed.messages += messages
+
+
+def _put_off(delivery: Delivery, troubled: Mapping[UUID, Exception], performed: Performed) -> None:
+    """Leave alone for a while the runs for which the server could not do it. That is no attempt."""
+    first = next(iter(troubled.values()))
+    where = f"{delivery.definition.name}.{delivery.step.name}.{delivery.action.operation}"
+    logger.warning(
+        "sagas: %d run(s) wait %g s at %s: the database cannot do it: %s", len(troubled), PUT_OFF, where, said(first)
+    )
+    try:
+        with transaction.atomic(durable=True):
+            here, _ = _sort_by_stand(delivery, store.lock(troubled))
+            wait_store.leave_alone([row.id for row in here], PUT_OFF)
+    except Error as second:
+        if is_nobodys(second):
+            raise ConnectionLost from second
+        raise
+    performed.messages.append(Kick(PUT_OFF))
 
 
 def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[store.Row], dict[Place, list[UUID]]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import signature
 from typing import Any
 from uuid import UUID
@@ -41,7 +42,7 @@ from sagas.dispatch import (
     set_aside,
 )
 from sagas.errors import SagaError, UnknownSaga, UnknownStep
-from sagas.faults import ConnectionLost, is_lost
+from sagas.faults import ConnectionLost, is_nobodys, said
 from sagas.messages import Link, Message
 from sagas.participant import Phase
 from sagas.perform import Performed, again, bisect, give_up, is_wanted, perform
@@ -73,7 +74,20 @@ class EngineTask(Task[Any, Any]):
             signature(self.run).bind(*args, **kwargs)
         except TypeError as error:
             raise _poison(self, error) from error
-        return self.run(*args, **kwargs)
+        return serve(self, partial(self.run, *args, **kwargs))
+
+
+def serve(task: Task[Any, Any], work: Callable[[], Any]) -> Any:
+    """Do a task's work. What the database cannot serve now is left to the tick, which finds the runs by what is due."""
+    try:
+        return work()
+    except (Error, ConnectionLost) as error:
+        if not isinstance(error, ConnectionLost) and not is_nobodys(error):
+            raise
+        # Celery keeps connections from task to task. The next one is new, and finds the primary.
+        connection.close()
+        logger.warning("sagas: %s is left to the tick: %s", task.name, said(error))
+        return _end(task)
 
 
 _OPTIONS: dict[str, Any] = {
@@ -177,9 +191,10 @@ def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
     issue = _issue(task)
     try:
         performed = _perform(task, link, runs, task.request.hostname or "", issue)
-    except ConnectionLost:
-        # The outcome is unknown. The same delivery finds out, once the database is back.
+    except ConnectionLost as error:
+        # The outcome may be unknown. The same delivery finds out, once the database is back.
         connection.close()
+        logger.warning("sagas: %d run(s) come again at %s.%s: %s", len(runs), link.saga, link.step, said(error))
         _publish_or_leave(task, [again(link, runs, REDELIVER_AFTER, issue=issue)])
         return []
     _publish_or_leave(task, performed.messages)
@@ -195,13 +210,6 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
         messages = lifecycle.expire(saga, version, confirmation, [UUID(run_id) for run_id in ids], by="message")
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
-    except Error as error:
-        if not is_lost(error):
-            raise
-        connection.close()
-        # Not armed again: the tick judges it, by the runs' own due_at.
-        logger.warning("sagas: the database went away at a deadline of %d run(s); the tick will judge it", len(ids))
-        return
     _publish_or_leave(self, messages)
 
 
@@ -211,19 +219,12 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
     kicks.answered()
     # New runs wait in the database while the queues are long; what has begun is always seen to its end.
     begin = not (_congestion.seen and _congestion.look(self.app))
-    try:
-        full = dispatch(begin=begin, here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
-        if tick:
-            dispatch(lapsed=True)
-            publish_notices()
-            gate.tidy()
-        full = _relay(self, tick=tick) or full
-    except (Error, ConnectionLost) as error:
-        if not isinstance(error, ConnectionLost) and not is_lost(error):
-            raise
-        connection.close()
-        logger.warning("sagas: the database is away; the next tick dispatches")
-        return
+    full = dispatch(begin=begin, here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
+    if tick:
+        dispatch(lapsed=True)
+        publish_notices()
+        gate.tidy()
+    full = _relay(self, tick=tick) or full
     # Looked at after the work, and not at every dispatch: an idle system does not wait for the answer.
     if begin and (full or _congestion.is_old()):
         _congestion.look(self.app)
@@ -234,20 +235,13 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
 
 
 @shared_task(name=NOTIFY_TASK, **_OPTIONS)
-def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[str, Any]) -> None:
+def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[str, Any]) -> None:  # noqa: ARG001
     """Tell people of escalated runs. ``notice`` is for whoever else reads the queue: the database says what is open."""
     try:
         numbers = {int(escalation): int(number) for escalation, number in escalations}
     except (ValueError, TypeError) as error:
         raise _poison(self, error) from error
-    try:
-        notices.deliver(numbers)
-    except Error as error:
-        if not is_lost(error):
-            raise
-        connection.close()
-        # Not delivered again: its lease is in the database.
-        logger.warning("sagas: the database went away at a notice of %s; it is due again", notice.get("saga"))
+    notices.deliver(numbers)
 
 
 def _relay(task: Task[Any, Any], *, tick: bool) -> bool:

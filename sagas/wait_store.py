@@ -48,6 +48,15 @@ def wait_until(times: Mapping[UUID, float]) -> None:
     )
 
 
+def leave_alone(ids: Sequence[UUID], seconds: float) -> None:
+    """Leave locked, live runs alone for so many seconds: what keeps them is no lack of progress."""
+    execute(
+        "UPDATE sagas_run SET due_at = clock_timestamp() + %s * interval '1 second', claims = 0 "
+        "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
+        [seconds, uuids(ids)],
+    )
+
+
 def answered(row: Row, step: str, *, begun: bool = True) -> Row:
     """Note for a locked run that what it waits for at a step was reported; what follows is the caller's to write.
 

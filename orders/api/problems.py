@@ -7,13 +7,14 @@ fails outside them, under ``/api/``. A problem's ``type`` is stable; its ``detai
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
@@ -24,6 +25,7 @@ import sagas
 from orders.api import unknown
 from orders.api.bodies import drain
 from orders.errors import OrderNotFound, OrderRefused, PaymentConflict
+from sagas.faults import drop, is_nobodys, said
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -99,10 +101,8 @@ def _problem(error: Exception) -> Problem | None:
             return Problem(409, "payment-conflict", f"Order {error} is confirmed by another payment.")
         case sagas.SagaError():
             return _of_engine(error)
-        case OperationalError() | InterfaceError():
-            logger.warning("the database does not answer", exc_info=error)
-            detail = "The database does not answer. Repeat the request with the same Idempotency-Key."
-            return Problem(503, "database-unavailable", detail, headers={"Retry-After": "1"})
+        case Error() if _is_unavailable(error):
+            return _unavailable(error)
         case RequestDataTooBig():
             return Problem(413, "body-too-large", "The body is larger than 64 KiB.")
         case Http404():
@@ -119,6 +119,18 @@ def _problem(error: Exception) -> Problem | None:
         case exceptions.APIException():
             return _of_framework(error)
     return None
+
+
+def _is_unavailable(error: BaseException | None) -> bool:
+    """Whether the database could not do what it was asked, and may in a moment. That is not the client's fault."""
+    return isinstance(error, OperationalError | InterfaceError) or (error is not None and is_nobodys(error))
+
+
+def _unavailable(error: BaseException) -> Problem:
+    logger.warning("the database could not serve a request: %s", said(error))
+    drop()
+    detail = "The database does not answer. Repeat the request with the same Idempotency-Key."
+    return Problem(503, "database-unavailable", detail, headers={"Retry-After": "1"})
 
 
 def _of_engine(error: sagas.SagaError) -> Problem | None:
@@ -177,7 +189,9 @@ def _token(key: Any) -> str:
 
 
 def _plain(request: HttpRequest, problem: Problem) -> HttpResponse:
-    return JsonResponse(problem.body(request.path), status=problem.status_code, content_type=MEDIA_TYPE)
+    return JsonResponse(
+        problem.body(request.path), status=problem.status_code, headers=problem.headers, content_type=MEDIA_TYPE
+    )
 
 
 # Exempt: a POST to an unknown URL is not found, and not a page that lacks its CSRF cookie.
@@ -197,7 +211,17 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what nobody expected. Django has logged it; the client learns nothing of the inside."""
+    """Answer what nobody expected. Django has logged it; the client learns nothing of the inside.
+
+    Outside the API a database that cannot serve comes here, too: the admin, and what the middleware asks.
+    """
+    if _is_unavailable(error := sys.exc_info()[1]):
+        assert error is not None
+        problem = _unavailable(error)
+        if request.path.startswith("/api/"):
+            return _plain(request, problem)
+        text = "The database does not answer. Try again in a moment.\n"
+        return HttpResponse(text, status=503, headers=problem.headers, content_type="text/plain")
     if not request.path.startswith("/api/"):
         return defaults.server_error(request)
     return _plain(request, Problem(500, "internal-error", "Something broke on our side; it has been logged."))

@@ -15,7 +15,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import helpers
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import OperationalError
+from django.db import Error
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -23,6 +23,7 @@ from django.urls import reverse
 
 from sagas import api
 from sagas.errors import SagaError
+from sagas.faults import Kind, drop, is_nobodys, kind_of, said
 from sagas.models import Escalation, Run
 from sagas.states import State
 
@@ -214,8 +215,20 @@ def _carry_out(
         except SagaError as error:
             # Somebody or something was quicker; the engine says so under the run's lock.
             messages.warning(request, f"{run}: {error}")
-        except OperationalError:
-            messages.error(request, f"{run} is locked by a step that takes long. Nothing was done to it; try again.")
+        except Error as error:
+            if not is_nobodys(error):
+                raise
+            messages.error(request, _why_not(run, error))
         else:
             model_admin.log_change(request, run, f"{decision.verb}: {note}" if note else decision.verb)
             messages.success(request, f"{run} {decision.done}.")
+
+
+def _why_not(run: Run, error: Error) -> str:
+    """Say what kept a decision from being carried out, and what is known of it."""
+    kind = kind_of(error)
+    if kind in {Kind.COLLISION, Kind.CANCELLED}:
+        return f"{run} is locked by a step that takes long. Nothing was done to it; try again."
+    drop()
+    known = ", as far as is known: look before you try again" if kind is Kind.LOST else "; try again"
+    return f"{run}: the database could not do it ({said(error)}). Nothing was done to it{known}."

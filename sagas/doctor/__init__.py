@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 
 from sagas.doctor import broker, code, databases, redis, runs
 from sagas.doctor.finding import Finding, Severity
+from sagas.faults import sqlstate
 
 __all__ = ["Finding", "Severity", "examine"]
 
@@ -52,7 +53,7 @@ def _database() -> Iterator[Finding]:
         yield from _run(DATABASE)
     except DatabaseError as error:
         # A name of its own for the commonest cause: the tables are not there.
-        missing = getattr(error.__cause__, "pgcode", None) in {"42P01", "42703"}
+        missing = sqlstate(error) in {"42P01", "42703"}
         yield Finding(
             Severity.ERROR,
             f"The database does not answer: {str(error).strip().splitlines()[0]}.",

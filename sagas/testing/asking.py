@@ -8,6 +8,8 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
+from sagas.faults import sqlstate
+
 # By name: where a scenario notes what is raised, other things stand for them in the module.
 from sagas.outcomes import Answer, Broken, Fault, RolledBack, collect
 from sagas.participant import Call, Participant, name_of
@@ -97,7 +99,7 @@ class Asker:
         said = str(error)
         if any(words in said for words in _REFUSED):
             self.see(Usual.COMMITS, f"Django refuses: {said}")
-        elif getattr(error.__cause__, "pgcode", None) == _NO_SAVEPOINT:
+        elif sqlstate(error) == _NO_SAVEPOINT:
             self.see(Usual.COMMITS, f"it has ended the transaction: {said.partition(chr(10))[0]}")
             raise CommittedByItself
         elif isinstance(error, RolledBack):

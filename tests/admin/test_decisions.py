@@ -195,14 +195,32 @@ def test_a_run_offers_what_can_be_decided_about_it(boss: Client) -> None:
     assert ["Resume this run" in text for text in texts] == [False, True]
 
 
-def test_a_run_that_a_step_has_locked_is_left_alone(boss: Client, monkeypatch: MonkeyPatch) -> None:
+class _Said(Exception):
+    """As psycopg2 tells it."""
+
+    def __init__(self, code: str) -> None:
+        self.pgcode = code
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("55P03", "is locked by a step that takes long. Nothing was done to it; try again."),
+        (
+            "53100",
+            "the database could not do it (OperationalError 53100: so be it). Nothing was done to it; try again.",
+        ),
+        ("57P01", "Nothing was done to it, as far as is known: look before you try again."),
+    ],
+)
+def test_what_kept_the_database_from_it_is_said(boss: Client, monkeypatch: MonkeyPatch, code: str, said: str) -> None:
     run_id = held("ORD-1")
 
-    def locked(*_: object, **__: object) -> None:
-        raise OperationalError("canceling statement due to lock timeout")
+    def fails(*_: object, **__: object) -> None:
+        raise OperationalError("so be it") from _Said(code)
 
-    monkeypatch.setattr(lifecycle, "cancel_run", locked)
-    assert "Nothing was done to it" in decide(boss, "cancel_runs", run_id).content.decode()
+    monkeypatch.setattr(lifecycle, "cancel_run", fails)
+    assert said in decide(boss, "cancel_runs", run_id).content.decode()
     assert runs.state(run_id) is State.AWAITING_CONFIRM
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
@@ -154,3 +155,17 @@ def test_without_a_secret_nothing_is_taken(accepted: UUID, settings: Settings) -
     settings.SAGAS = {key: value for key, value in settings.SAGAS.items() if key != "CALLBACK_SECRET"}
     assert post(done(accepted)).status_code == 404
     assert "two.forward DONE" not in story(accepted)
+
+
+def test_a_report_that_the_database_cannot_take_is_to_be_repeated(accepted: UUID) -> None:
+    # Given a session on a server that only reads, as after a failover
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    body = {"run": str(accepted), "step": "two", "outcome": "done"}
+    # When, then
+    refused = post(body)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert connection.connection is None
+    # And the repeat finds one that writes
+    assert post(body).status_code == 200

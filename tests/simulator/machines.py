@@ -107,7 +107,7 @@ class Machines:
 
     def _step(self, parcel: Parcel) -> None:
         task = self._task(dispatch.STEP_TASK, parcel)
-        survivors = tasks.step.run.__func__(task, [str(run_id) for run_id in parcel.ids], **parcel.kwargs)
+        survivors = _serve(tasks.step, task, [str(run_id) for run_id in parcel.ids], **parcel.kwargs)
         if survivors and task.request.chain:
             ids = [UUID(run_id) for run_id in survivors]
             self.send(outside.step_parcel(parcel.rest, ids, self._called(ids)))
@@ -115,11 +115,11 @@ class Machines:
 
     def _event(self, parcel: Parcel) -> None:
         task = self._task(dispatch.EVENT_TASK, parcel)
-        tasks.event.run.__func__(task, [str(run_id) for run_id in parcel.ids], **parcel.kwargs)
+        _serve(tasks.event, task, [str(run_id) for run_id in parcel.ids], **parcel.kwargs)
         self.simulation.point("acked")
 
     def _deadline(self, parcel: Parcel) -> None:
-        tasks.cancel.run.__func__(self._task(dispatch.CANCEL_TASK, parcel), **parcel.kwargs)
+        _serve(tasks.cancel, self._task(dispatch.CANCEL_TASK, parcel), **parcel.kwargs)
         self.simulation.point("acked")
 
     def _dispatched(self, parcel: Parcel) -> None:
@@ -128,7 +128,7 @@ class Machines:
 
     def _dispatch(self, *, tick: bool) -> None:
         task = self._task(dispatch.DISPATCH_TASK, Parcel("dispatch", "tick", name="tick"))
-        tasks.dispatch_task.run.__func__(task, tick=tick)
+        _serve(tasks.dispatch_task, task, tick=tick)
 
     def _task(self, name: str, parcel: Parcel) -> Any:
         """What a task of Celery's finds as ``self``."""
@@ -198,6 +198,11 @@ class Machines:
 def _may_break(error: Exception) -> bool:
     """What a worker outlives: a refusing broker. The message is gone, and the lease finds its runs."""
     return isinstance(error, BrokerError)
+
+
+def _serve(task: Any, called: Any, *args: Any, **kwargs: Any) -> Any:
+    """Have one of the engine's tasks do its work as Celery would, called as if by ``called``."""
+    return tasks.serve(called, partial(task.run.__func__, called, *args, **kwargs))
 
 
 def _may_fail(parcel: Parcel, error: Exception) -> bool:

@@ -37,6 +37,7 @@ from sagas import (
     turns,
     versions,
 )
+from sagas.faults import is_nobodys
 from sagas.participant import Accepted, Done, Phase
 from sagas.plan import Due, Move, Place, Stand
 from sagas.states import UNDECIDED, Passage, State
@@ -254,7 +255,7 @@ def _() -> AbstractContextManager[object]:
             result = participant(call)
             return result if isinstance(result, Done | Accepted) else Done(result)
         except Exception as error:
-            if outcomes._belongs_to_transaction(error, using):
+            if is_nobodys(error, using):
                 raise
             return outcomes.as_rejection(error) if isinstance(error, rejects) else outcomes.Fault(error)
 

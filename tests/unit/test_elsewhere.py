@@ -11,12 +11,10 @@ import pytest
 from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
 from django.core.management import call_command
-from django.db import InternalError
 from pytest_django import Settings
 
 from sagas import DefinitionError, Saga, Step, Tcc, registry
 from sagas.checks import check_other_databases
-from sagas.faults import is_lost
 from sagas.participant import Phase
 from sagas.plan import Place, compensating
 from sagas.remote import HttpParticipant
@@ -131,21 +129,6 @@ def test_w004_a_database_that_may_keep_one_waiting(settings: Settings) -> None:
     assert isinstance(problem, CheckWarning)
     assert problem.id == "sagas.W004"
     assert "has no connect_timeout and no statement_timeout" in problem.msg
-
-
-# -- Away -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("code", "lost"), [("25P03", True), ("25006", False), (None, False)])
-def test_a_session_that_was_ended_for_idling_is_lost_whatever_class_of_error_says_so(
-    code: str | None, lost: bool
-) -> None:
-    class Cause(Exception):
-        pgcode = code
-
-    error = InternalError("terminating connection")
-    error.__cause__ = Cause()
-    assert is_lost(error) is lost
 
 
 # -- Routed ---------------------------------------------------------------------------------------------------

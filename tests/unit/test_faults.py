@@ -1,0 +1,87 @@
+"""Every SQLSTATE is classified once: whose fault it is, whatever class Django and the driver give the error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import DataError, InterfaceError, InternalError, OperationalError, ProgrammingError
+
+from sagas import faults
+from sagas.faults import ConnectionLost, Kind, is_anothers, kind_of, said, sqlstate
+
+
+class _Psycopg2(Exception):
+    """As psycopg 2 tells it."""
+
+    def __init__(self, code: str | None) -> None:
+        self.pgcode = code
+
+
+class _Psycopg3(Exception):
+    """As psycopg 3 tells it."""
+
+    def __init__(self, code: str | None) -> None:
+        self.sqlstate = code
+
+
+def raised(kind: type[Exception], cause: Exception | None, text: str = "said the server\nDETAIL: more") -> Exception:
+    error = kind(text)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.fixture(params=[True, False], ids=["connected", "not connected"])
+def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    connected: bool = request.param
+    monkeypatch.setattr(faults, "is_gone", lambda using="default": not connected)  # noqa: ARG005
+    return not connected
+
+
+@pytest.mark.parametrize("driver", [_Psycopg2, _Psycopg3])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        *((code, Kind.COLLISION) for code in ("40001", "40P01", "55P03")),
+        *((code, Kind.LOST) for code in ("08000", "08003", "08006", "57P01", "57P02", "57P03", "57P05")),
+        *((code, Kind.LOST) for code in ("25006", "25008", "25P03", "25P04", "40003", "F0000")),
+        ("57014", Kind.CANCELLED),
+        *((code, Kind.TROUBLE) for code in ("53000", "53100", "53200", "53300", "53400")),
+        *((code, Kind.TROUBLE) for code in ("57000", "58000", "58030", "58P01", "XX000", "XX001", "XX002")),
+        *((code, Kind.FAULT) for code in ("22003", "23505", "23514", "42P01", "42501", "25P02", "54001", "P0001")),
+    ],
+)
+def test_the_code_alone_says_whose_fault_it_is(
+    monkeypatch: pytest.MonkeyPatch, driver: Any, code: str, kind: Kind
+) -> None:
+    monkeypatch.setattr(faults, "is_gone", lambda using="default": False)  # noqa: ARG005
+    for django in (OperationalError, InternalError, ProgrammingError):
+        error = raised(django, driver(code))
+        assert (sqlstate(error), kind_of(error)) == (code, kind)
+
+
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
+@pytest.mark.parametrize("cause", [_Psycopg2(None), None])
+def test_without_a_code_the_connection_was_lost(gone: bool, kind: type[Exception], cause: Exception | None) -> None:
+    error = raised(kind, cause)
+    assert kind_of(error) is Kind.LOST
+    # But of which connection? Of ours, if it is not there any more.
+    assert is_anothers(error, "default") is (cause is not None and not gone)
+
+
+@pytest.mark.parametrize("kind", [ProgrammingError, InternalError])
+def test_what_django_refuses_on_a_connection_that_was_closed_is_a_lost_one(gone: bool, kind: type[Exception]) -> None:
+    assert kind_of(raised(kind, None)) is (Kind.LOST if gone else Kind.FAULT)
+
+
+def test_what_no_database_has_raised_is_a_fault(gone: bool) -> None:
+    assert kind_of(ValueError("08006")) is Kind.FAULT
+    assert kind_of(raised(DataError, _Psycopg2("22003"))) is Kind.FAULT
+
+
+def test_people_are_told_the_code_and_the_first_line() -> None:
+    error = raised(OperationalError, _Psycopg2("53100"))
+    assert said(error) == "OperationalError 53100: said the server"
+    lost = ConnectionLost()
+    lost.__cause__ = error
+    assert said(lost) == said(error)
