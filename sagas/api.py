@@ -15,7 +15,7 @@ from sagas import escalation as decisions
 from sagas.commits import after_commit
 from sagas.conf import config
 from sagas.erasure import Erasure
-from sagas.errors import InvalidRequest, Overloaded, Rejected
+from sagas.errors import InvalidArgument, InvalidDecision, Overloaded, Rejected
 from sagas.kick import kick
 from sagas.lifecycle import Receipt
 from sagas.messages import Message, Unlock, Wake
@@ -23,9 +23,7 @@ from sagas.participant import Done
 from sagas.reports import receive_report
 from sagas.saga import Saga
 from sagas.states import State
-
-#: The run's column for its business key.
-KEY_LIMIT = 64
+from sagas.validation import as_run_id, check_note, check_who
 
 
 def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None) -> UUID:
@@ -41,13 +39,11 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
         The run's id, which is the global transaction id.
 
     Raises:
-        InvalidRequest: the request does not fit, or is larger than ``SAGAS["DATA_LIMIT"]``.
+        InvalidRequest: the request does not fit, would be read as something else than it is, or is larger than
+            ``SAGAS["DATA_LIMIT"]``; or the business key or the id cannot be one. Nothing was written.
         Locked: another run holds a business key for which this saga does not wait.
-        django.db.IntegrityError: a run of this id exists.
+        RunExists: a run of this id exists.
     """
-    if len(business_key) > KEY_LIMIT:
-        msg = f"a business key has at most {KEY_LIMIT} characters, not {len(business_key)}"
-        raise InvalidRequest(msg, [{"loc": ["business_key"], "msg": msg}])
     run_id = lifecycle.insert_run(saga, request, business_key=business_key, run_id=run_id)
     after_commit(kick)
     return run_id
@@ -66,8 +62,9 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
         UnknownConfirmation: its saga waits for no confirmation of this name.
         AlreadyDecided: the run is being undone, is undone, or waits for a person.
         DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
+        InvalidArgument: ``data`` is no dict, or JSON cannot say what is in it. Nothing was taken.
     """
-    receipt, messages = lifecycle.receive_confirmation(run_id, name, data or {})
+    receipt, messages = lifecycle.receive_confirmation(as_run_id(run_id), name, {} if data is None else data)
     _after_commit(messages)
     return receipt
 
@@ -78,8 +75,8 @@ def refuse(run_id: UUID, name: str, *, reason: str = "", by: str = "") -> State:
     Args:
         run_id: the run.
         name: the confirmation's name in the saga.
-        reason: why, for the record.
-        by: who, for the record.
+        reason: why, for the record; at most 10,000 characters, of which 2,000 are kept.
+        by: who, for the record; at most 150 characters, of which the log keeps 100.
 
     Returns:
         The state: COMPENSATING, or FAILED if it was undone before.
@@ -88,8 +85,11 @@ def refuse(run_id: UUID, name: str, *, reason: str = "", by: str = "") -> State:
         RunNotFound: there is no such run.
         UnknownConfirmation: its saga waits for no confirmation of this name.
         AlreadyDecided: this confirmation has come, or the run is confirmed.
+        InvalidArgument: ``reason`` or ``by`` is no text, or too long.
     """
-    state, messages = lifecycle.refuse_confirmation(run_id, name, reason=reason, by=by)
+    check_note("reason", reason)
+    check_who("by", by)
+    state, messages = lifecycle.refuse_confirmation(as_run_id(run_id), name, reason=reason, by=by)
     _after_commit(messages)
     return state
 
@@ -99,8 +99,8 @@ def cancel(run_id: UUID, *, reason: str = "", by: str = "") -> State:
 
     Args:
         run_id: the run.
-        reason: why, for the record.
-        by: who, for the record.
+        reason: why, for the record; at most 10,000 characters, of which 2,000 are kept.
+        by: who, for the record; at most 150 characters, of which the log keeps 100.
 
     Returns:
         The state: COMPENSATING, or FAILED if it was undone before.
@@ -108,8 +108,11 @@ def cancel(run_id: UUID, *, reason: str = "", by: str = "") -> State:
     Raises:
         RunNotFound: there is no such run.
         AlreadyDecided: it is confirmed.
+        InvalidArgument: ``reason`` or ``by`` is no text, or too long.
     """
-    state, messages = lifecycle.cancel_run(run_id, reason=reason, by=by)
+    check_note("reason", reason)
+    check_who("by", by)
+    state, messages = lifecycle.cancel_run(as_run_id(run_id), reason=reason, by=by)
     _after_commit(messages)
     return state
 
@@ -119,15 +122,17 @@ def resume(run_id: UUID, *, by: str, note: str = "", escalation: int | None = No
 
     Args:
         run_id: the run.
-        by: who.
-        note: what was mended, for the record.
+        by: who, at most 150 characters.
+        note: what was mended, for the record; at most 10,000 characters.
         escalation: id of the ``Escalation`` that was read; by default whichever is open.
 
     Raises:
         RunNotFound: there is no such run.
         AlreadyDecided: it is not escalated, or by another escalation than this one.
+        InvalidDecision: ``by`` or ``note`` is no text, or too long.
     """
-    state, messages = lifecycle.resume_run(run_id, by=by, note=note, escalation=escalation)
+    _check_decision(by=by, note=note)
+    state, messages = lifecycle.resume_run(as_run_id(run_id), by=by, note=note, escalation=escalation)
     _after_commit(messages)
     return state
 
@@ -148,7 +153,7 @@ def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named.
     """
-    return decisions.acknowledge(run_id, by=by, escalation=escalation)
+    return decisions.acknowledge(as_run_id(run_id), by=by, escalation=escalation)
 
 
 def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> None:
@@ -165,7 +170,7 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named.
     """
-    decisions.assign(run_id, to=to, by=by, escalation=escalation)
+    decisions.assign(as_run_id(run_id), to=to, by=by, escalation=escalation)
 
 
 def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None) -> State:
@@ -186,7 +191,7 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named, there is no note, or the outcome is neither of the two.
     """
-    _after_commit(decisions.resolve(run_id, outcome=outcome, by=by, note=note, escalation=escalation))
+    _after_commit(decisions.resolve(as_run_id(run_id), outcome=outcome, by=by, note=note, escalation=escalation))
     return State(outcome)
 
 
@@ -204,7 +209,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
         RunNotFound: there is no run of this business key.
         NotFinished: a run of it still needs its data. Nothing was erased.
         NotErased: another database, which a step of it names, has copies and cannot be reached. Repeat it then.
-        ValueError: one of the two is empty.
+        InvalidArgument: one of the two is empty, or no text.
     """
     return erasure.erase(business_key=business_key, by=by)
 
@@ -254,10 +259,20 @@ def report(run_id: UUID, step: str, outcome: Done | Rejected, *, operation: str 
         UnknownStep: its saga has no such step, or the step no such operation.
         NotAwaited: this operation has not been begun.
         DataTooLarge: the result is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
+        InvalidArgument: the outcome is neither of the two, JSON cannot say its result, or ``by`` is no text.
     """
-    state, messages = receive_report(run_id, step, outcome, operation=operation, by=by)
+    check_who("by", by)
+    state, messages = receive_report(as_run_id(run_id), step, outcome, operation=operation, by=by)
     _after_commit(messages)
     return state
+
+
+def _check_decision(*, by: str, note: str) -> None:
+    try:
+        check_who("by", by)
+        check_note("note", note)
+    except InvalidArgument as error:
+        raise InvalidDecision(str(error)) from None
 
 
 def _after_commit(messages: list[Message]) -> None:

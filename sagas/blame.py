@@ -95,6 +95,6 @@ def _told(row: store.Row, error: Exception) -> str:
     """The error's text, without what is personal in the run's data: people will read it."""
     try:
         marks = versions.find(row.saga, row.version, row.shape).marks
-        return marks.hide(str(error), row.request, row.results)
+        return marks.hide(outcomes.text_of(error), row.request, row.results)
     except Exception:
         return ""

@@ -6,7 +6,6 @@ settings. Errors are problem details (RFC 9457).
 
 from __future__ import annotations
 
-import json
 import logging
 from functools import cache
 from http import HTTPStatus
@@ -25,6 +24,7 @@ from sagas.conf import config
 from sagas.errors import NotAwaited, Rejected, RunNotFound, UnknownSaga, UnknownStep
 from sagas.faults import drop, is_nobodys, said
 from sagas.participant import Done
+from sagas.validation import parse
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _verify(request: HttpRequest) -> None:
 
 def _read(body: bytes) -> tuple[UUID, str, str, Done | Rejected]:
     try:
-        given: Any = json.loads(body)
+        given: Any = parse(body)
         run_id, step, outcome = UUID(given["run"]), given["step"], given["outcome"]
         operation = given.get("operation", "")
     except (ValueError, TypeError, KeyError, AttributeError) as error:

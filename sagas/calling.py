@@ -22,6 +22,7 @@ from sagas import intents, outcomes
 from sagas.errors import Rejected
 from sagas.faults import Kind, is_lost, is_nobodys, kind_of
 from sagas.intents import Answered
+from sagas.limits import check_size
 from sagas.messages import Link, Message, RemoteCalls
 from sagas.outcomes import Fault
 from sagas.participant import Call, Done, NotYet, Remote, is_remote
@@ -102,7 +103,7 @@ def _call(participant: Remote, call: Call[Any], *, begun: bool) -> Answered:
     try:
         answer = participant.call(call, repeated=begun and call.attempt > 1)
         if isinstance(answer, Done):
-            outcomes.dump(answer.result)
+            check_size(outcomes.dump(answer.result), f"the result of {call.step} {call.operation}")
     except Exception as error:
         answer = Fault(error)
     return Answered(call, begun, answer, int((time.perf_counter() - began) * 1e6))

@@ -18,8 +18,10 @@ from django.db.models.functions import Now
 from kombu import Consumer
 
 from sagas import outbox, topology
+from sagas.errors import InvalidArgument
 from sagas.events import Event
 from sagas.models import Inbox
+from sagas.validation import why_unstorable
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def first_time(consumer: str, event_id: str) -> bool:
         event_id: the event's id; at most 100 characters.
 
     Raises:
-        ValueError: one of them is too long.
+        InvalidArgument: one of them is too long, or no text that can be stored.
         django.db.transaction.TransactionManagementError: outside a transaction it would be noted but not done.
     """
     return bool(new_of(consumer, [event_id]))
@@ -53,13 +55,17 @@ def first_time(consumer: str, event_id: str) -> bool:
 
 def new_of(consumer: str, event_ids: Collection[str]) -> set[str]:
     """Do as ``first_time`` does for many events at once; return the ids of those that come for the first time."""
-    if len(consumer) > CONSUMER_LIMIT or any(len(event_id) > EVENT_ID_LIMIT for event_id in event_ids):
-        msg = f"a consumer has at most {CONSUMER_LIMIT} characters, the id of an event {EVENT_ID_LIMIT}"
-        raise ValueError(msg)
+    if not _fits(consumer, CONSUMER_LIMIT) or not all(_fits(event_id, EVENT_ID_LIMIT) for event_id in event_ids):
+        msg = f"a consumer has at most {CONSUMER_LIMIT} characters, the id of an event {EVENT_ID_LIMIT}, and no NUL"
+        raise InvalidArgument(msg)
     if not connection.in_atomic_block:
         msg = "take events in the transaction that does what they ask for"
         raise transaction.TransactionManagementError(msg)
     return outbox.take_in(consumer, event_ids)
+
+
+def _fits(text: object, limit: int) -> bool:
+    return isinstance(text, str) and len(text) <= limit and not why_unstorable(text)
 
 
 def forget(*, older_than: timedelta) -> int:

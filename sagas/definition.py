@@ -20,8 +20,10 @@ from sagas.events import Names
 from sagas.locks import Keys, Lock, keys_of
 from sagas.participant import Phase
 from sagas.personal import Marks, Paths
+from sagas.roundtrip import difference
 from sagas.shapes import Shape
 from sagas.steps import Action, Step, nobody
+from sagas.validation import check_depth, parse
 
 #: How a saga's cohorts travel: as Celery chains, or by each step's events. ``SAGAS["CARRIERS"]`` may say otherwise.
 ORCHESTRATION = "orchestration"
@@ -137,16 +139,11 @@ class Definition:
     def dump(self, request: object) -> str:
         """Validate a request and write it as JSON; ``InvalidRequest`` says what is wrong with it."""
         try:
-            if isinstance(request, dict):
-                request = self.requests.validate_python(request)
-            else:
-                # A dataclass instance is not checked by pydantic again; its JSON is.
-                self.requests.validate_json(self.requests.dump_json(request, warnings="none"))
-            text = self.requests.dump_json(request).decode()
+            given = self.requests.validate_python(request) if isinstance(request, dict) else request
+            # Without pydantic's warnings: what does not fit is not read as it was given, and so refused below.
+            text = self.requests.dump_json(given, warnings="none").decode()
         except ValidationError as error:
-            problems = json.loads(error.json(include_url=False, include_input=False))
-            msg = f"the request does not fit {self.name}: {_say(problems, self.requests)}"
-            raise InvalidRequest(msg, problems) from None
+            raise self._misfit(error) from None
         except PydanticSerializationError as error:
             # A type that JSON does not know, or half of a surrogate pair.
             msg = f"the request does not fit {self.name}: {error}"
@@ -155,7 +152,34 @@ class Definition:
             problem: dict[str, object] = {"msg": "a NUL character, which PostgreSQL cannot store"}
             msg = f"the request does not fit {self.name}: it has a NUL character"
             raise InvalidRequest(msg, [problem])
+        self._check_kept(given, text)
         return text
+
+    def _check_kept(self, given: object, text: str) -> None:
+        """Refuse a request of which something else would be read than was given."""
+        try:
+            # pydantic writes an infinite number as it is told, and PostgreSQL takes JSON as the RFC has it.
+            if "NaN" in text or "Infinity" in text:
+                parse(text)
+            check_depth(text)
+            read = self.requests.validate_json(text)
+        except ValidationError as error:
+            raise self._misfit(error) from None
+        except Exception as error:
+            msg = f"the request does not fit {self.name}: what is stored of it cannot be read: {type(error).__name__}"
+            raise InvalidRequest(msg, [{"loc": [], "type": "not_kept", "msg": msg}]) from error
+        place = difference(given, read)
+        if place is not None:
+            where = ".".join(place) or "the request"
+            msg = (
+                f"the request does not fit {self.name}: {where} would be read as something else than was given. JSON "
+                "keeps no NaN; an alias, exclude=, a secret or a derived class loses a value"
+            )
+            raise InvalidRequest(msg, [{"loc": list(place), "type": "not_kept", "msg": msg}])
+
+    def _misfit(self, error: ValidationError) -> InvalidRequest:
+        problems = json.loads(error.json(include_url=False, include_input=False))
+        return InvalidRequest(f"the request does not fit {self.name}: {_say(problems, self.requests)}", problems)
 
     def load(self, stored: str) -> Any:
         """Read a request back as the declared type."""

@@ -30,6 +30,7 @@ from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Accepted, Call, Done, Phase, is_patient
 from sagas.states import Passage
 from sagas.steps import Step
+from sagas.validation import printable
 
 #: What an undo answers that had nothing to undo, for the log.
 NULL = {"null": True}
@@ -285,7 +286,7 @@ def _write(
         if isinstance(answer, Fault):
             faults.add(call.run_id)
         elif isinstance(answer, Rejected):
-            data = outcomes.dump({"code": answer.code, "detail": answer.detail})
+            data = outcomes.dump({"code": printable(answer.code), "detail": printable(answer.detail)})
             rows[call.run_id] = Row(Passage.REJECTED, call.attempt, data)
         elif isinstance(answer, Accepted):
             times = entry.heard.get(call.run_id, 0) + 1

@@ -17,10 +17,11 @@ from django.db import Error, connection, connections, transaction
 from django.utils.connection import ConnectionDoesNotExist
 
 from sagas import barrier, move_store, store, versions
-from sagas.errors import NotErased, NotFinished, RunNotFound, UnknownSaga
+from sagas.errors import InvalidArgument, NotErased, NotFinished, RunNotFound, UnknownSaga
 from sagas.personal import ERASED, Marks, Paths, blank, scrub, scrub_all
 from sagas.states import FINAL
 from sagas.turns import event
+from sagas.validation import check_who, why_unstorable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,14 @@ class Erasure:
 
 def erase(*, business_key: str, by: str) -> Erasure:
     """Erase what is personal in every run of a business key. See ``sagas.erase``."""
+    check_who("by", by)
     if not business_key or not by:
         msg = "erase: say which business key, and who erases"
-        raise ValueError(msg)
+        raise InvalidArgument(msg)
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(_RUNS, [business_key])
+            # What cannot be stored is no run's key.
+            cursor.execute(_RUNS, [None if why_unstorable(business_key) else business_key])
             ids = [run_id for (run_id,) in cursor.fetchall()]
         rows = store.lock(ids)
         if not rows:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.db import IntegrityError
+
 
 class SagaError(Exception):
     """The base of all errors of this package."""
@@ -19,6 +21,18 @@ class UnknownSaga(SagaError):
 
 class UnknownStep(SagaError):
     """The saga has no such step, or the step no such operation."""
+
+
+class InvalidArgument(SagaError, TypeError, ValueError):
+    """What was handed to the engine cannot be kept: of another type, too long, nested too deeply.
+
+    The message says what. It is what Python calls a ``TypeError`` or a ``ValueError``, and both here. Nothing was done,
+    and the caller's transaction can go on.
+    """
+
+
+class RunExists(SagaError, IntegrityError):
+    """There is a run of this id already. Nothing was written, and the caller's transaction can go on."""
 
 
 class InvalidRequest(SagaError):
@@ -98,7 +112,7 @@ class AlreadyDecided(SagaError):
         self.state = state
 
 
-class InvalidDecision(SagaError):
+class InvalidDecision(InvalidArgument):
     """An escalation cannot be decided so: nobody is named, no note tells what was done, or the outcome is no end."""
 
 
@@ -138,6 +152,7 @@ class Rejected(Exception):
     """
 
     def __init__(self, detail: str = "", *, code: str = "") -> None:
-        self.detail = detail or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0]
-        self.code = code or type(self).__name__
+        # As texts: a lazy translation is one in the language of whoever reads it, and is stored in this one.
+        self.detail = str(detail or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0])
+        self.code = str(code or type(self).__name__)
         super().__init__(self.detail)

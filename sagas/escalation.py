@@ -19,10 +19,7 @@ from sagas.plan import Due, Move, Place
 from sagas.record import parents_of
 from sagas.states import FINAL, State
 from sagas.turns import event
-
-#: The escalation's columns for who.
-NAME_LIMIT = 150
-NOTE_LIMIT = 10_000
+from sagas.validation import NAME_LIMIT, NOTE_LIMIT, printable
 
 
 def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool:
@@ -46,24 +43,22 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
             _acknowledge(row, by)
         if found.assignee != to:
             escalation_store.assign(run_id, to=to)
-            move_store.log(event("assign", by=by), [row], {run_id: outcomes.dump({"to": to})})
+            move_store.log(event("assign", by=by), [row], {run_id: outcomes.dump({"to": printable(to)})})
 
 
 def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None) -> list[Message]:
     """End it by hand. See ``sagas.resolve``."""
     _check_name(by, "by")
-    if outcome not in FINAL:
+    _check_note(note)
+    if outcome not in list(FINAL):
         msg = f"a run is resolved as {' or '.join(sorted(FINAL))}, not {outcome!r}"
         raise InvalidDecision(msg)
     outcome = State(outcome)
-    if not note.strip() or len(note) > NOTE_LIMIT:
-        msg = f"say in a note of at most {NOTE_LIMIT} characters what was done by hand"
-        raise InvalidDecision(msg)
     with transaction.atomic():
         row, _ = _open(run_id, escalation)
         ended = isolation.leave([row])
         escalation_store.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
-        data = json.dumps({"outcome": outcome, "note": note.replace("\x00", "")})
+        data = json.dumps({"outcome": outcome, "note": printable(note)})
         # The cursor stays: it says which effects the engine itself has confirmed or undone.
         move_store.advance(
             Move(row.place, Place(outcome, row.cursor), Due.NEVER), [row], event("resolve", by=by), data={run_id: data}
@@ -90,7 +85,13 @@ def _acknowledge(row: store.Row, by: str) -> None:
     move_store.log(event("acknowledge", by=by), [row])
 
 
-def _check_name(name: str, what: str) -> None:
-    if not name.strip() or len(name) > NAME_LIMIT:
-        msg = f"{what}={name[:200]!r}: give a name of 1 to {NAME_LIMIT} characters"
+def _check_note(note: object) -> None:
+    if not isinstance(note, str) or not note.strip() or len(note) > NOTE_LIMIT:
+        msg = f"say in a note of at most {NOTE_LIMIT} characters what was done by hand"
+        raise InvalidDecision(msg)
+
+
+def _check_name(name: object, what: str) -> None:
+    if not isinstance(name, str) or not name.strip() or len(name) > NAME_LIMIT:
+        msg = f"{what}={repr(name)[:200]}: give a name of 1 to {NAME_LIMIT} characters"
         raise InvalidDecision(msg)

@@ -17,6 +17,7 @@ from sagas.conf import config
 from sagas.errors import AlreadyDecided
 from sagas.states import State
 from sagas.store import Row
+from sagas.validation import printable
 
 
 class Open(NamedTuple):
@@ -68,10 +69,6 @@ def _told(sql: str, params: Sequence[Any]) -> list[Told]:
         return [Told(*row) for row in cursor.fetchall()]
 
 
-def _clean(text: str) -> str:
-    return text.replace("\x00", "")
-
-
 def opened(run_id: UUID, meant: int | None = None) -> Open | None:
     """The open escalation of a locked run, if it has one. ``state`` is the one from which it was escalated.
 
@@ -98,14 +95,14 @@ def acknowledge(run_id: UUID, *, by: str) -> None:
     _execute(
         "UPDATE sagas_escalation SET acknowledged_at = clock_timestamp(), acknowledged_by = %s, notify_at = NULL "
         "WHERE run_id = %s AND resolved_at IS NULL AND acknowledged_at IS NULL",
-        [_clean(by), run_id],
+        [printable(by), run_id],
     )
 
 
 def assign(run_id: UUID, *, to: str) -> None:
     """Note who sees to the open escalation of a locked run."""
     _execute(
-        "UPDATE sagas_escalation SET assignee = %s WHERE run_id = %s AND resolved_at IS NULL", [_clean(to), run_id]
+        "UPDATE sagas_escalation SET assignee = %s WHERE run_id = %s AND resolved_at IS NULL", [printable(to), run_id]
     )
 
 
@@ -187,5 +184,5 @@ def resolve_escalation(run_id: UUID, *, resolution: str, by: str, note: str) -> 
     _execute(
         "UPDATE sagas_escalation SET resolved_at = clock_timestamp(), notify_at = NULL, resolution = %s, "
         "resolved_by = %s, note = %s WHERE run_id = %s AND resolved_at IS NULL",
-        [resolution, by.replace("\x00", ""), note.replace("\x00", ""), run_id],
+        [resolution, printable(by), printable(note), run_id],
     )

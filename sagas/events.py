@@ -19,6 +19,7 @@ from uuid import UUID
 from sagas.errors import DefinitionError
 from sagas.participant import Operation, Phase
 from sagas.states import LIVE, State
+from sagas.validation import INTEGER_LIMIT, parse, why_unstorable
 
 #: The outbox's column for an event's name.
 EVENT_LIMIT = 120
@@ -291,16 +292,16 @@ class Event:
     def from_json(cls, text: str | bytes) -> Self:
         """Read what ``to_json`` has written; ``ValueError`` if it is none of our events."""
         try:
-            read = json.loads(text)
-            saga, _, name = read["type"].rpartition(".")
+            read = parse(text)
+            saga, _, name = _text(read["type"]).rpartition(".")
             return cls(
                 run_id=UUID(read["runid"]),
-                position=int(read["position"]),
+                position=_number(read["position"]),
                 name=name,
                 saga=saga,
-                version=int(read["sagaversion"]),
-                step=read.get("step", ""),
-                business_key=read.get("subject", ""),
+                version=_number(read["sagaversion"]),
+                step=_text(read.get("step", "")),
+                business_key=_text(read.get("subject", "")),
                 trace_id=UUID(read["traceid"]),
                 occurred_at=datetime.fromisoformat(read["time"]),
                 data=read.get("data"),
@@ -308,6 +309,21 @@ class Event:
         except (KeyError, TypeError, AttributeError) as error:
             msg = f"no event of a saga: {type(error).__name__}: {error}"
             raise ValueError(msg) from error
+
+
+def _text(value: object) -> str:
+    """A text that a consumer's database can store: what it cannot would come back until it is set aside."""
+    if not isinstance(value, str) or why_unstorable(value):
+        msg = f"no text of an event: {repr(value)[:80]}"
+        raise ValueError(msg)
+    return value
+
+
+def _number(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= INTEGER_LIMIT:
+        msg = f"no number of an event: {repr(value)[:80]}"
+        raise ValueError(msg)
+    return value
 
 
 def _check(name: Any) -> None:

@@ -66,4 +66,4 @@ def _said(delivery: Delivery, row: store.Row, answer: Done | Rejected | Fault) -
     if isinstance(answer, Rejected):
         return "REJECTED", outcomes.reason("rejected", step, answer.code, delivery.hide(row, answer.detail))
     error = answer.error
-    return "FAULT", outcomes.reason("fault", step, type(error).__name__, delivery.hide(row, str(error)))
+    return "FAULT", outcomes.reason("fault", step, type(error).__name__, delivery.hide(row, outcomes.text_of(error)))

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat
-from django.db import Error, transaction
+from django.db import Error, IntegrityError, transaction
 
 from sagas import (
     confirmation_store,
@@ -36,7 +36,9 @@ from sagas.errors import (
     AlreadyDecided,
     DataTooLarge,
     DeadlineUnknown,
+    InvalidArgument,
     InvalidRequest,
+    RunExists,
     RunNotFound,
     SagaError,
     UnknownConfirmation,
@@ -47,8 +49,12 @@ from sagas.plan import Move, Place
 from sagas.saga import Saga
 from sagas.states import UNDECIDED, State
 from sagas.turns import PARENT, event, turn_back
+from sagas.validation import as_run_id, why_unstorable
 
 logger = logging.getLogger(__name__)
+
+#: The run's column for its business key.
+KEY_LIMIT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +87,20 @@ def insert_run(
     ``parent`` is the run, and the step of it, that this one is: it is confirmed and undone with it.
     """
     definition = saga.definition
-    run_id = run_id or uuid_utils.compat.uuid7()
+    _check_key(definition, business_key)
+    run_id = _given_id(definition, run_id) if run_id is not None else uuid_utils.compat.uuid7()
     text = _dump(definition, request)
     deadlines.check(definition, text)
     versions.record(definition)
     keys = definition.keys(text)
     # The run and its places in line are there together; a saga without locks is inserted in one statement.
     with transaction.atomic() if keys.all else nullcontext():
-        wait = isolation.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
-        move_store.insert(
+        try:
+            wait = isolation.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
+        except IntegrityError:
+            # A run has one place at a key: this one has it already.
+            raise _exists(run_id) from None
+        inserted = move_store.insert(
             run_id=run_id,
             saga=definition.name,
             version=definition.version,
@@ -104,7 +115,35 @@ def insert_run(
             locked=bool(keys.all),
             wait=wait,
         )
+        if not inserted:
+            raise _exists(run_id)
     return run_id
+
+
+def _check_key(definition: Definition, business_key: object) -> None:
+    if not isinstance(business_key, str):
+        why = f"is a text, not {type(business_key).__name__}"
+    elif len(business_key) > KEY_LIMIT:
+        why = f"has at most {KEY_LIMIT} characters, not {len(business_key)}"
+    elif unstorable := why_unstorable(business_key):
+        why = f"cannot have {unstorable}"
+    else:
+        return
+    msg = f"a business key {why} (a start of {definition.name})"
+    raise InvalidRequest(msg, [{"loc": ["business_key"], "type": "business_key", "msg": msg}])
+
+
+def _given_id(definition: Definition, run_id: object) -> UUID:
+    """The id that the caller has chosen, where it is one."""
+    try:
+        return as_run_id(run_id)
+    except RunNotFound:
+        msg = f"the id of a run of {definition.name} is a UUID"
+        raise InvalidRequest(msg, [{"loc": ["run_id"], "type": "run_id", "msg": msg}]) from None
+
+
+def _exists(run_id: UUID) -> RunExists:
+    return RunExists(f"there is a run {run_id} already")
 
 
 def _dump(definition: Definition, request: object) -> str:
@@ -130,14 +169,28 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
         if row.state not in UNDECIDED:
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
-        text = outcomes.dump(data)
-        check_size(text, f"the data of {definition.name}.{name}")
+        text = _dump_data(definition, name, data)
         confirmation_store.insert_confirmation(run_id, name, text)
         move_store.log(event("confirmation", step=name), [row])
         state, messages = _follow_or_leave(definition, row)
         recorded = confirmation_store.confirmation(run_id, name)
         assert recorded is not None
         return Receipt(json.loads(recorded[0]), recorded[1], state, first=True), messages
+
+
+def _dump_data(definition: Definition, name: str, data: object) -> str:
+    """Write what comes with a confirmation as JSON; ``InvalidArgument`` for what JSON or the database cannot say."""
+    what = f"the data of {definition.name}.{name}"
+    if not isinstance(data, dict):
+        msg = f"{what} is a dict, not {type(data).__name__}"
+        raise InvalidArgument(msg)
+    try:
+        text = outcomes.dump(data)
+    except (TypeError, ValueError) as error:
+        msg = f"{what} cannot be kept: {error}"
+        raise InvalidArgument(msg) from error
+    check_size(text, what)
+    return text
 
 
 def _follow_or_leave(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:

@@ -20,6 +20,7 @@ from sagas.events import Names
 from sagas.plan import Due, Move, Place, Sooner
 from sagas.states import FINAL
 from sagas.store import SEEN, UNBOUNDED, Put, Row, Sql, execute, tell
+from sagas.validation import printable
 
 #: The log's column for who did it.
 WORKER_LIMIT = 100
@@ -55,16 +56,19 @@ def insert(
     event: str = "",
     locked: bool = False,
     wait: float = 0.0,
-) -> None:
+) -> bool:
     """Insert a run that is due now, or after ``wait`` seconds, and its first log row, in one statement.
 
     ``event`` is what its start is called, if it publishes events: they are counted from then on.
+
+    Returns:
+        Whether it was inserted: nothing is, and no error is raised, if there is a run of this id.
     """
-    execute(
+    inserted = execute(
         "WITH run AS (INSERT INTO sagas_run (id, saga, version, shape, state, cursor, attempt, claims, business_key, "
         "request, results, trace_id, parent_id, parent_step, locked, created_at, due_at, events) "
         "VALUES (%s, %s, %s, %s, %s, %s, 0, 0, %s, %s::jsonb, '{}', %s, %s, %s, %s, clock_timestamp(), "
-        "clock_timestamp() + %s, %s) "
+        "clock_timestamp() + %s, %s) ON CONFLICT (id) DO NOTHING "
         f"RETURNING id, saga, version, business_key, trace_id){outbox.START if event else ''} "
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker, trace_id, "
         "compensate) SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %s, trace_id, '' FROM run",
@@ -85,6 +89,7 @@ def insert(
             worker,
         ],
     )
+    return inserted > 0
 
 
 class Keep(Enum):
@@ -233,7 +238,7 @@ _LOGGED = "%s::uuid[], %s::int[], %s::uuid[], %s::jsonb[]"
 
 def _shared(entry: Entry) -> list[Any]:
     # A host's or a user's name may be longer than its column; that must not stop the run.
-    who = entry.worker.replace("\x00", "")[:WORKER_LIMIT]
+    who = printable(entry.worker)[:WORKER_LIMIT]
     duration = min(entry.duration_us, DURATION_LIMIT)
     return [entry.step, entry.operation, entry.outcome, duration, who, entry.compensate]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, time
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -14,6 +15,7 @@ from sagas.errors import Rejected
 from sagas.faults import ConnectionLost, is_anothers, is_nobodys, said
 from sagas.limits import check_size
 from sagas.participant import Accepted, Call, Done, Participant, SetBased, is_set_based, name_of
+from sagas.validation import DEPTH_LIMIT, check_depth, printable
 
 #: Longest text of an error that is stored.
 DETAIL_LIMIT = 2000
@@ -52,7 +54,7 @@ class Broken(Exception):
     """A set-based participant broke; its transaction must be rolled back and the cohort made smaller."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
+        super().__init__(type(error).__name__)
         self.error = error
 
 
@@ -156,17 +158,43 @@ def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
 
 def as_rejection(error: Exception) -> Rejected:
     """Make a rejection of an exception class that the step declared as one."""
-    return error if isinstance(error, Rejected) else Rejected(str(error), code=type(error).__name__)
+    return error if isinstance(error, Rejected) else Rejected(text_of(error), code=type(error).__name__)
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says. One that breaks when it is asked says nothing: it must not break who asks."""
+    try:
+        return str(error)
+    except Exception as second:
+        return f"(its text cannot be made: {type(second).__name__})"
+
+
+class _Encoder(DjangoJSONEncoder):
+    """As Django's, but it keeps the microseconds: what is written is what is read."""
+
+    def default(self, value: Any) -> Any:
+        """Write what JSON does not know."""
+        if isinstance(value, datetime):
+            text = value.isoformat()
+            return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+        if isinstance(value, time) and value.tzinfo is None:
+            return value.isoformat()
+        return super().default(value)
 
 
 def dump(result: object) -> str:
     """Write a result as JSON; ``TypeError`` or ``ValueError`` if JSON, or PostgreSQL's jsonb, cannot say it."""
-    text = json.dumps(result, cls=DjangoJSONEncoder, allow_nan=False, ensure_ascii=False)
+    try:
+        text = json.dumps(result, cls=_Encoder, allow_nan=False, ensure_ascii=False)
+    except RecursionError:
+        msg = f"it is nested deeper than {DEPTH_LIMIT} levels"
+        raise ValueError(msg) from None
     text.encode()  # a lone surrogate is refused here, and not by the database for the whole cohort
     # Not the six characters themselves, which JSON writes with a backslash more.
     if "\\u0000" in text.replace("\\\\", ""):
         msg = "a result with a NUL character: PostgreSQL cannot store it"
         raise ValueError(msg)
+    check_depth(text)
     return text
 
 
@@ -177,4 +205,4 @@ def reason(kind: str, step: str, code: str, detail: str, **more: object) -> str:
 
 def _printable(text: str) -> str:
     """What PostgreSQL can store of a text, and people will read."""
-    return text.replace("\x00", "\\0").encode(errors="replace").decode()[:DETAIL_LIMIT]
+    return printable(text.replace("\x00", "\\0"))[:DETAIL_LIMIT]

@@ -25,6 +25,9 @@ from uuid import UUID
 
 from sagas.errors import Rejected
 
+#: The longest that a run waits for a report. Dates far beyond it neither Python nor PostgreSQL can write.
+LONGEST_WAIT = timedelta(days=36_500)
+
 
 class Phase(StrEnum):
     """Which way a run is going when it calls a participant."""
@@ -98,6 +101,9 @@ class Accepted:
         if self.within <= timedelta(0):
             msg = f"Accepted(within={self.within}): a report takes time"
             raise ValueError(msg)
+        if self.within > LONGEST_WAIT:
+            msg = f"Accepted(within={self.within}): nobody waits for more than {LONGEST_WAIT.days} days"
+            raise ValueError(msg)
 
 
 #: How a set-based participant answers one call. It raises for a fault.
@@ -142,6 +148,12 @@ class NotYet:
     """
 
     after: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is no length of time."""
+        if not 0 <= self.after <= LONGEST_WAIT.total_seconds():
+            msg = f"NotYet(after={self.after}): give seconds from 0 to {LONGEST_WAIT.total_seconds():g}"
+            raise ValueError(msg)
 
 
 @runtime_checkable

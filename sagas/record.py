@@ -292,7 +292,7 @@ def _record_faults(
     entry = delivery.entry("FAULT")
     for row, fault in faults:
         kind = "breaker" if open_breaker else "fault"
-        detail = delivery.hide(row, str(fault.error))
+        detail = delivery.hide(row, outcomes.text_of(fault.error))
         reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
         decision = delivery.action.retry.decide(row.attempt + 1, fault.error)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
@@ -315,7 +315,7 @@ def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again)
     now = store.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:
         return None
-    cause = delivery.hide(row, f"{type(fault.error).__name__}: {fault.error}")
+    cause = delivery.hide(row, f"{type(fault.error).__name__}: {outcomes.text_of(fault.error)}")
     return timeouts.reason(*limit, now, cause)
 
 

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from sagas import late, log_store, outcomes, plan, store, versions, wait_store
 from sagas.definition import Definition
-from sagas.errors import NotAwaited, Rejected, UnknownStep
+from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
 from sagas.lifecycle import lock_one
 from sagas.limits import check_size
 from sagas.messages import Kick, Message, Unlock, Wake
@@ -26,8 +26,7 @@ def receive_report(
     run_id: UUID, step: str, answer: Done | Rejected, *, operation: str = "", by: str = ""
 ) -> tuple[State, list[Message]]:
     """Take the outcome of an accepted operation. See ``sagas.report``."""
-    if isinstance(answer, Done):
-        check_size(outcomes.dump(answer.result), f"the result of {step}")
+    _check(step, answer)
     with transaction.atomic():
         row = lock_one(run_id)
         definition = versions.find(row.saga, row.version, row.shape)
@@ -49,6 +48,20 @@ def receive_report(
             return row.state, []
         late.take(delivery, row, wait, answer)
         return row.state, [Kick()]
+
+
+def _check(step: str, answer: object) -> None:
+    """Refuse an answer that cannot be kept, before the run is locked for it."""
+    if isinstance(answer, Done):
+        try:
+            text = outcomes.dump(answer.result)
+        except (TypeError, ValueError) as error:
+            msg = f"the result of {step} cannot be kept: {error}"
+            raise InvalidArgument(msg) from error
+        check_size(text, f"the result of {step}")
+    elif not isinstance(answer, Rejected):
+        msg = f"an outcome of {step} is Done or Rejected, not {type(answer).__name__}"
+        raise InvalidArgument(msg)
 
 
 def _counts(delivery: Delivery, answer: Done | Rejected) -> bool:

@@ -15,6 +15,7 @@ from sagas.participant import Operation
 from sagas.personal import HIDDEN, blank
 from sagas.privacy import marks_of
 from sagas.states import State
+from sagas.validation import as_run_id, why_unstorable
 
 #: What a step is, by the last of its operations that is done.
 _STATE_AFTER = {
@@ -66,7 +67,7 @@ class RunView:
 
 def run_view(run_id: UUID) -> RunView:
     """Read one run with its steps; ``RunNotFound`` if there is none."""
-    run = Run.objects.filter(pk=run_id).first()
+    run = Run.objects.filter(pk=as_run_id(run_id)).first()
     if run is None:
         msg = f"there is no run {run_id}"
         raise RunNotFound(msg)
@@ -120,7 +121,9 @@ def line(key: str) -> list[InLine]:
     """Who holds a business key, and who waits for it, in order. Of a family with the key, all hold it."""
     found: list[InLine] = []
     tickets: list[int] = []
-    for lock in Lock.objects.filter(key=key).order_by("ticket", "id"):
+    # Nobody stands in line at what cannot be stored.
+    locks = Lock.objects.none() if why_unstorable(key) else Lock.objects.filter(key=key)
+    for lock in locks.order_by("ticket", "id"):
         tickets.append(lock.ticket)
         found.append(InLine(key, lock.run_id, tickets.index(lock.ticket), lock.since))
     return found
@@ -130,13 +133,13 @@ def locks_of(run_id: UUID) -> list[InLine]:
     """The business keys that a run holds or waits for; none for a run that has ended."""
     return [
         InLine(lock.key, run_id, Lock.objects.filter(key=lock.key, ticket__lt=lock.ticket).count(), lock.since)
-        for lock in Lock.objects.filter(run_id=run_id).order_by("key")
+        for lock in Lock.objects.filter(run_id=as_run_id(run_id)).order_by("key")
     ]
 
 
 def timeline(run_id: UUID) -> Sequence[Log]:
-    """List what happened to a run, oldest first, without what is personal."""
-    run = Run.objects.filter(pk=run_id).first()
+    """List what happened to a run, oldest first, without what is personal; nothing where there is no such run."""
+    run = Run.objects.filter(pk=as_run_id(run_id)).first()
     return _timeline(run) if run else []
 
 

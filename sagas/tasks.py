@@ -46,6 +46,7 @@ from sagas.faults import ConnectionLost, is_nobodys, said
 from sagas.messages import Link, Message
 from sagas.participant import Phase
 from sagas.perform import Performed, again, bisect, give_up, is_wanted, perform
+from sagas.validation import BIGINT_LIMIT, INTEGER_LIMIT
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def step(
 ) -> list[str]:
     """Perform one operation of a cohort; return the survivors, which Celery hands to the next link."""
     try:
-        runs = [UUID(run_id) for run_id in ids]
+        runs = _read(ids, version=version, shape=shape, passed=passed)
         definition = versions.find(saga, version, shape)
         index = definition.index(step)
         action = definition.action(index, Phase(phase))
@@ -162,7 +163,7 @@ def event(
 ) -> None:
     """Something happened to a cohort that travels by events: perform what this queue's domain does then."""
     try:
-        runs = [UUID(run_id) for run_id in ids]
+        runs = _read(ids, version=version, shape=shape, passed=passed)
         definition = versions.find(saga, version, shape)
         reacting = choreography.reacting(definition, event)
     except (UnknownSaga, UnknownStep) as error:
@@ -186,6 +187,21 @@ def event(
                 return
 
 
+def _read(ids: object, **numbers: object) -> list[UUID]:
+    """Read the arguments of a message; ``ValueError`` for what the database would refuse in mid-transaction.
+
+    That they are named as they are is seen before; see ``EngineTask``.
+    """
+    if not isinstance(ids, list):
+        msg = f"ids is no list, but {type(ids).__name__}"
+        raise ValueError(msg)  # noqa: TRY004 - one kind of error for all that is no message of ours
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or abs(number) > INTEGER_LIMIT:
+            msg = f"{name} is no number of a message: {repr(number)[:80]}"
+            raise ValueError(msg)
+    return [UUID(run_id) for run_id in ids]
+
+
 def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
     """Perform an operation, publish what follows, and return who goes on to the chain's next link."""
     issue = _issue(task)
@@ -207,7 +223,7 @@ def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
 def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, ids: list[str]) -> None:
     """A confirm deadline is over: undo the runs that were not confirmed in time."""
     try:
-        messages = lifecycle.expire(saga, version, confirmation, [UUID(run_id) for run_id in ids], by="message")
+        messages = lifecycle.expire(saga, version, confirmation, _read(ids, version=version), by="message")
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
     _publish_or_leave(self, messages)
@@ -239,6 +255,8 @@ def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[s
     """Tell people of escalated runs. ``notice`` is for whoever else reads the queue: the database says what is open."""
     try:
         numbers = {int(escalation): int(number) for escalation, number in escalations}
+        if any(not 0 <= value <= BIGINT_LIMIT for pair in numbers.items() for value in pair):
+            raise _poison(self, ValueError("a number that is none of an escalation"))
     except (ValueError, TypeError) as error:
         raise _poison(self, error) from error
     notices.deliver(numbers)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
+
+from sagas.validation import Malformed, parse
 
 #: No body of this API is deeper than 4; what is far deeper would overflow the stack somewhere later.
 MAX_DEPTH = 16
@@ -29,12 +31,9 @@ class StrictJSONParser(BaseParser):
         # Through request.body, which checks the size and keeps the bytes: idempotency and signatures need them.
         raw: bytes = parser_context["request"].body if parser_context else stream.read()
         try:
-            value = json.loads(raw.decode(), parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
+            return parse(raw, depth=MAX_DEPTH)
+        except ValueError as error:
             raise ParseError(f"The body is no JSON: {_reason(error)}.") from None
-        if _deeper_than(value, MAX_DEPTH):
-            raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
-        return value
 
 
 def drain(request: Request) -> None:
@@ -47,30 +46,12 @@ def drain(request: Request) -> None:
         left -= len(chunk)
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
-
-
 def _reason(error: Exception) -> str:
     match error:
+        case Malformed():
+            return str(error)
         case json.JSONDecodeError(msg=message, lineno=line, colno=column):
             return f"{message} at line {line}, column {column}"
         case UnicodeDecodeError():
             return "it is not UTF-8"
-        case RecursionError():
-            return "it is nested too deeply"
     return "a number is out of range"
-
-
-def _deeper_than(value: Any, depth: int) -> bool:
-    level = [value]
-    for _ in range(depth):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, dict | list)
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return False
-    return True

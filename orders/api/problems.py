@@ -143,6 +143,8 @@ def _of_engine(error: sagas.SagaError) -> Problem | None:
             # What the serializer lets through and the saga does not: an order that is too large, above all.
             errors = [{"pointer": "#", "code": str(e.get("type", "invalid")), "detail": str(e["msg"])} for e in found]
             return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
+        case sagas.InvalidArgument():
+            return Problem(422, "invalid-request", f"{error}.")
         case sagas.DataTooLarge():
             return Problem(413, "body-too-large", f"{error}.")
         case sagas.Overloaded(retry_after=seconds):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from sagas.errors import Rejected
 from sagas.participant import Done, NotYet
 from sagas.remote.exchange import Reply
+from sagas.validation import Malformed, parse
 
 #: Seconds after which a participant is asked again that says "not yet" and not when; and the bounds of what it may say.
 DEFAULT_WAIT = 1.0
@@ -113,7 +113,8 @@ def _json(reply: Reply) -> Any:
     if not reply.body or not (kind == "application/json" or kind.endswith("+json")):
         return None
     try:
-        return json.loads(reply.body)
-    except (ValueError, RecursionError):
-        msg = f"HTTP {reply.status} with a body that is no JSON"
+        return parse(reply.body)
+    except ValueError as error:
+        why = f": {error}" if isinstance(error, Malformed) else ""
+        msg = f"HTTP {reply.status} with a body that is no JSON{why}"
         raise UnexpectedAnswer(msg, reply.status) from None

@@ -64,6 +64,13 @@ def done(run_id: UUID, **more: Any) -> dict[str, Any]:
     return {"run": str(run_id), "step": "two", "outcome": "done", **more}
 
 
+@pytest.mark.parametrize("levels", [65, 990, 20_000])
+def test_a_report_that_is_nested_without_end_is_refused(accepted: UUID, levels: int) -> None:
+    body = json.dumps(done(accepted, result="deep")).replace('"deep"', "[" * levels + "]" * levels)
+    assert post(body).status_code == 400
+    assert post("[" * levels).status_code == 400
+
+
 def test_a_report_moves_the_run_on_and_a_repeat_is_answered_alike(accepted: UUID) -> None:
     for _ in range(2):
         answer = post(done(accepted, result={"ref": 7}))

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 STEP = {"saga": "lab.Lab", "version": 1, "step": "one", "phase": "forward"}
 DEADLINE = {"saga": "lab.Lab", "version": 1, "confirmation": "approval", "ids": []}
+NOTICE = {"escalations": [[2**70, 1]], "notice": {}}
 
 
 class Bad:
@@ -88,6 +89,16 @@ BAD = [
     Bad("a deadline of ids that are none", "sagas.cancel", task="sagas.cancel", kwargs={**DEADLINE, "ids": ["x"]}),
     Bad("a deadline of numbers", "sagas.cancel", task="sagas.cancel", kwargs={**DEADLINE, "ids": [5]}),
     Bad("a deadline without ids", "sagas.cancel", task="sagas.cancel", kwargs={"saga": "lab.Lab"}),
+    Bad("a deadline of no list", "sagas.cancel", task="sagas.cancel", kwargs={**DEADLINE, "ids": str(uuid4())}),
+    Bad("a huge version of a deadline", "sagas.cancel", task="sagas.cancel", kwargs={**DEADLINE, "version": 2**70}),
+    Bad("a huge version", task="sagas.step", args=[[str(uuid4())]], kwargs={**STEP, "version": 2**70}),
+    Bad("a huge shape", task="sagas.step", args=[[str(uuid4())]], kwargs={**STEP, "shape": 2**70}),
+    Bad("a count of no number", task="sagas.step", args=[[str(uuid4())]], kwargs={**STEP, "step": "no", "passed": "x"}),
+    Bad("a saga with a NUL", task="sagas.step", args=[[str(uuid4())]], kwargs={**STEP, "saga": "a\x00b", "shape": 1}),
+    Bad("ids in 900 lists", body="[" * 900 + "]" * 900, headers=HEADERS),
+    Bad("ids in 100,000 lists", body="[" * 100_000 + "]" * 100_000, headers=HEADERS),
+    Bad("arguments in 900 lists", body="[[" + "[" * 900 + "]" * 900 + "], {}, {}]", headers=HEADERS),
+    Bad("a notice of no escalation", "sagas.escalation", task="sagas.notify", kwargs=NOTICE),
     Bad("a dispatch with odd arguments", "sagas.dispatch", task="sagas.dispatch", kwargs={"odd": True}),
     Bad("no JSON on the dispatch queue", "sagas.dispatch", body="{nonsense"),
 ]

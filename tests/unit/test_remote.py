@@ -95,7 +95,9 @@ def test_problem_details_are_understood() -> None:
     assert (no.code, no.detail) == ("x" * 64, "Sold out")
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"{", b"\xff", b"[" * 100_000, b"[" * 65 + b"]" * 65, b"[" * 990 + b"]" * 990, b"NaN"]
+)
 def test_a_body_that_says_it_is_json_must_be(body: bytes) -> None:
     with pytest.raises(UnexpectedAnswer, match="no JSON"):
         read(reply(200, body))

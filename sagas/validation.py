@@ -1,0 +1,126 @@
+"""What is handed in from outside, checked before it reaches a lock or a statement. Pure.
+
+Callers, participants, reports and messages hand in ids, names, texts and JSON. What PostgreSQL cannot store, or what
+would overflow a stack, is an error of whoever handed it in, and never of the transaction in which it was handed in.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+from uuid import UUID
+
+from sagas.errors import InvalidArgument, RunNotFound
+
+#: The most levels of lists and objects in JSON. Each level costs stack in whatever reads the JSON later: the ``json``
+#: module ends near 1,000 levels, pydantic near 200.
+DEPTH_LIMIT = 64
+#: The longest name of a person. Django's user names have as many characters, and so have the escalations' columns.
+NAME_LIMIT = 150
+#: The longest note or reason.
+NOTE_LIMIT = 10_000
+#: The largest number in an integer column of PostgreSQL, and in a bigint column.
+INTEGER_LIMIT, BIGINT_LIMIT = 2**31 - 1, 2**63 - 1
+
+
+class Malformed(ValueError):
+    """JSON that Python would read and others would not. The message quotes nothing but a constant."""
+
+
+def parse(text: str | bytes, *, depth: int = DEPTH_LIMIT) -> Any:
+    """Parse JSON that comes from outside.
+
+    Args:
+        text: as it came; bytes are UTF-8.
+        depth: the most levels of lists and objects.
+
+    Raises:
+        ValueError: it is no JSON (RFC 8259 knows no NaN), it is not UTF-8, or it is nested too deeply.
+    """
+    try:
+        value = json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse)
+    except RecursionError:
+        raise _too_deep(depth) from None
+    if _is_deeper(value, depth):
+        raise _too_deep(depth)
+    return value
+
+
+def check_depth(text: str) -> None:
+    """Refuse JSON text of our own writing that is nested too deeply; ``ValueError``. Mostly a count of its brackets."""
+    if text.count("[") + text.count("{") > DEPTH_LIMIT:
+        parse(text)
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    # Level by level: nothing recurses here.
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(depth):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+    return bool(level)
+
+
+def why_unstorable(text: str) -> str:
+    """Say why PostgreSQL cannot store a text; '' if it can."""
+    if "\x00" in text:
+        return "a NUL character, which PostgreSQL cannot store"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair, which is no character"
+    return ""
+
+
+def check_who(what: str, value: object) -> None:
+    """Refuse what names nobody that could be put on record: ``what`` is the argument; '' is whoever it was."""
+    _check_text(what, value, NAME_LIMIT)
+
+
+def check_note(what: str, value: object) -> None:
+    """Refuse what is no text, or too long a one, for the record."""
+    _check_text(what, value, NOTE_LIMIT)
+
+
+def printable(text: str) -> str:
+    """A text as PostgreSQL can store it. What is written for the record is never refused for a character in it."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
+
+
+def as_run_id(value: object) -> UUID:
+    """Read what should be the id of a run; ``RunNotFound`` for what no run can be called."""
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, str):
+        try:
+            return UUID(value)
+        except ValueError:
+            pass
+    msg = f"there is no run {_quoted(value)}: the id of a run is a UUID"
+    raise RunNotFound(msg)
+
+
+def _check_text(what: str, value: object, limit: int) -> None:
+    if not isinstance(value, str):
+        msg = f"{what}={_quoted(value)}: give a text"
+        raise InvalidArgument(msg)
+    if len(value) > limit:
+        msg = f"{what} has {len(value):,} characters; give at most {limit:,}"
+        raise InvalidArgument(msg)
+
+
+def _quoted(value: object) -> str:
+    return repr(value)[:80] if isinstance(value, str | bytes | int | None) else f"of type {type(value).__name__}"
+
+
+def _too_deep(depth: int) -> Malformed:
+    return Malformed(f"it is nested deeper than {depth} levels")
+
+
+def _refuse(constant: str) -> NoReturn:
+    msg = f"{constant} is no number"
+    raise Malformed(msg)
