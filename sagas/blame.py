@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from django.db import DataError, Error, IntegrityError, transaction
 
 from sagas import claim_store, outcomes, plan, store, versions
+from sagas.failures import trace_of
 from sagas.faults import ConnectionLost
 from sagas.messages import Message
 from sagas.suggestions import UNREADABLE
@@ -68,9 +70,16 @@ def bisect(
 
 
 def _hand_over(row: store.Row, error: Exception) -> None:
-    logger.error("sagas: run %s of %s breaks the claim, a person is called: %s", row.id, row.saga, type(error).__name__)
+    logger.error(
+        "sagas: run %s of %s breaks the claim, a person is called: %s: %s",
+        row.id,
+        row.saga,
+        type(error).__name__,
+        _told(row, outcomes.text_of(error)),
+        exc_info=trace_of(error, partial(_told, row)),
+    )
     step, operation = _next(row)
-    reason = outcomes.reason(UNREADABLE, step, type(error).__name__, _told(row, error))
+    reason = outcomes.reason(UNREADABLE, step, type(error).__name__, _told(row, outcomes.text_of(error)))
     try:
         with transaction.atomic():
             escalate(row, event("escalate", step=step), reason, operation=operation)
@@ -91,10 +100,10 @@ def _next(row: store.Row) -> tuple[str, str]:
     return (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
 
 
-def _told(row: store.Row, error: Exception) -> str:
-    """The error's text, without what is personal in the run's data: people will read it."""
+def _told(row: store.Row, text: str) -> str:
+    """An error's text, without what is personal in the run's data: people will read it."""
     try:
         marks = versions.find(row.saga, row.version, row.shape).marks
-        return marks.hide(outcomes.text_of(error), row.request, row.results)
+        return marks.hide(text, row.request, row.results)
     except Exception:
         return ""

@@ -20,7 +20,8 @@ from django.db import connection
 
 from sagas import intents, outcomes
 from sagas.errors import Rejected
-from sagas.faults import Kind, is_lost, is_nobodys, kind_of
+from sagas.failures import trace_of
+from sagas.faults import Kind, is_lost, is_nobodys, kind_of, said
 from sagas.intents import Answered
 from sagas.limits import check_size
 from sagas.messages import Link, Message, RemoteCalls
@@ -196,7 +197,7 @@ def _record(group: Sequence[_Noted]) -> list[_Noted]:
         try:
             first.publish(messages)
         except Exception as error:
-            logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), type(error).__name__)
+            logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), said(error))
     return []
 
 
@@ -211,8 +212,17 @@ def _again(group: Sequence[_Noted], error: Exception) -> list[_Noted]:
             left.append(one)
         else:
             call = one.answered.call
-            logger.error("sagas: the answer to %s was not recorded; its lease will tell", call.key, exc_info=error)
+            logger.error(
+                "sagas: the answer to %s was not recorded; its lease will tell",
+                call.key,
+                exc_info=trace_of(error, _first_line),
+            )
     return left
+
+
+def _first_line(text: str) -> str:
+    """Of what the database says, the first line: the others quote the row."""
+    return text.partition("\n")[0]
 
 
 _recorder = _Recorder()

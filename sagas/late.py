@@ -9,7 +9,7 @@ from sagas.errors import Rejected
 from sagas.outcomes import Fault
 from sagas.participant import Done
 from sagas.plan import Due, Move
-from sagas.record import Delivery
+from sagas.record import Delivery, tell
 from sagas.states import FINAL, State
 from sagas.turns import event
 
@@ -55,7 +55,10 @@ def take(
         # It may have been erased: that there was an answer goes on record, and nothing of what it said.
         said = None
     data = {row.id: said} if said is not None else None
-    move_store.advance(change, [row._replace(attempt=wait.failed)], entry, data=data, put=put)
+    begun_as = row._replace(attempt=wait.failed)
+    move_store.advance(change, [begun_as], entry, data=data, put=put)
+    if isinstance(answer, Fault) and row.state not in FINAL:
+        tell(delivery, begun_as, answer.error, f"its run is {row.state} since", final=False)
 
 
 def _said(delivery: Delivery, row: store.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +44,7 @@ from sagas.errors import (
     SagaError,
     UnknownConfirmation,
 )
+from sagas.failures import trace_of
 from sagas.limits import check_size
 from sagas.messages import Kick, Message, Wake
 from sagas.plan import Move, Place
@@ -200,9 +202,10 @@ def _follow_or_leave(definition: Definition, row: store.Row) -> tuple[State, lis
     except (Error, SagaError) as error:
         if not isinstance(error, DeadlineUnknown):
             raise
-    except Exception:
+    except Exception as error:
         # The application's: its request loads no more, or its ``until`` breaks. Here, and perhaps nowhere else.
-        logger.exception("sagas: the next deadline of run %s cannot be computed", row.id)
+        trace = trace_of(error, partial(definition.marks.hide, request=row.request, results=row.results))
+        logger.exception("sagas: the next deadline of run %s cannot be computed", row.id, exc_info=trace)
     if row.state is State.AWAITING_CONFIRM:
         wait_store.make_due([row.id])
     return row.state, [Kick()]

@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from sagas import (
     choreography,
     confirmation_store,
+    failures,
     gate,
     log_store,
     move_store,
@@ -21,9 +23,11 @@ from sagas import (
     timeouts,
     versions,
 )
+from sagas.commits import after_commit
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import Rejected
+from sagas.failures import Failure
 from sagas.isolation import leave
 from sagas.messages import Chain, Kick, Link, Message, Wake
 from sagas.outcomes import Answer, Fault
@@ -299,14 +303,35 @@ def _record_faults(
         if late is not None:
             turn_back(delivery.definition, [row], entry, {row.id: late})
             messages.append(Kick())
+            follows, final = "its time is over: the run is undone", True
         elif isinstance(decision, Again) and not open_breaker:
             messages.append(_try_again(delivery, row, entry, reason, decision.after.total_seconds()))
+            follows, final = f"is tried again in {decision.after.total_seconds():.1f} s", False
         elif delivery.may_turn_back:
             turn_back(delivery.definition, [row], entry, {row.id: reason})
             messages.append(Kick())
+            follows, final = "is given up: the run is undone", True
         else:
             escalate(row, entry, reason)
+            follows, final = "is given up: a person is called", True
+        tell(delivery, row, fault.error, follows, final=final)
     return messages
+
+
+def tell(delivery: Delivery, row: store.Row, error: Exception, follows: str, *, final: bool) -> None:
+    """Have it logged once this is committed: what is rolled back is tried, and told, again."""
+    failure = Failure(
+        saga=delivery.definition.name,
+        step=delivery.step.name,
+        operation=delivery.action.operation,
+        run_id=row.id,
+        attempt=row.attempt + 1,
+        error=error,
+        follows=follows,
+        final=final,
+        hide=partial(delivery.hide, row) if delivery.definition.marks else None,
+    )
+    after_commit(failures.tell, failure)
 
 
 def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again) -> str | None:

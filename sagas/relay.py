@@ -22,6 +22,7 @@ from django.db import transaction
 from sagas import outbox, registry, topology
 from sagas.conf import config
 from sagas.events import CONTENT_TYPE, Event
+from sagas.faults import said
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class _Line:
                 self._connection.drain_events(timeout=left)
         except (OSError, *self._connection.connection_errors, *self._connection.channel_errors) as error:
             # What was answered before counts. The rest is not known, as after a time-out.
-            logger.warning("sagas: the connection for events broke: %s: %s", type(error).__name__, error)
+            logger.warning("sagas: the connection for events broke: %s", said(error))
         return self._answers
 
     def close(self) -> None:

@@ -269,7 +269,7 @@ def _relay(task: Task[Any, Any], *, tick: bool) -> bool:
     try:
         return relay.relay(task.app)
     except BROKER_ERRORS as error:
-        logger.warning("sagas: events are left to the next tick: %s: %s", type(error).__name__, error)
+        logger.warning("sagas: events are left to the next tick: %s", said(error))
         return False
 
 
@@ -327,7 +327,7 @@ def _publish_or_leave(task: Task[Any, Any], messages: Sequence[Message]) -> None
         publish(messages)
     except BROKER_ERRORS as error:
         drop_connections(task.app)
-        logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), type(error).__name__)
+        logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), said(error))
 
 
 def _pass_on(task: Task[Any, Any], runs: Sequence[UUID], kwargs: dict[str, Any], why: SagaError) -> None:
@@ -350,7 +350,7 @@ def _pass_on(task: Task[Any, Any], runs: Sequence[UUID], kwargs: dict[str, Any],
         pass_on(task.name, [ids], kwargs, queue=queue, chain=task.request.chain, delay=PASS_ON_AFTER)
     except BROKER_ERRORS as error:
         drop_connections(task.app)
-        logger.warning("sagas: a delivery is left to the tick: %s", type(error).__name__)
+        logger.warning("sagas: a delivery is left to the tick: %s", said(error))
 
 
 def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str, issue: int) -> Performed:

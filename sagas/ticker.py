@@ -16,6 +16,7 @@ from celery import Celery
 from sagas import kick
 from sagas.conf import config
 from sagas.dispatch import ask_for_dispatch
+from sagas.faults import said
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Ticker(threading.Thread):
             ask_for_dispatch(self.app, tick=tick)
         except Exception as error:
             self.publishes.clear()
-            logger.warning("sagas: no dispatch could be asked for (%s); trying again", type(error).__name__)
+            logger.warning("sagas: no dispatch could be asked for (%s); trying again", said(error))
             if kicked or reservation:
                 kick.give_back(reservation)
             # The next try is a tick.

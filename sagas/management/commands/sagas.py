@@ -5,8 +5,11 @@ from __future__ import annotations
 import getpass
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from celery import current_app
+from celery.exceptions import QueueNotFound
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
 
 from sagas import doctor, relay, topology
@@ -14,6 +17,7 @@ from sagas.api import erase
 from sagas.dispatch import dispatch, publish_notices
 from sagas.doctor import Severity
 from sagas.errors import SagaError
+from sagas.faults import ConnectionLost, said
 from sagas.management import barrier, dead
 
 
@@ -69,6 +73,21 @@ class Command(BaseCommand):
                     self._erase(options["business_key"], options["by"])
                 case "barrier":
                     barrier.run(self.stdout, **options)
+        except QueueNotFound as error:
+            # Celery's current app is another than the engine's: a project's own, in which nobody has configured it.
+            msg = (
+                f"the Celery app {current_app.main!r} of this process has no such queue: {error.args[0]}. Import "
+                "the app for which sagas.worker.configure was called, in the settings' package or before this command"
+            )
+            raise CommandError(msg) from error
+        except SagaError as error:
+            raise CommandError(str(error)) from error
+        except (DatabaseError, InterfaceError, ConnectionLost) as error:
+            msg = f"the database cannot be worked with: {said(error)}"
+            raise CommandError(msg) from error
+        except AMQPError as error:
+            msg = f"RabbitMQ refuses: {said(error)}. Declare its queues: manage.py sagas topology"
+            raise CommandError(msg) from error
         except (OperationalError, OSError) as error:
             msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
             raise CommandError(msg) from error

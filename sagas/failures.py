@@ -1,0 +1,160 @@
+"""Operations that broke, told in the process's log: with traceback, run, step and attempt, for people and for Sentry.
+
+The run's own log in the database has every one of them. Here those that are alike are told a few times a minute, and
+then counted: a participant that is down breaks a hundred thousand runs, and one line in a hundred thousand is as good.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from types import TracebackType
+from uuid import UUID
+
+logger = logging.getLogger(__name__)
+
+#: So many alike are told in a window of so many seconds, in each process.
+BURST = 10
+WINDOW = 60.0
+#: Kinds that are remembered; beyond them all are forgotten, and told again.
+_KINDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One operation of one run that broke.
+
+    Attributes:
+        saga: its saga.
+        step: the step.
+        operation: what was asked of it.
+        run_id: the run.
+        attempt: which attempt it was, from 1.
+        error: what was raised.
+        follows: what happens now, for people.
+        final: whether no attempt follows by itself.
+        hide: takes what is personal out of a text; ``None`` where nothing is.
+    """
+
+    saga: str
+    step: str
+    operation: str
+    run_id: UUID
+    attempt: int
+    error: BaseException
+    follows: str
+    final: bool
+    hide: Callable[[str], str] | None = None
+
+    @property
+    def kind(self) -> Hashable:
+        """What is alike."""
+        return self.saga, self.step, self.operation, type(self.error).__qualname__, self.final
+
+
+def tell(failure: Failure) -> None:
+    """Log it, unless many of its kind were told a moment ago: an error if no attempt follows, else a warning."""
+    suppressed = _throttle.take(failure.kind)
+    if suppressed is None:
+        return
+    logger.log(
+        logging.ERROR if failure.final else logging.WARNING,
+        "sagas: %s %s.%s of run %s broke at attempt %d, and %s: %s: %s%s",
+        failure.saga,
+        failure.step,
+        failure.operation,
+        failure.run_id,
+        failure.attempt,
+        failure.follows,
+        type(failure.error).__name__,
+        _text(failure.error, failure.hide),
+        f" ({suppressed:,} more like it were not told)" if suppressed else "",
+        exc_info=trace_of(failure.error, failure.hide),
+        extra={
+            "saga": failure.saga,
+            "step": failure.step,
+            "operation": failure.operation,
+            "run_id": str(failure.run_id),
+            "attempt": failure.attempt,
+        },
+    )
+
+
+Trace = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def trace_of(error: BaseException, hide: Callable[[str], str] | None) -> Trace | None:
+    """What to give a logger as ``exc_info``, without what is personal; ``None`` for what was never raised.
+
+    With something to hide it is a stand-in of the same name and with the same traceback, for loggers write the text of
+    every exception in the chain. The frames are emptied of their variables, which Sentry would send along.
+    """
+    if error.__traceback__ is None:
+        return None
+    shown = error if hide is None else _stand_in(error, hide, set())
+    return type(shown), shown, shown.__traceback__
+
+
+def _stand_in(error: BaseException, hide: Callable[[str], str], seen: set[int]) -> BaseException:
+    seen.add(id(error))
+    kind = type(error)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    shown: BaseException = type(kind.__name__, (Exception,), names)(_text(error, hide))
+    traceback.clear_frames(error.__traceback__)
+    shown.__traceback__ = error.__traceback__
+    for link in ("__cause__", "__context__"):
+        behind: BaseException | None = getattr(error, link)
+        if behind is not None and id(behind) not in seen:
+            setattr(shown, link, _stand_in(behind, hide, seen))
+    shown.__suppress_context__ = error.__suppress_context__
+    for note in getattr(error, "__notes__", ()):
+        shown.add_note(hide(str(note)))
+    return shown
+
+
+def _text(error: BaseException, hide: Callable[[str], str] | None) -> str:
+    try:
+        text = str(error)
+    except Exception as second:
+        return f"(its text cannot be made: {type(second).__name__})"
+    return hide(text) if hide is not None else text
+
+
+@dataclass(slots=True)
+class _Window:
+    began_at: float
+    told: int = 0
+    suppressed: int = 0
+
+
+@dataclass(slots=True)
+class Throttle:
+    """Lets a few of a kind through in each window, and counts the others."""
+
+    clock: Callable[[], float] = time.monotonic
+    _windows: dict[Hashable, _Window] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, kind: Hashable) -> int | None:
+        """Say how many of its kind were held back before it; ``None`` if it is held back itself."""
+        now = self.clock()
+        with self._lock:
+            window = self._windows.get(kind)
+            if window is None or now - window.began_at >= WINDOW:
+                if len(self._windows) >= _KINDS:
+                    self._windows.clear()
+                before = window.suppressed if window is not None else 0
+                self._windows[kind] = _Window(now, told=1)
+                return before
+            if window.told < BURST:
+                window.told += 1
+                return 0
+            window.suppressed += 1
+            return None
+
+
+_throttle = Throttle()
