@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import children, escalation_store, isolation, move_store, outcomes, store
+from sagas import children, escalation_store, isolation, move_store, outcomes, reopening, store
 from sagas.commits import after_commit
 from sagas.errors import AlreadyDecided, InvalidDecision
 from sagas.lifecycle import lock_one
@@ -73,7 +73,7 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int
 
 def _open(run_id: UUID, meant: int | None) -> tuple[store.Row, escalation_store.Open]:
     row = lock_one(run_id)
-    found = escalation_store.opened(run_id, meant)
+    found = reopening.opened(row, meant)
     if row.state is not State.ESCALATED or found is None:
         msg = f"the run is {row.state}: it is not escalated"
         raise AlreadyDecided(msg, row.state)

@@ -90,6 +90,24 @@ def opened(run_id: UUID, meant: int | None = None) -> Open | None:
     return Open(found[0], State(found[1]), *found[2:])
 
 
+def lost() -> list[UUID]:
+    """Which runs are ESCALATED and have no open escalation: they can be neither resumed nor resolved."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM sagas_run AS run WHERE state = 'ESCALATED' AND NOT EXISTS "
+            "(SELECT FROM sagas_escalation AS e WHERE e.run_id = run.id AND e.resolved_at IS NULL) ORDER BY id"
+        )
+        return [run_id for (run_id,) in cursor.fetchall()]
+
+
+def has_reason(run_id: UUID) -> bool:
+    """Whether a run says why it is being undone."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reason IS NOT NULL FROM sagas_run WHERE id = %s", [run_id])
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
 def acknowledge(run_id: UUID, *, by: str) -> None:
     """Note who has seen the open escalation of a locked run: no notice of it goes out any more."""
     _execute(

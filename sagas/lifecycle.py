@@ -27,6 +27,7 @@ from sagas import (
     move_store,
     outcomes,
     plan,
+    reopening,
     store,
     versions,
     wait_store,
@@ -354,7 +355,7 @@ def resume_run(run_id: UUID, *, by: str, note: str, escalation: int | None = Non
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
         row = lock_one(run_id)
-        found = escalation_store.opened(run_id, escalation)
+        found = reopening.opened(row, escalation)
         if row.state is not State.ESCALATED or found is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
             raise AlreadyDecided(msg, row.state)

@@ -63,3 +63,13 @@ def effects(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
             [uuids(ids), step, operation],
         )
         return {run_id for (run_id,) in cursor.fetchall()}
+
+
+def done(run_id: UUID) -> set[tuple[str, str]]:
+    """All effects of a run, as (step, operation)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT step, operation FROM sagas_log WHERE run_id = %s AND outcome = 'DONE'",
+            [run_id],
+        )
+        return set(cursor.fetchall())

@@ -1,4 +1,4 @@
-"""The tables of the engine. Invariants live in the schema: constraints here, triggers in ``0002_guards``.
+"""The tables of the engine. Invariants live in the schema: constraints here, triggers in ``0002_guards`` and later.
 
 Nothing on the hot path goes through these classes (``sagas.store`` and its siblings speak SQL); they are the schema,
 and what admin and selectors read.
@@ -242,6 +242,8 @@ class Escalation(models.Model):
                 condition=Q(resolved_at__isnull=True, acknowledged_at__isnull=True, notify_at__isnull=False)
                 | (Q(notify_at__isnull=True) & (Q(resolved_at__isnull=False) | Q(acknowledged_at__isnull=False))),
             ),
+            # Where it is put back by a resumption.
+            models.CheckConstraint(name="sagas_escalation_of_live", condition=Q(state__in=sorted(LIVE))),
         ]
         indexes = [
             models.Index(name="sagas_escalation_notify", fields=["notify_at"], condition=Q(notify_at__isnull=False)),

@@ -14,6 +14,7 @@ UNKNOWN_SAGA = "UnknownSaga"
 NO_PROGRESS = "NoProgress"
 BREAKER_OPEN = "BreakerOpen"
 CHILD_ENDED = "ChildEnded"
+ESCALATION_LOST = "EscalationLost"
 #: Kind of what breaks outside the participants.
 UNREADABLE = "unreadable"
 
@@ -39,6 +40,11 @@ def suggest(state: State, step: str, operation: str, error: str) -> str:
         return (
             "No worker has finished what was asked. See that workers run and consume this step's queue, that "
             "RabbitMQ takes messages, and that the participant does not hang; then resume."
+        )
+    if code == ESCALATION_LOST:
+        return (
+            "Somebody has deleted why this run needs a person. Its log says what broke last; see that this is mended, "
+            f"then resume: it goes on in {state}."
         )
     if code == CHILD_ENDED:
         done, wanted = ("undone", "confirmed") if state is State.CONFIRMING else ("confirmed", "undone")

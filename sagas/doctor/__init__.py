@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from sagas.doctor import broker, code, databases, redis, runs
+from sagas.doctor import broker, code, databases, integrity, pools, redis, runs
 from sagas.doctor.finding import Finding, Severity
 from sagas.faults import sqlstate
 
@@ -26,13 +26,24 @@ Probe = Callable[[], Iterable[Finding]]
 ALONE: Sequence[Probe] = (code.modules,)
 
 #: Read the engine's database; not asked any more once it does not answer.
-DATABASE: Sequence[Probe] = (code.definitions, code.requests, runs.stuck, runs.escalations, runs.backlog)
+DATABASE: Sequence[Probe] = (
+    code.definitions,
+    code.requests,
+    runs.stuck,
+    runs.escalations,
+    runs.breakers,
+    runs.backlog,
+    integrity.escalated,
+    integrity.times,
+    integrity.logs,
+    pools.books,
+)
 
 #: Take care of their servers' absence themselves.
 BESIDE: Sequence[Probe] = (databases.others,)
 
 #: Ask RabbitMQ, over one connection; not asked any more once it does not answer.
-BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (broker.queues,)
+BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (broker.queues, broker.dead_letters)
 
 #: Ask Redis; each takes care of its absence itself.
 REDIS: Sequence[Probe] = (redis.reach,)

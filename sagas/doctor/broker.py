@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+from amqp import NotFound
 from kombu import Connection
 
 from sagas import topology
@@ -22,3 +24,21 @@ def queues(broker: Connection) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, what, remedy=remedy)
     if not missing and not differing:
         yield Finding(Severity.FINE, "Every queue is in RabbitMQ as it should be.")
+
+
+def dead_letters(broker: Connection) -> Iterator[Finding]:
+    """Tell of messages that were set aside."""
+    try:
+        with broker.channel() as opened:
+            channel: Any = opened
+            count: int = channel.queue_declare(topology.dead().name, passive=True).message_count
+    except NotFound:
+        return  # of which the probe of the queues tells
+    if count:
+        yield Finding(
+            Severity.WARNING,
+            f"{count} message(s) were set aside as dead letters.",
+            remedy="See manage.py sagas dead. No run hangs on them; replay what makes sense now, and drop the rest.",
+        )
+    else:
+        yield Finding(Severity.FINE, "No message was set aside.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sagas.conf import config
 from sagas.doctor.finding import Finding, Severity
-from sagas.doctor.query import one
+from sagas.doctor.query import one, rows
 
 
 def stuck() -> Iterator[Finding]:
@@ -35,6 +35,22 @@ def escalations() -> Iterator[Finding]:
         yield Finding(Severity.ERROR, what, count, "See Escalations in the admin; mend the cause, then resume them.")
     else:
         yield Finding(Severity.FINE, "No run waits for a person.")
+
+
+def breakers() -> Iterator[Finding]:
+    """Tell of participants whose breaker is open: whoever breaks there calls a person, and the others wait."""
+    found = rows(
+        "SELECT participant, date_trunc('second', clock_timestamp() - opened_at)::text, failed, retried "
+        "FROM sagas_breaker WHERE closed_at IS NULL ORDER BY opened_at"
+    )
+    for participant, since, failed, retried in found:
+        yield Finding(
+            Severity.ERROR,
+            f"The breaker of {participant} is open since {since}: {failed} of {retried} retried operations had failed.",
+            remedy="Mend the participant. A probe closes the breaker; then resume what was escalated.",
+        )
+    if not found:
+        yield Finding(Severity.FINE, "No breaker is open.")
 
 
 def backlog() -> Iterator[Finding]:

@@ -11,11 +11,15 @@ import pytest
 import redis
 from django.conf import settings
 from django.db import connection
+from django.db.models import F
 from pytest_django import DjangoDbBlocker
 
 import sagas.api
+from delivery.models import Slot, SlotHold
+from inventory.models import Sku, SkuHold
+from sagas.pool import Hold, Pool
 from tests.conftest import SharedWorkers
-from tests.lab.models import Jar
+from tests.lab.models import Jar, JarHold
 from tests.loyalty.models import Purse
 from tests.loyalty.sagas import INTERRUPTIONS
 from tests.support import broker, loyalty
@@ -34,6 +38,7 @@ _TABLES = (
     "sagas_breaker",
     "sagas_breakersample",
 )
+_POOLS: tuple[tuple[type[Pool], type[Hold]], ...] = ((Jar, JarHold), (Sku, SkuHold), (Slot, SlotHold))
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +57,12 @@ def alone(_forgotten: None, database: None, shared_workers: SharedWorkers) -> No
 
 
 def wipe() -> None:
-    """Forget all runs, messages and kicks."""
+    """Forget all runs, messages and kicks, and give back what the runs held."""
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    for pool, hold in _POOLS:
+        pool._default_manager.filter(held__gt=0).update(available=F("available") + F("held"), held=0)
+        hold._default_manager.filter(state="HELD").delete()
     broker.purge()
     with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
         client.flushdb()
@@ -144,3 +152,4 @@ def purse(alone: None, loyalty_database: None) -> Iterator[str]:
     INTERRUPTIONS.clear()
     loyalty.assert_purse_adds_up(name, 1000)
     assert_jar_adds_up(name, 1000)
+    loyalty.wipe()

@@ -46,7 +46,8 @@ def test_an_escalation_says_what_broke_and_what_to_do() -> None:
 
 def test_a_stuck_run_says_where_it_stood() -> None:
     run_id = sagas.start(Lab, Experiment())
-    Run.objects.filter(pk=run_id).update(state="EXECUTING", cursor=1, claims=6)
+    Run.objects.filter(pk=run_id).update(state="EXECUTING")
+    Run.objects.filter(pk=run_id).update(cursor=1, claims=6)
     claim_all(lapsed=True)
     found = escalation(run_id)
     assert (found.step, found.operation, found.error["code"]) == ("two", "forward", "NoProgress")

@@ -144,7 +144,7 @@ def test_a_person_who_has_the_run_has_the_lock(order: str) -> None:
 def test_whatever_hand_ends_a_run_frees_its_keys(order: str) -> None:
     first, second = start(order), start(order)
     carry(first, second)
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE sagas_run SET state = 'ESCALATED', due_at = NULL WHERE id = %s", [first])
         cursor.execute("UPDATE sagas_run SET state = 'FAILED' WHERE id = %s", [first])
     # Nobody is told, so the second looks by itself.

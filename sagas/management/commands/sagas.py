@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
 
-from sagas import doctor, relay, topology
+from sagas import doctor, relay, reopening, topology
 from sagas.api import erase
 from sagas.dispatch import dispatch, publish_notices
 from sagas.doctor import Severity
@@ -24,7 +24,7 @@ from sagas.management import barrier, dead
 class Command(BaseCommand):
     """Group of subcommands."""
 
-    help = "The saga engine: topology | dispatch | dead | doctor | erase | barrier."
+    help = "The saga engine: topology | dispatch | dead | doctor | reopen | erase | barrier."
     # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
     requires_system_checks = ()
 
@@ -46,6 +46,10 @@ class Command(BaseCommand):
         )
 
         commands.add_parser("doctor", help="Look everything over; exit code 1 when something is wrong.")
+
+        commands.add_parser(
+            "reopen", help="Open escalations anew for escalated runs that have none, so the doctor says."
+        )
 
         erasing = commands.add_parser(
             "erase", help="Overwrite what is personal in the finished runs of a business key."
@@ -69,6 +73,8 @@ class Command(BaseCommand):
                     dead.run(self.stdout, **options)
                 case "doctor":
                     self._doctor()
+                case "reopen":
+                    self._reopen()
                 case "erase":
                     self._erase(options["business_key"], options["by"])
                 case "barrier":
@@ -129,6 +135,12 @@ class Command(BaseCommand):
             msg = f"{wrong} thing(s) are wrong"
             raise CommandError(msg)
         self.stdout.write("nothing is wrong")
+
+    def _reopen(self) -> None:
+        ids = reopening.reopen()
+        for run_id in ids:
+            self.stdout.write(f"opened an escalation of run {run_id}")
+        self.stdout.write(f"opened {len(ids)}: see Escalations in the admin")
 
     def _erase(self, business_key: str, by: str) -> None:
         try:
