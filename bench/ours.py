@@ -1,9 +1,9 @@
-"""The workers' app for orders: the project's own, as it is, with a probe."""
+"""The workers' app for orders: the engine's own, as it is, with a probe."""
 
 from __future__ import annotations
 
 from bench import probe
-from drinkgroup.celery import app
+from sagas.celery import app
 
 __all__ = ["app"]
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from celery import current_app
 from django.core.management import call_command
 
 from bench import books, figures, latency, throughput
 from bench.measured import Measured
 from bench.surroundings import describe
 from bench.workload import Shop
+from sagas.celery import app
 from sagas.topology import declare
 
 
@@ -58,7 +58,7 @@ def run(size: Size, say: Callable[[str], None]) -> dict[str, Any]:
     """
     say("making the database")
     call_command("migrate", verbosity=0)
-    with current_app.connection_for_write() as broker:
+    with app.connection_for_write() as broker:
         declare(broker)
     settings = {"size": asdict(size), **describe()}
     shop, placed, found = Shop(), 0, Measured()

@@ -8,11 +8,11 @@ from importlib.metadata import version
 from typing import Any
 
 import redis
-from celery import current_app
 
 from bench import database
 from bench.workers import CHILDREN
 from bench.workload import SKUS, SLOTS
+from sagas.celery import app
 from sagas.conf import config
 
 
@@ -36,7 +36,7 @@ def describe() -> dict[str, Any]:
 
 
 def _rabbitmq() -> str:
-    with current_app.connection_for_write() as broker:
+    with app.connection_for_write() as broker:
         properties: Any = broker.ensure_connection(max_retries=3).connection
         return str(properties.server_properties["version"])
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from celery import current_app
 from django.core.management import call_command
 from django.db import connection
 from rich.console import Console
@@ -25,6 +24,7 @@ from bench.report import OUT
 from bench.throughput import Drained
 from bench.workers import order_worker
 from bench.workload import Load, Shop, cancel_all, pay, pay_all
+from sagas.celery import app
 from sagas.states import State
 from sagas.topology import declare
 
@@ -41,7 +41,7 @@ FATES: dict[str, tuple[Callable[[Load], None], State]] = {}
 def run(say: Callable[[str], None]) -> dict[str, Any]:
     """Measure both carriers on empty servers whose URLs are in the environment."""
     call_command("migrate", verbosity=0)
-    with current_app.connection_for_write() as broker:
+    with app.connection_for_write() as broker:
         declare(broker)
     FATES.update(
         confirmed=(pay_all, State.SUCCEEDED),

@@ -1,8 +1,7 @@
 """Durable, compensated business transactions for Django and Celery: sagas and TCC.
 
-Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and run Celery workers.
-``sagas.pool`` has a ready-made TCC resource; ``sagas.selectors`` reads runs; ``sagas.worker.configure``
-sets up a Celery app.
+Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and run Celery workers:
+``celery -A sagas worker`` starts one. ``sagas.pool`` has a ready-made TCC resource; ``sagas.selectors`` reads runs.
 """
 
 from sagas.api import acknowledge, admit, assign, cancel, confirm, erase, refuse, report, resolve, resume, start

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, transaction
 
-from sagas import channels, faults, registry, versions
+from sagas import celery, channels, faults, registry, requirements, versions
 from sagas.conf import Misconfigured, parse
 
 
@@ -51,6 +51,22 @@ def check_channels(**_: Any) -> list[CheckMessage]:
         )
         for position in unreadable
     ]
+
+
+@register("sagas")
+def check_requirements(**_: Any) -> list[CheckMessage]:
+    """Check the versions of Python and of the packages, and that the broker is a RabbitMQ."""
+    return [Error(lack.what, hint=lack.remedy, id="sagas.E030") for lack in requirements.lacking()]
+
+
+@register("sagas")
+def check_celery(**_: Any) -> list[CheckMessage]:
+    """Check the settings of Celery that the promises rest on: of the engine's app, and of those it shares."""
+    try:
+        broken = [*celery.broken_promises()]
+    except Misconfigured:
+        return []  # E001
+    return [Error(lack.what, hint=lack.remedy, id="sagas.E031") for lack in broken]
 
 
 @register("sagas")

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.signals import setting_changed
 
 from sagas.definition import CARRIERS, CHOREOGRAPHY
 from sagas.errors import SagaError
+from sagas.redaction import redact
 
 
 class Misconfigured(SagaError):
@@ -31,6 +33,8 @@ class Config:
     Attributes:
         queues: the RabbitMQ queues that steps may name, one a domain.
         redis_url: where kicks go; ``None`` leaves all to the tick.
+        broker_url: RabbitMQ, one URL or several; ``None`` for the one in the project's ``CELERY_BROKER_URL``.
+        celery: settings of Celery for the engine's own app, by their names in lower case.
         cohort: runs that travel in one message, at most.
         claim: runs one dispatch claims, at most.
         lease: how long a claimed run may stand still before it is claimed again; doubled each time.
@@ -60,7 +64,10 @@ class Config:
     """
 
     queues: tuple[str, ...]
-    redis_url: str | None = None
+    # Not in any repr: tracebacks with local variables go to logs and to services. So are all that have secrets.
+    redis_url: str | None = field(default=None, repr=False)
+    broker_url: str | tuple[str, ...] | None = field(default=None, repr=False)
+    celery: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cohort: int = 100
     claim: int = 400
     lease: float = 10.0
@@ -73,9 +80,8 @@ class Config:
     admission: float = 120.0
     deliveries: int = 3
     guard_ttl: float = 5.0
-    # Not in any repr: tracebacks with local variables go to logs and to services.
     escalation_urls: tuple[str, ...] = field(default=(), repr=False)
-    admin_url: str | None = None
+    admin_url: str | None = field(default=None, repr=False)
     acknowledge_within: float = 900.0
     notice_lease: float = 30.0
     breaker_windows: int = 3
@@ -86,7 +92,6 @@ class Config:
     breaker_probe: float = 30.0
     relay: int = 200
     data_limit: int = 65_536
-    # Not in any repr: tracebacks with local variables go to logs and to services.
     callback_secret: str | None = field(default=None, repr=False)
     carriers: Mapping[str, str] = field(default_factory=dict)
 
@@ -120,6 +125,7 @@ _WHOLE = (
     "data_limit",
 )
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_BROKER_SCHEMES = ("amqp://", "amqps://", "pyamqp://")
 
 
 def parse(raw: object) -> Config:
@@ -144,7 +150,7 @@ def parse(raw: object) -> Config:
     if reserved:
         raise Misconfigured(f"SAGAS['QUEUES'] has reserved names: {', '.join(reserved)}.", "Choose other names.")
     values["queues"] = tuple(dict.fromkeys(queues))
-    for name in ("delays", "escalation_urls"):
+    for name in ("delays", "escalation_urls", "broker_url"):
         if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
     config = Config(**values)
@@ -185,9 +191,20 @@ def _check_breaker(config: Config) -> None:
 
 def _check_urls(config: Config) -> None:
     redis: Any = config.redis_url
-    if redis is not None and not (isinstance(redis, str) and redis.startswith(_REDIS_SCHEMES)):
+    if redis is not None and not (isinstance(redis, str) and redis.startswith(_REDIS_SCHEMES) and _has_a_port(redis)):
         # The URL has a password in it, which does not belong on a screen.
         raise Misconfigured("SAGAS['REDIS_URL'] is no URL of Redis.", "Give redis://host:6379/0, or leave it out.")
+    if config.broker_url is not None and not is_amqp(config.broker_url):
+        raise Misconfigured(
+            "SAGAS['BROKER_URL'] is no URL of RabbitMQ: the engine's promises rest on its queues.",
+            "Give amqp://user:password@host:5672/vhost, or a list of such, or leave it out for CELERY_BROKER_URL.",
+        )
+    celery: Any = config.celery
+    if not isinstance(celery, Mapping) or not all(isinstance(name, str) for name in celery):
+        raise Misconfigured(
+            "SAGAS['CELERY'] is no dict of Celery's settings.",
+            'Give a dict such as {"worker_max_tasks_per_child": 1000}.',
+        )
     urls: Any = config.escalation_urls
     if not isinstance(urls, tuple) or not all(isinstance(u, str) and "://" in u for u in urls):
         # As above: tokens and passwords.
@@ -198,8 +215,26 @@ def _check_urls(config: Config) -> None:
     url: Any = config.admin_url
     if url is not None and not (isinstance(url, str) and url.startswith(("https://", "http://"))):
         raise Misconfigured(
-            f"SAGAS['ADMIN_URL'] is {url!r}.", "Give the address of the admin, https://shop.example/admin/, or none."
+            f"SAGAS['ADMIN_URL'] is {redact(repr(url))}.",
+            "Give the address of the admin, https://shop.example/admin/, or none.",
         )
+
+
+def is_amqp(url: object) -> bool:
+    """Whether this is a URL that leads to RabbitMQ: one, several with semicolons between, or a list of them."""
+    urls = url.split(";") if isinstance(url, str) else url
+    if not isinstance(urls, list | tuple) or not urls:
+        return False
+    return all(isinstance(one, str) and one.startswith(_BROKER_SCHEMES) and _has_a_port(one) for one in urls)
+
+
+def _has_a_port(url: str) -> bool:
+    """Whether a URL's port can be read. Where a password was not escaped, what cannot be is a part of it."""
+    try:
+        urlsplit(url).port  # noqa: B018 - reading it is the question
+    except ValueError:
+        return False
+    return True
 
 
 def _check_numbers(config: Config) -> None:

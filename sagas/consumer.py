@@ -12,12 +12,13 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
-from celery import Celery, current_app
+from celery import Celery
 from django.db import close_old_connections, connection, transaction
 from django.db.models.functions import Now
 from kombu import Consumer
 
 from sagas import outbox, topology
+from sagas.celery import engine_app
 from sagas.errors import InvalidArgument
 from sagas.events import Event
 from sagas.models import Inbox
@@ -80,9 +81,9 @@ def declare(name: str, patterns: Sequence[str], *, app: Celery | None = None) ->
     Args:
         name: of the queue.
         patterns: what it gets, such as ``["orders.PlaceOrder.*"]``: ``*`` is one word, ``#`` any number of them.
-        app: the Celery app whose broker it is; the current one by default.
+        app: the Celery app whose broker it is; the engine's by default.
     """
-    with (app or current_app).connection_for_write() as opened, opened.channel() as channel:
+    with (app or engine_app()).connection_for_write() as opened, opened.channel() as channel:
         topology.subscription(name, patterns)(channel).declare()
 
 
@@ -107,7 +108,7 @@ def listen(
         patterns: what it gets; see ``declare``.
         handle: what to do with an event. It runs in a transaction, of which no other may be made durable.
         consumer: who takes them, in the inbox; the queue's name by default.
-        app: the Celery app whose broker it is; the current one by default.
+        app: the Celery app whose broker it is; the engine's by default.
         should_stop: asked after every event, and every ``poll`` seconds.
         poll: seconds.
 
@@ -116,7 +117,7 @@ def listen(
         OSError, amqp.AMQPError: the broker is away, or stands still. The same.
     """
     taker = consumer or name
-    with (app or current_app).connection_for_write() as opened:
+    with (app or engine_app()).connection_for_write() as opened:
         topology.be_impatient(opened)
         channel: Any = opened.channel()
         failures: list[Exception] = []

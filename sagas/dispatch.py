@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from celery import Celery, chain, current_app, signature
+from celery import Celery, chain, signature
 from celery.canvas import Signature
 from kombu import pools
 
 from sagas import calling, choreography, claim_store, isolation, lifecycle, notices, topology, versions
+from sagas.celery import engine_app
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.definition import Definition
@@ -37,7 +38,13 @@ FEW = 8
 #: leader's failover is refused for good.
 _RETRY = {"max_retries": 3, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
 #: Without a time-out a publish waits for ever when a quorum is gone. Seconds.
-_OPTIONS: dict[str, Any] = {"mandatory": True, "confirm_timeout": 5, "retry": True, "retry_policy": _RETRY}
+_OPTIONS: dict[str, Any] = {
+    "mandatory": True,
+    "confirm_timeout": 5,
+    "retry": True,
+    "retry_policy": _RETRY,
+    "serializer": "json",
+}
 
 
 def publish(messages: Iterable[Message]) -> None:
@@ -80,7 +87,7 @@ def _publish_from_thread(messages: list[Message]) -> None:
     try:
         publish(messages)
     except Exception:
-        drop_connections(current_app)
+        drop_connections(engine_app())
         raise
 
 
@@ -181,12 +188,11 @@ def drop_connections(app: Celery) -> None:
 
 def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
     """Put a note on the dead-letter queue, where a person can see it: runs that do not exist."""
-    with current_app.producer_or_acquire() as producer:
+    with engine_app().producer_or_acquire() as producer:
         producer.publish(
             {"what": what, "ids": [str(run_id) for run_id in ids], "why": why},
             exchange="exchange.dead",
             routing_key="",
-            serializer="json",
             declare=[],
             delivery_mode=2,
             **_OPTIONS,
@@ -205,7 +211,7 @@ def pass_on(name: str, args: list[Any], kwargs: dict[str, Any], *, queue: str, c
         delay: as long as this is, so that it does not come back to the same worker at once.
     """
     where = _held_back(delay, queue)
-    current_app.send_task(name, args, kwargs, chain=chain, ignore_result=True, **where, **_OPTIONS)
+    engine_app().send_task(name, args, kwargs, chain=chain, ignore_result=True, **where, **_OPTIONS)
 
 
 def _publish_chain(message: Chain) -> None:
@@ -257,7 +263,7 @@ def _signature(link: Link, args: tuple[Any, ...] = ()) -> Signature:
     }
     # The shadow name is what Flower and the logs show instead of "sagas.step".
     options = {**_OPTIONS, "shadow": f"{link.saga}.{link.step}.{link.operation}", "ignore_result": True}
-    return signature(STEP_TASK, args=args, kwargs=kwargs, app=current_app).set(**options)
+    return signature(STEP_TASK, args=args, kwargs=kwargs, app=engine_app()).set(**options)
 
 
 def _publish_deadline(message: Deadline) -> None:
@@ -289,4 +295,4 @@ def _held_back(delay: float, queue: str) -> dict[str, Any]:
 
 
 def _send(name: str, args: list[Any], kwargs: dict[str, Any], **where: Any) -> None:
-    current_app.send_task(name, args, kwargs, ignore_result=True, **where, **_OPTIONS)
+    engine_app().send_task(name, args, kwargs, ignore_result=True, **where, **_OPTIONS)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from amqp.exceptions import AMQPError, MessageNacked
@@ -64,7 +64,14 @@ CONGESTED = 0.1
 LOOK_EVERY = 0.2
 
 
-class EngineTask(Task[Any, Any]):
+if TYPE_CHECKING:
+    AnyTask = Task[Any, Any]
+else:
+    # Before Celery 5.7 it cannot be subscripted.
+    AnyTask = Task
+
+
+class EngineTask(AnyTask):
     """A task that sets aside a message whose arguments it does not take: failing, Celery would ack it."""
 
     abstract = True
@@ -78,7 +85,7 @@ class EngineTask(Task[Any, Any]):
         return serve(self, partial(self.run, *args, **kwargs))
 
 
-def serve(task: Task[Any, Any], work: Callable[[], Any]) -> Any:
+def serve(task: AnyTask, work: Callable[[], Any]) -> Any:
     """Do a task's work. What the database cannot serve now is left to the tick, which finds the runs by what is due."""
     try:
         return work()
@@ -97,6 +104,7 @@ _OPTIONS: dict[str, Any] = {
     "acks_late": True,
     "reject_on_worker_lost": True,
     "ignore_result": True,
+    "serializer": "json",
 }
 
 
@@ -121,7 +129,7 @@ class WorkerKilled(Exception):
 
 @shared_task(name=STEP_TASK, **_OPTIONS)
 def step(
-    self: Task[Any, Any],
+    self: AnyTask,
     ids: list[str],
     *,
     saga: str,
@@ -152,7 +160,7 @@ def step(
 
 @shared_task(name=EVENT_TASK, **_OPTIONS)
 def event(
-    self: Task[Any, Any],
+    self: AnyTask,
     ids: list[str],
     *,
     saga: str,
@@ -202,7 +210,7 @@ def _read(ids: object, **numbers: object) -> list[UUID]:
     return [UUID(run_id) for run_id in ids]
 
 
-def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
+def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
     """Perform an operation, publish what follows, and return who goes on to the chain's next link."""
     issue = _issue(task)
     try:
@@ -220,7 +228,7 @@ def _deliver(task: Task[Any, Any], link: Link, runs: list[UUID]) -> list[UUID]:
 
 
 @shared_task(name=CANCEL_TASK, **_OPTIONS)
-def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, ids: list[str]) -> None:
+def cancel(self: AnyTask, *, saga: str, version: int, confirmation: str, ids: list[str]) -> None:
     """A confirm deadline is over: undo the runs that were not confirmed in time."""
     try:
         messages = lifecycle.expire(saga, version, confirmation, _read(ids, version=version), by="message")
@@ -230,7 +238,7 @@ def cancel(self: Task[Any, Any], *, saga: str, version: int, confirmation: str, 
 
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
-def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
+def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
     """Claim what is due, and publish it, and the events that wait; with ``tick`` take up lapsed leases too."""
     kicks.answered()
     # New runs wait in the database while the queues are long; what has begun is always seen to its end.
@@ -251,7 +259,7 @@ def dispatch_task(self: Task[Any, Any], *, tick: bool = False) -> None:
 
 
 @shared_task(name=NOTIFY_TASK, **_OPTIONS)
-def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[str, Any]) -> None:  # noqa: ARG001
+def notify(self: AnyTask, *, escalations: list[list[int]], notice: dict[str, Any]) -> None:  # noqa: ARG001
     """Tell people of escalated runs. ``notice`` is for whoever else reads the queue: the database says what is open."""
     try:
         numbers = {int(escalation): int(number) for escalation, number in escalations}
@@ -262,7 +270,7 @@ def notify(self: Task[Any, Any], *, escalations: list[list[int]], notice: dict[s
     notices.deliver(numbers)
 
 
-def _relay(task: Task[Any, Any], *, tick: bool) -> bool:
+def _relay(task: AnyTask, *, tick: bool) -> bool:
     """Publish events that wait. Those of a saga that nobody here knows to publish are found by the tick."""
     if not tick and not relay.wanted():
         return False
@@ -302,16 +310,16 @@ _congestion = _Congestion()
 
 
 @task_failure.connect
-def _drop_refused_connections(sender: Task[Any, Any], exception: Exception, **_: Any) -> None:
+def _drop_refused_connections(sender: AnyTask, exception: Exception, **_: Any) -> None:
     """A publish was refused, ours or that of a chain's next link: the runs are found again by their lease.
 
     What must not last is the channel, which RabbitMQ refuses for good after a failover.
     """
-    if isinstance(exception, BROKER_ERRORS):
+    if isinstance(sender, EngineTask) and isinstance(exception, BROKER_ERRORS):
         drop_connections(sender.app)
 
 
-def _set_aside(task: Task[Any, Any], what: str, unknown: Sequence[UUID]) -> None:
+def _set_aside(task: AnyTask, what: str, unknown: Sequence[UUID]) -> None:
     """Tell of runs that do not exist. Their neighbours must not wait for a broker that refuses the note."""
     why = f"{len(unknown)} run(s) that do not exist"
     logger.error("sagas: %s for %s: set aside on the dead-letter queue", why, what)
@@ -321,7 +329,7 @@ def _set_aside(task: Task[Any, Any], what: str, unknown: Sequence[UUID]) -> None
         drop_connections(task.app)
 
 
-def _publish_or_leave(task: Task[Any, Any], messages: Sequence[Message]) -> None:
+def _publish_or_leave(task: AnyTask, messages: Sequence[Message]) -> None:
     """Publish what follows a commit. A broker that refuses costs time only: all of it is due in the database."""
     try:
         publish(messages)
@@ -330,7 +338,7 @@ def _publish_or_leave(task: Task[Any, Any], messages: Sequence[Message]) -> None
         logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), said(error))
 
 
-def _pass_on(task: Task[Any, Any], runs: Sequence[UUID], kwargs: dict[str, Any], why: SagaError) -> None:
+def _pass_on(task: AnyTask, runs: Sequence[UUID], kwargs: dict[str, Any], why: SagaError) -> None:
     """Give a delivery back to its queue, a moment later: in a rolling deploy another worker has the code for it.
 
     About a second each time, and no longer than a lease in all: by then the tick has found the runs again, and
@@ -353,7 +361,7 @@ def _pass_on(task: Task[Any, Any], runs: Sequence[UUID], kwargs: dict[str, Any],
         logger.warning("sagas: a delivery is left to the tick: %s", said(error))
 
 
-def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str, issue: int) -> Performed:
+def _perform(task: AnyTask, link: Link, runs: list[UUID], worker: str, issue: int) -> Performed:
     deliveries = _deliveries(task)
     if deliveries == 0:
         return perform(link, runs, worker=worker, issue=issue)
@@ -365,24 +373,24 @@ def _perform(task: Task[Any, Any], link: Link, runs: list[UUID], worker: str, is
     return perform(link, runs, worker=worker, issue=issue + deliveries)
 
 
-def _issue(task: Task[Any, Any]) -> int:
+def _issue(task: AnyTask) -> int:
     """Which issue of its operation a message is for: a header of ours, which one of an earlier version has not."""
     said = str((task.request.headers or {}).get(ISSUE, ""))
     return int(said) if said.isdecimal() and len(said) <= 15 else 0
 
 
-def _deliveries(task: Task[Any, Any]) -> int:
+def _deliveries(task: AnyTask) -> int:
     """How often this message was delivered before: a quorum queue counts it in a header."""
     headers = task.request.headers or {}
     return int(headers.get("x-delivery-count", 0) or 0)
 
 
-def _end(task: Task[Any, Any]) -> list[str]:
+def _end(task: AnyTask) -> list[str]:
     """End the chain here, without noise: there is nobody left to go on."""
     task.request.chain = None
     return []
 
 
-def _poison(task: Task[Any, Any], error: Exception) -> Poison:
+def _poison(task: AnyTask, error: Exception) -> Poison:
     logger.error("sagas: poison message %s for %s set aside: %s", task.request.id, task.name, error)
     return Poison(error)

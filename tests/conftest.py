@@ -56,12 +56,11 @@ def loyalty_database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) 
 @pytest.fixture(scope="session")
 def topology(django_db_setup: None) -> Iterator[None]:
     """RabbitMQ's queues, declared."""
-    from celery import current_app
-
+    from sagas.celery import app
     from sagas.topology import declare
     from tests.support import broker
 
-    with current_app.connection_for_write() as connection:
+    with app.connection_for_write() as connection:
         declare(connection)
     yield
     broker.close()

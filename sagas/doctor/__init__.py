@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from celery import current_app
 from django.db import DatabaseError
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from sagas.celery import engine_app
 from sagas.doctor import broker, code, databases, integrity, pools, redis, runs
 from sagas.doctor.finding import Finding, Severity
 from sagas.faults import sqlstate
@@ -74,7 +74,7 @@ def _database() -> Iterator[Finding]:
 
 def _broker() -> Iterator[Finding]:
     try:
-        with current_app.connection_for_write() as connection:
+        with engine_app().connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
             for probe in BROKER:
                 yield from probe(connection)

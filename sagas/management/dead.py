@@ -6,10 +6,10 @@ import getpass
 import json
 from typing import Any
 
-from celery import current_app
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
 from sagas import dead
+from sagas.celery import engine_app
 from sagas.dead import Choice, Letter, Report
 
 #: Characters of a body that are shown.
@@ -37,7 +37,7 @@ def run(out: OutputWrapper, **options: Any) -> None:
     """Show, replay or drop."""
     choice = Choice(tuple(options["names"]), options["queue"], options["task"], options["reason"])
     _check(choice, options)
-    with current_app.connection_for_write() as connection:
+    with engine_app().connection_for_write() as connection:
         if not (options["replay"] or options["drop"]):
             letters = dead.look(connection, choice, limit=options["limit"])
             for letter in letters:

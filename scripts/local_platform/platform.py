@@ -176,7 +176,7 @@ class Platform:
         command: list[str | Path] = [
             _BIN / "celery",
             "-A",
-            "drinkgroup",
+            "sagas",
             "worker",
             "-c",
             "2",

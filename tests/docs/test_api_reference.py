@@ -60,7 +60,7 @@ def shop(tmp_path: Path) -> Iterator[Path]:
             f"fd://{listening.fileno()}",
             "--no-control-socket",
         ]
-        worker = [sys.executable, "-m", "celery", "-A", "drinkgroup", "worker", "-n", tmp_path.name, "-c", "1"]
+        worker = [sys.executable, "-m", "celery", "-A", "sagas", "worker", "-n", tmp_path.name, "-c", "1"]
         with running(web, tmp_path, environment, files=[listening.fileno()]), running(worker, tmp_path, environment):
             eventually(lambda: answers(f"{url}/readyz"), what="the web answers")
             yield tmp_path

@@ -92,10 +92,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         for paper in (*HOW_TO, OPERATE, TEST):
             for block in files(paper):
                 (folder / block.title).write_text(block.text)
-        (commands,) = (block for block in blocks("README.md", "sh") if "celery -A shop" in block.text)
+        (commands,) = (block for block in blocks("README.md", "sh") if "celery -A sagas" in block.text)
         for line in commands.text.splitlines():
             program, *arguments = shlex.split(line)
-            if program == "python":
+            if program == "export":
+                assert arguments == ["DJANGO_SETTINGS_MODULE=shop.settings"]  # as Shop.environment has it
+            elif program == "python":
                 shop.run(sys.executable, *arguments)
             else:
                 command = [sys.executable, "-m", program, *arguments, "-n", folder.parent.name, "-c", "1"]
@@ -296,15 +298,15 @@ def test_the_operators_snippets_run(shop: Shop) -> None:
     assert "dispatched" in shop.run(sys.executable, "manage.py", "sagas", "dispatch", "--once")
 
 
-def test_the_engine_can_have_a_celery_app_of_its_own(shop: Shop) -> None:
+def test_the_engine_and_the_project_can_share_an_app(shop: Shop) -> None:
     told = shop.python(
-        "from shop.engine import app\n"
+        "from shop.shared import app\n"
         "app.loader.import_default_modules()\n"
-        "print(app.conf.task_acks_late, app.conf.worker_consumer, *sorted(app.amqp.queues))\n"
+        "print(app.conf.task_acks_late, app.conf.worker_consumer, *sorted(app.amqp.queues.consume_from))\n"
         "print(*sorted(task for task in app.tasks if not task.startswith('celery.')))"
     )
     assert told.splitlines() == [
-        "True sagas.worker:Consumer sagas.cancel sagas.dispatch sagas.escalation tastings tickets",
+        "False sagas.worker:Consumer celery sagas.cancel sagas.dispatch sagas.escalation tastings tickets",
         "sagas.cancel sagas.dispatch sagas.event sagas.notify sagas.step",
     ]
 

@@ -14,8 +14,8 @@ from celery import Celery
 from django.conf import settings
 from django.test import override_settings
 
-from drinkgroup.celery import app
 from sagas import kick, redis_link
+from sagas.celery import app
 from sagas.ticker import Ticker
 from tests.support import broker, servers
 from tests.support.awaiting import eventually

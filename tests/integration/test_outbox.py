@@ -11,12 +11,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from celery import current_app
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 import sagas
 from sagas import State, outbox, registry, relay, selectors
+from sagas.celery import app
 from sagas.models import Outbox, Run
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Telling, Unconfirmed
@@ -101,7 +101,7 @@ def rejected() -> UUID:
 
 
 def relay_all() -> None:
-    while relay.relay(current_app):
+    while relay.relay(app):
         pass
 
 
@@ -304,7 +304,7 @@ class TestPublishing:
     def test_at_most_so_many_runs_at_once(self, listener: str, settings: Any) -> None:
         settings.SAGAS = {**settings.SAGAS, "RELAY": 2}
         ids = confirmed(5)
-        assert relay.relay(current_app)
+        assert relay.relay(app)
         assert len({event.run_id for event in heard(listener)}) == 2
         relay_all()
         assert {event.run_id for event in heard(listener)} < set(ids)
@@ -440,7 +440,7 @@ class TestManyPublishers:
         def publish() -> None:
             try:
                 while Outbox.objects.exists():
-                    relay.relay(current_app)
+                    relay.relay(app)
             except BaseException as error:
                 errors.append(error)
             finally:
@@ -460,7 +460,7 @@ class TestManyPublishers:
 
         def publish() -> None:
             try:
-                line = relay._Line(current_app)
+                line = relay._Line(app)
                 while Outbox.objects.exists():
                     with transaction.atomic():
                         courier = relay._Courier(outbox.read(outbox.claim(3)))

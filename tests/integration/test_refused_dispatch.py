@@ -7,8 +7,8 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 import sagas
-from drinkgroup.celery import app
 from sagas import State, claim_store, lifecycle
+from sagas.celery import app
 from sagas.dispatch import dispatch, drop_connections
 from sagas.models import Run
 from tests.lab.sagas import Experiment, Lab

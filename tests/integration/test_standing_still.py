@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from celery import current_app
 from django.db import connection
 
 from sagas import consumer, dispatch, relay, topology
+from sagas.celery import app
 from sagas.models import Outbox
 from tests.integration.test_outbox import confirmed, relay_all
 from tests.support import broker, servers
@@ -50,7 +50,7 @@ def while_it_stands_still(work: Callable[[], object], *, connected: Callable[[],
         thread.join(10)
         held = thread.is_alive()
     thread.join(20)
-    dispatch.drop_connections(current_app)
+    dispatch.drop_connections(app)
     assert not held, "it waits as long as RabbitMQ stands still"
     return raised[0] if raised else None
 
@@ -63,7 +63,7 @@ def test_events_are_left_to_the_next_tick() -> None:
         confirmed(1)
 
     # When they are published
-    error = while_it_stands_still(lambda: relay.relay(current_app), connected=publish_some)
+    error = while_it_stands_still(lambda: relay.relay(app), connected=publish_some)
 
     # Then the worker is free again, and they still wait
     assert isinstance(error, relay.NotConfirmed)
@@ -74,16 +74,12 @@ def test_events_are_left_to_the_next_tick() -> None:
 
 
 def test_the_length_of_the_queues_is_not_waited_for() -> None:
-    error = while_it_stands_still(
-        lambda: dispatch.is_congested(current_app), connected=lambda: dispatch.is_congested(current_app)
-    )
+    error = while_it_stands_still(lambda: dispatch.is_congested(app), connected=lambda: dispatch.is_congested(app))
     assert isinstance(error, TimeoutError)
 
 
 def test_pooled_connections_are_dropped_without_a_goodbye() -> None:
-    error = while_it_stands_still(
-        lambda: dispatch.drop_connections(current_app), connected=lambda: dispatch.is_congested(current_app)
-    )
+    error = while_it_stands_still(lambda: dispatch.drop_connections(app), connected=lambda: dispatch.is_congested(app))
     assert error is None
 
 

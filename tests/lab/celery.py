@@ -1,4 +1,4 @@
-"""The workers' app in tests: the project's own, with points at which a test can have it killed.
+"""The workers' app in tests: the engine's own, with points at which a test can have it killed.
 
 A test arms one point by a Redis key, ``<step>.<operation>.<moment>``; the first worker child that comes
 by takes the key and dies by SIGKILL. Moments: ``effect`` (participant done, not committed), ``committed``
@@ -29,7 +29,7 @@ import sagas.lifecycle
 import sagas.outbox
 import sagas.outcomes
 import sagas.tasks
-from drinkgroup.celery import app
+from sagas.celery import app
 from sagas.perform import Performed
 from tests.lab.doubling import twice
 from tests.lab.points import DOUBLED, KEY, POISON

@@ -6,7 +6,6 @@ import getpass
 from typing import Any
 
 from amqp.exceptions import AMQPError
-from celery import current_app
 from celery.exceptions import QueueNotFound
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
@@ -14,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 from sagas import doctor, relay, reopening, topology
 from sagas.api import erase
+from sagas.celery import engine_app
 from sagas.dispatch import dispatch, publish_notices
 from sagas.doctor import Severity
 from sagas.errors import SagaError
@@ -99,7 +99,7 @@ class Command(BaseCommand):
             raise CommandError(msg) from error
 
     def _topology(self, *, replace: bool) -> None:
-        with current_app.connection_for_write() as connection:
+        with engine_app().connection_for_write() as connection:
             connection.ensure_connection(max_retries=3)
             differing = topology.declare(connection, replace=replace)
         names = [queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]]
@@ -115,7 +115,7 @@ class Command(BaseCommand):
             pass
         while publish_notices():
             pass
-        while relay.relay(current_app):
+        while relay.relay(engine_app()):
             pass
         self.stdout.write("dispatched all that was due")
 
