@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, transaction
 
 from sagas import celery, channels, faults, registry, requirements, versions
-from sagas.conf import Misconfigured, parse
+from sagas.conf import Misconfigured, has_a_port, parse
 
 
 @register("sagas")
@@ -21,6 +21,10 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         config = parse(getattr(settings, "SAGAS", None))
     except Misconfigured as error:
         return [Error(error.message, hint=error.hint, id="sagas.E001")]
+    if config.redis_url and not has_a_port(config.redis_url):
+        # The engine runs on without Redis; nothing of the URL is shown, for it may be a part of the password.
+        hint = "Escape what is special in the password (%2F for a slash), and give a number for the port."
+        return [Error("SAGAS['REDIS_URL'] cannot be read.", hint=hint, id="sagas.E001")]
     return [
         Error(
             f"{definition.name}.{step.name} goes to queue {step.queue!r}, which no worker is told of.",

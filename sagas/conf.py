@@ -191,7 +191,7 @@ def _check_breaker(config: Config) -> None:
 
 def _check_urls(config: Config) -> None:
     redis: Any = config.redis_url
-    if redis is not None and not (isinstance(redis, str) and redis.startswith(_REDIS_SCHEMES) and _has_a_port(redis)):
+    if redis is not None and not (isinstance(redis, str) and redis.startswith(_REDIS_SCHEMES)):
         # The URL has a password in it, which does not belong on a screen.
         raise Misconfigured("SAGAS['REDIS_URL'] is no URL of Redis.", "Give redis://host:6379/0, or leave it out.")
     if config.broker_url is not None and not is_amqp(config.broker_url):
@@ -225,10 +225,10 @@ def is_amqp(url: object) -> bool:
     urls = url.split(";") if isinstance(url, str) else url
     if not isinstance(urls, list | tuple) or not urls:
         return False
-    return all(isinstance(one, str) and one.startswith(_BROKER_SCHEMES) and _has_a_port(one) for one in urls)
+    return all(isinstance(one, str) and one.startswith(_BROKER_SCHEMES) and has_a_port(one) for one in urls)
 
 
-def _has_a_port(url: str) -> bool:
+def has_a_port(url: str) -> bool:
     """Whether a URL's port can be read. Where a password was not escaped, what cannot be is a part of it."""
     try:
         urlsplit(url).port  # noqa: B018 - reading it is the question

@@ -68,6 +68,13 @@ def ask(work: Callable[[redis.Redis], T], timeout: float = TIMEOUT) -> T | None:
     return answer
 
 
+def said(error: Exception) -> str:
+    """What went wrong, in one line without secrets: what cannot be read of a URL may be a part of its password."""
+    if isinstance(error, ValueError):
+        return "its URL cannot be read"
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".")
+
+
 class Pause:
     """A tiny circuit breaker: closed, or open until a moment of the local monotonic clock."""
 
@@ -80,9 +87,7 @@ class Pause:
         self.until = now + PAUSE
         if now - self.said_at >= SAY_EVERY:
             self.said_at = now
-            logger.warning(
-                "sagas: Redis does not do its part (%s: %s); the database does its work", type(error).__name__, error
-            )
+            logger.warning("sagas: Redis does not do its part (%s); the database does its work", said(error))
 
     def close(self) -> None:
         """It has answered: its next failure is news."""

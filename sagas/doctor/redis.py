@@ -31,14 +31,14 @@ def reach() -> Iterator[Finding]:
             return
         client.ping()
     except redis_link.ERRORS as error:
-        what = f"Redis does not answer ({_said(error)}): runs begin up to {config().tick:g} s later."
+        what = f"Redis does not answer ({redis_link.said(error)}): runs begin up to {config().tick:g} s later."
         yield Finding(Severity.WARNING, what, remedy="Check SAGAS['REDIS_URL'] and that the server runs.")
         return
     try:
         client.set(_TRIAL, 1, px=1)
         client.eval(_WRITE, 1, _TRIAL)
     except redis_link.ERRORS as error:
-        what = f"Redis refuses what it is given ({_said(error)}): runs begin up to {config().tick:g} s later."
+        what = f"Redis refuses what it is given ({redis_link.said(error)}): runs begin up to {config().tick:g} s later."
         remedy = (
             "Give the URL of a server that may be written to: no replica, with memory left, not a cluster, and with "
             "a user who may use all commands on sagas:*."
@@ -48,7 +48,7 @@ def reach() -> Iterator[Finding]:
     try:
         strange = list(_strange(client))
     except redis_link.ERRORS as error:
-        yield Finding(Severity.WARNING, f"The engine's keys in Redis cannot be read ({_said(error)}).")
+        yield Finding(Severity.WARNING, f"The engine's keys in Redis cannot be read ({redis_link.said(error)}).")
         return
     for key, what in strange[:10]:
         yield Finding(
@@ -60,10 +60,6 @@ def reach() -> Iterator[Finding]:
         yield Finding(Severity.WARNING, f"So are {len(strange) - 10} other keys of the engine in Redis.")
     if not strange:
         yield Finding(Severity.FINE, "Redis answers.")
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".")
 
 
 def _strange(client: redis.Redis) -> Iterator[tuple[str, str]]:
