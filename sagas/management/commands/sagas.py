@@ -6,7 +6,6 @@ import getpass
 from typing import Any
 
 from amqp.exceptions import AMQPError
-from celery.exceptions import QueueNotFound
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
@@ -79,13 +78,6 @@ class Command(BaseCommand):
                     self._erase(options["business_key"], options["by"])
                 case "barrier":
                     barrier.run(self.stdout, **options)
-        except QueueNotFound as error:
-            # Celery's current app is another than the engine's: a project's own, in which nobody has configured it.
-            msg = (
-                f"the Celery app {current_app.main!r} of this process has no such queue: {error.args[0]}. Import "
-                "the app for which sagas.worker.configure was called, in the settings' package or before this command"
-            )
-            raise CommandError(msg) from error
         except SagaError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError, ConnectionLost) as error:
