@@ -101,7 +101,9 @@ class Story:
         menu = sorted(api.menu(), key=lambda sku: -int(sku["available"]))[:3]
         slots = sorted(api.slots(), key=lambda slot: -int(slot["available"]))[:1]
         if len(menu) < 3 or menu[-1]["available"] < CUPS or not slots or slots[0]["available"] < 3:
-            raise Unexpected("The shop is all but sold out: restock it in the admin, under Inventory and Delivery.")
+            raise Unexpected(
+                "The shop is all but sold out: in the admin, restock its SKUs (Inventory) and add a slot (Delivery)."
+            )
         paid, left, refused = menu
         self.slot_id = slots[0]["id"]
         self.slot = Count(f"slot {slots[0]['starts_at'][:16].replace('T', ' ')}", *_start(slots[0], taken=1))

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from orders.models import Order, OrderLine
+from sagas.admin.lists import ListAdmin
 from sagas.models import Run
 
 
@@ -31,7 +32,7 @@ class OrderLines(admin.TabularInline[OrderLine, Order]):
 
 
 @admin.register(Order)
-class OrderAdmin(admin.ModelAdmin[Order]):
+class OrderAdmin(ListAdmin[Order]):
     """Find an order by its number or its customer."""
 
     list_display = ["order_no", "customer", "status", "run_state", "total_cents", "slot", "coupon", "created_at"]

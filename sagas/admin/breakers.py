@@ -7,6 +7,7 @@ from django.utils.safestring import SafeString
 
 from sagas.admin import present
 from sagas.admin.readonly import LookOnly
+from sagas.admin.waits import next_probe
 from sagas.models import Breaker
 
 
@@ -37,7 +38,7 @@ class BreakerAdmin(LookOnly[Breaker]):
     @admin.display(description="Next probe")
     def next_probe(self, breaker: Breaker) -> str:
         """When one may go, while it is open."""
-        return present.NONE if breaker.closed_at else present.second(breaker.probe_at)
+        return present.NONE if breaker.closed_at else next_probe(breaker)
 
     @admin.display(description="Closed")
     def closed(self, breaker: Breaker) -> str:

@@ -22,6 +22,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from sagas import api
+from sagas.admin.filters import OpenFilter
 from sagas.errors import SagaError
 from sagas.faults import Kind, drop, is_nobodys, kind_of, said
 from sagas.models import Escalation, Run
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 MOST = 100
 #: The columns for who did it; the log's is shorter, and cuts.
 _NAME_LIMIT = 150
+#: Runs that a message names; of more it says how many they are.
+_NAMED = 3
 #: The id of no escalation.
 _NONE = 0
 
@@ -49,6 +52,7 @@ class Decision:
         verb: on the button.
         ask: what the note must tell; "" where there is nothing to tell: then it is done at once, with no page between.
         done: what is said of a run afterwards.
+        done_to_many: the same of several.
         carry_out: tells the engine; takes the run's id, the note, who decided, and about which escalation.
         permission: who may, among the permissions of this app.
     """
@@ -59,6 +63,7 @@ class Decision:
     verb: str
     ask: str
     done: str
+    done_to_many: str
     carry_out: Callable[[UUID, str, str, int | None], object]
     permission: str
 
@@ -70,6 +75,7 @@ CANCEL = Decision(
     verb="Cancel",
     ask="Why",
     done="is being undone",
+    done_to_many="are being undone",
     carry_out=lambda run_id, note, by, _read: api.cancel(run_id, reason=note, by=by),
     permission="sagas.change_run",
 )
@@ -80,6 +86,7 @@ RESUME = Decision(
     verb="Resume",
     ask="What was mended",
     done="is back at work",
+    done_to_many="are back at work",
     carry_out=lambda run_id, note, by, read: api.resume(run_id, by=by, note=note, escalation=read),
     permission="sagas.change_escalation",
 )
@@ -90,6 +97,7 @@ ACKNOWLEDGE = Decision(
     verb="Acknowledge",
     ask="",
     done="is acknowledged: no more notices of it are sent",
+    done_to_many="are acknowledged: no more notices of them are sent",
     carry_out=lambda run_id, _note, by, read: api.acknowledge(run_id, by=by, escalation=read),
     permission="sagas.acknowledge_escalation",
 )
@@ -100,6 +108,7 @@ ASSIGN = Decision(
     verb="Assign to me",
     ask="",
     done="is yours",
+    done_to_many="are yours",
     carry_out=lambda run_id, _note, by, read: api.assign(run_id, to=by, by=by, escalation=read),
     permission="sagas.acknowledge_escalation",
 )
@@ -111,6 +120,7 @@ FAIL = Decision(
     verb="Resolve as FAILED",
     ask="What was undone by hand",
     done="is FAILED",
+    done_to_many="are FAILED",
     carry_out=lambda run_id, note, by, read: api.resolve(
         run_id, outcome=State.FAILED, by=by, note=note, escalation=read
     ),
@@ -124,6 +134,7 @@ SUCCEED = Decision(
     verb="Resolve as SUCCEEDED",
     ask="What was confirmed by hand",
     done="is SUCCEEDED",
+    done_to_many="are SUCCEEDED",
     carry_out=lambda run_id, note, by, read: api.resolve(
         run_id, outcome=State.SUCCEEDED, by=by, note=note, escalation=read
     ),
@@ -154,7 +165,7 @@ def decide(
         request: the request.
         queryset: the runs.
         read: ids of the escalations that the user has chosen, where it was asked for in their list.
-        back_to: whose list it was asked for in, where no confirmation is needed: "run" or "escalation".
+        back_to: whose list it was asked for in: "run" or "escalation".
     """
     runs = list(queryset.defer("request", "results").order_by("pk")[: MOST + 1])
     if len(runs) > MOST:
@@ -175,6 +186,12 @@ def decide(
         "title": decision.question,
         "decision": decision,
         "runs": runs,
+        # The answer goes to the list it was asked in: who may decide there need not see the list of runs.
+        "back_to": reverse(f"{model_admin.admin_site.name}:sagas_{back_to}_changelist"),
+        # Among all of them: what was resolved meanwhile is to be told, and not to be missed.
+        "asked_in": "" if back_to == "run" else f"?{OpenFilter.parameter_name}=all",
+        "selected": [run.pk for run in runs] if back_to == "run" else list(read),
+        "may_look": model_admin.has_view_permission(request),
         "escalations": [escalation for escalation in escalations.values() if escalation],
         "form": form,
         "opts": Run._meta,
@@ -209,26 +226,41 @@ def _carry_out(
 ) -> None:
     user = request.user
     assert isinstance(user, AbstractBaseUser)  # the admin lets nobody else in
+    done: list[Run] = []
+    warnings: dict[str, list[Run]] = {}
+    errors: dict[str, list[Run]] = {}
     for run in runs:
         try:
             decision.carry_out(run.pk, note, user.get_username()[:_NAME_LIMIT], escalations[run.pk])
         except SagaError as error:
             # Somebody or something was quicker; the engine says so under the run's lock.
-            messages.warning(request, f"{run}: {error}")
+            warnings.setdefault(str(error).replace(str(run.pk), "…"), []).append(run)
         except Error as error:
             if not is_nobodys(error):
                 raise
-            messages.error(request, _why_not(run, error))
+            errors.setdefault(_why_not(error), []).append(run)
         else:
             model_admin.log_change(request, run, f"{decision.verb}: {note}" if note else decision.verb)
-            messages.success(request, f"{run} {decision.done}.")
+            done.append(run)
+    if done:
+        messages.success(request, f"{_named(done)} {decision.done if len(done) == 1 else decision.done_to_many}.")
+    for told, level in ((warnings, messages.WARNING), (errors, messages.ERROR)):
+        for why, some in told.items():
+            messages.add_message(request, level, f"{_named(some)}: {why}")
 
 
-def _why_not(run: Run, error: Error) -> str:
+def _named(runs: Sequence[Run]) -> str:
+    """Name a few runs, or say how many they are: a message for each of a hundred would bury the list."""
+    if len(runs) <= _NAMED:
+        return ", ".join(map(str, runs))
+    return f"{len(runs)} runs ({', '.join(map(str, runs[:_NAMED]))}, …)"
+
+
+def _why_not(error: Error) -> str:
     """Say what kept a decision from being carried out, and what is known of it."""
     kind = kind_of(error)
     if kind in {Kind.COLLISION, Kind.CANCELLED}:
-        return f"{run} is locked by a step that takes long. Nothing was done to it; try again."
+        return "locked by a step that takes long. Nothing was done to it; try again."
     drop()
     known = ", as far as is known: look before you try again" if kind is Kind.LOST else "; try again"
-    return f"{run}: the database could not do it ({said(error)}). Nothing was done to it{known}."
+    return f"the database could not do it ({said(error)}). Nothing was done to it{known}."

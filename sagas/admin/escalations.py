@@ -36,8 +36,13 @@ class EscalationAdmin(LookOnly[Escalation]):
     def get_list_display(self, request: HttpRequest) -> Any:
         """Of what is resolved tell how, and not what to do."""
         if request.GET.get(OpenFilter.parameter_name) in {"resolved", "all"}:
-            return ["run_link", "saga", "at", "error_text", "taken_by", "raised", "resolved"]
-        return self.list_display
+            shown = ["run_link", "saga", "at", "error_text", "taken_by", "raised", "resolved"]
+        else:
+            shown = [*map(str, self.list_display)]
+        if not self._runs().has_view_permission(request):
+            # A link would end in a refusal.
+            shown[0] = "run_name"
+        return shown
 
     def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
         """Allow to whoever may see runs too: a list without what it leads to helps nobody."""
@@ -48,6 +53,11 @@ class EscalationAdmin(LookOnly[Escalation]):
         """The run, a click away."""
         url = reverse(f"{self.admin_site.name}:sagas_run_change", args=[escalation.run_id])
         return format_html('<a href="{}">{}</a>', url, escalation.run.business_key or escalation.run_id)
+
+    @admin.display(description="Run")
+    def run_name(self, escalation: Escalation) -> str:
+        """The run, for those who may not open it."""
+        return escalation.run.business_key or str(escalation.run_id)
 
     @admin.display(description="Saga")
     def saga(self, escalation: Escalation) -> str:

@@ -38,6 +38,11 @@ _YEARS = range(2, 9999)
 class ListAdmin(_ModelAdmin[ModelT]):
     """Base of a ``ModelAdmin`` whose list takes a URL that asks for nonsense as Django takes an unknown filter."""
 
+    class Media:
+        """Labels, tables and the timeline, and lists that fit the screen."""
+
+        css = {"all": ["sagas/admin.css"]}
+
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Have the list's view see every error of a filter's value as what it is: a wrong parameter."""
         for name, values in request.GET.lists():

@@ -20,11 +20,6 @@ class LookOnly(ListAdmin[ModelT]):
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
 
-    class Media:
-        """Labels, tables and the timeline."""
-
-        css = {"all": ["sagas/admin.css"]}
-
     def has_add_permission(self, _request: HttpRequest) -> bool:
         """Refuse: the engine writes."""
         return False

@@ -15,6 +15,7 @@ from sagas.admin import present
 from sagas.admin.decisions import ACKNOWLEDGE, ASSIGN, CANCEL, FAIL, OF_ESCALATIONS, RESUME, SUCCEED, Decision, decide
 from sagas.admin.filters import SagaFilter, StateFilter
 from sagas.admin.readonly import LookOnly
+from sagas.admin.waits import waits_of
 from sagas.models import Confirmation, Escalation, Run
 from sagas.personal import HIDDEN, blank
 from sagas.selectors import run_view, timeline
@@ -49,6 +50,14 @@ class RunAdmin(LookOnly[Run]):
         ids = [found for word in words if (found := _uuid(word))]
         return queryset.filter(Q(business_key__in=words) | Q(id__in=ids)), False
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Bring along what holds the runs of the page up."""
+        changelist = super().get_changelist_instance(request)
+        held_up = waits_of(changelist.result_list)
+        for run in changelist.result_list:
+            run.held_up = held_up.get(run.pk, "")
+        return changelist
+
     @admin.display(description="Business key")
     def known_as(self, run: Run) -> str:
         """What people know it by."""
@@ -61,8 +70,8 @@ class RunAdmin(LookOnly[Run]):
 
     @admin.display(description="Stands at")
     def stands_at(self, run: Run) -> str:
-        """The step that comes next."""
-        return present.standing(run, _open_escalations(run))
+        """The step that comes next, and what it waits for."""
+        return "; ".join(filter(None, [present.standing(run, _open_escalations(run)), getattr(run, "held_up", "")]))
 
     @admin.display(description="Accepted", ordering="id")
     def accepted(self, run: Run) -> str:
@@ -195,6 +204,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Saga", f"{run.saga} version {run.version}"),
         ("State", present.label(run.state)),
         ("Stands at", present.standing(run, _open_escalations(run))),
+        *([("Held up", held_up)] if (held_up := waits_of([run]).get(run.pk)) else []),
         ("Accepted", present.moment(run.created_at)),
         ("Started", present.moment(run.started_at)),
         ("Finished", present.moment(run.finished_at)),

@@ -205,7 +205,7 @@ class _Said(Exception):
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("55P03", "is locked by a step that takes long. Nothing was done to it; try again."),
+        ("55P03", "locked by a step that takes long. Nothing was done to it; try again."),
         (
             "53100",
             "the database could not do it (OperationalError 53100: so be it). Nothing was done to it; try again.",
@@ -238,3 +238,21 @@ def test_the_longest_user_name_fits_the_record(boss: Client) -> None:
     user.save()
     decide(boss, "cancel_runs", run_id)
     assert runs.event(run_id, "cancel").worker == "b" * 100
+
+
+def test_many_decisions_are_told_in_one_message_each_way(boss: Client) -> None:
+    # Given five runs that can be cancelled, and five that cannot
+    undecided, decided = [held(f"ORD-U{n}") for n in range(5)], [held(f"ORD-D{n}") for n in range(5)]
+    for run_id in decided:
+        sagas.confirm(run_id, "approval")
+    # When
+    page = decide(boss, "cancel_runs", *undecided, *decided)
+    # Then
+    told = [str(message) for message in page.context["messages"]]
+    assert told == [
+        "5 runs (lab.Lab ORD-U0, lab.Lab ORD-U1, lab.Lab ORD-U2, …) are being undone.",
+        f"5 runs (lab.Lab ORD-D0, lab.Lab ORD-D1, lab.Lab ORD-D2, …): {told[1].partition(': ')[2]}",
+    ]
+    assert "confirmed" in told[1]
+    # And each is on record by itself
+    assert LogEntry.objects.count() == 5

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
+import sagas
 from sagas import State
 from tests.admin.conftest import ESCALATIONS, RUNS, Clients, escalated, held
 from tests.admin.test_decisions import ask, decide
@@ -125,3 +126,34 @@ def test_the_run_page_says_what_to_do(boss: Client) -> None:
     assert "The undo of two.compensate keeps failing" in text
     for verb in ("Assign to me", "Acknowledge", "Resume this run", "Resolve as FAILED", "Resolve as SUCCEEDED"):
         assert verb in text
+
+
+def test_whoever_may_resume_and_not_look_at_runs_resumes_from_the_list_of_escalations(staff: Clients) -> None:
+    client = staff("view_escalation", "change_escalation")
+    run_id = escalated("ORD-1")
+    # Then the list has no link that would be refused
+    page = client.get(ESCALATIONS).content.decode()
+    assert "ORD-1" in page
+    assert f"{RUNS}{run_id}/change/" not in page
+    # And the question leads to where it was asked
+    chosen = {"action": "resume_runs", "index": "0", "_selected_action": [str(runs.escalation(run_id).pk)]}
+    question = client.post(ESCALATIONS, chosen)
+    assert question.status_code == 200
+    assert f'action="{ESCALATIONS}?standing=all"' in question.content.decode()
+    answered = {**chosen, "decided": "yes", "note": "mended", "escalation": chosen["_selected_action"]}
+    assert client.post(f"{ESCALATIONS}?standing=all", answered).status_code == 302
+    assert runs.story(run_id)[-1] == "resume"
+
+
+def test_a_decision_from_the_list_about_what_was_resolved_meanwhile_says_so(boss: Client) -> None:
+    # Given the question about an escalation, which somebody else answers first
+    run_id = escalated("ORD-1")
+    chosen = {"action": "resume_runs", "index": "0", "_selected_action": [str(runs.escalation(run_id).pk)]}
+    boss.post(ESCALATIONS, chosen)
+    sagas.resume(run_id, by="mei", note="mended")
+    # When
+    answered = {**chosen, "decided": "yes", "note": "mended, too", "escalation": chosen["_selected_action"]}
+    text = boss.post(f"{ESCALATIONS}?standing=all", answered, follow=True).content.decode()
+    # Then
+    assert "ORD-1: " in text
+    assert runs.story(run_id).count("resume") == 1

@@ -64,7 +64,7 @@ def test_nor_by_any_other_hand(shop: Shop, model: type[models.Model], how: str) 
         transaction.atomic(),
     ):
         # Its holds would no longer find it, either.
-        model._default_manager.filter(pk=row.pk).update(pk=-1 if model is Slot else "NEW")
+        model._default_manager.filter(pk=row.pk).update(**{model._meta.pk.name: -1 if model is Slot else "NEW"})
 
 
 def test_a_deletion_that_a_run_forestalls_is_refused_in_words(
