@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import Error
 from django.http import HttpRequest, JsonResponse
@@ -33,6 +34,8 @@ _FORM = (
     '"result" or "code" and "detail"}.'
 )
 
+_FIELDS = {"run", "step", "operation", "outcome", "result", "code", "detail"}
+
 
 class _Refused(Exception):
     def __init__(self, status: HTTPStatus, detail: str) -> None:
@@ -51,8 +54,8 @@ def report(request: HttpRequest) -> JsonResponse:
     database cannot take it.
     """
     try:
-        _verify(request)
-        run_id, step, operation, outcome = _read(request.body)
+        body = _verified(request)
+        run_id, step, operation, outcome = _read(body)
         try:
             state = sagas.report(run_id, step, outcome, operation=operation, by="callback")
         except (RunNotFound, UnknownStep, UnknownSaga) as error:
@@ -82,12 +85,13 @@ def _webhook(secret: str) -> Webhook:
     return Webhook(secret)
 
 
-def _verify(request: HttpRequest) -> None:
+def _verified(request: HttpRequest) -> bytes:
+    """The body, once it is clear who has signed it."""
     secret = config().callback_secret
     if secret is None:
         raise _Refused(HTTPStatus.NOT_FOUND, "Nothing is reported here: SAGAS['CALLBACK_SECRET'] is not set.")
     try:
-        body = request.body
+        body = _body(request)
     except RequestDataTooBig as error:
         raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The report is too large.") from error
     try:
@@ -95,6 +99,20 @@ def _verify(request: HttpRequest) -> None:
     except (WebhookVerificationError, ValueError) as error:
         # ValueError: what the library does not expect in the headers, such as a signature that is no base64.
         raise _Refused(HTTPStatus.UNAUTHORIZED, "The signature is missing, wrong, or too old.") from error
+    return body
+
+
+def _body(request: HttpRequest) -> bytes:
+    """Read the body; also one in chunks, of which Django reads nothing where the server has not taken it apart."""
+    if request.body or "Transfer-Encoding" not in request.headers or request.META.get("CONTENT_LENGTH"):
+        return request.body
+    if not request.META.get("wsgi.input_terminated"):
+        raise _Refused(HTTPStatus.LENGTH_REQUIRED, "Say how long the report is, by Content-Length.")
+    limit = cast("int | None", settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    body: bytes = request.META["wsgi.input"].read(-1 if limit is None else limit + 1)
+    if limit is not None and len(body) > limit:
+        raise RequestDataTooBig
+    return body
 
 
 def _read(body: bytes) -> tuple[UUID, str, str, Done | Rejected]:
@@ -104,6 +122,9 @@ def _read(body: bytes) -> tuple[UUID, str, str, Done | Rejected]:
         operation = given.get("operation", "")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _Refused(HTTPStatus.BAD_REQUEST, _FORM) from error
+    if unknown := sorted(set(given) - _FIELDS):
+        # A misspelt "result" would be a result that is lost.
+        raise _Refused(HTTPStatus.BAD_REQUEST, f"There is no field {unknown[0][:40]!a}. {_FORM}")
     if isinstance(step, str) and isinstance(operation, str):
         if outcome == "done":
             return run_id, step, operation, Done(given.get("result"))

@@ -158,16 +158,9 @@ class Platform:
             self._stop_if_asked()
 
     def _start_web(self) -> Child:
-        command: list[str | Path] = [
-            _BIN / "gunicorn",
-            "drinkgroup.wsgi",
-            "--bind",
-            f"127.0.0.1:{self._port}",
-            "--workers",
-            "2",
-        ]
-        # The control socket lies in the home directory, where a second gunicorn would find it.
-        command += ["--workers", "2", "--threads", "4", "--graceful-timeout", "3", "--no-control-socket"]
+        # The rest is in gunicorn.conf.py.
+        command: list[str | Path] = [_BIN / "gunicorn", "drinkgroup.wsgi", "--bind", f"127.0.0.1:{self._port}"]
+        command += ["--graceful-timeout", "3"]
         return self._child("web", command)
 
     def _start_workers(self) -> Child:

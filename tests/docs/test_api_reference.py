@@ -58,7 +58,8 @@ def shop(tmp_path: Path) -> Iterator[Path]:
             "drinkgroup.wsgi",
             "--bind",
             f"fd://{listening.fileno()}",
-            "--no-control-socket",
+            "--config",
+            str(ROOT / "gunicorn.conf.py"),
         ]
         worker = [sys.executable, "-m", "celery", "-A", "sagas", "worker", "-n", tmp_path.name, "-c", "1"]
         with running(web, tmp_path, environment, files=[listening.fileno()]), running(worker, tmp_path, environment):

@@ -6,18 +6,19 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from pytest_django import Settings
 from standardwebhooks import Webhook
 
 import sagas
-from sagas import State
+from sagas import State, callbacks
 from sagas.models import Run
 from tests.integration.test_late_reports import Couriered
 from tests.lab.models import Jar
@@ -144,6 +145,49 @@ def test_a_body_that_is_no_report_is_refused(body: Any) -> None:
     if body == "run-without-outcome":
         body = {"run": str(uuid4()), "step": "two", "outcome": "perhaps"}
     assert post(body).status_code == 400
+
+
+def test_a_field_that_nobody_knows_is_named(accepted: UUID) -> None:
+    before = story(accepted)
+    for name, told in [("resutl", "'resutl'"), ("\ud800", "'\\ud800'"), ("x" * 500, "xxx")]:
+        answer = post({**done(accepted), name: {"ref": 7}})
+        assert answer.status_code == 400
+        assert f"There is no field {told}" in json.loads(answer.content)["detail"] or told == "xxx"
+    assert story(accepted) == before
+
+
+def in_chunks(body: bytes, *, whole: bool = True, **environ: Any) -> HttpResponse:
+    """Post a signed report in chunks, as a server hands it on that has not taken them apart."""
+    now = datetime.now(UTC)
+    request = RequestFactory().generic("POST", "/sagas/reports/", content_type="application/json")
+    request.META.update(
+        {
+            "HTTP_TRANSFER_ENCODING": "chunked",
+            "wsgi.input": BytesIO(body),
+            "HTTP_WEBHOOK_ID": "msg_1",
+            "HTTP_WEBHOOK_TIMESTAMP": str(int(now.timestamp())),
+            "HTTP_WEBHOOK_SIGNATURE": Webhook(SECRET).sign("msg_1", now, body.decode()),
+            **({"wsgi.input_terminated": True} if whole else {}),
+        }
+    )
+    answer = callbacks.report(request)
+    assert isinstance(answer, HttpResponse)
+    return answer
+
+
+def test_a_report_in_chunks_is_a_report(accepted: UUID) -> None:
+    answer = in_chunks(json.dumps(done(accepted, result={"ref": 7})).encode())
+    assert (answer.status_code, json.loads(answer.content)["state"]) == (200, "EXECUTING")
+    assert Run.objects.get(pk=accepted).results["two"] == {"ref": 7}
+
+
+def test_a_report_in_chunks_is_bounded(accepted: UUID) -> None:
+    assert in_chunks(b" " * 100_001).status_code == 413
+
+
+def test_a_report_whose_end_nobody_knows_needs_a_length(accepted: UUID) -> None:
+    assert in_chunks(json.dumps(done(accepted)).encode(), whole=False).status_code == 411
+    assert "two.forward DONE" not in story(accepted)
 
 
 def test_reports_of_nothing(accepted: UUID) -> None:

@@ -31,13 +31,12 @@ ORDERS = "/api/v1/orders/"
 
 
 class Web:
-    """One gunicorn with two worker processes, on a free port, at the test database."""
+    """One gunicorn as ``gunicorn.conf.py`` has it, on a free port, at the test database."""
 
     def __init__(self) -> None:
         self.name = f"web-{os.getpid()}-{next(_numbers)}"
         self.log = servers.directory() / f"{self.name}.log"
-        command = [sys.executable, "-m", "gunicorn", "drinkgroup.wsgi", "--bind", "127.0.0.1:0", "--no-control-socket"]
-        command += ["--workers", "2", "--threads", "4"]
+        command = [sys.executable, "-m", "gunicorn", "drinkgroup.wsgi", "--bind", "127.0.0.1:0"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command,
@@ -138,11 +137,16 @@ class Caller:
 
     def pay(self, order_no: str) -> Reply:
         """Confirm an order as the payment provider does: by a signed webhook. A repeat is the same payment."""
-        text = json.dumps({"order_no": order_no, "payment_id": f"pay-{order_no}"})
-        message, now = f"msg_{uuid4().hex}", datetime.now(UTC)
-        headers = {
-            "webhook-id": message,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(_SECRET).sign(message, now, text),
-        }
+        text, headers = signed(order_no)
         return Caller(self.web).call("POST", f"{ORDERS}{order_no}/confirm/", headers=headers, raw=text)
+
+
+def signed(order_no: str) -> tuple[str, dict[str, str]]:
+    """The body of the payment provider's webhook, and the headers that sign it."""
+    text = json.dumps({"order_no": order_no, "payment_id": f"pay-{order_no}"})
+    message, now = f"msg_{uuid4().hex}", datetime.now(UTC)
+    return text, {
+        "webhook-id": message,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(_SECRET).sign(message, now, text),
+    }

@@ -1,0 +1,319 @@
+"""The web server: gunicorn keeps the processes, waitress reads the requests.
+
+In each process one loop reads all connections, within deadlines and bounds, and hands whole requests to the threads:
+who sends half a request, or a byte a minute, holds a connection and no thread. What the server refuses by itself it
+refuses as a problem (RFC 9457). `Worker` is gunicorn's ``worker_class``; see ``gunicorn.conf.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from django.conf import settings
+from gunicorn.workers.base import Worker as BaseWorker
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import TcpWSGIServer, UnixWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.utilities import BadRequest, Error, RequestHeaderFieldsTooLarge
+
+#: Seconds from the connection, or from a request's first byte, until its head is there; and until its body is.
+HEAD_WITHIN: Final = 10.0
+BODY_WITHIN: Final = 20.0
+#: Seconds for which a connection is kept for a next request: longer than nginx keeps one idle (60).
+KEPT_ALIVE: Final = 75.0
+#: Seconds without any progress after which an answer is not taken any more.
+TAKEN_WITHIN: Final = 20.0
+#: Who was refused in the middle of a request is listened to for so long, and so much, or would not hear the answer:
+#: a connection that is closed with unread bytes is reset.
+LINGER_WITHIN: Final = 5.0
+LINGER_BYTES: Final = 32 * 1024 * 1024
+#: Bytes of a request's first line; of its whole head; and connections of one process. The last is below the usual
+#: limit of open files, 1024.
+LINE_LIMIT: Final = 8 * 1024
+HEAD_LIMIT: Final = 16 * 1024
+CONNECTIONS: Final = 900
+#: Seconds between two looks at the deadlines.
+_JUDGED_EVERY: Final = 1
+#: Seconds for which a process that stops keeps idle connections, for requests that are on their way.
+_STOP_LINGER: Final = 1.0
+
+
+class RequestTimeout(Error):  # type: ignore[misc]  # waitress has no types
+    """The rest of a request did not come in time."""
+
+    code = 408
+    reason = "Request Timeout"
+
+
+class UriTooLong(BadRequest):  # type: ignore[misc]
+    """The first line of a request is too long."""
+
+    code = 414
+    reason = "URI Too Long"
+
+
+#: By status: the last part of the problem's type, and what it says.
+_PROBLEMS: Final = {
+    400: ("bad-request", "The request is malformed."),
+    408: ("request-timeout", "The request did not come whole in time."),
+    413: ("body-too-large", "The body is larger than 64 KiB."),
+    414: ("uri-too-long", f"The request's first line is longer than {LINE_LIMIT // 1024} KiB."),
+    431: ("header-too-large", f"The request's head is larger than {HEAD_LIMIT // 1024} KiB."),
+    500: ("internal-error", "Something broke on our side; it has been logged."),
+    501: ("unknown-transfer-encoding", "Bodies come as they are, or in chunks; no other Transfer-Encoding is known."),
+}
+
+
+class _Bodiless:
+    """An answer that has no body where the request was a HEAD; waitress leaves that to the application."""
+
+    request: Any
+    chunked_response: bool
+
+    def write(self, data: bytes) -> None:
+        if getattr(self.request, "command", "") == "HEAD":
+            super().write(b"")  # type: ignore[misc]
+            self.chunked_response = False
+        else:
+            super().write(data)  # type: ignore[misc]
+
+
+class _Answer(_Bodiless, WSGITask):  # type: ignore[misc]
+    """The application's."""
+
+
+class _Refusal(_Bodiless, ErrorTask):  # type: ignore[misc]
+    """An answer without the application."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        code, detail = _PROBLEMS[error.code]
+        title = code.replace("-", " ").capitalize()
+        path = getattr(self.request, "path", "") or "/"
+        problem = {
+            "type": f"/problems/{code}",
+            "title": title,
+            "status": error.code,
+            "detail": detail,
+            "instance": path,
+        }
+        body = json.dumps(problem).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", "application/problem+json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.channel.refused = True
+        self.write(body)
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Refuses what a proxy before it might read as another request."""
+
+    error: Any = None
+
+    def received(self, data: bytes) -> int:
+        before = self.header_plus
+        consumed: int = super().received(data)
+        if isinstance(self.error, RequestHeaderFieldsTooLarge) and b"\r\n" not in (before + data)[:LINE_LIMIT]:
+            self.error = UriTooLong("")
+        if self.error is None and self.headers_finished and len(getattr(self, "first_line", b"")) > LINE_LIMIT:
+            self.error, self.completed = UriTooLong(""), True
+        if self.error is not None:
+            # Nobody waits for what was refused.
+            self.expect_continue = False
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Content-Length and Transfer-Encoding")
+        if "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("Transfer-Encoding in HTTP/1.0")
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection, with what its deadlines count from."""
+
+    request: Any = None
+    parser_class = _Parser
+    task_class = _Answer
+    error_task_class = _Refusal
+    #: When the first byte of the request came that is being read.
+    began = 0.0
+    #: Since when it has been waiting for a next request; ``None`` before the end of the first.
+    idle_since: float | None = None
+    #: Whether the server has refused a request by itself; then since when it has lingered, and how much came since.
+    refused = False
+    lingering_since: float | None = None
+    lingered = 0
+
+    def received(self, data: bytes) -> bool:
+        if self.request is None:
+            self.began = time.time()
+        taken: bool = super().received(data)
+        return taken
+
+    def service(self) -> None:
+        if self.server.stopping and self.requests:
+            self.requests[0].headers["CONNECTION"] = "close"
+        # Before it, too: the loop may look at the channel between the end of the request and the line behind it.
+        self.idle_since = time.time()
+        super().service()
+        self.idle_since = time.time()
+
+    def readable(self) -> bool:
+        return bool(super().readable()) if self.lingering_since is None else not self.will_close
+
+    def handle_read(self) -> None:
+        if self.lingering_since is None:
+            super().handle_read()
+            return
+        try:
+            # At the end of the stream, or of the connection, recv() closes.
+            self.lingered += len(self.recv(64 * 1024))
+        except OSError:
+            self.handle_close()
+        if self.lingered > LINGER_BYTES:
+            self.handle_close()
+
+    def handle_close(self) -> None:
+        if self.refused and self.connected and self.lingering_since is None:
+            self.lingering_since = time.time()
+            self.will_close = False
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            else:
+                return
+        super().handle_close()
+
+    def judge(self, now: float) -> None:
+        """Look at the deadlines."""
+        if self.requests:
+            return
+        if self.lingering_since is not None:
+            self.will_close = now > self.lingering_since + LINGER_WITHIN
+        elif self.total_outbufs_len or self.close_when_flushed:
+            self.will_close = now > self.last_activity + TAKEN_WITHIN
+        elif self.request is None:
+            self.will_close = now > self._kept_until()
+        elif now > self.began + (BODY_WITHIN if self.request.headers_finished else HEAD_WITHIN):
+            self._time_out()
+
+    def _kept_until(self) -> float:
+        if self.idle_since is None:
+            return float(self.creation_time) + HEAD_WITHIN
+        if self.server.stopping:
+            return float(self.server.stopping) + _STOP_LINGER
+        # Whoever does nothing makes room for those who want something.
+        return self.idle_since + (0 if self.server.in_connection_overflow else KEPT_ALIVE)
+
+    def _time_out(self) -> None:
+        with self.requests_lock:
+            request, self.request = self.request, None
+            request.error, request.completed = RequestTimeout(""), True
+            self.requests.append(request)
+        self.server.add_task(self)
+
+
+class _Judging:
+    """A server that looks at the deadlines of its channels."""
+
+    channel_class = _Channel
+    active_channels: dict[int, _Channel]
+    accepting: bool
+    next_channel_cleanup: float
+    #: Since when the process has been stopping; 0 if it is not.
+    stopping = 0.0
+
+    def maintenance(self, now: float) -> None:
+        for channel in list(self.active_channels.values()):
+            channel.judge(now)
+
+    def stop(self, now: float) -> None:
+        self.accepting, self.stopping, self.next_channel_cleanup = False, now, now
+
+
+class _TcpServer(_Judging, TcpWSGIServer):  # type: ignore[misc]
+    pass
+
+
+class _UnixServer(_Judging, UnixWSGIServer):  # type: ignore[misc]
+    pass
+
+
+def listen(
+    application: Any, listeners: Iterable[socket.socket], channels: dict[int, Any], *, threads: int, backlog: int = 1024
+) -> list[Any]:
+    """Start the threads, and make a server for each socket; `turn` finds all that reads and writes in ``channels``."""
+    adjustments = Adjustments(
+        threads=threads,
+        connection_limit=CONNECTIONS,
+        max_request_header_size=HEAD_LIMIT,
+        # Django would refuse it; refused here, it is not kept.
+        max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1,
+        cleanup_interval=_JUDGED_EVERY,
+        backlog=backlog,
+        ident=None,
+        # What a proxy says of the client is for the settings to believe, or not.
+        clear_untrusted_proxy_headers=False,
+        log_socket_errors=False,
+    )
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(threads)
+    return [
+        (_UnixServer if listener.family == socket.AF_UNIX else _TcpServer)(
+            application,
+            channels,
+            True,
+            listener,
+            dispatcher=dispatcher,
+            adj=adjustments,
+            sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+            bind_socket=False,
+        )
+        for listener in listeners
+    ]
+
+
+def turn(channels: dict[int, Any], *, seconds: float) -> None:
+    """Wait for something to read or write, at most so long; read and write it; look at the deadlines."""
+    wasyncore.loop(timeout=seconds, use_poll=True, map=channels, count=1)
+
+
+class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's worker: one process, whose main thread reads and writes, and whose others call the application."""
+
+    _servers: Sequence[Any] = ()
+
+    def run(self) -> None:
+        """Serve until SIGTERM, or until the parent is gone; then end what is in hand."""
+        channels: dict[int, Any] = {}
+        sockets = [listener.sock for listener in self.sockets]
+        self._servers = listen(self.wsgi, sockets, channels, threads=self.cfg.threads, backlog=self.cfg.backlog)
+        while self.alive and self.ppid == os.getppid():
+            self.notify()
+            turn(channels, seconds=1.0)
+        stopping = time.time()
+        for server in self._servers:
+            server.stop(stopping)
+        while any(server.active_channels for server in self._servers):
+            if time.time() > stopping + self.cfg.graceful_timeout:
+                break
+            self.notify()
+            turn(channels, seconds=0.1)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: wake the loop, or it would find out within a second only."""
+        super().handle_exit(sig, frame)
+        for server in self._servers:
+            server.pull_trigger()

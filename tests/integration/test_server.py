@@ -1,0 +1,323 @@
+"""The web server, over real sockets: who sends slowly, too much, or nonsense, harms nobody, and is told so."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from drinkgroup import server
+from drinkgroup.server import listen, turn
+from tests.support.awaiting import eventually
+
+THREADS = 2
+#: What a request of an attacker begins with, and never ends.
+BEGINNINGS = {
+    "nothing": b"",
+    "half a line": b"POST /orders/ HT",
+    "half a header": b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Le",
+    "half a body": b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 50\r\n\r\n{",
+    "half a chunk": b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+    "half a trailer": b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: ",
+}
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """Tell what came; break if asked to."""
+    body = environ["wsgi.input"].read()
+    if environ["PATH_INFO"] == "/break":
+        raise KeyError("the inside")
+    told = json.dumps({"body": body.decode("latin-1"), "length": environ.get("CONTENT_LENGTH")}).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(told)))])
+    return [told]
+
+
+class Shop:
+    """The server in a thread of this process."""
+
+    def __init__(self) -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = listening.getsockname()
+        self.channels: dict[int, Any] = {}
+        (self.server,) = listen(application, [listening], self.channels, threads=THREADS)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._loop)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        while not self._stopped.is_set():
+            # As often as the short deadlines of these tests want it.
+            self.server.next_channel_cleanup = 0
+            turn(self.channels, seconds=0.02)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(10)
+        self.server.task_dispatcher.shutdown()
+        for channel in list(self.channels.values()):
+            channel.close()
+
+    def open(self, sent: bytes = b"") -> socket.socket:
+        """Make a connection, and send this."""
+        connection = socket.create_connection(self.address, timeout=10)
+        connection.sendall(sent)
+        return connection
+
+    def say(self, sent: bytes) -> bytes:
+        """Send this, and read to the end."""
+        with self.open(sent) as connection:
+            return read(connection)
+
+    def answers(self) -> bool:
+        """Whether an honest customer is served."""
+        return b" 200 OK\r\n" in self.say(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
+
+
+def read(connection: socket.socket) -> bytes:
+    """Read to the end."""
+    found = b""
+    while some := connection.recv(65536):
+        found += some
+    return found
+
+
+def problem(answer: bytes) -> tuple[int, str]:
+    """The status and the word of an answer, once it is clear that it is a problem by the book."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    told = json.loads(body)
+    assert b"content-type: application/problem+json" in head.lower()
+    assert b"connection: close" in head.lower()
+    assert int(head.split()[1]) == told["status"]
+    assert {"type", "title", "detail", "instance"} <= set(told)
+    return told["status"], told["type"].removeprefix("/problems/")
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    running = Shop()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch, shop: Shop) -> Shop:
+    """The same, with short deadlines."""
+    for name in ("HEAD_WITHIN", "BODY_WITHIN", "KEPT_ALIVE", "TAKEN_WITHIN", "LINGER_WITHIN"):
+        monkeypatch.setattr(server, name, 0.3)
+    return shop
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_whoever_sends_half_a_request_holds_nobody_up(shop: Shop, beginning: bytes) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(8 * THREADS):
+            stack.enter_context(shop.open(beginning))
+        assert shop.answers()
+
+
+@pytest.mark.parametrize(
+    ("beginning", "says"),
+    [(b, None if name == "nothing" else (408, "request-timeout")) for name, b in BEGINNINGS.items()],
+    ids=BEGINNINGS,
+)
+def test_half_a_request_is_ended_at_its_deadline(hasty: Shop, beginning: bytes, says: tuple[int, str] | None) -> None:
+    answer = hasty.say(beginning)
+    assert (problem(answer) if answer else None) == says
+
+
+@pytest.mark.parametrize("drop", [b"x", b"\r\n"], ids=["a header", "empty lines"])
+@pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"], ids=["at first", "kept alive"])
+def test_whoever_sends_a_byte_at_a_time_is_ended_all_the_same(hasty: Shop, beginning: bytes, drop: bytes) -> None:
+    # Given a client that is never idle
+    ended = threading.Event()
+    with hasty.open(beginning) as connection:
+        began = time.monotonic()
+
+        def dribble() -> None:
+            with contextlib.suppress(OSError):
+                while not ended.wait(0.02):
+                    connection.sendall(drop)
+
+        dribbling = threading.Thread(target=dribble)
+        dribbling.start()
+        # When nothing whole ever comes, then it ends (or this read would time out)
+        with contextlib.suppress(ConnectionError):
+            read(connection)
+        assert time.monotonic() - began >= 0.3
+        ended.set()
+        dribbling.join(10)
+
+
+def test_a_body_that_comes_a_byte_at_a_time_is_ended_too(hasty: Shop) -> None:
+    with hasty.open(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 60000\r\n\r\n") as connection:
+        connection.settimeout(0.02)
+        answer = b""
+        while not answer:
+            with contextlib.suppress(TimeoutError):
+                connection.sendall(b"x")
+                answer = connection.recv(65536)
+        connection.settimeout(10)
+        answer += read(connection)
+    assert problem(answer) == (408, "request-timeout")
+
+
+def test_whoever_does_not_take_the_answer_is_ended(hasty: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a client that asks for more than the buffers of its connection hold, and reads nothing
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(hasty.address)
+        for _ in range(40):
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 60000\r\n\r\n" + b"\xff" * 60000)
+            if any(channel.total_outbufs_len for channel in hasty.server.active_channels.values()):
+                break
+        # Then its connection ends
+        eventually(lambda: not hasty.server.active_channels, within=10, what="the connection closed")
+    assert hasty.answers()
+
+
+def test_a_connection_is_kept_for_further_requests(shop: Shop) -> None:
+    with shop.open() as connection:
+        for n in range(3):
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 1\r\n\r\n%d" % n)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert json.loads(answer.read())["body"] == str(n)
+
+
+def test_an_idle_connection_is_closed_in_time(hasty: Shop) -> None:
+    with hasty.open(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n") as connection:
+        assert b"200 OK" in read(connection)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"5\r\nhello\r\n0\r\n\r\n", b"2\r\nhe\r\n3;ext=1\r\nllo\r\n00\r\n\r\n", b"5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n"],
+    ids=["one chunk", "two", "a trailer"],
+)
+def test_a_body_in_chunks_is_a_body(shop: Shop, body: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = shop.say(head + body)
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"body": "hello", "length": "5"}
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 5", (400, "bad-request")),
+        (b"Content-Length: 5\r\nTransfer-Encoding: chunked", (400, "bad-request")),
+        (b"Content-Length: 5\r\nContent-Length: 6", (400, "bad-request")),
+        (b"Content-Length: -5", (400, "bad-request")),
+        (b"Content-Length: +5", (400, "bad-request")),
+        (b"Content-Length: five", (400, "bad-request")),
+        (b"Content-Length : 5", (400, "bad-request")),
+        (b"Transfer-Encoding: chunked, gzip", (501, "unknown-transfer-encoding")),
+        (b"Transfer-Encoding: gzip", (501, "unknown-transfer-encoding")),
+        (b"X: " + b"x" * 20_000, (431, "header-too-large")),
+        (b"\r\n".join(b"X%d: x" % n for n in range(2000)), (431, "header-too-large")),
+    ],
+    ids=str,
+)
+def test_a_head_that_is_refused(shop: Shop, head: bytes, says: tuple[int, str]) -> None:
+    assert problem(shop.say(b"POST / HTTP/1.1\r\nHost: shop\r\n" + head + b"\r\n\r\nhello")) == says
+
+
+@pytest.mark.parametrize(
+    ("request_line", "says"),
+    [
+        (b"GET /" + b"x" * 9_000 + b" HTTP/1.1", (414, "uri-too-long")),
+        (b"GET /" + b"x" * 100_000 + b" HTTP/1.1", (414, "uri-too-long")),
+        (b"GET /?" + b"x" * 9_000 + b" HTTP/1.1", (414, "uri-too-long")),
+        (b"nonsense", (400, "bad-request")),
+        (b"G@T / HTTP/1.1", (400, "bad-request")),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", (400, "bad-request")),
+    ],
+    ids=["long", "very long", "long query", "no request", "no method", "TLS"],
+)
+def test_a_request_line_that_is_refused(shop: Shop, request_line: bytes, says: tuple[int, str]) -> None:
+    assert problem(shop.say(request_line + b"\r\nHost: shop\r\n\r\n")) == says
+
+
+def test_chunks_in_an_old_protocol_are_refused(shop: Shop) -> None:
+    answer = shop.say(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    assert problem(answer) == (400, "bad-request")
+
+
+@pytest.mark.parametrize(
+    "body", [b"nonsense\r\n", b"5\r\nhelloX\r\n0\r\n\r\n", b"-5\r\nhello\r\n", b"0x5\r\nhello\r\n"]
+)
+def test_chunks_that_are_none_are_refused(shop: Shop, body: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert problem(shop.say(head + body)) == (400, "bad-request")
+
+
+def test_whoever_sends_too_much_hears_so_once_all_is_sent(shop: Shop) -> None:
+    # As curl, urllib and most clients do: all is sent before the answer is read
+    size = 10_000_000
+    for head, body in [
+        (b"Content-Length: %d" % size, b" " * size),
+        (b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (size, b" " * size)),
+        (b"Transfer-Encoding: chunked", b"1\r\n \r\n" * 100_000 + b"0\r\n\r\n"),
+    ]:
+        answer = shop.say(b"POST / HTTP/1.1\r\nHost: shop\r\n" + head + b"\r\n\r\n" + body)
+        assert problem(answer) == (413, "body-too-large")
+
+
+def test_a_body_at_the_limit_is_taken(shop: Shop) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: 65536\r\n\r\n"
+    assert b" 200 OK\r\n" in shop.say(head + b" " * 65536)
+
+
+def test_whoever_asks_before_sending_too_much_is_told_at_once(shop: Shop) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 10000000\r\n\r\n"
+    with shop.open(head) as connection:
+        assert problem(read(connection)) == (413, "body-too-large")
+
+
+def test_whoever_goes_on_sending_for_ever_is_cut_off(hasty: Shop) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 100000000000\r\n\r\n"
+    with hasty.open(head) as connection, pytest.raises(ConnectionError):
+        while True:
+            connection.sendall(b" " * 65536)
+
+
+def test_a_fault_of_the_application_is_a_problem_without_the_inside(shop: Shop) -> None:
+    answer = shop.say(b"GET /break HTTP/1.1\r\nHost: shop\r\n\r\n")
+    assert problem(answer) == (500, "internal-error")
+    assert b"inside" not in answer
+
+
+def test_idle_connections_make_room_when_there_are_too_many(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given as many idle connections as there may be (the listening socket and its trigger are two more)
+    monkeypatch.setattr(shop.server.adj, "connection_limit", 12)
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            connection = stack.enter_context(shop.open(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"))
+            assert b"200 OK" in connection.recv(65536)
+        # When one more comes, it is served
+        assert shop.answers()
+
+
+def test_a_stopping_server_ends_what_is_in_hand(shop: Shop) -> None:
+    with shop.open(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n") as idle, shop.open(b"GET / HTTP/1.1\r\nHost: sh") as begun:
+        assert b"200 OK" in idle.recv(65536)
+        shop.server.stop(time.time())
+        # Then what is on its way is answered, and told to come no more
+        begun.sendall(b"op\r\n\r\n")
+        answer = read(begun)
+        assert b"200 OK" in answer
+        assert b"connection: close" in answer.lower()
+        assert read(idle) == b""
+        eventually(lambda: not shop.server.active_channels, within=10, what="all connections closed")
+
+
+def test_a_head_request_gets_no_body(shop: Shop) -> None:
+    head, _, body = shop.say(b"HEAD / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").partition(b"\r\n\r\n")
+    assert b"200 OK" in head
+    assert body == b""
