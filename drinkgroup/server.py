@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django.conf import settings
@@ -41,7 +41,7 @@ LINE_LIMIT: Final = 8 * 1024
 HEAD_LIMIT: Final = 16 * 1024
 CONNECTIONS: Final = 900
 #: Seconds between two looks at the deadlines.
-_JUDGED_EVERY: Final = 1
+_JUDGED_EVERY: Final = 0.5
 #: Seconds for which a process that stops keeps idle connections, for requests that are on their way.
 _STOP_LINGER: Final = 1.0
 
@@ -197,17 +197,22 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         super().handle_close()
 
     def judge(self, now: float) -> None:
-        """Look at the deadlines."""
+        """Close what is over its deadline. Only between two turns: a turn goes on with what it has found."""
         if self.requests:
             return
+        if self.request is not None and self.lingering_since is None and not self.close_when_flushed:
+            if now > self.began + (BODY_WITHIN if self.request.headers_finished else HEAD_WITHIN):
+                self._time_out()
+            return
         if self.lingering_since is not None:
-            self.will_close = now > self.lingering_since + LINGER_WITHIN
+            until = self.lingering_since + LINGER_WITHIN
         elif self.total_outbufs_len or self.close_when_flushed:
-            self.will_close = now > self.last_activity + TAKEN_WITHIN
-        elif self.request is None:
-            self.will_close = now > self._kept_until()
-        elif now > self.began + (BODY_WITHIN if self.request.headers_finished else HEAD_WITHIN):
-            self._time_out()
+            until = float(self.last_activity) + TAKEN_WITHIN
+        else:
+            until = self._kept_until()
+        if now > until:
+            # Not by will_close, which waits until the client takes what it does not take.
+            super().handle_close()
 
     def _kept_until(self) -> float:
         if self.idle_since is None:
@@ -225,95 +230,119 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self.server.add_task(self)
 
 
-class _Judging:
-    """A server that looks at the deadlines of its channels."""
+class _Server:
+    """One listening socket."""
 
     channel_class = _Channel
-    active_channels: dict[int, _Channel]
-    accepting: bool
-    next_channel_cleanup: float
     #: Since when the process has been stopping; 0 if it is not.
     stopping = 0.0
 
     def maintenance(self, now: float) -> None:
-        for channel in list(self.active_channels.values()):
-            channel.judge(now)
-
-    def stop(self, now: float) -> None:
-        self.accepting, self.stopping, self.next_channel_cleanup = False, now, now
+        """Do nothing: the loop judges."""
 
 
-class _TcpServer(_Judging, TcpWSGIServer):  # type: ignore[misc]
+class _TcpServer(_Server, TcpWSGIServer):  # type: ignore[misc]
     pass
 
 
-class _UnixServer(_Judging, UnixWSGIServer):  # type: ignore[misc]
+class _UnixServer(_Server, UnixWSGIServer):  # type: ignore[misc]
     pass
 
 
-def listen(
-    application: Any, listeners: Iterable[socket.socket], channels: dict[int, Any], *, threads: int, backlog: int = 1024
-) -> list[Any]:
-    """Start the threads, and make a server for each socket; `turn` finds all that reads and writes in ``channels``."""
-    adjustments = Adjustments(
-        threads=threads,
-        connection_limit=CONNECTIONS,
-        max_request_header_size=HEAD_LIMIT,
-        # Django would refuse it; refused here, it is not kept.
-        max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1,
-        cleanup_interval=_JUDGED_EVERY,
-        backlog=backlog,
-        ident=None,
-        # What a proxy says of the client is for the settings to believe, or not.
-        clear_untrusted_proxy_headers=False,
-        log_socket_errors=False,
-    )
-    dispatcher = ThreadedTaskDispatcher()
-    dispatcher.set_thread_count(threads)
-    return [
-        (_UnixServer if listener.family == socket.AF_UNIX else _TcpServer)(
-            application,
-            channels,
-            True,
-            listener,
-            dispatcher=dispatcher,
-            adj=adjustments,
-            sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
-            bind_socket=False,
+class Loop:
+    """Reads and writes all connections of a process, and has threads call the application.
+
+    Args:
+        application: a WSGI application.
+        listeners: listening sockets.
+        threads: how many call the application.
+        backlog: connections that may wait to be accepted.
+    """
+
+    def __init__(
+        self, application: Any, listeners: Iterable[socket.socket], *, threads: int, backlog: int = 1024
+    ) -> None:
+        adjustments = Adjustments(
+            threads=threads,
+            connection_limit=CONNECTIONS,
+            max_request_header_size=HEAD_LIMIT,
+            # Django would refuse it; refused here, it is not kept.
+            max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1,
+            backlog=backlog,
+            ident=None,
+            # What a proxy says of the client is for the settings to believe, or not.
+            clear_untrusted_proxy_headers=False,
+            log_socket_errors=False,
         )
-        for listener in listeners
-    ]
+        self._threads = ThreadedTaskDispatcher()
+        self._threads.set_thread_count(threads)
+        #: All that is read and written, by file descriptor.
+        self._map: dict[int, Any] = {}
+        self._judged = 0.0
+        self._servers = [
+            (_UnixServer if listener.family == socket.AF_UNIX else _TcpServer)(
+                application,
+                self._map,
+                True,
+                listener,
+                dispatcher=self._threads,
+                adj=adjustments,
+                sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+                bind_socket=False,
+            )
+            for listener in listeners
+        ]
 
+    @property
+    def connections(self) -> list[Any]:
+        """All that are open."""
+        return [channel for server in self._servers for channel in server.active_channels.values()]
 
-def turn(channels: dict[int, Any], *, seconds: float) -> None:
-    """Wait for something to read or write, at most so long; read and write it; look at the deadlines."""
-    wasyncore.loop(timeout=seconds, use_poll=True, map=channels, count=1)
+    def turn(self, *, seconds: float) -> None:
+        """Wait for something to read or write, at most so long, and read and write it; look at the deadlines."""
+        wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
+        now = time.time()
+        if not self._judged <= now < self._judged + _JUDGED_EVERY:
+            self._judged = now
+            for channel in self.connections:
+                channel.judge(now)
+
+    def wake(self) -> None:
+        """End a turn that waits; from a signal handler, too."""
+        for server in self._servers:
+            server.pull_trigger()
+
+    def stop(self) -> None:
+        """Accept nothing new. Connections end with the request they have in hand, or soon."""
+        for server in self._servers:
+            server.accepting, server.stopping = False, time.time()
+
+    def close(self) -> None:
+        """Close everything, and end the threads that have nothing to do."""
+        self._threads.shutdown()
+        wasyncore.close_all(self._map)
 
 
 class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's worker: one process, whose main thread reads and writes, and whose others call the application."""
 
-    _servers: Sequence[Any] = ()
+    _loop: Loop | None = None
 
     def run(self) -> None:
         """Serve until SIGTERM, or until the parent is gone; then end what is in hand."""
-        channels: dict[int, Any] = {}
         sockets = [listener.sock for listener in self.sockets]
-        self._servers = listen(self.wsgi, sockets, channels, threads=self.cfg.threads, backlog=self.cfg.backlog)
+        self._loop = loop = Loop(self.wsgi, sockets, threads=self.cfg.threads, backlog=self.cfg.backlog)
         while self.alive and self.ppid == os.getppid():
             self.notify()
-            turn(channels, seconds=1.0)
-        stopping = time.time()
-        for server in self._servers:
-            server.stop(stopping)
-        while any(server.active_channels for server in self._servers):
-            if time.time() > stopping + self.cfg.graceful_timeout:
-                break
+            loop.turn(seconds=1.0)
+        loop.stop()
+        until = time.time() + self.cfg.graceful_timeout
+        while loop.connections and time.time() < until:
             self.notify()
-            turn(channels, seconds=0.1)
+            loop.turn(seconds=0.1)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: wake the loop, or it would find out within a second only."""
         super().handle_exit(sig, frame)
-        for server in self._servers:
-            server.pull_trigger()
+        if self._loop:
+            self._loop.wake()
