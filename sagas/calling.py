@@ -64,7 +64,11 @@ def start_all(messages: Iterable[Message], publish: Publish) -> list[Message]:
     messages = list(messages)
     for message in messages:
         if isinstance(message, RemoteCalls):
-            start(message, publish)
+            try:
+                start(message, publish)
+            except Exception:
+                # No thread more, perhaps. Its lease will tell; what else is to be published must not be lost with it.
+                logger.exception("sagas: %d call(s) could not be made", len(message.calls))
     return [message for message in messages if not isinstance(message, RemoteCalls)]
 
 

@@ -7,6 +7,7 @@ recovering what a crash or a lost message left behind. Where a run stands says w
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -155,7 +156,7 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) ->
     """
     going: list[store.Row] = []
     for row in rows:
-        if row.claims < config().lease_limit:
+        if row.claims < _lease_limit():
             going.append(row)
             continue
         onward = plan.onward(definition, row.place) if definition else []
@@ -176,7 +177,7 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
     rows, messages = _expire(definition, rows)
     rows, following = give_up_late(definition, rows)
     messages += following
-    cohorts: dict[tuple[tuple[Link, ...], int], list[UUID]] = {}
+    cohorts: dict[tuple[tuple[Link, ...], _Fate], list[UUID]] = {}
     # A run with several branches goes by several chains, under one lease.
     leased: dict[UUID, store.Row] = {}
     for place, group in store.by_place(rows).items():
@@ -192,8 +193,8 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
         elif onward:
             for sequence, members in _going(onward, group).items():
                 links, let_in = gate.gate(sequence, members, breakers)
-                for issue, some in _by_issue(links[0], let_in).items():
-                    cohorts.setdefault((links, issue), []).extend(some)
+                for fate, some in _by_fate(links[0], let_in).items():
+                    cohorts.setdefault((links, fate), []).extend(some)
                 leased |= {row.id: row for row in let_in}
         else:
             messages += isolation.leave(group)
@@ -205,8 +206,11 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
         deadlines.begin(definition, begun)
         _hasten(list(leased.values()))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
-    for (links, issue), cohort_ids in cohorts.items():
-        messages += [Chain(links, ids, issue=issue) for ids in _cohorts(cohort_ids)]
+    for (links, fate), cohort_ids in cohorts.items():
+        messages += [
+            Chain(links, ids, issue=fate.issue, interruptions=fate.claims)
+            for ids in _cohorts(cohort_ids, claims=fate.claims)
+        ]
     for cohort in _cohorts([row.id for row in begun]):
         messages += [
             Deadline(
@@ -240,11 +244,26 @@ def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dic
     return going
 
 
-def _by_issue(link: Link, rows: Sequence[store.Row]) -> dict[int, list[UUID]]:
-    """Which issue of the link's operation this is, for each run; only an undo is asked for it."""
-    found: dict[int, list[UUID]] = defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What runs of one cohort have in common besides their place: those to which something happened travel apart.
+
+    Attributes:
+        issue: which issue of the link's operation this is; only an undo is asked for it.
+        claims: leases that have lapsed.
+        broken: whether it has broken before.
+    """
+
+    issue: int
+    claims: int
+    broken: bool
+
+
+def _by_fate(link: Link, rows: Sequence[store.Row]) -> dict[_Fate, list[UUID]]:
+    found: dict[_Fate, list[UUID]] = defaultdict(list)
     for row in rows:
-        found[row.issue if link.phase is Phase.UNDO else 0].append(row.id)
+        issue = row.issue if link.phase is Phase.UNDO else 0
+        found[_Fate(issue, row.claims, row.attempt > 0)].append(row.id)
     return dict(found)
 
 
@@ -282,7 +301,19 @@ def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[sto
     return [row for row in rows if row.id not in expired], messages
 
 
-def _cohorts(ids: Sequence[UUID]) -> list[tuple[UUID, ...]]:
+def _lease_limit() -> int:
+    """Claims without progress after which a run is escalated: not before it was alone in the last of them."""
+    return max(2, config().lease_limit)
+
+
+def _cohorts(ids: Sequence[UUID], *, claims: int = 0) -> list[tuple[UUID, ...]]:
+    """Cut runs into cohorts: the smaller the more leases of theirs have lapsed, and each run alone in the end.
+
+    One of them may be what has cut off the others, in a way that nobody saw: it must not stop them for long, and none
+    may be called a run without progress for what another did.
+    """
     size = config().cohort
+    if claims:
+        size = 1 if claims >= _lease_limit() - 1 else max(1, math.ceil(min(size, len(ids)) / 4**claims))
     ordered = sorted(ids)
     return [tuple(ordered[start : start + size]) for start in range(0, len(ordered), size)]

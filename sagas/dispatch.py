@@ -6,23 +6,31 @@ could not be routed or stored is an error here, not a silence.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+from amqp.exceptions import AMQPError, MessageNacked
 from celery import Celery, chain, signature
 from celery.canvas import Signature
+from django.db import connection
 from kombu import pools
+from kombu.exceptions import OperationalError
 
 from sagas import calling, choreography, claim_store, isolation, lifecycle, notices, topology, versions
 from sagas.celery import engine_app
 from sagas.claim import claim
 from sagas.conf import config
 from sagas.definition import Definition
+from sagas.faults import ConnectionLost
 from sagas.kick import kick
 from sagas.messages import Chain, Deadline, Kick, Link, Message, Unlock, Wake
-from sagas.perform import perform
+from sagas.perform import Performed, perform, recover
+
+logger = logging.getLogger(__name__)
 
 STEP_TASK = "sagas.step"
 EVENT_TASK = "sagas.event"
@@ -31,6 +39,11 @@ DISPATCH_TASK = "sagas.dispatch"
 NOTIFY_TASK = "sagas.notify"
 #: The header of a step's message that has its ``Chain.issue``.
 ISSUE = "sagas-issue"
+#: The header of a step's message that has its ``Chain.interruptions``.
+INTERRUPTIONS = "sagas-interruptions"
+
+#: What a publish raises when the broker is away or refuses.
+BROKER_ERRORS = (OperationalError, MessageNacked, AMQPError, OSError)
 
 #: Runs claimed at once, up to which the first step is performed by the dispatcher itself.
 FEW = 8
@@ -50,21 +63,45 @@ _OPTIONS: dict[str, Any] = {
 def publish(messages: Iterable[Message]) -> None:
     """Publish messages in order; kicks that come at the same time are one. Remote calls go first.
 
+    One that breaks loses none of the others. But a broker that is away is asked once, and not for each of them.
+
     Raises:
         kombu.exceptions.OperationalError: the broker cannot be reached or refused; what was not published
             is found again in the database.
+        Exception: whatever else broke first.
     """
-    kicked: set[float] = set()
-    told: set[tuple[str, tuple[UUID, ...]]] = set()
+    publication = _Publication()
+    failures: list[Exception] = []
+    away = False
     for message in calling.start_all(messages, _publish_from_thread):
+        if away and not isinstance(message, Wake | Unlock):
+            continue
+        try:
+            publication.publish(message)
+        except Exception as error:
+            failures.append(error)
+            away = away or isinstance(error, BROKER_ERRORS)
+    if failures:
+        raise failures[0]
+
+
+class _Publication:
+    """Messages that are published together, of which some are the same."""
+
+    def __init__(self) -> None:
+        self.kicked: set[float] = set()
+        self.told: set[tuple[str, tuple[UUID, ...]]] = set()
+
+    def publish(self, message: Message) -> None:
+        """Publish one of them."""
         match message:
             case Chain():
                 definition = versions.find(message.links[0].saga, message.links[0].version, message.links[0].shape)
                 if not config().is_choreographed(definition.name, definition.carrier):
                     _publish_chain(message)
-                elif (event := _event(definition, message), message.ids) not in told:
+                elif (event := _event(definition, message), message.ids) not in self.told:
                     # The branches of a fork react to the same event.
-                    told.add((event, message.ids))
+                    self.told.add((event, message.ids))
                     _publish_event(definition, event, message)
             case Deadline():
                 _publish_deadline(message)
@@ -72,14 +109,15 @@ def publish(messages: Iterable[Message]) -> None:
                 lifecycle.wake(message.run_id, message.step)
                 _publish_kick(0.0)
             case Unlock():
-                if isolation.line_up(message.keys) and 0.0 not in kicked:
-                    kicked.add(0.0)
-                    _publish_kick(0.0)
+                if isolation.line_up(message.keys):
+                    self._kick(0.0)
             case Kick():
-                held = config().delay_for(message.delay) if message.delay else 0.0
-                if held not in kicked:
-                    kicked.add(held)
-                    _publish_kick(held)
+                self._kick(config().delay_for(message.delay) if message.delay else 0.0)
+
+    def _kick(self, held: float) -> None:
+        if held not in self.kicked:
+            self.kicked.add(held)
+            _publish_kick(held)
 
 
 def _publish_from_thread(messages: list[Message]) -> None:
@@ -95,7 +133,7 @@ def dispatch(*, lapsed: bool = False, begin: bool = True, here: Collection[str] 
     """Claim what is due and publish it.
 
     A lease whose message could not be published is given back: the broker may be away for long, and
-    that is not the runs' fault.
+    that is not the runs' fault. Whatever breaks for one of the cohorts, the others are published or given back.
 
     Args:
         lapsed: take up lapsed leases instead of fresh work; see ``claim``.
@@ -109,19 +147,69 @@ def dispatch(*, lapsed: bool = False, begin: bool = True, here: Collection[str] 
     """
     claimed = claim(lapsed=lapsed, begin=begin)
     waiting = deque(claimed.messages)
-    # Never a lapsed lease: what killed a worker before must come as a message, which counts its deliveries.
-    if not lapsed and claimed.count <= FEW:
-        waiting = deque(following for message in waiting for following in _perform_first(message, here, worker))
+    with _giving_back(waiting):
+        # Never a lapsed lease: what killed a worker before must come as a message, which counts its deliveries.
+        if not lapsed and claimed.count <= FEW:
+            _perform_first_steps(waiting, here, worker)
+        _publish_all(waiting)
+    return claimed.full
+
+
+@contextmanager
+def _giving_back(waiting: Collection[Message]) -> Iterator[None]:
+    """Give back the leases of what still waits to be published when something ends it, whatever that is."""
     try:
-        while waiting:
-            publish([waiting[0]])
-            waiting.popleft()
-    except Exception:
+        yield
+    except BaseException:
         unsent = [run_id for message in waiting if isinstance(message, Chain) for run_id in message.ids]
         if unsent:
-            claim_store.release(unsent)
+            try:
+                claim_store.release(unsent)
+            except Exception as error:
+                logger.warning("sagas: the leases of %d run(s) must lapse: %s", len(unsent), type(error).__name__)
         raise
-    return claimed.full
+
+
+def _publish_all(waiting: deque[Message]) -> None:
+    """Publish one message after the other. Those that cannot be published are left in it."""
+    failure: Exception | None = None
+    for _ in range(len(waiting)):
+        message = waiting.popleft()
+        try:
+            publish([message])
+        except BROKER_ERRORS:
+            waiting.appendleft(message)
+            raise
+        except BaseException as error:
+            waiting.append(message)
+            if not isinstance(error, Exception):
+                raise
+            failure = failure or error
+    if failure is not None:
+        raise failure
+
+
+def _perform_first_steps(waiting: deque[Message], here: Collection[str], worker: str) -> None:
+    """Perform the first links of chains that this worker would get anyway; what is left to publish stays in it."""
+    for _ in range(len(waiting)):
+        # Until it is performed it is still to be published: it stays where whoever gives back finds it.
+        message = waiting[0]
+        try:
+            following = _perform_first(message, here, worker)
+        except ConnectionLost as error:
+            assert isinstance(message, Chain)
+            connection.close()
+            performed = recover(
+                message.links[0], message.ids, error, worker=worker, issue=message.issue, interruptions=0
+            )
+            following = _following(message, performed)
+        except Exception:
+            # As a message it is counted, and found out about: this here must see to the others.
+            runs = len(message.ids) if isinstance(message, Chain) else 0
+            logger.exception("sagas: the first step of %d run(s) broke in the dispatcher, and goes to its queue", runs)
+            following = [message]
+        waiting.popleft()
+        waiting.extend(following)
 
 
 def publish_notices() -> int:
@@ -131,14 +219,25 @@ def publish_notices() -> int:
     """
     waiting = deque(notices.claim())
     published = 0
+    failure: Exception | None = None
     try:
-        while waiting:
-            _send(NOTIFY_TASK, [], waiting[0].message(), queue=topology.ESCALATION)
-            waiting.popleft()
-            published += 1
-    except Exception:
-        notices.give_back(waiting)
-        raise
+        for _ in range(len(waiting)):
+            try:
+                _send(NOTIFY_TASK, [], waiting[0].message(), queue=topology.ESCALATION)
+            except BROKER_ERRORS:
+                raise
+            except Exception as error:
+                # Of this notice, and of no other.
+                waiting.rotate(-1)
+                failure = failure or error
+            else:
+                waiting.popleft()
+                published += 1
+    finally:
+        if waiting:
+            notices.give_back(waiting)
+    if failure is not None:
+        raise failure
     return published
 
 
@@ -146,15 +245,20 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     """Perform the first link of a chain that this worker would get anyway, and say what is left to publish."""
     if not isinstance(message, Chain) or message.links[0].queue not in here:
         return [message]
-    first, *rest = message.links
+    first = message.links[0]
     definition = versions.find(first.saga, first.version, first.shape)
     if definition.all_steps[definition.index(first.step)].elsewhere:
         # Another system may keep one waiting: all that was claimed besides would wait with it.
         return [message]
     performed = perform(first, message.ids, worker=worker, issue=message.issue)
+    return _following(message, performed)
+
+
+def _following(message: Chain, performed: Performed) -> list[Message]:
+    """What is left to publish of a chain whose first link was performed."""
     following: list[Message] = []
-    if rest and performed.survivors:
-        following.append(Chain(tuple(rest), tuple(performed.survivors)))
+    if message.links[1:] and performed.survivors:
+        following.append(Chain(message.links[1:], tuple(performed.survivors)))
     # At once, for the next chain may break, and these would be lost with it.
     return following + calling.start_all(performed.messages, _publish_from_thread)
 
@@ -218,14 +322,19 @@ def _publish_chain(message: Chain) -> None:
     ids = [str(run_id) for run_id in message.ids]
     first, *rest = message.links
     where: dict[str, Any] = _held_back(message.delay, first.queue) if message.delay else {"queue": first.queue}
-    if message.issue:
-        # A header, not an argument: a worker of an earlier version sets a message with an unknown argument aside.
-        where["headers"] = {ISSUE: str(message.issue)}
+    if headers := _headers(message):
+        where["headers"] = headers
     signatures = [
         _signature(first, (ids,)).set(**where),
         *(_signature(link).set(queue=link.queue) for link in rest),
     ]
     chain(*signatures).apply_async()
+
+
+def _headers(message: Chain) -> dict[str, str]:
+    """What else a message says: no arguments, for a worker of an earlier version sets aside what it does not know."""
+    said = {ISSUE: message.issue, INTERRUPTIONS: message.interruptions}
+    return {header: str(number) for header, number in said.items() if number}
 
 
 def _event(definition: Definition, message: Chain) -> str:
@@ -248,8 +357,8 @@ def _publish_event(definition: Definition, event: str, message: Chain) -> None:
         "event": event,
         "shape": message.links[0].shape,
     }
-    if message.issue:
-        where["headers"] = {ISSUE: str(message.issue)}
+    if headers := _headers(message):
+        where["headers"] = headers
     _send(EVENT_TASK, [[str(run_id) for run_id in message.ids]], kwargs, shadow=key, **where)
 
 

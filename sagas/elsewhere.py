@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +23,13 @@ from uuid import UUID
 
 from django.db import Error, connections, transaction
 
-from sagas import log_store, outcomes, registry, store
+from sagas import log_store, outcomes, registry, sessions, store
 from sagas.barrier import Row, Table, forget, old
 from sagas.errors import Rejected
 from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Accepted, Call, Done, Phase, is_patient
+from sagas.sessions import Patience
 from sagas.states import Passage
 from sagas.steps import Step
 from sagas.validation import printable
@@ -40,6 +42,10 @@ BATCH = 1000
 
 class DatabaseAway(Exception):
     """The other database does not answer, or not as it should: what it was asked for may or may not be done there."""
+
+
+class SessionLost(ConnectionLost):
+    """The other database is there, and has lost this session only: it may be what one of the runs does."""
 
 
 class WrongDatabase(Exception):
@@ -69,7 +75,9 @@ def reach(step: Step) -> DatabaseAway | None:
     return None
 
 
-def collect(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: bool) -> Sequence[Answer]:
+def collect(
+    step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: bool, patience: Patience | None = None
+) -> Sequence[Answer]:
     """Call the participant for every call that has not passed here before, in one transaction that commits there.
 
     Args:
@@ -77,24 +85,39 @@ def collect(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject:
         phase: which of its operations.
         calls: in the order of their runs, which are locked.
         may_reject: whether its "no" is an answer, and not a fault.
+        patience: how long to wait for locks there, if not as long as the session is set to.
 
     Returns:
         An answer for each call. Where the database is away, faults: the engine's own transaction goes on.
 
     Raises:
         Broken: a set-based participant raised; its transaction was rolled back.
+        SessionLost: the session was lost in the middle of it, of more than one run.
         django.db.Error: the transaction collided with another, or could not be committed for what a participant wrote.
     """
+    began = time.monotonic()
     try:
         with transaction.atomic(using=step.database, durable=True):
+            if patience is not None:
+                patience.limit(step.database)
             return _pass(step, phase, calls, may_reject=may_reject)
     except (Error, Broken, DatabaseAway, ConnectionLost) as error:
         cause = error.error if isinstance(error, Broken) else error
         if isinstance(cause, DatabaseAway | ConnectionLost) or is_lost(cause, step.database):
             # Also where it was the engine's own connection, through which a participant may read: that is found out
             # as soon as these faults are to be written.
-            return [Fault(_away(step, cause))] * len(calls)
+            away = _away(step, cause)
+            if len(calls) > 1 and _is_session_only(step, cause, began):
+                raise SessionLost(str(away)) from error
+            return [Fault(away)] * len(calls)
         raise
+
+
+def _is_session_only(step: Step, error: Exception, began: float) -> bool:
+    """Whether the database is there, and only our session has ended: one of the runs may have ended it."""
+    if isinstance(error, DatabaseAway):
+        return False
+    return sessions.examine_loss(time.monotonic() - began, step.database).outlived
 
 
 def _away(step: Step, error: Exception) -> DatabaseAway:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
 from django.db import Error as DjangoError
 
@@ -105,6 +106,21 @@ def _without_a_code(error: BaseException, using: str) -> Kind:
         return Kind.LOST
     # What Django raises where a participant has closed the connection under its own transaction.
     return Kind.LOST if isinstance(error, DatabaseError) and is_gone(using) else Kind.FAULT
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether a lock was not got in time, or with NOWAIT at all: a collision, but the same again would wait again."""
+    return isinstance(error, DjangoError) and sqlstate(error) == "55P03"
+
+
+def is_idle_too_long(error: BaseException) -> bool:
+    """Whether the server has said that it ended the session because nothing was asked of it for too long."""
+    return isinstance(error, DjangoError) and sqlstate(error) == "25P03"
+
+
+def is_time_up(error: BaseException) -> bool:
+    """Whether Celery's soft time limit ended the work: of all that was to be done in that time, not of one run."""
+    return isinstance(error, SoftTimeLimitExceeded)
 
 
 def is_anothers(error: BaseException, using: str) -> bool:

@@ -12,7 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from sagas.errors import Rejected
-from sagas.faults import ConnectionLost, is_anothers, is_nobodys, said
+from sagas.faults import ConnectionLost, is_anothers, is_nobodys, is_time_up, said
 from sagas.limits import check_size
 from sagas.participant import Accepted, Call, Done, Participant, SetBased, is_set_based, name_of
 from sagas.validation import DEPTH_LIMIT, check_depth, printable
@@ -74,6 +74,7 @@ def collect(
         Broken: a set-based participant raised.
         ConnectionLost: what a participant did could not be taken back.
         django.db.Error: what is nobody's fault: the transaction collided with another, or the database cannot do it.
+        SoftTimeLimitExceeded: there was not enough time for all the calls.
     """
     if is_set_based(participant):
         return _collect_set(participant, calls, using, pivot=pivot)
@@ -91,6 +92,8 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, 
         for answer, call in zip(answers, calls, strict=True):
             _check_pivot(answer, call, pivot=pivot)
     except Exception as error:
+        if is_time_up(error):
+            raise
         if is_anothers(error, using):
             raise Broken(ThirdDatabase(said(error))) from error
         if is_nobodys(error, using):
@@ -132,7 +135,7 @@ def _collect_one(
             _check_pivot(answer, call, pivot=pivot)
             return answer
     except Exception as error:
-        if is_nobodys(error, using) and not is_anothers(error, using):
+        if is_time_up(error) or (is_nobodys(error, using) and not is_anothers(error, using)):
             raise
         if transaction.get_rollback(using=using):
             # Not even to the savepoint: that is no fault of the participant's, whatever it has raised.

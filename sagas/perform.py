@@ -1,13 +1,15 @@
 """Perform one operation of a cohort: one transaction for effect, log and state of all its runs.
 
 A cohort that breaks is bisected, each half in a transaction of its own, so that locks are always taken
-in one order and neighbours of a poisonous run commit without it.
+in one order and neighbours of a poisonous run commit without it. One that is cut off in the middle, by a lost session
+or a time limit, has no time for that: its halves travel on as messages of their own.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -15,18 +17,31 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import Error, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, transaction
 
-from sagas import confirmation_store, elsewhere, guard, intents, log_store, outcomes, plan, store, versions, wait_store
+from sagas import (
+    confirmation_store,
+    elsewhere,
+    guard,
+    intents,
+    log_store,
+    outcomes,
+    plan,
+    sessions,
+    store,
+    versions,
+    wait_store,
+)
 from sagas.conf import config
 from sagas.definition import Definition
 from sagas.errors import NoReport
-from sagas.faults import ConnectionLost, Kind, is_nobodys, kind_of, said
+from sagas.faults import ConnectionLost, Kind, is_idle_too_long, is_locked, is_nobodys, is_time_up, kind_of, said
 from sagas.messages import Chain, Kick, Link, Message
 from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Call, Done, Phase, is_patient, is_remote, is_set_based
 from sagas.plan import Place, Stand
 from sagas.record import Delivery, delivery_of, pass_on, record
+from sagas.sessions import Patience
 from sagas.steps import Action, Refund
 from sagas.timeouts import give_up_late
 
@@ -36,10 +51,20 @@ logger = logging.getLogger(__name__)
 SAVEPOINTS = 50
 #: How often two transactions may collide before their cohorts are made smaller.
 COLLISIONS = 3
-#: Seconds for which a run is left alone when the server could not do what its operation asked.
-PUT_OFF = 5.0
-#: How often in all, before the delivery is put off: the same locks are wanted by many.
+#: How often in all, before the run is put off: the same locks are wanted by many.
 PATIENCE = 30
+#: Seconds for which a run is left alone that wants a lock which somebody holds for long, or for which the server cannot
+#: do what its operation asks; and how much they vary.
+PUT_OFF = 5.0
+SPREAD = 0.2
+#: Runs found one after the other to want such a lock, after which the rest of their cohort is put off with them.
+IN_A_ROW = 4
+#: Seconds for which one delivery looks for them; then what is left of its cohort goes on in halves.
+LOOKING = 2.0
+#: Seconds after which a cohort is delivered again whose session was lost.
+REDELIVER_AFTER = 1.0
+#: How often in a row a run may lose its session where it was the whole server that went: then it may be what kills it.
+CRASHES = 10
 
 
 @dataclass(slots=True)
@@ -59,7 +84,47 @@ class Performed:
     behind: list[UUID] = field(default_factory=list)
 
 
-def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0) -> Performed:
+class Interrupted(ConnectionLost):
+    """The session was lost in the middle of a delivery; see ``recover``.
+
+    Attributes:
+        performed: what was committed before. Its messages must be published.
+        held: the runs that were locked when it was lost; none where it was lost before.
+        left: all others that are not done.
+        lasted: seconds for which they had been locked.
+        idle: whether the server has said that it was idle for too long.
+        told: whether somebody has found out already that only this session was lost: of another database.
+    """
+
+    def __init__(
+        self, performed: Performed, held: Sequence[UUID], left: Sequence[UUID], lasted: float, error: BaseException
+    ) -> None:
+        super().__init__(str(error))
+        self.performed = performed
+        self.held = held
+        self.left = left
+        self.lasted = lasted
+        self.idle = is_idle_too_long(error)
+        self.told = isinstance(error, elsewhere.SessionLost)
+
+
+class TimeUp(Exception):
+    """Celery's soft time limit was over before all of a cohort was performed.
+
+    Attributes:
+        performed: what was committed before. Its messages must be published.
+    """
+
+    def __init__(self, performed: Performed) -> None:
+        super().__init__("the soft time limit is over")
+        self.performed = performed
+
+
+class SessionLost(Exception):
+    """The database's session ended in the middle of this operation, and of no other."""
+
+
+def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0, interruptions: int = 0) -> Performed:
     """Perform ``link`` for those of the runs that stand at it.
 
     Args:
@@ -67,12 +132,14 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
         ids: the cohort; repeats are ignored.
         worker: name of the worker, for the log.
         issue: which issue of the operation this is; see ``Chain.issue``.
+        interruptions: how often the cohort was cut off before; see ``Chain.interruptions``.
 
     Returns:
         Who goes on, and what to publish.
 
     Raises:
-        ConnectionLost: the database went away; what was committed is not known. Deliver the same again.
+        ConnectionLost: the database went away; what was committed is not known. ``recover`` says how to go on.
+        TimeUp: there was not enough time for so many. Deliver the same again, in halves.
         UnknownSaga: this process does not know the saga.
         UnknownStep: the saga has no such step, or the step no such operation, or this process has it not.
     """
@@ -83,50 +150,222 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
     # A remote one is only begun here. One that is patient is asked for the same again and again, at once where
     # its child is quick. Neither is a double.
     if link.phase is not Phase.UNDO or is_patient(participant) or is_remote(participant):
-        _perform(delivery, ids, performed)
+        _perform(delivery, ids, performed, issue, interruptions)
         return performed
     guarded = guard.take(link.step, issue, ids)
     try:
-        _perform(delivery, [*guarded.going, *_not_done(delivery, guarded.done, performed)], performed)
+        ids = [*guarded.going, *_not_done(delivery, guarded.done, performed)]
+        _perform(delivery, ids, performed, issue, interruptions)
     finally:
         guarded.give_back(set(performed.behind))
     performed.survivors.sort()
     return performed
 
 
-def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> None:
-    room = intents.room_for(delivery, len(ids))
-    collisions = 0
-    troubled: dict[UUID, Exception] = {}
-    work = deque(_chunks(ids, _size(delivery.action)))
-    while work:
-        cohort = work.popleft()
-        try:
-            _perform_once(delivery, cohort, performed, room)
-        except Exception as error:
-            # Not only what the participant raised: a request that no longer loads, a constraint that is
-            # checked at COMMIT. One run is to blame, and its neighbours must not wait for it.
-            cause = error.error if isinstance(error, Broken) else error
-            if isinstance(cause, ConnectionLost):
-                raise
-            kind = kind_of(cause)
-            if kind in {Kind.LOST, Kind.CANCELLED}:
-                raise ConnectionLost from error
-            if kind is Kind.COLLISION:
-                collisions += 1
-                if collisions > PATIENCE:
-                    raise ConnectionLost from error
-                if collisions <= COLLISIONS or len(cohort) == 1:
-                    work.appendleft(cohort)
-                    continue
-            if len(cohort) > 1:
-                work.extendleft(reversed(_halves(cohort)))
-            elif kind is Kind.TROUBLE:
-                troubled[cohort[0]] = cause
+@dataclass(slots=True)
+class _Locked:
+    """Which runs the transaction under way has locked, and since when."""
+
+    ids: Sequence[UUID] = ()
+    since: float = 0.0
+
+
+def _perform(delivery: Delivery, ids: Sequence[UUID], performed: Performed, issue: int, interruptions: int) -> None:
+    patience = Patience(f"{delivery.definition.name}.{delivery.step.name}", careful=interruptions > 0)
+    try:
+        _Cohort(delivery, ids, performed, patience, issue, interruptions).perform()
+    finally:
+        patience.close()
+
+
+@dataclass(slots=True)
+class _Cohort:
+    """One delivery at work: its runs, in parts that become smaller where something is wrong."""
+
+    delivery: Delivery
+    ids: Sequence[UUID]
+    performed: Performed
+    patience: Patience
+    issue: int
+    interruptions: int
+    room: intents.Room | None = None
+    work: deque[Sequence[UUID]] = field(default_factory=deque)
+    collisions: int = 0
+    in_a_row: int = 0
+    waiting: list[UUID] = field(default_factory=list)
+    troubled: dict[UUID, Exception] = field(default_factory=dict)
+
+    def perform(self) -> None:
+        """Perform part after part, until nothing is left."""
+        self.room = intents.room_for(self.delivery, len(self.ids))
+        self.work = deque(_chunks(self.ids, _size(self.delivery.action)))
+        while self.work:
+            part = self.work.popleft()
+            locked = _Locked()
+            try:
+                _perform_once(
+                    self.delivery, part, self.performed, room=self.room, patience=self.patience, locked=locked
+                )
+            except Exception as error:
+                # Not only what the participant raised: a request that no longer loads, a constraint that is
+                # checked at COMMIT. One run is to blame, and its neighbours must not wait for it.
+                self._break(part, locked, error)
             else:
-                _blame(delivery, cohort[0], cause, performed)
-    if troubled:
-        _put_off(delivery, troubled, performed)
+                self.in_a_row = 0
+            if self.patience.ran_out and self.work:
+                self._hurry()
+        if self.waiting:
+            self._tell()
+        if self.troubled:
+            self._leave_alone()
+
+    def _break(self, part: Sequence[UUID], locked: _Locked, error: Exception) -> None:
+        cause = error.error if isinstance(error, Broken) else error
+        if is_time_up(cause) and len(self.ids) > 1:
+            # Whose time it was is not known: each half gets as much.
+            raise TimeUp(self.performed) from error
+        kind = kind_of(cause)
+        if isinstance(cause, ConnectionLost) or kind in {Kind.LOST, Kind.CANCELLED}:
+            raise self._interrupted(part, locked, cause) from error
+        if is_locked(cause):
+            self._wait(part, locked)
+        elif kind is Kind.COLLISION and self._may_collide_again(len(part)):
+            self.work.appendleft(part)
+        elif len(part) > 1:
+            self.work.extendleft(reversed(_halves(part)))
+        elif kind is Kind.COLLISION:
+            self._put_off(part)
+        elif kind is Kind.TROUBLE:
+            self.troubled[part[0]] = cause
+        else:
+            self._blame(part, cause)
+
+    def _interrupted(self, part: Sequence[UUID], locked: _Locked, error: Exception) -> Interrupted:
+        lasted = time.monotonic() - locked.since if locked.since else 0.0
+        rest = [run_id for other in self.work for run_id in other]
+        left = rest if locked.ids else [*part, *rest]
+        return Interrupted(self.performed, part if locked.ids else (), left, lasted, error)
+
+    def _may_collide_again(self, size: int) -> bool:
+        self.collisions += 1
+        return self.collisions <= COLLISIONS or (size == 1 and self.collisions <= PATIENCE)
+
+    def _wait(self, part: Sequence[UUID], locked: _Locked) -> None:
+        """A lock was not got: find out who wants it. The same again would only wait as long again."""
+        first = not self.patience.ran_out
+        if not locked.ids:
+            self.patience.run_out(DEFAULT_DB_ALIAS)
+            self._leave_held(part)
+            return
+        self.patience.run_out(self.delivery.step.database or DEFAULT_DB_ALIAS)
+        if len(part) > 1:
+            halves = _halves(part)
+            # In any order: whoever stands behind those that wait must not do so each time.
+            random.shuffle(halves)
+            self.work.extendleft(halves)
+        elif first:
+            # Once more, and briefly: now somebody looks who holds it.
+            self.work.appendleft(part)
+        else:
+            self.in_a_row += 1
+            self._put_off(part)
+
+    def _leave_held(self, part: Sequence[UUID]) -> None:
+        """Some runs are locked themselves: the others go on, and those are delivered again after a while."""
+        try:
+            with transaction.atomic(durable=True):
+                free = store.unlocked(part)
+        except Error as error:
+            if not is_nobodys(error):
+                raise
+            raise self._interrupted(part, _Locked(), error) from error
+        if free:
+            self.work.appendleft(free)
+        held = sorted(set(part) - set(free))
+        if held:
+            logger.warning(
+                "sagas: %d run(s) are locked by another session; %s of them is tried again in %g s",
+                len(held),
+                self._operation,
+                PUT_OFF,
+            )
+            self.performed.messages.append(self._again(held, PUT_OFF))
+
+    def _hurry(self) -> None:
+        """Stop looking for those that want a lock, if that takes long: a child must not be kept by it."""
+        rest = [run_id for part in self.work for run_id in part]
+        if self.in_a_row >= IN_A_ROW:
+            self.work.clear()
+            self._put_off(rest)
+        elif self.patience.spent > LOOKING:
+            self.work.clear()
+            self.performed.messages += [self._again(half, 0.0) for half in _halves(sorted(rest))]
+
+    def _put_off(self, ids: Sequence[UUID]) -> None:
+        """Leave runs that want what somebody else holds locked until later. That is no attempt of theirs."""
+        wait = PUT_OFF * (1 + random.uniform(-SPREAD, SPREAD))  # noqa: S311 - spreads load, guards no secret
+        try:
+            with transaction.atomic(durable=True):
+                self.patience.limit()
+                here, _ = _sort_by_stand(self.delivery, store.lock(ids))
+                if here:
+                    wait_store.put_off([row.id for row in here], wait, sooner=self.delivery.forked)
+        except Error as error:
+            if not is_nobodys(error):
+                raise
+            if kind_of(error) is not Kind.COLLISION:
+                raise self._interrupted(ids, _Locked(), error) from error
+            # They are due when their lease is over.
+        self.waiting += ids
+
+    def _leave_alone(self) -> None:
+        """Leave alone for a while the runs for which the server could not do it. That is no attempt."""
+        first = next(iter(self.troubled.values()))
+        logger.warning(
+            "sagas: %d run(s) wait %g s at %s: the database cannot do it: %s",
+            *(len(self.troubled), PUT_OFF, self._operation, said(first)),
+        )
+        try:
+            with transaction.atomic(durable=True):
+                here, _ = _sort_by_stand(self.delivery, store.lock(self.troubled))
+                wait_store.leave_alone([row.id for row in here], PUT_OFF)
+        except Error as error:
+            if is_nobodys(error):
+                raise self._interrupted(list(self.troubled), _Locked(), error) from error
+            raise
+        self.performed.messages.append(Kick(PUT_OFF))
+
+    def _blame(self, part: Sequence[UUID], cause: Exception) -> None:
+        """Write that the operation raised for this run. Where that breaks too, its neighbours go on all the same."""
+        try:
+            _blame(self.delivery, part[0], cause, self.performed)
+        except ConnectionLost as error:
+            raise self._interrupted(part, _Locked(), error) from error
+        except Exception as error:
+            if is_time_up(error):
+                raise
+            if kind_of(error) is Kind.COLLISION:
+                self.performed.messages.append(self._again(part, REDELIVER_AFTER))
+            else:
+                logger.exception("sagas: run %s is left to its lease: what broke could not be written", part[0])
+
+    def _again(self, ids: Sequence[UUID], delay: float) -> Message:
+        link = plan.link(self.delivery.definition, self.delivery.index, self.delivery.phase)
+        return again(link, ids, delay, issue=self.issue, interruptions=self.interruptions + 1)
+
+    def _tell(self) -> None:
+        self.patience.close()
+        logger.warning(
+            "sagas: %d run(s) wait at %s for a lock that is held by %s: tried again in about %g s",
+            len(self.waiting),
+            self._operation,
+            self.patience.holder if self.patience.ran_out else "many at once",
+            PUT_OFF,
+        )
+
+    @property
+    def _operation(self) -> str:
+        return f"{self.delivery.definition.name}.{self.delivery.step.name}.{self.delivery.action.operation}"
 
 
 def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> list[UUID]:
@@ -159,35 +398,116 @@ def is_wanted(link: Link, ids: Sequence[UUID]) -> bool:
     return any(plan.stand(definition, row.place, index, link.phase) is Stand.HERE for row in store.look(ids))
 
 
-def bisect(link: Link, ids: Sequence[UUID], *, issue: int = 0) -> list[Message]:
+def bisect(link: Link, ids: Sequence[UUID], *, issue: int = 0, interruptions: int = 0) -> list[Message]:
     """Split a redelivered cohort: one of its runs may have killed the worker."""
-    definition = versions.find(link.saga, link.version, link.shape)
-    following = _links_from(definition, link)
-    return [Chain(following, tuple(half), issue=issue + 1) for half in _halves(sorted(set(ids)))]
+    halves = _halves(sorted(set(ids)))
+    return [again(link, half, 0.0, issue=issue, interruptions=interruptions + 1) for half in halves]
 
 
-def again(link: Link, ids: Sequence[UUID], delay: float, *, issue: int = 0) -> Message:
+def again(link: Link, ids: Sequence[UUID], delay: float, *, issue: int = 0, interruptions: int = 0) -> Message:
     """Deliver a cohort again after ``delay`` seconds, with the rest of its chain."""
-    return Chain(
-        _links_from(versions.find(link.saga, link.version, link.shape), link), tuple(ids), delay, issue=issue + 1
-    )
+    links = _links_from(versions.find(link.saga, link.version, link.shape), link)
+    return Chain(links, tuple(ids), delay, issue=issue + 1, interruptions=interruptions)
 
 
-def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> Performed:
-    """Count a run that keeps killing its worker as a fault, without calling the participant again."""
-    performed = Performed()
-    _blame(delivery_of(link, worker), run_id, error, performed)
+def recover(
+    link: Link, ids: Sequence[UUID], error: ConnectionLost, *, worker: str = "", issue: int = 0, interruptions: int = 0
+) -> Performed:
+    """Say how a delivery goes on whose session was lost: what was committed is not known, and the next one finds out.
+
+    Whose session it was is not known either. If its runs were locked, one of them may be the cause: its participant
+    computes for longer than the server lets a transaction idle, or breaks the session. So their halves travel, until
+    that one is alone; alone, it has as many tries as a message has that kills its workers. Where the database itself
+    went away, that is nobody's attempt; only who is there at every crash is blamed in the end.
+
+    Args:
+        link: the operation.
+        ids: the cohort.
+        error: what ``perform`` raised.
+        worker: name of the worker, for the log.
+        issue: as for ``perform``.
+        interruptions: as for ``perform``.
+    """
+    if not isinstance(error, Interrupted):
+        return Performed(messages=[again(link, ids, REDELIVER_AFTER, issue=issue, interruptions=interruptions)])
+    performed = error.performed
+    if error.left:
+        waiting = again(link, error.left, REDELIVER_AFTER, issue=issue, interruptions=interruptions)
+        performed.messages.append(waiting)
+    if not error.held:
+        return performed
+    # On a new session, also where the old one only thinks that it lives.
+    loss = sessions.Loss(outlived=True, idle=True) if error.told else sessions.examine_loss(error.lasted)
+    count = interruptions + 1
+    if len(error.held) == 1:
+        tries = config().deliveries if loss.outlived else max(CRASHES, config().deliveries)
+        if (loss.outlived and (error.idle or loss.idle)) or count >= tries:
+            return _give_up_lost(link, error, performed, worker=worker, issue=issue, count=count)
+    if loss.outlived:
+        logger.warning(
+            "sagas: a database session was lost in %s.%s.%s of %d run(s), for the %d. time in a row: %s",
+            *(link.saga, link.step, link.operation, len(error.held), count),
+            "they are delivered again in halves" if len(error.held) > 1 else "it is delivered again",
+        )
+    for half in _halves(sorted(error.held)):
+        performed.messages.append(again(link, half, REDELIVER_AFTER, issue=issue, interruptions=count))
     return performed
 
 
-def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed, room: intents.Room | None) -> None:
+def _give_up_lost(
+    link: Link, error: Interrupted, performed: Performed, *, worker: str, issue: int, count: int
+) -> Performed:
+    """Count a lost session as a fault of the one run that was there."""
+    (run_id,) = error.held
+    why = SessionLost(
+        f"the database session ended {count} time(s) in a row in the middle of it, the last after {error.lasted:.1f} "
+        "s: its participant closes it, leaves it idle for longer than idle_in_transaction_session_timeout, or "
+        f"does what ends it ({error})".strip()
+    )
+    logger.error("sagas: run %s is to blame for a lost session at %s.%s", run_id, link.saga, link.step)
+    try:
+        given_up = give_up(link, run_id, why, worker=worker)
+    except ConnectionLost:
+        given_up = Performed(messages=[again(link, [run_id], REDELIVER_AFTER, issue=issue, interruptions=count)])
+    performed.messages += given_up.messages
+    performed.survivors = sorted([*performed.survivors, *given_up.survivors])
+    return performed
+
+
+def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> Performed:
+    """Count a run that keeps killing its worker as a fault, without calling the participant again.
+
+    Raises:
+        ConnectionLost: the database went away, or somebody else has the run.
+    """
+    performed = Performed()
+    try:
+        _blame(delivery_of(link, worker), run_id, error, performed)
+    except Error as second:
+        if is_nobodys(second):
+            raise ConnectionLost from second
+        raise
+    return performed
+
+
+def _perform_once(
+    delivery: Delivery,
+    ids: Sequence[UUID],
+    performed: Performed,
+    *,
+    room: intents.Room | None,
+    patience: Patience,
+    locked: _Locked,
+) -> None:
     """One transaction: lock, call, write. ``performed`` grows only if it commits."""
     survivors: list[UUID] = []
     finished: list[UUID] = []
     messages: list[Message] = []
     away = elsewhere.reach(delivery.step)
     with transaction.atomic(durable=True):
+        patience.limit()
         rows = store.lock(ids)
+        locked.ids, locked.since = ids, time.monotonic()
         here, behind = _sort_by_stand(delivery, rows)
         for place, some in behind.items():
             going, following = pass_on(delivery, place, some)
@@ -207,7 +527,7 @@ def _perform_once(delivery: Delivery, ids: Sequence[UUID], performed: Performed,
         elif here:
             calls = _calls(delivery, here)
             began = time.perf_counter()
-            answers = _answers(delivery, calls, away)
+            answers = _answers(delivery, calls, away, patience)
             duration = int((time.perf_counter() - began) * 1e6)
             done, following = record(delivery, here, answers, duration)
             survivors += [row.id for row in done]
@@ -226,34 +546,21 @@ def _blame(delivery: Delivery, run_id: UUID, error: Exception, performed: Perfor
     """Write, in a transaction of its own, that the operation raised for this run, and what follows."""
     answer = outcomes.as_rejection(error) if isinstance(error, delivery.step.rejects) else Fault(error)
     messages: list[Message] = []
+    survivors: list[UUID] = []
     try:
         with transaction.atomic(durable=True):
-            here, _ = _sort_by_stand(delivery, store.lock([run_id]))
+            here, behind = _sort_by_stand(delivery, store.lock([run_id]))
             if here:
                 _, messages = record(delivery, here, [answer], 0)
+            for place, some in behind.items():
+                # Its COMMIT was done, after all.
+                survivors, messages = pass_on(delivery, place, some)
     except Error as second:
-        if is_nobodys(second):
+        if is_nobodys(second) and kind_of(second) is not Kind.COLLISION:
             raise ConnectionLost from second
         raise
+    performed.survivors += survivors
     performed.messages += messages
-
-
-def _put_off(delivery: Delivery, troubled: Mapping[UUID, Exception], performed: Performed) -> None:
-    """Leave alone for a while the runs for which the server could not do it. That is no attempt."""
-    first = next(iter(troubled.values()))
-    where = f"{delivery.definition.name}.{delivery.step.name}.{delivery.action.operation}"
-    logger.warning(
-        "sagas: %d run(s) wait %g s at %s: the database cannot do it: %s", len(troubled), PUT_OFF, where, said(first)
-    )
-    try:
-        with transaction.atomic(durable=True):
-            here, _ = _sort_by_stand(delivery, store.lock(troubled))
-            wait_store.leave_alone([row.id for row in here], PUT_OFF)
-    except Error as second:
-        if is_nobodys(second):
-            raise ConnectionLost from second
-        raise
-    performed.messages.append(Kick(PUT_OFF))
 
 
 def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[store.Row], dict[Place, list[UUID]]]:
@@ -327,11 +634,15 @@ def _unanswered(delivery: Delivery) -> Exception:
     return NoReport(f"no report of {delivery.step.name} came in time")
 
 
-def _answers(delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | None) -> Sequence[Answer]:
+def _answers(
+    delivery: Delivery, calls: Sequence[Call[Any]], away: Exception | None, patience: Patience
+) -> Sequence[Answer]:
     if away is not None:
         return [Fault(away)] * len(calls)
     if delivery.step.database:
-        return elsewhere.collect(delivery.step, delivery.phase, calls, may_reject=delivery.may_turn_back)
+        return elsewhere.collect(
+            delivery.step, delivery.phase, calls, may_reject=delivery.may_turn_back, patience=patience
+        )
     pivot = delivery.step.pivot and delivery.phase is Phase.FORWARD
     return outcomes.collect(delivery.action.participant, calls, delivery.step.rejects, pivot=pivot)
 

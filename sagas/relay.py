@@ -148,11 +148,16 @@ class _Line:
         self._answers = [None] * len(events)
         try:
             for index, event in enumerate(events):
+                try:
+                    message = _message(event)
+                except Exception:
+                    # As if RabbitMQ had refused it: later, and ever later, while the others go on.
+                    logger.exception("sagas: event %s cannot be written", event.id)
+                    self._answers[index] = False
+                    continue
                 self._tag += 1
                 self._unanswered[self._tag] = index
-                self._channel.basic_publish(
-                    _message(event), exchange=topology.EVENTS_EXCHANGE, routing_key=event.routing_key
-                )
+                self._channel.basic_publish(message, exchange=topology.EVENTS_EXCHANGE, routing_key=event.routing_key)
             until = time.monotonic() + CONFIRM_TIMEOUT
             while self._unanswered:
                 left = until - time.monotonic()

@@ -160,6 +160,16 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
     )
 
 
+def unlocked(ids: Iterable[UUID]) -> list[UUID]:
+    """Which of these runs nobody else holds locked, in the order of their ids; locks them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+            [uuids(ids)],
+        )
+        return [found for (found,) in cursor.fetchall()]
+
+
 def look(ids: Iterable[UUID]) -> list[Row]:
     """Read these runs as last committed, without a lock: whoever acts on it must not mind that they move on."""
     return rows_of(f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [uuids(ids)])

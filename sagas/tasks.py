@@ -15,20 +15,20 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from amqp.exceptions import AMQPError, MessageNacked
 from celery import Celery, Task, shared_task
 from celery.exceptions import Reject
 from celery.signals import task_failure
 from django.db import Error, connection
-from kombu.exceptions import OperationalError
 
 from sagas import choreography, gate, lifecycle, notices, plan, relay, versions
 from sagas import kick as kicks
 from sagas.conf import config
 from sagas.dispatch import (
+    BROKER_ERRORS,
     CANCEL_TASK,
     DISPATCH_TASK,
     EVENT_TASK,
+    INTERRUPTIONS,
     ISSUE,
     NOTIFY_TASK,
     STEP_TASK,
@@ -42,22 +42,18 @@ from sagas.dispatch import (
     set_aside,
 )
 from sagas.errors import SagaError, UnknownSaga, UnknownStep
-from sagas.faults import ConnectionLost, is_nobodys, said
+from sagas.faults import ConnectionLost, is_lost, is_nobodys, said
 from sagas.messages import Link, Message
 from sagas.participant import Phase
-from sagas.perform import Performed, again, bisect, give_up, is_wanted, perform
+from sagas.perform import Performed, TimeUp, bisect, give_up, is_wanted, perform, recover
 from sagas.validation import BIGINT_LIMIT, INTEGER_LIMIT
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which a cohort is delivered again when the database went away.
-REDELIVER_AFTER = 1.0
 #: Under which header the worker's main process notes from which queue a message came.
 QUEUE_HEADER = "x-sagas-queue"
 #: Seconds for which a delivery is held back that is for another worker.
 PASS_ON_AFTER = 1.0
-#: What a publish raises when the broker is away or refuses.
-BROKER_ERRORS = (OperationalError, MessageNacked, AMQPError, OSError)
 #: Seconds after which a dispatch that found the step queues too long tries again.
 CONGESTED = 0.1
 #: Seconds after which a dispatch looks how long the step queues have become.
@@ -103,6 +99,9 @@ _OPTIONS: dict[str, Any] = {
     "bind": True,
     "acks_late": True,
     "reject_on_worker_lost": True,
+    # Celery would ack what its hard time limit cut off: nobody would know. Redelivered, it is counted, and bisected.
+    # (Celery 5.5 and 5.6 know no such option: there the lease tells.)
+    "acks_on_timeout": False,
     "ignore_result": True,
     "serializer": "json",
 }
@@ -212,15 +211,22 @@ def _read(ids: object, **numbers: object) -> list[UUID]:
 
 def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
     """Perform an operation, publish what follows, and return who goes on to the chain's next link."""
-    issue = _issue(task)
+    more: dict[str, Any] = {
+        "worker": task.request.hostname or "",
+        "issue": _number(task, ISSUE),
+        "interruptions": _number(task, INTERRUPTIONS),
+    }
     try:
-        performed = _perform(task, link, runs, task.request.hostname or "", issue)
+        performed = _perform(task, link, runs, more)
     except ConnectionLost as error:
-        # The outcome may be unknown. The same delivery finds out, once the database is back.
+        # The outcome may be unknown. The next delivery finds out, once the database is back.
         connection.close()
         logger.warning("sagas: %d run(s) come again at %s.%s: %s", len(runs), link.saga, link.step, said(error))
-        _publish_or_leave(task, [again(link, runs, REDELIVER_AFTER, issue=issue)])
-        return []
+        performed = recover(link, runs, error, **more)
+    except TimeUp as error:
+        # RabbitMQ counts the delivery, and then it is bisected.
+        _publish_or_leave(task, error.performed.messages)
+        raise Reject(error, requeue=True) from error
     _publish_or_leave(task, performed.messages)
     if performed.unknown:
         _set_aside(task, f"{link.saga}.{link.step}.{link.phase}", performed.unknown)
@@ -243,12 +249,16 @@ def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
     kicks.answered()
     # New runs wait in the database while the queues are long; what has begun is always seen to its end.
     begin = not (_congestion.seen and _congestion.look(self.app))
-    full = dispatch(begin=begin, here=self.app.amqp.queues.consume_from, worker=self.request.hostname or "")
+    work = _Parts()
+    here = self.app.amqp.queues.consume_from
+    full = work.do(lambda: dispatch(begin=begin, here=here, worker=self.request.hostname or ""))
     if tick:
-        dispatch(lapsed=True)
-        publish_notices()
-        gate.tidy()
-    full = _relay(self, tick=tick) or full
+        work.do(lambda: dispatch(lapsed=True))
+        work.do(publish_notices)
+        work.do(gate.tidy)
+    full = work.do(lambda: _relay(self, tick=tick)) or full
+    if work.failure is not None:
+        raise work.failure
     # Looked at after the work, and not at every dispatch: an idle system does not wait for the answer.
     if begin and (full or _congestion.is_old()):
         _congestion.look(self.app)
@@ -256,6 +266,29 @@ def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
         ask_for_dispatch(self.app, tick=False)
     elif not begin and _congestion.may_ask():
         ask_for_dispatch(self.app, tick=False, delay=CONGESTED)
+
+
+class _Parts:
+    """What a dispatch does, part by part: one that breaks, at every tick perhaps, must not keep the others waiting.
+
+    Attributes:
+        failure: what broke first.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self._is_over = False
+
+    def do(self, part: Callable[[], Any]) -> bool:
+        """Do a part, unless a server is away that all of them need; ``False`` where it breaks, else what it says."""
+        if self._is_over:
+            return False
+        try:
+            return bool(part())
+        except Exception as error:
+            self._is_over = isinstance(error, (ConnectionLost, *BROKER_ERRORS)) or is_lost(error)
+            self.failure = self.failure or error
+            return False
 
 
 @shared_task(name=NOTIFY_TASK, **_OPTIONS)
@@ -330,12 +363,20 @@ def _set_aside(task: AnyTask, what: str, unknown: Sequence[UUID]) -> None:
 
 
 def _publish_or_leave(task: AnyTask, messages: Sequence[Message]) -> None:
-    """Publish what follows a commit. A broker that refuses costs time only: all of it is due in the database."""
+    """Publish what follows a commit. What breaks there costs time only: all of it is due in the database."""
     try:
         publish(messages)
     except BROKER_ERRORS as error:
         drop_connections(task.app)
         logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), said(error))
+    except Error as error:
+        # Others are told that something has become of a run: they are locked, or the database is away.
+        if is_lost(error):
+            connection.close()
+        logger.warning("sagas: some of %d message(s) left to the tick: %s", len(messages), said(error))
+    except Exception:
+        # Whoever goes on to the next link must not be lost with it.
+        logger.exception("sagas: some of %d message(s) left to the tick", len(messages))
 
 
 def _pass_on(task: AnyTask, runs: Sequence[UUID], kwargs: dict[str, Any], why: SagaError) -> None:
@@ -361,28 +402,33 @@ def _pass_on(task: AnyTask, runs: Sequence[UUID], kwargs: dict[str, Any], why: S
         logger.warning("sagas: a delivery is left to the tick: %s", said(error))
 
 
-def _perform(task: AnyTask, link: Link, runs: list[UUID], worker: str, issue: int) -> Performed:
+def _perform(task: AnyTask, link: Link, runs: list[UUID], more: dict[str, Any]) -> Performed:
     deliveries = _deliveries(task)
     if deliveries == 0:
-        return perform(link, runs, worker=worker, issue=issue)
+        return perform(link, runs, **more)
     # Somebody died or was cut off while it had this message. If a run of it was the cause, the halves tell.
     if len(runs) > 1:
-        return Performed(messages=bisect(link, runs, issue=issue))
+        return Performed(messages=bisect(link, runs, issue=more["issue"], interruptions=more["interruptions"]))
     if deliveries >= config().deliveries:
-        return give_up(link, runs[0], WorkerKilled(f"{deliveries} workers died or vanished at it"), worker=worker)
-    return perform(link, runs, worker=worker, issue=issue + deliveries)
+        why = WorkerKilled(f"{deliveries} workers died or vanished at it")
+        return give_up(link, runs[0], why, worker=more["worker"])
+    return perform(link, runs, **(more | {"issue": more["issue"] + deliveries}))
 
 
-def _issue(task: AnyTask) -> int:
-    """Which issue of its operation a message is for: a header of ours, which one of an earlier version has not."""
-    said = str((task.request.headers or {}).get(ISSUE, ""))
-    return int(said) if said.isdecimal() and len(said) <= 15 else 0
+def _number(task: AnyTask, header: str) -> int:
+    """What a message's header counts; 0 where it has none, as those of an earlier version, or says no such number."""
+    said = str((task.request.headers or {}).get(header, ""))
+    return int(said) if said.isascii() and said.isdecimal() and len(said) <= 15 else 0
 
 
 def _deliveries(task: AnyTask) -> int:
-    """How often this message was delivered before: a quorum queue counts it in a header."""
-    headers = task.request.headers or {}
-    return int(headers.get("x-delivery-count", 0) or 0)
+    """How often this message was delivered before: a quorum queue counts it in a header.
+
+    Believed of what RabbitMQ itself says it has delivered before: anybody may write a header.
+    """
+    if not (task.request.delivery_info or {}).get("redelivered"):
+        return 0
+    return max(1, _number(task, "x-delivery-count"))
 
 
 def _end(task: AnyTask) -> list[str]:

@@ -57,6 +57,19 @@ def leave_alone(ids: Sequence[UUID], seconds: float) -> None:
     )
 
 
+def put_off(ids: Sequence[UUID], seconds: float, *, sooner: bool) -> None:
+    """Leave locked runs alone for so many seconds; then they are claimed as a first lease that has lapsed is.
+
+    So they travel apart from fresh work. ``sooner`` keeps a due time that comes before that.
+    """
+    when = "clock_timestamp() + %s * interval '1 second'"
+    execute(
+        f"UPDATE sagas_run SET claims = 1, due_at = {f'LEAST(due_at, {when})' if sooner else when} "
+        "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
+        [seconds, uuids(ids)],
+    )
+
+
 def answered(row: Row, step: str, *, begun: bool = True) -> Row:
     """Note for a locked run that what it waits for at a step was reported; what follows is the caller's to write.
 

@@ -13,9 +13,8 @@ from pytest_django import Settings
 
 import sagas
 from sagas import State, escalation_store, notices, topology
-from sagas.dispatch import publish_notices
+from sagas.dispatch import BROKER_ERRORS, publish_notices
 from sagas.models import Escalation
-from sagas.tasks import BROKER_ERRORS
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker

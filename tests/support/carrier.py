@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from random import Random
 from uuid import UUID
 
+from django.db import connection
+
 from sagas.calling import perform_now
 from sagas.claim import claim
+from sagas.faults import ConnectionLost
 from sagas.isolation import line_up
 from sagas.lifecycle import wake
 from sagas.messages import Chain, Deadline, Message, RemoteCalls, Unlock, Wake
-from sagas.perform import Performed, perform
+from sagas.perform import Performed, perform, recover
 from tests.support.runs import make_due
 
 
@@ -41,10 +44,26 @@ def deadlines(messages: Sequence[Message]) -> list[Deadline]:
 
 def deliver(chain: Chain) -> tuple[Performed, Chain | None]:
     """Perform the first link of a chain; return what became of it, and the chain's rest."""
-    first, *rest = chain.links
-    performed = perform(first, chain.ids, worker="in-process", issue=chain.issue)
-    following = Chain(tuple(rest), tuple(performed.survivors)) if rest and performed.survivors else None
-    return performed, following
+    performed = perform(
+        chain.links[0], chain.ids, worker="in-process", issue=chain.issue, interruptions=chain.interruptions
+    )
+    return performed, _rest(chain, performed)
+
+
+def deliver_or_recover(chain: Chain) -> tuple[Performed, Chain | None]:
+    """The same; where the session is lost, what a worker makes of that."""
+    try:
+        return deliver(chain)
+    except ConnectionLost as error:
+        connection.close()
+        counts = {"issue": chain.issue, "interruptions": chain.interruptions}
+        performed = recover(chain.links[0], chain.ids, error, worker="in-process", **counts)
+    return performed, _rest(chain, performed)
+
+
+def _rest(chain: Chain, performed: Performed) -> Chain | None:
+    rest = chain.links[1:]
+    return Chain(rest, tuple(performed.survivors)) if rest and performed.survivors else None
 
 
 def deliver_all(chain: Chain | None) -> Performed:
@@ -106,7 +125,7 @@ class Carrier:
     def deliver(self, chain: Chain) -> None:
         """Deliver one cohort, and take what follows from it."""
         self.delivered.append(chain)
-        performed, following = deliver(chain)
+        performed, following = deliver_or_recover(chain)
         self.post([*performed.messages, *([following] if following else [])])
 
 

@@ -1,0 +1,184 @@
+"""Sessions of the databases: how long one waits for a lock, who holds it, and whether a server outlived one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+
+logger = logging.getLogger(__name__)
+
+#: Seconds to wait for a lock where somebody is known to hold one for long.
+SHORT = 0.5
+#: The same, once such a wait was in vain and only the runs that want that lock are looked for.
+BRIEF = 0.05
+#: Seconds for which a process remembers that somebody holds a lock for long.
+REMEMBERED = 30.0
+#: Seconds between two looks at who blocks a session.
+_LOOK_EVERY = 0.01
+#: Seconds until the session that looks must be there; else nobody looks.
+_CONNECT = 1.0
+
+
+def limit_waits(seconds: float, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Wait no longer for any lock until the end of this transaction; return the number of its server process."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_backend_pid(), set_config('lock_timeout', LEAST(NULLIF(setting::bigint, 0), %s)::text, true) "
+            "FROM pg_settings WHERE name = 'lock_timeout'",
+            [max(1, round(seconds * 1000))],
+        )
+        (pid, _) = cursor.fetchone()
+    return int(pid)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What the server says when one of its sessions was lost.
+
+    Attributes:
+        outlived: whether it was there all the time, so that it lost this session only.
+        idle: whether it ends sessions that have idled in a transaction for as long as that one lasted.
+    """
+
+    outlived: bool = False
+    idle: bool = False
+
+
+def examine_loss(lasted: float, using: str = DEFAULT_DB_ALIAS) -> Loss:
+    """Ask the server, on a new session, about one that was lost after ``lasted`` seconds."""
+    connection = connections[using]
+    connection.close()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT clock_timestamp() - pg_postmaster_start_time() > %s * interval '1 second' "
+                "AND NOT pg_is_in_recovery(), setting::bigint "
+                "FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'",
+                [lasted],
+            )
+            outlived, idle = cursor.fetchone()
+    except Error:
+        connection.close()
+        return Loss()
+    return Loss(outlived=outlived, idle=outlived and 0 < idle <= lasted * 1000)
+
+
+class Patience:
+    """How long one delivery waits for locks, and who keeps it waiting.
+
+    As long as the session is set to, at first. A lock that was not got in that time is held by somebody who will not
+    give it back soon: whoever wants it is only looked for from then on, and that must not keep all others waiting.
+
+    Attributes:
+        ran_out: whether a lock was not got in time.
+    """
+
+    def __init__(self, operation: str, *, careful: bool) -> None:
+        """``operation`` is what the process remembers it by; ``careful``: locks of it are known to be held."""
+        self.ran_out = False
+        self._operation = operation
+        remembered = _contended.get(operation, 0.0) > time.monotonic()
+        self._seconds: float | None = SHORT if careful or remembered else None
+        self._watch: _Watch | None = None
+        self._since = 0.0
+
+    def limit(self, using: str = DEFAULT_DB_ALIAS) -> None:
+        """Limit the waits of the transaction that begins on this database."""
+        if self._seconds is None:
+            return
+        pid = limit_waits(self._seconds, using)
+        if self._watch is not None and self._watch.using == using:
+            self._watch.pid = pid
+
+    def run_out(self, using: str) -> None:
+        """Take note that a lock of this database was not got in time."""
+        self._seconds = BRIEF
+        _contended[self._operation] = time.monotonic() + REMEMBERED
+        if not self.ran_out:
+            self.ran_out = True
+            self._since = time.monotonic()
+            self._watch = _Watch(using)
+
+    @property
+    def spent(self) -> float:
+        """Seconds since a lock was not got in time for the first time."""
+        return time.monotonic() - self._since if self.ran_out else 0.0
+
+    def close(self) -> None:
+        """End the looking."""
+        if self._watch is not None:
+            self._watch.stop()
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lock, for people."""
+        return (self._watch.found if self._watch is not None else "") or "somebody who is not known"
+
+
+#: Until when, by this process's clock, locks of an operation are known to be held for long.
+_contended: dict[str, float] = {}
+
+#: Who blocks a session, and is not blocked itself. What it does is not told: there may be personal data in it.
+_BLOCKING = """
+WITH RECURSIVE blocking(pid) AS (
+    SELECT unnest(pg_blocking_pids(%s))
+    UNION SELECT unnest(pg_blocking_pids(pid)) FROM blocking WHERE pid <> 0
+)
+SELECT blocking.pid, application_name, usename, state, EXTRACT(EPOCH FROM clock_timestamp() - xact_start)::float8,
+       EXTRACT(EPOCH FROM clock_timestamp() - query_start)::float8
+FROM blocking LEFT JOIN pg_stat_activity ON pg_stat_activity.pid = blocking.pid
+WHERE blocking.pid = 0 OR NOT EXISTS (SELECT FROM unnest(pg_blocking_pids(blocking.pid)))
+ORDER BY xact_start NULLS LAST LIMIT 1
+"""
+
+
+class _Watch:
+    """Looks, from a session of its own, who blocks another: whoever waits cannot ask."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        self.pid = 0
+        self.found = ""
+        self._ready = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="sagas-lock-watch", daemon=True)
+        self._thread.start()
+        self._ready.wait(_CONNECT)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping.set()
+        self._thread.join(_CONNECT)
+
+    def _work(self) -> None:
+        connection = connections[self.using]
+        try:
+            connection.ensure_connection()
+            self._ready.set()
+            while not self.found and not self._stopping.wait(_LOOK_EVERY):
+                if self.pid:
+                    with connection.cursor() as cursor:
+                        cursor.execute(_BLOCKING, [self.pid])
+                        row = cursor.fetchone()
+                    self.found = _told(row) if row else ""
+        except Exception as error:
+            logger.debug("sagas: who holds a lock could not be found out: %s", type(error).__name__)
+        finally:
+            self._ready.set()
+            connection.close()
+
+
+def _told(found: Sequence[Any]) -> str:
+    pid, application, user, state, transaction, query = found
+    if not pid:
+        return "a prepared transaction"
+    parts = [f"application {application!r}" if application else "", f"user {user}" if user else "", state or ""]
+    parts.append(f"in its transaction for {transaction:.0f} s" if transaction is not None else "")
+    parts.append(f"last query {query:.0f} s ago" if query is not None else "")
+    return f"process {pid} ({', '.join(part for part in parts if part)})"
