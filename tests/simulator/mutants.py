@@ -397,7 +397,7 @@ def _() -> AbstractContextManager[object]:
     """,
 )
 def _() -> AbstractContextManager[object]:
-    def whole(link: Any, ids: Sequence[UUID], *, issue: int = 0) -> Any:
+    def whole(link: Any, ids: Sequence[UUID], *, issue: int = 0, **_: Any) -> Any:
         return perform.perform(link, list(ids), worker="", issue=issue).messages
 
     return patch.object(tasks, "bisect", whole)
