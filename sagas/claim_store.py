@@ -112,18 +112,28 @@ def release(ids: Sequence[UUID]) -> None:
     )
 
 
-def backlog_age() -> float:
-    """Seconds that the oldest run which could have begun has waited; 0 where none waits.
+#: Runs that could have begun. Not those in line at a business key: they wait for another run, and not for us.
+_BACKLOG = (
+    "FROM sagas_run AS run WHERE due_at <= now() AND state = 'PENDING' "
+    "AND (NOT locked OR NOT EXISTS (SELECT FROM sagas_lock AS mine JOIN sagas_lock AS other "
+    "ON other.key = mine.key AND other.ticket < mine.ticket WHERE mine.run_id = run.id))"
+)
 
-    Not those in line at a business key: they wait for another run, and not for us.
-    """
+
+def backlog_age() -> float:
+    """Seconds that the oldest run which could have begun has waited; 0 where none waits."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM ("
-            "SELECT due_at FROM sagas_run AS run WHERE due_at <= now() AND state = 'PENDING' "
-            "AND (NOT locked OR NOT EXISTS (SELECT FROM sagas_lock AS mine JOIN sagas_lock AS other "
-            "ON other.key = mine.key AND other.ticket < mine.ticket WHERE mine.run_id = run.id)) "
-            "ORDER BY due_at LIMIT 1) AS oldest"
+            f"SELECT due_at {_BACKLOG} ORDER BY due_at LIMIT 1) AS oldest"
         )
         (age,) = cursor.fetchone()
     return max(float(age), 0.0)
+
+
+def backlog() -> tuple[int, float]:
+    """How many runs could have begun, and how many seconds the oldest has waited. It counts them, one by one."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) {_BACKLOG}")
+        (count,) = cursor.fetchone()
+    return int(count), backlog_age()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sagas import claim_store
 from sagas.conf import config
 from sagas.doctor.finding import Finding, Severity
 from sagas.doctor.query import one, rows
@@ -55,11 +56,8 @@ def breakers() -> Iterator[Finding]:
 
 def backlog() -> Iterator[Finding]:
     """Tell how long the oldest run that has not begun has waited."""
-    # As sagas.admit measures it: what was put off for a retry or waits for a confirmation is not due.
-    count, age = one(
-        "SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM sagas_run "
-        "WHERE due_at <= now() AND state = 'PENDING'"
-    )
+    # As sagas.admit measures it.
+    count, age = claim_store.backlog()
     limit = config().admission
     what = f"The oldest of {count} run(s) that have not begun has waited {age:.0f} s."
     if age > limit:

@@ -16,6 +16,8 @@ from django.utils import timezone
 import sagas
 from sagas import Locked, State, claim_store, isolation, lockstore
 from sagas.claim import claim
+from sagas.doctor.finding import Severity
+from sagas.doctor.runs import backlog
 from sagas.messages import Unlock
 from sagas.models import Lock, Run
 from sagas.nested import child_of
@@ -200,10 +202,15 @@ def test_they_are_no_backlog(order: str) -> None:
     carry(first, second)
     Run.objects.filter(pk=second).update(due_at=timezone.now() - timedelta(hours=1))
     assert claim_store.backlog_age() == 0
+    # Nor does the doctor call it one
+    assert claim_store.backlog() == (0, 0)
+    assert [found.severity for found in backlog()] == [Severity.FINE]
     sagas.cancel(first)
     with transaction.atomic():
         Run.objects.filter(pk=first).update(state="FAILED", due_at=None)
     assert claim_store.backlog_age() > 3500
+    assert claim_store.backlog()[0] == 1
+    assert [found.severity for found in backlog()] == [Severity.ERROR]
 
 
 def test_a_wake_for_one_that_is_not_first_changes_nothing(order: str) -> None:

@@ -1,0 +1,264 @@
+"""Several things are taken at once, and one of them breaks: the others must not be lost with it, until their lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import OperationalError, connection
+from kombu.exceptions import OperationalError as BrokerAway
+
+import sagas
+from drinkgroup.celery import app
+from sagas import State, calling, claim, dispatch, gate, lifecycle, notices, relay, tasks
+from sagas.messages import Chain, Kick, RemoteCalls, Wake
+from sagas.models import Outbox, Run
+from sagas.participant import Phase
+from sagas.perform import perform
+from sagas.plan import link
+from tests.lab import sagas as lab
+from tests.lab.sagas import Experiment, Lab, Telling, Unconfirmed
+from tests.support import broker
+from tests.support.carrier import Carrier, claim_all
+from tests.support.runs import escalation, state, states, story
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+HERE = ("orders",)
+
+
+@pytest.fixture
+def cohorts() -> list[UUID]:
+    """Runs of three sagas, which are three cohorts, of which each has its first step on one queue."""
+    return [sagas.start(saga, Experiment()) for saga in (Lab, Unconfirmed, Telling)]
+
+
+def on_their_way() -> int:
+    """Messages of steps on all queues."""
+    return sum(broker.length(queue) for queue in ("orders", "inventory", "coupons", "delivery"))
+
+
+def break_for(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
+    """Let the dispatcher's first step of one saga raise."""
+    honest = perform
+
+    def performing(first: Any, ids: Sequence[UUID], **more: Any) -> Any:
+        if first.saga == name:
+            raise error
+        return honest(first, ids, **more)
+
+    monkeypatch.setattr(dispatch, "perform", performing)
+
+
+@pytest.mark.parametrize("saga", [Lab, Unconfirmed, Telling], ids=["first", "second", "third"])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("bug"), OperationalError("the database"), sagas.errors.UnknownStep("two"), MemoryError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_first_step_that_raises_leaves_the_other_cohorts_alone(
+    cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch, saga: Any, error: Exception
+) -> None:
+    break_for(monkeypatch, saga.name, error)
+
+    dispatch.dispatch(here=HERE)
+
+    # Two were performed here and went on to their next queue, and the third has gone to its first
+    done = [run_id for run_id in cohorts if story(run_id)[-1] != "start"]
+    assert len(done) == 2
+    assert on_their_way() == 3
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()], ids=lambda error: type(error).__name__)
+def test_a_process_that_ends_at_a_first_step_gives_back_the_others(
+    cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    break_for(monkeypatch, Unconfirmed.name, error)
+    with pytest.raises(type(error)):
+        dispatch.dispatch(here=HERE)
+    # Whoever was not performed is due again, after a tick; and whoever was goes on from where it stands
+    assert set(Run.objects.filter(pk__in=cohorts).values_list("claims", flat=True)) == {0}
+
+
+def test_a_session_that_is_lost_at_a_first_step_is_found_as_by_a_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given
+    ids = [sagas.start(Lab, Experiment()) for _ in range(3)]
+    other = sagas.start(Unconfirmed, Experiment())
+
+    def judge(call: Any) -> None:
+        if call.run_id == ids[1]:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(lab, "judge", judge)
+
+    # When
+    sent: list[Any] = []
+    monkeypatch.setattr(dispatch, "publish", sent.extend)
+    dispatch.dispatch(here=HERE)
+
+    # Then
+    halves = [message for message in sent if isinstance(message, Chain) and message.interruptions]
+    assert sorted(run_id for half in halves for run_id in half.ids) == sorted(ids)
+    assert max(len(half.ids) for half in halves) == 2
+    assert story(other)[-1] == "one.forward DONE"
+
+
+def test_a_cohort_that_cannot_be_published_leaves_the_others_alone(
+    cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest: Callable[[Chain], None] = dispatch._publish_chain
+
+    def publishing(chain: Chain) -> None:
+        if chain.links[0].saga == Unconfirmed.name:
+            raise TypeError("not JSON")
+        honest(chain)
+
+    monkeypatch.setattr(dispatch, "_publish_chain", publishing)
+    with pytest.raises(TypeError):
+        dispatch.dispatch()
+    assert on_their_way() == 2
+    assert Run.objects.get(pk=cohorts[1]).claims == 0
+    assert Run.objects.get(pk=cohorts[0]).claims == 1
+
+
+def test_a_first_step_that_raises_and_a_broker_that_refuses(
+    cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_for(monkeypatch, Lab.name, RuntimeError("bug"))
+    monkeypatch.setattr(dispatch, "_publish_chain", refuse)
+    with pytest.raises(BrokerAway):
+        dispatch.dispatch(here=HERE)
+    assert set(Run.objects.filter(pk__in=cohorts).values_list("claims", flat=True)) == {0}
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise BrokerAway
+
+
+def test_what_follows_a_commit_is_published_although_a_parent_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a message that wakes somebody, what breaks is his; the next link is not lost with it."""
+    run_id = sagas.start(Lab, Experiment())
+    claim_all()
+    following = perform(link(Lab.definition, 0, Phase.FORWARD), [run_id]).survivors
+    chain = Chain((link(Lab.definition, 1, Phase.FORWARD),), tuple(following))
+
+    def locked(*_: Any) -> None:
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(lifecycle, "wake", locked)
+    with pytest.raises(OperationalError):
+        dispatch.publish([Wake(run_id, "child"), chain, Kick()])
+    assert broker.length("coupons") == 1
+    # And a task that has committed goes on to the chain's next link
+    tasks._publish_or_leave(type("T", (), {"app": app})(), [Wake(run_id, "child")])
+
+
+def test_a_broker_that_is_away_is_asked_once_and_parents_are_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    told: list[object] = []
+
+    def away(message: object) -> None:
+        asked.append(message)
+        raise BrokerAway
+
+    monkeypatch.setattr(dispatch, "_publish_chain", away)
+    monkeypatch.setattr(lifecycle, "wake", lambda *of: told.append(of))
+    monkeypatch.setattr(dispatch, "kick", lambda: None)
+    chain = Chain((link(Lab.definition, 1, Phase.FORWARD),), (UUID(int=1),))
+    with pytest.raises(BrokerAway):
+        dispatch.publish([chain, chain, Wake(UUID(int=2), "child")])
+    assert (len(asked), len(told)) == (1, 1)
+
+
+def test_calls_that_cannot_be_made_lose_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(calling, "start", no_thread)
+    calls = RemoteCalls(link(Lab.definition, 0, Phase.FORWARD), (), frozenset(), "")
+    assert calling.start_all([calls, Kick(1.0)], lambda _: None) == [Kick(1.0)]
+
+
+def test_a_part_of_the_tick_that_breaks_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a saga that always breaks the fresh claim would stop lapsed leases, notices and events for ever."""
+    done: list[str] = []
+
+    def dispatching(*, lapsed: bool = False, **_: Any) -> bool:
+        done.append("lapsed" if lapsed else "fresh")
+        raise RuntimeError(done[-1])
+
+    monkeypatch.setattr(tasks, "dispatch", dispatching)
+    monkeypatch.setattr(tasks, "publish_notices", lambda: done.append("notices"))
+    monkeypatch.setattr(gate, "tidy", lambda: done.append("tidy"))
+    monkeypatch.setattr(tasks, "_relay", lambda *_, **__: done.append("relay"))
+    with pytest.raises(RuntimeError, match="fresh"):
+        tasks.dispatch_task.apply(kwargs={"tick": True}, throw=True)
+    assert done == ["fresh", "lapsed", "notices", "tidy", "relay"]
+
+
+def test_a_notice_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given two escalations for different causes
+    ids = [sagas.start(Lab, Experiment(faults={f"{step}.compensate": 9})) for step in ("one", "two")]
+    Carrier().run(ids)
+    for run_id in ids:
+        sagas.cancel(run_id)
+    Carrier().run(ids)
+    assert states(ids) == {State.ESCALATED: 2}
+    honest = notices.Published.message
+
+    def message(published: notices.Published) -> dict[str, Any]:
+        if published.notice.step == "one":
+            raise ValueError("not JSON")
+        return honest(published)
+
+    monkeypatch.setattr(notices.Published, "message", message)
+
+    # When
+    with pytest.raises(ValueError, match="JSON"):
+        dispatch.publish_notices()
+
+    # Then
+    assert broker.length("sagas.escalation") == 1
+    # and that one is due again
+    assert escalation(ids[0]).notify_at is not None
+
+
+def test_an_event_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [sagas.start(Telling, Experiment()) for _ in range(3)]
+    honest = relay._message
+
+    def message(event: Any) -> Any:
+        if event.run_id == ids[0]:
+            raise ValueError("not JSON")
+        return honest(event)
+
+    monkeypatch.setattr(relay, "_message", message)
+    relay.relay(app)
+    waiting = Outbox.objects.filter(run_id__in=ids)
+    assert {event.run_id for event in waiting} == {ids[0]}
+    assert waiting[0].attempt == 1
+    relay.close()
+
+
+def test_a_run_whose_failure_cannot_be_written_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagas import perform as performing
+
+    ids = [sagas.start(Lab, Experiment(faults={"one.forward": 1} if n == 1 else {})) for n in range(3)]
+    claim_all()
+
+    def breaks(*_: Any) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(performing, "_blame", breaks)
+    done = perform(link(Lab.definition, 0, Phase.FORWARD), ids)
+    # One-call participants answer for themselves; a set, and what breaks at the commit, is blamed
+    assert len(done.survivors) >= 2
+    assert state(ids[1]) is State.EXECUTING
+    assert claim.claim(lapsed=True).count == 0
