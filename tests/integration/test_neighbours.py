@@ -11,8 +11,8 @@ from django.db import OperationalError, connection
 from kombu.exceptions import OperationalError as BrokerAway
 
 import sagas
-from drinkgroup.celery import app
 from sagas import State, calling, claim, dispatch, gate, lifecycle, notices, relay, tasks
+from sagas.celery import app
 from sagas.messages import Chain, Kick, RemoteCalls, Wake
 from sagas.models import Outbox, Run
 from sagas.participant import Phase
