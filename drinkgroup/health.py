@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from sagas.faults import said
@@ -30,6 +33,20 @@ def readyz(_request: HttpRequest) -> HttpResponse:
         connection.close()
         return _not_ready("the database takes no writes")
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+_PROBES = {"/healthz": healthz, "/readyz": readyz}
+
+
+class Probes:
+    """Middleware that answers probes before anybody looks at their host, their protocol or their session."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer a probe; pass on everything else."""
+        return _PROBES.get(request.path_info, self._get_response)(request)
 
 
 def _not_ready(why: str) -> HttpResponse:

@@ -1,17 +1,19 @@
-"""URLs of the project: the admin, the API of orders, and health."""
+"""URLs of the project: the admin, the API of orders, and pages. Probes are answered before (``drinkgroup.health``)."""
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import TemplateView
 
-from drinkgroup import health
+from orders.api import problem_types
 from sagas import callbacks
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("orders.api.urls")),
     path("sagas/reports/", callbacks.report),
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
+    path("problems/", problem_types.index, name="problems"),
+    path("problems/<slug:code>", problem_types.page, name="problem"),
+    path("", TemplateView.as_view(template_name="home.html"), name="home"),
 ]
 
 handler400 = "orders.api.problems.bad_request"

@@ -7,6 +7,7 @@ settings. Errors are problem details (RFC 9457).
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Any, cast
@@ -17,7 +18,6 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
 from standardwebhooks import Webhook, WebhookVerificationError
 
 import sagas
@@ -34,6 +34,11 @@ _FORM = (
     '"result" or "code" and "detail"}.'
 )
 
+_HEADERS: Mapping[HTTPStatus, Mapping[str, str]] = {
+    HTTPStatus.METHOD_NOT_ALLOWED: {"Allow": "POST"},
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {"Accept-Encoding": "identity"},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "1"},
+}
 _FIELDS = {"run", "step", "operation", "outcome", "result", "code", "detail"}
 
 
@@ -44,7 +49,6 @@ class _Refused(Exception):
 
 
 @csrf_exempt
-@require_POST
 def report(request: HttpRequest) -> JsonResponse:
     """Take ``{"run", "step", "operation", "outcome": "done" | "rejected", "result" | "code", "detail"}``.
 
@@ -75,7 +79,7 @@ def report(request: HttpRequest) -> JsonResponse:
             {"type": "about:blank", "title": refused.status.phrase, "status": refused.status, "detail": str(refused)},
             status=refused.status,
             content_type="application/problem+json",
-            headers={"Retry-After": "1"} if refused.status is HTTPStatus.SERVICE_UNAVAILABLE else {},
+            headers=_HEADERS.get(refused.status, {}),
         )
     return JsonResponse({"run": str(run_id), "state": state})
 
@@ -87,9 +91,13 @@ def _webhook(secret: str) -> Webhook:
 
 def _verified(request: HttpRequest) -> bytes:
     """The body, once it is clear who has signed it."""
+    if request.method != "POST":
+        raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, "Reports are posted.")
     secret = config().callback_secret
     if secret is None:
         raise _Refused(HTTPStatus.NOT_FOUND, "Nothing is reported here: SAGAS['CALLBACK_SECRET'] is not set.")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the report as it is, not compressed.")
     try:
         body = _body(request)
     except RequestDataTooBig as error:

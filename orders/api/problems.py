@@ -19,11 +19,13 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 import sagas
 from orders.api import unknown
 from orders.api.bodies import drain
+from orders.api.problem_types import title
 from orders.errors import OrderNotFound, OrderRefused, PaymentConflict
 from sagas.faults import drop, is_nobodys, said
 
@@ -60,11 +62,9 @@ class Problem(exceptions.APIException):
 
     def body(self, path: str) -> dict[str, Any]:
         """Write the problem's JSON for a request to ``path``."""
-        # A type such as "not-found" reads as its own title.
-        title = self.code.replace("-", " ").capitalize()
         body: dict[str, Any] = {
             "type": f"/problems/{self.code}",
-            "title": title,
+            "title": title(self.code),
             "status": self.status_code,
             "detail": str(self.detail),
             "instance": path,
@@ -82,6 +82,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     request = context["request"]
     if problem.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         drain(request)
+    # A problem is JSON whatever was asked for: the schema would write it as YAML, the docs as a page.
+    request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
     return Response(
         problem.body(request.path), status=problem.status_code, headers=problem.headers, content_type=MEDIA_TYPE
     )

@@ -13,7 +13,7 @@ from orders.api.problems import MEDIA_TYPE
 from orders.api.serializers import ProblemSerializer
 
 #: What any request may meet.
-_ALWAYS = (401, 406, 500, 503)
+_ALWAYS = (400, 401, 406, 415, 429, 500, 503)
 _MEANING = {
     400: "The body is no JSON, a header is malformed, or there is no such query parameter.",
     401: "The token or the signature is missing or wrong.",
@@ -21,9 +21,9 @@ _MEANING = {
     406: "Only JSON is spoken here.",
     409: "The order was already decided otherwise; or the first request with this Idempotency-Key is at work.",
     413: "The body is larger than 64 KiB.",
-    415: "Only application/json is read.",
+    415: "Only application/json in UTF-8 is read, and not compressed.",
     422: "The request cannot be fulfilled; `errors` says what is wrong where.",
-    429: "Too many orders in this minute.",
+    429: "Too many requests in this minute.",
     500: "Something broke on our side.",
     503: "Overloaded, or the database is away: repeat after `Retry-After` seconds.",
 }

@@ -29,14 +29,22 @@ def _customer(request: Request) -> int:
 
 
 class View(APIView):
-    """A view that refuses query parameters it does not know: a misspelt ``cursor`` would begin from the start again."""
+    """A view that refuses what it would otherwise ignore: bodies that are compressed, and unknown query parameters.
+
+    A misspelt ``cursor`` would begin from the start again.
+    """
 
     #: What it knows; ``None`` if it is called by those who do not choose their URLs.
     parameters: frozenset[str] | None = frozenset()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Look at the query, once it is known that somebody may ask at all."""
+        """Look at both, once it is known that somebody may ask at all."""
         super().initial(request, *args, **kwargs)
+        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in {"", "identity"}:
+            raise Problem(
+                415, "unsupported-content-encoding", "Send the body as it is.", headers={"Accept-Encoding": "identity"}
+            )
         if self.parameters is None:
             return
         for name in request.query_params:
@@ -47,7 +55,7 @@ class View(APIView):
 class MenuView(View):
     """What can be ordered."""
 
-    @extend_schema(operation_id="menu", responses={200: serializers.SkuSerializer(many=True), **problems(400)})
+    @extend_schema(operation_id="menu", responses={200: serializers.SkuSerializer(many=True), **problems()})
     def get(self, _request: Request) -> Response:
         """List the drinks, with what is available now. It may be gone when an order is worked off."""
         return Response(serializers.SkuSerializer(inventory.selectors.menu(), many=True).data)
@@ -56,7 +64,7 @@ class MenuView(View):
 class SlotsView(View):
     """When it can be delivered."""
 
-    @extend_schema(operation_id="slots", responses={200: serializers.SlotSerializer(many=True), **problems(400)})
+    @extend_schema(operation_id="slots", responses={200: serializers.SlotSerializer(many=True), **problems()})
     def get(self, _request: Request) -> Response:
         """List the delivery slots that lie ahead, the next first."""
         return Response(serializers.SlotSerializer(delivery.selectors.upcoming(), many=True).data)
@@ -71,7 +79,7 @@ class OrdersView(View):
     @extend_schema(
         operation_id="list_orders",
         parameters=[PAGE],
-        responses={200: serializers.OrderPageSerializer, **problems(400, 404)},
+        responses={200: serializers.OrderPageSerializer, **problems(404)},
     )
     def get(self, request: Request) -> Response:
         """List your orders, newest first."""
@@ -84,7 +92,7 @@ class OrdersView(View):
         operation_id="place_order",
         parameters=[IDEMPOTENCY_KEY, LOCATION],
         request=serializers.PlaceOrderSerializer,
-        responses={202: serializers.AcceptedSerializer, **problems(400, 409, 413, 415, 422, 429)},
+        responses={202: serializers.AcceptedSerializer, **problems(409, 413, 422)},
     )
     def post(self, request: Request) -> Response:
         """Place an order. It is worked off from now on; `Location` tells how far it has come.
@@ -115,7 +123,7 @@ class OrderView(View):
     @extend_schema(
         operation_id="get_order",
         parameters=[ORDER_NO],
-        responses={200: serializers.OrderDetailSerializer, **problems(400, 404)},
+        responses={200: serializers.OrderDetailSerializer, **problems(404)},
     )
     def get(self, request: Request, order_no: str) -> Response:
         """Read one of your orders, with the state of every step."""
@@ -135,7 +143,7 @@ class ConfirmView(View):
         auth=[],
         parameters=[ORDER_NO, *SIGNATURE],
         request=serializers.PaymentSerializer,
-        responses={200: serializers.ConfirmedSerializer, **problems(400, 404, 409, 413, 415, 422)},
+        responses={200: serializers.ConfirmedSerializer, **problems(404, 409, 413, 422)},
     )
     def post(self, request: Request, order_no: str) -> Response:
         """Confirm an order by its payment: a webhook, signed by the Standard Webhooks specification.
@@ -163,7 +171,7 @@ class CancelView(View):
         responses={
             200: serializers.CancelledSerializer,
             202: serializers.CancelledSerializer,
-            **problems(400, 404, 409, 413, 415, 422),
+            **problems(404, 409, 413, 422),
         },
     )
     def post(self, request: Request, order_no: str) -> Response:

@@ -199,7 +199,10 @@ def test_reports_of_nothing(accepted: UUID) -> None:
     assert post({**done(accepted), "operation": 5}).status_code == 400
     assert post("x" * 100_001).status_code == 413
     assert post(done(accepted, result="a\x00b")).status_code == 400
-    assert Client().get("/sagas/reports/").status_code == 405
+    refused = Client().get("/sagas/reports/")
+    assert (refused.status_code, refused["Allow"], refused["Content-Type"]) == (405, "POST", "application/problem+json")
+    compressed: dict[str, Any] = {"Content-Encoding": "gzip"}
+    assert post(done(accepted), **compressed).status_code == 415
 
 
 def test_without_a_secret_nothing_is_taken(accepted: UUID, settings: Settings) -> None:
