@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
+from sagas import worker_store
 from sagas.faults import said
 
 
@@ -35,7 +36,23 @@ def readyz(_request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-_PROBES = {"/healthz": healthz, "/readyz": readyz}
+@require_safe
+def workersz(_request: HttpRequest) -> HttpResponse:
+    """Answer 200 if a worker was heard of lately, else 503. For people's alarms, and never for a load balancer.
+
+    A web process takes orders without any worker, and to take it out would only refuse them: hence not ``readyz``.
+    """
+    try:
+        heard = worker_store.heard()
+    except Error as error:
+        connection.close()
+        return _not_ready(f"the database does not answer: {said(error)}")
+    alive = sum(not worker.is_silent for worker in heard)
+    told = f"{alive} of {len(heard)} worker(s) were heard of lately"
+    return HttpResponse(f"{told}\n", content_type="text/plain") if alive else _not_ready(told)
+
+
+_PROBES = {"/healthz": healthz, "/readyz": readyz, "/workersz": workersz}
 
 
 class Probes:

@@ -337,6 +337,22 @@ class Inbox(models.Model):
         return f"{self.event_id} by {self.consumer}"
 
 
+class Worker(models.Model):
+    """A worker's main process, as it last said of itself. Only people are told by it; see ``sagas.heartbeat``."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    beat_at = models.DateTimeField(help_text="When it was last heard of.")
+    ticked_at = models.DateTimeField(null=True, help_text="When it last asked for a dispatch on a tick.")
+    delivered_at = models.DateTimeField(null=True, help_text="When it last began to work on a delivery.")
+    busy = models.PositiveIntegerField(default=0, help_text="Deliveries that were being worked on.")
+    busy_since = models.DateTimeField(null=True, help_text="Since when on the first of them.")
+    queues = models.TextField(blank=True, help_text="What it consumes, separated by commas.")
+
+    def __str__(self) -> str:
+        """Name it."""
+        return self.name
+
+
 class Barrier(models.Model):
     """In another database: the row by which an operation takes effect there once. See ``sagas.elsewhere``.
 

@@ -33,6 +33,8 @@ class Ticker(threading.Thread):
         self.publishes = threading.Event()
         self.publishes.set()
         self._ticked_at = time.monotonic()
+        #: When RabbitMQ last took the wish for a dispatch of a tick.
+        self.asked_at = self._ticked_at
 
     def run(self) -> None:
         """Go on until the worker shuts down, whatever happens to Redis and RabbitMQ."""
@@ -71,7 +73,7 @@ class Ticker(threading.Thread):
             return
         self.publishes.set()
         if tick:
-            self._ticked_at = time.monotonic()
+            self._ticked_at = self.asked_at = time.monotonic()
 
     def _listen(self) -> None:
         while not self.stopping.is_set():
@@ -87,6 +89,11 @@ class Ticker(threading.Thread):
 
 
 _tickers: list[Ticker] = []
+
+
+def since() -> float | None:
+    """Seconds since this process last asked for a dispatch on a tick; ``None`` if it has no ticker that lives."""
+    return min((time.monotonic() - ticker.asked_at for ticker in _tickers if ticker.is_alive()), default=None)
 
 
 def start(app: Celery) -> None:

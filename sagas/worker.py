@@ -10,7 +10,7 @@ from celery import bootsteps
 from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
-from sagas import calling, ticker, topology
+from sagas import calling, heartbeat, ticker, topology
 from sagas.celery import carries, configure
 from sagas.tasks import QUEUE_HEADER
 
@@ -76,11 +76,15 @@ class Topology(bootsteps.StartStopStep):
 def _start_ticker(sender: Any, **_: Any) -> None:
     if carries(sender.app):
         ticker.start(sender.app)
+        heartbeat.start(sender.app, sender.hostname)
 
 
 @worker_shutting_down.connect
 def _stop_ticker(**_: Any) -> None:
     ticker.stop()
+
+
+worker_shutdown.connect(heartbeat.stop)
 
 
 #: Seconds that a worker which shuts down waits for the remote calls it is making. What is not answered by then is

@@ -14,7 +14,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from sagas.celery import engine_app
-from sagas.doctor import broker, code, databases, integrity, pools, redis, runs
+from sagas.doctor import broker, code, databases, integrity, pools, redis, runs, workers
 from sagas.doctor.finding import Finding, Severity
 from sagas.faults import sqlstate
 
@@ -29,7 +29,9 @@ ALONE: Sequence[Probe] = (code.modules,)
 DATABASE: Sequence[Probe] = (
     code.definitions,
     code.requests,
+    workers.pulse,
     runs.stuck,
+    runs.lapsed,
     runs.escalations,
     runs.breakers,
     runs.backlog,
@@ -43,7 +45,7 @@ DATABASE: Sequence[Probe] = (
 BESIDE: Sequence[Probe] = (databases.others,)
 
 #: Ask RabbitMQ, over one connection; not asked any more once it does not answer.
-BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (broker.queues, broker.dead_letters)
+BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (broker.queues, broker.consumers, broker.dead_letters)
 
 #: Ask Redis; each takes care of its absence itself.
 REDIS: Sequence[Probe] = (redis.reach,)

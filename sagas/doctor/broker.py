@@ -9,6 +9,7 @@ from amqp import NotFound
 from kombu import Connection
 
 from sagas import topology
+from sagas.conf import config
 from sagas.doctor.finding import Finding, Severity
 
 
@@ -24,6 +25,41 @@ def queues(broker: Connection) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, what, remedy=remedy)
     if not missing and not differing:
         yield Finding(Severity.FINE, "Every queue is in RabbitMQ as it should be.")
+
+
+def consumers(broker: Connection) -> Iterator[Finding]:
+    """Tell of queues that nobody consumes, and of those on which many messages wait."""
+    found: dict[str, tuple[int, int]] = {}
+    for queue in topology.consumed():
+        try:
+            with broker.channel() as opened:
+                channel: Any = opened
+                declared = channel.queue_declare(queue.name, passive=True)
+                found[queue.name] = declared.message_count, declared.consumer_count
+        except NotFound:
+            continue  # of which the probe of the queues tells
+    alone = sorted(name for name, (_, consuming) in found.items() if not consuming)
+    waiting = {name: found[name][0] for name in alone if found[name][0]}
+    if waiting:
+        said = ", ".join(f"{name} ({count})" for name, count in waiting.items())
+        yield Finding(
+            Severity.ERROR,
+            f"Nobody consumes queues on which messages wait: {said}.",
+            remedy="Start workers that do: without -Q a worker consumes all queues.",
+        )
+    if rest := [name for name in alone if name not in waiting]:
+        remedy = "Start workers that do; of each queue that steps name, of dispatches, cancels and escalations."
+        yield Finding(Severity.WARNING, f"Nobody consumes {', '.join(rest)}.", remedy=remedy)
+    for name, (count, consuming) in sorted(found.items()):
+        if consuming and count > config().backlog:
+            what = f"{count} message(s) wait on {name} for {consuming} consumer(s)."
+            remedy = (
+                "Look at the workers above: they do not keep up, or stand still. RabbitMQ learns that after a while."
+            )
+            yield Finding(Severity.WARNING, what, remedy=remedy)
+    if not alone:
+        said = ", ".join(f"{name} ({consuming})" for name, (_, consuming) in sorted(found.items()))
+        yield Finding(Severity.FINE, f"Every queue is consumed: {said}.")
 
 
 def dead_letters(broker: Connection) -> Iterator[Finding]:

@@ -25,6 +25,26 @@ def stuck() -> Iterator[Finding]:
         yield Finding(Severity.FINE, "No run stands still.")
 
 
+def lapsed() -> Iterator[Finding]:
+    """Tell of leases that are over, and of runs on their way that are due, which nobody takes up."""
+    count, age, leases = one(
+        "SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8, "
+        "count(*) FILTER (WHERE claims > 0) FROM sagas_run "
+        "WHERE due_at <= now() - %s * interval '1 second' AND state <> 'PENDING'",
+        [config().lease],
+    )
+    if count:
+        yield Finding(
+            Severity.ERROR,
+            f"{count} run(s) on their way are due, since {age:.0f} s, and nobody takes them up; "
+            f"the leases of {leases} have lapsed.",
+            count,
+            "Look whether workers run, consume sagas.dispatch and keep up.",
+        )
+    else:
+        yield Finding(Severity.FINE, "No lease has lapsed.")
+
+
 def escalations() -> Iterator[Finding]:
     """Tell of escalations that nobody has resolved."""
     count, oldest = one(

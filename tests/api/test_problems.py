@@ -15,6 +15,8 @@ from django.db import OperationalError, connection
 
 import inventory.selectors
 from orders.api.problem_types import TYPES
+from sagas import worker_store
+from sagas.models import Worker
 from tests.api.conftest import ORDERS, Api, Shop
 
 
@@ -201,6 +203,19 @@ def test_health(anyone: Api, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "cursor", away)
     assert anyone.client.get("/healthz").status_code == 200
     assert anyone.client.get("/readyz").status_code == 503
+
+
+def test_workers_are_asked_after_apart_from_the_web(anyone: Api, db: None) -> None:
+    # Given no worker, then one that is well, then one that stands still
+    assert anyone.client.get("/workersz").status_code == 503
+    worker_store.beat(worker_store.Beat("worker1@here"))
+    reply = anyone.client.get("/workersz")
+    assert (reply.status_code, reply.content) == (200, b"1 of 1 worker(s) were heard of lately\n")
+    Worker.objects.update(beat_at="2026-01-01T00:00:00Z")
+    reply = anyone.client.get("/workersz")
+    assert (reply.status_code, reply.content) == (503, b"0 of 1 worker(s) were heard of lately\n")
+    # The web process takes orders all the same
+    assert anyone.client.get("/readyz").status_code == 200
 
 
 def test_the_docs_need_no_network(anyone: Api, shop: Shop) -> None:

@@ -37,6 +37,7 @@ _TABLES = (
     "sagas_lock",
     "sagas_breaker",
     "sagas_breakersample",
+    "sagas_worker",
 )
 _POOLS: tuple[tuple[type[Pool], type[Hold]], ...] = ((Jar, JarHold), (Sku, SkuHold), (Slot, SlotHold))
 

@@ -463,7 +463,7 @@ def test_a_change_that_live_runs_cannot_follow_is_found_with_their_number(change
     for done in (0, 2, 3):
         run_to(saga, done)
     escalated = run_to(saga, 1)
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE sagas_run SET state = 'ESCALATED', due_at = NULL WHERE id = %s", [escalated])
         cursor.execute(
             "INSERT INTO sagas_escalation (run_id, state, step, operation, error, created_at, resolution, "
@@ -500,7 +500,7 @@ def test_a_change_that_live_runs_cannot_follow_is_found_with_their_number(change
 def test_only_escalated_runs_do_not_stop_a_deploy() -> None:
     run_id = run_to(deploy(abc()), 3)
     sagas.cancel(run_id)
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE sagas_run SET state = 'ESCALATED', due_at = NULL WHERE id = %s", [run_id])
         cursor.execute(
             "INSERT INTO sagas_escalation (run_id, state, step, operation, error, created_at, resolution, "

@@ -1,0 +1,172 @@
+"""What the doctor says of workers: who is silent or does not tick, what nobody consumes, what nobody takes up."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+import sagas
+from sagas import State, doctor, topology, worker_store
+from sagas.doctor import Finding, Severity
+from sagas.doctor import workers as probes
+from sagas.models import Run
+from sagas.models import Worker as Heard
+from sagas.worker_store import Beat
+from tests.integration.conftest import Start
+from tests.lab.sagas import Experiment, Lab
+from tests.support import broker
+from tests.support.awaiting import eventually
+from tests.support.runs import await_state, make_due
+from tests.support.workers import Worker
+
+pytestmark = pytest.mark.usefixtures("alone", "loyalty_database")
+
+WELL = Beat("worker1@here", ticked=0.4, delivered=0.7, busy=1, longest=0.1, queues=("orders",))
+
+
+def said(severity: Severity) -> list[str]:
+    """What the doctor says at this severity."""
+    return [finding.what for finding in doctor.examine() if finding.severity is severity]
+
+
+def silent_for(seconds: float, name: str = WELL.name) -> None:
+    """Let the last beat of a worker have been so long ago."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sagas_worker SET beat_at = beat_at - %s * interval '1 second' WHERE name = %s", [seconds, name]
+        )
+
+
+def pulse() -> list[Finding]:
+    """What is said of the workers alone."""
+    return list(probes.pulse())
+
+
+def test_a_worker_that_is_well_says_so() -> None:
+    worker_store.beat(WELL)
+    (found,) = pulse()
+    assert found.severity is Severity.FINE
+    assert found.what == "worker1@here was heard of 0 s ago, ticked 0 s before, and began a delivery 1 s before."
+
+
+def test_no_worker_at_all_is_told() -> None:
+    (found,) = pulse()
+    assert (found.severity, found.what) == (Severity.WARNING, "No worker was heard of within the last hour.")
+
+
+def test_all_of_them_silent_is_wrong() -> None:
+    for name in ("worker1@here", "worker2@here"):
+        worker_store.beat(replace(WELL, name=name))
+        silent_for(22, name)
+    (found,) = pulse()
+    assert found.severity is Severity.ERROR
+    assert found.what == ("2 of 2 worker(s) are silent, for 22 s and more: worker1@here (22 s), worker2@here (22 s).")
+    # And the command ends with an error
+    call_command("sagas", "topology")
+    with pytest.raises(CommandError, match="1 thing"):
+        call_command("sagas", "doctor")
+
+
+def test_one_of_them_silent_is_told() -> None:
+    for name in ("worker1@here", "worker2@here"):
+        worker_store.beat(replace(WELL, name=name))
+    silent_for(22, "worker2@here")
+    first, second = pulse()
+    assert first.severity is Severity.WARNING
+    assert first.what == "1 of 2 worker(s) are silent, for 22 s and more: worker2@here (22 s)."
+    assert second.severity is Severity.FINE
+
+
+@pytest.mark.parametrize(
+    ("beat", "told"),
+    [
+        (replace(WELL, ticked=None), "has had no tick"),
+        (replace(WELL, ticked=40.0), "ticked 40 s before"),
+        (replace(WELL, longest=400.0), "one has taken 400 s"),
+    ],
+)
+def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Beat, told: str) -> None:
+    worker_store.beat(beat)
+    (found,) = pulse()
+    assert found.severity is Severity.WARNING
+    assert told in found.what
+
+
+@pytest.mark.parametrize(
+    ("beat", "told"),
+    [(replace(WELL, delivered=60.0), "no worker begins a delivery"), (replace(WELL, ticked=60.0), "no worker ticks")],
+)
+def test_runs_that_are_due_and_that_nobody_takes_up_are_wrong(beat: Beat, told: str) -> None:
+    # Given a worker that lives, and a run that has been due for 22 s
+    worker_store.beat(beat)
+    run_id = sagas.start(Lab, Experiment())
+    make_due([run_id], since=22)
+    # When, then
+    *_, found = pulse()
+    assert found.severity is Severity.ERROR
+    assert found.what == f"1 run(s) are due, since 22 s, and {told}."
+
+
+def test_leases_that_lapse_are_wrong() -> None:
+    run_id = sagas.start(Lab, Experiment())
+    Run.objects.filter(pk=run_id).update(state=State.EXECUTING, claims=1)
+    make_due([run_id], since=30)
+    (wrong,) = [what for what in said(Severity.ERROR) if "nobody takes them up" in what]
+    assert wrong.startswith("1 run(s) on their way are due, since 30 s")
+    assert wrong.endswith("the leases of 1 have lapsed.")
+
+
+def test_queues_that_nobody_consumes_are_told_and_wrong_where_messages_wait() -> None:
+    call_command("sagas", "topology")
+    (told,) = [what for what in said(Severity.WARNING) if what.startswith("Nobody consumes ")]
+    assert {queue.name for queue in topology.consumed()} <= set(told[16:].rstrip(".").split(", "))
+    broker.publish_raw("orders", "[]")
+    assert "Nobody consumes queues on which messages wait: orders (1)." in said(Severity.ERROR)
+
+
+def test_who_ends_in_good_order_is_forgotten_and_who_was_killed_after_an_hour() -> None:
+    for name in ("worker1@here", "worker2@here"):
+        worker_store.beat(replace(WELL, name=name))
+    worker_store.leave("worker1@here")
+    assert [worker.beat.name for worker in worker_store.heard()] == ["worker2@here"]
+    silent_for(3601, "worker2@here")
+    worker_store.beat(WELL)
+    assert [worker.beat for worker in worker_store.heard()] == [WELL]
+
+
+@contextmanager
+def standing_still(worker: Worker) -> Iterator[None]:
+    """A worker and its children that do nothing inside this block (SIGSTOP)."""
+    os.killpg(worker.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(worker.process.pid, signal.SIGCONT)
+
+
+@pytest.mark.slow
+def test_a_worker_process_that_stands_still(start_worker: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a worker that works
+    worker = start_worker()
+    await_state(sagas.start(Lab, Experiment()), State.AWAITING_CONFIRM)
+    eventually(lambda: Heard.objects.filter(delivered_at__isnull=False).exists(), what="a beat after a delivery")
+    assert said(Severity.ERROR) == []
+    assert any(what.startswith("Every queue is consumed: ") for what in said(Severity.FINE))
+
+    # When it stands still, and keeps its connections
+    monkeypatch.setattr(worker_store, "SILENT", 6.0)
+    with standing_still(worker):
+        eventually(lambda: any("are silent" in what for what in said(Severity.ERROR)), what="the doctor says so")
+    # Then, once it goes on, nothing is wrong any more
+    eventually(lambda: not said(Severity.ERROR), what="the doctor says that all is well")
+
+    # And it takes its leave
+    worker.stop()
+    assert worker_store.heard() == []
