@@ -4,6 +4,12 @@ Declare a ``Saga`` in an app's ``sagas.py``, ``start`` it in a transaction, and 
 ``celery -A sagas worker`` starts one. ``sagas.pool`` has a ready-made TCC resource; ``sagas.selectors`` reads runs.
 """
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - said here in a line, and not by the first import that fails
+    msg = f"sagas: Python {sys.version.split()[0]} is too old: the engine needs 3.11 or later."
+    raise ImportError(msg)
+
 from sagas.api import acknowledge, admit, assign, cancel, confirm, erase, refuse, report, resolve, resume, start
 from sagas.confirmations import Confirmation
 from sagas.erasure import Erasure

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from django.apps import AppConfig, apps
 
-from sagas import registry
+from sagas import registry, requirements
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +19,11 @@ class SagasConfig(AppConfig):
     name = "sagas"
     verbose_name = "Sagas"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        """Import the models, if Django is new enough for them."""
+        requirements.insist_on_django()
+        super().import_models()
 
     def ready(self) -> None:
         """Import the definitions of all apps, and the checks."""

@@ -60,7 +60,10 @@ def check_channels(**_: Any) -> list[CheckMessage]:
 @register("sagas")
 def check_requirements(**_: Any) -> list[CheckMessage]:
     """Check the versions of Python and of the packages, and that the broker is a RabbitMQ."""
-    return [Error(lack.what, hint=lack.remedy, id="sagas.E030") for lack in requirements.lacking()]
+    return [
+        Error(lack.what, hint=lack.remedy, id="sagas.E030")
+        for lack in (*requirements.packages(), *requirements.broker())
+    ]
 
 
 @register("sagas")
@@ -96,35 +99,15 @@ def _where(module: str, error: Exception) -> str:
 @register("sagas")
 def check_database(**_: Any) -> list[CheckMessage]:
     """Check that the truth lives in PostgreSQL."""
-    database = settings.DATABASES.get("default", {})
-    if "postgresql" in database.get("ENGINE", ""):
-        return []
-    return [
-        Error(
-            "The engine needs PostgreSQL: it claims work by FOR UPDATE SKIP LOCKED.",
-            hint="Set DATABASES['default'] to a PostgreSQL database.",
-            id="sagas.E004",
-        )
-    ]
+    lack = requirements.database()
+    return [Error(lack.what, hint=lack.remedy, id="sagas.E004")] if lack else []
 
 
 @register("sagas")
 def check_driver(**_: Any) -> list[CheckMessage]:
     """Check that PostgreSQL is spoken to through psycopg2: Django prefers psycopg 3 wherever that is installed too."""
-    if "postgresql" not in settings.DATABASES.get(DEFAULT_DB_ALIAS, {}).get("ENGINE", ""):
-        return []  # E004
-    # Not above: without any driver, or in a project on SQLite, it cannot be imported.
-    from django.db.backends.postgresql import psycopg_any  # noqa: PLC0415
-
-    if not psycopg_any.is_psycopg3:
-        return []
-    return [
-        Error(
-            "Django uses psycopg 3, by which the engine's SQL does not run: it is written for psycopg2.",
-            hint="pip uninstall psycopg; psycopg2 is enough for Django too.",
-            id="sagas.E009",
-        )
-    ]
+    lack = requirements.driver()
+    return [Error(lack.what, hint=lack.remedy, id="sagas.E009")] if lack else []
 
 
 @register("sagas")
@@ -172,6 +155,18 @@ def _unlimited(options: Mapping[str, Any]) -> list[str]:
     sent = str(options.get("options", ""))
     limits = [limit for limit in ("lock_timeout", "statement_timeout") if limit not in sent]
     return (["connect_timeout"] if "connect_timeout" not in options else []) + limits
+
+
+@register("sagas", Tags.database)
+def check_postgresql(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Check that PostgreSQL is new enough, where Django was told that it may be asked."""
+    if DEFAULT_DB_ALIAS not in (databases or ()) or requirements.database():
+        return []
+    try:
+        lack = requirements.postgresql()
+    except DatabaseError:
+        return []  # W002
+    return [Error(lack.what, hint=lack.remedy, id="sagas.E030")] if lack else []
 
 
 #: Seconds for which the database may look for runs; a check is no place to wait.

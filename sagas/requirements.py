@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from sagas.conf import Misconfigured, config, is_amqp
 
@@ -50,6 +51,49 @@ def lacking() -> Iterator[Lack]:
     """What this process lacks, whatever the servers are. Connects to nothing."""
     yield from packages()
     yield from broker()
+    for lack in (database(), driver()):
+        if lack:
+            yield lack
+
+
+def insist_on_django() -> None:
+    """End here, with one line, where Django is too old for the models to be imported at all.
+
+    An exit, and no exception: this happens while Django loads its apps, where nobody catches anything. Whatever is
+    started, a command, a worker or a web process, would show a traceback in which the line is lost.
+    """
+    if not _suffices(version("Django"), PACKAGES["Django"]):
+        msg = f"sagas: {_too_old('Django', version('Django'), PACKAGES['Django'])}"
+        raise SystemExit(msg)
+
+
+def database() -> Lack | None:
+    """Whether the engine's database is something else than PostgreSQL."""
+    if _is_postgresql():
+        return None
+    return Lack(
+        "The engine needs PostgreSQL: it claims work by FOR UPDATE SKIP LOCKED.",
+        "Set DATABASES['default'] to a PostgreSQL database.",
+    )
+
+
+def driver() -> Lack | None:
+    """Whether PostgreSQL is spoken to by another driver than psycopg2. Django prefers psycopg 3 where that is there."""
+    if not _is_postgresql():
+        return None
+    # Not above: without any driver, or in a project on SQLite, it cannot be imported.
+    from django.db.backends.postgresql import psycopg_any  # noqa: PLC0415
+
+    if not psycopg_any.is_psycopg3:
+        return None
+    return Lack(
+        "Django uses psycopg 3, by which the engine's SQL does not run: it is written for psycopg2.",
+        "pip uninstall psycopg; psycopg2 is enough for Django too.",
+    )
+
+
+def _is_postgresql() -> bool:
+    return "postgresql" in settings.DATABASES.get("default", {}).get("ENGINE", "")
 
 
 def packages() -> Iterator[Lack]:
@@ -94,6 +138,18 @@ def server(name: str, found: str) -> Lack | None:
     if not re.match(r"\d", found) or _suffices(found, oldest):
         return None
     return _too_old(name, found, oldest)
+
+
+def postgresql() -> Lack | None:
+    """Whether the PostgreSQL of the engine's database is too old. Connects to it.
+
+    Raises:
+        django.db.DatabaseError: it is away; or so old that Django refuses it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        (found,) = cursor.fetchone()
+    return server("PostgreSQL", found)
 
 
 def _too_old(name: str, found: str, oldest: tuple[int, ...]) -> Lack:

@@ -17,6 +17,7 @@ from kombu import Connection, Exchange, Queue, binding
 
 from sagas import choreography, registry
 from sagas.conf import config
+from sagas.requirements import Lack, server
 
 logger = logging.getLogger(__name__)
 
@@ -201,6 +202,14 @@ def declare(connection: Connection, *, replace: bool = False) -> list[str]:
         for queue_name, key in sorted(choreographed()):
             binding_channel.queue_bind(queue_name, CHOREOGRAPHY_EXCHANGE, key)
     return differing
+
+
+def too_old(connection: Connection) -> Lack | None:
+    """Whether the RabbitMQ of a connection is older than what the delay queues rest on."""
+    # Two of kombu's, of which the inner one is py-amqp's.
+    opened: Any = connection.connection
+    properties = getattr(opened, "server_properties", None) or {}
+    return server("RabbitMQ", str(properties.get("version", "")))
 
 
 def choreographed() -> set[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import bootsteps
+from celery.exceptions import WorkerShutdown
 from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
@@ -69,6 +70,9 @@ class Topology(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Declare all."""
         with parent.app.connection_for_write() as connection:
+            if lack := topology.too_old(connection):
+                logger.critical("sagas: %s", lack)
+                raise WorkerShutdown(1)
             topology.declare(connection)
 
 

@@ -13,20 +13,22 @@ from django.db import DatabaseError
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from sagas import requirements
 from sagas.celery import engine_app
 from sagas.doctor import broker, code, databases, integrity, pools, redis, runs, workers
 from sagas.doctor.finding import Finding, Severity
-from sagas.faults import sqlstate
+from sagas.faults import said, sqlstate
 
 __all__ = ["Finding", "Severity", "examine"]
 
 Probe = Callable[[], Iterable[Finding]]
 
 #: Need no server.
-ALONE: Sequence[Probe] = (code.modules,)
+ALONE: Sequence[Probe] = (code.needs, code.modules)
 
 #: Read the engine's database; not asked any more once it does not answer.
 DATABASE: Sequence[Probe] = (
+    databases.version,
     code.definitions,
     code.requests,
     workers.pulse,
@@ -45,7 +47,12 @@ DATABASE: Sequence[Probe] = (
 BESIDE: Sequence[Probe] = (databases.others,)
 
 #: Ask RabbitMQ, over one connection; not asked any more once it does not answer.
-BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (broker.queues, broker.consumers, broker.dead_letters)
+BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (
+    broker.version,
+    broker.queues,
+    broker.consumers,
+    broker.dead_letters,
+)
 
 #: Ask Redis; each takes care of its absence itself.
 REDIS: Sequence[Probe] = (redis.reach,)
@@ -75,11 +82,13 @@ def _database() -> Iterator[Finding]:
 
 
 def _broker() -> Iterator[Finding]:
+    if any(requirements.broker()):
+        return  # no RabbitMQ at all, as code.needs says
     try:
         with engine_app().connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
             for probe in BROKER:
                 yield from probe(connection)
     except (OperationalError, OSError) as error:
-        what = f"RabbitMQ does not answer: {error}."
+        what = f"RabbitMQ does not answer: {said(error)}."
         yield Finding(Severity.ERROR, what, remedy="Check the broker's URL and that the server runs.")

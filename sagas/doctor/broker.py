@@ -13,6 +13,12 @@ from sagas.conf import config
 from sagas.doctor.finding import Finding, Severity
 
 
+def version(broker: Connection) -> Iterator[Finding]:
+    """Tell of a RabbitMQ that is too old."""
+    if lack := topology.too_old(broker):
+        yield Finding(Severity.ERROR, lack.what, remedy=lack.remedy)
+
+
 def queues(broker: Connection) -> Iterator[Finding]:
     """Tell of queues that are missing, or were declared with other arguments."""
     missing, differing = topology.compare(broker)

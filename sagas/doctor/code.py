@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sagas import registry, unreadable, versions
+from sagas import celery, registry, requirements, unreadable, versions
+from sagas.conf import Misconfigured
 from sagas.doctor.finding import Finding, Severity
+
+
+def needs() -> Iterator[Finding]:
+    """Tell of what is too old, of a broker that is no RabbitMQ, and of Celery's settings that break promises."""
+    try:
+        found = [*requirements.lacking(), *celery.broken_promises()]
+    except Misconfigured as error:
+        yield Finding(Severity.ERROR, error.message, remedy=error.hint)
+        return
+    for lack in found:
+        yield Finding(Severity.ERROR, lack.what, remedy=lack.remedy)
 
 
 def modules() -> Iterator[Finding]:

@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from django.db import DatabaseError
 from django.utils.connection import ConnectionDoesNotExist
 
-from sagas import barrier, elsewhere
+from sagas import barrier, elsewhere, requirements
 from sagas.doctor.finding import Finding, Severity
+
+
+def version() -> Iterator[Finding]:
+    """Tell of a PostgreSQL that is too old."""
+    if lack := requirements.postgresql():
+        yield Finding(Severity.ERROR, lack.what, remedy=lack.remedy)
 
 
 def others() -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from sagas import guard, kick, redis_link
 from sagas.conf import config
 from sagas.doctor.finding import Finding, Severity
 from sagas.remote import circuit
+from sagas.requirements import server
 
 #: The doctor's own key, which it has kept for a moment.
 _TRIAL = "sagas:doctor"
@@ -34,6 +35,7 @@ def reach() -> Iterator[Finding]:
         what = f"Redis does not answer ({redis_link.said(error)}): runs begin up to {config().tick:g} s later."
         yield Finding(Severity.WARNING, what, remedy="Check SAGAS['REDIS_URL'] and that the server runs.")
         return
+    yield from _version(client)
     try:
         client.set(_TRIAL, 1, px=1)
         client.eval(_WRITE, 1, _TRIAL)
@@ -60,6 +62,15 @@ def reach() -> Iterator[Finding]:
         yield Finding(Severity.WARNING, f"So are {len(strange) - 10} other keys of the engine in Redis.")
     if not strange:
         yield Finding(Severity.FINE, "Redis answers.")
+
+
+def _version(client: redis.Redis) -> Iterator[Finding]:
+    try:
+        info: Any = client.info("server")
+    except redis_link.ERRORS:
+        return  # a user who may not ask
+    if lack := server("Redis", str(info.get("redis_version", ""))):
+        yield Finding(Severity.WARNING, lack.what, remedy=lack.remedy)
 
 
 def _strange(client: redis.Redis) -> Iterator[tuple[str, str]]:

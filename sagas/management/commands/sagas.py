@@ -10,14 +10,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
 
-from sagas import doctor, relay, reopening, topology
+from sagas import doctor, relay, reopening, requirements, topology
 from sagas.api import erase
-from sagas.celery import engine_app
+from sagas.celery import broken_promises, engine_app
 from sagas.dispatch import dispatch, publish_notices
 from sagas.doctor import Severity
 from sagas.errors import SagaError
 from sagas.faults import ConnectionLost, said
 from sagas.management import barrier, dead
+
+#: Subcommands that publish or declare. The others run on whatever is there, the doctor above all.
+_NEED_THE_BROKER = frozenset({"topology", "dispatch", "dead"})
 
 
 class Command(BaseCommand):
@@ -62,6 +65,8 @@ class Command(BaseCommand):
 
     def handle(self, *, command: str, **options: Any) -> None:
         """Run one of them."""
+        if command in _NEED_THE_BROKER and (found := [*requirements.lacking(), *broken_promises()]):
+            raise CommandError("\n".join(map(str, found)))
         try:
             match command:
                 case "topology":
@@ -87,7 +92,7 @@ class Command(BaseCommand):
             msg = f"RabbitMQ refuses: {said(error)}. Declare its queues: manage.py sagas topology"
             raise CommandError(msg) from error
         except (OperationalError, OSError) as error:
-            msg = f"RabbitMQ does not answer: {error}. Check RABBITMQ_URL and that the server runs."
+            msg = f"RabbitMQ does not answer: {said(error)}. Check the broker's URL and that the server runs."
             raise CommandError(msg) from error
 
     def _topology(self, *, replace: bool) -> None:
