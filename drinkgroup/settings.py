@@ -122,8 +122,14 @@ SAGAS = {
 CONFIRM_WITHIN_SECONDS = env.float("CONFIRM_WITHIN_SECONDS", default=30.0)
 # Whether orders tell the world what becomes of them, by domain events on RabbitMQ's exchange sagas.events.
 PUBLISH_EVENTS = env.bool("PUBLISH_EVENTS", default=False)
-# POSTs of orders by one customer that one web process takes in a minute.
+# Requests in a minute, over all web processes. Of one customer: orders, reads, cancels, coupons that cannot be used.
 ORDERS_PER_MINUTE = env.int("ORDERS_PER_MINUTE", default=6000)
+READS_PER_MINUTE = env.int("READS_PER_MINUTE", default=6000)
+CANCELS_PER_MINUTE = env.int("CANCELS_PER_MINUTE", default=1000)
+COUPON_GUESSES_PER_MINUTE = env.int("COUPON_GUESSES_PER_MINUTE", default=20)
+# Signed payments of one order; webhooks of one address whose signature is wrong.
+CONFIRMS_PER_MINUTE = env.int("CONFIRMS_PER_MINUTE", default=120)
+FORGERIES_PER_MINUTE = env.int("FORGERIES_PER_MINUTE", default=120)
 # Shared with the payment provider. Without one nothing can be confirmed over HTTP: a random secret fits no signature.
 WEBHOOK_SECRET = env.str("DRINKGROUP_WEBHOOK_SECRET", default="")
 if not WEBHOOK_SECRET:

@@ -31,6 +31,11 @@ class Wanted:
     quantity: int
 
 
+#: One word and one text, whether a code does not exist, has expired, is switched off, or is another customer's: who may
+#: tell them apart can find out which codes there are.
+COUPON_NOT_USABLE = "coupon-not-usable"
+
+
 def place_order(
     *, order_no: str, customer_id: int, items: Sequence[Wanted], slot: int, coupon: str | None = None
 ) -> UUID:
@@ -82,24 +87,12 @@ def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: in
     if coupon is not None:
         try:
             discount = coupons.selectors.discount(code=coupon, customer_id=customer_id)
-        except sagas.Rejected as refusal:
-            faults.append(Fault(_COUPON_CODES[refusal.code], f"{_sentence(refusal.detail)}", "/coupon"))
+        except sagas.Rejected:
+            faults.append(Fault(COUPON_NOT_USABLE, "The coupon cannot be used.", "/coupon"))
     if faults:
         raise OrderRefused(faults)
     priced = tuple(Item(item.sku, item.quantity, known[item.sku].price_cents) for item in items)
     return OrderRequest(order_no, customer_id, priced, slot, coupon, discount)
-
-
-_COUPON_CODES = {
-    "CouponUnknown": "unknown-coupon",
-    "CouponNotYours": "coupon-not-yours",
-    "CouponExpired": "expired-coupon",
-    "CouponInactive": "inactive-coupon",
-}
-
-
-def _sentence(detail: str) -> str:
-    return f"{detail[:1].upper()}{detail[1:]}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,9 @@ TYPES = {
     "bad-request": ProblemType(400, "What came is no HTTP request, or is for a host that is not the shop's.", _MEND),
     "body-too-large": ProblemType(413, "The body is larger than 64 KiB.", "Order less at once."),
     "coupon-not-usable": ProblemType(
-        422, "There is no such coupon, it has expired, or it is another customer's.", "Order without it."
+        422,
+        "There is no such coupon, it has expired, is redeemed no more, or is another customer's.",
+        "Order without it.",
     ),
     "database-unavailable": ProblemType(503, "The database cannot serve the shop now.", _REPEAT),
     "error": ProblemType(500, "Something went wrong for which there is no word yet.", "Read the detail."),

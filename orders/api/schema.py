@@ -54,6 +54,13 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 LOCATION = OpenApiParameter(
     "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, response=[202], description="The order."
 )
+RATE = [
+    OpenApiParameter(name, str, OpenApiParameter.HEADER, response=True, description=description)
+    for name, description in (
+        ("RateLimit-Policy", "Requests (`q`) in so many seconds (`w`), by the IETF's draft of RateLimit fields."),
+        ("RateLimit", "How many are left (`r`), and in how many seconds (`t`) they are counted anew."),
+    )
+]
 SIGNATURE = [
     OpenApiParameter(name, str, OpenApiParameter.HEADER, required=True, description="Standard Webhooks.")
     for name in ("webhook-id", "webhook-timestamp", "webhook-signature")

@@ -139,6 +139,9 @@ class OrderSerializer(serializers.Serializer[Any]):
     total = Yuan(source="order.total_cents", allow_null=True)
 
 
+_COUPON_NOT_USABLE = {"CouponUnknown", "CouponNotYours", "CouponExpired", "CouponInactive"}
+
+
 class ReasonSerializer(serializers.Serializer[Any]):
     """Why an order is undone, or a step is not done."""
 
@@ -150,6 +153,9 @@ class ReasonSerializer(serializers.Serializer[Any]):
         """Leave out the inside: what broke, and how, is for operators."""
         if instance["kind"] in {"fault", "breaker"}:
             return {"kind": "fault", "code": "Fault", "detail": "Something broke on our side."}
+        if instance["code"] in _COUPON_NOT_USABLE:
+            # As at the door: who may tell these apart can find out which coupons there are.
+            return {"kind": "rejected", "code": "CouponNotUsable", "detail": "The coupon cannot be used."}
         return super().to_representation(instance)
 
 

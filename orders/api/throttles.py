@@ -1,33 +1,115 @@
-"""How many orders one customer may place in a minute."""
+"""How many requests one client may make in a minute: one count over all web processes, in Redis.
+
+Redis may postpone and never deny: where it does not answer nobody is held back; and a count is of one minute by this
+process's own clock, so whatever stands under its key is forgotten with the minute. ``sagas.check_admission`` guards the
+system as a whole.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import time
+from dataclasses import dataclass
+from typing import Any
 
+import redis
 from django.conf import settings
-from django.core.cache import cache
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-_WINDOW = 60
+from sagas import redis_link
+
+WINDOW = 60
+PREFIX = "drinkgroup:rate"
+#: Seconds since 1970.
+clock = time.time
 
 
-class OrdersPerMinute(BaseThrottle):
-    """Count a customer's POSTs in the current minute.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How much a client has left of a rate.
 
-    In the memory of this process, so the limit is per process, roughly: it keeps a client that runs wild from
-    starving the others, and needs no Redis to be there. ``sagas.admit`` guards the system as a whole.
+    Attributes:
+        rate: its name, such as "orders".
+        limit: requests in a minute.
+        left: how many more there may be in this one; negative once there were too many.
+        resets_in: seconds until the next minute begins.
     """
 
-    def allow_request(self, request: Request, _view: APIView) -> bool:
+    rate: str
+    limit: int
+    left: int
+    resets_in: int
+
+    def headers(self) -> dict[str, str]:
+        """Tell the client, as the IETF's draft of RateLimit fields has it."""
+        return {
+            "RateLimit-Policy": f'"{self.rate}";q={self.limit};w={WINDOW}',
+            "RateLimit": f'"{self.rate}";r={max(self.left, 0)};t={self.resets_in}',
+        }
+
+
+def count(rate: str, who: str, *, by: int = 1) -> Standing | None:
+    """Count a request of ``who`` (``by=0``: look only); ``None`` if nobody counts now.
+
+    The setting ``<RATE>_PER_MINUTE`` has the limit.
+    """
+    minute, second = divmod(int(clock()), WINDOW)
+    # Hashed: whatever is in a name, the key is short.
+    key = f"{PREFIX}:{rate}:{hashlib.sha256(who.encode()).hexdigest()[:32]}:{minute}"
+
+    def add(client: redis.Redis) -> Any:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.incrby(key, by)
+        pipeline.expire(key, 2 * WINDOW)
+        return pipeline.execute(raise_on_error=False)[0]
+
+    made = redis_link.ask(add)
+    if not isinstance(made, int):
+        # No answer; or what stands there is no number.
+        return None
+    limit = int(getattr(settings, f"{rate.upper()}_PER_MINUTE"))
+    return Standing(rate, limit, limit - made, WINDOW - second)
+
+
+def hold_back(rate: str, who: str) -> None:
+    """Count a request of ``who``; ``Throttled`` if it is one too many."""
+    standing = count(rate, who)
+    if standing and standing.left < 0:
+        raise Throttled(standing.resets_in)
+
+
+def hold_back_if_spent(rate: str, who: str) -> None:
+    """Count nothing; ``Throttled`` if ``who`` has nothing left."""
+    standing = count(rate, who, by=0)
+    if standing and standing.left <= 0:
+        raise Throttled(standing.resets_in)
+
+
+def address(request: Request) -> str:
+    """Whence a request comes, as the nearest trusted proxy saw it (``NUM_PROXIES``)."""
+    return f"address {BaseThrottle().get_ident(request)}"
+
+
+class PerMinute(BaseThrottle):
+    """Count the requests of a customer, or of an address, by the rate that the view names for the method."""
+
+    standing: Standing | None = None
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
         """Count, and compare."""
-        if request.method != "POST" or request.user.pk is None:
+        rates: dict[str, str] = getattr(view, "rates", {})
+        rate = rates.get("GET" if request.method == "HEAD" else str(request.method))
+        if rate is None:
             return True
-        key = f"orders-per-minute:{request.user.pk}:{int(time.time()) // _WINDOW}"
-        cache.add(key, 0, timeout=_WINDOW)
-        return bool(cache.incr(key) <= settings.ORDERS_PER_MINUTE)
+        who = address(request) if request.user.pk is None else f"customer {request.user.pk}"
+        self.standing = count(rate, who)
+        # The view tells the client, whatever it answers.
+        request._request.META["drinkgroup.standing"] = self.standing
+        return self.standing is None or self.standing.left >= 0
 
     def wait(self) -> float:
         """Seconds until the next minute begins."""
-        return _WINDOW - time.time() % _WINDOW + 1
+        return float(self.standing.resets_in) if self.standing else 1.0

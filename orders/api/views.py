@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -13,13 +14,13 @@ from rest_framework.views import APIView
 import delivery.selectors
 import inventory.selectors
 from orders import selectors, services
-from orders.api import idempotency, placing, serializers, unknown, webhooks
-from orders.api.idempotency import Key
+from orders.api import idempotency, placing, serializers, throttles, unknown, webhooks
+from orders.api.idempotency import Answer, Key
 from orders.api.pagination import OrderPagination
 from orders.api.problems import Problem
-from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, ORDER_NO, PAGE, SIGNATURE, problems
-from orders.api.throttles import OrdersPerMinute
-from orders.services import Wanted
+from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, ORDER_NO, PAGE, RATE, SIGNATURE, problems
+from orders.errors import OrderRefused
+from orders.services import COUPON_NOT_USABLE, Wanted
 from sagas import State
 
 
@@ -36,6 +37,16 @@ class View(APIView):
 
     #: What it knows; ``None`` if it is called by those who do not choose their URLs.
     parameters: frozenset[str] | None = frozenset()
+    #: By method, the rate that its requests count to.
+    rates: Mapping[str, str] = {"GET": "reads"}
+    throttle_classes = [throttles.PerMinute]
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Tell the client what is left of the rate."""
+        if standing := request.META.get("drinkgroup.standing"):
+            for name, value in standing.headers().items():
+                response[name] = value
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Look at both, once it is known that somebody may ask at all."""
@@ -55,7 +66,9 @@ class View(APIView):
 class MenuView(View):
     """What can be ordered."""
 
-    @extend_schema(operation_id="menu", responses={200: serializers.SkuSerializer(many=True), **problems()})
+    @extend_schema(
+        operation_id="menu", parameters=RATE, responses={200: serializers.SkuSerializer(many=True), **problems()}
+    )
     def get(self, _request: Request) -> Response:
         """List the drinks, with what is available now. It may be gone when an order is worked off."""
         return Response(serializers.SkuSerializer(inventory.selectors.menu(), many=True).data)
@@ -64,7 +77,9 @@ class MenuView(View):
 class SlotsView(View):
     """When it can be delivered."""
 
-    @extend_schema(operation_id="slots", responses={200: serializers.SlotSerializer(many=True), **problems()})
+    @extend_schema(
+        operation_id="slots", parameters=RATE, responses={200: serializers.SlotSerializer(many=True), **problems()}
+    )
     def get(self, _request: Request) -> Response:
         """List the delivery slots that lie ahead, the next first."""
         return Response(serializers.SlotSerializer(delivery.selectors.upcoming(), many=True).data)
@@ -73,12 +88,12 @@ class SlotsView(View):
 class OrdersView(View):
     """A customer's orders."""
 
-    throttle_classes = [OrdersPerMinute]
+    rates = {"GET": "reads", "POST": "orders"}
     parameters = frozenset({"cursor"})
 
     @extend_schema(
         operation_id="list_orders",
-        parameters=[PAGE],
+        parameters=[PAGE, *RATE],
         responses={200: serializers.OrderPageSerializer, **problems(404)},
     )
     def get(self, request: Request) -> Response:
@@ -90,7 +105,7 @@ class OrdersView(View):
 
     @extend_schema(
         operation_id="place_order",
-        parameters=[IDEMPOTENCY_KEY, LOCATION],
+        parameters=[IDEMPOTENCY_KEY, LOCATION, *RATE],
         request=serializers.PlaceOrderSerializer,
         responses={202: serializers.AcceptedSerializer, **problems(409, 413, 422)},
     )
@@ -104,17 +119,28 @@ class OrdersView(View):
         body = serializers.PlaceOrderSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         wanted = body.validated_data
-        answer = placing.place(
+        customer = f"customer {_customer(request)}"
+        if wanted["coupon"] is not None:
+            throttles.hold_back_if_spent("coupon_guesses", customer)
+        try:
+            answer = self._place(request, key, wanted)
+        except OrderRefused as refused:
+            if any(fault.code == COUPON_NOT_USABLE for fault in refused.faults):
+                throttles.hold_back("coupon_guesses", customer)
+            raise
+        headers = {"Location": answer.location}
+        if answer.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return Response(answer.body, status=answer.status, headers=headers)
+
+    def _place(self, request: Request, key: str | None, wanted: Mapping[str, Any]) -> Answer:
+        return placing.place(
             customer_id=_customer(request),
             key=None if key is None else Key(key, idempotency.fingerprint(request, wanted)),
             items=[Wanted(item["sku"], item["quantity"]) for item in wanted["items"]],
             slot=wanted["slot"],
             coupon=wanted["coupon"],
         )
-        headers = {"Location": answer.location}
-        if answer.replayed:
-            headers["Idempotency-Replayed"] = "true"
-        return Response(answer.body, status=answer.status, headers=headers)
 
 
 class OrderView(View):
@@ -122,7 +148,7 @@ class OrderView(View):
 
     @extend_schema(
         operation_id="get_order",
-        parameters=[ORDER_NO],
+        parameters=[ORDER_NO, *RATE],
         responses={200: serializers.OrderDetailSerializer, **problems(404)},
     )
     def get(self, request: Request, order_no: str) -> Response:
@@ -152,6 +178,8 @@ class ConfirmView(View):
         what is signed names another order.
         """
         webhooks.verify(request)
+        # Of one order: another's payments are not held up by it, nor by who forges (those are counted by address).
+        throttles.hold_back("confirms", f"order {order_no}")
         body = serializers.PaymentSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         if (paid := body.validated_data["order_no"]) != order_no:
@@ -164,9 +192,11 @@ class ConfirmView(View):
 class CancelView(View):
     """Where a customer thinks better of it."""
 
+    rates = {"POST": "cancels"}
+
     @extend_schema(
         operation_id="cancel_order",
-        parameters=[ORDER_NO],
+        parameters=[ORDER_NO, *RATE],
         request=None,
         responses={
             200: serializers.CancelledSerializer,

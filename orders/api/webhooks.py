@@ -8,6 +8,7 @@ from django.conf import settings
 from rest_framework.request import Request
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from orders.api import throttles
 from orders.api.problems import Problem
 
 
@@ -25,6 +26,7 @@ def verify(request: Request) -> None:
     try:
         _webhook(settings.WEBHOOK_SECRET).verify(request.body, dict(request.headers), json_parse=False)
     except (WebhookVerificationError, ValueError) as error:
+        throttles.hold_back("forgeries", throttles.address(request))
         # ValueError: what the library does not expect in the headers, such as a signature that is no base64.
         detail = str(error) if isinstance(error, WebhookVerificationError) else "Invalid signature headers"
         raise Problem(

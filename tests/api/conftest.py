@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
+from django.conf import settings as project
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -24,6 +25,7 @@ from coupons.models import Coupon
 from delivery.models import Slot
 from inventory.models import Sku
 from orders import demo
+from orders.api import throttles
 
 SECRET = f"whsec_{base64.b64encode(b'a secret of the tests, 32 bytes.').decode()}"
 ORDERS = "/api/v1/orders/"
@@ -133,10 +135,10 @@ def _secret(settings: Settings) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_orders_counted_yet() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
+def _nothing_counted_yet() -> None:
+    with redis.Redis.from_url(project.SAGAS["REDIS_URL"]) as client:
+        if counts := client.keys(f"{throttles.PREFIX}:*"):
+            client.delete(*counts)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from coupons.models import Coupon
 from tests.api.conftest import ORDERS, Api, Shop, count_rows
 
 NoTrace = Callable[[], None]
@@ -157,9 +158,9 @@ def test_a_sku_listed_twice(api: Api, shop: Shop, no_trace: NoTrace) -> None:
         ("inactive-sku", "#/items/0/sku", lambda shop: {"items": [{"sku": shop.gone.code, "quantity": 1}]}),
         ("unknown-slot", "#/slot", lambda _: {"slot": 2**63 - 1}),
         ("past-slot", "#/slot", lambda shop: {"slot": shop.past.pk}),
-        ("unknown-coupon", "#/coupon", lambda _: {"coupon": "NO-SUCH"}),
-        ("expired-coupon", "#/coupon", lambda shop: {"coupon": shop.coupon(days=-1)}),
-        ("coupon-not-yours", "#/coupon", lambda shop: {"coupon": shop.coupon(owner=shop.other)}),
+        ("coupon-not-usable", "#/coupon", lambda _: {"coupon": "NO-SUCH"}),
+        ("coupon-not-usable", "#/coupon", lambda shop: {"coupon": shop.coupon(days=-1)}),
+        ("coupon-not-usable", "#/coupon", lambda shop: {"coupon": shop.coupon(owner=shop.other)}),
     ],
 )
 def test_what_the_shop_says_no_to_at_once(
@@ -170,6 +171,14 @@ def test_what_the_shop_says_no_to_at_once(
     reply = api.order(shop, key="k", **changes)
     assert (reply.status, reply.problem, reply.pointers) == (422, problem, [pointer])
     assert count_rows() == before
+
+
+def test_codes_of_coupons_cannot_be_found_out(api: Api, shop: Shop) -> None:
+    switched_off = shop.coupon()
+    Coupon.objects.filter(code=switched_off).update(active=False)
+    codes = ["NO-SUCH", shop.coupon(days=-1), shop.coupon(owner=shop.other), switched_off]
+    told = [{**api.order(shop, coupon=code).body, "instance": ""} for code in codes]
+    assert told == [told[0]] * 4
 
 
 def test_all_that_is_wrong_is_said_at_once(api: Api, shop: Shop, no_trace: NoTrace) -> None:

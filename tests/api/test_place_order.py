@@ -69,14 +69,3 @@ def test_a_backlog_that_is_too_old_refuses_at_the_door(api: Api, shop: Shop, mon
     # And the key is free for the repeat
     monkeypatch.undo()
     assert api.order(shop, key="k").status == 202
-
-
-def test_a_customer_that_runs_wild_is_slowed_down(api: Api, stranger: Api, shop: Shop, settings: object) -> None:
-    settings.ORDERS_PER_MINUTE = 2  # type: ignore[attr-defined]
-    assert [api.order(shop).status for _ in range(3)] == [202, 202, 429]
-    reply = api.order(shop)
-    assert reply.problem == "too-many-requests"
-    assert 1 <= int(reply.headers["Retry-After"]) <= 61
-    # Neither reading nor anybody else is
-    assert api.get(ORDERS).status == 200
-    assert stranger.order(shop).status == 202

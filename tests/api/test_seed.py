@@ -25,8 +25,8 @@ def test_the_demo_customer_can_order_at_once(capsys: pytest.CaptureFixture[str])
     body = {"items": [{"sku": sku, "quantity": 1}], "slot": slot, "coupon": "WELCOME1"}
     # Then it is accepted; and the other coupons are what their names say
     assert api.post(ORDERS, body).status == 202
-    assert api.post(ORDERS, {**body, "coupon": "EXPIRED"}).problem == "expired-coupon"
-    assert api.post(ORDERS, {**body, "coupon": "NOTYOURS"}).problem == "coupon-not-yours"
+    assert api.post(ORDERS, {**body, "coupon": "EXPIRED"}).problem == "coupon-not-usable"
+    assert api.post(ORDERS, {**body, "coupon": "NOTYOURS"}).problem == "coupon-not-usable"
 
 
 def test_seeding_again_leaves_the_stock_alone() -> None:
