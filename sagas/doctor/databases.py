@@ -1,4 +1,4 @@
-"""Probes of other databases in which steps are. A probe of the engine's own database's settings belongs here, too."""
+"""Probes of the databases themselves: the engine's own, and those in which steps are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from sagas import barrier, elsewhere, requirements
 from sagas.doctor.finding import Finding, Severity
+from sagas.doctor.query import one
+
+
+def role() -> Iterator[Finding]:
+    """Tell what the role as which this process is connected may do to the log."""
+    name, may_change = one("SELECT current_user, has_table_privilege('sagas_log', 'UPDATE, DELETE, TRUNCATE, TRIGGER')")
+    if may_change:
+        what = f"The role {name} may do more to the log than to add to it, and only triggers keep it from that."
+        remedy = "Let the application connect as a role of its own, which owns no table: manage.py sagas grants."
+        yield Finding(Severity.FINE, what, remedy=remedy)
+    else:
+        yield Finding(Severity.FINE, f"The role {name} may add to the log, and change nothing in it.")
 
 
 def version() -> Iterator[Finding]:

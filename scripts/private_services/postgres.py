@@ -20,6 +20,8 @@ from private_services.server import Server
 
 OLDEST: Final = 15
 ROLE: Final = "drinkgroup"
+#: A role that owns nothing, as which an application is better run.
+APPLICATION: Final = "drinkgroup_app"
 
 #: Given on the command line at each start, so that a change here reaches clusters that exist.
 SETTINGS: Final[Mapping[str, str]] = {
@@ -115,9 +117,11 @@ class Postgres(Server):
         self._run(
             identity,
             [self._bin / "postgres", "--single", "-D", draft, "postgres"],
-            f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\nCREATE DATABASE {ROLE} OWNER {ROLE}\n",
+            # The second owns nothing, and is given what an application needs: manage.py sagas grants.
+            f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\nCREATE DATABASE {ROLE} OWNER {ROLE}\n"
+            f"CREATE ROLE {APPLICATION} LOGIN PASSWORD '{password}'\n",
         )
-        (draft / "pg_hba.conf").write_text(f"host all {ROLE} {LOOPBACK}/32 scram-sha-256\n")
+        (draft / "pg_hba.conf").write_text(f"host all {ROLE},{APPLICATION} {LOOPBACK}/32 scram-sha-256\n")
         draft.rename(self.cluster)
 
     def _run(self, identity: Identity, command: Sequence[str | Path], text: str = "") -> None:

@@ -17,16 +17,19 @@ from sagas.dispatch import dispatch, publish_notices
 from sagas.doctor import Severity
 from sagas.errors import SagaError
 from sagas.faults import ConnectionLost, said
-from sagas.management import barrier, dead
+from sagas.management import barrier, dead, grants
 
 #: Subcommands that publish or declare. The others run on whatever is there, the doctor above all.
 _NEED_THE_BROKER = frozenset({"topology", "dispatch", "dead"})
+
+#: Subcommands that have a module of their own.
+_MODULES: dict[str, Any] = {"dead": dead, "grants": grants, "barrier": barrier}
 
 
 class Command(BaseCommand):
     """Group of subcommands."""
 
-    help = "The saga engine: topology | dispatch | dead | doctor | reopen | erase | barrier."
+    help = "The saga engine: topology | dispatch | dead | doctor | reopen | erase | grants | barrier."
     # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
     requires_system_checks = ()
 
@@ -59,6 +62,10 @@ class Command(BaseCommand):
         erasing.add_argument("--business-key", required=True, help="What people know the runs by.")
         erasing.add_argument("--by", default=f"manage.py {getpass.getuser()}", help="Who erases, for the record.")
 
+        grants.add_arguments(
+            commands.add_parser("grants", help="Show, or apply, what the application's role may do in the database.")
+        )
+
         barrier.add_arguments(
             commands.add_parser("barrier", help="Delete the barrier rows of runs that ended long ago.")
         )
@@ -73,16 +80,14 @@ class Command(BaseCommand):
                     self._topology(replace=options["replace"])
                 case "dispatch":
                     self._dispatch()
-                case "dead":
-                    dead.run(self.stdout, **options)
                 case "doctor":
                     self._doctor()
                 case "reopen":
                     self._reopen()
                 case "erase":
                     self._erase(options["business_key"], options["by"])
-                case "barrier":
-                    barrier.run(self.stdout, **options)
+                case _:
+                    _MODULES[command].run(self.stdout, **options)
         except SagaError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError, ConnectionLost) as error:

@@ -1,0 +1,35 @@
+"""``manage.py sagas grants``: what the application's role may do, printed or applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+
+from sagas import grants
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--role", required=True, help="The role as which the application connects; it must exist.")
+    parser.add_argument(
+        "--database", default=DEFAULT_DB_ALIAS, choices=list(connections), help="Alias of the database."
+    )
+    parser.add_argument("--erases", action="store_true", help="Let the role erase personal data (sagas.erase), too.")
+    parser.add_argument("--apply", action="store_true", help="Carry it out, as the tables' owner; else it is printed.")
+
+
+def run(out: OutputWrapper, *, role: str, database: str, erases: bool, apply: bool, **_: Any) -> None:
+    """Print the statements, or carry them out in one transaction."""
+    lines = grants.statements(role, database=database, erases=erases)
+    if not apply:
+        out.write("\n".join(["BEGIN;", *(f"{line};" for line in lines), "COMMIT;"]))
+        return
+    try:
+        with transaction.atomic(using=database), connections[database].cursor() as cursor:
+            for line in lines:
+                cursor.execute(line)
+    except DatabaseError as error:
+        raise CommandError(str(error).strip()) from error
+    out.write(f"{role} may do in {database} what the application needs, and no more")
