@@ -26,6 +26,11 @@ class MayUseCoupon(Protocol):
         ...
 
     @property
+    def discount_cents(self) -> int:
+        """What it takes off, as it was granted when the request was accepted: its value may have changed since."""
+        ...
+
+    @property
     def customer_id(self) -> int:
         """Whose request it is."""
         ...
@@ -58,7 +63,6 @@ class RedemptionMissing(Exception):
 class _Row(NamedTuple):
     code: str
     customer_id: int | None
-    discount_cents: int
     expires_at: datetime
     used: bool
     active: bool
@@ -84,8 +88,8 @@ def redeem(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
         refusal = _refusal(coupons.get(code), call, now, taken=code in taken)
         if refusal is None:
             taken[code] = call
-        outcomes.append(refusal or Done({"discount_cents": coupons[code].discount_cents}))
-    _redeem(taken, coupons)
+        outcomes.append(refusal or Done({"discount_cents": call.request.discount_cents}))
+    _redeem(taken)
     return outcomes
 
 
@@ -144,7 +148,7 @@ def _lock(codes: Iterable[str]) -> tuple[dict[str, _Row], datetime]:
     """Lock these coupons, in order, and only then read the clock: the wait for a lock may be long."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT code, customer_id, discount_cents, expires_at, used, active FROM coupons_coupon "
+            "SELECT code, customer_id, expires_at, used, active FROM coupons_coupon "
             "WHERE code = ANY(%s) ORDER BY code FOR NO KEY UPDATE",
             [sorted(set(codes))],
         )
@@ -154,7 +158,7 @@ def _lock(codes: Iterable[str]) -> tuple[dict[str, _Row], datetime]:
     return {row.code: row for row in rows}, now
 
 
-def _redeem(taken: dict[str, Call[MayUseCoupon]], coupons: dict[str, _Row]) -> None:
+def _redeem(taken: dict[str, Call[MayUseCoupon]]) -> None:
     if not taken:
         return
     with connection.cursor() as cursor:
@@ -168,7 +172,7 @@ def _redeem(taken: dict[str, Call[MayUseCoupon]], coupons: dict[str, _Row]) -> N
                 RedemptionState.REDEEMED,
                 [call.run_id for call in taken.values()],
                 list(taken),
-                [coupons[code].discount_cents for code in taken],
+                [call.request.discount_cents for call in taken.values()],
                 list(taken),
             ],
         )

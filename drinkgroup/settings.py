@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "inventory",
     "coupons",
     "delivery",
+    "payments",
     "orders",
 ]
 
@@ -108,7 +109,7 @@ RABBITMQ_URL = env.str("RABBITMQ_URL", default="amqp://guest:guest@127.0.0.1:567
 CELERY_BROKER_URL = RABBITMQ_URL
 
 SAGAS = {
-    "QUEUES": ["orders", "inventory", "coupons", "delivery"],
+    "QUEUES": ["orders", "inventory", "coupons", "delivery", "payments"],
     "REDIS_URL": env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"),
     # Not env.list: such a URL may have commas in it.
     "ESCALATION_URLS": env.str("ESCALATION_URLS", default="").split(),
@@ -118,6 +119,8 @@ SAGAS = {
     "CALLBACK_SECRET": env.str("DRINKGROUP_CALLBACK_SECRET", default="") or None,
 }
 
+# In what orders are paid, by ISO 4217. Amounts are in its minor units.
+CURRENCY = env.str("CURRENCY", default="CNY")
 # How long an order waits for its payment, in seconds.
 CONFIRM_WITHIN_SECONDS = env.float("CONFIRM_WITHIN_SECONDS", default=30.0)
 # Whether orders tell the world what becomes of them, by domain events on RabbitMQ's exchange sagas.events.
@@ -130,7 +133,8 @@ COUPON_GUESSES_PER_MINUTE = env.int("COUPON_GUESSES_PER_MINUTE", default=20)
 # Signed payments of one order; webhooks of one address whose signature is wrong.
 CONFIRMS_PER_MINUTE = env.int("CONFIRMS_PER_MINUTE", default=120)
 FORGERIES_PER_MINUTE = env.int("FORGERIES_PER_MINUTE", default=120)
-# Shared with the payment provider. Without one nothing can be confirmed over HTTP: a random secret fits no signature.
+# Shared with the payment provider: one secret, or several with a space between while it is changed. Without one
+# nothing can be confirmed over HTTP: a random secret fits no signature.
 WEBHOOK_SECRET = env.str("DRINKGROUP_WEBHOOK_SECRET", default="")
 if not WEBHOOK_SECRET:
     WEBHOOK_SECRET = f"whsec_{b64encode(token_bytes(32)).decode()}"

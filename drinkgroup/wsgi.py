@@ -6,6 +6,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.core import checks
+from django.core.management.base import SystemCheckError
 from django.core.wsgi import get_wsgi_application
 
 if TYPE_CHECKING:
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "drinkgroup.settings")
 _django = get_wsgi_application()
+
+# A web process with settings that cannot work does not start, as `manage.py` and the workers do not.
+if problems := [message for message in checks.run_checks(tags=["sagas", "orders"]) if message.is_serious()]:
+    raise SystemCheckError("\n".join(str(problem) for problem in problems))
+
 _LENGTH_REQUIRED = {
     "type": "/problems/length-required",
     "title": "Length required",

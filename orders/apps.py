@@ -9,3 +9,7 @@ class OrdersConfig(AppConfig):
     """The orders domain as an installed app."""
 
     name = "orders"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from orders import checks  # noqa: F401, PLC0415 - apps must be there first

@@ -35,7 +35,3 @@ class OrderNumberTaken(Exception):
 
 class OrderNotFound(Exception):
     """The customer has no such order."""
-
-
-class PaymentConflict(Exception):
-    """The order was confirmed with another payment."""

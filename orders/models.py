@@ -29,7 +29,7 @@ class Order(models.Model):
     slot = models.BigIntegerField(help_text="Id of the delivery slot.")
     coupon = models.CharField(max_length=32, null=True, blank=True)  # noqa: DJ001 - no coupon is not a coupon without letters
     discount_cents = models.PositiveIntegerField(default=0)
-    total_cents = models.PositiveBigIntegerField(null=True, help_text="What is to be paid; known once it is placed.")
+    total_cents = models.PositiveBigIntegerField(null=True, help_text="What is to be paid.")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

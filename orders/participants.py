@@ -16,6 +16,7 @@ from orders.requests import OrderRequest
 from sagas import Call, Done, Rejected, many
 from sagas.participant import Outcome
 
+# The total is written when the order is accepted; those of before it was get it here.
 _CREATE = """
 WITH line AS (
     SELECT * FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::int[])
@@ -23,7 +24,8 @@ WITH line AS (
 ), price AS (
     SELECT run_id, sum(quantity::bigint * unit_price_cents)::bigint AS cents FROM line GROUP BY run_id
 ), placed AS (
-    UPDATE orders_order AS o SET status = %s, total_cents = GREATEST(price.cents - o.discount_cents, 0)
+    UPDATE orders_order AS o SET status = %s,
+        total_cents = COALESCE(o.total_cents, GREATEST(price.cents - o.discount_cents, 0))
     FROM price WHERE o.run_id = price.run_id AND o.status = %s RETURNING o.id, o.run_id
 ), written AS (
     INSERT INTO orders_orderline (order_id, sku, quantity, unit_price_cents)
@@ -44,7 +46,7 @@ class OrderMissing(Exception):
 
 @many
 def create_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
-    """Price the orders of the calls, and write their lines."""
+    """Place the orders of the calls: write their lines."""
     lines = [(call.run_id, item) for call in calls for item in call.request.items]
     with connection.cursor() as cursor:
         cursor.execute(

@@ -30,3 +30,8 @@ class OrderRequest:
     slot: int
     coupon: str | None = None
     discount_cents: Annotated[int, Ge(0)] = 0
+
+    @property
+    def total_cents(self) -> int:
+        """What is to be paid."""
+        return max(0, sum(item.quantity * item.unit_price_cents for item in self.items) - self.discount_cents)

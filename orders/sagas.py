@@ -10,6 +10,7 @@ from django.conf import settings
 import coupons.participants as coupons
 import delivery.participants as delivery
 import inventory.participants as inventory
+import payments.participants as payments
 from orders import participants as orders
 from orders.requests import OrderRequest
 from sagas import Confirmation, Events, Retry, Saga, State, Step, Tcc, Transition, on_transition
@@ -20,7 +21,9 @@ class PlaceOrder(Saga[OrderRequest]):
 
     publishes = settings.PUBLISH_EVENTS
 
-    payment = Confirmation(within=timedelta(seconds=settings.CONFIRM_WITHIN_SECONDS))
+    payment = Confirmation(
+        within=timedelta(seconds=settings.CONFIRM_WITHIN_SECONDS), compensate=payments.give_back, queue="payments"
+    )
 
     create_order = Step(
         orders.create_order,

@@ -11,6 +11,8 @@ from django.db.models import QuerySet
 
 from orders.errors import OrderNotFound
 from orders.models import Order, OrderStatus
+from payments.models import Payment
+from payments.selectors import payments_of
 from sagas import RunNotFound, State
 from sagas.models import Run
 from sagas.selectors import RunView, StepView, run_view
@@ -33,6 +35,8 @@ class OrderWithRun:
 
     order: Order
     run: Standing | RunView
+    #: What the gateway has said was paid for it; only where one order is read.
+    payments: Sequence[Payment] = ()
 
 
 def orders_of(*, customer_id: int) -> QuerySet[Order]:
@@ -45,10 +49,11 @@ def order_with_run(*, customer_id: int, order_no: str) -> OrderWithRun:
     order = orders_of(customer_id=customer_id).filter(order_no=order_no).first()
     if order is None:
         raise OrderNotFound(order_no)
+    paid = tuple(payments_of(order_no=order_no))
     try:
-        return OrderWithRun(order, run_view(order.run_id))
+        return OrderWithRun(order, run_view(order.run_id), paid)
     except RunNotFound:
-        return OrderWithRun(order, Standing(state_without_run(order.status)))
+        return OrderWithRun(order, Standing(state_without_run(order.status)), paid)
 
 
 def with_standings(*, orders: Sequence[Order]) -> list[OrderWithRun]:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 
 import coupons.selectors
 import delivery.selectors
 import inventory.selectors
+import payments.services
 import sagas
 from delivery.selectors import Standing
-from orders.errors import Fault, OrderNotFound, OrderNumberTaken, OrderRefused, PaymentConflict
+from orders.errors import Fault, OrderNotFound, OrderNumberTaken, OrderRefused
 from orders.models import Order, OrderStatus
 from orders.requests import Item, OrderRequest
 from orders.sagas import PlaceOrder
 from orders.selectors import state_without_run
+from payments.services import Answer, Bill, Message
 from sagas import State
+from sagas.models import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,10 @@ COUPON_NOT_USABLE = "coupon-not-usable"
 def place_order(
     *, order_no: str, customer_id: int, items: Sequence[Wanted], slot: int, coupon: str | None = None
 ) -> UUID:
-    """Accept an order: insert it and its run. Nothing is priced, reserved or redeemed yet.
+    """Accept an order: price it, and insert it and its run. Nothing is reserved or redeemed yet.
 
-    Call it in a transaction, so that the order, the run, and whatever else tells of them are one.
+    Prices and discount are those of now, whatever becomes of them later. An order that costs nothing is confirmed at
+    once. Call it in a transaction, so that the order, the run, and whatever else tells of them are one.
 
     Returns:
         The id of the run.
@@ -57,12 +62,25 @@ def place_order(
     with connection.cursor() as cursor:
         # Not the ORM: a number that is taken must not break the caller's transaction before it is known.
         cursor.execute(
-            "INSERT INTO orders_order (order_no, run_id, customer_id, status, slot, coupon, discount_cents) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_no) DO NOTHING",
-            [order_no, run_id, customer_id, OrderStatus.RECEIVED, slot, coupon, request.discount_cents],
+            "INSERT INTO orders_order (order_no, run_id, customer_id, status, slot, coupon, discount_cents, "
+            "total_cents) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_no) DO NOTHING",
+            [
+                order_no,
+                run_id,
+                customer_id,
+                OrderStatus.RECEIVED,
+                slot,
+                coupon,
+                request.discount_cents,
+                request.total_cents,
+            ],
         )
         if not cursor.rowcount:
             raise OrderNumberTaken(order_no)
+    if not request.total_cents:
+        # Nothing is to be paid, so nothing is waited for. No payment's id comes with it.
+        data = {"payment_id": None, "amount": 0, "currency": settings.CURRENCY}
+        sagas.confirm(run_id, payments.services.CONFIRMATION, data)
     return run_id
 
 
@@ -92,35 +110,33 @@ def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: in
     if faults:
         raise OrderRefused(faults)
     priced = tuple(Item(item.sku, item.quantity, known[item.sku].price_cents) for item in items)
+    # No more than the order is worth: lines less discount are the total, on every record.
+    discount = min(discount, sum(item.quantity * item.unit_price_cents for item in priced))
     return OrderRequest(order_no, customer_id, priced, slot, coupon, discount)
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """The payment that confirmed an order, and when it came."""
+def receive_payment(*, message: Message) -> Answer:
+    """Keep what the gateway has signed, and take the payment of which it tells, if it is what the order costs.
 
-    order_no: str
-    payment_id: str
-    confirmed_at: datetime
-
-
-def confirm_order(*, order_no: str, payment_id: str) -> Payment:
-    """Confirm an order by its payment. A repeat gets the answer of the first.
-
-    Raises:
-        OrderNotFound: there is no such order.
-        PaymentConflict: another payment has confirmed it.
-        sagas.AlreadyDecided: it was cancelled, or refused by a step; or its run is pruned, and with it which payment
-            confirmed it.
+    A repeat is told how the payment and the order stand now. Nothing that is signed is turned away: what does not pay
+    the order is due back, and the answer says why.
     """
-    run_id, status = _run_of(order_no=order_no)
-    try:
-        receipt = sagas.confirm(run_id, "payment", {"payment_id": payment_id})
-    except sagas.RunNotFound:
-        raise sagas.AlreadyDecided(_PRUNED, state_without_run(status)) from None
-    if receipt.data["payment_id"] != payment_id:
-        raise PaymentConflict(order_no)
-    return Payment(order_no, payment_id, receipt.received_at)
+    found = Order.objects.filter(order_no=message.order_no).values_list("run_id", "status", "total_cents").first()
+    if found is None:
+        return payments.services.receive(message, None)
+    run_id, status, total_cents = found
+    bill = Bill(run_id, _total(run_id) if total_cents is None else total_cents, settings.CURRENCY)
+    answer = payments.services.receive(message, bill)
+    if answer.state is None:
+        # Its run is pruned.
+        return replace(answer, state=state_without_run(status))
+    return answer
+
+
+def _total(run_id: UUID) -> int:
+    """What an order costs that was accepted before its total was written with it. None of a pruned run is payable."""
+    request = Run.objects.filter(pk=run_id).values_list("request", flat=True).first()
+    return PlaceOrder.definition.load(json.dumps(request)).total_cents if request else 0
 
 
 def cancel_order(*, customer_id: int, order_no: str) -> State:

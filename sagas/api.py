@@ -50,7 +50,10 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
 
 
 def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Receipt:
-    """Give a confirmation. A repeat gets the receipt of the first, whatever has happened since.
+    """Give a confirmation. A repeat gets what the first got, and how the run stands now.
+
+    It is taken, and not settled before the receipt says so: until then the run may still be undone, and the
+    confirmation's ``compensate`` called. Where it is refused, nothing calls that: whoever brought it gives it back.
 
     Args:
         run_id: the run.
@@ -174,7 +177,11 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
 
 
 def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None) -> State:
-    """End an escalated run by hand: whoever does it vouches for its effects, for the engine does nothing more.
+    """End an escalated run by hand: whoever does it vouches for the effects of its steps.
+
+    The engine does nothing more about these. What has come from outside it still gives back: where a confirmation
+    has come and has a ``compensate``, a run that is ended as FAILED is COMPENSATING until that is done. The one
+    exception is the compensation at which the run was escalated: that is vouched for, too.
 
     Args:
         run_id: the run.
@@ -184,15 +191,16 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int
         escalation: id of the ``Escalation`` that was read; by default whichever is open.
 
     Returns:
-        The outcome.
+        The run's state: the outcome, or COMPENSATING.
 
     Raises:
         RunNotFound: there is no such run.
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named, there is no note, or the outcome is neither of the two.
     """
-    _after_commit(decisions.resolve(as_run_id(run_id), outcome=outcome, by=by, note=note, escalation=escalation))
-    return State(outcome)
+    state, messages = decisions.resolve(as_run_id(run_id), outcome=outcome, by=by, note=note, escalation=escalation)
+    _after_commit(messages)
+    return state
 
 
 def erase(*, business_key: str, by: str) -> Erasure:

@@ -38,6 +38,23 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 
 @register("sagas")
+def check_confirmations(**_: Any) -> list[CheckMessage]:
+    """Check that what comes with a confirmation is given back when its run is undone, or need not be."""
+    return [
+        Error(
+            f"{definition.name}.{confirmation.name} may be taken, and its run be undone after all: nothing gives back "
+            "what was taken then.",
+            hint="Add compensate= (and queue=), which refunds a payment, say; or needs_compensation=False, if there is "
+            "nothing to give back.",
+            id="sagas.E010",
+        )
+        for definition in registry.all_definitions()
+        for confirmation in definition.confirmations
+        if confirmation.refund is None and confirmation.needs_compensation
+    ]
+
+
+@register("sagas")
 def check_channels(**_: Any) -> list[CheckMessage]:
     """Check that apprise can read every URL of ``ESCALATION_URLS``. It is not shown: it has secrets in it."""
     try:

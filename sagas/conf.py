@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
@@ -15,6 +15,7 @@ from django.core.signals import setting_changed
 from sagas.definition import CARRIERS, CHOREOGRAPHY
 from sagas.errors import SagaError
 from sagas.redaction import redact
+from sagas.signatures import BadSecret, parse_secrets
 
 
 class Misconfigured(SagaError):
@@ -57,7 +58,8 @@ class Config:
         breaker_minimum: fewer of them than this in a window say nothing.
         breaker_probe: how long an open breaker lets nobody through, between probes.
         relay: runs whose events are published at once, at most.
-        callback_secret: of the signatures of reports over HTTP, ``whsec_…``; ``None`` takes none.
+        callback_secret: of the signatures of reports over HTTP, ``whsec_…``, or several of them while it is changed;
+            ``None`` takes none.
         carriers: by saga, how its cohorts travel, where that is not what the saga says.
         guard_ttl: how long Redis may hold back the double of a compensation; 0 leaves it to the database.
         data_limit: bytes of JSON that a request, a step's result, or a confirmation's data may have.
@@ -92,7 +94,8 @@ class Config:
     breaker_probe: float = 30.0
     relay: int = 200
     data_limit: int = 65_536
-    callback_secret: str | None = field(default=None, repr=False)
+    # Not in any repr: tracebacks with local variables go to logs and to services.
+    callback_secret: str | Sequence[str] | None = field(default=None, repr=False)
     carriers: Mapping[str, str] = field(default_factory=dict)
 
     def is_choreographed(self, saga: str, carrier: str) -> bool:
@@ -165,9 +168,13 @@ def parse(raw: object) -> Config:
 
 
 def _check_carriers(config: Config) -> None:
-    secret: Any = config.callback_secret
-    if secret is not None and not (isinstance(secret, str) and secret.startswith("whsec_")):
-        raise Misconfigured("SAGAS['CALLBACK_SECRET'] is no secret.", "Give whsec_ and 24 to 64 bytes in base64.")
+    try:
+        if config.callback_secret is not None:
+            parse_secrets(config.callback_secret)
+    except BadSecret as error:
+        raise Misconfigured(
+            f"SAGAS['CALLBACK_SECRET']: {error}.", "Give whsec_ and 24 to 64 bytes in base64; or a list of such."
+        ) from None
     carriers: Any = config.carriers
     if not isinstance(carriers, Mapping) or not all(carrier in CARRIERS for carrier in carriers.values()):
         raise Misconfigured(

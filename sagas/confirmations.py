@@ -27,8 +27,10 @@ class Confirmation:
         within: how long after the run first starts; a RabbitMQ delay queue of this TTL carries the deadline.
         until: instead, when it is too late, computed from the request: a ``datetime`` with a time zone. The
             dispatcher's clock watches it. A start is refused if it breaks; later, a person is called.
-        compensate: takes back a confirmation that did come (refunds a payment) when the run is undone for another
+        compensate: takes back a confirmation that did come (refunds a payment) when the run is undone for whatever
             cause. ``Call.results`` has what came with it, under its name.
+        needs_compensation: ``False`` says that nothing is to be given back (an approval, say). A confirmation that
+            has neither this nor ``compensate`` is refused by a system check: what was taken would be kept.
         queue: the queue whose workers compensate, one of ``SAGAS["QUEUES"]``.
         finish: policy of compensate; by default 5 attempts, then a person is called.
         personal: what is personal in the data that comes with it; see ``Step``.
@@ -40,6 +42,7 @@ class Confirmation:
         within: timedelta | None = None,
         until: Callable[[Any], datetime] | None = None,
         compensate: Participant | None = None,
+        needs_compensation: bool = True,
         queue: str = "",
         finish: Retry = FINISH_RETRY,
         personal: Collection[str] | bool = (),
@@ -55,7 +58,13 @@ class Confirmation:
         if (compensate is None) != (not queue):
             msg = "Confirmation: compensate= and queue= belong together"
             raise DefinitionError(msg)
+        if compensate is not None and not needs_compensation:
+            msg = (
+                "Confirmation: compensate= says how it is taken back, and needs_compensation=False that it need not be"
+            )
+            raise DefinitionError(msg)
         self.name = ""
+        self.needs_compensation = needs_compensation
         self.within = within
         self.until = until
         self.refund = Refund(compensate, queue=queue, finish=finish) if compensate is not None else None

@@ -10,15 +10,25 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import children, escalation_store, isolation, move_store, outcomes, reopening, store
+from sagas import (
+    children,
+    escalation_store,
+    isolation,
+    move_store,
+    outcomes,
+    plan,
+    reopening,
+    store,
+    versions,
+)
 from sagas.commits import after_commit
-from sagas.errors import AlreadyDecided, InvalidDecision
+from sagas.errors import AlreadyDecided, InvalidDecision, UnknownSaga
 from sagas.lifecycle import lock_one
-from sagas.messages import Message
+from sagas.messages import Kick, Message
 from sagas.plan import Due, Move, Place
 from sagas.record import parents_of
 from sagas.states import FINAL, State
-from sagas.turns import event
+from sagas.turns import event, refunds_due
 from sagas.validation import NAME_LIMIT, NOTE_LIMIT, printable
 
 
@@ -46,7 +56,9 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
             move_store.log(event("assign", by=by), [row], {run_id: outcomes.dump({"to": printable(to)})})
 
 
-def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None) -> list[Message]:
+def resolve(
+    run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None
+) -> tuple[State, list[Message]]:
     """End it by hand. See ``sagas.resolve``."""
     _check_name(by, "by")
     _check_note(note)
@@ -55,20 +67,39 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int
         raise InvalidDecision(msg)
     outcome = State(outcome)
     with transaction.atomic():
-        row, _ = _open(run_id, escalation)
-        ended = isolation.leave([row])
+        row, found = _open(run_id, escalation)
+        given_back = _to_give_back(row, found) if outcome is State.FAILED else 0
         escalation_store.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
         data = json.dumps({"outcome": outcome, "note": printable(note)})
         # The cursor stays: it says which effects the engine itself has confirmed or undone.
-        move_store.advance(
-            Move(row.place, Place(outcome, row.cursor), Due.NEVER), [row], event("resolve", by=by), data={run_id: data}
-        )
+        change = Move(row.place, Place(outcome, row.cursor), Due.NEVER)
+        if given_back:
+            change = Move(row.place, Place(State.COMPENSATING, 0, given_back), plan.NOW)
+        move_store.advance(change, [row], event("resolve", by=by), data={run_id: data})
         # The customer reads the reason: the note is none of their business.
         by_hand = outcomes.reason("resolved", "", "ResolvedByHand", "Somebody has ended this by hand.")
         escalation_store.set_reason(run_id, by_hand if outcome is State.FAILED else None)
         # Behind the commit, for parent and child never lock each other. What is lost there a child finds out itself.
         after_commit(children.follow, run_id, outcome)
-        return [*parents_of([row]), *ended]
+        ended = [Kick()] if given_back else isolation.leave([row])
+        return change.after.state, [*parents_of([row]), *ended]
+
+
+def _to_give_back(row: store.Row, found: escalation_store.Open) -> int:
+    """What takes back the confirmations of a run that a person ends as FAILED, as bits of positions.
+
+    They came from outside, whatever the person has undone in here. One whose compensation is what the person was
+    called for is theirs to vouch for, and so is all where nobody here knows the saga any more.
+    """
+    try:
+        definition = versions.find(row.saga, row.version, row.shape)
+    except UnknownSaga:
+        return 0
+    bits = refunds_due(definition, [row]).get(row.id, 0)
+    if found.state is State.COMPENSATING:
+        # Those that are marked are left, and the run stands at the highest.
+        bits &= row.fork & ~(1 << row.fork.bit_length() >> 1)
+    return bits
 
 
 def _open(run_id: UUID, meant: int | None) -> tuple[store.Row, escalation_store.Open]:

@@ -64,17 +64,23 @@ KEY_LIMIT = 64
 class Receipt:
     """What a confirmation got. ``data`` and ``received_at`` are the same for the first and for every repeat.
 
+    A confirmation that was taken is not settled yet: while the steps are under way one of them may say no. The run is
+    undone then, and the confirmation's ``compensate`` gives back what it stands for. ``state`` and ``settled`` are as
+    they are now, also for a repeat.
+
     Attributes:
         data: what came with the first.
         received_at: when the first came.
         state: the run's state now.
         first: whether this was the first.
+        settled: whether the run is past its pivot, so that what was taken is kept.
     """
 
     data: dict[str, Any]
     received_at: datetime
     state: State
     first: bool
+    settled: bool = False
 
 
 def insert_run(
@@ -168,7 +174,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
             _check_has(definition, name)
         known = confirmation_store.confirmation(run_id, name)
         if known is not None:
-            return Receipt(json.loads(known[0]), known[1], row.state, first=False), []
+            return Receipt(json.loads(known[0]), known[1], row.state, first=False, settled=_is_settled(row)), []
         if row.state not in UNDECIDED:
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
@@ -178,7 +184,16 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
         state, messages = _follow_or_leave(definition, row)
         recorded = confirmation_store.confirmation(run_id, name)
         assert recorded is not None
-        return Receipt(json.loads(recorded[0]), recorded[1], state, first=True), messages
+        settled = state is State.CONFIRMING
+        return Receipt(json.loads(recorded[0]), recorded[1], state, first=True, settled=settled), messages
+
+
+def _is_settled(row: store.Row) -> bool:
+    """Whether a locked run only goes forward from now on: it is past its pivot, whoever has it."""
+    state = row.state
+    if state is State.ESCALATED and (found := escalation_store.opened(row.id)) is not None:
+        state = found.state
+    return state in {State.CONFIRMING, State.SUCCEEDED}
 
 
 def _dump_data(definition: Definition, name: str, data: object) -> str:

@@ -53,17 +53,23 @@ def _more_to_undo(definition: Definition, rows: Sequence[store.Row]) -> dict[UUI
     Confirmations that came and can be taken back; and operations that were begun: they may have taken effect,
     although nobody said so.
     """
-    more: dict[UUID, int] = defaultdict(int)
-    positions = {c.name: definition.index(c.name) for c in definition.confirmations if c.refund is not None}
-    if positions:
-        # Under the runs' locks: none comes from now on, for a run in COMPENSATING takes no confirmation.
-        for run_id, names in confirmation_store.confirmations([row.id for row in rows]).items():
-            more[run_id] |= sum(1 << positions[name] for name in names & set(positions))
+    # Under the runs' locks: none comes from now on, for a run in COMPENSATING takes no confirmation.
+    more = refunds_due(definition, rows)
     for row in rows:
         for step, wait in row.waits.items():
             if wait.begun and definition.has(definition.index(step), Phase.UNDO):
                 more[row.id] |= 1 << definition.index(step)
     return more
+
+
+def refunds_due(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, int]:
+    """What takes back the confirmations that have come for these locked runs, as bits of positions, by run."""
+    due: dict[UUID, int] = defaultdict(int)
+    positions = {c.name: definition.index(c.name) for c in definition.confirmations if c.refund is not None}
+    if positions:
+        for run_id, names in confirmation_store.confirmations([row.id for row in rows]).items():
+            due[run_id] = sum(1 << positions[name] for name in names & set(positions))
+    return due
 
 
 def _by_bits(rows: Sequence[store.Row], bits: Mapping[UUID, int]) -> dict[int, list[store.Row]]:

@@ -26,7 +26,7 @@ import sagas
 from orders.api import unknown
 from orders.api.bodies import drain
 from orders.api.problem_types import title
-from orders.errors import OrderNotFound, OrderRefused, PaymentConflict
+from orders.errors import OrderNotFound, OrderRefused
 from sagas.faults import drop, is_nobodys, said
 
 MEDIA_TYPE = "application/problem+json"
@@ -99,8 +99,6 @@ def _problem(error: Exception) -> Problem | None:
             return Problem(422, codes.pop() if len(codes) == 1 else "order-refused", str(error), errors=errors)
         case OrderNotFound():
             return Problem(404, "order-not-found", f"There is no order {error}.")
-        case PaymentConflict():
-            return Problem(409, "payment-conflict", f"Order {error} is confirmed by another payment.")
         case sagas.SagaError():
             return _of_engine(error)
         case Error() if _is_unavailable(error):

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from orders.api.unknown import StrictSerializer
+from payments.models import Outcome, PaymentState
 from sagas import State
 
 #: The largest id of the database.
@@ -70,18 +71,28 @@ class PlaceOrderSerializer(StrictSerializer):
 
 
 class PaymentSerializer(serializers.Serializer[Any]):
-    """The payment that confirms an order, and which: the signature is over this, and not over the URL."""
+    """What the gateway says of a payment: the signature is over this, and not over the URL."""
 
     order_no = Text(max_length=32)
     payment_id = Text(max_length=100)
+    amount = Integer(min_value=0, max_value=_MAX_ID, help_text="In minor units: 1200 is 12.00 yuan.")
+    currency = Text(min_length=3, max_length=3, help_text="ISO 4217, such as CNY.")
+    status = Text(max_length=32, help_text="`succeeded` where the money has come; anything else is only noted.")
 
 
-class ConfirmedSerializer(serializers.Serializer[Any]):
-    """The confirmation of an order: the same on every repeat."""
+class ReceivedSerializer(serializers.Serializer[Any]):
+    """What a payment came to, as it stands now. A repeat is told what has become of it since."""
 
     order_no = serializers.CharField()
     payment_id = serializers.CharField()
-    confirmed_at = serializers.DateTimeField()
+    outcome = serializers.ChoiceField(
+        choices=["taken", "settled", "not_paid"],
+        help_text="`taken`: it may still be given back, if a step of the order says no. `settled`: the order is "
+        "confirmed by it. `not_paid`: the message tells of no money that has come; it is kept, and changes nothing.",
+    )
+    order_state = serializers.ChoiceField(choices=[state.value for state in State], allow_null=True)
+    received_at = serializers.DateTimeField(allow_null=True, help_text="When the payment came first.")
+    confirmed_at = serializers.DateTimeField(allow_null=True, help_text="The same, once it is settled.")
 
 
 class AcceptedSerializer(serializers.Serializer[Any]):
@@ -126,7 +137,7 @@ class LineSerializer(serializers.Serializer[Any]):
 
 
 class OrderSerializer(serializers.Serializer[Any]):
-    """An order in short. ``items`` and ``total`` are there once its first step is done."""
+    """An order in short. ``items`` are there once its first step is done."""
 
     order_no = serializers.CharField(source="order.order_no")
     state = serializers.ChoiceField(choices=[state.value for state in State], source="run.state")
@@ -169,8 +180,25 @@ class StepSerializer(serializers.Serializer[Any]):
     error = ReasonSerializer(allow_null=True)
 
 
+class OrderPaymentSerializer(serializers.Serializer[Any]):
+    """A payment that the gateway has named the order for, and where the money is."""
+
+    payment_id = serializers.CharField()
+    amount = serializers.IntegerField(help_text="In minor units of its currency.")
+    currency = serializers.CharField()
+    state = serializers.ChoiceField(
+        choices=PaymentState.values,
+        help_text="TAKEN; DUE_BACK, RETURNING or RETURNED where it is given back; CONFLICT where a person must decide.",
+    )
+    reason = serializers.ChoiceField(choices=Outcome.values, allow_blank=True, help_text="Why it is due back.")
+    received_at = serializers.DateTimeField()
+    returned_at = serializers.DateTimeField(allow_null=True)
+
+
 class OrderDetailSerializer(OrderSerializer):
-    """An order with every step."""
+    """An order with every step, and with its payments."""
+
+    payments = OrderPaymentSerializer(many=True)
 
     finished_at = serializers.DateTimeField(source="run.finished_at", allow_null=True)
     reason = ReasonSerializer(source="run.reason", allow_null=True)

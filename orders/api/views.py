@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 import delivery.selectors
 import inventory.selectors
 from orders import selectors, services
-from orders.api import idempotency, placing, serializers, throttles, unknown, webhooks
+from orders.api import idempotency, paying, placing, serializers, throttles, unknown, webhooks
 from orders.api.idempotency import Answer, Key
 from orders.api.pagination import OrderPagination
 from orders.api.problems import Problem
@@ -169,24 +169,24 @@ class ConfirmView(View):
         auth=[],
         parameters=[ORDER_NO, *SIGNATURE],
         request=serializers.PaymentSerializer,
-        responses={200: serializers.ConfirmedSerializer, **problems(404, 409, 413, 422)},
+        responses={200: serializers.ReceivedSerializer, **problems(404, 409, 413, 422)},
     )
     def post(self, request: Request, order_no: str) -> Response:
-        """Confirm an order by its payment: a webhook, signed by the Standard Webhooks specification.
+        """Take what the gateway says of an order's payment: a webhook, signed by the Standard Webhooks specification.
 
-        A repeat gets the answer of the first. 409 if the order is cancelled, or confirmed by another payment, or if
-        what is signed names another order.
+        It is kept, whatever the answer. 200 where the payment is taken: `outcome` says whether it is settled. A repeat
+        is told how it stands now. 409 where the payment does not pay the order (it is cancelled, or paid by another
+        payment, or costs something else), or what is signed names another order; such a payment is due back.
         """
-        webhooks.verify(request)
+        webhook_id = webhooks.verified(request)
         # Of one order: another's payments are not held up by it, nor by who forges (those are counted by address).
         throttles.hold_back("confirms", f"order {order_no}")
         body = serializers.PaymentSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        if (paid := body.validated_data["order_no"]) != order_no:
-            # Whoever has seen one signed payment could send it to any order's URL.
-            raise Problem(409, "another-order", f"This payment is for order {paid}, not for {order_no}.")
-        payment = services.confirm_order(order_no=order_no, payment_id=body.validated_data["payment_id"])
-        return Response(serializers.ConfirmedSerializer(payment).data)
+        answer = paying.receive(
+            order_no=order_no, webhook_id=webhook_id, body=request.body.decode(), paid=body.validated_data
+        )
+        return Response(serializers.ReceivedSerializer(answer).data)
 
 
 class CancelView(View):

@@ -1,34 +1,25 @@
-"""Signed webhooks, by the Standard Webhooks specification."""
+"""The gateway's signed webhooks, by the Standard Webhooks specification."""
 
 from __future__ import annotations
 
-from functools import cache
-
 from django.conf import settings
 from rest_framework.request import Request
-from standardwebhooks import Webhook, WebhookVerificationError
 
 from orders.api import throttles
 from orders.api.problems import Problem
+from sagas.signatures import BadSignature, parse_secrets, verify
 
 
-@cache
-def _webhook(secret: str) -> Webhook:
-    return Webhook(secret)
-
-
-def verify(request: Request) -> None:
-    """Check the signature over the raw body, and that it was made in the last 5 minutes.
+def verified(request: Request) -> str:
+    """Check the signature over the raw body, and that it was made in the last 5 minutes; return the message's id.
 
     Raises:
         Problem: 401, without saying more to a forger than he knows.
     """
     try:
-        _webhook(settings.WEBHOOK_SECRET).verify(request.body, dict(request.headers), json_parse=False)
-    except (WebhookVerificationError, ValueError) as error:
+        return verify(request.body, request.headers, parse_secrets(settings.WEBHOOK_SECRET))
+    except BadSignature as error:
         throttles.hold_back("forgeries", throttles.address(request))
-        # ValueError: what the library does not expect in the headers, such as a signature that is no base64.
-        detail = str(error) if isinstance(error, WebhookVerificationError) else "Invalid signature headers"
         raise Problem(
-            401, "invalid-signature", f"{detail}.", headers={"WWW-Authenticate": "Standard-Webhooks"}
+            401, "invalid-signature", f"{error}.", headers={"WWW-Authenticate": "Standard-Webhooks"}
         ) from None

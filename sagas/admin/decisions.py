@@ -115,8 +115,9 @@ ASSIGN = Decision(
 FAIL = Decision(
     action="fail_runs",
     question="Resolve these runs as FAILED?",
-    consequence="They end here, and the engine undoes nothing more. Do this only where every effect that is left has "
-    "been undone by hand: what is still held stays held for ever.",
+    consequence="They end here, and the engine undoes none of their steps any more. Do this only where every effect "
+    "that is left has been undone by hand: what is still held stays held for ever. A payment, or whatever else has "
+    "confirmed them, is given back all the same, unless giving it back is what has failed.",
     verb="Resolve as FAILED",
     ask="What was undone by hand",
     done="is FAILED",

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from payments.models import Payment
 from sagas.models import Confirmation, Run
-from tests.api.conftest import ORDERS, Api, Shop, confirm, sign
+from tests.api.conftest import ORDERS, Api, Shop, confirm, paid, sign
 
 NoTrace = Callable[[], None]
+
+FORGED = f"whsec_{b64encode(b'another secret, of 32 bytes too..').decode()}"
+#: What a run keeps of its payment.
+PAID = {"payment_id": "pay_1", "amount": 2500, "currency": "CNY"}
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ def test_a_payment_confirms(order_no: str) -> None:
     reply = confirm(order_no)
     assert (reply.status, reply.body["order_no"], reply.body["payment_id"]) == (200, order_no, "pay_1")
     run = Run.objects.get(business_key=order_no)
-    assert Confirmation.objects.get(run_id=run.id, name="payment").data == {"payment_id": "pay_1"}
+    assert Confirmation.objects.get(run_id=run.id, name="payment").data == PAID
 
 
 def test_a_doubled_confirm_gets_the_same_answer(order_no: str) -> None:
@@ -37,7 +43,7 @@ def test_another_payment_for_a_confirmed_order(order_no: str) -> None:
     confirm(order_no)
     reply = confirm(order_no, "pay_2")
     assert (reply.status, reply.problem) == (409, "payment-conflict")
-    assert Confirmation.objects.get().data == {"payment_id": "pay_1"}
+    assert Confirmation.objects.get().data == PAID
 
 
 def test_a_confirm_after_the_cancel(api: Api, order_no: str) -> None:
@@ -48,11 +54,15 @@ def test_a_confirm_after_the_cancel(api: Api, order_no: str) -> None:
     assert not Confirmation.objects.exists()
 
 
-def test_an_order_that_does_not_exist(shop: Shop, no_trace: NoTrace) -> None:
+def test_an_order_that_does_not_exist(shop: Shop) -> None:
     reply = confirm("ORD-20260101-00000000")
     assert (reply.status, reply.problem) == (404, "order-not-found")
-    # A forger is not told so
-    assert confirm("ORD-20260101-00000000", secret="whsec_AAAA").status == 401
+    # It is kept, and due back
+    assert (Payment.objects.get().state, Payment.objects.get().reason) == ("DUE_BACK", "unknown_order")
+
+
+def test_a_forger_is_not_told_that_an_order_does_not_exist(shop: Shop, no_trace: NoTrace) -> None:
+    assert confirm("ORD-20260101-00000000", secret=FORGED).status == 401
     no_trace()
 
 
@@ -77,7 +87,7 @@ def test_an_order_that_does_not_exist(shop: Shop, no_trace: NoTrace) -> None:
     ids=str,
 )
 def test_a_signature_that_is_none(order_no: str, headers: dict[str, str | None]) -> None:
-    body = json.dumps({"order_no": order_no, "payment_id": "pay_1"}).encode()
+    body = json.dumps(paid(order_no)).encode()
     signed: dict[str, Any] = {**sign(body), **headers} if headers else {}
     sent = {name: value for name, value in signed.items() if value is not None}
     reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sent)
@@ -86,11 +96,11 @@ def test_a_signature_that_is_none(order_no: str, headers: dict[str, str | None])
 
 
 def test_a_signature_by_another_secret(order_no: str) -> None:
-    assert confirm(order_no, secret="whsec_YW5vdGhlciBzZWNyZXQ=").problem == "invalid-signature"
+    assert confirm(order_no, secret=FORGED).problem == "invalid-signature"
 
 
 def test_a_signature_of_another_body(order_no: str) -> None:
-    one, other = (json.dumps({"order_no": order_no, "payment_id": f"pay_{n}"}).encode() for n in (1, 2))
+    one, other = (json.dumps(paid(order_no, f"pay_{n}")).encode() for n in (1, 2))
     headers, body = sign(one), other
     assert Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=headers).status == 401
 
@@ -103,7 +113,7 @@ def test_a_signature_of_another_time(order_no: str, minutes: int) -> None:
 
 
 def test_a_customers_token_is_no_signature(api: Api, order_no: str) -> None:
-    assert api.post(f"{ORDERS}{order_no}/confirm/", {"order_no": order_no, "payment_id": "pay_1"}).status == 401
+    assert api.post(f"{ORDERS}{order_no}/confirm/", paid(order_no)).status == 401
 
 
 @pytest.mark.parametrize("payment_id", ["", None, 5, "a\x00b", "x" * 101, "\ud800", ["pay_1"]])
@@ -119,7 +129,7 @@ def test_a_signed_payment_of_one_order_confirms_no_other(
 ) -> None:
     # Given a signed payment, which somebody on the way has seen
     another = str(api.order(shop).body["order_no"])
-    body = json.dumps({"order_no": order_no, "payment_id": "pay_1"}).encode()
+    body = json.dumps(paid(order_no)).encode()
     signed = sign(body)
     if first_is_paid:
         assert Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=signed).status == 200
@@ -136,8 +146,7 @@ def test_a_signed_payment_of_one_order_confirms_no_other(
 
 @pytest.mark.parametrize("named", ["", None, 5, "a\x00b", "x" * 33, "missing"])
 def test_a_payment_that_names_no_order(order_no: str, named: Any) -> None:
-    payment = {"payment_id": "pay_1", **({} if named == "missing" else {"order_no": named})}
-    body = json.dumps(payment).encode()
+    body = json.dumps(paid(... if named == "missing" else named)).encode()
     reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body))
     assert (reply.status, reply.pointers) == (422, ["#/order_no"])
     assert not Confirmation.objects.exists()
@@ -154,8 +163,6 @@ def test_a_signed_body_that_is_no_payment(order_no: str, body: bytes) -> None:
 
 
 def test_what_else_the_provider_sends_is_no_matter(order_no: str) -> None:
-    body = json.dumps(
-        {"order_no": order_no, "payment_id": "pay_1", "amount": "25.00", "type": "payment.succeeded"}
-    ).encode()
+    body = json.dumps(paid(order_no, type="payment.succeeded", card={"last4": "4242"})).encode()
     reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body))
     assert reply.status == 200

@@ -56,13 +56,17 @@ def test_an_order_that_is_paid(api: Api, shop: Shop) -> None:
     assert waiting["confirm_deadline"] > waiting["created_at"]
     assert counts(shop.tea) == (98, 2, 0)
 
-    first = confirm(order_no)
+    first = confirm(order_no, f"pay_{order_no}", says={"amount": 2000})
+    assert (first.body["outcome"], first.body["order_state"]) == ("settled", "CONFIRMING")
     done = seen(api, order_no, "SUCCEEDED")
     assert steps(done) == ["confirmed", "confirmed", "done", "confirmed"]
     assert (counts(shop.tea), counts(shop.slot)) == ((98, 0, 2), (49, 0, 1))
     assert Order.objects.get(order_no=order_no).status == OrderStatus.CONFIRMED
-    # And long after, the webhook's repeat gets the first answer
-    assert confirm(order_no).body == first.body
+    # And long after, the webhook's repeat is told how it stands now
+    assert confirm(order_no, f"pay_{order_no}", says={"amount": 2000}).body == {
+        **first.body,
+        "order_state": "SUCCEEDED",
+    }
     assert api.post(f"{ORDERS}{order_no}/cancel/").problem == "order-decided"
 
 
@@ -89,7 +93,8 @@ def test_an_order_that_a_step_refuses(api: Api, shop: Shop, refused_by: str, cod
     # All is as before
     assert (counts(shop.tea), counts(shop.slot), Coupon.objects.get(code=coupon).used) == before
     assert Order.objects.get(order_no=order_no).status == OrderStatus.REJECTED
-    assert confirm(order_no).problem == "order-undone"
+    late = confirm(order_no, f"pay_{order_no}", says={"amount": quantity * 1250 - 500})
+    assert late.problem == "order-undone"
 
 
 def test_an_order_that_is_cancelled(api: Api, shop: Shop) -> None:

@@ -33,7 +33,8 @@ from tests.api.conftest import Shop
 
 def ask(shop: Shop, *, coupon: str | None = None, slot: int = 0, quantity: int = 2) -> Call[OrderRequest]:
     items = (Item(shop.tea.code, quantity, 1250), Item("CAKE", 1, 800))
-    request = OrderRequest(f"ORD-{uuid4().hex[:8]}", shop.customer.pk, items, slot or shop.slot.pk, coupon)
+    discount = 500 if coupon else 0
+    request = OrderRequest(f"ORD-{uuid4().hex[:8]}", shop.customer.pk, items, slot or shop.slot.pk, coupon, discount)
     return Call(uuid4(), "step", Operation.FORWARD, 1, request)
 
 
@@ -79,6 +80,15 @@ class TestCoupons:
 
     def test_ones_own_coupon(self, shop: Shop) -> None:
         assert outcomes(redeem, [ask(shop, coupon=shop.coupon(owner=shop.customer))]) == [{"discount_cents": 500}]
+
+    def test_its_value_is_the_one_for_which_the_order_was_accepted(self, shop: Shop) -> None:
+        # Given an order with a coupon whose value is changed before its step
+        code = shop.coupon()
+        call = ask(shop, coupon=code)
+        Coupon.objects.filter(code=code).update(discount_cents=9_999)
+        # Then there is one discount on record
+        assert outcomes(redeem, [call]) == [{"discount_cents": 500}]
+        assert Redemption.objects.get(run_id=call.run_id).discount_cents == 500
 
     def test_a_refund_frees_it_once(self, shop: Shop) -> None:
         code = shop.coupon()

@@ -49,7 +49,7 @@ def test_it_is_read(api: Api, shop: Shop, status: OrderStatus, state: str) -> No
 def test_its_payment_is_told_that_it_comes_too_late(api: Api, shop: Shop) -> None:
     # Which payment confirmed it is pruned as well.
     assert confirm(pruned(api, shop)).problem == "order-decided"
-    assert confirm(pruned(api, shop, OrderStatus.REJECTED)).problem == "order-undone"
+    assert confirm(pruned(api, shop, OrderStatus.REJECTED), "pay_2").problem == "order-undone"
 
 
 def test_it_is_cancelled_if_it_was(api: Api, shop: Shop) -> None:

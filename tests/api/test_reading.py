@@ -28,7 +28,7 @@ def test_an_order_tells_the_state_of_every_step(api: Api, shop: Shop) -> None:
     order_no = api.order(shop).body["order_no"]
     body = api.get(f"{ORDERS}{order_no}/").body
     assert (body["order_no"], body["state"], body["slot"]) == (order_no, "PENDING", shop.slot.pk)
-    assert (body["total"], body["reason"], body["finished_at"]) == (None, None, None)
+    assert (body["total"], body["reason"], body["finished_at"]) == ("25.00", None, None)
     steps = ["create_order", "reserve_inventory", "apply_coupon", "schedule_delivery"]
     assert [step["name"] for step in body["steps"]] == steps
     assert body["steps"][0] == {

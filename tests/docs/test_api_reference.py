@@ -79,7 +79,7 @@ def answers(url: str) -> bool:
 def test_the_commands_work_as_they_stand(shop: Path) -> None:
     script = "".join(block.text for block in blocks(REFERENCE, "sh"))
     ended = 'until api "orders/$order_no/" | grep -qE "SUCCEEDED|FAILED"; do sleep 0.1; done'
-    paid = 'pay.py "$order_no" pay_1\n'
+    paid = 'pay.py "$order_no" pay_1 2400\n'
     assert paid in script
     script = f"set -eu\n{script}\n{ended}\napi orders/\n".replace(paid, f"{paid}{ended}\n")
     done = subprocess.run(["bash", "-c", script], cwd=shop, capture_output=True, text=True, check=False, timeout=60)

@@ -38,7 +38,7 @@ def step(queue):
 class PlaceOrder(Saga[Experiment]):
     name = "lab.Changing"
 
-    approval = Confirmation(within=timedelta(minutes=5))
+    approval = Confirmation(within=timedelta(minutes=5), needs_compensation=False)
 
     one = step("orders")
     two = step("coupons")
@@ -54,7 +54,7 @@ class PlaceOrder(Saga[Experiment]):
     name = "lab.Changing"
     version = 2
 
-    approval = Confirmation(within=timedelta(minutes=5))
+    approval = Confirmation(within=timedelta(minutes=5), needs_compensation=False)
 
     zero = step("inventory")
     one = step("orders")
@@ -96,7 +96,10 @@ def start(names: list[str], version: int, count: int) -> list[UUID]:
     from datetime import timedelta
 
     saga = deploy(
-        {"approval": Confirmation(within=timedelta(minutes=5)), **{name: step() for name in names}},
+        {
+            "approval": Confirmation(within=timedelta(minutes=5), needs_compensation=False),
+            **{name: step() for name in names},
+        },
         version=version,
         beside=True,
     )

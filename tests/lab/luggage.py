@@ -50,7 +50,7 @@ class Carry(Saga[Luggage]):
 
     name = "lab.Carry"
 
-    receipt = Confirmation(within=timedelta(seconds=30))
+    receipt = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(pack, compensate=pack, queue="orders", retry=QUICK)
     two = Step(pack_all, compensate=pack_all, queue="coupons", retry=QUICK)

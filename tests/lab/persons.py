@@ -66,7 +66,7 @@ class Host(Saga[Visit]):
 
     name = "lab.Host"
 
-    payment = Confirmation(within=timedelta(seconds=30), personal=("payer.name",))
+    payment = Confirmation(within=timedelta(seconds=30), needs_compensation=False, personal=("payer.name",))
 
     greet = Step(
         welcome,

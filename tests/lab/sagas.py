@@ -153,7 +153,7 @@ QUICK = Retry(attempts=3, delay=timedelta(milliseconds=20), jitter=0)
 class Lab(Saga[Experiment]):
     """One-call, set-based, TCC, one-call; confirmed within the real half minute."""
 
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
     two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
@@ -164,7 +164,7 @@ class Lab(Saga[Experiment]):
 class ShortLab(Saga[Experiment]):
     """As ``Lab``, with a deadline that a test can wait for."""
 
-    approval = Confirmation(within=timedelta(seconds=1.5))
+    approval = Confirmation(within=timedelta(seconds=1.5), needs_compensation=False)
 
     one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
     three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
@@ -180,8 +180,8 @@ class Unconfirmed(Saga[Experiment]):
 class Twice(Saga[Experiment]):
     """Two confirmations with deadlines of their own."""
 
-    approval = Confirmation(within=timedelta(seconds=30))
-    payment = Confirmation(within=timedelta(seconds=60))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
+    payment = Confirmation(within=timedelta(seconds=60), needs_compensation=False)
 
     one = Step(mark, compensate=mark, queue="orders")
 
@@ -205,7 +205,7 @@ class Pivoted(Saga[Experiment]):
 
     one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
     three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
     two = Step(mark_all, queue="coupons", retry=QUICK)
     sent = Parallel(left=Step(mark, queue="delivery", retry=QUICK), right=Step(mark_all, queue="orders", retry=QUICK))
 
@@ -283,7 +283,7 @@ class Child(Saga[Experiment]):
 class AskedChild(Saga[Experiment]):
     """A step of ``Parent``'s that waits for a confirmation of its own."""
 
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
 
@@ -291,7 +291,7 @@ class AskedChild(Saga[Experiment]):
 class Parent(Saga[Experiment]):
     """Two of its steps are sagas, at the same time; the one before and the one behind are not."""
 
-    payment = Confirmation(within=timedelta(seconds=30))
+    payment = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
     both = Parallel(
@@ -328,7 +328,7 @@ class Telling(Saga[Experiment]):
 
     publishes = True
 
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
     two = Step(
@@ -360,7 +360,7 @@ class KeyedTillApproved(Saga[Experiment]):
     """The same, and it holds them until it is approved."""
 
     locks = (Lock(key(0)), Lock(key(1)))
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
 
@@ -369,7 +369,7 @@ class Impatient(Saga[Experiment]):
     """It waits for its second key, but not for its first."""
 
     locks = (Lock(key(0), wait=False), Lock(key(1)))
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
 
@@ -378,7 +378,7 @@ class KeyedParent(Saga[Experiment]):
     """It and its children must be alone at the first key, its children at the second."""
 
     locks = (Lock(key(0)),)
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     both = Parallel(
         left=SubSaga(Keyed, request=lambda call: Experiment(keys=call.request.keys), queue="orders", retry=QUICK),
@@ -428,7 +428,7 @@ class Rewarded(Saga[Experiment]):
 class Promised(Saga[Experiment]):
     """Points are reserved in another system while another branch does what it does; confirmed or cancelled."""
 
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
     both = Parallel(

@@ -69,7 +69,7 @@ def accept(call: Call[Experiment]) -> Accepted:
 class Afar(Saga[Experiment]):
     """In turns here and there: one-call, set-based and TCC in the other database."""
 
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
     two = Step(stamp, confirm=stamp, compensate=stamp, queue="coupons", retry=QUICK, finish=QUICK, database="loyalty")

@@ -7,11 +7,17 @@ from collections.abc import Callable
 from sagas.definition import Definition
 from sagas.participant import Phase
 from sagas.states import FINAL, LIVE, State
-from tests.model.world import PHASES, World
+from tests.model.world import PHASES, Row, World
 
 #: Each says in which of its worlds it does not hold, and why.
 Invariant = Callable[[Definition, World], str | None]
 _FORWARD, _CONFIRM, _UNDO = range(3)
+#: Why a run has ended: a person has ended it; and vouched even for the compensation at which it stood.
+BY_HAND, VOUCHED = "by hand", "by hand, and vouched for"
+
+
+def _by_hand(row: Row) -> bool:
+    return row.why in {BY_HAND, VOUCHED}
 
 
 def effects_once(definition: Definition, world: World) -> str | None:
@@ -28,11 +34,14 @@ def confirm_xor_cancel(definition: Definition, world: World) -> str | None:
     row = world.row
     if row.came and row.why in {"expired", "cancelled"}:
         return f"confirmed, and {row.why}"
-    undone = any(counts[_UNDO] for counts in world.effects)
+    # A person who ends it gives back what has come, whatever else they vouch for.
+    undone = any(
+        counts[_UNDO] for counts in (world.effects[: len(definition.steps)] if _by_hand(row) else world.effects)
+    )
     if undone and any(counts[_CONFIRM] for counts in world.effects):
         return "some of it was confirmed, some of it undone"
     if definition.confirmations and not row.came and row.place.state in {State.CONFIRMING, State.SUCCEEDED}:
-        return None if row.why == "by hand" else f"{row.place.state} without a confirmation"
+        return None if _by_hand(row) else f"{row.place.state} without a confirmation"
     return None
 
 
@@ -75,10 +84,16 @@ def escalated_is_open(definition: Definition, world: World) -> str | None:
 def ends_whole(definition: Definition, world: World) -> str | None:
     """Whoever has SUCCEEDED has every effect, confirmed; who has FAILED has none left, now and for ever.
 
-    Ends that a person made are his to vouch for.
+    Ends that a person made are theirs to vouch for, but for what has come from outside: see ``escalation.resolve``.
     """
     row = world.row
-    if row.place.state not in FINAL or row.why == "by hand":
+    if row.place.state not in FINAL:
+        return None
+    refund = definition.confirmations and definition.confirmations[0].refund is not None
+    left = refund and row.came and row.place.state is State.FAILED and not world.effects[-1][_UNDO]
+    if left and row.why != VOUCHED:
+        return "FAILED, and what came with the confirmation was not given back"
+    if _by_hand(row):
         return None
     for index, (done, confirmed, undone) in enumerate(world.effects[: len(definition.steps)]):
         step = definition.steps[index].name
@@ -89,9 +104,6 @@ def ends_whole(definition: Definition, world: World) -> str | None:
                 return f"FAILED, and {step} is behind the pivot"
         elif not done or undone or confirmed != definition.has(index, Phase.CONFIRM):
             return f"SUCCEEDED, and {step} is not done and confirmed"
-    refund = definition.confirmations and definition.confirmations[0].refund is not None
-    if refund and row.place.state is State.FAILED and row.came != bool(world.effects[-1][_UNDO]):
-        return "FAILED, and what came with the confirmation was not given back"
     return None
 
 

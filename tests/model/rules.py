@@ -37,6 +37,8 @@ class Rules:
     begins_before_it_waits: bool = True
     #: ``lifecycle.resume_run``: back to where it stood.
     resumes_where_it_stood: bool = True
+    #: ``escalation.resolve``: a run that a person ends as FAILED gives back what has come from outside.
+    resolving_gives_back: bool = True
     #: ``Row.waits_for_retry``: a run whose attempt is not due is left alone by messages.
     waits_for_its_attempt: bool = True
     #: ``elsewhere._enter``: an operation there that has its row is not done again.

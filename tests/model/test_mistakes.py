@@ -28,6 +28,7 @@ MISSED = {
     "tick_judges": (REFUND, "nothing happens any more"),
     "begins_before_it_waits": (FULL, "nothing happens any more"),
     "resumes_where_it_stood": (PLAIN, "effects_once: b.forward took effect twice"),
+    "resolving_gives_back": (REFUND, "ends_whole: FAILED, and what came with the confirmation was not given back"),
     "barrier_remembers": (AWAY, "effects_once: a.forward took effect twice"),
     "undo_takes_forward_row": (AWAY, "ends_whole: FAILED, and the effect of a is there"),
     "undo_asks_forward_row": (AWAY, "no_undo_without_effect: a was undone, and had not been done"),

@@ -311,17 +311,29 @@ class Transactions:
         # ``wait_store.begin_again``: nothing is under way here, and attempts are counted from the first.
         yield Result("resumes it", Kind.PERSON, self._moved(closed, place, plan.NOW)._replace(waits=()))
         for outcome in sorted(FINAL):
-            ended = self._moved(closed, Place(outcome, row.place.cursor), Due.NEVER)
-            yield Result(f"resolves it as {outcome}", Kind.PERSON, ended._replace(why="by hand"))
+            yield Result(f"resolves it as {outcome}", Kind.PERSON, self._resolved(closed, row.escalated_from, outcome))
+
+    def _resolved(self, row: Row, stood: State, outcome: State) -> Row:
+        """``escalation.resolve``: what has come is given back, unless that is what the person was called for."""
+        refund = self._refund(row) if outcome is State.FAILED and self.rules.resolving_gives_back else 0
+        # The only refund there is stands before all steps: on the way back it has been made, or the run stands at it.
+        vouched = bool(refund) and stood is State.COMPENSATING
+        refund = 0 if vouched else refund
+        place, due = Place(outcome, row.place.cursor), Due.NEVER
+        if refund:
+            return self._moved(row, Place(State.COMPENSATING, 0, refund), plan.NOW)._replace(why="by hand")
+        return self._moved(row, place, due)._replace(why="by hand, and vouched for" if vouched else "by hand")
+
+    def _refund(self, row: Row) -> int:
+        """``turns.refunds_due``."""
+        due = row.came and self.definition.confirmations[0].refund is not None
+        return 1 << len(self.definition.steps) if due else 0
 
     # -- Moves: ``turns``, ``store`` --------------------------------------------------------------------------
 
     def _turned_back(self, row: Row, why: str) -> Row:
         """``turns.turn_back``. What its branches waited for is nothing to an undo."""
-        more = 0
-        if row.came and self.definition.confirmations[0].refund is not None:
-            more = 1 << len(self.definition.steps)
-        after, due = plan.compensating(self.definition, row.place, more)
+        after, due = plan.compensating(self.definition, row.place, self._refund(row))
         return self._moved(row, after, due)._replace(why=why, waits=())
 
     def _escalated(self, row: Row) -> Row:

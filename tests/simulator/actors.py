@@ -20,7 +20,10 @@ import sagas
 import sagas.claim
 from orders import services
 from orders.errors import OrderNotFound, OrderRefused
+from orders.models import Order
 from orders.sagas import PlaceOrder
+from payments import services as payments
+from payments.models import Outcome
 from sagas import Locked, RunNotFound, Saga, State, registry
 from sagas.errors import AlreadyDecided, UnknownSaga
 from sagas.nested import child_of
@@ -279,8 +282,8 @@ class Actors:
         match item.verb:
             case "confirm" if order:
                 # One payment: a repeat is the same one.
-                payment = services.confirm_order(order_no=order, payment_id=f"p-{item.subject}")
-                return None, (payment.payment_id, payment.confirmed_at)
+                answer = self._pay(order, f"p-{item.subject}")
+                return answer.state, (f"p-{item.subject}", answer.received_at)
             case "confirm":
                 receipt = sagas.confirm(run_id, item.get("what"), {"number": number})
                 return receipt.state, (receipt.data["number"], receipt.received_at)
@@ -294,6 +297,17 @@ class Actors:
                 return sagas.resume(run_id, by=by), None
         outcome = State.SUCCEEDED if number % 2 else State.FAILED
         return sagas.resolve(run_id, outcome=outcome, by=by, note="by hand"), None
+
+    def _pay(self, order_no: str, payment_id: str) -> payments.Answer:
+        """Send what the gateway signs; ``AlreadyDecided`` where the payment is due back."""
+        total_cents = Order.objects.filter(order_no=order_no).values_list("total_cents", flat=True).first()
+        if total_cents is None:
+            raise OrderNotFound(order_no)
+        message = payments.Message(payment_id, "{}", order_no, payment_id, total_cents, "CNY", payments.SUCCEEDED)
+        answer = services.receive_payment(message=message)
+        if answer.outcome is not Outcome.TAKEN:
+            raise AlreadyDecided(f"the payment is {answer.outcome}", answer.state or State.FAILED)
+        return answer
 
     # -- machines -----------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ class Small(Saga[Experiment]):
 
     name = "lab.Small"
 
-    approval = Confirmation(within=timedelta(seconds=30))
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(lab.mark, confirm=lab.mark, compensate=lab.mark, queue="orders", retry=QUICK, finish=QUICK)
     two = Step(lab.mark_all, compensate=lab.mark_all, queue="coupons", retry=QUICK, finish=QUICK)
@@ -44,7 +44,7 @@ def _changing(**steps: Step) -> type[Saga[Any]]:
     body = {
         "name": KEY[0],
         "__module__": __name__,
-        "approval": Confirmation(within=timedelta(seconds=30)),
+        "approval": Confirmation(within=timedelta(seconds=30), needs_compensation=False),
         **steps,
     }
     return new_class("Changing", (Saga[Experiment],), exec_body=lambda namespace: namespace.update(body))

@@ -58,7 +58,9 @@ def _of_run(actors: Actors, books: Books, started: Started, run: Run, *, final: 
     yield from effect_checks.effects(definition, books, run, log)
     yield from effect_checks.order_of_effects(definition, books, run, log)
     yield from _decided_once(books, run, log)
-    if not by_hand:
+    if by_hand:
+        yield from effect_checks.given_back(definition, books, run, log)
+    else:
         yield from effect_checks.ended(definition, books, run, log)
         yield from _answers(actors, books, started, run)
         yield from _family(actors, books, started, run)

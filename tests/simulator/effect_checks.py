@@ -58,6 +58,10 @@ def order_of_effects(definition: Definition, books: Books, run: Run, log: list[E
     if confirms != sorted(confirms):
         yield "order", f"confirms out of order: {entries.told(log)}"
     undone = [index for index, phase, e in done if phase is Phase.UNDO]
+    if any(entry.operation == "resolve" for entry in log):
+        # What has come from outside is given back, whatever else the person vouches for.
+        undone = [index for index in undone if index < len(definition.steps)]
+        phases = [phase for index, phase, _ in done if index < len(definition.steps)]
     if undone != sorted(undone, reverse=True):
         yield "order", f"undone in another order than the reverse one: {entries.told(log)}"
     if undone and confirms:
@@ -100,6 +104,20 @@ def ended(definition: Definition, books: Books, run: Run, log: list[Entry]) -> C
             yield "xor", f"all its confirmations came, and it was {kind}"
     if run.state is State.ESCALATED:
         yield from _stands(definition, books, run, forward=forward, confirmed=confirmed, undone=undone)
+
+
+def given_back(definition: Definition, books: Books, run: Run, log: list[Entry]) -> Complaints:
+    """Of a run that a person has ended: what has come is given back, unless that had broken, and they vouch for it."""
+    if run.state is not State.FAILED:
+        return
+    undone = {index for index, phase, _ in entries.done(definition, log) if phase is Phase.UNDO}
+    for confirmation in definition.confirmations:
+        name = confirmation.name
+        if confirmation.refund is None or name not in books.confirmations[run.id]:
+            continue
+        broken = any(entry.step == name and entry.operation != "confirmation" for entry in log)
+        if definition.index(name) not in undone and not broken:
+            yield "nothing", f"it was ended by hand, and its {name} was not given back: {entries.told(log)}"
 
 
 def _timed_out(definition: Definition, run: Run) -> bool:

@@ -6,7 +6,7 @@ else stands, and says what.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from sagas import (
     confirmation_store,
     dispatch,
     elsewhere,
+    escalation,
     escalation_store,
     isolation,
     lifecycle,
@@ -305,6 +306,26 @@ def _() -> AbstractContextManager[object]:
 @_mutant("nobody's confirmation is enough", "xor")
 def _() -> AbstractContextManager[object]:
     return patch.object(record, "wanted", lambda *_: set())
+
+
+@_mutant("what has come is kept when a step says no", "nothing", among=("Closing", "Forked"))
+def _() -> AbstractContextManager[object]:
+    return patch.object(turns, "refunds_due", lambda *_: defaultdict(int))
+
+
+@_mutant(
+    "what has come is kept when a person ends its run",
+    "nothing",
+    # It breaks behind the pivot, and the person undoes it by hand.
+    trace="""
+        seed 1
+        0 start a saga=Forked faults=one.confirm:99
+        0 confirm a what=approval
+        200 resolve a
+    """,
+)
+def _() -> AbstractContextManager[object]:
+    return patch.object(escalation, "refunds_due", lambda *_: {})
 
 
 @_mutant("a repeat is told what it said itself", "answer")

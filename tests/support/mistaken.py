@@ -46,7 +46,7 @@ def saga(
 
         name = "mistaken.Mistaken"
 
-        approval = Confirmation(within=timedelta(seconds=30))
+        approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
         hold = Step(do, confirm=confirm, compensate=compensate or give_back, queue="orders", retry=QUICK, finish=QUICK)
 
@@ -87,7 +87,7 @@ def in_two_steps(compensate: Participant) -> Iterator[type[Saga[Any]]]:
 
         name = "mistaken.InTwoSteps"
 
-        approval = Confirmation(within=timedelta(seconds=30))
+        approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
         first = Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish=QUICK)
         second = Step(mark_what_is_held, compensate=compensate, queue="orders", retry=QUICK, finish=QUICK)

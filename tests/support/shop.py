@@ -35,6 +35,8 @@ _TABLES = (
     "delivery_slothold",
     "coupons_coupon",
     "coupons_redemption",
+    "payments_payment",
+    "payments_paymentevent",
 )
 TEA = "TEA-M"
 PEACH = "PEACH-L"

@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from django.db import connection
 from standardwebhooks import Webhook
 
+from orders.models import Order
 from tests.support import servers
 from tests.support.awaiting import eventually
 
@@ -89,6 +92,15 @@ class Reply:
     seconds: float
 
 
+def _costs(order_no: str) -> int:
+    """What an order costs, as the gateway was told when it was placed; from any thread."""
+    try:
+        return Order.objects.values_list("total_cents", flat=True).get(order_no=order_no) or 0
+    finally:
+        if threading.current_thread() is not threading.main_thread():
+            connection.close()
+
+
 @dataclass(frozen=True)
 class Caller:
     """A customer's phone, or the payment provider; with a token or without."""
@@ -143,7 +155,14 @@ class Caller:
 
 def signed(order_no: str) -> tuple[str, dict[str, str]]:
     """The body of the payment provider's webhook, and the headers that sign it."""
-    text = json.dumps({"order_no": order_no, "payment_id": f"pay-{order_no}"})
+    paid = {
+        "order_no": order_no,
+        "payment_id": f"pay-{order_no}",
+        "amount": _costs(order_no),
+        "currency": "CNY",
+        "status": "succeeded",
+    }
+    text = json.dumps(paid)
     message, now = f"msg_{uuid4().hex}", datetime.now(UTC)
     return text, {
         "webhook-id": message,

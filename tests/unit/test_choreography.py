@@ -20,8 +20,9 @@ from tests.unit.test_plan import definitions, deliveries, one_further, randoms, 
 
 
 def test_the_order_moves_by_its_domains_events() -> None:
-    assert {queue for queue, _ in bindings(PlaceOrder.definition)} == {"orders", "inventory", "coupons", "delivery"}
-    names = ["create_order", "reserve_inventory", "apply_coupon", "schedule_delivery"]
+    domains = {"orders", "inventory", "coupons", "delivery", "payments"}
+    assert {queue for queue, _ in bindings(PlaceOrder.definition)} == domains
+    names = ["create_order", "reserve_inventory", "apply_coupon", "schedule_delivery", "payment"]
     led = {
         event: [(names[index], phase.value) for index, phase in operations]
         for event, operations in reactions(PlaceOrder.definition).items()
@@ -34,7 +35,7 @@ def test_the_order_moves_by_its_domains_events() -> None:
     assert "DeliveryScheduled" not in led  # the payment comes from outside
     # Back, by who said no and what was undone
     # (who said no is undone as well, where it was begun and may have had an effect)
-    assert led["CouponRejected"] == [("reserve_inventory", "undo"), ("apply_coupon", "undo")]
+    assert led["CouponRejected"] == [("reserve_inventory", "undo"), ("apply_coupon", "undo"), ("payment", "undo")]
     assert led["CouponRefunded"] == [("reserve_inventory", "undo")]
     # And on, when it is paid
     assert led["PlaceOrderConfirmed"] == [("create_order", "confirm")]

@@ -1,0 +1,27 @@
+"""System checks of the shop: what is wrong with its settings, before the first order meets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+from sagas.signatures import BadSecret, parse_secrets
+
+
+@register("orders")
+def check_webhook_secret(**_: Any) -> list[CheckMessage]:
+    """Check what payments are believed by."""
+    try:
+        parse_secrets(settings.WEBHOOK_SECRET)
+    except BadSecret as error:
+        return [
+            Error(
+                f"The secret of the payments' webhooks is none: {error}.",
+                hint="Set DRINKGROUP_WEBHOOK_SECRET to whsec_ and 24 to 64 bytes in base64; or to several of them, "
+                "with a space between, while it is changed.",
+                id="orders.E001",
+            )
+        ]
+    return []

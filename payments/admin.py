@@ -1,0 +1,100 @@
+"""The payments in the admin: to look at, and to say that one was returned by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from payments import services
+from payments.models import Payment, PaymentEvent
+
+
+class _ReadOnly:
+    """Nothing here is typed over: the gateway and the sagas write it."""
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """Refuse: a payment comes from the gateway."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Refuse: money is on record, whatever became of it."""
+        return False
+
+
+@admin.register(Payment)
+class PaymentAdmin(_ReadOnly, admin.ModelAdmin[Payment]):
+    """Find a payment by its id or its order; see what is due back, and why."""
+
+    list_display = [
+        "payment_id",
+        "order_no",
+        "amount",
+        "currency",
+        "state",
+        "reason",
+        "run",
+        "return_run",
+        "received_at",
+    ]
+    list_filter = ["state", "reason", "currency", "received_at"]
+    search_fields = ["=payment_id", "=order_no"]
+    date_hierarchy = "received_at"
+    readonly_fields = [
+        "payment_id",
+        "order_no",
+        "amount",
+        "currency",
+        "state",
+        "reason",
+        "run",
+        "return_run",
+        "received_at",
+        "returned_at",
+    ]
+    fields = [*readonly_fields]
+    actions = ["mark_returned"]
+
+    @admin.display(description="order's run")
+    def run(self, payment: Payment) -> str:
+        """Lead to the run that it pays."""
+        return _link(payment.run_id)
+
+    @admin.display(description="return")
+    def return_run(self, payment: Payment) -> str:
+        """Lead to the run in which it is returned: what is written there is written by people."""
+        return _link(payment.return_run_id)
+
+    @admin.action(description="Mark as returned by hand", permissions=["change"])
+    def mark_returned(self, request: HttpRequest, queryset: QuerySet[Payment]) -> None:
+        """Note that these were returned in the gateway's console, and let their runs end."""
+        by = request.user.get_username()
+        done = [services.mark_returned(payment_id=payment.payment_id, by=by) for payment in queryset]
+        if any(done):
+            self.message_user(request, f"{sum(done)} marked as returned.", messages.SUCCESS)
+        if not all(done):
+            self.message_user(request, f"{len(done) - sum(done)} were not to be returned.", messages.WARNING)
+
+
+@admin.register(PaymentEvent)
+class PaymentEventAdmin(_ReadOnly, admin.ModelAdmin[PaymentEvent]):
+    """Everything that the gateway has signed, as it came."""
+
+    list_display = ["received_at", "payment_id", "order_no", "amount", "currency", "status", "outcome", "webhook_id"]
+    list_filter = ["outcome", "status", "received_at"]
+    search_fields = ["=payment_id", "=order_no", "=webhook_id"]
+    date_hierarchy = "received_at"
+
+    def has_change_permission(self, _request: HttpRequest, _obj: PaymentEvent | None = None) -> bool:
+        """Refuse: it is the record."""
+        return False
+
+
+def _link(run_id: Any) -> str:
+    if run_id is None:
+        return "–"
+    return format_html('<a href="{}">{}</a>', reverse("admin:sagas_run_change", args=[run_id]), run_id)

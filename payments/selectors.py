@@ -1,0 +1,12 @@
+"""Reads: the payments of an order."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from payments.models import Payment
+
+
+def payments_of(*, order_no: str) -> QuerySet[Payment]:
+    """List the payments that the gateway has named an order for, the first first."""
+    return Payment.objects.filter(order_no=order_no).order_by("id")

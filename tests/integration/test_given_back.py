@@ -1,0 +1,259 @@
+"""What came from outside is given back when its run is undone, whatever undoes it; and whoever brought it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+import sagas
+from sagas import AlreadyDecided, Confirmation, Saga, State, Step, SubSaga, Tcc
+from sagas.models import Escalation, Run
+from sagas.nested import child_of
+from tests.lab.sagas import QUICK, Closing, Experiment, jars, mark
+from tests.support.carrier import Carrier, chains, claim_all, deliver
+from tests.support.runs import effects, event, make_due, marks, reason, shift_clock, state
+
+pytestmark = pytest.mark.usefixtures("alone", "jar")
+
+
+class Paid(Saga[Experiment]):
+    """A payment, and little time for the steps."""
+
+    timeout = timedelta(seconds=40)
+    payment = Confirmation(within=timedelta(seconds=60), compensate=mark, queue="coupons", finish=QUICK)
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+
+
+class PaidPart(Saga[Experiment]):
+    """A step of ``Whole`` that waits for a payment of its own."""
+
+    payment = Confirmation(within=timedelta(seconds=60), compensate=mark, queue="coupons", finish=QUICK)
+
+    two = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+
+
+class Whole(Saga[Experiment]):
+    """Its last step may say no when its child is paid."""
+
+    part = SubSaga(PaidPart, request=lambda _: Experiment(), queue="orders")
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+
+
+def carry(*ids: UUID) -> None:
+    Carrier().run(ids)
+
+
+def undone_once(run_id: UUID, *names: str) -> None:
+    """Whether exactly these confirmations were given back, once each, and the run has failed."""
+    assert state(run_id) is State.FAILED
+    back = [effect for effect in effects(run_id) if effect.split(".")[0] in {"payment", "approval"}]
+    assert sorted(back) == sorted(f"{name}.compensate" for name in names)
+    assert [marks(run_id).get(f"{name}.compensate") for name in names] == [1] * len(names)
+
+
+# -- Whatever undoes the run ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", ["before it begins", "while the steps are under way"])
+@pytest.mark.parametrize(
+    "request_",
+    [Experiment(reject=("two",)), Experiment(faults={"two.forward": 9}), Experiment(reject=("one",))],
+    ids=["a step says no", "a step is out of attempts", "the first step says no"],
+)
+def test_both_confirmations_are_given_back_when_a_step_fails(request_: Experiment, at: str) -> None:
+    # Given
+    run_id = sagas.start(Closing, request_)
+    going = chains(claim_all())[0] if at == "while the steps are under way" else None
+
+    # When both come, and are taken
+    first, second = sagas.confirm(run_id, "payment", {"id": "pay_1"}), sagas.confirm(run_id, "approval", {})
+    assert (first.settled, second.settled) == (False, False)
+    if going is not None:
+        deliver(going)
+        make_due([run_id])
+    carry(run_id)
+
+    # Then
+    undone_once(run_id, "payment", "approval")
+    # And a repeat is told how the run stands now
+    repeat = sagas.confirm(run_id, "payment", {"id": "pay_2"})
+    assert (repeat.first, repeat.settled, repeat.state, repeat.data) == (False, False, State.FAILED, {"id": "pay_1"})
+
+
+def _cancel(run_id: UUID) -> None:
+    sagas.cancel(run_id, by="customer")
+
+
+def _refuse(run_id: UUID) -> None:
+    sagas.refuse(run_id, "approval", reason="not today")
+
+
+def _let_the_other_deadline_pass(run_id: UUID) -> None:
+    carry(run_id)
+    Run.objects.filter(pk=run_id).update(request={"closes_at": datetime(2020, 1, 1, tzinfo=UTC).isoformat()})
+    make_due([run_id])
+
+
+@pytest.mark.parametrize("undo", [_cancel, _refuse, _let_the_other_deadline_pass], ids=lambda undo: undo.__name__[1:])
+@pytest.mark.parametrize("begun", [False, True], ids=["not begun", "all steps done"])
+def test_what_came_is_given_back_when_the_other_never_comes(undo: Callable[[UUID], None], begun: bool) -> None:
+    run_id = sagas.start(Closing, Experiment())
+    if begun:
+        carry(run_id)
+    sagas.confirm(run_id, "payment", {})
+    undo(run_id)
+    carry(run_id)
+    undone_once(run_id, "payment")
+
+
+def test_what_came_is_given_back_when_the_steps_take_too_long() -> None:
+    run_id = sagas.start(Paid, Experiment(faults={"one.forward": 1}))
+    sagas.confirm(run_id, "payment", {})
+    chain = chains(claim_all())[0]
+    shift_clock([run_id], 41)
+    deliver(chain)
+    make_due([run_id])
+    carry(run_id)
+    undone_once(run_id, "payment")
+
+
+def test_a_child_gives_back_what_came_for_it_when_its_parent_is_undone() -> None:
+    # Given a parent whose child is paid, and whose last step will say no
+    run_id = sagas.start(Whole, Experiment(reject=("four",)))
+    child = child_of(run_id, "part")
+    claimed = chains(claim_all())[0]
+    deliver(claimed)
+    sagas.confirm(child, "payment", {})
+
+    # When
+    carry(run_id, child)
+
+    # Then
+    assert state(run_id) is State.FAILED
+    undone_once(child, "payment")
+
+
+# -- A person who ends a run as FAILED ------------------------------------------------------------------------
+
+
+def _stuck(saga: type[Saga[Experiment]]) -> UUID:
+    """A paid run that stands at a step of which nothing is heard any more."""
+    run_id = sagas.start(saga, Experiment())
+    sagas.confirm(run_id, "payment", {})
+    Run.objects.filter(pk=run_id).update(state="EXECUTING", cursor=1, claims=6)
+    claim_all(lapsed=True)
+    assert state(run_id) is State.ESCALATED
+    return run_id
+
+
+def _fail(run_id: UUID) -> State:
+    return sagas.resolve(run_id, outcome=State.FAILED, by="mei", note="undone by hand")
+
+
+def test_ending_a_stuck_run_by_hand_gives_back_what_came_and_touches_no_step() -> None:
+    # Given
+    run_id = _stuck(Paid)
+
+    # When
+    assert _fail(run_id) is State.COMPENSATING
+    carry(run_id)
+
+    # Then
+    undone_once(run_id, "payment")
+    assert effects(run_id) == ["payment.compensate"]
+    assert event(run_id, "resolve").worker == "mei"
+    assert not Escalation.objects.filter(run_id=run_id, resolved_at=None).exists()
+    assert reason(run_id)["kind"] == "resolved"
+
+
+def test_ending_a_run_by_hand_that_is_past_its_pivot_gives_back_what_came() -> None:
+    run_id = sagas.start(Paid, Experiment(faults={"one.confirm": 9}))
+    sagas.confirm(run_id, "payment", {})
+    carry(run_id)
+    # While a person has it, it is settled all the same
+    assert sagas.confirm(run_id, "payment", {}).settled
+    assert sagas.confirm(run_id, "payment", {}).state is State.ESCALATED
+    assert _fail(run_id) is State.COMPENSATING
+    carry(run_id)
+    undone_once(run_id, "payment")
+
+
+def test_what_was_given_back_before_a_person_came_is_not_given_back_again() -> None:
+    run_id = sagas.start(Paid, Experiment(reject=("three",), faults={"one.compensate": 9}))
+    sagas.confirm(run_id, "payment", {})
+    carry(run_id)
+    assert state(run_id) is State.ESCALATED
+    assert _fail(run_id) is State.FAILED
+    undone_once(run_id, "payment")
+
+
+def test_a_person_vouches_for_the_compensation_that_has_broken_and_the_other_is_still_made() -> None:
+    # Given a run whose payment cannot be given back by itself
+    run_id = sagas.start(Closing, Experiment(reject=("two",), faults={"payment.compensate": 9}))
+    for name in ("payment", "approval"):
+        sagas.confirm(run_id, name, {})
+    carry(run_id)
+    assert Escalation.objects.get(run_id=run_id).step == "payment"
+
+    # When somebody has paid it back, and ends the run
+    assert _fail(run_id) is State.COMPENSATING
+    carry(run_id)
+
+    # Then
+    assert state(run_id) is State.FAILED
+    assert [effect for effect in effects(run_id) if effect.startswith(("pay", "app"))] == ["approval.compensate"]
+
+
+def test_a_compensation_that_breaks_after_a_person_has_ended_the_run_calls_a_person_again() -> None:
+    run_id = _stuck(Paid)
+    Run.objects.filter(pk=run_id).update(request={"faults": {"payment.compensate": 9}})
+    _fail(run_id)
+    carry(run_id)
+    assert state(run_id) is State.ESCALATED
+    assert Escalation.objects.get(run_id=run_id, resolved_at=None).step == "payment"
+    assert _fail(run_id) is State.FAILED
+
+
+def test_ending_a_run_by_hand_as_succeeded_gives_nothing_back() -> None:
+    run_id = _stuck(Paid)
+    assert sagas.resolve(run_id, outcome=State.SUCCEEDED, by="mei", note="delivered") is State.SUCCEEDED
+    assert effects(run_id) == []
+    assert sagas.confirm(run_id, "payment", {}).settled
+
+
+# -- What whoever brings it is told ---------------------------------------------------------------------------
+
+
+def test_a_confirmation_is_taken_first_and_settled_once_the_run_is_past_its_pivot() -> None:
+    run_id = sagas.start(Paid, Experiment())
+    assert not sagas.confirm(run_id, "payment", {}).settled
+    carry(run_id)
+    repeat = sagas.confirm(run_id, "payment", {})
+    assert (repeat.settled, repeat.state, repeat.first) == (True, State.SUCCEEDED, False)
+
+
+def test_a_confirmation_that_comes_last_is_settled_at_once() -> None:
+    run_id = sagas.start(Paid, Experiment())
+    carry(run_id)
+    receipt = sagas.confirm(run_id, "payment", {})
+    assert (receipt.settled, receipt.state) == (True, State.CONFIRMING)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["being undone", "undone"])
+def test_a_confirmation_that_comes_too_late_is_not_taken_and_its_bringer_told_so(done: bool) -> None:
+    run_id = sagas.start(Paid, Experiment())
+    carry(run_id)
+    sagas.cancel(run_id)
+    if done:
+        carry(run_id)
+    for _ in range(2):
+        with pytest.raises(AlreadyDecided) as raised:
+            sagas.confirm(run_id, "payment", {})
+        assert raised.value.state == (State.FAILED if done else State.COMPENSATING)
+    carry(run_id)
+    undone_once(run_id)
