@@ -11,7 +11,7 @@ from django.db import connection
 
 from drinkgroup.wsgi import application
 from orders import demo
-from tests.api.conftest import ORDERS, SECRET, Api, Shop, sign
+from tests.api.conftest import ORDERS, SECRET, Api, Shop, paid, sign
 
 
 def post(path: str, body: bytes, headers: dict[str, str], **environ: Any) -> tuple[int, Any]:
@@ -56,9 +56,9 @@ def test_an_order_in_chunks_is_an_order(lasting_shop: Shop, token: dict[str, str
 
 def test_a_payment_in_chunks_is_a_payment(lasting_shop: Shop, token: dict[str, str]) -> None:
     order_no = Api(token["Authorization"].split()[1]).order(lasting_shop).body["order_no"]
-    body = json.dumps({"order_no": order_no, "payment_id": "pay_1"}).encode()
+    body = json.dumps(paid(order_no, "pay_chunks")).encode()
     status, answer = post(f"{ORDERS}{order_no}/confirm/", body, sign(body, secret=SECRET))
-    assert (status, answer["payment_id"]) == (200, "pay_1")
+    assert (status, answer["payment_id"]) == (200, "pay_chunks")
 
 
 def test_too_many_chunks_are_refused(lasting_shop: Shop, token: dict[str, str]) -> None:

@@ -145,7 +145,7 @@ def _stuck(saga: type[Saga[Experiment]]) -> UUID:
     """A paid run that stands at a step of which nothing is heard any more."""
     run_id = sagas.start(saga, Experiment())
     sagas.confirm(run_id, "payment", {})
-    Run.objects.filter(pk=run_id).update(state="EXECUTING", cursor=1, claims=6)
+    Run.objects.filter(pk=run_id).update(state="EXECUTING", claims=6)
     claim_all(lapsed=True)
     assert state(run_id) is State.ESCALATED
     return run_id

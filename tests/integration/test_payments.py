@@ -147,7 +147,7 @@ def test_a_payment_that_was_taken_is_due_back_when_a_step_says_no(
 def test_a_person_who_ends_a_paid_order_as_failed_owes_its_payment(order_no: str) -> None:
     confirm(order_no)
     run_id = run_of(order_no)
-    Run.objects.filter(pk=run_id).update(state="EXECUTING", cursor=1, claims=6)
+    Run.objects.filter(pk=run_id).update(state="EXECUTING", claims=6)
     claim_all(lapsed=True)
     sagas.resolve(run_id, outcome=State.FAILED, by="mei", note="stock given back by hand")
     carry(order_no)
@@ -235,7 +235,7 @@ def test_a_payment_that_comes_too_late_is_due_back(api: Api, order_no: str) -> N
 
 
 def test_a_payment_while_a_person_has_the_order_is_due_back(order_no: str) -> None:
-    Run.objects.filter(pk=run_of(order_no)).update(state="EXECUTING", cursor=1, claims=6)
+    Run.objects.filter(pk=run_of(order_no)).update(state="EXECUTING", claims=6)
     claim_all(lapsed=True)
     assert confirm(order_no).problem == "order-decided"
     assert due_back() == "RETURNING too_late"
