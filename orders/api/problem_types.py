@@ -65,11 +65,15 @@ TYPES = {
     "order-not-found": ProblemType(404, "There is no such order, or it is another customer's.", "Read your orders."),
     "order-refused": ProblemType(422, "Several things keep the order from being accepted.", "Read errors."),
     "order-undone": ProblemType(
-        409, "The order is undone, or being undone.", "Give back what was paid; place a new order."
+        409, "The order is undone, or being undone; its payment is due back.", "Place a new order."
     ),
     "overloaded": ProblemType(503, "There are more orders than can be begun in time.", _REPEAT),
     "past-slot": ProblemType(422, "The delivery slot has begun already.", "Read the slots again."),
-    "payment-conflict": ProblemType(409, "Another payment has confirmed the order.", "Give this one back."),
+    "payment-conflict": ProblemType(
+        409,
+        "Another payment has paid the order, or this one is known for another order or amount.",
+        "Wait: it is given back, or a person decides.",
+    ),
     "request-in-progress": ProblemType(
         409, "The first request with this Idempotency-Key is still at work.", "Repeat it after Retry-After seconds."
     ),
@@ -84,6 +88,8 @@ TYPES = {
     "unsupported-content-encoding": ProblemType(415, "The body is compressed.", "Send it as it is."),
     "unsupported-media-type": ProblemType(415, "The body is not called JSON in UTF-8.", "Send application/json."),
     "uri-too-long": ProblemType(414, "The request's first line is longer than 8 KiB.", _MEND),
+    "wrong-amount": ProblemType(409, "The payment is not what the order costs; it is due back.", "Pay the total."),
+    "wrong-currency": ProblemType(409, "The payment is in another currency; it is due back.", "Pay in the shop's."),
 }
 
 

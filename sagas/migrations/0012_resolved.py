@@ -24,5 +24,5 @@ RESOLVED = "WHEN 'ESCALATED' THEN NEW.state = 'COMPENSATING' AND NEW.cursor = 0 
 class Migration(migrations.Migration):
     """Widen the guard of the cursor."""
 
-    dependencies = [("sagas", "0010_integrity")]
+    dependencies = [("sagas", "0011_workers")]
     operations = [migrations.RunSQL(TRIGGER.format(more=RESOLVED), TRIGGER.format(more=""))]
