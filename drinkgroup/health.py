@@ -11,6 +11,10 @@ from django.views.decorators.http import require_safe
 
 from sagas import worker_store
 from sagas.faults import said
+from sagas.watchdog import within
+
+#: Seconds that the database has for an answer: whoever asks goes by the answer, and not by its absence.
+READY_WITHIN = 2.0
 
 
 @require_safe
@@ -23,7 +27,7 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 def readyz(_request: HttpRequest) -> HttpResponse:
     """Answer 200 if the database takes orders, else 503: RabbitMQ and Redis are not needed for that."""
     try:
-        with connection.cursor() as cursor:
+        with within(READY_WITHIN), connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('transaction_read_only')::bool")
             (only_reads,) = cursor.fetchone()
     except Error as error:

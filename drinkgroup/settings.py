@@ -91,10 +91,30 @@ TEMPLATES = [
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgresql://drinkgroup@127.0.0.1:5432/drinkgroup")}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-# A worker that stalls in mid-transaction must not hold its runs for ever (docs/transactions.md).
-DATABASES["default"].setdefault("OPTIONS", {})["options"] = (
-    "-c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
-)
+# As Django's, with an end to every wait for a server that says nothing.
+DATABASES["default"]["ENGINE"] = "sagas.postgresql"
+# Seconds that one statement may take: fewer in a web process (drinkgroup/wsgi.py); 0 for no limit, as to migrate.
+STATEMENT_TIMEOUT = env.float("STATEMENT_TIMEOUT", default=30.0)
+# A lock is waited for less long than a statement may take, so that it is known what was waited for. A worker that
+# stalls in mid-transaction must not hold its runs for ever; nor a session whose client is gone (docs/transactions.md).
+_SESSION = {
+    "lock_timeout": f"{min(10.0, STATEMENT_TIMEOUT * 0.75 or 10.0):g}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT:g}s",
+    "idle_in_transaction_session_timeout": "30s",
+    "client_connection_check_interval": "5s",
+}
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 3,
+    # A second after the server itself has given up, which leaves the session as it is.
+    "patience": STATEMENT_TIMEOUT + 1 if STATEMENT_TIMEOUT else None,
+    # Where the host or the network is gone, and nobody acknowledges anything. Milliseconds; on Linux.
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+    **DATABASES["default"].get("OPTIONS", {}),
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en-us"

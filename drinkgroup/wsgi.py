@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "drinkgroup.settings")
+# Whoever waits for a page does not wait as long as a worker may.
+os.environ.setdefault("STATEMENT_TIMEOUT", "4")
 _django = get_wsgi_application()
 
 # A web process with settings that cannot work does not start, as `manage.py` and the workers do not.

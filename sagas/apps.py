@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from django.apps import AppConfig, apps
+from django.db.backends.signals import connection_created
 
 from sagas import registry, requirements
 
@@ -27,8 +28,10 @@ class SagasConfig(AppConfig):
 
     def ready(self) -> None:
         """Import the definitions of all apps, and the checks."""
-        from sagas import checks  # noqa: F401, PLC0415 - registers them; needs the settings
+        # Registers them; needs the settings.
+        from sagas import checks, server_settings  # noqa: F401, PLC0415
 
+        connection_created.connect(server_settings.read_committed, dispatch_uid="sagas.read_committed")
         discover()
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 
-from sagas import celery, channels, faults, registry, requirements, versions
+from sagas import celery, channels, faults, registry, requirements, server_settings, versions
 from sagas.conf import Misconfigured, has_a_port, parse
 
 
@@ -184,6 +184,31 @@ def check_postgresql(databases: Sequence[str] | None = None, **_: Any) -> list[C
     except DatabaseError:
         return []  # W002
     return [Error(lack.what, hint=lack.remedy, id="sagas.E030")] if lack else []
+
+
+@register("sagas")
+def check_sessions(**_: Any) -> list[CheckMessage]:
+    """Check how Django makes sessions of the databases of which something is promised."""
+    return [_as_message(deviation) for deviation in server_settings.declared()]
+
+
+@register("sagas", Tags.database)
+def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Ask the servers for the settings on which the promises rest; only those that Django was told to ask."""
+    found: list[CheckMessage] = []
+    for alias in server_settings.databases():
+        if alias not in (databases or ()) or connections[alias].vendor != "postgresql":
+            continue
+        try:
+            found += [_as_message(deviation) for deviation in server_settings.deviations(alias)]
+        except DatabaseError:
+            continue  # W002, or whoever asks next
+    return found
+
+
+def _as_message(deviation: server_settings.Deviation) -> CheckMessage:
+    kind = Error if deviation.is_error else Warning
+    return kind(deviation.what, hint=deviation.remedy, id=f"sagas.{deviation.check}")
 
 
 #: Seconds for which the database may look for runs; a check is no place to wait.

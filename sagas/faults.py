@@ -6,7 +6,7 @@ Every SQLSTATE is classified here, once:
 kind          SQLSTATE                                                    what is done
 ============  ==========================================================  ==========================================
 collision     40001, 40P01, 55P03                                         the same again: nothing was done
-lost          08…, 57P…, 25P03, 25P04, 25006, 25008, 40003, F0…; no code  the session is closed, the same delivery
+lost          08…, 57P…, 25P03, 25P04, 25006, 25004, 40003, F0…; no code  the session is closed, the same delivery
                                                                           comes again
 cancelled     57014                                                       the same
 trouble       53…, 57…, 58…, XX…                                          neighbours are tried, the run waits a while
@@ -45,7 +45,7 @@ _COLLISIONS = frozenset({"40001", "40P01", "55P03"})
 #: By code: the server has ended the session, for nothing was asked of it in mid-transaction for too long, or for the
 #: transaction took too long (mostly libpq only finds the socket closed); it takes no writes, as a server that is no
 #: primary any more; it runs at another isolation level than the engine does; whether it has committed it cannot say.
-_LOST = frozenset({"25P03", "25P04", "25006", "25008", "40003"})
+_LOST = frozenset({"25P03", "25P04", "25006", "25004", "40003"})
 #: By class: no connection; a server that is shutting down or starting; a broken configuration.
 _LOST_CLASSES = ("08", "57P", "F0")
 #: Statement time-out, or a request to cancel.
@@ -59,11 +59,12 @@ class ConnectionLost(Exception):
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """The SQLSTATE of an error that Django raised for its driver; ``None`` if the server has not given one."""
-    cause = error.__cause__
+    """The SQLSTATE of an error of Django's or of its driver's; ``None`` if the server has not given one."""
+    # A participant may use the driver's own cursor, and raise the driver's own errors.
+    drivers = error.__cause__ if isinstance(error, DjangoError) else error
     # psycopg 2 and 3.
-    code = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
-    return str(code) if code else None
+    code = getattr(drivers, "pgcode", None) or getattr(drivers, "sqlstate", None)
+    return code if isinstance(code, str) else None
 
 
 def said(error: BaseException) -> str:
@@ -84,8 +85,6 @@ def kind_of(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> Kind:
         error: what was raised.
         using: alias of the database on whose connection it was raised.
     """
-    if not isinstance(error, DjangoError):
-        return Kind.FAULT
     code = sqlstate(error)
     if code is None:
         return _without_a_code(error, using)
@@ -97,6 +96,7 @@ def kind_of(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> Kind:
         return Kind.CANCELLED
     if code.startswith(_TROUBLE_CLASSES):
         return Kind.TROUBLE
+    # What it has no word for, such as a password that has changed, is as lost where it has come of connecting.
     return Kind.LOST if isinstance(error, OperationalError) and is_gone(using) else Kind.FAULT
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
-from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import worker_init, worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
-from sagas import calling, heartbeat, ticker, topology
+from sagas import calling, heartbeat, server_settings, ticker, topology
 from sagas.celery import carries, configure
 from sagas.tasks import QUEUE_HEADER
 
@@ -74,6 +74,18 @@ class Topology(bootsteps.StartStopStep):
                 logger.critical("sagas: %s", lack)
                 raise WorkerShutdown(1)
             topology.declare(connection)
+
+
+@worker_init.connect
+def _refuse(sender: Any, **_: Any) -> None:
+    """End a worker at its start where a server's settings break a promise: it would break it with every run."""
+    if not carries(sender.app):
+        return
+    refusals = server_settings.refusals()
+    for refusal in refusals:
+        logger.critical("sagas: %s %s (sagas.%s)", refusal.what, refusal.remedy, refusal.check)
+    if refusals:
+        raise SystemExit(1)
 
 
 @worker_ready.connect

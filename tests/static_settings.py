@@ -17,6 +17,7 @@ DATABASES = {
         "TEST": {"DEPENDENCIES": []},
         "OPTIONS": {
             "connect_timeout": 5,
+            "patience": 12,
             "options": "-c lock_timeout=10s -c statement_timeout=10s -c idle_in_transaction_session_timeout=20s",
         },
     },

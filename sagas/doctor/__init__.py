@@ -45,7 +45,7 @@ DATABASE: Sequence[Probe] = (
 )
 
 #: Take care of their servers' absence themselves.
-BESIDE: Sequence[Probe] = (databases.others,)
+BESIDE: Sequence[Probe] = (databases.server_settings, databases.others)
 
 #: Ask RabbitMQ, over one connection; not asked any more once it does not answer.
 BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (

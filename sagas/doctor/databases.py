@@ -8,6 +8,7 @@ from django.db import DatabaseError
 from django.utils.connection import ConnectionDoesNotExist
 
 from sagas import barrier, elsewhere, requirements
+from sagas import server_settings as settings
 from sagas.doctor.finding import Finding, Severity
 from sagas.doctor.query import one
 
@@ -27,6 +28,24 @@ def version() -> Iterator[Finding]:
     """Tell of a PostgreSQL that is too old."""
     if lack := requirements.postgresql():
         yield Finding(Severity.ERROR, lack.what, remedy=lack.remedy)
+
+
+def server_settings() -> Iterator[Finding]:
+    """Tell of settings that break a promise, or may: by Django's settings, and on each server that answers."""
+    yield from map(_finding, settings.declared())
+    for alias in settings.databases():
+        try:
+            found = settings.deviations(alias)
+        except (DatabaseError, ConnectionDoesNotExist):
+            continue  # the other probes say so
+        yield from map(_finding, found)
+        if not found:
+            yield Finding(Severity.FINE, f"The database {alias!r} is set as the promises need it.")
+
+
+def _finding(deviation: settings.Deviation) -> Finding:
+    severity = Severity.ERROR if deviation.is_error else Severity.WARNING
+    return Finding(severity, deviation.what, remedy=deviation.remedy)
 
 
 def others() -> Iterator[Finding]:

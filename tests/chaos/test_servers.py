@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,8 +13,8 @@ from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.crowd import Crowd
 from tests.support.house import Crew
-from tests.support.shop import Shop
-from tests.support.web import Caller
+from tests.support.shop import TEA, Shop
+from tests.support.web import Caller, Reply
 
 pytestmark = pytest.mark.chaos
 
@@ -90,6 +92,37 @@ def test_postgresql_dies_and_comes_back(step: str, crew: Crew, customer: Caller,
         servers.start("postgres")
     assert_all_is_well(crowd, shop)
     assert books.query("SELECT count(*) FROM orders_order") == [(ORDERS,)]
+
+
+def test_while_postgresql_stands_still_the_web_answers_and_serves_when_it_goes_on(
+    crew: Crew, customer: Caller, shop: Shop
+) -> None:
+    # Given a web whose threads all have a session
+    replies: list[Reply] = []
+
+    def place() -> None:
+        replies.append(customer.place([(TEA, 1)], slot=shop.slot))
+
+    def at_once(*calls: Callable[[], None]) -> None:
+        with ThreadPoolExecutor(len(calls)) as pool:
+            for call in [pool.submit(call) for call in calls]:
+                call.result()
+
+    crew.hire(**QUICK)
+    at_once(*[place] * 16)
+    assert {reply.status for reply in replies} == {202}
+    replies.clear()
+    # When the server says nothing any more
+    with servers.paused():
+        at_once(*[place] * 8, lambda: replies.append(customer.call("GET", "/readyz")))
+    # Then nobody is kept, and each is told to come again
+    assert [reply.status for reply in replies] == [503] * 9
+    assert all(reply.headers["Retry-After"] == "1" for reply in replies)
+    # And orders are taken, and worked off, as soon as it goes on
+    assert customer.call("GET", "/readyz").status == 200
+    assert customer.place([(TEA, 1)], slot=shop.slot).status == 202
+    await_all_ended()
+    assert_books_balance(shop.before)
 
 
 @pytest.mark.parametrize("step", STEPS)

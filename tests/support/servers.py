@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 from django.db import connections
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -83,6 +84,26 @@ def standing_still(name: str) -> Iterator[None]:
         yield
     finally:
         process.send(signal.SIGCONT)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """PostgreSQL stands still whole inside this block, also each session's process, as on a machine that is paused."""
+    from private_services.instance import Instance
+
+    main = Instance(directory()).process("postgres")
+    assert main is not None
+    # Stopped first, it starts no others meanwhile.
+    main.send(signal.SIGSTOP)
+    sessions = psutil.Process(main.pid).children(recursive=True)
+    for process in sessions:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in sessions:
+            process.resume()
+        main.send(signal.SIGCONT)
 
 
 def rabbitmqctl(*arguments: str) -> str:

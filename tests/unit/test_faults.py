@@ -44,7 +44,7 @@ def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
     [
         *((code, Kind.COLLISION) for code in ("40001", "40P01", "55P03")),
         *((code, Kind.LOST) for code in ("08000", "08003", "08006", "57P01", "57P02", "57P03", "57P05")),
-        *((code, Kind.LOST) for code in ("25006", "25008", "25P03", "25P04", "40003", "F0000")),
+        *((code, Kind.LOST) for code in ("25006", "25004", "25P03", "25P04", "40003", "F0000")),
         ("57014", Kind.CANCELLED),
         *((code, Kind.TROUBLE) for code in ("53000", "53100", "53200", "53300", "53400")),
         *((code, Kind.TROUBLE) for code in ("57000", "58000", "58030", "58P01", "XX000", "XX001", "XX002")),
@@ -77,6 +77,12 @@ def test_what_django_refuses_on_a_connection_that_was_closed_is_a_lost_one(gone:
 def test_what_no_database_has_raised_is_a_fault(gone: bool) -> None:
     assert kind_of(ValueError("08006")) is Kind.FAULT
     assert kind_of(raised(DataError, _Psycopg2("22003"))) is Kind.FAULT
+
+
+def test_an_error_of_the_drivers_own_cursor_is_classified_too_and_one_that_it_has_caused_is_not() -> None:
+    assert kind_of(_Psycopg2("53100")) is Kind.TROUBLE
+    assert kind_of(_Psycopg3("40001")) is Kind.COLLISION
+    assert kind_of(raised(ValueError, _Psycopg2("53100"))) is Kind.FAULT
 
 
 def test_people_are_told_the_code_and_the_first_line() -> None:

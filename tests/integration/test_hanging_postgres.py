@@ -1,0 +1,145 @@
+"""PostgreSQL stands still (SIGSTOP) and keeps its connections: nobody who asks it waits for long."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg2
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+
+from sagas import watchdog
+from sagas.faults import is_gone, is_lost
+from tests.support.servers import paused
+
+pytestmark = pytest.mark.usefixtures("database")
+
+#: Seconds after which a test gives up: far longer than anybody should wait.
+FOR_EVER = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A second instead of half a minute."""
+    connection.close()
+    options = connection.settings_dict["OPTIONS"]
+    monkeypatch.setitem(options, "patience", 1.0)
+    monkeypatch.setitem(options, "connect_timeout", 2)
+    yield
+    connection.close()
+
+
+def ask() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def use_the_drivers_cursor() -> None:
+    connection.ensure_connection()
+    with connection.connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def commit() -> None:
+    connection.commit()
+
+
+def roll_back() -> None:
+    connection.rollback()
+
+
+@pytest.mark.parametrize(
+    ("work", "connected"),
+    [
+        *((work, True) for work in (ask, use_the_drivers_cursor, commit, roll_back)),
+        *((work, False) for work in (ask, use_the_drivers_cursor)),
+    ],
+)
+def test_whoever_waits_for_it_finds_the_connection_lost(work: Callable[[], None], connected: bool) -> None:
+    if connected:
+        connection.set_autocommit(work not in {commit, roll_back})
+        ask()
+    with paused():
+        began = time.monotonic()
+        with pytest.raises((OperationalError, psycopg2.OperationalError)) as lost:
+            work()
+        assert time.monotonic() - began < FOR_EVER
+    # Then as if the server had died: the next one connects anew
+    assert isinstance(lost.value, psycopg2.Error) or is_lost(lost.value)
+    assert is_gone()
+    connection.close()
+    ask()
+
+
+def test_a_kept_session_that_is_looked_at_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagas.postgresql.base.USABLE_WITHIN", 0.5)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "patience", FOR_EVER)
+    ask()
+    with paused():
+        began = time.monotonic()
+        assert not connection.is_usable()
+        assert time.monotonic() - began < FOR_EVER / 2
+
+
+def test_a_block_may_have_less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "patience", FOR_EVER)
+    ask()
+    with paused(), watchdog.within(0.5), pytest.raises(OperationalError):
+        ask()
+
+
+def test_what_takes_less_than_that_is_left_alone() -> None:
+    # Given somebody who computes for longer than a statement may take, between two of them
+    with transaction.atomic():
+        ask()
+        threading.Event().wait(1.5)
+        ask()
+
+
+def test_many_threads_are_each_given_their_time() -> None:
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            ask()
+        except OperationalError as error:
+            ended.append(error)
+        finally:
+            connections.close_all()
+
+    ready = threading.Barrier(9)
+
+    def connect_and_wait() -> None:
+        ask()
+        ready.wait(FOR_EVER)
+        ready.wait(FOR_EVER)
+        wait()
+
+    threads = [threading.Thread(target=connect_and_wait) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    ready.wait(FOR_EVER)
+    with paused():
+        ready.wait(FOR_EVER)
+        for thread in threads:
+            thread.join(FOR_EVER)
+    assert len(ended) == 8
+
+
+def test_a_child_has_a_watchdog_of_its_own() -> None:
+    ask()
+    connection.close()
+    pid = os.fork()
+    if pid == 0:
+        # The parent's thread is not here.
+        code = 1
+        try:
+            connection.close()
+            ask()
+            code = 0 if watchdog._dog._alive else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
