@@ -149,7 +149,12 @@ def cancel_order(*, customer_id: int, order_no: str) -> State:
     run_id, status = _run_of(customer_id=customer_id, order_no=order_no)
     with transaction.atomic():
         try:
-            state = sagas.cancel(run_id, reason="cancelled by the customer", by=f"customer {customer_id}")
+            state = sagas.cancel(
+                run_id,
+                reason="cancelled by the customer",
+                message="cancelled by the customer",
+                by=f"customer {customer_id}",
+            )
         except sagas.RunNotFound:
             if (ended := state_without_run(status)) is State.FAILED:
                 return ended

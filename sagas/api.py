@@ -72,14 +72,15 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
     return receipt
 
 
-def refuse(run_id: UUID, name: str, *, reason: str = "", by: str = "") -> State:
+def refuse(run_id: UUID, name: str, *, reason: str = "", by: str = "", message: str = "") -> State:
     """Say that a confirmation will not come (the payment was declined): the run is undone. A repeat is answered alike.
 
     Args:
         run_id: the run.
         name: the confirmation's name in the saga.
-        reason: why, for the record; at most 10,000 characters, of which 2,000 are kept.
+        reason: why, for the record and for operators; at most 10,000 characters, of which 2,000 are kept.
         by: who, for the record; at most 150 characters, of which the log keeps 100.
+        message: what customers may read of why; likewise. By default a sentence that says no more than that it was.
 
     Returns:
         The state: COMPENSATING, or FAILED if it was undone before.
@@ -88,22 +89,24 @@ def refuse(run_id: UUID, name: str, *, reason: str = "", by: str = "") -> State:
         RunNotFound: there is no such run.
         UnknownConfirmation: its saga waits for no confirmation of this name.
         AlreadyDecided: this confirmation has come, or the run is confirmed.
-        InvalidArgument: ``reason`` or ``by`` is no text, or too long.
+        InvalidArgument: ``reason``, ``by`` or ``message`` is no text, or too long.
     """
     check_note("reason", reason)
+    check_note("message", message)
     check_who("by", by)
-    state, messages = lifecycle.refuse_confirmation(as_run_id(run_id), name, reason=reason, by=by)
+    state, messages = lifecycle.refuse_confirmation(as_run_id(run_id), name, reason=reason, by=by, message=message)
     _after_commit(messages)
     return state
 
 
-def cancel(run_id: UUID, *, reason: str = "", by: str = "") -> State:
+def cancel(run_id: UUID, *, reason: str = "", by: str = "", message: str = "") -> State:
     """Undo a run that is not decided yet. A repeat is answered alike.
 
     Args:
         run_id: the run.
-        reason: why, for the record; at most 10,000 characters, of which 2,000 are kept.
+        reason: why, for the record and for operators; at most 10,000 characters, of which 2,000 are kept.
         by: who, for the record; at most 150 characters, of which the log keeps 100.
+        message: what customers may read of why; likewise. By default a sentence that says no more than that it was.
 
     Returns:
         The state: COMPENSATING, or FAILED if it was undone before.
@@ -111,11 +114,12 @@ def cancel(run_id: UUID, *, reason: str = "", by: str = "") -> State:
     Raises:
         RunNotFound: there is no such run.
         AlreadyDecided: it is confirmed.
-        InvalidArgument: ``reason`` or ``by`` is no text, or too long.
+        InvalidArgument: ``reason``, ``by`` or ``message`` is no text, or too long.
     """
     check_note("reason", reason)
+    check_note("message", message)
     check_who("by", by)
-    state, messages = lifecycle.cancel_run(as_run_id(run_id), reason=reason, by=by)
+    state, messages = lifecycle.cancel_run(as_run_id(run_id), reason=reason, by=by, message=message)
     _after_commit(messages)
     return state
 

@@ -17,7 +17,7 @@ from sagas import claim_store, outcomes, plan, store, versions
 from sagas.failures import trace_of
 from sagas.faults import ConnectionLost
 from sagas.messages import Message
-from sagas.suggestions import UNREADABLE
+from sagas.reasons import ReasonKind
 from sagas.turns import escalate, event
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def _hand_over(row: store.Row, error: Exception) -> None:
         exc_info=trace_of(error, partial(_told, row)),
     )
     step, operation = _next(row)
-    reason = outcomes.reason(UNREADABLE, step, type(error).__name__, _told(row, outcomes.text_of(error)))
+    reason = outcomes.reason(ReasonKind.UNREADABLE, step, type(error).__name__, _told(row, outcomes.text_of(error)))
     try:
         with transaction.atomic():
             escalate(row, event("escalate", step=step), reason, operation=operation)

@@ -38,6 +38,7 @@ from sagas.errors import UnknownSaga
 from sagas.messages import Chain, Deadline, Link, Message
 from sagas.participant import Phase
 from sagas.plan import Due, Move
+from sagas.reasons import ReasonKind
 from sagas.record import parents_of
 from sagas.states import UNDECIDED, State
 from sagas.suggestions import NO_PROGRESS, UNKNOWN_SAGA
@@ -167,7 +168,7 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) ->
         escalate(
             row,
             event("escalate", step=step),
-            outcomes.reason("stuck", step, code, detail),
+            outcomes.reason(ReasonKind.STUCK, step, code, detail),
             operation=operation,
         )
     return going

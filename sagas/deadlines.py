@@ -19,6 +19,7 @@ from sagas.confirmations import Confirmation
 from sagas.definition import Definition
 from sagas.errors import DeadlineUnknown, InvalidRequest
 from sagas.messages import Deadline, Kick, Message
+from sagas.reasons import ReasonKind
 from sagas.turns import event, turn_back
 
 
@@ -75,7 +76,9 @@ def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[sto
         late.append(row)
         detail = _too_late(confirmation, now - timedelta(seconds=over))
         late_ms = round(over * 1000)
-        reasons[row.id] = outcomes.reason("timeout", confirmation.name, "NotConfirmed", detail, by=by, late_ms=late_ms)
+        reasons[row.id] = outcomes.reason(
+            ReasonKind.TIMEOUT, confirmation.name, "NotConfirmed", detail, by=by, late_ms=late_ms
+        )
     messages: list[Message] = []
     if late:
         turn_back(definition, late, event("expire", step=confirmation.name, by=by), reasons)

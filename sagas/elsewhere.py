@@ -281,7 +281,7 @@ def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row, heard: Mappin
             return Done(None if row.data is None else json.loads(row.data))
         case Passage.REJECTED:
             said = json.loads(row.data or "{}")
-            return Rejected(said["detail"], code=said["code"])
+            return Rejected(said["detail"], code=said["code"], note=said.get("note", ""))
         case Passage.ACCEPTED:
             said = json.loads(row.data or "{}")
             # The log knows: nobody has reported, and this is the next attempt, also the first of a run that was
@@ -309,7 +309,8 @@ def _write(
         if isinstance(answer, Fault):
             faults.add(call.run_id)
         elif isinstance(answer, Rejected):
-            data = outcomes.dump({"code": printable(answer.code), "detail": printable(answer.detail)})
+            said = {"code": answer.code, "detail": answer.detail, **({"note": answer.note} if answer.note else {})}
+            data = outcomes.dump({name: printable(text) for name, text in said.items()})
             rows[call.run_id] = Row(Passage.REJECTED, call.attempt, data)
         elif isinstance(answer, Accepted):
             times = entry.heard.get(call.run_id, 0) + 1

@@ -149,10 +149,15 @@ class Rejected(Exception):
     Args:
         detail: one sentence for the customer.
         code: a stable word for programs, by default the class name.
+        note: what else operators should know; no customer reads it.
     """
 
-    def __init__(self, detail: str = "", *, code: str = "") -> None:
+    #: Also for a class with a constructor of its own.
+    note = ""
+
+    def __init__(self, detail: str = "", *, code: str = "", note: str = "") -> None:
         # As texts: a lazy translation is one in the language of whoever reads it, and is stored in this one.
         self.detail = str(detail or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0])
         self.code = str(code or type(self).__name__)
+        self.note = str(note)
         super().__init__(self.detail)

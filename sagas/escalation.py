@@ -26,6 +26,7 @@ from sagas.errors import AlreadyDecided, InvalidDecision, UnknownSaga
 from sagas.lifecycle import lock_one
 from sagas.messages import Kick, Message
 from sagas.plan import Due, Move, Place
+from sagas.reasons import ReasonKind
 from sagas.record import parents_of
 from sagas.states import FINAL, State
 from sagas.turns import event, refunds_due
@@ -77,7 +78,7 @@ def resolve(
             change = Move(row.place, Place(State.COMPENSATING, 0, given_back), plan.NOW)
         move_store.advance(change, [row], event("resolve", by=by), data={run_id: data})
         # The customer reads the reason: the note is none of their business.
-        by_hand = outcomes.reason("resolved", "", "ResolvedByHand", "Somebody has ended this by hand.")
+        by_hand = outcomes.reason(ReasonKind.RESOLVED, "", "ResolvedByHand", "Somebody has ended this by hand.")
         escalation_store.set_reason(run_id, by_hand if outcome is State.FAILED else None)
         # Behind the commit, for parent and child never lock each other. What is lost there a child finds out itself.
         after_commit(children.follow, run_id, outcome)

@@ -17,6 +17,7 @@ from sagas.breaker_store import Open
 from sagas.conf import config
 from sagas.messages import Link
 from sagas.participant import Phase
+from sagas.reasons import ReasonKind
 from sagas.suggestions import BREAKER_OPEN
 from sagas.turns import escalate, event
 
@@ -79,7 +80,7 @@ def _probe(link: Link, rows: Sequence[store.Row], at: Open) -> list[store.Row]:
     for row in rows:
         if row.attempt:
             detail = f"{at.failed} of the last {at.retried} retried operations of {at.participant} failed"
-            error = outcomes.reason("breaker", link.step, BREAKER_OPEN, detail)
+            error = outcomes.reason(ReasonKind.BREAKER, link.step, BREAKER_OPEN, detail)
             escalate(row, event("escalate", step=link.step), error, operation=link.operation)
     going = [row for row in waiting[:1] if breaker_store.take_probe(at.participant, row.id, link.operation)]
     held = waiting[len(going) :]

@@ -31,7 +31,8 @@ class Transition:
         business_key: what people know it by; empty if it was started without one.
         before: the state that it left.
         after: the state that it is in since. By now it may be in yet another.
-        reason: why it is being or was undone, or needs a person, as ``{"kind", "step", "code", "detail", …}``.
+        reason: why it is being or was undone, or needs a person, as ``{"kind", "step", "code", "detail", …}``;
+            for operators: ``sagas.reasons.public`` says what customers may read of it.
         at: when, by the database's clock.
     """
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from sagas import move_store, outcomes, plan, store
 from sagas.errors import Rejected
 from sagas.outcomes import Fault
 from sagas.participant import Done
 from sagas.plan import Due, Move
+from sagas.reasons import ReasonKind
 from sagas.record import Delivery, tell
 from sagas.states import FINAL, State
 from sagas.turns import event
@@ -67,6 +69,8 @@ def _said(delivery: Delivery, row: store.Row, answer: Done | Rejected | Fault) -
     if isinstance(answer, Done):
         return "DONE", None if answer.result is None else outcomes.dump(answer.result)
     if isinstance(answer, Rejected):
-        return "REJECTED", outcomes.reason("rejected", step, answer.code, delivery.hide(row, answer.detail))
+        return "REJECTED", outcomes.reason_of(answer, step, partial(delivery.hide, row))
     error = answer.error
-    return "FAULT", outcomes.reason("fault", step, type(error).__name__, delivery.hide(row, outcomes.text_of(error)))
+    return "FAULT", outcomes.reason(
+        ReasonKind.FAULT, step, type(error).__name__, delivery.hide(row, outcomes.text_of(error))
+    )

@@ -49,6 +49,7 @@ from sagas.failures import trace_of
 from sagas.limits import check_size
 from sagas.messages import Kick, Message, Wake
 from sagas.plan import Move, Place
+from sagas.reasons import ReasonKind
 from sagas.saga import Saga
 from sagas.states import UNDECIDED, State
 from sagas.turns import PARENT, event, turn_back
@@ -262,13 +263,16 @@ def _end_with_parent(definition: Definition, row: store.Row, ended: State) -> tu
     The parent is not locked: what is final stays so.
     """
     if ended is State.FAILED:
-        return _undo_as_wished(definition, row, event("cancel", by="parent"), "cancelled", f"{row.parent_id} has ended")
+        wish = _Wish(ReasonKind.CANCELLED, f"{row.parent_id} has ended")
+        return _undo_as_wished(definition, row, event("cancel", by="parent"), wish)
     confirmation_store.insert_confirmation(row.id, PARENT, "{}")
     move_store.log(event("confirmation", step=PARENT), [row])
     return _go_on(definition, row)
 
 
-def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tuple[State, list[Message]]:
+def refuse_confirmation(
+    run_id: UUID, name: str, *, reason: str, by: str, message: str = ""
+) -> tuple[State, list[Message]]:
     """Undo a run because a confirmation will not come. See ``sagas.refuse``."""
     with transaction.atomic():
         row = lock_one(run_id)
@@ -279,14 +283,25 @@ def refuse_confirmation(run_id: UUID, name: str, *, reason: str, by: str) -> tup
         if row.state not in UNDECIDED or name in confirmation_store.confirmations([run_id])[run_id]:
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
-        return _undo_as_wished(definition, row, event("refuse", step=name, by=by), "refused", reason)
+        wish = _Wish(ReasonKind.REFUSED, reason, message)
+        return _undo_as_wished(definition, row, event("refuse", step=name, by=by), wish)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Why somebody wants a run undone: for the record, and what customers may read of it."""
+
+    kind: ReasonKind
+    reason: str
+    message: str = ""
 
 
 def _undo_as_wished(
-    definition: Definition, row: store.Row, entry: move_store.Entry, kind: str, reason: str
+    definition: Definition, row: store.Row, entry: move_store.Entry, wish: _Wish
 ) -> tuple[State, list[Message]]:
-    told = definition.marks.hide(reason, row.request, row.results)
-    turn_back(definition, [row], entry, {row.id: outcomes.reason(kind, entry.step, kind.capitalize(), told)})
+    detail, message = (definition.marks.hide(text, row.request, row.results) for text in (wish.reason, wish.message))
+    why = outcomes.reason(wish.kind, entry.step, wish.kind.capitalize(), detail, message=message)
+    turn_back(definition, [row], entry, {row.id: why})
     return State.COMPENSATING, [Kick()]
 
 
@@ -298,7 +313,9 @@ def _check_has(definition: Definition, name: str) -> Confirmation:
     raise UnknownConfirmation(msg)
 
 
-def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -> tuple[State, list[Message]]:
+def cancel_run(
+    run_id: UUID, *, reason: str, by: str, message: str = "", by_parent: bool = False
+) -> tuple[State, list[Message]]:
     """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
     with transaction.atomic():
         row = lock_one(run_id)
@@ -313,7 +330,8 @@ def cancel_run(run_id: UUID, *, reason: str, by: str, by_parent: bool = False) -
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
-        return _undo_as_wished(definition, row, event("cancel", by=by), "cancelled", reason)
+        wish = _Wish(ReasonKind.CANCELLED, reason, message)
+        return _undo_as_wished(definition, row, event("cancel", by=by), wish)
 
 
 def _check_free(row: store.Row, parent: UUID, *, held: bool) -> None:

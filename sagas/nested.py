@@ -8,7 +8,7 @@ wants of the child it asks for after its own commit; what is lost on the way is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from sagas.commits import after_commit
 from sagas.errors import ChildEnded, Rejected
 from sagas.kick import kick
 from sagas.participant import Accepted, Call, Done
+from sagas.reasons import public
 from sagas.retry import Retry
 from sagas.saga import Saga
 from sagas.states import State
@@ -107,13 +108,21 @@ class _Start(_Participant):
             after_commit(kick)
             return Accepted(RECHECK)
         if found.state is State.FAILED:
-            why = json.loads(found.reason or "{}")
-            raise Rejected(why.get("detail") or f"{self.saga.name} failed", code=why.get("code") or "ChildFailed")
+            raise _rejection(json.loads(found.reason or "{}"), self.saga.name)
         # Before its parent decides, only a person can have ended it as SUCCEEDED: it holds all, and more firmly. If the
         # parent is undone after all, that cannot be, and another person is called then.
         if found.state is State.SUCCEEDED or (found.state is State.AWAITING_CONFIRM and _holds(child, found)):
             return Done({"run": str(child), "results": json.loads(found.results)})
         return Accepted(RECHECK)
+
+
+def _rejection(why: Mapping[str, Any], saga: str) -> Rejected:
+    """Why a child has failed, as its parent says it: what is for operators stays so."""
+    if not why:
+        return Rejected(f"{saga} failed", code="ChildFailed")
+    told, detail = public(why), why.get("detail", "")
+    note = f"{why.get('code')}: {detail}" if detail != told["detail"] else ""
+    return Rejected(told["detail"], code=told["code"] or "ChildFailed", note=note)
 
 
 def _holds(run_id: UUID, child: store.Child) -> bool:

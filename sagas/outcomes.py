@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Any
@@ -15,6 +15,7 @@ from sagas.errors import Rejected
 from sagas.faults import ConnectionLost, is_anothers, is_nobodys, is_time_up, said
 from sagas.limits import check_size
 from sagas.participant import Accepted, Call, Done, Participant, SetBased, is_set_based, name_of
+from sagas.reasons import ReasonKind
 from sagas.validation import DEPTH_LIMIT, check_depth, printable
 
 #: Longest text of an error that is stored.
@@ -201,9 +202,28 @@ def dump(result: object) -> str:
     return text
 
 
-def reason(kind: str, step: str, code: str, detail: str, **more: object) -> str:
-    """Write why a run is undone, as admin and API show it; ``more`` is what only some kinds have to say."""
-    return json.dumps({"kind": kind, "step": step, "code": _printable(code), "detail": _printable(detail), **more})
+def reason(kind: str, step: str, code: str, detail: str, *, message: str = "", **more: object) -> str:
+    """Write why a run is undone; see ``sagas.reasons``.
+
+    Args:
+        kind: a ``ReasonKind``.
+        step: the step or the confirmation; "" where it is none.
+        code: a word for programs.
+        detail: for operators.
+        message: for customers, where ``detail`` is not.
+        more: what only some kinds have to say.
+    """
+    told = {"message": _printable(message)} if message else {}
+    said = {"kind": kind, "step": step, "code": _printable(code), "detail": _printable(detail)}
+    return json.dumps({**said, **told, **more})
+
+
+def reason_of(answer: Rejected, step: str, hide: Callable[[str], str]) -> str:
+    """Write the reason of a rejection. Its note, if it has one, is for operators."""
+    detail = hide(answer.detail)
+    if not answer.note:
+        return reason(ReasonKind.REJECTED, step, answer.code, detail)
+    return reason(ReasonKind.REJECTED, step, answer.code, hide(answer.note), message=detail)
 
 
 def _printable(text: str) -> str:

@@ -33,6 +33,7 @@ from sagas.messages import Chain, Kick, Link, Message, Wake
 from sagas.outcomes import Answer, Fault
 from sagas.participant import Accepted, Done, Phase, is_patient, name_of
 from sagas.plan import Due, Move, Place, Sooner
+from sagas.reasons import ReasonKind
 from sagas.retry import Again
 from sagas.states import FINAL, State
 from sagas.steps import Action, Refund, Step
@@ -215,8 +216,7 @@ def _record_rejected(
     delivery: Delivery, rejected: Sequence[tuple[store.Row, Rejected]], duration_us: int
 ) -> list[Message]:
     reasons = {
-        row.id: outcomes.reason("rejected", delivery.step.name, answer.code, delivery.hide(row, answer.detail))
-        for row, answer in rejected
+        row.id: outcomes.reason_of(answer, delivery.step.name, partial(delivery.hide, row)) for row, answer in rejected
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
     due = config().lease if delivery.choreographed else None
@@ -295,7 +295,7 @@ def _record_faults(
     messages: list[Message] = []
     entry = delivery.entry("FAULT")
     for row, fault in faults:
-        kind = "breaker" if open_breaker else "fault"
+        kind = ReasonKind.BREAKER if open_breaker else ReasonKind.FAULT
         detail = delivery.hide(row, outcomes.text_of(fault.error))
         reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
         decision = delivery.action.retry.decide(row.attempt + 1, fault.error)

@@ -8,23 +8,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sagas import outbox, versions
+from sagas import outbox, progress, versions
 from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Lock, Log, Run
-from sagas.participant import Operation
 from sagas.personal import HIDDEN, blank
 from sagas.privacy import marks_of
+from sagas.progress import StepState
+from sagas.reasons import public
 from sagas.states import State
 from sagas.validation import as_run_id, why_unstorable
 
-#: What a step is, by the last of its operations that is done.
-_STATE_AFTER = {
-    Operation.FORWARD: "done",
-    Operation.TRY: "held",
-    Operation.CONFIRM: "confirmed",
-    Operation.CANCEL: "compensated",
-    Operation.COMPENSATE: "compensated",
-}
+#: What a step's error has of its log row.
+_ERROR = ("kind", "code", "detail", "message")
 
 
 @dataclass(slots=True)
@@ -33,24 +28,31 @@ class StepView:
 
     Attributes:
         name: the step.
-        state: "waiting", "done", "held", "confirmed", "rejected", "failing" or "compensated".
-        started_at: when its first operation was performed or tried.
-        finished_at: when the last one was.
-        attempts: operations performed or tried.
-        error: why it was rejected or is failing, as ``{"kind", "code", "detail"}``.
+        state: a ``StepState``: "waiting", "done", "waiting for its report", …
+        started_at: when its first operation was begun or performed.
+        finished_at: when an operation of it last ended, one way or the other.
+        attempts: attempts of its operations.
+        failed: attempts that have failed of the operation that is failing, since a person has last resumed the run.
+        error: why it was rejected or is failing, as ``{"kind", "code", "detail"}``; for operators.
     """
 
     name: str
-    state: str = "waiting"
+    state: str = StepState.WAITING
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempts: int = 0
+    failed: int = 0
     error: dict[str, Any] | None = None
+
+    @property
+    def public_error(self) -> dict[str, str] | None:
+        """What a customer may read of the error."""
+        return None if self.error is None else public(self.error)
 
 
 @dataclass(slots=True)
 class RunView:
-    """One run, with its steps in the order of the definition."""
+    """One run, with its steps in the order of the definition. Its ``reason`` is for operators."""
 
     id: UUID
     saga: str
@@ -63,6 +65,11 @@ class RunView:
     reason: dict[str, Any] | None
     steps: list[StepView] = field(default_factory=list)
     confirmations: dict[str, datetime] = field(default_factory=dict)
+
+    @property
+    def public_reason(self) -> dict[str, str] | None:
+        """What a customer may read of the reason."""
+        return None if self.reason is None else public(self.reason)
 
 
 def run_view(run_id: UUID) -> RunView:
@@ -88,11 +95,20 @@ def run_view(run_id: UUID) -> RunView:
     except UnknownSaga:
         # The definition is gone; what was performed is still on record.
         names = list(dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT"))
-    steps = {name: StepView(name) for name in names}
-    for entry in entries:
-        if entry.step in steps and entry.outcome != "EVENT":
-            _follow(steps[entry.step], entry)
-    view.steps = list(steps.values())
+    # Escalated on its way back it has a reason; any other run has one from when it was turned back.
+    back = view.state in {State.COMPENSATING, State.FAILED} or (view.state is State.ESCALATED and bool(view.reason))
+    view.steps = [
+        StepView(
+            name,
+            step.state.value,
+            step.started_at,
+            step.finished_at,
+            step.attempts,
+            step.failed,
+            {key: step.error[key] for key in _ERROR if key in step.error} if step.error else None,
+        )
+        for name, step in progress.of_steps(names, entries, view.state, turned_back=back).items()
+    ]
     view.confirmations = {
         confirmation.name: confirmation.received_at
         for confirmation in Confirmation.objects.filter(run_id=run_id).order_by("received_at")
@@ -167,17 +183,3 @@ class OutboxView:
 def outbox_view() -> OutboxView:
     """Read how many events wait to be published, and how long the oldest has. It counts them, one by one."""
     return OutboxView(*outbox.waiting())
-
-
-def _follow(step: StepView, entry: Log) -> None:
-    step.started_at = step.started_at or entry.at
-    if entry.outcome == "INTENT":
-        return  # the row of its outcome says the rest
-    step.finished_at = entry.at
-    step.attempts += 1
-    if entry.outcome == "DONE":
-        step.state = _STATE_AFTER[Operation(entry.operation)]
-        step.error = None
-    else:
-        step.state = "rejected" if entry.outcome == "REJECTED" else "failing"
-        step.error = {key: entry.data[key] for key in ("kind", "code", "detail")} if entry.data else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+from sagas.reasons import ReasonKind
 from sagas.states import State
 
 #: Codes of the engine's own errors.
@@ -16,7 +17,7 @@ BREAKER_OPEN = "BreakerOpen"
 CHILD_ENDED = "ChildEnded"
 ESCALATION_LOST = "EscalationLost"
 #: Kind of what breaks outside the participants.
-UNREADABLE = "unreadable"
+UNREADABLE = ReasonKind.UNREADABLE
 
 
 def suggest(state: State, step: str, operation: str, error: str) -> str:
@@ -53,13 +54,13 @@ def suggest(state: State, step: str, operation: str, error: str) -> str:
             f"ended does not change: to resume this one only asks again. Bring the child's effects and all that is "
             "left of this run to one end by hand, then resolve this run as what that is."
         )
-    if kind == UNREADABLE:
+    if kind == ReasonKind.UNREADABLE:
         return (
             "The engine cannot say what comes next for this run: its request does not load any more, its deadline "
             "(until=) cannot be computed, or the database refuses what follows. Let the code read what was before "
             "(manage.py sagas doctor counts such runs), then resume."
         )
-    if kind == "breaker":
+    if kind == ReasonKind.BREAKER:
         return (
             f"The participant of {what} breaks too often: its breaker is open, and whoever breaks there is escalated "
             "at once. Mend it. A probe that succeeds closes the breaker, and the runs that wait go on; then resume "

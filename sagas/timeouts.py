@@ -15,6 +15,7 @@ from sagas.definition import Definition
 from sagas.events import TIMEOUT
 from sagas.messages import Kick, Message
 from sagas.participant import Phase
+from sagas.reasons import LAST_ATTEMPT, ReasonKind
 from sagas.states import State
 from sagas.turns import event, turn_back
 
@@ -65,8 +66,8 @@ def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, t
 
 
 def reason(limit: datetime, step: str, now: datetime, cause: str = "") -> str:
-    """Write why a run is undone whose time is over, as admin and API show it."""
+    """Write why a run is undone whose time is over. ``cause``, what had broken before, is for operators."""
     detail = f"{step or 'the steps'} took too long"
-    told = f"{detail}; the last attempt: {cause}" if cause else detail
+    told = f"{detail}{LAST_ATTEMPT}{cause}" if cause else detail
     late_ms = max(0, round((now - limit).total_seconds() * 1000))
-    return outcomes.reason("timeout", step, "TimedOut", told, late_ms=late_ms)
+    return outcomes.reason(ReasonKind.TIMEOUT, step, "TimedOut", told, message=detail if cause else "", late_ms=late_ms)

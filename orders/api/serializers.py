@@ -11,6 +11,8 @@ from rest_framework import serializers
 from orders.api.unknown import StrictSerializer
 from payments.models import Outcome, PaymentState
 from sagas import State
+from sagas.progress import StepState
+from sagas.reasons import PUBLIC_KINDS, public
 
 #: The largest id of the database.
 _MAX_ID = 2**63 - 1
@@ -156,25 +158,23 @@ _COUPON_NOT_USABLE = {"CouponUnknown", "CouponNotYours", "CouponExpired", "Coupo
 class ReasonSerializer(serializers.Serializer[Any]):
     """Why an order is undone, or a step is not done."""
 
-    kind = serializers.ChoiceField(choices=["rejected", "fault", "timeout", "cancelled", "resolved"])
+    kind = serializers.ChoiceField(choices=[kind.value for kind in PUBLIC_KINDS])
     code = serializers.CharField()
     detail = serializers.CharField()
 
     def to_representation(self, instance: Mapping[str, Any]) -> dict[str, Any]:
-        """Leave out the inside: what broke, and how, is for operators."""
-        if instance["kind"] in {"fault", "breaker"}:
-            return {"kind": "fault", "code": "Fault", "detail": "Something broke on our side."}
+        """Leave out the inside: what broke and how, and what operators have noted, is not for customers."""
         if instance["code"] in _COUPON_NOT_USABLE:
             # As at the door: who may tell these apart can find out which coupons there are.
             return {"kind": "rejected", "code": "CouponNotUsable", "detail": "The coupon cannot be used."}
-        return super().to_representation(instance)
+        return super().to_representation(public(instance))
 
 
 class StepSerializer(serializers.Serializer[Any]):
     """One step of an order's run."""
 
     name = serializers.CharField()
-    state = serializers.CharField(help_text="waiting, done, held, confirmed, rejected, failing or compensated.")
+    state = serializers.ChoiceField(choices=[state.value for state in StepState])
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
     error = ReasonSerializer(allow_null=True)

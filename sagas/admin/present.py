@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from sagas import plan, versions
 from sagas.errors import UnknownSaga
 from sagas.models import Escalation, Log, Outcome, Run
+from sagas.progress import StepState
 from sagas.states import State
 
 #: What there is not.
@@ -29,18 +30,23 @@ _COLOURS = {
     State.ESCALATED: "alarm",
     State.SUCCEEDED: "good",
     State.FAILED: "bad",
-    "waiting": "still",
-    "done": "good",
-    "held": "held",
-    "confirmed": "good",
-    "rejected": "bad",
-    "failing": "alarm",
-    "compensated": "undo",
+    StepState.WAITING: "still",
+    StepState.CALLING: "busy",
+    StepState.ACCEPTED: "held",
+    StepState.DONE: "good",
+    StepState.HELD: "held",
+    StepState.CONFIRMED: "good",
+    StepState.REJECTED: "bad",
+    StepState.FAILING: "alarm",
+    StepState.FAILED: "bad",
+    StepState.COMPENSATED: "undo",
+    StepState.RESOLVED: "still",
     "open": "alarm",
     "closed": "good",
     Outcome.DONE: "good",
     Outcome.REJECTED: "bad",
     Outcome.FAULT: "alarm",
+    Outcome.ACCEPTED: "held",
     Outcome.INTENT: "busy",
     Outcome.EVENT: "still",
 }

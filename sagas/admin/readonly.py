@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from sagas.admin.lists import ListAdmin, ModelT
 from sagas.admin.paging import CappedPaginator
@@ -19,6 +21,17 @@ class LookOnly(ListAdmin[ModelT]):
     #: Facets count every choice of every filter.
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
+
+    def response_action(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse | None:
+        """Carry out an action on what was chosen. What cannot be a key was not chosen in a list of ours."""
+        key: Any = self.model._meta.pk
+        for chosen in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME):
+            try:
+                key.to_python(chosen)
+            except ValidationError:
+                messages.warning(request, "What was chosen is not in this list. Nothing was done.")
+                return HttpResponseRedirect(request.path)
+        return super().response_action(request, *args, **kwargs)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         """Refuse: the engine writes."""

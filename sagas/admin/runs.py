@@ -18,7 +18,8 @@ from sagas.admin.readonly import LookOnly
 from sagas.admin.waits import waits_of
 from sagas.models import Confirmation, Escalation, Run
 from sagas.personal import HIDDEN, blank
-from sagas.selectors import run_view, timeline
+from sagas.progress import StepState
+from sagas.selectors import RunView, run_view, timeline
 from sagas.states import UNDECIDED, State
 
 
@@ -112,7 +113,7 @@ class RunAdmin(LookOnly[Run]):
             "view": view,
             "title": str(obj),
             "subtitle": None,
-            "facts": _facts(obj),
+            "facts": _facts(obj, view),
             "steps": [
                 (s, present.label(s.state), present.moment(s.started_at), present.moment(s.finished_at))
                 for s in view.steps
@@ -198,7 +199,7 @@ class RunAdmin(LookOnly[Run]):
         return decide(SUCCEED, self, request, queryset)
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
+def _facts(run: Run, view: RunView) -> list[tuple[str, str]]:
     return [
         ("Run", str(run.pk)),
         ("Saga", f"{run.saga} version {run.version}"),
@@ -211,7 +212,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Duration" if run.finished_at else "Age", present.age(run)),
         ("Confirm deadline", present.moment(run.deadline)),
         ("Looked at again", present.moment(run.due_at)),
-        ("Failed attempts here", str(run.attempt)),
+        ("Failed attempts here", str(max((s.failed for s in view.steps if s.state == StepState.FAILING), default=0))),
         ("Trace", run.trace_id.hex),
     ]
 

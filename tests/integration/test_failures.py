@@ -58,12 +58,12 @@ def break_down_all(calls: Any) -> Any:
 
 
 class Calling(Saga[Guest]):
-    name = "lab.Calling"
+    name = "tests.Calling"
     ring = Step(break_down, queue="orders", retry=TWICE)
 
 
 class CallingAll(Saga[Guest]):
-    name = "lab.CallingAll"
+    name = "tests.CallingAll"
     ring = Step(break_down_all, queue="orders", retry=TWICE)
 
 
@@ -77,7 +77,7 @@ def lose(call: Call[Plain]) -> None:
 
 
 class Losing(Saga[Plain]):
-    name = "lab.Losing"
+    name = "tests.Losing"
     seek = Step(lose, queue="orders", retry=TWICE)
 
 
@@ -104,7 +104,7 @@ def test_what_a_participant_raises_is_logged_with_its_traceback_and_whose_it_was
     first, last = told(caplog)
     assert (first.levelname, last.levelname) == ("WARNING", "ERROR")
     for attempt, record in ((1, first), (2, last)):
-        assert f"lab.Losing seek.forward of run {run_id} broke at attempt {attempt}" in record.getMessage()
+        assert f"tests.Losing seek.forward of run {run_id} broke at attempt {attempt}" in record.getMessage()
         assert record.exc_info is not None
         assert record.exc_info[0] is KeyError
         assert vars(record)["run_id"] == str(run_id)
