@@ -21,13 +21,6 @@ from django.db.models import Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django_otp.admin import OTPAdminSite
-from rest_framework.throttling import BaseThrottle
-
-
-def client_address(request: HttpRequest) -> str | None:
-    """Address of the client, as the nearest trusted proxy saw it; ``NUM_PROXIES`` says how many of them there are."""
-    # DRF's own reading of X-Forwarded-For, so that this and the API's limits mean the same client.
-    return BaseThrottle().get_ident(request) or None  # type: ignore[arg-type]  # it reads META alone
 
 
 class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes ships no types

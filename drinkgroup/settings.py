@@ -153,6 +153,18 @@ COUPON_GUESSES_PER_MINUTE = env.int("COUPON_GUESSES_PER_MINUTE", default=20)
 # Signed payments of one order; webhooks of one address whose signature is wrong.
 CONFIRMS_PER_MINUTE = env.int("CONFIRMS_PER_MINUTE", default=120)
 FORGERIES_PER_MINUTE = env.int("FORGERIES_PER_MINUTE", default=120)
+# What may be ordered and not paid at once, by one customer and from one address; 0 is no bound. The address is the
+# client's only behind proxies that TRUSTED_PROXIES counts; that of this machine itself is none.
+OPEN_ORDERS = {
+    "customer": {
+        "orders": env.int("OPEN_ORDERS_PER_CUSTOMER", default=10),
+        "cups": env.int("OPEN_CUPS_PER_CUSTOMER", default=100),
+    },
+    "address": {
+        "orders": env.int("OPEN_ORDERS_PER_ADDRESS", default=100),
+        "cups": env.int("OPEN_CUPS_PER_ADDRESS", default=1000),
+    },
+}
 # Shared with the payment provider: one secret, or several with a space between while it is changed. Without one
 # nothing can be confirmed over HTTP: a random secret fits no signature.
 WEBHOOK_SECRET = env.str("DRINKGROUP_WEBHOOK_SECRET", default="")
@@ -213,7 +225,7 @@ ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=False)
 # Failed logins after which no more are tried for a while: for one name at one address, at one address, for one name.
 LOGIN_FAILURES = {"both": 5, "address": 20, "name": 50}
 AXES_HANDLER = "drinkgroup.logins.LoginHandler"
-AXES_CLIENT_IP_CALLABLE = "drinkgroup.logins.client_address"
+AXES_CLIENT_IP_CALLABLE = "orders.api.addresses.client_address"
 AXES_LOCKOUT_CALLABLE = "drinkgroup.logins.locked_out"
 # The handler has compared already; see there.
 AXES_FAILURE_LIMIT = 1

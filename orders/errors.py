@@ -29,6 +29,18 @@ class OrderRefused(Exception):
         self.faults = faults
 
 
+class TooMuchOpen(Exception):
+    """Too much is ordered and not paid, by this customer or from this address.
+
+    Attributes:
+        retry_after: seconds in which that changes.
+    """
+
+    def __init__(self, why: str, retry_after: int) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+
+
 class OrderNumberTaken(Exception):
     """The drawn order number exists; roll back and draw another."""
 

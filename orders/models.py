@@ -30,10 +30,11 @@ class Order(models.Model):
     coupon = models.CharField(max_length=32, null=True, blank=True)  # noqa: DJ001 - no coupon is not a coupon without letters
     discount_cents = models.PositiveIntegerField(default=0)
     total_cents = models.PositiveBigIntegerField(null=True, help_text="What is to be paid.")
+    address = models.GenericIPAddressField(null=True, editable=False, help_text="From which it was placed, if known.")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        """One index serves a customer's list, newest first."""
+        """One index serves a customer's list, newest first; one the bound on what an address has open."""
 
         ordering = ["-id"]
         constraints = [
@@ -44,7 +45,10 @@ class Order(models.Model):
                 condition=Q(status__in=["RECEIVED", "REJECTED"]) | Q(total_cents__isnull=False),
             ),
         ]
-        indexes = [models.Index(name="orders_order_of_customer", fields=["customer", "-id"])]
+        indexes = [
+            models.Index(name="orders_order_of_customer", fields=["customer", "-id"]),
+            models.Index(name="orders_order_of_address", fields=["address", "-id"], condition=Q(address__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         """Name it as everyone does."""

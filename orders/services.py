@@ -41,7 +41,13 @@ COUPON_NOT_USABLE = "coupon-not-usable"
 
 
 def place_order(
-    *, order_no: str, customer_id: int, items: Sequence[Wanted], slot: int, coupon: str | None = None
+    *,
+    order_no: str,
+    customer_id: int,
+    items: Sequence[Wanted],
+    slot: int,
+    coupon: str | None = None,
+    address: str | None = None,
 ) -> UUID:
     """Accept an order: price it, and insert it and its run. Nothing is reserved or redeemed yet.
 
@@ -63,7 +69,7 @@ def place_order(
         # Not the ORM: a number that is taken must not break the caller's transaction before it is known.
         cursor.execute(
             "INSERT INTO orders_order (order_no, run_id, customer_id, status, slot, coupon, discount_cents, "
-            "total_cents) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_no) DO NOTHING",
+            "total_cents, address) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_no) DO NOTHING",
             [
                 order_no,
                 run_id,
@@ -73,6 +79,7 @@ def place_order(
                 coupon,
                 request.discount_cents,
                 request.total_cents,
+                address,
             ],
         )
         if not cursor.rowcount:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.urls import reverse
 
-from orders import numbers, services
+from orders import numbers, open_orders, services
 from orders.api import idempotency
 from orders.api.idempotency import Answer, Key
 from orders.errors import OrderNumberTaken
@@ -18,8 +18,20 @@ from sagas import State
 _DRAWS = 3
 
 
-def place(*, customer_id: int, key: Key | None, items: Sequence[Wanted], slot: int, coupon: str | None) -> Answer:
-    """Place an order, or find the answer that the same request got before. Raises as ``place_order`` does."""
+def place(
+    *,
+    customer_id: int,
+    address: str | None,
+    key: Key | None,
+    items: Sequence[Wanted],
+    slot: int,
+    coupon: str | None,
+) -> Answer:
+    """Place an order, or find the answer that the same request got before.
+
+    Raises as ``place_order`` does, and as ``open_orders``.
+    """
+    open_orders.refuse_too_large([item.quantity for item in items])
     for _ in range(_DRAWS):
         order_no = numbers.draw()
         body = {"order_no": order_no, "state": State.PENDING.value, "confirm_deadline": None}
@@ -28,7 +40,10 @@ def place(*, customer_id: int, key: Key | None, items: Sequence[Wanted], slot: i
             with transaction.atomic():
                 if key and (first := idempotency.claim(customer_id=customer_id, key=key, answer=answer)):
                     return first
-                services.place_order(order_no=order_no, customer_id=customer_id, items=items, slot=slot, coupon=coupon)
+                services.place_order(
+                    order_no=order_no, customer_id=customer_id, items=items, slot=slot, coupon=coupon, address=address
+                )
+                open_orders.check(customer_id=customer_id, address=address)
                 return answer
         except OrderNumberTaken:
             continue

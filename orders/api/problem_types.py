@@ -78,6 +78,10 @@ TYPES = {
         409, "The first request with this Idempotency-Key is still at work.", "Repeat it after Retry-After seconds."
     ),
     "request-timeout": ProblemType(408, "The request did not come whole in time.", "Repeat it, faster."),
+    "too-many-cups": ProblemType(422, "The order has more cups than one customer may have open.", "Order less."),
+    "too-many-open-orders": ProblemType(
+        429, "Too much is ordered and not paid, by you or from your address.", "Pay, or wait for Retry-After."
+    ),
     "too-many-requests": ProblemType(429, "There were too many requests.", "Wait for Retry-After seconds."),
     "unauthenticated": ProblemType(401, "The token is missing, wrong, or out of date.", "Log in again."),
     "unknown-field": ProblemType(422, "The body has fields that do not exist.", "Read errors: each is named."),

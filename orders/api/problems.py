@@ -26,7 +26,7 @@ import sagas
 from orders.api import unknown
 from orders.api.bodies import drain
 from orders.api.problem_types import title
-from orders.errors import OrderNotFound, OrderRefused
+from orders.errors import OrderNotFound, OrderRefused, TooMuchOpen
 from sagas.faults import drop, is_nobodys, said
 
 MEDIA_TYPE = "application/problem+json"
@@ -97,6 +97,8 @@ def _problem(error: Exception) -> Problem | None:
             codes = {fault.code for fault in faults}
             errors = [{"pointer": f"#{f.pointer}", "code": f.code, "detail": f.detail} for f in faults]
             return Problem(422, codes.pop() if len(codes) == 1 else "order-refused", str(error), errors=errors)
+        case TooMuchOpen(retry_after=seconds):
+            return Problem(429, "too-many-open-orders", f"{error}.", headers={"Retry-After": str(seconds)})
         case OrderNotFound():
             return Problem(404, "order-not-found", f"There is no order {error}.")
         case sagas.SagaError():

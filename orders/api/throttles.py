@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from orders.api.addresses import client_address
 from sagas import redis_link
 
 WINDOW = 60
@@ -90,7 +91,7 @@ def hold_back_if_spent(rate: str, who: str) -> None:
 
 def address(request: Request) -> str:
     """Whence a request comes, as the nearest trusted proxy saw it (``NUM_PROXIES``)."""
-    return f"address {BaseThrottle().get_ident(request)}"
+    return f"address {client_address(request)}"
 
 
 class PerMinute(BaseThrottle):

@@ -15,6 +15,7 @@ import delivery.selectors
 import inventory.selectors
 from orders import selectors, services
 from orders.api import idempotency, paying, placing, serializers, throttles, unknown, webhooks
+from orders.api.addresses import customers_address
 from orders.api.idempotency import Answer, Key
 from orders.api.pagination import OrderPagination
 from orders.api.problems import Problem
@@ -136,6 +137,7 @@ class OrdersView(View):
     def _place(self, request: Request, key: str | None, wanted: Mapping[str, Any]) -> Answer:
         return placing.place(
             customer_id=_customer(request),
+            address=customers_address(request),
             key=None if key is None else Key(key, idempotency.fingerprint(request, wanted)),
             items=[Wanted(item["sku"], item["quantity"]) for item in wanted["items"]],
             slot=wanted["slot"],
