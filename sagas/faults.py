@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from billiard.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
 from django.db import Error as DjangoError
 
