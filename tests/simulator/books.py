@@ -35,6 +35,8 @@ class Run:
     events: int | None
     #: Whether it waits for a run that a person has.
     waits: bool
+    #: When its deadlines began to count, as seconds of Unix time.
+    started: float | None
     parent: UUID | None
 
 
@@ -48,6 +50,8 @@ class Entry:
     data: Any
     #: Its number: of two, the lower was written first.
     id: int = 0
+    #: When it was written, as seconds of Unix time.
+    at: float = 0.0
 
     def __str__(self) -> str:
         return self.operation if self.outcome == "EVENT" else f"{self.step}.{self.operation} {self.outcome}"
@@ -96,9 +100,11 @@ class Books:
 
 _ENGINE = f"""
 SELECT 'run', id, jsonb_build_array(saga, version, shape, state, cursor, fork, claims, attempt, due_at IS NOT NULL,
-    finished_at IS NOT NULL, reason, results, request, events, {IN_LINE} OR {IN_FAMILY}, parent_id)
+    finished_at IS NOT NULL, reason, results, request, events, {IN_LINE} OR {IN_FAMILY},
+    extract(epoch FROM started_at), parent_id)
     FROM sagas_run AS run WHERE id = ANY(%(ids)s::uuid[])
-UNION ALL (SELECT 'log', run_id, jsonb_build_array(step, operation, outcome, data, id) FROM sagas_log
+UNION ALL (SELECT 'log', run_id, jsonb_build_array(step, operation, outcome, data, id, extract(epoch FROM at))
+    FROM sagas_log
     WHERE run_id = ANY(%(ids)s::uuid[]) ORDER BY id)
 UNION ALL SELECT 'confirmation', run_id, jsonb_build_array(name, data) FROM sagas_confirmation
     WHERE run_id = ANY(%(ids)s::uuid[])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from sagas.definition import Definition
 from sagas.participant import Phase
@@ -11,6 +13,9 @@ from tests.simulator import entries
 from tests.simulator.actors import Actors
 from tests.simulator.books import Books, Entry, Run
 from tests.simulator.entries import Complaints
+
+#: Seconds by which two times may differ that are the same: what is left of a microsecond in a float.
+_GRAIN = 2e-6
 
 #: What may break in a simulation: a participant on demand, another database, a worker that is killed again and again,
 #: a child whose key another run holds: it does not wait, for its parent would wait with it.
@@ -84,6 +89,21 @@ def patience(definition: Definition, books: Books, run: Run, log: list[Entry]) -
         wanted = next(action.retry.attempts for action in actions if action.operation == operation)
         if failed < wanted:
             yield "gave up", f"{name}.{operation} was given up after {failed} of {wanted} attempts"
+
+
+def deadlines(definition: Definition, run: Run, log: list[Entry]) -> Complaints:
+    """No deadline fires before it is due."""
+    for entry in log:
+        if entry.operation != "expire":
+            continue
+        confirmation = next(c for c in definition.confirmations if c.name == entry.step)
+        if run.started is None:
+            yield "early", f"its {entry.step} expired, and no deadline has begun to count"
+            continue
+        began = datetime.fromtimestamp(run.started, UTC)
+        due = confirmation.deadline(began, lambda: definition.load(json.dumps(run.request))).timestamp()
+        if entry.at < due - _GRAIN:
+            yield "early", f"its {entry.step} expired {due - entry.at:.6f} s before its deadline"
 
 
 def breaks(run: Run, log: list[Entry]) -> Complaints:

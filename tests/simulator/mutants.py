@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -447,6 +448,16 @@ def _() -> AbstractContextManager[object]:
         honest(change, rows, entry, **more)
 
     return patch.object(move_store, "advance", advance)
+
+
+@_mutant("a deadline is judged a second early", "early")
+def _() -> AbstractContextManager[object]:
+    honest = store.clock
+
+    def hasty() -> Any:
+        return honest() + timedelta(seconds=1)
+
+    return patch.object(store, "clock", hasty)
 
 
 @_mutant("the tick does not judge deadlines", "cause", "stranded")
