@@ -192,8 +192,8 @@ def _publish_all(waiting: deque[Message]) -> None:
 def _perform_first_steps(waiting: deque[Message], here: Collection[str], worker: str) -> None:
     """Perform the first links of chains that this worker would get anyway; what is left to publish stays in it."""
     for _ in range(len(waiting)):
-        # Until it is performed it is still to be published: it stays where whoever gives back finds it.
-        message = waiting[0]
+        # Taken out before it is performed: what ends the process there keeps its lease, and with it the count of them.
+        message = waiting.popleft()
         try:
             following = _perform_first(message, here, worker)
         except ConnectionLost as error:
@@ -208,7 +208,6 @@ def _perform_first_steps(waiting: deque[Message], here: Collection[str], worker:
             runs = len(message.ids) if isinstance(message, Chain) else 0
             logger.exception("sagas: the first step of %d run(s) broke in the dispatcher, and goes to its queue", runs)
             following = [message]
-        waiting.popleft()
         waiting.extend(following)
 
 

@@ -6,13 +6,15 @@ by takes the key and dies by SIGKILL. Moments: ``effect`` (participant done, not
 in the step's own database, not yet in the engine's). ``claim.committed`` and ``claim.published`` are those of the
 dispatcher, ``expire.effect`` and ``expire.committed`` those of a confirm deadline; at ``relay.published`` RabbitMQ
 has events which the outbox has, too. A second key names a run that kills every worker child which performs a step of
-it. With ``LAB_DOUBLE`` in the environment every message of the engine goes out twice. Nothing of this is in the engine.
+it; a third one, a run of which every step takes an hour. With ``LAB_DOUBLE`` in the environment every message of the
+engine goes out twice. Nothing of this is in the engine.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, partial, wraps
@@ -32,7 +34,7 @@ import sagas.tasks
 from sagas.celery import app
 from sagas.perform import Performed
 from tests.lab.doubling import twice
-from tests.lab.points import DOUBLED, KEY, POISON
+from tests.lab.points import DOUBLED, KEY, POISON, STALLED
 
 __all__ = ["app"]
 
@@ -60,6 +62,13 @@ def _die_of_poison(calls: Sequence[Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _stall(calls: Sequence[Any]) -> None:
+    with suppress(redis.RedisError):
+        stalled: Any = _redis().get(STALLED)
+        if stalled is not None and any(str(call.run_id) == stalled.decode() for call in calls):
+            time.sleep(3600)
+
+
 _current = ""
 
 
@@ -67,6 +76,7 @@ def _wrap_collect(collect: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(collect)
     def wrapper(participant: Any, calls: Any, rejects: Any, **kwargs: Any) -> Any:
         _die_of_poison(calls)
+        _stall(calls)
         answers = collect(participant, calls, rejects, **kwargs)
         _die_at(f"{calls[0].step}.{calls[0].operation}.effect")
         return answers

@@ -7,5 +7,7 @@ It would have the points in the test's own process, where nobody is to die.
 KEY = "lab:kill"
 #: The run whose performing kills.
 POISON = "lab:poison"
+#: The run whose performing takes an hour.
+STALLED = "lab:stalled"
 #: How many second copies went out.
 DOUBLED = "lab:doubled"
