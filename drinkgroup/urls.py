@@ -1,5 +1,6 @@
 """URLs of the project: the admin, the API of orders, and pages. Probes are answered before (``drinkgroup.health``)."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
@@ -7,13 +8,20 @@ from django.views.generic import TemplateView
 from orders.api import problem_types
 from sagas import callbacks
 
+# A function is called as the page is rendered.
+_home = TemplateView.as_view(template_name="home.html", extra_context={"api_docs": lambda: settings.API_DOCS})
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("orders.api.urls")),
     path("sagas/reports/", callbacks.report),
     path("problems/", problem_types.index, name="problems"),
     path("problems/<slug:code>", problem_types.page, name="problem"),
-    path("", TemplateView.as_view(template_name="home.html"), name="home"),
+    path(
+        "",
+        TemplateView.as_view(template_name="home.html", extra_context={"api_docs": lambda: settings.API_DOCS}),
+        name="home",
+    ),
 ]
 
 handler400 = "orders.api.problems.bad_request"

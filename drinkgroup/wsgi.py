@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import SystemCheckError
 from django.core.wsgi import get_wsgi_application
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "drinkgroup.settings")
 # Whoever waits for a page does not wait as long as a worker may.
 os.environ.setdefault("STATEMENT_TIMEOUT", "4")
+if settings.SECRET_KEY_IS_DRAWN and (settings.HTTPS or "gunicorn" in os.environ.get("SERVER_SOFTWARE", "")):
+    # Each process would draw another one: a login at one of them would be none at the next.
+    msg = "SECRET_KEY is not set: all web processes need the same one, which lasts."
+    raise ImproperlyConfigured(msg)
 _django = get_wsgi_application()
 
 # A web process with settings that cannot work does not start, as `manage.py` and the workers do not.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from django.urls import include, path, re_path, register_converter, reverse_lazy
 from django.urls.converters import StringConverter
 from django.utils.text import format_lazy
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from orders.api import examples, problems, views
+from orders.api import docs, examples, problems, views
 
 
 class OrderNumberConverter(StringConverter):
@@ -31,8 +30,8 @@ _V1 = [
 _WITH_EXAMPLE = format_lazy("{}?{}=1", reverse_lazy("api:schema"), examples.WANTED)
 urlpatterns = [
     path("v1/", include(_V1)),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url=_WITH_EXAMPLE), name="docs"),
+    path("schema/", docs.SchemaView.as_view(), name="schema"),
+    path("docs/", docs.DocsView.as_view(url=_WITH_EXAMPLE), name="docs"),
     # Here too, and not only as handler404: so a URL without its last slash is not redirected (a POST
     # would become a GET), and the answer is the same in DEBUG.
     re_path("", problems.not_found),

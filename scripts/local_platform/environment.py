@@ -38,6 +38,7 @@ def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
         **{name: os.environ.get(name) or make() for name, make in made.items()},
         "DJANGO_SETTINGS_MODULE": "drinkgroup.settings",
         "PYTHONUNBUFFERED": "1",
+        "API_DOCS": os.environ.get("API_DOCS") or "on",
     }
 
 

@@ -205,6 +205,8 @@ def test_the_engine_needs_only_what_the_readme_lists() -> None:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.partition(".")[0])
-    # Three come with Celery, one with pydantic; pytest has whoever makes a test of the matrix for it.
-    for package in imported - sys.stdlib_module_names - {"sagas", "amqp", "click", "kombu", "pydantic_core", "pytest"}:
+    # Four come with Celery, one with pydantic; pytest has whoever makes a test of the matrix for it.
+    for package in (
+        imported - sys.stdlib_module_names - {"sagas", "amqp", "billiard", "click", "kombu", "pydantic_core", "pytest"}
+    ):
         assert package.replace("_", "-") in needs, package
