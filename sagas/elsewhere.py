@@ -12,7 +12,6 @@ happened: there is nothing to undo (a null compensation), and one that comes lat
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,6 +29,7 @@ from sagas.faults import ConnectionLost, is_conflict, is_lost
 from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Accepted, Call, Done, Phase, is_patient
 from sagas.sessions import Patience
+from sagas.statements import only_reads
 from sagas.states import Passage
 from sagas.steps import Step
 from sagas.validation import printable
@@ -176,14 +176,6 @@ def _not_to_blame(step: Step) -> Iterator[None]:
         raise DatabaseAway(msg) from error
 
 
-#: What may be asked of another database than the step's: to read, also behind a comment, a bracket or a WITH.
-_READS = re.compile(
-    r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*"
-    r"(SELECT|VALUES|SAVEPOINT|RELEASE|ROLLBACK|WITH(?!.*\b(INSERT|UPDATE|DELETE|MERGE)\b))\b",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
 @contextmanager
 def _only_there(step: Step) -> Iterator[None]:
     """Let a participant write in its step's database only: another would not commit with it.
@@ -192,10 +184,10 @@ def _only_there(step: Step) -> Iterator[None]:
     """
 
     def refuse(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        if _READS.match(str(sql)):
+        if only_reads(_text(sql, context)):
             return execute(sql, params, many, context)
         alias = context["connection"].alias
-        msg = f"{step.name} is in the database {step.database!r}, and wrote in {alias!r}: {str(sql)[:100]}"
+        msg = f"{step.name} is in the database {step.database!r}, and wrote in {alias!r}: {_text(sql, context)[:100]}"
         raise WrongDatabase(msg)
 
     with ExitStack() as guards:
@@ -203,6 +195,13 @@ def _only_there(step: Step) -> Iterator[None]:
             if other.alias != step.database:
                 guards.enter_context(other.execute_wrapper(refuse))
         yield
+
+
+def _text(sql: Any, context: Any) -> str:
+    """What the server is told: a driver puts together what was composed, and takes bytes as they are."""
+    if hasattr(sql, "as_string"):
+        return str(sql.as_string(context["connection"].connection))
+    return sql.decode(errors="replace") if isinstance(sql, bytes) else str(sql)
 
 
 def _plain(answer: Answer, may_reject: bool) -> Answer:

@@ -11,8 +11,10 @@ MASK = "***"
 
 #: From a user's colon to the last @ before a blank or the next URL: a password that somebody did not escape may have
 #: a slash or an @ in it.
-_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?:(?!://)\S)*@", re.IGNORECASE)
-_PARAMETER = re.compile(r"(?P<before>[?&;][\w-]*(?:pass|secret|token|key|sig)[\w-]*=)[^&;\s'\"]+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?P<before>(?<![a-z0-9+.-])[a-z0-9+.-]+://[^\s:/@]*:)(?:(?!://)\S)*@", re.IGNORECASE)
+_PARAMETER = re.compile(
+    r"(?P<before>[?&;][\w-]{0,100}(?:pass|secret|token|key|sig)[\w-]{0,100}=)[^&;\s'\"]+", re.IGNORECASE
+)
 
 
 def redact(text: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import pytest
 
-from sagas.testing.statements import ends_transaction, writes
+from sagas.statements import ends_transaction, only_reads, writes
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,92 @@ def test_what_writes(sql: str) -> None:
 @pytest.mark.parametrize("sql", ["SELECT 'INSERT INTO a'", "WITH b AS (SELECT 1) SELECT * FROM b", "SHOW timezone"])
 def test_what_does_not(sql: str) -> None:
     assert not writes(sql)
+
+
+READS = [
+    "SELECT 1",
+    "  -- look\n/* and /* look */ */ ( ( select 1 ) )",
+    "VALUES (1)",
+    "WITH a AS (SELECT 1) SELECT * FROM a",
+    "WITH a AS (SELECT 'please DELETE') SELECT * FROM a -- UPDATE nothing",
+    "SELECT 1 FROM a FOR UPDATE",
+    'SAVEPOINT "s1"',
+    'RELEASE SAVEPOINT "s1"',
+    'ROLLBACK TO SAVEPOINT "s1"',
+    "SELECT 1; SELECT 2;",
+    "SELECT E'it\\'s; DROP a', $x$ ; DROP b $x$",
+    "",
+]
+OTHERS = [
+    "INSERT INTO a VALUES (1)",
+    "-- look\nUPDATE a SET b = 1",
+    "/* SELECT */ DELETE FROM a",
+    "(DELETE FROM a)",
+    "WITH a AS (DELETE FROM b RETURNING 1) SELECT * FROM a",
+    "WITH a AS (SELECT 1) UPDATE b SET c = 1",
+    "SELECT 1; DELETE FROM a",
+    "SELECT 1 INTO a",
+    "TRUNCATE a",
+    "NOTIFY a",
+    "SET search_path = b",
+    "ROLLBACK",
+    "ROLLBACK; SELECT 1",
+    "CALL do_it()",
+    "SELECT 'never closed; DELETE FROM a",
+    "/* never closed */ /* SELECT 1; DROP a",
+]
+
+
+@pytest.mark.parametrize("sql", READS)
+def test_what_only_reads(sql: str) -> None:
+    assert only_reads(sql)
+
+
+@pytest.mark.parametrize("sql", OTHERS)
+def test_what_does_not_only_read(sql: str) -> None:
+    assert not only_reads(sql)
+
+
+LONG: dict[str, Callable[[int], str]] = {
+    "comments": lambda n: "/* a */ " * n,
+    "comments without blanks": lambda n: "/**/" * n,
+    "line comments": lambda n: "-- a\n" * n,
+    "blanks": lambda n: " " * n,
+    "brackets": lambda n: "(" * n,
+    "blanks and brackets": lambda n: "( " * n,
+    "comments that are never closed": lambda n: "/* " * n,
+    "comments that are never opened": lambda n: "*/ " * n,
+    "nested comments": lambda n: "/* " * n + "*/ " * n,
+    "quotes": lambda n: "'" * (2 * n + 1),
+    "quotes that are never closed": lambda n: "'" + "''" * n,
+    "escapes that are never closed": lambda n: "E'" + "\\'" * n,
+    "texts": lambda n: "'a' " * n,
+    "names": lambda n: '"a" ' * n,
+    "names that are never closed": lambda n: '"' + '""' * n,
+    "dollars that are never closed": lambda n: " ".join(f"$a{i}$" for i in range(n)),
+    "dollars": lambda n: "$$a$$ " * n,
+    "statements": lambda n: "SELECT 1; " * n,
+    "selects": lambda n: "WITH a AS (" + "SELECT " * n,
+    "withs": lambda n: "WITH " * n,
+    "letters": lambda n: "a" * n,
+}
+
+
+@pytest.mark.parametrize("begin", LONG.values(), ids=LONG)
+def test_whatever_stands_before_it_a_statement_is_judged_in_linear_time(begin: Callable[[int], str]) -> None:
+    def taken(n: int) -> float:
+        sql = "".join((begin(n), "UPDATE a SET b = 1"))
+        began = time.process_time()
+        for judge in (only_reads, writes, ends_transaction):
+            judge(sql)
+        return time.process_time() - began
+
+    # Ten times as much takes ten times as long, and not a hundred times; what a busy machine adds is little of it.
+    short, long = min(taken(1_000) for _ in range(3)), min(taken(10_000) for _ in range(3))
+    assert long < 40 * short + 0.05
+
+
+def test_a_write_behind_comments_is_seen() -> None:
+    assert not only_reads("/* a */ " * 50 + "UPDATE a SET b = 1")
+    assert not only_reads("/* a */" * 5_000 + "UPDATE a SET b = 1")
+    assert only_reads("/* a */" * 5_000 + "SELECT 1")
