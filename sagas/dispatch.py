@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +45,18 @@ INTERRUPTIONS = "sagas-interruptions"
 
 #: What a publish raises when the broker is away or refuses.
 BROKER_ERRORS = (OperationalError, MessageNacked, AMQPError, OSError)
+
+
+def is_brokers(error: BaseException) -> bool:
+    """Whether an error comes of speaking to RabbitMQ: an ``OSError`` may as well be of a file, a pipe, another server.
+
+    For whoever tells people what is wrong, and where the error may have come from anywhere.
+    """
+    if not isinstance(error, OSError):
+        return isinstance(error, BROKER_ERRORS)
+    frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    return any(name.partition(".")[0] in {"amqp", "kombu"} for name in frames)
+
 
 #: Runs claimed at once, up to which the first step is performed by the dispatcher itself.
 FEW = 8

@@ -2,16 +2,18 @@
 
 Every SQLSTATE is classified here, once:
 
-============  ==========================================================  ==========================================
-kind          SQLSTATE                                                    what is done
-============  ==========================================================  ==========================================
-collision     40001, 40P01, 55P03                                         the same again: nothing was done
-lost          08…, 57P…, 25P03, 25P04, 25006, 25004, 40003, F0…; no code  the session is closed, the same delivery
-                                                                          comes again
-cancelled     57014                                                       the same
-trouble       53…, 57…, 58…, XX…                                          neighbours are tried, the run waits a while
-fault         all others                                                  the run's own: counts as an attempt
-============  ==========================================================  ==========================================
+=========  ===================================================  ==========================================
+kind       SQLSTATE                                             what is done
+=========  ===================================================  ==========================================
+collision  40001, 40P01, 55P03                                  the same again: nothing was done
+lost       08…, 57P…, 25P03, 25P04, 40003, F0…; no code         the session is closed, the same delivery
+                                                                comes again
+unfit      25006 (it only reads: a failover), 25004 (not READ   the same
+           COMMITTED)
+cancelled  57014                                                halves travel; alone, the lease brings it
+trouble    53…, 57…, 58…, XX…                                   neighbours go on, the run waits a while
+fault      all others                                           the run's own: counts as an attempt
+=========  ===================================================  ==========================================
 
 None but the last is anybody's fault: it never counts as an attempt.
 """
@@ -30,8 +32,10 @@ class Kind(Enum):
 
     #: Two transactions met, and this one was rolled back for it. The same again may succeed.
     COLLISION = auto()
-    #: The session is of no more use: it is gone, so that the outcome is unknown, or its server only reads.
+    #: The session is gone, so that the outcome is unknown.
     LOST = auto()
+    #: The session is there, and is no place to write at: on a server that only reads, or at another isolation level.
+    UNFIT = auto()
     #: The statement was cancelled: it took too long, or an administrator was tired of it.
     CANCELLED = auto()
     #: The server is there, and cannot do it: no room, no memory, a broken disk.
@@ -43,9 +47,10 @@ class Kind(Enum):
 #: Serialization failure, deadlock, lock time-out.
 _COLLISIONS = frozenset({"40001", "40P01", "55P03"})
 #: By code: the server has ended the session, for nothing was asked of it in mid-transaction for too long, or for the
-#: transaction took too long (mostly libpq only finds the socket closed); it takes no writes, as a server that is no
-#: primary any more; it runs at another isolation level than the engine does; whether it has committed it cannot say.
-_LOST = frozenset({"25P03", "25P04", "25006", "25004", "40003"})
+#: transaction took too long (mostly libpq only finds the socket closed); whether it has committed it cannot say.
+_LOST = frozenset({"25P03", "25P04", "40003"})
+#: It takes no writes, as a server that is no primary any more; it is at another isolation level than the engine.
+_UNFIT = frozenset({"25006", "25004"})
 #: By class: no connection; a server that is shutting down or starting; a broken configuration.
 _LOST_CLASSES = ("08", "57P", "F0")
 #: Statement time-out, or a request to cancel.
@@ -92,6 +97,8 @@ def kind_of(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> Kind:
         return Kind.COLLISION
     if code in _LOST or code.startswith(_LOST_CLASSES):
         return Kind.LOST
+    if code in _UNFIT:
+        return Kind.UNFIT
     if code == _CANCELLED:
         return Kind.CANCELLED
     if code.startswith(_TROUBLE_CLASSES):
@@ -140,7 +147,7 @@ def is_conflict(error: BaseException) -> bool:
 
 def is_lost(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether the session is of no more use: the outcome may be unknown. Close it, and do the same on another."""
-    return kind_of(error, using) is Kind.LOST
+    return kind_of(error, using) in {Kind.LOST, Kind.UNFIT}
 
 
 def is_nobodys(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:

@@ -225,6 +225,12 @@ class _Cohort:
             # Whose time it was is not known: each half gets as much.
             raise TimeUp(self.performed) from error
         kind = kind_of(cause)
+        if kind is Kind.UNFIT:
+            # None of its runs is the cause, whatever they had locked there.
+            raise self._interrupted(part, _Locked(), cause) from error
+        if kind is Kind.CANCELLED and len(part) == 1:
+            logger.warning("sagas: run %s at %s waits for its lease: %s", part[0], self._operation, said(cause))
+            return
         if isinstance(cause, ConnectionLost) or kind in {Kind.LOST, Kind.CANCELLED}:
             raise self._interrupted(part, locked, cause) from error
         if is_locked(cause):

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import kombu.exceptions
 from amqp import Message
 from celery import Celery
 from django.db import transaction
@@ -32,7 +33,7 @@ CONFIRM_TIMEOUT = 5.0
 PATIENCE = 10.0
 
 
-class NotConfirmed(OSError):
+class NotConfirmed(kombu.exceptions.OperationalError):
     """RabbitMQ has not said in time whether it has the events. They are published again; some may come twice."""
 
 

@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from sagas import requirements
 from sagas.celery import engine_app
+from sagas.dispatch import is_brokers
 from sagas.doctor import broker, code, databases, integrity, pools, redis, runs, workers
 from sagas.doctor.finding import Finding, Severity
 from sagas.faults import said, sqlstate
@@ -91,5 +92,7 @@ def _broker() -> Iterator[Finding]:
             for probe in BROKER:
                 yield from probe(connection)
     except (OperationalError, OSError) as error:
+        if not is_brokers(error):
+            raise
         what = f"RabbitMQ does not answer: {said(error)}."
         yield Finding(Severity.ERROR, what, remedy="Check the broker's URL and that the server runs.")

@@ -12,9 +12,12 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from pytest_django import Settings
 
 import sagas
 from sagas import State, store, topology
+from sagas.celery import engine_app
+from sagas.dispatch import drop_connections
 from sagas.messages import Chain
 from sagas.models import Run
 from sagas.topology import DEAD
@@ -380,3 +383,45 @@ def test_doctor_as_a_process_with_every_server_away() -> None:
     assert "warning  Redis does not answer (ConnectionError: Error 111 connecting to 127.0.0.1:1." in done.stdout
     assert f"error    {THERE} does not answer: " in done.stdout
     assert "3 thing(s) are wrong" in done.stderr
+
+
+# -- The true cause ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokenPipeError("nobody reads what is printed"),
+        OSError(28, "No space left on device"),
+        FileNotFoundError(2, "No such file", "/etc/shop/key.pem"),
+        TimeoutError("a hook's own server"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("subcommand", [["dispatch", "--once"], ["topology"], ["doctor"]])
+def test_what_is_not_rabbitmqs_is_not_blamed_on_it(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, subcommand: list[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sagas.management.commands.sagas.dispatch", fails)
+    monkeypatch.setattr("sagas.topology.declare", fails)
+    monkeypatch.setattr("sagas.topology.compare", fails)
+    with pytest.raises(type(error)) as raised:
+        command(*subcommand)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("subcommand", [["dispatch", "--once"], ["topology"]])
+def test_what_is_rabbitmqs_is(monkeypatch: pytest.MonkeyPatch, settings: Settings, subcommand: list[str]) -> None:
+    # Given nobody at RabbitMQ's port, and a run that is due
+    sagas.start(Lab, Experiment())
+    settings.SAGAS = {**settings.SAGAS, "BROKER_URL": "amqp://guest:guest@127.0.0.1:1//"}
+    drop_connections(engine_app())
+    monkeypatch.setattr("sagas.dispatch._RETRY", {"max_retries": 0})
+    try:
+        with pytest.raises(CommandError, match=r"RabbitMQ does not answer: .*Connection refused"):
+            command(*subcommand)
+    finally:
+        drop_connections(engine_app())

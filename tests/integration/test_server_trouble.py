@@ -20,7 +20,7 @@ from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
 from tests.loyalty.sagas import Afar
 from tests.support import loyalty
-from tests.support.carrier import Carrier, chains, claim_all, deliver
+from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_or_recover
 from tests.support.loyalty import assert_all_once
 from tests.support.runs import due_in, make_due, state, states, story
 
@@ -119,7 +119,7 @@ def test_an_undo_waits_too_and_calls_nobody(jar: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["lab_jarhold", "sagas_log"])
-@pytest.mark.parametrize("code", ["25006", "25P03", "57014", "57P01", "57P03", "08006", "53300"])
+@pytest.mark.parametrize("code", ["25006", "25P03", "57P01", "57P03", "08006", "53300"])
 def test_where_nothing_can_be_written_the_same_delivery_comes_again(jar: str, code: str, table: str) -> None:
     ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(2)]
     chain = before_the_third_step(*ids)
@@ -131,6 +131,31 @@ def test_where_nothing_can_be_written_the_same_delivery_comes_again(jar: str, co
     assert [story(run_id) for run_id in ids] == before
     carry(chain)
     assert states(ids) == {State.AWAITING_CONFIRM: 2}
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("code", ["25006", "25004", "57014"])
+def test_however_often_it_comes_again_for_this_nobody_is_blamed(jar: str, code: str, size: int) -> None:
+    # Given a cohort, at whose hold the server says so
+    ids = sorted(sagas.start(Lab, Experiment(jar=jar)) for _ in range(size))
+    waiting = [before_the_third_step(*ids)]
+    with refusing("lab_jarhold", code):
+        # When it is delivered as often as a worker delivers it again
+        for _ in range(LONG):
+            waiting = [
+                message
+                for chain in waiting
+                for message in deliver_or_recover(chain)[0].messages
+                if isinstance(message, Chain)
+            ]
+    # Then no attempt was counted of any
+    assert [story(run_id) for run_id in ids] == [["start", "one.forward DONE", "two.forward DONE"]] * size
+    # And all go on, those that nobody sends when their lease is over
+    make_due(ids)
+    waiting += chains([*claim_all(), *claim_all(lapsed=True)])
+    for chain in waiting:
+        carry(chain)
+    assert states(ids) == {State.AWAITING_CONFIRM: size}
 
 
 @contextmanager

@@ -44,7 +44,8 @@ def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
     [
         *((code, Kind.COLLISION) for code in ("40001", "40P01", "55P03")),
         *((code, Kind.LOST) for code in ("08000", "08003", "08006", "57P01", "57P02", "57P03", "57P05")),
-        *((code, Kind.LOST) for code in ("25006", "25004", "25P03", "25P04", "40003", "F0000")),
+        *((code, Kind.LOST) for code in ("25P03", "25P04", "40003", "F0000")),
+        *((code, Kind.UNFIT) for code in ("25006", "25004")),
         ("57014", Kind.CANCELLED),
         *((code, Kind.TROUBLE) for code in ("53000", "53100", "53200", "53300", "53400")),
         *((code, Kind.TROUBLE) for code in ("57000", "58000", "58030", "58P01", "XX000", "XX001", "XX002")),

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from sagas import doctor, relay, reopening, requirements, topology
 from sagas.api import erase
 from sagas.celery import broken_promises, engine_app
-from sagas.dispatch import dispatch, publish_notices
+from sagas.dispatch import dispatch, is_brokers, publish_notices
 from sagas.doctor import Severity
 from sagas.errors import SagaError
 from sagas.faults import ConnectionLost, said
@@ -97,6 +97,8 @@ class Command(BaseCommand):
             msg = f"RabbitMQ refuses: {said(error)}. Declare its queues: manage.py sagas topology"
             raise CommandError(msg) from error
         except (OperationalError, OSError) as error:
+            if not is_brokers(error):
+                raise
             msg = f"RabbitMQ does not answer: {said(error)}. Check the broker's URL and that the server runs."
             raise CommandError(msg) from error
 
