@@ -155,6 +155,8 @@ ORDERS_PER_MINUTE = env.int("ORDERS_PER_MINUTE", default=6000)
 READS_PER_MINUTE = env.int("READS_PER_MINUTE", default=6000)
 CANCELS_PER_MINUTE = env.int("CANCELS_PER_MINUTE", default=1000)
 COUPON_GUESSES_PER_MINUTE = env.int("COUPON_GUESSES_PER_MINUTE", default=20)
+# Logins from one address; failed ones are counted by name, too (LOGIN_FAILURES).
+LOGINS_PER_MINUTE = env.int("LOGINS_PER_MINUTE", default=30)
 # Signed payments of one order; webhooks of one address whose signature is wrong.
 CONFIRMS_PER_MINUTE = env.int("CONFIRMS_PER_MINUTE", default=120)
 FORGERIES_PER_MINUTE = env.int("FORGERIES_PER_MINUTE", default=120)
@@ -190,8 +192,8 @@ REST_FRAMEWORK = {
     # Proxies in front of the web processes that say the client's address in X-Forwarded-For. With 0 none is believed.
     "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
 }
-# A token lives until it is taken away.
-REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False}
+# How long a token of the API lives. Whoever logs in gets another; `make run` makes one at each start.
+REST_KNOX = {"TOKEN_TTL": timedelta(days=env.int("TOKEN_DAYS", default=30)), "AUTO_REFRESH": False}
 SPECTACULAR_SETTINGS = {
     "TITLE": "drinkgroup",
     "DESCRIPTION": "Order drinks together: place an order once, however often you must repeat it, and learn its fate.",

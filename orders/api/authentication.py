@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -21,5 +22,7 @@ class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]  # kno
 
     def _cleanup_token(self, auth_token: Any) -> bool:
         # Knox reads and deletes all expired tokens of the user here, on every request. Expired is
-        # expired without that; `manage.py` is where one tidies up.
-        return auth_token.expiry is not None and bool(auth_token.expiry < timezone.now())
+        # expired without that; logging in tidies up, and `manage.py sweep`. A token that was made
+        # without an end lives as long as the others.
+        until = auth_token.expiry or auth_token.created + settings.REST_KNOX["TOKEN_TTL"]
+        return bool(until <= timezone.now())

@@ -47,6 +47,7 @@ TYPES = {
     "inactive-sku": ProblemType(422, "The drink is not on the menu any more.", "Read the menu again."),
     "inactive-slot": ProblemType(422, "The slot takes no more orders.", "Read the slots again."),
     "internal-error": ProblemType(500, "Something broke on our side; it has been logged.", _REPEAT),
+    "invalid-credentials": ProblemType(401, "Name and password do not fit.", "Try again, a few times."),
     "invalid-idempotency-key": ProblemType(
         400, "The Idempotency-Key is none, or there are several that differ.", "Send one, of up to 255 characters."
     ),
@@ -78,6 +79,7 @@ TYPES = {
         409, "The first request with this Idempotency-Key is still at work.", "Repeat it after Retry-After seconds."
     ),
     "request-timeout": ProblemType(408, "The request did not come whole in time.", "Repeat it, faster."),
+    "token-not-found": ProblemType(404, "You have no such token.", "List your tokens."),
     "too-many-cups": ProblemType(422, "The order has more cups than one customer may have open.", "Order less."),
     "too-many-open-orders": ProblemType(
         429, "Too much is ordered and not paid, by you or from your address.", "Pay, or wait for Retry-After."

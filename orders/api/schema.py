@@ -43,6 +43,12 @@ ORDER_NO = OpenApiParameter(
     OpenApiParameter.PATH,
     description="The order's number.",
 )
+TOKEN_ID = OpenApiParameter(
+    "token_id",
+    {"type": "string", "pattern": "^[0-9A-Za-z]{1,25}$", "example": "current"},
+    OpenApiParameter.PATH,
+    description="The token's `id`, or `current`.",
+)
 PAGE = OpenApiParameter("cursor", str, OpenApiParameter.QUERY, description="From `next` or `previous` of a page.")
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",

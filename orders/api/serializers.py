@@ -213,6 +213,31 @@ class OrderPageSerializer(serializers.Serializer[Any]):
     results = OrderSerializer(many=True)
 
 
+class LoginSerializer(StrictSerializer):
+    """Who logs in."""
+
+    username = Text(max_length=150)
+    password = Text(max_length=256, trim_whitespace=False)
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    """A token, without its secret."""
+
+    id = serializers.CharField(help_text="The token's first characters.")
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    current = serializers.BooleanField(help_text="Whether this request came with it.")
+
+
+class IssuedSerializer(serializers.Serializer[Any]):
+    """A new token."""
+
+    id = serializers.CharField(help_text="The token's first characters.")
+    token = serializers.CharField(help_text="The secret. It is shown here, and never again.")
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+
+
 class FieldErrorSerializer(serializers.Serializer[Any]):
     """One thing that is wrong with a request."""
 

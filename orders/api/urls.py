@@ -6,7 +6,7 @@ from django.urls import include, path, re_path, register_converter, reverse_lazy
 from django.urls.converters import StringConverter
 from django.utils.text import format_lazy
 
-from orders.api import docs, examples, problems, views
+from orders.api import docs, examples, problems, tokens, views
 
 
 class OrderNumberConverter(StringConverter):
@@ -15,10 +15,19 @@ class OrderNumberConverter(StringConverter):
     regex = "[0-9A-Za-z-]{1,32}"
 
 
+class TokenIdConverter(StringConverter):
+    """What may be the id of a token."""
+
+    regex = "[0-9A-Za-z]{1,25}"
+
+
 register_converter(OrderNumberConverter, "order_no")
+register_converter(TokenIdConverter, "token_id")
 
 app_name = "api"
 _V1 = [
+    path("tokens/", tokens.TokensView.as_view(), name="tokens"),
+    path("tokens/<token_id:token_id>/", tokens.TokenView.as_view(), name="token"),
     path("menu/", views.MenuView.as_view(), name="menu"),
     path("slots/", views.SlotsView.as_view(), name="slots"),
     path("orders/", views.OrdersView.as_view(), name="orders"),
