@@ -17,11 +17,7 @@ urlpatterns = [
     path("sagas/reports/", callbacks.report),
     path("problems/", problem_types.index, name="problems"),
     path("problems/<slug:code>", problem_types.page, name="problem"),
-    path(
-        "",
-        TemplateView.as_view(template_name="home.html", extra_context={"api_docs": lambda: settings.API_DOCS}),
-        name="home",
-    ),
+    path("", _home, name="home"),
 ]
 
 handler400 = "orders.api.problems.bad_request"
