@@ -31,6 +31,10 @@ class InvalidArgument(SagaError, TypeError, ValueError):
     """
 
 
+class InvalidDemand(InvalidArgument):
+    """A pool is asked for what it cannot hold: no whole number, or too large a one; or a key too long for its holds."""
+
+
 class RunExists(SagaError, IntegrityError):
     """There is a run of this id already. Nothing was written, and the caller's transaction can go on."""
 

@@ -14,6 +14,7 @@ that counts less than its holds, is a fault (``PoolInconsistent``) and changes n
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,9 +24,10 @@ from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Q
 
 from sagas import log_store
-from sagas.errors import PoolInconsistent, Rejected
+from sagas.errors import DefinitionError, InvalidDemand, PoolInconsistent, Rejected
 from sagas.participant import Call, Done, Operation, Outcome, many
 from sagas.steps import NAME_LIMIT
+from sagas.validation import why_unstorable
 
 
 class Pool(models.Model):
@@ -84,11 +86,15 @@ class PoolResource:
     Args:
         pool: the pool's model.
         hold: the model of its holds.
-        demand: from a request to ``{primary key of the pool row: quantity}``; quantities above 0. Of the request alone,
+        demand: from a request to ``{primary key of the pool row: quantity}``; whole numbers above 0, at most
+            2,147,483,647, and keys of at most 64 characters (``InvalidDemand``). Of the request alone,
             and the same for all of a run's life: what the run holds is compared with it.
         rejection: raised, with a sentence, when a call asks for more than is available. A call gets all
             it asks for, or nothing.
         database: alias of the database in which both are; the same as the step's.
+
+    Raises:
+        DefinitionError: the pool's keys may be longer than a hold can name them.
     """
 
     def __init__(
@@ -100,6 +106,13 @@ class PoolResource:
         rejection: type[Rejected] = Rejected,
         database: str = DEFAULT_DB_ALIAS,
     ) -> None:
+        longest, room = pool._meta.pk.max_length, hold._meta.get_field("pool_key").max_length
+        if longest is not None and room is not None and longest > room:
+            msg = (
+                f"{pool._meta.label}: its primary key has up to {longest} characters, and {hold._meta.label}.pool_key "
+                f"has {room}. Give the key at most {room}"
+            )
+            raise DefinitionError(msg)
         self.pool = pool
         self.hold = hold
         self.demand = demand
@@ -108,8 +121,12 @@ class PoolResource:
 
     @many
     def try_(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Hold what each call asks for, in the order of the calls, as far as it goes."""
-        demands = [dict(self.demand(call.request)) for call in calls]
+        """Hold what each call asks for, in the order of the calls, as far as it goes.
+
+        Raises:
+            InvalidDemand: a call asks for what no hold can say.
+        """
+        demands = [self._asked(call) for call in calls]
         locked = self._lock({key for demand in demands for key in demand})
         available = {key: left for key, (left, _) in locked.items()}
         outcomes: list[Outcome] = []
@@ -121,12 +138,37 @@ class PoolResource:
                 outcomes.append(self.rejection(self._refusal(missing, available, demand)))
                 continue
             for key, quantity in demand.items():
+                self._check_quantity(key, quantity)
                 available[key] -= quantity
                 taken[key] += quantity
                 holds.append((call, key, quantity))
             outcomes.append(Done())
         self._hold(holds, taken)
         return outcomes
+
+    def _asked(self, call: Call[Any]) -> dict[Any, int]:
+        """What a call demands, if it makes sense. How much is too much is seen once it is known what there is."""
+        # Any: the application's, whatever its annotations say.
+        demand: dict[Any, Any] = dict(self.demand(call.request))
+        room: int = self.hold._meta.get_field("pool_key").max_length or sys.maxsize
+        for key, quantity in demand.items():
+            if isinstance(quantity, bool) or not isinstance(quantity, int) or quantity < 0:
+                msg = f"{self.pool._meta.db_table} {_short(key)}: {_short(quantity)} is demanded; give a whole number"
+                raise InvalidDemand(msg)
+            name = str(key)
+            if len(name) > room or why_unstorable(name):
+                msg = (
+                    f"{self.pool._meta.db_table}: {_short(key)} is no key of it: a hold names at most {room} characters"
+                )
+                raise InvalidDemand(msg)
+        return demand
+
+    def _check_quantity(self, key: object, quantity: int) -> None:
+        kind = self.hold._meta.get_field("quantity").get_internal_type()
+        most = connections[self.database].ops.integer_field_range(kind)[1]
+        if quantity > most:
+            msg = f"{self.pool._meta.db_table} {_short(key)}: {quantity:,} is demanded; a hold has at most {most:,}"
+            raise InvalidDemand(msg)
 
     @many
     def confirm(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
@@ -179,7 +221,7 @@ class PoolResource:
         noted = (
             f'INSERT INTO "{self.hold._meta.db_table}" (run_id, step, pool_key, quantity, state) '
             "SELECT v.run_id, v.step, v.pool_key, v.quantity, %s "
-            "FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int[]) AS v(run_id, step, pool_key, quantity)"
+            "FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::bigint[]) AS v(run_id, step, pool_key, quantity)"
         )
         self._shift(
             taken,
@@ -281,3 +323,7 @@ class PoolResource:
     def _refusal(self, missing: Sequence[Any], available: Mapping[Any, int], demand: Mapping[Any, int]) -> str:
         parts = [f"{key}: {demand[key]} wanted, {available.get(key, 0)} left" for key in missing]
         return "; ".join(parts)
+
+
+def _short(value: object) -> str:
+    return repr(value)[:80]

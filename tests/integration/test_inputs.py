@@ -30,7 +30,7 @@ from sagas.participant import NotYet
 from tests.integration.test_lifecycle import run_in
 from tests.lab.sagas import Experiment, Keyed, Lab, Reported
 from tests.support.carrier import Carrier
-from tests.support.runs import event, state, story
+from tests.support.runs import counts, event, new_jar, reason, state, story
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -298,3 +298,13 @@ def test_a_long_name_of_a_worker_stops_no_run() -> None:
     run_id = run_in(State.PENDING)
     sagas.cancel(run_id, by="b" * 150)
     assert Log.objects.get(run_id=run_id, operation="cancel").worker == "b" * 100
+
+
+def test_a_run_that_demands_what_no_hold_can_say_fails_with_a_sentence_and_harms_nobody() -> None:
+    jar = new_jar(2**62)
+    ids = [sagas.start(Lab, Experiment(jar=jar, quantity=quantity)) for quantity in (1, 2**31, 2)]
+    Carrier().run(ids)
+    assert [state(run_id) for run_id in ids] == [State.AWAITING_CONFIRM, State.FAILED, State.AWAITING_CONFIRM]
+    why = reason(ids[1])
+    assert (why["code"], "2,147,483,648 is demanded" in why["detail"]) == ("InvalidDemand", True)
+    assert counts(jar) == (2**62 - 3, 3, 0)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import sagas
 from sagas import Rejected, move_store, store
-from sagas.errors import PoolInconsistent
+from sagas.errors import DefinitionError, InvalidDemand, PoolInconsistent
 from sagas.participant import Call, Done, Operation, Outcome
 from sagas.pool import PoolResource
 from tests.lab.models import Jar, JarHold
@@ -289,3 +290,49 @@ def test_an_undo_of_what_never_happened_meets_no_hold_and_is_right(jar: str) -> 
     (outcome,) = take(Operation.CANCEL, [call(Operation.CANCEL, {jar: 2})])
     assert isinstance(outcome, Done)
     assert counts(jar) == (10, 0, 0)
+
+
+def ask(demand: object) -> Outcome:
+    """Try to hold what is demanded, as one run."""
+    call: Call[Any] = Call(uuid4(), "three", Operation.TRY, 1, demand)
+    (outcome,) = resource.try_.many([call])
+    return outcome
+
+
+@pytest.mark.parametrize(
+    "quantity", [2**31, 2**62, -1, 1.5, "1", None, True, float("nan")], ids=lambda quantity: repr(quantity)[:9]
+)
+def test_a_demand_that_no_hold_can_say_is_an_error_that_says_so(quantity: Any) -> None:
+    jar = new_jar(2**62)
+    with pytest.raises(InvalidDemand, match=rf"lab_jar '{jar}'.*demanded"), transaction.atomic():
+        ask({jar: quantity})
+    assert counts(jar) == (2**62, 0, 0)
+    assert not JarHold.objects.filter(pool_key=jar).exists()
+
+
+def test_the_largest_demand_is_held() -> None:
+    jar = new_jar(2**62)
+    assert ask({jar: 2**31 - 1}) == Done()
+    assert counts(jar) == (2**62 - 2**31 + 1, 2**31 - 1, 0)
+
+
+@pytest.mark.parametrize("quantity", [11, 2**31, 2**62, 2**70])
+def test_more_than_there_is_is_rejected_however_much_it_is(quantity: int) -> None:
+    jar = new_jar(10)
+    refused = ask({jar: quantity})
+    assert isinstance(refused, Rejected)
+    assert refused.detail == f"{jar}: {quantity} wanted, 10 left"
+
+
+@pytest.mark.parametrize("key", ["x" * 65, "a\x00b", "\ud800"], ids=["long", "nul", "surrogate"])
+def test_a_key_that_no_hold_can_name_is_an_error_that_says_so(key: str) -> None:
+    with pytest.raises(InvalidDemand, match="at most 64 characters"), transaction.atomic():
+        ask({key: 1})
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def test_a_pool_with_keys_that_no_hold_can_name_is_refused_when_it_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jar._meta.pk, "max_length", 65)
+    with pytest.raises(DefinitionError, match=r"lab\.Jar: its primary key has up to 65 .* at most 64"):
+        PoolResource(pool=Jar, hold=JarHold, demand=lambda demand: demand)
