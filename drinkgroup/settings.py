@@ -206,6 +206,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Three fields are called "state".
+    "ENUM_NAME_OVERRIDES": {
+        "OrderState": "sagas.states.State",
+        "StepState": "sagas.progress.StepState",
+        "PaymentState": "payments.models.PaymentState",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "orders.api.examples.offer_what_is_there",

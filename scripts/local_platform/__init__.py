@@ -1,6 +1,7 @@
 """The platform on one machine: servers, web and workers, started together and stopped together.
 
 Standard library only, like ``private_services`` on which it stands. ``cli`` is the command, ``platform`` the order
-in which things start and stop, ``child`` one process that is watched, ``environment`` what all of them are told,
+in which things start and stop, ``child`` one process that is watched,
+``revival`` when it is started again, ``environment`` what all of them are told,
 ``record`` what is remembered for ``--stop`` and for the run after a crash.
 """

@@ -9,8 +9,10 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +20,12 @@ from private_services.cli import SERVERS
 from private_services.console import Failure, tail
 from private_services.instance import Instance
 from private_services.processes import POLL_SECONDS, Process
+from private_services.server import Server
 
 from local_platform import environment
 from local_platform.child import Child
 from local_platform.record import Record
+from local_platform.revival import Revival
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _BIN: Final = REPOSITORY / ".venv" / "bin"
@@ -32,6 +36,28 @@ _WATCH_SECONDS: Final = 0.2
 
 class Stopped(Exception):
     """Somebody asked for the end: no error."""
+
+
+@dataclass
+class Kept:
+    """Something that must run as long as the platform.
+
+    Attributes:
+        name: what it is called on the console.
+        ended: how it ended; ``None`` while it runs.
+        start: starts it again.
+        log: where it says why it ended.
+        began: when it was started last, by the monotonic clock.
+        due: when it is to be started again; ``None`` while it runs.
+    """
+
+    name: str
+    ended: Callable[[], str | None]
+    start: Callable[[], object]
+    log: Path
+    began: float = field(default_factory=time.monotonic)
+    due: float | None = None
+    revival: Revival = field(default_factory=Revival)
 
 
 class Platform:
@@ -53,7 +79,7 @@ class Platform:
         self._port = port
         self._tell = tell
         self._stopping = stopping
-        self._children: list[Child] = []
+        self._children: dict[str, Child] = {}
         self._record = Record(url=self.url, supervisor=Process.find(os.getpid()))
 
     def clear_up_after_a_crash(self) -> None:
@@ -88,24 +114,65 @@ class Platform:
         self._tell(f"workers: consuming ({time.monotonic() - began:.1f} s)")
 
     def watch(self) -> None:
-        """Show warnings until somebody asks for the end.
+        """Show warnings, and start again what has died, until somebody asks for the end.
 
         Raises:
-            Failure: a child died, which must not.
+            Failure: something died at once, again and again.
             Stopped: somebody asked.
         """
+        kept = [*self._kept_children(), *self._kept_servers()]
         while True:
-            self._look()
+            self._stop_if_asked()
+            self._show_warnings()
+            for one in kept:
+                self.keep(one)
             time.sleep(_WATCH_SECONDS)
+
+    def keep(self, one: Kept) -> None:
+        """Start it again if it has died, after a pause that grows."""
+        ended, now = one.ended(), time.monotonic()
+        if ended is None:
+            return
+        if one.due is None:
+            pause = one.revival.pause(now - one.began)
+            if pause is None:
+                raise Failure(f"{one.name} ended by itself again and again ({ended}). {tail(one.log)}")
+            self._tell(f"{one.name} ended by itself ({ended}); starting it again in {pause:g} s")
+            one.due = now + pause
+        elif now >= one.due:
+            one.due, one.began = None, now
+            one.start()
+            self._tell(f"{one.name}: started again")
 
     def stop(self) -> None:
         """Stop web and workers, then the servers that this run started. Data is kept."""
-        for child in self._children:
+        for child in self._children.values():
             child.ask_to_stop()
-        for child in self._children:
+        for child in self._children.values():
             child.stop(_SECONDS_TO_STOP)
         self._stop_servers(self._record.servers)
         Record.erase(self.directory)
+
+    def _kept_children(self) -> Iterator[Kept]:
+        starts: dict[str, Callable[[], Child]] = {"web": self._start_web, "workers": self._start_workers}
+        for name, start in starts.items():
+            yield Kept(name, partial(self._how_ended, name), partial(self._start_again, name, start), self._log(name))
+
+    def _how_ended(self, name: str) -> str | None:
+        code = self._children[name].exit_code
+        return None if code is None else _how(code)
+
+    def _start_again(self, name: str, start: Callable[[], Child]) -> None:
+        # Its own children may have outlived it: they hold the port, and the queues.
+        self._children[name].stop(_SECONDS_TO_STOP)
+        start()
+
+    def _kept_servers(self) -> Iterator[Kept]:
+        instance = Instance(self._services)
+        for name in self._record.servers:
+            server = SERVERS[name](instance)
+            if server.process:
+                yield Kept(name, partial(_how_server_ended, server), partial(self._run_services, name), server.log)
 
     # Stages ---------------------------------------------------------------------------------------
 
@@ -115,17 +182,22 @@ class Platform:
         self._record.servers = sorted({*self._record.servers, *(set(SERVERS) - running)})
         # Before the start: a run that is killed in the middle must not leave servers that nobody knows.
         self._record.save(self.directory)
+        starting = self._run_services()
+        if starting.returncode:
+            raise Failure("The servers did not start; see above.")
+        self._stop_if_asked()
+        return instance.environment()
+
+    def _run_services(self, *names: str) -> subprocess.Popen[bytes]:
+        """Start servers, and wait for the end of that."""
         # Its own lines of progress go to the console. A session of its own: apt-get must not be cut short by Ctrl-C.
-        starting = subprocess.Popen(services(self._services, "start"), start_new_session=True)
+        starting = subprocess.Popen(services(self._services, "start", *names), start_new_session=True)
         while starting.poll() is None:
             if self._stopping():
                 self._tell("waiting for the servers' start, to stop them in order")
                 starting.wait()
             time.sleep(POLL_SECONDS)
-        if starting.returncode:
-            raise Failure("The servers did not start; see above.")
-        self._stop_if_asked()
-        return instance.environment()
+        return starting
 
     def _stage(self, done: str, *command: str) -> str:
         """Run a management command; give what it printed."""
@@ -181,9 +253,8 @@ class Platform:
         return self._child("workers", [*command, "--without-gossip", "--without-mingle"])
 
     def _child(self, name: str, command: Sequence[str | Path]) -> Child:
-        log = self.directory / "logs" / f"{name}.log"
-        child = Child(name, command, environment=self.environment, directory=REPOSITORY, log=log)
-        self._children.append(child)
+        child = Child(name, command, environment=self.environment, directory=REPOSITORY, log=self._log(name))
+        self._children[name] = child
         self._record.children[name] = child.identity
         self._record.save(self.directory)
         return child
@@ -199,13 +270,20 @@ class Platform:
             time.sleep(0.05)
 
     def _look(self) -> None:
+        """Look while all is started: what ends by itself now would end again."""
         self._stop_if_asked()
-        for child in self._children:
-            code = child.exit_code
-            if code is not None:
-                raise Failure(f"{child.name} ended by itself ({_how(code)}). {tail(child.log)}")
+        for name, child in self._children.items():
+            if ended := self._how_ended(name):
+                raise Failure(f"{name} ended by itself ({ended}). {tail(child.log)}")
+        self._show_warnings()
+
+    def _show_warnings(self) -> None:
+        for child in self._children.values():
             for warning in child.warnings():
                 self._tell(warning)
+
+    def _log(self, name: str) -> Path:
+        return self.directory / "logs" / f"{name}.log"
 
     def _stop_if_asked(self) -> None:
         if self._stopping():
@@ -234,6 +312,10 @@ class Platform:
 def services(directory: Path, *arguments: str) -> list[str]:
     """Give the command that starts or stops the private servers of a directory."""
     return [sys.executable, str(REPOSITORY / "scripts" / "services"), "--dir", str(directory), *arguments]
+
+
+def _how_server_ended(server: Server) -> str | None:
+    return None if server.process else "nobody knows how"
 
 
 def _how(code: int) -> str:

@@ -9,13 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
 from local_platform import environment
 from local_platform.child import Child
+from local_platform.platform import Kept, Platform
 from local_platform.record import Record, only_one
+from local_platform.revival import LIMIT, LONG, Revival
 from private_services import ports
+from private_services.console import Failure
 
 from demo.client import Access, NotUp
 from tests.support import servers
@@ -146,8 +150,48 @@ class Running:
         return [process for child in found for process in [child, *child.children(recursive=True)]]
 
 
+def answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_what_dies_is_started_again_after_a_pause_that_grows_and_in_the_end_not_at_all() -> None:
+    revival = Revival()
+    assert [revival.pause(0) for _ in range(LIMIT)] == [0.5, 1, 2, 4, 8, 16]
+    assert revival.pause(0) is None
+    # What has lived for long has died of something else
+    assert revival.pause(LONG + 1) == 0.5
+
+
+def test_what_ends_at_once_again_and_again_ends_the_platform_with_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local_platform.revival.FIRST_PAUSE", 0.0)
+    told: list[str] = []
+    log = tmp_path / "x.log"
+
+    def start() -> Child:
+        return Child("x", ["sh", "-c", "echo alas; exit 3"], environment=_clean(), directory=tmp_path, log=log)
+
+    children = [start()]
+    platform = Platform(tmp_path, port=8000, tell=told.append, stopping=lambda: False)
+
+    def ended() -> str:
+        return f"exit code {eventually(lambda: children[-1].exit_code)}"
+
+    kept = Kept("x", ended, lambda: children.append(start()), log)
+    with pytest.raises(Failure, match=r"(?s)x ended by itself again and again \(exit code 3\).*alas"):
+        while True:
+            platform.keep(kept)
+    assert len(children) == LIMIT + 1
+    assert told[:2] == ["x ended by itself (exit code 3); starting it again in 0 s", "x: started again"]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_the_platform_runs_is_shown_and_leaves_nothing(directory: Path) -> None:
     # Given a platform that was killed with no time to clean up
     first = Running(directory).await_ready()
@@ -167,13 +211,26 @@ def test_the_platform_runs_is_shown_and_leaves_nothing(directory: Path) -> None:
     second.process.send_signal(signal.SIGINT)
     assert second.end() == 0
     assert not any(process.is_running() for process in started)
-    # When a worker dies, all of it ends, and says so
+    # When the workers, the web or a server die, they are started again, and that is said
     third = Running(directory).await_ready()
+    for name in ("workers", "web"):
+        died = Record.load(directory).children[name]
+        os.kill(died.pid, signal.SIGKILL)
+        eventually(lambda: f"{name}: started again" in third.text(), within=60, what=f"{name} again")  # noqa: B023
+        assert f"{name} ended by itself (killed by signal 9); starting it again in 0.5 s" in third.text()
+        assert Record.load(directory).children[name] != died
+    for name in ("redis", "postgres"):
+        services = [str(servers.ROOT / "scripts" / "services"), "--dir", str(directory / "services"), "kill", name]
+        subprocess.run(services, check=True, capture_output=True)
+        eventually(lambda: f"{name}: started again" in third.text(), within=60, what=f"{name} again")  # noqa: B023
+    # Then the platform does its work, and ends in order
+    eventually(lambda: answers(third.port), within=60, what="the web")
+    command = [sys.executable, "-m", "demo", "--env", str(environment.demo_file(directory))]
+    answer = subprocess.run(command, cwd=servers.ROOT, env=_clean(), capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
     started = third.others()
-    os.kill(Record.load(directory).children["workers"].pid, signal.SIGKILL)
-    eventually(lambda: third.process.poll() is not None, within=60)
-    assert "workers ended by itself (killed by signal 9)" in third.text()
-    assert third.end() == 1
+    third.process.send_signal(signal.SIGTERM)
+    assert third.end() == 0
     assert not any(process.is_running() for process in started)
     services = [str(servers.ROOT / "scripts" / "services"), "--dir", str(directory / "services"), "status"]
     status = subprocess.run(services, capture_output=True, text=True, check=False).stdout
