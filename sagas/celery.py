@@ -20,7 +20,7 @@ from celery.signals import celeryd_init, worker_process_init
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from sagas import topology
+from sagas import broker_link, topology
 from sagas.conf import Misconfigured, config, is_amqp
 from sagas.redaction import MASK, redact, redact_all
 from sagas.requirements import Lack, lacking
@@ -118,6 +118,8 @@ class EngineApp(Celery):
     participant that calls ``send_mail.delay()`` in a worker of the engine would publish through the engine's app,
     to a queue of the engine. So wherever the project has an app, that one stays the current one.
     """
+
+    amqp_cls = f"{broker_link.AMQP.__module__}:{broker_link.AMQP.__name__}"
 
     def set_current(self) -> None:
         """Make the project's app the current one; this one, where there is no other."""
@@ -217,6 +219,9 @@ def configure(shared: Celery) -> None:
     _shared.append(shared)
     shared.steps["consumer"].add("sagas.worker:Topology")
     _add_queues(shared)
+    # The engine publishes by it, and must not wait without end.
+    publishes: Any = shared.amqp
+    publishes.Connection = broker_link.BrokerConnection
     late: Any = shared
     if late.configured:
         _complete(shared.conf)

@@ -284,7 +284,6 @@ def ask_for_dispatch(app: Celery, *, tick: bool, delay: float = 0.0) -> None:
 def is_congested(app: Celery) -> bool:
     """Whether the step queues hold so many messages that new work had better wait in the database."""
     with app.producer_or_acquire() as producer:
-        topology.be_impatient(producer.connection)
         counts = (producer.channel.queue_declare(name, passive=True).message_count for name in config().queues)
         waiting: int = sum(counts)
     return waiting > config().backlog

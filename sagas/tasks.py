@@ -326,8 +326,13 @@ class _Congestion:
         return time.monotonic() - self.looked_at > LOOK_EVERY
 
     def look(self, app: Celery) -> bool:
-        """Look now."""
-        self.seen = is_congested(app)
+        """Look now. Where RabbitMQ does not say, work goes on: it is no reason to begin nothing."""
+        try:
+            self.seen = is_congested(app)
+        except BROKER_ERRORS as error:
+            self.seen = False
+            drop_connections(app)
+            logger.warning("sagas: how long the step queues are is not known: %s: %s", type(error).__name__, error)
         self.looked_at = time.monotonic()
         return self.seen
 

@@ -11,7 +11,7 @@ from celery.exceptions import WorkerShutdown
 from celery.signals import worker_init, worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
-from sagas import calling, heartbeat, server_settings, ticker, topology
+from sagas import calling, endurance, heartbeat, server_settings, ticker, topology
 from sagas.celery import carries, configure
 from sagas.tasks import QUEUE_HEADER
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 CeleryConsumer: Any = _CeleryConsumer
 
 
-class Consumer(CeleryConsumer):  # type: ignore[misc]  # see above
+class Consumer(endurance.Endurance, CeleryConsumer):  # type: ignore[misc]  # see above
     """Celery's consumer, without its 28 delay queues, and one that sets aside what it cannot decode."""
 
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]  # see above

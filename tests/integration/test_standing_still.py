@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
-from sagas import consumer, dispatch, relay, topology
+from sagas import broker_link, consumer, dispatch, relay, topology
 from sagas.celery import app
 from sagas.models import Outbox
 from tests.integration.test_outbox import confirmed, relay_all
@@ -22,6 +22,8 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five seconds are too long for a test."""
     monkeypatch.setattr(relay, "CONFIRM_TIMEOUT", 0.3)
     monkeypatch.setattr(topology, "PATIENCE", 0.3)
+    monkeypatch.setattr(broker_link, "PATIENCE", 0.3)
+    monkeypatch.setattr(broker_link, "PAUSE", 0.0)
     monkeypatch.setattr(consumer, "QUIET", 0.2)
 
 

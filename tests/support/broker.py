@@ -14,6 +14,7 @@ from kombu import Connection
 
 from sagas import topology
 from tests.support import servers
+from tests.support.awaiting import eventually
 
 
 @cache
@@ -94,3 +95,19 @@ def refusing(queue: str) -> Iterator[None]:
         yield
     finally:
         servers.rabbitmqctl("clear_policy", "refusing")
+
+
+@contextmanager
+def taking_nothing() -> Iterator[None]:
+    """Have RabbitMQ take no messages inside this block: an alarm of its memory."""
+    servers.rabbitmqctl("set_vm_memory_high_watermark", "0.0000001")
+    try:
+        eventually(lambda: "memory" in servers.rabbitmqctl("-q", "eval", "rabbit_alarm:get_alarms()."), what="an alarm")
+        yield
+    finally:
+        servers.rabbitmqctl("set_vm_memory_high_watermark", "0.6")
+
+
+def is_blocked() -> bool:
+    """Whether somebody has published since the alarm, and is read no more."""
+    return "blocked" in servers.rabbitmqctl("-q", "list_connections", "state")

@@ -31,7 +31,7 @@ class Worker:
         self.name = f"worker-{os.getpid()}-{next(_numbers)}"
         self.log = servers.directory() / f"{self.name}.log"
         command = [sys.executable, "-m", "celery", "-A", "tests.lab.celery", "worker", "-n", self.name]
-        command += ["--loglevel", "INFO", "-c", str(concurrency), "--without-gossip", "--without-mingle"]
+        command += ["--loglevel", "INFO", "-c", str(concurrency)]
         if queues:
             command += ["-Q", queues]
         with self.log.open("w") as log:
@@ -46,7 +46,7 @@ class Worker:
 
     def await_ready(self) -> Worker:
         """Wait until it consumes."""
-        eventually(lambda: " ready." in self.text() or self._failed(), within=60, what=f"{self.name} ready")
+        eventually(lambda: " ready." in self.text() or self._failed(), within=30, what=f"{self.name} ready")
         return self
 
     def text(self) -> str:

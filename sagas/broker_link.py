@@ -1,0 +1,338 @@
+"""The connection to RabbitMQ: it answers in time, or it is given up.
+
+RabbitMQ keeps its connections when it stands still (a paused machine, a stalled disk), and when a memory or disk alarm
+has it read nothing more from whoever publishes. py-amqp waits for most answers without end, and Celery for the rest.
+Here every wait ends: for an answer after ``PATIENCE``; at once on a connection of which RabbitMQ has said that it is
+blocked. What did not answer is closed without a goodbye, which would be one more wait; and for a moment nobody in this
+process waits for the same server again.
+
+Celery makes its connections by ``AMQP.Connection``. Only those to RabbitMQ differ; other brokers' are kombu's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from ssl import SSLWantWriteError
+from struct import unpack_from
+from typing import Any
+
+import kombu
+from amqp import AMQPError, IrrecoverableConnectionError, spec, transport
+from celery.app.amqp import AMQP as _CeleryAMQP
+from kombu.connection import ConnectionPool, PooledConnection
+from kombu.transport import pyamqp
+from kombu.utils.collections import HashedSeq
+
+#: Seconds in which a broker that is not standing still answers.
+PATIENCE = 5.0
+#: Seconds for which one that did not is not asked again.
+PAUSE = 2.0
+#: Seconds for which one is believed that has said that it takes no messages, and then nothing.
+LISTEN = 60.0
+
+#: The type of an AMQP frame that has a method in it.
+_METHOD = 1
+
+
+_ALARM = "RabbitMQ takes no messages: an alarm of its memory or disk"
+
+
+class BrokerBlocked(IrrecoverableConnectionError):
+    """RabbitMQ takes no messages: it is short of memory or of disk. Not tried again at once: the tick does."""
+
+
+class StandsStill(TimeoutError):
+    """RabbitMQ did not answer a moment ago, and is not asked again so soon."""
+
+
+#: By host: until when it is not asked, by the local monotonic clock.
+_stands_still: dict[str, float] = {}
+#: By host: what tells that it takes messages again.
+_listening: dict[str, _Blocked] = {}
+
+
+class _Blocked:
+    """A connection that RabbitMQ does not read, kept open to hear when it does again.
+
+    Without it every try would be one more connection, with a message that waits in it: to a server that is short of
+    memory. Not believed for ever: the machine at its other end may be gone.
+    """
+
+    def __init__(self, opened: Any) -> None:
+        self._transport = opened
+        self._until = time.monotonic() + LISTEN
+        self._lock = threading.Lock()
+
+    def lasts(self) -> bool:
+        """Whether RabbitMQ has said nothing else since."""
+        with self._lock:
+            if self._transport is None:
+                return False
+            if time.monotonic() < self._until and not self._ends():
+                return True
+            opened, self._transport = self._transport, None
+            _close(opened)
+            return False
+
+    def _ends(self) -> bool:
+        try:
+            with self._transport.having_timeout(0):
+                while True:
+                    kind, _, payload = self._transport.read_frame()
+                    if kind == _METHOD and tuple(unpack_from(">HH", payload)) == spec.Connection.Unblocked:
+                        return True
+        except TimeoutError:
+            return False
+        except (OSError, AMQPError):
+            return True
+
+
+def _close(opened: Any) -> None:
+    """Close this end without a goodbye. TLS has one, too, and waits for the other's."""
+    if opened.sock is not None:
+        opened.sock.settimeout(0.01)
+    opened.close()
+
+
+def _forget() -> None:
+    """A forked process has none of its parent's connections."""
+    _stands_still.clear()
+    _listening.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+class _Reader:
+    """Gives up reading a frame whose rest has not come, too, and goes on with it next time: py-amqp asks on and on."""
+
+    def _read(self, size: int, initial: bool = False) -> bytes:  # noqa: ARG002 - py-amqp's
+        read: bytes = super()._read(size, True)  # type: ignore[misc]  # mixed into a transport
+        return read
+
+
+class _TCP(_Reader, transport.TCPTransport):
+    pass
+
+
+class _TLS(_Reader, transport.SSLTransport):
+    pass
+
+
+class Channel(pyamqp.Channel):
+    """A channel on which nobody waits for what cannot come."""
+
+    connection: Any
+
+    def send_method(self, *args: Any, **kwargs: Any) -> Any:
+        """Send, and perhaps wait. A socket that takes no more ends the connection: half a frame may be out."""
+        connection = self.connection
+        try:
+            return super().send_method(*args, **kwargs)
+        except (BlockingIOError, SSLWantWriteError) as error:
+            if connection is not None:
+                connection.give_up()
+            raise StandsStill("RabbitMQ reads nothing more") from error
+
+    def wait(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait for an answer: not for one of a connection that RabbitMQ does not read."""
+        if self.connection is None:
+            return super().wait(*args, **kwargs)
+        with self.connection.awaiting():
+            return super().wait(*args, **kwargs)
+
+    def basic_publish(self, *args: Any, **kwargs: Any) -> Any:
+        """Publish without a confirm, unless RabbitMQ takes nothing."""
+        self._refuse_if_blocked()
+        return super().basic_publish(*args, **kwargs)
+
+    def basic_publish_confirm(self, *args: Any, **kwargs: Any) -> Any:
+        """Publish with a confirm, unless RabbitMQ takes nothing. A confirm that does not come ends the connection."""
+        self._refuse_if_blocked()
+        connection = self.connection
+        try:
+            return super().basic_publish_confirm(*args, **kwargs)
+        except TimeoutError:
+            if connection is not None:
+                connection.give_up()
+            raise
+
+    def close(self, *args: Any, **kwargs: Any) -> Any:
+        """Close it; without asking RabbitMQ, where that would not be heard."""
+        connection = self.connection
+        if connection is not None and connection.blocked:
+            connection.cut()
+            return None
+        return super().close(*args, **kwargs)
+
+    def _refuse_if_blocked(self) -> None:
+        if self.connection is not None:
+            self.connection.refuse_to_publish()
+
+
+class Connection(pyamqp.Connection):
+    """A connection on which every wait ends."""
+
+    Channel = Channel
+    _transport: Any
+    blocking_read: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("write_timeout", PATIENCE)
+        super().__init__(*args, **kwargs)
+        #: Whether RabbitMQ has said that it reads nothing more from this connection.
+        self.blocked = False
+        self._awaiting = 0
+
+    def Transport(  # noqa: PLR0917 - py-amqp calls it so
+        self,
+        host: str,
+        connect_timeout: float | None,
+        ssl: bool | dict[str, Any] = False,
+        read_timeout: float | None = None,
+        write_timeout: float | None = None,
+        socket_settings: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Make the transport."""
+        options.update(read_timeout=read_timeout, write_timeout=write_timeout, socket_settings=socket_settings)
+        return (_TLS if ssl else _TCP)(host, connect_timeout=connect_timeout, ssl=ssl, **options)
+
+    def connect(self, *args: Any, **kwargs: Any) -> Any:
+        """Connect, unless this server did not answer a moment ago."""
+        if time.monotonic() < _stands_still.get(self.host, 0.0):
+            raise StandsStill(f"{self.host} did not answer a moment ago")
+        self.blocked = False
+        try:
+            return super().connect(*args, **kwargs)
+        except TimeoutError:
+            self.give_up()
+            raise
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Read until something has happened: for ``timeout`` seconds, for an answer as long as our patience lasts.
+
+        Heartbeats do not count: RabbitMQ sends them on a connection that it does not read.
+        """
+        until = time.monotonic() + (PATIENCE if timeout is None else timeout)
+        try:
+            while not self.blocking_read(max(0.0, until - time.monotonic())):
+                pass
+        except TimeoutError:
+            if timeout is None:
+                self.give_up()
+            raise
+
+    def close(self, *args: Any, **kwargs: Any) -> Any:
+        """Say goodbye, where that would be heard."""
+        if self._transport is not None and (self.blocked or time.monotonic() < _stands_still.get(self.host, 0.0)):
+            self.cut()
+            return None
+        return super().close(*args, **kwargs)
+
+    def give_up(self) -> None:
+        """It stands still: close this end, and leave it alone for a moment."""
+        _stands_still[self.host] = time.monotonic() + PAUSE
+        self.cut()
+
+    def cut(self) -> None:
+        """Close this end without a goodbye, be it AMQP's or TLS'. A blocked one stays open, if it is the first."""
+        opened, self._transport = self._transport, None
+        if opened is not None:
+            if self.blocked and opened.connected and self.host not in _listening:
+                _listening[self.host] = _Blocked(opened)
+            else:
+                _close(opened)
+        self.collect()
+
+    def refuse_to_publish(self) -> None:
+        """Raise ``BrokerBlocked`` if RabbitMQ has said, here or on another connection, that it takes no messages."""
+        if self.blocked:
+            with suppress(TimeoutError):
+                while True:
+                    self.drain_events(timeout=0)
+            self.refuse_if_blocked()
+        elif (other := _listening.get(self.host)) is not None:
+            if other.lasts():
+                raise BrokerBlocked(_ALARM)
+            _listening.pop(self.host, None)
+
+    def refuse_if_blocked(self) -> None:
+        """Raise ``BrokerBlocked`` if RabbitMQ has said that it reads nothing more here."""
+        if self.blocked:
+            raise BrokerBlocked(_ALARM)
+
+    @contextmanager
+    def awaiting(self) -> Iterator[None]:
+        """Somebody waits for an answer in this block: there will be none on a connection that becomes blocked."""
+        self.refuse_if_blocked()
+        self._awaiting += 1
+        try:
+            yield
+        finally:
+            self._awaiting -= 1
+
+    def _on_blocked(self) -> None:
+        self.blocked = True
+        if self._awaiting:
+            self.refuse_if_blocked()
+
+    def _on_unblocked(self) -> None:
+        self.blocked = False
+
+
+class Transport(pyamqp.Transport):
+    """kombu's transport for RabbitMQ, with these connections."""
+
+    Connection = Connection
+
+
+class SSLTransport(pyamqp.SSLTransport):
+    """The same over TLS."""
+
+    Connection = Connection
+
+
+#: By kombu's transport, ours.
+_OURS: dict[Any, Any] = {pyamqp.Transport: Transport, pyamqp.SSLTransport: SSLTransport}
+
+
+class _Ours:
+    """kombu's connection, which makes those of ours where the URL is RabbitMQ's, whichever of several it is."""
+
+    def get_transport_cls(self) -> Any:
+        """Which transport the URL names."""
+        found = super().get_transport_cls()  # type: ignore[misc]  # mixed into a connection
+        return _OURS.get(found, found)
+
+    def Pool(self, limit: int | None = None, **options: Any) -> Any:
+        """A pool of such connections; kombu's own makes plain ones."""
+        mine: Any = self
+        return _Pool(mine, limit, **options)
+
+    def __eqhash__(self) -> Any:
+        """Pools go by this: another app of the process may ask for one at the same URL, of plain connections."""
+        return HashedSeq(__name__, *super().__eqhash__())  # type: ignore[misc]  # mixed into a connection
+
+
+class BrokerConnection(_Ours, kombu.Connection):
+    """A connection of the engine's Celery app."""
+
+
+class _Pooled(_Ours, PooledConnection):
+    pass
+
+
+class _Pool(ConnectionPool):
+    def new(self) -> Any:
+        return _Pooled(self, **dict(self.connection._info(resolve=False)))
+
+
+class AMQP(_CeleryAMQP):
+    """How the engine's Celery app makes its connections."""
+
+    Connection = BrokerConnection
