@@ -294,7 +294,7 @@ def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[sto
             if row.id not in expired
             and confirmation.name not in received[row.id]
             and row.started_at is not None
-            and confirmation.deadline(row.started_at, partial(definition.load, row.request)) <= now
+            and deadlines.of_run(definition, confirmation, row, row.started_at) <= now
         ]
         if late:
             messages += deadlines.judge(definition, confirmation, late, by="tick")

@@ -55,8 +55,12 @@ def first(
     definition: Definition, confirmations: Sequence[Confirmation], row: store.Row, started_at: datetime
 ) -> datetime:
     """When the first of these confirmations is too late for a run that began then."""
-    load = partial(definition.load, row.request)
-    return min(confirmation.deadline(started_at, load) for confirmation in confirmations)
+    return min(of_run(definition, confirmation, row, started_at) for confirmation in confirmations)
+
+
+def of_run(definition: Definition, confirmation: Confirmation, row: store.Row, started_at: datetime) -> datetime:
+    """When this confirmation is too late for a run that began then, and not before what it is held until."""
+    return row.not_before(confirmation.deadline(started_at, partial(definition.load, row.request)))
 
 
 def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[store.Row], *, by: str) -> list[Message]:
@@ -69,7 +73,7 @@ def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[sto
     for row in rows:
         if row.started_at is None:
             continue
-        over = (now - confirmation.deadline(row.started_at, partial(definition.load, row.request))).total_seconds()
+        over = (now - of_run(definition, confirmation, row, row.started_at)).total_seconds()
         if over < 0:
             early[round(-over, 1) + 0.1].append(row.id)
             continue

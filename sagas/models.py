@@ -53,6 +53,9 @@ class Run(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, help_text="When the dispatcher first claimed it.")
     deadline = models.DateTimeField(null=True, help_text="When the next missing confirmation is too late.")
+    held_until = models.DateTimeField(
+        null=True, help_text="Until when no deadline and no time-out turns it back: the database was restored."
+    )
     due_at = models.DateTimeField(null=True, help_text="When the dispatcher looks at it again.")
     finished_at = models.DateTimeField(null=True)
     events = models.PositiveIntegerField(

@@ -72,8 +72,14 @@ class Row(NamedTuple):
     events: int | None
     locked: bool
     shape: int
+    #: Until when no deadline and no time-out turns it back.
+    held_until: datetime | None
     #: Whether any breaker is open. Only a claim asks.
     guarded: bool = False
+
+    def not_before(self, limit: datetime) -> datetime:
+        """When it is too late for what had to come until ``limit``: later for a run that is held."""
+        return limit if self.held_until is None else max(limit, self.held_until)
 
     @property
     def place(self) -> Place:
@@ -118,7 +124,7 @@ UNBOUNDED = timedelta(hours=1)
 #: The trace id is only handed on: as text it need not be parsed.
 COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape"
+    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape, held_until"
 )
 
 

@@ -61,7 +61,8 @@ def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, t
             if definition.timeout is not None:
                 limits.append((row.started_at + definition.timeout, ""))
             if limits:
-                found[row.id] = min(limits)
+                limit, name = min(limits)
+                found[row.id] = row.not_before(limit), name
     return found
 
 

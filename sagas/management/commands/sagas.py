@@ -17,19 +17,19 @@ from sagas.dispatch import dispatch, is_brokers, publish_notices
 from sagas.doctor import Severity
 from sagas.errors import SagaError
 from sagas.faults import ConnectionLost, said
-from sagas.management import barrier, dead, grants
+from sagas.management import barrier, dead, grants, restored
 
 #: Subcommands that publish or declare. The others run on whatever is there, the doctor above all.
 _NEED_THE_BROKER = frozenset({"topology", "dispatch", "dead"})
 
 #: Subcommands that have a module of their own.
-_MODULES: dict[str, Any] = {"dead": dead, "grants": grants, "barrier": barrier}
+_MODULES: dict[str, Any] = {"dead": dead, "restored": restored, "grants": grants, "barrier": barrier}
 
 
 class Command(BaseCommand):
     """Group of subcommands."""
 
-    help = "The saga engine: topology | dispatch | dead | doctor | reopen | erase | grants | barrier."
+    help = "The saga engine: topology | dispatch | dead | doctor | reopen | restored | erase | grants | barrier."
     # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
     requires_system_checks = ()
 
@@ -54,6 +54,10 @@ class Command(BaseCommand):
 
         commands.add_parser(
             "reopen", help="Open escalations anew for escalated runs that have none, so the doctor says."
+        )
+
+        restored.add_arguments(
+            commands.add_parser("restored", help="First of all after a restore from an older copy of the database.")
         )
 
         erasing = commands.add_parser(
