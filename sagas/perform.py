@@ -120,8 +120,8 @@ class TimeUp(Exception):
         self.performed = performed
 
 
-class SessionLost(Exception):
-    """The database's session ended in the middle of this operation, and of no other."""
+class CutOff(Exception):
+    """This operation was cut off in the middle, again and again: its session was lost."""
 
 
 def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0, interruptions: int = 0) -> Performed:
@@ -463,14 +463,14 @@ def recover(
 def _give_up_lost(
     link: Link, error: Interrupted, performed: Performed, *, worker: str, issue: int, count: int
 ) -> Performed:
-    """Count a lost session as a fault of the one run that was there."""
+    """Count what cut a run off that was alone as a fault of it."""
     (run_id,) = error.held
-    why = SessionLost(
-        f"the database session ended {count} time(s) in a row in the middle of it, the last after {error.lasted:.1f} "
-        "s: its participant closes it, leaves it idle for longer than idle_in_transaction_session_timeout, or "
-        f"does what ends it ({error})".strip()
+    why = CutOff(
+        f"cut off {count} time(s) in a row in the middle, the last after {error.lasted:.1f} s: the participant closes "
+        "the connection, leaves it idle for longer than idle_in_transaction_session_timeout, or does what ends the "
+        f"session ({error})"
     )
-    logger.error("sagas: run %s is to blame for a lost session at %s.%s", run_id, link.saga, link.step)
+    logger.error("sagas: run %s is taken for what cuts off %s.%s.%s", run_id, link.saga, link.step, link.operation)
     try:
         given_up = give_up(link, run_id, why, worker=worker)
     except ConnectionLost:

@@ -61,6 +61,12 @@ def idled() -> None:
     time.sleep(0.3)
 
 
+def too_slow() -> None:
+    """A statement of the participant's takes longer than the server lets it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '50ms'; SELECT pg_sleep(5)")
+
+
 WAYS = [terminated, closed, hung_up, idled]
 
 
@@ -120,6 +126,21 @@ def test_a_run_whose_session_ends_is_found_and_its_neighbours_go_on(
         assert_effects_once(run_id)
 
 
+def test_a_run_whose_statement_is_always_cancelled_keeps_nobody(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it blamed: it waits for its lease, alone, until a person is called."""
+    cutting = _Cutting(monkeypatch, "two.forward", too_slow)
+    ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(7)]
+    cutting.who = ids[2]
+    Carrier().run(ids)
+    assert states(ids) == {State.AWAITING_CONFIRM: 6, State.EXECUTING: 1}
+    while state(cutting.who) is not State.ESCALATED:
+        make_due([cutting.who])
+        carrier = Carrier()
+        carrier.post(claim_all(lapsed=True))
+        carrier.run(ids)
+    assert not [line for line in story(cutting.who) if line.endswith("FAULT")]
+
+
 @pytest.mark.parametrize("phase", ["confirm", "compensate"])
 def test_a_run_whose_session_ends_when_it_may_not_fail_is_escalated_alone(
     jar: str, monkeypatch: pytest.MonkeyPatch, phase: str
@@ -137,7 +158,7 @@ def test_a_run_whose_session_ends_when_it_may_not_fail_is_escalated_alone(
 
     # Then
     assert state(cutting.who) is State.ESCALATED
-    assert escalation(cutting.who).error["code"] == "SessionLost"
+    assert escalation(cutting.who).error["code"] == "CutOff"
     assert states(ids) == {State.SUCCEEDED if phase == "confirm" else State.FAILED: 6, State.ESCALATED: 1}
 
 
