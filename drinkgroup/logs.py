@@ -19,6 +19,25 @@ def hide_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventD
     return event
 
 
+def hide_passwords(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Blank the passwords of URLs in whatever is said, and in tracebacks."""
+    # Not above: this is read while the settings are, which the engine's modules may ask for.
+    from sagas.redaction import redact_all  # noqa: PLC0415
+
+    return {key: value if key == "exc_info" else redact_all(value) for key, value in event.items()}
+
+
+#: Not its richer form of tracebacks, which shows local variables, and colours in the middle of URLs.
+_console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
+def _said(logger: WrappedLogger, name: str, event: EventDict) -> str:
+    """A line for a person's console, without passwords."""
+    from sagas.redaction import redact  # noqa: PLC0415 - see above
+
+    return redact(str(_console(logger, name, event)))
+
+
 def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
     """Make Django's ``LOGGING``: the standard library's records and structlog's own, in one form."""
     shared: list[Processor] = [
@@ -32,9 +51,9 @@ def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
     ]
     console = fmt == "console"
     final: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [hide_passwords, _said]
         if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.format_exc_info, hide_passwords, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -174,18 +174,6 @@ def _unlimited(options: Mapping[str, Any]) -> list[str]:
     return (["connect_timeout"] if "connect_timeout" not in options else []) + limits
 
 
-@register("sagas", Tags.database)
-def check_postgresql(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Check that PostgreSQL is new enough, where Django was told that it may be asked."""
-    if DEFAULT_DB_ALIAS not in (databases or ()) or requirements.database():
-        return []
-    try:
-        lack = requirements.postgresql()
-    except DatabaseError:
-        return []  # W002
-    return [Error(lack.what, hint=lack.remedy, id="sagas.E030")] if lack else []
-
-
 @register("sagas")
 def check_sessions(**_: Any) -> list[CheckMessage]:
     """Check how Django makes sessions of the databases of which something is promised."""

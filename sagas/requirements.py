@@ -15,7 +15,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 
 from sagas.conf import Misconfigured, config, is_amqp
 
@@ -138,18 +137,6 @@ def server(name: str, found: str) -> Lack | None:
     if not re.match(r"\d", found) or _suffices(found, oldest):
         return None
     return _too_old(name, found, oldest)
-
-
-def postgresql() -> Lack | None:
-    """Whether the PostgreSQL of the engine's database is too old. Connects to it.
-
-    Raises:
-        django.db.DatabaseError: it is away; or so old that Django refuses it.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW server_version")
-        (found,) = cursor.fetchone()
-    return server("PostgreSQL", found)
 
 
 def _too_old(name: str, found: str, oldest: tuple[int, ...]) -> Lack:

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.utils.connection import ConnectionDoesNotExist
 
-from sagas import registry
+from sagas import registry, requirements
 from sagas.faults import said
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,13 @@ def _is_set(value: str) -> bool:
 
 
 _RULES: Sequence[_Rule] = (
+    _rule(
+        "server_version",
+        lambda value: requirements.server("PostgreSQL", value) is None,
+        "E026",
+        "PostgreSQL {value} is too old: the engine needs 15 or later",
+        "Upgrade PostgreSQL.",
+    ),
     _rule(
         _SETTING,
         _READ_COMMITTED.__contains__,

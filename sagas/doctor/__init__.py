@@ -29,7 +29,6 @@ ALONE: Sequence[Probe] = (code.needs, code.modules)
 
 #: Read the engine's database; not asked any more once it does not answer.
 DATABASE: Sequence[Probe] = (
-    databases.version,
     databases.role,
     code.definitions,
     code.requests,

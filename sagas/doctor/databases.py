@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.db import DatabaseError
 from django.utils.connection import ConnectionDoesNotExist
 
-from sagas import barrier, elsewhere, requirements
+from sagas import barrier, elsewhere
 from sagas import server_settings as settings
 from sagas.doctor.finding import Finding, Severity
 from sagas.doctor.query import one
@@ -22,12 +22,6 @@ def role() -> Iterator[Finding]:
         yield Finding(Severity.FINE, what, remedy=remedy)
     else:
         yield Finding(Severity.FINE, f"The role {name} may add to the log, and change nothing in it.")
-
-
-def version() -> Iterator[Finding]:
-    """Tell of a PostgreSQL that is too old."""
-    if lack := requirements.postgresql():
-        yield Finding(Severity.ERROR, lack.what, remedy=lack.remedy)
 
 
 def server_settings() -> Iterator[Finding]:
