@@ -24,9 +24,7 @@ from typing import Any, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 from uuid import UUID
 
 from sagas.errors import Rejected
-
-#: The longest that a run waits for a report. Dates far beyond it neither Python nor PostgreSQL can write.
-LONGEST_WAIT = timedelta(days=36_500)
+from sagas.validation import LONGEST_WAIT
 
 
 class Phase(StrEnum):

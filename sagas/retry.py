@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sagas.errors import DefinitionError
+from sagas.validation import LONGEST_WAIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,12 @@ class Retry:
 
 
 def check_time(said: str, value: object) -> None:
-    """Refuse what is no length of time, such as the 10 of somebody who means seconds."""
+    """Refuse what is no length of time, such as the 10 of somebody who means seconds, or no end."""
     if not isinstance(value, timedelta):
         msg = f"{said}; give a timedelta, such as timedelta(seconds=10)"
+        raise DefinitionError(msg)
+    if value > LONGEST_WAIT:
+        msg = f"{said}; give at most {LONGEST_WAIT.days:,} days"
         raise DefinitionError(msg)
 
 

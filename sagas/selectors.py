@@ -74,9 +74,9 @@ class RunView:
 
 def run_view(run_id: UUID) -> RunView:
     """Read one run with its steps; ``RunNotFound`` if there is none."""
-    run = Run.objects.filter(pk=as_run_id(run_id)).first()
+    run = _find(run_id)
     if run is None:
-        msg = f"there is no run {run_id}"
+        msg = f"there is no run {run_id!s:.80}"
         raise RunNotFound(msg)
     view = RunView(
         id=run.id,
@@ -138,7 +138,7 @@ def line(key: str) -> list[InLine]:
     found: list[InLine] = []
     tickets: list[int] = []
     # Nobody stands in line at what cannot be stored.
-    locks = Lock.objects.none() if why_unstorable(key) else Lock.objects.filter(key=key)
+    locks = Lock.objects.none() if why_unstorable(str(key)) else Lock.objects.filter(key=str(key))
     for lock in locks.order_by("ticket", "id"):
         tickets.append(lock.ticket)
         found.append(InLine(key, lock.run_id, tickets.index(lock.ticket), lock.since))
@@ -149,13 +149,21 @@ def locks_of(run_id: UUID) -> list[InLine]:
     """The business keys that a run holds or waits for; none for a run that has ended."""
     return [
         InLine(lock.key, run_id, Lock.objects.filter(key=lock.key, ticket__lt=lock.ticket).count(), lock.since)
-        for lock in Lock.objects.filter(run_id=as_run_id(run_id)).order_by("key")
+        for lock in (Lock.objects.filter(run_id=run_id).order_by("key") if _find(run_id) is not None else ())
     ]
+
+
+def _find(run_id: UUID) -> Run | None:
+    """The run of this id; ``None`` also for what no run can be called."""
+    try:
+        return Run.objects.filter(pk=as_run_id(run_id)).first()
+    except RunNotFound:
+        return None
 
 
 def timeline(run_id: UUID) -> Sequence[Log]:
     """List what happened to a run, oldest first, without what is personal; nothing where there is no such run."""
-    run = Run.objects.filter(pk=as_run_id(run_id)).first()
+    run = _find(run_id)
     return _timeline(run) if run else []
 
 

@@ -7,6 +7,7 @@ would overflow a stack, is an error of whoever handed it in, and never of the tr
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -19,6 +20,8 @@ DEPTH_LIMIT = 64
 NAME_LIMIT = 150
 #: The longest note or reason.
 NOTE_LIMIT = 10_000
+#: The longest that anything is waited for. Dates far beyond it neither Python nor PostgreSQL can write.
+LONGEST_WAIT = timedelta(days=36_500)
 #: The largest number in an integer column of PostgreSQL, and in a bigint column.
 INTEGER_LIMIT, BIGINT_LIMIT = 2**31 - 1, 2**63 - 1
 

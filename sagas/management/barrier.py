@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
 from sagas import elsewhere
+from sagas.validation import LONGEST_WAIT
 
 #: Nothing that was published for a run is on its way for longer.
 SHORTEST = 1.0
@@ -22,7 +23,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(out: OutputWrapper, *, older_than: float, database: str | None, **_: Any) -> None:
     """Delete, and say how many of which database."""
-    if not older_than >= SHORTEST:
+    if not SHORTEST <= older_than <= LONGEST_WAIT.days:
         msg = f"--older-than {older_than:g}: a row must outlive whatever may still be on its way; give a day or more."
         raise CommandError(msg)
     known = elsewhere.databases()

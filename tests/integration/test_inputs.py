@@ -15,6 +15,7 @@ import sagas
 from sagas import Accepted, Done, Rejected, State, selectors
 from sagas.consumer import first_time
 from sagas.errors import (
+    DefinitionError,
     InvalidArgument,
     InvalidDecision,
     InvalidRequest,
@@ -250,12 +251,22 @@ def test_nobody_waits_for_ever(within: timedelta) -> None:
     for after in (float("nan"), float("inf"), -1.0, within.total_seconds()):
         with pytest.raises(ValueError, match="NotYet"):
             NotYet(after)
+    for declare in (
+        lambda: sagas.Confirmation(within=within),
+        lambda: sagas.Retry(delay=within, max_delay=within),
+        lambda: sagas.Step(print, queue="orders", timeout=within),
+    ):
+        with pytest.raises(DefinitionError, match="at most 36,500 days"):
+            declare()
 
 
 def test_nobody_stands_in_line_at_what_is_no_key() -> None:
     assert selectors.line("a\x00b") == []
     assert selectors.line("\ud800") == []
-    assert list(selectors.timeline(uuid4())) == []
+    assert selectors.line(None) == []  # type: ignore[arg-type]
+    for nobody in (uuid4(), "nonsense", "\x00", 5):
+        assert list(selectors.timeline(nobody)) == []  # type: ignore[arg-type]
+        assert selectors.locks_of(nobody) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("odd", ["a\x00b", "\ud800", "x" * 200, 5, None], ids=lambda n: repr(n)[:9])
