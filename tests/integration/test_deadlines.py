@@ -1,0 +1,91 @@
+"""When a confirm deadline is over: to the microsecond, by the message and by the tick."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from django.db import connection
+
+import sagas
+from sagas import State, lifecycle, store
+from sagas.claim import claim
+from sagas.messages import Deadline
+from sagas.models import Run
+from tests.lab.sagas import Experiment, Lab
+from tests.support.carrier import Carrier
+from tests.support.runs import event, state
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+@pytest.fixture
+def waiting() -> UUID:
+    """A run that waits for its confirmation."""
+    run_id = sagas.start(Lab, Experiment())
+    Carrier().run([run_id])
+    assert state(run_id) is State.AWAITING_CONFIRM
+    return run_id
+
+
+def deadline_of(run_id: UUID) -> datetime:
+    found = Run.objects.get(pk=run_id).deadline
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("early", [MICROSECOND, timedelta(milliseconds=1), timedelta(seconds=1)])
+def test_a_message_that_comes_early_is_armed_again_for_what_is_left(
+    waiting: UUID, monkeypatch: pytest.MonkeyPatch, early: timedelta
+) -> None:
+    # Given a clock that is just before the deadline
+    at = deadline_of(waiting) - early
+    monkeypatch.setattr(store, "clock", lambda: at)
+    # When the deadline's message comes
+    (again,) = lifecycle.expire("lab.Lab", 1, "approval", [waiting], by="message")
+    # Then nothing is decided, and another comes when the deadline is over, and not long after
+    assert state(waiting) is State.AWAITING_CONFIRM
+    assert isinstance(again, Deadline)
+    assert early.total_seconds() <= (again.delay or 0) <= early.total_seconds() + 0.2
+
+
+def test_a_deadline_is_over_when_its_moment_has_come(waiting: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = deadline_of(waiting)
+    monkeypatch.setattr(store, "clock", lambda: at)
+    lifecycle.expire("lab.Lab", 1, "approval", [waiting], by="message")
+    assert state(waiting) is State.COMPENSATING
+    assert event(waiting, "expire").step == "approval"
+
+
+@pytest.mark.parametrize(
+    ("off", "after"),
+    [
+        (-timedelta(seconds=1), State.AWAITING_CONFIRM),
+        (-MICROSECOND, State.AWAITING_CONFIRM),
+        (0 * MICROSECOND, State.COMPENSATING),
+    ],
+)
+def test_the_tick_judges_by_the_same_moment(
+    waiting: UUID, monkeypatch: pytest.MonkeyPatch, off: timedelta, after: State
+) -> None:
+    # Given a run that the tick looks at, however early
+    at = deadline_of(waiting) + off
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sagas_run SET due_at = clock_timestamp() WHERE id = %s", [waiting])
+    monkeypatch.setattr(store, "clock", lambda: at)
+    # When
+    claim()
+    # Then
+    assert state(waiting) is after
+
+
+def test_the_deadline_is_counted_from_the_first_claim(waiting: UUID) -> None:
+    run = Run.objects.get(pk=waiting)
+    assert run.started_at is not None
+    within = Lab.definition.confirmations[0].within
+    assert within is not None
+    assert deadline_of(waiting) == run.started_at + within
+    assert run.started_at.astimezone(UTC) >= run.created_at
