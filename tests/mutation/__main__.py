@@ -39,6 +39,8 @@ def main() -> int:
     # A slice that was broken off may have left a mutant in the copy.
     shutil.copyfile(where / "original.py", where / "copy" / arguments.module)
     with _servers(where):
+        # Where the tests fail without a mutant, every mutant would count as found.
+        _tool("cosmic-ray", "baseline", str(config), cwd=where / "copy")
         _exec(where, session, config, arguments.minutes)
     return _report(session)
 
