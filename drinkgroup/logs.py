@@ -79,6 +79,8 @@ def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
             # "received" and "succeeded" for every task: the engine's own log is the record, and this is the hot path.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
+            # A line at each start, on the standard output of every command, where machines read.
+            "axes.apps": {"level": "WARNING"},
             # A warning for each request that waits for a thread: those who wait are answered all the same.
             "waitress.queue": {"level": "ERROR"},
         },

@@ -30,6 +30,10 @@ from tests.support.awaiting import eventually
 _numbers = itertools.count(1)
 _LISTENING = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
 _SECRET = f"whsec_{base64.b64encode(b'a secret of the tests, 32 bytes.').decode()}"
+#: One customer stands for a crowd.
+_UNBOUNDED = dict.fromkeys(
+    ("OPEN_ORDERS_PER_CUSTOMER", "OPEN_CUPS_PER_CUSTOMER", "OPEN_ORDERS_PER_ADDRESS", "OPEN_CUPS_PER_ADDRESS"), "0"
+)
 ORDERS = "/api/v1/orders/"
 
 
@@ -46,7 +50,7 @@ class Web:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=servers.ROOT,
-                env={**servers.worker_environment(), "DRINKGROUP_WEBHOOK_SECRET": _SECRET},
+                env={**servers.worker_environment(), **_UNBOUNDED, "DRINKGROUP_WEBHOOK_SECRET": _SECRET},
                 start_new_session=True,
             )
         self.port = 0
