@@ -34,6 +34,7 @@ class Config:
     Attributes:
         queues: the RabbitMQ queues that steps may name, one a domain.
         redis_url: where kicks go; ``None`` leaves all to the tick.
+        broker_api_url: RabbitMQ's management API for the doctor, ``http://user:password@host:15672``; or ``None``.
         broker_url: RabbitMQ, one URL or several; ``None`` for the one in the project's ``CELERY_BROKER_URL``.
         celery: settings of Celery for the engine's own app, by their names in lower case.
         cohort: runs that travel in one message, at most.
@@ -69,6 +70,7 @@ class Config:
     # Not in any repr: tracebacks with local variables go to logs and to services. So are all that have secrets.
     redis_url: str | None = field(default=None, repr=False)
     broker_url: str | tuple[str, ...] | None = field(default=None, repr=False)
+    broker_api_url: str | None = field(default=None, repr=False)
     celery: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cohort: int = 100
     claim: int = 400
@@ -201,6 +203,12 @@ def _check_urls(config: Config) -> None:
     if redis is not None and not (isinstance(redis, str) and redis.startswith(_REDIS_SCHEMES)):
         # The URL has a password in it, which does not belong on a screen.
         raise Misconfigured("SAGAS['REDIS_URL'] is no URL of Redis.", "Give redis://host:6379/0, or leave it out.")
+    api: Any = config.broker_api_url
+    if api is not None and not (isinstance(api, str) and api.startswith(("https://", "http://"))):
+        raise Misconfigured(
+            "SAGAS['BROKER_API_URL'] is no URL of RabbitMQ's management API.",
+            "Give http://user:password@host:15672, or leave it out.",
+        )
     if config.broker_url is not None and not is_amqp(config.broker_url):
         raise Misconfigured(
             "SAGAS['BROKER_URL'] is no URL of RabbitMQ: the engine's promises rest on its queues.",

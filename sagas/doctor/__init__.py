@@ -51,6 +51,7 @@ BESIDE: Sequence[Probe] = (databases.server_settings, databases.others)
 BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (
     broker.version,
     broker.queues,
+    broker.policies,
     broker.consumers,
     broker.dead_letters,
 )

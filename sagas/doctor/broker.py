@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import Request, urlopen
 
 from amqp import NotFound
 from kombu import Connection
@@ -11,6 +16,8 @@ from kombu import Connection
 from sagas import topology
 from sagas.conf import config
 from sagas.doctor.finding import Finding, Severity
+from sagas.faults import said
+from sagas.redaction import redact
 
 
 def version(broker: Connection) -> Iterator[Finding]:
@@ -31,6 +38,66 @@ def queues(broker: Connection) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, what, remedy=remedy)
     if not missing and not differing:
         yield Finding(Severity.FINE, "Every queue is in RabbitMQ as it should be.")
+
+
+#: What a policy may say of a queue, and what becomes of messages then. The lower of it and the queue's own counts.
+_TAKES_AWAY = {
+    "message-ttl": "messages are gone when they have waited",
+    "expires": "the queue is gone when nobody uses it",
+    "max-length": "messages are refused, or gone, when there are many",
+    "max-length-bytes": "messages are refused, or gone, when there are many",
+}
+#: Seconds that one operation is given at least, by default half an hour.
+_UNACKED = 600.0
+_ANSWER = 5.0
+
+
+def policies(broker: Connection) -> Iterator[Finding]:
+    """Tell of RabbitMQ's policies that take messages away from the engine's queues. Only its management API knows."""
+    url = config().broker_api_url
+    if url is None:
+        what = "RabbitMQ's policies are not looked at: SAGAS['BROKER_API_URL'] names no management API."
+        yield Finding(Severity.FINE, what)
+        return
+    try:
+        effective = _effective_policies(url, broker.virtual_host or "/")
+    except (OSError, ValueError, HTTPException) as error:
+        what = f"RabbitMQ's policies cannot be looked at: {redact(said(error))}."
+        remedy = "Check SAGAS['BROKER_API_URL'], and that its user has the tag monitoring."
+        yield Finding(Severity.WARNING, what, remedy=remedy)
+        return
+    own = {queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]}
+    found = [finding for name in sorted(own) for finding in _judge(name, effective.get(name, {}))]
+    yield from found
+    if not found:
+        yield Finding(Severity.FINE, "No policy of RabbitMQ's takes messages away from the engine.")
+
+
+def _effective_policies(url: str, vhost: str) -> dict[str, dict[str, Any]]:
+    """By queue, what its policy and the operators' say together."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    columns = "columns=name,effective_policy_definition"
+    request = Request(f"{parts.scheme}://{host}{parts.path.rstrip('/')}/api/queues/{quote(vhost, safe='')}?{columns}")  # noqa: S310 - http or https, by the settings
+    user = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
+    request.add_header("Authorization", f"Basic {b64encode(user.encode()).decode()}")
+    with urlopen(request, timeout=_ANSWER) as answer:  # noqa: S310 - see above
+        queues = json.load(answer)
+    # Where none applies it is a list without anything in it.
+    return {queue["name"]: dict(queue.get("effective_policy_definition") or {}) for queue in queues}
+
+
+def _judge(queue: str, policy: Mapping[str, Any]) -> Iterator[Finding]:
+    remedy = "Have the policy's pattern leave out the engine's queues: rabbitmqctl list_policies."
+    for key, what in _TAKES_AWAY.items():
+        if key in policy:
+            yield Finding(Severity.ERROR, f"A policy sets {key} on {queue}: {what}.", remedy=remedy)
+    if (limit := policy.get("delivery-limit", topology.DELIVERY_LIMIT)) < topology.DELIVERY_LIMIT:
+        what = f"A policy sets delivery-limit {limit} on {queue}: restarts of workers set messages aside."
+        yield Finding(Severity.ERROR, what, remedy=remedy)
+    if (most := policy.get("consumer-timeout")) is not None and most < _UNACKED * 1000:
+        what = f"A policy sets consumer-timeout {most} ms on {queue}: steps that take longer are delivered again."
+        yield Finding(Severity.WARNING, what, remedy=remedy)
 
 
 def consumers(broker: Connection) -> Iterator[Finding]:

@@ -19,6 +19,8 @@ _TRIAL = "sagas:doctor"
 #: Keys that are looked at, at most, and seconds that one answer may take.
 _MANY = 2_000
 _TIMEOUT = 1.0
+#: The part of its memory from which on a Redis that evicts nothing is told of.
+FULL = 0.9
 #: Both ways in which the engine writes.
 _WRITE = "return redis.call('SET', KEYS[1], '1', 'PX', 1)"
 
@@ -60,6 +62,7 @@ def reach() -> Iterator[Finding]:
         )
     if len(strange) > 10:
         yield Finding(Severity.WARNING, f"So are {len(strange) - 10} other keys of the engine in Redis.")
+    yield from _memory(client)
     if not strange:
         yield Finding(Severity.FINE, "Redis answers.")
 
@@ -71,6 +74,22 @@ def _version(client: redis.Redis) -> Iterator[Finding]:
         return  # a user who may not ask
     if lack := server("Redis", str(info.get("redis_version", ""))):
         yield Finding(Severity.WARNING, lack.what, remedy=lack.remedy)
+
+
+def _memory(client: redis.Redis) -> Iterator[Finding]:
+    """Tell of a Redis that will refuse what it is given: what others have left there takes its room."""
+    try:
+        info: Any = client.info("memory")
+    except redis_link.ERRORS:
+        return  # a user who may not ask
+    most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
+    if most and info.get("maxmemory_policy") == "noeviction" and used > FULL * most:
+        yield Finding(
+            Severity.WARNING,
+            f"Redis has used {used / most:.0%} of its maxmemory, and evicts nothing (maxmemory-policy noeviction): "
+            f"soon it refuses kicks, and runs begin up to {config().tick:g} s later.",
+            remedy="Give it more memory, or set maxmemory-policy to allkeys-lru: the engine can lose any of its keys.",
+        )
 
 
 def _strange(client: redis.Redis) -> Iterator[tuple[str, str]]:

@@ -73,3 +73,18 @@ def test_doctor_tells_of_a_redis_that_takes_nothing() -> None:
         finally:
             client.config_set("maxmemory", 0)
     assert any(line.startswith("warning Redis refuses what it is given (OutOfMemoryError") for line in lines)
+
+
+@pytest.mark.parametrize(("policy", "told"), [("noeviction", True), ("allkeys-lru", False)])
+def test_doctor_tells_of_a_redis_that_will_soon_take_nothing(policy: str, told: bool) -> None:
+    with Client.from_url(settings.SAGAS["REDIS_URL"]) as client:
+        info: Any = client.info("memory")
+        before: Any = client.config_get("maxmemory-policy")
+        client.config_set("maxmemory-policy", policy)
+        client.config_set("maxmemory", int(info["used_memory"]) + 100_000)
+        try:
+            lines = doctor()
+        finally:
+            client.config_set("maxmemory", 0)
+            client.config_set("maxmemory-policy", before["maxmemory-policy"])
+    assert any("of its maxmemory, and evicts nothing" in line for line in lines) is told
