@@ -180,6 +180,7 @@ def event(
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
     queue = (self.request.headers or {}).get(QUEUE_HEADER)
+    failure: Exception | None = None
     for index, phase in reacting if runs else ():
         link = plan.link(definition, index, phase)
         if queue not in {None, link.queue}:
@@ -192,6 +193,11 @@ def event(
                 kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
                 _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
                 return
+        except Exception as error:
+            # Another domain's operation, perhaps of the same queue, must not be lost with this one.
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 def _read(ids: object, **numbers: object) -> list[UUID]:

@@ -6,8 +6,8 @@ by takes the key and dies by SIGKILL. Moments: ``effect`` (participant done, not
 in the step's own database, not yet in the engine's). ``claim.committed`` and ``claim.published`` are those of the
 dispatcher, ``expire.effect`` and ``expire.committed`` those of a confirm deadline; at ``relay.published`` RabbitMQ
 has events which the outbox has, too. A second key names a run that kills every worker child which performs a step of
-it; a third one, a run of which every step takes an hour. With ``LAB_DOUBLE`` in the environment every message of the
-engine goes out twice. Nothing of this is in the engine.
+it; a third one, a run of which every step takes an hour; a fourth, one of which every step ends the database session.
+With ``LAB_DOUBLE`` in the environment every message of the engine goes out twice. Nothing of this is in the engine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 import redis
 from celery.signals import after_task_publish
 from django.conf import settings
+from django.db import connection
 
 import sagas.deadlines
 import sagas.dispatch
@@ -34,7 +35,7 @@ import sagas.tasks
 from sagas.celery import app
 from sagas.perform import Performed
 from tests.lab.doubling import twice
-from tests.lab.points import DOUBLED, KEY, POISON, STALLED
+from tests.lab.points import CUT_OFF, DOUBLED, KEY, POISON, STALLED
 
 __all__ = ["app"]
 
@@ -62,11 +63,19 @@ def _die_of_poison(calls: Sequence[Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _stall(calls: Sequence[Any]) -> None:
+def _is_named(key: str, calls: Sequence[Any]) -> bool:
     with suppress(redis.RedisError):
-        stalled: Any = _redis().get(STALLED)
-        if stalled is not None and any(str(call.run_id) == stalled.decode() for call in calls):
-            time.sleep(3600)
+        named: Any = _redis().get(key)
+        return named is not None and any(str(call.run_id) == named.decode() for call in calls)
+    return False
+
+
+def _interrupt(calls: Sequence[Any]) -> None:
+    if _is_named(STALLED, calls):
+        time.sleep(3600)
+    if _is_named(CUT_OFF, calls):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 _current = ""
@@ -76,7 +85,7 @@ def _wrap_collect(collect: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(collect)
     def wrapper(participant: Any, calls: Any, rejects: Any, **kwargs: Any) -> Any:
         _die_of_poison(calls)
-        _stall(calls)
+        _interrupt(calls)
         answers = collect(participant, calls, rejects, **kwargs)
         _die_at(f"{calls[0].step}.{calls[0].operation}.effect")
         return answers

@@ -9,5 +9,7 @@ KEY = "lab:kill"
 POISON = "lab:poison"
 #: The run whose performing takes an hour.
 STALLED = "lab:stalled"
+#: The run whose performing ends the session.
+CUT_OFF = "lab:cut-off"
 #: How many second copies went out.
 DOUBLED = "lab:doubled"
