@@ -75,6 +75,7 @@ TYPES = {
         "Another payment has paid the order, or this one is known for another order or amount.",
         "Wait: it is given back, or a person decides.",
     ),
+    "payments-unavailable": ProblemType(503, "Payments cannot be taken at the moment.", _REPEAT),
     "request-in-progress": ProblemType(
         409, "The first request with this Idempotency-Key is still at work.", "Repeat it after Retry-After seconds."
     ),

@@ -7,8 +7,9 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from inventory.models import Sku
+from payments.models import Payment, PaymentEvent
 from sagas.pool import Pool
-from tests.api.conftest import Api, Shop
+from tests.api.conftest import Api, Shop, confirm
 
 
 @pytest.fixture
@@ -18,9 +19,13 @@ def admin(db: None) -> Client:
     return client
 
 
-@pytest.mark.parametrize("page", ["orders/order", "inventory/sku", "delivery/slot", "coupons/coupon"])
+@pytest.mark.parametrize(
+    "page",
+    ["orders/order", "inventory/sku", "delivery/slot", "coupons/coupon", "payments/payment", "payments/paymentevent"],
+)
 def test_the_lists_can_be_searched(admin: Client, api: Api, shop: Shop, page: str) -> None:
-    api.order(shop, coupon=shop.coupon())
+    order_no = api.order(shop, coupon=shop.coupon()).body["order_no"]
+    confirm(order_no)
     assert admin.get(f"/admin/{page}/").status_code == 200
     assert admin.get(f"/admin/{page}/?q=1").status_code == 200
 
@@ -72,3 +77,24 @@ def test_stock_is_added_by_a_difference(admin: Client, shop: Shop) -> None:
 def test_a_new_sku(admin: Client) -> None:
     assert admin.post("/admin/inventory/sku/add/", _form(code="NEW", restock=30)).status_code == 302
     assert _counts(Sku.objects.get(code="NEW")) == (30, 0, 0)
+
+
+def test_a_payment_is_marked_as_returned_and_otherwise_only_looked_at(admin: Client, api: Api, shop: Shop) -> None:
+    # Given one that is due back, and one that is taken
+    order_no = api.order(shop).body["order_no"]
+    confirm(order_no, "pay_wrong", says={"amount": 1})
+    confirm(order_no, "pay_right")
+    ids = list(Payment.objects.values_list("pk", flat=True))
+
+    # When
+    page = admin.post(
+        "/admin/payments/payment/", {"action": "mark_returned", "_selected_action": ids}, follow=True
+    ).content.decode()
+
+    # Then
+    assert "1 marked as returned." in page
+    assert "1 were not to be returned." in page
+    assert dict(Payment.objects.values_list("payment_id", "state")) == {"pay_wrong": "RETURNED", "pay_right": "TAKEN"}
+    for url in (f"payment/{ids[0]}", f"paymentevent/{PaymentEvent.objects.order_by('id')[0].pk}"):
+        assert admin.get(f"/admin/payments/{url}/change/").status_code == 200
+        assert admin.post(f"/admin/payments/{url}/delete/").status_code == 403

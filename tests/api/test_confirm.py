@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from payments.models import Payment
 from sagas.models import Confirmation, Run
-from tests.api.conftest import ORDERS, Api, Shop, confirm, paid, sign
+from tests.api.conftest import ORDERS, SECRET, Api, Shop, confirm, paid, sign
 
 NoTrace = Callable[[], None]
 
@@ -166,3 +167,52 @@ def test_what_else_the_provider_sends_is_no_matter(order_no: str) -> None:
     body = json.dumps(paid(order_no, type="payment.succeeded", card={"last4": "4242"})).encode()
     reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body))
     assert reply.status == 200
+
+
+@pytest.mark.parametrize("signed_by", [SECRET, FORGED])
+def test_a_secret_is_changed_without_losing_a_payment(order_no: str, settings: Settings, signed_by: str) -> None:
+    # Given the time in which the gateway changes over
+    settings.WEBHOOK_SECRET = f"{FORGED} {SECRET}"
+    assert confirm(order_no, secret=signed_by).status == 200
+
+
+@pytest.mark.parametrize("before", ["v1,AAAA", "v1", "v1,not base64", "nonsense", "v2,AAAA"])
+def test_a_bad_entry_before_a_good_signature_is_skipped(order_no: str, before: str) -> None:
+    body = json.dumps(paid(order_no)).encode()
+    headers = sign(body)
+    headers["webhook-signature"] = f"{before} {headers['webhook-signature']}"
+    assert Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=headers).status == 200
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_YQ==", "", "whsec_?"])
+def test_without_a_secret_no_payment_is_taken_and_the_gateway_repeats(
+    order_no: str, settings: Settings, secret: str
+) -> None:
+    settings.WEBHOOK_SECRET = secret
+    reply = confirm(order_no)
+    assert (reply.status, reply.problem) == (503, "payments-unavailable")
+    assert not Confirmation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("says", "pointer"),
+    [
+        ({"amount": "25.00"}, "#/amount"),
+        ({"amount": 25.5}, "#/amount"),
+        ({"amount": -1}, "#/amount"),
+        ({"amount": None}, "#/amount"),
+        ({"amount": True}, "#/amount"),
+        ({"amount": 2**63}, "#/amount"),
+        ({"amount": ...}, "#/amount"),
+        ({"currency": "YUAN"}, "#/currency"),
+        ({"currency": ...}, "#/currency"),
+        ({"currency": 156}, "#/currency"),
+        ({"status": ...}, "#/status"),
+        ({"status": "x" * 33}, "#/status"),
+    ],
+    ids=str,
+)
+def test_what_does_not_say_what_was_paid_is_refused(order_no: str, says: dict[str, Any], pointer: str) -> None:
+    reply = confirm(order_no, says=says)
+    assert (reply.status, reply.pointers) == (422, [pointer])
+    assert not Confirmation.objects.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.core import checks
 from django.db.backends.postgresql import psycopg_any
 from pytest_django import Settings
 
-from sagas import Saga, Step, registry
+from sagas import Confirmation, Saga, Step, registry
 from sagas.conf import Misconfigured, config, parse
 
 OK: dict[Any, Any] = {"QUEUES": ["orders"]}
@@ -157,6 +158,41 @@ def test_e002_a_queue_that_no_worker_is_told_of(_registry: None) -> None:
     assert found.msg == "tests.Lost.somewhere goes to queue 'nowhere', which no worker is told of."
     assert found.hint is not None
     assert "Add 'nowhere' to SAGAS['QUEUES']" in found.hint
+
+
+def test_e010_a_confirmation_that_nothing_gives_back(_registry: None) -> None:
+    # Given one that takes a payment and keeps it, one that has nothing to give back, and one that gives it back
+    class Kept(Saga[Request]):
+        payment = Confirmation(within=timedelta(seconds=5))
+        approval = Confirmation(within=timedelta(seconds=5), needs_compensation=False)
+        deposit = Confirmation(within=timedelta(seconds=5), compensate=print, queue="orders")
+        step = Step(print, queue="orders")
+
+    found = [message for message in checks.run_checks(tags=["sagas"]) if message.id == "sagas.E010"]
+    assert [message.level for message in found] == [checks.ERROR]
+    assert found[0].msg.startswith("tests.Kept.payment may be taken, and its run be undone after all")
+    assert found[0].hint is not None
+    assert "compensate=" in found[0].hint
+    assert "needs_compensation=False" in found[0].hint
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_YQ==", "whsec_?", 5, [], ["whsec_YQ=="]], ids=str)
+def test_a_secret_of_reports_that_is_none_is_refused(settings: Settings, secret: object) -> None:
+    settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": secret}
+    assert "CALLBACK_SECRET" in problems()["sagas.E001"].msg
+
+
+def test_a_secret_of_reports_may_be_several(settings: Settings) -> None:
+    settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": [f"whsec_{'A' * 32}", f"whsec_{'B' * 32}"]}
+    assert problems() == {}
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_YQ==", "whsec_?", f"whsec_{'A' * 31}"], ids=str)
+def test_a_secret_of_payments_that_is_none_is_refused_and_not_shown(settings: Settings, secret: str) -> None:
+    settings.WEBHOOK_SECRET = secret
+    (found,) = checks.run_checks(tags=["orders"])
+    assert (found.id, found.level) == ("orders.E001", checks.ERROR)
+    assert "DRINKGROUP_WEBHOOK_SECRET" in str(found.hint)
 
 
 def test_e003_a_module_that_cannot_be_imported(_registry: None) -> None:

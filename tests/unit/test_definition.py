@@ -182,6 +182,8 @@ def test_a_confirmation_has_one_deadline_and_a_queue_for_its_compensation() -> N
         Confirmation()
     with pytest.raises(DefinitionError, match="give within=, a time after the start, or until="):
         Confirmation(within=timedelta(seconds=5), until=lambda request: request.closes_at)
+    with pytest.raises(DefinitionError, match="needs_compensation=False that it need not be"):
+        Confirmation(within=timedelta(seconds=5), compensate=nothing, queue="orders", needs_compensation=False)
     with pytest.raises(DefinitionError, match="compensate= and queue= belong together"):
         Confirmation(within=timedelta(seconds=5), compensate=nothing)
 
