@@ -51,7 +51,8 @@ from tests.simulator.trace import Schedule
 _TABLES = {
     "default": (
         "sagas_run, sagas_log, sagas_confirmation, sagas_escalation, sagas_outbox, sagas_lock, sagas_breaker, "
-        "sagas_breakersample, orders_order, orders_orderline, inventory_sku, inventory_skuhold, delivery_slot, "
+        "sagas_breakersample, orders_order, orders_orderline, payments_payment, payments_paymentevent, inventory_sku, "
+        "inventory_skuhold, delivery_slot, "
         "delivery_slothold, coupons_coupon, coupons_redemption, lab_mark, lab_jar, lab_jarhold, lab_label"
     ),
     "loyalty": "sagas_barrier, loyalty_stamp, loyalty_purse, loyalty_pursehold, loyalty_ribbon",

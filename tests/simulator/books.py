@@ -88,6 +88,8 @@ class Books:
     pools: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)
     #: (status, total in cents, lines)
     orders: dict[UUID, tuple[str, int | None, list[Any]]] = field(default_factory=dict)
+    #: (state, why it is due back, whether a run returns it)
+    payments: dict[UUID, list[tuple[str, str, bool]]] = field(default_factory=lambda: defaultdict(list))
     #: (coupon, state)
     redemptions: dict[UUID, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     coupons: dict[str, bool] = field(default_factory=dict)
@@ -127,6 +129,9 @@ UNION ALL SELECT 'pool', NULL, jsonb_build_array('slot', id::text, available, he
 UNION ALL SELECT 'order', run_id, jsonb_build_array(status, total_cents, (SELECT COALESCE(jsonb_agg(
     jsonb_build_array(sku, quantity, unit_price_cents)), '[]') FROM orders_orderline AS l WHERE l.order_id = o.id))
     FROM orders_order AS o WHERE run_id = ANY(%(ids)s::uuid[])
+UNION ALL SELECT 'payment', run_id, jsonb_build_array(state, reason, EXISTS (
+    SELECT FROM sagas_run AS back WHERE back.id = p.return_run_id)) FROM payments_payment AS p
+    WHERE run_id = ANY(%(ids)s::uuid[])
 UNION ALL SELECT 'redemption', run_id, jsonb_build_array(coupon_code, state) FROM coupons_redemption
     WHERE run_id = ANY(%(ids)s::uuid[])
 UNION ALL SELECT 'coupon', NULL, jsonb_build_array(code, used) FROM coupons_coupon
@@ -192,6 +197,8 @@ def _take(books: Books, kind: str, run_id: UUID, row: Any) -> None:
             books.holds[run_id].append(tuple(row))
         case "order":
             books.orders[run_id] = tuple(row)
+        case "payment":
+            books.payments[run_id].append(tuple(row))
         case "redemption":
             books.redemptions[run_id].append(tuple(row))
         case "event":

@@ -70,6 +70,7 @@ def _of_run(actors: Actors, books: Books, started: Started, run: Run, *, final: 
     yield from _events(books, run)
     if run.saga == "orders.PlaceOrder":
         yield from table_checks.order_agrees(books, run, log, by_hand=by_hand)
+        yield from table_checks.payment_agrees(books, run, log)
 
 
 def _decided_once(books: Books, run: Run, log: list[Entry]) -> Complaints:

@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
+from payments import participants as payments
 from sagas import (
     barrier,
     claim,
@@ -327,6 +328,11 @@ def _() -> AbstractContextManager[object]:
 )
 def _() -> AbstractContextManager[object]:
     return patch.object(escalation, "refunds_due", lambda *_: {})
+
+
+@_mutant("a payment that was taken is kept when its order is undone", "money", among=("PlaceOrder",))
+def _() -> AbstractContextManager[object]:
+    return patch.object(payments, "owe", lambda *_, **__: None)
 
 
 @_mutant("a repeat is told what it said itself", "answer")

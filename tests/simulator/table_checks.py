@@ -66,7 +66,7 @@ def order_agrees(books: Books, run: Run, log: list[Entry], *, by_hand: bool) -> 
     ordered = [[item["sku"], item["quantity"], item["unit_price_cents"]]] if "create_order.forward" in done else []
     if lines != ordered:
         yield "shop", f"the order's lines are {lines}, and not {ordered}"
-    if ordered and total != max(item["quantity"] * item["unit_price_cents"] - run.request["discount_cents"], 0):
+    if total != max(item["quantity"] * item["unit_price_cents"] - run.request["discount_cents"], 0):
         yield "shop", f"the order costs {total}"
     coupon = run.request["coupon"]
     state = ""
@@ -79,6 +79,18 @@ def order_agrees(books: Books, run: Run, log: list[Entry], *, by_hand: bool) -> 
         len(redeemed) != len(set(redeemed)) or books.coupons[coupon] is not (coupon in redeemed)
     ):
         yield "shop", f"coupon {coupon}: used is {books.coupons[coupon]}, redeemed are {redeemed}"
+
+
+def payment_agrees(books: Books, run: Run, log: list[Entry]) -> Complaints:
+    """The payment of an order is taken, or due back with a run that sees to it, as the run's log says."""
+    given_back = any(e.step == "payment" and (e.operation, e.outcome) == ("compensate", "DONE") for e in log)
+    for state, why, sees_to_it in books.payments[run.id]:
+        came = bool(books.confirmations[run.id])
+        owed = ("undone" if given_back else "") if came else "too_late"
+        if (why, state == "TAKEN", sees_to_it) != (owed, not owed, bool(owed)):
+            yield "money", f"its payment is {state} {why!r}, and not due back {owed!r}: {entries.told(log)}"
+    if books.confirmations[run.id] and not books.payments[run.id]:
+        yield "money", "its payment is confirmed, and not on record"
 
 
 def keys_are_apart(actors: Actors, books: Books) -> Complaints:
