@@ -29,6 +29,8 @@ from kombu.utils.collections import HashedSeq
 
 #: Seconds in which a broker that is not standing still answers.
 PATIENCE = 5.0
+#: Seconds in which it says goodbye. What is closed is closed without it, too.
+GOODBYE = 1.0
 #: Seconds for which one that did not is not asked again.
 PAUSE = 2.0
 #: Seconds for which one is believed that has said that it takes no messages, and then nothing.
@@ -167,7 +169,10 @@ class Channel(pyamqp.Channel):
         if connection is not None and connection.blocked:
             connection.cut()
             return None
-        return super().close(*args, **kwargs)
+        if connection is None:
+            return super().close(*args, **kwargs)
+        with connection.parting():
+            return super().close(*args, **kwargs)
 
     def _refuse_if_blocked(self) -> None:
         if self.connection is not None:
@@ -187,6 +192,7 @@ class Connection(pyamqp.Connection):
         #: Whether RabbitMQ has said that it reads nothing more from this connection.
         self.blocked = False
         self._awaiting = 0
+        self._patience: float | None = None
 
     def Transport(  # noqa: PLR0917 - py-amqp calls it so
         self,
@@ -218,7 +224,8 @@ class Connection(pyamqp.Connection):
 
         Heartbeats do not count: RabbitMQ sends them on a connection that it does not read.
         """
-        until = time.monotonic() + (PATIENCE if timeout is None else timeout)
+        patience = PATIENCE if self._patience is None else self._patience
+        until = time.monotonic() + (patience if timeout is None else timeout)
         try:
             while not self.blocking_read(max(0.0, until - time.monotonic())):
                 pass
@@ -232,7 +239,17 @@ class Connection(pyamqp.Connection):
         if self._transport is not None and (self.blocked or time.monotonic() < _stands_still.get(self.host, 0.0)):
             self.cut()
             return None
-        return super().close(*args, **kwargs)
+        with self.parting():
+            return super().close(*args, **kwargs)
+
+    @contextmanager
+    def parting(self) -> Iterator[None]:
+        """What is awaited in this block is a goodbye."""
+        before, self._patience = self._patience, GOODBYE
+        try:
+            yield
+        finally:
+            self._patience = before
 
     def give_up(self) -> None:
         """It stands still: close this end, and leave it alone for a moment."""
