@@ -543,10 +543,9 @@ def test_a_call_that_the_dispatcher_has_begun_is_made_though_the_next_chain_brea
     monkeypatch.setattr(dispatch, "perform", breaks_at_the_second)
 
     # When the dispatcher performs both first steps itself, and the second breaks
-    with pytest.raises(OperationalError):
-        dispatch.dispatch(here=config().queues)
+    dispatch.dispatch(here=config().queues)
 
-    # Then the first's call was made
+    # Then the first's call was made: the other's break is its own
     assert calling.drain(20)
     assert story(run_id)[-1] == "debit.forward DONE"
 
