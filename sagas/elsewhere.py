@@ -25,7 +25,7 @@ from django.db import Error, connections, transaction
 from sagas import log_store, outcomes, registry, sessions, store
 from sagas.barrier import Row, Table, forget, old
 from sagas.errors import Rejected
-from sagas.faults import ConnectionLost, is_conflict, is_lost
+from sagas.faults import ConnectionLost, Kind, is_lost, kind_of
 from sagas.outcomes import Answer, Broken, Fault
 from sagas.participant import Accepted, Call, Done, Phase, is_patient
 from sagas.sessions import Patience
@@ -170,7 +170,7 @@ def _not_to_blame(step: Step) -> Iterator[None]:
     try:
         yield
     except Error as error:
-        if is_conflict(error):
+        if kind_of(error, step.database) in {Kind.COLLISION, Kind.CANCELLED, Kind.TROUBLE}:
             raise
         msg = f"{step.database}: {error}".strip()
         raise DatabaseAway(msg) from error

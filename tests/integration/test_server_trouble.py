@@ -225,12 +225,13 @@ def test_a_deadline_whose_server_only_reads_is_left_to_the_tick(jar: str) -> Non
 # -- Another database ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("table", ["loyalty_pursehold", "sagas_barrier"])
 @pytest.mark.parametrize("code", ["53100", "58030", "XX000"])
-def test_the_trouble_of_another_database_counts_as_little(purse: str, code: str) -> None:
+def test_the_trouble_of_another_database_counts_as_little(purse: str, code: str, table: str) -> None:
     # Given a cohort before its hold in the second database, which has no room
     ids = sorted(sagas.start(Afar, Experiment(jar=purse)) for _ in range(3))
     chain = before_the_third_step(*ids)
-    with refusing("loyalty_pursehold", code, using="loyalty"):
+    with refusing(table, code, using="loyalty"):
         for _ in range(LONG):
             deliver(chain)
             make_due(ids)
