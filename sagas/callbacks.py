@@ -118,7 +118,7 @@ def _body(request: HttpRequest) -> bytes:
 
 def _read(body: bytes) -> tuple[UUID, str, str, Done | Rejected]:
     try:
-        given: Any = parse(body)
+        given: Any = parse(body, once=True)
         run_id, step, outcome = UUID(given["run"]), given["step"], given["outcome"]
         operation = given.get("operation", "")
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -30,23 +30,33 @@ class Malformed(ValueError):
     """JSON that Python would read and others would not. The message quotes nothing but a constant."""
 
 
-def parse(text: str | bytes, *, depth: int = DEPTH_LIMIT) -> Any:
+def parse(text: str | bytes, *, depth: int = DEPTH_LIMIT, once: bool = False) -> Any:
     """Parse JSON that comes from outside.
 
     Args:
         text: as it came; bytes are UTF-8.
         depth: the most levels of lists and objects.
+        once: refuse a name that comes twice in an object: who reads the first and who reads the last differ.
 
     Raises:
         ValueError: it is no JSON (RFC 8259 knows no NaN), it is not UTF-8, or it is nested too deeply.
     """
+    pairs = _object if once else None
     try:
-        value = json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse)
+        said = text.decode() if isinstance(text, bytes) else text
+        value = json.loads(said, parse_constant=_refuse, object_pairs_hook=pairs)
     except RecursionError:
         raise _too_deep(depth) from None
     if _is_deeper(value, depth):
         raise _too_deep(depth)
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Malformed("an object has a name twice")
+    return found
 
 
 def check_depth(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -16,11 +17,12 @@ from sagas.validation import Malformed, parse
 MAX_DEPTH = 16
 #: What is read of a body that is too large, so that the client hears why instead of a broken pipe.
 DRAIN_LIMIT = 32 * 1024 * 1024
+DRAIN_SECONDS = 5.0
 _CHUNK = 64 * 1024
 
 
 class StrictJSONParser(BaseParser):
-    """JSON as RFC 8259 has it: UTF-8, no NaN, no nesting without end."""
+    """JSON as RFC 8259 has it: UTF-8, no NaN, no name twice, no nesting without end."""
 
     media_type = "application/json"
 
@@ -31,7 +33,7 @@ class StrictJSONParser(BaseParser):
         # Through request.body, which checks the size and keeps the bytes: idempotency and signatures need them.
         raw: bytes = parser_context["request"].body if parser_context else stream.read()
         try:
-            return parse(raw, depth=MAX_DEPTH)
+            return parse(raw, depth=MAX_DEPTH, once=True)
         except ValueError as error:
             raise ParseError(f"The body is no JSON: {_reason(error)}.") from None
 
@@ -41,8 +43,9 @@ def drain(request: Request) -> None:
 
     A server that closes a connection with unread data resets it, and the client loses the answer.
     """
-    left = DRAIN_LIMIT
-    while left > 0 and (chunk := request._request.read(_CHUNK)):
+    # The shop's own server has read it, or refused it, already: this is for others.
+    left, until = DRAIN_LIMIT, time.monotonic() + DRAIN_SECONDS
+    while left > 0 and time.monotonic() < until and (chunk := request._request.read(_CHUNK)):
         left -= len(chunk)
 
 

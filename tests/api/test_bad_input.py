@@ -200,8 +200,10 @@ def test_all_that_is_wrong_is_said_at_once(api: Api, shop: Shop, no_trace: NoTra
         b"[" * 50_000,
         b"[" * 500 + b"]" * 500,
         b'{"a":' * 900 + b"1" + b"}" * 900,
+        b'{"slot": 1, "slot": 2}',
+        b'{"items": [{"sku": "TEA", "quantity": 1, "quantity": 2}], "slot": 1}',
     ],
-    ids=["cut", "text", "utf16", "nan", "infinity", "huge", "deep-cut", "deep", "deep-object"],
+    ids=["cut", "text", "utf16", "nan", "infinity", "huge", "deep-cut", "deep", "deep-object", "twice", "twice-inside"],
 )
 def test_a_body_that_is_no_json(api: Api, no_trace: NoTrace, body: bytes) -> None:
     reply = api.call("POST", ORDERS, body=body)

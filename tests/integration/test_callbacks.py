@@ -138,7 +138,16 @@ def test_what_is_not_signed_well_is_refused(accepted: UUID, given: dict[str, Any
 
 @pytest.mark.parametrize(
     "body",
-    ["{nonsense", "5", "null", [], {}, {"run": "x", "step": "two", "outcome": "done"}, "run-without-outcome"],
+    [
+        "{nonsense",
+        '{"run": "x", "run": "y"}',
+        "5",
+        "null",
+        [],
+        {},
+        {"run": "x", "step": "two", "outcome": "done"},
+        "run-without-outcome",
+    ],
     ids=str,
 )
 def test_a_body_that_is_no_report_is_refused(body: Any) -> None:
