@@ -105,7 +105,7 @@ def taking_nothing() -> Iterator[None]:
         eventually(lambda: "memory" in servers.rabbitmqctl("-q", "eval", "rabbit_alarm:get_alarms()."), what="an alarm")
         yield
     finally:
-        servers.rabbitmqctl("set_vm_memory_high_watermark", "0.6")
+        servers.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1GB")
 
 
 def is_blocked() -> bool:
