@@ -19,7 +19,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 import sagas
-from sagas.conf import config
+from sagas.conf import Misconfigured, config
 from sagas.errors import NotAwaited, Rejected, RunNotFound, UnknownSaga, UnknownStep
 from sagas.faults import drop, is_nobodys, said
 from sagas.participant import Done
@@ -87,7 +87,12 @@ def _verified(request: HttpRequest) -> bytes:
     """The body, once it is clear who has signed it."""
     if request.method != "POST":
         raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, "Reports are posted.")
-    secret = config().callback_secret
+    try:
+        secret = config().callback_secret
+    except Misconfigured as error:
+        # No process starts so, unless somebody has silenced the check. Whoever reports repeats it.
+        logger.exception("sagas: no report can be taken")
+        raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Reports cannot be taken at the moment.") from error
     if secret is None:
         raise _Refused(HTTPStatus.NOT_FOUND, "Nothing is reported here: SAGAS['CALLBACK_SECRET'] is not set.")
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:

@@ -232,3 +232,19 @@ def test_a_report_that_the_database_cannot_take_is_to_be_repeated(accepted: UUID
     assert connection.connection is None
     # And the repeat finds one that writes
     assert post(body).status_code == 200
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_YQ==", "", "whsec_?"])
+def test_with_a_secret_that_is_none_no_report_is_taken(accepted: UUID, settings: Settings, secret: str) -> None:
+    settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": secret}
+    answer = post(done(accepted))
+    settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": SECRET}
+    assert (answer.status_code, answer["Content-Type"]) == (503, "application/problem+json")
+    assert "two.forward DONE" not in story(accepted)
+
+
+def test_a_secret_of_reports_is_changed_without_losing_one(accepted: UUID, settings: Settings) -> None:
+    # Given the time in which whoever reports changes over
+    other = f"whsec_{b64encode(bytes(31) + b'x').decode()}"
+    settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": [other, SECRET]}
+    assert [post(done(accepted), secret=secret).status_code for secret in (SECRET, other)] == [200, 200]
