@@ -252,7 +252,7 @@ def test_what_would_be_read_otherwise_is_refused_as_a_dict_too(kind: Any, given:
         (Anything, Anything(number=5, optional=1e308, exact=Decimal("1.10"))),
         (Anything, Anything(number=-0.0, value=[-0.0, 1e16, 10**40])),
         (Anything, Anything(some=[1, 2])),  # type: ignore[arg-type]
-        (Anything, Anything(names=frozenset({"a", "b"}), by_number={1: "a", 2: "b"})),
+        (Anything, Anything(names=frozenset({"a"}), by_number={1: "a", 2: "b"})),
         (Anything, Anything(pair=Pair(1, 2), data=b"tea", model=Model(number=3))),
         (Anything, Anything(at=datetime(2026, 6, 1, 12, tzinfo=SHANGHAI))),
         (Anything, Anything(at=datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")))),
