@@ -198,7 +198,7 @@ def test_an_order_that_fails_before_its_first_step_was_never_placed(crew: Crew, 
 
     # No step was done, so none is undone; a hook marks the order, for whoever reads only that.
     eventually(lambda: Order.objects.get(order_no=order_no).status == OrderStatus.REJECTED)
-    assert set(steps(failed).values()) <= {"failing", "waiting"}
+    assert set(steps(failed).values()) <= {"failed", "waiting"}
     assert books.snapshot() == shop.before
 
 
