@@ -361,7 +361,7 @@ class TestPublishing:
         line: Any = relay._lines.line
         line._connection.connection.transport.sock.close()
         more = confirmed(2)
-        with pytest.raises(OSError, match="not confirmed"):
+        with pytest.raises(relay.NotConfirmed):
             relay_all()
         assert set(Outbox.objects.values_list("run_id", flat=True)) == set(more)
         relay_all()

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID, uuid4
 
+from payments.models import Payment, PaymentState
 from sagas.models import Run
 from tests.support.awaiting import eventually
 from tests.support.shop import PEACH, TEA, Shop, run_of
@@ -75,7 +76,10 @@ class Crowd:
             eventually(lambda: len(self.orders) >= count or self._failed(), within=60, what=f"{count} orders placed")
 
     def assert_fates(self) -> None:
-        """What was paid in time succeeded, what was not was cancelled; of two for one coupon, one at most had it."""
+        """What was paid in time succeeded, what was not was cancelled; of two for one coupon, one at most had it.
+
+        Who paid and did not get the coupon has the money back: a person is called for it.
+        """
         fates = {str(key): (state, reason) for key, state, reason in _fates()}
         for order in self.orders:
             state, reason = fates[order.order_no]
@@ -83,7 +87,12 @@ class Crowd:
             if order.contested:
                 allowed.append(("FAILED", "CouponUsed"))
             assert (state, reason["code"] if reason else "") in allowed, f"{order}: {state} {reason}"
-        assert {state for state, _ in fates.values()} == {"SUCCEEDED", "FAILED"}
+        own = {order.order_no: fates[order.order_no][0] for order in self.orders}
+        assert set(own.values()) == {"SUCCEEDED", "FAILED"}
+        due_back = set(Payment.objects.filter(state=PaymentState.RETURNING).values_list("order_no", flat=True))
+        assert due_back == {
+            order.order_no for order in self.orders if order.paid == 200 and own[order.order_no] == "FAILED"
+        }
 
     def runs(self) -> list[UUID]:
         """The runs of all orders that were accepted."""

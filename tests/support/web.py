@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from standardwebhooks import Webhook
 
 from orders.models import Order
@@ -97,12 +97,19 @@ class Reply:
 
 
 def _costs(order_no: str) -> int:
-    """What an order costs, as the gateway was told when it was placed; from any thread."""
-    try:
-        return Order.objects.values_list("total_cents", flat=True).get(order_no=order_no) or 0
-    finally:
-        if threading.current_thread() is not threading.main_thread():
+    """What an order costs, as the gateway was told when it was placed; from any thread, once the database answers."""
+
+    def told() -> int | None:
+        try:
+            return Order.objects.values_list("total_cents", flat=True).get(order_no=order_no)
+        except (OperationalError, InterfaceError):
             connection.close()
+            return None
+        finally:
+            if threading.current_thread() is not threading.main_thread():
+                connection.close()
+
+    return eventually(told, within=60, what="the order's total") or 0
 
 
 @dataclass(frozen=True)
