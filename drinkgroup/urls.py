@@ -2,8 +2,9 @@
 
 from django.conf import settings
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
-from django.views.generic import TemplateView
+from django.views.generic import RedirectView, TemplateView
 
 from orders.api import problem_types
 from sagas import callbacks
@@ -17,6 +18,8 @@ urlpatterns = [
     path("sagas/reports/", callbacks.report),
     path("problems/", problem_types.index, name="problems"),
     path("problems/<slug:code>", problem_types.page, name="problem"),
+    # Browsers ask for it, whatever page they show.
+    path("favicon.ico", RedirectView.as_view(url=static("orders/icon.svg"))),
     path("", _home, name="home"),
 ]
 

@@ -9,6 +9,8 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from knox.admin import AuthTokenAdmin
+from knox.models import AuthToken
 
 from orders.models import Order, OrderLine
 from sagas.admin.lists import ListAdmin
@@ -75,3 +77,18 @@ class OrderAdmin(ListAdmin[Order]):
     def has_delete_permission(self, _request: HttpRequest, _obj: Order | None = None) -> bool:
         """Refuse: an order is on record, whatever became of it."""
         return False
+
+
+# Its own list is one column: a digest, as wide as the page.
+admin.site.unregister(AuthToken)
+
+
+@admin.register(AuthToken)
+class TokenAdmin(ListAdmin[Any], AuthTokenAdmin):  # type: ignore[misc]  # knox has no types
+    """See whose tokens there are, issue one, and take any back."""
+
+    list_display = ["token_key", "user", "created", "expiry"]
+    # There is nothing to change in one.
+    list_display_links = None
+    list_select_related = ["user"]
+    search_fields = ["=token_key", "user__username"]

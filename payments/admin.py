@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
 from payments import services
 from payments.models import Payment, PaymentEvent
+from sagas.admin.lists import ListAdmin
 
 
 class _ReadOnly:
@@ -27,7 +28,7 @@ class _ReadOnly:
 
 
 @admin.register(Payment)
-class PaymentAdmin(_ReadOnly, admin.ModelAdmin[Payment]):
+class PaymentAdmin(_ReadOnly, ListAdmin[Payment]):
     """Find a payment by its id or its order; see what is due back, and why."""
 
     list_display = [
@@ -59,6 +60,13 @@ class PaymentAdmin(_ReadOnly, admin.ModelAdmin[Payment]):
     fields = [*readonly_fields]
     actions = ["mark_returned"]
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show it without buttons to save what nobody can change."""
+        nothing_to_save = {"show_save": False, "show_save_and_continue": False}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **nothing_to_save})
+
     @admin.display(description="order's run")
     def run(self, payment: Payment) -> str:
         """Lead to the run that it pays."""
@@ -81,7 +89,7 @@ class PaymentAdmin(_ReadOnly, admin.ModelAdmin[Payment]):
 
 
 @admin.register(PaymentEvent)
-class PaymentEventAdmin(_ReadOnly, admin.ModelAdmin[PaymentEvent]):
+class PaymentEventAdmin(_ReadOnly, ListAdmin[PaymentEvent]):
     """Everything that the gateway has signed, as it came."""
 
     list_display = ["received_at", "payment_id", "order_no", "amount", "currency", "status", "outcome", "webhook_id"]

@@ -263,7 +263,7 @@ def _contradict(payment: Payment, message: Message) -> None:
 
 def _start_return(payment: Payment) -> UUID:
     logger.error(
-        "payments: payment %s of order %s, %s %s, is not kept: %s",
+        "payments: payment %s of order %s, %s %s, is due back: %s",
         *(payment.payment_id, payment.order_no, payment.amount, payment.currency, payment.reason),
     )
     # Not by the order's number, by which people know the order's own run.

@@ -73,7 +73,7 @@ class EscalationAdmin(LookOnly[Escalation]):
     def error_text(self, escalation: Escalation) -> str:
         """What broke, in one line."""
         error = escalation.error if isinstance(escalation.error, dict) else {}
-        return f"{error.get('code', '')}: {error.get('detail', '')}".strip(": ")[:200] or present.NONE
+        return present.short(f"{error.get('code', '')}: {error.get('detail', '')}".strip(": ")) or present.NONE
 
     @admin.display(description="Raised", ordering="id")
     def raised(self, escalation: Escalation) -> str:
@@ -95,7 +95,7 @@ class EscalationAdmin(LookOnly[Escalation]):
         """How, by whom, and what they noted."""
         if escalation.resolved_at is None:
             return present.NONE
-        return f"{escalation.resolution} by {escalation.resolved_by}: {escalation.note}"[:200]
+        return present.short(f"{escalation.resolution} by {escalation.resolved_by}: {escalation.note}")
 
     # What a person may decide: about the runs, by the page of the runs ------------------------------------
 

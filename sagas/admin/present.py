@@ -20,6 +20,9 @@ from sagas.states import State
 #: What there is not.
 NONE = "–"
 
+#: Characters of a text that a row of a list has room for.
+_SHORT = 300
+
 #: Colour of every word that is shown as a label: states of runs and steps, and outcomes.
 _COLOURS = {
     State.PENDING: "still",
@@ -55,6 +58,11 @@ _COLOURS = {
 def label(word: str) -> SafeString:
     """Write a state or an outcome on its colour. The word is there too: not all see colours."""
     return format_html('<span class="saga-label saga-{}">{}</span>', _COLOURS.get(word, "still"), word)
+
+
+def short(text: str) -> str:
+    """Cut what is too long for a row of a list, and show that there is more."""
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
 
 
 def span(length: timedelta) -> str:

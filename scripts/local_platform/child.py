@@ -17,7 +17,7 @@ from private_services.processes import Process
 _LOUD: Final = {"warning", "error", "critical"}
 #: gunicorn's own lines, which are no JSON.
 _BRACKETED: Final = re.compile(r"\[(WARNING|ERROR|CRITICAL)\] (.*)")
-_WIDTH: Final = 160
+_WIDTH: Final = 240
 
 
 class Child:
@@ -78,7 +78,7 @@ class Child:
         for line in whole:
             warning = _warning(line.decode(errors="replace"))
             if warning:
-                yield f"{self.name:7} | {warning[:_WIDTH]}"
+                yield f"{self.name:7} | {warning if len(warning) <= _WIDTH else warning[: _WIDTH - 1] + '…'}"
 
     def ask_to_stop(self) -> None:
         """SIGTERM: finish what is in hand, take on nothing new."""

@@ -8,6 +8,7 @@ from django.test import Client
 
 import sagas
 from sagas import State
+from sagas.models import Escalation
 from tests.admin.conftest import ESCALATIONS, RUNS, Clients, escalated, held
 from tests.admin.test_decisions import ask, decide
 from tests.support import runs
@@ -112,6 +113,14 @@ def test_the_list_shows_who_has_what(boss: Client, staff: Clients) -> None:
     assert listed("?standing=mine") == {"ORD-1"}
     assert listed("?standing=unseen") == {"ORD-3"}
     assert runs.escalation(unseen).assignee == ""
+
+
+def test_a_long_error_is_cut_where_one_sees_it(boss: Client) -> None:
+    run_id = escalated("ORD-1")
+    Escalation.objects.filter(run_id=run_id).update(error={"code": "NotReturned", "detail": "x" * 1000})
+    page = boss.get(ESCALATIONS).content.decode()
+    assert "xx…" in page
+    assert "x" * 500 not in page
 
 
 def test_a_run_that_is_not_escalated_cannot_be_taken_or_ended(boss: Client) -> None:

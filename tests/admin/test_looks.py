@@ -16,10 +16,12 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles import finders
 from django.test import Client
+from knox.models import AuthToken
 
 import sagas
 from orders import demo
 from orders.models import Order
+from payments.services import SUCCEEDED, Message, receive
 from sagas import breaker_store
 from sagas.breaker import Window
 from tests.admin.conftest import ESCALATIONS, RUNS, accept, carried, escalated, held
@@ -60,6 +62,9 @@ def _render(boss: Client) -> dict[str, str]:
         "skus": "/admin/inventory/sku/",
         "slots": "/admin/delivery/slot/",
         "coupons": "/admin/coupons/coupon/",
+        "payments": "/admin/payments/payment/",
+        "payment-events": "/admin/payments/paymentevent/",
+        "tokens": "/admin/knox/authtoken/",
         "logins": "/admin/axes/accessattempt/",
     }
     _fill_the_shop()
@@ -86,6 +91,17 @@ def _fill_the_shop() -> None:
             coupon="WELCOME-TO-THE-WINTER",
             total_cents=1,
         )
+    AuthToken.objects.create(user=customer)
+    paid = Message(
+        webhook_id="msg_0f3d3c1e-0a34-4f45-8a4e-7f5e2d6c9b10",
+        body="{}",
+        order_no="ORD-20261123-OF-NOBODYS-OWN-SHOP",
+        payment_id="gateway-payment-3f0c9d41-6a51-4f8e-9f0b-6d1f5d0b1c77",
+        amount=12_345_678_900,
+        currency="CNY",
+        status=SUCCEEDED,
+    )
+    receive(paid, bill=None)
     for _ in range(2):
         sagas.start(Keyed, Experiment(keys=("SKU-OF-A-LONG-NAME:2026-11-23:warehouse-of-the-north",)))
 

@@ -95,6 +95,8 @@ def test_a_payment_is_marked_as_returned_and_otherwise_only_looked_at(admin: Cli
     assert "1 marked as returned." in page
     assert "1 were not to be returned." in page
     assert dict(Payment.objects.values_list("payment_id", "state")) == {"pay_wrong": "RETURNED", "pay_right": "TAKEN"}
+    # And there is nothing to save
+    assert "_save" not in admin.get(f"/admin/payments/payment/{ids[0]}/change/").content.decode()
     for url in (f"payment/{ids[0]}", f"paymentevent/{PaymentEvent.objects.order_by('id')[0].pk}"):
         assert admin.get(f"/admin/payments/{url}/change/").status_code == 200
         assert admin.post(f"/admin/payments/{url}/delete/").status_code == 403

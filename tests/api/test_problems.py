@@ -188,6 +188,15 @@ def test_the_home_page_leads_on(anyone: Api, db: None) -> None:
     assert "<script" not in page
 
 
+def test_browsers_find_the_icon_that_they_ask_for(anyone: Api, db: None) -> None:
+    leads_to = anyone.client.get("/favicon.ico")
+    assert leads_to.status_code == 302
+    icon = anyone.client.get(leads_to["Location"])
+    assert (icon.status_code, icon["Content-Type"]) == (200, "image/svg+xml")
+    assert b"".join(icon.streaming_content).startswith(b"<svg")
+    icon.close()
+
+
 def test_outside_of_the_api_errors_are_for_people(anyone: Api, db: None) -> None:
     response = anyone.client.get("/nowhere")
     assert (response.status_code, response.headers["Content-Type"]) == (404, "text/html; charset=utf-8")

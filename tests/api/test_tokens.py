@@ -10,6 +10,7 @@ import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.test import Client
 from django.utils import timezone
 from knox.models import AuthToken
 from pytest_django import Settings
@@ -168,6 +169,21 @@ def test_a_token_without_an_end_lives_as_long_as_others(customer: User) -> None:
     AuthToken.objects.filter(user=customer).update(expiry=None)
     (told,) = Api(secret).get(TOKENS).body
     assert datetime.fromisoformat(told["expires_at"]) - datetime.fromisoformat(told["created_at"]) == tokens.lifetime()
+
+
+def test_staff_see_whose_tokens_there_are_and_take_one_back(customer: User, admin_client: Client) -> None:
+    # Given
+    secret = log_in(customer.username).body["token"]
+    token = AuthToken.objects.get(user=customer)
+    # Then the list names the customer and the token's id, and not the digest
+    page = admin_client.get("/admin/knox/authtoken/").content.decode()
+    assert customer.username in page
+    assert token.token_key in page
+    assert f">{token.digest}" not in page
+    # And it can be taken back
+    chosen = {"action": "delete_selected", "_selected_action": [token.pk], "post": "yes"}
+    assert admin_client.post("/admin/knox/authtoken/", chosen).status_code == 302
+    assert Api(secret).get(TOKENS).status == 401
 
 
 def test_the_oldest_of_too_many_ends(customer: User, monkeypatch: pytest.MonkeyPatch) -> None:

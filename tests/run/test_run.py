@@ -91,12 +91,16 @@ def test_a_child_shows_its_warnings_and_ends_with_its_own_children(tmp_path: Pat
     # Given a child with a child of its own, that warns, and dies
     script = (
         'echo \'{"level": "info", "event": "quiet"}\'; echo \'{"level": "error", "event": "loud"}\'; '
-        "echo '[2026-01-01] [1] [WARNING] odd'; echo plain; sleep 300 & echo $!; exit 3"
+        "echo '[2026-01-01] [1] [WARNING] odd'; "
+        f"echo '[2026-01-01] [1] [ERROR] {'long' * 100}'; echo plain; sleep 300 & echo $!; exit 3"
     )
     child = Child("x", ["sh", "-c", script], environment=_clean(), directory=tmp_path, log=tmp_path / "x.log")
     assert eventually(lambda: child.exit_code) == 3
-    # Then the warnings are shown, once
-    assert list(child.warnings()) == ["x       | error: loud", "x       | warning: odd"]
+    # Then the warnings are shown, once, and of a long one it is seen that there is more
+    *short, long = child.warnings()
+    assert short == ["x       | error: loud", "x       | warning: odd"]
+    assert long.startswith("x       | error: longlong")
+    assert long.endswith("…")
     assert list(child.warnings()) == []
     # And nothing is left of it
     grandchild = int(child.log.read_text().splitlines()[-1])
