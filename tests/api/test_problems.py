@@ -193,7 +193,7 @@ def test_browsers_find_the_icon_that_they_ask_for(anyone: Api, db: None) -> None
     assert leads_to.status_code == 302
     icon = anyone.client.get(leads_to["Location"])
     assert (icon.status_code, icon["Content-Type"]) == (200, "image/svg+xml")
-    assert b"".join(icon.streaming_content).startswith(b"<svg")
+    assert icon.getvalue().startswith(b"<svg")
     icon.close()
 
 
