@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 
 import sagas
-from sagas import Accepted, Call, Done, Parallel, Rejected, Saga, State, Step, Tcc
+from sagas import Accepted, Call, Done, Parallel, Rejected, Retry, Saga, State, Step, Tcc
 from sagas.errors import NotAwaited, UnknownStep
-from sagas.models import Run
+from sagas.models import Log, Run
 from tests.lab.sagas import QUICK, Experiment, Parent, Reported, judge, mark
 from tests.support.carrier import Carrier, chains, claim_all, deliver
-from tests.support.runs import effects, event, let_time_pass, mend, state, story
+from tests.support.runs import due_in, effects, event, let_time_pass, mend, state, story
 
 pytestmark = pytest.mark.usefixtures("alone", "jar")
 
@@ -157,7 +157,66 @@ def test_a_report_between_two_attempts_counts(jar: str) -> None:
     # Then it is done, and not tried again
     assert story(run_id).count("two.forward ACCEPTED") == story(run_id).count("two.forward DONE") == 1
     assert Run.objects.get(pk=run_id).results["two"] == {"ref": 7}
+    assert attempt_that_did(run_id, "two") == 1
     assert "left.forward ACCEPTED" in story(run_id)
+
+
+def attempt_that_did(run_id: UUID, step: str) -> int:
+    return Log.objects.get(run_id=run_id, step=step, outcome="DONE").attempt
+
+
+def lapse(run_id: UUID) -> None:
+    """Let the time pass in which somebody should have reported."""
+    let_time_pass(run_id)
+    for chain in chains([*claim_all(), *claim_all(lapsed=True)]):
+        deliver(chain)
+    assert story(run_id)[-1].endswith("FAULT")
+
+
+def in_the_fork(jar: str) -> UUID:
+    """A run whose branch has been accepted once, and not been reported in time."""
+    run_id = started(Reported, jar)
+    sagas.report(run_id, "two", Done())
+    carried(run_id)
+    lapse(run_id)
+    return run_id
+
+
+def begin_again(run_id: UUID) -> None:
+    let_time_pass(run_id)
+    for chain in chains([*claim_all(), *claim_all(lapsed=True)]):
+        deliver(chain)
+    assert story(run_id)[-1] == "left.forward ACCEPTED"
+
+
+def test_a_report_of_a_branch_is_of_the_attempt_that_is_under_way(jar: str) -> None:
+    run_id = in_the_fork(jar)
+    begin_again(run_id)
+    sagas.report(run_id, "left", Done())
+    assert attempt_that_did(run_id, "left") == 2
+
+
+def test_a_report_of_a_branch_between_two_attempts_is_of_the_last(jar: str) -> None:
+    run_id = in_the_fork(jar)
+    begin_again(run_id)
+    lapse(run_id)
+    sagas.report(run_id, "left", Done())
+    assert attempt_that_did(run_id, "left") == 2
+
+
+class Patiently(Saga[Experiment]):
+    """Its undo is reported, and waits long before it is tried again."""
+
+    one = Step(mark, compensate=accept_for_long, queue="orders", retry=QUICK, finish=Retry(delay=timedelta(minutes=1)))
+    two = Step(mark, queue="orders", retry=QUICK)
+
+
+def test_after_a_report_that_it_broke_its_next_attempt_waits_as_its_retry_says(jar: str) -> None:
+    run_id = started(Patiently, jar, reject=("two",))
+    assert story(run_id)[-1] == "one.compensate ACCEPTED"
+    sagas.report(run_id, "one", Rejected("too late"), operation="compensate")
+    assert story(run_id)[-1] == "one.compensate FAULT"
+    assert 30 < due_in(run_id) < 70
 
 
 def test_a_report_that_says_no_between_two_attempts_counts(jar: str) -> None:

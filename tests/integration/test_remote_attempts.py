@@ -11,7 +11,7 @@ import sagas
 from sagas import Done, Parallel, Rejected, Saga, State, Step, intents, outcomes, store, turns
 from sagas.errors import NotSent
 from sagas.intents import Answered
-from sagas.messages import RemoteCalls
+from sagas.messages import Chain, Kick, Message, RemoteCalls
 from sagas.models import Log, Run
 from sagas.outcomes import Fault
 from sagas.participant import NotYet
@@ -69,10 +69,11 @@ def lapse(run_id: UUID) -> None:
     assert story(run_id)[-1].endswith("FAULT")
 
 
-def answer(calls: RemoteCalls, said: Done | Rejected | Fault | NotYet) -> None:
-    """Record what the other side has said to a call, as whoever has made it does."""
-    (call,) = calls.calls
-    intents.finish(calls.link, [Answered(call, call.run_id in calls.begun, said, 7)], worker="caller")
+def answer(calls: RemoteCalls, *said: Done | Rejected | Fault | NotYet) -> list[Message]:
+    """Record what the other side has said to these calls, as whoever has made them does."""
+    pairs = zip(calls.calls, said, strict=True)
+    answered = [Answered(call, call.run_id in calls.begun, one, 7) for call, one in pairs]
+    return intents.finish(calls.link, answered, worker="caller")
 
 
 def assert_undone_there(run_id: UUID) -> None:
@@ -273,16 +274,22 @@ def test_an_answer_to_an_earlier_attempt_does_not_end_the_wait_of_a_run_that_was
     assert story(run_id) == before
     assert chains(claim_all()) == []
     answer(second, Done())
-    assert Log.objects.get(run_id=run_id, step="held", outcome="DONE").attempt == 2
+    done = Log.objects.get(run_id=run_id, step="held", outcome="DONE")
+    assert (done.attempt, done.duration_us) == (2, 7)
     assert_undone_there(run_id)
 
 
-def test_not_ready_is_on_record_when_its_run_was_turned_back_and_the_undo_goes_out(database: None) -> None:
+def test_not_ready_is_on_record_when_its_run_was_turned_back_and_the_undo_goes_out(
+    database: None, caplog: pytest.LogCaptureFixture
+) -> None:
     run_id, call = started(Alone)
     sagas.cancel(run_id)
-    answer(call, LATER)
+    # It need not wait for the next tick.
+    assert answer(call, LATER) == [Kick()]
     assert story(run_id)[-1] == "held.forward FAULT"
-    assert (Log.objects.filter(run_id=run_id).latest("id").data or {})["code"] == "StillNotYet"
+    data = Log.objects.filter(run_id=run_id).latest("id").data or {}
+    assert (data["kind"], data["code"]) == ("fault", "StillNotYet")
+    assert "broke at attempt 1, and its run is COMPENSATING since: StillNotYet" in caplog.text
     assert_undone_there(run_id)
 
 
@@ -316,3 +323,76 @@ def test_what_is_said_while_a_person_has_the_run_names_its_attempt(database: Non
     hand_to_a_person(run_id)
     answer(second, UNKNOWN)
     assert event(run_id, "late_answer").attempt == 2
+
+
+def test_runs_without_room_are_looked_at_when_the_first_of_them_may_have_it(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a lane that takes four seconds for each call, and two runs that find it full
+    lane = lane_of("slow", 1)
+    monkeypatch.setattr(lane, "_pace", 4.0)
+    monkeypatch.setattr(intents, "room_for", lambda *_: intents.Room(lane, 0, 0.0))
+    ids = [sagas.start(Alone, Experiment()) for _ in range(2)]
+    (chain,) = chains(claim_all())
+    # When
+    performed, _ = deliver(chain)
+    # Then
+    (kick,) = performed.messages
+    first, second = sorted(map(due_in, ids))
+    assert second - first == pytest.approx(4, abs=0.1)
+    assert isinstance(kick, Kick)
+    assert first <= (kick.delay or 0) <= 4.1
+
+
+def test_nobody_reports_what_another_system_was_called_for_between_two_attempts(database: None) -> None:
+    # Given a call that came to nothing: it asks for no report, so whoever sends one means something else
+    run_id, call = started(Alone)
+    answer(call, UNKNOWN)
+    before = story(run_id)
+    # Then
+    assert sagas.report(run_id, "held", Done()) is State.EXECUTING
+    assert story(run_id) == before
+
+
+class Undone(Saga[Experiment]):
+    """Beside the other system is a step whose undo may break."""
+
+    both = Parallel(
+        held=Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish=QUICK),
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+    )
+
+
+def test_an_answer_that_comes_while_another_step_is_undone_takes_away_none_of_its_attempts(database: None) -> None:
+    # Given a run of which one branch is being undone, and has broken once, while the other's call is under way
+    run_id = sagas.start(Undone, Experiment(faults={"left.compensate": 1}))
+    call = begun(run_id, step="held")
+    sagas.cancel(run_id)
+    let_time_pass(run_id)
+    for chain in chains(claim_all()):
+        deliver(chain)
+    assert story(run_id)[-1] == "left.compensate FAULT"
+    # When that is answered
+    answer(call, Done())
+    # Then
+    assert Run.objects.get(pk=run_id).attempt == 1
+    assert Log.objects.get(run_id=run_id, step="held", outcome="DONE").attempt == 1
+
+
+class Onward(Saga[Experiment]):
+    held = Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish=QUICK)
+    then = Step(mark, queue="orders", retry=QUICK)
+
+
+def test_of_runs_that_are_answered_together_those_that_go_on_go_out_first(database: None) -> None:
+    ids = [sagas.start(Onward, Experiment()) for _ in range(2)]
+    (chain,) = chains(claim_all())
+    performed, _ = deliver(chain)
+    (calls,) = (message for message in performed.messages if isinstance(message, RemoteCalls))
+    # When one is done and the other breaks
+    onward, *rest = answer(calls, UNKNOWN, Done())
+    # Then
+    assert isinstance(onward, Chain)
+    assert (onward.ids, onward.links[0].step) == ((calls.calls[1].run_id,), "then")
+    assert [type(message) for message in rest] == [Kick]
+    assert set(ids) == {call.run_id for call in calls.calls}

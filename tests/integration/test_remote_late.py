@@ -200,7 +200,9 @@ def test_what_is_answered_late_quotes_no_customer(database: None, said: Rejected
 @pytest.mark.parametrize(
     "said", [Done({"holder": PHONE}), Rejected(f"{PHONE} is on the list already"), Fault(ValueError(PHONE))], ids=str
 )
-def test_what_is_erased_stays_erased(database: None, said: Done | Rejected | Fault) -> None:
+def test_what_is_erased_stays_erased(
+    database: None, said: Done | Rejected | Fault, caplog: pytest.LogCaptureFixture
+) -> None:
     # Given a run that has ended, and was erased, while its call was on its way
     run_id = sagas.start(Carded, Who(PHONE), business_key="K")
     call = begun(run_id)
@@ -209,13 +211,15 @@ def test_what_is_erased_stays_erased(database: None, said: Done | Rejected | Fau
     carried(run_id)
     assert state(run_id) is State.FAILED
     sagas.erase(business_key="K", by="dpo")
+    caplog.clear()
 
     # When it is answered
     answer(call, said)
 
-    # Then that is on record, and nothing of what was said
+    # Then that is on record, and nothing of what was said: nobody knows any more what of it is personal
     assert story(run_id)[-1].startswith("debit.forward ")
     assert PHONE not in written(run_id)
+    assert caplog.text == ""
 
 
 def test_a_call_that_took_longer_than_the_log_can_say_is_recorded(database: None) -> None:

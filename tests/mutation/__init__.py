@@ -1,1 +1,1 @@
-"""Mutation tests: cosmic-ray changes one thing at a time in the engine, and the tests must notice."""
+"""Mutation tests: one thing at a time is changed in the engine, and the tests must notice."""

@@ -245,6 +245,25 @@ def test_a_branch_that_is_done_drops_its_repeat_while_others_are_not(data: st.Da
 
 
 @given(st.data())
+def test_of_branches_that_are_undone_a_repeat_is_passed_on(data: st.DataObject) -> None:
+    # Given a run of which some branches are to be undone, and those behind them are
+    definition = data.draw(definitions())
+    cursor = data.draw(st.sampled_from([definition.stage(index).start for index in range(definition.before_pivot)]))
+    stage = definition.stage(cursor)
+    fork = data.draw(st.integers(1, 2 ** len(stage) - 1)) << cursor
+    place = Place(State.COMPENSATING, cursor, fork)
+    following = fork.bit_length() - 1
+
+    # Then the last of them is undone next; a repeat of what was undone before it goes on; the others are not yet
+    for index in range(len(definition.all_steps)):
+        stands = stand(definition, place, index, Phase.UNDO)
+        if index == following:
+            assert stands is Stand.HERE
+        else:
+            assert stands is (Stand.BEHIND if index > following else Stand.ELSEWHERE)
+
+
+@given(st.data())
 def test_what_goes_out_is_what_the_run_waits_for(data: st.DataObject) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition))
