@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two halves, each on servers of its own: most of a test's time is waiting. A file stays together, for its workers.
 IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test test-full simulate check guarantees bench bench-variants demo stop clean
+.PHONY: help run test test-full simulate mutate check guarantees bench bench-variants demo stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ test-full: ## Run every test, the slow ones too
 simulate: ## Play N schedules of faults on all cores, from SEED on: make simulate N=100000 SEED=1
 	@scripts/bootstrap --dev
 	@$(BIN)/python -m tests.simulator $(or $(N),10000) $(if $(SEED),--first $(SEED))
+
+mutate: ## Change one thing at a time in the engine; tests must notice: make mutate MODULE=sagas/plan.py MINUTES=20
+	@scripts/bootstrap --dev
+	@$(BIN)/python -m venv .run/mutation-venv
+	@.run/mutation-venv/bin/pip install --quiet -c constraints.txt -r requirements-mutation.txt
+	@.run/mutation-venv/bin/python -m tests.mutation $(or $(MODULE),sagas/plan.py) --minutes $(or $(MINUTES),20)
 
 check: ## Check style, types, import layers and Django's own checks
 	@scripts/bootstrap --dev
