@@ -168,7 +168,11 @@ def _() -> AbstractContextManager[object]:
     return patch.object(plan, "current", current)
 
 
-@_mutant("the step that was rejected is undone too", "null")
+# The schema refuses what these three would write: what is seen is an engine that cannot go on.
+_REFUSED = ("raised", "fault", "cause", "stranded")
+
+
+@_mutant("the step that was rejected is undone too", "null", *_REFUSED)
 def _() -> AbstractContextManager[object]:
     honest = plan.compensating
 
@@ -299,13 +303,13 @@ def _() -> AbstractContextManager[object]:
     return _blind("refuse_confirmation")
 
 
-@_mutant("one of two confirmations is enough", "xor", among=("Twice",))
+@_mutant("one of two confirmations is enough", "xor", *_REFUSED, among=("Twice",))
 def _() -> AbstractContextManager[object]:
     honest = turns.wanted
     return patch.object(record, "wanted", lambda definition, row: set(sorted(honest(definition, row))[:1]))
 
 
-@_mutant("nobody's confirmation is enough", "xor")
+@_mutant("nobody's confirmation is enough", "xor", *_REFUSED)
 def _() -> AbstractContextManager[object]:
     return patch.object(record, "wanted", lambda *_: set())
 
