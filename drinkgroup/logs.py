@@ -35,7 +35,8 @@ def _said(logger: WrappedLogger, name: str, event: EventDict) -> str:
     """A line for a person's console, without passwords."""
     from sagas.redaction import redact  # noqa: PLC0415 - see above
 
-    return redact(str(_console(logger, name, event)))
+    # Half a surrogate, which some exception may quote, is no text that the console takes.
+    return redact(str(_console(logger, name, event))).encode(errors="backslashreplace").decode()
 
 
 def logging_config(*, level: str, fmt: str) -> dict[str, Any]:

@@ -10,10 +10,12 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from uuid import UUID
+
+from sagas.validation import printable
 
 logger = logging.getLogger(__name__)
 
@@ -91,12 +93,36 @@ def trace_of(error: BaseException, hide: Callable[[str], str] | None) -> Trace |
     """What to give a logger as ``exc_info``, without what is personal; ``None`` for what was never raised.
 
     With something to hide it is a stand-in of the same name and with the same traceback, for loggers write the text of
-    every exception in the chain. The frames are emptied of their variables, which Sentry would send along.
+    every exception in the chain. The frames are emptied of their variables, which Sentry would send along. A text that
+    no stream can write (half a surrogate) is made printable the same way.
     """
     if error.__traceback__ is None:
         return None
-    shown = error if hide is None else _stand_in(error, hide, set())
+    shown = error
+    if hide is not None:
+        shown = _stand_in(error, hide, set())
+        _empty_frames(error, set())
+    elif not all(text == printable(text) for text in _texts(error, set())):
+        shown = _stand_in(error, printable, set())
     return type(shown), shown, shown.__traceback__
+
+
+def _behind(error: BaseException, seen: set[int]) -> list[BaseException]:
+    """The causes and contexts of an exception that have not been seen."""
+    seen.add(id(error))
+    return [behind for behind in (error.__cause__, error.__context__) if behind is not None and id(behind) not in seen]
+
+
+def _texts(error: BaseException, seen: set[int]) -> Iterator[str]:
+    yield _raw(error)
+    for behind in _behind(error, seen):
+        yield from _texts(behind, seen)
+
+
+def _empty_frames(error: BaseException, seen: set[int]) -> None:
+    traceback.clear_frames(error.__traceback__)
+    for behind in _behind(error, seen):
+        _empty_frames(behind, seen)
 
 
 def _stand_in(error: BaseException, hide: Callable[[str], str], seen: set[int]) -> BaseException:
@@ -104,7 +130,6 @@ def _stand_in(error: BaseException, hide: Callable[[str], str], seen: set[int]) 
     kind = type(error)
     names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     shown: BaseException = type(kind.__name__, (Exception,), names)(_text(error, hide))
-    traceback.clear_frames(error.__traceback__)
     shown.__traceback__ = error.__traceback__
     for link in ("__cause__", "__context__"):
         behind: BaseException | None = getattr(error, link)
@@ -117,11 +142,15 @@ def _stand_in(error: BaseException, hide: Callable[[str], str], seen: set[int]) 
 
 
 def _text(error: BaseException, hide: Callable[[str], str] | None) -> str:
+    text = _raw(error)
+    return printable(hide(text) if hide is not None else text)
+
+
+def _raw(error: BaseException) -> str:
     try:
-        text = str(error)
+        return str(error)
     except Exception as second:
         return f"(its text cannot be made: {type(second).__name__})"
-    return hide(text) if hide is not None else text
 
 
 @dataclass(slots=True)

@@ -202,3 +202,30 @@ def test_a_dispatch_goes_by_the_engines_app_whichever_is_the_current_one(
     call_command("sagas", "dispatch", "--once")
     assert "dispatched all that was due" in capsys.readouterr().out
     assert state(run_id) is State.EXECUTING
+
+
+def stumble() -> None:
+    raise LookupError("behind it \ud800, too")
+
+
+def half_a_letter(call: Call[Guest]) -> None:
+    try:
+        stumble()
+    except LookupError as error:
+        raise ValueError("half a letter: \ud800") from error
+
+
+class Halved(Saga[Guest]):
+    name = "tests.Halved"
+    one = Step(half_a_letter, queue="orders", retry=Retry(attempts=1))
+
+
+def test_a_text_that_no_stream_can_write_is_told_as_one_that_it_can(caplog: pytest.LogCaptureFixture) -> None:
+    run_id = sagas.start(Halved, Guest("1"))
+    with caplog.at_level(logging.WARNING, "sagas"):
+        Carrier().run([run_id])
+    told = "".join(logging.Formatter().format(record) for record in caplog.records)
+    told.encode()
+    assert "half a letter: ?" in told
+    assert "behind it ?, too" in told
+    assert "Traceback" in told
