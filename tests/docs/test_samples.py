@@ -36,8 +36,8 @@ HOW_TO = (
 SETTINGS = """
 from urllib.parse import urlsplit as _split
 _database = _split("{DATABASE_URL}")
-DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", "NAME": _database.path[1:],
-    "USER": _database.username, "PASSWORD": _database.password, "HOST": _database.hostname, "PORT": _database.port}}}}
+DATABASES["default"] |= {{"NAME": _database.path[1:], "USER": _database.username, "PASSWORD": _database.password,
+    "HOST": _database.hostname, "PORT": _database.port}}
 CELERY_BROKER_URL = "{RABBITMQ_URL}"
 SAGAS["REDIS_URL"] = "{REDIS_URL}"
 """
@@ -121,6 +121,10 @@ def await_state(run_id, state):
         assert time.monotonic() < end, selectors.run_view(run_id)
         time.sleep(0.02)
 """
+
+
+def test_the_settings_of_the_readme_are_warned_of_by_nobody(shop: Shop) -> None:
+    shop.run(sys.executable, "manage.py", "check", "--database", "default", "--fail-level", "WARNING")
 
 
 def test_the_saga_of_the_readme_runs(shop: Shop) -> None:
