@@ -57,8 +57,15 @@ def summarise(story: Story, console: Console) -> None:
         expected = f"{count.before - count.taken} expected"
         line = f"{_tick(count.is_right)} {count.name}: {count.before} before, {count.lowest} while held, "
         console.print(f"{line}{count.now} after ({expected})", highlight=False)
-    verdict = "All three ended as they should." if story.is_right else "Something is not as it should be."
-    console.print(Text(verdict, style="bold green" if story.is_right else "bold red"))
+    console.print(Text(_verdict(story), style="bold green" if story.is_right else "bold red"))
+
+
+def _verdict(story: Story) -> str:
+    if story.is_right:
+        return "All three ended as they should."
+    if all(tale.is_right for tale in story.tales):
+        return "All three ended as they should, and the counts do not fit: did somebody else order meanwhile?"
+    return "Something is not as it should be."
 
 
 def _tick(is_right: bool) -> str:
