@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles import finders
 from django.test import Client
@@ -65,7 +66,10 @@ def _render(boss: Client) -> dict[str, str]:
         "payments": "/admin/payments/payment/",
         "payment-events": "/admin/payments/paymentevent/",
         "tokens": "/admin/knox/authtoken/",
+        "users": "/admin/auth/user/",
         "logins": "/admin/axes/accessattempt/",
+        "failed-logins": "/admin/axes/accessfailurelog/",
+        "access-log": "/admin/axes/accesslog/",
     }
     _fill_the_shop()
     pages = {name: boss.get(url).content.decode() for name, url in urls.items()}
@@ -92,6 +96,18 @@ def _fill_the_shop() -> None:
             total_cents=1,
         )
     AuthToken.objects.create(user=customer)
+    login = {
+        "username": customer.username,
+        "ip_address": "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
+        "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0",
+        "http_accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+        "path_info": "/admin/login/",
+    }
+    AccessAttempt.objects.create(
+        **login, get_data="next=/admin/", post_data="username=a-customer", failures_since_start=3
+    )
+    AccessFailureLog.objects.create(**login)
+    AccessLog.objects.create(**login)
     paid = Message(
         webhook_id="msg_0f3d3c1e-0a34-4f45-8a4e-7f5e2d6c9b10",
         body="{}",
