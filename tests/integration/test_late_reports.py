@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 
 import sagas
-from sagas import Accepted, Call, Done, Parallel, Rejected, Retry, Saga, State, Step, Tcc
+from sagas import Accepted, Call, Done, Lock, Parallel, Rejected, Retry, Saga, State, Step, SubSaga, Tcc
 from sagas.errors import NotAwaited, UnknownStep
+from sagas.messages import Kick, Unlock, Wake
 from sagas.models import Log, Run
+from sagas.reports import receive_report
 from tests.lab.sagas import QUICK, Experiment, Parent, Reported, judge, mark
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.runs import due_in, effects, event, let_time_pass, mend, state, story
@@ -253,6 +255,35 @@ def test_nobody_reports_what_a_saga_in_a_saga_came_to(jar: str) -> None:
     # Then the child alone says how it ended
     sagas.report(run_id, "asked", Done())
     assert story(run_id) == before
+
+
+# -- Who waits for it besides its run -------------------------------------------------------------------------
+
+
+class Carried(Saga[Experiment]):
+    """Its one step is reported; one at a time for each jar."""
+
+    locks = (Lock(lambda request: request.jar),)
+
+    told = Step(accept_for_long, queue="delivery", retry=QUICK)
+
+
+class Carrying(Saga[Experiment]):
+    child = SubSaga(Carried, request=lambda call: call.request, queue="orders")
+
+
+def test_a_parent_need_not_ask_for_what_was_reported_to_its_child(jar: str) -> None:
+    run_id = started(Carrying, jar)
+    child = Run.objects.get(parent_id=run_id).pk
+    _, messages = receive_report(child, "told", Done())
+    assert Wake(run_id, "child") in messages
+
+
+def test_a_report_that_ends_a_run_lets_the_next_in_line_begin(jar: str) -> None:
+    run_id = started(Carried, jar)
+    _, messages = receive_report(run_id, "told", Done())
+    assert state(run_id) is State.SUCCEEDED
+    assert [type(message) for message in messages] == [Kick, Unlock]
 
 
 # -- Of runs that a person has, or that have ended ------------------------------------------------------------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.db import transaction
 
 import sagas
-from sagas import Done, Parallel, Rejected, Saga, State, Step, intents, outcomes, store, turns
+from sagas import Done, Parallel, Rejected, Retry, Saga, State, Step, intents, outcomes, store, turns
+from sagas.conf import config
 from sagas.errors import NotSent
+from sagas.failures import Throttle
 from sagas.intents import Answered
 from sagas.messages import Chain, Kick, Message, RemoteCalls
 from sagas.models import Log, Run
@@ -17,7 +20,7 @@ from sagas.outcomes import Fault
 from sagas.participant import NotYet
 from sagas.reasons import ReasonKind
 from sagas.remote import HttpParticipant
-from sagas.remote.lanes import lane_of
+from sagas.remote.lanes import Lane, lane_of
 from tests.integration.test_remote import begun
 from tests.lab.sagas import QUICK, Experiment, mark
 from tests.support.carrier import chains, claim_all, deliver
@@ -280,8 +283,10 @@ def test_an_answer_to_an_earlier_attempt_does_not_end_the_wait_of_a_run_that_was
 
 
 def test_not_ready_is_on_record_when_its_run_was_turned_back_and_the_undo_goes_out(
-    database: None, caplog: pytest.LogCaptureFixture
+    database: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Nothing like it was told a moment ago
+    monkeypatch.setattr("sagas.failures._throttle", Throttle())
     run_id, call = started(Alone)
     sagas.cancel(run_id)
     # It need not wait for the next tick.
@@ -316,6 +321,25 @@ def test_a_branch_that_is_not_ready_does_not_delay_the_others(database: None) ->
     assert due_in(run_id) <= 0
 
 
+class Slowly(Saga[Experiment]):
+    """Beside another, and tried again after a minute."""
+
+    both = Parallel(
+        held=Step(nobody.post("/x"), queue="orders", retry=Retry(delay=timedelta(minutes=1))),
+        left=Step(mark, queue="delivery", retry=QUICK, finish=QUICK),
+    )
+
+
+def test_a_branch_that_waits_for_its_next_attempt_does_not_delay_the_others(database: None) -> None:
+    run_id = sagas.start(Slowly, Experiment())
+    call = begun(run_id, step="held")
+    let_time_pass(run_id)
+    answer(call, UNKNOWN)
+    assert due_in(run_id) <= 0
+    wait = (Run.objects.get(pk=run_id).pending or {})["held"]
+    assert 50 < wait["until"] - store.clock().timestamp() < 70
+
+
 def test_what_is_said_while_a_person_has_the_run_names_its_attempt(database: None) -> None:
     run_id, _ = started(Alone)
     lapse(run_id)
@@ -329,7 +353,7 @@ def test_runs_without_room_are_looked_at_when_the_first_of_them_may_have_it(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a lane that takes four seconds for each call, and two runs that find it full
-    lane = lane_of("slow", 1)
+    lane = Lane("slow", 1)
     monkeypatch.setattr(lane, "_pace", 4.0)
     monkeypatch.setattr(intents, "room_for", lambda *_: intents.Room(lane, 0, 0.0))
     ids = [sagas.start(Alone, Experiment()) for _ in range(2)]
@@ -389,10 +413,30 @@ def test_of_runs_that_are_answered_together_those_that_go_on_go_out_first(databa
     (chain,) = chains(claim_all())
     performed, _ = deliver(chain)
     (calls,) = (message for message in performed.messages if isinstance(message, RemoteCalls))
-    # When one is done and the other breaks
-    onward, *rest = answer(calls, UNKNOWN, Done())
+    # When one is done and the other side is not ready for the other
+    onward, *rest = answer(calls, LATER, Done())
     # Then
     assert isinstance(onward, Chain)
     assert (onward.ids, onward.links[0].step) == ((calls.calls[1].run_id,), "then")
     assert [type(message) for message in rest] == [Kick]
     assert set(ids) == {call.run_id for call in calls.calls}
+
+
+#: One whose answers may take long.
+dawdler = HttpParticipant("dawdler", "http://127.0.0.1:9", timeout=600)
+
+
+class Dawdling(Saga[Experiment]):
+    held = Step(dawdler.post("/x"), queue="orders", retry=QUICK)
+    then = Step(mark, queue="orders", retry=QUICK)
+
+
+def test_a_run_that_is_answered_is_due_after_a_lease_however_long_it_might_have_waited(database: None) -> None:
+    # Given a call that may take ten minutes
+    run_id = sagas.start(Dawdling, Experiment())
+    call = begun(run_id, step="held")
+    assert due_in(run_id) > 500
+    # When it is answered at once
+    answer(call, Done())
+    # Then the run is not left alone for the rest of that time, if the message of its next step is lost
+    assert due_in(run_id) <= config().lease

@@ -59,7 +59,7 @@ def _judge(session: pytest.Session, module: ModuleType, source: str, mutation: M
     try:
         with swapped(module, source, mutant):
             failed = _failure(session)
-    except NotSwappable:
+    except (NotSwappable, SyntaxError):
         return WorkResult(WorkerOutcome.NO_TEST, diff=diff)
     if failed and (broken := _failure(session, failed[:1])):
         # It fails without the mutant too: what the mutant has left behind must not count against the next.
