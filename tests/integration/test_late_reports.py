@@ -286,6 +286,12 @@ def test_a_report_that_ends_a_run_lets_the_next_in_line_begin(jar: str) -> None:
     assert [type(message) for message in messages] == [Kick, Unlock]
 
 
+def test_the_undo_of_what_is_reported_late_need_not_wait_for_the_next_tick(jar: str) -> None:
+    run_id = started(Reported, jar)
+    sagas.cancel(run_id)
+    assert receive_report(run_id, "two", Done()) == (State.COMPENSATING, [Kick()])
+
+
 # -- Of runs that a person has, or that have ended ------------------------------------------------------------
 
 
