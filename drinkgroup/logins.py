@@ -45,6 +45,11 @@ class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes ships no 
         return int(self.is_locked(request, credentials))
 
 
+def failure_limit(_request: HttpRequest, _credentials: Mapping[str, Any] | None) -> int:
+    """Give axes its one limit, to which ``LoginHandler`` counts."""
+    return 1
+
+
 def locked_out(
     request: HttpRequest, _response: HttpResponse | None, _credentials: Mapping[str, Any] | None
 ) -> HttpResponse:

@@ -257,8 +257,8 @@ LOGIN_FAILURES = {"both": 5, "address": 20, "name": 50}
 AXES_HANDLER = "drinkgroup.logins.LoginHandler"
 AXES_CLIENT_IP_CALLABLE = "orders.api.addresses.client_address"
 AXES_LOCKOUT_CALLABLE = "drinkgroup.logins.locked_out"
-# The handler has compared already; see there.
-AXES_FAILURE_LIMIT = 1
+# The handler has compared already; see there. Not the number itself: axes' list would call each failure a lockout.
+AXES_FAILURE_LIMIT = "drinkgroup.logins.failure_limit"
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
 # A repeat while locked out does not make it longer: the owner of a name gets in when the time is over.
