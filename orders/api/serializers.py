@@ -81,6 +81,10 @@ class PaymentSerializer(serializers.Serializer[Any]):
     currency = Text(min_length=3, max_length=3, help_text="ISO 4217, such as CNY.")
     status = Text(max_length=32, help_text="`succeeded` where the money has come; anything else is only noted.")
 
+    def validate_currency(self, currency: str) -> str:
+        """Read it in either case: some gateways write "cny"."""
+        return currency.upper()
+
 
 class ReceivedSerializer(serializers.Serializer[Any]):
     """What a payment came to, as it stands now. A repeat is told what has become of it since."""

@@ -216,3 +216,9 @@ def test_what_does_not_say_what_was_paid_is_refused(order_no: str, says: dict[st
     reply = confirm(order_no, says=says)
     assert (reply.status, reply.pointers) == (422, [pointer])
     assert not Confirmation.objects.exists()
+
+
+def test_a_currency_is_read_in_either_case(order_no: str) -> None:
+    reply = confirm(order_no, says={"currency": "cny"})
+    assert (reply.status, reply.body["outcome"]) == (200, "taken")
+    assert Confirmation.objects.get().data == PAID
