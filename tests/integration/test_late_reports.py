@@ -6,12 +6,30 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import transaction
 
 import sagas
-from sagas import Accepted, Call, Done, Lock, Parallel, Rejected, Retry, Saga, State, Step, SubSaga, Tcc
+from sagas import (
+    Accepted,
+    Call,
+    Done,
+    Lock,
+    Parallel,
+    Rejected,
+    Retry,
+    Saga,
+    State,
+    Step,
+    SubSaga,
+    Tcc,
+    outcomes,
+    store,
+    turns,
+)
 from sagas.errors import NotAwaited, UnknownStep
 from sagas.messages import Kick, Unlock, Wake
 from sagas.models import Log, Run
+from sagas.reasons import ReasonKind
 from sagas.reports import receive_report
 from tests.lab.sagas import QUICK, Experiment, Parent, Reported, judge, mark
 from tests.support.carrier import Carrier, chains, claim_all, deliver
@@ -350,6 +368,23 @@ def test_a_report_that_says_no_while_a_person_has_the_run_is_on_record(jar: str)
         "NoCourier",
         "rain",
     )
+
+
+def test_what_is_reported_while_a_person_has_the_run_is_undone_if_it_is_not_asked_for_again(jar: str) -> None:
+    # Given a run that a person has while its step is under way
+    run_id = started(Reported, jar)
+    with transaction.atomic():
+        (row,) = store.lock([run_id])
+        why = outcomes.reason(ReasonKind.STUCK, "two", "NoProgress", "")
+        turns.escalate(row, turns.event("escalate", step="two"), why)
+    # When that is reported, and the run is given back and cancelled
+    sagas.report(run_id, "two", Done({"ref": 7}))
+    sagas.resume(run_id, by="mei", note="look again")
+    sagas.cancel(run_id)
+    carried(run_id)
+    # Then it is undone
+    assert state(run_id) is State.FAILED
+    assert effects(run_id) == ["one.forward", "two.compensate", "one.compensate"]
 
 
 def test_a_report_of_a_run_that_a_person_has_ended_changes_nothing(jar: str) -> None:

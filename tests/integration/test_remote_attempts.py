@@ -276,9 +276,9 @@ def test_an_answer_to_an_earlier_attempt_does_not_end_the_wait_of_a_run_that_was
     # Then the undo still waits for the second, and its answer is on record as the second attempt's
     assert story(run_id) == before
     assert chains(claim_all()) == []
-    answer(second, Done())
+    answer(second, Done({"ref": 7}))
     done = Log.objects.get(run_id=run_id, step="held", outcome="DONE")
-    assert (done.attempt, done.duration_us) == (2, 7)
+    assert (done.attempt, done.duration_us, done.data) == (2, 7, {"ref": 7})
     assert_undone_there(run_id)
 
 
@@ -294,7 +294,10 @@ def test_not_ready_is_on_record_when_its_run_was_turned_back_and_the_undo_goes_o
     assert story(run_id)[-1] == "held.forward FAULT"
     data = Log.objects.filter(run_id=run_id).latest("id").data or {}
     assert (data["kind"], data["code"]) == ("fault", "StillNotYet")
-    assert "broke at attempt 1, and its run is COMPENSATING since: StillNotYet" in caplog.text
+    told = caplog.records[-1]
+    assert "broke at attempt 1, and its run is COMPENSATING since: StillNotYet" in told.getMessage()
+    # Nobody need do anything about it.
+    assert told.levelname == "WARNING"
     assert_undone_there(run_id)
 
 
@@ -440,3 +443,12 @@ def test_a_run_that_is_answered_is_due_after_a_lease_however_long_it_might_have_
     answer(call, Done())
     # Then the run is not left alone for the rest of that time, if the message of its next step is lost
     assert due_in(run_id) <= config().lease
+
+
+def test_the_attempts_of_a_branch_are_not_its_runs(database: None) -> None:
+    # Else messages of the other branches would be dropped, as of a run that waits for its next attempt
+    run_id, call = started(Beside)
+    answer(call, UNKNOWN)
+    following(run_id)
+    run = Run.objects.get(pk=run_id)
+    assert (run.attempt, (run.pending or {})["held"]["failed"]) == (0, 1)

@@ -71,7 +71,9 @@ def _judge(session: pytest.Session, module: ModuleType, source: str, mutation: M
 def _failure(session: pytest.Session, only: Sequence[str] = ()) -> tuple[str, str] | None:
     """Run the tests until one fails: which, and how."""
     items = [item for item in session.items if not only or item.nodeid in only]
-    for item, following in zip(items, [*items[1:], session.items[0]], strict=True):
+    # What runs next is the first; but were it told to be followed by itself, its fixtures would not be made again.
+    after = session.items[1 if items[-1] is session.items[0] else 0]
+    for item, following in zip(items, [*items[1:], after], strict=True):
         signal.setitimer(signal.ITIMER_REAL, _LONGEST)
         try:
             reports = runtestprotocol(item, log=False, nextitem=following)
@@ -80,7 +82,7 @@ def _failure(session: pytest.Session, only: Sequence[str] = ()) -> tuple[str, st
         failed = next((report for report in reports if report.failed), None)
         if failed is not None:
             session._setupstate.teardown_exact(session.items[0])
-            return item.nodeid, f"{failed.when}: {failed.longreprtext.splitlines()[-1:]}"
+            return item.nodeid, f"{failed.when}: {failed.longreprtext[-1500:]}"
     return None
 
 

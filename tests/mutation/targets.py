@@ -14,7 +14,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "sagas/faults.py": (f"{_UNIT}/test_faults.py", f"{_HERE}/test_server_trouble.py"),
     # stores
     "sagas/move_store.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_perform.py", f"{_HERE}/test_retries.py"),
-    "sagas/wait_store.py": (f"{_HERE}/test_forks.py", f"{_HERE}/test_remote.py", f"{_HERE}/test_reports.py"),
+    "sagas/wait_store.py": (
+        f"{_HERE}/test_waits.py",
+        f"{_HERE}/test_forks.py",
+        f"{_HERE}/test_remote.py",
+        f"{_HERE}/test_reports.py",
+    ),
     "sagas/claim_store.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_stuck.py", f"{_HERE}/test_locks.py"),
     "sagas/log_store.py": (f"{_HERE}/test_remote.py", f"{_HERE}/test_reports.py", f"{_HERE}/test_late_reports.py"),
     "sagas/confirmation_store.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_given_back.py"),

@@ -1,0 +1,159 @@
+"""When runs are looked at again: never later than they were due, or not before; and what counts as no progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+
+import sagas
+from sagas import outcomes, store, turns, wait_store
+from sagas.models import Run
+from sagas.reasons import ReasonKind
+from sagas.store import Wait
+from tests.lab.sagas import Experiment, Lab
+from tests.support.runs import due_in
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+
+def waiting(*, due: float = 100.0, claims: int = 3, **waits: Wait) -> UUID:
+    """A run that is due in so many seconds, was claimed so often in vain, and waits so at its steps."""
+    run_id = sagas.start(Lab, Experiment())
+    pending = json.dumps({step: asdict(wait) for step, wait in waits.items()}) if waits else None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sagas_run SET due_at = clock_timestamp() + %s * interval '1 second', claims = %s, "
+            "pending = %s::jsonb WHERE id = %s",
+            [due, claims, pending, run_id],
+        )
+    return run_id
+
+
+def with_a_person() -> UUID:
+    """A run that is not due at all."""
+    run_id = sagas.start(Lab, Experiment())
+    with transaction.atomic():
+        (row,) = store.lock([run_id])
+        why = outcomes.reason(ReasonKind.STUCK, "", "NoProgress", "")
+        turns.escalate(row, turns.event("escalate"), why)
+    return run_id
+
+
+def in_seconds(seconds: float) -> float:
+    """So many seconds from now, by the database's clock."""
+    return store.clock().timestamp() + seconds
+
+
+def claims(run_id: UUID) -> int:
+    return Run.objects.get(pk=run_id).claims
+
+
+ALL: dict[str, Callable[[UUID], None]] = {
+    "hasten": lambda run_id: wait_store.hasten({run_id: in_seconds(50)}),
+    "postpone": lambda run_id: wait_store.postpone({run_id: 50}),
+    "hasten_by": lambda run_id: wait_store.hasten_by({run_id: 50}),
+    "wait_until": lambda run_id: wait_store.wait_until({run_id: in_seconds(50)}),
+    "leave_alone": lambda run_id: wait_store.leave_alone([run_id], 50),
+    "put_off": lambda run_id: wait_store.put_off([run_id], 50, sooner=False),
+    "make_due": lambda run_id: wait_store.make_due([run_id]),
+}
+
+
+@pytest.mark.parametrize("does", ALL.values(), ids=ALL)
+def test_a_run_that_is_not_due_stays_so(does: Callable[[UUID], None]) -> None:
+    run_id = with_a_person()
+    does(run_id)
+    assert Run.objects.get(pk=run_id).due_at is None
+
+
+@pytest.mark.parametrize(
+    ("does", "due", "after"),
+    [
+        # What only hastens never delays.
+        ("hasten", 100, 50),
+        ("hasten", 20, 20),
+        ("hasten_by", 100, 50),
+        ("hasten_by", 20, 20),
+        # What postpones does both.
+        ("postpone", 100, 50),
+        ("postpone", 20, 50),
+        ("wait_until", 20, 50),
+        ("leave_alone", 20, 50),
+        ("put_off", 20, 50),
+        ("make_due", 100, 0),
+    ],
+)
+def test_when_it_is_due_then(does: str, due: float, after: float) -> None:
+    run_id = waiting(due=due)
+    ALL[does](run_id)
+    assert due_in(run_id) == pytest.approx(after, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("does", "after"),
+    [
+        ("hasten", 3),
+        ("postpone", 3),
+        ("hasten_by", 3),
+        # It waits for something: that is no lack of progress.
+        ("wait_until", 0),
+        ("leave_alone", 0),
+        ("make_due", 0),
+        # It travels apart from fresh work.
+        ("put_off", 1),
+    ],
+)
+def test_what_its_claims_in_vain_are_then(does: str, after: int) -> None:
+    run_id = waiting(claims=3)
+    ALL[does](run_id)
+    assert claims(run_id) == after
+
+
+@pytest.mark.parametrize(("due", "after"), [(20, 20), (100, 50)])
+def test_what_is_put_off_in_a_fork_is_due_when_it_was_if_that_is_sooner(due: float, after: float) -> None:
+    run_id = waiting(due=due)
+    wait_store.put_off([run_id], 50, sooner=True)
+    assert due_in(run_id) == pytest.approx(after, abs=5)
+
+
+def test_a_run_is_woken_only_where_it_waits() -> None:
+    run_id = waiting(one=Wait(in_seconds(500), operation="forward"))
+    wait_store.wake(run_id, "two")
+    assert (due_in(run_id) > 50, claims(run_id)) == (True, 3)
+    wait_store.wake(run_id, "one")
+    assert (due_in(run_id) <= 0, claims(run_id)) == (True, 0)
+    assert (Run.objects.get(pk=run_id).pending or {})["one"]["until"] == 0
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_was_answered_is_waited_for_no_more(begun: bool) -> None:
+    run_id = waiting(one=Wait(in_seconds(500), 2, "forward", begun=not begun), two=Wait(7, 1))
+    (row,) = store.look([run_id])
+    after = wait_store.answered(row, "one", begun=begun)
+    assert after.waits == {"one": Wait(0, 2, "", begun=begun), "two": Wait(7, 1)}
+    assert Run.objects.get(pk=run_id).pending == {step: asdict(wait) for step, wait in after.waits.items()}
+
+
+@pytest.mark.parametrize(
+    ("wait", "after"),
+    [
+        (Wait(1_000, 2, "forward", begun=True), Wait(1_000, 2, "forward", begun=True)),
+        # It was waited for in vain, or until this very moment.
+        (Wait(499, 2, "forward", begun=True), Wait(0, begun=True)),
+        (Wait(500, 2, "forward", begun=True), Wait(0, begun=True)),
+        (Wait(499, 2, "forward"), None),
+        # It waited for its next attempt.
+        (Wait(1_000, 2, begun=True), Wait(0, begun=True)),
+        (Wait(1_000, 2), None),
+    ],
+)
+def test_what_a_run_still_waits_for_when_a_person_resumes_it(wait: Wait, after: Wait | None) -> None:
+    run_id = waiting(one=wait)
+    (row,) = store.look([run_id])
+    wait_store.begin_again(row, 500)
+    assert Run.objects.get(pk=run_id).pending == ({"one": asdict(after)} if after else None)
