@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 import sagas
 from sagas import Done, Parallel, Rejected, Retry, Saga, State, Step, intents, outcomes, store, turns
@@ -412,16 +412,16 @@ class Onward(Saga[Experiment]):
 
 
 def test_of_runs_that_are_answered_together_those_that_go_on_go_out_first(database: None) -> None:
-    ids = [sagas.start(Onward, Experiment()) for _ in range(2)]
+    ids = [sagas.start(Onward, Experiment()) for _ in range(3)]
     (chain,) = chains(claim_all())
     performed, _ = deliver(chain)
     (calls,) = (message for message in performed.messages if isinstance(message, RemoteCalls))
-    # When one is done and the other side is not ready for the other
-    onward, *rest = answer(calls, LATER, Done())
+    # When one is done and the other side is not ready for the others
+    onward, *rest = answer(calls, LATER, LATER, Done())
     # Then
     assert isinstance(onward, Chain)
-    assert (onward.ids, onward.links[0].step) == ((calls.calls[1].run_id,), "then")
-    assert [type(message) for message in rest] == [Kick]
+    assert (onward.ids, onward.links[0].step) == ((calls.calls[2].run_id,), "then")
+    assert [type(message) for message in rest] == [Kick, Kick]
     assert set(ids) == {call.run_id for call in calls.calls}
 
 
@@ -452,3 +452,11 @@ def test_the_attempts_of_a_branch_are_not_its_runs(database: None) -> None:
     following(run_id)
     run = Run.objects.get(pk=run_id)
     assert (run.attempt, (run.pending or {})["held"]["failed"]) == (0, 1)
+
+
+def test_a_run_from_before_shapes_were_on_record_takes_its_answer(database: None) -> None:
+    run_id, call = started(Alone)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sagas_run SET shape = 0 WHERE id = %s", [run_id])
+    answer(call, Done())
+    assert state(run_id) is State.SUCCEEDED
