@@ -460,3 +460,17 @@ def test_a_run_from_before_shapes_were_on_record_takes_its_answer(database: None
         cursor.execute("UPDATE sagas_run SET shape = 0 WHERE id = %s", [run_id])
     answer(call, Done())
     assert state(run_id) is State.SUCCEEDED
+
+
+def test_what_broke_goes_nowhere(database: None) -> None:
+    run_id = sagas.start(Onward, Experiment())
+    assert [type(message) for message in answer(begun(run_id, step="held"), UNKNOWN)] == [Kick]
+
+
+def test_no_call_is_begun_in_a_lane_that_is_full(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_of("nobody", nobody.concurrency), "_busy", nobody.concurrency)
+    ids = [sagas.start(Alone, Experiment()) for _ in range(2)]
+    (chain,) = chains(claim_all())
+    performed, _ = deliver(chain)
+    assert [type(message) for message in performed.messages] == [Kick]
+    assert {story(run_id)[-1] for run_id in ids} == {"start"}

@@ -12,10 +12,12 @@ from django.db import connection, transaction
 
 import sagas
 from sagas import outcomes, store, turns, wait_store
+from sagas.conf import config
 from sagas.models import Run
 from sagas.reasons import ReasonKind
 from sagas.store import Wait
 from tests.lab.sagas import Experiment, Lab
+from tests.support.carrier import chains, claim_all, deliver
 from tests.support.runs import due_in
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -157,3 +159,21 @@ def test_what_a_run_still_waits_for_when_a_person_resumes_it(wait: Wait, after: 
     (row,) = store.look([run_id])
     wait_store.begin_again(row, 500)
     assert Run.objects.get(pk=run_id).pending == ({"one": asdict(after)} if after else None)
+
+
+def lease_left(part: float) -> float:
+    """Seconds until a run is due again, of whose lease this part was left when its first step was done."""
+    run_id = sagas.start(Lab, Experiment())
+    (chain,) = chains(claim_all())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sagas_run SET due_at = clock_timestamp() + %s * interval '1 second' WHERE id = %s",
+            [part * config().lease, run_id],
+        )
+    deliver(chain)
+    return due_in(run_id)
+
+
+def test_a_lease_is_renewed_when_half_of_it_is_gone_and_not_before() -> None:
+    assert lease_left(0.2) > config().lease / 2
+    assert lease_left(0.8) <= config().lease * 0.8

@@ -13,7 +13,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "sagas/shapes.py": (f"{_UNIT}/test_shapes.py", f"{_UNIT}/test_definition.py", f"{_HERE}/test_versions.py"),
     "sagas/faults.py": (f"{_UNIT}/test_faults.py", f"{_HERE}/test_server_trouble.py"),
     # stores
-    "sagas/move_store.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_perform.py", f"{_HERE}/test_retries.py"),
+    "sagas/move_store.py": (
+        f"{_HERE}/test_waits.py",
+        f"{_HERE}/test_lifecycle.py",
+        f"{_HERE}/test_perform.py",
+        f"{_HERE}/test_retries.py",
+    ),
     "sagas/wait_store.py": (
         f"{_HERE}/test_waits.py",
         f"{_HERE}/test_forks.py",
