@@ -16,6 +16,7 @@ from tests.support.unwinding import covered
 BROKEN = {
     "lab.Party": "its payment is never paid back: the compensation always breaks, so that a person is called",
     "lab.Told": "its one step is in another system and has no undo: if no answer ever comes, what it took stays taken",
+    "payments.ReturnPayment": "money that is due back stays due: its second step calls a person until it is returned",
     "loyalty.Astray": "its second step writes in another database than it says, and is refused at every attempt",
 }
 

@@ -158,12 +158,12 @@ def test_a_pivot_is_not_in_another_system() -> None:
     class Refunded(Saga[Request]):
         charge = Step(there, compensate=nothing, queue="orders")
 
-    class Paid(Saga[Request]):
+    class PaidThere(Saga[Request]):
         held = Tcc(Resource(), queue="inventory")
         payment = Confirmation(within=timedelta(seconds=5))
         book = Step(there, queue="orders")
 
-    assert Paid.definition.pivot == 1
+    assert PaidThere.definition.pivot == 1
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
@@ -303,10 +303,10 @@ def test_steps_are_not_lost_by_inheriting() -> None:
     class Base(Saga[Request], abstract=True):
         one = step()
 
-    class Whole(Base):
+    class Inheriting(Base):
         two = step()
 
-    assert [s.name for s in Whole.definition.steps] == ["one", "two"]
+    assert [s.name for s in Inheriting.definition.steps] == ["one", "two"]
 
 
 def test_two_versions_live_side_by_side() -> None:
