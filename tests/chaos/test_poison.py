@@ -8,7 +8,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from sagas.models import Run
+from sagas.models import Escalation, Run
 from tests.lab.points import POISON
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
@@ -47,8 +47,18 @@ def kills_its_worker(run: Run) -> None:
         client.set(POISON, str(run.pk))
 
 
-@pytest.mark.parametrize("poisoning", [breaks_the_statement, cannot_be_read, kills_its_worker])
-def test_neighbours_of_a_poisonous_run(poisoning: Poisoning, crew: Crew, customer: Caller, shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("poisoning", "ends"),
+    [
+        (breaks_the_statement, "FAILED"),
+        # Its payment was taken, and what gives it back breaks as well: a person is called.
+        (cannot_be_read, "ESCALATED"),
+        (kills_its_worker, "ESCALATED"),
+    ],
+)
+def test_neighbours_of_a_poisonous_run(
+    poisoning: Poisoning, ends: str, crew: Crew, customer: Caller, shop: Shop
+) -> None:
     # Given a hundred paid orders that begin together, one of them poisonous
     crew.hire(LEASE=1)
     with crew.on_break():
@@ -64,5 +74,8 @@ def test_neighbours_of_a_poisonous_run(poisoning: Poisoning, crew: Crew, custome
     # And it alone is given up
     await_all_ended()
     run = Run.objects.get(business_key=poison)
-    assert (run.state, run.reason and run.reason["kind"]) == ("FAILED", "fault")
-    assert_books_balance(shop.before)
+    assert (run.state, run.reason and run.reason["kind"]) == (ends, "fault")
+    if ends == "FAILED":
+        assert_books_balance(shop.before)
+    else:
+        assert Escalation.objects.get(resolved_at=None).step == "payment"

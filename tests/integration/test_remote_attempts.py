@@ -40,6 +40,7 @@ class Alone(Saga[Experiment]):
 class Beside(Saga[Experiment]):
     """The same, with another at the same time."""
 
+    name = "tests.AttemptBeside"
     both = Parallel(
         held=Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish=QUICK),
         left=Step(mark, queue="delivery", retry=QUICK, finish=QUICK),

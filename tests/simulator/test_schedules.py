@@ -35,13 +35,17 @@ def test_together_they_meet_every_kind_of_fault_and_end(bench: Bench) -> None:
     bench.wipe()
 
     # When
-    for seed in range(1, 201):
+    places = {"crash before COMMIT", "crash after COMMIT", "crash before the ack"}
+    for seed in range(1, 1001):
         report.count(play_seed(bench, seed))
+        # Which place a seed strikes changes with each statement of the engine.
+        if seed >= 200 and places <= set(report.places):
+            break
 
     # Then
     assert {"crash", "stall", "conflict", "cut", "nack", "lose", "double", "delay"} <= set(report.faults)
     assert {"empty broker", "empty redis", "away broker", "away redis", "deploy"} <= set(report.faults)
-    assert {"crash before COMMIT", "crash after COMMIT", "crash before the ack"} <= set(report.places)
+    assert places <= set(report.places)
     assert set(report.states) == {"SUCCEEDED", "FAILED"}
     assert len(report.sagas) >= 15
 
