@@ -196,7 +196,7 @@ def test_a_return_that_is_ended_by_hand_is_returned_too(order_no: str) -> None:
         ({"amount": 2501}, "wrong_amount", "wrong-amount"),
         ({"amount": 0}, "wrong_amount", "wrong-amount"),
         ({"currency": "USD"}, "wrong_currency", "wrong-currency"),
-        ({"currency": "cny"}, "wrong_currency", "wrong-currency"),
+        ({"currency": "HKD"}, "wrong_currency", "wrong-currency"),
     ],
     ids=str,
 )
