@@ -155,7 +155,7 @@ def test_a_pivot_is_not_in_another_system() -> None:
         Step(there, queue="orders", pivot=True)
 
     # With a way back, or behind a confirmation, it may be
-    class Refunded(Saga[Request]):
+    class RefundedThere(Saga[Request]):
         charge = Step(there, compensate=nothing, queue="orders")
 
     class PaidThere(Saga[Request]):
