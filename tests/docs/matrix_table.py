@@ -18,11 +18,11 @@ PAPER = ROOT / "docs/guarantees.md"
 BEGIN, END = "<!-- the fault matrix: make guarantees -->", "<!-- end of the fault matrix -->"
 
 _TOLD = {
-    Trouble.REJECTS: "says no",
-    Trouble.RAISES_ONCE: "breaks once",
-    Trouble.RAISES: "breaks for good",
-    Trouble.ANSWER_LOST_ONCE: "is done, answer lost once",
-    Trouble.ANSWER_LOST: "is done, answer lost for good",
+    Trouble.REJECTS: "rejected",
+    Trouble.RAISES_ONCE: "fails once",
+    Trouble.RAISES: "fails for good",
+    Trouble.ANSWER_LOST_ONCE: "done, answer lost once",
+    Trouble.ANSWER_LOST: "done, answer lost for good",
     Trouble.DIES_BEFORE: "SIGKILL before the commit",
     Trouble.DIES_AFTER: "SIGKILL after the commit",
     Trouble.TWICE: "delivered twice",
