@@ -19,6 +19,8 @@ def main() -> None:
     parser.add_argument(
         "--variants", action="store_true", help="compare the carriers instead, see docs/four-variants.md"
     )
+    parser.add_argument("--trips", action="store_true", help="count the modules that an order passes through instead")
+    parser.add_argument("--walk", action="store_true", help="with --trips: print these modules in their order")
     parser.add_argument("--keep", action="store_true", help="leave the servers running")
     options = parser.parse_args()
     console = Console()
@@ -30,12 +32,16 @@ def main() -> None:
             import django  # noqa: PLC0415
 
             django.setup()
-            from bench import run, variants  # noqa: PLC0415
+            from bench import run, trips, variants  # noqa: PLC0415
 
             if options.variants:
                 found = variants.run(lambda stage: progress.update(task, description=stage))
                 progress.stop()
                 variants.show(found, console)
+                return
+            if options.trips or options.walk:
+                progress.stop()
+                trips.run(console, walk=options.walk)
                 return
             size = run.QUICK if options.quick else run.FULL
             progress.update(task, total=size.stages, completed=-1)

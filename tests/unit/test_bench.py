@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from bench import figures, report
 from bench.measured import Latencies, Measured, Throughput
+from bench.walk import Walk
 
 
 def throughput(forward: float, finish: float) -> Throughput:
@@ -91,3 +93,33 @@ def test_the_tables_show_ratios_beside_their_targets_in_80_columns(result: dict[
     assert "2.00" in line
     assert "≤ 3" in line
     assert "reached" in line
+
+
+def module(name: str, text: str, **known: object) -> dict[str, Any]:
+    """A module of this name and text, as its names."""
+    names: dict[str, Any] = {**known, "__name__": name}
+    exec(compile(text, f"{name}.py", "exec"), names)  # noqa: S102 - the text is the test's
+    return names
+
+
+def test_a_walk_counts_the_modules_whose_functions_are_called() -> None:
+    # Given
+    ground = module("sagas.ground", "def read(): pass\ndef write(): read()")
+    outside = module("elsewhere", "def through(work): work()")
+    upper = module(
+        "sagas.upper",
+        "def work(): read(); through(write); check(); read()\ndef check(): pass",
+        **{name: found for one in (ground, outside) for name, found in one.items() if not name.startswith("__")},
+    )
+    walk, inside = Walk(), Walk(within="write")
+
+    # When
+    for one in (walk, inside):
+        with one.watching():
+            upper["work"]()
+
+    # Then
+    assert walk.stays == ["upper", "ground", "upper", "ground"]
+    assert (walk.modules, walk.returns, walk.crossings) == (2, 2, 6)
+    assert inside.stays == ["ground"]
+    assert Walk.joined([walk, inside]).stays == ["upper", "ground", "upper", "ground", "ground"]
