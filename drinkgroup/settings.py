@@ -100,8 +100,8 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["ENGINE"] = "sagas.postgresql"
 # Seconds that one statement may take: fewer in a web process (drinkgroup/wsgi.py); 0 for no limit, as to migrate.
 STATEMENT_TIMEOUT = env.float("STATEMENT_TIMEOUT", default=30.0)
-# A lock is waited for less long than a statement may take, so that it is known what was waited for. A worker that
-# stalls in mid-transaction must not hold its runs for ever; nor a session whose client is gone (docs/transactions.md).
+# The wait for a lock ends before the statement's time does, so that the error says what was waited for. A worker that
+# stalls in the middle of a transaction must not hold its runs for ever, nor must a session whose client is gone.
 _SESSION = {
     "lock_timeout": f"{min(10.0, STATEMENT_TIMEOUT * 0.75 or 10.0):g}s",
     "statement_timeout": f"{STATEMENT_TIMEOUT:g}s",

@@ -39,7 +39,7 @@ NEEDED: dict[str, Any] = {
     "broker_transport_options": {"confirm_publish": True},
 }
 
-#: What the engine's own app has (docs/transactions.md says what rests on it, one by one).
+#: What the engine's own app has (docs/reference/settings.md says what rests on each setting).
 OWN: dict[str, Any] = {
     **NEEDED,
     "imports": ("sagas.tasks", "sagas.worker"),
