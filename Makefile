@@ -25,11 +25,11 @@ simulate: ## Play N schedules of faults on all cores, from SEED on: make simulat
 	@scripts/bootstrap --dev
 	@$(BIN)/python -m tests.simulator $(or $(N),10000) $(if $(SEED),--first $(SEED))
 
-mutate: ## Change one thing at a time in the engine; tests must notice: make mutate MODULE=sagas/plan.py MINUTES=20
+mutate: ## Change one thing at a time in the engine; tests must notice: make mutate MODULE=sagas/decisions/plan.py MINUTES=20
 	@scripts/bootstrap --dev
 	@$(BIN)/python -m venv .run/mutation-venv
 	@.run/mutation-venv/bin/pip install --quiet -c constraints.txt -r requirements-mutation.txt
-	@.run/mutation-venv/bin/python -m tests.mutation $(or $(MODULE),sagas/plan.py) --minutes $(or $(MINUTES),20)
+	@.run/mutation-venv/bin/python -m tests.mutation $(or $(MODULE),sagas/decisions/plan.py) --minutes $(or $(MINUTES),20)
 
 check: ## Check style, types, import layers and Django's own checks
 	@scripts/bootstrap --dev

@@ -13,8 +13,8 @@ from delivery.models import Slot, SlotHold
 from inventory.models import Sku, SkuHold
 from orders.models import Order, OrderStatus
 from orders.sagas import PlaceOrder
+from sagas.definition.participants import Phase
 from sagas.models import Log, Run
-from sagas.participant import Phase
 from sagas.pool import Hold, HoldState, Pool
 from sagas.states import State
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench import probe
-from sagas.celery import app
+from sagas.messaging.app import app
 
 __all__ = ["app"]
 

@@ -13,8 +13,8 @@ from bench import books, figures, latency, throughput
 from bench.measured import Measured
 from bench.surroundings import describe
 from bench.workload import Shop
-from sagas.celery import app
-from sagas.topology import declare
+from sagas.messaging.app import app
+from sagas.messaging.topology import declare
 
 
 @dataclass(frozen=True, slots=True)

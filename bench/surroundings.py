@@ -12,8 +12,8 @@ import redis
 from bench import database
 from bench.workers import CHILDREN
 from bench.workload import SKUS, SLOTS
-from sagas.celery import app
 from sagas.conf import config
+from sagas.messaging.app import app
 
 
 def describe() -> dict[str, Any]:

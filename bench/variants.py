@@ -24,9 +24,9 @@ from bench.report import OUT
 from bench.throughput import Drained
 from bench.workers import order_worker
 from bench.workload import Load, Shop, cancel_all, pay, pay_all
-from sagas.celery import app
+from sagas.messaging.app import app
+from sagas.messaging.topology import declare
 from sagas.states import State
-from sagas.topology import declare
 
 CARRIERS = ("orchestration", "choreography")
 ROUNDS = 3

@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 
-from sagas.steps import NAME_LIMIT
+from sagas.definition.steps import NAME_LIMIT
 
 #: Between these a coupon expires. A year that Python cannot read would take down every list in which it stands.
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from django.db import connection
 
 from coupons.models import Redemption, RedemptionState
 from sagas import Call, Done, Rejected, many
-from sagas.participant import Outcome
+from sagas.definition.participants import Outcome
 
 
 class MayUseCoupon(Protocol):

@@ -8,7 +8,7 @@ from typing import Protocol
 from delivery import selectors
 from delivery.models import Slot, SlotHold
 from sagas import Call, Rejected, many
-from sagas.participant import Outcome
+from sagas.definition.participants import Outcome
 from sagas.pool import PoolResource
 
 

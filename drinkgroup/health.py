@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
-from sagas import worker_store
-from sagas.faults import said
-from sagas.watchdog import within
+from sagas.db import said
+from sagas.postgresql.watchdog import within
+from sagas.store import workers as worker_store
 
 #: Seconds that the database has for an answer: whoever asks goes by the answer, and not by its absence.
 READY_WITHIN = 2.0

@@ -209,7 +209,7 @@ SPECTACULAR_SETTINGS = {
     # Three fields are called "state".
     "ENUM_NAME_OVERRIDES": {
         "OrderState": "sagas.states.State",
-        "StepState": "sagas.progress.StepState",
+        "StepState": "sagas.decisions.progress.StepState",
         "PaymentState": "payments.models.PaymentState",
     },
     "POSTPROCESSING_HOOKS": [

@@ -7,7 +7,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
 from orders.api import problem_types
-from sagas import callbacks
+from sagas import http as callbacks
 
 # A function is called as the page is rendered.
 _home = TemplateView.as_view(template_name="home.html", extra_context={"api_docs": lambda: settings.API_DOCS})

@@ -14,7 +14,7 @@ from django.db import connection
 from orders.models import Order, OrderStatus
 from orders.requests import OrderRequest
 from sagas import Call, Done, Rejected, many
-from sagas.participant import Outcome
+from sagas.definition.participants import Outcome
 
 # The total is written when the order is accepted; those of before it was get it here.
 _CREATE = """

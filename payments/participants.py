@@ -8,7 +8,7 @@ from typing import Any
 from payments.models import Outcome, Payment, PaymentState
 from payments.services import owe
 from sagas import Call, Done, many
-from sagas.participant import Outcome as Answer
+from sagas.definition.participants import Outcome as Answer
 
 
 @many

@@ -11,8 +11,26 @@ if sys.version_info < (3, 11):  # noqa: UP036 - said here in a line, and not by 
     raise ImportError(msg)
 
 from sagas.api import acknowledge, admit, assign, cancel, confirm, erase, refuse, report, resolve, resume, start
-from sagas.confirmations import Confirmation
-from sagas.erasure import Erasure
+from sagas.definition.confirmations import Confirmation
+from sagas.definition.events import Event, Events
+from sagas.definition.locks import Lock
+from sagas.definition.participants import (
+    Accepted,
+    Call,
+    Done,
+    Operation,
+    Outcome,
+    Participant,
+    TccResource,
+    many,
+)
+from sagas.definition.personal_data import Personal
+from sagas.definition.retry import Retry
+from sagas.definition.saga import Saga
+from sagas.definition.steps import Parallel, Step, Tcc
+from sagas.engine.erasure import Erasure
+from sagas.engine.lifecycle import Receipt
+from sagas.engine.subsagas import SubSaga
 from sagas.errors import (
     AlreadyDecided,
     DataTooLarge,
@@ -34,17 +52,8 @@ from sagas.errors import (
     UnknownSaga,
     UnknownStep,
 )
-from sagas.events import Event, Events
 from sagas.hooks import Transition, on_transition
-from sagas.lifecycle import Receipt
-from sagas.locks import Lock
-from sagas.nested import SubSaga
-from sagas.participant import Accepted, Call, Done, Operation, Outcome, Participant, TccResource, many
-from sagas.personal import Personal
-from sagas.retry import Retry
-from sagas.saga import Saga
 from sagas.states import State
-from sagas.steps import Parallel, Step, Tcc
 
 __all__ = [
     "Accepted",

@@ -10,19 +10,21 @@ import time
 from typing import Any
 from uuid import UUID
 
-from sagas import claim_store, erasure, isolation, lifecycle
-from sagas import escalation as decisions
 from sagas.commits import after_commit
 from sagas.conf import config
-from sagas.erasure import Erasure
+from sagas.decisions.messages import Message, Unlock, Wake
+from sagas.definition.participants import Done
+from sagas.definition.saga import Saga
+from sagas.engine import erasure, lifecycle
+from sagas.engine import locks as isolation
+from sagas.engine.erasure import Erasure
+from sagas.engine.lifecycle import Receipt
+from sagas.engine.reports import receive_report
 from sagas.errors import InvalidArgument, InvalidDecision, Overloaded, Rejected
-from sagas.kick import kick
-from sagas.lifecycle import Receipt
-from sagas.messages import Message, Unlock, Wake
-from sagas.participant import Done
-from sagas.reports import receive_report
-from sagas.saga import Saga
+from sagas.escalations import actions as decisions
+from sagas.redis.kicks import kick
 from sagas.states import State
+from sagas.store import claims as claim_store
 from sagas.validation import as_run_id, check_note, check_who
 
 

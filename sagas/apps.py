@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from django.apps import AppConfig, apps
 from django.db.backends.signals import connection_created
 
-from sagas import registry, requirements
+from sagas.definition import registry
+from sagas.requirements import software as requirements
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ class SagasConfig(AppConfig):
     def ready(self) -> None:
         """Import the definitions of all apps, and the checks."""
         # Registers them; needs the settings.
-        from sagas import checks, server_settings  # noqa: F401, PLC0415
+        from sagas import checks  # noqa: F401, PLC0415
+        from sagas.requirements import server_settings  # noqa: PLC0415
 
         connection_created.connect(server_settings.read_committed, dispatch_uid="sagas.read_committed")
         discover()

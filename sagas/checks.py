@@ -10,8 +10,14 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 
-from sagas import celery, channels, faults, registry, requirements, server_settings, versions
+from sagas import db as faults
 from sagas.conf import Misconfigured, has_a_port, parse
+from sagas.definition import registry
+from sagas.escalations import channels
+from sagas.messaging import app as celery
+from sagas.requirements import server_settings
+from sagas.requirements import software as requirements
+from sagas.store import definitions as versions
 
 
 @register("sagas")

@@ -1,7 +1,7 @@
 """Hooks: functions of the application that are told of a run's transition once it is committed.
 
 They run in the process that made the transition, after its commit, and may be lost: a process that dies between
-the two has told nobody. Whoever must hear of everything listens to the events (``sagas.events``).
+the two has told nobody. Whoever must hear of everything listens to the events (``sagas.definition.events``).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeVar, overload
 from uuid import UUID
 
 from sagas.commits import after_commit
+from sagas.definition.saga import Saga
 from sagas.errors import DefinitionError
-from sagas.saga import Saga
 from sagas.states import TRANSITIONS, State
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Transition:
         before: the state that it left.
         after: the state that it is in since. By now it may be in yet another.
         reason: why it is being or was undone, or needs a person, as ``{"kind", "step", "code", "detail", …}``;
-            for operators: ``sagas.reasons.public`` says what customers may read of it.
+            for operators: ``sagas.decisions.reasons.public`` says what customers may read of it.
         at: when, by the database's clock.
     """
 

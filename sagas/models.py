@@ -1,7 +1,7 @@
 """The tables of the engine. Invariants live in the schema: constraints here, triggers in ``0002_guards`` and later.
 
-Nothing on the hot path goes through these classes (``sagas.store`` and its siblings speak SQL); they are the schema,
-and what admin and selectors read.
+Nothing on the hot path goes through these classes (``sagas.store`` has the SQL); they are the schema, and what admin
+and selectors read.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
-from sagas.events import EVENT_LIMIT
-from sagas.locks import LOCK_KEY_LIMIT
-from sagas.saga import SAGA_NAME_LIMIT
+from sagas.definition.events import EVENT_LIMIT
+from sagas.definition.locks import LOCK_KEY_LIMIT
+from sagas.definition.saga import SAGA_NAME_LIMIT
+from sagas.definition.steps import NAME_LIMIT
 from sagas.states import LIVE, Passage, State
-from sagas.steps import NAME_LIMIT
 
 
 class Run(models.Model):
@@ -88,7 +88,7 @@ class Run(models.Model):
 class Definition(models.Model):
     """A definition as it was when a run of it began: what its code must still be able to do for that run.
 
-    Once for each shape that a saga's version ever had; see ``sagas.versions``.
+    Once for each shape that a saga's version ever had; see ``sagas.store.definitions``.
     """
 
     saga = models.CharField(max_length=SAGA_NAME_LIMIT)
@@ -181,7 +181,7 @@ class Confirmation(models.Model):
 
 
 class Lock(models.Model):
-    """A run's place in the line at a business key. Who has the lowest ticket holds it; see ``sagas.lockstore``.
+    """A run's place in the line at a business key. Who has the lowest ticket holds it; see ``sagas.store.locks``.
 
     A trigger (``0006_locks``) deletes it when the run is final.
     """
@@ -341,7 +341,7 @@ class Inbox(models.Model):
 
 
 class Worker(models.Model):
-    """A worker's main process, as it last said of itself. Only people are told by it; see ``sagas.heartbeat``."""
+    """A worker's main process, as it last said of itself. Only people read it; see ``sagas.messaging.heartbeat``."""
 
     name = models.CharField(max_length=100, primary_key=True)
     beat_at = models.DateTimeField(help_text="When it was last heard of.")
@@ -357,7 +357,7 @@ class Worker(models.Model):
 
 
 class Barrier(models.Model):
-    """In another database: the row by which an operation takes effect there once. See ``sagas.elsewhere``.
+    """In another database: the row by which an operation takes effect there once. See ``sagas.engine.barrier``.
 
     It is written in the transaction of the effect. The key is the idempotency key, ``<run>:<step>:<operation>``.
     """

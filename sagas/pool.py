@@ -23,10 +23,10 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Q
 
-from sagas import log_store
+from sagas.definition.participants import Call, Done, Operation, Outcome, many
+from sagas.definition.steps import NAME_LIMIT
 from sagas.errors import DefinitionError, InvalidDemand, PoolInconsistent, Rejected
-from sagas.participant import Call, Done, Operation, Outcome, many
-from sagas.steps import NAME_LIMIT
+from sagas.store import log as log_store
 from sagas.validation import why_unstorable
 
 

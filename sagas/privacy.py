@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sagas import versions
+from sagas.definition.personal_data import HIDDEN, Marks, blank
 from sagas.errors import UnknownSaga
-from sagas.personal import HIDDEN, Marks, blank
+from sagas.store import definitions as versions
 
 
 class Kept(Protocol):

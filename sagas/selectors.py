@@ -8,14 +8,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sagas import outbox, progress, versions
+from sagas.decisions import progress
+from sagas.decisions.progress import StepState
+from sagas.decisions.reasons import public
+from sagas.definition.personal_data import HIDDEN, blank
 from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Lock, Log, Run
-from sagas.personal import HIDDEN, blank
 from sagas.privacy import marks_of
-from sagas.progress import StepState
-from sagas.reasons import public
 from sagas.states import State
+from sagas.store import definitions as versions
+from sagas.store import outbox
 from sagas.validation import as_run_id, why_unstorable
 
 #: What a step's error has of its log row.

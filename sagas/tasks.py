@@ -20,10 +20,26 @@ from celery.exceptions import Reject
 from celery.signals import task_failure
 from django.db import Error, connection
 
-from sagas import choreography, gate, lifecycle, notices, plan, relay, versions
-from sagas import kick as kicks
 from sagas.conf import config
-from sagas.dispatch import (
+from sagas.db import ConnectionLost, is_lost, is_nobodys, said
+from sagas.decisions import choreography, plan
+from sagas.decisions.messages import Link, Message
+from sagas.definition.participants import Phase
+from sagas.engine import breakers as gate
+from sagas.engine import lifecycle
+from sagas.engine.performing import (
+    Performed,
+    TimeUp,
+    bisect,
+    give_up,
+    is_wanted,
+    perform,
+    recover,
+)
+from sagas.errors import SagaError, UnknownSaga, UnknownStep
+from sagas.escalations import notices
+from sagas.messaging import relay
+from sagas.messaging.publisher import (
     BROKER_ERRORS,
     CANCEL_TASK,
     DISPATCH_TASK,
@@ -41,11 +57,8 @@ from sagas.dispatch import (
     publish_notices,
     set_aside,
 )
-from sagas.errors import SagaError, UnknownSaga, UnknownStep
-from sagas.faults import ConnectionLost, is_lost, is_nobodys, said
-from sagas.messages import Link, Message
-from sagas.participant import Phase
-from sagas.perform import Performed, TimeUp, bisect, give_up, is_wanted, perform, recover
+from sagas.redis import kicks
+from sagas.store import definitions as versions
 from sagas.validation import BIGINT_LIMIT, INTEGER_LIMIT
 
 logger = logging.getLogger(__name__)

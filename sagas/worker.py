@@ -11,8 +11,10 @@ from celery.exceptions import WorkerShutdown
 from celery.signals import worker_init, worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
-from sagas import calling, endurance, heartbeat, server_settings, ticker, topology
-from sagas.celery import carries, configure
+from sagas.engine import remote_threads as calling
+from sagas.messaging import endurance, heartbeat, ticker, topology
+from sagas.messaging.app import carries, configure
+from sagas.requirements import server_settings
 from sagas.tasks import QUEUE_HEADER
 
 __all__ = ["Consumer", "Topology", "configure"]

@@ -21,7 +21,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Make the test database. The plugin's own makes it only for tests that roll back or flush."""
-    from sagas import versions
+    from sagas.store import definitions as versions
     from tests.lab.sagas import Lab
 
     with django_db_blocker.unblock():
@@ -56,8 +56,8 @@ def loyalty_database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) 
 @pytest.fixture(scope="session")
 def topology(django_db_setup: None) -> Iterator[None]:
     """RabbitMQ's queues, declared."""
-    from sagas.celery import app
-    from sagas.topology import declare
+    from sagas.messaging.app import app
+    from sagas.messaging.topology import declare
     from tests.support import broker
 
     with app.connection_for_write() as connection:

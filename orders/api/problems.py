@@ -27,7 +27,7 @@ from orders.api import unknown
 from orders.api.bodies import drain
 from orders.api.problem_types import title
 from orders.errors import OrderNotFound, OrderRefused, TooMuchOpen
-from sagas.faults import drop, is_nobodys, said
+from sagas.db import drop, is_nobodys, said
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -11,8 +11,8 @@ from rest_framework import serializers
 from orders.api.unknown import StrictSerializer
 from payments.models import Outcome, PaymentState
 from sagas import State
-from sagas.progress import StepState
-from sagas.reasons import PUBLIC_KINDS, public
+from sagas.decisions.progress import StepState
+from sagas.decisions.reasons import PUBLIC_KINDS, public
 
 #: The largest id of the database.
 _MAX_ID = 2**63 - 1

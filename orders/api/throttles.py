@@ -20,7 +20,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from orders.api.addresses import client_address
-from sagas import redis_link
+from sagas.redis import client as redis_link
 
 WINDOW = 60
 PREFIX = "drinkgroup:rate"

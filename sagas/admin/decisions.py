@@ -23,8 +23,8 @@ from django.urls import reverse
 
 from sagas import api
 from sagas.admin.filters import OpenFilter
+from sagas.db import Kind, drop, is_nobodys, kind_of, said
 from sagas.errors import SagaError
-from sagas.faults import Kind, drop, is_nobodys, kind_of, said
 from sagas.models import Escalation, Run
 from sagas.states import State
 

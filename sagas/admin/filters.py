@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from sagas import registry
+from sagas.definition import registry
 from sagas.models import Escalation, Run
 from sagas.states import LIVE, State
 

@@ -11,11 +11,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sagas import plan, versions
+from sagas.decisions import plan
+from sagas.decisions.progress import StepState
 from sagas.errors import UnknownSaga
 from sagas.models import Escalation, Log, Outcome, Run
-from sagas.progress import StepState
 from sagas.states import State
+from sagas.store import definitions as versions
 
 #: What there is not.
 NONE = "–"

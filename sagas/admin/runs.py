@@ -16,9 +16,9 @@ from sagas.admin.decisions import ACKNOWLEDGE, ASSIGN, CANCEL, FAIL, OF_ESCALATI
 from sagas.admin.filters import SagaFilter, StateFilter
 from sagas.admin.readonly import LookOnly
 from sagas.admin.waits import waits_of
+from sagas.decisions.progress import StepState
+from sagas.definition.personal_data import HIDDEN, blank
 from sagas.models import Confirmation, Escalation, Run
-from sagas.personal import HIDDEN, blank
-from sagas.progress import StepState
 from sagas.selectors import RunView, run_view, timeline
 from sagas.states import UNDECIDED, State
 

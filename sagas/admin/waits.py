@@ -9,11 +9,13 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from sagas import gate, plan, versions
 from sagas.admin import present
+from sagas.decisions import plan
+from sagas.engine import breakers as gate
 from sagas.errors import UnknownSaga
 from sagas.models import Breaker, Lock, Run
 from sagas.states import State
+from sagas.store import definitions as versions
 
 #: Where operations are retried until they succeed: only these wait at breakers.
 _RETRIED = {State.CONFIRMING, State.COMPENSATING}

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
-from sagas import elsewhere
+from sagas.engine import barrier as elsewhere
 from sagas.validation import LONGEST_WAIT
 
 #: Nothing that was published for a run is on its way for longer.

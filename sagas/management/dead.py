@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
-from sagas import dead
-from sagas.celery import engine_app
-from sagas.dead import Choice, Letter, Report
+from sagas.messaging import dead_letters as dead
+from sagas.messaging.app import engine_app
+from sagas.messaging.dead_letters import Choice, Letter, Report
 
 #: Characters of a body that are shown.
 _BODY = 500

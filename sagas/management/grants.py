@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
-from sagas import grants
+from sagas.operations import grants
 
 
 def add_arguments(parser: CommandParser) -> None:

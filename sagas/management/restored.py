@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
-from sagas import restoring
-from sagas.celery import engine_app
+from sagas.messaging.app import engine_app
+from sagas.operations import restoring
 
 #: Of the messages, so many are shown; the report has all.
 _SHOWN = 20

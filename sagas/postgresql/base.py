@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
-from sagas.watchdog import Watch, within
+from sagas.postgresql.watchdog import Watch, within
 
 #: Seconds that a kept session has to show that it is still one: the next question is to a new one.
 USABLE_WITHIN = 2.0

@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 
+from sagas.definition.participants import Done, NotYet
 from sagas.errors import Rejected
-from sagas.participant import Done, NotYet
 from sagas.remote.exchange import Reply
 from sagas.validation import Malformed, parse
 

@@ -4,8 +4,9 @@ It opens after so many faults running, and where too large a part of the last ca
 its pause is over, one call goes as a probe, and its answer closes it. It fails open: without Redis everybody calls. It
 only postpones, and never denies.
 
-What is too large a part is decided as for the breaker of confirms and undos, by the rule of ``sagas.breaker``. It is
-written here a second time, in Lua: to count and to open must be one step, whoever else does it at the same moment.
+What is too large a part is decided as for the breaker of confirms and undos, by the rule of
+``sagas.decisions.breaker_policy``. It is written here a second time, in Lua: to count and to open must be one step,
+whoever else does it at the same moment.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sagas import redis_link
-from sagas.breaker import Rule
+from sagas.decisions.breaker_policy import Rule
 from sagas.errors import DefinitionError
+from sagas.redis import client as redis_link
 
 logger = logging.getLogger(__name__)
 

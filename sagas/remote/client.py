@@ -12,8 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from pydantic_core import to_jsonable_python
 
+from sagas.definition.participants import Call, Done, NotYet, TccResource
 from sagas.errors import DefinitionError, NotSent, Rejected
-from sagas.participant import Call, Done, NotYet, TccResource
 from sagas.remote.answers import UnexpectedAnswer, read, read_query
 from sagas.remote.circuit import Circuit
 from sagas.remote.exchange import NoRequest, Reply, Request, TooLarge, Unanswered, exchange

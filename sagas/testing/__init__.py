@@ -4,13 +4,13 @@ Import it in tests only. See docs/how-to/test-your-saga.md.
 """
 
 from sagas.testing.clock import Clock
-from sagas.testing.faults import Broken
-from sagas.testing.matrix import assert_saga_unwinds, saga_matrix
-from sagas.testing.mistakes import assert_no_usual_mistakes, find_mistakes
-from sagas.testing.scenario import Scenario, given, given_run, play_together
-from sagas.testing.story import table
-from sagas.testing.subject import Ended
-from sagas.testing.usual import Mistake, Usual
+from sagas.testing.matrix.matrix import assert_saga_unwinds, saga_matrix
+from sagas.testing.matrix.subject import Ended
+from sagas.testing.mistakes.catalogue import Mistake, Usual
+from sagas.testing.mistakes.mistakes import assert_no_usual_mistakes, find_mistakes
+from sagas.testing.scenario.faults import Broken
+from sagas.testing.scenario.scenario import Scenario, given, given_run, play_together
+from sagas.testing.scenario.timeline import table
 
 __all__ = [
     "Broken",

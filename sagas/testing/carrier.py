@@ -13,16 +13,19 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
-from sagas import choreography, claim_store, lifecycle, plan, versions
-from sagas.calling import perform_now
-from sagas.claim import claim
 from sagas.conf import config
-from sagas.isolation import line_up
-from sagas.messages import Chain, Deadline, Link, Message, RemoteCalls, Unlock, Wake
+from sagas.decisions import choreography, plan
+from sagas.decisions.messages import Chain, Deadline, Link, Message, RemoteCalls, Unlock, Wake
+from sagas.engine import lifecycle
+from sagas.engine.claiming import claim
+from sagas.engine.locks import line_up
+from sagas.engine.performing import perform
+from sagas.engine.remote_threads import perform_now
 from sagas.models import Run
-from sagas.perform import perform
 from sagas.states import FINAL
-from sagas.store import Row
+from sagas.store import claims as claim_store
+from sagas.store import definitions as versions
+from sagas.store.runs import Row
 
 #: Who performs, as the log says.
 WORKER = "sagas.testing"

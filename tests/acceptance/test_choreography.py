@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sagas.topology import CHOREOGRAPHY_EXCHANGE
+from sagas.messaging.topology import CHOREOGRAPHY_EXCHANGE
 from tests.acceptance.test_fates import ordered, seen
 from tests.support import broker
 from tests.support.awaiting import eventually

@@ -11,9 +11,11 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 import sagas
-from sagas import State, claim_store, plan
-from sagas.messages import Chain, Link
+from sagas import State
+from sagas.decisions import plan
+from sagas.decisions.messages import Chain, Link
 from sagas.models import Run
+from sagas.store import claims as claim_store
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
 from tests.support.carrier import deliver_all

@@ -14,7 +14,8 @@ from django.test import Client
 from pytest import MonkeyPatch
 
 import sagas
-from sagas import State, lifecycle
+from sagas import State
+from sagas.engine import lifecycle
 from tests.admin.conftest import RUNS, Clients, accept, carried, carry, escalated, held
 from tests.lab.sagas import Experiment
 from tests.support import runs

@@ -23,8 +23,8 @@ import sagas
 from orders import demo
 from orders.models import Order
 from payments.services import SUCCEEDED, Message, receive
-from sagas import breaker_store
-from sagas.breaker import Window
+from sagas.decisions.breaker_policy import Window
+from sagas.store import breakers as breaker_store
 from tests.admin.conftest import ESCALATIONS, RUNS, accept, carried, escalated, held
 from tests.lab.sagas import Experiment, Keyed
 from tests.support import servers

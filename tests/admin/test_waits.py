@@ -10,9 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 import sagas
-from sagas import breaker_store
-from sagas.breaker import Window
+from sagas.decisions.breaker_policy import Window
 from sagas.models import Breaker
+from sagas.store import breakers as breaker_store
 from tests.admin.conftest import RUNS, accept, carry, held
 from tests.lab.sagas import Experiment, Keyed, Lab
 

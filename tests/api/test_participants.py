@@ -27,7 +27,7 @@ from orders import participants as orders
 from orders.models import Order, OrderLine, OrderStatus
 from orders.requests import Item, OrderRequest
 from sagas import Call, Done, Operation
-from sagas.participant import Many
+from sagas.definition.participants import Many
 from tests.api.conftest import Shop
 
 

@@ -15,8 +15,8 @@ from django.db import OperationalError, connection
 
 import inventory.selectors
 from orders.api.problem_types import TYPES
-from sagas import worker_store
 from sagas.models import Worker
+from sagas.store import workers as worker_store
 from tests.api.conftest import ORDERS, Api, Shop
 
 

@@ -11,7 +11,7 @@ from django.conf import settings as project
 from pytest_django import Settings
 
 from orders.api import throttles
-from sagas import redis_link
+from sagas.redis import client as redis_link
 from tests.api.conftest import ORDERS, Api, Reply, Shop, confirm
 
 

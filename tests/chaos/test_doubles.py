@@ -9,7 +9,7 @@ import redis
 from django.conf import settings
 
 from orders.sagas import PlaceOrder
-from sagas.dispatch import STEP_TASK
+from sagas.messaging.publisher import STEP_TASK
 from sagas.models import Run
 from tests.lab.points import DOUBLED
 from tests.support import books, broker, servers

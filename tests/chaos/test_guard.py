@@ -19,7 +19,7 @@ from django.db import transaction
 import sagas
 from coupons.models import Coupon
 from orders.sagas import PlaceOrder
-from sagas.dispatch import STEP_TASK
+from sagas.messaging.publisher import STEP_TASK
 from sagas.models import Log, Run
 from tests.support import broker, gate, servers
 from tests.support.awaiting import eventually

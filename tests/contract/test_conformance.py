@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sagas.participant import Operation
+from sagas.definition.participants import Operation
 from sagas.remote.conformance import Outcome, Route, Subject, examine, subject
 from sagas.remote.conformance.__main__ import main
 from tests.support import servers

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orders.sagas import PlaceOrder
 from sagas.states import State
-from sagas.testing.troubles import Case, Trouble, cases
+from sagas.testing.matrix.cases import Case, Trouble, cases
 from tests.docs.papers import ROOT
 
 PAPER = ROOT / "docs/guarantees.md"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orders.sagas import PlaceOrder
-from sagas.definition import CARRIERS
-from sagas.testing.troubles import cases
+from sagas.definition.definition import CARRIERS
+from sagas.testing.matrix.cases import cases
 from tests.docs import matrix_table
 
 

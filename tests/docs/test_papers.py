@@ -124,21 +124,24 @@ def test_the_floors_are_those_that_are_checked() -> None:
 
 def test_every_module_of_the_engine_is_on_the_map() -> None:
     mapped = {re.sub(r"\[`(.+)`\].*", r"\1", row[0]) for row in table("ARCHITECTURE.md", "module")}
-    assert mapped == {f"sagas/{path.name}" for path in (ROOT / "sagas").glob("*.py")} - {"sagas/__init__.py"}
+    assert mapped >= {f"sagas/{path.name}" for path in (ROOT / "sagas").glob("*.py")} - {"sagas/__init__.py"}
+    assert all((ROOT / module).exists() for module in mapped)
 
 
 def test_every_name_in_the_glossary_is_in_its_file() -> None:
     for text, target in links(ROOT / "GLOSSARY.md"):
-        named = re.fullmatch(r"`@?(?:(\w+)\.)?(\w+)`", text)
+        named = re.fullmatch(r"`@?((?:\w+\.)*\w+)`", text)
         if not target.endswith(".py") or named is None:
             continue
-        module = importlib.import_module(target.removesuffix(".py").replace("/", "."))
-        holder, member = named.groups()
-        owner = module if holder in {None, module.__name__.rpartition(".")[2], "sagas"} else getattr(module, holder)
-        if member == module.__name__.rpartition(".")[2] and holder is None:
-            continue
-        known = hasattr(owner, member) or (inspect.isclass(owner) and member in owner.__annotations__)
-        assert known, f"[{text}]({target})"
+        module = target.removesuffix(".py").split("/")
+        parts = named[1].removeprefix("sagas.").split(".")
+        # The module may be named in front, with or without its packages.
+        length = next((n for n in range(len(parts), 0, -1) if parts[:n] == module[-n:]), 0)
+        owner: object = importlib.import_module(".".join(module))
+        for member in parts[length:]:
+            known = hasattr(owner, member) or (inspect.isclass(owner) and member in owner.__annotations__)
+            assert known, f"[{text}]({target})"
+            owner = getattr(owner, member, None)
 
 
 def test_the_glossary_is_in_order() -> None:
@@ -150,7 +153,7 @@ def test_every_dotted_name_in_the_life_of_an_order_exists() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     life = text[text.index("## One order's life") : text.index("## One order, forward")]
     packages = ("sagas", "orders", "inventory", "coupons", "delivery")
-    modules = {path.stem for path in (ROOT / "sagas").glob("*.py")}
+    modules = {path.stem for path in (ROOT / "sagas").iterdir()}
     checked = 0
     for dotted in re.findall(r"`((?:\w+\.)+\w+)`", life):
         first = dotted.split(".")[0]

@@ -248,7 +248,7 @@ def test_the_gift_saga_and_the_participants_work(shop: Shop) -> None:
 from uuid import UUID
 from django.db import transaction
 from sagas import Call, Operation, Rejected
-from sagas.outcomes import collect
+from sagas.engine.invocation import collect
 from tastings.gifts import Gift, GiveTasting
 from tastings.letters import void_tickets, write_tickets
 from tastings.models import ChairHold, Tasting, Ticket
@@ -323,7 +323,7 @@ def test_the_worker_leaves_no_queues_but_its_own(shop: Shop) -> None:
         return {queue for queue in listed if not queue.endswith(".pidbox") and not queue.startswith("celeryev")}
 
     expected = shop.python(
-        "from sagas import topology\n"
+        "from sagas.messaging import topology\n"
         "print(*(q.name for q in [topology.dead(), *topology.consumed(), *topology.delays()]))"
     )
-    eventually(lambda: queues() == set(expected.split()), what="the queues of sagas.topology, and no others")
+    eventually(lambda: queues() == set(expected.split()), what="the queues of sagas.messaging.topology, and no others")

@@ -8,9 +8,12 @@ import pytest
 from amqp import Message
 
 import sagas
-from sagas import State, broker_link, dispatch, tasks, topology
-from sagas.celery import app
-from sagas.messages import Kick
+from sagas import State, tasks
+from sagas.decisions.messages import Kick
+from sagas.messaging import connection as broker_link
+from sagas.messaging import publisher as dispatch
+from sagas.messaging import topology
+from sagas.messaging.app import app
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker, servers

@@ -11,10 +11,11 @@ import pytest
 from django.db import connections
 
 import sagas
-from sagas import Done, Rejected, Saga, State, Step, elsewhere
-from sagas.messages import Chain
+from sagas import Done, Rejected, Saga, State, Step
+from sagas.decisions.messages import Chain
+from sagas.definition.participants import Call
+from sagas.engine import barrier as elsewhere
 from sagas.models import Log, Run
-from sagas.participant import Call
 from tests.lab.sagas import QUICK, Boom, Experiment, mark
 from tests.loyalty.models import Purse
 from tests.loyalty.sagas import INTERRUPTIONS, Afar, AfarForked, AfarReported, Astray, Tied, accept, stamp

@@ -12,11 +12,11 @@ from django.db import OperationalError, connection, connections
 
 import sagas
 from sagas import State
-from sagas.barrier import Table
-from sagas.faults import ConnectionLost
-from sagas.messages import Chain
-from sagas.participant import Call
-from sagas.perform import perform
+from sagas.db import ConnectionLost
+from sagas.decisions.messages import Chain
+from sagas.definition.participants import Call
+from sagas.engine.performing import perform
+from sagas.store.barriers import Table
 from tests.lab.sagas import Experiment, Unconfirmed
 from tests.loyalty.sagas import INTERRUPTIONS, Afar
 from tests.support import loyalty

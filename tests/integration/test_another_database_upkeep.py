@@ -11,8 +11,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 import sagas
-from sagas import NotErased, State, elsewhere
-from sagas.dispatch import FEW, dispatch
+from sagas import NotErased, State
+from sagas.engine import barrier as elsewhere
+from sagas.messaging.publisher import FEW, dispatch
 from sagas.models import Barrier, Run
 from tests.lab.persons import Visit
 from tests.lab.sagas import Experiment
@@ -210,7 +211,7 @@ def test_half_an_erasure_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch
     run_id = sagas.start(Membership, Visit(PHONE), business_key="D-1")
     Carrier().run([run_id])
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("sagas.erasure.move_store.log", _die)
+        patched.setattr("sagas.engine.erasure.move_store.log", _die)
         sagas.erase(business_key="D-1", by="ada")
     assert "5678" not in recorded(run_id)
     assert PHONE in str(Run.objects.get(pk=run_id).request)

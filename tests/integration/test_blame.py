@@ -11,8 +11,9 @@ from django.db import DataError, OperationalError, ProgrammingError, connection
 from django.test.utils import CaptureQueriesContext
 
 import sagas
-from sagas import Confirmation, State, claim_store
-from sagas.claim import claim
+from sagas import Confirmation, State
+from sagas.engine.claiming import claim
+from sagas.store import claims as claim_store
 from tests.lab.sagas import QUICK, Closing, Experiment, Unconfirmed, accept, mark
 from tests.support.carrier import Carrier
 from tests.support.deploys import deploy, deploying
@@ -99,7 +100,7 @@ def test_a_deadline_without_a_time_zone_stops_nobody_else_when_the_tick_judges()
 
 def test_what_the_database_refuses_for_one_run_stops_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a saga of before there was a limit, of more steps than the run's column has bits, the last of them begun
-    monkeypatch.setattr("sagas.saga.POSITIONS", 100)
+    monkeypatch.setattr("sagas.definition.saga.POSITIONS", 100)
     body = {f"s{number}": sagas.Step(mark, compensate=mark, queue="orders", retry=QUICK) for number in range(63)}
     body["last"] = sagas.Step(accept, compensate=mark, queue="orders", retry=QUICK)
     long = deploy({**body, "payment": Confirmation(within=timedelta(seconds=30))})
@@ -121,7 +122,7 @@ def test_what_the_database_refuses_for_one_run_stops_nobody_else(monkeypatch: py
 
 def test_there_are_never_more_savepoints_than_postgresql_likes(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given
-    monkeypatch.setattr("sagas.blame.SAVEPOINTS", 3)
+    monkeypatch.setattr("sagas.engine.poison.SAVEPOINTS", 3)
     ids = poisoned(7)
     # When
     claimed = [claim() for _ in range(3)]
@@ -182,7 +183,7 @@ def test_one_that_cannot_even_be_escalated_is_left_for_a_lease(monkeypatch: pyte
     def breaks(*_: object, **__: object) -> None:
         raise KeyError
 
-    monkeypatch.setattr("sagas.blame.escalate", breaks)
+    monkeypatch.setattr("sagas.engine.poison.escalate", breaks)
     carried(other)
     assert state(other) is State.SUCCEEDED
     assert state(poison) is State.PENDING

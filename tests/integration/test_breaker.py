@@ -14,10 +14,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 import sagas
-from sagas import State, breaker_store, gate
-from sagas.breaker import Window
-from sagas.messages import Chain
+from sagas import State
+from sagas.decisions.breaker_policy import Window
+from sagas.decisions.messages import Chain
+from sagas.engine import breakers as gate
 from sagas.models import Breaker, BreakerSample, Run
+from sagas.store import breakers as breaker_store
 from tests.integration.conftest import Start
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Lab, Unconfirmed

@@ -12,8 +12,8 @@ from private_services.instance import Instance
 from private_services.rabbitmq import RabbitMQ
 from pytest_django import Settings
 
-from sagas.celery import engine_app
-from sagas.doctor import Finding, Severity, broker
+from sagas.messaging.app import engine_app
+from sagas.operations.doctor import Finding, Severity, broker
 from tests.support import servers
 from tests.support.awaiting import eventually
 

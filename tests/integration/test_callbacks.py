@@ -18,7 +18,8 @@ from pytest_django import Settings
 from standardwebhooks import Webhook
 
 import sagas
-from sagas import State, callbacks
+from sagas import State
+from sagas import http as callbacks
 from sagas.models import Run
 from tests.integration.test_late_reports import Couriered
 from tests.lab.models import Jar

@@ -8,7 +8,8 @@ import pytest
 from amqp import AccessRefused, NotFound, PreconditionFailed, RecoverableConnectionError, ResourceLocked
 
 import sagas
-from sagas import State, endurance
+from sagas import State
+from sagas.messaging import endurance
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker, servers

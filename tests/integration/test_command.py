@@ -15,13 +15,15 @@ from django.db import transaction
 from pytest_django import Settings
 
 import sagas
-from sagas import State, store, topology
-from sagas.celery import engine_app
-from sagas.dispatch import drop_connections
-from sagas.messages import Chain
+from sagas import State
+from sagas.decisions.messages import Chain
+from sagas.engine.compensation import escalate, event
+from sagas.messaging import topology
+from sagas.messaging.app import engine_app
+from sagas.messaging.publisher import drop_connections
+from sagas.messaging.topology import DEAD
 from sagas.models import Run
-from sagas.topology import DEAD
-from sagas.turns import escalate, event
+from sagas.store import runs as store
 from tests.integration.conftest import Start
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
@@ -406,8 +408,8 @@ def test_what_is_not_rabbitmqs_is_not_blamed_on_it(
         raise error
 
     monkeypatch.setattr("sagas.management.commands.sagas.dispatch", fails)
-    monkeypatch.setattr("sagas.topology.declare", fails)
-    monkeypatch.setattr("sagas.topology.compare", fails)
+    monkeypatch.setattr("sagas.messaging.topology.declare", fails)
+    monkeypatch.setattr("sagas.messaging.topology.compare", fails)
     with pytest.raises(type(error)) as raised:
         command(*subcommand)
     assert raised.value is error
@@ -419,7 +421,7 @@ def test_what_is_rabbitmqs_is(monkeypatch: pytest.MonkeyPatch, settings: Setting
     sagas.start(Lab, Experiment())
     settings.SAGAS = {**settings.SAGAS, "BROKER_URL": "amqp://guest:guest@127.0.0.1:1//"}
     drop_connections(engine_app())
-    monkeypatch.setattr("sagas.dispatch._RETRY", {"max_retries": 0})
+    monkeypatch.setattr("sagas.messaging.publisher._RETRY", {"max_retries": 0})
     try:
         with pytest.raises(CommandError, match=r"RabbitMQ does not answer: .*Connection refused"):
             command(*subcommand)

@@ -8,7 +8,7 @@ from django.db import connection
 
 import sagas
 from sagas import Call, Rejected, State
-from sagas.faults import ConnectionLost
+from sagas.db import ConnectionLost
 from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver

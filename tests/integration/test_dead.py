@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 
-from sagas import dead
-from sagas.dispatch import set_aside
-from sagas.topology import DEAD
+from sagas.messaging import dead_letters as dead
+from sagas.messaging.publisher import set_aside
+from sagas.messaging.topology import DEAD
 from tests.integration.conftest import Start
 from tests.support import broker, servers
 from tests.support.awaiting import eventually

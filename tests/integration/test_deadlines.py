@@ -9,10 +9,12 @@ import pytest
 from django.db import connection
 
 import sagas
-from sagas import State, lifecycle, store
-from sagas.claim import claim
-from sagas.messages import Deadline
+from sagas import State
+from sagas.decisions.messages import Deadline
+from sagas.engine import lifecycle
+from sagas.engine.claiming import claim
 from sagas.models import Run
+from sagas.store import runs as store
 from tests.lab.sagas import Experiment, Lab
 from tests.support.carrier import Carrier
 from tests.support.runs import event, state

@@ -12,10 +12,11 @@ import pytest
 from django.db import connection
 
 import sagas
-from sagas import Accepted, Call, Outcome, Saga, State, Step, lifecycle, many
-from sagas.claim import claim
+from sagas import Accepted, Call, Outcome, Saga, State, Step, many
+from sagas.decisions.messages import Chain
+from sagas.engine import lifecycle
+from sagas.engine.claiming import claim
 from sagas.errors import AlreadyDecided, InvalidRequest, UnknownConfirmation
-from sagas.messages import Chain
 from sagas.models import Run
 from tests.lab.models import Mark
 from tests.lab.sagas import QUICK, Boom, Charged, Closing, Experiment, Forked, Hurried, Twice, accept, mark

@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 from django.conf import settings
 
-from sagas.doctor import redis
+from sagas.operations.doctor import redis
 
 pytestmark = pytest.mark.usefixtures("alone")
 

@@ -13,12 +13,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 import sagas
-from sagas import State, doctor, topology, worker_store
-from sagas.doctor import Finding, Severity
-from sagas.doctor import workers as probes
+from sagas import State
+from sagas.messaging import topology
 from sagas.models import Run
 from sagas.models import Worker as Heard
-from sagas.worker_store import Beat
+from sagas.operations import doctor
+from sagas.operations.doctor import Finding, Severity
+from sagas.operations.doctor import workers as probes
+from sagas.store import workers as worker_store
+from sagas.store.workers import Beat
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker

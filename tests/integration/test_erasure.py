@@ -16,10 +16,11 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 import sagas
-from sagas import NotFinished, RunNotFound, State, registry
+from sagas import NotFinished, RunNotFound, State
+from sagas.definition import registry
+from sagas.definition.personal_data import ERASED, HIDDEN
+from sagas.engine.subsagas import child_of
 from sagas.models import Confirmation, Escalation, Log, Run
-from sagas.nested import child_of
-from sagas.personal import ERASED, HIDDEN
 from sagas.selectors import run_view, timeline
 from tests.integration.conftest import Start
 from tests.lab.persons import Guest, Host, Party, Visit

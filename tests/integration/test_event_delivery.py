@@ -21,7 +21,8 @@ from django.db.models import Sum
 from pytest_django import DjangoDbBlocker
 
 import sagas
-from sagas import Event, State, consumer
+from sagas import Event, State
+from sagas.messaging import consumer
 from sagas.models import Inbox, Outbox, Run
 from tests.lab.models import Mark
 from tests.lab.points import KEY
@@ -73,7 +74,7 @@ def is_armed() -> bool:
 
 
 class Listening(threading.Thread):
-    """A Django consumer, as ``sagas.consumer`` makes one, that marks each event it takes; in this process."""
+    """A Django consumer, as ``sagas.messaging.consumer`` makes one, that marks each event it takes; in this process."""
 
     def __init__(self, queue: str) -> None:
         super().__init__()

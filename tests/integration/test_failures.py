@@ -17,8 +17,8 @@ from django.core.management import call_command
 
 import sagas
 from sagas import Call, Personal, Retry, Saga, State, Step, many
+from sagas.definition.participants import Done
 from sagas.failures import BURST, WINDOW, Throttle
-from sagas.participant import Done
 from tests.support.carrier import Carrier
 from tests.support.runs import state
 

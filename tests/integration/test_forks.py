@@ -11,8 +11,8 @@ import pytest
 import sagas
 from sagas import State
 from sagas.admin.present import standing
-from sagas.claim import claim
-from sagas.messages import Chain
+from sagas.decisions.messages import Chain
+from sagas.engine.claiming import claim
 from sagas.models import Run
 from tests.lab.sagas import Experiment, Forked, Pivoted
 from tests.support.carrier import Carrier, chains, claim_all, deliver

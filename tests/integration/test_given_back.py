@@ -10,8 +10,8 @@ import pytest
 
 import sagas
 from sagas import AlreadyDecided, Confirmation, Saga, State, Step, SubSaga, Tcc
+from sagas.engine.subsagas import child_of
 from sagas.models import Escalation, Run
-from sagas.nested import child_of
 from tests.lab.sagas import QUICK, Closing, Experiment, jars, mark
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.runs import effects, event, make_due, marks, reason, shift_clock, state

@@ -13,9 +13,13 @@ from django.core.management import call_command
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 import sagas
-from sagas import State, doctor, grants, notices, relay, worker_store
-from sagas.celery import engine_app
+from sagas import State
+from sagas.escalations import notices
+from sagas.messaging import relay
+from sagas.messaging.app import engine_app
 from sagas.models import Log
+from sagas.operations import doctor, grants
+from sagas.store import workers as worker_store
 from tests.integration.conftest import Start
 from tests.lab.persons import Host, Visit
 from tests.lab.sagas import Experiment, Forked, Lab

@@ -20,9 +20,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import sagas
-from sagas import State, guard, redis_link
-from sagas.messages import Chain
-from sagas.perform import perform
+from sagas import State
+from sagas.decisions.messages import Chain
+from sagas.engine.performing import perform
+from sagas.redis import client as redis_link
+from sagas.redis import compensation_guard as guard
 from tests.lab.sagas import Experiment, Lab, Parent
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_all
@@ -196,7 +198,7 @@ def test_what_is_issued_anew_is_not_held_back_by_what_was_issued_before(jar: str
 
 
 def test_a_redelivery_is_another_issue(jar: str) -> None:
-    from sagas.perform import again, bisect
+    from sagas.engine.performing import again, bisect
 
     ids, chain = being_undone(jar, 2)
     guard.take("four", chain.issue, ids)

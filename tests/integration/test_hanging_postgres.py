@@ -11,8 +11,8 @@ import psycopg2
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from sagas import watchdog
-from sagas.faults import is_gone, is_lost
+from sagas.db import is_gone, is_lost
+from sagas.postgresql import watchdog
 from tests.support.servers import paused
 
 pytestmark = pytest.mark.usefixtures("database")

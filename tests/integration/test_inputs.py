@@ -13,7 +13,8 @@ from django.db import connection, transaction
 
 import sagas
 from sagas import Accepted, Done, Rejected, State, selectors
-from sagas.consumer import first_time
+from sagas.definition.events import Event
+from sagas.definition.participants import NotYet
 from sagas.errors import (
     DefinitionError,
     InvalidArgument,
@@ -25,9 +26,8 @@ from sagas.errors import (
     UnknownConfirmation,
     UnknownStep,
 )
-from sagas.events import Event
+from sagas.messaging.consumer import first_time
 from sagas.models import Log, Run
-from sagas.participant import NotYet
 from tests.integration.test_lifecycle import run_in
 from tests.lab.sagas import Experiment, Keyed, Lab, Reported
 from tests.support.carrier import Carrier

@@ -18,13 +18,15 @@ from django.db import connection, connections
 from pytest_django import Settings
 
 import sagas
-from sagas import Call, State, plan, sessions, tasks
-from sagas.dispatch import _headers
-from sagas.faults import ConnectionLost
-from sagas.messages import Chain
+from sagas import Call, State, tasks
+from sagas.db import ConnectionLost
+from sagas.decisions import plan
+from sagas.decisions.messages import Chain
+from sagas.definition.participants import Phase
+from sagas.engine.performing import CRASHES, Interrupted, TimeUp, perform, recover
+from sagas.messaging.publisher import _headers
 from sagas.models import Run
-from sagas.participant import Phase
-from sagas.perform import CRASHES, Interrupted, TimeUp, perform, recover
+from sagas.postgresql import sessions
 from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Forked, Lab, Telling
 from tests.loyalty import sagas as loyalty_sagas

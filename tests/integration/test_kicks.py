@@ -14,9 +14,10 @@ from celery import Celery
 from django.conf import settings
 from django.test import override_settings
 
-from sagas import kick, redis_link
-from sagas.celery import app
-from sagas.ticker import Ticker
+from sagas.messaging.app import app
+from sagas.messaging.ticker import Ticker
+from sagas.redis import client as redis_link
+from sagas.redis import kicks as kick
 from tests.support import broker, servers
 from tests.support.awaiting import eventually
 

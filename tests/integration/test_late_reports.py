@@ -23,15 +23,15 @@ from sagas import (
     Step,
     SubSaga,
     Tcc,
-    outcomes,
-    store,
-    turns,
 )
+from sagas.decisions.messages import Kick, Unlock, Wake
+from sagas.decisions.reasons import ReasonKind
+from sagas.engine import compensation as turns
+from sagas.engine import invocation as outcomes
+from sagas.engine.reports import receive_report
 from sagas.errors import NotAwaited, UnknownStep
-from sagas.messages import Kick, Unlock, Wake
 from sagas.models import Log, Run
-from sagas.reasons import ReasonKind
-from sagas.reports import receive_report
+from sagas.store import runs as store
 from tests.lab.sagas import QUICK, Experiment, Parent, Reported, judge, mark
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.runs import due_in, effects, event, let_time_pass, mend, state, story

@@ -8,8 +8,8 @@ from pytest_django import Settings
 
 import sagas
 from sagas import DataTooLarge, InvalidRequest, State
-from sagas.limits import check_size
 from sagas.models import Confirmation, Log, Run
+from sagas.serialization import check_size
 from tests.integration.conftest import Start
 from tests.lab.luggage import Carry, Luggage
 from tests.support.carrier import Carrier

@@ -13,10 +13,11 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 
 import sagas
-from sagas import Call, State, sessions
-from sagas.messages import Chain
+from sagas import Call, State
+from sagas.decisions.messages import Chain
+from sagas.engine.performing import IN_A_ROW, PUT_OFF
 from sagas.models import Run
-from sagas.perform import IN_A_ROW, PUT_OFF
+from sagas.postgresql import sessions
 from tests.lab import sagas as lab
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Forked, Lab

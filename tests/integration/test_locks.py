@@ -14,13 +14,16 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 import sagas
-from sagas import Locked, State, claim_store, isolation, lockstore
-from sagas.claim import claim
-from sagas.doctor.finding import Severity
-from sagas.doctor.runs import backlog
-from sagas.messages import Unlock
+from sagas import Locked, State
+from sagas.decisions.messages import Unlock
+from sagas.engine import locks as isolation
+from sagas.engine.claiming import claim
+from sagas.engine.subsagas import child_of
 from sagas.models import Lock, Run
-from sagas.nested import child_of
+from sagas.operations.doctor.finding import Severity
+from sagas.operations.doctor.runs import backlog
+from sagas.store import claims as claim_store
+from sagas.store import locks as lockstore
 from tests.lab.sagas import Experiment, Impatient, Keyed, KeyedParent, KeyedTillApproved, Lab
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver_all

@@ -13,13 +13,15 @@ from django.apps.registry import Apps
 from django.db import connection, models
 from django.test.utils import isolate_apps
 
-from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, registry
-from sagas.testing import Ended, assert_saga_unwinds, picture, saga_matrix
-from sagas.testing.matrix import outcomes
-from sagas.testing.playing import play
-from sagas.testing.rehearsal import rehearsal
-from sagas.testing.subject import Subject
-from sagas.testing.troubles import Trouble, cases
+from sagas import Call, Confirmation, Parallel, Retry, Saga, Step
+from sagas.definition import registry
+from sagas.testing import Ended, assert_saga_unwinds, saga_matrix
+from sagas.testing.matrix import snapshot as picture
+from sagas.testing.matrix.cases import Trouble, cases
+from sagas.testing.matrix.matrix import outcomes
+from sagas.testing.matrix.player import play
+from sagas.testing.matrix.rollback import rehearsal
+from sagas.testing.matrix.subject import Subject
 from tests.lab.models import Jar, JarHold, Mark
 from tests.lab.sagas import Experiment, Lab
 from tests.simulator import mutants
@@ -207,7 +209,7 @@ def _read_a_table_of_another_shape(isolated: Apps, monkeypatch: pytest.MonkeyPat
         editor.create_model(Seat)
     one, other = (Seat._default_manager.create(row=1, entry=number) for number in (2, 3))
     one.neighbours.add(other)
-    monkeypatch.setattr("sagas.testing.picture.apps", isolated)
+    monkeypatch.setattr("sagas.testing.matrix.snapshot.apps", isolated)
     found = picture.picture(["default"])
     assert [row["entry"] for row in found["a seat's"]] == [2, 3]
     assert len(found[Seat.neighbours.through._meta.db_table]) == 2

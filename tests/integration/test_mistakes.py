@@ -15,10 +15,11 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 import sagas
 from orders.sagas import PlaceOrder
-from sagas import api, versions
-from sagas.participant import Many, Participant
+from sagas import api
+from sagas.definition.participants import Many, Participant
+from sagas.store import definitions as versions
 from sagas.testing import Mistake, Usual, assert_no_usual_mistakes, assert_saga_unwinds, find_mistakes
-from sagas.testing.rehearsal import rehearsal
+from sagas.testing.matrix.rollback import rehearsal
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Lab
 from tests.support import mistaken

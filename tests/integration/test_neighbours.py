@@ -11,13 +11,28 @@ from django.db import OperationalError, connection
 from kombu.exceptions import OperationalError as BrokerAway
 
 import sagas
-from sagas import State, calling, claim, dispatch, gate, lifecycle, notices, relay, tasks
-from sagas.celery import app
-from sagas.messages import Chain, Kick, RemoteCalls, Wake
+from sagas import State, tasks
+from sagas.decisions.messages import Chain, Kick, RemoteCalls, Wake
+from sagas.decisions.plan import link
+from sagas.definition.participants import Phase
+from sagas.engine import (
+    breakers as gate,
+)
+from sagas.engine import (
+    claiming as claim,
+)
+from sagas.engine import (
+    lifecycle,
+)
+from sagas.engine import (
+    remote_threads as calling,
+)
+from sagas.engine.performing import perform
+from sagas.escalations import notices
+from sagas.messaging import publisher as dispatch
+from sagas.messaging import relay
+from sagas.messaging.app import app
 from sagas.models import Outbox, Run
-from sagas.participant import Phase
-from sagas.perform import perform
-from sagas.plan import link
 from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Lab, Telling, Unconfirmed
 from tests.support import broker
@@ -249,7 +264,7 @@ def test_an_event_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pyt
 
 
 def test_a_run_whose_failure_cannot_be_written_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sagas import perform as performing
+    from sagas.engine import performing
 
     ids = [sagas.start(Lab, Experiment(faults={"one.forward": 1} if n == 1 else {})) for n in range(3)]
     claim_all()

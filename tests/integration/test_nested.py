@@ -11,10 +11,10 @@ from django.db import OperationalError
 
 import sagas
 from sagas import State
+from sagas.engine.compensation import PARENT
+from sagas.engine.subsagas import child_of
 from sagas.errors import AlreadyDecided, UnknownConfirmation
 from sagas.models import Run
-from sagas.nested import child_of
-from sagas.turns import PARENT
 from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Parent
 from tests.support.carrier import Carrier, chains, claim_all, deliver
@@ -229,7 +229,7 @@ def test_what_breaks_behind_the_commit_is_no_fault_of_the_run(jar: str, monkeypa
         raise OperationalError
 
     with monkeypatch.context() as patched:
-        patched.setattr("sagas.children.confirm", breaks)
+        patched.setattr("sagas.engine.children.confirm", breaks)
         family.carried()
     # Then nobody is blamed, and it is told when the parent looks again
     assert told
@@ -252,7 +252,7 @@ def test_a_decision_does_not_fail_for_what_breaks_behind_its_commit(jar: str, mo
         raise OperationalError
 
     with monkeypatch.context() as patched:
-        patched.setattr("sagas.lifecycle.wake", breaks)
+        patched.setattr("sagas.engine.lifecycle.wake", breaks)
         assert sagas.resolve(family.child, outcome=State.FAILED, by="ada", note="by hand") is State.FAILED
     # Then the parent finds out all the same
     let_time_pass(family.parent)

@@ -12,9 +12,12 @@ from django.db import connection, transaction
 from pytest_django import Settings
 
 import sagas
-from sagas import State, escalation_store, notices, topology
-from sagas.dispatch import BROKER_ERRORS, publish_notices
+from sagas import State
+from sagas.escalations import notices
+from sagas.messaging import topology
+from sagas.messaging.publisher import BROKER_ERRORS, publish_notices
 from sagas.models import Escalation
+from sagas.store import escalations as escalation_store
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker

@@ -15,9 +15,12 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 import sagas
-from sagas import State, outbox, registry, relay, selectors
-from sagas.celery import app
+from sagas import State, selectors
+from sagas.definition import registry
+from sagas.messaging import relay
+from sagas.messaging.app import app
 from sagas.models import Outbox, Run
+from sagas.store import outbox
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Telling, Unconfirmed
 from tests.support import broker
@@ -184,7 +187,7 @@ class TestWriting:
         assert [event.position for event in told(run_id)] == list(range(1, len(told(run_id)) + 1))
 
     def test_a_run_of_a_saga_that_nobody_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("sagas.claim._foreign", set())
+        monkeypatch.setattr("sagas.engine.claiming._foreign", set())
         run_id = sagas.start(Telling, Experiment())
         known = dict(registry._definitions)
         del registry._definitions["lab.Telling", 1]

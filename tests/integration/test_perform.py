@@ -14,14 +14,16 @@ import pytest
 from django.db import connection, transaction
 
 import sagas
-from sagas import State, plan, registry
+from sagas import State
+from sagas.db import ConnectionLost
+from sagas.decisions import plan
+from sagas.decisions.messages import Chain, Link
+from sagas.decisions.plan import place_of
+from sagas.definition import registry
+from sagas.definition.participants import Phase
+from sagas.engine.performing import again, bisect, give_up, perform
 from sagas.errors import AlreadyDecided
-from sagas.faults import ConnectionLost
-from sagas.messages import Chain, Link
 from sagas.models import Escalation, Log, Run
-from sagas.participant import Phase
-from sagas.perform import again, bisect, give_up, perform
-from sagas.plan import place_of
 from tests.lab.models import Jar, Label, Mark
 from tests.lab.sagas import Experiment, Lab, Labelled, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_all

@@ -11,8 +11,8 @@ import pytest
 
 import sagas
 from sagas import State
-from sagas.messages import Chain
-from sagas.topology import DEAD
+from sagas.decisions.messages import Chain
+from sagas.messaging.topology import DEAD
 from tests.conftest import SharedWorkers
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
 from tests.support import broker

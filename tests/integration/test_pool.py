@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import sagas
-from sagas import Rejected, move_store, store
+from sagas import Rejected
+from sagas.definition.participants import Call, Done, Operation, Outcome
 from sagas.errors import DefinitionError, InvalidDemand, PoolInconsistent
-from sagas.participant import Call, Done, Operation, Outcome
 from sagas.pool import PoolResource
+from sagas.store import moves as move_store
+from sagas.store import runs as store
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Lab
 from tests.support.runs import assert_jar_adds_up, counts, new_jar

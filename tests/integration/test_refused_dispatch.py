@@ -7,10 +7,12 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 import sagas
-from sagas import State, claim_store, lifecycle
-from sagas.celery import app
-from sagas.dispatch import dispatch, drop_connections
+from sagas import State
+from sagas.engine import lifecycle
+from sagas.messaging.app import app
+from sagas.messaging.publisher import dispatch, drop_connections
 from sagas.models import Run
+from sagas.store import claims as claim_store
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker
 from tests.support.carrier import Carrier, chains, claim_all, deadlines, deliver_all

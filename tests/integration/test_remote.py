@@ -14,12 +14,15 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 import sagas
-from sagas import State, calling, dispatch, intents
-from sagas.calling import _call, _participant, perform_now
+from sagas import State
 from sagas.conf import config
-from sagas.messages import Kick, Link, Message, RemoteCalls
+from sagas.decisions.messages import Kick, Link, Message, RemoteCalls
+from sagas.engine import remote_calls as intents
+from sagas.engine import remote_threads as calling
+from sagas.engine.performing import Performed, perform
+from sagas.engine.remote_threads import _call, _participant, perform_now
+from sagas.messaging import publisher as dispatch
 from sagas.models import Log, Run
-from sagas.perform import Performed, perform
 from sagas.remote import ClientError
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told
 from tests.support.awaiting import eventually

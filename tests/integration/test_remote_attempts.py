@@ -9,18 +9,28 @@ import pytest
 from django.db import connection, transaction
 
 import sagas
-from sagas import Done, Parallel, Rejected, Retry, Saga, State, Step, intents, outcomes, store, turns
+from sagas import Done, Parallel, Rejected, Retry, Saga, State, Step
 from sagas.conf import config
+from sagas.decisions.messages import Chain, Kick, Message, RemoteCalls
+from sagas.decisions.reasons import ReasonKind
+from sagas.definition.participants import NotYet
+from sagas.engine import (
+    compensation as turns,
+)
+from sagas.engine import (
+    invocation as outcomes,
+)
+from sagas.engine import (
+    remote_calls as intents,
+)
+from sagas.engine.invocation import Fault
+from sagas.engine.remote_calls import Answered
 from sagas.errors import NotSent
 from sagas.failures import Throttle
-from sagas.intents import Answered
-from sagas.messages import Chain, Kick, Message, RemoteCalls
 from sagas.models import Log, Run
-from sagas.outcomes import Fault
-from sagas.participant import NotYet
-from sagas.reasons import ReasonKind
 from sagas.remote import HttpParticipant
 from sagas.remote.lanes import Lane, lane_of
+from sagas.store import runs as store
 from tests.integration.test_remote import begun
 from tests.lab.sagas import QUICK, Experiment, mark
 from tests.support.carrier import chains, claim_all, deliver

@@ -11,9 +11,11 @@ import redis
 from django.conf import settings
 
 import sagas
-from sagas import State, breaker, redis_link
-from sagas.breaker import Sample
+from sagas import State
+from sagas.decisions import breaker_policy as breaker
+from sagas.decisions.breaker_policy import Sample
 from sagas.models import Log, Run
+from sagas.redis import client as redis_link
 from sagas.remote import UnexpectedAnswer
 from sagas.remote.circuit import Circuit
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told

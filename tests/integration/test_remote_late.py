@@ -10,12 +10,22 @@ from uuid import UUID
 import pytest
 
 import sagas
-from sagas import Done, Parallel, Personal, Rejected, Retry, Saga, State, Step, intents
-from sagas.calling import perform_now
-from sagas.intents import Answered
-from sagas.messages import RemoteCalls
+from sagas import (
+    Done,
+    Parallel,
+    Personal,
+    Rejected,
+    Retry,
+    Saga,
+    State,
+    Step,
+)
+from sagas.decisions.messages import RemoteCalls
+from sagas.engine import remote_calls as intents
+from sagas.engine.invocation import Fault
+from sagas.engine.remote_calls import Answered
+from sagas.engine.remote_threads import perform_now
 from sagas.models import Log
-from sagas.outcomes import Fault
 from sagas.remote import HttpParticipant
 from tests.integration.test_remote import TOKEN, begun
 from tests.lab.sagas import QUICK, Experiment, mark, wanted_points

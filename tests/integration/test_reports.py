@@ -10,9 +10,9 @@ import pytest
 
 import sagas
 from sagas import DataTooLarge, Done, Rejected, State
-from sagas.claim import claim
+from sagas.decisions.messages import Chain
+from sagas.engine.claiming import claim
 from sagas.errors import NotAwaited, RunNotFound, UnknownStep
-from sagas.messages import Chain
 from sagas.models import Run
 from tests.lab.sagas import Experiment, Lab, Reported
 from tests.support.carrier import Carrier, chains, claim_all, deliver

@@ -14,10 +14,12 @@ from celery.exceptions import WorkerShutdown
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from sagas import requirements, server_settings, topology
-from sagas.celery import _refuse, app
 from sagas.checks import check_requirements, check_servers
-from sagas.requirements import server
+from sagas.messaging import topology
+from sagas.messaging.app import _refuse, app
+from sagas.requirements import server_settings
+from sagas.requirements import software as requirements
+from sagas.requirements.software import server
 from sagas.worker import Topology
 from tests.support.project import START, project
 

@@ -18,10 +18,12 @@ from django.utils import timezone
 from private_services import programs
 
 import sagas
-from sagas import State, lifecycle, restoring
-from sagas.messages import Deadline
+from sagas import State
+from sagas.decisions.messages import Deadline
+from sagas.engine import lifecycle
+from sagas.messaging.topology import dead
 from sagas.models import Confirmation, Run
-from sagas.topology import dead
+from sagas.operations import restoring
 from tests.lab.sagas import Closing, Experiment, Hurried, Lab, Twice
 from tests.support import broker, servers
 from tests.support.carrier import Carrier, claim_all

@@ -9,12 +9,26 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 import sagas
-from sagas import confirmation_store, escalation_store, move_store, store, versions
+from sagas.decisions.plan import Due, Move, Place
+from sagas.engine.compensation import escalate, event
 from sagas.errors import IllegalTransition
 from sagas.models import Confirmation, Escalation, Log, Run
-from sagas.plan import Due, Move, Place
 from sagas.states import LIVE, TRANSITIONS, State
-from sagas.turns import escalate, event
+from sagas.store import (
+    confirmations as confirmation_store,
+)
+from sagas.store import (
+    definitions as versions,
+)
+from sagas.store import (
+    escalations as escalation_store,
+)
+from sagas.store import (
+    moves as move_store,
+)
+from sagas.store import (
+    runs as store,
+)
 from tests.lab.sagas import Experiment, Lab, Twice
 from tests.support.runs import state, story
 

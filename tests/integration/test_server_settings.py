@@ -15,10 +15,12 @@ from django.db import Error, connection, connections, transaction
 from pytest_django import Settings
 
 import sagas
-from sagas import State, checks, lifecycle, server_settings
-from sagas.faults import is_lost, sqlstate
+from sagas import State, checks
+from sagas.db import is_lost, sqlstate
+from sagas.engine import lifecycle
+from sagas.engine.performing import perform
 from sagas.models import Run
-from sagas.perform import perform
+from sagas.requirements import server_settings
 from tests.lab.sagas import Experiment, Lab
 from tests.support import servers
 from tests.support.awaiting import eventually

@@ -12,10 +12,10 @@ from django.db import connection, connections
 
 import sagas
 from sagas import State, tasks
-from sagas.faults import ConnectionLost
-from sagas.messages import Chain, Kick
+from sagas.db import ConnectionLost
+from sagas.decisions.messages import Chain, Kick
+from sagas.engine.performing import PUT_OFF
 from sagas.models import Run
-from sagas.perform import PUT_OFF
 from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
 from tests.loyalty.sagas import Afar

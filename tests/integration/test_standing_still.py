@@ -8,8 +8,18 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
-from sagas import broker_link, consumer, dispatch, relay, topology
-from sagas.celery import app
+from sagas.messaging import (
+    connection as broker_link,
+)
+from sagas.messaging import (
+    consumer,
+    relay,
+    topology,
+)
+from sagas.messaging import (
+    publisher as dispatch,
+)
+from sagas.messaging.app import app
 from sagas.models import Outbox
 from tests.integration.test_outbox import confirmed, relay_all
 from tests.support import broker, servers

@@ -10,11 +10,13 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 import sagas
-from sagas import State, doctor, store
-from sagas.doctor import Severity
+from sagas import State
+from sagas.engine.compensation import escalate, event
+from sagas.messaging.topology import dead
 from sagas.models import Escalation, Run
-from sagas.topology import dead
-from sagas.turns import escalate, event
+from sagas.operations import doctor
+from sagas.operations.doctor import Severity
+from sagas.store import runs as store
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Forked, Lab
 from tests.support import broker

@@ -11,8 +11,8 @@ from django.db import connection
 
 import sagas
 from sagas import Call, Confirmation, Rejected, Retry, Saga, State, Step, SubSaga, selectors
+from sagas.decisions.reasons import public
 from sagas.models import Outbox, Run
-from sagas.reasons import public
 from tests.lab.sagas import Experiment, Lab
 from tests.support.carrier import Carrier
 from tests.support.runs import reason, state, story

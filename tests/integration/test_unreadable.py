@@ -15,9 +15,11 @@ from django.db import transaction
 from pydantic import BaseModel, Field, field_validator
 
 import sagas
-from sagas import State, store, unreadable
+from sagas import State
 from sagas.checks import check_runs
-from sagas.turns import escalate, event
+from sagas.engine.compensation import escalate, event
+from sagas.operations import requests as unreadable
+from sagas.store import runs as store
 from tests.support.carrier import Carrier
 from tests.support.deploys import NAME, deploy, deploying, step
 from tests.support.runs import state

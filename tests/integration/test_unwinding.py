@@ -13,7 +13,7 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from orders.sagas import PlaceOrder
-from sagas.testing.troubles import Case
+from sagas.testing.matrix.cases import Case
 from tests.lab.luggage import Carry, Luggage
 from tests.lab.persons import Host, Ride, Visit
 from tests.lab.sagas import (

@@ -17,17 +17,18 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 import sagas
-from sagas import Confirmation, Parallel, Retry, Saga, State, Step, tasks, versions
+from sagas import Confirmation, Parallel, Retry, Saga, State, Step, tasks
 from sagas.checks import check_runs
-from sagas.claim import claim
+from sagas.decisions.messages import Kick, Link
+from sagas.definition.participants import Phase
+from sagas.definition.steps import FINISH_RETRY, FORWARD_RETRY
+from sagas.engine.claiming import claim
+from sagas.engine.lifecycle import expire as expire_runs
+from sagas.engine.performing import perform
 from sagas.errors import UnknownSaga, UnknownStep
-from sagas.lifecycle import expire as expire_runs
-from sagas.messages import Kick, Link
 from sagas.models import Definition, Run
-from sagas.participant import Phase
-from sagas.perform import perform
 from sagas.selectors import run_view
-from sagas.steps import FINISH_RETRY, FORWARD_RETRY
+from sagas.store import definitions as versions
 from sagas.tasks import QUEUE_HEADER
 from tests.lab.sagas import Experiment, mark
 from tests.support import broker
@@ -196,7 +197,7 @@ def test_a_computed_deadline_that_is_gone_stays_as_it_was() -> None:
     assert Run.objects.get(pk=run_id).deadline == at
     # And whoever can, goes on
     deploy({"closed": closing(lambda _: at), **steps})
-    sagas.claim._foreign.clear()
+    sagas.engine.claiming._foreign.clear()
     sagas.confirm(run_id, "closed")
     carry(run_id)
     assert state(run_id) is State.SUCCEEDED
@@ -275,7 +276,7 @@ def test_a_run_that_needs_a_step_which_is_gone_is_left_to_a_process_that_has_it(
 
     # And whoever has b brings it to its end
     deploy(abc())
-    sagas.claim._foreign.clear()
+    sagas.engine.claiming._foreign.clear()
     carry(run_id)
     if not undone:
         assert state(run_id) is State.AWAITING_CONFIRM

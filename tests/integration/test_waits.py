@@ -11,11 +11,14 @@ import pytest
 from django.db import connection, transaction
 
 import sagas
-from sagas import outcomes, store, turns, wait_store
 from sagas.conf import config
+from sagas.decisions.reasons import ReasonKind
+from sagas.engine import compensation as turns
+from sagas.engine import invocation as outcomes
 from sagas.models import Run
-from sagas.reasons import ReasonKind
-from sagas.store import Wait
+from sagas.store import runs as store
+from sagas.store import waits as wait_store
+from sagas.store.runs import Wait
 from tests.lab.sagas import Experiment, Lab
 from tests.support.carrier import chains, claim_all, deliver
 from tests.support.runs import due_in

@@ -8,8 +8,8 @@ import pytest
 
 import sagas
 from sagas import Done, State
+from sagas.engine.subsagas import child_of
 from sagas.models import Run
-from sagas.nested import child_of
 from tests.integration.conftest import Start
 from tests.lab.sagas import Closing, Experiment, Forked, Hopeless, Parent, Pivoted, Reported
 from tests.support.awaiting import eventually

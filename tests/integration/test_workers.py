@@ -8,10 +8,10 @@ import pytest
 
 import sagas
 from sagas import State
+from sagas.decisions.plan import place_of
+from sagas.definition.participants import Phase
 from sagas.errors import AlreadyDecided
 from sagas.models import Log, Run
-from sagas.participant import Phase
-from sagas.plan import place_of
 from tests.lab.sagas import Experiment, Lab, ShortLab, Twice, Unconfirmed
 from tests.support import broker
 from tests.support.awaiting import eventually

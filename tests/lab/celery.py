@@ -25,15 +25,15 @@ from celery.signals import after_task_publish
 from django.conf import settings
 from django.db import connection
 
-import sagas.deadlines
-import sagas.dispatch
-import sagas.elsewhere
-import sagas.lifecycle
-import sagas.outbox
-import sagas.outcomes
+import sagas.engine.barrier
+import sagas.engine.deadlines
+import sagas.engine.invocation
+import sagas.engine.lifecycle
+import sagas.messaging.publisher
+import sagas.store.outbox
 import sagas.tasks
-from sagas.celery import app
-from sagas.perform import Performed
+from sagas.engine.performing import Performed
+from sagas.messaging.app import app
 from tests.lab.doubling import twice
 from tests.lab.points import CUT_OFF, DOUBLED, KEY, POISON, STALLED
 
@@ -158,14 +158,14 @@ def _after_publish(sender: str, **_: Any) -> None:
 
 # Where each is looked up: a module that imported the name has its own.
 for _module, _name, _wrap in (
-    (sagas.outcomes, "collect", _wrap_collect),
-    (sagas.elsewhere, "collect", _wrap_elsewhere),
+    (sagas.engine.invocation, "collect", _wrap_collect),
+    (sagas.engine.barrier, "collect", _wrap_elsewhere),
     (sagas.tasks, "perform", _wrap_perform),
-    (sagas.dispatch, "perform", _wrap_perform),
-    (sagas.dispatch, "claim", _wrap_claim),
-    (sagas.outbox, "delete", _wrap_delete),
-    (sagas.deadlines, "judge", partial(_wrap_expiry, moment="effect")),
-    (sagas.lifecycle, "expire", partial(_wrap_expiry, moment="committed")),
+    (sagas.messaging.publisher, "perform", _wrap_perform),
+    (sagas.messaging.publisher, "claim", _wrap_claim),
+    (sagas.store.outbox, "delete", _wrap_delete),
+    (sagas.engine.deadlines, "judge", partial(_wrap_expiry, moment="effect")),
+    (sagas.engine.lifecycle, "expire", partial(_wrap_expiry, moment="committed")),
 ):
     setattr(_module, _name, _wrap(getattr(_module, _name)))
 

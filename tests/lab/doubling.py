@@ -7,8 +7,8 @@ from copy import deepcopy
 from functools import wraps
 from typing import Any
 
-from sagas import topology
-from sagas.dispatch import CANCEL_TASK, STEP_TASK
+from sagas.messaging import topology
+from sagas.messaging.publisher import CANCEL_TASK, STEP_TASK
 
 #: Dispatches are not doubled: they carry nothing, and a tick asks for one each second as it is.
 _DOUBLED = {STEP_TASK, CANCEL_TASK}

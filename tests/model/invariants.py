@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sagas.definition import Definition
-from sagas.participant import Phase
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
 from sagas.states import FINAL, LIVE, State
 from tests.model.world import PHASES, Row, World
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sagas import plan
-from sagas.definition import Definition
-from sagas.participant import Phase
-from sagas.plan import Place
+from sagas.decisions import plan
+from sagas.decisions.plan import Place
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
 from sagas.states import FINAL, LIVE, State
 from tests.model.explorer import Kind
 from tests.model.rules import RIGHT, Rules

@@ -14,16 +14,19 @@ from uuid import UUID
 from django.db import connection
 
 import sagas
-from sagas import Rejected, Saga, claim_store, escalation, lifecycle
-from sagas.claim import claim
-from sagas.definition import Definition
-from sagas.messages import Chain, Deadline, Message
+from sagas import Rejected, Saga
+from sagas.decisions.messages import Chain, Deadline, Message
+from sagas.decisions.plan import Place
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Call
+from sagas.engine import lifecycle
+from sagas.engine.claiming import claim
+from sagas.engine.performing import perform
+from sagas.escalations import actions as escalation
 from sagas.models import Confirmation as Received
 from sagas.models import Escalation, Log, Run
-from sagas.participant import Call
-from sagas.perform import perform
-from sagas.plan import Place
 from sagas.states import State
+from sagas.store import claims as claim_store
 from tests.lab.sagas import Boom, Experiment
 from tests.model import world
 from tests.model.world import PHASES, Row, World, name

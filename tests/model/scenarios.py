@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sagas.confirmations import Confirmation
-from sagas.definition import Definition
-from sagas.participant import Call
-from sagas.retry import Retry
+from sagas.definition.confirmations import Confirmation
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Call
+from sagas.definition.retry import Retry
+from sagas.definition.steps import Step, Tcc
 from sagas.states import FINAL
-from sagas.steps import Step, Tcc
 from tests.model import explorer, invariants
 from tests.model.explorer import Explored, Kind
 from tests.model.life import Life, is_at_rest

@@ -1,8 +1,9 @@
 """What each transaction of the engine may come to, for a run that it has read under its lock.
 
-What comes next is decided by the engine's own pure functions (``sagas.plan``, ``sagas.retry``, and ``sagas.states``
-through ``plan.Move``); what surrounds them, the conditions that the transactions read in the database, is written here
-again, and ``test_replay`` holds it to the engine. Of each it is said which function it stands for.
+What comes next is decided by the engine's own pure functions (``sagas.decisions.plan``, ``sagas.definition.retry``,
+and ``sagas.states`` through ``plan.Move``); what surrounds them, the conditions that the transactions read in the
+database, is written here again, and ``test_replay`` holds it to the engine. Of each it is said which function it
+stands for.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import NamedTuple
 
-from sagas import plan
-from sagas.definition import Definition
-from sagas.participant import Phase
-from sagas.plan import Due, Move, Place, Sooner, Stand
-from sagas.retry import Again
+from sagas.decisions import plan
+from sagas.decisions.plan import Due, Move, Place, Sooner, Stand
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
+from sagas.definition.retry import Again
 from sagas.states import FINAL, UNDECIDED, Passage, State
 from tests.model.explorer import Kind
 from tests.model.rules import RIGHT, Rules

@@ -9,9 +9,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from sagas.definition import Definition
-from sagas.participant import Phase
-from sagas.plan import Place
+from sagas.decisions.plan import Place
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
 from sagas.states import Passage, State
 
 

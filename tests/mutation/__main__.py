@@ -1,6 +1,6 @@
 """Change one thing at a time in a module of the engine, and see whether its tests notice.
 
-    python -m tests.mutation sagas/plan.py [--minutes 20]
+    python -m tests.mutation sagas/decisions/plan.py [--minutes 20]
 
 In slices: what was done is kept in ``.run/mutation``, and the next call goes on; a module that was changed since begins
 again. cosmic-ray makes the mutants; ``judge`` has one process judge them all. Survivors are printed, to be triaged in

@@ -6,49 +6,69 @@ _UNIT, _HERE = "tests/unit", "tests/integration"
 
 TARGETS: dict[str, tuple[str, ...]] = {
     # decisions: pure
-    "sagas/plan.py": (f"{_UNIT}/test_plan.py", f"{_UNIT}/test_choreography.py", f"{_HERE}/test_forks.py"),
-    "sagas/choreography.py": (f"{_UNIT}/test_choreography.py", f"{_UNIT}/test_events.py"),
-    "sagas/retry.py": (f"{_UNIT}/test_retry.py",),
-    "sagas/breaker.py": (f"{_UNIT}/test_breaker.py", f"{_HERE}/test_breaker.py"),
-    "sagas/shapes.py": (f"{_UNIT}/test_shapes.py", f"{_UNIT}/test_definition.py", f"{_HERE}/test_versions.py"),
-    "sagas/faults.py": (f"{_UNIT}/test_faults.py", f"{_HERE}/test_server_trouble.py"),
+    "sagas/decisions/plan.py": (f"{_UNIT}/test_plan.py", f"{_UNIT}/test_choreography.py", f"{_HERE}/test_forks.py"),
+    "sagas/decisions/choreography.py": (f"{_UNIT}/test_choreography.py", f"{_UNIT}/test_events.py"),
+    "sagas/definition/retry.py": (f"{_UNIT}/test_retry.py",),
+    "sagas/decisions/breaker_policy.py": (f"{_UNIT}/test_breaker.py", f"{_HERE}/test_breaker.py"),
+    "sagas/definition/shapes.py": (
+        f"{_UNIT}/test_shapes.py",
+        f"{_UNIT}/test_definition.py",
+        f"{_HERE}/test_versions.py",
+    ),
+    "sagas/db.py": (f"{_UNIT}/test_faults.py", f"{_HERE}/test_server_trouble.py"),
     # stores
-    "sagas/move_store.py": (
+    "sagas/store/moves.py": (
         f"{_HERE}/test_waits.py",
         f"{_HERE}/test_lifecycle.py",
         f"{_HERE}/test_perform.py",
         f"{_HERE}/test_retries.py",
     ),
-    "sagas/wait_store.py": (
+    "sagas/store/waits.py": (
         f"{_HERE}/test_waits.py",
         f"{_HERE}/test_forks.py",
         f"{_HERE}/test_remote.py",
         f"{_HERE}/test_reports.py",
     ),
-    "sagas/claim_store.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_stuck.py", f"{_HERE}/test_locks.py"),
-    "sagas/log_store.py": (f"{_HERE}/test_remote.py", f"{_HERE}/test_reports.py", f"{_HERE}/test_late_reports.py"),
-    "sagas/confirmation_store.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_given_back.py"),
+    "sagas/store/claims.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_stuck.py", f"{_HERE}/test_locks.py"),
+    "sagas/store/log.py": (f"{_HERE}/test_remote.py", f"{_HERE}/test_reports.py", f"{_HERE}/test_late_reports.py"),
+    "sagas/store/confirmations.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_given_back.py"),
     # engine
-    "sagas/deadlines.py": (f"{_HERE}/test_deadlines.py", f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_blame.py"),
-    "sagas/timeouts.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_retries.py", f"{_HERE}/test_perform.py"),
-    "sagas/turns.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_given_back.py", f"{_HERE}/test_escalation.py"),
-    "sagas/intents.py": (f"{_HERE}/test_remote_attempts.py", f"{_HERE}/test_remote_late.py", f"{_HERE}/test_remote.py"),
-    "sagas/late.py": (
+    "sagas/engine/deadlines.py": (f"{_HERE}/test_deadlines.py", f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_blame.py"),
+    "sagas/engine/timeouts.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_retries.py", f"{_HERE}/test_perform.py"),
+    "sagas/engine/compensation.py": (
+        f"{_HERE}/test_lifecycle.py",
+        f"{_HERE}/test_given_back.py",
+        f"{_HERE}/test_escalation.py",
+    ),
+    "sagas/engine/remote_calls.py": (
+        f"{_HERE}/test_remote_attempts.py",
+        f"{_HERE}/test_remote_late.py",
+        f"{_HERE}/test_remote.py",
+    ),
+    "sagas/engine/late.py": (
         f"{_HERE}/test_remote_attempts.py",
         f"{_HERE}/test_remote_late.py",
         f"{_HERE}/test_late_reports.py",
     ),
-    "sagas/reports.py": (f"{_HERE}/test_reports.py", f"{_HERE}/test_late_reports.py", f"{_HERE}/test_nested.py"),
-    "sagas/claim.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_neighbours.py", f"{_HERE}/test_blame.py"),
-    "sagas/perform.py": (f"{_HERE}/test_perform.py", f"{_HERE}/test_neighbours.py", f"{_HERE}/test_lock_waits.py"),
-    "sagas/record.py": (
+    "sagas/engine/reports.py": (f"{_HERE}/test_reports.py", f"{_HERE}/test_late_reports.py", f"{_HERE}/test_nested.py"),
+    "sagas/engine/claiming.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_neighbours.py", f"{_HERE}/test_blame.py"),
+    "sagas/engine/performing.py": (
+        f"{_HERE}/test_perform.py",
+        f"{_HERE}/test_neighbours.py",
+        f"{_HERE}/test_lock_waits.py",
+    ),
+    "sagas/engine/results.py": (
         f"{_HERE}/test_remote_attempts.py",
         f"{_HERE}/test_perform.py",
         f"{_HERE}/test_retries.py",
         f"{_HERE}/test_forks.py",
     ),
-    "sagas/lifecycle.py": (f"{_HERE}/test_lifecycle.py", f"{_HERE}/test_given_back.py", f"{_HERE}/test_resume.py"),
-    "sagas/isolation.py": (f"{_HERE}/test_locks.py", f"{_HERE}/test_lines.py"),
-    "sagas/gate.py": (f"{_HERE}/test_breaker.py",),
-    "sagas/nested.py": (f"{_HERE}/test_nested.py", f"{_HERE}/test_nested_by_hand.py"),
+    "sagas/engine/lifecycle.py": (
+        f"{_HERE}/test_lifecycle.py",
+        f"{_HERE}/test_given_back.py",
+        f"{_HERE}/test_resume.py",
+    ),
+    "sagas/engine/locks.py": (f"{_HERE}/test_locks.py", f"{_HERE}/test_lines.py"),
+    "sagas/engine/breakers.py": (f"{_HERE}/test_breaker.py",),
+    "sagas/engine/subsagas.py": (f"{_HERE}/test_nested.py", f"{_HERE}/test_nested_by_hand.py"),
 }

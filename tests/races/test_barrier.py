@@ -10,9 +10,9 @@ import pytest
 
 import sagas
 from sagas import State
-from sagas.faults import ConnectionLost
-from sagas.messages import Chain
-from sagas.perform import perform
+from sagas.db import ConnectionLost
+from sagas.decisions.messages import Chain
+from sagas.engine.performing import perform
 from tests.lab.sagas import Experiment
 from tests.loyalty.sagas import Afar
 from tests.races.racing import Race, Racer, Stop

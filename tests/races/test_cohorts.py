@@ -12,9 +12,9 @@ from django.test import override_settings
 
 import sagas
 from sagas import State
-from sagas.claim import claim
-from sagas.messages import Chain
-from sagas.perform import perform
+from sagas.decisions.messages import Chain
+from sagas.engine.claiming import claim
+from sagas.engine.performing import perform
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
 from tests.races.racing import COMMIT, Race, Stop

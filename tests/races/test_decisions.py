@@ -9,12 +9,14 @@ from uuid import UUID
 import pytest
 
 import sagas
-from sagas import State, lifecycle, plan
-from sagas.claim import claim
+from sagas import State
+from sagas.decisions import plan
+from sagas.decisions.messages import Chain
+from sagas.definition.participants import Phase
+from sagas.engine import lifecycle
+from sagas.engine.claiming import claim
 from sagas.errors import AlreadyDecided
-from sagas.messages import Chain
 from sagas.models import Log, Run
-from sagas.participant import Phase
 from tests.lab.sagas import Experiment, Lab
 from tests.races.racing import COMMIT, Race
 from tests.support.carrier import Carrier, chains, claim_all, deliver, make_waiting_retries_due

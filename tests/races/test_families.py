@@ -8,12 +8,14 @@ import pytest
 from django.db import transaction
 
 import sagas
-from sagas import State, lifecycle, store
-from sagas.messages import Chain
+from sagas import State
+from sagas.decisions.messages import Chain
+from sagas.engine import lifecycle
+from sagas.engine.compensation import escalate, event
+from sagas.engine.performing import perform
+from sagas.engine.subsagas import child_of
 from sagas.models import Run
-from sagas.nested import child_of
-from sagas.perform import perform
-from sagas.turns import escalate, event
+from sagas.store import runs as store
 from tests.lab.sagas import Experiment, Parent
 from tests.races.racing import COMMIT, Race
 from tests.support.carrier import Carrier

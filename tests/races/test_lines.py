@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 
 import sagas
-from sagas import Locked, State, isolation
-from sagas.messages import Chain, Message, Unlock
+from sagas import Locked, State
+from sagas.decisions.messages import Chain, Message, Unlock
+from sagas.engine import locks as isolation
+from sagas.engine.performing import perform
 from sagas.models import Lock
-from sagas.perform import perform
 from tests.lab.sagas import Experiment, Impatient, Keyed, KeyedTillApproved
 from tests.races.racing import COMMIT, Race
 from tests.support.carrier import chains, claim_all, deliver

@@ -8,8 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from sagas import claim_store, elsewhere, lockstore, store
+from sagas.engine import barrier as elsewhere
 from sagas.pool import PoolResource
+from sagas.store import claims as claim_store
+from sagas.store import locks as lockstore
+from sagas.store import runs as store
 from tests.races import racing, test_barrier, test_cohorts, test_decisions, test_lines
 from tests.races.racing import Race
 from tests.support.carrier import deliver

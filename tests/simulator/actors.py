@@ -17,16 +17,17 @@ from uuid import UUID
 from django.db import DatabaseError, IntegrityError, close_old_connections, transaction
 
 import sagas
-import sagas.claim
+import sagas.engine.claiming
 from orders import services
 from orders.errors import OrderNotFound, OrderRefused
 from orders.models import Order
 from orders.sagas import PlaceOrder
 from payments import services as payments
 from payments.models import Outcome
-from sagas import Locked, RunNotFound, Saga, State, registry
+from sagas import Locked, RunNotFound, Saga, State
+from sagas.definition import registry
+from sagas.engine.subsagas import child_of
 from sagas.errors import AlreadyDecided, UnknownSaga
-from sagas.nested import child_of
 from tests.lab.sagas import Experiment
 from tests.simulator import clock
 from tests.simulator.bench import Bench
@@ -183,9 +184,9 @@ class Actors:
             if definition is not None:
                 registry._definitions[KEY] = definition
             # What a process has seen of others' runs is its own.
-            self._foreign, foreign = set(sagas.claim._foreign), self._foreign
-            sagas.claim._foreign.clear()
-            sagas.claim._foreign.update(foreign)
+            self._foreign, foreign = set(sagas.engine.claiming._foreign), self._foreign
+            sagas.engine.claiming._foreign.clear()
+            sagas.engine.claiming._foreign.update(foreign)
 
     def _has_come(self, rolling: tuple[float, float], name: str, at: float) -> bool:
         """Whether a change had come to the process that did this then: it rolls over all from one time to another."""

@@ -20,24 +20,20 @@ from django.contrib.auth import get_user_model
 from django.db import connections
 
 import sagas.api
-import sagas.claim
+import sagas.engine.claiming
 import tests.lab.sagas
 import tests.loyalty.sagas
-from sagas import (
-    claim_store,
-    conf,
-    dispatch,
-    gate,
-    lifecycle,
-    plan,
-    redis_link,
-    registry,
-    retry,
-    tasks,
-    versions,
-)
-from sagas.participant import Call
+from sagas import conf, tasks
+from sagas.decisions import plan
+from sagas.definition import registry, retry
+from sagas.definition.participants import Call
+from sagas.engine import breakers as gate
+from sagas.engine import lifecycle
+from sagas.messaging import publisher as dispatch
+from sagas.redis import client as redis_link
 from sagas.states import State, check_transition
+from sagas.store import claims as claim_store
+from sagas.store import definitions as versions
 from tests.simulator import clock
 from tests.simulator.cast import CHANGED, KEY, OWN, Changing
 from tests.simulator.machines import Machines
@@ -135,7 +131,7 @@ class Bench:
         self.carrier = schedule.settings.get("carrier", "orchestration")
         self.mended = False
         self.pause.until = -1.0
-        sagas.claim._foreign.clear()
+        sagas.engine.claiming._foreign.clear()
         versions._followed.clear()
         versions._followed.update(self.followed)
         return simulation
@@ -227,7 +223,7 @@ def _memory() -> Iterator[None]:
             versions._recorded.update(recorded)
             versions._followed.clear()
             versions._followed.update(followed)
-            sagas.claim._foreign.clear()
+            sagas.engine.claiming._foreign.clear()
 
 
 def _know_both_shapes() -> None:

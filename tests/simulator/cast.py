@@ -15,8 +15,9 @@ from types import new_class
 from typing import Any
 
 from orders.sagas import PlaceOrder
-from sagas import Confirmation, Saga, Step, SubSaga, registry
-from sagas.participant import Phase
+from sagas import Confirmation, Saga, Step, SubSaga
+from sagas.definition import registry
+from sagas.definition.participants import Phase
 from tests.lab import sagas as lab
 from tests.lab.sagas import QUICK, Experiment
 from tests.loyalty import sagas as loyalty

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sagas import versions
 from sagas.states import FINAL, State
+from sagas.store import definitions as versions
 from tests.simulator import effect_checks, entries, life_checks, table_checks
 from tests.simulator.actors import Actors, Answer, Started
 from tests.simulator.books import Books, Entry, Run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sagas.definition import Definition
-from sagas.nested import SubSaga
-from sagas.participant import Phase
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
+from sagas.definition.steps import Refund
+from sagas.engine.subsagas import SubSaga
 from sagas.states import State
-from sagas.steps import Refund
 from tests.simulator import entries
 from tests.simulator.books import Books, Entry, Run
 from tests.simulator.entries import Complaints

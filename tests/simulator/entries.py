@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sagas.definition import Definition
-from sagas.participant import Phase
-from sagas.steps import Step
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
+from sagas.definition.steps import Step
 from tests.simulator.books import Books, Entry, Run
 
 #: What is wrong, as (code, sentence).

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sagas.definition import Definition
-from sagas.participant import Phase
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
 from sagas.states import FINAL, State
 from tests.simulator import entries
 from tests.simulator.actors import Actors

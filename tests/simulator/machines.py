@@ -1,7 +1,7 @@
 """The machines of a simulation: a broker that loses, a Redis that forgets, and the workers that perform what comes.
 
 The engine's own tasks run here, each as an activity of the simulation. ``Machines`` is also what stands in place of
-the calls by which ``sagas.dispatch`` speaks to Celery and kombu.
+the calls by which ``sagas.messaging.publisher`` speaks to Celery and kombu.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from uuid import UUID
 
 from kombu.exceptions import OperationalError as BrokerError
 
-from sagas import dispatch, kick, tasks
+from sagas import tasks
 from sagas.conf import config
-from sagas.messages import Chain, Link
+from sagas.decisions.messages import Chain, Link
+from sagas.messaging import publisher as dispatch
+from sagas.redis import kicks as kick
 from tests.simulator import outside
 from tests.simulator.outside import Parcel
 from tests.simulator.simulation import Activity, Simulation

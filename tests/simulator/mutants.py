@@ -16,34 +16,65 @@ from unittest.mock import patch
 from uuid import UUID
 
 from payments import participants as payments
-from sagas import (
-    barrier,
-    claim,
-    claim_store,
-    confirmation_store,
-    dispatch,
-    elsewhere,
-    escalation,
-    escalation_store,
-    isolation,
-    lifecycle,
-    move_store,
-    nested,
-    outbox,
-    outcomes,
-    perform,
-    plan,
-    pool,
-    record,
-    store,
-    tasks,
-    turns,
-    versions,
+from sagas import pool, tasks
+from sagas.db import is_nobodys
+from sagas.decisions import plan
+from sagas.decisions.plan import Due, Move, Place, Stand
+from sagas.definition.participants import Accepted, Done, Phase
+from sagas.engine import (
+    barrier as elsewhere,
 )
-from sagas.faults import is_nobodys
-from sagas.participant import Accepted, Done, Phase
-from sagas.plan import Due, Move, Place, Stand
+from sagas.engine import (
+    claiming as claim,
+)
+from sagas.engine import (
+    compensation as turns,
+)
+from sagas.engine import (
+    invocation as outcomes,
+)
+from sagas.engine import (
+    lifecycle,
+)
+from sagas.engine import (
+    locks as isolation,
+)
+from sagas.engine import (
+    performing as perform,
+)
+from sagas.engine import (
+    results as record,
+)
+from sagas.engine import (
+    subsagas as nested,
+)
+from sagas.escalations import actions as escalation
+from sagas.messaging import publisher as dispatch
 from sagas.states import UNDECIDED, Passage, State
+from sagas.store import (
+    barriers as barrier,
+)
+from sagas.store import (
+    claims as claim_store,
+)
+from sagas.store import (
+    confirmations as confirmation_store,
+)
+from sagas.store import (
+    definitions as versions,
+)
+from sagas.store import (
+    escalations as escalation_store,
+)
+from sagas.store import (
+    moves as move_store,
+)
+from sagas.store import (
+    outbox,
+)
+from sagas.store import (
+    runs as store,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,7 +520,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a step that breaks once is given up", "cause", "gave up")
 def _() -> AbstractContextManager[object]:
-    from sagas.retry import GiveUp, Retry
+    from sagas.definition.retry import GiveUp, Retry
 
     return patch.object(Retry, "decide", lambda *_, **__: GiveUp())
 

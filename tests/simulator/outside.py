@@ -1,8 +1,8 @@
 """What the engine meets outside the database, in simulated form: a broker that loses, and a Redis that forgets.
 
-The engine's own code runs up to the calls of Celery, kombu and redis-py. ``Redis`` answers what ``sagas.kick`` and
-``sagas.guard`` ask, with the meaning of the guard's scripts; ``wire`` turns what ``sagas.dispatch`` would send into
-messages of the simulation.
+The engine's own code runs up to the calls of Celery, kombu and redis-py. ``Redis`` answers what
+``sagas.redis.kicks`` and ``sagas.redis.compensation_guard`` ask, with the meaning of the guard's scripts;
+``wire`` turns what ``sagas.messaging.publisher`` would send into messages of the simulation.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from uuid import UUID
 
 import redis
 
-from sagas import choreography, dispatch, guard, topology, versions
 from sagas.conf import config
-from sagas.messages import Chain, Link
+from sagas.decisions import choreography
+from sagas.decisions.messages import Chain, Link
+from sagas.messaging import publisher as dispatch
+from sagas.messaging import topology
+from sagas.redis import compensation_guard as guard
+from sagas.store import definitions as versions
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sagas.definition import Definition
+from sagas.definition.definition import Definition
 from sagas.states import State
 from tests.simulator import entries
 from tests.simulator.actors import Actors

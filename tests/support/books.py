@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection
 
 from orders.sagas import PlaceOrder
-from sagas.participant import Phase
+from sagas.definition.participants import Phase
 from tests.support.awaiting import eventually
 
 Counts = tuple[int, int, int]

@@ -12,7 +12,7 @@ from amqp import AMQPError, Message
 from django.conf import settings
 from kombu import Connection
 
-from sagas import topology
+from sagas.messaging import topology
 from tests.support import servers
 from tests.support.awaiting import eventually
 

@@ -12,13 +12,13 @@ from uuid import UUID
 
 from django.db import connection
 
-from sagas.calling import perform_now
-from sagas.claim import claim
-from sagas.faults import ConnectionLost
-from sagas.isolation import line_up
-from sagas.lifecycle import wake
-from sagas.messages import Chain, Deadline, Message, RemoteCalls, Unlock, Wake
-from sagas.perform import Performed, perform, recover
+from sagas.db import ConnectionLost
+from sagas.decisions.messages import Chain, Deadline, Message, RemoteCalls, Unlock, Wake
+from sagas.engine.claiming import claim
+from sagas.engine.lifecycle import wake
+from sagas.engine.locks import line_up
+from sagas.engine.performing import Performed, perform, recover
+from sagas.engine.remote_threads import perform_now
 from tests.support.runs import make_due
 
 

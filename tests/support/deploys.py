@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from types import new_class
 from typing import Any
 
-import sagas.claim
-from sagas import Confirmation, Parallel, Retry, Saga, Step, registry, versions
+import sagas.engine.claiming
+from sagas import Confirmation, Parallel, Retry, Saga, Step
+from sagas.definition import registry
+from sagas.store import definitions as versions
 from tests.lab.sagas import QUICK, Experiment, mark
 
 NAME = "lab.Changing"
@@ -47,7 +49,7 @@ def deploy(
 def deploying() -> Iterator[None]:
     """What is declared inside this block is forgotten after it, as by a process that ends."""
     known = dict(registry._definitions)
-    foreign = set(sagas.claim._foreign)
+    foreign = set(sagas.engine.claiming._foreign)
     try:
         yield
     finally:
@@ -55,5 +57,5 @@ def deploying() -> Iterator[None]:
         registry._definitions.update(known)
         versions._followed.clear()
         versions._recorded.difference_update([key for key in versions._recorded if key[0] == NAME])
-        sagas.claim._foreign.clear()
-        sagas.claim._foreign.update(foreign)
+        sagas.engine.claiming._foreign.clear()
+        sagas.engine.claiming._foreign.update(foreign)

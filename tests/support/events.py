@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
-from sagas import Event, outbox, topology
+from sagas import Event
+from sagas.messaging import topology
+from sagas.store import outbox
 from tests.support import broker
 
 CONFIRMED = [

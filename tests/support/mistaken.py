@@ -24,8 +24,19 @@ from psycopg2 import sql
 from psycopg2.extensions import AsIs
 from psycopg2.extras import DictCursor
 
-from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, many, registry
-from sagas.participant import Participant
+from sagas import (
+    Call,
+    Confirmation,
+    Done,
+    Outcome,
+    Rejected,
+    Retry,
+    Saga,
+    Step,
+    many,
+)
+from sagas.definition import registry
+from sagas.definition.participants import Participant
 from tests.lab.models import Jar, JarHold, Label, Mark
 from tests.lab.sagas import Experiment
 from tests.loyalty.models import Stamp

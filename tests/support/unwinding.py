@@ -23,7 +23,7 @@ from payments.sagas import ReturnPayment
 from sagas import Saga
 from sagas.models import Confirmation, Run
 from sagas.testing import Ended, Scenario, saga_matrix
-from sagas.testing.troubles import Case
+from sagas.testing.matrix.cases import Case
 from tests.lab.models import Jar, JarHold, Mark
 from tests.lab.sagas import Experiment, Lab
 

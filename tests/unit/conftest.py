@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sagas import registry
+from sagas.definition import registry
 
 
 @pytest.fixture(autouse=True)

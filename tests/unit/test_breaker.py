@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagas.breaker import Rule, Sample, Window, opens, windows
+from sagas.decisions.breaker_policy import Rule, Sample, Window, opens, windows
 
 RULE = Rule(operations=100, minimum=5, rate=0.15, window=60.0, windows=3)
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from kombu.transport.redis import Transport as RedisTransport
 
-from sagas import broker_link
-from sagas.broker_link import BrokerConnection, Connection, SSLTransport, Transport
+from sagas.messaging import connection as broker_link
+from sagas.messaging.connection import BrokerConnection, Connection, SSLTransport, Transport
 
 HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 

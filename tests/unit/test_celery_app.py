@@ -10,9 +10,16 @@ import pytest
 from celery import Celery, current_app
 from pytest_django import Settings
 
-import sagas.celery
-from sagas.celery import app, broken_promises, carries, configure, engine_app, make_app
+import sagas.messaging.app
 from sagas.checks import check_celery, check_requirements, check_settings
+from sagas.messaging.app import (
+    app,
+    broken_promises,
+    carries,
+    configure,
+    engine_app,
+    make_app,
+)
 
 SECRETS = ("p4ssword", "t0ken")
 BROKER = "amqp://shop:p4ssword@127.0.0.1:5672//"
@@ -20,7 +27,7 @@ BROKER = "amqp://shop:p4ssword@127.0.0.1:5672//"
 
 @pytest.fixture(autouse=True)
 def _nobody_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sagas.celery, "_shared", [])
+    monkeypatch.setattr(sagas.messaging.app, "_shared", [])
 
 
 def project(**settings: Any) -> Any:

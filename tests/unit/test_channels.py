@@ -10,7 +10,7 @@ import pytest
 from django.core import checks
 from pytest_django import Settings
 
-from sagas import channels
+from sagas.escalations import channels
 from tests.support.receiver import Receiver
 
 SECRETS = ("hunter2", "T0KEN")
@@ -50,7 +50,7 @@ def test_one_that_refuses_does_not_keep_the_others_from_it(
     # Then
     assert taken == 1
     assert len(receiver.bodies) == 1
-    said = [record.getMessage() for record in caplog.records if record.name == "sagas.channels"]
+    said = [record.getMessage() for record in caplog.records if record.name == "sagas.escalations.channels"]
     assert said == [
         "sagas: SAGAS['ESCALATION_URLS'][0] (json) took no notice",
         "sagas: SAGAS['ESCALATION_URLS'][1] (nonsense) took no notice",

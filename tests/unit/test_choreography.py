@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orders.sagas import PlaceOrder
-from sagas import choreography
-from sagas.choreography import bindings, done, reactions, rejected, trigger
-from sagas.definition import Definition
-from sagas.participant import Phase
-from sagas.plan import Place, compensating, current
-from sagas.plan import done as after
+from sagas.decisions import choreography
+from sagas.decisions.choreography import bindings, done, reactions, rejected, trigger
+from sagas.decisions.plan import Place, compensating, current
+from sagas.decisions.plan import done as after
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
 from sagas.states import LIVE, UNDECIDED, State
 from tests.unit.test_plan import definitions, deliveries, one_further, randoms, refunds, standing
 

@@ -12,8 +12,9 @@ from django.core import checks
 from django.db.backends.postgresql import psycopg_any
 from pytest_django import Settings
 
-from sagas import Confirmation, Saga, Step, registry
+from sagas import Confirmation, Saga, Step
 from sagas.conf import Misconfigured, config, parse
+from sagas.definition import registry
 
 OK: dict[Any, Any] = {"QUEUES": ["orders"]}
 

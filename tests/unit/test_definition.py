@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, many, registry
+from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, many
+from sagas.definition import registry
+from sagas.definition.evolution import follow
+from sagas.definition.participants import Operation, Phase
 from sagas.errors import DeadlineUnknown, DefinitionError, UnknownSaga, UnknownStep
-from sagas.following import follow
-from sagas.participant import Operation, Phase
 from sagas.remote import HttpParticipant
 
 

@@ -11,9 +11,10 @@ from uuid import UUID
 import pytest
 
 from orders.sagas import PlaceOrder
-from sagas import Event, Events, Saga, Tcc, registry
+from sagas import Event, Events, Saga, Tcc
+from sagas.definition import registry
+from sagas.definition.events import Data, Names, Told, camel
 from sagas.errors import DefinitionError
-from sagas.events import Data, Names, Told, camel
 from sagas.states import State
 from tests.unit.test_definition import Resource, make, step
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.db import DataError, InterfaceError, InternalError, OperationalError, ProgrammingError
 
-from sagas import faults
-from sagas.faults import ConnectionLost, Kind, is_anothers, kind_of, said, sqlstate
+from sagas import db as faults
+from sagas.db import ConnectionLost, Kind, is_anothers, kind_of, said, sqlstate
 
 
 class _Psycopg2(Exception):

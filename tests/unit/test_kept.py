@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from sagas import Saga, Step
-from sagas.definition import Definition
+from sagas.definition.definition import Definition
 from sagas.errors import InvalidRequest
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

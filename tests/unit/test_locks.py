@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from sagas import DefinitionError, InvalidRequest, Lock, Saga, Step
-from sagas.locks import Keys, keys_of
+from sagas.definition.locks import Keys, keys_of
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,16 @@ from uuid import UUID
 
 import pytest
 
-from sagas.participant import Call, Done, Operation, Outcome, Participant, SetBased, many, name_of
+from sagas.definition.participants import (
+    Call,
+    Done,
+    Operation,
+    Outcome,
+    Participant,
+    SetBased,
+    many,
+    name_of,
+)
 
 
 def one(call: Call[Any]) -> None:

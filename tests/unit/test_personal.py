@@ -12,8 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from sagas.definition.personal_data import (
+    ERASED,
+    HIDDEN,
+    Marks,
+    Personal,
+    blank,
+    declared,
+    paths_of,
+    scrub,
+    scrub_all,
+    values,
+)
 from sagas.errors import DefinitionError
-from sagas.personal import ERASED, HIDDEN, Marks, Personal, blank, declared, paths_of, scrub, scrub_all, values
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagas.testing.picture import ALL, columns_of, differences, remnants, spoiled
+from sagas.testing.matrix.snapshot import ALL, columns_of, differences, remnants, spoiled
 
 ORDER = {"id": 1, "status": "RECEIVED"}
 REJECTED = {"id": 1, "status": "REJECTED"}

@@ -13,10 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from sagas.confirmations import Confirmation
-from sagas.definition import Definition
-from sagas.participant import Call, Phase
-from sagas.plan import (
+from sagas.decisions.plan import (
     Due,
     Move,
     Place,
@@ -34,9 +31,12 @@ from sagas.plan import (
     stand,
     state_of,
 )
-from sagas.shapes import Shape, lacks
+from sagas.definition.confirmations import Confirmation
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Call, Phase
+from sagas.definition.shapes import Shape, lacks
+from sagas.definition.steps import Step
 from sagas.states import FINAL, LIVE, UNDECIDED, State
-from sagas.steps import Step
 
 
 def nothing(call: Call[Any]) -> None:

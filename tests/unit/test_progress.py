@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sagas import State
-from sagas.participant import Operation
-from sagas.progress import Progress, StepState, of_steps
+from sagas.decisions.progress import Progress, StepState, of_steps
+from sagas.definition.participants import Operation
 from sagas.states import FINAL
 
 EXECUTING, AWAITING, CONFIRMING = State.EXECUTING, State.AWAITING_CONFIRM, State.CONFIRMING

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from orders.api.serializers import ReasonSerializer
-from sagas import Rejected, outcomes
-from sagas.reasons import ReasonKind, public
+from sagas import Rejected
+from sagas.decisions.reasons import ReasonKind, public
+from sagas.engine import invocation as outcomes
 
 
 @pytest.mark.parametrize("kind", ["fault", "breaker"])

@@ -11,15 +11,15 @@ from uuid import UUID
 import pytest
 
 from sagas import Done, Operation, Rejected
+from sagas.definition.participants import Call, NotYet, Remote, name_of
+from sagas.definition.retry import GiveUp, Retry
 from sagas.errors import DefinitionError, NotSent
-from sagas.participant import Call, NotYet, Remote, name_of
 from sagas.remote import ClientError, HttpParticipant, UnexpectedAnswer
 from sagas.remote.answers import read, read_query, wait_of
 from sagas.remote.circuit import Circuit
 from sagas.remote.client import _fill, _headers_of
 from sagas.remote.exchange import Reply
 from sagas.remote.lanes import LONGEST, Lane
-from sagas.retry import GiveUp, Retry
 
 CALL = Call(UUID(int=1), "debit", Operation.FORWARD, 1, {"a": 1}, trace_id="5f0c4de2-f27b-4c9b-8a0e-3f6f5f1f6a9d")
 

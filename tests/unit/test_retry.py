@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sagas.definition.retry import Again, GiveUp, Retry
 from sagas.errors import DefinitionError
-from sagas.retry import Again, GiveUp, Retry
 
 
 class Boom(Exception):

@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from sagas import checks
-from sagas.server_settings import Setting, judge
+from sagas.requirements.server_settings import Setting, judge
 
 GOOD = {
     "default_transaction_isolation": "read committed",

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sagas.participant import Operation, Phase
-from sagas.shapes import ConfirmationShape, Shape, StepShape, lacks
+from sagas.definition.participants import Operation, Phase
+from sagas.definition.shapes import ConfirmationShape, Shape, StepShape, lacks
 from sagas.states import State
 
 FORWARD = {Phase.FORWARD: Operation.FORWARD}

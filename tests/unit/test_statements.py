@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sagas.statements import ends_transaction, only_reads, writes
+from sagas.postgresql.statements import ends_transaction, only_reads, writes
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from sagas import State
-from sagas.outcomes import reason
-from sagas.suggestions import CHILD_ENDED, NO_PROGRESS, UNKNOWN_SAGA, UNREADABLE, suggest
+from sagas.decisions.remedies import CHILD_ENDED, NO_PROGRESS, UNKNOWN_SAGA, UNREADABLE, suggest
+from sagas.engine.invocation import reason
 
 SECRET = "password=hunter2"
 

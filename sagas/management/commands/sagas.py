@@ -10,14 +10,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
 
-from sagas import doctor, relay, reopening, requirements, topology
 from sagas.api import erase
-from sagas.celery import broken_promises, engine_app
-from sagas.dispatch import dispatch, is_brokers, publish_notices
-from sagas.doctor import Severity
+from sagas.db import ConnectionLost, said
+from sagas.engine import reopening
 from sagas.errors import SagaError
-from sagas.faults import ConnectionLost, said
 from sagas.management import barrier, dead, grants, restored
+from sagas.messaging import relay, topology
+from sagas.messaging.app import broken_promises, engine_app
+from sagas.messaging.publisher import dispatch, is_brokers, publish_notices
+from sagas.operations import doctor
+from sagas.operations.doctor import Severity
+from sagas.requirements import software as requirements
 
 #: Subcommands that publish or declare. The others run on whatever is there, the doctor above all.
 _NEED_THE_BROKER = frozenset({"topology", "dispatch", "dead"})

@@ -9,8 +9,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from sagas.definition.participants import Operation
 from sagas.errors import DefinitionError
-from sagas.participant import Operation
 from sagas.remote.conformance.examine import Outcome, examine
 from sagas.remote.conformance.subject import Route, Subject
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from sagas.definition.participants import Done, Operation
 from sagas.errors import Rejected
-from sagas.participant import Done, Operation
 from sagas.remote.conformance.subject import Answer, Branch, Pair, Subject, Violation, told
 
 #: Requests at the same moment.

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from uuid import UUID, uuid4
 
+from sagas.definition.participants import Call, Done, NotYet, Operation
 from sagas.errors import DefinitionError, NotSent, Rejected
-from sagas.participant import Call, Done, NotYet, Operation
 from sagas.remote.answers import UnexpectedAnswer, read
 from sagas.remote.client import HttpParticipant
 from sagas.remote.exchange import Reply, TooLarge, Unanswered

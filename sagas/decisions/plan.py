@@ -1,0 +1,307 @@
+"""Pure decisions: what comes next for a run. No database, no clock, no broker.
+
+A run is seen as (state, cursor, fork); see ``models.Run`` for what these count. All follows from two
+functions: ``current`` says which operations a run performs where it stands, ``done`` where it stands after one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from sagas.decisions.messages import Link
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
+from sagas.states import State, check_transition
+
+
+class Due(Enum):
+    """When the dispatcher looks at a run again. A number of seconds from now is given as a float."""
+
+    #: Leave ``due_at`` unless the lease is half gone; then renew it. Most updates leave it, which is cheap.
+    LEASE = auto()
+    #: Leave ``due_at``, and all that belongs to the wait for it: others of the run's branches are on their way.
+    KEEP = auto()
+    #: At the deadline and a grace, so that RabbitMQ's message comes first.
+    DEADLINE = auto()
+    #: Never: the run is final, or a person has it.
+    NEVER = auto()
+
+
+NOW = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sooner:
+    """After so many seconds, or when the run is due anyway, if that is sooner."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run stands.
+
+    Attributes:
+        state: of the run.
+        cursor: see ``models.Run``.
+        fork: bits of the positions of the branches that are done, or still to undo; see ``models.Run``.
+    """
+
+    state: State
+    cursor: int
+    fork: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of place, guarded by where the run must stand before.
+
+    Attributes:
+        attempt: failed attempts of the operation at the new place.
+        due: when the dispatcher looks at it again: a ``Due``, or seconds from now.
+    """
+
+    before: Place
+    after: Place
+    due: Due | Sooner | float
+    attempt: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a move that the transition table does not know."""
+        check_transition(self.before.state, self.after.state)
+
+
+#: The state in which a phase is performed, before the pivot.
+STATE_OF = {Phase.FORWARD: State.EXECUTING, Phase.CONFIRM: State.CONFIRMING, Phase.UNDO: State.COMPENSATING}
+
+
+def state_of(definition: Definition, index: int, phase: Phase) -> State:
+    """The state in which a run performs this phase of the step."""
+    if phase is Phase.FORWARD and index >= definition.before_pivot:
+        return State.CONFIRMING
+    return STATE_OF[phase]
+
+
+class Stand(Enum):
+    """How a run stands to a delivery."""
+
+    #: It stands at this step: perform it.
+    HERE = auto()
+    #: It stands right behind it: the delivery is a repeat, whose next link may have been lost. Pass it on.
+    BEHIND = auto()
+    #: Anything else: late, early, undone, finished. Drop it.
+    ELSEWHERE = auto()
+
+
+def stand(definition: Definition, place: Place, index: int, phase: Phase) -> Stand:
+    """Say whether a delivery of ``phase`` of step ``index`` is for a run at ``place``."""
+    if place.state is not state_of(definition, index, phase):
+        return Stand.ELSEWHERE
+    if (index, phase) in current(definition, place):
+        return Stand.HERE
+    if place.fork and phase is Phase.UNDO:
+        # What was undone of the branches is forgotten, but they are undone from the last to the first.
+        return Stand.BEHIND if index >= place.fork.bit_length() else Stand.ELSEWHERE
+    following = _behind(definition, index, phase)
+    if following is not None and (place.state, place.cursor) == (following.state, following.cursor):
+        return Stand.BEHIND
+    return Stand.ELSEWHERE
+
+
+def _behind(definition: Definition, index: int, phase: Phase) -> Place | None:
+    """Where a run of which this operation is done stands, if there is more to do in the same state."""
+    before = place_of(definition, index, phase)
+    stage = definition.stage(index)
+    if phase is Phase.FORWARD and len(stage) > 1:
+        before = replace(before, fork=_bits(stage) & ~(1 << index))
+    after, _ = done(definition, before, index, phase, confirmed=False)
+    return after if after.state is before.state else None
+
+
+def place_of(definition: Definition, index: int, phase: Phase) -> Place:
+    """Where a run stands when this phase of step ``index`` is next, and nothing else of its stage is done."""
+    if phase is Phase.UNDO:
+        last = index >= len(definition.steps)
+        return Place(State.COMPENSATING, 0, 1 << index) if last else Place(State.COMPENSATING, index + 1)
+    cursor = definition.stage(index).start if phase is Phase.FORWARD else index
+    return Place(state_of(definition, index, phase), cursor)
+
+
+def current(definition: Definition, place: Place) -> tuple[tuple[int, Phase], ...]:
+    """What a run performs at ``place``, as (position, phase): one operation, all open branches of a fork, or none."""
+    match place.state:
+        case State.PENDING | State.EXECUTING:
+            return _branches(definition, place) if place.cursor < definition.before_pivot else ()
+        case State.CONFIRMING:
+            index = _confirms_from(definition, place.cursor)
+            if index is not None:
+                return ((index, Phase.CONFIRM),)
+            behind = max(place.cursor, definition.before_pivot)
+            if behind < len(definition.steps):
+                return _branches(definition, Place(place.state, behind, place.fork))
+        case State.COMPENSATING:
+            if place.fork:
+                return ((place.fork.bit_length() - 1, Phase.UNDO),)
+            index = _undoes_below(definition, place.cursor)
+            if index is not None:
+                return ((index, Phase.UNDO),)
+    return ()
+
+
+def links(definition: Definition, place: Place) -> tuple[Link, ...]:
+    """The links that a run at ``place`` goes one after the other; none where it stands at a fork, or at an end."""
+    found: list[Link] = []
+    if place.state is State.PENDING:
+        place = Place(State.EXECUTING, place.cursor)
+    state = place.state
+    while place.state is state:
+        operations = current(definition, place)
+        if len(operations) != 1 or is_fork(definition, *operations[0]):
+            break
+        index, phase = operations[0]
+        found.append(link(definition, index, phase))
+        place, _ = done(definition, place, index, phase, confirmed=False)
+    return tuple(found)
+
+
+def onward(definition: Definition, place: Place) -> list[tuple[Link, ...]]:
+    """The chains that go out for runs at ``place``: one, or one a branch; none where nothing is left to do."""
+    sequence = links(definition, place)
+    if sequence:
+        return [sequence]
+    return [(link(definition, index, phase),) for index, phase in current(definition, place)]
+
+
+def chained(definition: Definition, index: int, phase: Phase) -> bool:
+    """Whether a chain goes on behind this operation: it ends before a fork, and each branch is one of its own."""
+    if is_fork(definition, index, phase):
+        return False
+    following = _behind(definition, index, phase)
+    if following is None:
+        return True
+    return not any(is_fork(definition, *operation) for operation in current(definition, following))
+
+
+def is_fork(definition: Definition, index: int, phase: Phase) -> bool:
+    """Whether this operation is performed at the same time as others of its run."""
+    return phase is Phase.FORWARD and len(definition.stage(index)) > 1
+
+
+def links_from(definition: Definition, index: int, phase: Phase) -> tuple[Link, ...]:
+    """The chain that begins with this operation."""
+    if is_fork(definition, index, phase):
+        return (link(definition, index, phase),)
+    return links(definition, place_of(definition, index, phase))
+
+
+def link(definition: Definition, index: int, phase: Phase) -> Link:
+    """Say which operation it is, as a message does."""
+    step = definition.all_steps[index]
+    number, operation = definition.shape.number, step.actions[phase].operation
+    return Link(definition.name, definition.version, step.name, phase, step.queue, operation, number)
+
+
+def done(
+    definition: Definition, place: Place, index: int, phase: Phase, *, confirmed: bool
+) -> tuple[Place, Due | float]:
+    """Where a run stands once this operation is done.
+
+    Args:
+        definition: the run's saga.
+        place: where it stands; the operation is one of ``current``.
+        index: the step that is done.
+        phase: its phase.
+        confirmed: whether all confirmations are in (read under the run's lock); matters after the last step.
+    """
+    if phase is Phase.UNDO:
+        if place.fork:
+            return _undoing(definition, place.cursor, place.fork & ~(1 << index), Due.LEASE)
+        return _undoing(definition, index, 0, Due.LEASE)
+    if phase is Phase.CONFIRM:
+        return _confirming_from(definition, index + 1, Due.LEASE)
+    stage = definition.stage(index)
+    if len(stage) > 1:
+        fork = place.fork | 1 << index
+        if fork != _bits(stage):
+            return Place(place.state, place.cursor, fork), Due.KEEP
+    if place.state is State.CONFIRMING:
+        return _confirming_from(definition, stage.stop, Due.LEASE)
+    if stage.stop < definition.before_pivot:
+        return Place(place.state, stage.stop), Due.LEASE
+    if not confirmed:
+        return Place(State.AWAITING_CONFIRM, definition.before_pivot), Due.DEADLINE
+    return confirming(definition, before=State.EXECUTING)
+
+
+def confirming(definition: Definition, *, before: State) -> tuple[Place, Due | float]:
+    """Where a run goes when its last confirmation has come and all its steps before the pivot are done."""
+    after, _ = _confirming_from(definition, 0, NOW)
+    if after.state is State.CONFIRMING:
+        return after, NOW
+    # An AWAITING_CONFIRM run cannot succeed at once: the dispatcher finds that nothing is left to do.
+    return (after, Due.NEVER) if before is State.EXECUTING else (Place(State.CONFIRMING, 0), NOW)
+
+
+def compensating(definition: Definition, place: Place, more: int = 0) -> tuple[Place, Due | float]:
+    """Where an undecided run goes when it is to be undone: to the last effect that can be undone.
+
+    Args:
+        definition: the run's saga.
+        place: where it stands.
+        more: bits of the positions of what is to be undone besides the steps that are done: what takes back a
+            confirmation that came, operations that were begun.
+    """
+    applied = place.cursor if place.state is not State.PENDING else 0
+    # Of a fork, what is done. An effect elsewhere may be there although nobody has told: it is undone by its key.
+    fork = sum(
+        1 << index
+        for index in (definition.stage(applied) if applied < definition.before_pivot else ())
+        if definition.has(index, Phase.UNDO)
+        and (place.fork >> index & 1 or (place.state is State.EXECUTING and definition.all_steps[index].elsewhere))
+    )
+    after, _ = _undoing(definition, applied, fork | more, NOW)
+    # To be FAILED takes a turn in COMPENSATING, in which the dispatcher finds nothing to undo.
+    return (after if after.state is State.COMPENSATING else Place(State.COMPENSATING, 0)), NOW
+
+
+def finished(place: Place) -> Place:
+    """The final state of a run that has nothing left to do in its phase."""
+    return Place(State.FAILED if place.state is State.COMPENSATING else State.SUCCEEDED, place.cursor)
+
+
+def _branches(definition: Definition, place: Place) -> tuple[tuple[int, Phase], ...]:
+    """The forward operations of the stage at the cursor that are not done."""
+    return tuple((index, Phase.FORWARD) for index in definition.stage(place.cursor) if not place.fork >> index & 1)
+
+
+def _bits(stage: range) -> int:
+    return sum(1 << index for index in stage)
+
+
+def _undoing(definition: Definition, below: int, fork: int, due: Due | float) -> tuple[Place, Due | float]:
+    """Where a run stands of which ``fork`` is to be undone, and then what is done below."""
+    if fork:
+        return Place(State.COMPENSATING, below, fork), due
+    last = _undoes_below(definition, below)
+    return (Place(State.FAILED, 0), Due.NEVER) if last is None else (Place(State.COMPENSATING, last + 1), due)
+
+
+def _confirming_from(definition: Definition, cursor: int, due: Due | float) -> tuple[Place, Due | float]:
+    """Where a run stands of which all before ``cursor`` is confirmed."""
+    index = _confirms_from(definition, cursor)
+    if index is None:
+        index = max(cursor, definition.before_pivot)
+    if index == len(definition.steps):
+        return Place(State.SUCCEEDED, index), Due.NEVER
+    return Place(State.CONFIRMING, index), due
+
+
+def _confirms_from(definition: Definition, cursor: int) -> int | None:
+    """The step that is confirmed next."""
+    return next((i for i in range(cursor, definition.before_pivot) if definition.has(i, Phase.CONFIRM)), None)
+
+
+def _undoes_below(definition: Definition, cursor: int) -> int | None:
+    """The step that is undone next, of those before ``cursor``, which are all done."""
+    return next((i for i in range(cursor - 1, -1, -1) if definition.has(i, Phase.UNDO)), None)

@@ -1,0 +1,226 @@
+"""``Definition``: what the engine, the admin and the docs read of a saga: steps, confirmations, the request's type."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+from pydantic_core.core_schema import ErrorType
+
+from sagas.definition.confirmations import Confirmation
+from sagas.definition.events import Names
+from sagas.definition.locks import Keys, Lock, keys_of
+from sagas.definition.participants import Phase
+from sagas.definition.personal_data import Marks, Paths
+from sagas.definition.round_trip import difference
+from sagas.definition.shapes import Shape
+from sagas.definition.steps import Action, Step, nobody
+from sagas.errors import InvalidRequest, UnknownStep
+from sagas.validation import check_depth, parse
+
+#: How a saga's cohorts travel: as Celery chains, or by each step's events. ``SAGAS["CARRIERS"]`` may say otherwise.
+ORCHESTRATION = "orchestration"
+
+CHOREOGRAPHY = "choreography"
+
+CARRIERS = (ORCHESTRATION, CHOREOGRAPHY)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What the engine knows of a saga.
+
+    Attributes:
+        name: ``app.Class``; stored with every run.
+        version: stored with every run.
+        steps: in execution order.
+        confirmations: all must come.
+        requests: validates, dumps and loads the request.
+        forks: the positions of steps that are performed at the same time.
+        pivot: position of the first step that only goes forward; by default there is none such.
+        timeout: how long a run may take over all steps before the pivot.
+        publishes: whether runs that start now publish domain events.
+        carrier: how cohorts travel, unless ``SAGAS["CARRIERS"]`` says otherwise.
+        locks: business keys that it must have to itself.
+        personal: where personal data stands in the request.
+        declared_by: the class, with its module.
+    """
+
+    name: str
+    version: int
+    steps: tuple[Step, ...]
+    confirmations: tuple[Confirmation, ...]
+    requests: TypeAdapter[Any]
+    forks: tuple[range, ...] = ()
+    pivot: int = sys.maxsize
+    timeout: timedelta | None = None
+    publishes: bool = False
+    carrier: str = ORCHESTRATION
+    locks: tuple[Lock, ...] = ()
+    personal: Paths = frozenset()
+    declared_by: str = ""
+
+    @cached_property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The steps, and behind them what takes confirmations back: a position counts in this."""
+        return self.steps + tuple(c.refund for c in self.confirmations if c.refund is not None)
+
+    @cached_property
+    def before_pivot(self) -> int:
+        """Number of steps that can be undone, or are the pivot."""
+        return min(self.pivot, len(self.steps))
+
+    def stage(self, index: int) -> range:
+        """The positions of the steps that are performed at the same time as this one, itself among them."""
+        return next((fork for fork in self.forks if index in fork), range(index, index + 1))
+
+    @cached_property
+    def names(self) -> Names:
+        """What its events are called. What is marked as personal in a step's results is not told with them."""
+        first = {step.name: {path[0] if path else "" for path in step.personal} for step in self.all_steps}
+        return Names(
+            self.name,
+            {s.name: replace(s.events, private=(*s.events.private, *sorted(first[s.name]))) for s in self.all_steps},
+            hidden={name for name, members in first.items() if members & {"", "*", "**"}},
+        )
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What is personal in its runs' data."""
+        parts: tuple[Step | Confirmation, ...] = (*self.steps, *self.confirmations)
+        return Marks(self.personal, {part.name: part.personal for part in parts if part.personal})
+
+    @cached_property
+    def databases(self) -> frozenset[str]:
+        """Aliases of the databases besides the engine's own in which a step has its data."""
+        return frozenset(step.database for step in self.all_steps if step.database)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What runs depend on in it."""
+        return Shape(
+            tuple(step.shape for step in self.steps),
+            tuple(confirmation.shape for confirmation in self.confirmations),
+            self.forks,
+            self.before_pivot,
+            self.personal,
+        )
+
+    def index(self, step: str) -> int:
+        """Position of the step of this name; ``UnknownStep`` if there is none."""
+        for index, candidate in enumerate(self.all_steps):
+            if candidate.name == step:
+                return index
+        known = ", ".join(candidate.name for candidate in self.all_steps)
+        msg = f"{self.name} has no step {step!r}; it has {known}"
+        raise UnknownStep(msg)
+
+    def action(self, index: int, phase: Phase) -> Action:
+        """Who performs this phase of the step; ``UnknownStep`` if nobody does, or nobody in this process."""
+        step = self.all_steps[index]
+        action = step.actions.get(phase)
+        if action is None or action.participant is nobody:
+            why = "has nothing to" if action is None else "is not known here with something to"
+            msg = f"{self.name}.{step.name} {why} {phase}"
+            raise UnknownStep(msg)
+        return action
+
+    def has(self, index: int, phase: Phase) -> bool:
+        """Whether the step takes part in this phase."""
+        return phase in self.all_steps[index].actions
+
+    def dump(self, request: object) -> str:
+        """Validate a request and write it as JSON; ``InvalidRequest`` says what is wrong with it."""
+        try:
+            given = self.requests.validate_python(request) if isinstance(request, dict) else request
+            # Without pydantic's warnings: what does not fit is not read as it was given, and so refused below.
+            text = self.requests.dump_json(given, warnings="none").decode()
+        except ValidationError as error:
+            raise self._misfit(error) from None
+        except PydanticSerializationError as error:
+            # A type that JSON does not know, or half of a surrogate pair.
+            msg = f"the request does not fit {self.name}: {error}"
+            raise InvalidRequest(msg, [{"msg": str(error)}]) from None
+        if "\\u0000" in text.replace("\\\\", ""):
+            problem: dict[str, object] = {"msg": "a NUL character, which PostgreSQL cannot store"}
+            msg = f"the request does not fit {self.name}: it has a NUL character"
+            raise InvalidRequest(msg, [problem])
+        self._check_kept(given, text)
+        return text
+
+    def _check_kept(self, given: object, text: str) -> None:
+        """Refuse a request of which something else would be read than was given."""
+        try:
+            # pydantic writes an infinite number as it is told, and PostgreSQL takes JSON as the RFC has it.
+            if "NaN" in text or "Infinity" in text:
+                parse(text)
+            check_depth(text)
+            read = self.requests.validate_json(text)
+        except ValidationError as error:
+            raise self._misfit(error) from None
+        except Exception as error:
+            msg = f"the request does not fit {self.name}: what is stored of it cannot be read: {type(error).__name__}"
+            raise InvalidRequest(msg, [{"loc": [], "type": "not_kept", "msg": msg}]) from error
+        place = difference(given, read)
+        if place is not None:
+            where = ".".join(place) or "the request"
+            msg = (
+                f"the request does not fit {self.name}: {where} would be read as something else than was given. JSON "
+                "keeps no NaN; an alias, exclude=, a secret or a derived class loses a value"
+            )
+            raise InvalidRequest(msg, [{"loc": list(place), "type": "not_kept", "msg": msg}])
+
+    def _misfit(self, error: ValidationError) -> InvalidRequest:
+        problems = json.loads(error.json(include_url=False, include_input=False))
+        return InvalidRequest(f"the request does not fit {self.name}: {_say(problems, self.requests)}", problems)
+
+    def load(self, stored: str) -> Any:
+        """Read a request back as the declared type."""
+        return self.requests.validate_json(stored)
+
+    def keys(self, stored: str) -> Keys:
+        """Compute the keys that a run of this request locks; ``InvalidRequest`` for what is no key."""
+        return keys_of(self.locks, self.load(stored)) if self.locks else Keys()
+
+
+# What is wrong with a request, in words -----------------------------------------------------------------------
+
+#: So many problems of a request are said; ``InvalidRequest.errors`` has all.
+_SAID = 5
+_STANDARD = frozenset(get_args(ErrorType))
+#: What a message of pydantic's may quote of the request, or of what a validator of the application says of it.
+_QUOTED = frozenset({"error", "tag"})
+
+
+def _say(problems: Sequence[Mapping[str, Any]], requests: TypeAdapter[Any]) -> str:
+    """Say where the problems are and what they are. Nothing of the request is in it: errors are logged."""
+    names = set(_names(requests.core_schema))
+    said = []
+    for problem in problems[:_SAID]:
+        # A key of a mapping is as personal as what stands there.
+        place = ".".join(part if part in names else "*" for part in problem["loc"])
+        safe = problem["type"] in _STANDARD and _QUOTED.isdisjoint(problem.get("ctx", ()))
+        said.append(f"{place}: " * bool(place) + (problem["msg"] if safe else problem["type"]))
+    return "; ".join(said) + f"; and {len(problems) - _SAID} more" * (len(problems) > _SAID)
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """The names of fields in a schema of pydantic's, which places in a request may be called by."""
+    if isinstance(schema, Mapping):
+        fields = schema.get("fields")
+        if isinstance(fields, Mapping):
+            yield from fields
+        if schema.get("type") == "dataclass-field":
+            yield schema["name"]
+        if isinstance(alias := schema.get("validation_alias"), str):
+            yield alias
+    for part in schema.values() if isinstance(schema, Mapping) else schema:
+        if isinstance(part, Mapping | list | tuple):
+            yield from _names(part)

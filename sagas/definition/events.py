@@ -1,0 +1,339 @@
+"""Domain events: what they are called, and what is told with them. Pure: no database, no broker.
+
+A run that publishes tells of what its log records of its steps, and of the states it comes to. Each event has its
+position in the run's history, counted from 1 without a gap, and goes out as a CloudEvent 1.0 in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from sagas.definition.participants import Operation, Phase
+from sagas.errors import DefinitionError
+from sagas.states import LIVE, State
+from sagas.validation import INTEGER_LIMIT, parse, why_unstorable
+
+#: The outbox's column for an event's name.
+EVENT_LIMIT = 120
+#: RabbitMQ's limit, in bytes.
+ROUTING_KEY_LIMIT = 255
+CONTENT_TYPE = "application/cloudevents+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """What a step's outcomes are called, as events. One left out is called by the step: ``ReserveInventoryDone``.
+
+    Args:
+        done: its effect is there (a TCC step holds what it asked for).
+        rejected: it said no.
+        failed: it was given up, and its run is undone: out of attempts, or of time. Not an attempt that breaks.
+        undone: its effect was taken back.
+        confirmed: it is final.
+        private: members of the step's result that are personal, and are not told with its events.
+
+    Raises:
+        DefinitionError: a name that is none: letters and digits, the first a capital letter, at most 120.
+    """
+
+    done: str = ""
+    rejected: str = ""
+    failed: str = ""
+    undone: str = ""
+    confirmed: str = ""
+    private: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a name."""
+        for name in (self.done, self.rejected, self.failed, self.undone, self.confirmed):
+            if name:
+                _check(name)
+        private: Any = self.private
+        if isinstance(private, str) or not all(isinstance(member, str) for member in private):
+            msg = f"Events(private={self.private!r}): list names of members"
+            raise DefinitionError(msg)
+
+    def of(self, step: str) -> Events:
+        """The same, with the names that were left out, for a step of this name."""
+        stem = camel(step)
+        return Events(
+            done=self.done or f"{stem}Done",
+            rejected=self.rejected or f"{stem}Rejected",
+            failed=self.failed or f"{stem}Failed",
+            undone=self.undone or f"{stem}Undone",
+            confirmed=self.confirmed or f"{stem}Confirmed",
+            private=self.private,
+        )
+
+
+class Data(StrEnum):
+    """What is told with an event, besides that it happened."""
+
+    NOTHING = "nothing"
+    #: What the step returned, less what is private.
+    RESULT = "result"
+    #: Why, as the log row of the same moment says it: kind, step and code. Details may be personal.
+    ERROR = "error"
+    #: Why the run is undone, likewise.
+    REASON = "reason"
+
+
+class Told(NamedTuple):
+    """One event that follows from what is recorded."""
+
+    name: str
+    step: str = ""
+    data: Data = Data.NOTHING
+    private: tuple[str, ...] = ()
+
+
+#: What a run's coming to a state is called, after its saga's name. A state that is left out tells nothing.
+_STATES = {
+    State.AWAITING_CONFIRM: ("Awaiting", Data.NOTHING),
+    State.CONFIRMING: ("Confirmed", Data.NOTHING),
+    State.COMPENSATING: ("TurnedBack", Data.REASON),
+    State.SUCCEEDED: ("Succeeded", Data.NOTHING),
+    State.FAILED: ("Failed", Data.REASON),
+    State.ESCALATED: ("Escalated", Data.ERROR),
+}
+_STARTED = "Started"
+_RESUMED = "Resumed"
+#: The log's entry for a time-out that was over between two attempts.
+TIMEOUT = "timeout"
+
+_OUTCOMES = {
+    Operation.FORWARD: "done",
+    Operation.TRY: "done",
+    Operation.CONFIRM: "confirmed",
+    Operation.COMPENSATE: "undone",
+    Operation.CANCEL: "undone",
+}
+
+
+class Names:
+    """The names of all events of a saga.
+
+    Args:
+        saga: the saga's stored name, such as "orders.PlaceOrder".
+        steps: by step, what its outcomes are called.
+        hidden: steps of whose results nothing is told.
+    """
+
+    def __init__(self, saga: str, steps: Mapping[str, Events], hidden: Collection[str] = ()) -> None:
+        self.saga = saga
+        self.stem = camel(saga.rpartition(".")[2])
+        self.hidden = frozenset(hidden)
+        self.steps = {step: events.of(step) for step, events in steps.items()}
+
+    @property
+    def started(self) -> str:
+        """The run was started. Always the first."""
+        return self.stem + _STARTED
+
+    @property
+    def confirmed(self) -> str:
+        """All confirmations are in: the run only goes forward."""
+        return self.stem + _STATES[State.CONFIRMING][0]
+
+    @property
+    def turned_back(self) -> str:
+        """The run is being undone."""
+        return self.stem + _STATES[State.COMPENSATING][0]
+
+    def done(self, step: str, phase: Phase) -> str:
+        """This operation of this step is done."""
+        events = self.steps[step]
+        return {Phase.FORWARD: events.done, Phase.CONFIRM: events.confirmed, Phase.UNDO: events.undone}[phase]
+
+    def rejected(self, step: str) -> str:
+        """This step said no."""
+        return self.steps[step].rejected
+
+    def all(self) -> list[str]:
+        """List every name: the run's own, and those of each step in order."""
+        own = [self.started, self.stem + _RESUMED, *(self.stem + word for word, _ in _STATES.values())]
+        return own + [
+            name
+            for events in self.steps.values()
+            for name in (events.done, events.rejected, events.failed, events.undone, events.confirmed)
+        ]
+
+    def of(self, *, step: str, operation: str, outcome: str, before: State, after: State) -> list[Told]:
+        """Say which events follow from one entry of the log, and from the move that was made with it.
+
+        Args:
+            step: the entry's step; empty where a run is moved without an entry, or it is of none.
+            operation: what was asked of it, or what happened to the run.
+            outcome: what became of that: "DONE", "REJECTED", …; "EVENT" for what is no operation of a step.
+            before: the run's state before.
+            after: the run's state since, which may be the same.
+        """
+        told: list[Told] = []
+        events = self.steps.get(step) or (Events().of(step) if step else None)
+        if events is not None and outcome == "DONE" and operation in _OUTCOMES:
+            name: str = getattr(events, _OUTCOMES[Operation(operation)])
+            told.append(Told(name, step, Data.NOTHING if step in self.hidden else Data.RESULT, events.private))
+        elif events is not None and outcome == "REJECTED":
+            told.append(Told(events.rejected, step, Data.ERROR))
+        elif (
+            events is not None
+            and before is not after is State.COMPENSATING
+            and (outcome == "FAULT" or (outcome, operation) == ("EVENT", TIMEOUT))
+        ):
+            # For good. Of an undo, a confirm or a step behind the pivot that is given up a person is told, who may
+            # have it tried again: that the run escalates is what is heard of it.
+            told.append(Told(events.failed, step, Data.ERROR))
+        if before is State.ESCALATED and after in LIVE:
+            told.append(Told(self.stem + _RESUMED))
+        elif before is not after and after in _STATES:
+            word, data = _STATES[after]
+            told.append(Told(self.stem + word, "", data))
+        return told
+
+    def check(self, *, publishes: bool) -> None:
+        """Refuse names that are none or that two events share; if they are published, also what cannot be routed.
+
+        Raises:
+            DefinitionError: so.
+        """
+        names = self.all()
+        for name in names:
+            _check(name)
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            msg = f"{self.saga}: two events are called {', '.join(twice)}; name them by events=Events(…) of their steps"
+            raise DefinitionError(msg)
+        if publishes:
+            if not re.fullmatch(r"\w+(\.\w+)*", self.saga):
+                msg = f"{self.saga!r} is no part of a routing key; if it publishes, call it such as orders.PlaceOrder"
+                raise DefinitionError(msg)
+            longest = max((routing_key(self.saga, name) for name in names), key=_bytes)
+            if _bytes(longest) > ROUTING_KEY_LIMIT:
+                msg = f"{longest}: a routing key has at most {ROUTING_KEY_LIMIT} bytes"
+                raise DefinitionError(msg)
+
+
+def camel(name: str) -> str:
+    """``reserve_inventory`` as ``ReserveInventory``."""
+    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[\W_]+", name))
+
+
+def routing_key(saga: str, event: str) -> str:
+    """``<app>.<Saga>.<Event>``: what consumers bind to, such as ``orders.PlaceOrder.*``. Also the CloudEvent's type."""
+    return f"{saga}.{event}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, as it lies in the outbox and as a consumer gets it.
+
+    Attributes:
+        run_id: the run.
+        position: its place in the run's history, from 1, without a gap.
+        name: what happened.
+        saga: the stored name of the run's saga.
+        version: the saga's version.
+        step: of which step; empty for the run's own.
+        business_key: what people know the run by; empty if it has none.
+        trace_id: the run's trace.
+        occurred_at: when, by the database's clock.
+        data: the step's result, or why; ``None`` if there is nothing to tell.
+    """
+
+    run_id: UUID
+    position: int
+    name: str
+    saga: str
+    version: int
+    step: str
+    business_key: str
+    trace_id: UUID
+    occurred_at: datetime
+    data: Any = None
+
+    @property
+    def id(self) -> str:
+        """``<run>:<position>``: the same however often it is delivered. Consumers deduplicate on it."""
+        return f"{self.run_id}:{self.position}"
+
+    @property
+    def routing_key(self) -> str:
+        """Where it is published."""
+        return routing_key(self.saga, self.name)
+
+    def to_json(self) -> str:
+        """Write it as a CloudEvent 1.0, in the JSON format; what is not of the standard is an extension attribute."""
+        attributes = {
+            "specversion": "1.0",
+            "id": self.id,
+            "source": f"/sagas/{self.saga}",
+            "type": self.routing_key,
+            "subject": self.business_key or None,
+            "time": self.occurred_at.isoformat(),
+            "datacontenttype": None if self.data is None else "application/json",
+            "runid": str(self.run_id),
+            "position": self.position,
+            "sagaversion": self.version,
+            "step": self.step or None,
+            "traceid": self.trace_id.hex,
+            "data": self.data,
+        }
+        return json.dumps({key: value for key, value in attributes.items() if value is not None}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what ``to_json`` has written; ``ValueError`` if it is none of our events."""
+        try:
+            read = parse(text)
+            saga, _, name = _text(read["type"]).rpartition(".")
+            return cls(
+                run_id=UUID(read["runid"]),
+                position=_number(read["position"]),
+                name=name,
+                saga=saga,
+                version=_number(read["sagaversion"]),
+                step=_text(read.get("step", "")),
+                business_key=_text(read.get("subject", "")),
+                trace_id=UUID(read["traceid"]),
+                occurred_at=datetime.fromisoformat(read["time"]),
+                data=read.get("data"),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            msg = f"no event of a saga: {type(error).__name__}: {error}"
+            raise ValueError(msg) from error
+
+
+def _text(value: object) -> str:
+    """A text that a consumer's database can store: what it cannot would come back until it is set aside."""
+    if not isinstance(value, str) or why_unstorable(value):
+        msg = f"no text of an event: {repr(value)[:80]}"
+        raise ValueError(msg)
+    return value
+
+
+def _number(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= INTEGER_LIMIT:
+        msg = f"no number of an event: {repr(value)[:80]}"
+        raise ValueError(msg)
+    return value
+
+
+def _check(name: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[^\W_]+", name) or name[0].islower() or name[0].isdigit():
+        msg = f"{name!r} is no name of an event: letters and digits, the first a capital letter, as InventoryReserved"
+        raise DefinitionError(msg)
+    if len(name) > EVENT_LIMIT:
+        msg = f"{name}: an event's name has at most {EVENT_LIMIT} characters"
+        raise DefinitionError(msg)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())

@@ -1,0 +1,82 @@
+"""The definition that a run follows where the code has another than the one it began with."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from sagas.definition.confirmations import Confirmation, no_deadline
+from sagas.definition.definition import ORCHESTRATION, Definition
+from sagas.definition.shapes import ConfirmationShape, Shape, StepShape
+from sagas.definition.steps import FINISH_RETRY, Action, Refund, Step, nobody
+
+
+def follow(name: str, version: int, shape: Shape, here: Definition | None) -> Definition:
+    """Make the definition that a run of ``shape`` follows where the code has another, or none.
+
+    Args:
+        name: the saga's name.
+        version: its version.
+        shape: of the run: its steps in their order, with their operations, its forks and pivot, and no other.
+        here: the code's definition of this name and version, which has the participants.
+    """
+    steps = {step.name: step for step in here.steps} if here else {}
+    confirmations = {c.name: c for c in here.confirmations} if here else {}
+    followed = tuple(_follow_step(s, steps.get(s.name) or Step(nobody, queue=s.queue)) for s in shape.steps)
+    for step in followed[shape.pivot :]:
+        step.only_goes_forward()
+    return Definition(
+        name,
+        version,
+        followed,
+        tuple(_follow_confirmation(c, confirmations.get(c.name)) for c in shape.confirmations),
+        here.requests if here else TypeAdapter(Any),
+        shape.forks,
+        shape.pivot,
+        timeout=here.timeout if here else None,
+        publishes=here.publishes if here else False,
+        carrier=here.carrier if here else ORCHESTRATION,
+        locks=here.locks if here else (),
+        # What was marked when the run began stays so.
+        personal=shape.personal | (here.personal if here else frozenset()),
+    )
+
+
+StepT = TypeVar("StepT", bound=Step)
+
+
+def _follow_step(shape: StepShape, here: StepT) -> StepT:
+    step = copy.copy(here)
+    step.name = shape.name
+    step.personal |= shape.personal
+    # An effect that may be in another system is undone there, whatever the code has become since.
+    step.elsewhere = here.elsewhere or shape.elsewhere
+    # Code that has moved to another database would look for its effect where it is not: it is not this run's.
+    step.database = shape.database
+    step.actions = {
+        phase: here.actions[phase]
+        if phase in here.actions and here.actions[phase].operation == operation and here.database == shape.database
+        else Action(operation, nobody, FINISH_RETRY)
+        for phase, operation in shape.operations.items()
+    }
+    return step
+
+
+def _follow_confirmation(shape: ConfirmationShape, here: Confirmation | None) -> Confirmation:
+    if here is not None:
+        confirmation = copy.copy(here)
+    elif shape.within is not None:
+        confirmation = Confirmation(within=timedelta(seconds=shape.within))
+    else:
+        confirmation = Confirmation(until=no_deadline)
+    confirmation.name = shape.name
+    confirmation.personal |= shape.personal
+    confirmation.refund = None
+    if shape.refund is not None:
+        known = here.refund if here else None
+        gone = Refund(nobody, queue=shape.refund.queue, finish=FINISH_RETRY)
+        confirmation.refund = _follow_step(shape.refund, known or gone)
+    return confirmation

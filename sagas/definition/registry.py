@@ -1,0 +1,52 @@
+"""The sagas this process knows, and the modules that failed to tell theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sagas.errors import DefinitionError, UnknownSaga
+
+if TYPE_CHECKING:
+    from sagas.definition.definition import Definition
+
+_definitions: dict[tuple[str, int], Definition] = {}
+#: ``app.sagas`` modules that could not be imported, with the error; a system check reports them.
+broken: dict[str, Exception] = {}
+
+
+def register(definition: Definition) -> None:
+    """Make a definition known; the same name and version twice is a ``DefinitionError``.
+
+    Unless it is the same class again: a module may be imported a second time, after its first import has failed
+    half-way, or be reloaded.
+    """
+    known = _definitions.get((definition.name, definition.version))
+    if known is not None:
+        twice = f"{definition.name} version {definition.version} is declared twice"
+        if known.declared_by != definition.declared_by:
+            msg = f"{twice}: by {known.declared_by} and by {definition.declared_by}; give one another name or version"
+            raise DefinitionError(msg)
+        if known.shape.number != definition.shape.number:
+            msg = f"{twice}, with other steps or confirmations, by {definition.declared_by}; give one another version"
+            raise DefinitionError(msg)
+    _definitions[definition.name, definition.version] = definition
+
+
+def find(name: str, version: int) -> Definition:
+    """Return the definition of this name and version, or raise ``UnknownSaga``."""
+    try:
+        return _definitions[name, version]
+    except KeyError:
+        why = f" ({'; '.join(f'{m}: {e}' for m, e in broken.items())})" if broken else ""
+        msg = f"no saga {name!r} version {version} is known here{why}"
+        raise UnknownSaga(msg) from None
+
+
+def knows(definition: Definition) -> bool:
+    """Whether it is this very definition that is known by its name and version."""
+    return _definitions.get((definition.name, definition.version)) is definition
+
+
+def all_definitions() -> list[Definition]:
+    """List every definition, by name and version."""
+    return [_definitions[key] for key in sorted(_definitions)]

@@ -1,0 +1,210 @@
+"""How a saga is declared: a class that reads like the business.
+
+Reading order is execution order, the attribute is the step's persisted name, and a wrong definition
+fails when its class is made. ``PlaceOrder.definition`` is what the engine, the admin and the docs read.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
+
+from pydantic import TypeAdapter
+
+from sagas.definition.confirmations import Confirmation
+from sagas.definition.definition import CARRIERS, CHOREOGRAPHY, ORCHESTRATION, Definition
+from sagas.definition.locks import Lock, check
+from sagas.definition.personal_data import paths_of
+from sagas.definition.registry import register
+from sagas.definition.retry import check_time
+from sagas.definition.steps import NAME_LIMIT, Parallel, Step
+from sagas.errors import DefinitionError
+
+RequestT = TypeVar("RequestT")
+
+#: The run's columns for the saga's name and version.
+SAGA_NAME_LIMIT = 100
+
+VERSION_LIMIT = 32_767
+
+#: The run's column for its branches has a bit for each position, in a signed number of 64.
+POSITIONS = 63
+
+#: Attributes of every saga, which no step can be called by.
+RESERVED = frozenset({"name", "version", "timeout", "publishes", "carrier", "locks", "abstract", "definition"})
+
+
+class Saga(Generic[RequestT]):
+    """Base of all sagas. Subclass with the request's type (a dataclass or a pydantic model).
+
+    >>> class PlaceOrder(Saga[OrderRequest]):
+    ...     payment = Confirmation(within=timedelta(seconds=30))
+    ...     create_order = Step(create, compensate=reject, queue="orders")
+    ...     reserve = Tcc(stock, queue="inventory")
+
+    Class attributes:
+        version: raise it when a change of the steps must not meet runs that began before.
+        timeout: how long a run may take over all steps that can be undone, from its beginning; then it is undone.
+        publishes: whether its runs publish domain events; see ``sagas.definition.events``.
+        carrier: "orchestration" (Celery chains) or "choreography" (each step's events); the same runs, either way.
+        locks: business keys that no other run may be at while this one is; see ``Lock``.
+        name: ``app.Class`` by default; set it to keep the stored name when the class moves.
+    """
+
+    version: ClassVar[int] = 1
+    timeout: ClassVar[timedelta | None] = None
+    publishes: ClassVar[bool] = False
+    carrier: ClassVar[str] = ORCHESTRATION
+    locks: ClassVar[tuple[Lock, ...]] = ()
+    name: ClassVar[str] = ""
+    abstract: ClassVar[bool] = False
+    definition: ClassVar[Definition]
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        """Read the class body; raise ``DefinitionError`` for what cannot be meant."""
+        super().__init_subclass__(**kwargs)
+        cls.abstract = abstract
+        if abstract:
+            return
+        body = _Body(cls.__name__)
+        for name, value in _attributes(cls).items():
+            body.take(name, value)
+        if not body.steps:
+            msg = f"{cls.__name__} has no steps"
+            raise DefinitionError(msg)
+        cls.name = vars(cls).get("name") or f"{_app(cls.__module__)}.{cls.__name__}"
+        if len(cls.name) > SAGA_NAME_LIMIT:
+            msg = f"{cls.__name__}: a saga's name has at most {SAGA_NAME_LIMIT} characters"
+            raise DefinitionError(msg)
+        if type(cls.version) is not int or not 1 <= cls.version <= VERSION_LIMIT:
+            msg = f"{cls.__name__}: version is {cls.version!r}; count from 1"
+            raise DefinitionError(msg)
+        if cls.timeout is not None:
+            check_time(f"{cls.__name__}: timeout is {cls.timeout!r}", cls.timeout)
+        if cls.timeout is not None and cls.timeout <= timedelta(0):
+            msg = f"{cls.__name__}: timeout is {cls.timeout}; its steps need time"
+            raise DefinitionError(msg)
+        if cls.carrier not in CARRIERS:
+            msg = f"{cls.__name__}: carrier is {cls.carrier!r}; give {' or '.join(CARRIERS)}"
+            raise DefinitionError(msg)
+        publishes: Any = cls.publishes
+        if not isinstance(publishes, bool):
+            msg = f"{cls.__name__}: publishes is {publishes!r}; give True or False"
+            raise DefinitionError(msg)
+        asked = _request_type(cls)
+        cls.definition = Definition(
+            cls.name,
+            cls.version,
+            tuple(body.steps),
+            tuple(body.confirmations),
+            TypeAdapter(asked),
+            tuple(body.forks),
+            body.pivot(),
+            cls.timeout,
+            cls.publishes,
+            cls.carrier,
+            check(cls.__name__, cls.locks),
+            paths_of(asked),
+            f"{cls.__module__}.{cls.__qualname__}",
+        )
+        if len(cls.definition.all_steps) > POSITIONS:
+            msg = (
+                f"{cls.__name__} has {len(cls.definition.all_steps)} steps and confirmations with compensate=; a saga "
+                f"has at most {POSITIONS}. Make some of them a SubSaga"
+            )
+            raise DefinitionError(msg)
+        # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
+        cls.definition.names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)
+        register(cls.definition)
+
+    def __new__(cls) -> Self:
+        """Refuse instances: a saga is a definition, a run is its execution."""
+        msg = f"{cls.__name__} is a definition; start a run with sagas.start({cls.__name__}, request)"
+        raise TypeError(msg)
+
+
+class _Body:
+    """Reads the body of a saga, one attribute after the other."""
+
+    def __init__(self, saga: str) -> None:
+        self.saga = saga
+        self.steps: list[Step] = []
+        self.confirmations: list[Confirmation] = []
+        self.forks: list[range] = []
+        #: Number of steps before the last confirmation that stands behind a step.
+        self.placed: int | None = None
+
+    def take(self, name: str, value: object) -> None:
+        """Take an attribute of the class, if it means anything to the engine."""
+        if isinstance(value, Step):
+            self._name("step", name, value)
+            self.steps.append(value)
+        elif isinstance(value, Confirmation):
+            self._name("confirmation", name, value)
+            self.confirmations.append(value)
+            if self.steps:
+                self.placed = len(self.steps)
+        elif isinstance(value, Parallel):
+            first = len(self.steps)
+            for branch, step in value.branches.items():
+                self._name("step", branch, step)
+                self.steps.append(step)
+            self.forks.append(range(first, len(self.steps)))
+
+    def pivot(self) -> int:
+        """Position of the first step that only goes forward; refuse a definition in which that cannot be meant."""
+        marked = [index for index, step in enumerate(self.steps) if step.pivot]
+        if marked and (self.confirmations or len(marked) > 1):
+            msg = f"{self.saga}.{self.steps[marked[-1]].name}: a saga has one pivot, and a confirmation is one already"
+            raise DefinitionError(msg)
+        pivot = marked[0] + 1 if marked else self.placed
+        if pivot is None:
+            return sys.maxsize
+        if marked and any(marked[0] in fork for fork in self.forks):
+            msg = f"{self.saga}: a branch of a Parallel cannot be the pivot"
+            raise DefinitionError(msg)
+        for step in self.steps[pivot:]:
+            step.only_goes_forward()
+        return pivot
+
+    def _name(self, what: str, name: str, value: Step | Confirmation) -> None:
+        if name in RESERVED:
+            msg = f"{self.saga}.{name}: sagas use this name for themselves; call the {what} otherwise"
+            raise DefinitionError(msg)
+        if value.name != name:
+            # Not in __set_name__: Python 3.11 would wrap the error in another.
+            msg = f"{self.saga}.{name}: this {what} is already {value.name!r}; make a new one"
+            raise DefinitionError(msg)
+        if len(name) > NAME_LIMIT:
+            msg = f"{self.saga}.{name}: a {what}'s name has at most {NAME_LIMIT} characters"
+            raise DefinitionError(msg)
+        if name in {step.name for step in self.steps} | {c.name for c in self.confirmations}:
+            msg = f"{self.saga}.{name}: there are two of this name"
+            raise DefinitionError(msg)
+
+
+def _attributes(cls: type) -> dict[str, Any]:
+    """What the class and the abstract sagas before it declare, in reading order, the first base's first."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base is cls or vars(base).get("abstract"):
+            found |= vars(base)
+        elif "definition" in vars(base):
+            msg = f"{cls.__name__}: {base.__name__} is a saga of its own; share steps through an abstract one"
+            raise DefinitionError(msg)
+    return found
+
+
+def _app(module: str) -> str:
+    """The app that declares: "orders.sagas" is of "orders", "shop.orders.sagas" too."""
+    parts = module.split(".")
+    return parts[-2] if len(parts) > 1 and parts[-1] == "sagas" else parts[0]
+
+
+def _request_type(cls: type) -> Any:
+    for base in getattr(cls, "__orig_bases__", ()):
+        if get_origin(base) is Saga:
+            return get_args(base)[0]
+    msg = f"{cls.__name__}: say what it is asked for, as in class {cls.__name__}(Saga[MyRequest])"
+    raise DefinitionError(msg)

@@ -1,0 +1,1 @@
+"""The engine: one transaction each. What must be published is returned as data."""

@@ -1,0 +1,367 @@
+"""Call the participants of a step whose data is in another database, so that each effect is there once.
+
+The effect commits there, then its outcome here. Between the two commits anything may die, so the first statement
+of the transaction there inserts a barrier row for each operation, keyed as the idempotency key is. A redelivery
+finds the row and gets the outcome that it recorded; the participant is not called.
+
+An undo may overtake its forward operation: a worker that was cut off from the engine's database may still reach the
+other one. So an undo first inserts the row of the forward operation. If that insert won, the forward operation has not
+happened: there is nothing to undo (a null compensation), and one that comes late finds its row taken, and does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import Error, connections, transaction
+
+from sagas.db import ConnectionLost, Kind, is_lost, kind_of
+from sagas.definition import registry
+from sagas.definition.participants import Accepted, Call, Done, Phase, is_patient
+from sagas.definition.steps import Step
+from sagas.engine import invocation as outcomes
+from sagas.engine.invocation import Answer, Broken, Fault
+from sagas.errors import Rejected
+from sagas.postgresql import sessions
+from sagas.postgresql.sessions import Patience
+from sagas.postgresql.statements import only_reads
+from sagas.states import Passage
+from sagas.store import log as log_store
+from sagas.store import runs as store
+from sagas.store.barriers import Row, Table, forget, old
+from sagas.validation import printable
+
+#: What an undo answers that had nothing to undo, for the log.
+NULL = {"null": True}
+#: Runs whose barrier rows are deleted in one transaction.
+BATCH = 1000
+
+
+class DatabaseAway(Exception):
+    """The other database does not answer, or not as it should: what it was asked for may or may not be done there."""
+
+
+class SessionLost(ConnectionLost):
+    """The other database is there, and has lost this session only: it may be what one of the runs does."""
+
+
+class WrongDatabase(Exception):
+    """A participant wrote in another database than its step names."""
+
+
+class Overtaken(Rejected):
+    """Its undo came first: it never happens."""
+
+
+class BarrierLost(Exception):
+    """The log has the effect, and the other database has no barrier row of it: whether it is there is not known."""
+
+
+def reach(step: Step) -> DatabaseAway | None:
+    """Connect to the step's database before its runs are locked, which nobody shall wait for; say if it is away."""
+    if not step.database:
+        return None
+    there: Any = connections[step.database]
+    try:
+        # A connection kept since before that server was restarted would cost the whole cohort an attempt.
+        if there.connection is not None and not there.is_usable():
+            there.close()
+        there.ensure_connection()
+    except Error as error:
+        return _away(step, error)
+    return None
+
+
+def collect(
+    step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: bool, patience: Patience | None = None
+) -> Sequence[Answer]:
+    """Call the participant for every call that has not passed here before, in one transaction that commits there.
+
+    Args:
+        step: the step; it names the database.
+        phase: which of its operations.
+        calls: in the order of their runs, which are locked.
+        may_reject: whether its "no" is an answer, and not a fault.
+        patience: how long to wait for locks there, if not as long as the session is set to.
+
+    Returns:
+        An answer for each call. Where the database is away, faults: the engine's own transaction goes on.
+
+    Raises:
+        Broken: a set-based participant raised; its transaction was rolled back.
+        SessionLost: the session was lost in the middle of it, of more than one run.
+        django.db.Error: the transaction collided with another, or could not be committed for what a participant wrote.
+    """
+    began = time.monotonic()
+    try:
+        with transaction.atomic(using=step.database, durable=True):
+            if patience is not None:
+                patience.limit(step.database)
+            return _pass(step, phase, calls, may_reject=may_reject)
+    except (Error, Broken, DatabaseAway, ConnectionLost) as error:
+        cause = error.error if isinstance(error, Broken) else error
+        if isinstance(cause, DatabaseAway | ConnectionLost) or is_lost(cause, step.database):
+            # Also where it was the engine's own connection, through which a participant may read: that is found out
+            # as soon as these faults are to be written.
+            away = _away(step, cause)
+            if len(calls) > 1 and _is_session_only(step, cause, began):
+                raise SessionLost(str(away)) from error
+            return [Fault(away)] * len(calls)
+        raise
+
+
+def _is_session_only(step: Step, error: Exception, began: float) -> bool:
+    """Whether the database is there, and only our session has ended: one of the runs may have ended it."""
+    if isinstance(error, DatabaseAway):
+        return False
+    return sessions.examine_loss(time.monotonic() - began, step.database).outlived
+
+
+def _away(step: Step, error: Exception) -> DatabaseAway:
+    """Say that the database is away, and forget the connection: the next attempt makes a new one."""
+    connections[step.database].close()
+    return error if isinstance(error, DatabaseAway) else DatabaseAway(f"{step.database}: {error}".strip())
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The calls at the barrier.
+
+    Attributes:
+        fresh: rows that this transaction has inserted, as (run, operation).
+        new: the calls for which the participant is called.
+        answers: answers that the rows have.
+        nothing: answers to those that have nothing to undo, which no row has yet.
+        heard: how often the log has it that a run's operation was accepted, where a row says that it was.
+    """
+
+    fresh: set[tuple[UUID, str]]
+    new: list[Call[Any]] = field(default_factory=list)
+    answers: dict[UUID, Answer] = field(default_factory=dict)
+    nothing: dict[UUID, Answer] = field(default_factory=dict)
+    heard: dict[UUID, int] = field(default_factory=dict)
+
+
+def _pass(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: bool) -> list[Answer]:
+    table = Table(step.database, step.name)
+    with _not_to_blame(step):
+        entry = (_enter_to_undo if phase is Phase.UNDO else _enter)(table, step, phase, calls)
+    answers = dict(entry.nothing)
+    if entry.new:
+        with _only_there(step):
+            given = outcomes.collect(step.actions[phase].participant, entry.new, step.rejects, using=step.database)
+        for answer in given:
+            if isinstance(answer, Fault) and isinstance(answer.error, WrongDatabase):
+                # Django may take the engine's transaction for broken now: both must be rolled back.
+                raise Broken(answer.error)
+        answers |= {call.run_id: _plain(answer, may_reject) for call, answer in zip(entry.new, given, strict=True)}
+    with _not_to_blame(step):
+        _write(table, step.actions[phase].operation, entry, [c for c in calls if c.run_id in answers], answers)
+    answers |= entry.answers
+    return [answers[call.run_id] for call in calls]
+
+
+@contextmanager
+def _not_to_blame(step: Step) -> Iterator[None]:
+    """Around statements of the barrier itself: if they fail, none of the runs is the cause, and none is looked for."""
+    try:
+        yield
+    except Error as error:
+        if kind_of(error, step.database) in {Kind.COLLISION, Kind.CANCELLED, Kind.TROUBLE}:
+            raise
+        msg = f"{step.database}: {error}".strip()
+        raise DatabaseAway(msg) from error
+
+
+@contextmanager
+def _only_there(step: Step) -> Iterator[None]:
+    """Let a participant write in its step's database only: another would not commit with it.
+
+    A model that no router sends there would otherwise lose, in silence, what a redelivery does not repeat.
+    """
+
+    def refuse(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if only_reads(_text(sql, context)):
+            return execute(sql, params, many, context)
+        alias = context["connection"].alias
+        msg = f"{step.name} is in the database {step.database!r}, and wrote in {alias!r}: {_text(sql, context)[:100]}"
+        raise WrongDatabase(msg)
+
+    with ExitStack() as guards:
+        for other in connections.all():
+            if other.alias != step.database:
+                guards.enter_context(other.execute_wrapper(refuse))
+        yield
+
+
+def _text(sql: Any, context: Any) -> str:
+    """What the server is told: a driver puts together what was composed, and takes bytes as they are."""
+    if hasattr(sql, "as_string"):
+        return str(sql.as_string(context["connection"].connection))
+    return sql.decode(errors="replace") if isinstance(sql, bytes) else str(sql)
+
+
+def _plain(answer: Answer, may_reject: bool) -> Answer:
+    if isinstance(answer, Rejected) and not may_reject:
+        return Fault(answer)
+    return answer
+
+
+# -- At the barrier -------------------------------------------------------------------------------------------
+
+
+def _enter(table: Table, step: Step, phase: Phase, calls: Sequence[Call[Any]]) -> _Entry:
+    operation = step.actions[phase].operation
+    entry = _Entry(table.enter([(operation, Passage.DONE)], {call.run_id: call.attempt for call in calls}))
+    known = [call.run_id for call in calls if (call.run_id, operation) not in entry.fresh]
+    rows = table.read([operation], known) if known else {}
+    entry.heard.update(_heard(step, operation, rows))
+    for call in calls:
+        recorded = None
+        if (call.run_id, operation) not in entry.fresh:
+            recorded = _recorded(step, phase, call, rows[call.run_id, operation], entry.heard)
+        if recorded is None:
+            entry.new.append(call)
+        else:
+            entry.answers[call.run_id] = recorded
+    return entry
+
+
+def _enter_to_undo(table: Table, step: Step, phase: Phase, calls: Sequence[Call[Any]]) -> _Entry:
+    operation, forward = step.actions[phase].operation, step.actions[Phase.FORWARD].operation
+    # The forward operation's row first: whoever has inserted it decides whether that happens.
+    rows_of_each = [(forward, Passage.VOID), (operation, Passage.DONE)]
+    entry = _Entry(table.enter(rows_of_each, {call.run_id: call.attempt for call in calls}))
+    known = [call.run_id for call in calls if not {(call.run_id, forward), (call.run_id, operation)} <= entry.fresh]
+    rows = table.read([forward, operation], known) if known else {}
+    entry.heard.update(_heard(step, operation, rows))
+    nothing: list[Call[Any]] = []
+    for call in calls:
+        recorded = None
+        if (call.run_id, operation) not in entry.fresh:
+            recorded = _recorded(step, phase, call, rows[call.run_id, operation], entry.heard)
+        if recorded is not None:
+            entry.answers[call.run_id] = recorded
+        elif (call.run_id, forward) in entry.fresh:
+            nothing.append(call)
+        elif rows[call.run_id, forward].outcome in {Passage.VOID, Passage.REJECTED}:
+            entry.nothing[call.run_id] = Done(NULL)
+        else:
+            entry.new.append(call)
+    if nothing:
+        entry.nothing.update(_nothing_to_undo(step, forward, nothing))
+    return entry
+
+
+def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> dict[UUID, Answer]:
+    """Answer for runs whose forward operation has left no row: it has not happened, unless the log knows better."""
+    logged = log_store.effects([call.run_id for call in calls], step.name, forward)
+    lost = Fault(
+        BarrierLost(
+            f"the log says that {step.name}.{forward} is done, and {step.database!r} has no barrier row of it: "
+            "the row was deleted too early, or that database has lost its last commits"
+        )
+    )
+    return {call.run_id: lost if call.run_id in logged else Done(NULL) for call in calls}
+
+
+def _heard(step: Step, operation: str, rows: Mapping[tuple[UUID, str], Row]) -> dict[UUID, int]:
+    ids = [run_id for (run_id, of), row in rows.items() if (of, row.outcome) == (operation, Passage.ACCEPTED)]
+    return log_store.count("ACCEPTED", ids, step.name, operation) if ids else {}
+
+
+def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | None:
+    """The answer that a row has for this call; ``None`` if the participant is to be asked."""
+    match row.outcome:
+        case Passage.DONE:
+            return Done(None if row.data is None else json.loads(row.data))
+        case Passage.REJECTED:
+            said = json.loads(row.data or "{}")
+            return Rejected(said["detail"], code=said["code"], note=said.get("note", ""))
+        case Passage.ACCEPTED:
+            said = json.loads(row.data or "{}")
+            # The log knows: nobody has reported, and this is the next attempt, also the first of a run that was
+            # resumed. Or the participant is to be asked again as it is.
+            if said.get("times", 0) <= heard.get(call.run_id, 0) or is_patient(step.actions[phase].participant):
+                return None
+            return Accepted(timedelta(seconds=said["within"]))
+        case Passage.VOID:
+            return Overtaken()
+
+
+def _write(
+    table: Table,
+    operation: str,
+    entry: _Entry,
+    calls: Sequence[Call[Any]],
+    answers: Mapping[UUID, Answer],
+) -> None:
+    """Say in the rows what their operations have come to. Those that are fresh say DONE already."""
+    rows: dict[UUID, Row] = {}
+    faults: set[UUID] = set()
+    data: str | None
+    for call in calls:
+        answer = answers[call.run_id]
+        if isinstance(answer, Fault):
+            faults.add(call.run_id)
+        elif isinstance(answer, Rejected):
+            said = {"code": answer.code, "detail": answer.detail, **({"note": answer.note} if answer.note else {})}
+            data = outcomes.dump({name: printable(text) for name, text in said.items()})
+            rows[call.run_id] = Row(Passage.REJECTED, call.attempt, data)
+        elif isinstance(answer, Accepted):
+            times = entry.heard.get(call.run_id, 0) + 1
+            data = outcomes.dump({"within": answer.within.total_seconds(), "times": times})
+            rows[call.run_id] = Row(Passage.ACCEPTED, call.attempt, data)
+        elif answer.result is not None or (call.run_id, operation) not in entry.fresh:
+            data = None if answer.result is None else outcomes.dump(answer.result)
+            rows[call.run_id] = Row(Passage.DONE, call.attempt, data)
+    if rows:
+        table.write(operation, rows)
+    # What was accepted at an earlier attempt stays so.
+    nothing_happened = [row for row in entry.fresh if row[0] in faults]
+    if nothing_happened:
+        table.leave(nothing_happened)
+
+
+# -- Cleaning up ----------------------------------------------------------------------------------------------
+
+
+def databases() -> list[str]:
+    """Aliases of the databases in which some step has its data."""
+    return sorted({alias for definition in registry.all_definitions() for alias in definition.databases})
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What ``prune`` has done.
+
+    Attributes:
+        deleted: barrier rows that are gone.
+        unknown: runs with old rows that this engine does not know.
+    """
+
+    deleted: int = 0
+    unknown: int = 0
+
+
+def prune(database: str, *, days: float) -> Pruned:
+    """Delete the barrier rows of runs that ended longer than ``days`` ago.
+
+    A run that has not ended may be delivered again, and one that this engine does not know may be another's: their
+    rows are left. Each batch is a transaction of its own: killed in the middle, the next call goes on.
+    """
+    pruned = Pruned()
+    last = UUID(int=0)
+    while ids := old(database, after=last, days=days, limit=BATCH):
+        known, ended = store.ended(ids, days=days)
+        deleted = forget(database, ended) if ended else 0
+        pruned = Pruned(pruned.deleted + deleted, pruned.unknown + len(ids) - known)
+        last = ids[-1]
+    return pruned

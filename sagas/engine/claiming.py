@@ -1,0 +1,340 @@
+"""Claim what is due, and say what goes out for it.
+
+One query and one code path for everything: beginning, confirming, retrying, compensating, expiring, and
+recovering what a crash or a lost message left behind. Where a run stands says what it needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+
+from sagas.conf import config
+from sagas.decisions import plan
+from sagas.decisions.messages import Chain, Deadline, Link, Message
+from sagas.decisions.plan import Due, Move
+from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.remedies import NO_PROGRESS, UNKNOWN_SAGA
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Phase
+from sagas.engine import (
+    breakers as gate,
+)
+from sagas.engine import (
+    deadlines,
+    lifecycle,
+)
+from sagas.engine import (
+    invocation as outcomes,
+)
+from sagas.engine import (
+    locks as isolation,
+)
+from sagas.engine import (
+    poison as blame,
+)
+from sagas.engine.compensation import escalate, event
+from sagas.engine.results import parents_of
+from sagas.engine.timeouts import give_up_late
+from sagas.errors import UnknownSaga
+from sagas.states import UNDECIDED, State
+from sagas.store import (
+    claims as claim_store,
+)
+from sagas.store import (
+    confirmations as confirmation_store,
+)
+from sagas.store import (
+    definitions as versions,
+)
+from sagas.store import (
+    moves as move_store,
+)
+from sagas.store import (
+    runs as store,
+)
+from sagas.store import (
+    waits as wait_store,
+)
+from sagas.store.breakers import Open
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Claimed:
+    """What a claim took.
+
+    Attributes:
+        count: runs taken.
+        full: whether there may be more.
+        messages: what must be published now; each ``Chain`` holds leases.
+    """
+
+    count: int = 0
+    full: bool = False
+    messages: list[Message] = field(default_factory=list)
+
+
+def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
+    """Take due runs and give each a lease.
+
+    Args:
+        lapsed: take runs whose lease ran out, at most ``SAGAS["RECLAIM"]``, instead of fresh ones, at most
+            ``SAGAS["CLAIM"]``. Only the tick asks for them, so that an overload is not fed with repeats.
+        begin: take new runs too. Confirmed runs, and those to be undone, never wait for a congestion.
+    """
+    try:
+        return _claim(lapsed=lapsed, begin=begin, carefully=False)
+    except Exception as error:
+        if blame.is_nobodys(error):
+            raise
+        # Nothing was taken. One run is to blame, and a savepoint for each is too dear to have before it is known.
+        logger.warning("sagas: a claim broke, and is made again in parts: %s", type(error).__name__)
+    return _claim(lapsed=lapsed, begin=begin, carefully=True)
+
+
+def _claim(*, lapsed: bool, begin: bool, carefully: bool) -> Claimed:
+    limit = config().reclaim if lapsed else config().claim
+    claimed = Claimed()
+    with transaction.atomic(durable=True):
+        rows = claim_store.claimable(limit, lapsed=lapsed, begin=begin, foreign=_foreign)
+        claimed.count = len(rows)
+        claimed.full = len(rows) == limit
+        breakers = gate.open_now() if rows and rows[0].guarded else {}
+        if not carefully:
+            claimed.messages = _take(rows, breakers)
+        else:
+            claimed.messages, left = blame.bisect(rows, partial(_take, breakers=breakers))
+            # Those are still due: the next claim takes them.
+            claimed.count -= len(left)
+            claimed.full = claimed.full or bool(left)
+    return claimed
+
+
+def _take(rows: Sequence[store.Row], breakers: Mapping[str, Open]) -> list[Message]:
+    messages: list[Message] = []
+    rows, unlocked = isolation.sort_out(rows)
+    by_saga: dict[tuple[str, int, int], list[store.Row]] = defaultdict(list)
+    for row in rows:
+        by_saga[row.saga, row.version, row.shape].append(row)
+    for kind, group in by_saga.items():
+        try:
+            definition = versions.find(*kind)
+        except UnknownSaga as error:
+            _leave(_escalate_stuck(None, group), str(error))
+            continue
+        going = _escalate_stuck(definition, group)
+        if not versions.is_own(definition):
+            going = _leave_foreign(definition, going)
+        messages += _claim_group(definition, going, breakers)
+    return messages + unlocked
+
+
+#: Kinds of runs that this process was seen not to be able to perform. Few: sagas, times places.
+_foreign: set[claim_store.Foreign] = set()
+
+
+def _leave_foreign(definition: Definition, rows: Sequence[store.Row]) -> list[store.Row]:
+    """Take out the runs that this process cannot bring to their end: its code is of another shape than theirs."""
+    going: list[store.Row] = []
+    for place, group in store.by_place(rows).items():
+        if why := versions.lacks(definition, place):
+            _leave(group, f"{definition.name} version {definition.version}: {why}")
+        else:
+            going += group
+    return going
+
+
+def _leave(rows: Sequence[store.Row], why: str) -> None:
+    """Leave runs to a process that can perform them: during a rolling deploy there is one.
+
+    At once, and nothing is written. But what has been due for a lease, nobody else has taken: it is claimed, and after
+    some leases a person is called.
+    """
+    kinds = {row.id: (row.saga, row.version, row.shape, row.state.value, row.cursor, row.fork) for row in rows}
+    seen = [run_id for run_id, kind in kinds.items() if kind in _foreign]
+    # Not before: a claim that is made again must not take them for what it has left for a lease already.
+    transaction.on_commit(partial(_foreign.update, list(kinds.values())))
+    if seen:
+        logger.error("sagas: %d run(s) wait: %s", len(seen), why)
+        claim_store.lease(seen, begin=False)
+    elif rows:
+        logger.warning("sagas: %d run(s) are left to other workers: %s", len(rows), why)
+
+
+def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) -> list[store.Row]:
+    """Take out the runs that were claimed too often without making progress: a person must look.
+
+    Without a definition, because nobody knows their saga here.
+    """
+    going: list[store.Row] = []
+    for row in rows:
+        if row.claims < _lease_limit():
+            going.append(row)
+            continue
+        onward = plan.onward(definition, row.place) if definition else []
+        step, operation = (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
+        known = definition and (versions.is_own(definition) or not versions.lacks(definition, row.place))
+        code = NO_PROGRESS if known else UNKNOWN_SAGA
+        detail = f"claimed {row.claims} times in {row.state} without progress"
+        escalate(
+            row,
+            event("escalate", step=step),
+            outcomes.reason(ReasonKind.STUCK, step, code, detail),
+            operation=operation,
+        )
+    return going
+
+
+def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Mapping[str, Open]) -> list[Message]:
+    rows, messages = _expire(definition, rows)
+    rows, following = give_up_late(definition, rows)
+    messages += following
+    cohorts: dict[tuple[tuple[Link, ...], _Fate], list[UUID]] = {}
+    # A run with several branches goes by several chains, under one lease.
+    leased: dict[UUID, store.Row] = {}
+    for place, group in store.by_place(rows).items():
+        onward = plan.onward(definition, place)
+        if place.state is State.AWAITING_CONFIRM:
+            # The deadline that it had is over, but that confirmation came before the run began.
+            for row in group:
+                state, following = lifecycle.follow_confirmations(definition, row)
+                messages += following
+                if row.started_at is None and state is State.AWAITING_CONFIRM:
+                    # Its steps were done by a message that the broker had, as far as anybody knew, refused.
+                    leased[row.id] = row
+        elif onward:
+            for sequence, members in _going(onward, group).items():
+                links, let_in = gate.gate(sequence, members, breakers)
+                for fate, some in _by_fate(links[0], let_in).items():
+                    cohorts.setdefault((links, fate), []).extend(some)
+                leased |= {row.id: row for row in let_in}
+        else:
+            messages += isolation.leave(group)
+            move_store.move(Move(place, plan.finished(place), Due.NEVER), group)
+            messages += parents_of(group)
+    begun = [row for row in leased.values() if row.started_at is None]
+    if leased:
+        claim_store.lease(list(leased), begin=True, within=_shortest(definition))
+        deadlines.begin(definition, begun)
+        _hasten(list(leased.values()))
+    # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
+    for (links, fate), cohort_ids in cohorts.items():
+        messages += [
+            Chain(links, ids, issue=fate.issue, interruptions=fate.claims)
+            for ids in _cohorts(cohort_ids, claims=fate.claims)
+        ]
+    for cohort in _cohorts([row.id for row in begun]):
+        messages += [
+            Deadline(
+                definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), cohort
+            )
+            for confirmation in definition.confirmations
+            if confirmation.within is not None
+        ]
+    return messages
+
+
+def _shortest(definition: Definition) -> float | None:
+    """Seconds from the beginning to the first deadline that is the same for all runs."""
+    return min((c.within.total_seconds() for c in definition.confirmations if c.within is not None), default=None)
+
+
+def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dict[tuple[Link, ...], list[store.Row]]:
+    """Which runs go on by which chain: those that do not wait there, for an answer or their next attempt."""
+    if not any(row.pending for row in rows):
+        return {links: list(rows) for links in onward}
+    now = store.clock().timestamp()
+    going: dict[tuple[Link, ...], list[store.Row]] = {}
+    for links in onward:
+        members = [row for row in rows if not row.waits_at(links[0].step, links[0].phase, now)]
+        if members:
+            going[links] = members
+    moved = {row.id for members in going.values() for row in members}
+    still = [row for row in rows if row.id not in moved]
+    if still:
+        wait_store.wait_until({row.id: row.next_wait(now) for row in still})
+    return going
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What runs of one cohort have in common besides their place: those to which something happened travel apart.
+
+    Attributes:
+        issue: which issue of the link's operation this is; only an undo is asked for it.
+        claims: leases that have lapsed.
+        broken: whether it has broken before.
+    """
+
+    issue: int
+    claims: int
+    broken: bool
+
+
+def _by_fate(link: Link, rows: Sequence[store.Row]) -> dict[_Fate, list[UUID]]:
+    found: dict[_Fate, list[UUID]] = defaultdict(list)
+    for row in rows:
+        issue = row.issue if link.phase is Phase.UNDO else 0
+        found[_Fate(issue, row.claims, row.attempt > 0)].append(row.id)
+    return dict(found)
+
+
+def _hasten(leased: Sequence[store.Row]) -> None:
+    """See to it that the branches which wait are looked at when their time has come, lease or not."""
+    waiting = [row for row in leased if row.pending]
+    if waiting:
+        now = store.clock().timestamp()
+        wait_store.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
+
+
+def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
+    """Undo the runs whose confirmation is overdue: the tick's share, where RabbitMQ's message was lost."""
+    if not any(row.state in UNDECIDED and row.deadline is not None for row in rows):
+        return list(rows), []
+    now = store.clock()
+    overdue = [row for row in rows if row.state in UNDECIDED and row.deadline is not None and row.deadline <= now]
+    if not overdue:
+        return list(rows), []
+    received = confirmation_store.confirmations([row.id for row in overdue])
+    messages: list[Message] = []
+    expired: set[UUID] = set()
+    for confirmation in definition.confirmations:
+        late = [
+            row
+            for row in overdue
+            if row.id not in expired
+            and confirmation.name not in received[row.id]
+            and row.started_at is not None
+            and deadlines.of_run(definition, confirmation, row, row.started_at) <= now
+        ]
+        if late:
+            messages += deadlines.judge(definition, confirmation, late, by="tick")
+            expired |= {row.id for row in late}
+    return [row for row in rows if row.id not in expired], messages
+
+
+def _lease_limit() -> int:
+    """Claims without progress after which a run is escalated: not before it was alone in the last of them."""
+    return max(2, config().lease_limit)
+
+
+def _cohorts(ids: Sequence[UUID], *, claims: int = 0) -> list[tuple[UUID, ...]]:
+    """Cut runs into cohorts: the smaller the more leases of theirs have lapsed, and each run alone in the end.
+
+    One of them may be what has cut off the others, in a way that nobody saw: it must not stop them for long, and none
+    may be called a run without progress for what another did.
+    """
+    size = config().cohort
+    if claims:
+        size = 1 if claims >= _lease_limit() - 1 else max(1, math.ceil(min(size, len(ids)) / 4**claims))
+    ordered = sorted(ids)
+    return [tuple(ordered[start : start + size]) for start in range(0, len(ordered), size)]

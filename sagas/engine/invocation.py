@@ -1,0 +1,239 @@
+"""Call a participant for a cohort, and make plain answers of whatever it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from sagas.db import ConnectionLost, is_anothers, is_nobodys, is_time_up, said
+from sagas.decisions.reasons import ReasonKind
+from sagas.definition.participants import (
+    Accepted,
+    Call,
+    Done,
+    Participant,
+    SetBased,
+    is_set_based,
+    name_of,
+)
+from sagas.errors import Rejected
+from sagas.serialization import check_size
+from sagas.validation import DEPTH_LIMIT, check_depth, printable
+
+#: Longest text of an error that is stored.
+DETAIL_LIMIT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something broke: the operation is tried again, then given up."""
+
+    error: Exception
+
+
+Answer = Done | Rejected | Accepted | Fault
+
+
+class NoAnswer(Exception):
+    """A call was begun, and who made it died or was cut off: whether it took effect is not known."""
+
+
+class PivotAccepted(Exception):
+    """The participant of a pivot has answered ``Accepted``: it may not leave open whether there is a way back."""
+
+
+class RolledBack(Exception):
+    """A participant has returned as if all were well, and its effect is to be rolled back all the same."""
+
+
+class ThirdDatabase(Exception):
+    """A participant has asked a database that is neither the engine's nor its step's, and that was away.
+
+    Whoever does must bear its absence as that of any other system: it is a fault of the run, tried again, and counted.
+    """
+
+
+class Broken(Exception):
+    """A set-based participant broke; its transaction must be rolled back and the cohort made smaller."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
+
+
+def collect(
+    participant: Participant,
+    calls: Sequence[Call[Any]],
+    rejects: tuple[type[Exception], ...],
+    *,
+    using: str = DEFAULT_DB_ALIAS,
+    pivot: bool = False,
+) -> Sequence[Answer]:
+    """Call ``participant`` for every call, inside the caller's transaction on the database ``using``.
+
+    To accept is a fault where it is the ``pivot``.
+
+    Raises:
+        Broken: a set-based participant raised.
+        ConnectionLost: what a participant did could not be taken back.
+        django.db.Error: what is nobody's fault: the transaction collided with another, or the database cannot do it.
+        SoftTimeLimitExceeded: there was not enough time for all the calls.
+    """
+    if is_set_based(participant):
+        return _collect_set(participant, calls, using, pivot=pivot)
+    return [_collect_one(participant, call, rejects, using, pivot=pivot) for call in calls]
+
+
+def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, *, pivot: bool) -> Sequence[Answer]:
+    try:
+        given: Any = participant.many(calls)
+        if not isinstance(given, Iterable):
+            msg = f"{name_of(participant)} returned {given!r} for {len(calls)} calls; return an outcome for each"
+            raise TypeError(msg)  # noqa: TRY301 - it is as broken as if it had raised by itself
+        answers = list(given)
+        _check(answers, calls, participant)
+        for answer, call in zip(answers, calls, strict=True):
+            _check_pivot(answer, call, pivot=pivot)
+    except Exception as error:
+        if is_time_up(error):
+            raise
+        if is_anothers(error, using):
+            raise Broken(ThirdDatabase(said(error))) from error
+        if is_nobodys(error, using):
+            raise
+        raise Broken(error) from error
+    return answers
+
+
+def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetBased) -> None:
+    """Refuse answers that cannot be stored, while the participant can still be blamed for them."""
+    if len(answers) != len(calls):
+        msg = f"{name_of(participant)} gave {len(answers)} outcomes for {len(calls)} calls; return one for each"
+        raise TypeError(msg)
+    for answer, call in zip(answers, calls, strict=True):
+        if isinstance(answer, Done):
+            if answer.result is not None:
+                check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
+        elif not isinstance(answer, Rejected | Accepted):
+            msg = f"{name_of(participant)} gave {answer!r}; an outcome is Done, Rejected or Accepted"
+            raise TypeError(msg)
+
+
+def _check_pivot(answer: object, call: Call[Any], *, pivot: bool) -> None:
+    """Refuse what would be undone around: a run that waits at its pivot may be cancelled, or run out of time there."""
+    if pivot and isinstance(answer, Accepted):
+        msg = (
+            f"{call.step} is the pivot and has answered Accepted: a pivot is done when it returns. Give it a "
+            "compensation instead, or have a confirmation be the pivot"
+        )
+        raise PivotAccepted(msg)
+
+
+def _collect_one(
+    participant: Any, call: Call[Any], rejects: tuple[type[Exception], ...], using: str, *, pivot: bool
+) -> Answer:
+    try:
+        with transaction.atomic(using=using):
+            answer = _ask(participant, call, using)
+            _check_pivot(answer, call, pivot=pivot)
+            return answer
+    except Exception as error:
+        if is_time_up(error) or (is_nobodys(error, using) and not is_anothers(error, using)):
+            raise
+        if transaction.get_rollback(using=using):
+            # Not even to the savepoint: that is no fault of the participant's, whatever it has raised.
+            msg = "what a participant did could not be taken back"
+            raise ConnectionLost(msg) from error
+        if isinstance(error, rejects):
+            return as_rejection(error)
+        return Fault(ThirdDatabase(said(error)) if is_anothers(error, using) else error)
+
+
+def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
+    """Call a participant in its savepoint: what cannot be kept of its answer takes its effect back with it."""
+    result = participant(call)
+    if transaction.get_rollback(using=using):
+        # It has passed over an error in an ``atomic`` block without a savepoint: to leave ours would be no error.
+        msg = f"{name_of(participant)} returned, although its transaction is to be rolled back"
+        raise RolledBack(msg)
+    answer = result if isinstance(result, Done | Accepted) else Done(result)
+    if isinstance(answer, Done):
+        check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
+    return answer
+
+
+def as_rejection(error: Exception) -> Rejected:
+    """Make a rejection of an exception class that the step declared as one."""
+    return error if isinstance(error, Rejected) else Rejected(text_of(error), code=type(error).__name__)
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says. One that breaks when it is asked says nothing: it must not break who asks."""
+    try:
+        return str(error)
+    except Exception as second:
+        return f"(its text cannot be made: {type(second).__name__})"
+
+
+class _Encoder(DjangoJSONEncoder):
+    """As Django's, but it keeps the microseconds: what is written is what is read."""
+
+    def default(self, value: Any) -> Any:
+        """Write what JSON does not know."""
+        if isinstance(value, datetime):
+            text = value.isoformat()
+            return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+        if isinstance(value, time) and value.tzinfo is None:
+            return value.isoformat()
+        return super().default(value)
+
+
+def dump(result: object) -> str:
+    """Write a result as JSON; ``TypeError`` or ``ValueError`` if JSON, or PostgreSQL's jsonb, cannot say it."""
+    try:
+        text = json.dumps(result, cls=_Encoder, allow_nan=False, ensure_ascii=False)
+    except RecursionError:
+        msg = f"it is nested deeper than {DEPTH_LIMIT} levels"
+        raise ValueError(msg) from None
+    text.encode()  # a lone surrogate is refused here, and not by the database for the whole cohort
+    # Not the six characters themselves, which JSON writes with a backslash more.
+    if "\\u0000" in text.replace("\\\\", ""):
+        msg = "a result with a NUL character: PostgreSQL cannot store it"
+        raise ValueError(msg)
+    check_depth(text)
+    return text
+
+
+def reason(kind: str, step: str, code: str, detail: str, *, message: str = "", **more: object) -> str:
+    """Write why a run is undone; see ``sagas.decisions.reasons``.
+
+    Args:
+        kind: a ``ReasonKind``.
+        step: the step or the confirmation; "" where it is none.
+        code: a word for programs.
+        detail: for operators.
+        message: for customers, where ``detail`` is not.
+        more: what only some kinds have to say.
+    """
+    told = {"message": _printable(message)} if message else {}
+    said = {"kind": kind, "step": step, "code": _printable(code), "detail": _printable(detail)}
+    return json.dumps({**said, **told, **more})
+
+
+def reason_of(answer: Rejected, step: str, hide: Callable[[str], str]) -> str:
+    """Write the reason of a rejection. Its note, if it has one, is for operators."""
+    detail = hide(answer.detail)
+    if not answer.note:
+        return reason(ReasonKind.REJECTED, step, answer.code, detail)
+    return reason(ReasonKind.REJECTED, step, answer.code, hide(answer.note), message=detail)
+
+
+def _printable(text: str) -> str:
+    """What PostgreSQL can store of a text, and people will read."""
+    return printable(text.replace("\x00", "\\0"))[:DETAIL_LIMIT]

@@ -1,0 +1,426 @@
+"""What happens to a run from outside its steps: started, confirmed, cancelled, expired, resumed.
+
+Each is one transaction under the run's lock. A confirm and its deadline race for that lock; the state
+decides, and the clock, read after the lock, only advises.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat
+from django.db import Error, IntegrityError, transaction
+
+from sagas.decisions import plan
+from sagas.decisions.messages import Kick, Message, Wake
+from sagas.decisions.plan import Move, Place
+from sagas.decisions.reasons import ReasonKind
+from sagas.definition.confirmations import Confirmation
+from sagas.definition.definition import Definition
+from sagas.definition.saga import Saga
+from sagas.engine import (
+    deadlines,
+    reopening,
+)
+from sagas.engine import (
+    invocation as outcomes,
+)
+from sagas.engine import (
+    locks as isolation,
+)
+from sagas.engine.compensation import PARENT, event, turn_back
+from sagas.errors import (
+    AlreadyDecided,
+    DataTooLarge,
+    DeadlineUnknown,
+    InvalidArgument,
+    InvalidRequest,
+    RunExists,
+    RunNotFound,
+    SagaError,
+    UnknownConfirmation,
+)
+from sagas.failures import trace_of
+from sagas.serialization import check_size
+from sagas.states import UNDECIDED, State
+from sagas.store import (
+    confirmations as confirmation_store,
+)
+from sagas.store import (
+    definitions as versions,
+)
+from sagas.store import (
+    escalations as escalation_store,
+)
+from sagas.store import (
+    moves as move_store,
+)
+from sagas.store import (
+    runs as store,
+)
+from sagas.store import (
+    waits as wait_store,
+)
+from sagas.validation import as_run_id, why_unstorable
+
+logger = logging.getLogger(__name__)
+
+#: The run's column for its business key.
+KEY_LIMIT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a confirmation got. ``data`` and ``received_at`` are the same for the first and for every repeat.
+
+    A confirmation that was taken is not settled yet: while the steps are under way one of them may say no. The run is
+    undone then, and the confirmation's ``compensate`` gives back what it stands for. ``state`` and ``settled`` are as
+    they are now, also for a repeat.
+
+    Attributes:
+        data: what came with the first.
+        received_at: when the first came.
+        state: the run's state now.
+        first: whether this was the first.
+        settled: whether the run is past its pivot, so that what was taken is kept.
+    """
+
+    data: dict[str, Any]
+    received_at: datetime
+    state: State
+    first: bool
+    settled: bool = False
+
+
+def insert_run(
+    saga: type[Saga[Any]],
+    request: object,
+    *,
+    business_key: str,
+    run_id: UUID | None,
+    parent: tuple[UUID, str] | None = None,
+) -> UUID:
+    """Insert a run that is due now, in the caller's transaction. See ``sagas.start``.
+
+    ``parent`` is the run, and the step of it, that this one is: it is confirmed and undone with it.
+    """
+    definition = saga.definition
+    _check_key(definition, business_key)
+    run_id = _given_id(definition, run_id) if run_id is not None else uuid_utils.compat.uuid7()
+    text = _dump(definition, request)
+    deadlines.check(definition, text)
+    versions.record(definition)
+    keys = definition.keys(text)
+    # The run and its places in line are there together; a saga without locks is inserted in one statement.
+    with transaction.atomic() if keys.all else nullcontext():
+        try:
+            wait = isolation.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
+        except IntegrityError:
+            # A run has one place at a key: this one has it already.
+            raise _exists(run_id) from None
+        inserted = move_store.insert(
+            run_id=run_id,
+            saga=definition.name,
+            version=definition.version,
+            shape=definition.shape.number,
+            business_key=business_key,
+            request=text,
+            trace_id=uuid_utils.compat.uuid4(),
+            first=Place(State.PENDING, 0),
+            worker="",
+            parent=parent,
+            event=definition.names.started if definition.publishes else "",
+            locked=bool(keys.all),
+            wait=wait,
+        )
+        if not inserted:
+            raise _exists(run_id)
+    return run_id
+
+
+def _check_key(definition: Definition, business_key: object) -> None:
+    if not isinstance(business_key, str):
+        why = f"is a text, not {type(business_key).__name__}"
+    elif len(business_key) > KEY_LIMIT:
+        why = f"has at most {KEY_LIMIT} characters, not {len(business_key)}"
+    elif unstorable := why_unstorable(business_key):
+        why = f"cannot have {unstorable}"
+    else:
+        return
+    msg = f"a business key {why} (a start of {definition.name})"
+    raise InvalidRequest(msg, [{"loc": ["business_key"], "type": "business_key", "msg": msg}])
+
+
+def _given_id(definition: Definition, run_id: object) -> UUID:
+    """The id that the caller has chosen, where it is one."""
+    try:
+        return as_run_id(run_id)
+    except RunNotFound:
+        msg = f"the id of a run of {definition.name} is a UUID"
+        raise InvalidRequest(msg, [{"loc": ["run_id"], "type": "run_id", "msg": msg}]) from None
+
+
+def _exists(run_id: UUID) -> RunExists:
+    return RunExists(f"there is a run {run_id} already")
+
+
+def _dump(definition: Definition, request: object) -> str:
+    """Write a request as JSON, if it fits its saga and is not too large."""
+    text = definition.dump(request)
+    try:
+        check_size(text, f"the request of {definition.name}")
+    except DataTooLarge as error:
+        raise InvalidRequest(str(error), [{"loc": [], "type": "too_large", "msg": str(error)}]) from error
+    return text
+
+
+def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple[Receipt, list[Message]]:
+    """Take a confirmation under the run's lock. See ``sagas.confirm``."""
+    with transaction.atomic():
+        row = lock_one(run_id)
+        definition = versions.find(row.saga, row.version, row.shape)
+        if name != PARENT or row.parent_id is None:
+            _check_has(definition, name)
+        known = confirmation_store.confirmation(run_id, name)
+        if known is not None:
+            return Receipt(json.loads(known[0]), known[1], row.state, first=False, settled=_is_settled(row)), []
+        if row.state not in UNDECIDED:
+            msg = f"the run is {row.state}: it cannot be confirmed any more"
+            raise AlreadyDecided(msg, row.state)
+        text = _dump_data(definition, name, data)
+        confirmation_store.insert_confirmation(run_id, name, text)
+        move_store.log(event("confirmation", step=name), [row])
+        state, messages = _follow_or_leave(definition, row)
+        recorded = confirmation_store.confirmation(run_id, name)
+        assert recorded is not None
+        settled = state is State.CONFIRMING
+        return Receipt(json.loads(recorded[0]), recorded[1], state, first=True, settled=settled), messages
+
+
+def _is_settled(row: store.Row) -> bool:
+    """Whether a locked run only goes forward from now on: it is past its pivot, whoever has it."""
+    state = row.state
+    if state is State.ESCALATED and (found := escalation_store.opened(row.id)) is not None:
+        state = found.state
+    return state in {State.CONFIRMING, State.SUCCEEDED}
+
+
+def _dump_data(definition: Definition, name: str, data: object) -> str:
+    """Write what comes with a confirmation as JSON; ``InvalidArgument`` for what JSON or the database cannot say."""
+    what = f"the data of {definition.name}.{name}"
+    if not isinstance(data, dict):
+        msg = f"{what} is a dict, not {type(data).__name__}"
+        raise InvalidArgument(msg)
+    try:
+        text = outcomes.dump(data)
+    except (TypeError, ValueError) as error:
+        msg = f"{what} cannot be kept: {error}"
+        raise InvalidArgument(msg) from error
+    check_size(text, what)
+    return text
+
+
+def _follow_or_leave(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+    """What came is taken, even if the next deadline cannot be computed: the dispatcher looks, and calls a person."""
+    try:
+        return follow_confirmations(definition, row)
+    except (Error, SagaError) as error:
+        if not isinstance(error, DeadlineUnknown):
+            raise
+    except Exception as error:
+        # The application's: its request loads no more, or its ``until`` breaks. Here, and perhaps nowhere else.
+        trace = trace_of(error, partial(definition.marks.hide, request=row.request, results=row.results))
+        logger.exception("sagas: the next deadline of run %s cannot be computed", row.id, exc_info=trace)
+    if row.state is State.AWAITING_CONFIRM:
+        wait_store.make_due([row.id])
+    return row.state, [Kick()]
+
+
+def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+    """Let a locked run go on if all its confirmations are in, else wait for the next deadline."""
+    received = confirmation_store.confirmations([row.id])[row.id]
+    missing = [c for c in definition.confirmations if c.name not in received]
+    if missing:
+        # What this process cannot compute stays as it is: whoever looks then can.
+        if row.started_at is not None and all(c.is_known_here for c in missing):
+            confirmation_store.set_deadline(row.id, deadlines.first(definition, missing, row, row.started_at))
+        return row.state, []
+    if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
+        # All that this run itself waits for is there: it waits for its parent now, however long that takes.
+        ended = store.ended_as(row.parent_id)
+        if ended is not None:
+            return _end_with_parent(definition, row, ended)
+        confirmation_store.set_deadline(row.id, None)
+        return row.state, [Wake(row.parent_id, row.parent_step)]
+    return _go_on(definition, row)
+
+
+def _go_on(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+    """Let a locked run of which all confirmations are in be confirmed."""
+    if row.state is not State.AWAITING_CONFIRM:
+        # The steps are not done. The last of them will find the confirmation.
+        return row.state, []
+    after, due = plan.confirming(definition, before=row.state)
+    move_store.move(Move(row.place, after, due), [row])
+    return after.state, [Kick()]
+
+
+def _end_with_parent(definition: Definition, row: store.Row, ended: State) -> tuple[State, list[Message]]:
+    """End a locked run as its parent has ended, by a person's hand: nobody else will tell it.
+
+    The parent is not locked: what is final stays so.
+    """
+    if ended is State.FAILED:
+        wish = _Wish(ReasonKind.CANCELLED, f"{row.parent_id} has ended")
+        return _undo_as_wished(definition, row, event("cancel", by="parent"), wish)
+    confirmation_store.insert_confirmation(row.id, PARENT, "{}")
+    move_store.log(event("confirmation", step=PARENT), [row])
+    return _go_on(definition, row)
+
+
+def refuse_confirmation(
+    run_id: UUID, name: str, *, reason: str, by: str, message: str = ""
+) -> tuple[State, list[Message]]:
+    """Undo a run because a confirmation will not come. See ``sagas.refuse``."""
+    with transaction.atomic():
+        row = lock_one(run_id)
+        definition = versions.find(row.saga, row.version, row.shape)
+        _check_has(definition, name)
+        if row.state in {State.COMPENSATING, State.FAILED}:
+            return row.state, []
+        if row.state not in UNDECIDED or name in confirmation_store.confirmations([run_id])[run_id]:
+            msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
+            raise AlreadyDecided(msg, row.state)
+        wish = _Wish(ReasonKind.REFUSED, reason, message)
+        return _undo_as_wished(definition, row, event("refuse", step=name, by=by), wish)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Why somebody wants a run undone: for the record, and what customers may read of it."""
+
+    kind: ReasonKind
+    reason: str
+    message: str = ""
+
+
+def _undo_as_wished(
+    definition: Definition, row: store.Row, entry: move_store.Entry, wish: _Wish
+) -> tuple[State, list[Message]]:
+    detail, message = (definition.marks.hide(text, row.request, row.results) for text in (wish.reason, wish.message))
+    why = outcomes.reason(wish.kind, entry.step, wish.kind.capitalize(), detail, message=message)
+    turn_back(definition, [row], entry, {row.id: why})
+    return State.COMPENSATING, [Kick()]
+
+
+def _check_has(definition: Definition, name: str) -> Confirmation:
+    for confirmation in definition.confirmations:
+        if confirmation.name == name:
+            return confirmation
+    msg = f"{definition.name} has no confirmation {name!r}"
+    raise UnknownConfirmation(msg)
+
+
+def cancel_run(
+    run_id: UUID, *, reason: str, by: str, message: str = "", by_parent: bool = False
+) -> tuple[State, list[Message]]:
+    """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
+    with transaction.atomic():
+        row = lock_one(run_id)
+        if row.state in {State.COMPENSATING, State.FAILED}:
+            return row.state, []
+        definition = versions.find(row.saga, row.version, row.shape)
+        own = {confirmation.name for confirmation in definition.confirmations}
+        complete = own <= confirmation_store.confirmations([run_id])[run_id]
+        if row.parent_id is not None and not by_parent:
+            _check_free(row, row.parent_id, held=complete and row.state is State.AWAITING_CONFIRM)
+        confirmed = row.parent_id is None and bool(own) and complete
+        if row.state not in UNDECIDED or confirmed:
+            msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
+            raise AlreadyDecided(msg, row.state)
+        wish = _Wish(ReasonKind.CANCELLED, reason, message)
+        return _undo_as_wished(definition, row, event("cancel", by=by), wish)
+
+
+def _check_free(row: store.Row, parent: UUID, *, held: bool) -> None:
+    """Refuse to undo a step on which its parent counts. One that has ended as FAILED counts on nothing any more."""
+    ended = store.ended_as(parent)
+    if ended is State.SUCCEEDED:
+        msg = f"the run is a step of {parent}, which has succeeded"
+        raise AlreadyDecided(msg, row.state)
+    if held and ended is None:
+        msg = f"the run is a step of {parent}, which counts on it: cancel that one"
+        raise AlreadyDecided(msg, row.state)
+
+
+def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) -> list[Message]:
+    """Judge a confirm deadline: undo the runs whose confirmation ``name`` has not come in time.
+
+    Args:
+        saga: name of the runs' saga.
+        version: its version.
+        name: the confirmation whose deadline this is.
+        ids: the runs.
+        by: what brought the deadline here ("message" or "tick"), for the log.
+
+    Returns:
+        A kick where runs are to be undone; a new deadline for those that were judged too early.
+
+    Raises:
+        UnknownSaga: there is no such run, and this process does not know the saga.
+        UnknownConfirmation: the saga has none of this name.
+    """
+    with transaction.atomic():
+        found = [row for row in store.lock(ids) if (row.saga, row.version) == (saga, version)]
+        rows = [row for row in found if row.state in UNDECIDED and row.started_at is not None]
+        received = confirmation_store.confirmations([row.id for row in rows])
+        messages: list[Message] = []
+        # Of several shapes where the saga was changed while they were on their way; of none where all are decided.
+        # Where there are no such runs, the code must make sense of it at least.
+        for shape in {row.shape for row in rows} if found else {0}:
+            definition = versions.find(saga, version, shape)
+            confirmation = _check_has(definition, name)
+            late = [row for row in rows if row.shape == shape and name not in received[row.id]]
+            messages += deadlines.judge(definition, confirmation, late, by=by)
+        return messages
+
+
+def wake(run_id: UUID, step: str) -> None:
+    """Let a run look at what it waits for at a step. Nothing happens to a run that does not wait there."""
+    with transaction.atomic():
+        if store.lock([run_id]):
+            wait_store.wake(run_id, step)
+
+
+def resume_run(run_id: UUID, *, by: str, note: str, escalation: int | None = None) -> tuple[State, list[Message]]:
+    """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
+    with transaction.atomic():
+        row = lock_one(run_id)
+        found = reopening.opened(row, escalation)
+        if row.state is not State.ESCALATED or found is None:
+            msg = f"the run is {row.state}: only an escalated run can be resumed"
+            raise AlreadyDecided(msg, row.state)
+        escalation_store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
+        if row.pending:
+            wait_store.begin_again(row, store.clock().timestamp())
+        move_store.advance(
+            Move(row.place, Place(found.state, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by)
+        )
+        return found.state, [Kick()]
+
+
+def lock_one(run_id: UUID) -> store.Row:
+    """Lock one run; ``RunNotFound`` if there is none."""
+    rows = store.lock([run_id])
+    if not rows:
+        msg = f"there is no run {run_id}"
+        raise RunNotFound(msg)
+    return rows[0]

@@ -1,0 +1,240 @@
+"""The two transactions around a call of a remote participant: it is begun, and it has answered.
+
+Between them the call is made, outside any transaction (``sagas.engine.remote_threads``). A process that dies there
+leaves a run that is due when its lease is over: the attempt counts as failed, and is repeated with the same key, or
+undone by it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+
+from sagas.decisions import plan
+from sagas.decisions.messages import Chain, Kick, Link, Message, RemoteCalls
+from sagas.decisions.plan import Move, Sooner, Stand
+from sagas.definition.participants import Call, Done, NotYet, is_remote
+from sagas.engine import late
+from sagas.engine.compensation import event
+from sagas.engine.invocation import Answer, Fault
+from sagas.engine.results import Delivery, await_report, delivery_of, record
+from sagas.errors import NotSent, Rejected
+from sagas.remote.lanes import Lane, lane_of
+from sagas.store import (
+    log as log_store,
+)
+from sagas.store import (
+    moves as move_store,
+)
+from sagas.store import (
+    runs as store,
+)
+from sagas.store import (
+    waits as wait_store,
+)
+
+
+class StillNotYet(Exception):
+    """A remote participant has said "not yet" for so long that this counts as a failed attempt."""
+
+
+@dataclass(slots=True)
+class Room:
+    """How many calls may be begun now; and how long those wait that may not.
+
+    Attributes:
+        lane: whose room.
+        left: calls that may still be begun.
+        wait: seconds that the others wait at least, because the circuit is open; 0 if it is closed.
+    """
+
+    lane: Lane
+    left: int
+    wait: float
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """Count the calls that were begun, once that is committed."""
+        self.left -= sum(len(message.calls) for message in messages if isinstance(message, RemoteCalls))
+
+
+def room_for(delivery: Delivery, wanted: int) -> Room | None:
+    """Ask for room for so many calls; ``None`` if the delivery's participant is not remote. Not in a transaction."""
+    participant = delivery.action.participant
+    if not is_remote(participant):
+        return None
+    lane = lane_of(participant.lane, participant.concurrency)
+    free = min(lane.free, wanted)
+    if not free:
+        return Room(lane, 0, 0.0)
+    return Room(lane, *participant.admit(free))
+
+
+def begin(delivery: Delivery, rows: Sequence[store.Row], calls: Sequence[Call[Any]], room: Room) -> list[Message]:
+    """Write for locked runs that stand here that their call is about to be made; put off those without room.
+
+    Args:
+        delivery: the operation.
+        rows: the runs.
+        calls: the calls of the first of them, for which there is room.
+        room: where there is room, and how long the others wait.
+
+    Returns:
+        The calls to make after the commit.
+    """
+    participant = delivery.action.participant
+    assert is_remote(participant)
+    going, waiting = rows[: len(calls)], rows[len(calls) :]
+    now = store.clock().timestamp()
+    begun = frozenset(row.id for row in going if _begun(delivery, row))
+    waits: dict[store.Wait, list[store.Row]] = defaultdict(list)
+    for row in going:
+        wait = store.Wait(now + participant.lease, row.attempt, delivery.action.operation, begun=True)
+        waits[wait].append(row)
+    for wait, some in waits.items():
+        for place, group in store.by_place(some).items():
+            await_report(delivery, place, group, wait, now, outcome="INTENT")
+    messages: list[Message] = []
+    if going:
+        link = plan.link(delivery.definition, delivery.index, delivery.phase)
+        messages.append(RemoteCalls(link, tuple(calls), begun, delivery.worker))
+    if waiting:
+        delays = room.lane.book(len(waiting))
+        messages += _put_off(delivery, [(r, max(d, room.wait)) for r, d in zip(waiting, delays, strict=True)], now)
+    return messages
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call that was made.
+
+    Attributes:
+        call: what was asked.
+        begun: whether an earlier attempt may have taken effect.
+        answer: what came of it.
+        duration_us: how long it took.
+    """
+
+    call: Call[Any]
+    begun: bool
+    answer: Done | Rejected | Fault | NotYet
+    duration_us: int
+
+
+def finish(link: Link, answered: Sequence[Answered], *, worker: str) -> list[Message]:
+    """Write what remote participants answered, each once a run: one transaction for all of them.
+
+    An answer may come late: after its lease, when the next attempt is under way or the run has been turned back.
+    That it was done or rejected is the truth all the same.
+
+    Returns:
+        What follows, the runs that go on first.
+    """
+    delivery = delivery_of(link, worker)
+    by_run = {one.call.run_id: one for one in answered}
+    messages: list[Message] = []
+    rows: list[store.Row] = []
+    answers: list[Answer] = []
+    longest = 0
+    with transaction.atomic(durable=True):
+        for row in store.lock(by_run):
+            one = by_run[row.id]
+            if _stands_here(delivery, row):
+                found, following = _take_here(delivery, row, one)
+                messages += following
+                if found is not None:
+                    rows.append(found[0])
+                    answers.append(found[1])
+                    longest = max(longest, one.duration_us)
+            else:
+                messages += _take_elsewhere(delivery, row, one)
+        if rows:
+            survivors, following = record(delivery, rows, answers, longest)
+            rest = plan.links_from(delivery.definition, delivery.index, delivery.phase)[1:]
+            if survivors and rest:
+                messages.insert(0, Chain(rest, tuple(row.id for row in survivors)))
+            messages += following
+    return messages
+
+
+def _stands_here(delivery: Delivery, row: store.Row) -> bool:
+    definition = delivery.definition
+    same = (row.saga, row.version) == (definition.name, definition.version)
+    if not same or row.shape not in {0, definition.shape.number}:
+        return False
+    return plan.stand(definition, row.place, delivery.index, delivery.phase) is Stand.HERE
+
+
+def _begun(delivery: Delivery, row: store.Row) -> bool:
+    wait = row.waits.get(delivery.step.name)
+    return wait is not None and wait.begun
+
+
+def _is_awaited(delivery: Delivery, row: store.Row, one: Answered) -> bool:
+    """Whether the run waits for the answer of this very attempt."""
+    wait = row.waits.get(delivery.step.name)
+    return wait is not None and (wait.operation, wait.failed) == (one.call.operation, one.call.attempt - 1)
+
+
+def _take_here(
+    delivery: Delivery, row: store.Row, one: Answered
+) -> tuple[tuple[store.Row, Answer] | None, list[Message]]:
+    """What is to be recorded for a run that stands where the call was made; and what follows if nothing is."""
+    step = delivery.step.name
+    row = row._replace(attempt=one.call.attempt - 1)
+    answer = one.answer
+    if not _is_awaited(delivery, row, one):
+        # Its lease was over, and the attempt has been counted as failed. What broke then is no news.
+        told = isinstance(answer, Done) or (isinstance(answer, Rejected) and delivery.may_turn_back)
+        return ((row, answer) if told and not isinstance(answer, NotYet) else None), []
+    if isinstance(answer, Done):
+        return (row, answer), []
+    row = wait_store.answered(row, step, begun=_may_be_there(one))
+    if not isinstance(answer, NotYet):
+        return (row, answer), []
+    now = store.clock()
+    first = log_store.first("INTENT", [row.id], step, one.call.operation).get(row.id)
+    participant = delivery.action.participant
+    assert is_remote(participant)
+    if first is not None and now - first > timedelta(seconds=participant.patience):
+        return (row, Fault(StillNotYet(f"{step} has not been ready for {participant.patience:g} s"))), []
+    move_store.log(event("not_yet", step=step, by=delivery.worker), [row])
+    return None, _put_off(delivery, [(row, answer.after)], now.timestamp())
+
+
+def _may_be_there(one: Answered) -> bool:
+    """Whether the effect may be there, although nobody says so: unless nothing was ever sent.
+
+    After "not yet" too: a request that the network doubled meets itself, and is answered so while its first copy is
+    executed.
+    """
+    never_sent = isinstance(one.answer, Fault) and isinstance(one.answer.error, NotSent)
+    return one.begun or not never_sent
+
+
+def _take_elsewhere(delivery: Delivery, row: store.Row, one: Answered) -> list[Message]:
+    """A run that was turned back meanwhile, or that a person has: put on record what came of it."""
+    if not _is_awaited(delivery, row, one):
+        return []
+    answer = one.answer
+    if isinstance(answer, NotYet):
+        answer = Fault(StillNotYet("not ready when its run was turned back"))
+    wait = row.waits[delivery.step.name]
+    late.take(delivery, row, wait, answer, begun=_may_be_there(one), duration_us=one.duration_us)
+    return [Kick()]
+
+
+def _put_off(delivery: Delivery, rows: Sequence[tuple[store.Row, float]], now: float) -> list[Message]:
+    """Let locked runs stand here for a while, without counting an attempt."""
+    if delivery.forked:
+        # The other branches may be due sooner.
+        for row, delay in rows:
+            wait = store.Wait(now + delay, row.attempt, begun=_begun(delivery, row))
+            move_store.move(Move(row.place, row.place, Sooner(delay)), [row], put=store.Put(delivery.step.name, wait))
+    else:
+        wait_store.wait_until({row.id: now + delay for row, delay in rows})
+    return [Kick(min(delay for _, delay in rows))]

@@ -1,0 +1,242 @@
+"""Make the calls of remote participants in threads, and have what they answer recorded.
+
+Calls are made by the lanes' threads, as many at a time as each participant bears. One more thread records: it takes
+whatever has been answered meanwhile, and writes it in one transaction an operation, on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from django.db import connection
+
+from sagas.db import Kind, is_lost, is_nobodys, kind_of, said
+from sagas.decisions.messages import Link, Message, RemoteCalls
+from sagas.definition.participants import Call, Done, NotYet, Remote, is_remote
+from sagas.engine import invocation as outcomes
+from sagas.engine import remote_calls as intents
+from sagas.engine.invocation import Fault
+from sagas.engine.remote_calls import Answered
+from sagas.engine.results import delivery_of
+from sagas.errors import Rejected
+from sagas.failures import trace_of
+from sagas.remote import lanes
+from sagas.serialization import check_size
+
+logger = logging.getLogger(__name__)
+
+Publish = Callable[[list[Message]], None]
+#: Seconds after which an idle recorder gives back its connection, and ends.
+IDLE = 2.0
+#: Seconds between tries to record when the database is away or a run is locked.
+PAUSE = 0.2
+#: Tries to record; then the lease tells.
+TRIES = 50
+
+
+def start(message: RemoteCalls, publish: Publish) -> None:
+    """Have calls made whose INTENT is committed. Returns at once.
+
+    Args:
+        message: the calls.
+        publish: takes what follows, in another thread.
+    """
+    assert not connection.in_atomic_block, "a call before its INTENT is committed"
+    participant = _participant(message.link)
+    lane = lanes.lane_of(participant.lane, participant.concurrency)
+    for call in message.calls:
+        lane.submit(partial(_call_and_note, participant, message, call, publish))
+
+
+def start_all(messages: Iterable[Message], publish: Publish) -> list[Message]:
+    """Have the calls made that are among these messages, as ``start`` does, and say what is left to publish.
+
+    Before anything that the broker may refuse: their INTENT is committed, and a call that nobody makes is a failed
+    attempt of its run once the lease is over.
+    """
+    messages = list(messages)
+    for message in messages:
+        if isinstance(message, RemoteCalls):
+            try:
+                start(message, publish)
+            except Exception:
+                # No thread more, perhaps. Its lease will tell; what else is to be published must not be lost with it.
+                logger.exception("sagas: %d call(s) could not be made", len(message.calls))
+    return [message for message in messages if not isinstance(message, RemoteCalls)]
+
+
+def perform_now(message: RemoteCalls) -> list[Message]:
+    """Make the calls in this thread, one after the other, and record them; say what follows."""
+    assert not connection.in_atomic_block, "a call before its INTENT is committed"
+    participant = _participant(message.link)
+    answered = [_call(participant, call, begun=call.run_id in message.begun) for call in message.calls]
+    return intents.finish(message.link, answered, worker=message.worker)
+
+
+def drain(seconds: float) -> bool:
+    """Wait for the calls of this process to be made and recorded. Return whether all are."""
+    end = time.monotonic() + seconds
+    while lanes.busy() or _recorder.busy:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _participant(link: Link) -> Remote:
+    participant = delivery_of(link, "").action.participant
+    assert is_remote(participant)
+    return participant
+
+
+def _call_and_note(participant: Remote, message: RemoteCalls, call: Call[Any], publish: Publish) -> None:
+    answered = _call(participant, call, begun=call.run_id in message.begun)
+    # Before the lane counts the call as over: a drain must find it either here or there.
+    _recorder.note(_Noted(message.link, message.worker, answered, publish))
+
+
+def _call(participant: Remote, call: Call[Any], *, begun: bool) -> Answered:
+    began = time.perf_counter()
+    answer: Done | Rejected | NotYet | Fault
+    try:
+        answer = participant.call(call, repeated=begun and call.attempt > 1)
+        if isinstance(answer, Done):
+            check_size(outcomes.dump(answer.result), f"the result of {call.step} {call.operation}")
+    except Exception as error:
+        answer = Fault(error)
+    return Answered(call, begun, answer, int((time.perf_counter() - began) * 1e6))
+
+
+class _Noted:
+    """An answer that is to be recorded."""
+
+    __slots__ = ("answered", "link", "publish", "tries", "worker")
+
+    def __init__(self, link: Link, worker: str, answered: Answered, publish: Publish) -> None:
+        self.link = link
+        self.worker = worker
+        self.answered = answered
+        self.publish = publish
+        self.tries = 0
+
+
+class _Recorder:
+    """The one thread that writes answers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._noted: SimpleQueue[_Noted] = SimpleQueue()
+        self._alive = False
+        self._open = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is not recorded yet."""
+        return self._open > 0
+
+    def note(self, noted: _Noted) -> None:
+        """Have it recorded."""
+        with self._lock:
+            self._open += 1
+            self._noted.put(noted)
+            if not self._alive:
+                self._alive = True
+                threading.Thread(target=self._work, name="sagas-recorder", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                waiting = [self._noted.get(timeout=IDLE)]
+            except Empty:
+                with self._lock:
+                    if self._noted.empty():
+                        self._alive = False
+                        break
+                continue
+            while True:
+                try:
+                    waiting.append(self._noted.get_nowait())
+                except Empty:
+                    break
+            for group in _by_operation(waiting):
+                left = _record(group)
+                with self._lock:
+                    self._open -= len(group) - len(left)
+                for noted in left:
+                    self._noted.put(noted)
+                if left:
+                    time.sleep(PAUSE)
+        connection.close()
+
+
+def _by_operation(noted: Sequence[_Noted]) -> list[list[_Noted]]:
+    """Those that one transaction can record: of one operation, each run once."""
+    groups: dict[tuple[Link, str, int], list[_Noted]] = defaultdict(list)
+    seen: dict[Any, int] = defaultdict(int)
+    for one in noted:
+        of = (one.link, one.answered.call.run_id)
+        groups[one.link, one.worker, seen[of]].append(one)
+        seen[of] += 1
+    return list(groups.values())
+
+
+def _record(group: Sequence[_Noted]) -> list[_Noted]:
+    """Record answers, and publish what follows; return those to be tried again."""
+    first = group[0]
+    try:
+        messages = intents.finish(first.link, [one.answered for one in group], worker=first.worker)
+    except Exception as error:
+        if len(group) > 1 and not is_lost(error):
+            # One of them is to blame, or is locked; the others must not wait for it.
+            return [left for one in group for left in _record([one])]
+        return _again(group, error)
+    if messages:
+        try:
+            first.publish(messages)
+        except Exception as error:
+            logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), said(error))
+    return []
+
+
+def _again(group: Sequence[_Noted], error: Exception) -> list[_Noted]:
+    passing = is_nobodys(error)
+    if passing and kind_of(error) is not Kind.COLLISION:
+        connection.close()
+    left: list[_Noted] = []
+    for one in group:
+        one.tries += 1
+        if passing and one.tries < TRIES:
+            left.append(one)
+        else:
+            call = one.answered.call
+            logger.error(
+                "sagas: the answer to %s was not recorded; its lease will tell",
+                call.key,
+                exc_info=trace_of(error, _first_line),
+            )
+    return left
+
+
+def _first_line(text: str) -> str:
+    """Of what the database says, the first line: the others quote the row."""
+    return text.partition("\n")[0]
+
+
+_recorder = _Recorder()
+
+
+def _forget() -> None:
+    """A forked process has none of its parent's threads."""
+    global _recorder  # noqa: PLW0603 - a new one, whose lock nobody holds
+    _recorder = _Recorder()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,94 @@
+"""An escalated run whose open escalation is gone: opened anew, so that a person can resume or resolve the run.
+
+The schema refuses to lose it; but who owns the tables can. Where the run stood, its own row, its confirmations and its
+log still tell.
+"""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from django.db import transaction
+
+from sagas.decisions.remedies import ESCALATION_LOST, suggest
+from sagas.definition.participants import Phase
+from sagas.engine import invocation as outcomes
+from sagas.engine.compensation import event, wanted
+from sagas.errors import UnknownSaga
+from sagas.states import State
+from sagas.store import (
+    definitions as versions,
+)
+from sagas.store import (
+    escalations as escalation_store,
+)
+from sagas.store import (
+    log as log_store,
+)
+from sagas.store import (
+    moves as move_store,
+)
+from sagas.store import (
+    runs as store,
+)
+from sagas.store.confirmations import confirmations
+
+logger = logging.getLogger(__name__)
+
+
+def opened(row: store.Row, meant: int | None = None) -> escalation_store.Open | None:
+    """The open escalation of a locked run; of one that is ESCALATED and has none, one that is opened now.
+
+    Raises:
+        AlreadyDecided: it is another than was ``meant``.
+        UnknownSaga: it is to be opened, and this process does not know where such a run may stand.
+    """
+    found = escalation_store.opened(row.id, meant)
+    if found is not None or row.state is not State.ESCALATED:
+        return found
+    _reopen(row)
+    return escalation_store.opened(row.id, meant)
+
+
+def reopen() -> list[UUID]:
+    """Open an escalation for every run that is ESCALATED and has none, each in a transaction of its own.
+
+    Those of which this process does not know where they may stand are left, with a line in the log.
+    """
+    done = []
+    for run_id in escalation_store.lost():
+        try:
+            with transaction.atomic():
+                rows = [row for row in store.lock([run_id]) if row.state is State.ESCALATED]
+                if rows and escalation_store.opened(run_id) is None:
+                    _reopen(rows[0])
+                    done.append(run_id)
+        except UnknownSaga as error:
+            logger.error("sagas: no escalation is opened of run %s: %s", run_id, error)  # noqa: TRY400 - says it all
+    return done
+
+
+def _reopen(row: store.Row) -> None:
+    stood = _stood(row)
+    error = outcomes.reason("lost", "", ESCALATION_LOST, "its open escalation was gone")
+    suggestion = suggest(stood, "", "", error)
+    escalation_store.open_escalation(
+        row._replace(state=stood), step="", operation="", error=error, suggestion=suggestion
+    )
+    move_store.log(event("reopen"), [row], {row.id: outcomes.dump({"state": stood})})
+    logger.error("sagas: run %s was ESCALATED without an open escalation; it stood in %s", row.id, stood)
+
+
+def _stood(row: store.Row) -> State:
+    """Where a run stood before it was escalated."""
+    if escalation_store.has_reason(row.id):
+        # Whoever turns a run back says why, and none that goes forward has a reason.
+        return State.COMPENSATING
+    definition = versions.find(row.saga, row.version, row.shape)
+    done = log_store.done(row.id)
+    steps = definition.steps[: definition.before_pivot]
+    if any((step.name, step.actions[Phase.FORWARD].operation) not in done for step in steps):
+        return State.EXECUTING if row.started_at is not None or row.cursor or row.fork else State.PENDING
+    complete = wanted(definition, row) <= confirmations([row.id])[row.id]
+    return State.CONFIRMING if complete else State.AWAITING_CONFIRM

@@ -1,0 +1,115 @@
+"""How an operation ended that a participant had accepted: one transaction under the run's lock.
+
+A report names its operation. It may come twice, or late: when the run waits for the report of another operation of the
+same step, has been turned back, stands with a person, or has ended.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+
+from sagas.decisions import plan
+from sagas.decisions.messages import Kick, Message, Unlock, Wake
+from sagas.decisions.plan import Stand
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Done, Phase, is_patient
+from sagas.engine import invocation as outcomes
+from sagas.engine import late
+from sagas.engine.lifecycle import lock_one
+from sagas.engine.results import Delivery, record
+from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
+from sagas.serialization import check_size
+from sagas.states import FINAL, LIVE, State
+from sagas.store import (
+    definitions as versions,
+)
+from sagas.store import (
+    log as log_store,
+)
+from sagas.store import (
+    runs as store,
+)
+from sagas.store import (
+    waits as wait_store,
+)
+
+
+def receive_report(
+    run_id: UUID, step: str, answer: Done | Rejected, *, operation: str = "", by: str = ""
+) -> tuple[State, list[Message]]:
+    """Take the outcome of an accepted operation. See ``sagas.report``."""
+    _check(step, answer)
+    with transaction.atomic():
+        row = lock_one(run_id)
+        definition = versions.find(row.saga, row.version, row.shape)
+        delivery = _delivery(definition, step, operation, by)
+        here = plan.stand(definition, row.place, delivery.index, delivery.phase) is Stand.HERE
+        wait = row.waits.get(step)
+        if wait is None or wait.operation != delivery.action.operation:
+            begun = log_store.begun(run_id, step, delivery.action.operation)
+            if not begun:
+                msg = f"the {delivery.action.operation} of {definition.name}.{step} of {run_id} has not been begun: "
+                raise NotAwaited(msg + "nothing is to be reported")
+            if not (here and "ACCEPTED" in begun and _counts(delivery, answer)):
+                return row.state, []  # a repeat, or one that comes when it was given up already
+            # Its time was over, and the next attempt is not begun yet: what it came to is the truth all the same.
+            return _take(delivery, row._replace(attempt=max(0, (wait.failed if wait else row.attempt) - 1)), answer)
+        if here:
+            return _take(delivery, wait_store.answered(row, step)._replace(attempt=wait.failed), answer)
+        if row.state in FINAL:
+            return row.state, []
+        late.take(delivery, row, wait, answer)
+        return row.state, [Kick()]
+
+
+def _check(step: str, answer: object) -> None:
+    """Refuse an answer that cannot be kept, before the run is locked for it."""
+    if isinstance(answer, Done):
+        try:
+            text = outcomes.dump(answer.result)
+        except (TypeError, ValueError) as error:
+            msg = f"the result of {step} cannot be kept: {error}"
+            raise InvalidArgument(msg) from error
+        check_size(text, f"the result of {step}")
+    elif not isinstance(answer, Rejected):
+        msg = f"an outcome of {step} is Done or Rejected, not {type(answer).__name__}"
+        raise InvalidArgument(msg)
+
+
+def _counts(delivery: Delivery, answer: Done | Rejected) -> bool:
+    """Whether an answer counts for an operation that waits for its next attempt. That it broke before is no news.
+
+    A patient participant is asked what became of its operation, and nothing else.
+    """
+    definition = delivery.definition
+    if is_patient(definition.action(delivery.index, delivery.phase).participant):
+        return False
+    return isinstance(answer, Done) or delivery.may_turn_back
+
+
+def _take(delivery: Delivery, row: store.Row, answer: Done | Rejected) -> tuple[State, list[Message]]:
+    """Record it for a locked run that stands at this operation."""
+    _, following = record(delivery, [row], [answer], 0)
+    # What is for other runs; what comes next for this one is the dispatcher's to find.
+    messages: list[Message] = [Kick(), *(message for message in following if isinstance(message, Wake | Unlock))]
+    (now,) = store.lock([row.id])
+    if now.state in LIVE and now.state is row.state and not now.waits_for_retry:
+        # What comes next goes out by the dispatcher: a web request does not wait for the broker.
+        wait_store.make_due([row.id])
+    return now.state, messages
+
+
+def _delivery(definition: Definition, step: str, operation: str, by: str) -> Delivery:
+    """The operation of a report; the forward one where it names none. ``UnknownStep`` if the step has no such one."""
+    index = definition.index(step)
+    actions = definition.all_steps[index].actions
+    # What takes a confirmation back has no forward operation, and only one.
+    first = Phase.FORWARD if Phase.FORWARD in actions else next(iter(actions))
+    named = operation or actions[first].operation
+    for phase, action in actions.items():
+        if action.operation == named:
+            return Delivery(definition, index, phase, action, by)
+    msg = f"{definition.name}.{step} has no operation {operation!r}"
+    raise UnknownStep(msg)

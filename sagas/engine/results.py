@@ -1,0 +1,369 @@
+"""Write what the participants answered: each answer's log row and the run's move, in one statement a group."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from sagas import failures
+from sagas.commits import after_commit
+from sagas.conf import config
+from sagas.decisions import choreography, plan
+from sagas.decisions.messages import Chain, Kick, Link, Message, Wake
+from sagas.decisions.plan import Due, Move, Place, Sooner
+from sagas.decisions.reasons import ReasonKind
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Accepted, Done, Phase, is_patient, name_of
+from sagas.definition.retry import Again
+from sagas.definition.steps import Action, Refund, Step
+from sagas.engine import breakers as gate
+from sagas.engine import invocation as outcomes
+from sagas.engine import timeouts
+from sagas.engine.compensation import escalate, turn_back, wanted
+from sagas.engine.invocation import Answer, Fault
+from sagas.engine.locks import leave
+from sagas.errors import Rejected
+from sagas.failures import Failure
+from sagas.states import FINAL, State
+from sagas.store import (
+    confirmations as confirmation_store,
+)
+from sagas.store import (
+    definitions as versions,
+)
+from sagas.store import (
+    log as log_store,
+)
+from sagas.store import (
+    moves as move_store,
+)
+from sagas.store import (
+    runs as store,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One operation that came to a worker: which step of which saga, which phase, and who performs it."""
+
+    definition: Definition
+    index: int
+    phase: Phase
+    action: Action
+    worker: str
+
+    @property
+    def step(self) -> Step:
+        """The step."""
+        return self.definition.all_steps[self.index]
+
+    @property
+    def forked(self) -> bool:
+        """Whether other operations of the same run are performed at the same time."""
+        return plan.is_fork(self.definition, self.index, self.phase)
+
+    @property
+    def choreographed(self) -> bool:
+        """Whether the runs travel by events."""
+        return config().is_choreographed(self.definition.name, self.definition.carrier)
+
+    @property
+    def may_turn_back(self) -> bool:
+        """Whether a run may be undone from here: it goes forward, and is not behind the pivot."""
+        return self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
+
+    def hide(self, row: store.Row, text: str) -> str:
+        """Take out of a text what is personal in the run's data: people will read it."""
+        results = row.results
+        if self.definition.marks and isinstance(self.step, Refund):
+            came = confirmation_store.confirmed_with([row.id], self.step.name).get(row.id, "null")
+            results = outcomes.dump({**json.loads(results), self.step.name: json.loads(came)})
+        return self.definition.marks.hide(text, row.request, results)
+
+    def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> move_store.Entry:
+        """What all log rows of one outcome share."""
+        return move_store.Entry(
+            operation=self.action.operation,
+            outcome=outcome,
+            step=self.step.name,
+            duration_us=duration_us,
+            worker=self.worker,
+            compensate=compensate,
+        )
+
+
+def delivery_of(link: Link, worker: str) -> Delivery:
+    """The delivery of a link to a worker; ``UnknownSaga`` or ``UnknownStep`` where it makes no sense here."""
+    definition = versions.find(link.saga, link.version, link.shape)
+    index = definition.index(link.step)
+    return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
+
+
+def record(
+    delivery: Delivery, rows: Sequence[store.Row], answers: Sequence[Answer], duration_us: int
+) -> tuple[list[store.Row], list[Message]]:
+    """Write the answers for locked runs that stand at the delivery's step.
+
+    Returns:
+        The runs that go on to the next link, and what must be published after the commit.
+    """
+    done: list[tuple[store.Row, Done]] = []
+    rejected: list[tuple[store.Row, Rejected]] = []
+    accepted: list[tuple[store.Row, Accepted]] = []
+    faults: list[tuple[store.Row, Fault]] = []
+    for row, answer in zip(rows, answers, strict=True):
+        if isinstance(answer, Done):
+            done.append((row, answer))
+        elif isinstance(answer, Accepted):
+            accepted.append((row, answer))
+        elif isinstance(answer, Rejected) and delivery.may_turn_back:
+            rejected.append((row, answer))
+        else:
+            # Nobody may say no to a confirm or a compensation, or behind the pivot: that is a fault too.
+            faults.append((row, answer if isinstance(answer, Fault) else Fault(answer)))
+    survivors: list[store.Row] = []
+    messages: list[Message] = []
+    if done:
+        survivors, messages = _record_done(delivery, done, duration_us)
+    if rejected:
+        messages += _record_rejected(delivery, rejected, duration_us)
+    if accepted:
+        _record_accepted(delivery, accepted)
+    open_breaker = _observe(delivery, done, faults)
+    if faults:
+        messages += _record_faults(delivery, faults, open_breaker=open_breaker)
+    if any(row.events is not None for row in rows):
+        # Something was told: it is to be published.
+        messages.append(Kick())
+    return survivors, messages
+
+
+def pass_on(delivery: Delivery, place: Place, ids: Sequence[UUID]) -> tuple[list[UUID], list[Message]]:
+    """Say how runs go on that stand at ``place``, right behind the delivery's step.
+
+    Returns:
+        Those that go on to the next link of their chain; and, where that is at its end, the chains that follow.
+    """
+    if not delivery.choreographed and plan.chained(delivery.definition, delivery.index, delivery.phase):
+        return list(ids), []
+    event = choreography.done(delivery.definition, delivery.index, delivery.phase) if delivery.choreographed else ""
+    return [], [Chain(links, tuple(ids), event=event) for links in plan.onward(delivery.definition, place)]
+
+
+def _observe(
+    delivery: Delivery, done: Sequence[tuple[store.Row, Done]], faults: Sequence[tuple[store.Row, Fault]]
+) -> bool:
+    """Whether the participant's breaker is open; asked only where something has broken."""
+    if delivery.phase is Phase.FORWARD:
+        return False
+    return gate.observe(
+        delivery.definition.name,
+        delivery.step.name,
+        succeeded=sum(row.attempt > 0 for row, _ in done),
+        failed=sum(row.attempt > 0 for row, _ in faults),
+        faults=bool(faults),
+    )
+
+
+def _record_done(
+    delivery: Delivery, done: Sequence[tuple[store.Row, Done]], duration_us: int
+) -> tuple[list[store.Row], list[Message]]:
+    results = {row.id: outcomes.dump(answer.result) for row, answer in done if answer.result is not None}
+    forward = delivery.phase is Phase.FORWARD
+    undo = delivery.step.actions.get(Phase.UNDO) if forward else None
+    entry = delivery.entry("DONE", duration_us=duration_us, compensate=name_of(undo.participant)[:200] if undo else "")
+    keep = move_store.Keep.RESULT if forward else move_store.Keep.NOTHING
+    survivors: list[store.Row] = []
+    messages: list[Message] = []
+    for before, group in store.by_place([row for row, _ in done]).items():
+        confirmed = _confirmed(delivery, before, group)
+        for is_confirmed in (True, False):
+            rows = [row for row in group if (row.id in confirmed) is is_confirmed]
+            if not rows:
+                continue
+            after, due = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=is_confirmed)
+            put = store.Put(delivery.step.name) if any(row.pending for row in rows) else None
+            if due is Due.LEASE and (delivery.forked or put is not None):
+                # It may have been due much later, when something that it waited for would have been too late.
+                due = config().lease
+            messages += leave(rows) if after.state in FINAL else []
+            move_store.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
+            if forward and after.state is State.CONFIRMING is not before.state:
+                messages.append(Kick())
+            elif after.state is before.state and due is not Due.KEEP:
+                going, following = pass_on(delivery, after, [row.id for row in rows])
+                survivors += rows if going else []
+                messages += following
+            messages += parents_of(rows) if after.state is not before.state else []
+    return survivors, messages
+
+
+def parents_of(rows: Sequence[store.Row]) -> list[Message]:
+    """Tell the runs of which these are a step that something has become of them."""
+    return [Wake(row.parent_id, row.parent_step) for row in rows if row.parent_id and row.parent_step]
+
+
+def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.Row]) -> set[UUID]:
+    """Which runs have all their confirmations; asked only where it decides what comes next."""
+    after, _ = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=False)
+    if after.state is not State.AWAITING_CONFIRM:
+        return set()
+    if not delivery.definition.confirmations and not any(row.parent_id for row in rows):
+        return {row.id for row in rows}
+    came = confirmation_store.confirmations([row.id for row in rows])
+    return {row.id for row in rows if wanted(delivery.definition, row) <= came[row.id]}
+
+
+def _record_rejected(
+    delivery: Delivery, rejected: Sequence[tuple[store.Row, Rejected]], duration_us: int
+) -> list[Message]:
+    reasons = {
+        row.id: outcomes.reason_of(answer, delivery.step.name, partial(delivery.hide, row)) for row, answer in rejected
+    }
+    entry = delivery.entry("REJECTED", duration_us=duration_us)
+    due = config().lease if delivery.choreographed else None
+    places = turn_back(delivery.definition, [row for row, _ in rejected], entry, reasons, due=due)
+    if not delivery.choreographed:
+        return [Kick()]
+    event = choreography.rejected(delivery.definition, delivery.index)
+    chains: list[Message] = [
+        Chain(links, tuple(row.id for row in rows), event=event)
+        for place, rows in places
+        for links in plan.onward(delivery.definition, place)
+    ]
+    return chains
+
+
+def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> None:
+    now = store.clock()
+    # A patient one is asked again, also to undo: nothing waits for its answer but the operation itself.
+    patient = is_patient(delivery.action.participant)
+    operation = "" if patient else delivery.action.operation
+    since: Mapping[UUID, datetime] = {}
+    if patient:
+        # The log has it once.
+        ids = [row.id for row, _ in accepted]
+        since = log_store.first("ACCEPTED", ids, delivery.step.name, delivery.action.operation)
+    waits: dict[tuple[store.Wait, bool], list[store.Row]] = defaultdict(list)
+    for row, answer in accepted:
+        within = answer.within
+        if row.id in since and delivery.phase is not Phase.FORWARD:
+            within = _ever_longer(within, now - since[row.id])
+        until = (now + within).timestamp()
+        waits[store.Wait(until, row.attempt, operation, begun=True), row.id in since].append(row)
+    for (wait, again), rows in waits.items():
+        for place, group in store.by_place(rows).items():
+            await_report(delivery, place, group, wait, now.timestamp(), outcome=None if again else "ACCEPTED")
+
+
+def _ever_longer(within: timedelta, waited: timedelta) -> timedelta:
+    """About as long as was waited already: what is waited for tells when it is over, or waits for a person.
+
+    Not for a forward operation: until the run is decided, its deadlines are to be judged in time. In powers of two,
+    so that many runs are asked for in few statements.
+    """
+    while within * 2 <= min(waited, store.UNBOUNDED):
+        within *= 2
+    return within
+
+
+def await_report(
+    delivery: Delivery,
+    place: Place,
+    rows: Sequence[store.Row],
+    wait: store.Wait,
+    now: float,
+    *,
+    outcome: str | None = "ACCEPTED",
+) -> None:
+    """Leave locked runs where they stand until somebody reports how the operation ended, or nobody did in time.
+
+    ``outcome`` is what the log says of it; nothing, if it has said so before.
+    """
+    seconds = max(0.0, wait.until - now)
+    # The other branches of a fork may be due sooner.
+    due = Sooner(seconds) if delivery.forked else seconds
+    put = store.Put(delivery.step.name, wait)
+    attempt = 0 if delivery.forked else wait.failed
+    if outcome is None:
+        move_store.move(Move(place, place, due, attempt), rows, put=put)
+    else:
+        move_store.advance(Move(place, place, due, attempt), rows, delivery.entry(outcome), put=put)
+
+
+def _record_faults(
+    delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]], *, open_breaker: bool
+) -> list[Message]:
+    messages: list[Message] = []
+    entry = delivery.entry("FAULT")
+    for row, fault in faults:
+        kind = ReasonKind.BREAKER if open_breaker else ReasonKind.FAULT
+        detail = delivery.hide(row, outcomes.text_of(fault.error))
+        reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
+        decision = delivery.action.retry.decide(row.attempt + 1, fault.error)
+        late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
+        if late is not None:
+            turn_back(delivery.definition, [row], entry, {row.id: late})
+            messages.append(Kick())
+            follows, final = "its time is over: the run is undone", True
+        elif isinstance(decision, Again) and not open_breaker:
+            messages.append(_try_again(delivery, row, entry, reason, decision.after.total_seconds()))
+            follows, final = f"is tried again in {decision.after.total_seconds():.1f} s", False
+        elif delivery.may_turn_back:
+            turn_back(delivery.definition, [row], entry, {row.id: reason})
+            messages.append(Kick())
+            follows, final = "is given up: the run is undone", True
+        else:
+            escalate(row, entry, reason)
+            follows, final = "is given up: a person is called", True
+        tell(delivery, row, fault.error, follows, final=final)
+    return messages
+
+
+def tell(delivery: Delivery, row: store.Row, error: Exception, follows: str, *, final: bool) -> None:
+    """Have it logged once this is committed: what is rolled back is tried, and told, again."""
+    failure = Failure(
+        saga=delivery.definition.name,
+        step=delivery.step.name,
+        operation=delivery.action.operation,
+        run_id=row.id,
+        attempt=row.attempt + 1,
+        error=error,
+        follows=follows,
+        final=final,
+        hide=partial(delivery.hide, row) if delivery.definition.marks else None,
+    )
+    after_commit(failures.tell, failure)
+
+
+def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again) -> str | None:
+    """Why a run must be undone because its time is over before its next attempt; ``None`` if it is not."""
+    limit = timeouts.limits_of(delivery.definition, [row]).get(row.id) if delivery.may_turn_back else None
+    now = store.clock() if limit is not None else None
+    if limit is None or now is None or now + decision.after < limit[0]:
+        return None
+    cause = delivery.hide(row, f"{type(fault.error).__name__}: {outcomes.text_of(fault.error)}")
+    return timeouts.reason(*limit, now, cause)
+
+
+def _try_again(delivery: Delivery, row: store.Row, entry: move_store.Entry, reason: str, wait: float) -> Message:
+    """Leave a run where it stands until its next attempt is due."""
+    failed = row.attempt + 1
+    waited = row.waits.get(delivery.step.name)
+    begun = waited is not None and waited.begun
+    put: store.Put | None = None
+    if delivery.forked or begun:
+        until = store.clock().timestamp() + wait
+        put = store.Put(delivery.step.name, store.Wait(until, failed, begun=begun))
+    if delivery.forked:
+        # The other branches have their own attempts, and may be on their way.
+        move_store.advance(Move(row.place, row.place, Sooner(wait)), [row], entry, data={row.id: reason}, put=put)
+    else:
+        change = Move(row.place, row.place, wait, attempt=failed)
+        move_store.advance(change, [row], entry, data={row.id: reason}, put=put)
+    return Kick(wait)

@@ -1,0 +1,166 @@
+"""A step that is a saga: its outcome is the step's outcome, and it is confirmed and undone with its parent.
+
+The child is a run of its own. It holds what its steps hold until its parent decides, as if it waited for one more
+confirmation. Parent and child never lock each other: the parent reads what the child has committed, and what it
+wants of the child it asks for after its own commit; what is lost on the way is asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from sagas.commits import after_commit
+from sagas.decisions.reasons import public
+from sagas.definition.participants import Accepted, Call, Done
+from sagas.definition.retry import Retry
+from sagas.definition.saga import Saga
+from sagas.definition.steps import FINISH_RETRY, FORWARD_RETRY, Step
+from sagas.engine import children, lifecycle
+from sagas.errors import ChildEnded, Rejected
+from sagas.redis.kicks import kick
+from sagas.states import State
+from sagas.store import (
+    confirmations as confirmation_store,
+)
+from sagas.store import (
+    definitions as versions,
+)
+from sagas.store import (
+    runs as store,
+)
+
+#: After so long a parent looks by itself what has become of a child that has not told it.
+RECHECK = timedelta(seconds=30)
+#: A child that has ended does not change by being asked again: a person is called at once.
+_FINISH = replace(FINISH_RETRY, never=(ChildEnded,))
+
+
+class SubSaga(Step):
+    """A step that is a saga of its own.
+
+    >>> class OpenCampaign(Saga[CampaignRequest]):
+    ...     goods = SubSaga(BuyGoods, request=lambda call: GoodsRequest(call.request.sku), queue="orders")
+
+    Args:
+        saga: the child's definition. It needs no confirmation for its parent's sake; one that it has must come.
+        request: what the child is asked for, computed from the parent's call.
+        queue: the queue whose workers look after the child on behalf of the parent.
+        business_key: what people know the child by; the parent's call is given.
+        retry: policy of starting the child.
+        timeout: how long the child may take; then both are undone.
+    """
+
+    def __init__(
+        self,
+        saga: type[Saga[Any]],
+        *,
+        request: Callable[[Call[Any]], object],
+        queue: str,
+        business_key: Callable[[Call[Any]], str] = lambda _: "",
+        retry: Retry = FORWARD_RETRY,
+        timeout: timedelta | None = None,
+    ) -> None:
+        super().__init__(
+            _Start(saga, request, business_key),
+            confirm=_Confirm(),
+            compensate=_Cancel(),
+            queue=queue,
+            retry=retry,
+            finish=_FINISH,
+            timeout=timeout,
+        )
+        self.saga = saga
+        # Its result is the child's, and as personal.
+        self.personal = frozenset(
+            ("results", name, *path) for name, paths in saga.definition.marks.results.items() for path in paths
+        )
+
+
+def child_of(run_id: UUID, step: str) -> UUID:
+    """The id of the run that is this step of this run: the same however often it is started."""
+    return uuid5(run_id, step)
+
+
+class _Participant:
+    """One operation on a child: it asks for what it wants, and waits until it sees it done."""
+
+    patient = True
+
+
+class _Start(_Participant):
+    def __init__(
+        self,
+        saga: type[Saga[Any]],
+        request: Callable[[Call[Any]], object],
+        business_key: Callable[[Call[Any]], str],
+    ) -> None:
+        self.saga = saga
+        self.request = request
+        self.business_key = business_key
+
+    def __call__(self, call: Call[Any]) -> Done | Accepted:
+        child = child_of(call.run_id, call.step)
+        found = store.child_view(child)
+        if found is None:
+            lifecycle.insert_run(
+                self.saga,
+                self.request(call),
+                business_key=self.business_key(call),
+                run_id=child,
+                parent=(call.run_id, call.step),
+            )
+            after_commit(kick)
+            return Accepted(RECHECK)
+        if found.state is State.FAILED:
+            raise _rejection(json.loads(found.reason or "{}"), self.saga.name)
+        # Before its parent decides, only a person can have ended it as SUCCEEDED: it holds all, and more firmly. If the
+        # parent is undone after all, that cannot be, and another person is called then.
+        if found.state is State.SUCCEEDED or (found.state is State.AWAITING_CONFIRM and _holds(child, found)):
+            return Done({"run": str(child), "results": json.loads(found.results)})
+        return Accepted(RECHECK)
+
+
+def _rejection(why: Mapping[str, Any], saga: str) -> Rejected:
+    """Why a child has failed, as its parent says it: what is for operators stays so."""
+    if not why:
+        return Rejected(f"{saga} failed", code="ChildFailed")
+    told, detail = public(why), why.get("detail", "")
+    note = f"{why.get('code')}: {detail}" if detail != told["detail"] else ""
+    return Rejected(told["detail"], code=told["code"] or "ChildFailed", note=note)
+
+
+def _holds(run_id: UUID, child: store.Child) -> bool:
+    """Whether all that the child itself waits for has come: by the definition that it follows."""
+    definition = versions.find(child.saga, child.version, child.shape)
+    own = {confirmation.name for confirmation in definition.confirmations}
+    return own <= confirmation_store.confirmations([run_id])[run_id]
+
+
+class _Confirm(_Participant):
+    def __call__(self, call: Call[Any]) -> Done | Accepted:
+        child = child_of(call.run_id, call.step)
+        found = store.child_view(child)
+        if found is not None and found.state is State.SUCCEEDED:
+            return Done()
+        if found is None or found.state is State.FAILED:
+            raise ChildEnded(f"{child} is {found.state if found else 'gone'}, and cannot be confirmed any more")
+        after_commit(children.confirm, child)
+        return Accepted(RECHECK)
+
+
+class _Cancel(_Participant):
+    def __call__(self, call: Call[Any]) -> Done | Accepted:
+        child = child_of(call.run_id, call.step)
+        found = store.child_view(child)
+        # None: it was never started, and never will be, for its parent is being undone.
+        if found is None or found.state is State.FAILED:
+            return Done()
+        if found.state is State.SUCCEEDED:
+            raise ChildEnded(f"{child} is {found.state}, and cannot be undone any more")
+        after_commit(children.cancel, child, f"{call.run_id} is being undone")
+        return Accepted(RECHECK)

@@ -1,0 +1,77 @@
+"""Time-outs of the forward steps: of one step, and of all of them. Both turn a run back.
+
+Judged when a step is about to be performed, when an attempt of it has failed, and when a claim finds the run: not
+in the middle of a participant, which holds the run's lock. Sagas without time-outs pay nothing for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sagas.decisions import plan
+from sagas.decisions.messages import Kick, Message
+from sagas.decisions.reasons import LAST_ATTEMPT, ReasonKind
+from sagas.definition.definition import Definition
+from sagas.definition.events import TIMEOUT
+from sagas.definition.participants import Phase
+from sagas.engine import invocation as outcomes
+from sagas.engine.compensation import event, turn_back
+from sagas.states import State
+from sagas.store import log as log_store
+from sagas.store import runs as store
+
+
+def give_up_late(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
+    """Turn back those locked runs whose time is over.
+
+    Returns:
+        The others, and what must be published after the commit.
+    """
+    limits = limits_of(definition, rows)
+    if not limits:
+        return list(rows), []
+    now = store.clock()
+    late = [row for row in rows if row.id in limits and limits[row.id][0] <= now]
+    if not late:
+        return list(rows), []
+    reasons = {row.id: reason(*limits[row.id], now) for row in late}
+    for step in {limits[row.id][1] for row in late}:
+        turn_back(definition, [row for row in late if limits[row.id][1] == step], event(TIMEOUT, step=step), reasons)
+    return [row for row in rows if row.id not in reasons], [Kick()]
+
+
+def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, tuple[datetime, str]]:
+    """Until when each of these runs may take over its forward steps, and whose time-out that is.
+
+    Runs that have no limit, have not begun, or are past turning back, are left out.
+    """
+    limited = definition.timeout is not None or any(step.timeout is not None for step in definition.steps)
+    if not limited:
+        return {}
+    found: dict[UUID, tuple[datetime, str]] = {}
+    for place, group in store.by_place(rows).items():
+        if place.state is not State.EXECUTING:
+            continue
+        steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
+        timed = [(step.timeout, step.name) for step in steps if step.timeout is not None]
+        since = log_store.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
+        for row in group:
+            if row.started_at is None:
+                continue
+            limits = [(since.get(row.id, row.started_at) + timeout, name) for timeout, name in timed]
+            if definition.timeout is not None:
+                limits.append((row.started_at + definition.timeout, ""))
+            if limits:
+                limit, name = min(limits)
+                found[row.id] = row.not_before(limit), name
+    return found
+
+
+def reason(limit: datetime, step: str, now: datetime, cause: str = "") -> str:
+    """Write why a run is undone whose time is over. ``cause``, what had broken before, is for operators."""
+    detail = f"{step or 'the steps'} took too long"
+    told = f"{detail}{LAST_ATTEMPT}{cause}" if cause else detail
+    late_ms = max(0, round((now - limit).total_seconds() * 1000))
+    return outcomes.reason(ReasonKind.TIMEOUT, step, "TimedOut", told, message=detail if cause else "", late_ms=late_ms)

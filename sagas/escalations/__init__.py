@@ -1,0 +1,1 @@
+"""Escalations: what people do about runs that the engine cannot end alone, and how people are told."""

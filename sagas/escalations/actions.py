@@ -1,0 +1,141 @@
+"""What a person does about an escalated run, besides resuming it: acknowledge, assign, resolve.
+
+Each is one transaction under the run's lock, and on record in its log.
+"""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+from django.db import transaction
+
+from sagas.commits import after_commit
+from sagas.decisions import plan
+from sagas.decisions.messages import Kick, Message
+from sagas.decisions.plan import Due, Move, Place
+from sagas.decisions.reasons import ReasonKind
+from sagas.engine import (
+    children,
+    reopening,
+)
+from sagas.engine import (
+    invocation as outcomes,
+)
+from sagas.engine import (
+    locks as isolation,
+)
+from sagas.engine.compensation import event, refunds_due
+from sagas.engine.lifecycle import lock_one
+from sagas.engine.results import parents_of
+from sagas.errors import AlreadyDecided, InvalidDecision, UnknownSaga
+from sagas.states import FINAL, State
+from sagas.store import (
+    definitions as versions,
+)
+from sagas.store import (
+    escalations as escalation_store,
+)
+from sagas.store import (
+    moves as move_store,
+)
+from sagas.store import (
+    runs as store,
+)
+from sagas.validation import NAME_LIMIT, NOTE_LIMIT, printable
+
+
+def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool:
+    """Note that somebody has seen it. See ``sagas.acknowledge``."""
+    _check_name(by, "by")
+    with transaction.atomic():
+        row, found = _open(run_id, escalation)
+        if found.acknowledged:
+            return False
+        _acknowledge(row, by)
+        return True
+
+
+def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> None:
+    """Say who sees to it. See ``sagas.assign``."""
+    _check_name(to, "to")
+    _check_name(by, "by")
+    with transaction.atomic():
+        row, found = _open(run_id, escalation)
+        if to == by and not found.acknowledged:
+            _acknowledge(row, by)
+        if found.assignee != to:
+            escalation_store.assign(run_id, to=to)
+            move_store.log(event("assign", by=by), [row], {run_id: outcomes.dump({"to": printable(to)})})
+
+
+def resolve(
+    run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None
+) -> tuple[State, list[Message]]:
+    """End it by hand. See ``sagas.resolve``."""
+    _check_name(by, "by")
+    _check_note(note)
+    if outcome not in list(FINAL):
+        msg = f"a run is resolved as {' or '.join(sorted(FINAL))}, not {outcome!r}"
+        raise InvalidDecision(msg)
+    outcome = State(outcome)
+    with transaction.atomic():
+        row, found = _open(run_id, escalation)
+        given_back = _to_give_back(row, found) if outcome is State.FAILED else 0
+        escalation_store.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
+        data = json.dumps({"outcome": outcome, "note": printable(note)})
+        # The cursor stays: it says which effects the engine itself has confirmed or undone.
+        change = Move(row.place, Place(outcome, row.cursor), Due.NEVER)
+        if given_back:
+            change = Move(row.place, Place(State.COMPENSATING, 0, given_back), plan.NOW)
+        move_store.advance(change, [row], event("resolve", by=by), data={run_id: data})
+        # The customer reads the reason: the note is none of their business.
+        by_hand = outcomes.reason(ReasonKind.RESOLVED, "", "ResolvedByHand", "Somebody has ended this by hand.")
+        escalation_store.set_reason(run_id, by_hand if outcome is State.FAILED else None)
+        # Behind the commit, for parent and child never lock each other. What is lost there a child finds out itself.
+        after_commit(children.follow, run_id, outcome)
+        ended = [Kick()] if given_back else isolation.leave([row])
+        return change.after.state, [*parents_of([row]), *ended]
+
+
+def _to_give_back(row: store.Row, found: escalation_store.Open) -> int:
+    """What takes back the confirmations of a run that a person ends as FAILED, as bits of positions.
+
+    They came from outside, whatever the person has undone in here. One whose compensation is what the person was
+    called for is theirs to vouch for, and so is all where nobody here knows the saga any more.
+    """
+    try:
+        definition = versions.find(row.saga, row.version, row.shape)
+    except UnknownSaga:
+        return 0
+    bits = refunds_due(definition, [row]).get(row.id, 0)
+    if found.state is State.COMPENSATING:
+        # Those that are marked are left, and the run stands at the highest.
+        bits &= row.fork & ~(1 << row.fork.bit_length() >> 1)
+    return bits
+
+
+def _open(run_id: UUID, meant: int | None) -> tuple[store.Row, escalation_store.Open]:
+    row = lock_one(run_id)
+    found = reopening.opened(row, meant)
+    if row.state is not State.ESCALATED or found is None:
+        msg = f"the run is {row.state}: it is not escalated"
+        raise AlreadyDecided(msg, row.state)
+    return row, found
+
+
+def _acknowledge(row: store.Row, by: str) -> None:
+    escalation_store.acknowledge(row.id, by=by)
+    move_store.log(event("acknowledge", by=by), [row])
+
+
+def _check_note(note: object) -> None:
+    if not isinstance(note, str) or not note.strip() or len(note) > NOTE_LIMIT:
+        msg = f"say in a note of at most {NOTE_LIMIT} characters what was done by hand"
+        raise InvalidDecision(msg)
+
+
+def _check_name(name: object, what: str) -> None:
+    if not isinstance(name, str) or not name.strip() or len(name) > NAME_LIMIT:
+        msg = f"{what}={repr(name)[:200]}: give a name of 1 to {NAME_LIMIT} characters"
+        raise InvalidDecision(msg)

@@ -1,0 +1,177 @@
+"""Notices of escalations: which are due, what they say, and that they were sent.
+
+The database drives them. An escalation that nobody has acknowledged has a time at which a notice of it is due
+(``Escalation.notify_at``). The tick claims what is due, which moves that time by a lease, and publishes it; a
+worker sends it, which moves the time by what a person has to acknowledge it. Whatever is lost on the way is due again.
+
+What escalates together is told together: a participant that breaks a thousand runs makes a few notices.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.db import transaction
+
+from sagas.conf import config
+from sagas.escalations import channels
+from sagas.store import escalations as escalation_store
+from sagas.store.escalations import Told
+
+logger = logging.getLogger(__name__)
+
+#: Escalations of which notices are claimed at once.
+AT_ONCE = 500
+#: Runs that a notice names; of the others it tells the number.
+NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One run that a notice names. ``link`` leads to its page in the admin; "" without ``SAGAS["ADMIN_URL"]``."""
+
+    run: str
+    business_key: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What people are told of runs that escalated for the same cause. Nothing of a request, and no error's text.
+
+    Attributes:
+        saga: of all of them.
+        state: in which they stood.
+        step: at which they stood; "" where that is not known.
+        operation: what broke, or came next.
+        kind: of the error: "fault", "stuck", …
+        code: of the error: the exception's class.
+        suggestion: what to do.
+        count: how many runs.
+        runs: the first few of them.
+        reminder: whether somebody was told of all of them before.
+    """
+
+    saga: str
+    state: str
+    step: str
+    operation: str
+    kind: str
+    code: str
+    suggestion: str
+    count: int
+    runs: tuple[Subject, ...]
+    reminder: bool
+
+    @property
+    def title(self) -> str:
+        """One line."""
+        where = ".".join(part for part in (self.step, self.operation) if part) or self.state
+        number = f"{self.count} runs" if self.count > 1 else f"run {self.runs[0].business_key or self.runs[0].run}"
+        return f"{'Still escalated' if self.reminder else 'Escalated'}: {self.saga} {where}, {number}"
+
+    @property
+    def body(self) -> str:
+        """All of it, as text."""
+        named = [
+            " ".join(part for part in (f"- {s.run}", f"({s.business_key})" if s.business_key else "", s.link) if part)
+            for s in self.runs
+        ]
+        more = self.count - len(self.runs)
+        return "\n".join(
+            [
+                f"Error: {self.kind} {self.code}".rstrip(),
+                f"What to do: {self.suggestion or 'read the error in the admin.'}",
+                f"Runs: {self.count}",
+                *named,
+                *([f"- and {more} more"] if more else []),
+                "Acknowledge it in the admin, or this is sent again.",
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A notice, and of which escalations it is: their ids, with the number of the notice of each."""
+
+    notice: Notice
+    numbers: dict[int, int]
+
+    def message(self) -> dict[str, Any]:
+        """The arguments of the task ``sagas.notify``; JSON."""
+        return {"escalations": list(self.numbers.items()), "notice": asdict(self.notice)}
+
+
+def claim() -> list[Published]:
+    """Take the notices that are due, in a transaction of its own. They must be published now, or given back."""
+    with transaction.atomic(durable=True):
+        told = escalation_store.claim_notices(AT_ONCE)
+    return _together(told)
+
+
+def give_back(unpublished: Iterable[Published]) -> None:
+    """Notices that could not be published are due again soon."""
+    with transaction.atomic(durable=True):
+        escalation_store.give_back([found for published in unpublished for found in published.numbers])
+
+
+def deliver(numbers: Mapping[int, int]) -> int:
+    """Send what is still to be sent of a message, and note that.
+
+    A message that comes twice is dropped; one that comes twice at once may be sent twice. If we die between the
+    sending and its note, it is sent again.
+
+    Args:
+        numbers: which notice it is, by escalation.
+
+    Returns:
+        How many escalations somebody was told of.
+    """
+    count = 0
+    for published in _together(escalation_store.unsent(numbers)):
+        # No transaction is open: a channel may take its time.
+        if _send(published.notice):
+            escalation_store.note_sent(list(published.numbers))
+            count += len(published.numbers)
+    return count
+
+
+def _send(notice: Notice) -> bool:
+    """Whether anybody was told. Without channels the log is the channel."""
+    runs = " ".join(subject.run for subject in notice.runs)
+    logger.error("sagas: %s (%s). %s", notice.title, runs, notice.suggestion)
+    urls = config().escalation_urls
+    return not urls or channels.send(urls, title=notice.title, body=notice.body) > 0
+
+
+def _together(told: Iterable[Told]) -> list[Published]:
+    groups: dict[tuple[str, ...], list[Told]] = defaultdict(list)
+    for one in told:
+        groups[one.cause].append(one)
+    return [_publishable(group) for group in groups.values()]
+
+
+def _publishable(group: Sequence[Told]) -> Published:
+    first = group[0]
+    notice = Notice(
+        saga=first.saga,
+        state=first.state,
+        step=first.step,
+        operation=first.operation,
+        kind=first.kind,
+        code=first.code,
+        suggestion=first.suggestion,
+        count=len(group),
+        runs=tuple(Subject(str(one.run_id), one.business_key, _link(one)) for one in group[:NAMED]),
+        reminder=all(one.sent > 0 for one in group),
+    )
+    return Published(notice, {one.id: one.number for one in group})
+
+
+def _link(told: Told) -> str:
+    url = config().admin_url
+    return f"{url.rstrip('/')}/sagas/run/{told.run_id}/change/" if url else ""

@@ -1,0 +1,95 @@
+"""The heartbeat of a worker's main process: a row in the database that says, every few seconds, how the worker is.
+
+Only people are told by it: the doctor, and whoever watches. In a thread of its own, so that a database that stands
+still holds nothing else of the worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+from celery import Celery
+from celery.worker import state
+from django.db import Error, connection
+
+from sagas.messaging import ticker
+from sagas.store import workers as worker_store
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two beats.
+PERIOD = 4.0
+
+
+class Heartbeat(threading.Thread):
+    """Says how the worker is until it shuts down."""
+
+    def __init__(self, app: Celery, name: str) -> None:
+        super().__init__(name="sagas-heartbeat", daemon=True)
+        self.app = app
+        self.worker = name
+        self.stopping = threading.Event()
+        self._count = state.all_total_count[0]
+        self._delivered_at: float | None = None
+
+    def run(self) -> None:
+        """Go on whatever happens to the database."""
+        failing = False
+        while True:
+            stopping = self.stopping.is_set()
+            try:
+                if stopping:
+                    worker_store.leave(self.worker)
+                else:
+                    worker_store.beat(self.look())
+                failing = False
+            except Error as error:
+                if not failing:
+                    logger.warning("sagas: the worker's heartbeat is not written (%s); trying again", error)
+                failing = True
+            except Exception:
+                # None is expected, and none is worth a worker.
+                logger.exception("sagas: the worker's heartbeat met an error, and goes on")
+            finally:
+                # None is kept: children that are forked later would inherit it.
+                connection.close()
+            if stopping:
+                return
+            self.stopping.wait(PERIOD)
+
+    def look(self) -> worker_store.Beat:
+        """What the worker is doing now."""
+        now, count = time.monotonic(), state.all_total_count[0]
+        if count != self._count:
+            self._count, self._delivered_at = count, now
+        started = [begun for request in list(state.active_requests) if (begun := request.time_start)]
+        return worker_store.Beat(
+            self.worker,
+            ticked=ticker.since(),
+            delivered=None if self._delivered_at is None else now - self._delivered_at,
+            busy=len(started),
+            longest=max(0.0, time.time() - min(started)) if started else 0.0,
+            queues=sorted(self.app.amqp.queues.consume_from),
+        )
+
+
+_heartbeats: list[Heartbeat] = []
+
+
+def start(app: Celery, name: str) -> None:
+    """Start this process's heartbeat, unless it beats already."""
+    if not any(heartbeat.is_alive() for heartbeat in _heartbeats):
+        heartbeat = Heartbeat(app, name)
+        _heartbeats.append(heartbeat)
+        heartbeat.start()
+
+
+def stop(**_: Any) -> None:
+    """Have it take its leave."""
+    for heartbeat in _heartbeats:
+        heartbeat.stopping.set()
+    for heartbeat in _heartbeats:
+        heartbeat.join(timeout=1.0)

@@ -1,0 +1,153 @@
+"""Probes of RabbitMQ. Each takes the open connection, which the doctor makes once for all of them."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import Request, urlopen
+
+from amqp import NotFound
+from kombu import Connection
+
+from sagas.conf import config
+from sagas.db import said
+from sagas.messaging import topology
+from sagas.operations.doctor.finding import Finding, Severity
+from sagas.redaction import redact
+
+
+def version(broker: Connection) -> Iterator[Finding]:
+    """Tell of a RabbitMQ that is too old."""
+    if lack := topology.too_old(broker):
+        yield Finding(Severity.ERROR, lack.what, remedy=lack.remedy)
+
+
+def queues(broker: Connection) -> Iterator[Finding]:
+    """Tell of queues that are missing, or were declared with other arguments."""
+    missing, differing = topology.compare(broker)
+    if missing:
+        what = f"Queues are missing in RabbitMQ: {', '.join(missing)}."
+        yield Finding(Severity.ERROR, what, remedy="Run manage.py sagas topology.")
+    if differing:
+        what = f"Queues were declared with other arguments, and are used as they are: {', '.join(differing)}."
+        remedy = "Let them run empty, stop their workers, and run manage.py sagas topology --replace."
+        yield Finding(Severity.ERROR, what, remedy=remedy)
+    if not missing and not differing:
+        yield Finding(Severity.FINE, "Every queue is in RabbitMQ as it should be.")
+
+
+#: What a policy may say of a queue, and what becomes of messages then. The lower of it and the queue's own counts.
+_TAKES_AWAY = {
+    "message-ttl": "messages are gone when they have waited",
+    "expires": "the queue is gone when nobody uses it",
+    "max-length": "messages are refused, or gone, when there are many",
+    "max-length-bytes": "messages are refused, or gone, when there are many",
+}
+#: Seconds that one operation is given at least, by default half an hour.
+_UNACKED = 600.0
+_ANSWER = 5.0
+
+
+def policies(broker: Connection) -> Iterator[Finding]:
+    """Tell of RabbitMQ's policies that take messages away from the engine's queues. Only its management API knows."""
+    url = config().broker_api_url
+    if url is None:
+        what = "RabbitMQ's policies are not looked at: SAGAS['BROKER_API_URL'] names no management API."
+        yield Finding(Severity.FINE, what)
+        return
+    try:
+        effective = _effective_policies(url, broker.virtual_host or "/")
+    except (OSError, ValueError, HTTPException) as error:
+        what = f"RabbitMQ's policies cannot be looked at: {redact(said(error))}."
+        remedy = "Check SAGAS['BROKER_API_URL'], and that its user has the tag monitoring."
+        yield Finding(Severity.WARNING, what, remedy=remedy)
+        return
+    own = {queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]}
+    found = [finding for name in sorted(own) for finding in _judge(name, effective.get(name, {}))]
+    yield from found
+    if not found:
+        yield Finding(Severity.FINE, "No policy of RabbitMQ's takes messages away from the engine.")
+
+
+def _effective_policies(url: str, vhost: str) -> dict[str, dict[str, Any]]:
+    """By queue, what its policy and the operators' say together."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    columns = "columns=name,effective_policy_definition"
+    request = Request(f"{parts.scheme}://{host}{parts.path.rstrip('/')}/api/queues/{quote(vhost, safe='')}?{columns}")  # noqa: S310 - http or https, by the settings
+    user = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
+    request.add_header("Authorization", f"Basic {b64encode(user.encode()).decode()}")
+    with urlopen(request, timeout=_ANSWER) as answer:  # noqa: S310 - see above
+        queues = json.load(answer)
+    # Where none applies it is a list without anything in it.
+    return {queue["name"]: dict(queue.get("effective_policy_definition") or {}) for queue in queues}
+
+
+def _judge(queue: str, policy: Mapping[str, Any]) -> Iterator[Finding]:
+    remedy = "Have the policy's pattern leave out the engine's queues: rabbitmqctl list_policies."
+    for key, what in _TAKES_AWAY.items():
+        if key in policy:
+            yield Finding(Severity.ERROR, f"A policy sets {key} on {queue}: {what}.", remedy=remedy)
+    if (limit := policy.get("delivery-limit", topology.DELIVERY_LIMIT)) < topology.DELIVERY_LIMIT:
+        what = f"A policy sets delivery-limit {limit} on {queue}: restarts of workers set messages aside."
+        yield Finding(Severity.ERROR, what, remedy=remedy)
+    if (most := policy.get("consumer-timeout")) is not None and most < _UNACKED * 1000:
+        what = f"A policy sets consumer-timeout {most} ms on {queue}: steps that take longer are delivered again."
+        yield Finding(Severity.WARNING, what, remedy=remedy)
+
+
+def consumers(broker: Connection) -> Iterator[Finding]:
+    """Tell of queues that nobody consumes, and of those on which many messages wait."""
+    found: dict[str, tuple[int, int]] = {}
+    for queue in topology.consumed():
+        try:
+            with broker.channel() as opened:
+                channel: Any = opened
+                declared = channel.queue_declare(queue.name, passive=True)
+                found[queue.name] = declared.message_count, declared.consumer_count
+        except NotFound:
+            continue  # of which the probe of the queues tells
+    alone = sorted(name for name, (_, consuming) in found.items() if not consuming)
+    waiting = {name: found[name][0] for name in alone if found[name][0]}
+    if waiting:
+        said = ", ".join(f"{name} ({count})" for name, count in waiting.items())
+        yield Finding(
+            Severity.ERROR,
+            f"Nobody consumes queues on which messages wait: {said}.",
+            remedy="Start workers that do: without -Q a worker consumes all queues.",
+        )
+    if rest := [name for name in alone if name not in waiting]:
+        remedy = "Start workers that do; of each queue that steps name, of dispatches, cancels and escalations."
+        yield Finding(Severity.WARNING, f"Nobody consumes {', '.join(rest)}.", remedy=remedy)
+    for name, (count, consuming) in sorted(found.items()):
+        if consuming and count > config().backlog:
+            what = f"{count} message(s) wait on {name} for {consuming} consumer(s)."
+            remedy = (
+                "Look at the workers above: they do not keep up, or stand still. RabbitMQ learns that after a while."
+            )
+            yield Finding(Severity.WARNING, what, remedy=remedy)
+    if not alone:
+        said = ", ".join(f"{name} ({consuming})" for name, (_, consuming) in sorted(found.items()))
+        yield Finding(Severity.FINE, f"Every queue is consumed: {said}.")
+
+
+def dead_letters(broker: Connection) -> Iterator[Finding]:
+    """Tell of messages that were set aside."""
+    try:
+        with broker.channel() as opened:
+            channel: Any = opened
+            count: int = channel.queue_declare(topology.dead().name, passive=True).message_count
+    except NotFound:
+        return  # of which the probe of the queues tells
+    if count:
+        yield Finding(
+            Severity.WARNING,
+            f"{count} message(s) were set aside as dead letters.",
+            remedy="See manage.py sagas dead. No run hangs on them; replay what makes sense now, and drop the rest.",
+        )
+    else:
+        yield Finding(Severity.FINE, "No message was set aside.")

@@ -1,0 +1,61 @@
+"""Probes of the code: does it import, and can it go on with the runs that are there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sagas.conf import Misconfigured
+from sagas.definition import registry
+from sagas.messaging import app as celery
+from sagas.operations import requests as unreadable
+from sagas.operations.doctor.finding import Finding, Severity
+from sagas.requirements import software as requirements
+from sagas.store import definitions as versions
+
+
+def needs() -> Iterator[Finding]:
+    """Tell of what is too old, of a broker that is no RabbitMQ, and of Celery's settings that break promises."""
+    try:
+        found = [*requirements.lacking(), *celery.broken_promises()]
+    except Misconfigured as error:
+        yield Finding(Severity.ERROR, error.message, remedy=error.hint)
+        return
+    for lack in found:
+        yield Finding(Severity.ERROR, lack.what, remedy=lack.remedy)
+
+
+def modules() -> Iterator[Finding]:
+    """Tell of ``sagas.py`` modules that cannot be imported."""
+    for module, error in registry.broken.items():
+        what = f"{module} cannot be imported: {type(error).__name__}: {error}."
+        yield Finding(Severity.ERROR, what, remedy="Mend the module; until then its runs wait, and then escalate.")
+
+
+def definitions() -> Iterator[Finding]:
+    """Tell of unfinished runs whose definition the code has no more."""
+    problems = versions.problems()
+    for problem in problems:
+        yield Finding(
+            Severity.ERROR,
+            f"{problem.runs} of {problem.saga} version {problem.version} cannot go on here: {problem.what}.",
+            problem.live + problem.escalated,
+            problem.remedy,
+        )
+    if not problems:
+        yield Finding(Severity.FINE, "Every unfinished run can go on with the code that is here.")
+
+
+def requests() -> Iterator[Finding]:
+    """Tell of unfinished runs whose request the code can read no more."""
+    found = unreadable.find()
+    for group in found:
+        runs = f"{group.live} live and {group.escalated} escalated run(s) of {group.saga} version {group.version}"
+        yield Finding(
+            Severity.ERROR,
+            f"What {runs} were asked for cannot be read here: {group.error} (run {group.first}).",
+            group.live + group.escalated,
+            "Give what is new in the request's type a default and let it take what was before, or give the changed "
+            "class the next version and keep the old one beside it until its runs are done.",
+        )
+    if not found:
+        yield Finding(Severity.FINE, "What every unfinished run was asked for can be read here.")

@@ -1,0 +1,61 @@
+"""Probes of the databases themselves: the engine's own, and those in which steps are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db import DatabaseError
+from django.utils.connection import ConnectionDoesNotExist
+
+from sagas.engine import barrier as elsewhere
+from sagas.operations.doctor.finding import Finding, Severity
+from sagas.operations.doctor.query import one
+from sagas.requirements import server_settings as settings
+from sagas.store import barriers as barrier
+
+
+def role() -> Iterator[Finding]:
+    """Tell what the role as which this process is connected may do to the log."""
+    name, may_change = one("SELECT current_user, has_table_privilege('sagas_log', 'UPDATE, DELETE, TRUNCATE, TRIGGER')")
+    if may_change:
+        what = f"The role {name} may do more to the log than to add to it, and only triggers keep it from that."
+        remedy = "Let the application connect as a role of its own, which owns no table: manage.py sagas grants."
+        yield Finding(Severity.FINE, what, remedy=remedy)
+    else:
+        yield Finding(Severity.FINE, f"The role {name} may add to the log, and change nothing in it.")
+
+
+def server_settings() -> Iterator[Finding]:
+    """Tell of settings that break a promise, or may: by Django's settings, and on each server that answers."""
+    yield from map(_finding, settings.declared())
+    for alias in settings.databases():
+        try:
+            found = settings.deviations(alias)
+        except (DatabaseError, ConnectionDoesNotExist):
+            continue  # the other probes say so
+        yield from map(_finding, found)
+        if not found:
+            yield Finding(Severity.FINE, f"The database {alias!r} is set as the promises need it.")
+
+
+def _finding(deviation: settings.Deviation) -> Finding:
+    severity = Severity.ERROR if deviation.is_error else Severity.WARNING
+    return Finding(severity, deviation.what, remedy=deviation.remedy)
+
+
+def others() -> Iterator[Finding]:
+    """Tell whether each database in which steps are answers, and has the barrier's table."""
+    for database in elsewhere.databases():
+        what = f"The database {database!r}, in which steps are,"
+        try:
+            there = barrier.is_there(database)
+        except (DatabaseError, ConnectionDoesNotExist) as error:
+            said = str(error).strip().splitlines()[0]
+            remedy = f"Check DATABASES[{database!r}] and that the server runs; until then its steps are tried again."
+            yield Finding(Severity.ERROR, f"{what} does not answer: {said}.", remedy=remedy)
+            continue
+        if there:
+            yield Finding(Severity.FINE, f"{what} has the table that keeps their effects to one.")
+        else:
+            remedy = f"Run manage.py migrate --database {database}; until then its steps fail."
+            yield Finding(Severity.ERROR, f"{what} has no table sagas_barrier.", remedy=remedy)

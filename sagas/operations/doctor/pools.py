@@ -1,0 +1,201 @@
+"""Probes of the pools that sagas use: their counts against their holds, and the holds against the runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import Error, connections, transaction
+
+from sagas.definition import registry
+from sagas.definition.participants import Many, Operation
+from sagas.operations.doctor.finding import Finding, Severity
+from sagas.operations.doctor.query import rows
+from sagas.pool import HoldState, PoolResource
+from sagas.states import FINAL
+from sagas.store import definitions as versions
+
+#: Holds that are compared with their runs at a time.
+BATCH = 1000
+#: Milliseconds that counting may take, in each pool's database.
+PATIENCE = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A step that holds of a pool."""
+
+    saga: str
+    step: str
+    resource: PoolResource
+
+
+def books() -> Iterator[Finding]:
+    """Tell of pools whose counts are not what their holds say, and of holds that are not what their runs say."""
+    uses = _uses()
+    for (database, pool, hold), users in uses.items():
+        resource = users[0].resource
+        name = resource.pool._meta.db_table
+        try:
+            found = [*_counts(resource), *_left_over(resource), *_missing(users)]
+        except Error as error:
+            said = str(error).strip().splitlines()[0]
+            what = f"The pool {name} and its holds in {hold} could not be compared: {said}."
+            remedy = f"Look whether the database {database!r} answers; large tables may take too long for the doctor."
+            yield Finding(Severity.WARNING, what, remedy=remedy)
+            continue
+        yield from found or [
+            Finding(Severity.FINE, f"The pool {pool} agrees with its holds, and these with their runs.")
+        ]
+
+
+def _uses() -> dict[tuple[str, str, str], list[_Use]]:
+    """The steps that hold of pools, by database, pool and holds."""
+    found: dict[tuple[str, str, str], list[_Use]] = defaultdict(list)
+    for definition in registry.all_definitions():
+        for step in definition.steps:
+            for action in step.actions.values():
+                resource = _resource(action.participant)
+                if action.operation is Operation.TRY and resource is not None:
+                    key = resource.database, resource.pool._meta.db_table, resource.hold._meta.db_table
+                    found[key].append(_Use(definition.name, step.name, resource))
+    return dict(sorted(found.items()))
+
+
+def _resource(participant: Any) -> PoolResource | None:
+    owner = getattr(participant.function, "__self__", None) if isinstance(participant, Many) else None
+    return owner if isinstance(owner, PoolResource) else None
+
+
+def _ask(resource: PoolResource, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+    with transaction.atomic(using=resource.database), connections[resource.database].cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(PATIENCE)])
+        cursor.execute(sql, list(params))
+        return list(cursor.fetchall())
+
+
+def _counts(resource: PoolResource) -> Iterator[Finding]:
+    pool, hold, key = resource.pool._meta.db_table, resource.hold._meta.db_table, resource.pool._meta.pk.column
+    differing = _ask(
+        resource,
+        "SELECT COALESCE(pool.key, holds.pool_key), pool.held, COALESCE(holds.held, 0), pool.sold, "
+        f'COALESCE(holds.sold, 0) FROM (SELECT "{key}"::text AS key, held, sold FROM "{pool}") AS pool FULL JOIN '
+        f"(SELECT pool_key, sum(quantity) FILTER (WHERE state = 'HELD') AS held, "
+        f"sum(quantity) FILTER (WHERE state = 'CONFIRMED') AS sold FROM \"{hold}\" "
+        "WHERE state <> 'CANCELLED' GROUP BY pool_key) AS holds ON holds.pool_key = pool.key "
+        "WHERE COALESCE(pool.held, -1) <> COALESCE(holds.held, 0) "
+        "OR COALESCE(pool.sold, -1) <> COALESCE(holds.sold, 0) ORDER BY 1",
+    )
+    if differing:
+        row, held, of_holds, sold, of_sales = differing[0]
+        first = (
+            f"there is no row {row}, of which {of_holds} are held and {of_sales} sold"
+            if held is None
+            else f"{row} counts {held} held and {sold} sold, and its holds {of_holds} and {of_sales}"
+        )
+        yield Finding(
+            Severity.ERROR,
+            f"{len(differing)} row(s) of the pool {pool} do not add up with {hold}: {first}.",
+            remedy="Somebody has written the pool or its holds by SQL. Put back what is missing, or correct the "
+            "counts; until then the operations that meet it break, and call a person.",
+        )
+
+
+def _left_over(resource: PoolResource) -> Iterator[Finding]:
+    """Holds that nobody will ever settle."""
+    hold = resource.hold._meta.db_table
+    ended: dict[str, list[UUID]] = defaultdict(list)
+    last = UUID(int=0)
+    while True:
+        held = _ask(
+            resource,
+            f"SELECT DISTINCT run_id FROM \"{hold}\" WHERE state = 'HELD' AND run_id > %s ORDER BY run_id LIMIT %s",
+            [last, BATCH],
+        )
+        if not held:
+            break
+        last = held[-1][0]
+        ids = [run_id for (run_id,) in held]
+        states = dict(rows("SELECT id, state FROM sagas_run WHERE id = ANY(%s::uuid[])", [ids]))
+        suspects = [run_id for run_id in ids if states.get(run_id) is None or states[run_id] in FINAL]
+        # A run that ended while we looked has settled it meanwhile.
+        still = _ask(
+            resource, f"SELECT run_id FROM \"{hold}\" WHERE state = 'HELD' AND run_id = ANY(%s::uuid[])", [suspects]
+        )
+        by_hand = set(
+            rows("SELECT run_id FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND operation = 'resolve'", [suspects])
+        )
+        for (run_id,) in dict.fromkeys(still):
+            how = "are ended by hand" if (run_id,) in by_hand else f"are {states.get(run_id, 'not there')}"
+            ended[how].append(run_id)
+    for how, ids in sorted(ended.items()):
+        by_people = how == "are ended by hand"
+        yield Finding(
+            Severity.WARNING if by_people else Severity.ERROR,
+            f"{len(ids)} run(s) that {how} hold of {resource.pool._meta.db_table} still (run {ids[0]}).",
+            len(ids),
+            "Whoever ended them vouched for their effects: settle the holds and the counts by hand."
+            if by_people
+            else "What they hold is held for ever. Find out what has happened to them, then settle the holds and the "
+            "counts together, by hand.",
+        )
+
+
+def _missing(users: Sequence[_Use]) -> Iterator[Finding]:
+    """Unfinished runs that must hold something, as their log says, and do not."""
+    resource = users[0].resource
+    for use in users:
+        missing: list[UUID] = []
+        last = UUID(int=0)
+        while True:
+            tried = rows(_TRIED, [use.step, use.saga, last, use.step, BATCH])
+            if not tried:
+                break
+            last = tried[-1][0]
+            held = {
+                run_id
+                for (run_id,) in _ask(
+                    resource,
+                    f'SELECT run_id FROM "{resource.hold._meta.db_table}" WHERE run_id = ANY(%s::uuid[]) AND step = %s '
+                    "AND state = %s",
+                    [[row[0] for row in tried], use.step, HoldState.HELD],
+                )
+            }
+            suspects = [row for row in tried if row[0] not in held and _demands(use.resource, *row)]
+            # As above: it may have gone on while we looked.
+            ids = [row[0] for row in suspects]
+            again = {row[0] for row in rows(_TRIED_OF, [use.step, use.saga, ids, use.step, BATCH])} if ids else set()
+            missing += [row[0] for row in suspects if row[0] in again]
+        if missing:
+            yield Finding(
+                Severity.ERROR,
+                f"{len(missing)} unfinished run(s) of {use.saga} hold nothing of {resource.pool._meta.db_table} at "
+                f"{use.step}, and must (run {missing[0]}).",
+                len(missing),
+                "Their holds were deleted or changed by SQL. Put them back, and correct the counts, before they are "
+                "confirmed.",
+            )
+
+
+_TRIED = (
+    "SELECT run.id, run.saga, run.version, run.shape, run.request::text FROM sagas_run AS run "
+    "JOIN sagas_log AS tried ON tried.run_id = run.id AND tried.step = %s AND tried.operation = 'try' "
+    "AND tried.outcome = 'DONE' WHERE run.saga = %s AND run.id > %s "
+    "AND (run.due_at IS NOT NULL OR run.state = 'ESCALATED') AND NOT EXISTS (SELECT FROM sagas_log AS settled "
+    "WHERE settled.run_id = run.id AND settled.step = %s AND settled.operation IN ('confirm', 'cancel') "
+    "AND settled.outcome = 'DONE') ORDER BY run.id LIMIT %s"
+)
+
+_TRIED_OF = _TRIED.replace("run.id > %s", "run.id = ANY(%s::uuid[])")
+
+
+def _demands(resource: PoolResource, _run_id: UUID, saga: str, version: int, shape: int, request: str) -> bool:
+    """Whether the run asks for anything at all, as far as can be known here."""
+    try:
+        return bool(resource.demand(versions.find(saga, version, shape).load(request)))
+    except Exception:
+        # Nobody knows its saga here, or its request cannot be read: other probes tell.
+        return False

@@ -1,0 +1,158 @@
+"""Probes of Redis: does it answer and keep what it is given, and what stands in the engine's keys?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+
+from sagas.conf import config
+from sagas.operations.doctor.finding import Finding, Severity
+from sagas.redis import (
+    client as redis_link,
+)
+from sagas.redis import (
+    compensation_guard as guard,
+)
+from sagas.redis import (
+    kicks as kick,
+)
+from sagas.remote import circuit
+from sagas.requirements.software import server
+
+#: The doctor's own key, which it has kept for a moment.
+_TRIAL = "sagas:doctor"
+#: Keys that are looked at, at most, and seconds that one answer may take.
+_MANY = 2_000
+_TIMEOUT = 1.0
+#: The part of its memory from which on a Redis that evicts nothing is told of.
+FULL = 0.9
+#: Both ways in which the engine writes.
+_WRITE = "return redis.call('SET', KEYS[1], '1', 'PX', 1)"
+
+
+def reach() -> Iterator[Finding]:
+    """Tell whether Redis answers and takes what it is given, and which keys it holds that no worker has left there."""
+    try:
+        client = redis_link.client(_TIMEOUT)
+        if client is None:
+            yield Finding(Severity.FINE, "No Redis is set: the tick does the kicks' work.")
+            return
+        client.ping()
+    except redis_link.ERRORS as error:
+        what = f"Redis does not answer ({redis_link.said(error)}): runs begin up to {config().tick:g} s later."
+        yield Finding(Severity.WARNING, what, remedy="Check SAGAS['REDIS_URL'] and that the server runs.")
+        return
+    yield from _version(client)
+    try:
+        client.set(_TRIAL, 1, px=1)
+        client.eval(_WRITE, 1, _TRIAL)
+    except redis_link.ERRORS as error:
+        what = f"Redis refuses what it is given ({redis_link.said(error)}): runs begin up to {config().tick:g} s later."
+        remedy = (
+            "Give the URL of a server that may be written to: no replica, with memory left, not a cluster, and with "
+            "a user who may use all commands on sagas:*."
+        )
+        yield Finding(Severity.WARNING, what, remedy=remedy)
+        return
+    try:
+        strange = list(_strange(client))
+    except redis_link.ERRORS as error:
+        yield Finding(Severity.WARNING, f"The engine's keys in Redis cannot be read ({redis_link.said(error)}).")
+        return
+    for key, what in strange[:10]:
+        yield Finding(
+            Severity.WARNING,
+            f"In Redis, {key} is {what}: nobody waits for it longer than a tick, or the pause of its circuit.",
+            remedy=f"Delete it (redis-cli DEL {key}), and look who else uses this database of Redis.",
+        )
+    if len(strange) > 10:
+        yield Finding(Severity.WARNING, f"So are {len(strange) - 10} other keys of the engine in Redis.")
+    yield from _memory(client)
+    if not strange:
+        yield Finding(Severity.FINE, "Redis answers.")
+
+
+def _version(client: redis.Redis) -> Iterator[Finding]:
+    try:
+        info: Any = client.info("server")
+    except redis_link.ERRORS:
+        return  # a user who may not ask
+    if lack := server("Redis", str(info.get("redis_version", ""))):
+        yield Finding(Severity.WARNING, lack.what, remedy=lack.remedy)
+
+
+def _memory(client: redis.Redis) -> Iterator[Finding]:
+    """Tell of a Redis that will refuse what it is given: what others have left there takes its room."""
+    try:
+        info: Any = client.info("memory")
+    except redis_link.ERRORS:
+        return  # a user who may not ask
+    most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
+    if most and info.get("maxmemory_policy") == "noeviction" and used > FULL * most:
+        yield Finding(
+            Severity.WARNING,
+            f"Redis has used {used / most:.0%} of its maxmemory, and evicts nothing (maxmemory-policy noeviction): "
+            f"soon it refuses kicks, and runs begin up to {config().tick:g} s later.",
+            remedy="Give it more memory, or set maxmemory-policy to allkeys-lru: the engine can lose any of its keys.",
+        )
+
+
+def _strange(client: redis.Redis) -> Iterator[tuple[str, str]]:
+    """Keys that stand otherwise than the engine leaves them, and how."""
+    for key in (kick.KICK, kick.ASKED):
+        yield from _judge(client, key)
+    seen = 0
+    for prefix in (circuit.PREFIX, guard.PREFIX):
+        for raw in client.scan_iter(match=f"{prefix}*", count=1_000):
+            if seen >= _MANY:
+                return
+            seen += 1
+            yield from _judge(client, raw.decode(errors="replace"))
+
+
+def _judge(client: redis.Redis, key: str) -> Iterator[tuple[str, str]]:
+    found: Any = client.type(key)
+    kind = found.decode()
+    if kind == "none":
+        return
+    is_list = key == kick.KICK or (key.startswith(circuit.PREFIX) and key.endswith(circuit.CALLS))
+    wanted = "list" if is_list else "hash" if key.startswith(circuit.PREFIX) else "string"
+    if kind != wanted:
+        yield key, f"a {kind}, and should be a {wanted}"
+        return
+    if key == kick.KICK:
+        # One is pushed before the others are cut off.
+        if (waiting := _number(client.llen(key))) > 10:
+            yield key, f"a list of {waiting:g}, and should have one element"
+        return
+    left = _number(client.pttl(key)) / 1000
+    if left == -0.002:
+        return  # gone meanwhile
+    longest = {kick.ASKED: config().tick}.get(key, config().guard_ttl if wanted == "string" else float("inf"))
+    if left < 0:
+        yield key, "a key that stays for ever"
+    elif left > longest:
+        yield key, f"a key that stays for {left:.0f} s, and should for {longest:g} s at most"
+    elif wanted == "hash":
+        yield from _judge_circuit(client, key, left)
+
+
+def _judge_circuit(client: redis.Redis, key: str, left: float) -> Iterator[tuple[str, str]]:
+    """A key of the engine's stays for longer than the moments it notes are ahead."""
+    fields: Any = client.hgetall(key)
+    for name, raw in fields.items():
+        try:
+            ahead = float(raw) / 1000 - time.time()
+        except ValueError:
+            yield key, f"a hash whose {name.decode(errors='replace')} is no time"
+            continue
+        # A minute for a clock of Redis' machine that differs from ours.
+        if not ahead <= left + 60:
+            yield key, f"a hash whose {name.decode(errors='replace')} is too far ahead"
+
+
+def _number(found: Any) -> float:
+    return float(found)

@@ -1,0 +1,89 @@
+"""Probes of the runs' progress: which stand still, wait for a person, or have not begun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sagas.conf import config
+from sagas.operations.doctor.finding import Finding, Severity
+from sagas.operations.doctor.query import one, rows
+from sagas.store import claims as claim_store
+
+
+def stuck() -> Iterator[Finding]:
+    """Tell of runs that were claimed and made no progress."""
+    # The first claim is how every run is taken; a second without progress is a lease that ran out.
+    count, worst = one("SELECT count(*), max(claims) FROM sagas_run WHERE due_at IS NOT NULL AND claims > 1")
+    if count:
+        yield Finding(
+            Severity.ERROR,
+            f"{count} run(s) stand still: claimed up to {worst} of {config().lease_limit} times without progress.",
+            count,
+            "Look whether a worker consumes every queue, and into the workers' logs.",
+        )
+    else:
+        yield Finding(Severity.FINE, "No run stands still.")
+
+
+def lapsed() -> Iterator[Finding]:
+    """Tell of leases that are over, and of runs on their way that are due, which nobody takes up."""
+    count, age, leases = one(
+        "SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8, "
+        "count(*) FILTER (WHERE claims > 0) FROM sagas_run "
+        "WHERE due_at <= now() - %s * interval '1 second' AND state <> 'PENDING'",
+        [config().lease],
+    )
+    if count:
+        yield Finding(
+            Severity.ERROR,
+            f"{count} run(s) on their way are due, since {age:.0f} s, and nobody takes them up; "
+            f"the leases of {leases} have lapsed.",
+            count,
+            "Look whether workers run, consume sagas.dispatch and keep up.",
+        )
+    else:
+        yield Finding(Severity.FINE, "No lease has lapsed.")
+
+
+def escalations() -> Iterator[Finding]:
+    """Tell of escalations that nobody has resolved."""
+    count, oldest = one(
+        "SELECT count(*), date_trunc('second', clock_timestamp() - min(created_at))::text "
+        "FROM sagas_escalation WHERE resolved_at IS NULL"
+    )
+    if count:
+        what = f"{count} run(s) wait for a person, the longest for {oldest}."
+        yield Finding(Severity.ERROR, what, count, "See Escalations in the admin; mend the cause, then resume them.")
+    else:
+        yield Finding(Severity.FINE, "No run waits for a person.")
+
+
+def breakers() -> Iterator[Finding]:
+    """Tell of participants whose breaker is open: whoever breaks there calls a person, and the others wait."""
+    found = rows(
+        "SELECT participant, date_trunc('second', clock_timestamp() - opened_at)::text, failed, retried "
+        "FROM sagas_breaker WHERE closed_at IS NULL ORDER BY opened_at"
+    )
+    for participant, since, failed, retried in found:
+        yield Finding(
+            Severity.ERROR,
+            f"The breaker of {participant} is open since {since}: {failed} of {retried} retried operations had failed.",
+            remedy="Mend the participant. A probe closes the breaker; then resume what was escalated.",
+        )
+    if not found:
+        yield Finding(Severity.FINE, "No breaker is open.")
+
+
+def backlog() -> Iterator[Finding]:
+    """Tell how long the oldest run that has not begun has waited."""
+    # As sagas.admit measures it.
+    count, age = claim_store.backlog()
+    limit = config().admission
+    what = f"The oldest of {count} run(s) that have not begun has waited {age:.0f} s."
+    if age > limit:
+        remedy = "Add workers, or look why those that run are slow."
+        yield Finding(Severity.ERROR, f"{what} Above {limit:g} s sagas.admit refuses new ones.", count, remedy)
+    elif age > config().lease:
+        yield Finding(Severity.WARNING, what, count, "Look whether workers run, and whether they keep up.")
+    else:
+        yield Finding(Severity.FINE, what)

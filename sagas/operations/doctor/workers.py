@@ -1,0 +1,75 @@
+"""Probes of the workers: when each was last heard of, has ticked, and has begun a delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sagas.conf import config
+from sagas.operations.doctor.finding import Finding, Severity
+from sagas.operations.doctor.query import one
+from sagas.store import workers as worker_store
+from sagas.store.workers import Heard
+
+#: Seconds that one delivery may take before somebody should look.
+LONG = 300.0
+
+
+def pulse() -> Iterator[Finding]:
+    """Tell of workers that are silent, do not tick, or begin nothing although runs are due."""
+    heard = worker_store.heard()
+    if not heard:
+        what = "No worker was heard of within the last hour."
+        yield Finding(Severity.WARNING, what, remedy="Start workers; without them no run goes on.")
+        return
+    silent = [worker for worker in heard if worker.is_silent]
+    alive = [worker for worker in heard if not worker.is_silent]
+    if silent:
+        least = min(worker.silent for worker in silent)
+        yield Finding(
+            Severity.WARNING if alive else Severity.ERROR,
+            f"{len(silent)} of {len(heard)} worker(s) are silent, for {least:.0f} s and more: {_names(silent)}.",
+            remedy="They were killed, stand still, or do not reach the database. Look at the processes, and start them "
+            "anew; one that was killed is forgotten after an hour.",
+        )
+    for worker in alive:
+        yield _look(worker)
+    if alive:
+        yield from _idle(alive)
+
+
+def _look(worker: Heard) -> Finding:
+    beat = worker.beat
+    ticked = "has had no tick" if beat.ticked is None else f"ticked {beat.ticked:.0f} s before"
+    began = "has begun no delivery" if beat.delivered is None else f"began a delivery {beat.delivered:.0f} s before"
+    what = f"{beat.name} was heard of {worker.silent:.0f} s ago, {ticked}, and {began}"
+    if beat.ticked is None or beat.ticked > max(worker_store.SILENT, 10 * config().tick):
+        remedy = "RabbitMQ takes nothing from its main process, or that hangs. Look into its log."
+        return Finding(Severity.WARNING, f"{what}.", remedy=remedy)
+    if beat.longest > LONG:
+        remedy = "A participant hangs: look into its log, and give the participant time-outs."
+        return Finding(Severity.WARNING, f"{what}; one has taken {beat.longest:.0f} s.", remedy=remedy)
+    return Finding(Severity.FINE, f"{what}.")
+
+
+def _idle(alive: Sequence[Heard]) -> Iterator[Finding]:
+    """Runs are due, and nobody who lives does anything for them."""
+    patience = max(config().lease, worker_store.SILENT)
+    overdue, age = one(
+        "SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM sagas_run "
+        "WHERE due_at <= now() - %s * interval '1 second'",
+        [patience],
+    )
+    ticks = [worker for worker in alive if worker.beat.ticked is not None and worker.beat.ticked <= patience]
+    begun = [w for w in alive if w.beat.delivered is not None and w.beat.delivered <= patience]
+    if overdue and not (ticks and begun):
+        what = "ticks" if not ticks else "begins a delivery"
+        yield Finding(
+            Severity.ERROR,
+            f"{overdue} run(s) are due, since {age:.0f} s, and no worker {what}.",
+            overdue,
+            "Look whether RabbitMQ takes and gives messages, and whether what the workers work on hangs.",
+        )
+
+
+def _names(workers: Sequence[Heard]) -> str:
+    return ", ".join(f"{worker.beat.name} ({worker.silent:.0f} s)" for worker in workers)

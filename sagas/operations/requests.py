@@ -1,0 +1,121 @@
+"""Which unfinished runs were asked for what the code can read no more, since the type of the request has changed.
+
+For the doctor only: every request is loaded, as the run's next operation would load it. A start-up must not wait for
+that, nor for code of the application that loading may call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from sagas.definition.definition import Definition
+from sagas.errors import UnknownSaga
+from sagas.store import definitions as versions
+
+#: Requests that are in memory at a time.
+BATCH = 1000
+#: What is told in place of a name that may be a person's, such as a key of a dict.
+_UNTOLD = "…"
+
+#: Live runs by the partial index on ``due_at``; the escalated ones, which are not due, by their open escalations.
+_UNFINISHED = """
+SELECT id, saga, version, shape, request::text, FALSE FROM sagas_run WHERE due_at IS NOT NULL
+UNION ALL
+SELECT r.id, r.saga, r.version, r.shape, r.request::text, TRUE FROM sagas_escalation AS e
+JOIN sagas_run AS r ON r.id = e.run_id WHERE e.resolved_at IS NULL
+"""
+
+
+@dataclass(slots=True)
+class Unreadable:
+    """The unfinished runs of one saga and version whose requests cannot be loaded.
+
+    Attributes:
+        saga: their saga.
+        version: its version.
+        live: how many of them go on by themselves.
+        escalated: how many wait for a person.
+        first: the oldest of them.
+        error: what is wrong with that one's request, without what stands in it.
+    """
+
+    saga: str
+    version: int
+    live: int
+    escalated: int
+    first: UUID
+    error: str
+
+
+def find() -> Sequence[Unreadable]:
+    """Load the requests of all unfinished runs, and count those that fail."""
+    found: dict[tuple[str, int], Unreadable] = {}
+    for run_id, saga, version, shape, request, escalated in _unfinished():
+        try:
+            definition = versions.find(saga, version, shape)
+        except UnknownSaga:
+            continue  # of which ``versions.problems`` tells
+        error = _error(definition, request)
+        if error is None:
+            continue
+        group = found.setdefault((saga, version), Unreadable(saga, version, 0, 0, run_id, error))
+        group.escalated += escalated
+        group.live += not escalated
+        if run_id < group.first:
+            group.first, group.error = run_id, error
+    return [found[key] for key in sorted(found)]
+
+
+def _unfinished() -> Iterator[tuple[UUID, str, int, int, str, bool]]:
+    """Read from a cursor of the server's: all of them together may be more than fits in memory."""
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.execute(_UNFINISHED)
+        while rows := cursor.fetchmany(BATCH):
+            yield from rows
+
+
+def _error(definition: Definition, request: str) -> str | None:
+    try:
+        definition.load(request)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        # Its kind and its place, and not its sentence: a validator's own may quote what a customer has written.
+        place = ".".join(_told(definition, part) for part in first["loc"])
+        return f"{place} {first['type']}".strip()
+    except Exception as error:
+        return type(error).__name__
+    return None
+
+
+def _told(definition: Definition, part: int | str) -> str:
+    return str(part) if isinstance(part, int) or part in _names(definition.requests) else _UNTOLD
+
+
+@cache
+def _names(requests: TypeAdapter[Any]) -> frozenset[str]:
+    """The names of all fields in a type, at any depth."""
+    try:
+        return frozenset(_properties(requests.json_schema()))
+    except (PydanticUserError, PydanticSchemaGenerationError):
+        # A type that JSON's schema cannot say; what is wrong is told without its place.
+        return frozenset()
+
+
+def _properties(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        if isinstance(properties, dict):
+            yield from properties
+        for part in schema.values():
+            yield from _properties(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _properties(part)

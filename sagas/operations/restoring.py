@@ -1,0 +1,179 @@
+"""After a database was restored from an older copy: hold deadlines back, and find what messages know and it does not.
+
+What passed while it was away, and what came since the copy was made, is nobody's fault: nothing is undone for it
+before people had the time to bring it back. See ``docs/how-to/restore.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from amqp import NotFound
+from django.db import connection, transaction
+from kombu import Connection
+
+from sagas.arrays import uuids
+from sagas.conf import config
+from sagas.engine import invocation as outcomes
+from sagas.engine.compensation import event
+from sagas.messaging import topology
+from sagas.states import UNDECIDED
+from sagas.store import moves as move_store
+from sagas.store import runs as store
+
+#: Runs that are held in one transaction.
+BATCH = 500
+#: Messages that are read of one queue; they are in memory until all of them are given back.
+LIMIT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What was held back.
+
+    Attributes:
+        until: until when.
+        runs: how many runs now.
+        before: how many were held already.
+    """
+
+    until: datetime
+    runs: int
+    before: int
+
+
+def hold(*, grace: float, by: str) -> Held:
+    """Let no deadline and no time-out turn a run back within so many seconds, with a line in each run's log.
+
+    In batches, each a transaction under the runs' locks. A repeat holds only runs that are not held any more: whatever
+    dies on the way, it is to be repeated.
+    """
+    until = store.clock() + timedelta(seconds=grace)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM sagas_run WHERE due_at IS NOT NULL AND held_until > clock_timestamp()")
+        (before,) = cursor.fetchone()
+    count, last = 0, UUID(int=0)
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM sagas_run WHERE due_at IS NOT NULL AND state = ANY(%s) AND id > %s "
+                "AND COALESCE(held_until, '-infinity') <= clock_timestamp() ORDER BY id LIMIT %s",
+                [sorted(UNDECIDED), last, BATCH],
+            )
+            ids = [run_id for (run_id,) in cursor.fetchall()]
+            if not ids:
+                return Held(until, count, int(before))
+            last = ids[-1]
+            rows = [row for row in store.lock(ids) if row.state in UNDECIDED]
+            _hold(rows, until)
+            data = outcomes.dump({"held_until": until.isoformat()})
+            move_store.log(event("restored", by=by), rows, {row.id: data for row in rows})
+            count += len(rows)
+
+
+def _hold(rows: Sequence[store.Row], until: datetime) -> None:
+    store.execute(
+        "UPDATE sagas_run SET held_until = %s, "
+        # One that has not begun, or waits for its parent, has none.
+        "deadline = CASE WHEN deadline IS NULL THEN NULL ELSE GREATEST(deadline, %s) END, "
+        "due_at = CASE WHEN state = 'AWAITING_CONFIRM' AND deadline IS NOT NULL THEN GREATEST(due_at, %s) "
+        "ELSE due_at END "
+        "WHERE id = ANY(%s::uuid[])",
+        [until, until, until + timedelta(seconds=config().grace), uuids(row.id for row in rows)],
+    )
+
+
+# -- What messages know --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A message that names runs which this database does not know.
+
+    Attributes:
+        queue: where it lies.
+        task: name of the Celery task; '' for what is none.
+        runs: the runs that are not known.
+        saga: of which saga, as far as it says.
+    """
+
+    queue: str
+    task: str
+    runs: tuple[UUID, ...]
+    saga: str = ""
+
+
+def consumers(broker: Connection) -> int:
+    """How many consume what the engine's queues hold: none may, while these are read."""
+    return sum(_look(broker, queue.name)[1] for queue in topology.consumed())
+
+
+def strays(broker: Connection) -> Iterator[Stray]:
+    """Read every message of the engine's queues, leave it there, and tell of those that name unknown runs."""
+    for queue in [*topology.consumed(), *topology.delays(), topology.dead()]:
+        if not _look(broker, queue.name)[0]:
+            continue
+        found = list(_read(broker, queue.name))
+        known = _known({run for _, runs, _ in found for run in runs})
+        for task, runs, saga in found:
+            unknown = tuple(run for run in runs if run not in known)
+            if unknown:
+                yield Stray(queue.name, task, unknown, saga)
+
+
+def _look(broker: Connection, name: str) -> tuple[int, int]:
+    """How many messages are ready on a queue, and how many consume it; none of one that is not there."""
+    try:
+        with broker.channel() as opened:
+            channel: Any = opened
+            found = channel.queue_declare(name, passive=True)
+            return found.message_count, found.consumer_count
+    except NotFound:
+        return 0, 0
+
+
+def _read(broker: Connection, name: str) -> Iterator[tuple[str, list[UUID], str]]:
+    # What is not acked goes back to its place when the channel is closed.
+    with broker.channel() as opened:
+        channel: Any = opened
+        for _ in range(LIMIT):
+            message = channel.basic_get(name)
+            if message is None:
+                return
+            headers = message.headers or {}
+            try:
+                body = json.loads(message.body)
+            except ValueError:
+                continue  # what cannot be read names nobody
+            # A Celery message is [args, kwargs, what comes next], and the last is full of other ids.
+            said = body[:2] if isinstance(body, list) and "task" in headers else body
+            yield str(headers.get("task", "")), list(dict.fromkeys(_ids(said))), _saga(said)
+
+
+def _ids(part: Any) -> Iterator[UUID]:
+    if isinstance(part, dict):
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from _ids(inner)
+    elif isinstance(part, str) and len(part) == len(str(UUID(int=0))):
+        try:
+            yield UUID(part)
+        except ValueError:
+            return
+
+
+def _saga(part: Any) -> str:
+    kwargs = part[1] if isinstance(part, list) and len(part) > 1 and isinstance(part[1], dict) else {}
+    return str(kwargs.get("saga", ""))
+
+
+def _known(ids: Iterable[UUID]) -> set[UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[])", [uuids(ids)])
+        return {run_id for (run_id,) in cursor.fetchall()}

@@ -1,0 +1,1 @@
+"""What the engine asks of Redis. Redis may postpone work; it never denies work, and nothing here is needed."""

@@ -1,0 +1,1 @@
+"""What the engine needs of others: versions of packages and servers, and settings of PostgreSQL."""

@@ -1,0 +1,71 @@
+"""SQL of the confirmations: which have come, with what, and by when the next must."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection
+
+from sagas.arrays import uuids
+from sagas.conf import config
+from sagas.store.runs import UNBOUNDED, execute
+
+
+def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
+    """Which confirmations of these runs have come. Read it under their locks."""
+    found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [uuids(ids)])
+        for run_id, name in cursor.fetchall():
+            found[run_id].add(name)
+    return found
+
+
+def confirmation(run_id: UUID, name: str) -> tuple[str, datetime] | None:
+    """What came with a confirmation (JSON text), and when; ``None`` if it has not come."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT data::text, received_at FROM sagas_confirmation WHERE run_id = %s AND name = %s",
+            [run_id, name],
+        )
+        return cursor.fetchone()  # type: ignore[no-any-return]  # the two columns named above
+
+
+def insert_confirmation(run_id: UUID, name: str, data: str) -> None:
+    """Record a confirmation. The run is locked, so the unique constraint only proves it is the first."""
+    execute(
+        "INSERT INTO sagas_confirmation (run_id, name, data, received_at) "
+        "VALUES (%s, %s, %s::jsonb, clock_timestamp())",
+        [run_id, name, data],
+    )
+
+
+def confirmed_with(ids: Sequence[UUID], name: str) -> dict[UUID, str]:
+    """What came with a confirmation, as JSON text, for the runs for which it came."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, data::text FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[]) AND name = %s",
+            [uuids(ids), name],
+        )
+        return dict(cursor.fetchall())
+
+
+def bring_deadlines_forward(deadlines: Mapping[UUID, datetime]) -> None:
+    """Set the deadlines of locked runs that have none, or a later one."""
+    execute(
+        "UPDATE sagas_run AS run SET deadline = LEAST(run.deadline, v.deadline) "
+        "FROM unnest(%s::uuid[], %s::timestamptz[]) AS v(id, deadline) WHERE run.id = v.id",
+        [uuids(deadlines), list(deadlines.values())],
+    )
+
+
+def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
+    """Set the time of the next missing confirmation; an AWAITING_CONFIRM run is due then (and a grace)."""
+    execute(
+        "UPDATE sagas_run SET deadline = %s, claims = CASE state WHEN 'AWAITING_CONFIRM' THEN 0 ELSE claims END, "
+        "due_at = CASE state WHEN 'AWAITING_CONFIRM' THEN COALESCE(%s, clock_timestamp() + %s) ELSE due_at END "
+        "WHERE id = %s",
+        [deadline, deadline + timedelta(seconds=config().grace) if deadline else None, UNBOUNDED, run_id],
+    )

@@ -1,0 +1,201 @@
+"""Which definition a run follows: the one it began with, whatever the code has become since.
+
+The shape of every definition is on record, once (``sagas_definition``), and a run names its own. Where the code has
+another, the run goes on by its own list of steps, done by those participants of the code that have the same name.
+What the code has not, other processes may have: during a rolling deploy, or after somebody has taken a change back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from sagas.decisions.plan import Place
+from sagas.definition import registry, shapes
+from sagas.definition.definition import Definition
+from sagas.definition.evolution import follow
+from sagas.definition.shapes import Shape
+from sagas.errors import UnknownSaga
+from sagas.states import State
+
+#: (saga, version, number of the shape): what this process has seen committed.
+_recorded: set[tuple[str, int, int]] = set()
+#: Definitions of other shapes than the code's, each with the code's at the time it was made.
+_followed: dict[tuple[str, int, int], tuple[Definition | None, Definition]] = {}
+
+
+def _key(definition: Definition) -> tuple[str, int, int]:
+    return definition.name, definition.version, definition.shape.number
+
+
+def record(definition: Definition) -> None:
+    """Put a definition on record, in the caller's transaction; a look into a set wherever that was done before.
+
+    All that this process knows go in one statement and in one order: two first starts of two new sagas, in two
+    transactions, must not wait for each other.
+    """
+    if _key(definition) in _recorded:
+        return
+    wanted = list({_key(d): d for d in (*registry.all_definitions(), definition)}.values())
+    keys = [_key(d) for d in wanted]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO sagas_definition (saga, version, shape, body, created_at) "
+            "SELECT v.*, clock_timestamp() FROM unnest(%s::text[], %s::int[], %s::int[], %s::jsonb[]) AS v "
+            "ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING",
+            [*(list(column) for column in zip(*keys, strict=True)), [d.shape.dump() for d in wanted]],
+        )
+    # Not before: rolled back, the rows would be missed.
+    transaction.on_commit(lambda: _recorded.update(keys))
+
+
+def find(saga: str, version: int, shape: int = 0) -> Definition:
+    """Return the definition that a run of this shape follows.
+
+    It may name operations that this process cannot perform; ``lacks`` says which, and ``Definition.action`` raises.
+
+    Args:
+        saga: the run's saga.
+        version: its version.
+        shape: number of its shape; 0 for that of the code.
+
+    Raises:
+        UnknownSaga: neither the code nor the record has it.
+    """
+    try:
+        here = registry.find(saga, version)
+    except UnknownSaga:
+        if not shape:
+            raise
+        here = None
+    if here is not None and shape in {0, here.shape.number}:
+        return here
+    followed = _followed.get((saga, version, shape))
+    if followed is None or followed[0] is not here:
+        stored = _load(saga, version, shape)
+        if stored is None:
+            if here is None:
+                return registry.find(saga, version)  # raises, and says why
+            msg = f"{saga} version {version} is known here with other steps, and those of the run are not on record"
+            raise UnknownSaga(msg)
+        followed = here, follow(saga, version, stored, here)
+        _followed[saga, version, shape] = followed
+    return followed[1]
+
+
+def is_own(definition: Definition) -> bool:
+    """Whether it is the code's own, of which nothing is ever lacking."""
+    return registry.knows(definition)
+
+
+def lacks(definition: Definition, place: Place) -> str:
+    """Say what runs that follow ``definition`` and stand at ``place`` need and this process has not; else ''."""
+    try:
+        here = registry.find(definition.name, definition.version)
+    except UnknownSaga as error:
+        return str(error)
+    missing = shapes.lacks(definition.shape, here.shape, place.state, place.cursor, place.fork)
+    return ", ".join(missing)
+
+
+def are_awaiting(ids: Iterable[UUID], saga: str, version: int) -> bool | None:
+    """Whether one of these runs of this saga and version goes on: then some process must know it.
+
+    ``None`` if there is no such run at all, and what names them makes no sense to anybody.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT bool_or(due_at IS NOT NULL) FROM sagas_run "
+            "WHERE id = ANY(%s::uuid[]) AND saga = %s AND version = %s",
+            [[str(run_id) for run_id in ids], saga, version],
+        )
+        awaiting: bool | None
+        (awaiting,) = cursor.fetchone()
+    return awaiting
+
+
+def _load(saga: str, version: int, shape: int) -> Shape | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT body::text FROM sagas_definition WHERE saga = %s AND version = %s AND shape = %s",
+            [saga, version, shape],
+        )
+        found = cursor.fetchone()
+    return Shape.read(json.loads(found[0])) if found else None
+
+
+# What is wrong ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A change of the code that unfinished runs cannot follow.
+
+    Attributes:
+        saga: their saga.
+        version: its version.
+        known: whether the code knows saga and version at all.
+        what: what they need and the code has not.
+        live: how many runs that go on by themselves are hit.
+        escalated: how many that wait for a person.
+    """
+
+    saga: str
+    version: int
+    known: bool
+    what: str
+    live: int
+    escalated: int
+
+    @property
+    def runs(self) -> str:
+        """How many are hit, in words."""
+        return f"{self.live} live and {self.escalated} escalated run(s)"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        if self.known:
+            return (
+                "Put it back, or give the changed class the next version and keep the old one beside it, with this "
+                "name and version, until its runs are done."
+            )
+        return "Deploy the code that has it, under this name and version, until its runs are done."
+
+
+#: Escalated runs are not due; they are found by their open escalation, which also knows where they stood.
+_CENSUS = """
+SELECT saga, version, shape, state, cursor, fork, FALSE AS escalated, count(*) FROM sagas_run
+WHERE due_at IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6
+UNION ALL
+SELECT r.saga, r.version, r.shape, e.state, r.cursor, r.fork, TRUE, count(*) FROM sagas_escalation AS e
+JOIN sagas_run AS r ON r.id = e.run_id WHERE e.resolved_at IS NULL GROUP BY 1, 2, 3, 4, 5, 6
+ORDER BY 1, 2, 3
+"""
+
+
+def problems() -> Sequence[Problem]:
+    """Find what unfinished runs need and this code has not."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CENSUS)
+        census = cursor.fetchall()
+    found: dict[tuple[str, int, bool, str], list[int]] = defaultdict(lambda: [0, 0])
+    for saga, version, shape, state, cursor_at, fork, escalated, count in census:
+        known = True
+        try:
+            registry.find(saga, version)
+        except UnknownSaga as error:
+            known, what = False, str(error)
+        else:
+            try:
+                what = lacks(find(saga, version, shape), Place(State(state), cursor_at, fork))
+            except UnknownSaga as error:
+                what = str(error)
+        if what:
+            found[saga, version, known, what][bool(escalated)] += count
+    return [Problem(*key, *counts) for key, counts in found.items()]

@@ -1,0 +1,242 @@
+"""Runs as rows: locked, or read as they were committed; and the tools of every statement, which serves a cohort.
+
+Locks and SQL of runs are here and in its siblings, and nowhere else: ``move_store``, ``claim_store``, ``wait_store``,
+``confirmation_store``, ``escalation_store``, ``log_store``. Every function runs inside a transaction of its caller
+(``docs/transactions.md``). One order of locks everywhere: runs by id, then whatever the participants lock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from sagas import hooks
+from sagas.arrays import uuids
+from sagas.decisions.plan import Place
+from sagas.definition.participants import Phase
+from sagas.states import FINAL, State
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a run waits for at one of its steps.
+
+    Attributes:
+        until: when it waits no more, in seconds of Unix time by the database's clock.
+        failed: attempts that have failed.
+        operation: what was begun and has not been answered; nothing where it waits for its next attempt.
+        begun: whether an attempt was ever begun that may have taken effect unreported.
+    """
+
+    until: float
+    failed: int = 0
+    operation: str = ""
+    begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Have runs wait at a step, or (``None``) wait there no more."""
+
+    step: str
+    wait: Wait | None = None
+
+
+class Row(NamedTuple):
+    """A run as read under its lock. ``request`` and ``results`` are JSON text."""
+
+    id: UUID
+    saga: str
+    version: int
+    state: State
+    cursor: int
+    attempt: int
+    claims: int
+    request: str
+    results: str
+    trace_id: str
+    started_at: datetime | None
+    deadline: datetime | None
+    fork: int
+    pending: str | None
+    parent_id: UUID | None
+    parent_step: str | None
+    #: How many events it has told; ``None`` if it publishes none.
+    events: int | None
+    locked: bool
+    shape: int
+    #: Until when no deadline and no time-out turns it back.
+    held_until: datetime | None
+    #: Whether any breaker is open. Only a claim asks.
+    guarded: bool = False
+
+    def not_before(self, limit: datetime) -> datetime:
+        """When it is too late for what had to come until ``limit``: later for a run that is held."""
+        return limit if self.held_until is None else max(limit, self.held_until)
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.state, self.cursor, self.fork)
+
+    @property
+    def waits(self) -> dict[str, Wait]:
+        """What it waits for, by step."""
+        return {step: Wait(**wait) for step, wait in json.loads(self.pending).items()} if self.pending else {}
+
+    def waits_at(self, step: str, phase: Phase, now: float) -> bool:
+        """Whether no message may perform this phase of the step yet."""
+        wait = self.waits.get(step)
+        # An undo waits for what was begun, which may still take effect, and for no attempt that will never be.
+        return wait is not None and wait.until > now and (bool(wait.operation) or phase is not Phase.UNDO)
+
+    def next_wait(self, now: float) -> float:
+        """When the first of its waits is over; now, if it has none."""
+        return min((wait.until for wait in self.waits.values() if wait.until > now), default=now)
+
+    @property
+    def issue(self) -> int:
+        """Which issue of its operation a claim makes: higher than all that were made before at the same place.
+
+        By attempts, then by claims; the lowest bits count deliveries. A link of a chain that is not the first is 0.
+        """
+        return self.attempt << 32 | self.claims + 1 << 16
+
+    @property
+    def waits_for_retry(self) -> bool:
+        """Whether its operation broke, and its next attempt was not claimed yet: no message may perform it before."""
+        return self.attempt > 0 and self.claims == 0
+
+
+#: A part of a statement, and its parameters.
+Sql = tuple[str, list[Any]]
+
+#: When a run is looked at that only waits for its parent: by then the parent has decided, or is looked after itself.
+UNBOUNDED = timedelta(hours=1)
+
+#: The trace id is only handed on: as text it need not be parsed.
+COLUMNS = (
+    "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
+    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape, held_until"
+)
+
+
+def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
+    """Group runs by where they stand: whatever is decided for one is decided for all of a group."""
+    groups: dict[tuple[State, int, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.state, row.cursor, row.fork].append(row)
+    return {Place(*place): group for place, group in groups.items()}
+
+
+def rows_of(sql: str, params: Sequence[Any]) -> list[Row]:
+    """Carry out a statement that gives runs, as ``COLUMNS``."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return [Row(r[0], r[1], r[2], State(r[3]), *r[4:]) for r in cursor.fetchall()]
+
+
+def execute(sql: str, params: Sequence[Any]) -> int:
+    """Carry out a statement; return how many rows it has met."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
+
+
+def clock() -> datetime:
+    """The database's time, now: call it after the lock whose race it judges."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    return now  # type: ignore[no-any-return]  # psycopg2 maps timestamptz to datetime
+
+
+def lock(ids: Iterable[UUID]) -> list[Row]:
+    """Lock these runs, in the order of their ids; those that do not exist are left out."""
+    return rows_of(
+        f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
+        [uuids(sorted(set(ids)))],
+    )
+
+
+def unlocked(ids: Iterable[UUID]) -> list[UUID]:
+    """Which of these runs nobody else holds locked, in the order of their ids; locks them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+            [uuids(ids)],
+        )
+        return [found for (found,) in cursor.fetchall()]
+
+
+def look(ids: Iterable[UUID]) -> list[Row]:
+    """Read these runs as last committed, without a lock: whoever acts on it must not mind that they move on."""
+    return rows_of(f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [uuids(ids)])
+
+
+#: What hooks are told of a run that was moved.
+SEEN = "run.id, run.saga, run.business_key, run.reason::text, clock_timestamp()"
+
+
+def tell(before: State, after: State, found: Iterable[Sequence[Any]], errors: Mapping[UUID, str] | None = None) -> None:
+    """Tell the hooks of runs that were moved, once that is committed. ``found`` are rows of ``SEEN``."""
+    transitions = []
+    for run_id, saga, business_key, reason, at, *_ in found:
+        # Of what needs a person the log row says why, and not the run.
+        why = (errors or {}).get(run_id) if after is State.ESCALATED else reason
+        told = json.loads(why) if why else None
+        transitions.append(hooks.Transition(run_id, saga, business_key, before, after, told, at))
+    hooks.tell(transitions)
+
+
+class Child(NamedTuple):
+    """A run as its parent or child sees it. ``results`` and ``reason`` are JSON text."""
+
+    state: State
+    results: str
+    reason: str | None
+    saga: str
+    version: int
+    shape: int
+
+
+def child_view(run_id: UUID) -> Child | None:
+    """Read a run as last committed, without its lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT state, results::text, reason::text, saga, version, shape FROM sagas_run WHERE id = %s", [run_id]
+        )
+        found = cursor.fetchone()
+    return Child(State(found[0]), *found[1:]) if found else None
+
+
+def ended_as(run_id: UUID) -> State | None:
+    """How a run has ended, which is for good; ``None`` if it has not, as far as is committed, or is not there."""
+    found = child_view(run_id)
+    return found.state if found is not None and found.state in FINAL else None
+
+
+def children(run_id: UUID) -> list[UUID]:
+    """The runs that are steps of a run, as last committed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM sagas_run WHERE parent_id = %s ORDER BY id", [run_id])
+        return [found for (found,) in cursor.fetchall()]
+
+
+def ended(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
+    """How many of these runs there are, and which of them ended longer ago than so many days."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, finished_at < clock_timestamp() - %s * interval '1 day' FROM sagas_run "
+            "WHERE id = ANY(%s::uuid[])",
+            [days, uuids(ids)],
+        )
+        found = cursor.fetchall()
+    return len(found), [run_id for run_id, over in found if over]

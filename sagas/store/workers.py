@@ -1,0 +1,99 @@
+"""SQL of the workers: when each was last heard of. It only tells people; nothing that the engine does depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import connection
+
+from sagas.store.runs import execute
+
+#: Seconds without a heartbeat, of which there is one every four, after which a worker is silent.
+SILENT = 15.0
+#: After so long a worker that was not heard of any more is forgotten: it was stopped, or replaced by another.
+FORGOTTEN = timedelta(hours=1)
+#: The column for its name.
+NAME_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a worker's main process says of itself.
+
+    Attributes:
+        name: the worker's, which is unique.
+        ticked: seconds since its last tick; ``None`` if it has had none.
+        delivered: seconds since it last gave a delivery to a child; ``None`` if it never has.
+        busy: deliveries that are being worked on.
+        longest: seconds that the longest of them has taken.
+        queues: what it consumes.
+    """
+
+    name: str
+    ticked: float | None = None
+    delivered: float | None = None
+    busy: int = 0
+    longest: float = 0.0
+    queues: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of a worker. ``silent`` is the time since its last beat, in seconds."""
+
+    silent: float
+    beat: Beat
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has missed so many beats that it was killed, stands still, or is cut off."""
+        return self.silent > SILENT
+
+
+def beat(said: Beat) -> None:
+    """Note what a worker says of itself, and forget those that have said nothing for long."""
+    execute(
+        "INSERT INTO sagas_worker (name, beat_at, ticked_at, delivered_at, busy, busy_since, queues) "
+        "SELECT v.name, at, at - v.ticked, at - v.delivered, v.busy, at - v.longest, v.queues "
+        "FROM clock_timestamp() AS at, "
+        "(VALUES (%s, %s::interval, %s::interval, %s, %s::interval, %s)) "
+        "AS v(name, ticked, delivered, busy, longest, queues) "
+        "ON CONFLICT (name) DO UPDATE SET beat_at = EXCLUDED.beat_at, ticked_at = EXCLUDED.ticked_at, "
+        "delivered_at = EXCLUDED.delivered_at, busy = EXCLUDED.busy, busy_since = EXCLUDED.busy_since, "
+        "queues = EXCLUDED.queues",
+        [
+            said.name[:NAME_LIMIT],
+            _ago(said.ticked),
+            _ago(said.delivered),
+            said.busy,
+            _ago(said.longest if said.busy else None),
+            ",".join(said.queues),
+        ],
+    )
+    execute("DELETE FROM sagas_worker WHERE beat_at < clock_timestamp() - %s", [FORGOTTEN])
+
+
+def leave(name: str) -> None:
+    """Forget a worker that ends in good order."""
+    execute("DELETE FROM sagas_worker WHERE name = %s", [name[:NAME_LIMIT]])
+
+
+def heard() -> list[Heard]:
+    """All workers that are not forgotten, by name."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXTRACT(EPOCH FROM clock_timestamp() - beat_at)::float8, name, "
+            "EXTRACT(EPOCH FROM beat_at - ticked_at)::float8, EXTRACT(EPOCH FROM beat_at - delivered_at)::float8, "
+            "busy, COALESCE(EXTRACT(EPOCH FROM beat_at - busy_since), 0)::float8, queues "
+            "FROM sagas_worker ORDER BY name"
+        )
+        return [
+            Heard(silent, Beat(name, ticked, delivered, busy, longest, tuple(filter(None, queues.split(",")))))
+            for silent, name, ticked, delivered, busy, longest, queues in cursor.fetchall()
+        ]
+
+
+def _ago(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)

@@ -1,0 +1,1 @@
+"""Finds the usual mistakes of participants by calling each a few times more."""

@@ -1,0 +1,1 @@
+"""Scenarios: given, when and then, on the real engine without a broker."""

@@ -1,0 +1,148 @@
+"""What comes to a run from outside, in a scenario: confirmations, refusals, a cancel, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sagas import api
+from sagas.definition.definition import Definition
+from sagas.definition.participants import Done
+from sagas.engine.subsagas import SubSaga, child_of
+from sagas.errors import Rejected
+from sagas.models import Confirmation, Run
+from sagas.states import State
+from sagas.store import definitions as versions
+from sagas.testing.carrier import WORKER
+
+
+class Outside:
+    """Who is outside of one run, and what each will do once the run is ready for it.
+
+    Attributes:
+        late: whether deadlines are waited for.
+        confirmed: what comes with each confirmation that will come.
+    """
+
+    def __init__(self, definition: Definition) -> None:
+        self.late = False
+        self._definition = definition
+        self.confirmed: dict[str, Mapping[str, Any]] = {}
+        self._refused: dict[str, str] = {}
+        self._reports: dict[str, list[Done | Rejected]] = {}
+        self._children: list[str] = []
+        self._cancels = False
+        #: What was asked for, as the test said it, and has not happened.
+        self._waiting: list[str] = []
+
+    def confirms(self, names: Sequence[str], data: Mapping[str, Any]) -> None:
+        """These come; all, if none is named."""
+        for name in self._known(names) or self._names():
+            self.confirmed[name] = data
+
+    def confirms_the_rest(self) -> None:
+        """Those come of which nothing was said yet."""
+        for name in self._names():
+            self.confirmed.setdefault(name, {})
+
+    def does_not_confirm(self, names: Sequence[str]) -> None:
+        """These do not come, or none does; the others come."""
+        missing = self._known(names) or self._names()
+        if both := [name for name in missing if name in self.confirmed]:
+            msg = f"{', '.join(both)} cannot come and be missing"
+            raise ValueError(msg)
+        for name in self._names():
+            if name not in missing:
+                self.confirmed.setdefault(name, {})
+        self.late = True
+
+    def refuses(self, name: str, reason: str) -> None:
+        """One will not come, and somebody says so."""
+        self._known([name])
+        self._refused[name] = reason
+        self._waiting.append(f"when_refused({name!r})")
+
+    def cancels(self) -> None:
+        """Somebody cancels."""
+        self._cancels = True
+        self._waiting.append("when_cancelled()")
+
+    def reports(self, step: str, answer: object) -> None:
+        """Whoever has accepted a step tells how it ended; of several reports the last stays."""
+        self._definition.index(step)
+        if not isinstance(answer, Done | Rejected):
+            msg = f"{step} is reported as Done(…) or Rejected(…), and not as {answer!r}"
+            raise TypeError(msg)
+        self._reports.setdefault(step, []).append(answer)
+        self._waiting.append(f"when_reported({step!r})")
+
+    def confirms_child(self, step: str) -> None:
+        """What the saga of a step waits for comes."""
+        if not isinstance(self._definition.all_steps[self._definition.index(step)], SubSaga):
+            msg = f"{self._definition.name}.{step} is no SubSaga, and has no child"
+            raise TypeError(msg)
+        self._children.append(step)
+        self._waiting.append(f"when_child_confirmed({step!r})")
+
+    @property
+    def never_came(self) -> list[str]:
+        """What a test has said would happen, and the run was never ready for."""
+        return self._waiting
+
+    def act(self, run_id: UUID) -> bool:
+        """Do one thing, if its time has come. Return whether there was one."""
+        run = Run.objects.get(pk=run_id)
+        for step, wait in (run.pending or {}).items():
+            if wait["operation"] and step in self._reports:
+                answers = self._reports[step]
+                self._came(f"when_reported({step!r})")
+                answer = answers.pop(0) if len(answers) > 1 else answers[0]
+                api.report(run_id, step, answer, operation=wait["operation"], by=WORKER)
+                return True
+        if any(self._confirm_child(run_id, step) for step in self._children):
+            return True
+        if State(run.state) is not State.AWAITING_CONFIRM:
+            return False
+        if self.confirmed:
+            name = next(iter(self.confirmed))
+            api.confirm(run_id, name, dict(self.confirmed.pop(name)))
+            return True
+        if self._refused:
+            name, reason = self._refused.popitem()
+            self._came(f"when_refused({name!r})")
+            api.refuse(run_id, name, reason=reason, by=WORKER)
+            return True
+        if self._cancels:
+            self._cancels = False
+            self._came("when_cancelled()")
+            api.cancel(run_id, by=WORKER)
+            return True
+        return False
+
+    def _confirm_child(self, run_id: UUID, step: str) -> bool:
+        child = Run.objects.filter(pk=child_of(run_id, step), state=State.AWAITING_CONFIRM).first()
+        if child is None:
+            return False
+        self._came(f"when_child_confirmed({step!r})")
+        definition = versions.find(child.saga, child.version, child.shape)
+        came = Confirmation.objects.filter(run_id=child.pk).values_list("name", flat=True)
+        missing = [one.name for one in definition.confirmations if one.name not in came]
+        for name in missing:
+            api.confirm(child.pk, name)
+        return bool(missing)
+
+    def _came(self, what: str) -> None:
+        if what in self._waiting:
+            self._waiting.remove(what)
+
+    def _names(self) -> list[str]:
+        return [confirmation.name for confirmation in self._definition.confirmations]
+
+    def _known(self, names: Sequence[str]) -> list[str]:
+        for name in names:
+            if name not in self._names():
+                known = ", ".join(self._names()) or "none"
+                msg = f"{self._definition.name} has no confirmation {name!r}; it has {known}"
+                raise ValueError(msg)
+        return list(names)

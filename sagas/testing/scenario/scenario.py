@@ -1,0 +1,309 @@
+"""Given a saga and a request, when this and that goes wrong, then it ends like so: in milliseconds, without a broker.
+
+The engine is the real one, on the project's real database; participants are the project's own. Only Celery, RabbitMQ
+and Redis are stood in for, and the clock is the test's: waits between attempts and deadlines pass at once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any, Self
+from uuid import UUID
+
+from django.db.models import Min
+from django.test import TestCase
+
+from sagas import api
+from sagas.definition import registry
+from sagas.definition.definition import CARRIERS, ORCHESTRATION, Definition
+from sagas.definition.participants import Done, Operation, Phase
+from sagas.definition.saga import Saga
+from sagas.errors import Rejected
+from sagas.models import Log, Run
+from sagas.states import FINAL, State
+from sagas.store import definitions as versions
+from sagas.testing.carrier import Carrier
+from sagas.testing.clock import Clock
+from sagas.testing.scenario.faults import Broken, Fault, Kind, injected, noted
+from sagas.testing.scenario.outside import Outside
+from sagas.testing.scenario.timeline import table
+from sagas.testing.settings import alone
+
+#: Turns after which a scenario is taken to go round in circles.
+LIMIT = 10_000
+_UNDO = (Operation.COMPENSATE, Operation.CANCEL)
+_FORWARD = (Operation.FORWARD, Operation.TRY)
+
+
+def given(saga: type[Saga[Any]], request: object, *, business_key: str = "", carrier: str = ORCHESTRATION) -> Scenario:
+    """Begin a scenario with a run that is to be started.
+
+    Args:
+        saga: its saga.
+        request: what is asked of it, as ``sagas.start`` takes it.
+        business_key: as there.
+        carrier: how its cohorts travel, "orchestration" or "choreography".
+    """
+    check_saga(saga)
+    return Scenario(saga.definition, lambda: api.start(saga, request, business_key=business_key), carrier)
+
+
+def given_run(run_id: UUID, *, carrier: str = ORCHESTRATION) -> Scenario:
+    """Begin a scenario with a run that the test, or the code under test, has started."""
+    run = Run.objects.get(pk=run_id)
+    return Scenario(versions.find(run.saga, run.version, run.shape), lambda: run_id, carrier)
+
+
+class Scenario:
+    """What is given, what goes wrong, and how it must end. It is played once, before the first ``then_…``.
+
+    Attributes:
+        run_id: the run, once it was played.
+    """
+
+    run_id: UUID
+    #: Whether something was said that is to happen, and nothing asked.
+    _unplayed = False
+
+    def __init__(self, definition: Definition, start: Callable[[], UUID], carrier: str) -> None:
+        check_carriers([carrier])
+        self._definition = definition
+        self._start = start
+        self._carrier = carrier
+        self.faults: list[Fault] = []
+        self.outside = Outside(definition)
+        #: What participants have raised, for the message of an assertion: the log has no traceback.
+        self.raised: list[Exception] = []
+        self._played = False
+
+    def __del__(self) -> None:
+        """Say of one without a ``then_…`` that it has shown nothing."""
+        if self._unplayed:
+            msg = f"a scenario of {self._definition.name} has no then_…, and was never played"
+            warnings.warn(msg, UserWarning, stacklevel=2)
+
+    # -- When -------------------------------------------------------------------------------------------------
+
+    def when_rejects(self, step: str, *, code: str = "Rejected", detail: str = "") -> Self:
+        """The step says no, and is not performed."""
+        return self._break(step, Kind.REJECTS, Rejected(detail or f"{step} says no", code=code))
+
+    def when_fails(
+        self, step: str, *, operation: str = "", error: Exception | None = None, attempts: int | None = None
+    ) -> Self:
+        """An operation breaks before it has done anything.
+
+        Args:
+            step: of which step.
+            operation: "confirm", "compensate" or "cancel"; the forward operation if not given.
+            error: what is raised.
+            attempts: how many attempts break, from the first; all of them if not given.
+        """
+        return self._break(step, Kind.FAILS, error or Broken(f"{step} is broken"), operation, attempts)
+
+    def when_times_out(self, step: str, *, operation: str = "", attempts: int | None = None) -> Self:
+        """An operation does what it is asked, and its answer is lost; arguments as of ``when_fails``."""
+        return self._break(step, Kind.TIMES_OUT, TimeoutError(f"{step} did not answer"), operation, attempts)
+
+    def when_confirmed(self, *names: str, data: Mapping[str, Any] | None = None) -> Self:
+        """These confirmations come once the run waits for them; all of them if none is named."""
+        return self._say(self.outside.confirms, names, data or {})
+
+    def when_not_confirmed(self, *names: str) -> Self:
+        """Time passes until these confirmations are too late, or all if none is named; the others come."""
+        return self._say(self.outside.does_not_confirm, names)
+
+    def when_refused(self, name: str, *, reason: str = "") -> Self:
+        """A confirmation will not come, and somebody says so."""
+        return self._say(self.outside.refuses, name, reason)
+
+    def when_cancelled(self) -> Self:
+        """Somebody cancels the run while it waits for its confirmations."""
+        return self._say(self.outside.cancels)
+
+    def when_reported(self, step: str, answer: Done | Rejected | None = None) -> Self:
+        """A step that was accepted is reported, as done if nothing else is said; of several reports the last stays."""
+        return self._say(self.outside.reports, step, Done() if answer is None else answer)
+
+    def when_child_confirmed(self, step: str) -> Self:
+        """The confirmations come that the saga of this step waits for."""
+        return self._say(self.outside.confirms_child, step)
+
+    def _say(self, what: Callable[..., object], *args: object) -> Self:
+        if self._played:
+            msg = "this scenario is over: say what happens before the first then_…"
+            raise RuntimeError(msg)
+        self._unplayed = False
+        what(*args)
+        self._unplayed = True  # who was refused need not be told that nothing was played
+        return self
+
+    def _break(self, step: str, kind: Kind, error: Exception, operation: str = "", attempts: int | None = None) -> Self:
+        if attempts is not None and attempts < 1:
+            msg = f"attempts={attempts}: at one at least, or leave it out for all"
+            raise ValueError(msg)
+        actions = self._definition.all_steps[self._definition.index(step)].actions
+        known = {action.operation.value: phase for phase, action in actions.items()}
+        if operation and operation not in known:
+            msg = f"{self._definition.name}.{step} has no {operation}; it has {', '.join(known)}"
+            raise ValueError(msg)
+        phase = known[operation] if operation else Phase.FORWARD
+        return self._say(self.faults.append, Fault(step, phase, kind, error, attempts))
+
+    # -- Then -------------------------------------------------------------------------------------------------
+
+    def then_succeeded(self) -> Self:
+        """Every effect is there, and confirmed."""
+        return self._then_is(State.SUCCEEDED)
+
+    def then_failed(self) -> Self:
+        """Every effect is undone."""
+        return self._then_is(State.FAILED)
+
+    def then_escalated(self, step: str = "") -> Self:
+        """A person is called, for this step if one is named."""
+        self._check_steps([step] if step else [])
+        self._then_is(State.ESCALATED)
+        if step:
+            last = Log.objects.filter(run_id=self.run_id, outcome="FAULT").order_by("-id").first()
+            self._expect(last is not None and last.step == step, f"a person to be called for {step}")
+        return self
+
+    def then_waits(self) -> Self:
+        """All steps are done, and the confirmations have not come."""
+        return self._then_is(State.AWAITING_CONFIRM)
+
+    def then_done(self, *steps: str) -> Self:
+        """The forward operations of exactly these steps took effect, in this order; undone since or not."""
+        self._check_steps(steps)
+        self._play()
+        done = self._effects(_FORWARD)
+        self._expect(done == list(steps), f"{_list(steps)} to be done, and not {_list(done)}")
+        return self
+
+    def then_compensated(self, *steps: str) -> Self:
+        """The run has failed, and exactly these steps were undone, in this order."""
+        self._check_steps(steps)
+        self._then_is(State.FAILED)
+        undone = self._effects(_UNDO)
+        self._expect(undone == list(steps), f"{_list(steps)} to be undone, and not {_list(undone)}")
+        return self
+
+    def then_because(self, code: str) -> Self:
+        """The run was turned back for this reason: the code of a rejection, the name of an exception's class …"""
+        self._play()
+        reason = Run.objects.get(pk=self.run_id).reason
+        found = reason and reason.get("code")
+        self._expect(found == code, f"it to be turned back because of {code}, and not of {found}")
+        return self
+
+    def then(self, check: Callable[[], object]) -> Self:
+        """Your own assertions; the run's log is shown if they fail."""
+        self._play()
+        try:
+            check()
+        except AssertionError as error:
+            msg = f"{error}\n\n{table(self.run_id)}"
+            raise AssertionError(msg) from error
+        return self
+
+    def _check_steps(self, steps: Sequence[str]) -> None:
+        for step in steps:
+            self._definition.index(step)
+
+    def _then_is(self, state: State) -> Self:
+        self._play()
+        found = State(Run.objects.values_list("state", flat=True).get(pk=self.run_id))
+        self._expect(found is state, f"the run to be {state}, and not {found}")
+        return self
+
+    def _expect(self, truth: bool, what: str) -> None:
+        if not truth:
+            msg = f"expected {what}\n\n{table(self.run_id)}"
+            raise AssertionError(msg) from (self.raised[-1] if self.raised else None)
+
+    def _effects(self, operations: Sequence[Operation]) -> list[str]:
+        done = Log.objects.filter(run_id=self.run_id, outcome="DONE", operation__in=operations).order_by("id")
+        return [entry.step for entry in done if entry.data != {"null": True}]
+
+    # -- Play -------------------------------------------------------------------------------------------------
+
+    def _play(self) -> None:
+        if self._played:
+            return
+        self._unplayed = False
+        with alone(self._definition.name, self._carrier), Clock() as clock:
+            with TestCase.captureOnCommitCallbacks(execute=True):
+                self.run_id = self._start()
+            self.play(clock, Carrier())
+        never = [fault.said for fault in self.faults if not fault.met] + self.outside.never_came
+        self._expect(not never, f"{', '.join(never)} to happen: the run never came to it")
+
+    def play(self, clock: Clock, carrier: Carrier) -> None:
+        """Let everything happen that happens to the run, on a clock and by a carrier that the caller has."""
+        play_together([self], clock, carrier)
+
+
+def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier) -> None:
+    """Let everything happen that happens to these runs, on one clock and by one carrier.
+
+    What comes from outside comes to all of them before anything is claimed: so they travel in one cohort.
+    """
+    late = any(scenario.outside.late for scenario in scenarios)
+    with ExitStack() as faults:
+        for scenario in scenarios:
+            scenario._played, scenario._unplayed = True, False
+            # The code's own definition has the participants, whatever shape the run has.
+            own = registry.find(scenario._definition.name, scenario._definition.version)
+            faults.enter_context(noted(scenario.raised))
+            faults.enter_context(injected(own, scenario.faults))
+        for _ in range(LIMIT):
+            # Hooks and cancels of children come after a commit, which a test that is rolled back does not have.
+            with TestCase.captureOnCommitCallbacks(execute=True):
+                busy = (
+                    carrier.judge(clock.now)
+                    or carrier.deliver(clock.now)
+                    or carrier.dispatch(clock.now)
+                    or sum(scenario.outside.act(scenario.run_id) for scenario in scenarios) > 0
+                    or _let_time_pass(clock, carrier, late=late)
+                )
+            if not busy:
+                return
+    msg = f"still busy after {LIMIT} turns\n\n{table(scenarios[0].run_id)}"
+    raise AssertionError(msg)
+
+
+def check_saga(saga: object) -> None:
+    """Refuse what is no saga."""
+    if not (isinstance(saga, type) and issubclass(saga, Saga)):
+        msg = f"a saga is a class derived from Saga, and not {saga!r}"
+        raise TypeError(msg)
+
+
+def check_carriers(carriers: Sequence[str]) -> None:
+    """Refuse what is no carrier."""
+    if strange := [carrier for carrier in carriers if carrier not in CARRIERS]:
+        msg = f"a carrier is {' or '.join(CARRIERS)}, and not {strange[0]!r}"
+        raise ValueError(msg)
+
+
+def _let_time_pass(clock: Clock, carrier: Carrier, *, late: bool) -> bool:
+    """Go to when something is due next. Deadlines of who waits are waited for only where they are to pass."""
+    # What is due and was not claimed just now waits for other code, or for a person: it may wait for ever.
+    live = Run.objects.exclude(state__in=FINAL).filter(due_at__gt=clock.now).exclude(pk__in=carrier.strangers)
+    if not late:
+        live = live.exclude(state=State.AWAITING_CONFIRM)
+    due = live.aggregate(due=Min("due_at"))["due"]
+    if due is None:
+        return False
+    deadlines = [at for at, _ in carrier.deadlines] if late else []
+    # A moment later: branches keep their times as floats, which may lie a fraction of a microsecond behind the column.
+    clock.go_to(min([due, *deadlines]) + timedelta(microseconds=1))
+    return True
+
+
+def _list(steps: Sequence[str]) -> str:
+    return ", ".join(steps) or "nothing"
