@@ -3,6 +3,7 @@
 BIN := .venv/bin
 # Two halves, each on servers of its own: most of a test's time is waiting. A file stays together, for its workers.
 IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+SLOWEST := --durations 20 --durations-min 1
 
 .PHONY: help run test test-full simulate mutate check guarantees bench bench-variants demo stop clean
 
@@ -13,13 +14,14 @@ run: ## Start the whole platform on this machine: servers, web, workers
 	@scripts/bootstrap
 	@scripts/run
 
-test: ## Run the default tests (a few minutes)
+test: ## Run the default tests (a few minutes), and name the slowest
 	@scripts/bootstrap --dev
-	$(BIN)/pytest $(IN_PARALLEL) -m "not slow"
+	$(BIN)/pytest $(IN_PARALLEL) $(SLOWEST) -m "not slow"
 
-test-full: ## Run every test, the slow ones too
+test-full: ## Run every test in slices; go on where it stopped: make test-full SLICE=3/8 (only this), KEEP=1, ANEW=1
 	@scripts/bootstrap --dev
-	$(BIN)/pytest $(IN_PARALLEL)
+	$(BIN)/python -m tests.full $(if $(SLICE),--slice $(SLICE)) $(if $(KEEP),--keep) $(if $(ANEW),--anew) \
+		$(IN_PARALLEL) $(SLOWEST)
 
 simulate: ## Play N schedules of faults on all cores, from SEED on: make simulate N=100000 SEED=1
 	@scripts/bootstrap --dev
