@@ -23,3 +23,6 @@ DATABASES = {
     },
 }
 DATABASE_ROUTERS = ["sagas.routers.BarrierRouter", "tests.loyalty.routers.LoyaltyRouter"]
+
+# A password is hashed a thousand times in these tests, and each of Django's own hashes takes a quarter of a second.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -20,11 +20,6 @@ from pytest_django import Settings
 LOGIN = "/admin/login/"
 
 
-@pytest.fixture(autouse=True)
-def _quick_hashes(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def chief(db: None) -> User:
     return get_user_model()._default_manager.create_superuser(f"chief-{uuid4().hex[:8]}", password="right")

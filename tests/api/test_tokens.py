@@ -22,11 +22,6 @@ TOKENS = "/api/v1/tokens/"
 PASSWORD = " a password of the tests "
 
 
-@pytest.fixture(autouse=True)
-def _passwords_are_hashed_fast(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def customer(shop: Shop) -> User:
     shop.customer.set_password(PASSWORD)
