@@ -1,7 +1,7 @@
-"""The engine in Django's admin: find a run, see what happened to it, put it right, on record.
+"""The engine in Django's admin: users find a run, see what happened to it, and put it right. All of it is on record.
 
-``runs``, ``escalations``, ``breakers`` and ``locks`` are the pages; ``decisions`` is what a person may do;
-``present`` makes text of facts; ``filters`` and ``paging`` keep the lists quick over millions of runs.
+``runs``, ``escalations``, ``breakers`` and ``locks`` are the pages. ``decisions`` is what a user may do. ``present``
+formats values as text. ``filters`` and ``paging`` keep the lists fast over millions of runs.
 """
 
 from sagas.admin.breakers import BreakerAdmin

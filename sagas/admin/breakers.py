@@ -1,4 +1,4 @@
-"""Breakers: which participants keep breaking, and when the next probe goes."""
+"""The page of breakers: which participants keep failing, and when the next probe is let through."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagas.models import Breaker
 
 @admin.register(Breaker)
 class BreakerAdmin(LookOnly[Breaker]):
-    """See which are open. They close by themselves, once a probe has succeeded."""
+    """Lists breakers. An open breaker closes automatically once a probe has succeeded."""
 
     list_display = ["participant", "standing", "failures", "opened", "next_probe", "closed"]
     list_display_links = None
@@ -22,25 +22,20 @@ class BreakerAdmin(LookOnly[Breaker]):
 
     @admin.display(description="Standing")
     def standing(self, breaker: Breaker) -> SafeString:
-        """Open or closed."""
         return present.label("closed" if breaker.closed_at else "open")
 
     @admin.display(description="Failed of those retried, at the opening")
     def failures(self, breaker: Breaker) -> str:
-        """How bad it was."""
         return f"{breaker.failed} of {breaker.retried}"
 
     @admin.display(description="Opened", ordering="opened_at")
     def opened(self, breaker: Breaker) -> str:
-        """When."""
         return present.second(breaker.opened_at)
 
     @admin.display(description="Next probe")
     def next_probe(self, breaker: Breaker) -> str:
-        """When one may go, while it is open."""
         return present.NONE if breaker.closed_at else next_probe(breaker)
 
     @admin.display(description="Closed")
     def closed(self, breaker: Breaker) -> str:
-        """When a probe had succeeded."""
         return present.second(breaker.closed_at)

@@ -1,7 +1,7 @@
-"""What a person may decide about runs: cancel them; take, resume or end those that were escalated.
+"""What a user may decide about runs: cancel them; take, resume or resolve escalated ones.
 
-Asked for by a POST, confirmed on a page of its own with the reason, carried out by the engine run by run, under
-each run's lock, and recorded with the user's name: in the run's log and in Django's own history.
+The user asks for a decision by a POST and confirms it, with the reason, on a separate page. The engine carries it out
+run by run, under each run's lock. The run's log and Django's history record it with the user's name.
 """
 
 from __future__ import annotations
@@ -31,30 +31,31 @@ from sagas.states import State
 if TYPE_CHECKING:
     from django.contrib import admin
 
-#: Runs that one decision may concern: each is a transaction, and the request must end.
+#: The most runs in one decision. Each is a transaction of its own, and all must fit in one request.
 MOST = 100
-#: The columns for who did it; the log's is shorter, and cuts.
+#: Length of the columns for the user's name. The log's column is shorter; the engine cuts the name for it.
 _NAME_LIMIT = 150
-#: Runs that a message names; of more it says how many they are.
+#: The most runs that a message names. For more, the message gives their number.
 _NAMED = 3
-#: The id of no escalation.
+#: An id that no escalation has.
 _NONE = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One thing that may be decided.
+    """One kind of decision.
 
     Attributes:
-        action: its name among the list's actions.
+        action: name of the list's action.
         question: heading of the page that asks for confirmation.
-        consequence: what will happen, said before it does.
-        verb: on the button.
-        ask: what the note must tell; "" where there is nothing to tell: then it is done at once, with no page between.
-        done: what is said of a run afterwards.
-        done_to_many: the same of several.
-        carry_out: tells the engine; takes the run's id, the note, who decided, and about which escalation.
-        permission: who may, among the permissions of this app.
+        consequence: text on that page: what will happen.
+        verb: label of the button.
+        ask: label of the note that the user must write. With "" there is no note and no page; the decision is carried
+            out at once.
+        done: end of the success message, for one run.
+        done_to_many: the same for several runs.
+        carry_out: calls the engine with the run's id, the note, the user's name and the escalation's id.
+        permission: the permission that the user needs.
     """
 
     action: str
@@ -141,7 +142,7 @@ SUCCEED = Decision(
     ),
     permission="sagas.resolve_escalation",
 )
-#: What may be decided about an escalated run, the mildest first.
+#: Decisions about an escalated run, in the order of the buttons: the mildest comes first.
 OF_ESCALATIONS = (ASSIGN, ACKNOWLEDGE, RESUME, FAIL, SUCCEED)
 
 
@@ -158,15 +159,15 @@ def decide(
     read: Sequence[int] = (),
     back_to: str = "run",
 ) -> HttpResponse | None:
-    """Ask for confirmation; once it is given, carry the decision out, and go back to the run, or to the list.
+    """Show the page that asks for confirmation. If this request confirms, carry the decision out and redirect.
 
     Args:
-        decision: what is decided.
-        model_admin: the page of the runs, to which the confirmation is posted.
+        decision: the decision.
+        model_admin: the admin of runs, to which the confirmation is posted.
         request: the request.
         queryset: the runs.
-        read: ids of the escalations that the user has chosen, where it was asked for in their list.
-        back_to: whose list it was asked for in: "run" or "escalation".
+        read: ids of the escalations that the user selected, if the request comes from the list of escalations.
+        back_to: the list that the request comes from: "run" or "escalation".
     """
     runs = list(queryset.defer("request", "results").order_by("pk")[: MOST + 1])
     if len(runs) > MOST:
@@ -187,9 +188,9 @@ def decide(
         "title": decision.question,
         "decision": decision,
         "runs": runs,
-        # The answer goes to the list it was asked in: who may decide there need not see the list of runs.
+        # Back to the list that the request came from: a user of that list may lack the permission to see runs.
         "back_to": reverse(f"{model_admin.admin_site.name}:sagas_{back_to}_changelist"),
-        # Among all of them: what was resolved meanwhile is to be told, and not to be missed.
+        # The unfiltered list: it also shows an escalation that somebody else has resolved meanwhile.
         "asked_in": "" if back_to == "run" else f"?{OpenFilter.parameter_name}=all",
         "selected": [run.pk for run in runs] if back_to == "run" else list(read),
         "may_look": model_admin.has_view_permission(request),
@@ -203,10 +204,11 @@ def decide(
 
 
 def _read(request: HttpRequest, runs: Sequence[Run], chosen: Sequence[int]) -> dict[UUID, int | None]:
-    """About which escalation of each run the user decides: the one they have read of, which may be over meanwhile.
+    """Find the escalation of each run that the user has read. It may have been resolved meanwhile.
 
-    The pages carry it. The list of runs does not: there it is the one that is open when the question is asked. Where
-    that has been asked, and no page has said any, it is none: ``_NONE``, and so refused if there is one now.
+    The confirmation page and the list of escalations send its id. The list of runs does not: for it, the open
+    escalation is taken when the confirmation page is made. If the confirmation page sent no id, the result is
+    ``_NONE``, so that the engine refuses a run that has an escalation by now.
     """
     said = [int(pk) for pk in request.POST.getlist("escalation") if pk.isascii() and pk.isdigit() and len(pk) < 19]
     of_runs = Escalation.objects.filter(run__in=[run.pk for run in runs]).order_by("pk")
@@ -226,7 +228,7 @@ def _carry_out(
     escalations: Mapping[UUID, int | None],
 ) -> None:
     user = request.user
-    assert isinstance(user, AbstractBaseUser)  # the admin lets nobody else in
+    assert isinstance(user, AbstractBaseUser)  # the admin admits only logged-in users
     done: list[Run] = []
     warnings: dict[str, list[Run]] = {}
     errors: dict[str, list[Run]] = {}
@@ -234,7 +236,7 @@ def _carry_out(
         try:
             decision.carry_out(run.pk, note, user.get_username()[:_NAME_LIMIT], escalations[run.pk])
         except SagaError as error:
-            # Somebody or something was quicker; the engine says so under the run's lock.
+            # The run has changed since the user read it. The engine notices under the run's lock.
             warnings.setdefault(str(error).replace(str(run.pk), "…"), []).append(run)
         except Error as error:
             if not is_nobodys(error):
@@ -251,14 +253,14 @@ def _carry_out(
 
 
 def _named(runs: Sequence[Run]) -> str:
-    """Name a few runs, or say how many they are: a message for each of a hundred would bury the list."""
+    """Name up to three runs; for more, give their number: the messages stand above the list and must stay short."""
     if len(runs) <= _NAMED:
         return ", ".join(map(str, runs))
     return f"{len(runs)} runs ({', '.join(map(str, runs[:_NAMED]))}, …)"
 
 
 def _why_not(error: Error) -> str:
-    """Say what kept a decision from being carried out, and what is known of it."""
+    """Explain why the database did not carry out a decision, and whether anything was changed."""
     kind = kind_of(error)
     if kind in {Kind.COLLISION, Kind.CANCELLED}:
         return "locked by a step that takes long. Nothing was done to it; try again."

@@ -1,4 +1,4 @@
-"""Escalations: the runs that wait for a person, and how those before them were resolved."""
+"""The page of escalations: runs that wait for a person, and how earlier ones were resolved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sagas.models import Escalation, Run
 
 @admin.register(Escalation)
 class EscalationAdmin(LookOnly[Escalation]):
-    """See who needs help, and give it: here to many, or on the run's own page."""
+    """Lists escalations. Users decide about several of them here, or about one on the run's own page."""
 
     list_display = ["run_link", "saga", "at", "error_text", "to_do", "taken_by", "raised"]
     list_display_links = None
@@ -34,106 +34,93 @@ class EscalationAdmin(LookOnly[Escalation]):
     actions = ["assign_runs", "acknowledge_runs", "resume_runs", "fail_runs", "succeed_runs"]
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """Of what is resolved tell how, and not what to do."""
+        """Show how an escalation was resolved, or, for open ones, what to do."""
         if request.GET.get(OpenFilter.parameter_name) in {"resolved", "all"}:
             shown = ["run_link", "saga", "at", "error_text", "taken_by", "raised", "resolved"]
         else:
             shown = [*map(str, self.list_display)]
         if not self._runs().has_view_permission(request):
-            # A link would end in a refusal.
+            # The link would lead to a 403.
             shown[0] = "run_name"
         return shown
 
     def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
-        """Allow to whoever may see runs too: a list without what it leads to helps nobody."""
+        """Allow users with the permission to view runs, too: the list leads to runs."""
         return super().has_view_permission(request) or request.user.has_perm("sagas.view_run")
 
     @admin.display(description="Run")
     def run_link(self, escalation: Escalation) -> SafeString:
-        """The run, a click away."""
         url = reverse(f"{self.admin_site.name}:sagas_run_change", args=[escalation.run_id])
         return format_html('<a href="{}">{}</a>', url, escalation.run.business_key or escalation.run_id)
 
     @admin.display(description="Run")
     def run_name(self, escalation: Escalation) -> str:
-        """The run, for those who may not open it."""
+        """Name the run without a link, for users who may not open it."""
         return escalation.run.business_key or str(escalation.run_id)
 
     @admin.display(description="Saga")
     def saga(self, escalation: Escalation) -> str:
-        """Its saga."""
         return escalation.run.saga
 
     @admin.display(description="Stopped at")
     def at(self, escalation: Escalation) -> str:
-        """The step and operation that broke."""
+        """Name the step and operation that failed, or else the state in which the run was."""
         return f"{escalation.step} {escalation.operation}".strip() or escalation.state
 
     @admin.display(description="Error")
     def error_text(self, escalation: Escalation) -> str:
-        """What broke, in one line."""
         error = escalation.error if isinstance(escalation.error, dict) else {}
         return present.short(f"{error.get('code', '')}: {error.get('detail', '')}".strip(": ")) or present.NONE
 
     @admin.display(description="Raised", ordering="id")
     def raised(self, escalation: Escalation) -> str:
-        """When."""
         return present.second(escalation.created_at)
 
     @admin.display(description="What to do")
     def to_do(self, escalation: Escalation) -> str:
-        """What the engine thinks should be done."""
+        """Give the engine's suggestion."""
         return escalation.suggestion or present.NONE
 
     @admin.display(description="Taken by")
     def taken_by(self, escalation: Escalation) -> str:
-        """Who sees to it."""
         return present.taken(escalation)
 
     @admin.display(description="Resolved")
     def resolved(self, escalation: Escalation) -> str:
-        """How, by whom, and what they noted."""
+        """Give the resolution, the user and the user's note."""
         if escalation.resolved_at is None:
             return present.NONE
         return present.short(f"{escalation.resolution} by {escalation.resolved_by}: {escalation.note}")
 
-    # What a person may decide: about the runs, by the page of the runs ------------------------------------
+    # Decisions: about the runs, by the admin of runs ------------------------------------------------------
 
     def has_acknowledge_permission(self, request: HttpRequest) -> bool:
-        """As for the runs."""
         return self._runs().has_acknowledge_permission(request)
 
     def has_resume_permission(self, request: HttpRequest) -> bool:
-        """As for the runs."""
         return self._runs().has_resume_permission(request)
 
     def has_resolve_permission(self, request: HttpRequest) -> bool:
-        """As for the runs."""
         return self._runs().has_resolve_permission(request)
 
     @admin.action(description="Assign to me: I see to it", permissions=["acknowledge"])
     def assign_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
-        """Take them."""
         return self._decide(ASSIGN, request, queryset)
 
     @admin.action(description="Acknowledge: send no more notices", permissions=["acknowledge"])
     def acknowledge_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
-        """Note that they were seen."""
         return self._decide(ACKNOWLEDGE, request, queryset)
 
     @admin.action(description="Resume: try again where it was escalated", permissions=["resume"])
     def resume_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
-        """Put their runs back to work."""
         return self._decide(RESUME, request, queryset)
 
     @admin.action(description="Resolve as FAILED: undone by hand", permissions=["resolve"])
     def fail_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
-        """End their runs."""
         return self._decide(FAIL, request, queryset)
 
     @admin.action(description="Resolve as SUCCEEDED: confirmed by hand", permissions=["resolve"])
     def succeed_runs(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:
-        """End their runs."""
         return self._decide(SUCCEED, request, queryset)
 
     def _decide(self, decision: Decision, request: HttpRequest, queryset: QuerySet[Escalation]) -> HttpResponse | None:

@@ -1,4 +1,4 @@
-"""Filters of the lists. None of them asks the database what there is to choose from."""
+"""Filters of the lists. None of them queries the database for its choices."""
 
 from __future__ import annotations
 
@@ -14,32 +14,29 @@ from sagas.states import LIVE, State
 
 
 class SagaFilter(admin.SimpleListFilter):
-    """By saga: those declared here. Django's own filter would read every row for their names."""
+    """Filters by saga. Django's own filter would read every row for the choices; this one offers the declared sagas."""
 
     title = "saga"
     parameter_name = "saga"
 
     def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
-        """Offer the sagas that this process knows."""
         return [(name, name) for name in dict.fromkeys(d.name for d in registry.all_definitions())]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        """Keep its runs."""
         return queryset.filter(saga=self.value()) if self.value() else queryset
 
 
 class StateFilter(admin.SimpleListFilter):
-    """By state, so that the few runs in a live or escalated one are found by an index."""
+    """Filters by state. An index finds the few runs that are live or escalated."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
-        """Offer all states, in the order in which a run may pass them."""
         return [(state.value, state.value) for state in State]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        """Keep the runs in it. The second condition follows from the first; it names the index."""
+        """Keep runs in the state. The second condition follows from the first; PostgreSQL needs it to use the index."""
         state = self.value()
         if state is None:
             return queryset
@@ -52,23 +49,21 @@ class StateFilter(admin.SimpleListFilter):
 
 
 class OpenFilter(admin.SimpleListFilter):
-    """Escalations that still wait for a person: what the list shows unless asked otherwise."""
+    """Filters escalations by what has been done about them. The default is open escalations."""
 
     title = "standing"
     parameter_name = "standing"
 
     def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
-        """Offer the others."""
         return [("unseen", "Not acknowledged"), ("mine", "Mine"), ("resolved", "Resolved"), ("all", "All")]
 
     def choices(self, changelist: Any) -> Any:
-        """Call the default by its name, which is not "All" here."""
+        """Label the default "Open", where Django has "All"."""
         offered = super().choices(changelist)
         yield {**next(offered), "display": "Open"}
         yield from offered
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> QuerySet[Escalation]:
-        """Keep those in this standing."""
         if self.value() == "all":
             return queryset
         if self.value() == "unseen":

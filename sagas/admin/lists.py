@@ -1,4 +1,4 @@
-"""Lists that answer whatever their URL asks for, and rows that are kept while runs need them."""
+"""Base classes of admins: lists that survive any URL, and rows that cannot be deleted while runs use them."""
 
 from __future__ import annotations
 
@@ -16,35 +16,33 @@ from sagas.migration_operations import IN_USE
 ModelT = TypeVar("ModelT", bound=Model)
 
 
-# As in paging.py: no type arguments for Django's own classes at run time.
+# At run time Django's ``ModelAdmin`` takes no type arguments, as in paging.py.
 if TYPE_CHECKING:
 
     class _ModelAdmin(admin.ModelAdmin[ModelT]):
-        """Django's, of a model."""
+        """Django's class, for type checkers."""
 
 else:
 
     class _ModelAdmin(admin.ModelAdmin):
-        """Django's, that takes a type argument and forgets it."""
+        """Django's class, which ignores its type argument at run time."""
 
         def __class_getitem__(cls, _model):
             return cls
 
 
-#: The years that a list may be asked for: with those beside them, Python still reads their first and last moments.
+#: Years that a filter accepts. Django also computes the moments just outside a year, which Python must be able to hold.
 _YEARS = range(2, 9999)
 
 
 class ListAdmin(_ModelAdmin[ModelT]):
-    """Base of a ``ModelAdmin`` whose list takes a URL that asks for nonsense as Django takes an unknown filter."""
+    """Base of a ``ModelAdmin`` whose list treats an invalid value in the URL as Django treats an unknown filter."""
 
     class Media:
-        """Labels, tables and the timeline, and lists that fit the screen."""
-
         css = {"all": ["sagas/admin.css"]}
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Have the list's view see every error of a filter's value as what it is: a wrong parameter."""
+        """Turn every error in a filter's value into ``IncorrectLookupParameters``, which Django's view handles."""
         for name, values in request.GET.lists():
             if name.endswith("__year") and not all(value.isdecimal() and int(value) in _YEARS for value in values):
                 raise IncorrectLookupParameters
@@ -55,21 +53,21 @@ class ListAdmin(_ModelAdmin[ModelT]):
 
 
 class KeptWhileUsedAdmin(ListAdmin[ModelT]):
-    """Base of a ``ModelAdmin`` of rows that runs hold a part of: such a row is not deleted, but made inactive.
+    """Base of a ``ModelAdmin`` of rows that runs use: such a row is made inactive instead of deleted.
 
-    The page refuses what it sees to be in use, in words. What a run takes meanwhile, the table's trigger refuses
-    (``sagas.migration_operations``).
+    The page refuses to delete a row in use and says why. If a run starts to use the row after that check, the table's
+    trigger refuses (``sagas.migration_operations``).
     """
 
-    #: For messages: what makes the row inactive.
+    #: The end of the message: how to make the row inactive.
     instead = "make it inactive instead"
 
     def use_of(self, row: ModelT) -> str:
-        """Say what of the row is in use; "" if nothing is."""
+        """Describe what of the row is in use; "" if nothing is in use."""
         raise NotImplementedError
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Count those in use among the protected: Django's pages then offer no deletion."""
+        """Add rows in use to the protected objects: then Django's pages offer no deletion."""
         deleted, counts, permissions, protected = super().get_deleted_objects(objs, request)
         return deleted, counts, permissions, [*protected, *self._used(objs)]
 
@@ -77,13 +75,13 @@ class KeptWhileUsedAdmin(ListAdmin[ModelT]):
         return [f"{row}: {use}; {self.instead}" for row in rows if (use := self.use_of(row))]
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Delete, unless a run was quicker."""
+        """Delete the row, unless a run has begun to use it."""
         return self._unless_used(
             request, lambda: super(KeptWhileUsedAdmin, self).delete_view(request, object_id, extra_context)
         )
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the list, or carry out what is asked of many rows, unless a run was quicker."""
+        """Show the list or carry out an action. A deletion is refused if a run has begun to use a row."""
         return self._unless_used(
             request, lambda: super(KeptWhileUsedAdmin, self).changelist_view(request, extra_context)
         )

@@ -1,4 +1,4 @@
-"""Locks: which run holds a business key, and which wait for it."""
+"""The page of locks: which run holds a business key, and which runs wait for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sagas.models import Lock
 
 @admin.register(Lock)
 class LockAdmin(LookOnly[Lock]):
-    """See who is in whose way. A line moves when its first run has ended: help is given on that run's own page."""
+    """Lists locks, read-only. The next run in line holds the key when the run before it has ended."""
 
     list_display = ["key", "stands", "run_link", "came"]
     list_display_links = None
@@ -28,26 +28,23 @@ class LockAdmin(LookOnly[Lock]):
     search_help_text = "A business key or the id of a run, whole."
 
     def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
-        """Allow to whoever may see runs too: a list without what it leads to helps nobody."""
+        """Allow users with the permission to view runs, too: the list leads to runs."""
         return super().has_view_permission(request) or request.user.has_perm("sagas.view_run")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lock]:
-        """With whether somebody stands before each."""
+        """Annotate each lock with whether an earlier one has the same key."""
         before = Lock.objects.filter(key=OuterRef("key"), ticket__lt=OuterRef("ticket"))
         return super().get_queryset(request).annotate(waits=Exists(before))
 
     @admin.display(description="Stands")
     def stands(self, lock: Lock) -> str:
-        """Whether it holds the key."""
         return "waits" if getattr(lock, "waits", False) else "holds it"
 
     @admin.display(description="Run")
     def run_link(self, lock: Lock) -> SafeString:
-        """The run, a click away."""
         url = reverse(f"{self.admin_site.name}:sagas_run_change", args=[lock.run_id])
         return format_html('<a href="{}">{}</a>', url, lock.run_id)
 
     @admin.display(description="Since")
     def came(self, lock: Lock) -> str:
-        """When it came."""
         return present.second(lock.since)

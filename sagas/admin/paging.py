@@ -1,4 +1,4 @@
-"""Pages of a list that may be endless."""
+"""A paginator for lists of millions of rows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
 
-#: Nobody turns so many pages; who looks for an old run searches for it.
+#: The most rows that are counted. To find an older run, users search.
 MOST = 10_000
 
 
-# Django's classes take type arguments only where django-stubs has patched them, which projects need not do.
+# At run time Django's classes take no type arguments, unless the project applies django-stubs-ext.
 if TYPE_CHECKING:
     _Paginator = Paginator[Any]
 else:
@@ -24,7 +24,6 @@ class CappedPaginator(_Paginator):
 
     @cached_property
     def count(self) -> int:
-        """How many rows there are to turn through."""
         assert isinstance(self.object_list, QuerySet)
-        # The order stays, so that PostgreSQL walks the index and stops.
+        # The order is kept, so that PostgreSQL reads the index and stops at the limit.
         return self.object_list[:MOST].count()

@@ -1,4 +1,4 @@
-"""Make text of facts, for people: labels, times, spans of time, and what stands in the log."""
+"""Formats values for people: states, times, durations, and rows of the log."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sagas.models import Escalation, Log, Outcome, Run
 from sagas.states import State
 from sagas.store import definitions as versions
 
-#: What there is not.
+#: Shown where there is no value.
 NONE = "–"
 
-#: Characters of a text that a row of a list has room for.
+#: The most characters of a text in a row of a list.
 _SHORT = 300
 
-#: Colour of every word that is shown as a label: states of runs and steps, and outcomes.
+#: CSS class of each label: states of runs and steps, and outcomes.
 _COLOURS = {
     State.PENDING: "still",
     State.EXECUTING: "busy",
@@ -57,17 +57,17 @@ _COLOURS = {
 
 
 def label(word: str) -> SafeString:
-    """Write a state or an outcome on its colour. The word is there too: not all see colours."""
+    """Format a state or an outcome as a coloured label. The word stays: not everybody sees colours."""
     return format_html('<span class="saga-label saga-{}">{}</span>', _COLOURS.get(word, "still"), word)
 
 
 def short(text: str) -> str:
-    """Cut what is too long for a row of a list, and show that there is more."""
+    """Cut a text that is too long for a row of a list, and end it with an ellipsis."""
     return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
 
 
 def span(length: timedelta) -> str:
-    """Write a length of time, with its two largest units."""
+    """Format a duration with its two largest units."""
     seconds = length.total_seconds()
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -81,31 +81,31 @@ def span(length: timedelta) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """Write a time of day with milliseconds, and the date before it."""
+    """Format a date and time with milliseconds."""
     return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at else NONE
 
 
 def second(at: datetime | None) -> str:
-    """Write a time of day, and the date before it: enough for a list."""
+    """Format a date and time with seconds, for lists."""
     return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S") if at else NONE
 
 
 def pretty(data: object) -> str:
-    """Write JSON over several lines; nothing for ``None``."""
+    """Format a value as indented JSON; ``None`` as an empty text."""
     return "" if data is None else json.dumps(data, indent=2, ensure_ascii=False, default=str)
 
 
 def age(run: Run) -> str:
-    """How long a run took, or how old it is."""
+    """Format how long a finished run took, or how old an unfinished one is."""
     return span((run.finished_at or timezone.now()) - run.created_at)
 
 
 def standing(run: Run, escalations: Iterable[Escalation]) -> str:
-    """Name the step a run stands at, and the operation that comes next, or what it waits for.
+    """Name the run's next step and operation, or what the run waits for.
 
     Args:
         run: the run.
-        escalations: its open ones.
+        escalations: its open escalations.
     """
     if run.state == State.ESCALATED:
         return next((f"{e.step} {e.operation}".strip() or e.state for e in escalations), NONE)
@@ -116,13 +116,13 @@ def standing(run: Run, escalations: Iterable[Escalation]) -> str:
     if run.state == State.AWAITING_CONFIRM:
         names = [confirmation.name for confirmation in definition.confirmations]
         return f"waits for {', '.join(names) or 'the run that it is a step of'}"
-    # Of a fork, every branch that is not done.
+    # For parallel steps, every branch that is not done.
     chains = plan.onward(definition, plan.Place(State(run.state), run.cursor, run.fork))
     return ", ".join(f"{links[0].step} {links[0].operation}" for links in chains) or NONE
 
 
 def taken(escalation: Escalation) -> str:
-    """Say who sees to an escalation, or whether anybody has seen it."""
+    """Name the assignee of an escalation, or else who has acknowledged it, or else how many notices were sent."""
     if escalation.assignee:
         return escalation.assignee
     if escalation.acknowledged_at:
@@ -137,12 +137,12 @@ class Line:
     """One line of a timeline.
 
     Attributes:
-        at: time of day; the page tells the date elsewhere.
-        since: time since the run was accepted.
-        entry: the log's row.
-        outcome: as a label.
-        took: time in the participant; none for an event.
-        data: result or error, over several lines.
+        at: time of day. The page shows the date separately.
+        since: time since the run was started.
+        entry: the row of the log.
+        outcome: the outcome as a label.
+        took: time in the participant; ``NONE`` for an event.
+        data: result or error as indented JSON.
     """
 
     at: str
@@ -154,7 +154,7 @@ class Line:
 
 
 def lines(run: Run, log: Iterable[Log]) -> list[Line]:
-    """Write a run's log."""
+    """Format a run's log."""
     return [
         Line(
             at=moment(entry.at).partition(" ")[2],

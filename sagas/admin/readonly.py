@@ -1,4 +1,4 @@
-"""What the engine has written is looked at, never typed over."""
+"""The base of all admins of the engine's tables: users read them; only the engine writes them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sagas.admin.paging import CappedPaginator
 
 
 class LookOnly(ListAdmin[ModelT]):
-    """Base of a ``ModelAdmin``: no add, no change, no delete, and lists that never count millions."""
+    """Base of a ``ModelAdmin`` without add, change and delete, whose lists never count millions of rows."""
 
     paginator = CappedPaginator
     show_full_result_count = False
-    #: Facets count every choice of every filter.
+    #: Facets would count the rows of every choice of every filter.
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
 
     def response_action(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse | None:
-        """Carry out an action on what was chosen. What cannot be a key was not chosen in a list of ours."""
+        """Carry out an action, unless a selected value cannot be a primary key of this list."""
         key: Any = self.model._meta.pk
         for chosen in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME):
             try:
@@ -34,13 +34,10 @@ class LookOnly(ListAdmin[ModelT]):
         return super().response_action(request, *args, **kwargs)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Refuse: the engine writes."""
         return False
 
     def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Refuse: the engine writes."""
         return False
 
     def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Refuse: it is the audit trail."""
         return False

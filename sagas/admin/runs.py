@@ -1,4 +1,4 @@
-"""Runs: the list in which one is found, and the page that tells all about it."""
+"""The pages of runs: the list, and the page of one run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from sagas.states import UNDECIDED, State
 
 @admin.register(Run)
 class RunAdmin(LookOnly[Run]):
-    """Find a run by what the customer knows it by; see its steps and its log; cancel, resume or resolve it."""
+    """Users find a run by its business key, see its steps and log, and cancel, resume or resolve it."""
 
     list_display = ["known_as", "saga", "state_label", "stands_at", "accepted", "age", "confirm_by"]
     list_filter = [StateFilter, SagaFilter, "created_at"]
-    #: By id, which is by time (UUIDv7), and has an index.
+    #: Ids are UUIDv7: their order is that of time, and they have an index.
     ordering = ["-id"]
     sortable_by = ["accepted"]
     search_fields = ["business_key"]
@@ -37,14 +37,14 @@ class RunAdmin(LookOnly[Run]):
     actions = ["cancel_runs", "assign_runs", "acknowledge_runs", "resume_runs", "fail_runs", "succeed_runs"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        """Bring the open escalations along, in one query for the whole page."""
+        """Prefetch the open escalations: one query for the whole page."""
         still_open = Escalation.objects.filter(resolved_at__isnull=True)
         return super().get_queryset(request).prefetch_related(Prefetch("escalations", still_open, "open_escalations"))
 
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
-        """Look for whole keys: both have an index, parts of them have none."""
+        """Search for whole business keys and ids: an index finds those, but no parts of them."""
         words = search_term.split()
         if not words:
             return queryset, False
@@ -52,7 +52,7 @@ class RunAdmin(LookOnly[Run]):
         return queryset.filter(Q(business_key__in=words) | Q(id__in=ids)), False
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Bring along what holds the runs of the page up."""
+        """Add to each run of the page what holds it up."""
         changelist = super().get_changelist_instance(request)
         held_up = waits_of(changelist.result_list)
         for run in changelist.result_list:
@@ -61,41 +61,38 @@ class RunAdmin(LookOnly[Run]):
 
     @admin.display(description="Business key")
     def known_as(self, run: Run) -> str:
-        """What people know it by."""
+        """Give the business key, or else the id."""
         return run.business_key or str(run.pk)
 
     @admin.display(description="State")
     def state_label(self, run: Run) -> SafeString:
-        """Its state, coloured."""
         return present.label(run.state)
 
     @admin.display(description="Stands at")
     def stands_at(self, run: Run) -> str:
-        """The step that comes next, and what it waits for."""
+        """Name the next step, and what the run waits for."""
         return "; ".join(filter(None, [present.standing(run, _open_escalations(run)), getattr(run, "held_up", "")]))
 
     @admin.display(description="Accepted", ordering="id")
     def accepted(self, run: Run) -> str:
-        """When it was started."""
         return present.second(run.created_at)
 
     @admin.display(description="Age")
     def age(self, run: Run) -> str:
-        """How long it took, or how old it is."""
         return present.age(run)
 
     @admin.display(description="Deadline")
     def confirm_by(self, run: Run) -> str:
-        """When the next confirmation is too late, while that matters."""
+        """Give the deadline of the next confirmation, as long as the run is undecided."""
         return present.second(run.deadline) if run.state in UNDECIDED else present.NONE
 
     # One run ----------------------------------------------------------------------------------------
 
     def get_fieldsets(self, _request: HttpRequest, _obj: Run | None = None) -> list[Any]:
-        """Leave the form empty: the page draws the run itself."""
+        """Return no fieldsets: the page's template shows the run."""
         return []
 
-    def render_change_form(  # noqa: PLR0917 - Django's own signature
+    def render_change_form(  # noqa: PLR0917 - Django's signature
         self,
         request: HttpRequest,
         context: dict[str, Any],
@@ -104,8 +101,8 @@ class RunAdmin(LookOnly[Run]):
         form_url: str = "",
         obj: Run | None = None,
     ) -> HttpResponse:
-        """Add what the page tells about the run."""
-        assert obj is not None  # nothing is added here
+        """Add what the template shows of the run."""
+        assert obj is not None  # there is no page to add a run
         view = run_view(obj.pk)
         marks = privacy.marks_of(obj)
         context |= {
@@ -140,10 +137,10 @@ class RunAdmin(LookOnly[Run]):
         }
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    # What a person may decide ------------------------------------------------------------------------
+    # Decisions ---------------------------------------------------------------------------------------
 
     def _open_to(self, request: HttpRequest, run: Run) -> list[Decision]:
-        """List what this user may decide about a run that stands so."""
+        """List the decisions that the run's state and the user's permissions allow."""
         open_now: tuple[Decision, ...] = ()
         if run.state in UNDECIDED:
             open_now = (CANCEL,)
@@ -153,49 +150,43 @@ class RunAdmin(LookOnly[Run]):
         return [decision for decision in open_now if request.user.has_perm(decision.permission)]
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Allow to whom the permission to change runs was given: this is the change there is."""
+        """Require the permission to change runs: to cancel is the only change of a run."""
         return request.user.has_perm(CANCEL.permission)
 
     def has_resume_permission(self, request: HttpRequest) -> bool:
-        """Allow to whom the permission to change escalations was given: resuming resolves one."""
+        """Require the permission to change escalations: to resume a run resolves its escalation."""
         return request.user.has_perm(RESUME.permission)
 
     def has_acknowledge_permission(self, request: HttpRequest) -> bool:
-        """Allow to whoever is called: taking an escalation changes nothing of its run."""
+        """Require the permission to acknowledge, for people on call: it changes nothing of the run."""
         return request.user.has_perm(ACKNOWLEDGE.permission)
 
     def has_resolve_permission(self, request: HttpRequest) -> bool:
-        """Allow to the few who may vouch for effects that the engine has not seen."""
+        """Require the permission to resolve, for the few who may vouch for effects that the engine has not seen."""
         return request.user.has_perm(FAIL.permission)
 
     @admin.action(description="Cancel: undo every step", permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
-        """Cancel runs that are not decided yet."""
         return decide(CANCEL, self, request, queryset)
 
     @admin.action(description="Resume: try again where it was escalated", permissions=["resume"])
     def resume_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
-        """Resume escalated runs."""
         return decide(RESUME, self, request, queryset)
 
     @admin.action(description="Assign to me: I see to it", permissions=["acknowledge"])
     def assign_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
-        """Take escalated runs."""
         return decide(ASSIGN, self, request, queryset)
 
     @admin.action(description="Acknowledge: send no more notices", permissions=["acknowledge"])
     def acknowledge_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
-        """Acknowledge escalated runs."""
         return decide(ACKNOWLEDGE, self, request, queryset)
 
     @admin.action(description="Resolve as FAILED: undone by hand", permissions=["resolve"])
     def fail_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
-        """End escalated runs whose effects were undone by hand."""
         return decide(FAIL, self, request, queryset)
 
     @admin.action(description="Resolve as SUCCEEDED: confirmed by hand", permissions=["resolve"])
     def succeed_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
-        """End escalated runs whose effects were confirmed by hand."""
         return decide(SUCCEED, self, request, queryset)
 
 

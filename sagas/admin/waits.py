@@ -1,4 +1,4 @@
-"""What holds runs up besides their own steps: a line at a business key, or an open breaker."""
+"""What holds runs up other than their own steps: a lock on a business key, or an open breaker."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from sagas.models import Breaker, Lock, Run
 from sagas.states import State
 from sagas.store import definitions as versions
 
-#: Where operations are retried until they succeed: only these wait at breakers.
+#: In these states operations are retried until they succeed. Only such runs wait for breakers.
 _RETRIED = {State.CONFIRMING, State.COMPENSATING}
 
 
 def waits_of(runs: Sequence[Run]) -> dict[UUID, str]:
-    """Say of the runs that are held up by what, in a sentence without its end. Two queries, however many runs."""
+    """Describe what holds each run up, as a clause without a full stop. Two queries for any number of runs."""
     return _in_line(runs) | _behind_breakers(runs)
 
 
 def next_probe(breaker: Breaker) -> str:
-    """Say when an open breaker lets the next run through. From its time on that is whichever is due next."""
+    """Say when an open breaker lets the next run through: from ``probe_at`` on, as soon as one is due."""
     if breaker.probe_at <= timezone.now():
         return "as soon as a run is due"
     return f"after {present.second(breaker.probe_at)}"
@@ -45,7 +45,7 @@ def _in_line(runs: Sequence[Run]) -> dict[UUID, str]:
         .filter(ahead__gt=0)
         .order_by("ahead", "key")
     )
-    # Of several keys the one with the longest line is what it waits for: the last one written stays.
+    # A run that waits for several keys is shown with the longest line: later entries replace earlier ones.
     return {
         lock.run_id: f"waits in line at {lock.key}: {lock.ahead} before it, run {lock.holder} holds it"
         for lock in found

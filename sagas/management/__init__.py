@@ -1,1 +1,1 @@
-"""Django management of the engine."""
+"""The subcommands of ``manage.py sagas``."""

@@ -1,4 +1,4 @@
-"""``manage.py sagas barrier``: delete the barrier rows that nobody will ask for again."""
+"""``manage.py sagas barrier``: deletes the barrier rows of runs that ended long ago."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from django.core.management.base import CommandError, CommandParser, OutputWrapp
 from sagas.engine import barrier as elsewhere
 from sagas.validation import LONGEST_WAIT
 
-#: Nothing that was published for a run is on its way for longer.
+#: In days. No message is delivered so long after its run has ended.
 SHORTEST = 1.0
 
 
 def add_arguments(parser: CommandParser) -> None:
-    """Declare the arguments."""
     parser.add_argument(
         "--older-than", type=float, required=True, metavar="DAYS", help="How long ago their runs must have ended."
     )
@@ -22,7 +21,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(out: OutputWrapper, *, older_than: float, database: str | None, **_: Any) -> None:
-    """Delete, and say how many of which database."""
+    """Delete old rows, and report their number for each database."""
     if not SHORTEST <= older_than <= LONGEST_WAIT.days:
         msg = f"--older-than {older_than:g}: a row must outlive whatever may still be on its way; give a day or more."
         raise CommandError(msg)

@@ -1,4 +1,4 @@
-"""``manage.py sagas dead``: its arguments, and what it prints."""
+"""``manage.py sagas dead``: shows, replays or drops dead letters."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from sagas.messaging import dead_letters as dead
 from sagas.messaging.app import engine_app
 from sagas.messaging.dead_letters import Choice, Letter, Report
 
-#: Characters of a body that are shown.
+#: The most characters that are shown of a body.
 _BODY = 500
 
 
 def add_arguments(parser: CommandParser) -> None:
-    """Declare them."""
     parser.add_argument("--limit", type=int, default=20, help="How many to show.")
     parser.add_argument(
         "--id", action="append", default=[], dest="names", help="This one, by letter or id; repeatable."
@@ -34,7 +33,6 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(out: OutputWrapper, **options: Any) -> None:
-    """Show, replay or drop."""
     choice = Choice(tuple(options["names"]), options["queue"], options["task"], options["reason"])
     _check(choice, options)
     with engine_app().connection_for_write() as connection:
@@ -98,5 +96,5 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # A container's user without a name.
+        # In a container the user may have no name.
         return "somebody"

@@ -1,4 +1,4 @@
-"""``manage.py sagas grants``: what the application's role may do, printed or applied."""
+"""``manage.py sagas grants``: prints or applies what the application's role may do in the database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sagas.operations import grants
 
 
 def add_arguments(parser: CommandParser) -> None:
-    """Declare the arguments."""
     parser.add_argument("--role", required=True, help="The role as which the application connects; it must exist.")
     parser.add_argument(
         "--database", default=DEFAULT_DB_ALIAS, choices=list(connections), help="Alias of the database."
@@ -21,7 +20,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(out: OutputWrapper, *, role: str, database: str, erases: bool, apply: bool, **_: Any) -> None:
-    """Print the statements, or carry them out in one transaction."""
+    """Print the statements, or execute them in one transaction."""
     lines = grants.statements(role, database=database, erases=erases)
     if not apply:
         out.write("\n".join(["BEGIN;", *(f"{line};" for line in lines), "COMMIT;"]))

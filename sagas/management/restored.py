@@ -1,4 +1,4 @@
-"""``manage.py sagas restored``: what to do first when the database was restored from an older copy."""
+"""``manage.py sagas restored``: the first command after the database was restored from an older copy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from django.core.management.base import CommandError, CommandParser, OutputWrapp
 from sagas.messaging.app import engine_app
 from sagas.operations import restoring
 
-#: Of the messages, so many are shown; the report has all.
+#: The most messages that are shown. The report has all of them.
 _SHOWN = 20
 
 
 def add_arguments(parser: CommandParser) -> None:
-    """Declare the arguments."""
     parser.add_argument(
         "--grace", type=float, default=900.0, metavar="SECONDS", help="How long nothing is undone for being too late."
     )
@@ -26,7 +25,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(out: OutputWrapper, *, grace: float, report: Path | None, by: str, **_: Any) -> None:
-    """Hold the runs back, and tell what messages name that the database does not know."""
+    """Hold back deadlines and time-outs, and list messages about runs that the database does not have."""
     if not grace > 0:
         msg = f"--grace {grace:g}: give seconds, above 0"
         raise CommandError(msg)

@@ -1,4 +1,4 @@
-"""``manage.py sagas …``: set up RabbitMQ, dispatch by hand, look at what was set aside, look everything over, erase."""
+"""``manage.py sagas …``: everything that operators do with the engine on a command line."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ from sagas.operations import doctor
 from sagas.operations.doctor import Severity
 from sagas.requirements import software as requirements
 
-#: Subcommands that publish or declare. The others run on whatever is there, the doctor above all.
+#: Subcommands that publish or declare, which refuse unfit versions and settings. The others run all the same.
 _NEED_THE_BROKER = frozenset({"topology", "dispatch", "dead"})
 
-#: Subcommands that have a module of their own.
+#: Subcommands with a module of their own.
 _MODULES: dict[str, Any] = {"dead": dead, "restored": restored, "grants": grants, "barrier": barrier}
 
 
 class Command(BaseCommand):
-    """Group of subcommands."""
+    """The command: each subcommand is a method here or a module."""
 
     help = "The saga engine: topology | dispatch | dead | doctor | reopen | restored | erase | grants | barrier."
-    # One saga that cannot be imported is an error of the checks, and no reason to leave the others lying.
+    # A saga that cannot be imported fails the checks. The other sagas must be dispatched all the same.
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the subcommands."""
         commands = parser.add_subparsers(dest="command", required=True)
         declaring = commands.add_parser(
             "topology", help="Declare every queue and exchange in RabbitMQ. Part of a deploy."
@@ -78,7 +77,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, command: str, **options: Any) -> None:
-        """Run one of them."""
+        """Run a subcommand, and report its errors in one line."""
         if command in _NEED_THE_BROKER and (found := [*requirements.lacking(), *broken_promises()]):
             raise CommandError("\n".join(map(str, found)))
         try:
