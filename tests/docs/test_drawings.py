@@ -145,6 +145,16 @@ def test_the_steps_of_an_order_are_drawn_in_the_order_in_which_they_are_performe
     assert all(definition.has(index, Phase.UNDO) for index in range(last))
 
 
+def test_every_arrow_on_the_way_of_an_order_is_explained() -> None:
+    for drawing, way in ((FORWARD, "forward"), (BACK, "back")):
+        arrows = sum(_ARROW.fullmatch(line) is not None for line in lines(drawing))
+        explained: list[int] = []
+        for row in table(PAGE, way):
+            numbers = [int(number) for number in re.findall(r"\d+", row[0])]
+            explained += range(numbers[0], numbers[-1] + 1)
+        assert explained == list(range(1, arrows + 1))
+
+
 def test_an_order_is_drawn_to_change_its_state_as_a_run_may() -> None:
     for drawing, first, final in ((FORWARD, State.PENDING, State.SUCCEEDED), (BACK, State.COMPENSATING, State.FAILED)):
         states = [State(found["label"]) for line in lines(drawing) if (found := _NOTE.fullmatch(line))]
