@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
+from sagas import store
 from sagas.db import said
 from sagas.postgresql.watchdog import within
-from sagas.store import workers as worker_store
 
 #: Seconds that the database has for an answer: whoever asks goes by the answer, and not by its absence.
 READY_WITHIN = 2.0
@@ -47,7 +47,7 @@ def workersz(_request: HttpRequest) -> HttpResponse:
     A web process takes orders without any worker, and to take it out would only refuse them: hence not ``readyz``.
     """
     try:
-        heard = worker_store.heard()
+        heard = store.workers.heard()
     except Error as error:
         connection.close()
         return _not_ready(f"the database does not answer: {said(error)}")

@@ -7,7 +7,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
 from orders.api import problem_types
-from sagas import http as callbacks
+from sagas import http
 
 # A function is called as the page is rendered.
 _home = TemplateView.as_view(template_name="home.html", extra_context={"api_docs": lambda: settings.API_DOCS})
@@ -15,7 +15,7 @@ _home = TemplateView.as_view(template_name="home.html", extra_context={"api_docs
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("orders.api.urls")),
-    path("sagas/reports/", callbacks.report),
+    path("sagas/reports/", http.report),
     path("problems/", problem_types.index, name="problems"),
     path("problems/<slug:code>", problem_types.page, name="problem"),
     # Browsers ask for it, whatever page they show.

@@ -10,21 +10,20 @@ import time
 from typing import Any
 from uuid import UUID
 
+from sagas import store
 from sagas.commits import after_commit
 from sagas.conf import config
 from sagas.decisions.messages import Message, Unlock, Wake
 from sagas.definition.participants import Done
 from sagas.definition.saga import Saga
-from sagas.engine import erasure, lifecycle
-from sagas.engine import locks as isolation
+from sagas.engine import erasure, lifecycle, locks
 from sagas.engine.erasure import Erasure
 from sagas.engine.lifecycle import Receipt
 from sagas.engine.reports import receive_report
 from sagas.errors import InvalidArgument, InvalidDecision, Overloaded, Rejected
-from sagas.escalations import actions as decisions
+from sagas.escalations import actions
 from sagas.redis.kicks import kick
 from sagas.states import State
-from sagas.store import claims as claim_store
 from sagas.validation import as_run_id, check_note, check_who
 
 
@@ -162,7 +161,7 @@ def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named.
     """
-    return decisions.acknowledge(as_run_id(run_id), by=by, escalation=escalation)
+    return actions.acknowledge(as_run_id(run_id), by=by, escalation=escalation)
 
 
 def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> None:
@@ -179,7 +178,7 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named.
     """
-    decisions.assign(as_run_id(run_id), to=to, by=by, escalation=escalation)
+    actions.assign(as_run_id(run_id), to=to, by=by, escalation=escalation)
 
 
 def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None) -> State:
@@ -204,7 +203,7 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named, there is no note, or the outcome is neither of the two.
     """
-    state, messages = decisions.resolve(as_run_id(run_id), outcome=outcome, by=by, note=note, escalation=escalation)
+    state, messages = actions.resolve(as_run_id(run_id), outcome=outcome, by=by, note=note, escalation=escalation)
     _after_commit(messages)
     return state
 
@@ -237,7 +236,7 @@ class _Door:
     def backlog_age(self) -> float:
         now = time.monotonic()
         if now - self.asked_at >= 1.0:
-            self.age = claim_store.backlog_age()
+            self.age = store.claims.backlog_age()
             self.asked_at = now
         return self.age
 
@@ -295,6 +294,6 @@ def _after_commit(messages: list[Message]) -> None:
         if isinstance(message, Wake):
             after_commit(lifecycle.wake, message.run_id, message.step)
         elif isinstance(message, Unlock):
-            after_commit(isolation.line_up, message.keys)
+            after_commit(locks.line_up, message.keys)
     if messages:
         after_commit(kick)

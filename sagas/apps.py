@@ -10,7 +10,7 @@ from django.apps import AppConfig, apps
 from django.db.backends.signals import connection_created
 
 from sagas.definition import registry
-from sagas.requirements import software as requirements
+from sagas.requirements import software
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class SagasConfig(AppConfig):
 
     def import_models(self) -> None:
         """Import the models, if Django is new enough for them."""
-        requirements.insist_on_django()
+        software.insist_on_django()
         super().import_models()
 
     def ready(self) -> None:

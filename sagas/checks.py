@@ -10,14 +10,12 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 
-from sagas import db as faults
+from sagas import db, store
 from sagas.conf import Misconfigured, has_a_port, parse
 from sagas.definition import registry
 from sagas.escalations import channels
 from sagas.messaging import app as celery
-from sagas.requirements import server_settings
-from sagas.requirements import software as requirements
-from sagas.store import definitions as versions
+from sagas.requirements import server_settings, software
 
 
 @register("sagas")
@@ -83,10 +81,7 @@ def check_channels(**_: Any) -> list[CheckMessage]:
 @register("sagas")
 def check_requirements(**_: Any) -> list[CheckMessage]:
     """Check the versions of Python and of the packages, and that the broker is a RabbitMQ."""
-    return [
-        Error(lack.what, hint=lack.remedy, id="sagas.E030")
-        for lack in (*requirements.packages(), *requirements.broker())
-    ]
+    return [Error(lack.what, hint=lack.remedy, id="sagas.E030") for lack in (*software.packages(), *software.broker())]
 
 
 @register("sagas")
@@ -122,14 +117,14 @@ def _where(module: str, error: Exception) -> str:
 @register("sagas")
 def check_database(**_: Any) -> list[CheckMessage]:
     """Check that the truth lives in PostgreSQL."""
-    lack = requirements.database()
+    lack = software.database()
     return [Error(lack.what, hint=lack.remedy, id="sagas.E004")] if lack else []
 
 
 @register("sagas")
 def check_driver(**_: Any) -> list[CheckMessage]:
     """Check that PostgreSQL is spoken to through psycopg2: Django prefers psycopg 3 wherever that is installed too."""
-    lack = requirements.driver()
+    lack = software.driver()
     return [Error(lack.what, hint=lack.remedy, id="sagas.E009")] if lack else []
 
 
@@ -223,9 +218,9 @@ def check_runs(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMe
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}s'")
-            problems = versions.problems()
+            problems = store.definitions.problems()
     except DatabaseError as error:
-        if faults.sqlstate(error) in _NOT_THERE:
+        if db.sqlstate(error) in _NOT_THERE:
             return []
         return [
             Warning(

@@ -23,10 +23,10 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Q
 
+from sagas import store
 from sagas.definition.participants import Call, Done, Operation, Outcome, many
 from sagas.definition.steps import NAME_LIMIT
 from sagas.errors import DefinitionError, InvalidDemand, PoolInconsistent, Rejected
-from sagas.store import log as log_store
 from sagas.validation import why_unstorable
 
 
@@ -282,7 +282,7 @@ class PoolResource:
         if state is HoldState.CANCELLED:
             # The log tells what never happened from what somebody has deleted.
             bare = [run_id for run_id in ids if run_id not in known]
-            tried = log_store.effects(bare, step, Operation.TRY) if bare else set()
+            tried = store.log.effects(bare, step, Operation.TRY) if bare else set()
             calls = [call for call in calls if call.run_id in known or call.run_id in tried]
         for call in calls:
             wanted = self._demanded(call)

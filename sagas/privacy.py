@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from sagas import store
 from sagas.definition.personal_data import HIDDEN, Marks, blank
 from sagas.errors import UnknownSaga
-from sagas.store import definitions as versions
 
 
 class Kept(Protocol):
@@ -23,7 +23,7 @@ class Kept(Protocol):
 def marks_of(run: Kept) -> Marks:
     """What is personal in a run's data; nothing where neither the code nor the record knows its saga."""
     try:
-        return versions.find(run.saga, run.version, run.shape).marks
+        return store.definitions.find(run.saga, run.version, run.shape).marks
     except UnknownSaga:
         return Marks()
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sagas import store
 from sagas.decisions import progress
 from sagas.decisions.progress import StepState
 from sagas.decisions.reasons import public
@@ -16,7 +17,6 @@ from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Lock, Log, Run
 from sagas.privacy import marks_of
 from sagas.states import State
-from sagas.store import definitions as versions
 from sagas.store import outbox
 from sagas.validation import as_run_id, why_unstorable
 
@@ -93,7 +93,7 @@ def run_view(run_id: UUID) -> RunView:
     )
     entries = _timeline(run)
     try:
-        names = [step.name for step in versions.find(run.saga, run.version, run.shape).steps]
+        names = [step.name for step in store.definitions.find(run.saga, run.version, run.shape).steps]
     except UnknownSaga:
         # The definition is gone; what was performed is still on record.
         names = list(dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT"))

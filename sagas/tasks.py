@@ -20,13 +20,13 @@ from celery.exceptions import Reject
 from celery.signals import task_failure
 from django.db import Error, connection
 
+from sagas import store
 from sagas.conf import config
 from sagas.db import ConnectionLost, is_lost, is_nobodys, said
 from sagas.decisions import choreography, plan
 from sagas.decisions.messages import Link, Message
 from sagas.definition.participants import Phase
-from sagas.engine import breakers as gate
-from sagas.engine import lifecycle
+from sagas.engine import breakers, lifecycle
 from sagas.engine.performing import (
     Performed,
     TimeUp,
@@ -58,7 +58,6 @@ from sagas.messaging.publisher import (
     set_aside,
 )
 from sagas.redis import kicks
-from sagas.store import definitions as versions
 from sagas.validation import BIGINT_LIMIT, INTEGER_LIMIT
 
 logger = logging.getLogger(__name__)
@@ -154,7 +153,7 @@ def step(
     """Perform one operation of a cohort; return the survivors, which Celery hands to the next link."""
     try:
         runs = _read(ids, version=version, shape=shape, passed=passed)
-        definition = versions.find(saga, version, shape)
+        definition = store.definitions.find(saga, version, shape)
         index = definition.index(step)
         action = definition.action(index, Phase(phase))
         link = Link(saga, version, step, Phase(phase), definition.all_steps[index].queue, action.operation, shape)
@@ -184,7 +183,7 @@ def event(
     """Something happened to a cohort that travels by events: perform what this queue's domain does then."""
     try:
         runs = _read(ids, version=version, shape=shape, passed=passed)
-        definition = versions.find(saga, version, shape)
+        definition = store.definitions.find(saga, version, shape)
         reacting = choreography.reacting(definition, event)
     except (UnknownSaga, UnknownStep) as error:
         kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
@@ -274,7 +273,7 @@ def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
     if tick:
         work.do(lambda: dispatch(lapsed=True))
         work.do(publish_notices)
-        work.do(gate.tidy)
+        work.do(breakers.tidy)
     full = work.do(lambda: _relay(self, tick=tick)) or full
     if work.failure is not None:
         raise work.failure
@@ -410,7 +409,7 @@ def _pass_on(task: AnyTask, runs: Sequence[UUID], kwargs: dict[str, Any], why: S
     counts. Were it refused, they would be found by their lease as well. Of runs that do not exist it is poison. Those
     that have ended, or wait for a person, await no message: whoever has the code would drop it too.
     """
-    awaiting = versions.are_awaiting(runs, kwargs["saga"], kwargs["version"])
+    awaiting = store.definitions.are_awaiting(runs, kwargs["saga"], kwargs["version"])
     if awaiting is False:
         return
     if awaiting is None or kwargs["passed"] > config().lease:

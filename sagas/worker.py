@@ -11,7 +11,7 @@ from celery.exceptions import WorkerShutdown
 from celery.signals import worker_init, worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
-from sagas.engine import remote_threads as calling
+from sagas.engine import remote_threads
 from sagas.messaging import endurance, heartbeat, ticker, topology
 from sagas.messaging.app import carries, configure
 from sagas.requirements import server_settings
@@ -113,5 +113,5 @@ DRAIN = 5.0
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def _finish_calls(**_: Any) -> None:
-    if not calling.drain(DRAIN):
+    if not remote_threads.drain(DRAIN):
         logger.warning("sagas: remote calls were not answered before the worker ended; their leases will tell")

@@ -21,13 +21,13 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Make the test database. The plugin's own makes it only for tests that roll back or flush."""
-    from sagas.store import definitions as versions
+    from sagas import store
     from tests.lab.sagas import Lab
 
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases={"default": None})
         # As the first start of a process does. In tests that roll back none would be the first.
-        versions.record(Lab.definition)
+        store.definitions.record(Lab.definition)
     yield
     with django_db_blocker.unblock():
         # Workers that a failed test left behind may still be connected.

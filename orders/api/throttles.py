@@ -20,7 +20,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from orders.api.addresses import client_address
-from sagas.redis import client as redis_link
+from sagas.redis import client as redis_client
 
 WINDOW = 60
 PREFIX = "drinkgroup:rate"
@@ -67,7 +67,7 @@ def count(rate: str, who: str, *, by: int = 1) -> Standing | None:
         pipeline.expire(key, 2 * WINDOW)
         return pipeline.execute(raise_on_error=False)[0]
 
-    made = redis_link.ask(add)
+    made = redis_client.ask(add)
     if not isinstance(made, int):
         # No answer; or what stands there is no number.
         return None

@@ -11,12 +11,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.progress import StepState
 from sagas.errors import UnknownSaga
 from sagas.models import Escalation, Log, Outcome, Run
 from sagas.states import State
-from sagas.store import definitions as versions
 
 #: Shown where there is no value.
 NONE = "–"
@@ -110,7 +110,7 @@ def standing(run: Run, escalations: Iterable[Escalation]) -> str:
     if run.state == State.ESCALATED:
         return next((f"{e.step} {e.operation}".strip() or e.state for e in escalations), NONE)
     try:
-        definition = versions.find(run.saga, run.version, run.shape)
+        definition = store.definitions.find(run.saga, run.version, run.shape)
     except UnknownSaga:
         return NONE if run.finished_at else "unknown saga"
     if run.state == State.AWAITING_CONFIRM:

@@ -9,13 +9,13 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from sagas import store
 from sagas.admin import present
 from sagas.decisions import plan
-from sagas.engine import breakers as gate
+from sagas.engine import breakers
 from sagas.errors import UnknownSaga
 from sagas.models import Breaker, Lock, Run
 from sagas.states import State
-from sagas.store import definitions as versions
 
 #: In these states operations are retried until they succeed. Only such runs wait for breakers.
 _RETRIED = {State.CONFIRMING, State.COMPENSATING}
@@ -56,14 +56,14 @@ def _behind_breakers(runs: Sequence[Run]) -> dict[UUID, str]:
     retried = [run for run in runs if run.state in _RETRIED]
     if not retried:
         return {}
-    breakers = {breaker.participant: breaker for breaker in Breaker.objects.filter(closed_at__isnull=True)}
+    open_breakers = {breaker.participant: breaker for breaker in Breaker.objects.filter(closed_at__isnull=True)}
     waits: dict[UUID, str] = {}
-    for run in retried if breakers else ():
+    for run in retried if open_breakers else ():
         try:
-            definition = versions.find(run.saga, run.version, run.shape)
+            definition = store.definitions.find(run.saga, run.version, run.shape)
         except UnknownSaga:
             continue
         for links in plan.onward(definition, plan.Place(State(run.state), run.cursor, run.fork)):
-            if breaker := breakers.get(gate.participant(run.saga, links[0].step)):
+            if breaker := open_breakers.get(breakers.participant(run.saga, links[0].step)):
                 waits[run.pk] = f"waits for the open breaker of {breaker.participant}, next probe {next_probe(breaker)}"
     return waits

@@ -36,8 +36,8 @@ class Chain:
 
     ``delay`` (seconds) holds the first link back in a delay queue. ``event`` is what led here, where the cohort
     travels by events and it is known. ``issue`` says for which issue of the first link's operation it is: what is
-    published again, for whatever reason, has a higher one; see ``store.Row.issue``. ``interruptions`` says how often
-    in a row its cohort was cut off in the middle, by a lost session, a lapsed lease or a time limit.
+    published again, for whatever reason, has a higher one; see ``store.runs.Row.issue``. ``interruptions`` says how
+    often in a row its cohort was cut off in the middle, by a lost session, a lapsed lease or a time limit.
     """
 
     links: tuple[Link, ...]

@@ -27,7 +27,7 @@ def suggest(state: State, step: str, operation: str, error: str) -> str:
         state: where the run stood.
         step: the step that broke; "" where none did.
         operation: the operation that broke; "" where none did.
-        error: why, as ``outcomes.reason`` writes it: JSON text.
+        error: why, as ``engine.invocation.reason`` writes it: JSON text.
     """
     found = json.loads(error)
     kind, code = (found.get("kind", ""), found.get("code", "")) if isinstance(found, dict) else ("", "")

@@ -22,19 +22,18 @@ from uuid import UUID
 
 from django.db import Error, connections, transaction
 
+from sagas import store
 from sagas.db import ConnectionLost, Kind, is_lost, kind_of
 from sagas.definition import registry
 from sagas.definition.participants import Accepted, Call, Done, Phase, is_patient
 from sagas.definition.steps import Step
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 from sagas.engine.invocation import Answer, Broken, Fault
 from sagas.errors import Rejected
 from sagas.postgresql import sessions
 from sagas.postgresql.sessions import Patience
 from sagas.postgresql.statements import only_reads
 from sagas.states import Passage
-from sagas.store import log as log_store
-from sagas.store import runs as store
 from sagas.store.barriers import Row, Table, forget, old
 from sagas.validation import printable
 
@@ -156,7 +155,7 @@ def _pass(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: b
     answers = dict(entry.nothing)
     if entry.new:
         with _only_there(step):
-            given = outcomes.collect(step.actions[phase].participant, entry.new, step.rejects, using=step.database)
+            given = invocation.collect(step.actions[phase].participant, entry.new, step.rejects, using=step.database)
         for answer in given:
             if isinstance(answer, Fault) and isinstance(answer.error, WrongDatabase):
                 # Django may take the engine's transaction for broken now: both must be rolled back.
@@ -262,7 +261,7 @@ def _enter_to_undo(table: Table, step: Step, phase: Phase, calls: Sequence[Call[
 
 def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> dict[UUID, Answer]:
     """Answer for runs whose forward operation has left no row: it has not happened, unless the log knows better."""
-    logged = log_store.effects([call.run_id for call in calls], step.name, forward)
+    logged = store.log.effects([call.run_id for call in calls], step.name, forward)
     lost = Fault(
         BarrierLost(
             f"the log says that {step.name}.{forward} is done, and {step.database!r} has no barrier row of it: "
@@ -274,7 +273,7 @@ def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> di
 
 def _heard(step: Step, operation: str, rows: Mapping[tuple[UUID, str], Row]) -> dict[UUID, int]:
     ids = [run_id for (run_id, of), row in rows.items() if (of, row.outcome) == (operation, Passage.ACCEPTED)]
-    return log_store.count("ACCEPTED", ids, step.name, operation) if ids else {}
+    return store.log.count("ACCEPTED", ids, step.name, operation) if ids else {}
 
 
 def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | None:
@@ -313,14 +312,14 @@ def _write(
             faults.add(call.run_id)
         elif isinstance(answer, Rejected):
             said = {"code": answer.code, "detail": answer.detail, **({"note": answer.note} if answer.note else {})}
-            data = outcomes.dump({name: printable(text) for name, text in said.items()})
+            data = invocation.dump({name: printable(text) for name, text in said.items()})
             rows[call.run_id] = Row(Passage.REJECTED, call.attempt, data)
         elif isinstance(answer, Accepted):
             times = entry.heard.get(call.run_id, 0) + 1
-            data = outcomes.dump({"within": answer.within.total_seconds(), "times": times})
+            data = invocation.dump({"within": answer.within.total_seconds(), "times": times})
             rows[call.run_id] = Row(Passage.ACCEPTED, call.attempt, data)
         elif answer.result is not None or (call.run_id, operation) not in entry.fresh:
-            data = None if answer.result is None else outcomes.dump(answer.result)
+            data = None if answer.result is None else invocation.dump(answer.result)
             rows[call.run_id] = Row(Passage.DONE, call.attempt, data)
     if rows:
         table.write(operation, rows)
@@ -360,7 +359,7 @@ def prune(database: str, *, days: float) -> Pruned:
     pruned = Pruned()
     last = UUID(int=0)
     while ids := old(database, after=last, days=days, limit=BATCH):
-        known, ended = store.ended(ids, days=days)
+        known, ended = store.runs.ended(ids, days=days)
         deleted = forget(database, ended) if ended else 0
         pruned = Pruned(pruned.deleted + deleted, pruned.unknown + len(ids) - known)
         last = ids[-1]

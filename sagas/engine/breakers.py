@@ -11,17 +11,16 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
+from sagas import store
 from sagas.conf import config
-from sagas.decisions import breaker_policy as breaker
+from sagas.decisions import breaker_policy
 from sagas.decisions.breaker_policy import Rule
 from sagas.decisions.messages import Link
 from sagas.decisions.reasons import ReasonKind
 from sagas.decisions.remedies import BREAKER_OPEN
 from sagas.definition.participants import Phase
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 from sagas.engine.compensation import escalate, event
-from sagas.store import breakers as breaker_store
-from sagas.store import runs as store
 from sagas.store.breakers import Open
 
 logger = logging.getLogger(__name__)
@@ -46,10 +45,10 @@ def observe(saga: str, step: str, *, succeeded: int, failed: int, faults: bool) 
         return False
     name = participant(saga, step)
     if succeeded or failed:
-        breaker_store.note(name, succeeded=succeeded, failed=failed)
+        store.breakers.note(name, succeeded=succeeded, failed=failed)
     if not faults:
         return False
-    found = breaker_store.find_open(name)
+    found = store.breakers.find_open(name)
     if found is not None and not _closed(found):
         return True
     return bool(failed) and _opened(name, step)
@@ -57,12 +56,12 @@ def observe(saga: str, step: str, *, succeeded: int, failed: int, faults: bool) 
 
 def open_now() -> dict[str, Open]:
     """The open breakers, by participant; those whose probe has succeeded are closed."""
-    return {found.participant: found for found in breaker_store.all_open() if not _closed(found)}
+    return {found.participant: found for found in store.breakers.all_open() if not _closed(found)}
 
 
 def gate(
-    links: tuple[Link, ...], rows: Sequence[store.Row], breakers: Mapping[str, Open]
-) -> tuple[tuple[Link, ...], list[store.Row]]:
+    links: tuple[Link, ...], rows: Sequence[store.runs.Row], breakers: Mapping[str, Open]
+) -> tuple[tuple[Link, ...], list[store.runs.Row]]:
     """Say which of claimed runs, that all stand at the first of ``links``, go how far.
 
     The others are held, or escalated: those that have broken at this participant already.
@@ -78,17 +77,17 @@ def gate(
     return links[:end], going
 
 
-def _probe(link: Link, rows: Sequence[store.Row], at: Open) -> list[store.Row]:
+def _probe(link: Link, rows: Sequence[store.runs.Row], at: Open) -> list[store.runs.Row]:
     waiting = [row for row in rows if row.attempt == 0]
     for row in rows:
         if row.attempt:
             detail = f"{at.failed} of the last {at.retried} retried operations of {at.participant} failed"
-            error = outcomes.reason(ReasonKind.BREAKER, link.step, BREAKER_OPEN, detail)
+            error = invocation.reason(ReasonKind.BREAKER, link.step, BREAKER_OPEN, detail)
             escalate(row, event("escalate", step=link.step), error, operation=link.operation)
-    going = [row for row in waiting[:1] if breaker_store.take_probe(at.participant, row.id, link.operation)]
+    going = [row for row in waiting[:1] if store.breakers.take_probe(at.participant, row.id, link.operation)]
     held = waiting[len(going) :]
     if held:
-        breaker_store.hold(at.participant, [row.id for row in held])
+        store.breakers.hold(at.participant, [row.id for row in held])
     return going
 
 
@@ -105,10 +104,10 @@ def _opened(name: str, step: str) -> bool:
         window=found.breaker_window,
         windows=found.breaker_windows,
     )
-    counted = breaker.windows(breaker_store.samples(name, rule), rule)
-    if not breaker.opens(counted, rule):
+    counted = breaker_policy.windows(store.breakers.samples(name, rule), rule)
+    if not breaker_policy.opens(counted, rule):
         return False
-    if breaker_store.open_breaker(name, step=step, seen=counted[0]):
+    if store.breakers.open_breaker(name, step=step, seen=counted[0]):
         logger.error(
             "sagas: the breaker of %s opens: %d of the last %d retried operations failed",
             name,
@@ -119,7 +118,7 @@ def _opened(name: str, step: str) -> bool:
 
 
 def _closed(found: Open) -> bool:
-    if found.recovered and breaker_store.close(found.participant):
+    if found.recovered and store.breakers.close(found.participant):
         logger.warning("sagas: the breaker of %s closes: a probe has succeeded", found.participant)
     return found.recovered
 
@@ -135,4 +134,4 @@ def tidy() -> None:
     found = config()
     if time.monotonic() - _Tidy.at >= found.breaker_window:
         _Tidy.at = time.monotonic()
-        breaker_store.prune(found.breaker_window * (found.breaker_windows + 1))
+        store.breakers.prune(found.breaker_window * (found.breaker_windows + 1))

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
+from sagas import store
 from sagas.engine import lifecycle
 from sagas.engine.compensation import PARENT
 from sagas.errors import AlreadyDecided
 from sagas.redis.kicks import kick
 from sagas.states import State
-from sagas.store import runs as store
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def cancel(child: UUID, reason: str) -> None:
 
 def follow(parent: UUID, outcome: State) -> None:
     """Have the children of a run that a person has ended end as it did."""
-    for child in store.children(parent):
+    for child in store.runs.children(parent):
         try:
             if outcome is State.SUCCEEDED:
                 confirm(child)

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from sagas import store
 from sagas.conf import config
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Deadline, Link, Message
@@ -25,44 +26,18 @@ from sagas.decisions.remedies import NO_PROGRESS, UNKNOWN_SAGA
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
 from sagas.engine import (
-    breakers as gate,
-)
-from sagas.engine import (
+    breakers,
     deadlines,
+    invocation,
     lifecycle,
-)
-from sagas.engine import (
-    invocation as outcomes,
-)
-from sagas.engine import (
-    locks as isolation,
-)
-from sagas.engine import (
-    poison as blame,
+    locks,
+    poison,
 )
 from sagas.engine.compensation import escalate, event
 from sagas.engine.results import parents_of
 from sagas.engine.timeouts import give_up_late
 from sagas.errors import UnknownSaga
 from sagas.states import UNDECIDED, State
-from sagas.store import (
-    claims as claim_store,
-)
-from sagas.store import (
-    confirmations as confirmation_store,
-)
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    moves as move_store,
-)
-from sagas.store import (
-    runs as store,
-)
-from sagas.store import (
-    waits as wait_store,
-)
 from sagas.store.breakers import Open
 
 logger = logging.getLogger(__name__)
@@ -94,7 +69,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
     try:
         return _claim(lapsed=lapsed, begin=begin, carefully=False)
     except Exception as error:
-        if blame.is_nobodys(error):
+        if poison.is_nobodys(error):
             raise
         # Nothing was taken. One run is to blame, and a savepoint for each is too dear to have before it is known.
         logger.warning("sagas: a claim broke, and is made again in parts: %s", type(error).__name__)
@@ -105,55 +80,55 @@ def _claim(*, lapsed: bool, begin: bool, carefully: bool) -> Claimed:
     limit = config().reclaim if lapsed else config().claim
     claimed = Claimed()
     with transaction.atomic(durable=True):
-        rows = claim_store.claimable(limit, lapsed=lapsed, begin=begin, foreign=_foreign)
+        rows = store.claims.claimable(limit, lapsed=lapsed, begin=begin, foreign=_foreign)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
-        breakers = gate.open_now() if rows and rows[0].guarded else {}
+        open_breakers = breakers.open_now() if rows and rows[0].guarded else {}
         if not carefully:
-            claimed.messages = _take(rows, breakers)
+            claimed.messages = _take(rows, open_breakers)
         else:
-            claimed.messages, left = blame.bisect(rows, partial(_take, breakers=breakers))
+            claimed.messages, left = poison.bisect(rows, partial(_take, open_breakers=open_breakers))
             # Those are still due: the next claim takes them.
             claimed.count -= len(left)
             claimed.full = claimed.full or bool(left)
     return claimed
 
 
-def _take(rows: Sequence[store.Row], breakers: Mapping[str, Open]) -> list[Message]:
+def _take(rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open]) -> list[Message]:
     messages: list[Message] = []
-    rows, unlocked = isolation.sort_out(rows)
-    by_saga: dict[tuple[str, int, int], list[store.Row]] = defaultdict(list)
+    rows, unlocked = locks.sort_out(rows)
+    by_saga: dict[tuple[str, int, int], list[store.runs.Row]] = defaultdict(list)
     for row in rows:
         by_saga[row.saga, row.version, row.shape].append(row)
     for kind, group in by_saga.items():
         try:
-            definition = versions.find(*kind)
+            definition = store.definitions.find(*kind)
         except UnknownSaga as error:
             _leave(_escalate_stuck(None, group), str(error))
             continue
         going = _escalate_stuck(definition, group)
-        if not versions.is_own(definition):
+        if not store.definitions.is_own(definition):
             going = _leave_foreign(definition, going)
-        messages += _claim_group(definition, going, breakers)
+        messages += _claim_group(definition, going, open_breakers)
     return messages + unlocked
 
 
 #: Kinds of runs that this process was seen not to be able to perform. Few: sagas, times places.
-_foreign: set[claim_store.Foreign] = set()
+_foreign: set[store.claims.Foreign] = set()
 
 
-def _leave_foreign(definition: Definition, rows: Sequence[store.Row]) -> list[store.Row]:
+def _leave_foreign(definition: Definition, rows: Sequence[store.runs.Row]) -> list[store.runs.Row]:
     """Take out the runs that this process cannot bring to their end: its code is of another shape than theirs."""
-    going: list[store.Row] = []
-    for place, group in store.by_place(rows).items():
-        if why := versions.lacks(definition, place):
+    going: list[store.runs.Row] = []
+    for place, group in store.runs.by_place(rows).items():
+        if why := store.definitions.lacks(definition, place):
             _leave(group, f"{definition.name} version {definition.version}: {why}")
         else:
             going += group
     return going
 
 
-def _leave(rows: Sequence[store.Row], why: str) -> None:
+def _leave(rows: Sequence[store.runs.Row], why: str) -> None:
     """Leave runs to a process that can perform them: during a rolling deploy there is one.
 
     At once, and nothing is written. But what has been due for a lease, nobody else has taken: it is claimed, and after
@@ -165,43 +140,47 @@ def _leave(rows: Sequence[store.Row], why: str) -> None:
     transaction.on_commit(partial(_foreign.update, list(kinds.values())))
     if seen:
         logger.error("sagas: %d run(s) wait: %s", len(seen), why)
-        claim_store.lease(seen, begin=False)
+        store.claims.lease(seen, begin=False)
     elif rows:
         logger.warning("sagas: %d run(s) are left to other workers: %s", len(rows), why)
 
 
-def _escalate_stuck(definition: Definition | None, rows: Sequence[store.Row]) -> list[store.Row]:
+def _escalate_stuck(definition: Definition | None, rows: Sequence[store.runs.Row]) -> list[store.runs.Row]:
     """Take out the runs that were claimed too often without making progress: a person must look.
 
     Without a definition, because nobody knows their saga here.
     """
-    going: list[store.Row] = []
+    going: list[store.runs.Row] = []
     for row in rows:
         if row.claims < _lease_limit():
             going.append(row)
             continue
         onward = plan.onward(definition, row.place) if definition else []
         step, operation = (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
-        known = definition and (versions.is_own(definition) or not versions.lacks(definition, row.place))
+        known = definition and (
+            store.definitions.is_own(definition) or not store.definitions.lacks(definition, row.place)
+        )
         code = NO_PROGRESS if known else UNKNOWN_SAGA
         detail = f"claimed {row.claims} times in {row.state} without progress"
         escalate(
             row,
             event("escalate", step=step),
-            outcomes.reason(ReasonKind.STUCK, step, code, detail),
+            invocation.reason(ReasonKind.STUCK, step, code, detail),
             operation=operation,
         )
     return going
 
 
-def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Mapping[str, Open]) -> list[Message]:
+def _claim_group(
+    definition: Definition, rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open]
+) -> list[Message]:
     rows, messages = _expire(definition, rows)
     rows, following = give_up_late(definition, rows)
     messages += following
     cohorts: dict[tuple[tuple[Link, ...], _Fate], list[UUID]] = {}
     # A run with several branches goes by several chains, under one lease.
-    leased: dict[UUID, store.Row] = {}
-    for place, group in store.by_place(rows).items():
+    leased: dict[UUID, store.runs.Row] = {}
+    for place, group in store.runs.by_place(rows).items():
         onward = plan.onward(definition, place)
         if place.state is State.AWAITING_CONFIRM:
             # The deadline that it had is over, but that confirmation came before the run began.
@@ -213,17 +192,17 @@ def _claim_group(definition: Definition, rows: Sequence[store.Row], breakers: Ma
                     leased[row.id] = row
         elif onward:
             for sequence, members in _going(onward, group).items():
-                links, let_in = gate.gate(sequence, members, breakers)
+                links, let_in = breakers.gate(sequence, members, open_breakers)
                 for fate, some in _by_fate(links[0], let_in).items():
                     cohorts.setdefault((links, fate), []).extend(some)
                 leased |= {row.id: row for row in let_in}
         else:
-            messages += isolation.leave(group)
-            move_store.move(Move(place, plan.finished(place), Due.NEVER), group)
+            messages += locks.leave(group)
+            store.moves.move(Move(place, plan.finished(place), Due.NEVER), group)
             messages += parents_of(group)
     begun = [row for row in leased.values() if row.started_at is None]
     if leased:
-        claim_store.lease(list(leased), begin=True, within=_shortest(definition))
+        store.claims.lease(list(leased), begin=True, within=_shortest(definition))
         deadlines.begin(definition, begun)
         _hasten(list(leased.values()))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
@@ -248,12 +227,14 @@ def _shortest(definition: Definition) -> float | None:
     return min((c.within.total_seconds() for c in definition.confirmations if c.within is not None), default=None)
 
 
-def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dict[tuple[Link, ...], list[store.Row]]:
+def _going(
+    onward: Sequence[tuple[Link, ...]], rows: Sequence[store.runs.Row]
+) -> dict[tuple[Link, ...], list[store.runs.Row]]:
     """Which runs go on by which chain: those that do not wait there, for an answer or their next attempt."""
     if not any(row.pending for row in rows):
         return {links: list(rows) for links in onward}
-    now = store.clock().timestamp()
-    going: dict[tuple[Link, ...], list[store.Row]] = {}
+    now = store.runs.clock().timestamp()
+    going: dict[tuple[Link, ...], list[store.runs.Row]] = {}
     for links in onward:
         members = [row for row in rows if not row.waits_at(links[0].step, links[0].phase, now)]
         if members:
@@ -261,7 +242,7 @@ def _going(onward: Sequence[tuple[Link, ...]], rows: Sequence[store.Row]) -> dic
     moved = {row.id for members in going.values() for row in members}
     still = [row for row in rows if row.id not in moved]
     if still:
-        wait_store.wait_until({row.id: row.next_wait(now) for row in still})
+        store.waits.wait_until({row.id: row.next_wait(now) for row in still})
     return going
 
 
@@ -280,7 +261,7 @@ class _Fate:
     broken: bool
 
 
-def _by_fate(link: Link, rows: Sequence[store.Row]) -> dict[_Fate, list[UUID]]:
+def _by_fate(link: Link, rows: Sequence[store.runs.Row]) -> dict[_Fate, list[UUID]]:
     found: dict[_Fate, list[UUID]] = defaultdict(list)
     for row in rows:
         issue = row.issue if link.phase is Phase.UNDO else 0
@@ -288,23 +269,23 @@ def _by_fate(link: Link, rows: Sequence[store.Row]) -> dict[_Fate, list[UUID]]:
     return dict(found)
 
 
-def _hasten(leased: Sequence[store.Row]) -> None:
+def _hasten(leased: Sequence[store.runs.Row]) -> None:
     """See to it that the branches which wait are looked at when their time has come, lease or not."""
     waiting = [row for row in leased if row.pending]
     if waiting:
-        now = store.clock().timestamp()
-        wait_store.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
+        now = store.runs.clock().timestamp()
+        store.waits.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
 
 
-def _expire(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
+def _expire(definition: Definition, rows: Sequence[store.runs.Row]) -> tuple[list[store.runs.Row], list[Message]]:
     """Undo the runs whose confirmation is overdue: the tick's share, where RabbitMQ's message was lost."""
     if not any(row.state in UNDECIDED and row.deadline is not None for row in rows):
         return list(rows), []
-    now = store.clock()
+    now = store.runs.clock()
     overdue = [row for row in rows if row.state in UNDECIDED and row.deadline is not None and row.deadline <= now]
     if not overdue:
         return list(rows), []
-    received = confirmation_store.confirmations([row.id for row in overdue])
+    received = store.confirmations.confirmations([row.id for row in overdue])
     messages: list[Message] = []
     expired: set[UUID] = set()
     for confirmation in definition.confirmations:

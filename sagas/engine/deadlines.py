@@ -14,15 +14,14 @@ from uuid import UUID
 
 from django.db import Error
 
+from sagas import store
 from sagas.decisions.messages import Deadline, Kick, Message
 from sagas.decisions.reasons import ReasonKind
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 from sagas.engine.compensation import event, turn_back
 from sagas.errors import DeadlineUnknown, InvalidRequest
-from sagas.store import confirmations as confirmation_store
-from sagas.store import runs as store
 
 
 def check(definition: Definition, request: str) -> None:
@@ -42,34 +41,36 @@ def check(definition: Definition, request: str) -> None:
             raise InvalidRequest(msg, [{"loc": [], "type": "deadline", "msg": msg}]) from error
 
 
-def begin(definition: Definition, rows: Sequence[store.Row]) -> None:
+def begin(definition: Definition, rows: Sequence[store.runs.Row]) -> None:
     """Give runs that begin now their first deadline, where it depends on the request.
 
     The others got theirs with the lease.
     """
     computed = [c for c in definition.confirmations if c.until is not None]
     if rows and computed:
-        now = store.clock()
-        confirmation_store.bring_deadlines_forward({row.id: first(definition, computed, row, now) for row in rows})
+        now = store.runs.clock()
+        store.confirmations.bring_deadlines_forward({row.id: first(definition, computed, row, now) for row in rows})
 
 
 def first(
-    definition: Definition, confirmations: Sequence[Confirmation], row: store.Row, started_at: datetime
+    definition: Definition, confirmations: Sequence[Confirmation], row: store.runs.Row, started_at: datetime
 ) -> datetime:
     """When the first of these confirmations is too late for a run that began then."""
     return min(of_run(definition, confirmation, row, started_at) for confirmation in confirmations)
 
 
-def of_run(definition: Definition, confirmation: Confirmation, row: store.Row, started_at: datetime) -> datetime:
+def of_run(definition: Definition, confirmation: Confirmation, row: store.runs.Row, started_at: datetime) -> datetime:
     """When this confirmation is too late for a run that began then, and not before what it is held until."""
     return row.not_before(confirmation.deadline(started_at, partial(definition.load, row.request)))
 
 
-def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[store.Row], *, by: str) -> list[Message]:
+def judge(
+    definition: Definition, confirmation: Confirmation, rows: Sequence[store.runs.Row], *, by: str
+) -> list[Message]:
     """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others."""
     # Read after the lock: a run that waited for its lock is judged by the time it got it.
-    now = store.clock()
-    late: list[store.Row] = []
+    now = store.runs.clock()
+    late: list[store.runs.Row] = []
     early: dict[float, list[UUID]] = defaultdict(list)
     reasons: dict[UUID, str] = {}
     for row in rows:
@@ -82,7 +83,7 @@ def judge(definition: Definition, confirmation: Confirmation, rows: Sequence[sto
         late.append(row)
         detail = _too_late(confirmation, now - timedelta(seconds=over))
         late_ms = round(over * 1000)
-        reasons[row.id] = outcomes.reason(
+        reasons[row.id] = invocation.reason(
             ReasonKind.TIMEOUT, confirmation.name, "NotConfirmed", detail, by=by, late_ms=late_ms
         )
     messages: list[Message] = []

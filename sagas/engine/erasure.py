@@ -16,22 +16,11 @@ from uuid import UUID
 from django.db import Error, connection, connections, transaction
 from django.utils.connection import ConnectionDoesNotExist
 
+from sagas import store
 from sagas.definition.personal_data import ERASED, Marks, Paths, blank, scrub, scrub_all
 from sagas.engine.compensation import event
 from sagas.errors import InvalidArgument, NotErased, NotFinished, RunNotFound, UnknownSaga
 from sagas.states import FINAL
-from sagas.store import (
-    barriers as barrier,
-)
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    moves as move_store,
-)
-from sagas.store import (
-    runs as store,
-)
 from sagas.validation import check_who, why_unstorable
 
 
@@ -59,7 +48,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
             # What cannot be stored is no run's key.
             cursor.execute(_RUNS, [None if why_unstorable(business_key) else business_key])
             ids = [run_id for (run_id,) in cursor.fetchall()]
-        rows = store.lock(ids)
+        rows = store.runs.lock(ids)
         if not rows:
             msg = f"there is no run of {business_key!r}"
             raise RunNotFound(msg)
@@ -69,7 +58,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
             raise NotFinished(msg)
         changed = [row for row in rows if _erase(row)]
         if changed:
-            move_store.log(event("erase", by=by), changed)
+            store.moves.log(event("erase", by=by), changed)
     return Erasure(tuple(row.id for row in rows), tuple(row.id for row in changed))
 
 
@@ -94,10 +83,10 @@ _TEXTS = (
 )
 
 
-def _erase(row: store.Row) -> bool:
+def _erase(row: store.runs.Row) -> bool:
     """Erase one locked, finished run; whether there was anything to erase."""
     try:
-        definition = versions.find(row.saga, row.version, row.shape)
+        definition = store.definitions.find(row.saga, row.version, row.shape)
     except UnknownSaga:
         marks, databases = Marks(), frozenset[str]()
     else:
@@ -154,13 +143,13 @@ def _erase(row: store.Row) -> bool:
     return changed
 
 
-def _read_there(database: str, row: store.Row) -> Sequence[tuple[str, str, str]]:
+def _read_there(database: str, row: store.runs.Row) -> Sequence[tuple[str, str, str]]:
     with _reaching(database, row):
-        return barrier.texts(database, row.id)
+        return store.barriers.texts(database, row.id)
 
 
 def _erase_there(
-    database: str, row: store.Row, copies: Sequence[tuple[str, str, str]], marks: Marks, secrets: Set[str]
+    database: str, row: store.runs.Row, copies: Sequence[tuple[str, str, str]], marks: Marks, secrets: Set[str]
 ) -> bool:
     """Erase what the barrier rows of another database have recorded. A finished run is not delivered any more."""
     changed = False
@@ -169,13 +158,13 @@ def _erase_there(
             data = json.loads(text)
             after = _without(data, marks.of(step), secrets)
             if after != data:
-                barrier.rewrite(database, row.id, step, operation, json.dumps(after))
+                store.barriers.rewrite(database, row.id, step, operation, json.dumps(after))
                 changed = True
     return changed
 
 
 @contextmanager
-def _reaching(database: str, row: store.Row) -> Iterator[None]:
+def _reaching(database: str, row: store.runs.Row) -> Iterator[None]:
     try:
         yield
     except (Error, ConnectionDoesNotExist) as error:
@@ -190,7 +179,7 @@ def _without(data: Any, personal: Paths, secrets: Set[str]) -> Any:
     return scrub_all(blank(data, personal, ERASED), secrets, ERASED)
 
 
-def _select(cursor: Any, sql: str, row: store.Row) -> Sequence[Any]:
+def _select(cursor: Any, sql: str, row: store.runs.Row) -> Sequence[Any]:
     cursor.execute(sql, [row.id])
     return [found for found in cursor.fetchall() if len(found) < 3 or found[2] is not None]
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from functools import partial
 
+from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.plan import Due, Move
 from sagas.decisions.reasons import ReasonKind
 from sagas.definition.participants import Done
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 from sagas.engine.compensation import event
 from sagas.engine.invocation import Fault
 from sagas.engine.results import Delivery, tell
 from sagas.errors import Rejected
 from sagas.states import FINAL, State
-from sagas.store import moves as move_store
-from sagas.store import runs as store
 
 #: The log's entry for what is told while a person has the run.
 LATE = "late_answer"
@@ -24,8 +23,8 @@ LATE = "late_answer"
 
 def take(
     delivery: Delivery,
-    row: store.Row,
-    wait: store.Wait,
+    row: store.runs.Row,
+    wait: store.runs.Wait,
     answer: Done | Rejected | Fault,
     *,
     begun: bool = True,
@@ -45,7 +44,7 @@ def take(
     """
     step = delivery.step.name
     outcome, said = _said(delivery, row, answer)
-    put = store.Put(step, store.Wait(0, wait.failed, begun=begun))
+    put = store.runs.Put(step, store.runs.Wait(0, wait.failed, begun=begun))
     due = plan.NOW if row.state is State.COMPENSATING else Due.KEEP
     change = Move(row.place, row.place, due, row.attempt)
     if row.state is State.ESCALATED:
@@ -53,7 +52,7 @@ def take(
         # key, and the log takes an effect once. What was returned may be personal: the participant says it again.
         entry = event(LATE, step=step, by=delivery.worker)
         why = {} if isinstance(answer, Done) else json.loads(said or "{}")
-        said = outcomes.dump({**why, "operation": delivery.action.operation, "outcome": outcome})
+        said = invocation.dump({**why, "operation": delivery.action.operation, "outcome": outcome})
     else:
         entry = delivery.entry(outcome, duration_us=duration_us)
     if row.state in FINAL:
@@ -61,19 +60,19 @@ def take(
         said = None
     data = {row.id: said} if said is not None else None
     begun_as = row._replace(attempt=wait.failed)
-    move_store.advance(change, [begun_as], entry, data=data, put=put)
+    store.moves.advance(change, [begun_as], entry, data=data, put=put)
     if isinstance(answer, Fault) and row.state not in FINAL:
         tell(delivery, begun_as, answer.error, f"its run is {row.state} since", final=False)
 
 
-def _said(delivery: Delivery, row: store.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:
+def _said(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:
     """The log's word for an answer, and its data as JSON text: what was returned, or why nothing was."""
     step = delivery.step.name
     if isinstance(answer, Done):
-        return "DONE", None if answer.result is None else outcomes.dump(answer.result)
+        return "DONE", None if answer.result is None else invocation.dump(answer.result)
     if isinstance(answer, Rejected):
-        return "REJECTED", outcomes.reason_of(answer, step, partial(delivery.hide, row))
+        return "REJECTED", invocation.reason_of(answer, step, partial(delivery.hide, row))
     error = answer.error
-    return "FAULT", outcomes.reason(
-        ReasonKind.FAULT, step, type(error).__name__, delivery.hide(row, outcomes.text_of(error))
+    return "FAULT", invocation.reason(
+        ReasonKind.FAULT, step, type(error).__name__, delivery.hide(row, invocation.text_of(error))
     )

@@ -19,6 +19,7 @@ from uuid import UUID
 import uuid_utils.compat
 from django.db import Error, IntegrityError, transaction
 
+from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message, Wake
 from sagas.decisions.plan import Move, Place
@@ -28,13 +29,9 @@ from sagas.definition.definition import Definition
 from sagas.definition.saga import Saga
 from sagas.engine import (
     deadlines,
+    invocation,
+    locks,
     reopening,
-)
-from sagas.engine import (
-    invocation as outcomes,
-)
-from sagas.engine import (
-    locks as isolation,
 )
 from sagas.engine.compensation import PARENT, event, turn_back
 from sagas.errors import (
@@ -51,24 +48,6 @@ from sagas.errors import (
 from sagas.failures import trace_of
 from sagas.serialization import check_size
 from sagas.states import UNDECIDED, State
-from sagas.store import (
-    confirmations as confirmation_store,
-)
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    escalations as escalation_store,
-)
-from sagas.store import (
-    moves as move_store,
-)
-from sagas.store import (
-    runs as store,
-)
-from sagas.store import (
-    waits as wait_store,
-)
 from sagas.validation import as_run_id, why_unstorable
 
 logger = logging.getLogger(__name__)
@@ -117,16 +96,16 @@ def insert_run(
     run_id = _given_id(definition, run_id) if run_id is not None else uuid_utils.compat.uuid7()
     text = _dump(definition, request)
     deadlines.check(definition, text)
-    versions.record(definition)
+    store.definitions.record(definition)
     keys = definition.keys(text)
     # The run and its places in line are there together; a saga without locks is inserted in one statement.
     with transaction.atomic() if keys.all else nullcontext():
         try:
-            wait = isolation.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
+            wait = locks.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
         except IntegrityError:
             # A run has one place at a key: this one has it already.
             raise _exists(run_id) from None
-        inserted = move_store.insert(
+        inserted = store.moves.insert(
             run_id=run_id,
             saga=definition.name,
             version=definition.version,
@@ -186,29 +165,29 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
     """Take a confirmation under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
         row = lock_one(run_id)
-        definition = versions.find(row.saga, row.version, row.shape)
+        definition = store.definitions.find(row.saga, row.version, row.shape)
         if name != PARENT or row.parent_id is None:
             _check_has(definition, name)
-        known = confirmation_store.confirmation(run_id, name)
+        known = store.confirmations.confirmation(run_id, name)
         if known is not None:
             return Receipt(json.loads(known[0]), known[1], row.state, first=False, settled=_is_settled(row)), []
         if row.state not in UNDECIDED:
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
         text = _dump_data(definition, name, data)
-        confirmation_store.insert_confirmation(run_id, name, text)
-        move_store.log(event("confirmation", step=name), [row])
+        store.confirmations.insert_confirmation(run_id, name, text)
+        store.moves.log(event("confirmation", step=name), [row])
         state, messages = _follow_or_leave(definition, row)
-        recorded = confirmation_store.confirmation(run_id, name)
+        recorded = store.confirmations.confirmation(run_id, name)
         assert recorded is not None
         settled = state is State.CONFIRMING
         return Receipt(json.loads(recorded[0]), recorded[1], state, first=True, settled=settled), messages
 
 
-def _is_settled(row: store.Row) -> bool:
+def _is_settled(row: store.runs.Row) -> bool:
     """Whether a locked run only goes forward from now on: it is past its pivot, whoever has it."""
     state = row.state
-    if state is State.ESCALATED and (found := escalation_store.opened(row.id)) is not None:
+    if state is State.ESCALATED and (found := store.escalations.opened(row.id)) is not None:
         state = found.state
     return state in {State.CONFIRMING, State.SUCCEEDED}
 
@@ -220,7 +199,7 @@ def _dump_data(definition: Definition, name: str, data: object) -> str:
         msg = f"{what} is a dict, not {type(data).__name__}"
         raise InvalidArgument(msg)
     try:
-        text = outcomes.dump(data)
+        text = invocation.dump(data)
     except (TypeError, ValueError) as error:
         msg = f"{what} cannot be kept: {error}"
         raise InvalidArgument(msg) from error
@@ -228,7 +207,7 @@ def _dump_data(definition: Definition, name: str, data: object) -> str:
     return text
 
 
-def _follow_or_leave(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+def _follow_or_leave(definition: Definition, row: store.runs.Row) -> tuple[State, list[Message]]:
     """What came is taken, even if the next deadline cannot be computed: the dispatcher looks, and calls a person."""
     try:
         return follow_confirmations(definition, row)
@@ -240,40 +219,40 @@ def _follow_or_leave(definition: Definition, row: store.Row) -> tuple[State, lis
         trace = trace_of(error, partial(definition.marks.hide, request=row.request, results=row.results))
         logger.exception("sagas: the next deadline of run %s cannot be computed", row.id, exc_info=trace)
     if row.state is State.AWAITING_CONFIRM:
-        wait_store.make_due([row.id])
+        store.waits.make_due([row.id])
     return row.state, [Kick()]
 
 
-def follow_confirmations(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+def follow_confirmations(definition: Definition, row: store.runs.Row) -> tuple[State, list[Message]]:
     """Let a locked run go on if all its confirmations are in, else wait for the next deadline."""
-    received = confirmation_store.confirmations([row.id])[row.id]
+    received = store.confirmations.confirmations([row.id])[row.id]
     missing = [c for c in definition.confirmations if c.name not in received]
     if missing:
         # What this process cannot compute stays as it is: whoever looks then can.
         if row.started_at is not None and all(c.is_known_here for c in missing):
-            confirmation_store.set_deadline(row.id, deadlines.first(definition, missing, row, row.started_at))
+            store.confirmations.set_deadline(row.id, deadlines.first(definition, missing, row, row.started_at))
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
         # All that this run itself waits for is there: it waits for its parent now, however long that takes.
-        ended = store.ended_as(row.parent_id)
+        ended = store.runs.ended_as(row.parent_id)
         if ended is not None:
             return _end_with_parent(definition, row, ended)
-        confirmation_store.set_deadline(row.id, None)
+        store.confirmations.set_deadline(row.id, None)
         return row.state, [Wake(row.parent_id, row.parent_step)]
     return _go_on(definition, row)
 
 
-def _go_on(definition: Definition, row: store.Row) -> tuple[State, list[Message]]:
+def _go_on(definition: Definition, row: store.runs.Row) -> tuple[State, list[Message]]:
     """Let a locked run of which all confirmations are in be confirmed."""
     if row.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
     after, due = plan.confirming(definition, before=row.state)
-    move_store.move(Move(row.place, after, due), [row])
+    store.moves.move(Move(row.place, after, due), [row])
     return after.state, [Kick()]
 
 
-def _end_with_parent(definition: Definition, row: store.Row, ended: State) -> tuple[State, list[Message]]:
+def _end_with_parent(definition: Definition, row: store.runs.Row, ended: State) -> tuple[State, list[Message]]:
     """End a locked run as its parent has ended, by a person's hand: nobody else will tell it.
 
     The parent is not locked: what is final stays so.
@@ -281,8 +260,8 @@ def _end_with_parent(definition: Definition, row: store.Row, ended: State) -> tu
     if ended is State.FAILED:
         wish = _Wish(ReasonKind.CANCELLED, f"{row.parent_id} has ended")
         return _undo_as_wished(definition, row, event("cancel", by="parent"), wish)
-    confirmation_store.insert_confirmation(row.id, PARENT, "{}")
-    move_store.log(event("confirmation", step=PARENT), [row])
+    store.confirmations.insert_confirmation(row.id, PARENT, "{}")
+    store.moves.log(event("confirmation", step=PARENT), [row])
     return _go_on(definition, row)
 
 
@@ -292,11 +271,11 @@ def refuse_confirmation(
     """Undo a run because a confirmation will not come. See ``sagas.refuse``."""
     with transaction.atomic():
         row = lock_one(run_id)
-        definition = versions.find(row.saga, row.version, row.shape)
+        definition = store.definitions.find(row.saga, row.version, row.shape)
         _check_has(definition, name)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        if row.state not in UNDECIDED or name in confirmation_store.confirmations([run_id])[run_id]:
+        if row.state not in UNDECIDED or name in store.confirmations.confirmations([run_id])[run_id]:
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
         wish = _Wish(ReasonKind.REFUSED, reason, message)
@@ -313,10 +292,10 @@ class _Wish:
 
 
 def _undo_as_wished(
-    definition: Definition, row: store.Row, entry: move_store.Entry, wish: _Wish
+    definition: Definition, row: store.runs.Row, entry: store.moves.Entry, wish: _Wish
 ) -> tuple[State, list[Message]]:
     detail, message = (definition.marks.hide(text, row.request, row.results) for text in (wish.reason, wish.message))
-    why = outcomes.reason(wish.kind, entry.step, wish.kind.capitalize(), detail, message=message)
+    why = invocation.reason(wish.kind, entry.step, wish.kind.capitalize(), detail, message=message)
     turn_back(definition, [row], entry, {row.id: why})
     return State.COMPENSATING, [Kick()]
 
@@ -337,9 +316,9 @@ def cancel_run(
         row = lock_one(run_id)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        definition = versions.find(row.saga, row.version, row.shape)
+        definition = store.definitions.find(row.saga, row.version, row.shape)
         own = {confirmation.name for confirmation in definition.confirmations}
-        complete = own <= confirmation_store.confirmations([run_id])[run_id]
+        complete = own <= store.confirmations.confirmations([run_id])[run_id]
         if row.parent_id is not None and not by_parent:
             _check_free(row, row.parent_id, held=complete and row.state is State.AWAITING_CONFIRM)
         confirmed = row.parent_id is None and bool(own) and complete
@@ -350,9 +329,9 @@ def cancel_run(
         return _undo_as_wished(definition, row, event("cancel", by=by), wish)
 
 
-def _check_free(row: store.Row, parent: UUID, *, held: bool) -> None:
+def _check_free(row: store.runs.Row, parent: UUID, *, held: bool) -> None:
     """Refuse to undo a step on which its parent counts. One that has ended as FAILED counts on nothing any more."""
-    ended = store.ended_as(parent)
+    ended = store.runs.ended_as(parent)
     if ended is State.SUCCEEDED:
         msg = f"the run is a step of {parent}, which has succeeded"
         raise AlreadyDecided(msg, row.state)
@@ -379,14 +358,14 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
         UnknownConfirmation: the saga has none of this name.
     """
     with transaction.atomic():
-        found = [row for row in store.lock(ids) if (row.saga, row.version) == (saga, version)]
+        found = [row for row in store.runs.lock(ids) if (row.saga, row.version) == (saga, version)]
         rows = [row for row in found if row.state in UNDECIDED and row.started_at is not None]
-        received = confirmation_store.confirmations([row.id for row in rows])
+        received = store.confirmations.confirmations([row.id for row in rows])
         messages: list[Message] = []
         # Of several shapes where the saga was changed while they were on their way; of none where all are decided.
         # Where there are no such runs, the code must make sense of it at least.
         for shape in {row.shape for row in rows} if found else {0}:
-            definition = versions.find(saga, version, shape)
+            definition = store.definitions.find(saga, version, shape)
             confirmation = _check_has(definition, name)
             late = [row for row in rows if row.shape == shape and name not in received[row.id]]
             messages += deadlines.judge(definition, confirmation, late, by=by)
@@ -396,8 +375,8 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
 def wake(run_id: UUID, step: str) -> None:
     """Let a run look at what it waits for at a step. Nothing happens to a run that does not wait there."""
     with transaction.atomic():
-        if store.lock([run_id]):
-            wait_store.wake(run_id, step)
+        if store.runs.lock([run_id]):
+            store.waits.wake(run_id, step)
 
 
 def resume_run(run_id: UUID, *, by: str, note: str, escalation: int | None = None) -> tuple[State, list[Message]]:
@@ -408,18 +387,18 @@ def resume_run(run_id: UUID, *, by: str, note: str, escalation: int | None = Non
         if row.state is not State.ESCALATED or found is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
             raise AlreadyDecided(msg, row.state)
-        escalation_store.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
+        store.escalations.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
         if row.pending:
-            wait_store.begin_again(row, store.clock().timestamp())
-        move_store.advance(
+            store.waits.begin_again(row, store.runs.clock().timestamp())
+        store.moves.advance(
             Move(row.place, Place(found.state, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by)
         )
         return found.state, [Kick()]
 
 
-def lock_one(run_id: UUID) -> store.Row:
+def lock_one(run_id: UUID) -> store.runs.Row:
     """Lock one run; ``RunNotFound`` if there is none."""
-    rows = store.lock([run_id])
+    rows = store.runs.lock([run_id])
     if not rows:
         msg = f"there is no run {run_id}"
         raise RunNotFound(msg)

@@ -11,13 +11,11 @@ from uuid import UUID
 
 from django.db import transaction
 
+from sagas import store
 from sagas.decisions.messages import Unlock
 from sagas.definition.locks import Keys
 from sagas.errors import Locked
 from sagas.states import State
-from sagas.store import locks as lockstore
-from sagas.store import runs as store
-from sagas.store import waits as wait_store
 
 #: Seconds after which the next in line looks by itself; the one behind it after twice that, and so on.
 RECHECK = 5.0
@@ -35,15 +33,15 @@ def enter(run_id: UUID, keys: Keys, *, parent: UUID | None) -> float:
     Raises:
         Locked: a key for which it does not wait is not free.
     """
-    lockstore.close(keys.all)
-    family = lockstore.family_of(parent) if parent is not None else run_id
+    store.locks.close(keys.all)
+    family = store.locks.family_of(parent) if parent is not None else run_id
     refusing = keys.refusing if parent is None else keys.all
-    found = lockstore.taken(refusing, family=family) if refusing else None
+    found = store.locks.taken(refusing, family=family) if refusing else None
     if found is not None:
         key, holder = found
         msg = f"{key} is locked by run {holder}"
         raise Locked(msg, key=key, holder=holder)
-    return patience(lockstore.enter(run_id, keys.all, family=family))
+    return patience(store.locks.enter(run_id, keys.all, family=family))
 
 
 def patience(ahead: int) -> float:
@@ -51,7 +49,7 @@ def patience(ahead: int) -> float:
     return RECHECK * ahead
 
 
-def sort_out(rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Unlock]]:
+def sort_out(rows: Sequence[store.runs.Row]) -> tuple[list[store.runs.Row], list[Unlock]]:
     """Leave claimed runs in line whose turn it is not.
 
     Returns:
@@ -60,21 +58,21 @@ def sort_out(rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Unlock]]:
     in_line = [row.id for row in rows if row.locked and row.state is State.PENDING]
     if not in_line:
         return list(rows), []
-    ahead = lockstore.ahead(in_line)
+    ahead = store.locks.ahead(in_line)
     waiting = {run_id: patience(count) for run_id, count in ahead.items() if count}
     if waiting:
-        wait_store.postpone(waiting)
+        store.waits.postpone(waiting)
     begin = [run_id for run_id in in_line if run_id not in waiting]
     return [row for row in rows if row.id not in waiting], _unlock(begin)
 
 
-def leave(rows: Sequence[store.Row]) -> list[Unlock]:
+def leave(rows: Sequence[store.runs.Row]) -> list[Unlock]:
     """Say who must be told that locked runs end now: those in line at their keys. Before they are moved."""
     return _unlock([row.id for row in rows if row.locked])
 
 
 def _unlock(ids: Sequence[UUID]) -> list[Unlock]:
-    return [Unlock(tuple(lockstore.keys(ids)))] if ids else []
+    return [Unlock(tuple(store.locks.keys(ids)))] if ids else []
 
 
 def line_up(keys: Sequence[str]) -> bool:
@@ -85,9 +83,9 @@ def line_up(keys: Sequence[str]) -> bool:
     """
     with transaction.atomic():
         # Read without locks, for the holder's may be held for long by what it does; then locked in the order of ids.
-        ids = lockstore.next_in_line(keys)
-        rows = [row.id for row in store.lock(ids) if row.locked and row.state is State.PENDING] if ids else []
-        ahead = lockstore.ahead(rows) if rows else {}
+        ids = store.locks.next_in_line(keys)
+        rows = [row.id for row in store.runs.lock(ids) if row.locked and row.state is State.PENDING] if ids else []
+        ahead = store.locks.ahead(rows) if rows else {}
         if ahead:
-            wait_store.hasten_by({run_id: patience(count) for run_id, count in ahead.items()})
+            store.waits.hasten_by({run_id: patience(count) for run_id, count in ahead.items()})
     return 0 in ahead.values()

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, Error, transaction
 
+from sagas import store
 from sagas.conf import config
 from sagas.db import (
     ConnectionLost,
@@ -37,13 +38,9 @@ from sagas.definition.definition import Definition
 from sagas.definition.participants import Call, Done, Phase, is_patient, is_remote, is_set_based
 from sagas.definition.steps import Action, Refund
 from sagas.engine import (
-    barrier as elsewhere,
-)
-from sagas.engine import (
-    invocation as outcomes,
-)
-from sagas.engine import (
-    remote_calls as intents,
+    barrier,
+    invocation,
+    remote_calls,
 )
 from sagas.engine.invocation import Answer, Broken, Fault
 from sagas.engine.results import Delivery, delivery_of, pass_on, record
@@ -51,22 +48,7 @@ from sagas.engine.timeouts import give_up_late
 from sagas.errors import NoReport
 from sagas.postgresql import sessions
 from sagas.postgresql.sessions import Patience
-from sagas.redis import compensation_guard as guard
-from sagas.store import (
-    confirmations as confirmation_store,
-)
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    log as log_store,
-)
-from sagas.store import (
-    runs as store,
-)
-from sagas.store import (
-    waits as wait_store,
-)
+from sagas.redis import compensation_guard
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +110,7 @@ class Interrupted(ConnectionLost):
         self.left = left
         self.lasted = lasted
         self.idle = is_idle_too_long(error)
-        self.told = isinstance(error, elsewhere.SessionLost)
+        self.told = isinstance(error, barrier.SessionLost)
 
 
 class TimeUp(Exception):
@@ -175,7 +157,7 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
     if link.phase is not Phase.UNDO or is_patient(participant) or is_remote(participant):
         _perform(delivery, ids, performed, issue, interruptions)
         return performed
-    guarded = guard.take(link.step, issue, ids)
+    guarded = compensation_guard.take(link.step, issue, ids)
     try:
         ids = [*guarded.going, *_not_done(delivery, guarded.done, performed)]
         _perform(delivery, ids, performed, issue, interruptions)
@@ -211,7 +193,7 @@ class _Cohort:
     patience: Patience
     issue: int
     interruptions: int
-    room: intents.Room | None = None
+    room: remote_calls.Room | None = None
     work: deque[Sequence[UUID]] = field(default_factory=deque)
     collisions: int = 0
     in_a_row: int = 0
@@ -220,7 +202,7 @@ class _Cohort:
 
     def perform(self) -> None:
         """Perform part after part, until nothing is left."""
-        self.room = intents.room_for(self.delivery, len(self.ids))
+        self.room = remote_calls.room_for(self.delivery, len(self.ids))
         self.work = deque(_chunks(self.ids, _size(self.delivery.action)))
         while self.work:
             part = self.work.popleft()
@@ -303,7 +285,7 @@ class _Cohort:
         """Some runs are locked themselves: the others go on, and those are delivered again after a while."""
         try:
             with transaction.atomic(durable=True):
-                free = store.unlocked(part)
+                free = store.runs.unlocked(part)
         except Error as error:
             if not is_nobodys(error):
                 raise
@@ -336,9 +318,9 @@ class _Cohort:
         try:
             with transaction.atomic(durable=True):
                 self.patience.limit()
-                here, _ = _sort_by_stand(self.delivery, store.lock(ids))
+                here, _ = _sort_by_stand(self.delivery, store.runs.lock(ids))
                 if here:
-                    wait_store.put_off([row.id for row in here], wait, sooner=self.delivery.forked)
+                    store.waits.put_off([row.id for row in here], wait, sooner=self.delivery.forked)
         except Error as error:
             if not is_nobodys(error):
                 raise
@@ -356,8 +338,8 @@ class _Cohort:
         )
         try:
             with transaction.atomic(durable=True):
-                here, _ = _sort_by_stand(self.delivery, store.lock(self.troubled))
-                wait_store.leave_alone([row.id for row in here], PUT_OFF)
+                here, _ = _sort_by_stand(self.delivery, store.runs.lock(self.troubled))
+                store.waits.leave_alone([row.id for row in here], PUT_OFF)
         except Error as error:
             if is_nobodys(error):
                 raise self._interrupted(list(self.troubled), _Locked(), error) from error
@@ -405,7 +387,7 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
     if not ids:
         return []
     try:
-        rows = store.look(ids)
+        rows = store.runs.look(ids)
         here, behind = _sort_by_stand(delivery, rows)
     except Error as error:
         if is_nobodys(error):
@@ -422,9 +404,9 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
 
 def is_wanted(link: Link, ids: Sequence[UUID]) -> bool:
     """Whether one of these runs stands at this operation now, be it known to this process or not."""
-    definition = versions.find(link.saga, link.version, link.shape)
+    definition = store.definitions.find(link.saga, link.version, link.shape)
     index = definition.index(link.step)
-    return any(plan.stand(definition, row.place, index, link.phase) is Stand.HERE for row in store.look(ids))
+    return any(plan.stand(definition, row.place, index, link.phase) is Stand.HERE for row in store.runs.look(ids))
 
 
 def bisect(link: Link, ids: Sequence[UUID], *, issue: int = 0, interruptions: int = 0) -> list[Message]:
@@ -435,7 +417,7 @@ def bisect(link: Link, ids: Sequence[UUID], *, issue: int = 0, interruptions: in
 
 def again(link: Link, ids: Sequence[UUID], delay: float, *, issue: int = 0, interruptions: int = 0) -> Message:
     """Deliver a cohort again after ``delay`` seconds, with the rest of its chain."""
-    links = _links_from(versions.find(link.saga, link.version, link.shape), link)
+    links = _links_from(store.definitions.find(link.saga, link.version, link.shape), link)
     return Chain(links, tuple(ids), delay, issue=issue + 1, interruptions=interruptions)
 
 
@@ -524,7 +506,7 @@ def _perform_once(
     ids: Sequence[UUID],
     performed: Performed,
     *,
-    room: intents.Room | None,
+    room: remote_calls.Room | None,
     patience: Patience,
     locked: _Locked,
 ) -> None:
@@ -532,10 +514,10 @@ def _perform_once(
     survivors: list[UUID] = []
     finished: list[UUID] = []
     messages: list[Message] = []
-    away = elsewhere.reach(delivery.step)
+    away = barrier.reach(delivery.step)
     with transaction.atomic(durable=True):
         patience.limit()
-        rows = store.lock(ids)
+        rows = store.runs.lock(ids)
         locked.ids, locked.since = ids, time.monotonic()
         here, behind = _sort_by_stand(delivery, rows)
         for place, some in behind.items():
@@ -552,7 +534,7 @@ def _perform_once(
             errors = [Fault(_unanswered(delivery))] * len(unanswered)
             messages += record(delivery, unanswered, errors, 0)[1]
         if here and room is not None:
-            messages += intents.begin(delivery, here, _calls(delivery, here[: room.left]), room)
+            messages += remote_calls.begin(delivery, here, _calls(delivery, here[: room.left]), room)
         elif here:
             calls = _calls(delivery, here)
             began = time.perf_counter()
@@ -573,12 +555,12 @@ def _perform_once(
 
 def _blame(delivery: Delivery, run_id: UUID, error: Exception, performed: Performed) -> None:
     """Write, in a transaction of its own, that the operation raised for this run, and what follows."""
-    answer = outcomes.as_rejection(error) if isinstance(error, delivery.step.rejects) else Fault(error)
+    answer = invocation.as_rejection(error) if isinstance(error, delivery.step.rejects) else Fault(error)
     messages: list[Message] = []
     survivors: list[UUID] = []
     try:
         with transaction.atomic(durable=True):
-            here, behind = _sort_by_stand(delivery, store.lock([run_id]))
+            here, behind = _sort_by_stand(delivery, store.runs.lock([run_id]))
             if here:
                 _, messages = record(delivery, here, [answer], 0)
             for place, some in behind.items():
@@ -592,9 +574,11 @@ def _blame(delivery: Delivery, run_id: UUID, error: Exception, performed: Perfor
     performed.messages += messages
 
 
-def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[store.Row], dict[Place, list[UUID]]]:
+def _sort_by_stand(
+    delivery: Delivery, rows: Sequence[store.runs.Row]
+) -> tuple[list[store.runs.Row], dict[Place, list[UUID]]]:
     """Those that stand at the delivery's step, and those right behind it. The others are dropped."""
-    here: list[store.Row] = []
+    here: list[store.runs.Row] = []
     behind: dict[Place, list[UUID]] = {}
     definition = delivery.definition
     mine = [
@@ -606,7 +590,7 @@ def _sort_by_stand(delivery: Delivery, rows: Sequence[store.Row]) -> tuple[list[
         and row.shape in {0, definition.shape.number}
         and not row.waits_for_retry
     ]
-    for place, group in store.by_place(mine).items():
+    for place, group in store.runs.by_place(mine).items():
         match plan.stand(definition, place, delivery.index, delivery.phase):
             case Stand.HERE:
                 here += group
@@ -628,14 +612,14 @@ def _passed(delivery: Delivery, ids: list[UUID]) -> list[UUID]:
     """
     if not delivery.choreographed or delivery.phase is not Phase.UNDO:
         return ids
-    undone = log_store.effects(ids, delivery.step.name, delivery.action.operation)
+    undone = store.log.effects(ids, delivery.step.name, delivery.action.operation)
     return [run_id for run_id in ids if run_id in undone]
 
 
-def _not_waiting(delivery: Delivery, rows: Sequence[store.Row]) -> list[store.Row]:
+def _not_waiting(delivery: Delivery, rows: Sequence[store.runs.Row]) -> list[store.runs.Row]:
     """Those that do not wait at the delivery's step, for an answer or for their next attempt."""
-    now = store.clock().timestamp()
-    here: list[store.Row] = []
+    now = store.runs.clock().timestamp()
+    here: list[store.runs.Row] = []
     for row in rows:
         if row.waits_at(delivery.step.name, delivery.phase, now):
             continue
@@ -645,7 +629,9 @@ def _not_waiting(delivery: Delivery, rows: Sequence[store.Row]) -> list[store.Ro
     return here
 
 
-def _sort_out_unanswered(delivery: Delivery, rows: list[store.Row]) -> tuple[list[store.Row], list[store.Row]]:
+def _sort_out_unanswered(
+    delivery: Delivery, rows: list[store.runs.Row]
+) -> tuple[list[store.runs.Row], list[store.runs.Row]]:
     """Take out those for which this very operation was begun, and nobody has said in time how it ended."""
     if not any(row.pending for row in rows) or is_patient(delivery.action.participant):
         return rows, []
@@ -659,7 +645,7 @@ def _sort_out_unanswered(delivery: Delivery, rows: list[store.Row]) -> tuple[lis
 
 def _unanswered(delivery: Delivery) -> Exception:
     if is_remote(delivery.action.participant):
-        return outcomes.NoAnswer(f"no answer of {delivery.step.name} came in time")
+        return invocation.NoAnswer(f"no answer of {delivery.step.name} came in time")
     return NoReport(f"no report of {delivery.step.name} came in time")
 
 
@@ -669,21 +655,21 @@ def _answers(
     if away is not None:
         return [Fault(away)] * len(calls)
     if delivery.step.database:
-        return elsewhere.collect(
+        return barrier.collect(
             delivery.step, delivery.phase, calls, may_reject=delivery.may_turn_back, patience=patience
         )
     pivot = delivery.step.pivot and delivery.phase is Phase.FORWARD
-    return outcomes.collect(delivery.action.participant, calls, delivery.step.rejects, pivot=pivot)
+    return invocation.collect(delivery.action.participant, calls, delivery.step.rejects, pivot=pivot)
 
 
-def _calls(delivery: Delivery, rows: Sequence[store.Row]) -> list[Call[Any]]:
+def _calls(delivery: Delivery, rows: Sequence[store.runs.Row]) -> list[Call[Any]]:
     came: dict[UUID, str] = {}
     if isinstance(delivery.step, Refund):
-        came = confirmation_store.confirmed_with([row.id for row in rows], delivery.step.name)
+        came = store.confirmations.confirmed_with([row.id for row in rows], delivery.step.name)
     return [_call(delivery, row, {delivery.step.name: came[row.id]} if row.id in came else {}) for row in rows]
 
 
-def _call(delivery: Delivery, row: store.Row, came: Mapping[str, str]) -> Call[Any]:
+def _call(delivery: Delivery, row: store.runs.Row, came: Mapping[str, str]) -> Call[Any]:
     results = json.loads(row.results) if row.results != "{}" else {}
     return Call(
         run_id=row.id,

@@ -13,22 +13,14 @@ from functools import partial
 
 from django.db import DataError, Error, IntegrityError, transaction
 
+from sagas import store
 from sagas.db import ConnectionLost
 from sagas.decisions import plan
 from sagas.decisions.messages import Message
 from sagas.decisions.reasons import ReasonKind
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 from sagas.engine.compensation import escalate, event
 from sagas.failures import trace_of
-from sagas.store import (
-    claims as claim_store,
-)
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    runs as store,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +40,8 @@ def is_nobodys(error: Exception) -> bool:
 
 
 def bisect(
-    rows: Sequence[store.Row], work: Callable[[Sequence[store.Row]], list[Message]]
-) -> tuple[list[Message], list[store.Row]]:
+    rows: Sequence[store.runs.Row], work: Callable[[Sequence[store.runs.Row]], list[Message]]
+) -> tuple[list[Message], list[store.runs.Row]]:
     """Do ``work`` for locked runs in savepoints: where it breaks for half of them, until the run to blame is alone.
 
     That one is escalated.
@@ -79,17 +71,17 @@ def bisect(
     return messages, [row for part in parts for row in part]
 
 
-def _hand_over(row: store.Row, error: Exception) -> None:
+def _hand_over(row: store.runs.Row, error: Exception) -> None:
     logger.error(
         "sagas: run %s of %s breaks the claim, a person is called: %s: %s",
         row.id,
         row.saga,
         type(error).__name__,
-        _told(row, outcomes.text_of(error)),
+        _told(row, invocation.text_of(error)),
         exc_info=trace_of(error, partial(_told, row)),
     )
     step, operation = _next(row)
-    reason = outcomes.reason(ReasonKind.UNREADABLE, step, type(error).__name__, _told(row, outcomes.text_of(error)))
+    reason = invocation.reason(ReasonKind.UNREADABLE, step, type(error).__name__, _told(row, invocation.text_of(error)))
     try:
         with transaction.atomic():
             escalate(row, event("escalate", step=step), reason, operation=operation)
@@ -98,22 +90,22 @@ def _hand_over(row: store.Row, error: Exception) -> None:
             raise
         # Not even that: it is left alone for a lease, ever longer, so that it does not come first each time.
         logger.exception("sagas: run %s cannot be escalated", row.id)
-        claim_store.lease([row.id], begin=False)
+        store.claims.lease([row.id], begin=False)
 
 
-def _next(row: store.Row) -> tuple[str, str]:
+def _next(row: store.runs.Row) -> tuple[str, str]:
     """What comes next for it, where that can be said."""
     try:
-        onward = plan.onward(versions.find(row.saga, row.version, row.shape), row.place)
+        onward = plan.onward(store.definitions.find(row.saga, row.version, row.shape), row.place)
     except Exception:
         return "", ""
     return (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
 
 
-def _told(row: store.Row, text: str) -> str:
+def _told(row: store.runs.Row, text: str) -> str:
     """An error's text, without what is personal in the run's data: people will read it."""
     try:
-        marks = versions.find(row.saga, row.version, row.shape).marks
+        marks = store.definitions.find(row.saga, row.version, row.shape).marks
         return marks.hide(text, row.request, row.results)
     except Exception:
         return ""

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import transaction
 
+from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Kick, Link, Message, RemoteCalls
 from sagas.decisions.plan import Move, Sooner, Stand
@@ -25,18 +26,6 @@ from sagas.engine.invocation import Answer, Fault
 from sagas.engine.results import Delivery, await_report, delivery_of, record
 from sagas.errors import NotSent, Rejected
 from sagas.remote.lanes import Lane, lane_of
-from sagas.store import (
-    log as log_store,
-)
-from sagas.store import (
-    moves as move_store,
-)
-from sagas.store import (
-    runs as store,
-)
-from sagas.store import (
-    waits as wait_store,
-)
 
 
 class StillNotYet(Exception):
@@ -74,7 +63,7 @@ def room_for(delivery: Delivery, wanted: int) -> Room | None:
     return Room(lane, *participant.admit(free))
 
 
-def begin(delivery: Delivery, rows: Sequence[store.Row], calls: Sequence[Call[Any]], room: Room) -> list[Message]:
+def begin(delivery: Delivery, rows: Sequence[store.runs.Row], calls: Sequence[Call[Any]], room: Room) -> list[Message]:
     """Write for locked runs that stand here that their call is about to be made; put off those without room.
 
     Args:
@@ -89,14 +78,14 @@ def begin(delivery: Delivery, rows: Sequence[store.Row], calls: Sequence[Call[An
     participant = delivery.action.participant
     assert is_remote(participant)
     going, waiting = rows[: len(calls)], rows[len(calls) :]
-    now = store.clock().timestamp()
+    now = store.runs.clock().timestamp()
     begun = frozenset(row.id for row in going if _begun(delivery, row))
-    waits: dict[store.Wait, list[store.Row]] = defaultdict(list)
+    waits: dict[store.runs.Wait, list[store.runs.Row]] = defaultdict(list)
     for row in going:
-        wait = store.Wait(now + participant.lease, row.attempt, delivery.action.operation, begun=True)
+        wait = store.runs.Wait(now + participant.lease, row.attempt, delivery.action.operation, begun=True)
         waits[wait].append(row)
     for wait, some in waits.items():
-        for place, group in store.by_place(some).items():
+        for place, group in store.runs.by_place(some).items():
             await_report(delivery, place, group, wait, now, outcome="INTENT")
     messages: list[Message] = []
     if going:
@@ -137,11 +126,11 @@ def finish(link: Link, answered: Sequence[Answered], *, worker: str) -> list[Mes
     delivery = delivery_of(link, worker)
     by_run = {one.call.run_id: one for one in answered}
     messages: list[Message] = []
-    rows: list[store.Row] = []
+    rows: list[store.runs.Row] = []
     answers: list[Answer] = []
     longest = 0
     with transaction.atomic(durable=True):
-        for row in store.lock(by_run):
+        for row in store.runs.lock(by_run):
             one = by_run[row.id]
             if _stands_here(delivery, row):
                 found, following = _take_here(delivery, row, one)
@@ -161,7 +150,7 @@ def finish(link: Link, answered: Sequence[Answered], *, worker: str) -> list[Mes
     return messages
 
 
-def _stands_here(delivery: Delivery, row: store.Row) -> bool:
+def _stands_here(delivery: Delivery, row: store.runs.Row) -> bool:
     definition = delivery.definition
     same = (row.saga, row.version) == (definition.name, definition.version)
     if not same or row.shape not in {0, definition.shape.number}:
@@ -169,20 +158,20 @@ def _stands_here(delivery: Delivery, row: store.Row) -> bool:
     return plan.stand(definition, row.place, delivery.index, delivery.phase) is Stand.HERE
 
 
-def _begun(delivery: Delivery, row: store.Row) -> bool:
+def _begun(delivery: Delivery, row: store.runs.Row) -> bool:
     wait = row.waits.get(delivery.step.name)
     return wait is not None and wait.begun
 
 
-def _is_awaited(delivery: Delivery, row: store.Row, one: Answered) -> bool:
+def _is_awaited(delivery: Delivery, row: store.runs.Row, one: Answered) -> bool:
     """Whether the run waits for the answer of this very attempt."""
     wait = row.waits.get(delivery.step.name)
     return wait is not None and (wait.operation, wait.failed) == (one.call.operation, one.call.attempt - 1)
 
 
 def _take_here(
-    delivery: Delivery, row: store.Row, one: Answered
-) -> tuple[tuple[store.Row, Answer] | None, list[Message]]:
+    delivery: Delivery, row: store.runs.Row, one: Answered
+) -> tuple[tuple[store.runs.Row, Answer] | None, list[Message]]:
     """What is to be recorded for a run that stands where the call was made; and what follows if nothing is."""
     step = delivery.step.name
     row = row._replace(attempt=one.call.attempt - 1)
@@ -193,16 +182,16 @@ def _take_here(
         return ((row, answer) if told and not isinstance(answer, NotYet) else None), []
     if isinstance(answer, Done):
         return (row, answer), []
-    row = wait_store.answered(row, step, begun=_may_be_there(one))
+    row = store.waits.answered(row, step, begun=_may_be_there(one))
     if not isinstance(answer, NotYet):
         return (row, answer), []
-    now = store.clock()
-    first = log_store.first("INTENT", [row.id], step, one.call.operation).get(row.id)
+    now = store.runs.clock()
+    first = store.log.first("INTENT", [row.id], step, one.call.operation).get(row.id)
     participant = delivery.action.participant
     assert is_remote(participant)
     if first is not None and now - first > timedelta(seconds=participant.patience):
         return (row, Fault(StillNotYet(f"{step} has not been ready for {participant.patience:g} s"))), []
-    move_store.log(event("not_yet", step=step, by=delivery.worker), [row])
+    store.moves.log(event("not_yet", step=step, by=delivery.worker), [row])
     return None, _put_off(delivery, [(row, answer.after)], now.timestamp())
 
 
@@ -216,7 +205,7 @@ def _may_be_there(one: Answered) -> bool:
     return one.begun or not never_sent
 
 
-def _take_elsewhere(delivery: Delivery, row: store.Row, one: Answered) -> list[Message]:
+def _take_elsewhere(delivery: Delivery, row: store.runs.Row, one: Answered) -> list[Message]:
     """A run that was turned back meanwhile, or that a person has: put on record what came of it."""
     if not _is_awaited(delivery, row, one):
         return []
@@ -228,13 +217,15 @@ def _take_elsewhere(delivery: Delivery, row: store.Row, one: Answered) -> list[M
     return [Kick()]
 
 
-def _put_off(delivery: Delivery, rows: Sequence[tuple[store.Row, float]], now: float) -> list[Message]:
+def _put_off(delivery: Delivery, rows: Sequence[tuple[store.runs.Row, float]], now: float) -> list[Message]:
     """Let locked runs stand here for a while, without counting an attempt."""
     if delivery.forked:
         # The other branches may be due sooner.
         for row, delay in rows:
-            wait = store.Wait(now + delay, row.attempt, begun=_begun(delivery, row))
-            move_store.move(Move(row.place, row.place, Sooner(delay)), [row], put=store.Put(delivery.step.name, wait))
+            wait = store.runs.Wait(now + delay, row.attempt, begun=_begun(delivery, row))
+            store.moves.move(
+                Move(row.place, row.place, Sooner(delay)), [row], put=store.runs.Put(delivery.step.name, wait)
+            )
     else:
-        wait_store.wait_until({row.id: now + delay for row, delay in rows})
+        store.waits.wait_until({row.id: now + delay for row, delay in rows})
     return [Kick(min(delay for _, delay in rows))]

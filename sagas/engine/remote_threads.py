@@ -21,8 +21,7 @@ from django.db import connection
 from sagas.db import Kind, is_lost, is_nobodys, kind_of, said
 from sagas.decisions.messages import Link, Message, RemoteCalls
 from sagas.definition.participants import Call, Done, NotYet, Remote, is_remote
-from sagas.engine import invocation as outcomes
-from sagas.engine import remote_calls as intents
+from sagas.engine import invocation, remote_calls
 from sagas.engine.invocation import Fault
 from sagas.engine.remote_calls import Answered
 from sagas.engine.results import delivery_of
@@ -78,7 +77,7 @@ def perform_now(message: RemoteCalls) -> list[Message]:
     assert not connection.in_atomic_block, "a call before its INTENT is committed"
     participant = _participant(message.link)
     answered = [_call(participant, call, begun=call.run_id in message.begun) for call in message.calls]
-    return intents.finish(message.link, answered, worker=message.worker)
+    return remote_calls.finish(message.link, answered, worker=message.worker)
 
 
 def drain(seconds: float) -> bool:
@@ -109,7 +108,7 @@ def _call(participant: Remote, call: Call[Any], *, begun: bool) -> Answered:
     try:
         answer = participant.call(call, repeated=begun and call.attempt > 1)
         if isinstance(answer, Done):
-            check_size(outcomes.dump(answer.result), f"the result of {call.step} {call.operation}")
+            check_size(invocation.dump(answer.result), f"the result of {call.step} {call.operation}")
     except Exception as error:
         answer = Fault(error)
     return Answered(call, begun, answer, int((time.perf_counter() - began) * 1e6))
@@ -192,7 +191,7 @@ def _record(group: Sequence[_Noted]) -> list[_Noted]:
     """Record answers, and publish what follows; return those to be tried again."""
     first = group[0]
     try:
-        messages = intents.finish(first.link, [one.answered for one in group], worker=first.worker)
+        messages = remote_calls.finish(first.link, [one.answered for one in group], worker=first.worker)
     except Exception as error:
         if len(group) > 1 and not is_lost(error):
             # One of them is to blame, or is locked; the others must not wait for it.

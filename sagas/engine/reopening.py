@@ -11,44 +11,30 @@ from uuid import UUID
 
 from django.db import transaction
 
+from sagas import store
 from sagas.decisions.remedies import ESCALATION_LOST, suggest
 from sagas.definition.participants import Phase
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 from sagas.engine.compensation import event, wanted
 from sagas.errors import UnknownSaga
 from sagas.states import State
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    escalations as escalation_store,
-)
-from sagas.store import (
-    log as log_store,
-)
-from sagas.store import (
-    moves as move_store,
-)
-from sagas.store import (
-    runs as store,
-)
 from sagas.store.confirmations import confirmations
 
 logger = logging.getLogger(__name__)
 
 
-def opened(row: store.Row, meant: int | None = None) -> escalation_store.Open | None:
+def opened(row: store.runs.Row, meant: int | None = None) -> store.escalations.Open | None:
     """The open escalation of a locked run; of one that is ESCALATED and has none, one that is opened now.
 
     Raises:
         AlreadyDecided: it is another than was ``meant``.
         UnknownSaga: it is to be opened, and this process does not know where such a run may stand.
     """
-    found = escalation_store.opened(row.id, meant)
+    found = store.escalations.opened(row.id, meant)
     if found is not None or row.state is not State.ESCALATED:
         return found
     _reopen(row)
-    return escalation_store.opened(row.id, meant)
+    return store.escalations.opened(row.id, meant)
 
 
 def reopen() -> list[UUID]:
@@ -57,11 +43,11 @@ def reopen() -> list[UUID]:
     Those of which this process does not know where they may stand are left, with a line in the log.
     """
     done = []
-    for run_id in escalation_store.lost():
+    for run_id in store.escalations.lost():
         try:
             with transaction.atomic():
-                rows = [row for row in store.lock([run_id]) if row.state is State.ESCALATED]
-                if rows and escalation_store.opened(run_id) is None:
+                rows = [row for row in store.runs.lock([run_id]) if row.state is State.ESCALATED]
+                if rows and store.escalations.opened(run_id) is None:
                     _reopen(rows[0])
                     done.append(run_id)
         except UnknownSaga as error:
@@ -69,24 +55,24 @@ def reopen() -> list[UUID]:
     return done
 
 
-def _reopen(row: store.Row) -> None:
+def _reopen(row: store.runs.Row) -> None:
     stood = _stood(row)
-    error = outcomes.reason("lost", "", ESCALATION_LOST, "its open escalation was gone")
+    error = invocation.reason("lost", "", ESCALATION_LOST, "its open escalation was gone")
     suggestion = suggest(stood, "", "", error)
-    escalation_store.open_escalation(
+    store.escalations.open_escalation(
         row._replace(state=stood), step="", operation="", error=error, suggestion=suggestion
     )
-    move_store.log(event("reopen"), [row], {row.id: outcomes.dump({"state": stood})})
+    store.moves.log(event("reopen"), [row], {row.id: invocation.dump({"state": stood})})
     logger.error("sagas: run %s was ESCALATED without an open escalation; it stood in %s", row.id, stood)
 
 
-def _stood(row: store.Row) -> State:
+def _stood(row: store.runs.Row) -> State:
     """Where a run stood before it was escalated."""
-    if escalation_store.has_reason(row.id):
+    if store.escalations.has_reason(row.id):
         # Whoever turns a run back says why, and none that goes forward has a reason.
         return State.COMPENSATING
-    definition = versions.find(row.saga, row.version, row.shape)
-    done = log_store.done(row.id)
+    definition = store.definitions.find(row.saga, row.version, row.shape)
+    done = store.log.done(row.id)
     steps = definition.steps[: definition.before_pivot]
     if any((step.name, step.actions[Phase.FORWARD].operation) not in done for step in steps):
         return State.EXECUTING if row.started_at is not None or row.cursor or row.fork else State.PENDING

@@ -10,30 +10,18 @@ from uuid import UUID
 
 from django.db import transaction
 
+from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message, Unlock, Wake
 from sagas.decisions.plan import Stand
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Done, Phase, is_patient
-from sagas.engine import invocation as outcomes
-from sagas.engine import late
+from sagas.engine import invocation, late
 from sagas.engine.lifecycle import lock_one
 from sagas.engine.results import Delivery, record
 from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
 from sagas.serialization import check_size
 from sagas.states import FINAL, LIVE, State
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    log as log_store,
-)
-from sagas.store import (
-    runs as store,
-)
-from sagas.store import (
-    waits as wait_store,
-)
 
 
 def receive_report(
@@ -43,12 +31,12 @@ def receive_report(
     _check(step, answer)
     with transaction.atomic():
         row = lock_one(run_id)
-        definition = versions.find(row.saga, row.version, row.shape)
+        definition = store.definitions.find(row.saga, row.version, row.shape)
         delivery = _delivery(definition, step, operation, by)
         here = plan.stand(definition, row.place, delivery.index, delivery.phase) is Stand.HERE
         wait = row.waits.get(step)
         if wait is None or wait.operation != delivery.action.operation:
-            begun = log_store.begun(run_id, step, delivery.action.operation)
+            begun = store.log.begun(run_id, step, delivery.action.operation)
             if not begun:
                 msg = f"the {delivery.action.operation} of {definition.name}.{step} of {run_id} has not been begun: "
                 raise NotAwaited(msg + "nothing is to be reported")
@@ -57,7 +45,7 @@ def receive_report(
             # Its time was over, and the next attempt is not begun yet: what it came to is the truth all the same.
             return _take(delivery, row._replace(attempt=max(0, (wait.failed if wait else row.attempt) - 1)), answer)
         if here:
-            return _take(delivery, wait_store.answered(row, step)._replace(attempt=wait.failed), answer)
+            return _take(delivery, store.waits.answered(row, step)._replace(attempt=wait.failed), answer)
         if row.state in FINAL:
             return row.state, []
         late.take(delivery, row, wait, answer)
@@ -68,7 +56,7 @@ def _check(step: str, answer: object) -> None:
     """Refuse an answer that cannot be kept, before the run is locked for it."""
     if isinstance(answer, Done):
         try:
-            text = outcomes.dump(answer.result)
+            text = invocation.dump(answer.result)
         except (TypeError, ValueError) as error:
             msg = f"the result of {step} cannot be kept: {error}"
             raise InvalidArgument(msg) from error
@@ -89,15 +77,15 @@ def _counts(delivery: Delivery, answer: Done | Rejected) -> bool:
     return isinstance(answer, Done) or delivery.may_turn_back
 
 
-def _take(delivery: Delivery, row: store.Row, answer: Done | Rejected) -> tuple[State, list[Message]]:
+def _take(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected) -> tuple[State, list[Message]]:
     """Record it for a locked run that stands at this operation."""
     _, following = record(delivery, [row], [answer], 0)
     # What is for other runs; what comes next for this one is the dispatcher's to find.
     messages: list[Message] = [Kick(), *(message for message in following if isinstance(message, Wake | Unlock))]
-    (now,) = store.lock([row.id])
+    (now,) = store.runs.lock([row.id])
     if now.state in LIVE and now.state is row.state and not now.waits_for_retry:
         # What comes next goes out by the dispatcher: a web request does not wait for the broker.
-        wait_store.make_due([row.id])
+        store.waits.make_due([row.id])
     return now.state, messages
 
 

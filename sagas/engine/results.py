@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from sagas import failures
+from sagas import failures, store
 from sagas.commits import after_commit
 from sagas.conf import config
 from sagas.decisions import choreography, plan
@@ -21,30 +21,13 @@ from sagas.definition.definition import Definition
 from sagas.definition.participants import Accepted, Done, Phase, is_patient, name_of
 from sagas.definition.retry import Again
 from sagas.definition.steps import Action, Refund, Step
-from sagas.engine import breakers as gate
-from sagas.engine import invocation as outcomes
-from sagas.engine import timeouts
+from sagas.engine import breakers, invocation, timeouts
 from sagas.engine.compensation import escalate, turn_back, wanted
 from sagas.engine.invocation import Answer, Fault
 from sagas.engine.locks import leave
 from sagas.errors import Rejected
 from sagas.failures import Failure
 from sagas.states import FINAL, State
-from sagas.store import (
-    confirmations as confirmation_store,
-)
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    log as log_store,
-)
-from sagas.store import (
-    moves as move_store,
-)
-from sagas.store import (
-    runs as store,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +60,17 @@ class Delivery:
         """Whether a run may be undone from here: it goes forward, and is not behind the pivot."""
         return self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
 
-    def hide(self, row: store.Row, text: str) -> str:
+    def hide(self, row: store.runs.Row, text: str) -> str:
         """Take out of a text what is personal in the run's data: people will read it."""
         results = row.results
         if self.definition.marks and isinstance(self.step, Refund):
-            came = confirmation_store.confirmed_with([row.id], self.step.name).get(row.id, "null")
-            results = outcomes.dump({**json.loads(results), self.step.name: json.loads(came)})
+            came = store.confirmations.confirmed_with([row.id], self.step.name).get(row.id, "null")
+            results = invocation.dump({**json.loads(results), self.step.name: json.loads(came)})
         return self.definition.marks.hide(text, row.request, results)
 
-    def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> move_store.Entry:
+    def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.moves.Entry:
         """What all log rows of one outcome share."""
-        return move_store.Entry(
+        return store.moves.Entry(
             operation=self.action.operation,
             outcome=outcome,
             step=self.step.name,
@@ -99,23 +82,23 @@ class Delivery:
 
 def delivery_of(link: Link, worker: str) -> Delivery:
     """The delivery of a link to a worker; ``UnknownSaga`` or ``UnknownStep`` where it makes no sense here."""
-    definition = versions.find(link.saga, link.version, link.shape)
+    definition = store.definitions.find(link.saga, link.version, link.shape)
     index = definition.index(link.step)
     return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
 
 
 def record(
-    delivery: Delivery, rows: Sequence[store.Row], answers: Sequence[Answer], duration_us: int
-) -> tuple[list[store.Row], list[Message]]:
+    delivery: Delivery, rows: Sequence[store.runs.Row], answers: Sequence[Answer], duration_us: int
+) -> tuple[list[store.runs.Row], list[Message]]:
     """Write the answers for locked runs that stand at the delivery's step.
 
     Returns:
         The runs that go on to the next link, and what must be published after the commit.
     """
-    done: list[tuple[store.Row, Done]] = []
-    rejected: list[tuple[store.Row, Rejected]] = []
-    accepted: list[tuple[store.Row, Accepted]] = []
-    faults: list[tuple[store.Row, Fault]] = []
+    done: list[tuple[store.runs.Row, Done]] = []
+    rejected: list[tuple[store.runs.Row, Rejected]] = []
+    accepted: list[tuple[store.runs.Row, Accepted]] = []
+    faults: list[tuple[store.runs.Row, Fault]] = []
     for row, answer in zip(rows, answers, strict=True):
         if isinstance(answer, Done):
             done.append((row, answer))
@@ -126,7 +109,7 @@ def record(
         else:
             # Nobody may say no to a confirm or a compensation, or behind the pivot: that is a fault too.
             faults.append((row, answer if isinstance(answer, Fault) else Fault(answer)))
-    survivors: list[store.Row] = []
+    survivors: list[store.runs.Row] = []
     messages: list[Message] = []
     if done:
         survivors, messages = _record_done(delivery, done, duration_us)
@@ -156,12 +139,12 @@ def pass_on(delivery: Delivery, place: Place, ids: Sequence[UUID]) -> tuple[list
 
 
 def _observe(
-    delivery: Delivery, done: Sequence[tuple[store.Row, Done]], faults: Sequence[tuple[store.Row, Fault]]
+    delivery: Delivery, done: Sequence[tuple[store.runs.Row, Done]], faults: Sequence[tuple[store.runs.Row, Fault]]
 ) -> bool:
     """Whether the participant's breaker is open; asked only where something has broken."""
     if delivery.phase is Phase.FORWARD:
         return False
-    return gate.observe(
+    return breakers.observe(
         delivery.definition.name,
         delivery.step.name,
         succeeded=sum(row.attempt > 0 for row, _ in done),
@@ -171,28 +154,28 @@ def _observe(
 
 
 def _record_done(
-    delivery: Delivery, done: Sequence[tuple[store.Row, Done]], duration_us: int
-) -> tuple[list[store.Row], list[Message]]:
-    results = {row.id: outcomes.dump(answer.result) for row, answer in done if answer.result is not None}
+    delivery: Delivery, done: Sequence[tuple[store.runs.Row, Done]], duration_us: int
+) -> tuple[list[store.runs.Row], list[Message]]:
+    results = {row.id: invocation.dump(answer.result) for row, answer in done if answer.result is not None}
     forward = delivery.phase is Phase.FORWARD
     undo = delivery.step.actions.get(Phase.UNDO) if forward else None
     entry = delivery.entry("DONE", duration_us=duration_us, compensate=name_of(undo.participant)[:200] if undo else "")
-    keep = move_store.Keep.RESULT if forward else move_store.Keep.NOTHING
-    survivors: list[store.Row] = []
+    keep = store.moves.Keep.RESULT if forward else store.moves.Keep.NOTHING
+    survivors: list[store.runs.Row] = []
     messages: list[Message] = []
-    for before, group in store.by_place([row for row, _ in done]).items():
+    for before, group in store.runs.by_place([row for row, _ in done]).items():
         confirmed = _confirmed(delivery, before, group)
         for is_confirmed in (True, False):
             rows = [row for row in group if (row.id in confirmed) is is_confirmed]
             if not rows:
                 continue
             after, due = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=is_confirmed)
-            put = store.Put(delivery.step.name) if any(row.pending for row in rows) else None
+            put = store.runs.Put(delivery.step.name) if any(row.pending for row in rows) else None
             if due is Due.LEASE and (delivery.forked or put is not None):
                 # It may have been due much later, when something that it waited for would have been too late.
                 due = config().lease
             messages += leave(rows) if after.state in FINAL else []
-            move_store.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
+            store.moves.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
             if forward and after.state is State.CONFIRMING is not before.state:
                 messages.append(Kick())
             elif after.state is before.state and due is not Due.KEEP:
@@ -203,27 +186,28 @@ def _record_done(
     return survivors, messages
 
 
-def parents_of(rows: Sequence[store.Row]) -> list[Message]:
+def parents_of(rows: Sequence[store.runs.Row]) -> list[Message]:
     """Tell the runs of which these are a step that something has become of them."""
     return [Wake(row.parent_id, row.parent_step) for row in rows if row.parent_id and row.parent_step]
 
 
-def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.Row]) -> set[UUID]:
+def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.runs.Row]) -> set[UUID]:
     """Which runs have all their confirmations; asked only where it decides what comes next."""
     after, _ = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=False)
     if after.state is not State.AWAITING_CONFIRM:
         return set()
     if not delivery.definition.confirmations and not any(row.parent_id for row in rows):
         return {row.id for row in rows}
-    came = confirmation_store.confirmations([row.id for row in rows])
+    came = store.confirmations.confirmations([row.id for row in rows])
     return {row.id for row in rows if wanted(delivery.definition, row) <= came[row.id]}
 
 
 def _record_rejected(
-    delivery: Delivery, rejected: Sequence[tuple[store.Row, Rejected]], duration_us: int
+    delivery: Delivery, rejected: Sequence[tuple[store.runs.Row, Rejected]], duration_us: int
 ) -> list[Message]:
     reasons = {
-        row.id: outcomes.reason_of(answer, delivery.step.name, partial(delivery.hide, row)) for row, answer in rejected
+        row.id: invocation.reason_of(answer, delivery.step.name, partial(delivery.hide, row))
+        for row, answer in rejected
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
     due = config().lease if delivery.choreographed else None
@@ -239,8 +223,8 @@ def _record_rejected(
     return chains
 
 
-def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Accepted]]) -> None:
-    now = store.clock()
+def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.runs.Row, Accepted]]) -> None:
+    now = store.runs.clock()
     # A patient one is asked again, also to undo: nothing waits for its answer but the operation itself.
     patient = is_patient(delivery.action.participant)
     operation = "" if patient else delivery.action.operation
@@ -248,16 +232,16 @@ def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.Row, Acc
     if patient:
         # The log has it once.
         ids = [row.id for row, _ in accepted]
-        since = log_store.first("ACCEPTED", ids, delivery.step.name, delivery.action.operation)
-    waits: dict[tuple[store.Wait, bool], list[store.Row]] = defaultdict(list)
+        since = store.log.first("ACCEPTED", ids, delivery.step.name, delivery.action.operation)
+    waits: dict[tuple[store.runs.Wait, bool], list[store.runs.Row]] = defaultdict(list)
     for row, answer in accepted:
         within = answer.within
         if row.id in since and delivery.phase is not Phase.FORWARD:
             within = _ever_longer(within, now - since[row.id])
         until = (now + within).timestamp()
-        waits[store.Wait(until, row.attempt, operation, begun=True), row.id in since].append(row)
+        waits[store.runs.Wait(until, row.attempt, operation, begun=True), row.id in since].append(row)
     for (wait, again), rows in waits.items():
-        for place, group in store.by_place(rows).items():
+        for place, group in store.runs.by_place(rows).items():
             await_report(delivery, place, group, wait, now.timestamp(), outcome=None if again else "ACCEPTED")
 
 
@@ -267,7 +251,7 @@ def _ever_longer(within: timedelta, waited: timedelta) -> timedelta:
     Not for a forward operation: until the run is decided, its deadlines are to be judged in time. In powers of two,
     so that many runs are asked for in few statements.
     """
-    while within * 2 <= min(waited, store.UNBOUNDED):
+    while within * 2 <= min(waited, store.runs.UNBOUNDED):
         within *= 2
     return within
 
@@ -275,8 +259,8 @@ def _ever_longer(within: timedelta, waited: timedelta) -> timedelta:
 def await_report(
     delivery: Delivery,
     place: Place,
-    rows: Sequence[store.Row],
-    wait: store.Wait,
+    rows: Sequence[store.runs.Row],
+    wait: store.runs.Wait,
     now: float,
     *,
     outcome: str | None = "ACCEPTED",
@@ -288,23 +272,23 @@ def await_report(
     seconds = max(0.0, wait.until - now)
     # The other branches of a fork may be due sooner.
     due = Sooner(seconds) if delivery.forked else seconds
-    put = store.Put(delivery.step.name, wait)
+    put = store.runs.Put(delivery.step.name, wait)
     attempt = 0 if delivery.forked else wait.failed
     if outcome is None:
-        move_store.move(Move(place, place, due, attempt), rows, put=put)
+        store.moves.move(Move(place, place, due, attempt), rows, put=put)
     else:
-        move_store.advance(Move(place, place, due, attempt), rows, delivery.entry(outcome), put=put)
+        store.moves.advance(Move(place, place, due, attempt), rows, delivery.entry(outcome), put=put)
 
 
 def _record_faults(
-    delivery: Delivery, faults: Sequence[tuple[store.Row, Fault]], *, open_breaker: bool
+    delivery: Delivery, faults: Sequence[tuple[store.runs.Row, Fault]], *, open_breaker: bool
 ) -> list[Message]:
     messages: list[Message] = []
     entry = delivery.entry("FAULT")
     for row, fault in faults:
         kind = ReasonKind.BREAKER if open_breaker else ReasonKind.FAULT
-        detail = delivery.hide(row, outcomes.text_of(fault.error))
-        reason = outcomes.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
+        detail = delivery.hide(row, invocation.text_of(fault.error))
+        reason = invocation.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
         decision = delivery.action.retry.decide(row.attempt + 1, fault.error)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
@@ -325,7 +309,7 @@ def _record_faults(
     return messages
 
 
-def tell(delivery: Delivery, row: store.Row, error: Exception, follows: str, *, final: bool) -> None:
+def tell(delivery: Delivery, row: store.runs.Row, error: Exception, follows: str, *, final: bool) -> None:
     """Have it logged once this is committed: what is rolled back is tried, and told, again."""
     failure = Failure(
         saga=delivery.definition.name,
@@ -341,29 +325,29 @@ def tell(delivery: Delivery, row: store.Row, error: Exception, follows: str, *, 
     after_commit(failures.tell, failure)
 
 
-def _too_late(delivery: Delivery, row: store.Row, fault: Fault, decision: Again) -> str | None:
+def _too_late(delivery: Delivery, row: store.runs.Row, fault: Fault, decision: Again) -> str | None:
     """Why a run must be undone because its time is over before its next attempt; ``None`` if it is not."""
     limit = timeouts.limits_of(delivery.definition, [row]).get(row.id) if delivery.may_turn_back else None
-    now = store.clock() if limit is not None else None
+    now = store.runs.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:
         return None
-    cause = delivery.hide(row, f"{type(fault.error).__name__}: {outcomes.text_of(fault.error)}")
+    cause = delivery.hide(row, f"{type(fault.error).__name__}: {invocation.text_of(fault.error)}")
     return timeouts.reason(*limit, now, cause)
 
 
-def _try_again(delivery: Delivery, row: store.Row, entry: move_store.Entry, reason: str, wait: float) -> Message:
+def _try_again(delivery: Delivery, row: store.runs.Row, entry: store.moves.Entry, reason: str, wait: float) -> Message:
     """Leave a run where it stands until its next attempt is due."""
     failed = row.attempt + 1
     waited = row.waits.get(delivery.step.name)
     begun = waited is not None and waited.begun
-    put: store.Put | None = None
+    put: store.runs.Put | None = None
     if delivery.forked or begun:
-        until = store.clock().timestamp() + wait
-        put = store.Put(delivery.step.name, store.Wait(until, failed, begun=begun))
+        until = store.runs.clock().timestamp() + wait
+        put = store.runs.Put(delivery.step.name, store.runs.Wait(until, failed, begun=begun))
     if delivery.forked:
         # The other branches have their own attempts, and may be on their way.
-        move_store.advance(Move(row.place, row.place, Sooner(wait)), [row], entry, data={row.id: reason}, put=put)
+        store.moves.advance(Move(row.place, row.place, Sooner(wait)), [row], entry, data={row.id: reason}, put=put)
     else:
         change = Move(row.place, row.place, wait, attempt=failed)
-        move_store.advance(change, [row], entry, data={row.id: reason}, put=put)
+        store.moves.advance(change, [row], entry, data={row.id: reason}, put=put)
     return Kick(wait)

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+from sagas import store
 from sagas.commits import after_commit
 from sagas.decisions.reasons import public
 from sagas.definition.participants import Accepted, Call, Done
@@ -24,15 +25,6 @@ from sagas.engine import children, lifecycle
 from sagas.errors import ChildEnded, Rejected
 from sagas.redis.kicks import kick
 from sagas.states import State
-from sagas.store import (
-    confirmations as confirmation_store,
-)
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    runs as store,
-)
 
 #: After so long a parent looks by itself what has become of a child that has not told it.
 RECHECK = timedelta(seconds=30)
@@ -105,7 +97,7 @@ class _Start(_Participant):
 
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_of(call.run_id, call.step)
-        found = store.child_view(child)
+        found = store.runs.child_view(child)
         if found is None:
             lifecycle.insert_run(
                 self.saga,
@@ -134,17 +126,17 @@ def _rejection(why: Mapping[str, Any], saga: str) -> Rejected:
     return Rejected(told["detail"], code=told["code"] or "ChildFailed", note=note)
 
 
-def _holds(run_id: UUID, child: store.Child) -> bool:
+def _holds(run_id: UUID, child: store.runs.Child) -> bool:
     """Whether all that the child itself waits for has come: by the definition that it follows."""
-    definition = versions.find(child.saga, child.version, child.shape)
+    definition = store.definitions.find(child.saga, child.version, child.shape)
     own = {confirmation.name for confirmation in definition.confirmations}
-    return own <= confirmation_store.confirmations([run_id])[run_id]
+    return own <= store.confirmations.confirmations([run_id])[run_id]
 
 
 class _Confirm(_Participant):
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_of(call.run_id, call.step)
-        found = store.child_view(child)
+        found = store.runs.child_view(child)
         if found is not None and found.state is State.SUCCEEDED:
             return Done()
         if found is None or found.state is State.FAILED:
@@ -156,7 +148,7 @@ class _Confirm(_Participant):
 class _Cancel(_Participant):
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_of(call.run_id, call.step)
-        found = store.child_view(child)
+        found = store.runs.child_view(child)
         # None: it was never started, and never will be, for its parent is being undone.
         if found is None or found.state is State.FAILED:
             return Done()

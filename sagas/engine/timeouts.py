@@ -10,20 +10,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message
 from sagas.decisions.reasons import LAST_ATTEMPT, ReasonKind
 from sagas.definition.definition import Definition
 from sagas.definition.events import TIMEOUT
 from sagas.definition.participants import Phase
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 from sagas.engine.compensation import event, turn_back
 from sagas.states import State
-from sagas.store import log as log_store
-from sagas.store import runs as store
 
 
-def give_up_late(definition: Definition, rows: Sequence[store.Row]) -> tuple[list[store.Row], list[Message]]:
+def give_up_late(definition: Definition, rows: Sequence[store.runs.Row]) -> tuple[list[store.runs.Row], list[Message]]:
     """Turn back those locked runs whose time is over.
 
     Returns:
@@ -32,7 +31,7 @@ def give_up_late(definition: Definition, rows: Sequence[store.Row]) -> tuple[lis
     limits = limits_of(definition, rows)
     if not limits:
         return list(rows), []
-    now = store.clock()
+    now = store.runs.clock()
     late = [row for row in rows if row.id in limits and limits[row.id][0] <= now]
     if not late:
         return list(rows), []
@@ -42,7 +41,7 @@ def give_up_late(definition: Definition, rows: Sequence[store.Row]) -> tuple[lis
     return [row for row in rows if row.id not in reasons], [Kick()]
 
 
-def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, tuple[datetime, str]]:
+def limits_of(definition: Definition, rows: Sequence[store.runs.Row]) -> dict[UUID, tuple[datetime, str]]:
     """Until when each of these runs may take over its forward steps, and whose time-out that is.
 
     Runs that have no limit, have not begun, or are past turning back, are left out.
@@ -51,12 +50,12 @@ def limits_of(definition: Definition, rows: Sequence[store.Row]) -> dict[UUID, t
     if not limited:
         return {}
     found: dict[UUID, tuple[datetime, str]] = {}
-    for place, group in store.by_place(rows).items():
+    for place, group in store.runs.by_place(rows).items():
         if place.state is not State.EXECUTING:
             continue
         steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
         timed = [(step.timeout, step.name) for step in steps if step.timeout is not None]
-        since = log_store.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
+        since = store.log.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
         for row in group:
             if row.started_at is None:
                 continue
@@ -74,4 +73,6 @@ def reason(limit: datetime, step: str, now: datetime, cause: str = "") -> str:
     detail = f"{step or 'the steps'} took too long"
     told = f"{detail}{LAST_ATTEMPT}{cause}" if cause else detail
     late_ms = max(0, round((now - limit).total_seconds() * 1000))
-    return outcomes.reason(ReasonKind.TIMEOUT, step, "TimedOut", told, message=detail if cause else "", late_ms=late_ms)
+    return invocation.reason(
+        ReasonKind.TIMEOUT, step, "TimedOut", told, message=detail if cause else "", late_ms=late_ms
+    )

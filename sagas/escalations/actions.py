@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from sagas import store
 from sagas.commits import after_commit
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message
@@ -17,31 +18,15 @@ from sagas.decisions.plan import Due, Move, Place
 from sagas.decisions.reasons import ReasonKind
 from sagas.engine import (
     children,
+    invocation,
+    locks,
     reopening,
-)
-from sagas.engine import (
-    invocation as outcomes,
-)
-from sagas.engine import (
-    locks as isolation,
 )
 from sagas.engine.compensation import event, refunds_due
 from sagas.engine.lifecycle import lock_one
 from sagas.engine.results import parents_of
 from sagas.errors import AlreadyDecided, InvalidDecision, UnknownSaga
 from sagas.states import FINAL, State
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    escalations as escalation_store,
-)
-from sagas.store import (
-    moves as move_store,
-)
-from sagas.store import (
-    runs as store,
-)
 from sagas.validation import NAME_LIMIT, NOTE_LIMIT, printable
 
 
@@ -65,8 +50,8 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
         if to == by and not found.acknowledged:
             _acknowledge(row, by)
         if found.assignee != to:
-            escalation_store.assign(run_id, to=to)
-            move_store.log(event("assign", by=by), [row], {run_id: outcomes.dump({"to": printable(to)})})
+            store.escalations.assign(run_id, to=to)
+            store.moves.log(event("assign", by=by), [row], {run_id: invocation.dump({"to": printable(to)})})
 
 
 def resolve(
@@ -82,30 +67,30 @@ def resolve(
     with transaction.atomic():
         row, found = _open(run_id, escalation)
         given_back = _to_give_back(row, found) if outcome is State.FAILED else 0
-        escalation_store.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
+        store.escalations.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
         data = json.dumps({"outcome": outcome, "note": printable(note)})
         # The cursor stays: it says which effects the engine itself has confirmed or undone.
         change = Move(row.place, Place(outcome, row.cursor), Due.NEVER)
         if given_back:
             change = Move(row.place, Place(State.COMPENSATING, 0, given_back), plan.NOW)
-        move_store.advance(change, [row], event("resolve", by=by), data={run_id: data})
+        store.moves.advance(change, [row], event("resolve", by=by), data={run_id: data})
         # The customer reads the reason: the note is none of their business.
-        by_hand = outcomes.reason(ReasonKind.RESOLVED, "", "ResolvedByHand", "Somebody has ended this by hand.")
-        escalation_store.set_reason(run_id, by_hand if outcome is State.FAILED else None)
+        by_hand = invocation.reason(ReasonKind.RESOLVED, "", "ResolvedByHand", "Somebody has ended this by hand.")
+        store.escalations.set_reason(run_id, by_hand if outcome is State.FAILED else None)
         # Behind the commit, for parent and child never lock each other. What is lost there a child finds out itself.
         after_commit(children.follow, run_id, outcome)
-        ended = [Kick()] if given_back else isolation.leave([row])
+        ended = [Kick()] if given_back else locks.leave([row])
         return change.after.state, [*parents_of([row]), *ended]
 
 
-def _to_give_back(row: store.Row, found: escalation_store.Open) -> int:
+def _to_give_back(row: store.runs.Row, found: store.escalations.Open) -> int:
     """What takes back the confirmations of a run that a person ends as FAILED, as bits of positions.
 
     They came from outside, whatever the person has undone in here. One whose compensation is what the person was
     called for is theirs to vouch for, and so is all where nobody here knows the saga any more.
     """
     try:
-        definition = versions.find(row.saga, row.version, row.shape)
+        definition = store.definitions.find(row.saga, row.version, row.shape)
     except UnknownSaga:
         return 0
     bits = refunds_due(definition, [row]).get(row.id, 0)
@@ -115,7 +100,7 @@ def _to_give_back(row: store.Row, found: escalation_store.Open) -> int:
     return bits
 
 
-def _open(run_id: UUID, meant: int | None) -> tuple[store.Row, escalation_store.Open]:
+def _open(run_id: UUID, meant: int | None) -> tuple[store.runs.Row, store.escalations.Open]:
     row = lock_one(run_id)
     found = reopening.opened(row, meant)
     if row.state is not State.ESCALATED or found is None:
@@ -124,9 +109,9 @@ def _open(run_id: UUID, meant: int | None) -> tuple[store.Row, escalation_store.
     return row, found
 
 
-def _acknowledge(row: store.Row, by: str) -> None:
-    escalation_store.acknowledge(row.id, by=by)
-    move_store.log(event("acknowledge", by=by), [row])
+def _acknowledge(row: store.runs.Row, by: str) -> None:
+    store.escalations.acknowledge(row.id, by=by)
+    store.moves.log(event("acknowledge", by=by), [row])
 
 
 def _check_note(note: object) -> None:

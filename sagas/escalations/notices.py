@@ -17,9 +17,9 @@ from typing import Any
 
 from django.db import transaction
 
+from sagas import store
 from sagas.conf import config
 from sagas.escalations import channels
-from sagas.store import escalations as escalation_store
 from sagas.store.escalations import Told
 
 logger = logging.getLogger(__name__)
@@ -109,14 +109,14 @@ class Published:
 def claim() -> list[Published]:
     """Take the notices that are due, in a transaction of its own. They must be published now, or given back."""
     with transaction.atomic(durable=True):
-        told = escalation_store.claim_notices(AT_ONCE)
+        told = store.escalations.claim_notices(AT_ONCE)
     return _together(told)
 
 
 def give_back(unpublished: Iterable[Published]) -> None:
     """Notices that could not be published are due again soon."""
     with transaction.atomic(durable=True):
-        escalation_store.give_back([found for published in unpublished for found in published.numbers])
+        store.escalations.give_back([found for published in unpublished for found in published.numbers])
 
 
 def deliver(numbers: Mapping[int, int]) -> int:
@@ -132,10 +132,10 @@ def deliver(numbers: Mapping[int, int]) -> int:
         How many escalations somebody was told of.
     """
     count = 0
-    for published in _together(escalation_store.unsent(numbers)):
+    for published in _together(store.escalations.unsent(numbers)):
         # No transaction is open: a channel may take its time.
         if _send(published.notice):
-            escalation_store.note_sent(list(published.numbers))
+            store.escalations.note_sent(list(published.numbers))
             count += len(published.numbers)
     return count
 

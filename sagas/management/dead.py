@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
-from sagas.messaging import dead_letters as dead
+from sagas.messaging import dead_letters
 from sagas.messaging.app import engine_app
 from sagas.messaging.dead_letters import Choice, Letter, Report
 
@@ -37,16 +37,16 @@ def run(out: OutputWrapper, **options: Any) -> None:
     _check(choice, options)
     with engine_app().connection_for_write() as connection:
         if not (options["replay"] or options["drop"]):
-            letters = dead.look(connection, choice, limit=options["limit"])
+            letters = dead_letters.look(connection, choice, limit=options["limit"])
             for letter in letters:
                 out.write(_line(letter))
             out.write(f"{len(letters)} message(s) shown")
             return
         by = options["by"] or _user()
         if options["replay"]:
-            _tell(out, dead.replay(connection, choice, by=by), choice, "replayed")
+            _tell(out, dead_letters.replay(connection, choice, by=by), choice, "replayed")
         else:
-            _tell(out, dead.drop(connection, choice, by=by), choice, "dropped")
+            _tell(out, dead_letters.drop(connection, choice, by=by), choice, "dropped")
 
 
 def _check(choice: Choice, options: dict[str, Any]) -> None:

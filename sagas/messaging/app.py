@@ -21,8 +21,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from sagas.conf import Misconfigured, config, is_amqp
-from sagas.messaging import connection as broker_link
-from sagas.messaging import topology
+from sagas.messaging import broker_connection, topology
 from sagas.redaction import MASK, redact, redact_all
 from sagas.requirements.software import Lack, lacking
 
@@ -120,7 +119,7 @@ class EngineApp(Celery):
     to a queue of the engine. So wherever the project has an app, that one stays the current one.
     """
 
-    amqp_cls = f"{broker_link.AMQP.__module__}:{broker_link.AMQP.__name__}"
+    amqp_cls = f"{broker_connection.AMQP.__module__}:{broker_connection.AMQP.__name__}"
 
     def set_current(self) -> None:
         """Make the project's app the current one; this one, where there is no other."""
@@ -222,7 +221,7 @@ def configure(shared: Celery) -> None:
     _add_queues(shared)
     # The engine publishes by it, and must not wait without end.
     publishes: Any = shared.amqp
-    publishes.Connection = broker_link.BrokerConnection
+    publishes.Connection = broker_connection.BrokerConnection
     late: Any = shared
     if late.configured:
         _complete(shared.conf)

@@ -15,8 +15,8 @@ from celery import Celery
 from celery.worker import state
 from django.db import Error, connection
 
+from sagas import store
 from sagas.messaging import ticker
-from sagas.store import workers as worker_store
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class Heartbeat(threading.Thread):
             stopping = self.stopping.is_set()
             try:
                 if stopping:
-                    worker_store.leave(self.worker)
+                    store.workers.leave(self.worker)
                 else:
-                    worker_store.beat(self.look())
+                    store.workers.beat(self.look())
                 failing = False
             except Error as error:
                 if not failing:
@@ -60,13 +60,13 @@ class Heartbeat(threading.Thread):
                 return
             self.stopping.wait(PERIOD)
 
-    def look(self) -> worker_store.Beat:
+    def look(self) -> store.workers.Beat:
         """What the worker is doing now."""
         now, count = time.monotonic(), state.all_total_count[0]
         if count != self._count:
             self._count, self._delivered_at = count, now
         started = [begun for request in list(state.active_requests) if (begun := request.time_start)]
-        return worker_store.Beat(
+        return store.workers.Beat(
             self.worker,
             ticked=ticker.since(),
             delivered=None if self._delivered_at is None else now - self._delivered_at,

@@ -21,22 +21,19 @@ from django.db import connection
 from kombu import pools
 from kombu.exceptions import OperationalError
 
+from sagas import store
 from sagas.conf import config
 from sagas.db import ConnectionLost
 from sagas.decisions import choreography
 from sagas.decisions.messages import Chain, Deadline, Kick, Link, Message, Unlock, Wake
 from sagas.definition.definition import Definition
-from sagas.engine import lifecycle
-from sagas.engine import locks as isolation
-from sagas.engine import remote_threads as calling
+from sagas.engine import lifecycle, locks, remote_threads
 from sagas.engine.claiming import claim
 from sagas.engine.performing import Performed, perform, recover
 from sagas.escalations import notices
 from sagas.messaging import topology
 from sagas.messaging.app import engine_app
 from sagas.redis.kicks import kick
-from sagas.store import claims as claim_store
-from sagas.store import definitions as versions
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +90,7 @@ def publish(messages: Iterable[Message]) -> None:
     publication = _Publication()
     failures: list[Exception] = []
     away = False
-    for message in calling.start_all(messages, _publish_from_thread):
+    for message in remote_threads.start_all(messages, _publish_from_thread):
         if away and not isinstance(message, Wake | Unlock):
             continue
         try:
@@ -116,7 +113,9 @@ class _Publication:
         """Publish one of them."""
         match message:
             case Chain():
-                definition = versions.find(message.links[0].saga, message.links[0].version, message.links[0].shape)
+                definition = store.definitions.find(
+                    message.links[0].saga, message.links[0].version, message.links[0].shape
+                )
                 if not config().is_choreographed(definition.name, definition.carrier):
                     _publish_chain(message)
                 elif (event := _event(definition, message), message.ids) not in self.told:
@@ -129,7 +128,7 @@ class _Publication:
                 lifecycle.wake(message.run_id, message.step)
                 _publish_kick(0.0)
             case Unlock():
-                if isolation.line_up(message.keys):
+                if locks.line_up(message.keys):
                     self._kick(0.0)
             case Kick():
                 self._kick(config().delay_for(message.delay) if message.delay else 0.0)
@@ -184,7 +183,7 @@ def _giving_back(waiting: Collection[Message]) -> Iterator[None]:
         unsent = [run_id for message in waiting if isinstance(message, Chain) for run_id in message.ids]
         if unsent:
             try:
-                claim_store.release(unsent)
+                store.claims.release(unsent)
             except Exception as error:
                 logger.warning("sagas: the leases of %d run(s) must lapse: %s", len(unsent), type(error).__name__)
         raise
@@ -265,7 +264,7 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     if not isinstance(message, Chain) or message.links[0].queue not in here:
         return [message]
     first = message.links[0]
-    definition = versions.find(first.saga, first.version, first.shape)
+    definition = store.definitions.find(first.saga, first.version, first.shape)
     if definition.all_steps[definition.index(first.step)].elsewhere:
         # Another system may keep one waiting: all that was claimed besides would wait with it.
         return [message]
@@ -279,7 +278,7 @@ def _following(message: Chain, performed: Performed) -> list[Message]:
     if message.links[1:] and performed.survivors:
         following.append(Chain(message.links[1:], tuple(performed.survivors)))
     # At once, for the next chain may break, and these would be lost with it.
-    return following + calling.start_all(performed.messages, _publish_from_thread)
+    return following + remote_threads.start_all(performed.messages, _publish_from_thread)
 
 
 def ask_for_dispatch(app: Celery, *, tick: bool, delay: float = 0.0) -> None:

@@ -16,7 +16,7 @@ from celery import Celery
 from sagas.conf import config
 from sagas.db import said
 from sagas.messaging.publisher import ask_for_dispatch
-from sagas.redis import kicks as kick
+from sagas.redis import kicks
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Ticker(threading.Thread):
         self.kicked.clear()
         # Kicks may come without a pause: the tick, which also finds lapsed leases, must not wait for one.
         tick = time.monotonic() - self._ticked_at >= config().tick
-        reservation = None if tick else kick.ask()
+        reservation = None if tick else kicks.ask()
         if not tick and reservation is None:
             return
         try:
@@ -66,7 +66,7 @@ class Ticker(threading.Thread):
             self.publishes.clear()
             logger.warning("sagas: no dispatch could be asked for (%s); trying again", said(error))
             if kicked or reservation:
-                kick.give_back(reservation)
+                kicks.give_back(reservation)
             # The next try is a tick.
             self._ticked_at = time.monotonic() - config().tick
             self.stopping.wait(config().tick)
@@ -79,13 +79,13 @@ class Ticker(threading.Thread):
         while not self.stopping.is_set():
             if not self.publishes.wait(config().tick):
                 continue
-            if not kick.wait(config().tick):
+            if not kicks.wait(config().tick):
                 continue
             if self.publishes.is_set() and not self.stopping.is_set():
                 self.kicked.set()
             else:
                 # It came while RabbitMQ was being lost, or the worker stopped: another shall have it.
-                kick.kick()
+                kicks.kick()
 
 
 _tickers: list[Ticker] = []

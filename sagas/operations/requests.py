@@ -16,9 +16,9 @@ from django.db import connection, transaction
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
+from sagas import store
 from sagas.definition.definition import Definition
 from sagas.errors import UnknownSaga
-from sagas.store import definitions as versions
 
 #: Requests that are in memory at a time.
 BATCH = 1000
@@ -60,9 +60,9 @@ def find() -> Sequence[Unreadable]:
     found: dict[tuple[str, int], Unreadable] = {}
     for run_id, saga, version, shape, request, escalated in _unfinished():
         try:
-            definition = versions.find(saga, version, shape)
+            definition = store.definitions.find(saga, version, shape)
         except UnknownSaga:
-            continue  # of which ``versions.problems`` tells
+            continue  # of which ``store.definitions.problems`` tells
         error = _error(definition, request)
         if error is None:
             continue

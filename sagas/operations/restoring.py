@@ -17,14 +17,13 @@ from amqp import NotFound
 from django.db import connection, transaction
 from kombu import Connection
 
+from sagas import store
 from sagas.arrays import uuids
 from sagas.conf import config
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 from sagas.engine.compensation import event
 from sagas.messaging import topology
 from sagas.states import UNDECIDED
-from sagas.store import moves as move_store
-from sagas.store import runs as store
 
 #: Runs that are held in one transaction.
 BATCH = 500
@@ -53,7 +52,7 @@ def hold(*, grace: float, by: str) -> Held:
     In batches, each a transaction under the runs' locks. A repeat holds only runs that are not held any more: whatever
     dies on the way, it is to be repeated.
     """
-    until = store.clock() + timedelta(seconds=grace)
+    until = store.runs.clock() + timedelta(seconds=grace)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM sagas_run WHERE due_at IS NOT NULL AND held_until > clock_timestamp()")
         (before,) = cursor.fetchone()
@@ -69,15 +68,15 @@ def hold(*, grace: float, by: str) -> Held:
             if not ids:
                 return Held(until, count, int(before))
             last = ids[-1]
-            rows = [row for row in store.lock(ids) if row.state in UNDECIDED]
+            rows = [row for row in store.runs.lock(ids) if row.state in UNDECIDED]
             _hold(rows, until)
-            data = outcomes.dump({"held_until": until.isoformat()})
-            move_store.log(event("restored", by=by), rows, {row.id: data for row in rows})
+            data = invocation.dump({"held_until": until.isoformat()})
+            store.moves.log(event("restored", by=by), rows, {row.id: data for row in rows})
             count += len(rows)
 
 
-def _hold(rows: Sequence[store.Row], until: datetime) -> None:
-    store.execute(
+def _hold(rows: Sequence[store.runs.Row], until: datetime) -> None:
+    store.runs.execute(
         "UPDATE sagas_run SET held_until = %s, "
         # One that has not begun, or waits for its parent, has none.
         "deadline = CASE WHEN deadline IS NULL THEN NULL ELSE GREATEST(deadline, %s) END, "

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sagas.conf import config
-from sagas.redis import client as redis_link
+from sagas.redis import client as redis_client
 
 PREFIX = "sagas:undo:"
 
@@ -117,4 +117,4 @@ def _milliseconds() -> int:
 def _evaluate(script: str, step: str, ids: Sequence[UUID], arguments: Sequence[Any]) -> Any:
     """Run a script; ``None`` if Redis cannot. With its text, not its hash: always one round trip."""
     keys = [key(run_id, step) for run_id in ids]
-    return redis_link.ask(lambda client: client.eval(script, len(ids), *keys, *arguments))
+    return redis_client.ask(lambda client: client.eval(script, len(ids), *keys, *arguments))

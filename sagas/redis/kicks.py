@@ -14,7 +14,7 @@ from uuid import uuid4
 import redis
 
 from sagas.conf import config
-from sagas.redis import client as redis_link
+from sagas.redis import client as redis_client
 
 #: A list of at most one element, for which workers wait: many kicks are one.
 KICK = "sagas:kick"
@@ -27,7 +27,7 @@ _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KE
 
 def kick() -> None:
     """Wake one worker's main process, if one waits; it will ask for a dispatch."""
-    redis_link.ask(_leave)
+    redis_client.ask(_leave)
 
 
 def _leave(client: redis.Redis) -> None:
@@ -41,7 +41,7 @@ def wait(seconds: float) -> bool:
     """Wait for a kick, about ``seconds`` at most; a second longer where Redis stands still. Return whether one came."""
     until = time.monotonic() + seconds
     # More than Redis' own time-out, which is late where it has much to do: that must not look as if it were away.
-    came = redis_link.ask(lambda client: _wait(client, seconds), seconds + 1.0)
+    came = redis_client.ask(lambda client: _wait(client, seconds), seconds + 1.0)
     if came is None:
         time.sleep(max(0.0, until - time.monotonic()))
     return bool(came)
@@ -68,7 +68,7 @@ def ask() -> str | None:
     """
     me = f"{os.getpid()}-{uuid4().hex}"
     milliseconds = max(1, int(config().tick * 1000))
-    reserved = redis_link.ask(lambda client: bool(client.set(ASKED, me, nx=True, px=milliseconds)))
+    reserved = redis_client.ask(lambda client: bool(client.set(ASKED, me, nx=True, px=milliseconds)))
     return None if reserved is False else me
 
 
@@ -79,10 +79,10 @@ def give_back(reservation: str | None) -> None:
         reservation: this process's own; ``None`` if it has none, only a kick.
     """
     if reservation is not None:
-        redis_link.ask(lambda client: client.eval(_GIVE_BACK, 1, ASKED, reservation))
+        redis_client.ask(lambda client: client.eval(_GIVE_BACK, 1, ASKED, reservation))
     kick()
 
 
 def answered() -> None:
     """A dispatch begins: whatever becomes due from now on needs another."""
-    redis_link.ask(lambda client: client.delete(ASKED))
+    redis_client.ask(lambda client: client.delete(ASKED))

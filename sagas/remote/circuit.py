@@ -18,7 +18,7 @@ from typing import Any
 
 from sagas.decisions.breaker_policy import Rule
 from sagas.errors import DefinitionError
-from sagas.redis import client as redis_link
+from sagas.redis import client as redis_client
 
 logger = logging.getLogger(__name__)
 
@@ -176,4 +176,4 @@ class Circuit:
 def _run(script: str, name: str, *arguments: int | str) -> Any:
     """Run a script on the participant's keys; ``None`` if Redis does not answer, or there is none."""
     keys = (PREFIX + name, PREFIX + name + CALLS)
-    return redis_link.ask(lambda client: client.eval(script, 2, *keys, *arguments))
+    return redis_client.ask(lambda client: client.eval(script, 2, *keys, *arguments))

@@ -19,7 +19,7 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from sagas.db import said
 from sagas.definition import registry
-from sagas.requirements import software as requirements
+from sagas.requirements import software
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def _is_set(value: str) -> bool:
 _RULES: Sequence[_Rule] = (
     _rule(
         "server_version",
-        lambda value: requirements.server("PostgreSQL", value) is None,
+        lambda value: software.server("PostgreSQL", value) is None,
         "E026",
         "PostgreSQL {value} is too old: the engine needs 15 or later",
         "Upgrade PostgreSQL.",

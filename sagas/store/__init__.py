@@ -1,1 +1,36 @@
-"""All SQL and all locks of the engine's tables. Nothing else opens a cursor on them."""
+"""All SQL and all locks of the engine's tables. Nothing else opens a cursor on them.
+
+One module a table, or a question that is asked of it: ``from sagas import store``, then ``store.runs.lock(…)``.
+"""
+
+from sagas.store import (
+    barriers,
+    breakers,
+    claims,
+    confirmations,
+    definitions,
+    escalations,
+    locks,
+    log,
+    moves,
+    outbox,
+    runs,
+    waits,
+    workers,
+)
+
+__all__ = [
+    "barriers",
+    "breakers",
+    "claims",
+    "confirmations",
+    "definitions",
+    "escalations",
+    "locks",
+    "log",
+    "moves",
+    "outbox",
+    "runs",
+    "waits",
+    "workers",
+]

@@ -19,8 +19,7 @@ from sagas.decisions.plan import Due, Move, Place, Sooner
 from sagas.definition.events import Names
 from sagas.errors import IllegalTransition, UnknownSaga
 from sagas.states import FINAL
-from sagas.store import definitions as versions
-from sagas.store import outbox
+from sagas.store import definitions, outbox
 from sagas.store.runs import SEEN, UNBOUNDED, Put, Row, Sql, execute, tell
 from sagas.validation import printable
 
@@ -216,7 +215,7 @@ def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outb
 
 def _names(row: Row) -> Names:
     try:
-        return versions.find(row.saga, row.version, row.shape).names
+        return definitions.find(row.saga, row.version, row.shape).names
     except UnknownSaga:
         # A run that nobody here knows is escalated all the same, and that is called after its saga.
         return Names(row.saga, {})

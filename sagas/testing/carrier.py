@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
+from sagas import store
 from sagas.conf import config
 from sagas.decisions import choreography, plan
 from sagas.decisions.messages import Chain, Deadline, Link, Message, RemoteCalls, Unlock, Wake
@@ -23,8 +24,6 @@ from sagas.engine.performing import perform
 from sagas.engine.remote_threads import perform_now
 from sagas.models import Run
 from sagas.states import FINAL
-from sagas.store import claims as claim_store
-from sagas.store import definitions as versions
 from sagas.store.runs import Row
 
 #: Who performs, as the log says.
@@ -58,13 +57,13 @@ class Carrier:
     @contextmanager
     def _without_strangers(self) -> Iterator[None]:
         """Leave them where they are: they are of other tests, or of what the project has in its database for all."""
-        claimable = claim_store.claimable
+        claimable = store.claims.claimable
 
         def own(limit: int, **which: Any) -> list[Row]:
             rows = claimable(limit + len(self.strangers), **which)
             return [row for row in rows if row.id not in self.strangers][:limit]
 
-        with patch.object(claim_store, "claimable", own) if self.strangers else nullcontext():
+        with patch.object(store.claims, "claimable", own) if self.strangers else nullcontext():
             yield
 
     def post(self, messages: Sequence[Message], now: datetime) -> None:
@@ -126,7 +125,7 @@ def reacting(chain: Chain) -> Sequence[Link]:
     first = chain.links[0]
     if not _travels_by_events(chain):
         return [first]
-    definition = versions.find(first.saga, first.version, first.shape)
+    definition = store.definitions.find(first.saga, first.version, first.shape)
     event = chain.event or choreography.trigger(definition, definition.index(first.step), first.phase)
     links = [plan.link(definition, *operation) for operation in choreography.reacting(definition, event)]
     # What was held back comes to the one queue that it was held back for.
@@ -135,5 +134,5 @@ def reacting(chain: Chain) -> Sequence[Link]:
 
 def _travels_by_events(chain: Chain) -> bool:
     first = chain.links[0]
-    definition = versions.find(first.saga, first.version, first.shape)
+    definition = store.definitions.find(first.saga, first.version, first.shape)
     return config().is_choreographed(definition.name, definition.carrier)

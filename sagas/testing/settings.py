@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.test import override_settings
 
-from sagas.redis import client as redis_link
-from sagas.store import definitions as versions
+from sagas import store
+from sagas.redis import client as redis_client
 
 
 @contextmanager
@@ -17,12 +17,12 @@ def alone(saga: str, carrier: str) -> Iterator[None]:
     """Without Redis, which other processes share, and with the carrier that was asked for."""
     raw = settings.SAGAS
     own = {"REDIS_URL": None, "CARRIERS": {**raw.get("CARRIERS", {}), saga: carrier}}
-    redis_link.client.cache_clear()
-    recorded = set(versions._recorded)
+    redis_client.client.cache_clear()
+    recorded = set(store.definitions._recorded)
     try:
         with override_settings(SAGAS={**raw, **own}):
             yield
     finally:
         # What was put on record inside may be taken back with the test; if not, it is found again.
-        versions._recorded.intersection_update(recorded)
-        redis_link.client.cache_clear()
+        store.definitions._recorded.intersection_update(recorded)
+        redis_client.client.cache_clear()

@@ -11,11 +11,10 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Link
 from sagas.models import Run
-from sagas.store import claims as claim_store
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
 from tests.support.carrier import deliver_all
@@ -63,7 +62,7 @@ def carried(key: str, experiment: Experiment | None = None) -> UUID:
 def carry(run_id: UUID) -> None:
     """Carry a run on, without the dispatcher: its clock stands still in a transaction that is rolled back."""
     while links := _links(run_id):
-        claim_store.lease([run_id], begin=True, within=30)
+        store.claims.lease([run_id], begin=True, within=30)
         deliver_all(Chain(links, (run_id,)))
 
 

@@ -23,8 +23,8 @@ import sagas
 from orders import demo
 from orders.models import Order
 from payments.services import SUCCEEDED, Message, receive
+from sagas import store
 from sagas.decisions.breaker_policy import Window
-from sagas.store import breakers as breaker_store
 from tests.admin.conftest import ESCALATIONS, RUNS, accept, carried, escalated, held
 from tests.lab.sagas import Experiment, Keyed
 from tests.support import servers
@@ -50,7 +50,7 @@ def _render(boss: Client) -> dict[str, str]:
     sagas.confirm(confirmed, "approval", {"payment_id": "pay_81", "channel": "card"})
     carried("ORD-20261123-REFUSED1", Experiment(reject=("two",)))
     accept("ORD-20261123-NEW00001")
-    breaker_store.open_breaker("orders.PlaceOrder.reserve_inventory", step="reserve_inventory", seen=Window(88, 31))
+    store.breakers.open_breaker("orders.PlaceOrder.reserve_inventory", step="reserve_inventory", seen=Window(88, 31))
     urls = {
         "runs": RUNS,
         "run-waiting": f"{RUNS}{waiting}/change/",

@@ -10,9 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 import sagas
+from sagas import store
 from sagas.decisions.breaker_policy import Window
 from sagas.models import Breaker
-from sagas.store import breakers as breaker_store
 from tests.admin.conftest import RUNS, accept, carry, held
 from tests.lab.sagas import Experiment, Keyed, Lab
 
@@ -42,7 +42,7 @@ def test_a_run_behind_an_open_breaker_says_so(boss: Client) -> None:
     sagas.cancel(run_id)
     carry(other)
     step = next(step for step in Lab.definition.steps if f"{step.name} " in standing(boss, run_id)).name
-    breaker_store.open_breaker(f"lab.Lab.{step}", step=step, seen=Window(9, 9))
+    store.breakers.open_breaker(f"lab.Lab.{step}", step=step, seen=Window(9, 9))
     # Then
     assert f"waits for the open breaker of lab.Lab.{step}, next probe after" in standing(boss, run_id)
     assert "breaker" not in standing(boss, other)

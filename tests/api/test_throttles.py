@@ -11,7 +11,7 @@ from django.conf import settings as project
 from pytest_django import Settings
 
 from orders.api import throttles
-from sagas.redis import client as redis_link
+from sagas.redis import client as redis_client
 from tests.api.conftest import ORDERS, Api, Reply, Shop, confirm
 
 
@@ -126,7 +126,7 @@ def test_nonsense_under_a_count_denies_nobody(
     else:
         counts.set(key, nonsense)  # type: ignore[arg-type]  # bytes and texts
     assert api.order(shop).status == 202
-    assert not redis_link.pause.is_open()
+    assert not redis_client.pause.is_open()
 
 
 def test_a_count_without_end_denies_for_its_minute_only(
@@ -145,7 +145,7 @@ def test_without_redis_nobody_is_held_back(
     api: Api, shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.ORDERS_PER_MINUTE = 1
-    monkeypatch.setattr(redis_link, "ask", lambda *_: None)
+    monkeypatch.setattr(redis_client, "ask", lambda *_: None)
     replies = [api.order(shop) for _ in range(3)]
     assert [reply.status for reply in replies] == [202, 202, 202]
     assert "RateLimit" not in replies[0].headers

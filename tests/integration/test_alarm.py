@@ -10,9 +10,7 @@ from amqp import Message
 import sagas
 from sagas import State, tasks
 from sagas.decisions.messages import Kick
-from sagas.messaging import connection as broker_link
-from sagas.messaging import publisher as dispatch
-from sagas.messaging import topology
+from sagas.messaging import broker_connection, publisher, topology
 from sagas.messaging.app import app
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
@@ -26,11 +24,11 @@ pytestmark = pytest.mark.usefixtures("alone")
 
 @pytest.fixture(autouse=True)
 def _fresh_connections() -> Iterator[None]:
-    dispatch.drop_connections(app)
-    broker_link._forget()
+    publisher.drop_connections(app)
+    broker_connection._forget()
     yield
-    dispatch.drop_connections(app)
-    broker_link._forget()
+    publisher.drop_connections(app)
+    broker_connection._forget()
 
 
 def publish_cancel_later(seconds: float, run_id: object) -> None:
@@ -103,23 +101,23 @@ def test_a_worker_outlives_a_rabbitmq_that_stands_still(start_worker: Start, jar
 
 
 def test_nobody_waits_under_an_alarm_and_one_connection_tells_when_it_is_over() -> None:
-    dispatch.ask_for_dispatch(app, tick=False)
+    publisher.ask_for_dispatch(app, tick=False)
     with broker.taking_nothing():
         before = connections()
         for _ in range(10):
-            with pytest.raises(broker_link.BrokerBlocked):
-                dispatch.ask_for_dispatch(app, tick=False)
-        dispatch.drop_connections(app)
+            with pytest.raises(broker_connection.BrokerBlocked):
+                publisher.ask_for_dispatch(app, tick=False)
+        publisher.drop_connections(app)
         # Asked by whoever consumes, RabbitMQ answers all the same
-        assert dispatch.is_congested(app) is False
+        assert publisher.is_congested(app) is False
         assert connections() <= before + 2
     eventually(asked, what="a dispatch is asked for as soon as RabbitMQ takes messages")
 
 
 def asked() -> bool:
     try:
-        dispatch.ask_for_dispatch(app, tick=False)
-    except broker_link.BrokerBlocked:
+        publisher.ask_for_dispatch(app, tick=False)
+    except broker_connection.BrokerBlocked:
         return False
     return True
 
@@ -130,27 +128,27 @@ def connections() -> int:
 
 @pytest.mark.slow
 def test_one_that_says_nothing_more_is_not_believed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker_link, "LISTEN", 0.0)
-    dispatch.ask_for_dispatch(app, tick=False)
+    monkeypatch.setattr(broker_connection, "LISTEN", 0.0)
+    publisher.ask_for_dispatch(app, tick=False)
     with broker.taking_nothing():
         for _ in range(2):
-            with pytest.raises(broker_link.BrokerBlocked):
-                dispatch.ask_for_dispatch(app, tick=False)
-        (told,) = broker_link._listening.values()
+            with pytest.raises(broker_connection.BrokerBlocked):
+                publisher.ask_for_dispatch(app, tick=False)
+        (told,) = broker_connection._listening.values()
         assert not told.lasts()
 
 
 def test_who_waited_once_for_a_rabbitmq_that_stands_still_does_not_wait_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker_link, "PATIENCE", 0.3)
-    monkeypatch.setattr(broker_link, "PAUSE", 60.0)
-    dispatch.ask_for_dispatch(app, tick=False)
+    monkeypatch.setattr(broker_connection, "PATIENCE", 0.3)
+    monkeypatch.setattr(broker_connection, "PAUSE", 60.0)
+    publisher.ask_for_dispatch(app, tick=False)
     with servers.standing_still("rabbitmq"):
-        with pytest.raises((TimeoutError, *dispatch.BROKER_ERRORS)):
-            dispatch.is_congested(app)
+        with pytest.raises((TimeoutError, *publisher.BROKER_ERRORS)):
+            publisher.is_congested(app)
         # No more than the pauses between the tries of each
         for _ in range(5):
-            with pytest.raises(dispatch.BROKER_ERRORS, match="did not answer a moment ago"):
-                dispatch.publish([Kick(1.0)])
+            with pytest.raises(publisher.BROKER_ERRORS, match="did not answer a moment ago"):
+                publisher.publish([Kick(1.0)])
 
 
 def test_new_runs_begin_where_a_queue_is_gone_and_nobody_can_say_how_long_it_is(

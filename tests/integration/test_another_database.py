@@ -14,7 +14,7 @@ import sagas
 from sagas import Done, Rejected, Saga, State, Step
 from sagas.decisions.messages import Chain
 from sagas.definition.participants import Call
-from sagas.engine import barrier as elsewhere
+from sagas.engine import barrier
 from sagas.models import Log, Run
 from tests.lab.sagas import QUICK, Boom, Experiment, mark
 from tests.loyalty.models import Purse
@@ -69,15 +69,15 @@ class Died(BaseException):
 @pytest.fixture
 def dies_between_the_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Have the next operation in the other database end right behind its commit there."""
-    real = elsewhere.collect
+    real = barrier.collect
 
     def arm() -> None:
         def collect(*args: object, **kwargs: object) -> object:
-            monkeypatch.setattr(elsewhere, "collect", real)
+            monkeypatch.setattr(barrier, "collect", real)
             real(*args, **kwargs)  # type: ignore[arg-type]  # as they came
             raise Died
 
-        monkeypatch.setattr(elsewhere, "collect", collect)
+        monkeypatch.setattr(barrier, "collect", collect)
 
     return arm
 
@@ -484,10 +484,10 @@ def test_an_undo_that_comes_first_is_null_and_the_late_forward_does_nothing(purs
     definition = Afar.definition
     index = definition.index(step)
     call = Call(run_id, step, definition.steps[index].actions[chain.links[0].phase].operation, 1, Experiment(jar=purse))
-    (answer,) = elsewhere.collect(definition.steps[index], chain.links[0].phase, [call], may_reject=True)
+    (answer,) = barrier.collect(definition.steps[index], chain.links[0].phase, [call], may_reject=True)
 
     # Then nothing happens
-    assert isinstance(answer, elsewhere.Overtaken)
+    assert isinstance(answer, barrier.Overtaken)
     assert (stamps(run_id), marks(run_id), counts(purse), story(run_id)) == before
     assert_once_in_both(run_id)
 

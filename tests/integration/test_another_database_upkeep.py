@@ -12,7 +12,7 @@ from django.db import connection, connections
 
 import sagas
 from sagas import NotErased, State
-from sagas.engine import barrier as elsewhere
+from sagas.engine import barrier
 from sagas.messaging.publisher import FEW, dispatch
 from sagas.models import Barrier, Run
 from tests.lab.persons import Visit
@@ -52,7 +52,7 @@ def command(*arguments: str) -> str:
 
 @pytest.fixture(params=[1, 1000])
 def _batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elsewhere, "BATCH", request.param)
+    monkeypatch.setattr(barrier, "BATCH", request.param)
 
 
 @pytest.mark.usefixtures("_batches")
@@ -211,7 +211,7 @@ def test_half_an_erasure_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch
     run_id = sagas.start(Membership, Visit(PHONE), business_key="D-1")
     Carrier().run([run_id])
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("sagas.engine.erasure.move_store.log", _die)
+        patched.setattr("sagas.store.moves.log", _die)
         sagas.erase(business_key="D-1", by="ada")
     assert "5678" not in recorded(run_id)
     assert PHONE in str(Run.objects.get(pk=run_id).request)

@@ -11,9 +11,8 @@ from django.db import DataError, OperationalError, ProgrammingError, connection
 from django.test.utils import CaptureQueriesContext
 
 import sagas
-from sagas import Confirmation, State
+from sagas import Confirmation, State, store
 from sagas.engine.claiming import claim
-from sagas.store import claims as claim_store
 from tests.lab.sagas import QUICK, Closing, Experiment, Unconfirmed, accept, mark
 from tests.support.carrier import Carrier
 from tests.support.deploys import deploy, deploying
@@ -167,7 +166,7 @@ def test_for_what_is_the_databases_no_run_is_to_blame(
         raise kind from Refused(pgcode)
 
     with monkeypatch.context() as patched:
-        patched.setattr(claim_store, "lease", breaks)
+        patched.setattr(store.claims, "lease", breaks)
         with pytest.raises(kind):
             claim()
     assert tried == [run_id]

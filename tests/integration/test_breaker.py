@@ -14,12 +14,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.decisions.breaker_policy import Window
 from sagas.decisions.messages import Chain
-from sagas.engine import breakers as gate
+from sagas.engine import breakers
 from sagas.models import Breaker, BreakerSample, Run
-from sagas.store import breakers as breaker_store
 from tests.integration.conftest import Start
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
@@ -75,7 +74,7 @@ def troubled(participant: str = ONE) -> None:
 
 def opened(participant: str = ONE) -> None:
     """A breaker that has just opened."""
-    breaker_store.open_breaker(participant, step=participant.rpartition(".")[2], seen=Window(10, 8))
+    store.breakers.open_breaker(participant, step=participant.rpartition(".")[2], seen=Window(10, 8))
 
 
 def pause_is_over(ids: Sequence[UUID] = ()) -> None:
@@ -241,7 +240,7 @@ def test_of_two_dispatchers_one_has_the_probe() -> None:
     opened()
     pause_is_over()
     with transaction.atomic():
-        assert breaker_store.take_probe(ONE, uuid4(), "confirm")
+        assert store.breakers.take_probe(ONE, uuid4(), "confirm")
         other = connection.copy()
         try:
             with other.cursor() as cursor:
@@ -252,7 +251,7 @@ def test_of_two_dispatchers_one_has_the_probe() -> None:
                 assert cursor.fetchall() == []
         finally:
             other.close()
-        assert not breaker_store.take_probe(ONE, uuid4(), "confirm")
+        assert not store.breakers.take_probe(ONE, uuid4(), "confirm")
 
 
 def test_a_chain_ends_before_an_open_breaker() -> None:
@@ -280,8 +279,8 @@ def test_an_escalated_run_that_is_resumed_waits_for_its_probe_like_others() -> N
 def test_after_it_closed_the_old_samples_say_nothing() -> None:
     troubled()
     opened()
-    assert breaker_store.close(ONE)
-    assert not breaker_store.close(ONE)
+    assert store.breakers.close(ONE)
+    assert not store.breakers.close(ONE)
     (run_id,) = confirmed(Experiment(faults={"one.confirm": 2}))
     Carrier().run([run_id])
     assert state(run_id) is State.SUCCEEDED
@@ -291,9 +290,9 @@ def test_after_it_closed_the_old_samples_say_nothing() -> None:
 def test_old_samples_are_deleted() -> None:
     troubled()
     BreakerSample.objects.create(participant=ONE, at=timezone.now() - timedelta(minutes=5), succeeded=0, failed=1)
-    gate._Tidy.at = -1e9
-    gate.tidy()
-    gate.tidy()
+    breakers._Tidy.at = -1e9
+    breakers.tidy()
+    breakers.tidy()
     assert BreakerSample.objects.count() == 3
 
 

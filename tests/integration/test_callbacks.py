@@ -18,8 +18,7 @@ from pytest_django import Settings
 from standardwebhooks import Webhook
 
 import sagas
-from sagas import State
-from sagas import http as callbacks
+from sagas import State, http
 from sagas.models import Run
 from tests.integration.test_late_reports import Couriered
 from tests.lab.models import Jar
@@ -180,7 +179,7 @@ def in_chunks(body: bytes, *, whole: bool = True, **environ: Any) -> HttpRespons
             **({"wsgi.input_terminated": True} if whole else {}),
         }
     )
-    answer = callbacks.report(request)
+    answer = http.report(request)
     assert isinstance(answer, HttpResponse)
     return answer
 

@@ -15,7 +15,7 @@ from django.db import transaction
 from pytest_django import Settings
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.decisions.messages import Chain
 from sagas.engine.compensation import escalate, event
 from sagas.messaging import topology
@@ -23,7 +23,6 @@ from sagas.messaging.app import engine_app
 from sagas.messaging.publisher import drop_connections
 from sagas.messaging.topology import DEAD
 from sagas.models import Run
-from sagas.store import runs as store
 from tests.integration.conftest import Start
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
@@ -325,7 +324,7 @@ def test_doctor_tells_of_runs_that_do_not_get_on() -> None:
     stuck, person, *waiting = (sagas.start(Lab, Experiment()) for _ in range(4))
     Run.objects.filter(pk=stuck).update(state="EXECUTING", claims=4)
     with transaction.atomic():
-        (row,) = store.lock([person])
+        (row,) = store.runs.lock([person])
         escalate(row, event("escalate"), "{}")
     make_due(waiting, since=100)
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 
-from sagas.messaging import dead_letters as dead
+from sagas.messaging import dead_letters
 from sagas.messaging.publisher import set_aside
 from sagas.messaging.topology import DEAD
 from tests.integration.conftest import Start
@@ -178,7 +178,7 @@ def test_who_dies_between_the_publish_and_the_ack_has_doubled_it(monkeypatch: py
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(dead, "_ack", killed)
+        patch.setattr(dead_letters, "_ack", killed)
         with pytest.raises(Killed):
             command("--replay", "--all")
     await_length(DEAD, 1)

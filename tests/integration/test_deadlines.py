@@ -9,12 +9,11 @@ import pytest
 from django.db import connection
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.decisions.messages import Deadline
 from sagas.engine import lifecycle
 from sagas.engine.claiming import claim
 from sagas.models import Run
-from sagas.store import runs as store
 from tests.lab.sagas import Experiment, Lab
 from tests.support.carrier import Carrier
 from tests.support.runs import event, state
@@ -54,7 +53,7 @@ def test_a_message_that_comes_early_is_armed_again_for_what_is_left(
 ) -> None:
     # Given a clock that is just before the deadline
     at = deadline_of(waiting) - early
-    monkeypatch.setattr(store, "clock", lambda: at)
+    monkeypatch.setattr(store.runs, "clock", lambda: at)
     # When the deadline's message comes
     (again,) = lifecycle.expire("lab.Lab", 1, "approval", [waiting], by="message")
     # Then nothing is decided, and another comes when the deadline is over, and not long after
@@ -65,7 +64,7 @@ def test_a_message_that_comes_early_is_armed_again_for_what_is_left(
 
 def test_a_deadline_is_over_when_its_moment_has_come(waiting: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     at = deadline_of(waiting)
-    monkeypatch.setattr(store, "clock", lambda: at)
+    monkeypatch.setattr(store.runs, "clock", lambda: at)
     lifecycle.expire("lab.Lab", 1, "approval", [waiting], by="message")
     assert state(waiting) is State.COMPENSATING
     assert event(waiting, "expire").step == "approval"
@@ -86,7 +85,7 @@ def test_the_tick_judges_by_the_later_of_the_two_moments(
     at = max(deadline_of(waiting), on_record(waiting)) + off
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sagas_run SET due_at = clock_timestamp() WHERE id = %s", [waiting])
-    monkeypatch.setattr(store, "clock", lambda: at)
+    monkeypatch.setattr(store.runs, "clock", lambda: at)
     # When
     claim()
     # Then

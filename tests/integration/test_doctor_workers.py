@@ -13,14 +13,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.messaging import topology
 from sagas.models import Run
 from sagas.models import Worker as Heard
 from sagas.operations import doctor
 from sagas.operations.doctor import Finding, Severity
 from sagas.operations.doctor import workers as probes
-from sagas.store import workers as worker_store
 from sagas.store.workers import Beat
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
@@ -53,7 +52,7 @@ def pulse() -> list[Finding]:
 
 
 def test_a_worker_that_is_well_says_so() -> None:
-    worker_store.beat(WELL)
+    store.workers.beat(WELL)
     (found,) = pulse()
     assert found.severity is Severity.FINE
     assert found.what == "worker1@here was heard of 0 s ago, ticked 0 s before, and began a delivery 1 s before."
@@ -66,7 +65,7 @@ def test_no_worker_at_all_is_told() -> None:
 
 def test_all_of_them_silent_is_wrong() -> None:
     for name in ("worker1@here", "worker2@here"):
-        worker_store.beat(replace(WELL, name=name))
+        store.workers.beat(replace(WELL, name=name))
         silent_for(22, name)
     (found,) = pulse()
     assert found.severity is Severity.ERROR
@@ -79,7 +78,7 @@ def test_all_of_them_silent_is_wrong() -> None:
 
 def test_one_of_them_silent_is_told() -> None:
     for name in ("worker1@here", "worker2@here"):
-        worker_store.beat(replace(WELL, name=name))
+        store.workers.beat(replace(WELL, name=name))
     silent_for(22, "worker2@here")
     first, second = pulse()
     assert first.severity is Severity.WARNING
@@ -96,7 +95,7 @@ def test_one_of_them_silent_is_told() -> None:
     ],
 )
 def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Beat, told: str) -> None:
-    worker_store.beat(beat)
+    store.workers.beat(beat)
     (found,) = pulse()
     assert found.severity is Severity.WARNING
     assert told in found.what
@@ -108,7 +107,7 @@ def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Beat, told: str) 
 )
 def test_runs_that_are_due_and_that_nobody_takes_up_are_wrong(beat: Beat, told: str) -> None:
     # Given a worker that lives, and a run that has been due for 22 s
-    worker_store.beat(beat)
+    store.workers.beat(beat)
     run_id = sagas.start(Lab, Experiment())
     make_due([run_id], since=22)
     # When, then
@@ -136,12 +135,12 @@ def test_queues_that_nobody_consumes_are_told_and_wrong_where_messages_wait() ->
 
 def test_who_ends_in_good_order_is_forgotten_and_who_was_killed_after_an_hour() -> None:
     for name in ("worker1@here", "worker2@here"):
-        worker_store.beat(replace(WELL, name=name))
-    worker_store.leave("worker1@here")
-    assert [worker.beat.name for worker in worker_store.heard()] == ["worker2@here"]
+        store.workers.beat(replace(WELL, name=name))
+    store.workers.leave("worker1@here")
+    assert [worker.beat.name for worker in store.workers.heard()] == ["worker2@here"]
     silent_for(3601, "worker2@here")
-    worker_store.beat(WELL)
-    assert [worker.beat for worker in worker_store.heard()] == [WELL]
+    store.workers.beat(WELL)
+    assert [worker.beat for worker in store.workers.heard()] == [WELL]
 
 
 @contextmanager
@@ -164,7 +163,7 @@ def test_a_worker_process_that_stands_still(start_worker: Start, monkeypatch: py
     assert any(what.startswith("Every queue is consumed: ") for what in said(Severity.FINE))
 
     # When it stands still, and keeps its connections
-    monkeypatch.setattr(worker_store, "SILENT", 6.0)
+    monkeypatch.setattr(store.workers, "SILENT", 6.0)
     with standing_still(worker):
         eventually(lambda: any("are silent" in what for what in said(Severity.ERROR)), what="the doctor says so")
     # Then, once it goes on, nothing is wrong any more
@@ -172,4 +171,4 @@ def test_a_worker_process_that_stands_still(start_worker: Start, monkeypatch: py
 
     # And it takes its leave
     worker.stop()
-    assert worker_store.heard() == []
+    assert store.workers.heard() == []

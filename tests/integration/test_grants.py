@@ -13,13 +13,12 @@ from django.core.management import call_command
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.escalations import notices
 from sagas.messaging import relay
 from sagas.messaging.app import engine_app
 from sagas.models import Log
 from sagas.operations import doctor, grants
-from sagas.store import workers as worker_store
 from tests.integration.conftest import Start
 from tests.lab.persons import Host, Visit
 from tests.lab.sagas import Experiment, Forked, Lab
@@ -117,8 +116,8 @@ def test_whole_sagas_run_as_it() -> None:
     # And leases lapse, workers beat, events are published
     make_due([sagas.start(Lab, Experiment(jar=jar))], since=100)
     Carrier().run(ids)
-    worker_store.beat(worker_store.Beat("worker1@here"))
-    worker_store.leave("worker1@here")
+    store.workers.beat(store.workers.Beat("worker1@here"))
+    store.workers.leave("worker1@here")
     relay.relay(engine_app())
     # And the doctor, as the same role, says so
     assert f"The role {ROLE} may add to the log, and change nothing in it." in {f.what for f in doctor.examine()}

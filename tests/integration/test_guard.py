@@ -23,8 +23,8 @@ import sagas
 from sagas import State
 from sagas.decisions.messages import Chain
 from sagas.engine.performing import perform
-from sagas.redis import client as redis_link
-from sagas.redis import compensation_guard as guard
+from sagas.redis import client as redis_client
+from sagas.redis import compensation_guard
 from tests.lab.sagas import Experiment, Lab, Parent
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_all
@@ -37,12 +37,12 @@ pytestmark = pytest.mark.usefixtures("alone")
 @pytest.fixture(autouse=True)
 def _redis_is_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """It is, and has time to answer: on a slow machine a tenth of a second may be over, and then it is left alone."""
-    monkeypatch.setattr(redis_link, "TIMEOUT", 10.0)
-    patient = redis_link.client(10.0)
-    monkeypatch.setattr(redis_link, "client", lambda _timeout=0.0: patient)
-    redis_link.pause.until = 0.0
+    monkeypatch.setattr(redis_client, "TIMEOUT", 10.0)
+    patient = redis_client.client(10.0)
+    monkeypatch.setattr(redis_client, "client", lambda _timeout=0.0: patient)
+    redis_client.pause.until = 0.0
     yield
-    redis_link.pause.until = 0.0
+    redis_client.pause.until = 0.0
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_a_confirmed_run_never_meets_it(jar: str, memory: redis.Redis) -> None:
 def test_what_is_issued_anew_is_not_held_back_by_what_was_issued_before(jar: str, memory: redis.Redis) -> None:
     # Given a delivery whose worker died with the lock
     ids, chain = being_undone(jar, 2)
-    guard.take("four", chain.issue, ids)
+    compensation_guard.take("four", chain.issue, ids)
     assert deliver(chain)[0].survivors == []
 
     # When the lease is over before the lock is
@@ -201,7 +201,7 @@ def test_a_redelivery_is_another_issue(jar: str) -> None:
     from sagas.engine.performing import again, bisect
 
     ids, chain = being_undone(jar, 2)
-    guard.take("four", chain.issue, ids)
+    compensation_guard.take("four", chain.issue, ids)
     link = chain.links[0]
     late = again(link, ids, 1.0, issue=chain.issue)
     assert isinstance(late, Chain)
@@ -220,7 +220,7 @@ def test_the_next_attempt_is_another_issue(jar: str) -> None:
     assert retry.issue > chain.issue
 
     # When the lock of the first is still there, as one whose worker could not give it back
-    guard.take("four", chain.issue, [run_id])
+    compensation_guard.take("four", chain.issue, [run_id])
     deliver_all(retry)
 
     # Then
@@ -231,19 +231,19 @@ def test_an_issue_that_is_older_than_what_is_known_asks_the_database(jar: str, m
     # Given a lock of an issue that the database knows nothing of
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
-        memory.set(guard.key(run_id, "four"), f"{chain.issue + 99}:somebody", px=5000)
+        memory.set(compensation_guard.key(run_id, "four"), f"{chain.issue + 99}:somebody", px=5000)
     # When
     deliver_all(chain)
     # Then, and the lock is left to whom it belongs
     assert_undone_once(ids)
-    assert {memory.get(guard.key(run_id, "four")) for run_id in ids} == {f"{chain.issue + 99}:somebody"}
+    assert {memory.get(compensation_guard.key(run_id, "four")) for run_id in ids} == {f"{chain.issue + 99}:somebody"}
 
 
 def test_what_redis_takes_for_done_is_done_if_the_database_says_so(jar: str, memory: redis.Redis) -> None:
     # Given a database that was put back to before the commit
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
-        memory.set(guard.key(run_id, "four"), f"{chain.issue}:done", px=5000)
+        memory.set(compensation_guard.key(run_id, "four"), f"{chain.issue}:done", px=5000)
     deliver_all(chain)
     assert_undone_once(ids)
 
@@ -254,8 +254,8 @@ def test_runs_of_one_cohort_may_stand_to_it_in_every_way(jar: str, memory: redis
     free, busy, done, wrong = ids
     nobody = uuid4()
     deliver(replace(chain, ids=(done,)))
-    memory.set(guard.key(busy, "four"), f"{chain.issue}:somebody", px=5000)
-    memory.set(guard.key(wrong, "four"), f"{chain.issue}:done", px=5000)
+    memory.set(compensation_guard.key(busy, "four"), f"{chain.issue}:somebody", px=5000)
+    memory.set(compensation_guard.key(wrong, "four"), f"{chain.issue}:done", px=5000)
 
     # When
     performed = perform(chain.links[0], [*ids, nobody], issue=chain.issue)
@@ -264,9 +264,9 @@ def test_runs_of_one_cohort_may_stand_to_it_in_every_way(jar: str, memory: redis
     assert performed.survivors == sorted([free, done, wrong])
     assert performed.unknown == [nobody]
     assert marks(busy)["four.compensate"] == 0
-    assert memory.get(guard.key(busy, "four")) == f"{chain.issue}:somebody"
-    assert memory.get(guard.key(free, "four")) == f"{chain.issue}:done"
-    assert memory.get(guard.key(nobody, "four")) is None
+    assert memory.get(compensation_guard.key(busy, "four")) == f"{chain.issue}:somebody"
+    assert memory.get(compensation_guard.key(free, "four")) == f"{chain.issue}:done"
+    assert memory.get(compensation_guard.key(nobody, "four")) is None
 
 
 def test_a_parent_that_waits_for_its_childs_undo_is_not_held_back(jar: str, memory: redis.Redis) -> None:
@@ -311,15 +311,15 @@ def closing(work: Callable[[], object]) -> Callable[[], None]:
 
 def test_a_lock_is_given_back_only_by_whom_it_belongs_to(jar: str, memory: redis.Redis) -> None:
     run_id = uuid4()
-    first = guard.take("four", 7, [run_id])
-    memory.delete(guard.key(run_id, "four"))
-    second = guard.take("four", 7, [run_id])
-    held = memory.get(guard.key(run_id, "four"))
+    first = compensation_guard.take("four", 7, [run_id])
+    memory.delete(compensation_guard.key(run_id, "four"))
+    second = compensation_guard.take("four", 7, [run_id])
+    held = memory.get(compensation_guard.key(run_id, "four"))
     first.give_back({run_id})
-    assert memory.get(guard.key(run_id, "four")) == held
+    assert memory.get(compensation_guard.key(run_id, "four")) == held
     second.give_back({run_id})
-    assert memory.get(guard.key(run_id, "four")) == "7:done"
-    assert 0 < memory.pttl(guard.key(run_id, "four")) <= 5000
+    assert memory.get(compensation_guard.key(run_id, "four")) == "7:done"
+    assert 0 < memory.pttl(compensation_guard.key(run_id, "four")) <= 5000
 
 
 def test_it_is_flushed_in_the_middle(jar: str, memory: redis.Redis) -> None:
@@ -338,7 +338,7 @@ def test_it_is_gone_and_costs_nothing(jar: str, monkeypatch: pytest.MonkeyPatch)
     # Given a Redis that nobody reaches
     ids, chain = being_undone(jar, 3)
     with redis.Redis(port=1, retry=Retry(NoBackoff(), 0)) as nobody:
-        monkeypatch.setattr(redis_link, "client", lambda _timeout: nobody)
+        monkeypatch.setattr(redis_client, "client", lambda _timeout: nobody)
         asked: list[str] = []
 
         def refuse(script: str, *_: object) -> None:
@@ -355,9 +355,9 @@ def test_it_is_gone_and_costs_nothing(jar: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_strange_things_lie_where_it_remembers(jar: str, memory: redis.Redis) -> None:
     ids, chain = being_undone(jar, 3)
-    memory.set(guard.key(ids[0], "four"), "nonsense")
-    memory.set(guard.key(ids[1], "four"), "")
-    memory.lpush(guard.key(ids[2], "three"), "a list")
+    memory.set(compensation_guard.key(ids[0], "four"), "nonsense")
+    memory.set(compensation_guard.key(ids[1], "four"), "")
+    memory.lpush(compensation_guard.key(ids[2], "three"), "a list")
     deliver_all(chain)
     assert_undone_once(ids)
 
@@ -371,7 +371,7 @@ def test_a_lock_that_no_delivery_has_taken_holds_nobody_back(
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
         for step in ("four", "three", "two", "one"):
-            memory.set(guard.key(run_id, step), f"{chain.issue}:{by}", px=left)
+            memory.set(compensation_guard.key(run_id, step), f"{chain.issue}:{by}", px=left)
     # When
     deliver_all(chain)
     # Then nobody waits for a lease

@@ -16,8 +16,8 @@ from django.test import override_settings
 
 from sagas.messaging.app import app
 from sagas.messaging.ticker import Ticker
-from sagas.redis import client as redis_link
-from sagas.redis import kicks as kick
+from sagas.redis import client as redis_client
+from sagas.redis import kicks
 from tests.support import broker, servers
 from tests.support.awaiting import eventually
 
@@ -40,12 +40,12 @@ def memory() -> Iterator[redis.Redis]:
 
 @contextmanager
 def redis_at(url: str | None, tick: float) -> Iterator[None]:
-    redis_link.client.cache_clear()
-    redis_link.pause.until = 0.0
+    redis_client.client.cache_clear()
+    redis_client.pause.until = 0.0
     with override_settings(SAGAS={**settings.SAGAS, "REDIS_URL": url, "TICK": tick}):
         yield
-    redis_link.client.cache_clear()
-    redis_link.pause.until = 0.0
+    redis_client.client.cache_clear()
+    redis_client.pause.until = 0.0
 
 
 @contextmanager
@@ -95,7 +95,7 @@ STRANGE: dict[str, Callable[[redis.Redis, str], object]] = {
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-@pytest.mark.parametrize("key", [kick.ASKED, kick.KICK])
+@pytest.mark.parametrize("key", [kicks.ASKED, kicks.KICK])
 def test_whatever_stands_in_a_key_of_the_kicks_a_tick_comes(memory: redis.Redis, key: str, strange: str) -> None:
     STRANGE[strange](memory, key)
     with ticking(app):
@@ -104,27 +104,27 @@ def test_whatever_stands_in_a_key_of_the_kicks_a_tick_comes(memory: redis.Redis,
 
 @pytest.mark.parametrize("strange", STRANGE)
 def test_and_kicks_wake_a_worker_again_after_the_next_dispatch(memory: redis.Redis, strange: str) -> None:
-    STRANGE[strange](memory, kick.ASKED)
-    STRANGE[strange](memory, kick.KICK)
+    STRANGE[strange](memory, kicks.ASKED)
+    STRANGE[strange](memory, kicks.KICK)
     with ticking(app, tick=60):
         # Given a dispatch has begun, and whoever waits has seen what stands there
-        kick.answered()
-        eventually(lambda: not memory.exists(kick.KICK, kick.ASKED) or dispatches(), what="nothing strange there")
+        kicks.answered()
+        eventually(lambda: not memory.exists(kicks.KICK, kicks.ASKED) or dispatches(), what="nothing strange there")
         broker.purge("sagas.dispatch")
-        kick.answered()
+        kicks.answered()
         # When
-        kick.kick()
+        kicks.kick()
         # Then
         eventually(dispatches, what="a dispatch that was kicked")
 
 
 def test_two_kicks_ask_for_one_dispatch_until_it_begins(memory: redis.Redis) -> None:
     with redis_at(URL, tick=60):
-        first = kick.ask()
+        first = kicks.ask()
         assert first is not None
-        assert kick.ask() is None
-        kick.answered()
-        assert kick.ask() is not None
+        assert kicks.ask() is None
+        kicks.answered()
+        assert kicks.ask() is not None
 
 
 # -- What may become of Redis ---------------------------------------------------------------------------------
@@ -161,8 +161,8 @@ def test_whatever_becomes_of_redis_a_tick_comes(
         trouble(memory, stack)
         assert_ticks_come()
         # And nobody who kicks meets an error
-        kick.kick()
-        kick.answered()
+        kicks.kick()
+        kicks.answered()
 
 
 @contextmanager
@@ -217,15 +217,15 @@ def answering(answer: bytes) -> Iterator[str]:
 def test_whatever_redis_answers_a_tick_comes(answer: bytes) -> None:
     with answering(answer) as url, ticking(app, url=url):
         assert_ticks_come()
-        kick.kick()
-        kick.answered()
+        kicks.kick()
+        kicks.answered()
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:none/0", "redis://nowhere.invalid:6379/0", "unix:///nowhere"])
 def test_without_a_way_to_redis_a_tick_comes(url: str) -> None:
     with ticking(app, url=url):
         assert_ticks_come()
-        kick.kick()
+        kicks.kick()
 
 
 # -- Who cannot publish ---------------------------------------------------------------------------------------
@@ -238,11 +238,11 @@ def test_workers_that_have_lost_rabbitmq_leave_the_kicks_to_one_that_has_not(mem
         lost.append(Celery(f"lost-{number}", broker="amqp://nobody@127.0.0.1:1//", set_as_current=False))
     with ticking(*lost, tick=60) as tickers:
         # When there is something to do, which each of them hears of, as long as it believes that it can publish
-        kick.kick()
+        kicks.kick()
         eventually(lambda: not any(ticker.publishes.is_set() for ticker in tickers), what="all know that they cannot")
 
         # Then none keeps the kick or the reservation
-        eventually(lambda: memory.exists(kick.KICK) and not memory.exists(kick.ASKED), what="both given back")
+        eventually(lambda: memory.exists(kicks.KICK) and not memory.exists(kicks.ASKED), what="both given back")
 
         # And one that can publish answers this kick and the next, each of them at once
         well = Ticker(app)
@@ -251,8 +251,8 @@ def test_workers_that_have_lost_rabbitmq_leave_the_kicks_to_one_that_has_not(mem
             for _ in range(3):
                 eventually(dispatches, what="a dispatch")
                 broker.purge("sagas.dispatch")
-                kick.answered()
-                kick.kick()
+                kicks.answered()
+                kicks.kick()
         finally:
             well.stopping.set()
             well.kicked.set()
@@ -261,10 +261,10 @@ def test_workers_that_have_lost_rabbitmq_leave_the_kicks_to_one_that_has_not(mem
 
 def test_a_reservation_is_given_back_by_whoever_has_it_only(memory: redis.Redis) -> None:
     with redis_at(URL, tick=60):
-        mine = kick.ask()
-        kick.answered()
-        another: Any = kick.ask()
-        kick.give_back(mine)
-        assert memory.get(kick.ASKED) == another.encode()
-        kick.give_back(another)
-        assert memory.get(kick.ASKED) is None
+        mine = kicks.ask()
+        kicks.answered()
+        another: Any = kicks.ask()
+        kicks.give_back(mine)
+        assert memory.get(kicks.ASKED) == another.encode()
+        kicks.give_back(another)
+        assert memory.get(kicks.ASKED) is None

@@ -23,15 +23,14 @@ from sagas import (
     Step,
     SubSaga,
     Tcc,
+    store,
 )
 from sagas.decisions.messages import Kick, Unlock, Wake
 from sagas.decisions.reasons import ReasonKind
-from sagas.engine import compensation as turns
-from sagas.engine import invocation as outcomes
+from sagas.engine import compensation, invocation
 from sagas.engine.reports import receive_report
 from sagas.errors import NotAwaited, UnknownStep
 from sagas.models import Log, Run
-from sagas.store import runs as store
 from tests.lab.sagas import QUICK, Experiment, Parent, Reported, judge, mark
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.runs import due_in, effects, event, let_time_pass, mend, state, story
@@ -397,9 +396,9 @@ def test_a_report_that_says_no_while_a_person_has_the_run_is_on_record(jar: str)
 
 def hand_to_a_person(run_id: UUID) -> None:
     with transaction.atomic():
-        (row,) = store.lock([run_id])
-        why = outcomes.reason(ReasonKind.STUCK, "two", "NoProgress", "")
-        turns.escalate(row, turns.event("escalate", step="two"), why)
+        (row,) = store.runs.lock([run_id])
+        why = invocation.reason(ReasonKind.STUCK, "two", "NoProgress", "")
+        compensation.escalate(row, compensation.event("escalate", step="two"), why)
 
 
 def test_a_report_that_comes_when_a_person_has_just_given_the_run_back_is_of_the_first_attempt(jar: str) -> None:

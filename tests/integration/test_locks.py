@@ -14,16 +14,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 import sagas
-from sagas import Locked, State
+from sagas import Locked, State, store
 from sagas.decisions.messages import Unlock
-from sagas.engine import locks as isolation
+from sagas.engine import locks
 from sagas.engine.claiming import claim
 from sagas.engine.subsagas import child_of
 from sagas.models import Lock, Run
 from sagas.operations.doctor.finding import Severity
 from sagas.operations.doctor.runs import backlog
-from sagas.store import claims as claim_store
-from sagas.store import locks as lockstore
 from tests.lab.sagas import Experiment, Impatient, Keyed, KeyedParent, KeyedTillApproved, Lab
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver_all
@@ -153,7 +151,7 @@ def test_whatever_hand_ends_a_run_frees_its_keys(order: str) -> None:
         cursor.execute("UPDATE sagas_run SET state = 'ESCALATED', due_at = NULL WHERE id = %s", [first])
         cursor.execute("UPDATE sagas_run SET state = 'FAILED' WHERE id = %s", [first])
     # Nobody is told, so the second looks by itself.
-    assert 0 < due_in(second) <= isolation.RECHECK
+    assert 0 < due_in(second) <= locks.RECHECK
     make_due([second])
     carry(second)
     assert state(second) is State.AWAITING_CONFIRM
@@ -167,7 +165,7 @@ def test_what_is_told_may_get_lost(order: str) -> None:
     carrier.run(ids)
     assert states(ids) == {State.SUCCEEDED: 1, State.PENDING: 3}
     # Then the next in line looks by itself soon, those behind it later
-    assert [round(due_in(run_id) / isolation.RECHECK) for run_id in ids[1:]] == [1, 2, 3]
+    assert [round(due_in(run_id) / locks.RECHECK) for run_id in ids[1:]] == [1, 2, 3]
     make_due([ids[1]])
     carry(*ids)
     assert states(ids) == {State.SUCCEEDED: 4}
@@ -180,7 +178,7 @@ def test_the_next_in_line_always_looks_soon(order: str) -> None:
         sagas.confirm(run_id, "approval", {})
     carry(*ids)
     assert state(ids[3]) is State.AWAITING_CONFIRM
-    assert 0 < due_in(ids[4]) <= isolation.RECHECK
+    assert 0 < due_in(ids[4]) <= locks.RECHECK
 
 
 def test_a_long_line_costs_little(order: str) -> None:
@@ -193,7 +191,7 @@ def test_a_long_line_costs_little(order: str) -> None:
     # (all at the limit are alike, to a moment; measured at one moment, for to ask takes time)
     assert all(further >= nearer - 0.05 for nearer, further in pairwise(waits))
     assert waits[-1] > waits[0]
-    assert max(waits) <= isolation.RECHECK * lockstore.FAR
+    assert max(waits) <= locks.RECHECK * store.locks.FAR
     # And nobody begins twice or out of turn when all look at once
     make_due(ids[1:])
     assert claim().messages == []
@@ -204,15 +202,15 @@ def test_they_are_no_backlog(order: str) -> None:
     first, second = start(order), start(order)
     carry(first, second)
     Run.objects.filter(pk=second).update(due_at=timezone.now() - timedelta(hours=1))
-    assert claim_store.backlog_age() == 0
+    assert store.claims.backlog_age() == 0
     # Nor does the doctor call it one
-    assert claim_store.backlog() == (0, 0)
+    assert store.claims.backlog() == (0, 0)
     assert [found.severity for found in backlog()] == [Severity.FINE]
     sagas.cancel(first)
     with transaction.atomic():
         Run.objects.filter(pk=first).update(state="FAILED", due_at=None)
-    assert claim_store.backlog_age() > 3500
-    assert claim_store.backlog()[0] == 1
+    assert store.claims.backlog_age() > 3500
+    assert store.claims.backlog()[0] == 1
     assert [found.severity for found in backlog()] == [Severity.ERROR]
 
 
@@ -220,8 +218,8 @@ def test_a_wake_for_one_that_is_not_first_changes_nothing(order: str) -> None:
     ids = [start(order) for _ in range(3)]
     carry(*ids)
     before = [Run.objects.get(pk=run_id).due_at for run_id in ids]
-    assert not isolation.line_up([order])
-    assert not isolation.line_up(["nobody is here"])
+    assert not locks.line_up([order])
+    assert not locks.line_up(["nobody is here"])
     assert [Run.objects.get(pk=run_id).due_at for run_id in ids] == before
 
 

@@ -16,7 +16,7 @@ from django.test.utils import isolate_apps
 from sagas import Call, Confirmation, Parallel, Retry, Saga, Step
 from sagas.definition import registry
 from sagas.testing import Ended, assert_saga_unwinds, saga_matrix
-from sagas.testing.matrix import snapshot as picture
+from sagas.testing.matrix import snapshot
 from sagas.testing.matrix.cases import Trouble, cases
 from sagas.testing.matrix.matrix import outcomes
 from sagas.testing.matrix.player import play
@@ -210,13 +210,13 @@ def _read_a_table_of_another_shape(isolated: Apps, monkeypatch: pytest.MonkeyPat
     one, other = (Seat._default_manager.create(row=1, entry=number) for number in (2, 3))
     one.neighbours.add(other)
     monkeypatch.setattr("sagas.testing.matrix.snapshot.apps", isolated)
-    found = picture.picture(["default"])
+    found = snapshot.picture(["default"])
     assert [row["entry"] for row in found["a seat's"]] == [2, 3]
     assert len(found[Seat.neighbours.through._meta.db_table]) == 2
 
 
 def test_djangos_users_are_compared_and_the_engines_runs_are_not() -> None:
-    names = {model._meta.db_table for model in apps.get_models() if picture._is_own(model)}
+    names = {model._meta.db_table for model in apps.get_models() if snapshot._is_own(model)}
     assert {"auth_user", "auth_group", "orders_order"} <= names
     assert not names & {"auth_permission", "django_session", "sagas_run"}
 

@@ -15,9 +15,8 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 import sagas
 from orders.sagas import PlaceOrder
-from sagas import api
+from sagas import api, store
 from sagas.definition.participants import Many, Participant
-from sagas.store import definitions as versions
 from sagas.testing import Mistake, Usual, assert_no_usual_mistakes, assert_saga_unwinds, find_mistakes
 from sagas.testing.matrix.rollback import rehearsal
 from tests.lab.models import Jar, JarHold
@@ -284,12 +283,12 @@ def holds_and_jars() -> tuple[set[object], ...]:
 
 
 def test_what_was_put_on_record_is_forgotten_after_a_rehearsal_that_fails() -> None:
-    before = set(versions._recorded)
+    before = set(store.definitions._recorded)
     msg = "it fails"
     with pytest.raises(ValueError, match=msg), rehearsal(["default"]):
-        versions._recorded.add(("mistaken.Mistaken", 1, 1))
+        store.definitions._recorded.add(("mistaken.Mistaken", 1, 1))
         raise ValueError(msg)
-    assert versions._recorded == before
+    assert store.definitions._recorded == before
 
 
 def test_the_laboratorys_marks_are_doubled_on_purpose() -> None:

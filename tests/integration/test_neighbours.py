@@ -16,21 +16,14 @@ from sagas.decisions.messages import Chain, Kick, RemoteCalls, Wake
 from sagas.decisions.plan import link
 from sagas.definition.participants import Phase
 from sagas.engine import (
-    breakers as gate,
-)
-from sagas.engine import (
-    claiming as claim,
-)
-from sagas.engine import (
+    breakers,
+    claiming,
     lifecycle,
-)
-from sagas.engine import (
-    remote_threads as calling,
+    remote_threads,
 )
 from sagas.engine.performing import perform
 from sagas.escalations import notices
-from sagas.messaging import publisher as dispatch
-from sagas.messaging import relay
+from sagas.messaging import publisher, relay
 from sagas.messaging.app import app
 from sagas.models import Outbox, Run
 from tests.lab import sagas as lab
@@ -64,7 +57,7 @@ def break_for(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) 
             raise error
         return honest(first, ids, **more)
 
-    monkeypatch.setattr(dispatch, "perform", performing)
+    monkeypatch.setattr(publisher, "perform", performing)
 
 
 @pytest.mark.parametrize("saga", [Lab, Unconfirmed, Telling], ids=["first", "second", "third"])
@@ -78,7 +71,7 @@ def test_a_first_step_that_raises_leaves_the_other_cohorts_alone(
 ) -> None:
     break_for(monkeypatch, saga.name, error)
 
-    dispatch.dispatch(here=HERE)
+    publisher.dispatch(here=HERE)
 
     # Two were performed here and went on to their next queue, and the third has gone to its first
     done = [run_id for run_id in cohorts if story(run_id)[-1] != "start"]
@@ -92,7 +85,7 @@ def test_a_process_that_ends_at_a_first_step_gives_back_the_others(
 ) -> None:
     break_for(monkeypatch, Unconfirmed.name, error)
     with pytest.raises(type(error)):
-        dispatch.dispatch(here=HERE)
+        publisher.dispatch(here=HERE)
     # Whoever was not performed is due again, after a tick; and whoever was goes on from where it stands. But what may
     # have ended it keeps its lease, or it would be taken again and again, and nobody would count
     assert [Run.objects.get(pk=run_id).claims for run_id in cohorts] == [0, 1, 0]
@@ -114,8 +107,8 @@ def test_a_session_that_is_lost_at_a_first_step_is_found_as_by_a_message(
 
     # When
     sent: list[Any] = []
-    monkeypatch.setattr(dispatch, "publish", sent.extend)
-    dispatch.dispatch(here=HERE)
+    monkeypatch.setattr(publisher, "publish", sent.extend)
+    publisher.dispatch(here=HERE)
 
     # Then
     halves = [message for message in sent if isinstance(message, Chain) and message.interruptions]
@@ -127,16 +120,16 @@ def test_a_session_that_is_lost_at_a_first_step_is_found_as_by_a_message(
 def test_a_cohort_that_cannot_be_published_leaves_the_others_alone(
     cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest: Callable[[Chain], None] = dispatch._publish_chain
+    honest: Callable[[Chain], None] = publisher._publish_chain
 
     def publishing(chain: Chain) -> None:
         if chain.links[0].saga == Unconfirmed.name:
             raise TypeError("not JSON")
         honest(chain)
 
-    monkeypatch.setattr(dispatch, "_publish_chain", publishing)
+    monkeypatch.setattr(publisher, "_publish_chain", publishing)
     with pytest.raises(TypeError):
-        dispatch.dispatch()
+        publisher.dispatch()
     assert on_their_way() == 2
     assert Run.objects.get(pk=cohorts[1]).claims == 0
     assert Run.objects.get(pk=cohorts[0]).claims == 1
@@ -146,9 +139,9 @@ def test_a_first_step_that_raises_and_a_broker_that_refuses(
     cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_for(monkeypatch, Lab.name, RuntimeError("bug"))
-    monkeypatch.setattr(dispatch, "_publish_chain", refuse)
+    monkeypatch.setattr(publisher, "_publish_chain", refuse)
     with pytest.raises(BrokerAway):
-        dispatch.dispatch(here=HERE)
+        publisher.dispatch(here=HERE)
     assert set(Run.objects.filter(pk__in=cohorts).values_list("claims", flat=True)) == {0}
 
 
@@ -168,7 +161,7 @@ def test_what_follows_a_commit_is_published_although_a_parent_is_locked(monkeypa
 
     monkeypatch.setattr(lifecycle, "wake", locked)
     with pytest.raises(OperationalError):
-        dispatch.publish([Wake(run_id, "child"), chain, Kick()])
+        publisher.publish([Wake(run_id, "child"), chain, Kick()])
     assert broker.length("coupons") == 1
     # And a task that has committed goes on to the chain's next link
     tasks._publish_or_leave(type("T", (), {"app": app})(), [Wake(run_id, "child")])
@@ -184,12 +177,12 @@ def test_a_broker_that_is_away_is_asked_once_and_parents_are_told_all_the_same(
         asked.append(message)
         raise BrokerAway
 
-    monkeypatch.setattr(dispatch, "_publish_chain", away)
+    monkeypatch.setattr(publisher, "_publish_chain", away)
     monkeypatch.setattr(lifecycle, "wake", lambda *of: told.append(of))
-    monkeypatch.setattr(dispatch, "kick", lambda: None)
+    monkeypatch.setattr(publisher, "kick", lambda: None)
     chain = Chain((link(Lab.definition, 1, Phase.FORWARD),), (UUID(int=1),))
     with pytest.raises(BrokerAway):
-        dispatch.publish([chain, chain, Wake(UUID(int=2), "child")])
+        publisher.publish([chain, chain, Wake(UUID(int=2), "child")])
     assert (len(asked), len(told)) == (1, 1)
 
 
@@ -197,9 +190,9 @@ def test_calls_that_cannot_be_made_lose_nothing_else(monkeypatch: pytest.MonkeyP
     def no_thread(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(calling, "start", no_thread)
+    monkeypatch.setattr(remote_threads, "start", no_thread)
     calls = RemoteCalls(link(Lab.definition, 0, Phase.FORWARD), (), frozenset(), "")
-    assert calling.start_all([calls, Kick(1.0)], lambda _: None) == [Kick(1.0)]
+    assert remote_threads.start_all([calls, Kick(1.0)], lambda _: None) == [Kick(1.0)]
 
 
 def test_a_part_of_the_tick_that_breaks_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +205,7 @@ def test_a_part_of_the_tick_that_breaks_keeps_no_other_waiting(monkeypatch: pyte
 
     monkeypatch.setattr(tasks, "dispatch", dispatching)
     monkeypatch.setattr(tasks, "publish_notices", lambda: done.append("notices"))
-    monkeypatch.setattr(gate, "tidy", lambda: done.append("tidy"))
+    monkeypatch.setattr(breakers, "tidy", lambda: done.append("tidy"))
     monkeypatch.setattr(tasks, "_relay", lambda *_, **__: done.append("relay"))
     with pytest.raises(RuntimeError, match="fresh"):
         tasks.dispatch_task.apply(kwargs={"tick": True}, throw=True)
@@ -238,7 +231,7 @@ def test_a_notice_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pyt
 
     # When
     with pytest.raises(ValueError, match="JSON"):
-        dispatch.publish_notices()
+        publisher.publish_notices()
 
     # Then
     assert broker.length("sagas.escalation") == 1
@@ -277,4 +270,4 @@ def test_a_run_whose_failure_cannot_be_written_keeps_no_other_waiting(monkeypatc
     # One-call participants answer for themselves; a set, and what breaks at the commit, is blamed
     assert len(done.survivors) >= 2
     assert state(ids[1]) is State.EXECUTING
-    assert claim.claim(lapsed=True).count == 0
+    assert claiming.claim(lapsed=True).count == 0

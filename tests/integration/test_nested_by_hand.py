@@ -9,11 +9,10 @@ import pytest
 from django.db import OperationalError, transaction
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.engine.compensation import escalate, event
 from sagas.engine.subsagas import child_of
 from sagas.errors import AlreadyDecided
-from sagas.store import runs as store
 from tests.lab.sagas import AskedGuardian, Experiment, Guardian
 from tests.support.carrier import Carrier
 from tests.support.runs import effects, escalation, let_time_pass, state, story
@@ -32,7 +31,7 @@ def go_on(*ids: UUID) -> None:
 def hand_over(run_id: UUID) -> None:
     """A person has it, from where it stands."""
     with transaction.atomic():
-        escalate(store.lock([run_id])[0], event("escalate"), "{}")
+        escalate(store.runs.lock([run_id])[0], event("escalate"), "{}")
 
 
 class Family:

@@ -12,12 +12,11 @@ from django.db import connection, transaction
 from pytest_django import Settings
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.escalations import notices
 from sagas.messaging import topology
 from sagas.messaging.publisher import BROKER_ERRORS, publish_notices
 from sagas.models import Escalation
-from sagas.store import escalations as escalation_store
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker
@@ -135,7 +134,7 @@ def test_while_the_broker_refuses_a_notice_waits_and_is_not_counted() -> None:
 def test_two_dispatchers_do_not_publish_one_notice_twice() -> None:
     escalate("ORD-1")
     with transaction.atomic():
-        claimed = escalation_store.claim_notices(10)
+        claimed = store.escalations.claim_notices(10)
         other = connection.copy()
         try:
             with other.cursor() as cursor:

@@ -14,12 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import sagas
-from sagas import Rejected
+from sagas import Rejected, store
 from sagas.definition.participants import Call, Done, Operation, Outcome
 from sagas.errors import DefinitionError, InvalidDemand, PoolInconsistent
 from sagas.pool import PoolResource
-from sagas.store import moves as move_store
-from sagas.store import runs as store
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Lab
 from tests.support.runs import assert_jar_adds_up, counts, new_jar
@@ -264,7 +262,7 @@ def test_what_is_missing_is_a_fault_and_moves_nothing(jar: str, operation: Opera
     run_id = sagas.start(Lab, Experiment())
     demand = {jar: 2, other: 3}
     take(Operation.TRY, [call(Operation.TRY, demand, run_id=run_id)])
-    move_store.log(move_store.Entry("try", "DONE", "step"), store.lock([run_id]))
+    store.moves.log(store.moves.Entry("try", "DONE", "step"), store.runs.lock([run_id]))
     tamper(run_id, jar)
     before = (counts(other), set(JarHold.objects.values_list("run_id", "pool_key", "quantity", "state")))
 

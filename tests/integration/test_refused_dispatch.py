@@ -7,12 +7,11 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.engine import lifecycle
 from sagas.messaging.app import app
 from sagas.messaging.publisher import dispatch, drop_connections
 from sagas.models import Run
-from sagas.store import claims as claim_store
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker
 from tests.support.carrier import Carrier, chains, claim_all, deadlines, deliver_all
@@ -50,7 +49,7 @@ def test_what_was_refused_as_far_as_anybody_knew_and_came_all_the_same_has_its_d
     # Given runs whose lease was given back, for the broker did not confirm in time that it had their message
     run_id = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
-    claim_store.release([run_id])
+    store.claims.release([run_id])
     assert Run.objects.get(pk=run_id).started_at is None
 
     # When that message comes
@@ -76,7 +75,7 @@ def test_what_was_refused_as_far_as_anybody_knew_and_came_all_the_same_has_its_d
 def test_its_deadline_is_judged_by_the_tick_where_the_message_is_lost(jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
-    claim_store.release([run_id])
+    store.claims.release([run_id])
     deliver_all(chain)
     assert deadlines(claim_all())
     # When its time is over, and the deadline that went out for it never comes

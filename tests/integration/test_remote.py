@@ -17,11 +17,10 @@ import sagas
 from sagas import State
 from sagas.conf import config
 from sagas.decisions.messages import Kick, Link, Message, RemoteCalls
-from sagas.engine import remote_calls as intents
-from sagas.engine import remote_threads as calling
+from sagas.engine import remote_calls, remote_threads
 from sagas.engine.performing import Performed, perform
 from sagas.engine.remote_threads import _call, _participant, perform_now
-from sagas.messaging import publisher as dispatch
+from sagas.messaging import publisher
 from sagas.models import Log, Run
 from sagas.remote import ClientError
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told
@@ -61,7 +60,7 @@ def begun(run_id: UUID, *, step: str = "debit") -> RemoteCalls:
 
 
 def in_flight(call: RemoteCalls, points: Points) -> tuple[threading.Thread, list[Any]]:
-    """Make a call that is held by the other side after it was executed; the answers are for ``intents.finish``."""
+    """Make a call that is held by the other side after it was executed; the answers are for ``remote_calls.finish``."""
     answered: list[Any] = []
 
     def make() -> None:
@@ -332,7 +331,7 @@ def test_an_answer_that_comes_after_its_lease_counts(points: Points, account: st
     points.recover()
     thread.join()
     carrier = Carrier()
-    carrier.post(intents.finish(first.link, answered, worker="late"))
+    carrier.post(remote_calls.finish(first.link, answered, worker="late"))
 
     # Then that is what happened
     assert story(run_id)[-1] == "debit.forward DONE"
@@ -370,7 +369,7 @@ def test_a_cancel_while_a_call_is_in_flight_waits_for_its_outcome(points: Points
     # And when it is answered, that is on record, and then undone
     points.recover()
     thread.join()
-    intents.finish(call.link, answered, worker="late")
+    remote_calls.finish(call.link, answered, worker="late")
     carried(run_id)
     assert state(run_id) is State.FAILED
     assert effects(run_id) == ["one.forward", "debit.forward", "debit.compensate", "one.compensate"]
@@ -405,7 +404,7 @@ def test_an_answer_to_a_run_that_has_ended_is_put_on_record(points: Points, acco
     assert state(run_id) is State.FAILED
 
     # When it is answered
-    intents.finish(call.link, [_call(_participant(call.link), call.calls[0], begun=False)], worker="late")
+    remote_calls.finish(call.link, [_call(_participant(call.link), call.calls[0], begun=False)], worker="late")
 
     # Then everybody can see it
     assert story(run_id)[-1] == "debit.forward DONE"
@@ -505,7 +504,7 @@ def test_no_call_is_made_in_a_transaction(points: Points, account: str) -> None:
     with transaction.atomic(), pytest.raises(AssertionError, match="INTENT"):
         perform_now(call)
     with transaction.atomic(), pytest.raises(AssertionError, match="INTENT"):
-        calling.start(call, lambda _: None)
+        remote_threads.start(call, lambda _: None)
     assert points.account(account) == (100, 0)
 
 
@@ -523,12 +522,12 @@ def test_a_call_that_is_begun_is_made_though_the_broker_refuses_what_goes_out_wi
     assert [type(message) for message in performed.messages] == [Kick, RemoteCalls]
 
     # When RabbitMQ refuses the kick for the next attempt of the first
-    monkeypatch.setattr(dispatch, "_publish_kick", refused)
+    monkeypatch.setattr(publisher, "_publish_kick", refused)
     with pytest.raises(OperationalError):
-        dispatch.publish(performed.messages)
+        publisher.publish(performed.messages)
 
     # Then the call of the second, whose INTENT is committed, was made all the same
-    assert calling.drain(20)
+    assert remote_threads.drain(20)
     assert story(new)[-1] == "debit.forward DONE"
     assert points.account(account) == (99, 0)
 
@@ -543,13 +542,13 @@ def test_a_call_that_the_dispatcher_has_begun_is_made_though_the_next_chain_brea
     def breaks_at_the_second(link: Link, *args: Any, **kwargs: Any) -> Performed:
         return refused() if link.saga == "lab.Rewarded" else perform(link, *args, **kwargs)
 
-    monkeypatch.setattr(dispatch, "perform", breaks_at_the_second)
+    monkeypatch.setattr(publisher, "perform", breaks_at_the_second)
 
     # When the dispatcher performs both first steps itself, and the second breaks
-    dispatch.dispatch(here=config().queues)
+    publisher.dispatch(here=config().queues)
 
     # Then the first's call was made: the other's break is its own
-    assert calling.drain(20)
+    assert remote_threads.drain(20)
     assert story(run_id)[-1] == "debit.forward DONE"
 
 

@@ -9,19 +9,15 @@ import pytest
 from django.db import connection, transaction
 
 import sagas
-from sagas import Done, Parallel, Rejected, Retry, Saga, State, Step
+from sagas import Done, Parallel, Rejected, Retry, Saga, State, Step, store
 from sagas.conf import config
 from sagas.decisions.messages import Chain, Kick, Message, RemoteCalls
 from sagas.decisions.reasons import ReasonKind
 from sagas.definition.participants import NotYet
 from sagas.engine import (
-    compensation as turns,
-)
-from sagas.engine import (
-    invocation as outcomes,
-)
-from sagas.engine import (
-    remote_calls as intents,
+    compensation,
+    invocation,
+    remote_calls,
 )
 from sagas.engine.invocation import Fault
 from sagas.engine.remote_calls import Answered
@@ -30,7 +26,6 @@ from sagas.failures import Throttle
 from sagas.models import Log, Run
 from sagas.remote import HttpParticipant
 from sagas.remote.lanes import Lane, lane_of
-from sagas.store import runs as store
 from tests.integration.test_remote import begun
 from tests.lab.sagas import QUICK, Experiment, mark
 from tests.support.carrier import chains, claim_all, deliver
@@ -87,7 +82,7 @@ def answer(calls: RemoteCalls, *said: Done | Rejected | Fault | NotYet) -> list[
     """Record what the other side has said to these calls, as whoever has made them does."""
     pairs = zip(calls.calls, said, strict=True)
     answered = [Answered(call, call.run_id in calls.begun, one, 7) for call, one in pairs]
-    return intents.finish(calls.link, answered, worker="caller")
+    return remote_calls.finish(calls.link, answered, worker="caller")
 
 
 def assert_undone_there(run_id: UUID) -> None:
@@ -159,14 +154,14 @@ def test_what_waits_for_room_has_not_forgotten_its_attempts(
     # Given an attempt of which nobody knows what became, and no room for the next
     run_id, call = started(saga)
     answer(call, UNKNOWN)
-    monkeypatch.setattr(intents, "room_for", lambda *_: intents.Room(lane_of("nobody", 1), 0, 30.0))
+    monkeypatch.setattr(remote_calls, "room_for", lambda *_: remote_calls.Room(lane_of("nobody", 1), 0, 30.0))
     let_time_pass(run_id)
     for chain in chains(claim_all()):
         deliver(chain)
     # Then it is tried again when the circuit may be closed; a run in a fork may be looked at before
     wait = (Run.objects.get(pk=run_id).pending or {})["held"]
     assert (wait["failed"], wait["begun"]) == (1, True)
-    waits = max(due_in(run_id), wait["until"] - store.clock().timestamp())
+    waits = max(due_in(run_id), wait["until"] - store.runs.clock().timestamp())
     assert 25 < waits < 40
     # And when the run is cancelled meanwhile, it is undone
     monkeypatch.undo()
@@ -199,9 +194,9 @@ def test_what_was_never_sent_is_not_undone_when_a_person_gives_the_run_back(data
 
 def hand_to_a_person(run_id: UUID) -> None:
     with transaction.atomic():
-        (row,) = store.lock([run_id])
-        why = outcomes.reason(ReasonKind.STUCK, "held", "NoProgress", "")
-        turns.escalate(row, turns.event("escalate", step="held"), why)
+        (row,) = store.runs.lock([run_id])
+        why = invocation.reason(ReasonKind.STUCK, "held", "NoProgress", "")
+        compensation.escalate(row, compensation.event("escalate", step="held"), why)
 
 
 # -- Which answer is whose ------------------------------------------------------------------------------------
@@ -351,7 +346,7 @@ def test_a_branch_that_waits_for_its_next_attempt_does_not_delay_the_others(data
     answer(call, UNKNOWN)
     assert due_in(run_id) <= 0
     wait = (Run.objects.get(pk=run_id).pending or {})["held"]
-    assert 50 < wait["until"] - store.clock().timestamp() < 70
+    assert 50 < wait["until"] - store.runs.clock().timestamp() < 70
 
 
 def test_what_is_said_while_a_person_has_the_run_names_its_attempt(database: None) -> None:
@@ -369,7 +364,7 @@ def test_runs_without_room_are_looked_at_when_the_first_of_them_may_have_it(
     # Given a lane that takes four seconds for each call, and two runs that find it full
     lane = Lane("slow", 1)
     monkeypatch.setattr(lane, "_pace", 4.0)
-    monkeypatch.setattr(intents, "room_for", lambda *_: intents.Room(lane, 0, 0.0))
+    monkeypatch.setattr(remote_calls, "room_for", lambda *_: remote_calls.Room(lane, 0, 0.0))
     ids = [sagas.start(Alone, Experiment()) for _ in range(2)]
     (chain,) = chains(claim_all())
     # When

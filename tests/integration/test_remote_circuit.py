@@ -12,10 +12,10 @@ from django.conf import settings
 
 import sagas
 from sagas import State
-from sagas.decisions import breaker_policy as breaker
+from sagas.decisions import breaker_policy
 from sagas.decisions.breaker_policy import Sample
 from sagas.models import Log, Run
-from sagas.redis import client as redis_link
+from sagas.redis import client as redis_client
 from sagas.remote import UnexpectedAnswer
 from sagas.remote.circuit import Circuit
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told
@@ -162,7 +162,9 @@ def test_it_opens_by_the_rule_of_the_breakers(name: str, seed: int) -> None:
         (circuit.broke if failed else circuit.answered)(name)
         newest_first.insert(0, Sample(0.0, 1 - failed, int(failed)))
         running = [sample.failed for sample in newest_first[: circuit.faults]] == [1] * circuit.faults
-        expected = failed and (running or breaker.opens(breaker.windows(newest_first, circuit.rule), circuit.rule))
+        expected = failed and (
+            running or breaker_policy.opens(breaker_policy.windows(newest_first, circuit.rule), circuit.rule)
+        )
         assert (circuit.admit(name, 1, 1.0)[0] == 0) is expected, newest_first
         if expected:
             return
@@ -191,7 +193,7 @@ def test_without_redis_everybody_calls(name: str) -> None:
         assert SWITCH.admit(name, 5, 1.0) == (5, 0.0)
     finally:
         servers.start("redis")
-        redis_link.pause.until = 0.0
+        redis_client.pause.until = 0.0
 
 
 @pytest.fixture
@@ -242,7 +244,7 @@ def test_whatever_kind_of_key_it_finds_it_counts_and_opens(name: str, memory: re
             memory.sadd(key, "x")
     open_it(name)
     assert SWITCH.admit(name, 5, 1.0)[0] == 0
-    assert not redis_link.pause.is_open()
+    assert not redis_client.pause.is_open()
 
 
 @needs_node

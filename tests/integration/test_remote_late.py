@@ -21,7 +21,7 @@ from sagas import (
     Step,
 )
 from sagas.decisions.messages import RemoteCalls
-from sagas.engine import remote_calls as intents
+from sagas.engine import remote_calls
 from sagas.engine.invocation import Fault
 from sagas.engine.remote_calls import Answered
 from sagas.engine.remote_threads import perform_now
@@ -66,7 +66,7 @@ def carry_but(operation: str) -> list[RemoteCalls]:
 
 def answer(calls: RemoteCalls, said: Done | Rejected | Fault, duration_us: int = 1) -> None:
     """Record what the other side has said to a call."""
-    intents.finish(calls.link, [Answered(calls.calls[0], False, said, duration_us)], worker="late")
+    remote_calls.finish(calls.link, [Answered(calls.calls[0], False, said, duration_us)], worker="late")
 
 
 # -- A person has the run -------------------------------------------------------------------------------------

@@ -17,8 +17,7 @@ from pytest_django import Settings
 from sagas.checks import check_requirements, check_servers
 from sagas.messaging import topology
 from sagas.messaging.app import _refuse, app
-from sagas.requirements import server_settings
-from sagas.requirements import software as requirements
+from sagas.requirements import server_settings, software
 from sagas.requirements.software import server
 from sagas.worker import Topology
 from tests.support.project import START, project
@@ -42,7 +41,7 @@ class Worker:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, package: str, found: str) -> None:
-    monkeypatch.setattr(requirements, "version", lambda name: found if name == package else version(name))
+    monkeypatch.setattr(software, "version", lambda name: found if name == package else version(name))
 
 
 @pytest.mark.parametrize(("package", "found"), TOO_OLD)
@@ -112,7 +111,7 @@ def examined() -> str:
 @pytest.fixture
 def old_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the tests, if the engine wanted newer ones than there are."""
-    monkeypatch.setattr(requirements, "SERVERS", dict.fromkeys(requirements.SERVERS, (99,)))
+    monkeypatch.setattr(software, "SERVERS", dict.fromkeys(software.SERVERS, (99,)))
 
 
 def test_the_doctor_names_servers_that_are_too_old(topology: None, database: None, old_servers: None) -> None:

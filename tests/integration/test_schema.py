@@ -9,26 +9,12 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 import sagas
+from sagas import store
 from sagas.decisions.plan import Due, Move, Place
 from sagas.engine.compensation import escalate, event
 from sagas.errors import IllegalTransition
 from sagas.models import Confirmation, Escalation, Log, Run
 from sagas.states import LIVE, TRANSITIONS, State
-from sagas.store import (
-    confirmations as confirmation_store,
-)
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    escalations as escalation_store,
-)
-from sagas.store import (
-    moves as move_store,
-)
-from sagas.store import (
-    runs as store,
-)
 from tests.lab.sagas import Experiment, Lab, Twice
 from tests.support.runs import state, story
 
@@ -39,13 +25,13 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _definitions_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard asks the record what a saga's confirmations are, and some test may have emptied it."""
-    monkeypatch.setattr(versions, "_recorded", set())
+    monkeypatch.setattr(store.definitions, "_recorded", set())
 
 
 def insert(state: State) -> UUID:
     run_id = sagas.start(Lab, Experiment())
     # It may go anywhere, and a person may have it: only the transitions are looked at.
-    confirmation_store.insert_confirmation(run_id, "approval", "{}")
+    store.confirmations.insert_confirmation(run_id, "approval", "{}")
     with connection.cursor() as cursor:
         # By way of ESCALATED, from which every state can be reached.
         cursor.execute("UPDATE sagas_run SET state = 'ESCALATED', due_at = NULL WHERE id = %s", [run_id])
@@ -112,24 +98,24 @@ def test_the_log_is_append_only() -> None:
 def test_an_effect_is_logged_once() -> None:
     run_id = sagas.start(Lab, Experiment())
     with transaction.atomic():
-        move_store.log(move_store.Entry(operation="forward", outcome="DONE", step="one"), store.lock([run_id]))
+        store.moves.log(store.moves.Entry(operation="forward", outcome="DONE", step="one"), store.runs.lock([run_id]))
     with pytest.raises(IntegrityError, match="sagas_log_effect_once"), transaction.atomic():
-        move_store.log(move_store.Entry(operation="forward", outcome="DONE", step="one"), store.lock([run_id]))
+        store.moves.log(store.moves.Entry(operation="forward", outcome="DONE", step="one"), store.runs.lock([run_id]))
 
 
 def test_a_confirmation_is_kept_once() -> None:
     run_id = sagas.start(Lab, Experiment())
-    confirmation_store.insert_confirmation(run_id, "approval", "{}")
+    store.confirmations.insert_confirmation(run_id, "approval", "{}")
     with pytest.raises(IntegrityError, match="sagas_confirmation_once"):
-        confirmation_store.insert_confirmation(run_id, "approval", "{}")
+        store.confirmations.insert_confirmation(run_id, "approval", "{}")
 
 
 def test_a_run_has_one_open_escalation() -> None:
     run_id = sagas.start(Lab, Experiment())
-    (row,) = store.lock([run_id])
-    escalation_store.open_escalation(row, step="", operation="", error="{}")
+    (row,) = store.runs.lock([run_id])
+    store.escalations.open_escalation(row, step="", operation="", error="{}")
     with pytest.raises(IntegrityError, match="sagas_escalation_one_open"):
-        escalation_store.open_escalation(row, step="", operation="", error="{}")
+        store.escalations.open_escalation(row, step="", operation="", error="{}")
 
 
 @pytest.mark.parametrize("how", ["move", "advance"])
@@ -141,11 +127,11 @@ def test_a_move_of_a_run_that_stands_elsewhere_is_an_error_and_nothing_of_it_sta
 
     # When
     with pytest.raises(IllegalTransition, match="1 of 2 runs did not stand"), transaction.atomic():
-        rows = store.lock([here, elsewhere])
+        rows = store.runs.lock([here, elsewhere])
         if how == "move":
-            move_store.move(change, rows)
+            store.moves.move(change, rows)
         else:
-            move_store.advance(change, rows, event("moved"))
+            store.moves.advance(change, rows, event("moved"))
 
     # Then
     assert state(here) is State.PENDING
@@ -158,7 +144,7 @@ def test_a_move_of_a_run_that_stands_elsewhere_is_an_error_and_nothing_of_it_sta
 def run_at(stands: State, cursor: int, *, saga: type[sagas.Saga[Experiment]] = Lab, fork: int = 0) -> UUID:
     """A run that stands there, by the engine's own moves where they can be told from wrong ones."""
     run_id = sagas.start(saga, Experiment())
-    confirmation_store.insert_confirmation(run_id, "approval", "{}")
+    store.confirmations.insert_confirmation(run_id, "approval", "{}")
     with connection.cursor() as sql:
         path = {
             State.PENDING: [],
@@ -258,7 +244,7 @@ def test_no_child_goes_over_the_pivot_without_its_parent() -> None:
     Run.objects.filter(pk=run_id).update(parent_id=run_id)
     with pytest.raises(IntegrityError, match="without its confirmations"), transaction.atomic():
         Run.objects.filter(pk=run_id).update(state=State.CONFIRMING)
-    confirmation_store.insert_confirmation(run_id, "@parent", "{}")
+    store.confirmations.insert_confirmation(run_id, "@parent", "{}")
     Run.objects.filter(pk=run_id).update(state=State.CONFIRMING)
 
 
@@ -287,7 +273,7 @@ def agree(run_id: UUID) -> None:
 def escalated() -> UUID:
     run_id = run_at(State.EXECUTING, 1)
     with transaction.atomic():
-        (row,) = store.lock([run_id])
+        (row,) = store.runs.lock([run_id])
         escalate(row, event("escalate"), "{}")
     connection.check_constraints()
     return run_id
@@ -323,7 +309,7 @@ def test_a_run_is_not_escalated_without_an_escalation_by_any_hand() -> None:
         connection.check_constraints()
     # Nor an escalation opened for one that is not
     with pytest.raises(IntegrityError, match="would have an open escalation"), transaction.atomic():
-        escalation_store.open_escalation(store.lock([run_id])[0], step="", operation="", error="{}")
+        store.escalations.open_escalation(store.runs.lock([run_id])[0], step="", operation="", error="{}")
         connection.check_constraints()
 
 

@@ -9,15 +9,11 @@ import pytest
 from django.db import connection
 
 from sagas.messaging import (
-    connection as broker_link,
-)
-from sagas.messaging import (
+    broker_connection,
     consumer,
+    publisher,
     relay,
     topology,
-)
-from sagas.messaging import (
-    publisher as dispatch,
 )
 from sagas.messaging.app import app
 from sagas.models import Outbox
@@ -32,8 +28,8 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five seconds are too long for a test."""
     monkeypatch.setattr(relay, "CONFIRM_TIMEOUT", 0.3)
     monkeypatch.setattr(topology, "PATIENCE", 0.3)
-    monkeypatch.setattr(broker_link, "PATIENCE", 0.3)
-    monkeypatch.setattr(broker_link, "PAUSE", 0.0)
+    monkeypatch.setattr(broker_connection, "PATIENCE", 0.3)
+    monkeypatch.setattr(broker_connection, "PAUSE", 0.0)
     monkeypatch.setattr(consumer, "QUIET", 0.2)
 
 
@@ -62,7 +58,7 @@ def while_it_stands_still(work: Callable[[], object], *, connected: Callable[[],
         thread.join(10)
         held = thread.is_alive()
     thread.join(20)
-    dispatch.drop_connections(app)
+    publisher.drop_connections(app)
     assert not held, "it waits as long as RabbitMQ stands still"
     return raised[0] if raised else None
 
@@ -86,12 +82,14 @@ def test_events_are_left_to_the_next_tick() -> None:
 
 
 def test_the_length_of_the_queues_is_not_waited_for() -> None:
-    error = while_it_stands_still(lambda: dispatch.is_congested(app), connected=lambda: dispatch.is_congested(app))
+    error = while_it_stands_still(lambda: publisher.is_congested(app), connected=lambda: publisher.is_congested(app))
     assert isinstance(error, TimeoutError)
 
 
 def test_pooled_connections_are_dropped_without_a_goodbye() -> None:
-    error = while_it_stands_still(lambda: dispatch.drop_connections(app), connected=lambda: dispatch.is_congested(app))
+    error = while_it_stands_still(
+        lambda: publisher.drop_connections(app), connected=lambda: publisher.is_congested(app)
+    )
     assert error is None
 
 

@@ -10,13 +10,12 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.engine.compensation import escalate, event
 from sagas.messaging.topology import dead
 from sagas.models import Escalation, Run
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
-from sagas.store import runs as store
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Forked, Lab
 from tests.support import broker
@@ -131,7 +130,7 @@ def escalated(jar: str) -> UUID:
     """A run that waits for a person, from where it can go on."""
     run_id = awaiting(jar)
     with transaction.atomic():
-        (row,) = store.lock([run_id])
+        (row,) = store.runs.lock([run_id])
         escalate(row, event("escalate"), "{}")
     return run_id
 
@@ -312,7 +311,7 @@ def stood_in(stands: State) -> UUID:
             Carrier().run([run_id], until=lambda: "two.forward DONE" in story(run_id))
     assert state(run_id) is stands
     with transaction.atomic():
-        (row,) = store.lock([run_id])
+        (row,) = store.runs.lock([run_id])
         escalate(row, event("escalate"), "{}")
     by_owner("DELETE FROM sagas_escalation WHERE run_id = %s", run_id)
     Run.objects.filter(pk=run_id).update(request={"jar": jar})

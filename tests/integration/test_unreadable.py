@@ -15,11 +15,10 @@ from django.db import transaction
 from pydantic import BaseModel, Field, field_validator
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.checks import check_runs
 from sagas.engine.compensation import escalate, event
-from sagas.operations import requests as unreadable
-from sagas.store import runs as store
+from sagas.operations import requests
 from tests.support.carrier import Carrier
 from tests.support.deploys import NAME, deploy, deploying, step
 from tests.support.runs import state
@@ -125,8 +124,8 @@ def test_requests_that_the_code_cannot_read_are_counted(monkeypatch: pytest.Monk
     assert state(ended) is State.FAILED
     *live, person = begin(5)
     with transaction.atomic():
-        escalate(store.lock([person])[0], event("escalate"), "{}")
-    monkeypatch.setattr(unreadable, "BATCH", 2)
+        escalate(store.runs.lock([person])[0], event("escalate"), "{}")
+    monkeypatch.setattr(requests, "BATCH", 2)
 
     # When the request gets a field without a default
     change(OneFieldMore)
@@ -144,7 +143,7 @@ def test_requests_that_the_code_cannot_read_are_counted(monkeypatch: pytest.Monk
     # When it has a default
     change(OneFieldMoreWithADefault)
     assert "fine     What every unfinished run was asked for can be read here." in doctor()
-    assert unreadable.find() == []
+    assert requests.find() == []
 
 
 @pytest.mark.parametrize(
@@ -170,12 +169,12 @@ def test_some_may_fit_and_some_not() -> None:
     saga = deploy({"a": step(), "b": step()}, requests=OneFieldMore)
     for _ in range(2):
         sagas.start(saga, OneFieldMore(GUEST, 7))
-    (found,) = unreadable.find()
+    (found,) = requests.find()
     assert (found.saga, found.version, found.live, found.escalated, found.first) == (NAME, 1, 3, 0, min(old))
 
 
 def test_a_saga_that_is_not_known_here_is_not_this_findings_to_tell() -> None:
     begin(1)
     deploy({"a": step()}, version=2)
-    assert unreadable.find() == []
+    assert requests.find() == []
     assert "cannot go on here" in doctor()

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 import sagas
-from sagas import Confirmation, Parallel, Retry, Saga, State, Step, tasks
+from sagas import Confirmation, Parallel, Retry, Saga, State, Step, store, tasks
 from sagas.checks import check_runs
 from sagas.decisions.messages import Kick, Link
 from sagas.definition.participants import Phase
@@ -28,7 +28,6 @@ from sagas.engine.performing import perform
 from sagas.errors import UnknownSaga, UnknownStep
 from sagas.models import Definition, Run
 from sagas.selectors import run_view
-from sagas.store import definitions as versions
 from sagas.tasks import QUEUE_HEADER
 from tests.lab.sagas import Experiment, mark
 from tests.support import broker
@@ -100,7 +99,7 @@ def test_a_run_goes_on_by_its_own_list_of_steps(changed: Any, done: int) -> None
     assert effects(old) == ["a.forward", "b.forward", "c.forward"]
     assert effects(new) == [f"{name}.forward" for name in changed() if name != "approval"]
     assert [s.name for s in run_view(old).steps] == ["a", "b", "c"]
-    assert versions.problems() == []
+    assert store.definitions.problems() == []
     # And is undone by its own
     for run_id in (old, new):
         sagas.cancel(run_id)
@@ -174,7 +173,7 @@ def test_a_step_that_has_come_before_the_pivot_is_not_given_up_by_a_run_for_whic
     # Given code for which it is an ordinary step, with the ordinary number of attempts
     ordinary = Step(mark, queue="orders")
     deploy({"approval": approval(), "a": step(), "z": ordinary})
-    definition = versions.find(NAME, 1, Run.objects.get(pk=run_id).shape)
+    definition = store.definitions.find(NAME, 1, Run.objects.get(pk=run_id).shape)
     assert definition.action(1, Phase.FORWARD).retry is FINISH_RETRY
     # And the code's own step stays as it is
     assert ordinary.actions[Phase.FORWARD].retry is FORWARD_RETRY
@@ -266,7 +265,7 @@ def test_a_run_that_needs_a_step_which_is_gone_is_left_to_a_process_that_has_it(
         make_due([run_id], since=20)
     before = effects(run_id), state(run_id)
     deploy(changed())
-    (problem,) = versions.problems()
+    (problem,) = store.definitions.problems()
     assert "step b " in str(problem)
 
     # When, then it is left where it stands, and nothing is written to it
@@ -300,7 +299,7 @@ def test_a_step_that_is_gone_is_not_missed_once_it_is_behind() -> None:
     deploy({"approval": approval(), "a": step(), "c": step()})
 
     # Then
-    assert versions.problems() == []
+    assert store.definitions.problems() == []
     carry(run_id)
     assert state(run_id) is State.FAILED
     assert_effects_once(run_id)
@@ -415,7 +414,7 @@ def recorded() -> list[tuple[int, list[str]]]:
 
 def test_a_definition_is_on_record_once_and_only_by_a_start_that_is_committed() -> None:
     Definition.objects.filter(saga=NAME).delete()
-    versions._recorded.difference_update([key for key in versions._recorded if key[0] == NAME])
+    store.definitions._recorded.difference_update([key for key in store.definitions._recorded if key[0] == NAME])
     steps = {"only": step()}
     saga = deploy(steps)
     # Given a start that was rolled back

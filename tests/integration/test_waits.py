@@ -11,13 +11,11 @@ import pytest
 from django.db import connection, transaction
 
 import sagas
+from sagas import store
 from sagas.conf import config
 from sagas.decisions.reasons import ReasonKind
-from sagas.engine import compensation as turns
-from sagas.engine import invocation as outcomes
+from sagas.engine import compensation, invocation
 from sagas.models import Run
-from sagas.store import runs as store
-from sagas.store import waits as wait_store
 from sagas.store.runs import Wait
 from tests.lab.sagas import Experiment, Lab
 from tests.support.carrier import chains, claim_all, deliver
@@ -43,15 +41,15 @@ def with_a_person() -> UUID:
     """A run that is not due at all."""
     run_id = sagas.start(Lab, Experiment())
     with transaction.atomic():
-        (row,) = store.lock([run_id])
-        why = outcomes.reason(ReasonKind.STUCK, "", "NoProgress", "")
-        turns.escalate(row, turns.event("escalate"), why)
+        (row,) = store.runs.lock([run_id])
+        why = invocation.reason(ReasonKind.STUCK, "", "NoProgress", "")
+        compensation.escalate(row, compensation.event("escalate"), why)
     return run_id
 
 
 def in_seconds(seconds: float) -> float:
     """So many seconds from now, by the database's clock."""
-    return store.clock().timestamp() + seconds
+    return store.runs.clock().timestamp() + seconds
 
 
 def claims(run_id: UUID) -> int:
@@ -59,13 +57,13 @@ def claims(run_id: UUID) -> int:
 
 
 ALL: dict[str, Callable[[UUID], None]] = {
-    "hasten": lambda run_id: wait_store.hasten({run_id: in_seconds(50)}),
-    "postpone": lambda run_id: wait_store.postpone({run_id: 50}),
-    "hasten_by": lambda run_id: wait_store.hasten_by({run_id: 50}),
-    "wait_until": lambda run_id: wait_store.wait_until({run_id: in_seconds(50)}),
-    "leave_alone": lambda run_id: wait_store.leave_alone([run_id], 50),
-    "put_off": lambda run_id: wait_store.put_off([run_id], 50, sooner=False),
-    "make_due": lambda run_id: wait_store.make_due([run_id]),
+    "hasten": lambda run_id: store.waits.hasten({run_id: in_seconds(50)}),
+    "postpone": lambda run_id: store.waits.postpone({run_id: 50}),
+    "hasten_by": lambda run_id: store.waits.hasten_by({run_id: 50}),
+    "wait_until": lambda run_id: store.waits.wait_until({run_id: in_seconds(50)}),
+    "leave_alone": lambda run_id: store.waits.leave_alone([run_id], 50),
+    "put_off": lambda run_id: store.waits.put_off([run_id], 50, sooner=False),
+    "make_due": lambda run_id: store.waits.make_due([run_id]),
 }
 
 
@@ -122,15 +120,15 @@ def test_what_its_claims_in_vain_are_then(does: str, after: int) -> None:
 @pytest.mark.parametrize(("due", "after"), [(20, 20), (100, 50)])
 def test_what_is_put_off_in_a_fork_is_due_when_it_was_if_that_is_sooner(due: float, after: float) -> None:
     run_id = waiting(due=due)
-    wait_store.put_off([run_id], 50, sooner=True)
+    store.waits.put_off([run_id], 50, sooner=True)
     assert due_in(run_id) == pytest.approx(after, abs=5)
 
 
 def test_a_run_is_woken_only_where_it_waits() -> None:
     run_id = waiting(one=Wait(in_seconds(500), operation="forward"))
-    wait_store.wake(run_id, "two")
+    store.waits.wake(run_id, "two")
     assert (due_in(run_id) > 50, claims(run_id)) == (True, 3)
-    wait_store.wake(run_id, "one")
+    store.waits.wake(run_id, "one")
     assert (due_in(run_id) <= 0, claims(run_id)) == (True, 0)
     assert (Run.objects.get(pk=run_id).pending or {})["one"]["until"] == 0
 
@@ -138,8 +136,8 @@ def test_a_run_is_woken_only_where_it_waits() -> None:
 @pytest.mark.parametrize("begun", [True, False])
 def test_what_was_answered_is_waited_for_no_more(begun: bool) -> None:
     run_id = waiting(one=Wait(in_seconds(500), 2, "forward", begun=not begun), two=Wait(7, 1))
-    (row,) = store.look([run_id])
-    after = wait_store.answered(row, "one", begun=begun)
+    (row,) = store.runs.look([run_id])
+    after = store.waits.answered(row, "one", begun=begun)
     assert after.waits == {"one": Wait(0, 2, "", begun=begun), "two": Wait(7, 1)}
     assert Run.objects.get(pk=run_id).pending == {step: asdict(wait) for step, wait in after.waits.items()}
 
@@ -159,8 +157,8 @@ def test_what_was_answered_is_waited_for_no_more(begun: bool) -> None:
 )
 def test_what_a_run_still_waits_for_when_a_person_resumes_it(wait: Wait, after: Wait | None) -> None:
     run_id = waiting(one=wait)
-    (row,) = store.look([run_id])
-    wait_store.begin_again(row, 500)
+    (row,) = store.runs.look([run_id])
+    store.waits.begin_again(row, 500)
     assert Run.objects.get(pk=run_id).pending == ({"one": asdict(after)} if after else None)
 
 

@@ -84,7 +84,8 @@ def escalated_is_open(definition: Definition, world: World) -> str | None:
 def ends_whole(definition: Definition, world: World) -> str | None:
     """Whoever has SUCCEEDED has every effect, confirmed; who has FAILED has none left, now and for ever.
 
-    Ends that a person made are theirs to vouch for, but for what has come from outside: see ``escalation.resolve``.
+    Ends that a person made are theirs to vouch for, but for what has come from outside: see
+    ``escalations.actions.resolve``.
     """
     row = world.row
     if row.place.state not in FINAL:

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 import sagas
-from sagas import Rejected, Saga
+from sagas import Rejected, Saga, store
 from sagas.decisions.messages import Chain, Deadline, Message
 from sagas.decisions.plan import Place
 from sagas.definition.definition import Definition
@@ -22,11 +22,10 @@ from sagas.definition.participants import Call
 from sagas.engine import lifecycle
 from sagas.engine.claiming import claim
 from sagas.engine.performing import perform
-from sagas.escalations import actions as escalation
+from sagas.escalations import actions
 from sagas.models import Confirmation as Received
 from sagas.models import Escalation, Log, Run
 from sagas.states import State
-from sagas.store import claims as claim_store
 from tests.lab.sagas import Boom, Experiment
 from tests.model import world
 from tests.model.world import PHASES, Row, World, name
@@ -123,13 +122,13 @@ class Replay:
                 lifecycle.resume_run(self.run_id, by="somebody", note="")
             case _:
                 outcome = State(what.removeprefix("resolves it as "))
-                escalation.resolve(self.run_id, outcome=outcome, by="somebody", note="done")
+                actions.resolve(self.run_id, outcome=outcome, by="somebody", note="done")
 
     def _claim(self, what: str, row: Row) -> list[Message]:
         claimed = claim(lapsed=row.claims > 0)
         assert claimed.count == 1
         if what.startswith("is refused by the broker"):
-            claim_store.release([i for m in claimed.messages if isinstance(m, Chain) for i in m.ids])
+            store.claims.release([i for m in claimed.messages if isinstance(m, Chain) for i in m.ids])
             kept = Chain if what.endswith("which has it") else ()
             return [message for message in claimed.messages if isinstance(message, kept)]
         return claimed.messages

@@ -9,43 +9,43 @@ from dataclasses import dataclass
 class Rules:
     """Each is what a line of the engine is there for. Unset one, and see what happens."""
 
-    #: ``plan.stand``: a delivery is for runs that stand at its step.
+    #: ``decisions.plan.stand``: a delivery is for runs that stand at its step.
     reads_cursor: bool = True
-    #: ``store.lock``: whoever decides about a run has it to himself.
+    #: ``store.runs.lock``: whoever decides about a run has it to himself.
     locks: bool = True
-    #: ``move_store.move``, ``move_store.advance``: the UPDATE names the place that was read.
+    #: ``store.moves.move``, ``store.moves.advance``: the UPDATE names the place that was read.
     guards_moves: bool = True
-    #: ``lifecycle.expire``: a deadline asks whether the confirmation has come.
+    #: ``engine.lifecycle.expire``: a deadline asks whether the confirmation has come.
     deadline_asks_for_confirmation: bool = True
-    #: ``lifecycle.expire``: a deadline is for undecided runs.
+    #: ``engine.lifecycle.expire``: a deadline is for undecided runs.
     deadline_asks_for_state: bool = True
-    #: ``lifecycle.receive_confirmation``: only undecided runs are confirmed.
+    #: ``engine.lifecycle.receive_confirmation``: only undecided runs are confirmed.
     confirmation_asks_for_state: bool = True
-    #: ``lifecycle.cancel_run``: what is confirmed cannot be cancelled.
+    #: ``engine.lifecycle.cancel_run``: what is confirmed cannot be cancelled.
     cancel_asks_for_confirmation: bool = True
-    #: ``record._confirmed``: the last step asks whether the confirmation has come.
+    #: ``engine.results._confirmed``: the last step asks whether the confirmation has come.
     last_step_asks_for_confirmation: bool = True
     #: ``task_acks_late``: a message is acked behind the commit.
     acks_late: bool = True
     #: ``claim(lapsed=True)``: runs whose lease is over are claimed again.
     claims_again: bool = True
-    #: ``claim_store.lease``: a claimed run keeps a ``due_at``.
+    #: ``store.claims.lease``: a claimed run keeps a ``due_at``.
     leases: bool = True
     #: ``claim``: the tick judges the deadline whose message was lost.
     tick_judges: bool = True
-    #: ``move_store._due``, ``claim._claim_group``: who has not begun begins before it waits.
+    #: ``store.moves._due``, ``engine.claiming._claim_group``: who has not begun begins before it waits.
     begins_before_it_waits: bool = True
-    #: ``lifecycle.resume_run``: back to where it stood.
+    #: ``engine.lifecycle.resume_run``: back to where it stood.
     resumes_where_it_stood: bool = True
-    #: ``escalation.resolve``: a run that a person ends as FAILED gives back what has come from outside.
+    #: ``escalations.actions.resolve``: a run that a person ends as FAILED gives back what has come from outside.
     resolving_gives_back: bool = True
     #: ``Row.waits_for_retry``: a run whose attempt is not due is left alone by messages.
     waits_for_its_attempt: bool = True
-    #: ``elsewhere._enter``: an operation there that has its row is not done again.
+    #: ``engine.barrier._enter``: an operation there that has its row is not done again.
     barrier_remembers: bool = True
-    #: ``elsewhere._enter_to_undo``: an undo takes the row of the forward operation.
+    #: ``engine.barrier._enter_to_undo``: an undo takes the row of the forward operation.
     undo_takes_forward_row: bool = True
-    #: ``elsewhere._enter_to_undo``: an undo whose forward operation has not happened calls nobody.
+    #: ``engine.barrier._enter_to_undo``: an undo whose forward operation has not happened calls nobody.
     undo_asks_forward_row: bool = True
 
 

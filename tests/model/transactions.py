@@ -91,7 +91,7 @@ class Transactions:
             case _:
                 return self._decide(row)
 
-    # -- Claim: ``claim.claim`` -----------------------------------------------------------------------------
+    # -- Claim: ``engine.claiming.claim`` -----------------------------------------------------------------------------
 
     def _claim(self, row: Row) -> Iterator[Result]:
         definition, place = self.definition, row.place
@@ -125,20 +125,20 @@ class Transactions:
             yield Result("finds nothing left to do", Kind.ENGINE, self._moved(row, after, Due.NEVER))
 
     def _leased(self, row: Row) -> Row:
-        """``claim_store.lease``."""
+        """``store.claims.lease``."""
         state = State.EXECUTING if row.place.state is State.PENDING else row.place.state
         place = Place(state, row.place.cursor, row.place.fork)
         due = When.LATER if self.rules.leases else None
         return self._at(row, place)._replace(claims=row.claims + 1, due=due, started=True)
 
     def _given_back(self, row: Row) -> Row:
-        """``claim_store.release``."""
+        """``store.claims.release``."""
         untouched = row.place == Place(State.EXECUTING, 0) and (row.attempt, row.claims) == (0, 1) and not row.waits
         row = row._replace(claims=row.claims - 1, due=When.LATER)
         return row._replace(started=False, over=False) if untouched else row
 
     def _follow(self, row: Row) -> Iterator[Result]:
-        """``lifecycle.follow_confirmations``, of a run that waits for one; ``claim._claim_group``."""
+        """``engine.lifecycle.follow_confirmations``, of a run that waits for one; ``engine.claiming._claim_group``."""
         if row.came:
             yield Result("finds it confirmed", Kind.ENGINE, self._confirmed(row))
         elif row.started:
@@ -147,7 +147,7 @@ class Transactions:
             yield Result("lets its time begin", Kind.ENGINE, self._leased(row), out=(DEADLINE,))
 
     def _claim_of_nothing_known(self, row: Row) -> Iterator[Result]:
-        """``claim._leave``, by a process that does not know the saga."""
+        """``engine.claiming._leave``, by a process that does not know the saga."""
         if self._is_stuck(row):
             yield Result("gives up a saga it does not know", Kind.FAULT, self._escalated(row))
         else:
@@ -156,7 +156,7 @@ class Transactions:
     def _is_stuck(self, row: Row) -> bool:
         return row.claims >= self.lease_limit
 
-    # -- A step: ``perform.perform``, ``record.record`` --------------------------------------------------------
+    # -- A step: ``engine.performing.perform``, ``engine.results.record`` ----------------------------------------
 
     def _perform(self, chain: Chain | None, row: Row, world: World) -> Iterator[Result]:
         assert chain
@@ -188,7 +188,7 @@ class Transactions:
                 yield done._replace(label=f"{label}, {done.label}", there=there)
 
     def _did(self, row: Row, chain: Chain, *, effect: tuple[int, Phase] | None) -> Result:
-        """``record._record_done``."""
+        """``engine.results._record_done``."""
         (index, phase) = chain[0]
         before = row.place
         asks = self.rules.last_step_asks_for_confirmation
@@ -202,14 +202,14 @@ class Transactions:
         return Result("done", Kind.ENGINE, moved, effect, out)
 
     def _passed_on(self, place: Place, chain: Chain) -> tuple[Message, ...]:
-        """``record.pass_on``."""
+        """``engine.results.pass_on``."""
         (index, phase), rest = chain[0], chain[1:]
         if plan.chained(self.definition, index, phase):
             return (rest,) if rest else ()
         return self.onward(place)
 
     def _broken(self, row: Row, index: int, phase: Phase) -> Row:
-        """``record._record_faults``."""
+        """``engine.results._record_faults``."""
         forked = plan.is_fork(self.definition, index, phase)
         failed = next((w.failed for w in row.waits if w.at == index), row.attempt) if forked else row.attempt
         retry = self.definition.all_steps[index].actions[phase].retry
@@ -248,7 +248,7 @@ class Transactions:
         index, phase = operation
         return phase is not Phase.UNDO and any(w.at == index and not w.over for w in row.waits)
 
-    # -- In another database: ``elsewhere.collect`` -----------------------------------------------------------
+    # -- In another database: ``engine.barrier.collect`` -----------------------------------------------------------
 
     def pass_barrier(self, rows: Barrier, index: int, phase: Phase) -> Iterator[tuple[str, Kind, Barrier, bool]]:
         """What may happen at the barrier and behind it: label, kind, the rows then, and whether there is an effect."""
@@ -303,19 +303,19 @@ class Transactions:
         return row.place.state in UNDECIDED and row.started and row.over and not came
 
     def _decide(self, row: Row) -> Iterator[Result]:
-        """``resume_run``, ``escalation.resolve``."""
+        """``resume_run``, ``escalations.actions.resolve``."""
         if row.place.state is not State.ESCALATED or row.escalated_from is None:
             return
         state = row.escalated_from if self.rules.resumes_where_it_stood else State.EXECUTING
         place = Place(state, row.place.cursor, row.place.fork)
         closed = row._replace(escalated_from=None)
-        # ``wait_store.begin_again``: nothing is under way here, and attempts are counted from the first.
+        # ``store.waits.begin_again``: nothing is under way here, and attempts are counted from the first.
         yield Result("resumes it", Kind.PERSON, self._moved(closed, place, plan.NOW)._replace(waits=()))
         for outcome in sorted(FINAL):
             yield Result(f"resolves it as {outcome}", Kind.PERSON, self._resolved(closed, row.escalated_from, outcome))
 
     def _resolved(self, row: Row, stood: State, outcome: State) -> Row:
-        """``escalation.resolve``: what has come is given back, unless that is what the person was called for."""
+        """``escalations.actions.resolve``: what has come is given back, unless the person was called for that."""
         refund = self._refund(row) if outcome is State.FAILED and self.rules.resolving_gives_back else 0
         # The only refund there is stands before all steps: on the way back it has been made, or the run stands at it.
         vouched = bool(refund) and stood is State.COMPENSATING
@@ -326,19 +326,19 @@ class Transactions:
         return self._moved(row, place, due)._replace(why="by hand, and vouched for" if vouched else "by hand")
 
     def _refund(self, row: Row) -> int:
-        """``turns.refunds_due``."""
+        """``engine.compensation.refunds_due``."""
         due = row.came and self.definition.confirmations[0].refund is not None
         return 1 << len(self.definition.steps) if due else 0
 
     # -- Moves: ``turns``, ``store`` --------------------------------------------------------------------------
 
     def _turned_back(self, row: Row, why: str) -> Row:
-        """``turns.turn_back``. What its branches waited for is nothing to an undo."""
+        """``engine.compensation.turn_back``. What its branches waited for is nothing to an undo."""
         after, due = plan.compensating(self.definition, row.place, self._refund(row))
         return self._moved(row, after, due)._replace(why=why, waits=())
 
     def _escalated(self, row: Row) -> Row:
-        """``turns.escalate``."""
+        """``engine.compensation.escalate``."""
         after = Place(State.ESCALATED, row.place.cursor, row.place.fork)
         return self._moved(row, after, Due.NEVER)._replace(escalated_from=row.place.state)
 
@@ -347,7 +347,7 @@ class Transactions:
         return row._replace(place=place)
 
     def _moved(self, row: Row, after: Place, due: Due | Sooner | float) -> Row:
-        """``move_store.move``, ``move_store.advance``: see ``move_store._set``."""
+        """``store.moves.move``, ``store.moves.advance``: see ``store.moves._set``."""
         row = self._at(row, after)
         if due is Due.KEEP:
             return row

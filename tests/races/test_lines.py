@@ -12,7 +12,7 @@ import pytest
 import sagas
 from sagas import Locked, State
 from sagas.decisions.messages import Chain, Message, Unlock
-from sagas.engine import locks as isolation
+from sagas.engine import locks
 from sagas.engine.performing import perform
 from sagas.models import Lock
 from tests.lab.sagas import Experiment, Impatient, Keyed, KeyedTillApproved
@@ -96,7 +96,7 @@ def told(chain: Chain, messages: list[Message]) -> Callable[[], list[UUID]]:
 
 
 def unlock(messages: list[Message]) -> list[bool]:
-    return [isolation.line_up(message.keys) for message in messages if isinstance(message, Unlock)]
+    return [locks.line_up(message.keys) for message in messages if isinstance(message, Unlock)]
 
 
 def test_the_holder_ends_while_another_gets_in_line(race: Race, key: str) -> None:
@@ -146,13 +146,13 @@ def test_the_next_in_line_is_told_and_claimed_at_once(race: Race, key: str, firs
     make_due([second])
     if first == "line up":
         # When it is being told, the claim passes it by, and takes it the next time
-        telling = race.start(lambda: isolation.line_up([key]), COMMIT)
+        telling = race.start(lambda: locks.line_up([key]), COMMIT)
         assert race.start(claim_all).outcome() == []
         telling.go()
         assert telling.outcome() is True
         claim_all()
     else:
         # When it is being claimed, it is told for nothing: it has begun
-        _, began = race.overtake(lambda: len(claim_all()), lambda: isolation.line_up([key]))
+        _, began = race.overtake(lambda: len(claim_all()), lambda: locks.line_up([key]))
         assert began is False
     assert (state(holder), state(second)) == (State.SUCCEEDED, State.EXECUTING)

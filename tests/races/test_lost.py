@@ -8,11 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from sagas.engine import barrier as elsewhere
+from sagas import store
+from sagas.engine import barrier
 from sagas.pool import PoolResource
-from sagas.store import claims as claim_store
-from sagas.store import locks as lockstore
-from sagas.store import runs as store
 from tests.races import racing, test_barrier, test_cohorts, test_decisions, test_lines
 from tests.races.racing import Race
 from tests.support.carrier import deliver
@@ -30,8 +28,8 @@ def blind(race: Race) -> Race:
 
 @pytest.fixture
 def no_lock_on_runs(alone: None, monkeypatch: Patch) -> None:
-    """``store.lock`` only reads."""
-    monkeypatch.setattr(store, "lock", store.look)
+    """``store.runs.lock`` only reads."""
+    monkeypatch.setattr(store.runs, "lock", store.runs.look)
 
 
 @pytest.fixture(params=["under way", "all done"])
@@ -78,11 +76,11 @@ def test_without_the_lock_on_runs_a_double_is_performed_and_rolled_back(race: Ra
 
 @pytest.mark.parametrize("left_out", [" SKIP LOCKED", "FOR NO KEY UPDATE SKIP LOCKED"])
 def test_without_skip_locked_claims_wait_for_each_other(race: Race, monkeypatch: Patch, left_out: str) -> None:
-    def rows_of(sql: str, params: Sequence[Any]) -> list[store.Row]:
+    def rows_of(sql: str, params: Sequence[Any]) -> list[store.runs.Row]:
         assert left_out in sql
-        return store.rows_of(sql.replace(left_out, ""), params)
+        return store.runs.rows_of(sql.replace(left_out, ""), params)
 
-    monkeypatch.setattr(claim_store, "rows_of", rows_of)
+    monkeypatch.setattr(store.claims, "rows_of", rows_of)
     # It is waited for in vain, so not for long.
     monkeypatch.setattr(racing, "PATIENCE", 0.5)
     with pytest.raises(AssertionError):
@@ -116,7 +114,7 @@ def test_a_pool_locked_in_the_order_of_calls_holds_what_others_need(race: Race, 
 
 
 def test_without_the_lock_on_a_key_the_line_has_two_first_ones(blind: Race, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(lockstore, "close", lambda _: None)
+    monkeypatch.setattr(store.locks, "close", lambda _: None)
     with pytest.raises(AssertionError):
         test_lines.test_the_second_in_line_does_not_begin_before_the_first_is_known(blind, f"order:{uuid4().hex[:8]}")
 
@@ -124,6 +122,6 @@ def test_without_the_lock_on_a_key_the_line_has_two_first_ones(blind: Race, monk
 def test_an_undo_that_takes_no_row_of_the_forward_operation_is_too_early(
     blind: Race, purse: str, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(elsewhere, "_enter_to_undo", elsewhere._enter)
+    monkeypatch.setattr(barrier, "_enter_to_undo", barrier._enter)
     with pytest.raises(AssertionError):
         test_barrier.test_the_undo_comes_before_its_forward_operation(blind, purse)

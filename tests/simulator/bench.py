@@ -23,17 +23,14 @@ import sagas.api
 import sagas.engine.claiming
 import tests.lab.sagas
 import tests.loyalty.sagas
-from sagas import conf, tasks
+from sagas import conf, store, tasks
 from sagas.decisions import plan
 from sagas.definition import registry, retry
 from sagas.definition.participants import Call
-from sagas.engine import breakers as gate
-from sagas.engine import lifecycle
-from sagas.messaging import publisher as dispatch
-from sagas.redis import client as redis_link
+from sagas.engine import breakers, lifecycle
+from sagas.messaging import publisher
+from sagas.redis import client as redis_client
 from sagas.states import State, check_transition
-from sagas.store import claims as claim_store
-from sagas.store import definitions as versions
 from tests.simulator import clock
 from tests.simulator.cast import CHANGED, KEY, OWN, Changing
 from tests.simulator.machines import Machines
@@ -64,7 +61,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.simulation: Simulation | None = None
-        self.pause = Pause(self.now, redis_link.PAUSE)
+        self.pause = Pause(self.now, redis_client.PAUSE)
         self.carrier = "orchestration"
         #: Whether participants that break have been mended.
         self.mended = False
@@ -94,9 +91,9 @@ class Bench:
         customers = get_user_model()._default_manager
         bench.customer_id = customers.get_or_create(username=CUSTOMER)[0].pk
         # Once, and not by the first start of a schedule: its points would be others than those of the second.
-        versions.record(tests.lab.sagas.Lab.definition)
+        store.definitions.record(tests.lab.sagas.Lab.definition)
         _know_both_shapes()
-        bench.followed = dict(versions._followed)
+        bench.followed = dict(store.definitions._followed)
         bench.wipe()
         with ExitStack() as stack:
             bench._put_in_place(stack)
@@ -132,8 +129,8 @@ class Bench:
         self.mended = False
         self.pause.until = -1.0
         sagas.engine.claiming._foreign.clear()
-        versions._followed.clear()
-        versions._followed.update(self.followed)
+        store.definitions._followed.clear()
+        store.definitions._followed.update(self.followed)
         return simulation
 
     def wipe(self) -> None:
@@ -152,14 +149,14 @@ class Bench:
             stack.enter_context(patch.object(module, name, value))
 
         # Runs that became due at the same time come in any order, but in one that a seed repeats.
-        claimable = claim_store.claimable
-        put(claim_store, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
+        claimable = store.claims.claimable
+        put(store.claims, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
         put(plan, "check_transition", self._check_transition)
-        put(redis_link, "client", lambda *_: self.machines.redis)
-        put(redis_link, "pause", self.pause)
-        put(dispatch, "_publish_chain", self._late("machines.publish_chain"))
-        put(dispatch, "_send", self._late("machines.send_task"))
-        for module in (dispatch, tasks):
+        put(redis_client, "client", lambda *_: self.machines.redis)
+        put(redis_client, "pause", self.pause)
+        put(publisher, "_publish_chain", self._late("machines.publish_chain"))
+        put(publisher, "_send", self._late("machines.send_task"))
+        for module in (publisher, tasks):
             put(module, "drop_connections", lambda _: None)
         put(tasks, "set_aside", self._late("machines.set_aside"))
         put(tasks, "pass_on", self._late("machines.pass_on"))
@@ -168,7 +165,7 @@ class Bench:
         put(tasks, "_congestion", SimpleNamespace(seen=False, is_old=lambda: False, look=lambda _: False))
         put(tasks, "publish_notices", lambda: 0)
         put(tasks, "_relay", lambda *_, **__: False)
-        put(gate, "tidy", lambda: None)
+        put(breakers, "tidy", lambda: None)
         # The door's age of the backlog is asked for by the machine's clock.
         put(sagas.api, "_door", SimpleNamespace(backlog_age=lambda: 0.0))
         put(retry, "random", SimpleNamespace(uniform=self._late("simulation.uniform")))
@@ -212,17 +209,17 @@ class Bench:
 @contextmanager
 def _memory() -> Iterator[None]:
     """Have the process know the simulator's own sagas; at the end it knows what it knew, of its own database."""
-    recorded, followed = set(versions._recorded), dict(versions._followed)
+    recorded, followed = set(store.definitions._recorded), dict(store.definitions._followed)
     # The databases are others.
-    versions._recorded.clear()
+    store.definitions._recorded.clear()
     with patch.dict(registry._definitions, {(own.definition.name, 1): own.definition for own in OWN}):
         try:
             yield
         finally:
-            versions._recorded.clear()
-            versions._recorded.update(recorded)
-            versions._followed.clear()
-            versions._followed.update(followed)
+            store.definitions._recorded.clear()
+            store.definitions._recorded.update(recorded)
+            store.definitions._followed.clear()
+            store.definitions._followed.update(followed)
             sagas.engine.claiming._foreign.clear()
 
 
@@ -230,11 +227,11 @@ def _know_both_shapes() -> None:
     """Load what a process loads once: the shape of the runs that another code has begun."""
     for here, there in ((CHANGED, Changing), (Changing, CHANGED)):
         registry._definitions[KEY] = here.definition
-        versions.record(here.definition)
-        versions._followed.pop((*KEY, there.definition.shape.number), None)
+        store.definitions.record(here.definition)
+        store.definitions._followed.pop((*KEY, there.definition.shape.number), None)
     for here, there in ((CHANGED, Changing), (Changing, CHANGED)):
         registry._definitions[KEY] = here.definition
-        versions.find(*KEY, there.definition.shape.number)
+        store.definitions.find(*KEY, there.definition.shape.number)
 
 
 def _scratch(alias: str) -> Any:

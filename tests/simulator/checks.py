@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from sagas import store
 from sagas.states import FINAL, State
-from sagas.store import definitions as versions
 from tests.simulator import effect_checks, entries, life_checks, table_checks
 from tests.simulator.actors import Actors, Answer, Started
 from tests.simulator.books import Books, Entry, Run
@@ -48,7 +48,7 @@ def _absent(started: Started, books: Books) -> Complaints:
 
 
 def _of_run(actors: Actors, books: Books, started: Started, run: Run, *, final: bool) -> Complaints:
-    definition = versions.find(run.saga, run.version, run.shape)
+    definition = store.definitions.find(run.saga, run.version, run.shape)
     log = books.log[run.id]
     by_hand = any(entry.operation == "resolve" for entry in log)
     yield from life_checks.alive(run, log, final=final)
@@ -81,7 +81,7 @@ def _decided_once(books: Books, run: Run, log: list[Entry]) -> Complaints:
 
 
 def _answers(actors: Actors, books: Books, started: Started, run: Run) -> Complaints:
-    own = {c.name for c in versions.find(run.saga, run.version, run.shape).confirmations}
+    own = {c.name for c in store.definitions.find(run.saga, run.version, run.shape).confirmations}
     mine = [answer for answer in actors.answers if answer.run == started.name and answer.verb != "resume"]
     came = books.confirmations[run.id]
     taken: dict[str, Answer] = {}

@@ -17,8 +17,8 @@ from kombu.exceptions import OperationalError as BrokerError
 from sagas import tasks
 from sagas.conf import config
 from sagas.decisions.messages import Chain, Link
-from sagas.messaging import publisher as dispatch
-from sagas.redis import kicks as kick
+from sagas.messaging import publisher
+from sagas.redis import kicks
 from tests.simulator import outside
 from tests.simulator.outside import Parcel
 from tests.simulator.simulation import Activity, Simulation
@@ -35,7 +35,7 @@ class Machines:
     """What runs beside PostgreSQL in one simulation.
 
     Attributes:
-        redis: stands where ``redis_link.client()`` does.
+        redis: stands where ``redis.client.client()`` does.
         broker_away_until: until when the broker refuses what it is given.
         leaks: queues whose messages are lost on the way, until when.
     """
@@ -108,7 +108,7 @@ class Machines:
     # -- the workers --------------------------------------------------------------------------------------------------
 
     def _step(self, parcel: Parcel) -> None:
-        task = self._task(dispatch.STEP_TASK, parcel)
+        task = self._task(publisher.STEP_TASK, parcel)
         survivors = _serve(tasks.step, task, [str(run_id) for run_id in parcel.ids], **parcel.kwargs)
         if survivors and task.request.chain:
             ids = [UUID(run_id) for run_id in survivors]
@@ -116,12 +116,12 @@ class Machines:
         self.simulation.point("acked")
 
     def _event(self, parcel: Parcel) -> None:
-        task = self._task(dispatch.EVENT_TASK, parcel)
+        task = self._task(publisher.EVENT_TASK, parcel)
         _serve(tasks.event, task, [str(run_id) for run_id in parcel.ids], **parcel.kwargs)
         self.simulation.point("acked")
 
     def _deadline(self, parcel: Parcel) -> None:
-        _serve(tasks.cancel, self._task(dispatch.CANCEL_TASK, parcel), **parcel.kwargs)
+        _serve(tasks.cancel, self._task(publisher.CANCEL_TASK, parcel), **parcel.kwargs)
         self.simulation.point("acked")
 
     def _dispatched(self, parcel: Parcel) -> None:
@@ -129,14 +129,14 @@ class Machines:
         self.simulation.point("acked")
 
     def _dispatch(self, *, tick: bool) -> None:
-        task = self._task(dispatch.DISPATCH_TASK, Parcel("dispatch", "tick", name="tick"))
+        task = self._task(publisher.DISPATCH_TASK, Parcel("dispatch", "tick", name="tick"))
         _serve(tasks.dispatch_task, task, tick=tick)
 
     def _task(self, name: str, parcel: Parcel) -> Any:
         """What a task of Celery's finds as ``self``."""
         headers: dict[str, Any] = {tasks.QUEUE_HEADER: parcel.queue}
         if parcel.issue:
-            headers[dispatch.ISSUE] = str(parcel.issue)
+            headers[publisher.ISSUE] = str(parcel.issue)
         if parcel.deliveries:
             headers["x-delivery-count"] = parcel.deliveries
         request = SimpleNamespace(
@@ -160,36 +160,36 @@ class Machines:
 
     def _answer_kick(self) -> None:
         self._is_kicked = False
-        if kick.ask():
+        if kicks.ask():
             self.send(Parcel("dispatch", "dispatch"))
 
     # -- what the engine is given in place of Celery ------------------------------------------------------------------
 
     def publish_chain(self, message: Chain) -> None:
-        """``dispatch._publish_chain``."""
+        """``publisher._publish_chain``."""
         self.send(outside.chain_parcel(message, self._called(message.ids)))
 
     def send_task(self, name: str, args: list[Any], kwargs: dict[str, Any], **where: Any) -> None:
-        """``dispatch._send``."""
+        """``publisher._send``."""
         for parcel in outside.task_parcels(name, args, kwargs, where, self._called):
             self.send(parcel)
 
     def ask_for_dispatch(self, _app: object, *, tick: bool, delay: float = 0.0) -> None:
-        """``dispatch.ask_for_dispatch``."""
+        """``publisher.ask_for_dispatch``."""
         self.send(Parcel("dispatch", "dispatch", delay))
 
     def pass_on(
         self, name: str, args: list[Any], kwargs: dict[str, Any], *, queue: str, chain: Any, delay: float
     ) -> None:
-        """``dispatch.pass_on``: another worker may have the code for it."""
+        """``publisher.pass_on``: another worker may have the code for it."""
         ids = tuple(map(UUID, args[0]))
         rest: tuple[Link, ...] = tuple(chain or ())
-        kind = "step" if name == dispatch.STEP_TASK else "event"
+        kind = "step" if name == publisher.STEP_TASK else "event"
         what = kwargs.get("step") or kwargs.get("event")
         self.send(Parcel(kind, f"passed:{what}({self._called(ids)})", delay, ids, kwargs, rest, queue=queue))
 
     def set_aside(self, what: str, _ids: Sequence[UUID], why: str) -> None:
-        """``dispatch.set_aside``: all runs of a simulation exist."""
+        """``publisher.set_aside``: all runs of a simulation exist."""
         self.simulation.complain("unknown", f"{what}: {why}")
 
     def _called(self, ids: Sequence[UUID]) -> str:

@@ -16,65 +16,28 @@ from unittest.mock import patch
 from uuid import UUID
 
 from payments import participants as payments
-from sagas import pool, tasks
+from sagas import pool, store, tasks
 from sagas.db import is_nobodys
 from sagas.decisions import plan
 from sagas.decisions.plan import Due, Move, Place, Stand
 from sagas.definition.participants import Accepted, Done, Phase
 from sagas.engine import (
-    barrier as elsewhere,
+    barrier as step_barrier,
 )
 from sagas.engine import (
-    claiming as claim,
-)
-from sagas.engine import (
-    compensation as turns,
-)
-from sagas.engine import (
-    invocation as outcomes,
-)
-from sagas.engine import (
+    claiming,
+    compensation,
+    invocation,
     lifecycle,
+    locks,
+    performing,
+    results,
+    subsagas,
 )
-from sagas.engine import (
-    locks as isolation,
-)
-from sagas.engine import (
-    performing as perform,
-)
-from sagas.engine import (
-    results as record,
-)
-from sagas.engine import (
-    subsagas as nested,
-)
-from sagas.escalations import actions as escalation
-from sagas.messaging import publisher as dispatch
+from sagas.escalations import actions
+from sagas.messaging import publisher
 from sagas.states import UNDECIDED, Passage, State
-from sagas.store import (
-    barriers as barrier,
-)
-from sagas.store import (
-    claims as claim_store,
-)
-from sagas.store import (
-    confirmations as confirmation_store,
-)
-from sagas.store import (
-    definitions as versions,
-)
-from sagas.store import (
-    escalations as escalation_store,
-)
-from sagas.store import (
-    moves as move_store,
-)
-from sagas.store import (
-    outbox,
-)
-from sagas.store import (
-    runs as store,
-)
+from sagas.store import outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +113,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("runs are read without their locks", among=("Forked",))
 def _() -> AbstractContextManager[object]:
-    return patch.object(store, "lock", lambda ids: store.look(sorted(set(ids))))
+    return patch.object(store.runs, "lock", lambda ids: store.runs.look(sorted(set(ids))))
 
 
 @_mutant("a bit of a fork is lost")
@@ -172,8 +135,8 @@ def _() -> AbstractContextManager[object]:
             change = replace(change, after=Place(change.after.state, 0))
         honest(change, rows, entry, **more)
 
-    honest = move_store.advance
-    return patch.object(move_store, "advance", advance)
+    honest = store.moves.advance
+    return patch.object(store.moves, "advance", advance)
 
 
 # -- undoing ----------------------------------------------------------------------------------------------------------
@@ -258,9 +221,9 @@ def _() -> AbstractContextManager[object]:
     """,
 )
 def _() -> AbstractContextManager[object]:
-    honest = barrier.Table.enter
+    honest = store.barriers.Table.enter
 
-    def enter(self: barrier.Table, operations: Sequence[tuple[str, Passage]], attempts: dict[UUID, int]) -> Any:
+    def enter(self: store.barriers.Table, operations: Sequence[tuple[str, Passage]], attempts: dict[UUID, int]) -> Any:
         void = [operation for operation, outcome in operations if outcome is Passage.VOID]
         fresh = honest(self, [one for one in operations if one[1] is not Passage.VOID], attempts)
         for operation in void:
@@ -268,22 +231,22 @@ def _() -> AbstractContextManager[object]:
             fresh |= {(run_id, operation) for run_id in attempts if (run_id, operation) not in there}
         return fresh
 
-    return patch.object(barrier.Table, "enter", enter)
+    return patch.object(store.barriers.Table, "enter", enter)
 
 
 @_mutant("an undo elsewhere does not look whether there is anything to undo", "null", "effect", among=AFAR)
 def _() -> AbstractContextManager[object]:
-    return patch.object(elsewhere, "_enter_to_undo", elsewhere._enter)
+    return patch.object(step_barrier, "_enter_to_undo", step_barrier._enter)
 
 
 @_mutant("a redelivery elsewhere finds no row", "effect", "cause", among=AFAR)
 def _() -> AbstractContextManager[object]:
-    return patch.object(elsewhere, "_recorded", lambda *_: None)
+    return patch.object(step_barrier, "_recorded", lambda *_: None)
 
 
 @_mutant("a confirmation that came is not taken back", "nothing")
 def _() -> AbstractContextManager[object]:
-    return patch.object(turns, "_more_to_undo", lambda *_: {})
+    return patch.object(compensation, "_more_to_undo", lambda *_: {})
 
 
 @_mutant("a rejection keeps what it had done", "effect", "pool")
@@ -295,9 +258,9 @@ def _() -> AbstractContextManager[object]:
         except Exception as error:
             if is_nobodys(error, using):
                 raise
-            return outcomes.as_rejection(error) if isinstance(error, rejects) else outcomes.Fault(error)
+            return invocation.as_rejection(error) if isinstance(error, rejects) else invocation.Fault(error)
 
-    return patch.object(outcomes, "_collect_one", collect)
+    return patch.object(invocation, "_collect_one", collect)
 
 
 # -- confirm or cancel ------------------------------------------------------------------------------------------------
@@ -313,7 +276,7 @@ def _blind(function: str) -> AbstractContextManager[object]:
     honest = getattr(lifecycle, function)
 
     def blind(*args: Any, **more: Any) -> Any:
-        with patch.object(confirmation_store, "confirmations", lambda ids: {run_id: set() for run_id in ids}):
+        with patch.object(store.confirmations, "confirmations", lambda ids: {run_id: set() for run_id in ids}):
             return honest(*args, **more)
 
     return patch.object(lifecycle, function, blind)
@@ -336,18 +299,18 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("one of two confirmations is enough", "xor", *_REFUSED, among=("Twice",))
 def _() -> AbstractContextManager[object]:
-    honest = turns.wanted
-    return patch.object(record, "wanted", lambda definition, row: set(sorted(honest(definition, row))[:1]))
+    honest = compensation.wanted
+    return patch.object(results, "wanted", lambda definition, row: set(sorted(honest(definition, row))[:1]))
 
 
 @_mutant("nobody's confirmation is enough", "xor", *_REFUSED)
 def _() -> AbstractContextManager[object]:
-    return patch.object(record, "wanted", lambda *_: set())
+    return patch.object(results, "wanted", lambda *_: set())
 
 
 @_mutant("what has come is kept when a step says no", "nothing", among=("Closing", "Forked"))
 def _() -> AbstractContextManager[object]:
-    return patch.object(turns, "refunds_due", lambda *_: defaultdict(int))
+    return patch.object(compensation, "refunds_due", lambda *_: defaultdict(int))
 
 
 @_mutant(
@@ -362,7 +325,7 @@ def _() -> AbstractContextManager[object]:
     """,
 )
 def _() -> AbstractContextManager[object]:
-    return patch.object(escalation, "refunds_due", lambda *_: {})
+    return patch.object(actions, "refunds_due", lambda *_: {})
 
 
 @_mutant("a payment that was taken is kept when its order is undone", "money", among=("PlaceOrder",))
@@ -400,16 +363,16 @@ def _() -> AbstractContextManager[object]:
 # Alone neither does harm: a child that holds looks at a parent that has ended, and ends as it did.
 @_mutant("a parent does not wait until its child is confirmed, which does not look", "family", "stranded", "cause")
 def _() -> AbstractContextManager[object]:
-    return _all(patch.object(nested._Confirm, "__call__", lambda *_: Done()), _no_child_looks())
+    return _all(patch.object(subsagas._Confirm, "__call__", lambda *_: Done()), _no_child_looks())
 
 
 @_mutant("a parent does not undo its child, which does not look", "family", "stranded", "cause")
 def _() -> AbstractContextManager[object]:
-    return _all(patch.object(nested._Cancel, "__call__", lambda *_: Done()), _no_child_looks())
+    return _all(patch.object(subsagas._Cancel, "__call__", lambda *_: Done()), _no_child_looks())
 
 
 def _no_child_looks() -> AbstractContextManager[object]:
-    return patch.object(store, "ended_as", lambda _: None)
+    return patch.object(store.runs, "ended_as", lambda _: None)
 
 
 # -- nothing is stranded ----------------------------------------------------------------------------------------------
@@ -417,10 +380,10 @@ def _no_child_looks() -> AbstractContextManager[object]:
 
 @_mutant("the tick takes up no lapsed lease", "stranded")
 def _() -> AbstractContextManager[object]:
-    def fresh_only(*, lapsed: bool = False, begin: bool = True) -> claim.Claimed:
-        return claim.Claimed() if lapsed else claim.claim(begin=begin)
+    def fresh_only(*, lapsed: bool = False, begin: bool = True) -> claiming.Claimed:
+        return claiming.Claimed() if lapsed else claiming.claim(begin=begin)
 
-    return patch.object(dispatch, "claim", fresh_only)
+    return patch.object(publisher, "claim", fresh_only)
 
 
 @_mutant("every kick and every tick is lost", "stranded")
@@ -433,19 +396,19 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a lease never ends", "stranded")
 def _() -> AbstractContextManager[object]:
-    return patch.object(claim_store, "_LEASE", claim_store._LEASE.replace("%s *", "%s * 1000000 *"))
+    return patch.object(store.claims, "_LEASE", store.claims._LEASE.replace("%s *", "%s * 1000000 *"))
 
 
 @_mutant("a retry has no time at which it is due", "raised", "stranded", "cause")
 def _() -> AbstractContextManager[object]:
-    honest = move_store.advance
+    honest = store.moves.advance
 
     def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
         if entry.outcome == "FAULT" and change.after == change.before:
             change = replace(change, due=Due.NEVER)
         honest(change, rows, entry, **more)
 
-    return patch.object(move_store, "advance", advance)
+    return patch.object(store.moves, "advance", advance)
 
 
 @_mutant(
@@ -461,14 +424,14 @@ def _() -> AbstractContextManager[object]:
 )
 def _() -> AbstractContextManager[object]:
     def whole(link: Any, ids: Sequence[UUID], *, issue: int = 0, **_: Any) -> Any:
-        return perform.perform(link, list(ids), worker="", issue=issue).messages
+        return performing.perform(link, list(ids), worker="", issue=issue).messages
 
     return patch.object(tasks, "bisect", whole)
 
 
 @_mutant("a process takes runs for which it has no code", "raised", "fault", "stranded", among=("Changing",))
 def _() -> AbstractContextManager[object]:
-    return patch.object(versions, "lacks", lambda *_: "")
+    return patch.object(store.definitions, "lacks", lambda *_: "")
 
 
 @_mutant("nobody is called for runs whose code is gone", "stranded", among=("Changing",))
@@ -476,46 +439,46 @@ def _() -> AbstractContextManager[object]:
     def never(definition: Any, rows: Any) -> Any:
         return list(rows)
 
-    return patch.object(claim, "_escalate_stuck", never)
+    return patch.object(claiming, "_escalate_stuck", never)
 
 
 @_mutant("attempts are not counted", "stranded")
 def _() -> AbstractContextManager[object]:
-    honest = move_store.advance
+    honest = store.moves.advance
 
     def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
         if entry.outcome == "FAULT":
             change = replace(change, attempt=0)
         honest(change, rows, entry, **more)
 
-    return patch.object(move_store, "advance", advance)
+    return patch.object(store.moves, "advance", advance)
 
 
 @_mutant("a deadline is judged a second early", "early")
 def _() -> AbstractContextManager[object]:
-    honest = store.clock
+    honest = store.runs.clock
 
     def hasty() -> Any:
         return honest() + timedelta(seconds=1)
 
-    return patch.object(store, "clock", hasty)
+    return patch.object(store.runs, "clock", hasty)
 
 
 @_mutant("the tick does not judge deadlines", "cause", "stranded")
 def _() -> AbstractContextManager[object]:
-    return patch.object(claim, "_expire", lambda _, rows: (list(rows), []))
+    return patch.object(claiming, "_expire", lambda _, rows: (list(rows), []))
 
 
 @_mutant("nobody is told of an escalation", "escalation")
 def _() -> AbstractContextManager[object]:
-    honest = escalation_store.open_escalation
+    honest = store.escalations.open_escalation
 
     # (None at all the database refuses at the COMMIT.)
     def silently(row: Any, **more: Any) -> None:
         honest(row, **more)
-        escalation_store.acknowledge(row.id, by="nobody")
+        store.escalations.acknowledge(row.id, by="nobody")
 
-    return patch.object(escalation_store, "open_escalation", silently)
+    return patch.object(store.escalations, "open_escalation", silently)
 
 
 @_mutant("a step that breaks once is given up", "cause", "gave up")
@@ -527,7 +490,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("those in line at a key do not wait", "keys", among=("KeyedTillApproved", "KeyedParent"))
 def _() -> AbstractContextManager[object]:
-    return patch.object(isolation, "sort_out", lambda rows: (list(rows), []))
+    return patch.object(locks, "sort_out", lambda rows: (list(rows), []))
 
 
 # -- the books --------------------------------------------------------------------------------------------------------
@@ -571,7 +534,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("the result of a step is not kept", "result")
 def _() -> AbstractContextManager[object]:
-    return patch.dict(move_store._KEPT, {move_store.Keep.RESULT: ("", 0)})
+    return patch.dict(store.moves._KEPT, {store.moves.Keep.RESULT: ("", 0)})
 
 
 @_mutant("an event is told without being counted", "events", "raised", "cause")
@@ -587,7 +550,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("effect and log are two transactions", "effect", "pool", "hold", "raised", "cause", "shop")
 def _() -> AbstractContextManager[object]:
-    honest = perform._answers
+    honest = performing._answers
 
     def answers(*args: Any) -> Any:
         from django.db import connection
@@ -597,7 +560,7 @@ def _() -> AbstractContextManager[object]:
         connection.connection.commit()
         return given
 
-    return _all(patch.object(perform, "_answers", answers))
+    return _all(patch.object(performing, "_answers", answers))
 
 
 # -- of which something else takes care -------------------------------------------------------------------------------
@@ -636,7 +599,7 @@ def _() -> AbstractContextManager[object]:
 def _() -> AbstractContextManager[object]:
     @contextmanager
     def doubling() -> Iterator[None]:
-        honest = perform.perform
+        honest = performing.perform
 
         def twice(link: Any, ids: Sequence[UUID], **more: Any) -> Any:
             return honest(link, [*ids, *ids], **more)
@@ -654,7 +617,7 @@ def _() -> AbstractContextManager[object]:
     @contextmanager
     def early() -> Iterator[None]:
         read: list[Any] = []
-        lock, clock, claimable = store.lock, store.clock, claim_store.claimable
+        lock, clock, claimable = store.runs.lock, store.runs.clock, store.claims.claimable
 
         def lock_late(ids: Any) -> Any:
             read[:] = [clock()]
@@ -665,9 +628,9 @@ def _() -> AbstractContextManager[object]:
             return claimable(*args, **more)
 
         with (
-            patch.object(store, "lock", lock_late),
-            patch.object(claim_store, "claimable", claim_late),
-            patch.object(store, "clock", lambda: read[0]),
+            patch.object(store.runs, "lock", lock_late),
+            patch.object(store.claims, "claimable", claim_late),
+            patch.object(store.runs, "clock", lambda: read[0]),
         ):
             yield
 

@@ -14,13 +14,12 @@ from uuid import UUID
 
 import redis
 
+from sagas import store
 from sagas.conf import config
 from sagas.decisions import choreography
 from sagas.decisions.messages import Chain, Link
-from sagas.messaging import publisher as dispatch
-from sagas.messaging import topology
-from sagas.redis import compensation_guard as guard
-from sagas.store import definitions as versions
+from sagas.messaging import publisher, topology
+from sagas.redis import compensation_guard
 
 
 @dataclass(slots=True)
@@ -34,7 +33,7 @@ class Parcel:
         ids: its runs.
         kwargs: the other arguments of its task.
         rest: the links that follow in its chain.
-        issue: see ``messages.Chain.issue``.
+        issue: see ``decisions.messages.Chain.issue``.
         queue: where it goes.
         name: the label and its number; set when it is sent.
         deliveries: how often it was delivered before, as a quorum queue counts it.
@@ -77,16 +76,16 @@ def task_parcels(
 ) -> list[Parcel]:
     """What RabbitMQ makes of a task message that ``dispatch`` sends: one parcel for each queue that gets it."""
     delay = _delay(str(where.get("exchange", "")))
-    if name == dispatch.DISPATCH_TASK:
+    if name == publisher.DISPATCH_TASK:
         return [Parcel("dispatch", "dispatch", delay)]
-    if name == dispatch.CANCEL_TASK:
+    if name == publisher.CANCEL_TASK:
         ids = tuple(map(UUID, kwargs["ids"]))
         return [Parcel("deadline", f"deadline:{kwargs['confirmation']}({names(ids)})", delay, ids, kwargs)]
-    assert name == dispatch.EVENT_TASK, name
+    assert name == publisher.EVENT_TASK, name
     ids = tuple(map(UUID, args[0]))
-    issue = int((where.get("headers") or {}).get(dispatch.ISSUE, 0))
+    issue = int((where.get("headers") or {}).get(publisher.ISSUE, 0))
     if where["exchange"] == topology.CHOREOGRAPHY_EXCHANGE:
-        definition = versions.find(kwargs["saga"], kwargs["version"], kwargs["shape"])
+        definition = store.definitions.find(kwargs["saga"], kwargs["version"], kwargs["shape"])
         key = where["routing_key"]
         queues = sorted({queue for queue, bound in choreography.bindings(definition) if bound == key})
     else:
@@ -106,7 +105,7 @@ def _delay(exchange: str) -> float:
 
 
 class Redis:
-    """A Redis of the simulation's time. It stands where ``redis_link.client()`` does, and serves only the engine.
+    """A Redis of the simulation's time. It stands where ``redis.client.client()`` does, and serves only the engine.
 
     Args:
         now: the simulated time.
@@ -168,7 +167,7 @@ class Redis:
         keys, (token, issue, life, *done) = arguments[:count], arguments[count:]
         self._command("redis eval")
         until = self.now() + life / 1000
-        if script == guard._TAKE:
+        if script == compensation_guard._TAKE:
             return [self._take(key, token, int(issue), until) for key in keys]
         mine = f"{issue}:{token}".encode()
         for key, is_done in zip(keys, done, strict=True):
@@ -199,7 +198,7 @@ class Redis:
 
 
 class Pause:
-    """``redis_link.Pause``, by the simulated time."""
+    """``redis.client.Pause``, by the simulated time."""
 
     def __init__(self, now: Callable[[], float], length: float) -> None:
         self.now = now

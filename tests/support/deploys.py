@@ -8,9 +8,8 @@ from types import new_class
 from typing import Any
 
 import sagas.engine.claiming
-from sagas import Confirmation, Parallel, Retry, Saga, Step
+from sagas import Confirmation, Parallel, Retry, Saga, Step, store
 from sagas.definition import registry
-from sagas.store import definitions as versions
 from tests.lab.sagas import QUICK, Experiment, mark
 
 NAME = "lab.Changing"
@@ -55,7 +54,7 @@ def deploying() -> Iterator[None]:
     finally:
         registry._definitions.clear()
         registry._definitions.update(known)
-        versions._followed.clear()
-        versions._recorded.difference_update([key for key in versions._recorded if key[0] == NAME])
+        store.definitions._followed.clear()
+        store.definitions._recorded.difference_update([key for key in store.definitions._recorded if key[0] == NAME])
         sagas.engine.claiming._foreign.clear()
         sagas.engine.claiming._foreign.update(foreign)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from kombu.transport.redis import Transport as RedisTransport
 
-from sagas.messaging import connection as broker_link
-from sagas.messaging.connection import BrokerConnection, Connection, SSLTransport, Transport
+from sagas.messaging import broker_connection
+from sagas.messaging.broker_connection import BrokerConnection, Connection, SSLTransport, Transport
 
 HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
@@ -21,13 +21,13 @@ def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield ours, theirs
-    broker_link._forget()
+    broker_connection._forget()
 
 
 @pytest.fixture
 def connection(sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch) -> Connection:
     """As it is after the handshake."""
-    monkeypatch.setattr(broker_link, "PATIENCE", 0.2)
+    monkeypatch.setattr(broker_connection, "PATIENCE", 0.2)
     made: Any = Connection(host="somewhere:5672")
     made.transport = transport = made.Transport("somewhere:5672", None)
     transport.sock = sockets[0]
@@ -81,7 +81,7 @@ def test_heartbeats_are_no_answer(connection: Connection, sockets: tuple[socket.
         thread.join(10)
     # Then this end is closed, and the server is left alone
     assert not connection.connected
-    with pytest.raises(broker_link.StandsStill):
+    with pytest.raises(broker_connection.StandsStill):
         connection.connect()
 
 
@@ -103,13 +103,13 @@ def test_a_socket_that_takes_no_more_ends_the_connection(
     connection: Connection, sockets: tuple[socket.socket, socket.socket]
 ) -> None:
     sockets[0].setblocking(False)
-    channel: Any = broker_link.Channel(connection, 1)
+    channel: Any = broker_connection.Channel(connection, 1)
 
     def write(*_: object) -> None:
         sockets[0].sendall(b"x" * 10_000_000)
 
     writable: Any = connection
     writable.frame_writer = write
-    with pytest.raises(broker_link.StandsStill):
+    with pytest.raises(broker_connection.StandsStill):
         channel.send_method((10, 10))
     assert not connection.connected

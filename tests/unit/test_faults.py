@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import DataError, InterfaceError, InternalError, OperationalError, ProgrammingError
 
-from sagas import db as faults
+from sagas import db
 from sagas.db import ConnectionLost, Kind, is_anothers, kind_of, said, sqlstate
 
 
@@ -34,7 +34,7 @@ def raised(kind: type[Exception], cause: Exception | None, text: str = "said the
 @pytest.fixture(params=[True, False], ids=["connected", "not connected"])
 def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     connected: bool = request.param
-    monkeypatch.setattr(faults, "is_gone", lambda using="default": not connected)  # noqa: ARG005
+    monkeypatch.setattr(db, "is_gone", lambda using="default": not connected)  # noqa: ARG005
     return not connected
 
 
@@ -55,7 +55,7 @@ def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
 def test_the_code_alone_says_whose_fault_it_is(
     monkeypatch: pytest.MonkeyPatch, driver: Any, code: str, kind: Kind
 ) -> None:
-    monkeypatch.setattr(faults, "is_gone", lambda using="default": False)  # noqa: ARG005
+    monkeypatch.setattr(db, "is_gone", lambda using="default": False)  # noqa: ARG005
     for django in (OperationalError, InternalError, ProgrammingError):
         error = raised(django, driver(code))
         assert (sqlstate(error), kind_of(error)) == (code, kind)

@@ -9,7 +9,7 @@ import pytest
 from orders.api.serializers import ReasonSerializer
 from sagas import Rejected
 from sagas.decisions.reasons import ReasonKind, public
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 
 
 @pytest.mark.parametrize("kind", ["fault", "breaker"])
@@ -63,7 +63,7 @@ def test_what_a_customer_reads_was_written_for_customers(reason: dict[str, str],
 
 def test_a_rejection_may_have_a_note_for_operators() -> None:
     no = Rejected("Your card was declined.", code="Declined", note="fraud score 93")
-    stored = json.loads(outcomes.reason_of(no, "pay", lambda text: text))
+    stored = json.loads(invocation.reason_of(no, "pay", lambda text: text))
     assert stored == {
         "kind": "rejected",
         "step": "pay",

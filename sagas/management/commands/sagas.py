@@ -20,7 +20,7 @@ from sagas.messaging.app import broken_promises, engine_app
 from sagas.messaging.publisher import dispatch, is_brokers, publish_notices
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
-from sagas.requirements import software as requirements
+from sagas.requirements import software
 
 #: Subcommands that publish or declare, which refuse unfit versions and settings. The others run all the same.
 _NEED_THE_BROKER = frozenset({"topology", "dispatch", "dead"})
@@ -78,7 +78,7 @@ class Command(BaseCommand):
 
     def handle(self, *, command: str, **options: Any) -> None:
         """Run a subcommand, and report its errors in one line."""
-        if command in _NEED_THE_BROKER and (found := [*requirements.lacking(), *broken_promises()]):
+        if command in _NEED_THE_BROKER and (found := [*software.lacking(), *broken_promises()]):
             raise CommandError("\n".join(map(str, found)))
         try:
             match command:

@@ -27,7 +27,7 @@ from sagas.operations.doctor import (
     workers,
 )
 from sagas.operations.doctor.finding import Finding, Severity
-from sagas.requirements import software as requirements
+from sagas.requirements import software
 
 __all__ = ["Finding", "Severity", "examine"]
 
@@ -93,7 +93,7 @@ def _database() -> Iterator[Finding]:
 
 
 def _broker() -> Iterator[Finding]:
-    if any(requirements.broker()):
+    if any(software.broker()):
         return  # no RabbitMQ at all, as code.needs says
     try:
         with engine_app().connection_for_write() as connection:

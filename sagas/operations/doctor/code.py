@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sagas import store
 from sagas.conf import Misconfigured
 from sagas.definition import registry
-from sagas.messaging import app as celery
-from sagas.operations import requests as unreadable
+from sagas.messaging.app import broken_promises
 from sagas.operations.doctor.finding import Finding, Severity
-from sagas.requirements import software as requirements
-from sagas.store import definitions as versions
+from sagas.operations.requests import find as find_unreadable
+from sagas.requirements import software
 
 
 def needs() -> Iterator[Finding]:
     """Tell of what is too old, of a broker that is no RabbitMQ, and of Celery's settings that break promises."""
     try:
-        found = [*requirements.lacking(), *celery.broken_promises()]
+        found = [*software.lacking(), *broken_promises()]
     except Misconfigured as error:
         yield Finding(Severity.ERROR, error.message, remedy=error.hint)
         return
@@ -33,7 +33,7 @@ def modules() -> Iterator[Finding]:
 
 def definitions() -> Iterator[Finding]:
     """Tell of unfinished runs whose definition the code has no more."""
-    problems = versions.problems()
+    problems = store.definitions.problems()
     for problem in problems:
         yield Finding(
             Severity.ERROR,
@@ -47,7 +47,7 @@ def definitions() -> Iterator[Finding]:
 
 def requests() -> Iterator[Finding]:
     """Tell of unfinished runs whose request the code can read no more."""
-    found = unreadable.find()
+    found = find_unreadable()
     for group in found:
         runs = f"{group.live} live and {group.escalated} escalated run(s) of {group.saga} version {group.version}"
         yield Finding(

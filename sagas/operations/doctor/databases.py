@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from django.db import DatabaseError
 from django.utils.connection import ConnectionDoesNotExist
 
-from sagas.engine import barrier as elsewhere
+from sagas import store
+from sagas.engine import barrier
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one
 from sagas.requirements import server_settings as settings
-from sagas.store import barriers as barrier
 
 
 def role() -> Iterator[Finding]:
@@ -45,10 +45,10 @@ def _finding(deviation: settings.Deviation) -> Finding:
 
 def others() -> Iterator[Finding]:
     """Tell whether each database in which steps are answers, and has the barrier's table."""
-    for database in elsewhere.databases():
+    for database in barrier.databases():
         what = f"The database {database!r}, in which steps are,"
         try:
-            there = barrier.is_there(database)
+            there = store.barriers.is_there(database)
         except (DatabaseError, ConnectionDoesNotExist) as error:
             said = str(error).strip().splitlines()[0]
             remedy = f"Check DATABASES[{database!r}] and that the server runs; until then its steps are tried again."

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from sagas import store
 from sagas.conf import config
 from sagas.definition import registry
 from sagas.definition.definition import Definition
@@ -21,8 +22,6 @@ from sagas.errors import UnknownSaga
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one, rows
 from sagas.states import UNDECIDED, State
-from sagas.store import definitions as versions
-from sagas.store import escalations as escalation_store
 
 #: Runs of which the log is read at a time.
 BATCH = 500
@@ -36,7 +35,7 @@ FAR = timedelta(hours=2)
 
 def escalated() -> Iterator[Finding]:
     """Tell of escalated runs without an open escalation, and of the reverse."""
-    lost = escalation_store.lost()
+    lost = store.escalations.lost()
     if lost:
         yield Finding(
             Severity.ERROR,
@@ -214,7 +213,7 @@ def _compare(batch: Sequence[_Run]) -> Iterator[tuple[_Run, str]]:
         if "resolve" in events[run.id]:
             continue  # a person has vouched for it
         try:
-            definition = versions.find(run.saga, run.version, run.shape)
+            definition = store.definitions.find(run.saga, run.version, run.shape)
         except UnknownSaga:
             continue  # of which another probe tells
         if why := _wrong(definition, run, done[run.id], came[run.id]):

@@ -10,13 +10,13 @@ from uuid import UUID
 
 from django.db import Error, connections, transaction
 
+from sagas import store
 from sagas.definition import registry
 from sagas.definition.participants import Many, Operation
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import rows
 from sagas.pool import HoldState, PoolResource
 from sagas.states import FINAL
-from sagas.store import definitions as versions
 
 #: Holds that are compared with their runs at a time.
 BATCH = 1000
@@ -195,7 +195,7 @@ _TRIED_OF = _TRIED.replace("run.id > %s", "run.id = ANY(%s::uuid[])")
 def _demands(resource: PoolResource, _run_id: UUID, saga: str, version: int, shape: int, request: str) -> bool:
     """Whether the run asks for anything at all, as far as can be known here."""
     try:
-        return bool(resource.demand(versions.find(saga, version, shape).load(request)))
+        return bool(resource.demand(store.definitions.find(saga, version, shape).load(request)))
     except Exception:
         # Nobody knows its saga here, or its request cannot be read: other probes tell.
         return False

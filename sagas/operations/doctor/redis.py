@@ -11,13 +11,11 @@ import redis
 from sagas.conf import config
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.redis import (
-    client as redis_link,
+    client as redis_client,
 )
 from sagas.redis import (
-    compensation_guard as guard,
-)
-from sagas.redis import (
-    kicks as kick,
+    compensation_guard,
+    kicks,
 )
 from sagas.remote import circuit
 from sagas.requirements.software import server
@@ -36,21 +34,23 @@ _WRITE = "return redis.call('SET', KEYS[1], '1', 'PX', 1)"
 def reach() -> Iterator[Finding]:
     """Tell whether Redis answers and takes what it is given, and which keys it holds that no worker has left there."""
     try:
-        client = redis_link.client(_TIMEOUT)
+        client = redis_client.client(_TIMEOUT)
         if client is None:
             yield Finding(Severity.FINE, "No Redis is set: the tick does the kicks' work.")
             return
         client.ping()
-    except redis_link.ERRORS as error:
-        what = f"Redis does not answer ({redis_link.said(error)}): runs begin up to {config().tick:g} s later."
+    except redis_client.ERRORS as error:
+        what = f"Redis does not answer ({redis_client.said(error)}): runs begin up to {config().tick:g} s later."
         yield Finding(Severity.WARNING, what, remedy="Check SAGAS['REDIS_URL'] and that the server runs.")
         return
     yield from _version(client)
     try:
         client.set(_TRIAL, 1, px=1)
         client.eval(_WRITE, 1, _TRIAL)
-    except redis_link.ERRORS as error:
-        what = f"Redis refuses what it is given ({redis_link.said(error)}): runs begin up to {config().tick:g} s later."
+    except redis_client.ERRORS as error:
+        what = (
+            f"Redis refuses what it is given ({redis_client.said(error)}): runs begin up to {config().tick:g} s later."
+        )
         remedy = (
             "Give the URL of a server that may be written to: no replica, with memory left, not a cluster, and with "
             "a user who may use all commands on sagas:*."
@@ -59,8 +59,8 @@ def reach() -> Iterator[Finding]:
         return
     try:
         strange = list(_strange(client))
-    except redis_link.ERRORS as error:
-        yield Finding(Severity.WARNING, f"The engine's keys in Redis cannot be read ({redis_link.said(error)}).")
+    except redis_client.ERRORS as error:
+        yield Finding(Severity.WARNING, f"The engine's keys in Redis cannot be read ({redis_client.said(error)}).")
         return
     for key, what in strange[:10]:
         yield Finding(
@@ -78,7 +78,7 @@ def reach() -> Iterator[Finding]:
 def _version(client: redis.Redis) -> Iterator[Finding]:
     try:
         info: Any = client.info("server")
-    except redis_link.ERRORS:
+    except redis_client.ERRORS:
         return  # a user who may not ask
     if lack := server("Redis", str(info.get("redis_version", ""))):
         yield Finding(Severity.WARNING, lack.what, remedy=lack.remedy)
@@ -88,7 +88,7 @@ def _memory(client: redis.Redis) -> Iterator[Finding]:
     """Tell of a Redis that will refuse what it is given: what others have left there takes its room."""
     try:
         info: Any = client.info("memory")
-    except redis_link.ERRORS:
+    except redis_client.ERRORS:
         return  # a user who may not ask
     most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
     if most and info.get("maxmemory_policy") == "noeviction" and used > FULL * most:
@@ -102,10 +102,10 @@ def _memory(client: redis.Redis) -> Iterator[Finding]:
 
 def _strange(client: redis.Redis) -> Iterator[tuple[str, str]]:
     """Keys that stand otherwise than the engine leaves them, and how."""
-    for key in (kick.KICK, kick.ASKED):
+    for key in (kicks.KICK, kicks.ASKED):
         yield from _judge(client, key)
     seen = 0
-    for prefix in (circuit.PREFIX, guard.PREFIX):
+    for prefix in (circuit.PREFIX, compensation_guard.PREFIX):
         for raw in client.scan_iter(match=f"{prefix}*", count=1_000):
             if seen >= _MANY:
                 return
@@ -118,12 +118,12 @@ def _judge(client: redis.Redis, key: str) -> Iterator[tuple[str, str]]:
     kind = found.decode()
     if kind == "none":
         return
-    is_list = key == kick.KICK or (key.startswith(circuit.PREFIX) and key.endswith(circuit.CALLS))
+    is_list = key == kicks.KICK or (key.startswith(circuit.PREFIX) and key.endswith(circuit.CALLS))
     wanted = "list" if is_list else "hash" if key.startswith(circuit.PREFIX) else "string"
     if kind != wanted:
         yield key, f"a {kind}, and should be a {wanted}"
         return
-    if key == kick.KICK:
+    if key == kicks.KICK:
         # One is pushed before the others are cut off.
         if (waiting := _number(client.llen(key))) > 10:
             yield key, f"a list of {waiting:g}, and should have one element"
@@ -131,7 +131,7 @@ def _judge(client: redis.Redis, key: str) -> Iterator[tuple[str, str]]:
     left = _number(client.pttl(key)) / 1000
     if left == -0.002:
         return  # gone meanwhile
-    longest = {kick.ASKED: config().tick}.get(key, config().guard_ttl if wanted == "string" else float("inf"))
+    longest = {kicks.ASKED: config().tick}.get(key, config().guard_ttl if wanted == "string" else float("inf"))
     if left < 0:
         yield key, "a key that stays for ever"
     elif left > longest:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sagas import store
 from sagas.conf import config
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one, rows
-from sagas.store import claims as claim_store
 
 
 def stuck() -> Iterator[Finding]:
@@ -77,7 +77,7 @@ def breakers() -> Iterator[Finding]:
 def backlog() -> Iterator[Finding]:
     """Tell how long the oldest run that has not begun has waited."""
     # As sagas.admit measures it.
-    count, age = claim_store.backlog()
+    count, age = store.claims.backlog()
     limit = config().admission
     what = f"The oldest of {count} run(s) that have not begun has waited {age:.0f} s."
     if age > limit:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sagas import store
 from sagas.conf import config
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one
-from sagas.store import workers as worker_store
 from sagas.store.workers import Heard
 
 #: Seconds that one delivery may take before somebody should look.
@@ -16,7 +16,7 @@ LONG = 300.0
 
 def pulse() -> Iterator[Finding]:
     """Tell of workers that are silent, do not tick, or begin nothing although runs are due."""
-    heard = worker_store.heard()
+    heard = store.workers.heard()
     if not heard:
         what = "No worker was heard of within the last hour."
         yield Finding(Severity.WARNING, what, remedy="Start workers; without them no run goes on.")
@@ -42,7 +42,7 @@ def _look(worker: Heard) -> Finding:
     ticked = "has had no tick" if beat.ticked is None else f"ticked {beat.ticked:.0f} s before"
     began = "has begun no delivery" if beat.delivered is None else f"began a delivery {beat.delivered:.0f} s before"
     what = f"{beat.name} was heard of {worker.silent:.0f} s ago, {ticked}, and {began}"
-    if beat.ticked is None or beat.ticked > max(worker_store.SILENT, 10 * config().tick):
+    if beat.ticked is None or beat.ticked > max(store.workers.SILENT, 10 * config().tick):
         remedy = "RabbitMQ takes nothing from its main process, or that hangs. Look into its log."
         return Finding(Severity.WARNING, f"{what}.", remedy=remedy)
     if beat.longest > LONG:
@@ -53,7 +53,7 @@ def _look(worker: Heard) -> Finding:
 
 def _idle(alive: Sequence[Heard]) -> Iterator[Finding]:
     """Runs are due, and nobody who lives does anything for them."""
-    patience = max(config().lease, worker_store.SILENT)
+    patience = max(config().lease, store.workers.SILENT)
     overdue, age = one(
         "SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM sagas_run "
         "WHERE due_at <= now() - %s * interval '1 second'",

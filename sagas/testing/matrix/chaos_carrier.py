@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, RemoteCalls
 from sagas.decisions.plan import Stand
-from sagas.engine import performing as perform
-from sagas.store import runs as store
+from sagas.engine import performing
 from sagas.testing.carrier import WORKER, Carrier, reacting
 from sagas.testing.clock import Clock
 from sagas.testing.matrix.cases import Case, Trouble
@@ -71,7 +71,7 @@ class Meddler(Carrier):
             return False
         if not any((link.step, link.phase) == (self.case.step, self.case.phase) for link in reacting(chain)):
             return False
-        rows = store.look(chain.ids)
+        rows = store.runs.look(chain.ids)
         return any(plan.stand(definition, row.place, self.case.index, self.case.phase) is Stand.HERE for row in rows)
 
     def _all_others(self, chain: Chain, now: datetime) -> None:
@@ -79,7 +79,7 @@ class Meddler(Carrier):
         for index, step in enumerate(definition.all_steps):
             for phase in step.actions:
                 if (index, phase) != (self.case.index, self.case.phase):
-                    done = perform.perform(plan.link(definition, index, phase), chain.ids, worker=WORKER)
+                    done = performing.perform(plan.link(definition, index, phase), chain.ids, worker=WORKER)
                     self.post(done.messages, now)
 
     def _in_the_child(self, chain: Chain, now: datetime) -> None:

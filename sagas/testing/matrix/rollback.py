@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from sagas.store import definitions as versions
+from sagas import store
 from sagas.testing.clock import Clock
 
 
@@ -16,7 +16,7 @@ from sagas.testing.clock import Clock
 def rehearsal(databases: Sequence[str], clock: Clock | None = None) -> Iterator[None]:
     """Take back what happens inside, on these databases, and on the clock."""
     began = clock.now if clock else None
-    recorded = set(versions._recorded)
+    recorded = set(store.definitions._recorded)
     try:
         with ExitStack() as stack:
             for database in databases:
@@ -24,7 +24,7 @@ def rehearsal(databases: Sequence[str], clock: Clock | None = None) -> Iterator[
             yield
     finally:
         # Whatever was put on record inside is not there any more, however it has ended.
-        versions._recorded.intersection_update(recorded)
+        store.definitions._recorded.intersection_update(recorded)
     if clock and began:
         clock.go_back_to(began)
 

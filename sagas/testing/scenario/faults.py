@@ -12,7 +12,7 @@ from unittest.mock import patch
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Call, Outcome, Participant, Phase, is_remote, is_set_based
 from sagas.definition.steps import Action, Step
-from sagas.engine import invocation as outcomes
+from sagas.engine import invocation
 from sagas.errors import Rejected
 
 
@@ -157,7 +157,7 @@ def noted(raised: list[Exception]) -> Iterator[None]:
 
     # Where the engine makes a fault of an error. The participants stay who they are: the log has their names.
     with (
-        patch.object(outcomes, "Fault", noting(outcomes.Fault)),
-        patch.object(outcomes, "Broken", noting(outcomes.Broken)),
+        patch.object(invocation, "Fault", noting(invocation.Fault)),
+        patch.object(invocation, "Broken", noting(invocation.Broken)),
     ):
         yield

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sagas import api
+from sagas import api, store
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Done
 from sagas.engine.subsagas import SubSaga, child_of
 from sagas.errors import Rejected
 from sagas.models import Confirmation, Run
 from sagas.states import State
-from sagas.store import definitions as versions
 from sagas.testing.carrier import WORKER
 
 
@@ -125,7 +124,7 @@ class Outside:
         if child is None:
             return False
         self._came(f"when_child_confirmed({step!r})")
-        definition = versions.find(child.saga, child.version, child.shape)
+        definition = store.definitions.find(child.saga, child.version, child.shape)
         came = Confirmation.objects.filter(run_id=child.pk).values_list("name", flat=True)
         missing = [one.name for one in definition.confirmations if one.name not in came]
         for name in missing:

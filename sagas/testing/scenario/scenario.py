@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db.models import Min
 from django.test import TestCase
 
-from sagas import api
+from sagas import api, store
 from sagas.definition import registry
 from sagas.definition.definition import CARRIERS, ORCHESTRATION, Definition
 from sagas.definition.participants import Done, Operation, Phase
@@ -24,7 +24,6 @@ from sagas.definition.saga import Saga
 from sagas.errors import Rejected
 from sagas.models import Log, Run
 from sagas.states import FINAL, State
-from sagas.store import definitions as versions
 from sagas.testing.carrier import Carrier
 from sagas.testing.clock import Clock
 from sagas.testing.scenario.faults import Broken, Fault, Kind, injected, noted
@@ -54,7 +53,7 @@ def given(saga: type[Saga[Any]], request: object, *, business_key: str = "", car
 def given_run(run_id: UUID, *, carrier: str = ORCHESTRATION) -> Scenario:
     """Begin a scenario with a run that the test, or the code under test, has started."""
     run = Run.objects.get(pk=run_id)
-    return Scenario(versions.find(run.saga, run.version, run.shape), lambda: run_id, carrier)
+    return Scenario(store.definitions.find(run.saga, run.version, run.shape), lambda: run_id, carrier)
 
 
 class Scenario:
