@@ -44,7 +44,7 @@ check: ## Check style, types, import layers and Django's own checks
 
 guarantees: ## Play the fault matrix of orders, and write its table
 	@scripts/bootstrap --dev
-	$(BIN)/pytest tests/integration/test_unwinding.py -k test_place_order
+	$(BIN)/pytest tests/integration/matrices/test_unwinding.py -k test_place_order
 	DJANGO_SETTINGS_MODULE=tests.static_settings $(BIN)/python -c \
 		"import django; django.setup(); from tests.docs import matrix_table; matrix_table.write()"
 

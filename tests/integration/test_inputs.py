@@ -28,7 +28,7 @@ from sagas.errors import (
 )
 from sagas.messaging.consumer import first_time
 from sagas.models import Log, Run
-from tests.integration.test_lifecycle import run_in
+from tests.integration.engine.test_lifecycle import run_in
 from tests.lab.sagas import Experiment, Keyed, Lab, Reported
 from tests.support.carrier import Carrier
 from tests.support.runs import counts, event, new_jar, reason, state, story

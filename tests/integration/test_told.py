@@ -47,7 +47,7 @@ class Hurried(Saga[Wish]):
 class Patient(Saga[Wish]):
     name = "tests.Patient"
     publishes = True
-    payment = Confirmation(within=timedelta(seconds=30))
+    payment = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
     one = Step(do, queue="orders", retry=Retry(attempts=1))
 
 

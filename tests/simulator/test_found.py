@@ -11,19 +11,21 @@ if TYPE_CHECKING:
 
 #: Of the engine. Each has a test of its own besides, on a real connection.
 ENGINE = {
-    # tests/integration/test_perform.py: a savepoint that could not be rolled back was told as the participant's fault.
+    # tests/integration/engine/test_performing.py: a savepoint that could not be rolled back was told as the
+    # participant's fault.
     "a participant breaks, and its savepoint cannot be released": """
         seed 10004254
         0 start a saga=Small faults=one.forward:2
         conflict one.forward(a)#1 at=5
     """,
-    # tests/integration/test_versions.py: an event for code that this process has not was lost until the lease was over.
+    # tests/integration/definition/test_versions.py: an event for code that this process has not was lost until the
+    # lease was over.
     "a rejection is told to a worker that does not know the step": """
         seed 10000555 carrier=choreography
         0 start b saga=Changing reject=added
         0 deploy Changing for=5
     """,
-    # tests/integration/test_nested.py: what broke behind a commit was raised as an AttributeError of Django's.
+    # tests/integration/engine/test_subsagas.py: what broke behind a commit was raised as an AttributeError of Django's.
     "the connection breaks while a child is cancelled behind a commit": """
         seed 10022975
         1 start a saga=Parent
@@ -31,27 +33,27 @@ ENGINE = {
         stall child.forward(a)#1 at=8 for=11
         cut child.compensate(a)#1 at=14
     """,
-    # tests/integration/test_cut_off.py: Django's InterfaceError is no DatabaseError.
+    # tests/integration/postgresql/test_cut_off.py: Django's InterfaceError is no DatabaseError.
     "a hook breaks the connection, which the deadline finds closed": """
         seed 10039294 here=orders,inventory,coupons,delivery stock=1
         0 start a saga=PlaceOrder cups=2
         cut dispatch#2 at=12
     """,
-    # tests/integration/test_versions.py: it was set aside, and a person told of it.
+    # tests/integration/definition/test_versions.py: it was set aside, and a person told of it.
     "a late message of a run that has ended comes to a worker that does not know its step": """
         seed 50397294
         0 start a saga=Changing
         1 cancel a
         0 deploy Changing for=5
     """,
-    # tests/integration/test_versions.py: so was this.
+    # tests/integration/definition/test_versions.py: so was this.
     "the deadline of a run that has ended comes to a worker that does not know its saga": """
         seed 64002227
         0 start c saga=Changing
         0 confirm c what=approval
         0 deploy Changing for=1 back=1 gone=1
     """,
-    # tests/integration/test_nested.py: it asked every half minute, and wrote so in its log each time.
+    # tests/integration/engine/test_subsagas.py: it asked every half minute, and wrote so in its log each time.
     "a parent asks for ever after a child that waits for a person": """
         seed 71001716
         0 start c saga=Parent

@@ -1,0 +1,168 @@
+"""The pages in a real browser, under the strictest policy: nothing is refused, nothing runs over.
+
+The pages are rendered first, then handed to Chromium with the static files: no server, and the data is rolled
+back. Screenshots are left in .run/screenshots, to be looked at.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.auth import get_user_model
+from django.contrib.staticfiles import finders
+from django.test import Client
+from knox.models import AuthToken
+
+import sagas
+from orders import demo
+from orders.models import Order
+from payments.services import SUCCEEDED, Message, receive
+from sagas import store
+from sagas.decisions.breaker_policy import Window
+from tests.integration.admin.conftest import ESCALATIONS, RUNS, accept, carried, escalated, held
+from tests.lab.sagas import Experiment, Keyed
+from tests.support import servers
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+SCREENSHOTS = servers.ROOT / ".run" / "screenshots"
+#: Pixels; the screenshots are of the first.
+WIDTHS = (1400, 1280, 1920)
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: scripts/bootstrap --browser installs it"),
+    # Playwright's transport is closed by its own process, after the interpreter has looked.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+def _render(boss: Client) -> dict[str, str]:
+    """Every page, by the name of its screenshot, with runs in many standings."""
+    confirmed, waiting, stuck = held("ORD-20261123-7K3M9QX2"), held("ORD-20261123-9ZZT4B1C"), escalated("ORD-STUCK")
+    sagas.assign(escalated("ORD-TAKEN"), to="mei", by="mei")
+    sagas.confirm(confirmed, "approval", {"payment_id": "pay_81", "channel": "card"})
+    carried("ORD-20261123-REFUSED1", Experiment(reject=("two",)))
+    accept("ORD-20261123-NEW00001")
+    store.breakers.open_breaker("orders.PlaceOrder.reserve_inventory", step="reserve_inventory", seen=Window(88, 31))
+    urls = {
+        "runs": RUNS,
+        "run-waiting": f"{RUNS}{waiting}/change/",
+        "run-confirmed": f"{RUNS}{confirmed}/change/",
+        "run-escalated": f"{RUNS}{stuck}/change/",
+        "escalations": ESCALATIONS,
+        "breakers": "/admin/sagas/breaker/",
+        "locks": "/admin/sagas/lock/",
+        "orders": "/admin/orders/order/",
+        "skus": "/admin/inventory/sku/",
+        "slots": "/admin/delivery/slot/",
+        "coupons": "/admin/coupons/coupon/",
+        "payments": "/admin/payments/payment/",
+        "payment-events": "/admin/payments/paymentevent/",
+        "tokens": "/admin/knox/authtoken/",
+        "users": "/admin/auth/user/",
+        "logins": "/admin/axes/accessattempt/",
+        "failed-logins": "/admin/axes/accessfailurelog/",
+        "access-log": "/admin/axes/accesslog/",
+    }
+    _fill_the_shop()
+    pages = {name: boss.get(url).content.decode() for name, url in urls.items()}
+    chosen = {"action": "cancel_runs", "index": "0", "_selected_action": [str(waiting), str(confirmed)]}
+    pages["decide"] = boss.post(RUNS, chosen).content.decode()
+    chosen = {"action": "fail_runs", "index": "0", "_selected_action": [str(stuck)]}
+    pages["resolve"] = boss.post(RUNS, chosen).content.decode()
+    return pages
+
+
+def _fill_the_shop() -> None:
+    """Rows as wide as they come."""
+    demo.seed()
+    customer = get_user_model()._default_manager.create(username="a-customer-with-a-long-name@shop.example")
+    for number in range(3):
+        order_no = f"ORD-20261123-7K3M9Q{number:02d}"
+        run_id = uuid4()
+        Order.objects.create(
+            order_no=order_no,
+            run_id=run_id,
+            customer=customer,
+            slot=1234,
+            coupon="WELCOME-TO-THE-WINTER",
+            total_cents=1,
+        )
+    AuthToken.objects.create(user=customer)
+    login = {
+        "username": customer.username,
+        "ip_address": "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
+        "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0",
+        "http_accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+        "path_info": "/admin/login/",
+    }
+    AccessAttempt.objects.create(
+        **login, get_data="next=/admin/", post_data="username=a-customer", failures_since_start=3
+    )
+    AccessFailureLog.objects.create(**login)
+    AccessLog.objects.create(**login)
+    paid = Message(
+        webhook_id="msg_0f3d3c1e-0a34-4f45-8a4e-7f5e2d6c9b10",
+        body="{}",
+        order_no="ORD-20261123-OF-NOBODYS-OWN-SHOP",
+        payment_id="gateway-payment-3f0c9d41-6a51-4f8e-9f0b-6d1f5d0b1c77",
+        amount=12_345_678_900,
+        currency="CNY",
+        status=SUCCEEDED,
+    )
+    receive(paid, bill=None)
+    for _ in range(2):
+        sagas.start(Keyed, Experiment(keys=("SKU-OF-A-LONG-NAME:2026-11-23:warehouse-of-the-north",)))
+
+
+def test_the_pages_look_right_and_need_nothing_inline(boss: Client) -> None:
+    from playwright.sync_api import Route, sync_playwright
+
+    pages, catalogue = _render(boss), boss.get("/admin/jsi18n/").content
+    complaints: list[str] = []
+
+    def answer(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if path.startswith("/static/"):
+            file = finders.find(path.removeprefix("/static/"))
+            assert isinstance(file, str), path
+            kind = mimetypes.guess_type(file)[0] or "application/octet-stream"
+            route.fulfill(body=Path(file).read_bytes(), content_type=kind)
+        elif path == "/admin/jsi18n/":
+            route.fulfill(body=catalogue, content_type="text/javascript")
+        else:
+            headers = {"Content-Security-Policy": POLICY}
+            route.fulfill(body=pages[path.strip("/")], content_type="text/html; charset=utf-8", headers=headers)
+
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for scheme in ("light", "dark"):
+            context = browser.new_context(color_scheme=scheme)
+            tab = context.new_page()
+            tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+            tab.on("pageerror", lambda error: complaints.append(str(error)))
+            tab.route("**/*", answer)
+            for name in pages:
+                tab.set_viewport_size({"width": WIDTHS[0], "height": 900})
+                tab.goto(f"http://admin.test/{name}")
+                tab.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png", full_page=True)
+                # The page does not scroll sideways, and no list is cut, on the screens that people have.
+                for width in WIDTHS if scheme == "light" else WIDTHS[:1]:
+                    tab.set_viewport_size({"width": width, "height": 900})
+                    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (name, width)
+                    cut = tab.evaluate(
+                        "[...document.querySelectorAll('.results')].map(e => e.scrollWidth - e.clientWidth)"
+                    )
+                    assert all(pixels <= 0 for pixels in cut), (name, width, cut)
+                for label in tab.locator(".saga-label").all():
+                    assert label.evaluate("e => getComputedStyle(e).backgroundColor") != "rgba(0, 0, 0, 0)"
+        browser.close()
+    assert complaints == []

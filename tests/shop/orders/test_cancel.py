@@ -1,0 +1,63 @@
+"""A customer's cancel: as long as the order is not confirmed."""
+
+from __future__ import annotations
+
+import pytest
+
+from orders.models import Order, OrderStatus
+from sagas.models import Run
+from tests.shop.conftest import ORDERS, Api, Shop, confirm
+
+
+def test_a_cancel_turns_the_run_round(api: Api, shop: Shop) -> None:
+    order_no = api.order(shop).body["order_no"]
+    reply = api.post(f"{ORDERS}{order_no}/cancel/")
+    assert (reply.status, reply.body) == (202, {"order_no": order_no, "state": "COMPENSATING"})
+    body = api.get(f"{ORDERS}{order_no}/").body
+    assert (body["state"], body["reason"]["kind"]) == ("COMPENSATING", "cancelled")
+    # No step had touched the order, so no compensation will
+    assert Order.objects.get(order_no=order_no).status == OrderStatus.REJECTED
+
+
+def test_a_doubled_cancel_is_answered_alike(api: Api, shop: Shop) -> None:
+    order_no = api.order(shop).body["order_no"]
+    first = api.post(f"{ORDERS}{order_no}/cancel/")
+    second = api.post(f"{ORDERS}{order_no}/cancel/")
+    assert (second.status, second.body) == (first.status, first.body)
+
+
+def test_a_cancel_of_what_is_undone(api: Api, shop: Shop) -> None:
+    order_no = api.order(shop).body["order_no"]
+    api.post(f"{ORDERS}{order_no}/cancel/")
+    Run.objects.filter(business_key=order_no).update(state="FAILED", due_at=None)
+    reply = api.post(f"{ORDERS}{order_no}/cancel/")
+    assert (reply.status, reply.body["state"]) == (200, "FAILED")
+
+
+def test_a_confirmed_order_cannot_be_cancelled(api: Api, shop: Shop) -> None:
+    order_no = api.order(shop).body["order_no"]
+    assert confirm(order_no).status == 200
+    reply = api.post(f"{ORDERS}{order_no}/cancel/")
+    assert (reply.status, reply.problem) == (409, "order-decided")
+    assert Run.objects.get(business_key=order_no).state == "PENDING"
+    assert Order.objects.get(order_no=order_no).status == OrderStatus.RECEIVED
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_a_cancel_says_nothing(api: Api, shop: Shop, body: bytes) -> None:
+    order_no = api.order(shop).body["order_no"]
+    assert api.call("POST", f"{ORDERS}{order_no}/cancel/", body=body).status == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [(b'{"items": ["TEA"]}', 422, "unknown-field"), (b"[]", 422, "invalid-request"), (b"{", 400, "malformed-json")],
+)
+def test_a_cancel_that_says_what_nobody_knows_cancels_nothing(
+    api: Api, shop: Shop, *, body: bytes, status: int, problem: str
+) -> None:
+    # Whoever wants to cancel a part would else have cancelled all
+    order_no = api.order(shop).body["order_no"]
+    reply = api.call("POST", f"{ORDERS}{order_no}/cancel/", body=body)
+    assert (reply.status, reply.problem) == (status, problem)
+    assert Run.objects.get(business_key=order_no).state == "PENDING"

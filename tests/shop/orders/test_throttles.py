@@ -1,0 +1,158 @@
+"""One client that runs wild is slowed down, by one count over all web processes, and nobody else is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.conf import settings as project
+from pytest_django import Settings
+
+from orders.api import throttles
+from sagas.redis import client as redis_client
+from tests.shop.conftest import ORDERS, Api, Reply, Shop, confirm
+
+
+@pytest.fixture
+def counts() -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(project.SAGAS["REDIS_URL"]) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute that does not end in the middle of a test."""
+    now = time.time() // 60 * 60 + 18
+    monkeypatch.setattr(throttles, "clock", lambda: now)
+
+
+def is_too_many(reply: Reply) -> bool:
+    assert (reply.status, reply.problem, reply.headers["Retry-After"]) == (429, "too-many-requests", "42")
+    return True
+
+
+def test_a_customer_that_runs_wild_is_slowed_down(api: Api, stranger: Api, shop: Shop, settings: Settings) -> None:
+    settings.ORDERS_PER_MINUTE = 2
+    assert [api.order(shop).status for _ in range(3)] == [202, 202, 429]
+    assert is_too_many(api.order(shop))
+    # Neither reading nor anybody else is
+    assert api.get(ORDERS).status == 200
+    assert stranger.order(shop).status == 202
+
+
+def test_every_answer_says_what_is_left(api: Api, shop: Shop, settings: Settings) -> None:
+    settings.ORDERS_PER_MINUTE = 2
+    told = [api.order(shop, slot=slot).headers for slot in (shop.slot.pk, shop.past.pk, shop.slot.pk)]
+    assert [headers["RateLimit"] for headers in told] == [f'"orders";r={left};t=42' for left in (1, 0, 0)]
+    assert {headers["RateLimit-Policy"] for headers in told} == {'"orders";q=2;w=60'}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/menu/", "/api/v1/slots/", ORDERS, f"{ORDERS}ORD-1/"])
+def test_reads_are_counted_together(api: Api, settings: Settings, path: str) -> None:
+    settings.READS_PER_MINUTE = 2
+    assert api.get("/api/v1/menu/").status == 200
+    assert api.call("HEAD", "/api/v1/menu/").status == 200
+    assert is_too_many(api.get(path))
+
+
+def test_cancels_are_counted(api: Api, settings: Settings) -> None:
+    settings.CANCELS_PER_MINUTE = 2
+    assert [api.post(f"{ORDERS}ORD-1/cancel/").status for _ in range(3)] == [404, 404, 429]
+
+
+def test_payments_of_one_order_hold_up_no_other(api: Api, shop: Shop, settings: Settings) -> None:
+    settings.CONFIRMS_PER_MINUTE = 2
+    one, other = (api.order(shop).body["order_no"] for _ in range(2))
+    assert [confirm(one).status for _ in range(3)] == [200, 200, 429]
+    assert confirm(other, "pay_2").status == 200
+
+
+def test_forgeries_hold_up_no_payment(api: Api, shop: Shop, settings: Settings) -> None:
+    settings.FORGERIES_PER_MINUTE = 2
+    order_no = api.order(shop).body["order_no"]
+    forged = [confirm(order_no, secret="whsec_YW5vdGhlciBzZWNyZXQ=").status for _ in range(3)]
+    assert forged == [401, 401, 429]
+    assert confirm(order_no).status == 200
+
+
+def test_codes_of_coupons_cannot_be_tried_one_after_the_other(
+    api: Api, stranger: Api, shop: Shop, settings: Settings
+) -> None:
+    settings.COUPON_GUESSES_PER_MINUTE = 2
+    assert [api.order(shop, coupon=f"GUESS{n}").status for n in range(3)] == [422, 422, 429]
+    # Then not even one that exists tells so
+    good = shop.coupon()
+    assert is_too_many(api.order(shop, coupon=good))
+    # Orders without one go on, and so do others
+    assert api.order(shop).status == 202
+    assert stranger.order(shop, coupon=good).status == 202
+
+
+def test_coupons_that_can_be_used_are_no_guesses(api: Api, shop: Shop, settings: Settings) -> None:
+    settings.COUPON_GUESSES_PER_MINUTE = 1
+    assert [api.order(shop, coupon=shop.coupon()).status for _ in range(3)] == [202, 202, 202]
+
+
+def test_nobody_is_forgotten_because_many_others_came(api: Api, shop: Shop, settings: Settings) -> None:
+    settings.ORDERS_PER_MINUTE = 1
+    assert api.order(shop).status == 202
+    for n in range(400):
+        throttles.count("orders", f"customer of another shop {n}")
+    assert is_too_many(api.order(shop))
+
+
+def test_a_count_ends_with_its_minute(
+    api: Api, shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ORDERS_PER_MINUTE = 1
+    assert [api.order(shop).status for _ in range(2)] == [202, 429]
+    later = throttles.clock() + 60
+    monkeypatch.setattr(throttles, "clock", lambda: later)
+    assert api.order(shop).status == 202
+
+
+@pytest.mark.parametrize("nonsense", ["words", "-5", b"\xff", [1, 2]])
+def test_nonsense_under_a_count_denies_nobody(
+    api: Api, shop: Shop, settings: Settings, counts: redis.Redis, nonsense: object
+) -> None:
+    settings.ORDERS_PER_MINUTE = 5
+    api.order(shop)
+    (key,) = counts.keys(f"{throttles.PREFIX}:orders:*")
+    counts.delete(key)
+    if isinstance(nonsense, list):
+        counts.rpush(key, *nonsense)
+    else:
+        counts.set(key, nonsense)  # type: ignore[arg-type]  # bytes and texts
+    assert api.order(shop).status == 202
+    assert not redis_client.pause.is_open()
+
+
+def test_a_count_without_end_denies_for_its_minute_only(
+    api: Api, shop: Shop, counts: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.order(shop)
+    (key,) = counts.keys(f"{throttles.PREFIX}:orders:*")
+    counts.set(key, 10**12)
+    assert is_too_many(api.order(shop))
+    later = throttles.clock() + 60
+    monkeypatch.setattr(throttles, "clock", lambda: later)
+    assert api.order(shop).status == 202
+
+
+def test_without_redis_nobody_is_held_back(
+    api: Api, shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ORDERS_PER_MINUTE = 1
+    monkeypatch.setattr(redis_client, "ask", lambda *_: None)
+    replies = [api.order(shop) for _ in range(3)]
+    assert [reply.status for reply in replies] == [202, 202, 202]
+    assert "RateLimit" not in replies[0].headers
+
+
+def test_counts_do_not_stay(api: Api, shop: Shop, counts: redis.Redis) -> None:
+    api.order(shop)
+    keys = counts.keys(f"{throttles.PREFIX}:*")
+    assert keys
+    assert all(0 < counts.ttl(key) <= 120 for key in keys)

@@ -1,0 +1,188 @@
+"""A customer logs in for a token, sees their own, and takes them back; each ends by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+from knox.models import AuthToken
+from pytest_django import Settings
+
+from orders.api import tokens
+from tests.shop.conftest import Api, Reply, Shop
+
+TOKENS = "/api/v1/tokens/"
+PASSWORD = " a password of the tests "
+
+
+@pytest.fixture
+def customer(shop: Shop) -> User:
+    shop.customer.set_password(PASSWORD)
+    shop.customer.save()
+    return shop.customer
+
+
+def log_in(username: str, password: Any = PASSWORD, **more: Any) -> Reply:
+    return Api().post(TOKENS, {"username": username, "password": password, **more})
+
+
+def test_a_customer_logs_in_and_orders(customer: User, shop: Shop) -> None:
+    reply = log_in(customer.username)
+    assert reply.status == 201
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.body["token"].startswith(reply.body["id"])
+    ends = datetime.fromisoformat(reply.body["expires_at"]) - timezone.now()
+    assert timedelta(days=29) < ends <= timedelta(days=30)
+    assert Api(reply.body["token"]).order(shop).status == 202
+    customer.refresh_from_db()
+    assert customer.last_login is not None
+
+
+def _switched_off(user: User) -> User:
+    user.is_active = False
+    user.save()
+    return user
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda user: log_in(user.username, "wrong"),
+        lambda user: log_in(user.username, PASSWORD.strip()),
+        lambda _: log_in("nobody-of-that-name"),
+        lambda user: log_in(user.username.upper()),
+        lambda user: log_in(_switched_off(user).username),
+    ],
+    ids=["wrong password", "stripped password", "no such name", "other case", "switched off"],
+)
+def test_whoever_fails_learns_nothing_of_the_name(customer: User, attempt: Callable[[User], Reply]) -> None:
+    reply = attempt(customer)
+    assert (reply.status, reply.problem) == (401, "invalid-credentials")
+    assert reply.body["detail"] == "Name and password do not fit."
+    assert not AuthToken.objects.filter(user=customer).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"username": None}, "#/username"),
+        ({"username": "x" * 151}, "#/username"),
+        ({"username": "a\x00b"}, "#/username"),
+        ({"password": 5}, "#/password"),
+        ({"password": ""}, "#/password"),
+        ({"password": "x" * 257}, "#/password"),
+        ({"pasword": "x"}, "#/pasword"),
+    ],
+)
+def test_a_login_that_is_none(customer: User, change: dict[str, Any], pointer: str) -> None:
+    reply = Api().post(TOKENS, {"username": customer.username, "password": PASSWORD, **change})
+    assert (reply.status, reply.pointers) == (422, [pointer])
+
+
+@pytest.mark.parametrize("name", ["theirs", "nobody's"])
+def test_guessing_is_held_back_before_a_password_is_looked_at(customer: User, settings: Settings, name: str) -> None:
+    username = customer.username if name == "theirs" else "nobody-of-that-name"
+    settings.LOGIN_FAILURES = {"both": 3, "address": 100, "name": 100}
+    assert [log_in(username, "wrong").status for _ in range(4)] == [401, 401, 429, 429]
+    # Then not even the right one is
+    reply = log_in(username)
+    assert (reply.status, reply.problem, reply.headers["Retry-After"]) == (429, "too-many-requests", "900")
+    # And it is over in time
+    AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=16))
+    assert log_in(username).status == (201 if name == "theirs" else 401)
+
+
+def test_logins_of_an_address_are_counted(customer: User, settings: Settings) -> None:
+    settings.LOGINS_PER_MINUTE = 2
+    assert [log_in(customer.username).status for _ in range(3)] == [201, 201, 429]
+
+
+def test_an_old_token_keeps_nobody_from_a_new_one(customer: User) -> None:
+    reply = Api("wrong").post(TOKENS, {"username": customer.username, "password": PASSWORD})
+    assert reply.status == 201
+
+
+def test_a_customer_sees_their_own_tokens(customer: User, stranger: Api) -> None:
+    first, second = (log_in(customer.username).body for _ in range(2))
+    reply = Api(first["token"]).get(TOKENS)
+    assert reply.status == 200
+    assert [(token["id"], token["current"]) for token in reply.body] == [(second["id"], False), (first["id"], True)]
+    assert "token" not in reply.body[0]
+    assert [token["current"] for token in stranger.get(TOKENS).body] == [True]
+
+
+@pytest.mark.parametrize("which", ["id", "current"])
+def test_a_token_that_is_taken_back_is_wrong_from_then_on(customer: User, which: str) -> None:
+    first, second = (log_in(customer.username).body for _ in range(2))
+    by = Api(first["token"] if which == "current" else second["token"])
+    assert by.call("DELETE", f"{TOKENS}{'current' if which == 'current' else first['id']}/").status == 204
+    assert Api(first["token"]).get(TOKENS).status == 401
+    assert Api(second["token"]).get(TOKENS).status == 200
+
+
+def test_nobody_takes_back_anothers_token(customer: User, stranger: Api) -> None:
+    mine = log_in(customer.username).body
+    reply = stranger.call("DELETE", f"{TOKENS}{mine['id']}/")
+    assert (reply.status, reply.problem) == (404, "token-not-found")
+    assert Api(mine["token"]).get(TOKENS).status == 200
+
+
+def test_all_are_taken_back_at_once(customer: User, stranger: Api) -> None:
+    mine = [log_in(customer.username).body["token"] for _ in range(3)]
+    assert Api(mine[0]).call("DELETE", TOKENS).status == 204
+    assert {Api(token).get(TOKENS).status for token in mine} == {401}
+    assert stranger.get(TOKENS).status == 200
+
+
+def test_without_a_token_there_is_nothing_to_see(anyone: Api, shop: Shop) -> None:
+    assert anyone.get(TOKENS).status == 401
+    assert anyone.call("DELETE", TOKENS).status == 401
+    assert anyone.call("DELETE", f"{TOKENS}current/").status == 401
+
+
+@pytest.mark.parametrize("had_an_end", [True, False])
+def test_a_token_ends(customer: User, had_an_end: bool) -> None:
+    secret = log_in(customer.username).body["token"]
+    token = AuthToken.objects.filter(user=customer)
+    ago = timezone.now() - timedelta(days=30, seconds=1)
+    token.update(created=ago, expiry=ago + timedelta(days=30) if had_an_end else None)
+    assert Api(secret).get(TOKENS).status == 401
+    # And it is swept, by the next login or by cron
+    call_command("sweep")
+    assert not token.exists()
+
+
+def test_a_token_without_an_end_lives_as_long_as_others(customer: User) -> None:
+    secret = log_in(customer.username).body["token"]
+    AuthToken.objects.filter(user=customer).update(expiry=None)
+    (told,) = Api(secret).get(TOKENS).body
+    assert datetime.fromisoformat(told["expires_at"]) - datetime.fromisoformat(told["created_at"]) == tokens.lifetime()
+
+
+def test_staff_see_whose_tokens_there_are_and_take_one_back(customer: User, admin_client: Client) -> None:
+    # Given
+    secret = log_in(customer.username).body["token"]
+    token = AuthToken.objects.get(user=customer)
+    # Then the list names the customer and the token's id, and not the digest
+    page = admin_client.get("/admin/knox/authtoken/").content.decode()
+    assert customer.username in page
+    assert token.token_key in page
+    assert f">{token.digest}" not in page
+    # And it can be taken back
+    chosen = {"action": "delete_selected", "_selected_action": [token.pk], "post": "yes"}
+    assert admin_client.post("/admin/knox/authtoken/", chosen).status_code == 302
+    assert Api(secret).get(TOKENS).status == 401
+
+
+def test_the_oldest_of_too_many_ends(customer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "MOST", 2)
+    made = [log_in(customer.username).body["token"] for _ in range(3)]
+    assert [Api(token).get(TOKENS).status for token in made] == [401, 200, 200]
+    assert AuthToken.objects.filter(user=customer).count() == 2
