@@ -1,8 +1,8 @@
-"""Look the whole installation over, for a person: what is wrong, how many runs it hits, and what to do.
+"""The doctor checks the whole installation: what is wrong, how many runs are affected, and what to do.
 
-Changes nothing in the databases, RabbitMQ and Redis (which is given a key of the doctor's own, for a moment). Each is
-looked at by itself, so that one which is away hides nothing that the others can tell. A probe is a generator of
-findings, in the module of its subject; to add one, write it there and name it in the list below.
+The doctor changes nothing in the databases and RabbitMQ; in Redis it writes one key of its own, which expires at once.
+Each server is examined on its own, so that one that is away does not hide what the others show. A probe is a generator
+of findings, in the module of its subject. To add a probe, write it there and name it in one of the lists below.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ __all__ = ["Finding", "Severity", "examine"]
 
 Probe = Callable[[], Iterable[Finding]]
 
-#: Need no server.
+#: Probes that need no server.
 ALONE: Sequence[Probe] = (code.needs, code.modules)
 
-#: Read the engine's database; not asked any more once it does not answer.
+#: Probes that read the engine's database. The first one that gets no answer is the last.
 DATABASE: Sequence[Probe] = (
     databases.role,
     code.definitions,
@@ -53,10 +53,10 @@ DATABASE: Sequence[Probe] = (
     pools.books,
 )
 
-#: Take care of their servers' absence themselves.
+#: Probes that handle the absence of their servers themselves.
 BESIDE: Sequence[Probe] = (databases.server_settings, databases.others)
 
-#: Ask RabbitMQ, over one connection; not asked any more once it does not answer.
+#: Probes that ask RabbitMQ, over one connection. The first one that gets no answer is the last.
 BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (
     broker.version,
     broker.queues,
@@ -65,12 +65,12 @@ BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (
     broker.dead_letters,
 )
 
-#: Ask Redis; each takes care of its absence itself.
+#: Probes that ask Redis, and handle its absence themselves.
 REDIS: Sequence[Probe] = (redis.reach,)
 
 
 def examine() -> Sequence[Finding]:
-    """Look at everything."""
+    """Run all probes."""
     return [*_run(ALONE), *_database(), *_run(BESIDE), *_broker(), *_run(REDIS)]
 
 
@@ -83,7 +83,7 @@ def _database() -> Iterator[Finding]:
     try:
         yield from _run(DATABASE)
     except DatabaseError as error:
-        # A name of its own for the commonest cause: the tables are not there.
+        # The most common cause gets a remedy of its own: the tables do not exist.
         missing = sqlstate(error) in {"42P01", "42703"}
         yield Finding(
             Severity.ERROR,
@@ -94,7 +94,7 @@ def _database() -> Iterator[Finding]:
 
 def _broker() -> Iterator[Finding]:
     if any(software.broker()):
-        return  # no RabbitMQ at all, as code.needs says
+        return  # the broker is no RabbitMQ: code.needs reports it
     try:
         with engine_app().connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)

@@ -1,4 +1,4 @@
-"""Probes of RabbitMQ. Each takes the open connection, which the doctor makes once for all of them."""
+"""Probes of RabbitMQ. All of them share one connection, which the doctor opens."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sagas.redaction import redact
 
 
 def version(broker: Connection) -> Iterator[Finding]:
-    """Tell of a RabbitMQ that is too old."""
+    """Report a RabbitMQ that is too old."""
     if lack := topology.too_old(broker):
         yield Finding(Severity.ERROR, lack.what, remedy=lack.remedy)
 
 
 def queues(broker: Connection) -> Iterator[Finding]:
-    """Tell of queues that are missing, or were declared with other arguments."""
+    """Report queues that are missing or were declared with other arguments."""
     missing, differing = topology.compare(broker)
     if missing:
         what = f"Queues are missing in RabbitMQ: {', '.join(missing)}."
@@ -40,20 +40,20 @@ def queues(broker: Connection) -> Iterator[Finding]:
         yield Finding(Severity.FINE, "Every queue is in RabbitMQ as it should be.")
 
 
-#: What a policy may say of a queue, and what becomes of messages then. The lower of it and the queue's own counts.
+#: Keys of policies that remove messages, and the effect of each. The lower value of policy and queue counts.
 _TAKES_AWAY = {
     "message-ttl": "messages are gone when they have waited",
     "expires": "the queue is gone when nobody uses it",
     "max-length": "messages are refused, or gone, when there are many",
     "max-length-bytes": "messages are refused, or gone, when there are many",
 }
-#: Seconds that one operation is given at least, by default half an hour.
+#: The least consumer timeout, in seconds, that leaves an operation enough time. RabbitMQ's default is half an hour.
 _UNACKED = 600.0
 _ANSWER = 5.0
 
 
 def policies(broker: Connection) -> Iterator[Finding]:
-    """Tell of RabbitMQ's policies that take messages away from the engine's queues. Only its management API knows."""
+    """Report policies that remove messages from the engine's queues. Only RabbitMQ's management API lists policies."""
     url = config().broker_api_url
     if url is None:
         what = "RabbitMQ's policies are not looked at: SAGAS['BROKER_API_URL'] names no management API."
@@ -74,7 +74,7 @@ def policies(broker: Connection) -> Iterator[Finding]:
 
 
 def _effective_policies(url: str, vhost: str) -> dict[str, dict[str, Any]]:
-    """By queue, what its policy and the operators' say together."""
+    """Map each queue to the combined definition of its policy and its operator policy."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     columns = "columns=name,effective_policy_definition"
@@ -83,7 +83,7 @@ def _effective_policies(url: str, vhost: str) -> dict[str, dict[str, Any]]:
     request.add_header("Authorization", f"Basic {b64encode(user.encode()).decode()}")
     with urlopen(request, timeout=_ANSWER) as answer:  # noqa: S310 - see above
         queues = json.load(answer)
-    # Where none applies it is a list without anything in it.
+    # For a queue without policies RabbitMQ answers with an empty list instead of an object.
     return {queue["name"]: dict(queue.get("effective_policy_definition") or {}) for queue in queues}
 
 
@@ -101,7 +101,7 @@ def _judge(queue: str, policy: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def consumers(broker: Connection) -> Iterator[Finding]:
-    """Tell of queues that nobody consumes, and of those on which many messages wait."""
+    """Report queues without consumers, and queues on which many messages wait."""
     found: dict[str, tuple[int, int]] = {}
     for queue in topology.consumed():
         try:
@@ -110,7 +110,7 @@ def consumers(broker: Connection) -> Iterator[Finding]:
                 declared = channel.queue_declare(queue.name, passive=True)
                 found[queue.name] = declared.message_count, declared.consumer_count
         except NotFound:
-            continue  # of which the probe of the queues tells
+            continue  # the probe of queues reports it
     alone = sorted(name for name, (_, consuming) in found.items() if not consuming)
     waiting = {name: found[name][0] for name in alone if found[name][0]}
     if waiting:
@@ -136,13 +136,13 @@ def consumers(broker: Connection) -> Iterator[Finding]:
 
 
 def dead_letters(broker: Connection) -> Iterator[Finding]:
-    """Tell of messages that were set aside."""
+    """Report dead letters."""
     try:
         with broker.channel() as opened:
             channel: Any = opened
             count: int = channel.queue_declare(topology.dead().name, passive=True).message_count
     except NotFound:
-        return  # of which the probe of the queues tells
+        return  # the probe of queues reports it
     if count:
         yield Finding(
             Severity.WARNING,

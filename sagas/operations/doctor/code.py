@@ -1,4 +1,4 @@
-"""Probes of the code: does it import, and can it go on with the runs that are there?"""
+"""Probes of the code: whether it can be imported, and whether it can continue the unfinished runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagas.requirements import software
 
 
 def needs() -> Iterator[Finding]:
-    """Tell of what is too old, of a broker that is no RabbitMQ, and of Celery's settings that break promises."""
+    """Report software that is too old, a broker that is not RabbitMQ, and Celery settings that break promises."""
     try:
         found = [*software.lacking(), *broken_promises()]
     except Misconfigured as error:
@@ -25,14 +25,14 @@ def needs() -> Iterator[Finding]:
 
 
 def modules() -> Iterator[Finding]:
-    """Tell of ``sagas.py`` modules that cannot be imported."""
+    """Report ``sagas.py`` modules that cannot be imported."""
     for module, error in registry.broken.items():
         what = f"{module} cannot be imported: {type(error).__name__}: {error}."
         yield Finding(Severity.ERROR, what, remedy="Mend the module; until then its runs wait, and then escalate.")
 
 
 def definitions() -> Iterator[Finding]:
-    """Tell of unfinished runs whose definition the code has no more."""
+    """Report unfinished runs whose definition the code no longer has."""
     problems = store.definitions.problems()
     for problem in problems:
         yield Finding(
@@ -46,7 +46,7 @@ def definitions() -> Iterator[Finding]:
 
 
 def requests() -> Iterator[Finding]:
-    """Tell of unfinished runs whose request the code can read no more."""
+    """Report unfinished runs whose request the code can no longer read."""
     found = find_unreadable()
     for group in found:
         runs = f"{group.live} live and {group.escalated} escalated run(s) of {group.saga} version {group.version}"

@@ -1,4 +1,4 @@
-"""Probes of the databases themselves: the engine's own, and those in which steps are."""
+"""Probes of the databases: the engine's own, and other databases with steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sagas.requirements import server_settings as settings
 
 
 def role() -> Iterator[Finding]:
-    """Tell what the role as which this process is connected may do to the log."""
+    """Report what the database role of this process may do to the log."""
     name, may_change = one("SELECT current_user, has_table_privilege('sagas_log', 'UPDATE, DELETE, TRUNCATE, TRIGGER')")
     if may_change:
         what = f"The role {name} may do more to the log than to add to it, and only triggers keep it from that."
@@ -26,13 +26,13 @@ def role() -> Iterator[Finding]:
 
 
 def server_settings() -> Iterator[Finding]:
-    """Tell of settings that break a promise, or may: by Django's settings, and on each server that answers."""
+    """Report settings that break or may break a promise, in Django's settings and on each server that answers."""
     yield from map(_finding, settings.declared())
     for alias in settings.databases():
         try:
             found = settings.deviations(alias)
         except (DatabaseError, ConnectionDoesNotExist):
-            continue  # the other probes say so
+            continue  # other probes report it
         yield from map(_finding, found)
         if not found:
             yield Finding(Severity.FINE, f"The database {alias!r} is set as the promises need it.")
@@ -44,7 +44,7 @@ def _finding(deviation: settings.Deviation) -> Finding:
 
 
 def others() -> Iterator[Finding]:
-    """Tell whether each database in which steps are answers, and has the barrier's table."""
+    """Report whether each other database with steps answers and has the barrier table."""
     for database in barrier.databases():
         what = f"The database {database!r}, in which steps are,"
         try:

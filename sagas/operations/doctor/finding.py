@@ -1,4 +1,4 @@
-"""What a probe says: one thing that is wrong, or that was looked at and is fine."""
+"""What a probe reports: one thing that is wrong, or one thing that was checked and is fine."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from enum import StrEnum
 class Severity(StrEnum):
     """How bad a finding is."""
 
-    #: Runs do not get on, or will not.
+    #: Runs do not make progress, or will not.
     ERROR = "error"
-    #: All goes on, with less.
+    #: Runs make progress, but something is degraded or unsafe.
     WARNING = "warning"
-    #: For information.
+    #: Nothing to do.
     FINE = "fine"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that the doctor has seen.
+    """One result of a probe.
 
     Attributes:
-        severity: how bad it is.
-        what: one sentence.
-        runs: how many runs it hits; 0 where that does not apply.
+        severity: how serious it is.
+        what: the result, in one sentence.
+        runs: number of affected runs; 0 where that does not apply.
         remedy: what to do; '' where nothing is to be done.
     """
 

@@ -1,7 +1,7 @@
-"""Probes of what runs, their logs, confirmations and escalations say of each other.
+"""Probes of consistency: runs are compared with their logs, confirmations and escalations.
 
-What the schema refuses is looked for all the same: who owns the tables can pass its guards by, and a restored or
-patched database may be of several minds.
+They also look for what the schema refuses: the tables' owner can bypass its triggers and constraints, and a restored or
+patched database may contradict itself.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one, rows
 from sagas.states import UNDECIDED, State
 
-#: Runs of which the log is read at a time.
+#: Number of runs whose logs are read in one query.
 BATCH = 500
-#: Runs that have ended, of which the last are compared with their logs.
+#: Number of runs, the latest ones, of which the finished are compared with their logs.
 ENDED = 5000
-#: Rows of the log, of which the last are looked at for runs that are not there.
+#: Number of rows of the log, the latest ones, of which the runs must exist.
 LAST = 20_000
-#: A run that has not been looked at for so long, and waits for nothing, will not be for long.
+#: A run that waits for nothing is due within this time at the latest.
 FAR = timedelta(hours=2)
 
 
 def escalated() -> Iterator[Finding]:
-    """Tell of escalated runs without an open escalation, and of the reverse."""
+    """Report escalated runs without an open escalation, and open escalations of runs that are not escalated."""
     lost = store.escalations.lost()
     if lost:
         yield Finding(
@@ -61,11 +61,11 @@ def escalated() -> Iterator[Finding]:
 
 
 def times() -> Iterator[Finding]:
-    """Tell of live runs that are looked at so late that somebody must have written it."""
+    """Report live runs that are due so late that the engine cannot have written it."""
     longest = _longest_wait()
     found = rows(
         "SELECT count(*), min(run.id::text), max(due_at) FROM sagas_run AS run WHERE due_at > now() + CASE state "
-        # By its deadline, or after an hour where there is none: it waits for its parent.
+        # Such a run is due at its deadline, or, if it waits for its parent, within an hour.
         "WHEN 'AWAITING_CONFIRM' THEN GREATEST(COALESCE(deadline - now(), interval '0'), interval '0') + %s "
         "ELSE %s END "
         "AND NOT EXISTS (SELECT FROM jsonb_each(run.pending) AS wait "
@@ -86,7 +86,7 @@ def times() -> Iterator[Finding]:
 
 
 def _longest_wait() -> timedelta:
-    """How long a live run may be left alone: the longest of all retries, and of the leases."""
+    """Compute how far ahead a live run may be due: the longest delay of a retry, lease or probe."""
     retries = [
         action.retry.max_delay * 2
         for definition in registry.all_definitions()
@@ -102,7 +102,7 @@ def _longest_wait() -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run, and where it stands; if a person has it, where it stood."""
+    """A run and its place; for an escalated run, its state before the escalation."""
 
     id: UUID
     saga: str
@@ -119,7 +119,7 @@ _COLUMNS = "run.id, run.saga, run.version, run.shape, {state}, run.cursor, run.f
 
 
 def logs() -> Iterator[Finding]:
-    """Compare the log, and the confirmations, of unfinished runs and of those that ended last with where they stand."""
+    """Compare the place of unfinished and recently finished runs with their logs and confirmations."""
     wrong: dict[str, list[UUID]] = defaultdict(list)
     looked = 0
     for batch in _batches():
@@ -166,7 +166,7 @@ def _batches() -> Iterator[list[_Run]]:
         "JOIN sagas_run AS run ON run.id = e.run_id AND run.state = 'ESCALATED' WHERE e.resolved_at IS NULL LIMIT %s",
         [ENDED],
     )
-    # By the primary key: ids of runs are in the order of time.
+    # The primary key gives the latest runs: their ids are in order of time.
     yield _read(
         f"SELECT {_COLUMNS.format(state='run.state')} FROM (SELECT * FROM sagas_run ORDER BY id DESC LIMIT %s) AS run "
         "WHERE run.state IN ('SUCCEEDED', 'FAILED')",
@@ -194,7 +194,7 @@ def _compare(batch: Sequence[_Run]) -> Iterator[tuple[_Run, str]]:
     came: dict[UUID, set[str]] = defaultdict(set)
     for run_id, name in rows("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [ids]):
         came[run_id].add(name)
-    # A run that moved on while it was read is no finding.
+    # Leave out a run that moved while its log was read.
     now = {
         run_id: (state, cursor, fork)
         for run_id, state, cursor, fork in rows(
@@ -211,17 +211,17 @@ def _compare(batch: Sequence[_Run]) -> Iterator[tuple[_Run, str]]:
             yield run, "their log does not begin with their start"
             continue
         if "resolve" in events[run.id]:
-            continue  # a person has vouched for it
+            continue  # a person has ended it, and vouched for its effects
         try:
             definition = store.definitions.find(run.saga, run.version, run.shape)
         except UnknownSaga:
-            continue  # of which another probe tells
+            continue  # another probe reports it
         if why := _wrong(definition, run, done[run.id], came[run.id]):
             yield run, f"{run.saga} {run.state}, {why}"
 
 
 def _wrong(definition: Definition, run: _Run, done: set[tuple[str, str]], came: set[str]) -> str:
-    """What is impossible about a run; '' if nothing is."""
+    """Describe what is impossible about a run's place; '' if nothing is."""
     steps = range(len(definition.steps))
     if run.cursor > len(definition.steps):
         return f"behind the last of its {len(definition.steps)} steps"

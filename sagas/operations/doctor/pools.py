@@ -1,4 +1,4 @@
-"""Probes of the pools that sagas use: their counts against their holds, and the holds against the runs."""
+"""Probes of the pools that sagas use: counts are compared with holds, and holds with runs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sagas.operations.doctor.query import rows
 from sagas.pool import HoldState, PoolResource
 from sagas.states import FINAL
 
-#: Holds that are compared with their runs at a time.
+#: Number of holds that are compared with their runs in one query.
 BATCH = 1000
-#: Milliseconds that counting may take, in each pool's database.
+#: Statement timeout in the pool's database, in milliseconds.
 PATIENCE = 30_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """A step that holds of a pool."""
+    """A step that takes holds in a pool."""
 
     saga: str
     step: str
@@ -34,7 +34,7 @@ class _Use:
 
 
 def books() -> Iterator[Finding]:
-    """Tell of pools whose counts are not what their holds say, and of holds that are not what their runs say."""
+    """Report pools whose counts differ from their holds, and holds that contradict their runs."""
     uses = _uses()
     for (database, pool, hold), users in uses.items():
         resource = users[0].resource
@@ -53,7 +53,7 @@ def books() -> Iterator[Finding]:
 
 
 def _uses() -> dict[tuple[str, str, str], list[_Use]]:
-    """The steps that hold of pools, by database, pool and holds."""
+    """List the steps that take holds in pools, by database, pool table and hold table."""
     found: dict[tuple[str, str, str], list[_Use]] = defaultdict(list)
     for definition in registry.all_definitions():
         for step in definition.steps:
@@ -105,7 +105,7 @@ def _counts(resource: PoolResource) -> Iterator[Finding]:
 
 
 def _left_over(resource: PoolResource) -> Iterator[Finding]:
-    """Holds that nobody will ever settle."""
+    """Report holds that no run will confirm or cancel: their runs have ended or do not exist."""
     hold = resource.hold._meta.db_table
     ended: dict[str, list[UUID]] = defaultdict(list)
     last = UUID(int=0)
@@ -121,7 +121,7 @@ def _left_over(resource: PoolResource) -> Iterator[Finding]:
         ids = [run_id for (run_id,) in held]
         states = dict(rows("SELECT id, state FROM sagas_run WHERE id = ANY(%s::uuid[])", [ids]))
         suspects = [run_id for run_id in ids if states.get(run_id) is None or states[run_id] in FINAL]
-        # A run that ended while we looked has settled it meanwhile.
+        # A run may have settled its holds and ended between the two queries: read the holds again.
         still = _ask(
             resource, f"SELECT run_id FROM \"{hold}\" WHERE state = 'HELD' AND run_id = ANY(%s::uuid[])", [suspects]
         )
@@ -145,7 +145,7 @@ def _left_over(resource: PoolResource) -> Iterator[Finding]:
 
 
 def _missing(users: Sequence[_Use]) -> Iterator[Finding]:
-    """Unfinished runs that must hold something, as their log says, and do not."""
+    """Report unfinished runs that have no hold, although their log says that they took one."""
     resource = users[0].resource
     for use in users:
         missing: list[UUID] = []
@@ -165,7 +165,7 @@ def _missing(users: Sequence[_Use]) -> Iterator[Finding]:
                 )
             }
             suspects = [row for row in tried if row[0] not in held and _demands(use.resource, *row)]
-            # As above: it may have gone on while we looked.
+            # As above: a run may have moved between the two queries.
             ids = [row[0] for row in suspects]
             again = {row[0] for row in rows(_TRIED_OF, [use.step, use.saga, ids, use.step, BATCH])} if ids else set()
             missing += [row[0] for row in suspects if row[0] in again]
@@ -193,9 +193,9 @@ _TRIED_OF = _TRIED.replace("run.id > %s", "run.id = ANY(%s::uuid[])")
 
 
 def _demands(resource: PoolResource, _run_id: UUID, saga: str, version: int, shape: int, request: str) -> bool:
-    """Whether the run asks for anything at all, as far as can be known here."""
+    """Whether the run asks for more than nothing; ``False`` if its request cannot be read here."""
     try:
         return bool(resource.demand(store.definitions.find(saga, version, shape).load(request)))
     except Exception:
-        # Nobody knows its saga here, or its request cannot be read: other probes tell.
+        # The code lacks its saga, or cannot read its request: other probes report it.
         return False

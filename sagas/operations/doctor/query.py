@@ -1,4 +1,4 @@
-"""Reads the engine's database for the probes."""
+"""Queries of the probes on the engine's database."""
 
 from __future__ import annotations
 

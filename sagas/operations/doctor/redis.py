@@ -1,4 +1,4 @@
-"""Probes of Redis: does it answer and keep what it is given, and what stands in the engine's keys?"""
+"""Probes of Redis: whether it answers and accepts writes, and whether the engine's keys are in order."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from sagas.redis import (
 from sagas.remote import circuit
 from sagas.requirements.software import server
 
-#: The doctor's own key, which it has kept for a moment.
+#: The key that the doctor writes. It expires after a millisecond.
 _TRIAL = "sagas:doctor"
-#: Keys that are looked at, at most, and seconds that one answer may take.
+#: The most keys that are examined, and the seconds within which Redis must answer.
 _MANY = 2_000
 _TIMEOUT = 1.0
-#: The part of its memory from which on a Redis that evicts nothing is told of.
+#: A Redis that evicts nothing is reported from this share of its memory on.
 FULL = 0.9
-#: Both ways in which the engine writes.
+#: The engine writes by commands and by Lua scripts: the doctor tries both.
 _WRITE = "return redis.call('SET', KEYS[1], '1', 'PX', 1)"
 
 
 def reach() -> Iterator[Finding]:
-    """Tell whether Redis answers and takes what it is given, and which keys it holds that no worker has left there."""
+    """Report whether Redis answers and accepts writes, and keys that no worker of the engine can have written."""
     try:
         client = redis_client.client(_TIMEOUT)
         if client is None:
@@ -79,17 +79,17 @@ def _version(client: redis.Redis) -> Iterator[Finding]:
     try:
         info: Any = client.info("server")
     except redis_client.ERRORS:
-        return  # a user who may not ask
+        return  # the Redis user lacks the permission
     if lack := server("Redis", str(info.get("redis_version", ""))):
         yield Finding(Severity.WARNING, lack.what, remedy=lack.remedy)
 
 
 def _memory(client: redis.Redis) -> Iterator[Finding]:
-    """Tell of a Redis that will refuse what it is given: what others have left there takes its room."""
+    """Report a Redis that will soon refuse writes, because its memory is full."""
     try:
         info: Any = client.info("memory")
     except redis_client.ERRORS:
-        return  # a user who may not ask
+        return  # the Redis user lacks the permission
     most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
     if most and info.get("maxmemory_policy") == "noeviction" and used > FULL * most:
         yield Finding(
@@ -101,7 +101,7 @@ def _memory(client: redis.Redis) -> Iterator[Finding]:
 
 
 def _strange(client: redis.Redis) -> Iterator[tuple[str, str]]:
-    """Keys that stand otherwise than the engine leaves them, and how."""
+    """Find keys that are not as the engine writes them, each with a description."""
     for key in (kicks.KICK, kicks.ASKED):
         yield from _judge(client, key)
     seen = 0
@@ -124,13 +124,13 @@ def _judge(client: redis.Redis, key: str) -> Iterator[tuple[str, str]]:
         yield key, f"a {kind}, and should be a {wanted}"
         return
     if key == kicks.KICK:
-        # One is pushed before the others are cut off.
+        # A kick is pushed before the list is trimmed: for a moment there may be several.
         if (waiting := _number(client.llen(key))) > 10:
             yield key, f"a list of {waiting:g}, and should have one element"
         return
     left = _number(client.pttl(key)) / 1000
     if left == -0.002:
-        return  # gone meanwhile
+        return  # the key has expired meanwhile
     longest = {kicks.ASKED: config().tick}.get(key, config().guard_ttl if wanted == "string" else float("inf"))
     if left < 0:
         yield key, "a key that stays for ever"
@@ -141,7 +141,7 @@ def _judge(client: redis.Redis, key: str) -> Iterator[tuple[str, str]]:
 
 
 def _judge_circuit(client: redis.Redis, key: str, left: float) -> Iterator[tuple[str, str]]:
-    """A key of the engine's stays for longer than the moments it notes are ahead."""
+    """Find times in a circuit's hash that lie after its expiry: the engine writes none."""
     fields: Any = client.hgetall(key)
     for name, raw in fields.items():
         try:
@@ -149,7 +149,7 @@ def _judge_circuit(client: redis.Redis, key: str, left: float) -> Iterator[tuple
         except ValueError:
             yield key, f"a hash whose {name.decode(errors='replace')} is no time"
             continue
-        # A minute for a clock of Redis' machine that differs from ours.
+        # One minute is allowed for a difference between the clocks of this machine and of Redis.
         if not ahead <= left + 60:
             yield key, f"a hash whose {name.decode(errors='replace')} is too far ahead"
 

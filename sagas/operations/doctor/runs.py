@@ -1,4 +1,4 @@
-"""Probes of the runs' progress: which stand still, wait for a person, or have not begun."""
+"""Probes of the progress of runs: which make none, wait for a person, or have not begun."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sagas.operations.doctor.query import one, rows
 
 
 def stuck() -> Iterator[Finding]:
-    """Tell of runs that were claimed and made no progress."""
-    # The first claim is how every run is taken; a second without progress is a lease that ran out.
+    """Report runs that were claimed several times without progress."""
+    # One claim is normal. A second claim without progress in between means that a lease has lapsed.
     count, worst = one("SELECT count(*), max(claims) FROM sagas_run WHERE due_at IS NOT NULL AND claims > 1")
     if count:
         yield Finding(
@@ -26,7 +26,7 @@ def stuck() -> Iterator[Finding]:
 
 
 def lapsed() -> Iterator[Finding]:
-    """Tell of leases that are over, and of runs on their way that are due, which nobody takes up."""
+    """Report runs that have begun and are overdue, because nobody claims them, and how many leases have lapsed."""
     count, age, leases = one(
         "SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8, "
         "count(*) FILTER (WHERE claims > 0) FROM sagas_run "
@@ -46,7 +46,7 @@ def lapsed() -> Iterator[Finding]:
 
 
 def escalations() -> Iterator[Finding]:
-    """Tell of escalations that nobody has resolved."""
+    """Report open escalations."""
     count, oldest = one(
         "SELECT count(*), date_trunc('second', clock_timestamp() - min(created_at))::text "
         "FROM sagas_escalation WHERE resolved_at IS NULL"
@@ -59,7 +59,7 @@ def escalations() -> Iterator[Finding]:
 
 
 def breakers() -> Iterator[Finding]:
-    """Tell of participants whose breaker is open: whoever breaks there calls a person, and the others wait."""
+    """Report open breakers. A run that fails at such a participant is escalated at once; the other runs wait."""
     found = rows(
         "SELECT participant, date_trunc('second', clock_timestamp() - opened_at)::text, failed, retried "
         "FROM sagas_breaker WHERE closed_at IS NULL ORDER BY opened_at"
@@ -75,8 +75,8 @@ def breakers() -> Iterator[Finding]:
 
 
 def backlog() -> Iterator[Finding]:
-    """Tell how long the oldest run that has not begun has waited."""
-    # As sagas.admit measures it.
+    """Report how long the oldest run that has not begun has waited."""
+    # The same measure as that of sagas.admit.
     count, age = store.claims.backlog()
     limit = config().admission
     what = f"The oldest of {count} run(s) that have not begun has waited {age:.0f} s."

@@ -1,4 +1,4 @@
-"""Probes of the workers: when each was last heard of, has ticked, and has begun a delivery."""
+"""Probes of the workers: when each last gave a sign of life, ticked, and began a delivery."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one
 from sagas.store.workers import Heard
 
-#: Seconds that one delivery may take before somebody should look.
+#: Seconds after which one delivery is reported as hanging.
 LONG = 300.0
 
 
 def pulse() -> Iterator[Finding]:
-    """Tell of workers that are silent, do not tick, or begin nothing although runs are due."""
+    """Report workers that are silent, do not tick, or begin no delivery although runs are due."""
     heard = store.workers.heard()
     if not heard:
         what = "No worker was heard of within the last hour."
@@ -52,7 +52,7 @@ def _look(worker: Heard) -> Finding:
 
 
 def _idle(alive: Sequence[Heard]) -> Iterator[Finding]:
-    """Runs are due, and nobody who lives does anything for them."""
+    """Report runs that are due while no live worker ticks, or none begins a delivery."""
     patience = max(config().lease, store.workers.SILENT)
     overdue, age = one(
         "SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM sagas_run "
