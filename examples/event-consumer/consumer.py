@@ -1,7 +1,7 @@
-"""Listen to the orders of the drink shop, and count what becomes of them: each event once, however often it comes.
+"""Listen to the orders of the drink shop, and count their events: each event once, however often it is delivered.
 
-It needs kombu and nothing else of the shop. RabbitMQ delivers at least once, so the ids of the events that were
-counted are kept beside the counts, in one SQLite file and in one transaction: both are there or neither is.
+The program needs only kombu. RabbitMQ delivers at least once, so the ids of counted events are kept beside the
+counts, in one SQLite file, and both are written in one transaction.
 
     python consumer.py --rabbitmq amqp://… --database tally.sqlite
 """
@@ -32,14 +32,14 @@ CREATE TABLE IF NOT EXISTS story (run TEXT, position INTEGER, type TEXT, PRIMARY
 
 
 class Tally:
-    """The counts, and what was counted."""
+    """The counts, and the ids of the counted events."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path)
         self._database.executescript(TABLES)
 
     def count(self, event: dict[str, Any]) -> bool:
-        """Count an event; return whether it is the first time that it comes."""
+        """Count an event; return whether it had not been counted before."""
         with self._database:  # one transaction: rolled back if anything in it fails
             noted = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", [event["id"]])
             if not noted.rowcount:
@@ -53,12 +53,12 @@ class Tally:
         return True
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the database."""
         self._database.close()
 
 
 class Listener(ConsumerMixin):
-    """Takes one event after the other, and connects again when RabbitMQ was away."""
+    """Handles one event after the other, and reconnects after RabbitMQ was away."""
 
     def __init__(self, connection: Connection, queue: Queue, tally: Tally) -> None:
         self.connection = connection
@@ -70,12 +70,12 @@ class Listener(ConsumerMixin):
         return [consumer(queues=[self.queue], on_message=self.receive, prefetch_count=1)]
 
     def receive(self, message: Message) -> None:
-        """Count one, and only then say that it has come."""
+        """Count the event, then acknowledge the message."""
         try:
             event = json.loads(message.body)
             known = not self.tally.count(event)
         except (ValueError, KeyError, TypeError):
-            logger.exception("this is no event: %r", message.body)
+            logger.exception("not an event: %r", message.body)
             message.reject()
             return
         message.ack()
@@ -83,13 +83,13 @@ class Listener(ConsumerMixin):
 
 
 def queue(name: str, patterns: list[str]) -> Queue:
-    """The consumer's own queue. It outlives the consumer: what happens meanwhile waits in it."""
+    """The consumer's own queue. It collects events while the consumer is stopped."""
     exchange = Exchange("sagas.events", "topic", durable=True)
     return Queue(
         name,
         bindings=[binding(exchange, routing_key=pattern) for pattern in patterns],
         durable=True,
-        # One consumer at a time, however many are started: so a run's events stay in order.
+        # One active consumer at a time, so that a run's events stay in order.
         queue_arguments={"x-queue-type": "quorum", "x-single-active-consumer": True},
     )
 
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--rabbitmq", default=os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//"))
     parser.add_argument("--database", type=Path, default=Path("tally.sqlite"), help="The SQLite file.")
     parser.add_argument("--queue", default="example.tally", help="The name of its queue.")
-    parser.add_argument("--pattern", action="append", help="What it hears; by default all of orders.PlaceOrder.")
+    parser.add_argument("--pattern", action="append", help="Routing keys to bind; by default all of orders.PlaceOrder.")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with closing(Tally(arguments.database)) as tally, Connection(arguments.rabbitmq) as connection:
