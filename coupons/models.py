@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 
-from sagas.definition.steps import NAME_LIMIT
+from sagas import limits
 
 #: Between these a coupon expires. A year that Python cannot read would take down every list in which it stands.
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
@@ -65,7 +65,7 @@ class Redemption(models.Model):
     """One step of one run has a coupon. No foreign keys: it is written on the hot path."""
 
     run_id = models.UUIDField()
-    step = models.CharField(max_length=NAME_LIMIT)
+    step = models.CharField(max_length=limits.STEP_NAME)
     coupon_code = models.CharField(max_length=32)
     discount_cents = models.PositiveIntegerField()
     state = models.CharField(max_length=8, choices=RedemptionState.choices, default=RedemptionState.REDEEMED)

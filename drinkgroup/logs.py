@@ -45,7 +45,7 @@ def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        # What the engine says of an operation that broke; see sagas.failures.
+        # What the engine says of an operation that broke; see sagas.failure_log.
         structlog.stdlib.ExtraAdder(allow=["saga", "step", "operation", "run_id", "attempt"]),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         hide_secrets,

@@ -17,16 +17,13 @@ import sagas
 from payments.models import Outcome, Payment, PaymentEvent, PaymentState
 from payments.returns import ReturnRequest
 from payments.sagas import ReturnPayment
-from sagas import State
+from sagas import State, limits
 from sagas.models import Run
 
 logger = logging.getLogger(__name__)
 
 #: The confirmation of a run that a payment is.
 CONFIRMATION = "payment"
-
-#: The longest business key of a run.
-_KEY_LIMIT = 64
 
 #: The one status that means that money has come; all others are kept and change nothing.
 SUCCEEDED = "succeeded"
@@ -267,4 +264,6 @@ def _start_return(payment: Payment) -> UUID:
         *(payment.payment_id, payment.order_no, payment.amount, payment.currency, payment.reason),
     )
     # Not by the order's number, by which people know the order's own run.
-    return sagas.start(ReturnPayment, ReturnRequest(payment.payment_id), business_key=payment.payment_id[:_KEY_LIMIT])
+    return sagas.start(
+        ReturnPayment, ReturnRequest(payment.payment_id), business_key=payment.payment_id[: limits.BUSINESS_KEY]
+    )

@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from sagas import store
-from sagas.commits import after_commit
 from sagas.conf import config
+from sagas.db import after_commit
 from sagas.decisions.messages import Message, Unlock, Wake
 from sagas.definition.participants import Done
 from sagas.definition.saga import Saga

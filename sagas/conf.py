@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.signals import setting_changed
 
-from sagas.definition.definition import CARRIERS, CHOREOGRAPHY
 from sagas.errors import SagaError
 from sagas.redaction import redact
 from sagas.signatures import BadSecret, parse_secrets
+from sagas.states import CARRIERS, CHOREOGRAPHY
 
 
 class Misconfigured(SagaError):

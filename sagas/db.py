@@ -20,10 +20,13 @@ None but the last is anybody's fault: it never counts as an attempt.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
+from functools import update_wrapper
+from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db import Error as DjangoError
 
 
@@ -169,3 +172,25 @@ def is_gone(using: str = DEFAULT_DB_ALIAS) -> bool:
     # Not is_usable(): it asks by a query, which fails in any transaction that an error has aborted.
     raw = connections[using].connection
     return raw is None or bool(raw.closed)
+
+
+# Statements and transactions ----------------------------------------------------------------------------------
+
+
+def uuid_array(ids: Iterable[UUID]) -> str:
+    """Write an array of UUIDs for ``%s::uuid[]``. The driver would adapt them one by one, which is slower."""
+    return f"{{{','.join(map(str, ids))}}}"
+
+
+def after_commit(function: Callable[..., object], *args: object) -> None:
+    """Call a function as soon as the current transaction is committed, and not if it is rolled back.
+
+    An error of the function is logged, and is not raised: the transaction is committed, and its caller must not be
+    told otherwise. The call may be lost: the process may die between the commit and the call.
+    """
+
+    def call() -> None:
+        function(*args)
+
+    # Django names it when it logs an error. A ``functools.partial`` has no name, and that would be raised instead.
+    transaction.on_commit(update_wrapper(call, function), robust=True)

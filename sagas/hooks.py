@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar, overload
 from uuid import UUID
 
-from sagas.commits import after_commit
+from sagas.db import after_commit
 from sagas.definition.saga import Saga
 from sagas.errors import DefinitionError
 from sagas.states import TRANSITIONS, State
@@ -32,7 +32,7 @@ class Transition:
         before: the state that it left.
         after: the state that it is in since. By now it may be in yet another.
         reason: why it is being or was undone, or needs a person, as ``{"kind", "step", "code", "detail", …}``;
-            for operators: ``sagas.decisions.reasons.public`` says what customers may read of it.
+            for operators: ``sagas.decisions.reasons.public_reason`` says what customers may read of it.
         at: when, by the database's clock.
     """
 

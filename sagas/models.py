@@ -10,10 +10,7 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
-from sagas.definition.events import EVENT_LIMIT
-from sagas.definition.locks import LOCK_KEY_LIMIT
-from sagas.definition.saga import SAGA_NAME_LIMIT
-from sagas.definition.steps import NAME_LIMIT
+from sagas import limits
 from sagas.states import LIVE, Passage, State
 
 
@@ -27,10 +24,12 @@ class Run(models.Model):
     """
 
     id = models.UUIDField(primary_key=True)
-    saga = models.CharField(max_length=100)
+    saga = models.CharField(max_length=limits.SAGA_NAME)
     version = models.PositiveSmallIntegerField()
     shape = models.IntegerField(default=0, db_default=0, help_text="Which of the definition's shapes it follows.")
-    state = models.CharField(max_length=16, choices=[(s.value, s.value) for s in State], default=State.PENDING)
+    state = models.CharField(
+        max_length=limits.STATE, choices=[(s.value, s.value) for s in State], default=State.PENDING
+    )
     cursor = models.PositiveSmallIntegerField(default=0)
     fork = models.BigIntegerField(db_default=0)
     attempt = models.PositiveSmallIntegerField(
@@ -39,7 +38,7 @@ class Run(models.Model):
     claims = models.PositiveSmallIntegerField(
         default=0, help_text="How often the dispatcher has claimed the run since it last made progress."
     )
-    business_key = models.CharField(max_length=64, blank=True)
+    business_key = models.CharField(max_length=limits.BUSINESS_KEY, blank=True)
     request = models.JSONField()
     results = models.JSONField(default=dict)
     reason = models.JSONField(null=True, help_text="Why the run is being undone.")
@@ -49,7 +48,7 @@ class Run(models.Model):
     trace_id = models.UUIDField()
     locked = models.BooleanField(db_default=False, help_text="Whether it locks business keys while it is not final.")
     parent_id = models.UUIDField(null=True, help_text="The run of which this is one step.")
-    parent_step = models.CharField(max_length=NAME_LIMIT, null=True, help_text="Which step of it.")  # noqa: DJ001
+    parent_step = models.CharField(max_length=limits.STEP_NAME, null=True, help_text="Which step of it.")  # noqa: DJ001
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, help_text="When the dispatcher first claimed it.")
     deadline = models.DateTimeField(null=True, help_text="When the next missing confirmation is too late.")
@@ -91,7 +90,7 @@ class Definition(models.Model):
     Once for each shape that a saga's version ever had; see ``sagas.store.definitions``.
     """
 
-    saga = models.CharField(max_length=SAGA_NAME_LIMIT)
+    saga = models.CharField(max_length=limits.SAGA_NAME)
     version = models.PositiveSmallIntegerField()
     shape = models.IntegerField()
     body = models.JSONField(help_text="Steps, their operations and queues, and confirmations.")
@@ -129,17 +128,17 @@ class Log(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     run_id = models.UUIDField()
-    step = models.CharField(max_length=NAME_LIMIT, blank=True)
-    operation = models.CharField(max_length=16)
-    outcome = models.CharField(max_length=8, choices=Outcome.choices)
+    step = models.CharField(max_length=limits.STEP_NAME, blank=True)
+    operation = models.CharField(max_length=limits.OPERATION)
+    outcome = models.CharField(max_length=limits.OUTCOME, choices=Outcome.choices)
     attempt = models.PositiveSmallIntegerField(default=1)
     at = models.DateTimeField(db_default=Now())
     duration_us = models.PositiveIntegerField(
         default=0, help_text="Microseconds in the participant, for the whole cohort where it is set-based."
     )
-    worker = models.CharField(max_length=100, blank=True)
+    worker = models.CharField(max_length=limits.WORKER_NAME, blank=True)
     trace_id = models.UUIDField()
-    compensate = models.CharField(max_length=200, blank=True, help_text="Who undoes this effect.")
+    compensate = models.CharField(max_length=limits.PARTICIPANT_NAME, blank=True, help_text="Who undoes this effect.")
     data = models.JSONField(null=True, help_text="Result or error.")
 
     class Meta:
@@ -166,7 +165,7 @@ class Confirmation(models.Model):
     """A confirmation that came. One row a run and name, whatever the network repeats."""
 
     run_id = models.UUIDField()
-    name = models.CharField(max_length=NAME_LIMIT)
+    name = models.CharField(max_length=limits.STEP_NAME)
     data = models.JSONField()
     received_at = models.DateTimeField(db_default=Now())
 
@@ -186,7 +185,7 @@ class Lock(models.Model):
     A trigger (``0006_locks``) deletes it when the run is final.
     """
 
-    key = models.CharField(max_length=LOCK_KEY_LIMIT)
+    key = models.CharField(max_length=limits.LOCK_KEY)
     run_id = models.UUIDField()
     family = models.UUIDField(help_text="The run of which this one is a step, or a step of a step; else itself.")
     ticket = models.BigIntegerField()
@@ -212,21 +211,21 @@ class Escalation(models.Model):
 
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="escalations")
     #: Where the run stood, and where ``resume`` puts it back.
-    state = models.CharField(max_length=16)
-    step = models.CharField(max_length=NAME_LIMIT, blank=True)
-    operation = models.CharField(max_length=16, blank=True)
+    state = models.CharField(max_length=limits.STATE)
+    step = models.CharField(max_length=limits.STEP_NAME, blank=True)
+    operation = models.CharField(max_length=limits.OPERATION, blank=True)
     error = models.JSONField()
     suggestion = models.TextField(blank=True, db_default="", help_text="What the engine thinks should be done.")
     created_at = models.DateTimeField(db_default=Now())
-    assignee = models.CharField(max_length=150, blank=True, db_default="", help_text="Who sees to it.")
+    assignee = models.CharField(max_length=limits.PERSON_NAME, blank=True, db_default="", help_text="Who sees to it.")
     acknowledged_at = models.DateTimeField(null=True)
-    acknowledged_by = models.CharField(max_length=150, blank=True, db_default="")
+    acknowledged_by = models.CharField(max_length=limits.PERSON_NAME, blank=True, db_default="")
     notify_at = models.DateTimeField(null=True, db_default=Now(), help_text="When a notice is published next.")
     notices = models.PositiveIntegerField(db_default=0, help_text="Notices published, of which some may be lost.")
     sent = models.PositiveIntegerField(db_default=0, help_text="Number of the last notice known to have been sent.")
     resolved_at = models.DateTimeField(null=True)
-    resolution = models.CharField(max_length=16, blank=True)
-    resolved_by = models.CharField(max_length=150, blank=True)
+    resolution = models.CharField(max_length=limits.STATE, blank=True)
+    resolved_by = models.CharField(max_length=limits.PERSON_NAME, blank=True)
     note = models.TextField(blank=True)
 
     class Meta:
@@ -261,13 +260,13 @@ class Breaker(models.Model):
     """A participant that broke too often: its runs escalate at once, and one at a time is let through as a probe."""
 
     #: The saga's name, a dot, and the step's.
-    participant = models.CharField(max_length=150, primary_key=True)
-    step = models.CharField(max_length=NAME_LIMIT)
+    participant = models.CharField(max_length=limits.STEP_OF_SAGA, primary_key=True)
+    step = models.CharField(max_length=limits.STEP_NAME)
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, help_text="When a probe succeeded; none while it is open.")
     probe_at = models.DateTimeField(help_text="When the next probe may go.")
     probe_run = models.UUIDField(null=True, help_text="The last probe.")
-    probe_operation = models.CharField(max_length=16, blank=True)
+    probe_operation = models.CharField(max_length=limits.OPERATION, blank=True)
     failed = models.PositiveIntegerField(help_text="Retried operations that failed in the last window, at the opening.")
     retried = models.PositiveIntegerField(help_text="Retried operations that were looked at then.")
 
@@ -279,7 +278,7 @@ class Breaker(models.Model):
 class BreakerSample(models.Model):
     """What became of retried operations of a participant, in one transaction. Insert-only: no row is hot."""
 
-    participant = models.CharField(max_length=150)
+    participant = models.CharField(max_length=limits.STEP_OF_SAGA)
     at = models.DateTimeField(db_default=Now())
     succeeded = models.PositiveIntegerField()
     failed = models.PositiveIntegerField()
@@ -300,11 +299,11 @@ class Outbox(models.Model):
     pk = models.CompositePrimaryKey("run_id", "position")
     run_id = models.UUIDField()
     position = models.PositiveIntegerField(help_text="In the run's history, from 1, without a gap.")
-    name = models.CharField(max_length=EVENT_LIMIT)
-    saga = models.CharField(max_length=SAGA_NAME_LIMIT)
+    name = models.CharField(max_length=limits.EVENT_NAME)
+    saga = models.CharField(max_length=limits.SAGA_NAME)
     version = models.PositiveSmallIntegerField()
-    step = models.CharField(max_length=NAME_LIMIT, blank=True)
-    business_key = models.CharField(max_length=64, blank=True)
+    step = models.CharField(max_length=limits.STEP_NAME, blank=True)
+    business_key = models.CharField(max_length=limits.BUSINESS_KEY, blank=True)
     trace_id = models.UUIDField()
     occurred_at = models.DateTimeField()
     data = models.JSONField(null=True)
@@ -325,8 +324,8 @@ class Inbox(models.Model):
     """An event that a consumer in this database has taken, so that it takes no second copy."""
 
     pk = models.CompositePrimaryKey("consumer", "event_id")
-    consumer = models.CharField(max_length=48)
-    event_id = models.CharField(max_length=100)
+    consumer = models.CharField(max_length=limits.CONSUMER_NAME)
+    event_id = models.CharField(max_length=limits.EVENT_ID)
     received_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -343,7 +342,7 @@ class Inbox(models.Model):
 class Worker(models.Model):
     """A worker's main process, as it last said of itself. Only people read it; see ``sagas.messaging.heartbeat``."""
 
-    name = models.CharField(max_length=100, primary_key=True)
+    name = models.CharField(max_length=limits.WORKER_NAME, primary_key=True)
     beat_at = models.DateTimeField(help_text="When it was last heard of.")
     ticked_at = models.DateTimeField(null=True, help_text="When it last asked for a dispatch on a tick.")
     delivered_at = models.DateTimeField(null=True, help_text="When it last began to work on a delivery.")
@@ -364,9 +363,9 @@ class Barrier(models.Model):
 
     pk = models.CompositePrimaryKey("run_id", "step", "operation")
     run_id = models.UUIDField()
-    step = models.CharField(max_length=NAME_LIMIT)
-    operation = models.CharField(max_length=16)
-    outcome = models.CharField(max_length=8, choices=[(p.value, p.value) for p in Passage])
+    step = models.CharField(max_length=limits.STEP_NAME)
+    operation = models.CharField(max_length=limits.OPERATION)
+    outcome = models.CharField(max_length=limits.OUTCOME, choices=[(p.value, p.value) for p in Passage])
     attempt = models.PositiveSmallIntegerField()
     at = models.DateTimeField(db_default=Now())
     data = models.JSONField(null=True, help_text="Result or rejection.")

@@ -23,9 +23,8 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Q
 
-from sagas import store
+from sagas import limits, store
 from sagas.definition.participants import Call, Done, Operation, Outcome, many
-from sagas.definition.steps import NAME_LIMIT
 from sagas.errors import DefinitionError, InvalidDemand, PoolInconsistent, Rejected
 from sagas.validation import why_unstorable
 
@@ -63,10 +62,10 @@ class Hold(models.Model):
     """What one step of one run holds of one pool row. No foreign keys: it is written on the hot path."""
 
     run_id = models.UUIDField()
-    step = models.CharField(max_length=NAME_LIMIT)
-    pool_key = models.CharField(max_length=64)
+    step = models.CharField(max_length=limits.STEP_NAME)
+    pool_key = models.CharField(max_length=limits.POOL_KEY)
     quantity = models.PositiveIntegerField()
-    state = models.CharField(max_length=9, choices=HoldState.choices, default=HoldState.HELD)
+    state = models.CharField(max_length=limits.HOLD_STATE, choices=HoldState.choices, default=HoldState.HELD)
 
     class Meta:
         """A step holds a row once."""

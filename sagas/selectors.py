@@ -1,21 +1,20 @@
-"""Read runs, for APIs, admin and people. Writes nothing, locks nothing."""
+"""Read runs, for APIs, admin and people, without what is personal. Nothing is written or locked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sagas import store
 from sagas.decisions import progress
 from sagas.decisions.progress import StepState
-from sagas.decisions.reasons import public
-from sagas.definition.personal_data import HIDDEN, blank
+from sagas.decisions.reasons import public_reason
+from sagas.definition.personal_data import HIDDEN, Marks, blank
 from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Lock, Log, Run
-from sagas.privacy import marks_of
 from sagas.states import State
 from sagas.store import outbox
 from sagas.validation import as_run_id, why_unstorable
@@ -49,7 +48,7 @@ class StepView:
     @property
     def public_error(self) -> dict[str, str] | None:
         """What a customer may read of the error."""
-        return None if self.error is None else public(self.error)
+        return None if self.error is None else public_reason(self.error)
 
 
 @dataclass(slots=True)
@@ -71,7 +70,7 @@ class RunView:
     @property
     def public_reason(self) -> dict[str, str] | None:
         """What a customer may read of the reason."""
-        return None if self.reason is None else public(self.reason)
+        return None if self.reason is None else public_reason(self.reason)
 
 
 def run_view(run_id: UUID) -> RunView:
@@ -171,7 +170,7 @@ def timeline(run_id: UUID) -> Sequence[Log]:
 
 def _timeline(run: Run) -> Sequence[Log]:
     entries = list(Log.objects.filter(run_id=run.pk).order_by("id"))
-    marks = marks_of(run)
+    marks = personal_marks(run)
     for entry in entries:
         entry.data = blank(entry.data, marks.of(entry.step), HIDDEN) if entry.outcome == "DONE" else entry.data
     return entries
@@ -193,3 +192,35 @@ class OutboxView:
 def outbox_view() -> OutboxView:
     """Read how many events wait to be published, and how long the oldest has. It counts them, one by one."""
     return OutboxView(*outbox.waiting())
+
+
+# What of a run's data people may read: all but what is marked as personal -------------------------------------
+
+
+class StoredRun(Protocol):
+    """A row of a run: the model's, or the engine's own."""
+
+    saga: str
+    version: int
+    shape: int
+    request: Any
+    results: Any
+
+
+def personal_marks(run: StoredRun) -> Marks:
+    """What is personal in a run's data; nothing where neither the code nor the database knows its saga."""
+    try:
+        return store.definitions.find(run.saga, run.version, run.shape).marks
+    except UnknownSaga:
+        return Marks()
+
+
+def visible_request(run: StoredRun) -> Any:
+    """A run's request, without what is personal."""
+    return blank(run.request, personal_marks(run).request, HIDDEN)
+
+
+def visible_results(run: StoredRun) -> Mapping[str, Any]:
+    """The results of a run's steps, without what is personal."""
+    marks = personal_marks(run)
+    return {name: blank(result, marks.of(name), HIDDEN) for name, result in run.results.items()}

@@ -1,13 +1,55 @@
-"""How large a run's data may be: its request, each step's result, what comes with a confirmation.
+"""JSON that the engine stores: a run's request, each step's result, the data that comes with a confirmation.
 
-They travel through every lock and every log row of their run, so one large value slows its neighbours down. What is
-large belongs in a table of the domain, and its key here.
+It is read with every lock of its run and written with its log rows, so one large value slows its neighbours down. Keep
+what is large in a table of the domain, and its key here.
 """
 
 from __future__ import annotations
 
+import json
+from datetime import datetime, time
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+from sagas import limits
 from sagas.conf import config
 from sagas.errors import DataTooLarge
+from sagas.validation import check_depth
+
+
+class _Encoder(DjangoJSONEncoder):
+    """Django's encoder, except that it keeps the microseconds."""
+
+    def default(self, value: Any) -> Any:
+        """Write what JSON does not know."""
+        if isinstance(value, datetime):
+            text = value.isoformat()
+            return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+        if isinstance(value, time) and value.tzinfo is None:
+            return value.isoformat()
+        return super().default(value)
+
+
+def dump_json(value: object) -> str:
+    """Write a value as JSON.
+
+    Raises:
+        TypeError: JSON has no form for a part of it.
+        ValueError: JSON, or PostgreSQL's jsonb, cannot hold it: NaN, a NUL character, too many levels.
+    """
+    try:
+        text = json.dumps(value, cls=_Encoder, allow_nan=False, ensure_ascii=False)
+    except RecursionError:
+        msg = f"it is nested deeper than {limits.JSON_DEPTH} levels"
+        raise ValueError(msg) from None
+    text.encode()  # a lone surrogate is refused here, and not by the database for the whole cohort
+    # Not the six characters themselves, which JSON writes with a backslash more.
+    if "\\u0000" in text.replace("\\\\", ""):
+        msg = "a result with a NUL character: PostgreSQL cannot store it"
+        raise ValueError(msg)
+    check_depth(text)
+    return text
 
 
 def check_size(text: str, what: str) -> None:

@@ -1,4 +1,4 @@
-"""The life of a run: its states, and the one table of the moves between them.
+"""The life of a run: its states, the one table of the moves between them, and the names of the carriers.
 
 The database holds the same table as a trigger (migration ``0002_guards``), so that a wrong
 move cannot be committed, by whatever hand.
@@ -70,3 +70,9 @@ class Passage(StrEnum):
     ACCEPTED = "ACCEPTED"
     #: It has not happened and never will: its undo came first.
     VOID = "VOID"
+
+
+#: How a saga's cohorts travel: as Celery chains, or by each step's events. ``SAGAS["CARRIERS"]`` may say otherwise.
+ORCHESTRATION: Final = "orchestration"
+CHOREOGRAPHY: Final = "choreography"
+CARRIERS: Final = (ORCHESTRATION, CHOREOGRAPHY)

@@ -20,7 +20,7 @@ from celery.exceptions import Reject
 from celery.signals import task_failure
 from django.db import Error, connection
 
-from sagas import store
+from sagas import limits, store
 from sagas.conf import config
 from sagas.db import ConnectionLost, is_lost, is_nobodys, said
 from sagas.decisions import choreography, plan
@@ -58,7 +58,6 @@ from sagas.messaging.publisher import (
     set_aside,
 )
 from sagas.redis import kicks
-from sagas.validation import BIGINT_LIMIT, INTEGER_LIMIT
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +220,7 @@ def _read(ids: object, **numbers: object) -> list[UUID]:
         msg = f"ids is no list, but {type(ids).__name__}"
         raise ValueError(msg)  # noqa: TRY004 - one kind of error for all that is no message of ours
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or abs(number) > INTEGER_LIMIT:
+        if isinstance(number, bool) or not isinstance(number, int) or abs(number) > limits.INTEGER:
             msg = f"{name} is no number of a message: {repr(number)[:80]}"
             raise ValueError(msg)
     return [UUID(run_id) for run_id in ids]
@@ -314,7 +313,7 @@ def notify(self: AnyTask, *, escalations: list[list[int]], notice: dict[str, Any
     """Tell people of escalated runs. ``notice`` is for whoever else reads the queue: the database says what is open."""
     try:
         numbers = {int(escalation): int(number) for escalation, number in escalations}
-        if any(not 0 <= value <= BIGINT_LIMIT for pair in numbers.items() for value in pair):
+        if any(not 0 <= value <= limits.BIGINT for pair in numbers.items() for value in pair):
             raise _poison(self, ValueError("a number that is none of an escalation"))
     except (ValueError, TypeError) as error:
         raise _poison(self, error) from error

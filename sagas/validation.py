@@ -7,30 +7,18 @@ would overflow a stack, is an error of whoever handed it in, and never of the tr
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
+from sagas import limits
 from sagas.errors import InvalidArgument, RunNotFound
-
-#: The most levels of lists and objects in JSON. Each level costs stack in whatever reads the JSON later: the ``json``
-#: module ends near 1,000 levels, pydantic near 200.
-DEPTH_LIMIT = 64
-#: The longest name of a person. Django's user names have as many characters, and so have the escalations' columns.
-NAME_LIMIT = 150
-#: The longest note or reason.
-NOTE_LIMIT = 10_000
-#: The longest that anything is waited for. Dates far beyond it neither Python nor PostgreSQL can write.
-LONGEST_WAIT = timedelta(days=36_500)
-#: The largest number in an integer column of PostgreSQL, and in a bigint column.
-INTEGER_LIMIT, BIGINT_LIMIT = 2**31 - 1, 2**63 - 1
 
 
 class Malformed(ValueError):
     """JSON that Python would read and others would not. The message quotes nothing but a constant."""
 
 
-def parse(text: str | bytes, *, depth: int = DEPTH_LIMIT, once: bool = False) -> Any:
+def parse(text: str | bytes, *, depth: int = limits.JSON_DEPTH, once: bool = False) -> Any:
     """Parse JSON that comes from outside.
 
     Args:
@@ -61,7 +49,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def check_depth(text: str) -> None:
     """Refuse JSON text of our own writing that is nested too deeply; ``ValueError``. Mostly a count of its brackets."""
-    if text.count("[") + text.count("{") > DEPTH_LIMIT:
+    if text.count("[") + text.count("{") > limits.JSON_DEPTH:
         parse(text)
 
 
@@ -91,12 +79,12 @@ def why_unstorable(text: str) -> str:
 
 def check_who(what: str, value: object) -> None:
     """Refuse what names nobody that could be put on record: ``what`` is the argument; '' is whoever it was."""
-    _check_text(what, value, NAME_LIMIT)
+    _check_text(what, value, limits.PERSON_NAME)
 
 
 def check_note(what: str, value: object) -> None:
     """Refuse what is no text, or too long a one, for the record."""
-    _check_text(what, value, NOTE_LIMIT)
+    _check_text(what, value, limits.NOTE)
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,7 @@ import datetime
 
 from django.db import migrations, models
 
-from sagas.migration_operations import KeepWhileUsed
+from sagas.postgresql.operations import KeepWhileUsed
 
 
 class Migration(migrations.Migration):

@@ -3,7 +3,7 @@
 import django.core.validators
 from django.db import migrations, models
 
-from sagas.migration_operations import KeepWhileUsed
+from sagas.postgresql.operations import KeepWhileUsed
 
 
 class Migration(migrations.Migration):

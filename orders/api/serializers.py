@@ -12,7 +12,7 @@ from orders.api.unknown import StrictSerializer
 from payments.models import Outcome, PaymentState
 from sagas import State
 from sagas.decisions.progress import StepState
-from sagas.decisions.reasons import PUBLIC_KINDS, public
+from sagas.decisions.reasons import PUBLIC_KINDS, public_reason
 
 #: The largest id of the database.
 _MAX_ID = 2**63 - 1
@@ -171,7 +171,7 @@ class ReasonSerializer(serializers.Serializer[Any]):
         if instance["code"] in _COUPON_NOT_USABLE:
             # As at the door: who may tell these apart can find out which coupons there are.
             return {"kind": "rejected", "code": "CouponNotUsable", "detail": "The coupon cannot be used."}
-        return super().to_representation(public(instance))
+        return super().to_representation(public_reason(instance))
 
 
 class StepSerializer(serializers.Serializer[Any]):

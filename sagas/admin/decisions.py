@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from sagas import api
+from sagas import api, limits
 from sagas.admin.filters import OpenFilter
 from sagas.db import Kind, drop, is_nobodys, kind_of, said
 from sagas.errors import SagaError
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 #: The most runs in one decision. Each is a transaction of its own, and all must fit in one request.
 MOST = 100
-#: Length of the columns for the user's name. The log's column is shorter; the engine cuts the name for it.
-_NAME_LIMIT = 150
 #: The most runs that a message names. For more, the message gives their number.
 _NAMED = 3
 #: An id that no escalation has.
@@ -234,7 +232,7 @@ def _carry_out(
     errors: dict[str, list[Run]] = {}
     for run in runs:
         try:
-            decision.carry_out(run.pk, note, user.get_username()[:_NAME_LIMIT], escalations[run.pk])
+            decision.carry_out(run.pk, note, user.get_username()[: limits.PERSON_NAME], escalations[run.pk])
         except SagaError as error:
             # The run has changed since the user read it. The engine notices under the run's lock.
             warnings.setdefault(str(error).replace(str(run.pk), "…"), []).append(run)

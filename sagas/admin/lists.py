@@ -11,7 +11,7 @@ from django.db import DataError, IntegrityError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from sagas.migration_operations import IN_USE
+from sagas.postgresql.operations import IN_USE
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -56,7 +56,7 @@ class KeptWhileUsedAdmin(ListAdmin[ModelT]):
     """Base of a ``ModelAdmin`` of rows that runs use: such a row is made inactive instead of deleted.
 
     The page refuses to delete a row in use and says why. If a run starts to use the row after that check, the table's
-    trigger refuses (``sagas.migration_operations``).
+    trigger refuses (``sagas.postgresql.operations``).
     """
 
     #: The end of the message: how to make the row inactive.

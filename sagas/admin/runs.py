@@ -10,7 +10,7 @@ from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from sagas import privacy
+from sagas import selectors
 from sagas.admin import present
 from sagas.admin.decisions import ACKNOWLEDGE, ASSIGN, CANCEL, FAIL, OF_ESCALATIONS, RESUME, SUCCEED, Decision, decide
 from sagas.admin.filters import SagaFilter, StateFilter
@@ -104,7 +104,7 @@ class RunAdmin(LookOnly[Run]):
         """Add what the template shows of the run."""
         assert obj is not None  # there is no page to add a run
         view = run_view(obj.pk)
-        marks = privacy.marks_of(obj)
+        marks = selectors.personal_marks(obj)
         context |= {
             "run": obj,
             "view": view,
@@ -117,8 +117,8 @@ class RunAdmin(LookOnly[Run]):
             ],
             "lines": present.lines(obj, timeline(obj.pk)),
             "reason": present.pretty(obj.reason),
-            "request_text": present.pretty(privacy.request_of(obj)),
-            "results_text": present.pretty(privacy.results_of(obj) or None),
+            "request_text": present.pretty(selectors.visible_request(obj)),
+            "results_text": present.pretty(selectors.visible_results(obj) or None),
             "confirmations": [
                 (c.name, present.moment(c.received_at), present.pretty(blank(c.data, marks.of(c.name), HIDDEN)))
                 for c in Confirmation.objects.filter(run_id=obj.pk).order_by("received_at")

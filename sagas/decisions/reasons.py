@@ -1,15 +1,19 @@
 """Why a run is undone, or a step is not done: what operators read of it, and what customers may. Pure.
 
-A reason is stored as JSON. Its ``detail`` is for operators: it may be an exception's text, or an operator's note. Where
-something was written for whoever the run concerns, that is its ``message``. Only what ``public`` makes of a reason is
-for customers.
+A reason is stored as JSON. Its ``detail`` is for operators: it may be an exception's text, or an operator's note. What
+somebody wrote for the customer is its ``message``. Only what ``public_reason`` makes of a reason is for customers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
+
+from sagas import limits
+from sagas.errors import Rejected
+from sagas.validation import printable
 
 
 class ReasonKind(StrEnum):
@@ -33,10 +37,12 @@ class ReasonKind(StrEnum):
     STUCK = "stuck"
     #: The engine cannot say what comes next for it.
     UNREADABLE = "unreadable"
+    #: Its open escalation was deleted.
+    LOST = "lost"
 
 
 #: Kinds of which customers learn no more than that something broke.
-_INSIDE = frozenset({ReasonKind.FAULT, ReasonKind.BREAKER, ReasonKind.STUCK, ReasonKind.UNREADABLE})
+_INSIDE = frozenset({ReasonKind.FAULT, ReasonKind.BREAKER, ReasonKind.STUCK, ReasonKind.UNREADABLE, ReasonKind.LOST})
 #: What customers read where nothing was written for them.
 _SAID = {
     ReasonKind.REJECTED: "It was not possible.",
@@ -52,7 +58,7 @@ PUBLIC_KINDS = tuple(_SAID)
 LAST_ATTEMPT = "; the last attempt: "
 
 
-def public(reason: Mapping[str, Any]) -> dict[str, str]:
+def public_reason(reason: Mapping[str, Any]) -> dict[str, str]:
     """What a customer may read of a stored reason: ``kind``, ``step``, ``code``, and a ``detail`` meant for them.
 
     Of what broke inside they learn that it did. A rejection's sentence is written for customers, by whoever wrote the
@@ -80,3 +86,40 @@ def _meant_for_them(kind: ReasonKind, detail: str) -> str:
         return detail
     # The engine's own words, up to what had broken.
     return detail.partition(LAST_ATTEMPT)[0] if kind is ReasonKind.TIMEOUT else ""
+
+
+def write_reason(kind: ReasonKind, step: str, code: str, detail: str, *, message: str = "", **more: object) -> str:
+    """Write a reason as JSON text.
+
+    Args:
+        kind: what kind of reason it is.
+        step: the step or the confirmation; "" where it is none.
+        code: a word for programs.
+        detail: for operators.
+        message: for customers, where ``detail`` is not.
+        more: what only some kinds have to say.
+    """
+    told = {"message": _stored(message)} if message else {}
+    said = {"kind": kind, "step": step, "code": _stored(code), "detail": _stored(detail)}
+    return json.dumps({**said, **told, **more})
+
+
+def write_rejection(answer: Rejected, step: str, hide: Callable[[str], str]) -> str:
+    """Write the reason of a rejection. Its note, if it has one, is for operators."""
+    detail = hide(answer.detail)
+    if not answer.note:
+        return write_reason(ReasonKind.REJECTED, step, answer.code, detail)
+    return write_reason(ReasonKind.REJECTED, step, answer.code, hide(answer.note), message=detail)
+
+
+def error_text(error: BaseException) -> str:
+    """The text of an exception. An exception that raises when its text is made must not break the caller."""
+    try:
+        return str(error)
+    except Exception as second:
+        return f"(its text cannot be made: {type(second).__name__})"
+
+
+def _stored(text: str) -> str:
+    """What PostgreSQL can store of a text, and people will read."""
+    return printable(text.replace("\x00", "\\0"))[: limits.DETAIL]

@@ -16,8 +16,6 @@ NO_PROGRESS = "NoProgress"
 BREAKER_OPEN = "BreakerOpen"
 CHILD_ENDED = "ChildEnded"
 ESCALATION_LOST = "EscalationLost"
-#: Kind of what breaks outside the participants.
-UNREADABLE = ReasonKind.UNREADABLE
 
 
 def suggest(state: State, step: str, operation: str, error: str) -> str:
@@ -27,7 +25,7 @@ def suggest(state: State, step: str, operation: str, error: str) -> str:
         state: where the run stood.
         step: the step that broke; "" where none did.
         operation: the operation that broke; "" where none did.
-        error: why, as ``engine.invocation.reason`` writes it: JSON text.
+        error: why, as ``decisions.reasons.write_reason`` writes it: JSON text.
     """
     found = json.loads(error)
     kind, code = (found.get("kind", ""), found.get("code", "")) if isinstance(found, dict) else ("", "")

@@ -23,14 +23,8 @@ from sagas.definition.round_trip import difference
 from sagas.definition.shapes import Shape
 from sagas.definition.steps import Action, Step, nobody
 from sagas.errors import InvalidRequest, UnknownStep
+from sagas.states import ORCHESTRATION
 from sagas.validation import check_depth, parse
-
-#: How a saga's cohorts travel: as Celery chains, or by each step's events. ``SAGAS["CARRIERS"]`` may say otherwise.
-ORCHESTRATION = "orchestration"
-
-CHOREOGRAPHY = "choreography"
-
-CARRIERS = (ORCHESTRATION, CHOREOGRAPHY)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,12 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
+from sagas import limits
 from sagas.definition.participants import Operation, Phase
 from sagas.errors import DefinitionError
 from sagas.states import LIVE, State
-from sagas.validation import INTEGER_LIMIT, parse, why_unstorable
+from sagas.validation import parse, why_unstorable
 
-#: The outbox's column for an event's name.
-EVENT_LIMIT = 120
 #: RabbitMQ's limit, in bytes.
 ROUTING_KEY_LIMIT = 255
 CONTENT_TYPE = "application/cloudevents+json"
@@ -320,7 +319,7 @@ def _text(value: object) -> str:
 
 
 def _number(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= INTEGER_LIMIT:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= limits.INTEGER:
         msg = f"no number of an event: {repr(value)[:80]}"
         raise ValueError(msg)
     return value
@@ -330,8 +329,8 @@ def _check(name: Any) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[^\W_]+", name) or name[0].islower() or name[0].isdigit():
         msg = f"{name!r} is no name of an event: letters and digits, the first a capital letter, as InventoryReserved"
         raise DefinitionError(msg)
-    if len(name) > EVENT_LIMIT:
-        msg = f"{name}: an event's name has at most {EVENT_LIMIT} characters"
+    if len(name) > limits.EVENT_NAME:
+        msg = f"{name}: an event's name has at most {limits.EVENT_NAME} characters"
         raise DefinitionError(msg)
 
 

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from sagas.definition.confirmations import Confirmation, no_deadline
-from sagas.definition.definition import ORCHESTRATION, Definition
+from sagas.definition.definition import Definition
 from sagas.definition.shapes import ConfirmationShape, Shape, StepShape
 from sagas.definition.steps import FINISH_RETRY, Action, Refund, Step, nobody
+from sagas.states import ORCHESTRATION
 
 
 def follow(name: str, version: int, shape: Shape, here: Definition | None) -> Definition:

@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sagas import limits
 from sagas.errors import DefinitionError, InvalidRequest
-
-#: The column for a key.
-LOCK_KEY_LIMIT = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +62,8 @@ def keys_of(locks: Sequence[Lock], request: object) -> Keys:
         key: Any = lock.key(request)
         if key is None:
             continue
-        if not isinstance(key, str) or not key or len(key) > LOCK_KEY_LIMIT or not key.isprintable():
-            msg = f"{key!r} is no key of a lock: 1 to {LOCK_KEY_LIMIT} printable characters"
+        if not isinstance(key, str) or not key or len(key) > limits.LOCK_KEY or not key.isprintable():
+            msg = f"{key!r} is no key of a lock: 1 to {limits.LOCK_KEY} printable characters"
             raise InvalidRequest(msg, [{"loc": ["locks"], "msg": msg}])
         # Where it is asked for in both ways, it does not wait.
         found[key] = found.get(key, True) and lock.wait

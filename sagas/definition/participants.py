@@ -23,8 +23,8 @@ from types import MethodType
 from typing import Any, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 from uuid import UUID
 
+from sagas import limits
 from sagas.errors import Rejected
-from sagas.validation import LONGEST_WAIT
 
 
 class Phase(StrEnum):
@@ -99,8 +99,8 @@ class Accepted:
         if self.within <= timedelta(0):
             msg = f"Accepted(within={self.within}): a report takes time"
             raise ValueError(msg)
-        if self.within > LONGEST_WAIT:
-            msg = f"Accepted(within={self.within}): nobody waits for more than {LONGEST_WAIT.days} days"
+        if self.within > limits.WAIT:
+            msg = f"Accepted(within={self.within}): nobody waits for more than {limits.WAIT.days} days"
             raise ValueError(msg)
 
 
@@ -149,8 +149,8 @@ class NotYet:
 
     def __post_init__(self) -> None:
         """Refuse what is no length of time."""
-        if not 0 <= self.after <= LONGEST_WAIT.total_seconds():
-            msg = f"NotYet(after={self.after}): give seconds from 0 to {LONGEST_WAIT.total_seconds():g}"
+        if not 0 <= self.after <= limits.WAIT.total_seconds():
+            msg = f"NotYet(after={self.after}): give seconds from 0 to {limits.WAIT.total_seconds():g}"
             raise ValueError(msg)
 
 

@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sagas import limits
 from sagas.errors import DefinitionError
-from sagas.validation import LONGEST_WAIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ def check_time(said: str, value: object) -> None:
     if not isinstance(value, timedelta):
         msg = f"{said}; give a timedelta, such as timedelta(seconds=10)"
         raise DefinitionError(msg)
-    if value > LONGEST_WAIT:
-        msg = f"{said}; give at most {LONGEST_WAIT.days:,} days"
+    if value > limits.WAIT:
+        msg = f"{said}; give at most {limits.WAIT.days:,} days"
         raise DefinitionError(msg)
 
 

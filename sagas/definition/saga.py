@@ -12,24 +12,18 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter
 
+from sagas import limits
 from sagas.definition.confirmations import Confirmation
-from sagas.definition.definition import CARRIERS, CHOREOGRAPHY, ORCHESTRATION, Definition
+from sagas.definition.definition import Definition
 from sagas.definition.locks import Lock, check
 from sagas.definition.personal_data import paths_of
 from sagas.definition.registry import register
 from sagas.definition.retry import check_time
-from sagas.definition.steps import NAME_LIMIT, Parallel, Step
+from sagas.definition.steps import Parallel, Step
 from sagas.errors import DefinitionError
+from sagas.states import CARRIERS, CHOREOGRAPHY, ORCHESTRATION
 
 RequestT = TypeVar("RequestT")
-
-#: The run's columns for the saga's name and version.
-SAGA_NAME_LIMIT = 100
-
-VERSION_LIMIT = 32_767
-
-#: The run's column for its branches has a bit for each position, in a signed number of 64.
-POSITIONS = 63
 
 #: Attributes of every saga, which no step can be called by.
 RESERVED = frozenset({"name", "version", "timeout", "publishes", "carrier", "locks", "abstract", "definition"})
@@ -74,10 +68,10 @@ class Saga(Generic[RequestT]):
             msg = f"{cls.__name__} has no steps"
             raise DefinitionError(msg)
         cls.name = vars(cls).get("name") or f"{_app(cls.__module__)}.{cls.__name__}"
-        if len(cls.name) > SAGA_NAME_LIMIT:
-            msg = f"{cls.__name__}: a saga's name has at most {SAGA_NAME_LIMIT} characters"
+        if len(cls.name) > limits.SAGA_NAME:
+            msg = f"{cls.__name__}: a saga's name has at most {limits.SAGA_NAME} characters"
             raise DefinitionError(msg)
-        if type(cls.version) is not int or not 1 <= cls.version <= VERSION_LIMIT:
+        if type(cls.version) is not int or not 1 <= cls.version <= limits.SMALLINT:
             msg = f"{cls.__name__}: version is {cls.version!r}; count from 1"
             raise DefinitionError(msg)
         if cls.timeout is not None:
@@ -108,10 +102,10 @@ class Saga(Generic[RequestT]):
             paths_of(asked),
             f"{cls.__module__}.{cls.__qualname__}",
         )
-        if len(cls.definition.all_steps) > POSITIONS:
+        if len(cls.definition.all_steps) > limits.STEPS:
             msg = (
                 f"{cls.__name__} has {len(cls.definition.all_steps)} steps and confirmations with compensate=; a saga "
-                f"has at most {POSITIONS}. Make some of them a SubSaga"
+                f"has at most {limits.STEPS}. Make some of them a SubSaga"
             )
             raise DefinitionError(msg)
         # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
@@ -176,8 +170,8 @@ class _Body:
             # Not in __set_name__: Python 3.11 would wrap the error in another.
             msg = f"{self.saga}.{name}: this {what} is already {value.name!r}; make a new one"
             raise DefinitionError(msg)
-        if len(name) > NAME_LIMIT:
-            msg = f"{self.saga}.{name}: a {what}'s name has at most {NAME_LIMIT} characters"
+        if len(name) > limits.STEP_NAME:
+            msg = f"{self.saga}.{name}: a {what}'s name has at most {limits.STEP_NAME} characters"
             raise DefinitionError(msg)
         if name in {step.name for step in self.steps} | {c.name for c in self.confirmations}:
             msg = f"{self.saga}.{name}: there are two of this name"

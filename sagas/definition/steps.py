@@ -24,9 +24,6 @@ from sagas.definition.retry import Retry, check_time
 from sagas.definition.shapes import StepShape
 from sagas.errors import DefinitionError, Rejected
 
-#: The log's column for a step's name.
-NAME_LIMIT = 48
-
 #: A business step that breaks is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 

@@ -33,6 +33,7 @@ from sagas.errors import Rejected
 from sagas.postgresql import sessions
 from sagas.postgresql.sessions import Patience
 from sagas.postgresql.statements import only_reads
+from sagas.serialization import dump_json
 from sagas.states import Passage
 from sagas.store.barriers import Row, Table, forget, old
 from sagas.validation import printable
@@ -312,14 +313,14 @@ def _write(
             faults.add(call.run_id)
         elif isinstance(answer, Rejected):
             said = {"code": answer.code, "detail": answer.detail, **({"note": answer.note} if answer.note else {})}
-            data = invocation.dump({name: printable(text) for name, text in said.items()})
+            data = dump_json({name: printable(text) for name, text in said.items()})
             rows[call.run_id] = Row(Passage.REJECTED, call.attempt, data)
         elif isinstance(answer, Accepted):
             times = entry.heard.get(call.run_id, 0) + 1
-            data = invocation.dump({"within": answer.within.total_seconds(), "times": times})
+            data = dump_json({"within": answer.within.total_seconds(), "times": times})
             rows[call.run_id] = Row(Passage.ACCEPTED, call.attempt, data)
         elif answer.result is not None or (call.run_id, operation) not in entry.fresh:
-            data = None if answer.result is None else invocation.dump(answer.result)
+            data = None if answer.result is None else dump_json(answer.result)
             rows[call.run_id] = Row(Passage.DONE, call.attempt, data)
     if rows:
         table.write(operation, rows)

@@ -16,10 +16,9 @@ from sagas.conf import config
 from sagas.decisions import breaker_policy
 from sagas.decisions.breaker_policy import Rule
 from sagas.decisions.messages import Link
-from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.decisions.remedies import BREAKER_OPEN
 from sagas.definition.participants import Phase
-from sagas.engine import invocation
 from sagas.engine.compensation import escalate, event
 from sagas.store.breakers import Open
 
@@ -82,7 +81,7 @@ def _probe(link: Link, rows: Sequence[store.runs.Row], at: Open) -> list[store.r
     for row in rows:
         if row.attempt:
             detail = f"{at.failed} of the last {at.retried} retried operations of {at.participant} failed"
-            error = invocation.reason(ReasonKind.BREAKER, link.step, BREAKER_OPEN, detail)
+            error = write_reason(ReasonKind.BREAKER, link.step, BREAKER_OPEN, detail)
             escalate(row, event("escalate", step=link.step), error, operation=link.operation)
     going = [row for row in waiting[:1] if store.breakers.take_probe(at.participant, row.id, link.operation)]
     held = waiting[len(going) :]

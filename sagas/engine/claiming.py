@@ -21,14 +21,13 @@ from sagas.conf import config
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Deadline, Link, Message
 from sagas.decisions.plan import Due, Move
-from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.decisions.remedies import NO_PROGRESS, UNKNOWN_SAGA
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
 from sagas.engine import (
     breakers,
     deadlines,
-    invocation,
     lifecycle,
     locks,
     poison,
@@ -165,7 +164,7 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.runs.Row
         escalate(
             row,
             event("escalate", step=step),
-            invocation.reason(ReasonKind.STUCK, step, code, detail),
+            write_reason(ReasonKind.STUCK, step, code, detail),
             operation=operation,
         )
     return going

@@ -16,10 +16,9 @@ from django.db import Error
 
 from sagas import store
 from sagas.decisions.messages import Deadline, Kick, Message
-from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
-from sagas.engine import invocation
 from sagas.engine.compensation import event, turn_back
 from sagas.errors import DeadlineUnknown, InvalidRequest
 
@@ -83,7 +82,7 @@ def judge(
         late.append(row)
         detail = _too_late(confirmation, now - timedelta(seconds=over))
         late_ms = round(over * 1000)
-        reasons[row.id] = invocation.reason(
+        reasons[row.id] = write_reason(
             ReasonKind.TIMEOUT, confirmation.name, "NotConfirmed", detail, by=by, late_ms=late_ms
         )
     messages: list[Message] = []

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
 from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from sagas.db import ConnectionLost, is_anothers, is_nobodys, is_time_up, said
-from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.reasons import error_text
 from sagas.definition.participants import (
     Accepted,
     Call,
@@ -23,11 +20,7 @@ from sagas.definition.participants import (
     name_of,
 )
 from sagas.errors import Rejected
-from sagas.serialization import check_size
-from sagas.validation import DEPTH_LIMIT, check_depth, printable
-
-#: Longest text of an error that is stored.
-DETAIL_LIMIT = 2000
+from sagas.serialization import check_size, dump_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +112,7 @@ def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetB
     for answer, call in zip(answers, calls, strict=True):
         if isinstance(answer, Done):
             if answer.result is not None:
-                check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
+                check_size(dump_json(answer.result), f"the result of {call.step} {call.operation}")
         elif not isinstance(answer, Rejected | Accepted):
             msg = f"{name_of(participant)} gave {answer!r}; an outcome is Done, Rejected or Accepted"
             raise TypeError(msg)
@@ -164,76 +157,10 @@ def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
         raise RolledBack(msg)
     answer = result if isinstance(result, Done | Accepted) else Done(result)
     if isinstance(answer, Done):
-        check_size(dump(answer.result), f"the result of {call.step} {call.operation}")
+        check_size(dump_json(answer.result), f"the result of {call.step} {call.operation}")
     return answer
 
 
 def as_rejection(error: Exception) -> Rejected:
     """Make a rejection of an exception class that the step declared as one."""
-    return error if isinstance(error, Rejected) else Rejected(text_of(error), code=type(error).__name__)
-
-
-def text_of(error: BaseException) -> str:
-    """What an exception says. One that breaks when it is asked says nothing: it must not break who asks."""
-    try:
-        return str(error)
-    except Exception as second:
-        return f"(its text cannot be made: {type(second).__name__})"
-
-
-class _Encoder(DjangoJSONEncoder):
-    """As Django's, but it keeps the microseconds: what is written is what is read."""
-
-    def default(self, value: Any) -> Any:
-        """Write what JSON does not know."""
-        if isinstance(value, datetime):
-            text = value.isoformat()
-            return f"{text[:-6]}Z" if text.endswith("+00:00") else text
-        if isinstance(value, time) and value.tzinfo is None:
-            return value.isoformat()
-        return super().default(value)
-
-
-def dump(result: object) -> str:
-    """Write a result as JSON; ``TypeError`` or ``ValueError`` if JSON, or PostgreSQL's jsonb, cannot say it."""
-    try:
-        text = json.dumps(result, cls=_Encoder, allow_nan=False, ensure_ascii=False)
-    except RecursionError:
-        msg = f"it is nested deeper than {DEPTH_LIMIT} levels"
-        raise ValueError(msg) from None
-    text.encode()  # a lone surrogate is refused here, and not by the database for the whole cohort
-    # Not the six characters themselves, which JSON writes with a backslash more.
-    if "\\u0000" in text.replace("\\\\", ""):
-        msg = "a result with a NUL character: PostgreSQL cannot store it"
-        raise ValueError(msg)
-    check_depth(text)
-    return text
-
-
-def reason(kind: str, step: str, code: str, detail: str, *, message: str = "", **more: object) -> str:
-    """Write why a run is undone; see ``sagas.decisions.reasons``.
-
-    Args:
-        kind: a ``ReasonKind``.
-        step: the step or the confirmation; "" where it is none.
-        code: a word for programs.
-        detail: for operators.
-        message: for customers, where ``detail`` is not.
-        more: what only some kinds have to say.
-    """
-    told = {"message": _printable(message)} if message else {}
-    said = {"kind": kind, "step": step, "code": _printable(code), "detail": _printable(detail)}
-    return json.dumps({**said, **told, **more})
-
-
-def reason_of(answer: Rejected, step: str, hide: Callable[[str], str]) -> str:
-    """Write the reason of a rejection. Its note, if it has one, is for operators."""
-    detail = hide(answer.detail)
-    if not answer.note:
-        return reason(ReasonKind.REJECTED, step, answer.code, detail)
-    return reason(ReasonKind.REJECTED, step, answer.code, hide(answer.note), message=detail)
-
-
-def _printable(text: str) -> str:
-    """What PostgreSQL can store of a text, and people will read."""
-    return printable(text.replace("\x00", "\\0"))[:DETAIL_LIMIT]
+    return error if isinstance(error, Rejected) else Rejected(error_text(error), code=type(error).__name__)

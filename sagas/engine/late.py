@@ -8,13 +8,13 @@ from functools import partial
 from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.plan import Due, Move
-from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
 from sagas.definition.participants import Done
-from sagas.engine import invocation
 from sagas.engine.compensation import event
 from sagas.engine.invocation import Fault
 from sagas.engine.results import Delivery, tell
 from sagas.errors import Rejected
+from sagas.serialization import dump_json
 from sagas.states import FINAL, State
 
 #: The log's entry for what is told while a person has the run.
@@ -52,7 +52,7 @@ def take(
         # key, and the log takes an effect once. What was returned may be personal: the participant says it again.
         entry = event(LATE, step=step, by=delivery.worker)
         why = {} if isinstance(answer, Done) else json.loads(said or "{}")
-        said = invocation.dump({**why, "operation": delivery.action.operation, "outcome": outcome})
+        said = dump_json({**why, "operation": delivery.action.operation, "outcome": outcome})
     else:
         entry = delivery.entry(outcome, duration_us=duration_us)
     if row.state in FINAL:
@@ -69,10 +69,8 @@ def _said(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected | Fau
     """The log's word for an answer, and its data as JSON text: what was returned, or why nothing was."""
     step = delivery.step.name
     if isinstance(answer, Done):
-        return "DONE", None if answer.result is None else invocation.dump(answer.result)
+        return "DONE", None if answer.result is None else dump_json(answer.result)
     if isinstance(answer, Rejected):
-        return "REJECTED", invocation.reason_of(answer, step, partial(delivery.hide, row))
+        return "REJECTED", write_rejection(answer, step, partial(delivery.hide, row))
     error = answer.error
-    return "FAULT", invocation.reason(
-        ReasonKind.FAULT, step, type(error).__name__, delivery.hide(row, invocation.text_of(error))
-    )
+    return "FAULT", write_reason(ReasonKind.FAULT, step, type(error).__name__, delivery.hide(row, error_text(error)))

@@ -19,17 +19,16 @@ from uuid import UUID
 import uuid_utils.compat
 from django.db import Error, IntegrityError, transaction
 
-from sagas import store
+from sagas import limits, store
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message, Wake
 from sagas.decisions.plan import Move, Place
-from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
 from sagas.definition.saga import Saga
 from sagas.engine import (
     deadlines,
-    invocation,
     locks,
     reopening,
 )
@@ -45,15 +44,12 @@ from sagas.errors import (
     SagaError,
     UnknownConfirmation,
 )
-from sagas.failures import trace_of
-from sagas.serialization import check_size
+from sagas.failure_log import exc_info_of
+from sagas.serialization import check_size, dump_json
 from sagas.states import UNDECIDED, State
 from sagas.validation import as_run_id, why_unstorable
 
 logger = logging.getLogger(__name__)
-
-#: The run's column for its business key.
-KEY_LIMIT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +124,8 @@ def insert_run(
 def _check_key(definition: Definition, business_key: object) -> None:
     if not isinstance(business_key, str):
         why = f"is a text, not {type(business_key).__name__}"
-    elif len(business_key) > KEY_LIMIT:
-        why = f"has at most {KEY_LIMIT} characters, not {len(business_key)}"
+    elif len(business_key) > limits.BUSINESS_KEY:
+        why = f"has at most {limits.BUSINESS_KEY} characters, not {len(business_key)}"
     elif unstorable := why_unstorable(business_key):
         why = f"cannot have {unstorable}"
     else:
@@ -199,7 +195,7 @@ def _dump_data(definition: Definition, name: str, data: object) -> str:
         msg = f"{what} is a dict, not {type(data).__name__}"
         raise InvalidArgument(msg)
     try:
-        text = invocation.dump(data)
+        text = dump_json(data)
     except (TypeError, ValueError) as error:
         msg = f"{what} cannot be kept: {error}"
         raise InvalidArgument(msg) from error
@@ -216,7 +212,7 @@ def _follow_or_leave(definition: Definition, row: store.runs.Row) -> tuple[State
             raise
     except Exception as error:
         # The application's: its request loads no more, or its ``until`` breaks. Here, and perhaps nowhere else.
-        trace = trace_of(error, partial(definition.marks.hide, request=row.request, results=row.results))
+        trace = exc_info_of(error, partial(definition.marks.hide, request=row.request, results=row.results))
         logger.exception("sagas: the next deadline of run %s cannot be computed", row.id, exc_info=trace)
     if row.state is State.AWAITING_CONFIRM:
         store.waits.make_due([row.id])
@@ -295,7 +291,7 @@ def _undo_as_wished(
     definition: Definition, row: store.runs.Row, entry: store.moves.Entry, wish: _Wish
 ) -> tuple[State, list[Message]]:
     detail, message = (definition.marks.hide(text, row.request, row.results) for text in (wish.reason, wish.message))
-    why = invocation.reason(wish.kind, entry.step, wish.kind.capitalize(), detail, message=message)
+    why = write_reason(wish.kind, entry.step, wish.kind.capitalize(), detail, message=message)
     turn_back(definition, [row], entry, {row.id: why})
     return State.COMPENSATING, [Kick()]
 

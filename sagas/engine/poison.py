@@ -17,10 +17,9 @@ from sagas import store
 from sagas.db import ConnectionLost
 from sagas.decisions import plan
 from sagas.decisions.messages import Message
-from sagas.decisions.reasons import ReasonKind
-from sagas.engine import invocation
+from sagas.decisions.reasons import ReasonKind, error_text, write_reason
 from sagas.engine.compensation import escalate, event
-from sagas.failures import trace_of
+from sagas.failure_log import exc_info_of
 
 logger = logging.getLogger(__name__)
 
@@ -77,11 +76,11 @@ def _hand_over(row: store.runs.Row, error: Exception) -> None:
         row.id,
         row.saga,
         type(error).__name__,
-        _told(row, invocation.text_of(error)),
-        exc_info=trace_of(error, partial(_told, row)),
+        _told(row, error_text(error)),
+        exc_info=exc_info_of(error, partial(_told, row)),
     )
     step, operation = _next(row)
-    reason = invocation.reason(ReasonKind.UNREADABLE, step, type(error).__name__, _told(row, invocation.text_of(error)))
+    reason = write_reason(ReasonKind.UNREADABLE, step, type(error).__name__, _told(row, error_text(error)))
     try:
         with transaction.atomic():
             escalate(row, event("escalate", step=step), reason, operation=operation)

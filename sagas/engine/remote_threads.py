@@ -21,14 +21,14 @@ from django.db import connection
 from sagas.db import Kind, is_lost, is_nobodys, kind_of, said
 from sagas.decisions.messages import Link, Message, RemoteCalls
 from sagas.definition.participants import Call, Done, NotYet, Remote, is_remote
-from sagas.engine import invocation, remote_calls
+from sagas.engine import remote_calls
 from sagas.engine.invocation import Fault
 from sagas.engine.remote_calls import Answered
 from sagas.engine.results import delivery_of
 from sagas.errors import Rejected
-from sagas.failures import trace_of
+from sagas.failure_log import exc_info_of
 from sagas.remote import lanes
-from sagas.serialization import check_size
+from sagas.serialization import check_size, dump_json
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def _call(participant: Remote, call: Call[Any], *, begun: bool) -> Answered:
     try:
         answer = participant.call(call, repeated=begun and call.attempt > 1)
         if isinstance(answer, Done):
-            check_size(invocation.dump(answer.result), f"the result of {call.step} {call.operation}")
+            check_size(dump_json(answer.result), f"the result of {call.step} {call.operation}")
     except Exception as error:
         answer = Fault(error)
     return Answered(call, begun, answer, int((time.perf_counter() - began) * 1e6))
@@ -219,7 +219,7 @@ def _again(group: Sequence[_Noted], error: Exception) -> list[_Noted]:
             logger.error(
                 "sagas: the answer to %s was not recorded; its lease will tell",
                 call.key,
-                exc_info=trace_of(error, _first_line),
+                exc_info=exc_info_of(error, _first_line),
             )
     return left
 

@@ -12,11 +12,12 @@ from uuid import UUID
 from django.db import transaction
 
 from sagas import store
+from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.decisions.remedies import ESCALATION_LOST, suggest
 from sagas.definition.participants import Phase
-from sagas.engine import invocation
 from sagas.engine.compensation import event, wanted
 from sagas.errors import UnknownSaga
+from sagas.serialization import dump_json
 from sagas.states import State
 from sagas.store.confirmations import confirmations
 
@@ -57,12 +58,12 @@ def reopen() -> list[UUID]:
 
 def _reopen(row: store.runs.Row) -> None:
     stood = _stood(row)
-    error = invocation.reason("lost", "", ESCALATION_LOST, "its open escalation was gone")
+    error = write_reason(ReasonKind.LOST, "", ESCALATION_LOST, "its open escalation was gone")
     suggestion = suggest(stood, "", "", error)
     store.escalations.open_escalation(
         row._replace(state=stood), step="", operation="", error=error, suggestion=suggestion
     )
-    store.moves.log(event("reopen"), [row], {row.id: invocation.dump({"state": stood})})
+    store.moves.log(event("reopen"), [row], {row.id: dump_json({"state": stood})})
     logger.error("sagas: run %s was ESCALATED without an open escalation; it stood in %s", row.id, stood)
 
 

@@ -16,11 +16,11 @@ from sagas.decisions.messages import Kick, Message, Unlock, Wake
 from sagas.decisions.plan import Stand
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Done, Phase, is_patient
-from sagas.engine import invocation, late
+from sagas.engine import late
 from sagas.engine.lifecycle import lock_one
 from sagas.engine.results import Delivery, record
 from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
-from sagas.serialization import check_size
+from sagas.serialization import check_size, dump_json
 from sagas.states import FINAL, LIVE, State
 
 
@@ -56,7 +56,7 @@ def _check(step: str, answer: object) -> None:
     """Refuse an answer that cannot be kept, before the run is locked for it."""
     if isinstance(answer, Done):
         try:
-            text = invocation.dump(answer.result)
+            text = dump_json(answer.result)
         except (TypeError, ValueError) as error:
             msg = f"the result of {step} cannot be kept: {error}"
             raise InvalidArgument(msg) from error

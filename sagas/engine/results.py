@@ -10,23 +10,24 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from sagas import failures, store
-from sagas.commits import after_commit
+from sagas import store
 from sagas.conf import config
+from sagas.db import after_commit
 from sagas.decisions import choreography, plan
 from sagas.decisions.messages import Chain, Kick, Link, Message, Wake
 from sagas.decisions.plan import Due, Move, Place, Sooner
-from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Accepted, Done, Phase, is_patient, name_of
 from sagas.definition.retry import Again
 from sagas.definition.steps import Action, Refund, Step
-from sagas.engine import breakers, invocation, timeouts
+from sagas.engine import breakers, timeouts
 from sagas.engine.compensation import escalate, turn_back, wanted
 from sagas.engine.invocation import Answer, Fault
 from sagas.engine.locks import leave
 from sagas.errors import Rejected
-from sagas.failures import Failure
+from sagas.failure_log import Failure, log_failure
+from sagas.serialization import dump_json
 from sagas.states import FINAL, State
 
 
@@ -65,7 +66,7 @@ class Delivery:
         results = row.results
         if self.definition.marks and isinstance(self.step, Refund):
             came = store.confirmations.confirmed_with([row.id], self.step.name).get(row.id, "null")
-            results = invocation.dump({**json.loads(results), self.step.name: json.loads(came)})
+            results = dump_json({**json.loads(results), self.step.name: json.loads(came)})
         return self.definition.marks.hide(text, row.request, results)
 
     def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.moves.Entry:
@@ -156,7 +157,7 @@ def _observe(
 def _record_done(
     delivery: Delivery, done: Sequence[tuple[store.runs.Row, Done]], duration_us: int
 ) -> tuple[list[store.runs.Row], list[Message]]:
-    results = {row.id: invocation.dump(answer.result) for row, answer in done if answer.result is not None}
+    results = {row.id: dump_json(answer.result) for row, answer in done if answer.result is not None}
     forward = delivery.phase is Phase.FORWARD
     undo = delivery.step.actions.get(Phase.UNDO) if forward else None
     entry = delivery.entry("DONE", duration_us=duration_us, compensate=name_of(undo.participant)[:200] if undo else "")
@@ -206,8 +207,7 @@ def _record_rejected(
     delivery: Delivery, rejected: Sequence[tuple[store.runs.Row, Rejected]], duration_us: int
 ) -> list[Message]:
     reasons = {
-        row.id: invocation.reason_of(answer, delivery.step.name, partial(delivery.hide, row))
-        for row, answer in rejected
+        row.id: write_rejection(answer, delivery.step.name, partial(delivery.hide, row)) for row, answer in rejected
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
     due = config().lease if delivery.choreographed else None
@@ -287,8 +287,8 @@ def _record_faults(
     entry = delivery.entry("FAULT")
     for row, fault in faults:
         kind = ReasonKind.BREAKER if open_breaker else ReasonKind.FAULT
-        detail = delivery.hide(row, invocation.text_of(fault.error))
-        reason = invocation.reason(kind, delivery.step.name, type(fault.error).__name__, detail)
+        detail = delivery.hide(row, error_text(fault.error))
+        reason = write_reason(kind, delivery.step.name, type(fault.error).__name__, detail)
         decision = delivery.action.retry.decide(row.attempt + 1, fault.error)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
@@ -322,7 +322,7 @@ def tell(delivery: Delivery, row: store.runs.Row, error: Exception, follows: str
         final=final,
         hide=partial(delivery.hide, row) if delivery.definition.marks else None,
     )
-    after_commit(failures.tell, failure)
+    after_commit(log_failure, failure)
 
 
 def _too_late(delivery: Delivery, row: store.runs.Row, fault: Fault, decision: Again) -> str | None:
@@ -331,7 +331,7 @@ def _too_late(delivery: Delivery, row: store.runs.Row, fault: Fault, decision: A
     now = store.runs.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:
         return None
-    cause = delivery.hide(row, f"{type(fault.error).__name__}: {invocation.text_of(fault.error)}")
+    cause = delivery.hide(row, f"{type(fault.error).__name__}: {error_text(fault.error)}")
     return timeouts.reason(*limit, now, cause)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from sagas import store
-from sagas.commits import after_commit
-from sagas.decisions.reasons import public
+from sagas.db import after_commit
+from sagas.decisions.reasons import public_reason
 from sagas.definition.participants import Accepted, Call, Done
 from sagas.definition.retry import Retry
 from sagas.definition.saga import Saga
@@ -121,7 +121,7 @@ def _rejection(why: Mapping[str, Any], saga: str) -> Rejected:
     """Why a child has failed, as its parent says it: what is for operators stays so."""
     if not why:
         return Rejected(f"{saga} failed", code="ChildFailed")
-    told, detail = public(why), why.get("detail", "")
+    told, detail = public_reason(why), why.get("detail", "")
     note = f"{why.get('code')}: {detail}" if detail != told["detail"] else ""
     return Rejected(told["detail"], code=told["code"] or "ChildFailed", note=note)
 

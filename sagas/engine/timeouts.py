@@ -13,11 +13,10 @@ from uuid import UUID
 from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message
-from sagas.decisions.reasons import LAST_ATTEMPT, ReasonKind
+from sagas.decisions.reasons import LAST_ATTEMPT, ReasonKind, write_reason
 from sagas.definition.definition import Definition
 from sagas.definition.events import TIMEOUT
 from sagas.definition.participants import Phase
-from sagas.engine import invocation
 from sagas.engine.compensation import event, turn_back
 from sagas.states import State
 
@@ -73,6 +72,4 @@ def reason(limit: datetime, step: str, now: datetime, cause: str = "") -> str:
     detail = f"{step or 'the steps'} took too long"
     told = f"{detail}{LAST_ATTEMPT}{cause}" if cause else detail
     late_ms = max(0, round((now - limit).total_seconds() * 1000))
-    return invocation.reason(
-        ReasonKind.TIMEOUT, step, "TimedOut", told, message=detail if cause else "", late_ms=late_ms
-    )
+    return write_reason(ReasonKind.TIMEOUT, step, "TimedOut", told, message=detail if cause else "", late_ms=late_ms)

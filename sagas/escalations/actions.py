@@ -10,15 +10,14 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import store
-from sagas.commits import after_commit
+from sagas import limits, store
+from sagas.db import after_commit
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message
 from sagas.decisions.plan import Due, Move, Place
-from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.engine import (
     children,
-    invocation,
     locks,
     reopening,
 )
@@ -26,8 +25,9 @@ from sagas.engine.compensation import event, refunds_due
 from sagas.engine.lifecycle import lock_one
 from sagas.engine.results import parents_of
 from sagas.errors import AlreadyDecided, InvalidDecision, UnknownSaga
+from sagas.serialization import dump_json
 from sagas.states import FINAL, State
-from sagas.validation import NAME_LIMIT, NOTE_LIMIT, printable
+from sagas.validation import printable
 
 
 def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool:
@@ -51,7 +51,7 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
             _acknowledge(row, by)
         if found.assignee != to:
             store.escalations.assign(run_id, to=to)
-            store.moves.log(event("assign", by=by), [row], {run_id: invocation.dump({"to": printable(to)})})
+            store.moves.log(event("assign", by=by), [row], {run_id: dump_json({"to": printable(to)})})
 
 
 def resolve(
@@ -75,7 +75,7 @@ def resolve(
             change = Move(row.place, Place(State.COMPENSATING, 0, given_back), plan.NOW)
         store.moves.advance(change, [row], event("resolve", by=by), data={run_id: data})
         # The customer reads the reason: the note is none of their business.
-        by_hand = invocation.reason(ReasonKind.RESOLVED, "", "ResolvedByHand", "Somebody has ended this by hand.")
+        by_hand = write_reason(ReasonKind.RESOLVED, "", "ResolvedByHand", "Somebody has ended this by hand.")
         store.escalations.set_reason(run_id, by_hand if outcome is State.FAILED else None)
         # Behind the commit, for parent and child never lock each other. What is lost there a child finds out itself.
         after_commit(children.follow, run_id, outcome)
@@ -115,12 +115,12 @@ def _acknowledge(row: store.runs.Row, by: str) -> None:
 
 
 def _check_note(note: object) -> None:
-    if not isinstance(note, str) or not note.strip() or len(note) > NOTE_LIMIT:
-        msg = f"say in a note of at most {NOTE_LIMIT} characters what was done by hand"
+    if not isinstance(note, str) or not note.strip() or len(note) > limits.NOTE:
+        msg = f"say in a note of at most {limits.NOTE} characters what was done by hand"
         raise InvalidDecision(msg)
 
 
 def _check_name(name: object, what: str) -> None:
-    if not isinstance(name, str) or not name.strip() or len(name) > NAME_LIMIT:
-        msg = f"{what}={repr(name)[:200]}: give a name of 1 to {NAME_LIMIT} characters"
+    if not isinstance(name, str) or not name.strip() or len(name) > limits.PERSON_NAME:
+        msg = f"{what}={repr(name)[:200]}: give a name of 1 to {limits.PERSON_NAME} characters"
         raise InvalidDecision(msg)

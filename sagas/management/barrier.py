@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
+from sagas import limits
 from sagas.engine import barrier
-from sagas.validation import LONGEST_WAIT
 
 #: In days. No message is delivered so long after its run has ended.
 SHORTEST = 1.0
@@ -22,7 +22,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(out: OutputWrapper, *, older_than: float, database: str | None, **_: Any) -> None:
     """Delete old rows, and report their number for each database."""
-    if not SHORTEST <= older_than <= LONGEST_WAIT.days:
+    if not SHORTEST <= older_than <= limits.WAIT.days:
         msg = f"--older-than {older_than:g}: a row must outlive whatever may still be on its way; give a day or more."
         raise CommandError(msg)
     known = barrier.databases()

@@ -17,6 +17,7 @@ from django.db import close_old_connections, connection, transaction
 from django.db.models.functions import Now
 from kombu import Consumer
 
+from sagas import limits
 from sagas.definition.events import Event
 from sagas.errors import InvalidArgument
 from sagas.messaging import topology
@@ -27,9 +28,6 @@ from sagas.validation import why_unstorable
 
 logger = logging.getLogger(__name__)
 
-#: The inbox's columns.
-CONSUMER_LIMIT = 48
-EVENT_ID_LIMIT = 100
 #: Seconds without an event after which a broker is asked whether it still stands.
 QUIET = 10.0
 
@@ -57,8 +55,9 @@ def first_time(consumer: str, event_id: str) -> bool:
 
 def new_of(consumer: str, event_ids: Collection[str]) -> set[str]:
     """Do as ``first_time`` does for many events at once; return the ids of those that come for the first time."""
-    if not _fits(consumer, CONSUMER_LIMIT) or not all(_fits(event_id, EVENT_ID_LIMIT) for event_id in event_ids):
-        msg = f"a consumer has at most {CONSUMER_LIMIT} characters, the id of an event {EVENT_ID_LIMIT}, and no NUL"
+    name, event = limits.CONSUMER_NAME, limits.EVENT_ID
+    if not _fits(consumer, name) or not all(_fits(event_id, event) for event_id in event_ids):
+        msg = f"a consumer has at most {name} characters, the id of an event {event}, and no NUL"
         raise InvalidArgument(msg)
     if not connection.in_atomic_block:
         msg = "take events in the transaction that does what they ask for"

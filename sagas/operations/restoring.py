@@ -18,11 +18,11 @@ from django.db import connection, transaction
 from kombu import Connection
 
 from sagas import store
-from sagas.arrays import uuids
 from sagas.conf import config
-from sagas.engine import invocation
+from sagas.db import uuid_array
 from sagas.engine.compensation import event
 from sagas.messaging import topology
+from sagas.serialization import dump_json
 from sagas.states import UNDECIDED
 
 #: Runs that are held in one transaction.
@@ -70,7 +70,7 @@ def hold(*, grace: float, by: str) -> Held:
             last = ids[-1]
             rows = [row for row in store.runs.lock(ids) if row.state in UNDECIDED]
             _hold(rows, until)
-            data = invocation.dump({"held_until": until.isoformat()})
+            data = dump_json({"held_until": until.isoformat()})
             store.moves.log(event("restored", by=by), rows, {row.id: data for row in rows})
             count += len(rows)
 
@@ -83,7 +83,7 @@ def _hold(rows: Sequence[store.runs.Row], until: datetime) -> None:
         "due_at = CASE WHEN state = 'AWAITING_CONFIRM' AND deadline IS NOT NULL THEN GREATEST(due_at, %s) "
         "ELSE due_at END "
         "WHERE id = ANY(%s::uuid[])",
-        [until, until, until + timedelta(seconds=config().grace), uuids(row.id for row in rows)],
+        [until, until, until + timedelta(seconds=config().grace), uuid_array(row.id for row in rows)],
     )
 
 
@@ -174,5 +174,5 @@ def _saga(part: Any) -> str:
 
 def _known(ids: Iterable[UUID]) -> set[UUID]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[])", [uuids(ids)])
+        cursor.execute("SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[])", [uuid_array(ids)])
         return {run_id for (run_id,) in cursor.fetchall()}

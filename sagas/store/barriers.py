@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from sagas.arrays import uuids
+from sagas.db import uuid_array
 from sagas.states import Passage
 
 
@@ -59,7 +59,7 @@ class Table:
             "ORDER BY v.run_id, o.number ON CONFLICT DO NOTHING RETURNING run_id, operation",
             [
                 self.step,
-                uuids(attempts),
+                uuid_array(attempts),
                 list(attempts.values()),
                 [operation for operation, _ in operations],
                 [str(outcome) for _, outcome in operations],
@@ -72,7 +72,7 @@ class Table:
         found = self._rows(
             "SELECT run_id, operation, outcome, attempt, data::text FROM sagas_barrier "
             "WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = ANY(%s)",
-            [uuids(ids), self.step, list(operations)],
+            [uuid_array(ids), self.step, list(operations)],
         )
         return {(r[0], r[1]): Row(Passage(r[2]), r[3], r[4]) for r in found}
 
@@ -83,7 +83,7 @@ class Table:
             "FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::jsonb[]) AS v(run_id, outcome, attempt, data) "
             "WHERE barrier.run_id = v.run_id AND barrier.step = %s AND barrier.operation = %s",
             [
-                uuids(rows),
+                uuid_array(rows),
                 [str(row.outcome) for row in rows.values()],
                 [row.attempt for row in rows.values()],
                 [row.data for row in rows.values()],
@@ -97,7 +97,7 @@ class Table:
         self._execute(
             "DELETE FROM sagas_barrier AS barrier USING unnest(%s::uuid[], %s::text[]) AS v(run_id, operation) "
             "WHERE barrier.run_id = v.run_id AND barrier.step = %s AND barrier.operation = v.operation",
-            [uuids(run_id for run_id, _ in rows), [operation for _, operation in rows], self.step],
+            [uuid_array(run_id for run_id, _ in rows), [operation for _, operation in rows], self.step],
         )
 
     def _rows(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -131,7 +131,7 @@ def old(database: str, *, after: UUID, days: float, limit: int) -> list[UUID]:
 def forget(database: str, ids: Iterable[UUID]) -> int:
     """Delete the barrier rows of these runs; return how many there were."""
     with connections[database].cursor() as cursor:
-        cursor.execute("DELETE FROM sagas_barrier WHERE run_id = ANY(%s::uuid[])", [uuids(ids)])
+        cursor.execute("DELETE FROM sagas_barrier WHERE run_id = ANY(%s::uuid[])", [uuid_array(ids)])
         return int(cursor.rowcount)
 
 

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from sagas.arrays import uuids
 from sagas.conf import config
+from sagas.db import uuid_array
 from sagas.decisions.breaker_policy import Rule, Sample, Window
 
 
@@ -131,7 +131,7 @@ def hold(participant: str, ids: Sequence[UUID]) -> None:
     _execute(
         "UPDATE sagas_run SET due_at = GREATEST(clock_timestamp(), "
         "(SELECT probe_at FROM sagas_breaker WHERE participant = %s)) + %s WHERE id = ANY(%s::uuid[])",
-        [participant, timedelta(seconds=config().tick), uuids(ids)],
+        [participant, timedelta(seconds=config().tick), uuid_array(ids)],
     )
 
 

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db import connection
 
 from sagas import hooks
-from sagas.arrays import uuids
 from sagas.conf import config
+from sagas.db import uuid_array
 from sagas.states import State
 from sagas.store.runs import COLUMNS, SEEN, Row, execute, rows_of, tell
 
@@ -68,7 +68,7 @@ def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> N
     params = [
         timedelta(seconds=config().lease),
         *([None if within is None else timedelta(seconds=within)] if begin else []),
-        uuids(ids),
+        uuid_array(ids),
     ]
     if begin and hooks.wanted(State.PENDING, State.EXECUTING):
         _begin_watched(start, params)
@@ -108,7 +108,7 @@ def release(ids: Sequence[UUID]) -> None:
         f"deadline = CASE WHEN {untouched} THEN NULL ELSE run.deadline END "
         "FROM (SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE) AS mine "
         "WHERE run.id = mine.id AND run.due_at IS NOT NULL AND run.claims > 0",
-        [timedelta(seconds=config().tick), uuids(ids)],
+        [timedelta(seconds=config().tick), uuid_array(ids)],
     )
 
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from sagas.arrays import uuids
 from sagas.conf import config
+from sagas.db import uuid_array
 from sagas.store.runs import UNBOUNDED, execute
 
 
@@ -17,7 +17,7 @@ def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
     """Which confirmations of these runs have come. Read it under their locks."""
     found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [uuids(ids)])
+        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [uuid_array(ids)])
         for run_id, name in cursor.fetchall():
             found[run_id].add(name)
     return found
@@ -47,7 +47,7 @@ def confirmed_with(ids: Sequence[UUID], name: str) -> dict[UUID, str]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT run_id, data::text FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[]) AND name = %s",
-            [uuids(ids), name],
+            [uuid_array(ids), name],
         )
         return dict(cursor.fetchall())
 
@@ -57,7 +57,7 @@ def bring_deadlines_forward(deadlines: Mapping[UUID, datetime]) -> None:
     execute(
         "UPDATE sagas_run AS run SET deadline = LEAST(run.deadline, v.deadline) "
         "FROM unnest(%s::uuid[], %s::timestamptz[]) AS v(id, deadline) WHERE run.id = v.id",
-        [uuids(deadlines), list(deadlines.values())],
+        [uuid_array(deadlines), list(deadlines.values())],
     )
 
 

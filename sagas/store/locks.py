@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from sagas.arrays import uuids
+from sagas.db import uuid_array
 
 
 def close(keys: Sequence[str]) -> None:
@@ -84,7 +84,7 @@ def ahead(ids: Sequence[UUID]) -> dict[UUID, int]:
             "SELECT count(*) AS count FROM (SELECT FROM sagas_lock AS other WHERE other.key = mine.key "
             "AND other.ticket < mine.ticket LIMIT %s) AS others) AS front "
             "WHERE mine.run_id = ANY(%s::uuid[]) GROUP BY mine.run_id",
-            [FAR, uuids(ids)],
+            [FAR, uuid_array(ids)],
         )
         found.update(cursor.fetchall())
     return found
@@ -93,7 +93,9 @@ def ahead(ids: Sequence[UUID]) -> dict[UUID, int]:
 def keys(ids: Sequence[UUID]) -> list[str]:
     """The keys at which these runs stand in line."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT key FROM sagas_lock WHERE run_id = ANY(%s::uuid[]) ORDER BY key", [uuids(ids)])
+        cursor.execute(
+            "SELECT DISTINCT key FROM sagas_lock WHERE run_id = ANY(%s::uuid[]) ORDER BY key", [uuid_array(ids)]
+        )
         return [key for (key,) in cursor.fetchall()]
 
 

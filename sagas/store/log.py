@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from sagas.arrays import uuids
+from sagas.db import uuid_array
 
 
 def arrived(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
@@ -18,7 +18,7 @@ def arrived(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
         cursor.execute(
             "SELECT run_id, max(at) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND outcome = 'DONE' "
             "AND step <> ALL(%s) GROUP BY run_id",
-            [uuids(ids), list(steps)],
+            [uuid_array(ids), list(steps)],
         )
         return dict(cursor.fetchall())
 
@@ -49,7 +49,7 @@ def _of_each(aggregate: str, outcome: str, ids: Sequence[UUID], step: str, opera
         cursor.execute(
             f"SELECT run_id, {aggregate} FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s "
             "AND operation = %s AND outcome = %s GROUP BY run_id",
-            [uuids(ids), step, operation, outcome],
+            [uuid_array(ids), step, operation, outcome],
         )
         return dict(cursor.fetchall())
 
@@ -60,7 +60,7 @@ def effects(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
         cursor.execute(
             "SELECT run_id FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "
             "AND outcome = 'DONE'",
-            [uuids(ids), step, operation],
+            [uuid_array(ids), step, operation],
         )
         return {run_id for (run_id,) in cursor.fetchall()}
 

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from sagas import hooks
-from sagas.arrays import uuids
+from sagas import hooks, limits
 from sagas.conf import config
+from sagas.db import uuid_array
 from sagas.decisions.plan import Due, Move, Place, Sooner
 from sagas.definition.events import Names
 from sagas.errors import IllegalTransition, UnknownSaga
@@ -22,12 +22,6 @@ from sagas.states import FINAL
 from sagas.store import definitions, outbox
 from sagas.store.runs import SEEN, UNBOUNDED, Put, Row, Sql, execute, tell
 from sagas.validation import printable
-
-#: The log's column for who did it.
-WORKER_LIMIT = 100
-
-#: The most that the log's column for how long it took can say: 35 minutes.
-DURATION_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +181,7 @@ def _carry_out(
                 *log[1],
                 *setting[1],
                 *told.counted,
-                uuids(row.id for row in rows),
+                uuid_array(row.id for row in rows),
                 *_at(change.before),
                 *told.inserted,
             ],
@@ -239,15 +233,15 @@ _LOGGED = "%s::uuid[], %s::int[], %s::uuid[], %s::jsonb[]"
 
 def _shared(entry: Entry) -> list[Any]:
     # A host's or a user's name may be longer than its column; that must not stop the run.
-    who = printable(entry.worker)[:WORKER_LIMIT]
-    duration = min(entry.duration_us, DURATION_LIMIT)
+    who = printable(entry.worker)[: limits.WORKER_NAME]
+    duration = min(entry.duration_us, limits.INTEGER)
     return [entry.step, entry.operation, entry.outcome, duration, who, entry.compensate]
 
 
 def _logged(rows: Sequence[Row], data: Mapping[UUID, str] | None) -> list[Any]:
     texts = data or {}
     return [
-        uuids(row.id for row in rows),
+        uuid_array(row.id for row in rows),
         [row.attempt + 1 for row in rows],
         f"{{{','.join(row.trace_id for row in rows)}}}",
         [texts.get(row.id) for row in rows],

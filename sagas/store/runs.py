@@ -18,7 +18,7 @@ from uuid import UUID
 from django.db import connection
 
 from sagas import hooks
-from sagas.arrays import uuids
+from sagas.db import uuid_array
 from sagas.decisions.plan import Place
 from sagas.definition.participants import Phase
 from sagas.states import FINAL, State
@@ -162,7 +162,7 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
     """Lock these runs, in the order of their ids; those that do not exist are left out."""
     return rows_of(
         f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
-        [uuids(sorted(set(ids)))],
+        [uuid_array(sorted(set(ids)))],
     )
 
 
@@ -171,14 +171,14 @@ def unlocked(ids: Iterable[UUID]) -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
-            [uuids(ids)],
+            [uuid_array(ids)],
         )
         return [found for (found,) in cursor.fetchall()]
 
 
 def look(ids: Iterable[UUID]) -> list[Row]:
     """Read these runs as last committed, without a lock: whoever acts on it must not mind that they move on."""
-    return rows_of(f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [uuids(ids)])
+    return rows_of(f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [uuid_array(ids)])
 
 
 #: What hooks are told of a run that was moved.
@@ -236,7 +236,7 @@ def ended(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
         cursor.execute(
             "SELECT id, finished_at < clock_timestamp() - %s * interval '1 day' FROM sagas_run "
             "WHERE id = ANY(%s::uuid[])",
-            [days, uuids(ids)],
+            [days, uuid_array(ids)],
         )
         found = cursor.fetchall()
     return len(found), [run_id for run_id, over in found if over]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
-from sagas.arrays import uuids
+from sagas.db import uuid_array
 from sagas.store.runs import Row, Wait, execute
 
 
@@ -16,7 +16,7 @@ def hasten(times: Mapping[UUID, float]) -> None:
     execute(
         "UPDATE sagas_run AS run SET due_at = LEAST(run.due_at, to_timestamp(v.at)) "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
-        [uuids(times), list(times.values())],
+        [uuid_array(times), list(times.values())],
     )
 
 
@@ -25,7 +25,7 @@ def postpone(waits: Mapping[UUID, float]) -> None:
     execute(
         "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) WHERE run.id = v.id AND run.due_at IS NOT NULL",
-        [uuids(waits), list(waits.values())],
+        [uuid_array(waits), list(waits.values())],
     )
 
 
@@ -35,7 +35,7 @@ def hasten_by(waits: Mapping[UUID, float]) -> None:
         "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) "
         "WHERE run.id = v.id AND run.due_at > clock_timestamp() + v.wait * interval '1 second'",
-        [uuids(waits), list(waits.values())],
+        [uuid_array(waits), list(waits.values())],
     )
 
 
@@ -44,7 +44,7 @@ def wait_until(times: Mapping[UUID, float]) -> None:
     execute(
         "UPDATE sagas_run AS run SET due_at = to_timestamp(v.at), claims = 0 "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
-        [uuids(times), list(times.values())],
+        [uuid_array(times), list(times.values())],
     )
 
 
@@ -53,7 +53,7 @@ def leave_alone(ids: Sequence[UUID], seconds: float) -> None:
     execute(
         "UPDATE sagas_run SET due_at = clock_timestamp() + %s * interval '1 second', claims = 0 "
         "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
-        [seconds, uuids(ids)],
+        [seconds, uuid_array(ids)],
     )
 
 
@@ -66,7 +66,7 @@ def put_off(ids: Sequence[UUID], seconds: float, *, sooner: bool) -> None:
     execute(
         f"UPDATE sagas_run SET claims = 1, due_at = {f'LEAST(due_at, {when})' if sooner else when} "
         "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
-        [seconds, uuids(ids)],
+        [seconds, uuid_array(ids)],
     )
 
 
@@ -102,7 +102,7 @@ def make_due(ids: Sequence[UUID]) -> None:
     """Let the dispatcher look at locked, live runs now."""
     execute(
         "UPDATE sagas_run SET due_at = clock_timestamp(), claims = 0 WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
-        [uuids(ids)],
+        [uuid_array(ids)],
     )
 
 

@@ -8,14 +8,13 @@ from datetime import timedelta
 
 from django.db import connection
 
+from sagas import limits
 from sagas.store.runs import execute
 
 #: Seconds without a heartbeat, of which there is one every four, after which a worker is silent.
 SILENT = 15.0
 #: After so long a worker that was not heard of any more is forgotten: it was stopped, or replaced by another.
 FORGOTTEN = timedelta(hours=1)
-#: The column for its name.
-NAME_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def beat(said: Beat) -> None:
         "delivered_at = EXCLUDED.delivered_at, busy = EXCLUDED.busy, busy_since = EXCLUDED.busy_since, "
         "queues = EXCLUDED.queues",
         [
-            said.name[:NAME_LIMIT],
+            said.name[: limits.WORKER_NAME],
             _ago(said.ticked),
             _ago(said.delivered),
             said.busy,
@@ -77,7 +76,7 @@ def beat(said: Beat) -> None:
 
 def leave(name: str) -> None:
     """Forget a worker that ends in good order."""
-    execute("DELETE FROM sagas_worker WHERE name = %s", [name[:NAME_LIMIT]])
+    execute("DELETE FROM sagas_worker WHERE name = %s", [name[: limits.WORKER_NAME]])
 
 
 def heard() -> list[Heard]:

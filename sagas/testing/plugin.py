@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Play a test that asks for ``saga_carrier`` under each carrier."""
     if "saga_carrier" in metafunc.fixturenames:
-        from sagas.definition.definition import CARRIERS  # noqa: PLC0415 - see above
+        from sagas.states import CARRIERS  # noqa: PLC0415 - see above
 
         metafunc.parametrize("saga_carrier", CARRIERS)
 

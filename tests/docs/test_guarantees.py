@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orders.sagas import PlaceOrder
-from sagas.definition.definition import CARRIERS
+from sagas.states import CARRIERS
 from sagas.testing.matrix.cases import cases
 from tests.docs import matrix_table
 

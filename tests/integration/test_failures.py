@@ -18,7 +18,7 @@ from django.core.management import call_command
 import sagas
 from sagas import Call, Personal, Retry, Saga, State, Step, many
 from sagas.definition.participants import Done
-from sagas.failures import BURST, WINDOW, Throttle
+from sagas.failure_log import BURST, WINDOW, Throttle
 from tests.support.carrier import Carrier
 from tests.support.runs import state
 
@@ -83,11 +83,11 @@ class Losing(Saga[Plain]):
 
 @pytest.fixture(autouse=True)
 def throttle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagas.failures._throttle", Throttle())
+    monkeypatch.setattr("sagas.failure_log._throttle", Throttle())
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    return [record for record in caplog.records if record.name == "sagas.failures"]
+    return [record for record in caplog.records if record.name == "sagas.failure_log"]
 
 
 def failed(saga: type[Saga[Any]], request: object) -> UUID:
@@ -165,11 +165,11 @@ import logging, logging.config
 from drinkgroup.logs import logging_config
 logging.config.dictConfig(logging_config(level="INFO", fmt="json"))
 from uuid import UUID
-from sagas.failures import Failure, tell
+from sagas.failure_log import Failure, log_failure
 try:
     {}["tea"]
 except KeyError as error:
-    tell(Failure("orders.PlaceOrder", "create_order", "forward", UUID(int=5), 3, error, "is given up", True))
+    log_failure(Failure("orders.PlaceOrder", "create_order", "forward", UUID(int=5), 3, error, "is given up", True))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     line = json.loads(done.stdout)

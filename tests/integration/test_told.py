@@ -11,7 +11,7 @@ from django.db import connection
 
 import sagas
 from sagas import Call, Confirmation, Rejected, Retry, Saga, State, Step, SubSaga, selectors
-from sagas.decisions.reasons import public
+from sagas.decisions.reasons import public_reason
 from sagas.models import Outbox, Run
 from tests.lab.sagas import Experiment, Lab
 from tests.support.carrier import Carrier
@@ -105,7 +105,7 @@ def test_an_operators_note_is_for_operators(end: str, message: str, told: str | 
         sagas.refuse(run_id, "approval", reason="a fraud, says Mei", by="mei", message=message)
         told = told or "It was refused."
     assert reason(run_id)["detail"] == "a fraud, says Mei"
-    assert public(reason(run_id))["detail"] == told
+    assert public_reason(reason(run_id))["detail"] == told
 
 
 def test_reasons_of_before_are_told_likewise() -> None:
@@ -113,4 +113,4 @@ def test_reasons_of_before_are_told_likewise() -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sagas_run SET reason = reason - 'message' WHERE id = %s", [run_id])
     # It has one text, which was written for customers: nothing tells that it was not
-    assert public(reason(run_id))["kind"] == "rejected"
+    assert public_reason(reason(run_id))["kind"] == "rejected"

@@ -13,11 +13,11 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
-from sagas.definition.definition import CARRIERS, Definition
+from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase, is_remote
 from sagas.definition.retry import Again
 from sagas.definition.saga import Saga
-from sagas.states import State
+from sagas.states import CARRIERS, State
 from sagas.testing.scenario.faults import Broken
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from django.db import connections
 
-from sagas.definition.definition import CARRIERS
 from sagas.definition.saga import Saga
+from sagas.states import CARRIERS
 from sagas.testing.matrix.cases import Case, cases
 from sagas.testing.matrix.player import play
 from sagas.testing.matrix.rollback import rehearsal

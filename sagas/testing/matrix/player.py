@@ -10,11 +10,11 @@ from uuid import UUID
 from django.test import TestCase
 
 from sagas import api
-from sagas.definition.definition import ORCHESTRATION, Definition
+from sagas.definition.definition import Definition
 from sagas.definition.retry import GiveUp
 from sagas.errors import Rejected
 from sagas.models import Run
-from sagas.states import State
+from sagas.states import ORCHESTRATION, State
 from sagas.testing.carrier import WORKER, Carrier, living
 from sagas.testing.clock import Clock
 from sagas.testing.matrix.cases import Case, Trouble, Way, has_remote

@@ -12,9 +12,9 @@ from typing import Any
 
 from django.test import TestCase
 
-from sagas.definition.definition import ORCHESTRATION
 from sagas.definition.saga import Saga
 from sagas.engine.subsagas import SubSaga
+from sagas.states import ORCHESTRATION
 from sagas.testing.carrier import Carrier, living
 from sagas.testing.clock import Clock
 from sagas.testing.matrix.cases import Way, cases, has_remote

@@ -18,12 +18,12 @@ from django.test import TestCase
 
 from sagas import api, store
 from sagas.definition import registry
-from sagas.definition.definition import CARRIERS, ORCHESTRATION, Definition
+from sagas.definition.definition import Definition
 from sagas.definition.participants import Done, Operation, Phase
 from sagas.definition.saga import Saga
 from sagas.errors import Rejected
 from sagas.models import Log, Run
-from sagas.states import FINAL, State
+from sagas.states import CARRIERS, FINAL, ORCHESTRATION, State
 from sagas.testing.carrier import Carrier
 from sagas.testing.clock import Clock
 from sagas.testing.scenario.faults import Broken, Fault, Kind, injected, noted

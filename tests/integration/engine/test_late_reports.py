@@ -26,8 +26,8 @@ from sagas import (
     store,
 )
 from sagas.decisions.messages import Kick, Unlock, Wake
-from sagas.decisions.reasons import ReasonKind
-from sagas.engine import compensation, invocation
+from sagas.decisions.reasons import ReasonKind, write_reason
+from sagas.engine import compensation
 from sagas.engine.reports import receive_report
 from sagas.errors import NotAwaited, UnknownStep
 from sagas.models import Log, Run
@@ -397,7 +397,7 @@ def test_a_report_that_says_no_while_a_person_has_the_run_is_on_record(jar: str)
 def hand_to_a_person(run_id: UUID) -> None:
     with transaction.atomic():
         (row,) = store.runs.lock([run_id])
-        why = invocation.reason(ReasonKind.STUCK, "two", "NoProgress", "")
+        why = write_reason(ReasonKind.STUCK, "two", "NoProgress", "")
         compensation.escalate(row, compensation.event("escalate", step="two"), why)
 
 

@@ -99,7 +99,7 @@ def test_a_deadline_without_a_time_zone_stops_nobody_else_when_the_tick_judges()
 
 def test_what_the_database_refuses_for_one_run_stops_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a saga of before there was a limit, of more steps than the run's column has bits, the last of them begun
-    monkeypatch.setattr("sagas.definition.saga.POSITIONS", 100)
+    monkeypatch.setattr("sagas.limits.STEPS", 100)
     body = {f"s{number}": sagas.Step(mark, compensate=mark, queue="orders", retry=QUICK) for number in range(63)}
     body["last"] = sagas.Step(accept, compensate=mark, queue="orders", retry=QUICK)
     long = deploy({**body, "payment": Confirmation(within=timedelta(seconds=30))})

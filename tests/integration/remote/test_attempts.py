@@ -12,17 +12,16 @@ import sagas
 from sagas import Done, Parallel, Rejected, Retry, Saga, State, Step, store
 from sagas.conf import config
 from sagas.decisions.messages import Chain, Kick, Message, RemoteCalls
-from sagas.decisions.reasons import ReasonKind
+from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.definition.participants import NotYet
 from sagas.engine import (
     compensation,
-    invocation,
     remote_calls,
 )
 from sagas.engine.invocation import Fault
 from sagas.engine.remote_calls import Answered
 from sagas.errors import NotSent
-from sagas.failures import Throttle
+from sagas.failure_log import Throttle
 from sagas.models import Log, Run
 from sagas.remote import HttpParticipant
 from sagas.remote.lanes import Lane, lane_of
@@ -195,7 +194,7 @@ def test_what_was_never_sent_is_not_undone_when_a_person_gives_the_run_back(data
 def hand_to_a_person(run_id: UUID) -> None:
     with transaction.atomic():
         (row,) = store.runs.lock([run_id])
-        why = invocation.reason(ReasonKind.STUCK, "held", "NoProgress", "")
+        why = write_reason(ReasonKind.STUCK, "held", "NoProgress", "")
         compensation.escalate(row, compensation.event("escalate", step="held"), why)
 
 
@@ -292,7 +291,7 @@ def test_not_ready_is_on_record_when_its_run_was_turned_back_and_the_undo_goes_o
     database: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing like it was told a moment ago
-    monkeypatch.setattr("sagas.failures._throttle", Throttle())
+    monkeypatch.setattr("sagas.failure_log._throttle", Throttle())
     run_id, call = started(Alone)
     sagas.cancel(run_id)
     # It need not wait for the next tick.

@@ -13,8 +13,8 @@ from django.db import connection, transaction
 import sagas
 from sagas import store
 from sagas.conf import config
-from sagas.decisions.reasons import ReasonKind
-from sagas.engine import compensation, invocation
+from sagas.decisions.reasons import ReasonKind, write_reason
+from sagas.engine import compensation
 from sagas.models import Run
 from sagas.store.runs import Wait
 from tests.lab.sagas import Experiment, Lab
@@ -42,7 +42,7 @@ def with_a_person() -> UUID:
     run_id = sagas.start(Lab, Experiment())
     with transaction.atomic():
         (row,) = store.runs.lock([run_id])
-        why = invocation.reason(ReasonKind.STUCK, "", "NoProgress", "")
+        why = write_reason(ReasonKind.STUCK, "", "NoProgress", "")
         compensation.escalate(row, compensation.event("escalate"), why)
     return run_id
 

@@ -8,8 +8,7 @@ import pytest
 
 from orders.api.serializers import ReasonSerializer
 from sagas import Rejected
-from sagas.decisions.reasons import ReasonKind, public
-from sagas.engine import invocation
+from sagas.decisions.reasons import ReasonKind, public_reason, write_rejection
 
 
 @pytest.mark.parametrize("kind", ["fault", "breaker"])
@@ -58,12 +57,12 @@ def test_of_what_broke_a_customer_learns_that_it_did(kind: str) -> None:
     ],
 )
 def test_what_a_customer_reads_was_written_for_customers(reason: dict[str, str], told: str) -> None:
-    assert public({"code": "Code", "step": "one", **reason})["detail"] == told
+    assert public_reason({"code": "Code", "step": "one", **reason})["detail"] == told
 
 
 def test_a_rejection_may_have_a_note_for_operators() -> None:
     no = Rejected("Your card was declined.", code="Declined", note="fraud score 93")
-    stored = json.loads(invocation.reason_of(no, "pay", lambda text: text))
+    stored = json.loads(write_rejection(no, "pay", lambda text: text))
     assert stored == {
         "kind": "rejected",
         "step": "pay",

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from sagas import State
-from sagas.decisions.remedies import CHILD_ENDED, NO_PROGRESS, UNKNOWN_SAGA, UNREADABLE, suggest
-from sagas.engine.invocation import reason
+from sagas.decisions.reasons import ReasonKind, write_reason
+from sagas.decisions.remedies import CHILD_ENDED, NO_PROGRESS, UNKNOWN_SAGA, suggest
 
 SECRET = "password=hunter2"
 
@@ -16,19 +16,26 @@ SECRET = "password=hunter2"
 @pytest.mark.parametrize(
     ("state", "kind", "code", "said"),
     [
-        (State.COMPENSATING, "fault", "Boom", "The undo of two.compensate keeps failing. Mend its cause, then resume"),
-        (State.CONFIRMING, "fault", "Boom", "past its confirmation and only goes forward"),
-        (State.EXECUTING, "stuck", NO_PROGRESS, "See that workers run and consume this step's queue"),
-        (State.PENDING, "stuck", UNKNOWN_SAGA, "Deploy it"),
-        (State.COMPENSATING, "breaker", "Boom", "its breaker is open"),
-        (State.COMPENSATING, "fault", CHILD_ENDED, "is confirmed; this run wants it undone"),
-        (State.CONFIRMING, "fault", CHILD_ENDED, "is undone; this run wants it confirmed"),
-        (State.PENDING, UNREADABLE, "ValidationError", "its request does not load any more"),
-        (State.EXECUTING, "odd", "Odd", "Mend the cause of two.compensate, then resume."),
+        (
+            State.COMPENSATING,
+            ReasonKind.FAULT,
+            "Boom",
+            "The undo of two.compensate keeps failing. Mend its cause, then resume",
+        ),
+        (State.CONFIRMING, ReasonKind.FAULT, "Boom", "past its confirmation and only goes forward"),
+        (State.EXECUTING, ReasonKind.STUCK, NO_PROGRESS, "See that workers run and consume this step's queue"),
+        (State.PENDING, ReasonKind.STUCK, UNKNOWN_SAGA, "Deploy it"),
+        (State.COMPENSATING, ReasonKind.BREAKER, "Boom", "its breaker is open"),
+        (State.COMPENSATING, ReasonKind.FAULT, CHILD_ENDED, "is confirmed; this run wants it undone"),
+        (State.CONFIRMING, ReasonKind.FAULT, CHILD_ENDED, "is undone; this run wants it confirmed"),
+        (State.PENDING, ReasonKind.UNREADABLE, "ValidationError", "its request does not load any more"),
+        (State.EXECUTING, ReasonKind.REJECTED, "Odd", "Mend the cause of two.compensate, then resume."),
     ],
 )
-def test_it_says_what_to_mend_and_nothing_of_the_error_text(state: State, kind: str, code: str, said: str) -> None:
-    suggestion = suggest(state, "two", "compensate", reason(kind, "two", code, SECRET))
+def test_it_says_what_to_mend_and_nothing_of_the_error_text(
+    state: State, kind: ReasonKind, code: str, said: str
+) -> None:
+    suggestion = suggest(state, "two", "compensate", write_reason(kind, "two", code, SECRET))
     assert said in suggestion
     assert "resume" in suggestion
     assert SECRET not in suggestion

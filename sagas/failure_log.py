@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from uuid import UUID
 
+from sagas.decisions.reasons import error_text
 from sagas.validation import printable
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Failure:
         return self.saga, self.step, self.operation, type(self.error).__qualname__, self.final
 
 
-def tell(failure: Failure) -> None:
+def log_failure(failure: Failure) -> None:
     """Log it, unless many of its kind were told a moment ago: an error if no attempt follows, else a warning."""
     suppressed = _throttle.take(failure.kind)
     if suppressed is None:
@@ -75,7 +76,7 @@ def tell(failure: Failure) -> None:
         type(failure.error).__name__,
         _text(failure.error, failure.hide),
         f" ({suppressed:,} more like it were not told)" if suppressed else "",
-        exc_info=trace_of(failure.error, failure.hide),
+        exc_info=exc_info_of(failure.error, failure.hide),
         extra={
             "saga": failure.saga,
             "step": failure.step,
@@ -89,7 +90,7 @@ def tell(failure: Failure) -> None:
 Trace = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
-def trace_of(error: BaseException, hide: Callable[[str], str] | None) -> Trace | None:
+def exc_info_of(error: BaseException, hide: Callable[[str], str] | None) -> Trace | None:
     """What to give a logger as ``exc_info``, without what is personal; ``None`` for what was never raised.
 
     With something to hide it is a stand-in of the same name and with the same traceback, for loggers write the text of
@@ -114,7 +115,7 @@ def _behind(error: BaseException, seen: set[int]) -> list[BaseException]:
 
 
 def _texts(error: BaseException, seen: set[int]) -> Iterator[str]:
-    yield _raw(error)
+    yield error_text(error)
     for behind in _behind(error, seen):
         yield from _texts(behind, seen)
 
@@ -142,15 +143,8 @@ def _stand_in(error: BaseException, hide: Callable[[str], str], seen: set[int]) 
 
 
 def _text(error: BaseException, hide: Callable[[str], str] | None) -> str:
-    text = _raw(error)
+    text = error_text(error)
     return printable(hide(text) if hide is not None else text)
-
-
-def _raw(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as second:
-        return f"(its text cannot be made: {type(second).__name__})"
 
 
 @dataclass(slots=True)
