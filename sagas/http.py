@@ -1,6 +1,6 @@
 """Over HTTP: a participant that accepted an operation reports how it ended. Signed, as Standard Webhooks are.
 
-Put ``path("sagas/reports/", callbacks.report)`` into the project's URLs, and ``SAGAS["CALLBACK_SECRET"]`` into its
+Put ``path("sagas/reports/", http.report)`` into the project's URLs, and ``SAGAS["CALLBACK_SECRET"]`` into its
 settings. Errors are problem details (RFC 9457).
 """
 

@@ -10,9 +10,11 @@ from types import FrameType
 
 import django
 
+import sagas
+
 _LIBRARIES = tuple({*(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))})
 # With what separates folders: a project may be in a folder beside the engine's whose name begins as its does.
-_ENGINE = f"{Path(__file__).parent.parent}{os.sep}"
+_ENGINE = f"{Path(sagas.__file__).parent}{os.sep}"
 _DJANGO = f"{Path(django.__file__).parent}{os.sep}"
 _TIMEZONE = "django/utils/timezone.py"
 _LOGGING = f"{sysconfig.get_paths()['stdlib']}/logging/"
