@@ -16,7 +16,8 @@ from sagas.db import after_commit
 from sagas.decisions.messages import Message, Unlock, Wake
 from sagas.definition.participants import Done
 from sagas.definition.saga import Saga
-from sagas.engine import erasure, lifecycle, locks
+from sagas.engine import erasure, lifecycle
+from sagas.engine.carrier import do_after_commit
 from sagas.engine.erasure import Erasure
 from sagas.engine.lifecycle import Receipt
 from sagas.engine.reports import receive_report
@@ -291,9 +292,7 @@ def _check_decision(*, by: str, note: str) -> None:
 def _after_commit(messages: list[Message]) -> None:
     # No chains or deadlines follow here: the dispatcher finds the rest in the database.
     for message in messages:
-        if isinstance(message, Wake):
-            after_commit(lifecycle.wake, message.run_id, message.step)
-        elif isinstance(message, Unlock):
-            after_commit(locks.line_up, message.keys)
+        if isinstance(message, Wake | Unlock):
+            after_commit(do_after_commit, message)
     if messages:
         after_commit(kick)

@@ -7,15 +7,13 @@ acked late, and may come twice, late or never; the engine decides by where the r
 from __future__ import annotations
 
 import logging
-import math
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from celery import Celery, Task, shared_task
+from celery import Task, shared_task
 from celery.exceptions import Reject
 from celery.signals import task_failure
 from django.db import Error, connection
@@ -27,6 +25,7 @@ from sagas.decisions import choreography, plan
 from sagas.decisions.messages import Link, Message
 from sagas.definition.participants import Phase
 from sagas.engine import breakers, lifecycle
+from sagas.engine.carrier import carry
 from sagas.engine.performing import (
     Performed,
     TimeUp,
@@ -39,6 +38,7 @@ from sagas.engine.performing import (
 from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.escalations import notices
 from sagas.messaging import relay
+from sagas.messaging.dispatcher import CONGESTED, congestion, dispatch, publish_notices
 from sagas.messaging.publisher import (
     BROKER_ERRORS,
     CANCEL_TASK,
@@ -48,13 +48,10 @@ from sagas.messaging.publisher import (
     ISSUE,
     NOTIFY_TASK,
     STEP_TASK,
+    Publisher,
     ask_for_dispatch,
-    dispatch,
     drop_connections,
-    is_congested,
     pass_on,
-    publish,
-    publish_notices,
     set_aside,
 )
 from sagas.redis import kicks
@@ -65,10 +62,6 @@ logger = logging.getLogger(__name__)
 QUEUE_HEADER = "x-sagas-queue"
 #: Seconds for which a delivery is held back that is for another worker.
 PASS_ON_AFTER = 1.0
-#: Seconds after which a dispatch that found the step queues too long tries again.
-CONGESTED = 0.1
-#: Seconds after which a dispatch looks how long the step queues have become.
-LOOK_EVERY = 0.2
 
 
 if TYPE_CHECKING:
@@ -242,11 +235,11 @@ def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
         performed = recover(link, runs, error, **more)
     except TimeUp as error:
         # RabbitMQ counts the delivery, and then it is bisected.
-        _publish_or_leave(task, error.performed.messages)
+        _carry_or_leave(error.performed.messages)
         raise Reject(error, requeue=True) from error
-    _publish_or_leave(task, performed.messages)
+    _carry_or_leave(performed.messages)
     if performed.unknown:
-        _set_aside(task, f"{link.saga}.{link.step}.{link.phase}", performed.unknown)
+        _set_aside(f"{link.saga}.{link.step}.{link.phase}", performed.unknown)
     return performed.survivors
 
 
@@ -257,7 +250,7 @@ def cancel(self: AnyTask, *, saga: str, version: int, confirmation: str, ids: li
         messages = lifecycle.expire(saga, version, confirmation, _read(ids, version=version), by="message")
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
-    _publish_or_leave(self, messages)
+    _carry_or_leave(messages)
 
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
@@ -265,7 +258,7 @@ def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
     """Claim what is due, and publish it, and the events that wait; with ``tick`` take up lapsed leases too."""
     kicks.answered()
     # New runs wait in the database while the queues are long; what has begun is always seen to its end.
-    begin = not (_congestion.seen and _congestion.look(self.app))
+    begin = not (congestion.seen and congestion.look(self.app))
     work = _Parts()
     here = self.app.amqp.queues.consume_from
     full = work.do(lambda: dispatch(begin=begin, here=here, worker=self.request.hostname or ""))
@@ -277,11 +270,11 @@ def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
     if work.failure is not None:
         raise work.failure
     # Looked at after the work, and not at every dispatch: an idle system does not wait for the answer.
-    if begin and (full or _congestion.is_old()):
-        _congestion.look(self.app)
+    if begin and (full or congestion.is_old()):
+        congestion.look(self.app)
     if full:
         ask_for_dispatch(self.app, tick=False)
-    elif not begin and _congestion.may_ask():
+    elif not begin and congestion.may_ask():
         ask_for_dispatch(self.app, tick=False, delay=CONGESTED)
 
 
@@ -331,39 +324,6 @@ def _relay(task: AnyTask, *, tick: bool) -> bool:
         return False
 
 
-class _Congestion:
-    """Whether the step queues were too long when this process last looked."""
-
-    seen = False
-    looked_at = -math.inf
-    asked_at = -math.inf
-
-    def is_old(self) -> bool:
-        """Whether it is time to look again."""
-        return time.monotonic() - self.looked_at > LOOK_EVERY
-
-    def look(self, app: Celery) -> bool:
-        """Look now. Where RabbitMQ does not say, work goes on: it is no reason to begin nothing."""
-        try:
-            self.seen = is_congested(app)
-        except BROKER_ERRORS as error:
-            self.seen = False
-            drop_connections(app)
-            logger.warning("sagas: how long the step queues are is not known: %s: %s", type(error).__name__, error)
-        self.looked_at = time.monotonic()
-        return self.seen
-
-    def may_ask(self) -> bool:
-        """Whether to ask for another try: once in a while, or every tick would add one that asks for ever."""
-        if time.monotonic() - self.asked_at < CONGESTED:
-            return False
-        self.asked_at = time.monotonic()
-        return True
-
-
-_congestion = _Congestion()
-
-
 @task_failure.connect
 def _drop_refused_connections(sender: AnyTask, exception: Exception, **_: Any) -> None:
     """A publish was refused, ours or that of a chain's next link: the runs are found again by their lease.
@@ -374,22 +334,21 @@ def _drop_refused_connections(sender: AnyTask, exception: Exception, **_: Any) -
         drop_connections(sender.app)
 
 
-def _set_aside(task: AnyTask, what: str, unknown: Sequence[UUID]) -> None:
+def _set_aside(what: str, unknown: Sequence[UUID]) -> None:
     """Tell of runs that do not exist. Their neighbours must not wait for a broker that refuses the note."""
     why = f"{len(unknown)} run(s) that do not exist"
     logger.error("sagas: %s for %s: set aside on the dead-letter queue", why, what)
     try:
         set_aside(what, unknown, why)
-    except BROKER_ERRORS:
-        drop_connections(task.app)
+    except BROKER_ERRORS as error:
+        logger.warning("sagas: no note of them was left: %s", said(error))
 
 
-def _publish_or_leave(task: AnyTask, messages: Sequence[Message]) -> None:
+def _carry_or_leave(messages: Sequence[Message]) -> None:
     """Publish what follows a commit. What breaks there costs time only: all of it is due in the database."""
     try:
-        publish(messages)
+        carry(messages, Publisher)
     except BROKER_ERRORS as error:
-        drop_connections(task.app)
         logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), said(error))
     except Error as error:
         # Others are told that something has become of a run: they are locked, or the database is away.
@@ -420,7 +379,6 @@ def _pass_on(task: AnyTask, runs: Sequence[UUID], kwargs: dict[str, Any], why: S
     try:
         pass_on(task.name, [ids], kwargs, queue=queue, chain=task.request.chain, delay=PASS_ON_AFTER)
     except BROKER_ERRORS as error:
-        drop_connections(task.app)
         logger.warning("sagas: a delivery is left to the tick: %s", said(error))
 
 

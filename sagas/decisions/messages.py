@@ -1,11 +1,10 @@
-"""What the engine asks the outside to do: messages as data. Only ``sagas.messaging.publisher`` publishes them.
+"""What must happen behind a commit, as data: publications, which a carrier takes, and what the process does itself.
 
-So the same engine runs under Celery chains, under another carrier, or under a simulator.
+The engine returns them and does neither, so the same engine runs under Celery chains, under events, and in a simulator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -70,9 +69,13 @@ class Kick:
     delay: float = 0.0
 
 
+#: What a carrier takes to those who perform it.
+Publication = Chain | Deadline | Kick
+
+
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """What this step of this run waits for has happened: let it look. Not for the broker: an update of one row."""
+    """A run waits at a step for something that has happened: it is due now."""
 
     run_id: UUID
     step: str
@@ -80,20 +83,20 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Unlock:
-    """The lines at these business keys have moved: let who is first begin. Not for the broker, as ``Wake``."""
+    """Runs have left the lines at these business keys: those who are first now may begin."""
 
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteCalls:
-    """Calls of a remote participant that were begun. Not for the broker: this process makes them, in threads.
+    """Calls of a remote participant whose INTENT is committed: they are made in threads.
 
     Attributes:
         link: the operation.
         calls: one a run.
-        begun: the runs of which it had been begun before, so that it may have taken effect unreported.
-        worker: who makes them, for the log.
+        begun: the runs whose operation was begun before, so that it may have taken effect unreported.
+        worker: name of the worker that makes the calls, for the log.
     """
 
     link: Link
@@ -102,5 +105,7 @@ class RemoteCalls:
     worker: str
 
 
-Message = Chain | Deadline | Kick | Wake | Unlock | RemoteCalls
-Messages = Sequence[Message]
+#: What the process that has committed does itself.
+AfterCommit = Wake | Unlock | RemoteCalls
+
+Message = Publication | AfterCommit

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -53,23 +53,6 @@ def start(message: RemoteCalls, publish: Publish) -> None:
     lane = lanes.lane_of(participant.lane, participant.concurrency)
     for call in message.calls:
         lane.submit(partial(_call_and_note, participant, message, call, publish))
-
-
-def start_all(messages: Iterable[Message], publish: Publish) -> list[Message]:
-    """Have the calls made that are among these messages, as ``start`` does, and say what is left to publish.
-
-    Before anything that the broker may refuse: their INTENT is committed, and a call that nobody makes is a failed
-    attempt of its run once the lease is over.
-    """
-    messages = list(messages)
-    for message in messages:
-        if isinstance(message, RemoteCalls):
-            try:
-                start(message, publish)
-            except Exception:
-                # No thread more, perhaps. Its lease will tell; what else is to be published must not be lost with it.
-                logger.exception("sagas: %d call(s) could not be made", len(message.calls))
-    return [message for message in messages if not isinstance(message, RemoteCalls)]
 
 
 def perform_now(message: RemoteCalls) -> list[Message]:

@@ -16,10 +16,10 @@ from uuid import UUID
 from sagas import store
 from sagas.conf import config
 from sagas.decisions import choreography, plan
-from sagas.decisions.messages import Chain, Deadline, Link, Message, RemoteCalls, Unlock, Wake
+from sagas.decisions.messages import Chain, Deadline, Kick, Link, Message, RemoteCalls
 from sagas.engine import lifecycle
+from sagas.engine.carrier import do_after_commit
 from sagas.engine.claiming import claim
-from sagas.engine.locks import line_up
 from sagas.engine.performing import perform
 from sagas.engine.remote_threads import perform_now
 from sagas.models import Run
@@ -75,14 +75,12 @@ class Carrier:
                 case Deadline():
                     wait = message.within if message.delay is None else message.delay
                     self.deadlines.append((now + timedelta(seconds=wait), message))
-                case Wake():
-                    lifecycle.wake(message.run_id, message.step)
-                case Unlock():
-                    line_up(message.keys)
+                case Kick():
+                    pass  # what is due is claimed all the same
                 case RemoteCalls():
                     self.post(perform_now(message), now)
                 case _:
-                    pass  # a kick: what is due is claimed all the same
+                    do_after_commit(message)
 
     def deliver(self, now: datetime) -> bool:
         """Deliver the first message that waits. Return whether there was one."""

@@ -29,7 +29,7 @@ import sagas.engine.barrier
 import sagas.engine.deadlines
 import sagas.engine.invocation
 import sagas.engine.lifecycle
-import sagas.messaging.publisher
+import sagas.messaging.dispatcher
 import sagas.store.outbox
 import sagas.tasks
 from sagas.engine.performing import Performed
@@ -161,8 +161,8 @@ for _module, _name, _wrap in (
     (sagas.engine.invocation, "collect", _wrap_collect),
     (sagas.engine.barrier, "collect", _wrap_elsewhere),
     (sagas.tasks, "perform", _wrap_perform),
-    (sagas.messaging.publisher, "perform", _wrap_perform),
-    (sagas.messaging.publisher, "claim", _wrap_claim),
+    (sagas.messaging.dispatcher, "perform", _wrap_perform),
+    (sagas.messaging.dispatcher, "claim", _wrap_claim),
     (sagas.store.outbox, "delete", _wrap_delete),
     (sagas.engine.deadlines, "judge", partial(_wrap_expiry, moment="effect")),
     (sagas.engine.lifecycle, "expire", partial(_wrap_expiry, moment="committed")),

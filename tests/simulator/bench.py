@@ -28,7 +28,7 @@ from sagas.decisions import plan
 from sagas.definition import registry, retry
 from sagas.definition.participants import Call
 from sagas.engine import breakers, lifecycle
-from sagas.messaging import publisher
+from sagas.messaging import dispatcher, publisher
 from sagas.redis import client as redis_client
 from sagas.states import State, check_transition
 from tests.simulator import clock
@@ -155,14 +155,14 @@ class Bench:
         put(redis_client, "client", lambda *_: self.machines.redis)
         put(redis_client, "pause", self.pause)
         put(publisher, "_publish_chain", self._late("machines.publish_chain"))
-        put(publisher, "_send", self._late("machines.send_task"))
-        for module in (publisher, tasks):
+        put(publisher, "send_task", self._late("machines.send_task"))
+        for module in (publisher, dispatcher, tasks):
             put(module, "drop_connections", lambda _: None)
         put(tasks, "set_aside", self._late("machines.set_aside"))
         put(tasks, "pass_on", self._late("machines.pass_on"))
         put(tasks, "ask_for_dispatch", self._late("machines.ask_for_dispatch"))
         # Congestion, notices and the relay are not simulated: none of them moves a run.
-        put(tasks, "_congestion", SimpleNamespace(seen=False, is_old=lambda: False, look=lambda _: False))
+        put(tasks, "congestion", SimpleNamespace(seen=False, is_old=lambda: False, look=lambda _: False))
         put(tasks, "publish_notices", lambda: 0)
         put(tasks, "_relay", lambda *_, **__: False)
         put(breakers, "tidy", lambda: None)

@@ -165,12 +165,12 @@ class Machines:
 
     # -- what the engine is given in place of Celery ------------------------------------------------------------------
 
-    def publish_chain(self, message: Chain) -> None:
+    def publish_chain(self, _app: object, message: Chain) -> None:
         """``publisher._publish_chain``."""
         self.send(outside.chain_parcel(message, self._called(message.ids)))
 
-    def send_task(self, name: str, args: list[Any], kwargs: dict[str, Any], **where: Any) -> None:
-        """``publisher._send``."""
+    def send_task(self, _app: object, name: str, args: list[Any], kwargs: dict[str, Any], **where: Any) -> None:
+        """``publisher.send_task``."""
         for parcel in outside.task_parcels(name, args, kwargs, where, self._called):
             self.send(parcel)
 

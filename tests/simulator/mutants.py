@@ -35,7 +35,7 @@ from sagas.engine import (
     subsagas,
 )
 from sagas.escalations import actions
-from sagas.messaging import publisher
+from sagas.messaging import dispatcher
 from sagas.states import UNDECIDED, Passage, State
 from sagas.store import outbox
 
@@ -383,7 +383,7 @@ def _() -> AbstractContextManager[object]:
     def fresh_only(*, lapsed: bool = False, begin: bool = True) -> claiming.Claimed:
         return claiming.Claimed() if lapsed else claiming.claim(begin=begin)
 
-    return patch.object(publisher, "claim", fresh_only)
+    return patch.object(dispatcher, "claim", fresh_only)
 
 
 @_mutant("every kick and every tick is lost", "stranded")

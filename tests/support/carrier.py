@@ -14,9 +14,8 @@ from django.db import connection
 
 from sagas.db import ConnectionLost
 from sagas.decisions.messages import Chain, Deadline, Message, RemoteCalls, Unlock, Wake
+from sagas.engine.carrier import do_after_commit
 from sagas.engine.claiming import claim
-from sagas.engine.lifecycle import wake
-from sagas.engine.locks import line_up
 from sagas.engine.performing import Performed, perform, recover
 from sagas.engine.remote_threads import perform_now
 from tests.support.runs import make_due
@@ -115,10 +114,8 @@ class Carrier:
         for message in messages:
             if isinstance(message, Chain):
                 self.waiting += [message] * self.copies
-            elif isinstance(message, Wake) and self.wakes:
-                wake(message.run_id, message.step)
-            elif isinstance(message, Unlock) and self.wakes:
-                line_up(message.keys)
+            elif isinstance(message, Wake | Unlock) and self.wakes:
+                do_after_commit(message)
             elif isinstance(message, RemoteCalls):
                 self.post(perform_now(message))
 

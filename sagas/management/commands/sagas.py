@@ -17,7 +17,8 @@ from sagas.errors import SagaError
 from sagas.management import barrier, dead, grants, restored
 from sagas.messaging import relay, topology
 from sagas.messaging.app import broken_promises, engine_app
-from sagas.messaging.publisher import dispatch, is_brokers, publish_notices
+from sagas.messaging.dispatcher import dispatch, publish_notices
+from sagas.messaging.publisher import is_from_broker
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
 from sagas.requirements import software
@@ -103,7 +104,7 @@ class Command(BaseCommand):
             msg = f"RabbitMQ refuses: {said(error)}. Declare its queues: manage.py sagas topology"
             raise CommandError(msg) from error
         except (OperationalError, OSError) as error:
-            if not is_brokers(error):
+            if not is_from_broker(error):
                 raise
             msg = f"RabbitMQ does not answer: {said(error)}. Check the broker's URL and that the server runs."
             raise CommandError(msg) from error

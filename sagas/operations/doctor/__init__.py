@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 
 from sagas.db import said, sqlstate
 from sagas.messaging.app import engine_app
-from sagas.messaging.publisher import is_brokers
+from sagas.messaging.publisher import is_from_broker
 from sagas.operations.doctor import (
     broker,
     code,
@@ -101,7 +101,7 @@ def _broker() -> Iterator[Finding]:
             for probe in BROKER:
                 yield from probe(connection)
     except (OperationalError, OSError) as error:
-        if not is_brokers(error):
+        if not is_from_broker(error):
             raise
         what = f"RabbitMQ does not answer: {said(error)}."
         yield Finding(Severity.ERROR, what, remedy="Check the broker's URL and that the server runs.")

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from celery import Celery
 from django.db import OperationalError, connection
 from kombu.exceptions import OperationalError as BrokerAway
 
@@ -21,11 +22,14 @@ from sagas.engine import (
     lifecycle,
     remote_threads,
 )
+from sagas.engine.carrier import carry, start_calls
 from sagas.engine.performing import perform
 from sagas.escalations import notices
-from sagas.messaging import publisher, relay
+from sagas.messaging import dispatcher, publisher, relay
 from sagas.messaging.app import app
+from sagas.messaging.publisher import Publisher
 from sagas.models import Outbox, Run
+from sagas.redis import kicks
 from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Lab, Telling, Unconfirmed
 from tests.support import broker
@@ -57,7 +61,7 @@ def break_for(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) 
             raise error
         return honest(first, ids, **more)
 
-    monkeypatch.setattr(publisher, "perform", performing)
+    monkeypatch.setattr(dispatcher, "perform", performing)
 
 
 @pytest.mark.parametrize("saga", [Lab, Unconfirmed, Telling], ids=["first", "second", "third"])
@@ -71,7 +75,7 @@ def test_a_first_step_that_raises_leaves_the_other_cohorts_alone(
 ) -> None:
     break_for(monkeypatch, saga.name, error)
 
-    publisher.dispatch(here=HERE)
+    dispatcher.dispatch(here=HERE)
 
     # Two were performed here and went on to their next queue, and the third has gone to its first
     done = [run_id for run_id in cohorts if story(run_id)[-1] != "start"]
@@ -85,7 +89,7 @@ def test_a_process_that_ends_at_a_first_step_gives_back_the_others(
 ) -> None:
     break_for(monkeypatch, Unconfirmed.name, error)
     with pytest.raises(type(error)):
-        publisher.dispatch(here=HERE)
+        dispatcher.dispatch(here=HERE)
     # Whoever was not performed is due again, after a tick; and whoever was goes on from where it stands. But what may
     # have ended it keeps its lease, or it would be taken again and again, and nobody would count
     assert [Run.objects.get(pk=run_id).claims for run_id in cohorts] == [0, 1, 0]
@@ -107,8 +111,8 @@ def test_a_session_that_is_lost_at_a_first_step_is_found_as_by_a_message(
 
     # When
     sent: list[Any] = []
-    monkeypatch.setattr(publisher, "publish", sent.extend)
-    publisher.dispatch(here=HERE)
+    monkeypatch.setattr(dispatcher, "carry", lambda messages, _: sent.extend(messages))
+    dispatcher.dispatch(here=HERE)
 
     # Then
     halves = [message for message in sent if isinstance(message, Chain) and message.interruptions]
@@ -120,16 +124,16 @@ def test_a_session_that_is_lost_at_a_first_step_is_found_as_by_a_message(
 def test_a_cohort_that_cannot_be_published_leaves_the_others_alone(
     cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest: Callable[[Chain], None] = publisher._publish_chain
+    honest: Callable[[Celery, Chain], None] = publisher._publish_chain
 
-    def publishing(chain: Chain) -> None:
+    def publishing(app: Celery, chain: Chain) -> None:
         if chain.links[0].saga == Unconfirmed.name:
             raise TypeError("not JSON")
-        honest(chain)
+        honest(app, chain)
 
     monkeypatch.setattr(publisher, "_publish_chain", publishing)
     with pytest.raises(TypeError):
-        publisher.dispatch()
+        dispatcher.dispatch()
     assert on_their_way() == 2
     assert Run.objects.get(pk=cohorts[1]).claims == 0
     assert Run.objects.get(pk=cohorts[0]).claims == 1
@@ -141,7 +145,7 @@ def test_a_first_step_that_raises_and_a_broker_that_refuses(
     break_for(monkeypatch, Lab.name, RuntimeError("bug"))
     monkeypatch.setattr(publisher, "_publish_chain", refuse)
     with pytest.raises(BrokerAway):
-        publisher.dispatch(here=HERE)
+        dispatcher.dispatch(here=HERE)
     assert set(Run.objects.filter(pk__in=cohorts).values_list("claims", flat=True)) == {0}
 
 
@@ -161,10 +165,10 @@ def test_what_follows_a_commit_is_published_although_a_parent_is_locked(monkeypa
 
     monkeypatch.setattr(lifecycle, "wake", locked)
     with pytest.raises(OperationalError):
-        publisher.publish([Wake(run_id, "child"), chain, Kick()])
+        carry([Wake(run_id, "child"), chain, Kick()], Publisher)
     assert broker.length("coupons") == 1
     # And a task that has committed goes on to the chain's next link
-    tasks._publish_or_leave(type("T", (), {"app": app})(), [Wake(run_id, "child")])
+    tasks._carry_or_leave([Wake(run_id, "child")])
 
 
 def test_a_broker_that_is_away_is_asked_once_and_parents_are_told_all_the_same(
@@ -173,16 +177,16 @@ def test_a_broker_that_is_away_is_asked_once_and_parents_are_told_all_the_same(
     asked: list[object] = []
     told: list[object] = []
 
-    def away(message: object) -> None:
-        asked.append(message)
+    def away(_app: Celery, chain: Chain) -> None:
+        asked.append(chain)
         raise BrokerAway
 
     monkeypatch.setattr(publisher, "_publish_chain", away)
     monkeypatch.setattr(lifecycle, "wake", lambda *of: told.append(of))
-    monkeypatch.setattr(publisher, "kick", lambda: None)
+    monkeypatch.setattr(kicks, "kick", lambda: None)
     chain = Chain((link(Lab.definition, 1, Phase.FORWARD),), (UUID(int=1),))
     with pytest.raises(BrokerAway):
-        publisher.publish([chain, chain, Wake(UUID(int=2), "child")])
+        carry([chain, chain, Wake(UUID(int=2), "child")], Publisher)
     assert (len(asked), len(told)) == (1, 1)
 
 
@@ -192,7 +196,7 @@ def test_calls_that_cannot_be_made_lose_nothing_else(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(remote_threads, "start", no_thread)
     calls = RemoteCalls(link(Lab.definition, 0, Phase.FORWARD), (), frozenset(), "")
-    assert remote_threads.start_all([calls, Kick(1.0)], lambda _: None) == [Kick(1.0)]
+    assert start_calls([calls, Kick(1.0)], Publisher) == [Kick(1.0)]
 
 
 def test_a_part_of_the_tick_that_breaks_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +235,7 @@ def test_a_notice_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pyt
 
     # When
     with pytest.raises(ValueError, match="JSON"):
-        publisher.publish_notices()
+        dispatcher.publish_notices()
 
     # Then
     assert broker.length("sagas.escalation") == 1

@@ -15,7 +15,8 @@ import sagas
 from sagas import State, store
 from sagas.escalations import notices
 from sagas.messaging import topology
-from sagas.messaging.publisher import BROKER_ERRORS, publish_notices
+from sagas.messaging.dispatcher import publish_notices
+from sagas.messaging.publisher import BROKER_ERRORS
 from sagas.models import Escalation
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab

@@ -8,9 +8,9 @@ import pytest
 from amqp import Message
 
 import sagas
-from sagas import State, tasks
+from sagas import State
 from sagas.decisions.messages import Kick
-from sagas.messaging import broker_connection, publisher, topology
+from sagas.messaging import broker_connection, dispatcher, publisher, topology
 from sagas.messaging.app import app
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
@@ -109,7 +109,7 @@ def test_nobody_waits_under_an_alarm_and_one_connection_tells_when_it_is_over() 
                 publisher.ask_for_dispatch(app, tick=False)
         publisher.drop_connections(app)
         # Asked by whoever consumes, RabbitMQ answers all the same
-        assert publisher.is_congested(app) is False
+        assert dispatcher.is_congested(app) is False
         assert connections() <= before + 2
     eventually(asked, what="a dispatch is asked for as soon as RabbitMQ takes messages")
 
@@ -144,21 +144,21 @@ def test_who_waited_once_for_a_rabbitmq_that_stands_still_does_not_wait_again(mo
     publisher.ask_for_dispatch(app, tick=False)
     with servers.standing_still("rabbitmq"):
         with pytest.raises((TimeoutError, *publisher.BROKER_ERRORS)):
-            publisher.is_congested(app)
+            dispatcher.is_congested(app)
         # No more than the pauses between the tries of each
         for _ in range(5):
             with pytest.raises(publisher.BROKER_ERRORS, match="did not answer a moment ago"):
-                publisher.publish([Kick(1.0)])
+                publisher.Publisher().publish(Kick(1.0))
 
 
 def test_new_runs_begin_where_a_queue_is_gone_and_nobody_can_say_how_long_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tasks._congestion, "seen", True)
+    monkeypatch.setattr(dispatcher.congestion, "seen", True)
     with broker.channel() as channel:
         channel.queue_delete("delivery")
     try:
-        assert tasks._congestion.look(app) is False
+        assert dispatcher.congestion.look(app) is False
     finally:
         with app.connection_for_write() as connection:
             topology.declare(connection)

@@ -10,7 +10,8 @@ import sagas
 from sagas import State, store
 from sagas.engine import lifecycle
 from sagas.messaging.app import app
-from sagas.messaging.publisher import dispatch, drop_connections
+from sagas.messaging.dispatcher import dispatch
+from sagas.messaging.publisher import drop_connections
 from sagas.models import Run
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker

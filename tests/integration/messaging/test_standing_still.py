@@ -11,6 +11,7 @@ from django.db import connection
 from sagas.messaging import (
     broker_connection,
     consumer,
+    dispatcher,
     publisher,
     relay,
     topology,
@@ -82,13 +83,13 @@ def test_events_are_left_to_the_next_tick() -> None:
 
 
 def test_the_length_of_the_queues_is_not_waited_for() -> None:
-    error = while_it_stands_still(lambda: publisher.is_congested(app), connected=lambda: publisher.is_congested(app))
+    error = while_it_stands_still(lambda: dispatcher.is_congested(app), connected=lambda: dispatcher.is_congested(app))
     assert isinstance(error, TimeoutError)
 
 
 def test_pooled_connections_are_dropped_without_a_goodbye() -> None:
     error = while_it_stands_still(
-        lambda: publisher.drop_connections(app), connected=lambda: publisher.is_congested(app)
+        lambda: publisher.drop_connections(app), connected=lambda: dispatcher.is_congested(app)
     )
     assert error is None
 

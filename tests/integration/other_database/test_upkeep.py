@@ -13,7 +13,7 @@ from django.db import connection, connections
 import sagas
 from sagas import NotErased, State
 from sagas.engine import barrier
-from sagas.messaging.publisher import FEW, dispatch
+from sagas.messaging.dispatcher import FEW, dispatch
 from sagas.models import Barrier, Run
 from tests.lab.persons import Visit
 from tests.lab.sagas import Experiment

@@ -18,9 +18,11 @@ from sagas import State
 from sagas.conf import config
 from sagas.decisions.messages import Kick, Link, Message, RemoteCalls
 from sagas.engine import remote_calls, remote_threads
+from sagas.engine.carrier import carry
 from sagas.engine.performing import Performed, perform
 from sagas.engine.remote_threads import _call, _participant, perform_now
-from sagas.messaging import publisher
+from sagas.messaging import dispatcher, publisher
+from sagas.messaging.publisher import Publisher
 from sagas.models import Log, Run
 from sagas.remote import ClientError
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told
@@ -522,9 +524,9 @@ def test_a_call_that_is_begun_is_made_though_the_broker_refuses_what_goes_out_wi
     assert [type(message) for message in performed.messages] == [Kick, RemoteCalls]
 
     # When RabbitMQ refuses the kick for the next attempt of the first
-    monkeypatch.setattr(publisher, "_publish_kick", refused)
+    monkeypatch.setattr(publisher, "send_task", refused)
     with pytest.raises(OperationalError):
-        publisher.publish(performed.messages)
+        carry(performed.messages, Publisher)
 
     # Then the call of the second, whose INTENT is committed, was made all the same
     assert remote_threads.drain(20)
@@ -542,10 +544,10 @@ def test_a_call_that_the_dispatcher_has_begun_is_made_though_the_next_chain_brea
     def breaks_at_the_second(link: Link, *args: Any, **kwargs: Any) -> Performed:
         return refused() if link.saga == "lab.Rewarded" else perform(link, *args, **kwargs)
 
-    monkeypatch.setattr(publisher, "perform", breaks_at_the_second)
+    monkeypatch.setattr(dispatcher, "perform", breaks_at_the_second)
 
     # When the dispatcher performs both first steps itself, and the second breaks
-    publisher.dispatch(here=config().queues)
+    dispatcher.dispatch(here=config().queues)
 
     # Then the first's call was made: the other's break is its own
     assert remote_threads.drain(20)

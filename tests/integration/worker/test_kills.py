@@ -11,7 +11,7 @@ from django.db import transaction
 
 import sagas
 from sagas import State
-from sagas.messaging.publisher import FEW
+from sagas.messaging.dispatcher import FEW
 from sagas.models import Log
 from tests.lab.sagas import Experiment, Lab
 from tests.support.runs import (
