@@ -22,7 +22,7 @@ from sagas.definition.personal_data import Marks, Paths
 from sagas.definition.round_trip import difference
 from sagas.definition.shapes import Shape
 from sagas.definition.steps import Action, Step, nobody
-from sagas.errors import InvalidRequest, UnknownStep
+from sagas.errors import InvalidRequest, UnknownConfirmation, UnknownStep
 from sagas.states import ORCHESTRATION
 from sagas.validation import check_depth, parse
 
@@ -115,6 +115,19 @@ class Definition:
         known = ", ".join(candidate.name for candidate in self.all_steps)
         msg = f"{self.name} has no step {step!r}; it has {known}"
         raise UnknownStep(msg)
+
+    def confirmation(self, name: str) -> Confirmation:
+        """The confirmation of this name; ``UnknownConfirmation`` if there is none."""
+        for confirmation in self.confirmations:
+            if confirmation.name == name:
+                return confirmation
+        msg = f"{self.name} has no confirmation {name!r}"
+        raise UnknownConfirmation(msg)
+
+    @cached_property
+    def has_timeouts(self) -> bool:
+        """Whether a run may take too long for its forward steps."""
+        return self.timeout is not None or any(step.timeout is not None for step in self.steps)
 
     def action(self, index: int, phase: Phase) -> Action:
         """Who performs this phase of the step; ``UnknownStep`` if nobody does, or nobody in this process."""

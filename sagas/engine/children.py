@@ -11,10 +11,10 @@ from uuid import UUID
 
 from sagas import store
 from sagas.engine import lifecycle
-from sagas.engine.compensation import PARENT
 from sagas.errors import AlreadyDecided
 from sagas.redis.kicks import kick
 from sagas.states import State
+from sagas.store.locked_runs import PARENT
 
 logger = logging.getLogger(__name__)
 

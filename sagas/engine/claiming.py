@@ -38,6 +38,7 @@ from sagas.engine.timeouts import give_up_late
 from sagas.errors import UnknownSaga
 from sagas.states import UNDECIDED, State
 from sagas.store.breakers import Open
+from sagas.store.locked_runs import LockedRun, by_place
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def _take(rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open]) -> 
         going = _escalate_stuck(definition, group)
         if not store.definitions.is_own(definition):
             going = _leave_foreign(definition, going)
-        messages += _claim_group(definition, going, open_breakers)
+        messages += _claim_group([LockedRun(row, definition) for row in going], open_breakers)
     return messages + unlocked
 
 
@@ -170,21 +171,23 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.runs.Row
     return going
 
 
-def _claim_group(
-    definition: Definition, rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open]
-) -> list[Message]:
-    rows, messages = _expire(definition, rows)
-    rows, following = give_up_late(definition, rows)
+def _claim_group(runs: Sequence[LockedRun], open_breakers: Mapping[str, Open]) -> list[Message]:
+    """Claim what is left of the runs of one definition."""
+    runs, messages = _expire(runs)
+    runs, following = give_up_late(runs)
     messages += following
+    if not runs:
+        return messages
+    definition = runs[0].definition
     cohorts: dict[tuple[tuple[Link, ...], _Fate], list[UUID]] = {}
     # A run with several branches goes by several chains, under one lease.
     leased: dict[UUID, store.runs.Row] = {}
-    for place, group in store.runs.by_place(rows).items():
+    for _, place, group in by_place(runs):
         onward = plan.onward(definition, place)
         if place.state is State.AWAITING_CONFIRM:
             # The deadline that it had is over, but that confirmation came before the run began.
             for row in group:
-                state, following = lifecycle.follow_confirmations(definition, row)
+                state, following = lifecycle.follow_confirmations(LockedRun(row, definition))
                 messages += following
                 if row.started_at is None and state is State.AWAITING_CONFIRM:
                     # Its steps were done by a message that the broker had, as far as anybody knew, refused.
@@ -202,7 +205,7 @@ def _claim_group(
     begun = [row for row in leased.values() if row.started_at is None]
     if leased:
         store.claims.lease(list(leased), begin=True, within=_shortest(definition))
-        deadlines.begin(definition, begun)
+        deadlines.begin([LockedRun(row, definition) for row in begun])
         _hasten(list(leased.values()))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
     for (links, fate), cohort_ids in cohorts.items():
@@ -276,30 +279,29 @@ def _hasten(leased: Sequence[store.runs.Row]) -> None:
         store.waits.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
 
 
-def _expire(definition: Definition, rows: Sequence[store.runs.Row]) -> tuple[list[store.runs.Row], list[Message]]:
+def _expire(runs: Sequence[LockedRun]) -> tuple[list[LockedRun], list[Message]]:
     """Undo the runs whose confirmation is overdue: the tick's share, where RabbitMQ's message was lost."""
-    if not any(row.state in UNDECIDED and row.deadline is not None for row in rows):
-        return list(rows), []
-    now = store.runs.clock()
-    overdue = [row for row in rows if row.state in UNDECIDED and row.deadline is not None and row.deadline <= now]
-    if not overdue:
-        return list(rows), []
-    received = store.confirmations.confirmations([row.id for row in overdue])
+    with_deadline = [run for run in runs if run.row.state in UNDECIDED and run.row.deadline is not None]
+    now = store.runs.clock() if with_deadline else None
+    overdue = [run for run in with_deadline if now and run.row.deadline and run.row.deadline <= now]
+    if not overdue or not now:
+        return list(runs), []
+    received = store.confirmations.confirmations([run.id for run in overdue])
     messages: list[Message] = []
     expired: set[UUID] = set()
-    for confirmation in definition.confirmations:
+    for confirmation in overdue[0].definition.confirmations:
         late = [
-            row
-            for row in overdue
-            if row.id not in expired
-            and confirmation.name not in received[row.id]
-            and row.started_at is not None
-            and deadlines.of_run(definition, confirmation, row, row.started_at) <= now
+            run
+            for run in overdue
+            if run.id not in expired
+            and confirmation.name not in received[run.id]
+            and run.row.started_at is not None
+            and deadlines.of_run(confirmation, run, run.row.started_at) <= now
         ]
         if late:
-            messages += deadlines.judge(definition, confirmation, late, by="tick")
-            expired |= {row.id for row in late}
-    return [row for row in rows if row.id not in expired], messages
+            messages += deadlines.judge(confirmation.name, late, by="tick")
+            expired |= {run.id for run in late}
+    return [run for run in runs if run.id not in expired], messages
 
 
 def _lease_limit() -> int:

@@ -10,14 +10,13 @@ from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.plan import Due, Move, Place
 from sagas.decisions.remedies import suggest
-from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
 from sagas.states import State
+from sagas.store.locked_runs import LockedRun, by_place
 
 
 def turn_back(
-    definition: Definition,
-    rows: Sequence[store.runs.Row],
+    runs: Sequence[LockedRun],
     entry: store.moves.Entry,
     reasons: Mapping[UUID, str],
     *,
@@ -26,8 +25,7 @@ def turn_back(
     """Let locked, undecided runs be undone from where they stand.
 
     Args:
-        definition: the saga of all of them.
-        rows: the runs.
+        runs: the runs.
         entry: what happened to them, for the log.
         reasons: why, by run, as JSON text.
         due: when the dispatcher looks at those that have something to undo, if not at once: whoever turns them
@@ -36,40 +34,45 @@ def turn_back(
     Returns:
         Where they stand then.
     """
-    more = _more_to_undo(definition, rows)
+    more = _more_to_undo(runs)
     places: list[tuple[Place, list[store.runs.Row]]] = []
-    for place, group in store.runs.by_place(rows).items():
+    for definition, place, group in by_place(runs):
         for also, some in _by_bits(group, more).items():
             after, now = plan.compensating(definition, place, also)
             when = now if due is None or not plan.onward(definition, after) else due
             store.moves.advance(Move(place, after, when), some, entry, data=reasons, keep=store.moves.Keep.REASON)
             places.append((after, some))
-    _await_answers(rows)
+    _await_answers([run.row for run in runs])
     return places
 
 
-def _more_to_undo(definition: Definition, rows: Sequence[store.runs.Row]) -> dict[UUID, int]:
+def _more_to_undo(runs: Sequence[LockedRun]) -> dict[UUID, int]:
     """What is to be undone besides the steps that are done, as bits of positions, by run.
 
     Confirmations that came and can be taken back; and operations that were begun: they may have taken effect,
     although nobody said so.
     """
     # Under the runs' locks: none comes from now on, for a run in COMPENSATING takes no confirmation.
-    more = refunds_due(definition, rows)
-    for row in rows:
-        for step, wait in row.waits.items():
-            if wait.begun and definition.has(definition.index(step), Phase.UNDO):
-                more[row.id] |= 1 << definition.index(step)
+    more = refunds_due(runs)
+    for run in runs:
+        for step, wait in run.row.waits.items():
+            index = run.definition.index(step) if wait.begun else None
+            if index is not None and run.definition.has(index, Phase.UNDO):
+                more[run.id] |= 1 << index
     return more
 
 
-def refunds_due(definition: Definition, rows: Sequence[store.runs.Row]) -> dict[UUID, int]:
+def refunds_due(runs: Sequence[LockedRun]) -> dict[UUID, int]:
     """What takes back the confirmations that have come for these locked runs, as bits of positions, by run."""
     due: dict[UUID, int] = defaultdict(int)
-    positions = {c.name: definition.index(c.name) for c in definition.confirmations if c.refund is not None}
-    if positions:
-        for run_id, names in store.confirmations.confirmations([row.id for row in rows]).items():
-            due[run_id] = sum(1 << positions[name] for name in names & set(positions))
+    refundable = {
+        run.id: run.definition for run in runs if any(c.refund is not None for c in run.definition.confirmations)
+    }
+    came = store.confirmations.confirmations(list(refundable)) if refundable else {}
+    for run_id, names in came.items():
+        for confirmation in refundable[run_id].confirmations:
+            if confirmation.refund is not None and confirmation.name in names:
+                due[run_id] |= 1 << refundable[run_id].index(confirmation.name)
     return due
 
 
@@ -89,15 +92,6 @@ def _await_answers(rows: Sequence[store.runs.Row]) -> None:
     }
     if times:
         store.waits.wait_until(times)
-
-
-#: The confirmation that a run waits for which is a step of another.
-PARENT = "@parent"
-
-
-def wanted(definition: Definition, row: store.runs.Row) -> set[str]:
-    """Names of the confirmations that a run waits for."""
-    return {confirmation.name for confirmation in definition.confirmations} | ({PARENT} if row.parent_id else set())
 
 
 def escalate(row: store.runs.Row, entry: store.moves.Entry, error: str, *, operation: str = "") -> None:

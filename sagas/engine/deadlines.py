@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -21,6 +22,7 @@ from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
 from sagas.engine.compensation import event, turn_back
 from sagas.errors import DeadlineUnknown, InvalidRequest
+from sagas.store.locked_runs import LockedRun
 
 
 def check(definition: Definition, request: str) -> None:
@@ -40,62 +42,63 @@ def check(definition: Definition, request: str) -> None:
             raise InvalidRequest(msg, [{"loc": [], "type": "deadline", "msg": msg}]) from error
 
 
-def begin(definition: Definition, rows: Sequence[store.runs.Row]) -> None:
+def begin(runs: Sequence[LockedRun]) -> None:
     """Give runs that begin now their first deadline, where it depends on the request.
 
     The others got theirs with the lease.
     """
-    computed = [c for c in definition.confirmations if c.until is not None]
-    if rows and computed:
+    computed = [(run, [c for c in run.definition.confirmations if c.until is not None]) for run in runs]
+    if any(confirmations for _, confirmations in computed):
         now = store.runs.clock()
-        store.confirmations.bring_deadlines_forward({row.id: first(definition, computed, row, now) for row in rows})
+        store.confirmations.bring_deadlines_forward(
+            {run.id: first(confirmations, run, now) for run, confirmations in computed if confirmations}
+        )
 
 
-def first(
-    definition: Definition, confirmations: Sequence[Confirmation], row: store.runs.Row, started_at: datetime
-) -> datetime:
+def first(confirmations: Sequence[Confirmation], run: LockedRun, started_at: datetime) -> datetime:
     """When the first of these confirmations is too late for a run that began then."""
-    return min(of_run(definition, confirmation, row, started_at) for confirmation in confirmations)
+    return min(of_run(confirmation, run, started_at) for confirmation in confirmations)
 
 
-def of_run(definition: Definition, confirmation: Confirmation, row: store.runs.Row, started_at: datetime) -> datetime:
+def of_run(confirmation: Confirmation, run: LockedRun, started_at: datetime) -> datetime:
     """When this confirmation is too late for a run that began then, and not before what it is held until."""
-    return row.not_before(confirmation.deadline(started_at, partial(definition.load, row.request)))
+    return run.row.not_before(confirmation.deadline(started_at, partial(run.definition.load, run.row.request)))
 
 
-def judge(
-    definition: Definition, confirmation: Confirmation, rows: Sequence[store.runs.Row], *, by: str
-) -> list[Message]:
-    """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others."""
+def judge(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Message]:
+    """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others.
+
+    Args:
+        name: the confirmation that has not come.
+        runs: the runs.
+        by: what brought the deadline here, for the log.
+
+    Raises:
+        UnknownConfirmation: the saga of a run has none of this name.
+    """
     # Read after the lock: a run that waited for its lock is judged by the time it got it.
     now = store.runs.clock()
-    late: list[store.runs.Row] = []
-    early: dict[float, list[UUID]] = defaultdict(list)
+    late: list[LockedRun] = []
+    early: dict[Deadline, list[UUID]] = defaultdict(list)
     reasons: dict[UUID, str] = {}
-    for row in rows:
-        if row.started_at is None:
+    for run in runs:
+        confirmation = run.definition.confirmation(name)
+        if run.row.started_at is None:
             continue
-        over = (now - of_run(definition, confirmation, row, row.started_at)).total_seconds()
-        if over < 0:
-            early[round(-over, 1) + 0.1].append(row.id)
-            continue
-        late.append(row)
-        detail = _too_late(confirmation, now - timedelta(seconds=over))
-        late_ms = round(over * 1000)
-        reasons[row.id] = write_reason(
-            ReasonKind.TIMEOUT, confirmation.name, "NotConfirmed", detail, by=by, late_ms=late_ms
-        )
+        over = (now - of_run(confirmation, run, run.row.started_at)).total_seconds()
+        if over >= 0:
+            late.append(run)
+            detail = _too_late(confirmation, now - timedelta(seconds=over))
+            late_ms = round(over * 1000)
+            reasons[run.id] = write_reason(ReasonKind.TIMEOUT, name, "NotConfirmed", detail, by=by, late_ms=late_ms)
+        elif confirmation.within is not None:
+            within, delay = confirmation.within.total_seconds(), round(-over, 1) + 0.1
+            early[Deadline(run.row.saga, run.row.version, name, within, (), delay)].append(run.id)
     messages: list[Message] = []
     if late:
-        turn_back(definition, late, event("expire", step=confirmation.name, by=by), reasons)
+        turn_back(late, event("expire", step=name, by=by), reasons)
         messages.append(Kick())
-    if confirmation.within is not None:
-        within = confirmation.within.total_seconds()
-        messages += [
-            Deadline(definition.name, definition.version, confirmation.name, within, tuple(ids), delay)
-            for delay, ids in early.items()
-        ]
-    return messages
+    return messages + [replace(deadline, ids=tuple(ids)) for deadline, ids in early.items()]
 
 
 def _too_late(confirmation: Confirmation, deadline: datetime) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +23,6 @@ from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message, Wake
 from sagas.decisions.plan import Move, Place
 from sagas.decisions.reasons import ReasonKind, write_reason
-from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
 from sagas.definition.saga import Saga
 from sagas.engine import (
@@ -32,7 +30,7 @@ from sagas.engine import (
     locks,
     reopening,
 )
-from sagas.engine.compensation import PARENT, event, turn_back
+from sagas.engine.compensation import event, turn_back
 from sagas.errors import (
     AlreadyDecided,
     DataTooLarge,
@@ -42,11 +40,11 @@ from sagas.errors import (
     RunExists,
     RunNotFound,
     SagaError,
-    UnknownConfirmation,
 )
 from sagas.failure_log import exc_info_of
 from sagas.serialization import check_size, dump_json
 from sagas.states import UNDECIDED, State
+from sagas.store.locked_runs import PARENT, LockedRun
 from sagas.validation import as_run_id, why_unstorable
 
 logger = logging.getLogger(__name__)
@@ -160,20 +158,20 @@ def _dump(definition: Definition, request: object) -> str:
 def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple[Receipt, list[Message]]:
     """Take a confirmation under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
-        row = lock_one(run_id)
-        definition = store.definitions.find(row.saga, row.version, row.shape)
-        if name != PARENT or row.parent_id is None:
-            _check_has(definition, name)
+        run = LockedRun.lock(run_id)
+        row = run.row
+        if name not in run.awaited:
+            run.definition.confirmation(name)  # raises, and says why
         known = store.confirmations.confirmation(run_id, name)
         if known is not None:
             return Receipt(json.loads(known[0]), known[1], row.state, first=False, settled=_is_settled(row)), []
         if row.state not in UNDECIDED:
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
-        text = _dump_data(definition, name, data)
+        text = _dump_data(run.definition, name, data)
         store.confirmations.insert_confirmation(run_id, name, text)
         store.moves.log(event("confirmation", step=name), [row])
-        state, messages = _follow_or_leave(definition, row)
+        state, messages = _follow_or_leave(run)
         recorded = store.confirmations.confirmation(run_id, name)
         assert recorded is not None
         settled = state is State.CONFIRMING
@@ -203,62 +201,64 @@ def _dump_data(definition: Definition, name: str, data: object) -> str:
     return text
 
 
-def _follow_or_leave(definition: Definition, row: store.runs.Row) -> tuple[State, list[Message]]:
+def _follow_or_leave(run: LockedRun) -> tuple[State, list[Message]]:
     """What came is taken, even if the next deadline cannot be computed: the dispatcher looks, and calls a person."""
     try:
-        return follow_confirmations(definition, row)
+        return follow_confirmations(run)
     except (Error, SagaError) as error:
         if not isinstance(error, DeadlineUnknown):
             raise
     except Exception as error:
         # The application's: its request loads no more, or its ``until`` breaks. Here, and perhaps nowhere else.
-        trace = exc_info_of(error, partial(definition.marks.hide, request=row.request, results=row.results))
-        logger.exception("sagas: the next deadline of run %s cannot be computed", row.id, exc_info=trace)
-    if row.state is State.AWAITING_CONFIRM:
-        store.waits.make_due([row.id])
-    return row.state, [Kick()]
+        trace = exc_info_of(error, run.hide)
+        logger.exception("sagas: the next deadline of run %s cannot be computed", run.id, exc_info=trace)
+    if run.row.state is State.AWAITING_CONFIRM:
+        store.waits.make_due([run.id])
+    return run.row.state, [Kick()]
 
 
-def follow_confirmations(definition: Definition, row: store.runs.Row) -> tuple[State, list[Message]]:
+def follow_confirmations(run: LockedRun) -> tuple[State, list[Message]]:
     """Let a locked run go on if all its confirmations are in, else wait for the next deadline."""
+    row = run.row
     received = store.confirmations.confirmations([row.id])[row.id]
-    missing = [c for c in definition.confirmations if c.name not in received]
+    missing = [c for c in run.definition.confirmations if c.name not in received]
     if missing:
         # What this process cannot compute stays as it is: whoever looks then can.
         if row.started_at is not None and all(c.is_known_here for c in missing):
-            store.confirmations.set_deadline(row.id, deadlines.first(definition, missing, row, row.started_at))
+            store.confirmations.set_deadline(row.id, deadlines.first(missing, run, row.started_at))
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
         # All that this run itself waits for is there: it waits for its parent now, however long that takes.
         ended = store.runs.ended_as(row.parent_id)
         if ended is not None:
-            return _end_with_parent(definition, row, ended)
+            return _end_with_parent(run, ended)
         store.confirmations.set_deadline(row.id, None)
         return row.state, [Wake(row.parent_id, row.parent_step)]
-    return _go_on(definition, row)
+    return _go_on(run)
 
 
-def _go_on(definition: Definition, row: store.runs.Row) -> tuple[State, list[Message]]:
+def _go_on(run: LockedRun) -> tuple[State, list[Message]]:
     """Let a locked run of which all confirmations are in be confirmed."""
+    row = run.row
     if row.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
         return row.state, []
-    after, due = plan.confirming(definition, before=row.state)
+    after, due = plan.confirming(run.definition, before=row.state)
     store.moves.move(Move(row.place, after, due), [row])
     return after.state, [Kick()]
 
 
-def _end_with_parent(definition: Definition, row: store.runs.Row, ended: State) -> tuple[State, list[Message]]:
+def _end_with_parent(run: LockedRun, ended: State) -> tuple[State, list[Message]]:
     """End a locked run as its parent has ended, by a person's hand: nobody else will tell it.
 
     The parent is not locked: what is final stays so.
     """
     if ended is State.FAILED:
-        wish = _Wish(ReasonKind.CANCELLED, f"{row.parent_id} has ended")
-        return _undo_as_wished(definition, row, event("cancel", by="parent"), wish)
-    store.confirmations.insert_confirmation(row.id, PARENT, "{}")
-    store.moves.log(event("confirmation", step=PARENT), [row])
-    return _go_on(definition, row)
+        wish = _Wish(ReasonKind.CANCELLED, f"{run.row.parent_id} has ended")
+        return _undo_as_wished(run, event("cancel", by="parent"), wish)
+    store.confirmations.insert_confirmation(run.id, PARENT, "{}")
+    store.moves.log(event("confirmation", step=PARENT), [run.row])
+    return _go_on(run)
 
 
 def refuse_confirmation(
@@ -266,16 +266,16 @@ def refuse_confirmation(
 ) -> tuple[State, list[Message]]:
     """Undo a run because a confirmation will not come. See ``sagas.refuse``."""
     with transaction.atomic():
-        row = lock_one(run_id)
-        definition = store.definitions.find(row.saga, row.version, row.shape)
-        _check_has(definition, name)
+        run = LockedRun.lock(run_id)
+        row = run.row
+        run.definition.confirmation(name)  # raises if there is none
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
         if row.state not in UNDECIDED or name in store.confirmations.confirmations([run_id])[run_id]:
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
         wish = _Wish(ReasonKind.REFUSED, reason, message)
-        return _undo_as_wished(definition, row, event("refuse", step=name, by=by), wish)
+        return _undo_as_wished(run, event("refuse", step=name, by=by), wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,21 +287,11 @@ class _Wish:
     message: str = ""
 
 
-def _undo_as_wished(
-    definition: Definition, row: store.runs.Row, entry: store.moves.Entry, wish: _Wish
-) -> tuple[State, list[Message]]:
-    detail, message = (definition.marks.hide(text, row.request, row.results) for text in (wish.reason, wish.message))
+def _undo_as_wished(run: LockedRun, entry: store.moves.Entry, wish: _Wish) -> tuple[State, list[Message]]:
+    detail, message = run.hide(wish.reason), run.hide(wish.message)
     why = write_reason(wish.kind, entry.step, wish.kind.capitalize(), detail, message=message)
-    turn_back(definition, [row], entry, {row.id: why})
+    turn_back([run], entry, {run.id: why})
     return State.COMPENSATING, [Kick()]
-
-
-def _check_has(definition: Definition, name: str) -> Confirmation:
-    for confirmation in definition.confirmations:
-        if confirmation.name == name:
-            return confirmation
-    msg = f"{definition.name} has no confirmation {name!r}"
-    raise UnknownConfirmation(msg)
 
 
 def cancel_run(
@@ -309,11 +299,11 @@ def cancel_run(
 ) -> tuple[State, list[Message]]:
     """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
     with transaction.atomic():
-        row = lock_one(run_id)
+        row = store.runs.lock_one(run_id)
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        definition = store.definitions.find(row.saga, row.version, row.shape)
-        own = {confirmation.name for confirmation in definition.confirmations}
+        run = LockedRun.of(row)
+        own = {confirmation.name for confirmation in run.definition.confirmations}
         complete = own <= store.confirmations.confirmations([run_id])[run_id]
         if row.parent_id is not None and not by_parent:
             _check_free(row, row.parent_id, held=complete and row.state is State.AWAITING_CONFIRM)
@@ -322,7 +312,7 @@ def cancel_run(
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
         wish = _Wish(ReasonKind.CANCELLED, reason, message)
-        return _undo_as_wished(definition, row, event("cancel", by=by), wish)
+        return _undo_as_wished(run, event("cancel", by=by), wish)
 
 
 def _check_free(row: store.runs.Row, parent: UUID, *, held: bool) -> None:
@@ -357,15 +347,12 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
         found = [row for row in store.runs.lock(ids) if (row.saga, row.version) == (saga, version)]
         rows = [row for row in found if row.state in UNDECIDED and row.started_at is not None]
         received = store.confirmations.confirmations([row.id for row in rows])
-        messages: list[Message] = []
-        # Of several shapes where the saga was changed while they were on their way; of none where all are decided.
-        # Where there are no such runs, the code must make sense of it at least.
-        for shape in {row.shape for row in rows} if found else {0}:
-            definition = store.definitions.find(saga, version, shape)
-            confirmation = _check_has(definition, name)
-            late = [row for row in rows if row.shape == shape and name not in received[row.id]]
-            messages += deadlines.judge(definition, confirmation, late, by=by)
-        return messages
+        if not found:
+            # The code must make sense of it at least.
+            store.definitions.find(saga, version).confirmation(name)
+        if not rows:
+            return []
+        return deadlines.judge(name, [LockedRun.of(row) for row in rows if name not in received[row.id]], by=by)
 
 
 def wake(run_id: UUID, step: str) -> None:
@@ -378,7 +365,7 @@ def wake(run_id: UUID, step: str) -> None:
 def resume_run(run_id: UUID, *, by: str, note: str, escalation: int | None = None) -> tuple[State, list[Message]]:
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
-        row = lock_one(run_id)
+        row = store.runs.lock_one(run_id)
         found = reopening.opened(row, escalation)
         if row.state is not State.ESCALATED or found is None:
             msg = f"the run is {row.state}: only an escalated run can be resumed"
@@ -390,12 +377,3 @@ def resume_run(run_id: UUID, *, by: str, note: str, escalation: int | None = Non
             Move(row.place, Place(found.state, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by)
         )
         return found.state, [Kick()]
-
-
-def lock_one(run_id: UUID) -> store.runs.Row:
-    """Lock one run; ``RunNotFound`` if there is none."""
-    rows = store.runs.lock([run_id])
-    if not rows:
-        msg = f"there is no run {run_id}"
-        raise RunNotFound(msg)
-    return rows[0]

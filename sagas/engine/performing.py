@@ -525,8 +525,9 @@ def _perform_once(
             finished += some
             survivors += going
             messages += following
-        if here and delivery.may_turn_back:
-            here, following = give_up_late(delivery.definition, here)
+        if here and delivery.may_turn_back and delivery.definition.has_timeouts:
+            in_time, following = give_up_late(delivery.locked(here))
+            here = [run.row for run in in_time]
             messages += following
         here, unanswered = _sort_out_unanswered(delivery, here)
         if unanswered:

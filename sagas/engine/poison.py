@@ -20,6 +20,7 @@ from sagas.decisions.messages import Message
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason
 from sagas.engine.compensation import escalate, event
 from sagas.failure_log import exc_info_of
+from sagas.store.locked_runs import LockedRun
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def _hand_over(row: store.runs.Row, error: Exception) -> None:
 def _next(row: store.runs.Row) -> tuple[str, str]:
     """What comes next for it, where that can be said."""
     try:
-        onward = plan.onward(store.definitions.find(row.saga, row.version, row.shape), row.place)
+        onward = plan.onward(LockedRun.of(row).definition, row.place)
     except Exception:
         return "", ""
     return (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
@@ -104,7 +105,6 @@ def _next(row: store.runs.Row) -> tuple[str, str]:
 def _told(row: store.runs.Row, text: str) -> str:
     """An error's text, without what is personal in the run's data: people will read it."""
     try:
-        marks = store.definitions.find(row.saga, row.version, row.shape).marks
-        return marks.hide(text, row.request, row.results)
+        return LockedRun.of(row).hide(text)
     except Exception:
         return ""

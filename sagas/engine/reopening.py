@@ -15,11 +15,12 @@ from sagas import store
 from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.decisions.remedies import ESCALATION_LOST, suggest
 from sagas.definition.participants import Phase
-from sagas.engine.compensation import event, wanted
+from sagas.engine.compensation import event
 from sagas.errors import UnknownSaga
 from sagas.serialization import dump_json
 from sagas.states import State
 from sagas.store.confirmations import confirmations
+from sagas.store.locked_runs import LockedRun
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +73,10 @@ def _stood(row: store.runs.Row) -> State:
     if store.escalations.has_reason(row.id):
         # Whoever turns a run back says why, and none that goes forward has a reason.
         return State.COMPENSATING
-    definition = store.definitions.find(row.saga, row.version, row.shape)
+    run = LockedRun.of(row)
     done = store.log.done(row.id)
-    steps = definition.steps[: definition.before_pivot]
+    steps = run.definition.steps[: run.definition.before_pivot]
     if any((step.name, step.actions[Phase.FORWARD].operation) not in done for step in steps):
         return State.EXECUTING if row.started_at is not None or row.cursor or row.fork else State.PENDING
-    complete = wanted(definition, row) <= confirmations([row.id])[row.id]
+    complete = run.awaited <= confirmations([row.id])[row.id]
     return State.CONFIRMING if complete else State.AWAITING_CONFIRM

@@ -17,11 +17,11 @@ from sagas.decisions.plan import Stand
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Done, Phase, is_patient
 from sagas.engine import late
-from sagas.engine.lifecycle import lock_one
 from sagas.engine.results import Delivery, record
 from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
 from sagas.serialization import check_size, dump_json
 from sagas.states import FINAL, LIVE, State
+from sagas.store.locked_runs import LockedRun
 
 
 def receive_report(
@@ -30,8 +30,8 @@ def receive_report(
     """Take the outcome of an accepted operation. See ``sagas.report``."""
     _check(step, answer)
     with transaction.atomic():
-        row = lock_one(run_id)
-        definition = store.definitions.find(row.saga, row.version, row.shape)
+        run = LockedRun.lock(run_id)
+        row, definition = run.row, run.definition
         delivery = _delivery(definition, step, operation, by)
         here = plan.stand(definition, row.place, delivery.index, delivery.phase) is Stand.HERE
         wait = row.waits.get(step)

@@ -22,13 +22,14 @@ from sagas.definition.participants import Accepted, Done, Phase, is_patient, nam
 from sagas.definition.retry import Again
 from sagas.definition.steps import Action, Refund, Step
 from sagas.engine import breakers, timeouts
-from sagas.engine.compensation import escalate, turn_back, wanted
+from sagas.engine.compensation import escalate, turn_back
 from sagas.engine.invocation import Answer, Fault
 from sagas.engine.locks import leave
 from sagas.errors import Rejected
 from sagas.failure_log import Failure, log_failure
 from sagas.serialization import dump_json
 from sagas.states import FINAL, State
+from sagas.store.locked_runs import LockedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,10 @@ class Delivery:
     def may_turn_back(self) -> bool:
         """Whether a run may be undone from here: it goes forward, and is not behind the pivot."""
         return self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
+
+    def locked(self, rows: Sequence[store.runs.Row]) -> list[LockedRun]:
+        """The runs of these locked rows, all of which follow the delivery's definition."""
+        return [LockedRun(row, self.definition) for row in rows]
 
     def hide(self, row: store.runs.Row, text: str) -> str:
         """Take out of a text what is personal in the run's data: people will read it."""
@@ -200,7 +205,7 @@ def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.runs.Row]
     if not delivery.definition.confirmations and not any(row.parent_id for row in rows):
         return {row.id for row in rows}
     came = store.confirmations.confirmations([row.id for row in rows])
-    return {row.id for row in rows if wanted(delivery.definition, row) <= came[row.id]}
+    return {run.id for run in delivery.locked(rows) if run.awaited <= came[run.id]}
 
 
 def _record_rejected(
@@ -211,7 +216,7 @@ def _record_rejected(
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
     due = config().lease if delivery.choreographed else None
-    places = turn_back(delivery.definition, [row for row, _ in rejected], entry, reasons, due=due)
+    places = turn_back(delivery.locked([row for row, _ in rejected]), entry, reasons, due=due)
     if not delivery.choreographed:
         return [Kick()]
     event = choreography.rejected(delivery.definition, delivery.index)
@@ -292,14 +297,14 @@ def _record_faults(
         decision = delivery.action.retry.decide(row.attempt + 1, fault.error)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
-            turn_back(delivery.definition, [row], entry, {row.id: late})
+            turn_back(delivery.locked([row]), entry, {row.id: late})
             messages.append(Kick())
             follows, final = "its time is over: the run is undone", True
         elif isinstance(decision, Again) and not open_breaker:
             messages.append(_try_again(delivery, row, entry, reason, decision.after.total_seconds()))
             follows, final = f"is tried again in {decision.after.total_seconds():.1f} s", False
         elif delivery.may_turn_back:
-            turn_back(delivery.definition, [row], entry, {row.id: reason})
+            turn_back(delivery.locked([row]), entry, {row.id: reason})
             messages.append(Kick())
             follows, final = "is given up: the run is undone", True
         else:
@@ -327,7 +332,7 @@ def tell(delivery: Delivery, row: store.runs.Row, error: Exception, follows: str
 
 def _too_late(delivery: Delivery, row: store.runs.Row, fault: Fault, decision: Again) -> str | None:
     """Why a run must be undone because its time is over before its next attempt; ``None`` if it is not."""
-    limit = timeouts.limits_of(delivery.definition, [row]).get(row.id) if delivery.may_turn_back else None
+    limit = timeouts.limits_of(delivery.locked([row])).get(row.id) if delivery.may_turn_back else None
     now = store.runs.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:
         return None

@@ -14,48 +14,45 @@ from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message
 from sagas.decisions.reasons import LAST_ATTEMPT, ReasonKind, write_reason
-from sagas.definition.definition import Definition
 from sagas.definition.events import TIMEOUT
 from sagas.definition.participants import Phase
 from sagas.engine.compensation import event, turn_back
 from sagas.states import State
+from sagas.store.locked_runs import LockedRun, by_place
 
 
-def give_up_late(definition: Definition, rows: Sequence[store.runs.Row]) -> tuple[list[store.runs.Row], list[Message]]:
+def give_up_late(runs: Sequence[LockedRun]) -> tuple[list[LockedRun], list[Message]]:
     """Turn back those locked runs whose time is over.
 
     Returns:
         The others, and what must be published after the commit.
     """
-    limits = limits_of(definition, rows)
+    limits = limits_of(runs)
     if not limits:
-        return list(rows), []
+        return list(runs), []
     now = store.runs.clock()
-    late = [row for row in rows if row.id in limits and limits[row.id][0] <= now]
+    late = [run for run in runs if run.id in limits and limits[run.id][0] <= now]
     if not late:
-        return list(rows), []
-    reasons = {row.id: reason(*limits[row.id], now) for row in late}
-    for step in {limits[row.id][1] for row in late}:
-        turn_back(definition, [row for row in late if limits[row.id][1] == step], event(TIMEOUT, step=step), reasons)
-    return [row for row in rows if row.id not in reasons], [Kick()]
+        return list(runs), []
+    reasons = {run.id: reason(*limits[run.id], now) for run in late}
+    for step in {limits[run.id][1] for run in late}:
+        turn_back([run for run in late if limits[run.id][1] == step], event(TIMEOUT, step=step), reasons)
+    return [run for run in runs if run.id not in reasons], [Kick()]
 
 
-def limits_of(definition: Definition, rows: Sequence[store.runs.Row]) -> dict[UUID, tuple[datetime, str]]:
+def limits_of(runs: Sequence[LockedRun]) -> dict[UUID, tuple[datetime, str]]:
     """Until when each of these runs may take over its forward steps, and whose time-out that is.
 
     Runs that have no limit, have not begun, or are past turning back, are left out.
     """
-    limited = definition.timeout is not None or any(step.timeout is not None for step in definition.steps)
-    if not limited:
-        return {}
     found: dict[UUID, tuple[datetime, str]] = {}
-    for place, group in store.runs.by_place(rows).items():
+    for definition, place, rows in by_place([run for run in runs if run.definition.has_timeouts]):
         if place.state is not State.EXECUTING:
             continue
         steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
         timed = [(step.timeout, step.name) for step in steps if step.timeout is not None]
-        since = store.log.arrived([row.id for row in group], [step.name for step in steps]) if timed else {}
-        for row in group:
+        since = store.log.arrived([row.id for row in rows], [step.name for step in steps]) if timed else {}
+        for row in rows:
             if row.started_at is None:
                 continue
             limits = [(since.get(row.id, row.started_at) + timeout, name) for timeout, name in timed]

@@ -22,11 +22,11 @@ from sagas.engine import (
     reopening,
 )
 from sagas.engine.compensation import event, refunds_due
-from sagas.engine.lifecycle import lock_one
 from sagas.engine.results import parents_of
 from sagas.errors import AlreadyDecided, InvalidDecision, UnknownSaga
 from sagas.serialization import dump_json
 from sagas.states import FINAL, State
+from sagas.store.locked_runs import LockedRun
 from sagas.validation import printable
 
 
@@ -90,10 +90,10 @@ def _to_give_back(row: store.runs.Row, found: store.escalations.Open) -> int:
     called for is theirs to vouch for, and so is all where nobody here knows the saga any more.
     """
     try:
-        definition = store.definitions.find(row.saga, row.version, row.shape)
+        run = LockedRun.of(row)
     except UnknownSaga:
         return 0
-    bits = refunds_due(definition, [row]).get(row.id, 0)
+    bits = refunds_due([run]).get(row.id, 0)
     if found.state is State.COMPENSATING:
         # Those that are marked are left, and the run stands at the highest.
         bits &= row.fork & ~(1 << row.fork.bit_length() >> 1)
@@ -101,7 +101,7 @@ def _to_give_back(row: store.runs.Row, found: store.escalations.Open) -> int:
 
 
 def _open(run_id: UUID, meant: int | None) -> tuple[store.runs.Row, store.escalations.Open]:
-    row = lock_one(run_id)
+    row = store.runs.lock_one(run_id)
     found = reopening.opened(row, meant)
     if row.state is not State.ESCALATED or found is None:
         msg = f"the run is {row.state}: it is not escalated"

@@ -21,6 +21,7 @@ from sagas import hooks
 from sagas.db import uuid_array
 from sagas.decisions.plan import Place
 from sagas.definition.participants import Phase
+from sagas.errors import RunNotFound
 from sagas.states import FINAL, State
 
 
@@ -164,6 +165,15 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
         f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
         [uuid_array(sorted(set(ids)))],
     )
+
+
+def lock_one(run_id: UUID) -> Row:
+    """Lock one run; ``RunNotFound`` if there is none."""
+    rows = lock([run_id])
+    if not rows:
+        msg = f"there is no run {run_id}"
+        raise RunNotFound(msg)
+    return rows[0]
 
 
 def unlocked(ids: Iterable[UUID]) -> list[UUID]:

@@ -38,6 +38,7 @@ from sagas.escalations import actions
 from sagas.messaging import dispatcher
 from sagas.states import UNDECIDED, Passage, State
 from sagas.store import outbox
+from sagas.store.locked_runs import LockedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,13 +300,23 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("one of two confirmations is enough", "xor", *_REFUSED, among=("Twice",))
 def _() -> AbstractContextManager[object]:
-    honest = compensation.wanted
-    return patch.object(results, "wanted", lambda definition, row: set(sorted(honest(definition, row))[:1]))
+    return _awaited_at_the_last_step(lambda run: set(sorted(c.name for c in run.definition.confirmations)[:1]))
 
 
 @_mutant("nobody's confirmation is enough", "xor", *_REFUSED)
 def _() -> AbstractContextManager[object]:
-    return patch.object(results, "wanted", lambda *_: set())
+    return _awaited_at_the_last_step(lambda _: set())
+
+
+def _awaited_at_the_last_step(awaited: Callable[[LockedRun], set[str]]) -> AbstractContextManager[object]:
+    """``results`` believes of each run that it awaits these confirmations."""
+    honest = results._confirmed
+
+    def confirmed(*args: Any) -> Any:
+        with patch.object(LockedRun, "awaited", property(awaited)):
+            return honest(*args)
+
+    return patch.object(results, "_confirmed", confirmed)
 
 
 @_mutant("what has come is kept when a step says no", "nothing", among=("Closing", "Forked"))
@@ -466,7 +477,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("the tick does not judge deadlines", "cause", "stranded")
 def _() -> AbstractContextManager[object]:
-    return patch.object(claiming, "_expire", lambda _, rows: (list(rows), []))
+    return patch.object(claiming, "_expire", lambda runs: (list(runs), []))
 
 
 @_mutant("nobody is told of an escalation", "escalation")

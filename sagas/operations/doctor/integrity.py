@@ -17,11 +17,11 @@ from sagas.conf import config
 from sagas.definition import registry
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
-from sagas.engine.compensation import PARENT
 from sagas.errors import UnknownSaga
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one, rows
 from sagas.states import UNDECIDED, State
+from sagas.store.locked_runs import PARENT
 
 #: Number of runs whose logs are read in one query.
 BATCH = 500

@@ -11,10 +11,10 @@ from django.db import OperationalError
 
 import sagas
 from sagas import State
-from sagas.engine.compensation import PARENT
 from sagas.engine.subsagas import child_of
 from sagas.errors import AlreadyDecided, UnknownConfirmation
 from sagas.models import Run
+from sagas.store.locked_runs import PARENT
 from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Parent
 from tests.support.carrier import Carrier, chains, claim_all, deliver
