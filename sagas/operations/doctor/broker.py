@@ -33,17 +33,17 @@ def queues(broker: Connection) -> Iterator[Finding]:
         what = f"Queues are missing in RabbitMQ: {', '.join(missing)}."
         yield Finding(Severity.ERROR, what, remedy="Run manage.py sagas topology.")
     if differing:
-        what = f"Queues were declared with other arguments, and are used as they are: {', '.join(differing)}."
+        what = f"Queues were declared with other arguments and are used unchanged: {', '.join(differing)}."
         remedy = "Let them run empty, stop their workers, and run manage.py sagas topology --replace."
         yield Finding(Severity.ERROR, what, remedy=remedy)
     if not missing and not differing:
-        yield Finding(Severity.FINE, "Every queue is in RabbitMQ as it should be.")
+        yield Finding(Severity.FINE, "Every queue is declared in RabbitMQ with the right arguments.")
 
 
 #: Keys of policies that remove messages, and the effect of each. The lower value of policy and queue counts.
 _TAKES_AWAY = {
-    "message-ttl": "messages are gone when they have waited",
-    "expires": "the queue is gone when nobody uses it",
+    "message-ttl": "messages are removed after that time",
+    "expires": "the queue is removed when it is not used",
     "max-length": "messages are refused, or gone, when there are many",
     "max-length-bytes": "messages are refused, or gone, when there are many",
 }
@@ -56,13 +56,13 @@ def policies(broker: Connection) -> Iterator[Finding]:
     """Report policies that remove messages from the engine's queues. Only RabbitMQ's management API lists policies."""
     url = config().broker_api_url
     if url is None:
-        what = "RabbitMQ's policies are not looked at: SAGAS['BROKER_API_URL'] names no management API."
+        what = "RabbitMQ's policies are not checked: SAGAS['BROKER_API_URL'] names no management API."
         yield Finding(Severity.FINE, what)
         return
     try:
         effective = _effective_policies(url, broker.virtual_host or "/")
     except (OSError, ValueError, HTTPException) as error:
-        what = f"RabbitMQ's policies cannot be looked at: {redact(said(error))}."
+        what = f"RabbitMQ's policies cannot be read: {redact(said(error))}."
         remedy = "Check SAGAS['BROKER_API_URL'], and that its user has the tag monitoring."
         yield Finding(Severity.WARNING, what, remedy=remedy)
         return
@@ -70,7 +70,7 @@ def policies(broker: Connection) -> Iterator[Finding]:
     found = [finding for name in sorted(own) for finding in _judge(name, effective.get(name, {}))]
     yield from found
     if not found:
-        yield Finding(Severity.FINE, "No policy of RabbitMQ's takes messages away from the engine.")
+        yield Finding(Severity.FINE, "No policy of RabbitMQ removes messages from the engine's queues.")
 
 
 def _effective_policies(url: str, vhost: str) -> dict[str, dict[str, Any]]:
@@ -88,7 +88,7 @@ def _effective_policies(url: str, vhost: str) -> dict[str, dict[str, Any]]:
 
 
 def _judge(queue: str, policy: Mapping[str, Any]) -> Iterator[Finding]:
-    remedy = "Have the policy's pattern leave out the engine's queues: rabbitmqctl list_policies."
+    remedy = "Exclude the engine's queues from the policy's pattern: rabbitmqctl list_policies."
     for key, what in _TAKES_AWAY.items():
         if key in policy:
             yield Finding(Severity.ERROR, f"A policy sets {key} on {queue}: {what}.", remedy=remedy)
@@ -117,18 +117,16 @@ def consumers(broker: Connection) -> Iterator[Finding]:
         said = ", ".join(f"{name} ({count})" for name, count in waiting.items())
         yield Finding(
             Severity.ERROR,
-            f"Nobody consumes queues on which messages wait: {said}.",
-            remedy="Start workers that do: without -Q a worker consumes all queues.",
+            f"Messages wait on queues that nobody consumes: {said}.",
+            remedy="Start workers for them. Without -Q a worker consumes all queues.",
         )
     if rest := [name for name in alone if name not in waiting]:
-        remedy = "Start workers that do; of each queue that steps name, of dispatches, cancels and escalations."
+        remedy = "Start workers for them. Without -Q a worker consumes all queues."
         yield Finding(Severity.WARNING, f"Nobody consumes {', '.join(rest)}.", remedy=remedy)
     for name, (count, consuming) in sorted(found.items()):
         if consuming and count > config().backlog:
             what = f"{count} message(s) wait on {name} for {consuming} consumer(s)."
-            remedy = (
-                "Look at the workers above: they do not keep up, or stand still. RabbitMQ learns that after a while."
-            )
+            remedy = "See the workers above: they are too slow, or hang. RabbitMQ notices the latter after some time."
             yield Finding(Severity.WARNING, what, remedy=remedy)
     if not alone:
         said = ", ".join(f"{name} ({consuming})" for name, (_, consuming) in sorted(found.items()))
@@ -147,7 +145,7 @@ def dead_letters(broker: Connection) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             f"{count} message(s) were set aside as dead letters.",
-            remedy="See manage.py sagas dead. No run hangs on them; replay what makes sense now, and drop the rest.",
+            remedy="See manage.py sagas dead. No run depends on them: replay what still makes sense, drop the rest.",
         )
     else:
         yield Finding(Severity.FINE, "No message was set aside.")

@@ -28,7 +28,11 @@ def modules() -> Iterator[Finding]:
     """Report ``sagas.py`` modules that cannot be imported."""
     for module, error in registry.broken.items():
         what = f"{module} cannot be imported: {type(error).__name__}: {error}."
-        yield Finding(Severity.ERROR, what, remedy="Mend the module; until then its runs wait, and then escalate.")
+        yield Finding(
+            Severity.ERROR,
+            what,
+            remedy="Repair the module. Until then its runs wait; after some leases they are escalated.",
+        )
 
 
 def definitions() -> Iterator[Finding]:
@@ -52,10 +56,10 @@ def requests() -> Iterator[Finding]:
         runs = f"{group.live} live and {group.escalated} escalated run(s) of {group.saga} version {group.version}"
         yield Finding(
             Severity.ERROR,
-            f"What {runs} were asked for cannot be read here: {group.error} (run {group.first}).",
+            f"The requests of {runs} cannot be read here: {group.error} (run {group.first}).",
             group.live + group.escalated,
-            "Give what is new in the request's type a default and let it take what was before, or give the changed "
-            "class the next version and keep the old one beside it until its runs are done.",
+            "Give the new fields of the request's type defaults, so that it accepts old requests. Or give the changed "
+            "saga the next version, and keep the old class beside it until its runs have ended.",
         )
     if not found:
-        yield Finding(Severity.FINE, "What every unfinished run was asked for can be read here.")
+        yield Finding(Severity.FINE, "The request of every unfinished run can be read here.")

@@ -18,8 +18,8 @@ def role() -> Iterator[Finding]:
     """Report what the database role of this process may do to the log."""
     name, may_change = one("SELECT current_user, has_table_privilege('sagas_log', 'UPDATE, DELETE, TRUNCATE, TRIGGER')")
     if may_change:
-        what = f"The role {name} may do more to the log than to add to it, and only triggers keep it from that."
-        remedy = "Let the application connect as a role of its own, which owns no table: manage.py sagas grants."
+        what = f"The role {name} may do more than add to the log; only triggers prevent that."
+        remedy = "Let the application connect as a role that owns no table: manage.py sagas grants."
         yield Finding(Severity.FINE, what, remedy=remedy)
     else:
         yield Finding(Severity.FINE, f"The role {name} may add to the log, and change nothing in it.")
@@ -35,7 +35,7 @@ def server_settings() -> Iterator[Finding]:
             continue  # other probes report it
         yield from map(_finding, found)
         if not found:
-            yield Finding(Severity.FINE, f"The database {alias!r} is set as the promises need it.")
+            yield Finding(Severity.FINE, f"The database {alias!r} has the settings that the promises need.")
 
 
 def _finding(deviation: settings.Deviation) -> Finding:
@@ -46,16 +46,16 @@ def _finding(deviation: settings.Deviation) -> Finding:
 def others() -> Iterator[Finding]:
     """Report whether each other database with steps answers and has the barrier table."""
     for database in barrier.databases():
-        what = f"The database {database!r}, in which steps are,"
+        what = f"The database {database!r}, which steps use,"
         try:
             there = store.barriers.is_there(database)
         except (DatabaseError, ConnectionDoesNotExist) as error:
             said = str(error).strip().splitlines()[0]
-            remedy = f"Check DATABASES[{database!r}] and that the server runs; until then its steps are tried again."
+            remedy = f"Check DATABASES[{database!r}] and that the server runs. Until then its steps are tried again."
             yield Finding(Severity.ERROR, f"{what} does not answer: {said}.", remedy=remedy)
             continue
         if there:
-            yield Finding(Severity.FINE, f"{what} has the table that keeps their effects to one.")
+            yield Finding(Severity.FINE, f"{what} has the table sagas_barrier.")
         else:
-            remedy = f"Run manage.py migrate --database {database}; until then its steps fail."
+            remedy = f"Run manage.py migrate --database {database}. Until then its steps fail."
             yield Finding(Severity.ERROR, f"{what} has no table sagas_barrier.", remedy=remedy)

@@ -39,10 +39,10 @@ def escalated() -> Iterator[Finding]:
     if lost:
         yield Finding(
             Severity.ERROR,
-            f"{len(lost)} run(s) are ESCALATED without an open escalation, which nobody is told of (run {lost[0]}).",
+            f"{len(lost)} run(s) are ESCALATED without an open escalation, so that nobody is notified (run {lost[0]}).",
             len(lost),
-            "Run manage.py sagas reopen, then mend the cause and resume them. To resume or resolve one by its id opens "
-            "it, too.",
+            "Run manage.py sagas reopen, then repair the cause and resume the runs. To resume or resolve a run by its "
+            "id opens its escalation, too.",
         )
     stray, example = one(
         "SELECT count(*), min(run.id::text) FROM sagas_escalation AS e JOIN sagas_run AS run ON run.id = e.run_id "
@@ -51,9 +51,9 @@ def escalated() -> Iterator[Finding]:
     if stray:
         yield Finding(
             Severity.ERROR,
-            f"{stray} open escalation(s) are of runs that are not ESCALATED: notices go out for nothing ({example}).",
+            f"{stray} open escalation(s) are of runs that are not ESCALATED, and cause useless notices ({example}).",
             stray,
-            "Find out who has moved the runs by hand. Close the escalations as the tables' owner: UPDATE "
+            "Find out who changed the runs by hand. Close the escalations as the tables' owner: UPDATE "
             "sagas_escalation SET resolved_at = now(), notify_at = NULL for those runs.",
         )
     if not lost and not stray:
@@ -78,11 +78,11 @@ def times() -> Iterator[Finding]:
             Severity.ERROR,
             f"{count} live run(s) are due far ahead, until {until:%Y-%m-%d %H:%M}, and wait for nothing ({example}).",
             count,
-            "Somebody has written due_at by hand, or the database's clock was wrong. As the tables' owner: UPDATE "
-            "sagas_run SET due_at = now() for those runs; what they need is found then.",
+            "Somebody wrote due_at by hand, or the database's clock was wrong. As the tables' owner: UPDATE sagas_run "
+            "SET due_at = now() for those runs. The next claim finds out what they need.",
         )
     else:
-        yield Finding(Severity.FINE, "Every live run is looked at in time.")
+        yield Finding(Severity.FINE, "Every live run is due in time.")
 
 
 def _longest_wait() -> timedelta:
@@ -129,10 +129,10 @@ def logs() -> Iterator[Finding]:
     for why, ids in wrong.items():
         yield Finding(
             Severity.ERROR,
-            f"{len(ids)} run(s) cannot stand where they do: {why} (run {ids[0]}).",
+            f"{len(ids)} run(s) contradict their logs: {why} (run {ids[0]}).",
             len(ids),
-            "Somebody has written the run or its log by other means than the engine's. Read its log beside its "
-            "effects; cancel it, or bring its effects to one end by hand.",
+            "Somebody changed the run or its log without the engine. Compare its log with its effects. Then cancel the "
+            "run, or confirm or undo all of its effects by hand.",
         )
     forged, example = one(
         "SELECT count(*), min(run_id::text) FROM (SELECT run_id FROM sagas_log ORDER BY id DESC LIMIT %s) AS entry "
@@ -142,11 +142,11 @@ def logs() -> Iterator[Finding]:
     if forged:
         yield Finding(
             Severity.ERROR,
-            f"{forged} of the last rows of the log are of runs that are not there (run {example}).",
-            remedy="Runs were deleted and their logs were not, or somebody has written the log by hand.",
+            f"{forged} of the last rows of the log belong to runs that do not exist (run {example}).",
+            remedy="Runs were deleted without their logs, or somebody wrote the log by hand.",
         )
     if not wrong and not forged:
-        yield Finding(Severity.FINE, f"The log agrees with where runs stand ({looked} looked at).")
+        yield Finding(Severity.FINE, f"The log agrees with the runs ({looked} compared).")
 
 
 def _batches() -> Iterator[list[_Run]]:

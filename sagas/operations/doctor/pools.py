@@ -44,7 +44,7 @@ def books() -> Iterator[Finding]:
         except Error as error:
             said = str(error).strip().splitlines()[0]
             what = f"The pool {name} and its holds in {hold} could not be compared: {said}."
-            remedy = f"Look whether the database {database!r} answers; large tables may take too long for the doctor."
+            remedy = f"Check whether the database {database!r} answers. Large tables may take too long for the doctor."
             yield Finding(Severity.WARNING, what, remedy=remedy)
             continue
         yield from found or [
@@ -98,9 +98,9 @@ def _counts(resource: PoolResource) -> Iterator[Finding]:
         )
         yield Finding(
             Severity.ERROR,
-            f"{len(differing)} row(s) of the pool {pool} do not add up with {hold}: {first}.",
-            remedy="Somebody has written the pool or its holds by SQL. Put back what is missing, or correct the "
-            "counts; until then the operations that meet it break, and call a person.",
+            f"{len(differing)} row(s) of the pool {pool} contradict {hold}: {first}.",
+            remedy="Somebody changed the pool or its holds by SQL. Restore what is missing, or correct the counts. "
+            "Until then operations on these rows fail, and their runs are escalated.",
         )
 
 
@@ -129,18 +129,18 @@ def _left_over(resource: PoolResource) -> Iterator[Finding]:
             rows("SELECT run_id FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND operation = 'resolve'", [suspects])
         )
         for (run_id,) in dict.fromkeys(still):
-            how = "are ended by hand" if (run_id,) in by_hand else f"are {states.get(run_id, 'not there')}"
+            how = "were ended by hand" if (run_id,) in by_hand else f"are {states.get(run_id, 'missing')}"
             ended[how].append(run_id)
     for how, ids in sorted(ended.items()):
-        by_people = how == "are ended by hand"
+        by_people = how == "were ended by hand"
         yield Finding(
             Severity.WARNING if by_people else Severity.ERROR,
-            f"{len(ids)} run(s) that {how} hold of {resource.pool._meta.db_table} still (run {ids[0]}).",
+            f"{len(ids)} run(s) that {how} still have holds in {resource.pool._meta.db_table} (run {ids[0]}).",
             len(ids),
-            "Whoever ended them vouched for their effects: settle the holds and the counts by hand."
+            "The person who ended them vouched for their effects: settle holds and counts by hand."
             if by_people
-            else "What they hold is held for ever. Find out what has happened to them, then settle the holds and the "
-            "counts together, by hand.",
+            else "Nothing will release these holds. Find out what happened to the runs, then settle holds and counts "
+            "together, by hand.",
         )
 
 
@@ -172,11 +172,11 @@ def _missing(users: Sequence[_Use]) -> Iterator[Finding]:
         if missing:
             yield Finding(
                 Severity.ERROR,
-                f"{len(missing)} unfinished run(s) of {use.saga} hold nothing of {resource.pool._meta.db_table} at "
-                f"{use.step}, and must (run {missing[0]}).",
+                f"{len(missing)} unfinished run(s) of {use.saga} have no hold in {resource.pool._meta.db_table} at "
+                f"{use.step}, although they must (run {missing[0]}).",
                 len(missing),
-                "Their holds were deleted or changed by SQL. Put them back, and correct the counts, before they are "
-                "confirmed.",
+                "Their holds were deleted or changed by SQL. Restore the holds and correct the counts before the runs "
+                "are confirmed.",
             )
 
 

@@ -36,7 +36,7 @@ def reach() -> Iterator[Finding]:
     try:
         client = redis_client.client(_TIMEOUT)
         if client is None:
-            yield Finding(Severity.FINE, "No Redis is set: the tick does the kicks' work.")
+            yield Finding(Severity.FINE, "No Redis is configured: runs begin at the next tick instead of at once.")
             return
         client.ping()
     except redis_client.ERRORS as error:
@@ -48,9 +48,7 @@ def reach() -> Iterator[Finding]:
         client.set(_TRIAL, 1, px=1)
         client.eval(_WRITE, 1, _TRIAL)
     except redis_client.ERRORS as error:
-        what = (
-            f"Redis refuses what it is given ({redis_client.said(error)}): runs begin up to {config().tick:g} s later."
-        )
+        what = f"Redis refuses writes ({redis_client.said(error)}): runs begin up to {config().tick:g} s later."
         remedy = (
             "Give the URL of a server that may be written to: no replica, with memory left, not a cluster, and with "
             "a user who may use all commands on sagas:*."
@@ -65,8 +63,8 @@ def reach() -> Iterator[Finding]:
     for key, what in strange[:10]:
         yield Finding(
             Severity.WARNING,
-            f"In Redis, {key} is {what}: nobody waits for it longer than a tick, or the pause of its circuit.",
-            remedy=f"Delete it (redis-cli DEL {key}), and look who else uses this database of Redis.",
+            f"In Redis, {key} is {what}: no worker waits for it longer than a tick, or the pause of its circuit.",
+            remedy=f"Delete it (redis-cli DEL {key}), and find out who else uses this Redis database.",
         )
     if len(strange) > 10:
         yield Finding(Severity.WARNING, f"So are {len(strange) - 10} other keys of the engine in Redis.")

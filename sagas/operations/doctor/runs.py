@@ -11,18 +11,18 @@ from sagas.operations.doctor.query import one, rows
 
 
 def stuck() -> Iterator[Finding]:
-    """Report runs that were claimed several times without progress."""
+    """Report runs that were claimed several times."""
     # One claim is normal. A second claim without progress in between means that a lease has lapsed.
     count, worst = one("SELECT count(*), max(claims) FROM sagas_run WHERE due_at IS NOT NULL AND claims > 1")
     if count:
         yield Finding(
             Severity.ERROR,
-            f"{count} run(s) stand still: claimed up to {worst} of {config().lease_limit} times without progress.",
+            f"{count} run(s) make no progress: claimed up to {worst} of {config().lease_limit} times.",
             count,
-            "Look whether a worker consumes every queue, and into the workers' logs.",
+            "Check whether every queue has a worker, and read the workers' logs.",
         )
     else:
-        yield Finding(Severity.FINE, "No run stands still.")
+        yield Finding(Severity.FINE, "Every live run makes progress.")
 
 
 def lapsed() -> Iterator[Finding]:
@@ -36,10 +36,10 @@ def lapsed() -> Iterator[Finding]:
     if count:
         yield Finding(
             Severity.ERROR,
-            f"{count} run(s) on their way are due, since {age:.0f} s, and nobody takes them up; "
+            f"{count} run(s) that have begun are due, since {age:.0f} s, and no worker claims them; "
             f"the leases of {leases} have lapsed.",
             count,
-            "Look whether workers run, consume sagas.dispatch and keep up.",
+            "Check whether workers run, consume sagas.dispatch and keep up.",
         )
     else:
         yield Finding(Severity.FINE, "No lease has lapsed.")
@@ -53,7 +53,9 @@ def escalations() -> Iterator[Finding]:
     )
     if count:
         what = f"{count} run(s) wait for a person, the longest for {oldest}."
-        yield Finding(Severity.ERROR, what, count, "See Escalations in the admin; mend the cause, then resume them.")
+        yield Finding(
+            Severity.ERROR, what, count, "See Escalations in the admin. Repair the cause, then resume the runs."
+        )
     else:
         yield Finding(Severity.FINE, "No run waits for a person.")
 
@@ -68,7 +70,7 @@ def breakers() -> Iterator[Finding]:
         yield Finding(
             Severity.ERROR,
             f"The breaker of {participant} is open since {since}: {failed} of {retried} retried operations had failed.",
-            remedy="Mend the participant. A probe closes the breaker; then resume what was escalated.",
+            remedy="Repair the participant. A probe closes the breaker; then resume the escalated runs.",
         )
     if not found:
         yield Finding(Severity.FINE, "No breaker is open.")
@@ -81,9 +83,9 @@ def backlog() -> Iterator[Finding]:
     limit = config().admission
     what = f"The oldest of {count} run(s) that have not begun has waited {age:.0f} s."
     if age > limit:
-        remedy = "Add workers, or look why those that run are slow."
+        remedy = "Add workers, or find out why the present ones are slow."
         yield Finding(Severity.ERROR, f"{what} Above {limit:g} s sagas.admit refuses new ones.", count, remedy)
     elif age > config().lease:
-        yield Finding(Severity.WARNING, what, count, "Look whether workers run, and whether they keep up.")
+        yield Finding(Severity.WARNING, what, count, "Check whether workers run, and whether they keep up.")
     else:
         yield Finding(Severity.FINE, what)

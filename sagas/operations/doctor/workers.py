@@ -18,8 +18,8 @@ def pulse() -> Iterator[Finding]:
     """Report workers that are silent, do not tick, or begin no delivery although runs are due."""
     heard = store.workers.heard()
     if not heard:
-        what = "No worker was heard of within the last hour."
-        yield Finding(Severity.WARNING, what, remedy="Start workers; without them no run goes on.")
+        what = "No worker has given a sign of life within the last hour."
+        yield Finding(Severity.WARNING, what, remedy="Start workers. Without them no run makes progress.")
         return
     silent = [worker for worker in heard if worker.is_silent]
     alive = [worker for worker in heard if not worker.is_silent]
@@ -28,8 +28,8 @@ def pulse() -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING if alive else Severity.ERROR,
             f"{len(silent)} of {len(heard)} worker(s) are silent, for {least:.0f} s and more: {_names(silent)}.",
-            remedy="They were killed, stand still, or do not reach the database. Look at the processes, and start them "
-            "anew; one that was killed is forgotten after an hour.",
+            remedy="They were killed, hang, or cannot reach the database. Check the processes, and restart them. "
+            "A worker that was killed is forgotten after an hour.",
         )
     for worker in alive:
         yield _look(worker)
@@ -41,12 +41,12 @@ def _look(worker: Heard) -> Finding:
     beat = worker.beat
     ticked = "has had no tick" if beat.ticked is None else f"ticked {beat.ticked:.0f} s before"
     began = "has begun no delivery" if beat.delivered is None else f"began a delivery {beat.delivered:.0f} s before"
-    what = f"{beat.name} was heard of {worker.silent:.0f} s ago, {ticked}, and {began}"
+    what = f"{beat.name} gave a sign of life {worker.silent:.0f} s ago, {ticked}, and {began}"
     if beat.ticked is None or beat.ticked > max(store.workers.SILENT, 10 * config().tick):
-        remedy = "RabbitMQ takes nothing from its main process, or that hangs. Look into its log."
+        remedy = "RabbitMQ accepts nothing from its main process, or its main process hangs. Read its log."
         return Finding(Severity.WARNING, f"{what}.", remedy=remedy)
     if beat.longest > LONG:
-        remedy = "A participant hangs: look into its log, and give the participant time-outs."
+        remedy = "A participant hangs: read the worker's log, and give the participant time-outs."
         return Finding(Severity.WARNING, f"{what}; one has taken {beat.longest:.0f} s.", remedy=remedy)
     return Finding(Severity.FINE, f"{what}.")
 
@@ -67,7 +67,7 @@ def _idle(alive: Sequence[Heard]) -> Iterator[Finding]:
             Severity.ERROR,
             f"{overdue} run(s) are due, since {age:.0f} s, and no worker {what}.",
             overdue,
-            "Look whether RabbitMQ takes and gives messages, and whether what the workers work on hangs.",
+            "Check whether RabbitMQ accepts and delivers messages, and whether a participant hangs.",
         )
 
 

@@ -271,7 +271,7 @@ def doctor() -> tuple[list[str], str]:
     return out.getvalue().splitlines(), ""
 
 
-THERE = "The database 'loyalty', in which steps are,"
+THERE = "The database 'loyalty', which steps use,"
 
 
 @pytest.mark.usefixtures("alone", "loyalty_database")
@@ -281,17 +281,17 @@ def test_doctor_finds_nothing_where_nothing_is_wrong() -> None:
     assert error == ""
     assert {
         "fine     Every unfinished run can go on with the code that is here.",
-        "fine     What every unfinished run was asked for can be read here.",
-        "fine     No run stands still.",
+        "fine     The request of every unfinished run can be read here.",
+        "fine     Every live run makes progress.",
         "fine     No run waits for a person.",
         "fine     No breaker is open.",
         "fine     The oldest of 0 run(s) that have not begun has waited 0 s.",
         "fine     Every escalated run has its open escalation.",
-        "fine     Every live run is looked at in time.",
-        "fine     The log agrees with where runs stand (0 looked at).",
+        "fine     Every live run is due in time.",
+        "fine     The log agrees with the runs (0 compared).",
         "fine     The pool lab_jar agrees with its holds, and these with their runs.",
-        f"fine     {THERE} has the table that keeps their effects to one.",
-        "fine     Every queue is in RabbitMQ as it should be.",
+        f"fine     {THERE} has the table sagas_barrier.",
+        "fine     Every queue is declared in RabbitMQ with the right arguments.",
         "fine     No message was set aside.",
         "fine     Redis answers.",
     } <= set(said)
@@ -309,7 +309,7 @@ def test_doctor_tells_of_a_database_without_barrier_or_away() -> None:
         loyalty.execute("ALTER TABLE barrier_of_another RENAME TO sagas_barrier")
     assert error == "1 thing(s) are wrong"
     assert f"error    {THERE} has no table sagas_barrier." in said
-    assert "         → Run manage.py migrate --database loyalty; until then its steps fail." in said
+    assert "         → Run manage.py migrate --database loyalty. Until then its steps fail." in said
 
     # And one that is away
     with loyalty.away():
@@ -334,7 +334,7 @@ def test_doctor_tells_of_runs_that_do_not_get_on() -> None:
     # Then
     assert error == "2 thing(s) are wrong"
     text = "\n".join(said)
-    assert "error    1 run(s) stand still: claimed up to 4 of 6 times without progress." in text
+    assert "error    1 run(s) make no progress: claimed up to 4 of 6 times." in text
     assert "error    1 run(s) wait for a person, the longest for 00:00:00." in text
     assert "warning  The oldest of 2 run(s) that have not begun has waited 100 s." in text
     # And of a longer wait
@@ -359,7 +359,7 @@ def test_doctor_tells_of_queues_that_are_missing_or_old(topology_of_a_fresh_brok
     assert error == "2 thing(s) are wrong"
     (missing,) = [line for line in said if "are missing in RabbitMQ" in line]
     assert set(missing.partition(": ")[2].rstrip(".").split(", ")) == {*topology_of_a_fresh_broker} - {"orders"}
-    assert "error    Queues were declared with other arguments, and are used as they are: orders." in said
+    assert "error    Queues were declared with other arguments and are used unchanged: orders." in said
     assert "         → Run manage.py sagas topology." in said
 
 

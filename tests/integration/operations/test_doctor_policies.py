@@ -44,7 +44,7 @@ def look() -> list[Finding]:
 @pytest.mark.slow
 def test_the_doctor_names_what_a_policy_takes_away(api: str, settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "BROKER_API_URL": api}
-    assert [finding.what for finding in look()] == ["No policy of RabbitMQ's takes messages away from the engine."]
+    assert [finding.what for finding in look()] == ["No policy of RabbitMQ removes messages from the engine's queues."]
     # Given somebody's policy for all queues
     definition = '{"message-ttl": 3600000, "expires": 3600000, "max-length": 1000000, "delivery-limit": 2}'
     servers.rabbitmqctl("-q", "set_policy", "--apply-to", "queues", "trial", ".*", definition)
@@ -84,10 +84,10 @@ def test_an_api_that_does_not_answer_is_said_without_its_password(settings: Sett
     settings.SAGAS = {**settings.SAGAS, "BROKER_API_URL": url}
     (finding,) = look()
     assert finding.severity is Severity.WARNING
-    assert "cannot be looked at" in finding.what
+    assert "cannot be read" in finding.what
     assert "hush" not in finding.what
 
 
 def test_without_an_api_the_doctor_says_that_it_does_not_look(settings: Settings) -> None:
     (finding,) = look()
-    assert (finding.severity, "not looked at" in finding.what) == (Severity.FINE, True)
+    assert (finding.severity, "not checked" in finding.what) == (Severity.FINE, True)

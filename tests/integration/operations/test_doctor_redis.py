@@ -52,7 +52,9 @@ def test_doctor_tells_of_keys_in_redis_that_no_worker_has_left_there(
         plant(client, key)
         lines = doctor()
         client.delete(key)
-    wrong = f"warning In Redis, {key} is {said}: nobody waits for it longer than a tick, or the pause of its circuit."
+    wrong = (
+        f"warning In Redis, {key} is {said}: no worker waits for it longer than a tick, or the pause of its circuit."
+    )
     assert wrong in lines
     assert any(line.startswith(f"Delete it (redis-cli DEL {key})") for line in lines)
 
@@ -72,7 +74,7 @@ def test_doctor_tells_of_a_redis_that_takes_nothing() -> None:
             lines = doctor()
         finally:
             client.config_set("maxmemory", 0)
-    assert any(line.startswith("warning Redis refuses what it is given (OutOfMemoryError") for line in lines)
+    assert any(line.startswith("warning Redis refuses writes (OutOfMemoryError") for line in lines)
 
 
 @pytest.mark.parametrize(("policy", "told"), [("noeviction", True), ("allkeys-lru", False)])

@@ -219,7 +219,7 @@ FOUND: dict[str, tuple[Callable[[str], UUID], str, str]] = {
         awaiting,
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, duration_us, worker, trace_id, compensate) "
         "VALUES (gen_random_uuid(), 'one', 'forward', 'DONE', 1, 0, '', gen_random_uuid(), '')",
-        "1 of the last rows of the log are of runs that are not there",
+        "1 of the last rows of the log belong to runs that do not exist",
     ),
     "a due time is far ahead": (
         compensating,
@@ -234,29 +234,29 @@ FOUND: dict[str, tuple[Callable[[str], UUID], str, str]] = {
     "a hold is deleted": (
         awaiting,
         "DELETE FROM lab_jarhold WHERE run_id = %(run)s",
-        "hold nothing of lab_jar at three, and must",
+        "have no hold in lab_jar at three, although they must",
     ),
     "a hold and its count are given back": (
         awaiting,
         "WITH gone AS (DELETE FROM lab_jarhold WHERE run_id = %(run)s) "
         "UPDATE lab_jar SET held = held - 1, available = available + 1 WHERE name = %(jar)s",
-        "hold nothing of lab_jar at three, and must",
+        "have no hold in lab_jar at three, although they must",
     ),
     "the hold of a run that has ended is opened": (
         failed,
         "WITH open AS (UPDATE lab_jarhold SET state = 'HELD' WHERE run_id = %(run)s) "
         "UPDATE lab_jar SET held = held + 1, available = available - 1 WHERE name = %(jar)s",
-        "1 run(s) that are FAILED hold of lab_jar still",
+        "1 run(s) that are FAILED still have holds in lab_jar",
     ),
     "a run is deleted": (
         awaiting,
         "DELETE FROM sagas_run WHERE id = %(run)s",
-        "1 run(s) that are not there hold of lab_jar still",
+        "1 run(s) that are missing still have holds in lab_jar",
     ),
     "a pool's count is changed": (
         awaiting,
         "UPDATE lab_jar SET held = 0 WHERE name = %(jar)s",
-        "1 row(s) of the pool lab_jar do not add up with lab_jarhold",
+        "1 row(s) of the pool lab_jar contradict lab_jarhold",
     ),
     "a pool's row is gone": (awaiting, "DELETE FROM lab_jar WHERE name = %(jar)s", "there is no row"),
     "a breaker is open": (

@@ -55,12 +55,15 @@ def test_a_worker_that_is_well_says_so() -> None:
     store.workers.beat(WELL)
     (found,) = pulse()
     assert found.severity is Severity.FINE
-    assert found.what == "worker1@here was heard of 0 s ago, ticked 0 s before, and began a delivery 1 s before."
+    assert found.what == "worker1@here gave a sign of life 0 s ago, ticked 0 s before, and began a delivery 1 s before."
 
 
 def test_no_worker_at_all_is_told() -> None:
     (found,) = pulse()
-    assert (found.severity, found.what) == (Severity.WARNING, "No worker was heard of within the last hour.")
+    assert (found.severity, found.what) == (
+        Severity.WARNING,
+        "No worker has given a sign of life within the last hour.",
+    )
 
 
 def test_all_of_them_silent_is_wrong() -> None:
@@ -120,8 +123,8 @@ def test_leases_that_lapse_are_wrong() -> None:
     run_id = sagas.start(Lab, Experiment())
     Run.objects.filter(pk=run_id).update(state=State.EXECUTING, claims=1)
     make_due([run_id], since=30)
-    (wrong,) = [what for what in said(Severity.ERROR) if "nobody takes them up" in what]
-    assert wrong.startswith("1 run(s) on their way are due, since 30 s")
+    (wrong,) = [what for what in said(Severity.ERROR) if "no worker claims them" in what]
+    assert wrong.startswith("1 run(s) that have begun are due, since 30 s")
     assert wrong.endswith("the leases of 1 have lapsed.")
 
 
@@ -130,7 +133,7 @@ def test_queues_that_nobody_consumes_are_told_and_wrong_where_messages_wait() ->
     (told,) = [what for what in said(Severity.WARNING) if what.startswith("Nobody consumes ")]
     assert {queue.name for queue in topology.consumed()} <= set(told[16:].rstrip(".").split(", "))
     broker.publish_raw("orders", "[]")
-    assert "Nobody consumes queues on which messages wait: orders (1)." in said(Severity.ERROR)
+    assert "Messages wait on queues that nobody consumes: orders (1)." in said(Severity.ERROR)
 
 
 def test_who_ends_in_good_order_is_forgotten_and_who_was_killed_after_an_hour() -> None:

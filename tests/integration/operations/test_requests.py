@@ -132,17 +132,15 @@ def test_requests_that_the_code_cannot_read_are_counted(monkeypatch: pytest.Monk
 
     # Then the doctor says how many it hits, and what is wrong with the first
     said = doctor()
-    assert (
-        f"error    What 4 live and 1 escalated run(s) of {NAME} version 1 were asked for cannot be read here: " in said
-    )
+    assert f"error    The requests of 4 live and 1 escalated run(s) of {NAME} version 1 cannot be read here: " in said
     assert f"table missing (run {min([*live, person])})." in said
-    assert "Give what is new in the request's type a default" in said
+    assert "Give the new fields of the request's type defaults" in said
     # And the check at start-up does not read requests
     assert check_runs(databases=["default"]) == []
 
     # When it has a default
     change(OneFieldMoreWithADefault)
-    assert "fine     What every unfinished run was asked for can be read here." in doctor()
+    assert "fine     The request of every unfinished run can be read here." in doctor()
     assert requests.find() == []
 
 

@@ -189,9 +189,9 @@ def doctors_word() -> str:
         ("default_transaction_isolation", "repeatable read", "W021", "the default is repeatable read"),
         ("synchronous_commit", "off", "E022", "synchronous_commit is off"),
         ("default_transaction_read_only", "on", "E025", "it takes no writes"),
-        ("idle_session_timeout", "1h", None, "is set as the promises need it"),
-        ("synchronous_commit", "local", None, "is set as the promises need it"),
-        ("timezone", "Asia/Kathmandu", None, "is set as the promises need it"),
+        ("idle_session_timeout", "1h", None, "has the settings that the promises need"),
+        ("synchronous_commit", "local", None, "has the settings that the promises need"),
+        ("timezone", "Asia/Kathmandu", None, "has the settings that the promises need"),
     ],
 )
 def test_check_and_doctor_say_what_a_server_is_set_to(setting: str, value: str, check: str | None, said: str) -> None:
