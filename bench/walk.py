@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-#: Django's database backend and its parts: every statement passes them.
-_BACKEND = ("sagas.postgresql", "sagas.sessions", "sagas.statements", "sagas.watchdog")
+#: Django's database backend: every statement passes it.
+_BACKEND = "sagas.postgresql"
 
 
 class Walk:

@@ -1,0 +1,210 @@
+"""Have today's engine end all runs of ``before``, in the databases of this process, and print what became of them.
+
+``python -m tests.upgrade.play``, with ``lost`` where RabbitMQ has lost all of its messages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import django
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402 - Django is set up first
+from django.db import connections, transaction  # noqa: E402
+
+import sagas  # noqa: E402
+from sagas.errors import SagaError  # noqa: E402
+from sagas.messaging.consumer import first_time  # noqa: E402
+from sagas.selectors import run_view  # noqa: E402
+from tests.support import broker  # noqa: E402
+from tests.upgrade import BEFORE  # noqa: E402
+from tests.upgrade.hands import (  # noqa: E402
+    EVENTS_QUEUE,
+    Message,
+    System,
+    dispatch,
+    let_time_pass,
+    listen,
+    perform,
+    query,
+    ready,
+    taken,
+)
+from tests.upgrade.sagas import REPORT  # noqa: E402
+
+#: Passes after which something is taken to be stranded.
+LIMIT = 40
+
+
+def main(*, lost: bool) -> dict[str, Any]:
+    """Play it; what became of the runs, their effects, and of what is beside them."""
+    before = json.loads((BEFORE / "messages.json").read_text())
+    messages: list[Message] = [] if lost else before["messages"]
+    ids = {name: UUID(run_id) for name, (run_id, _) in before["runs"].items()}
+    for alias in ("default", "loyalty"):
+        call_command("migrate", database=alias, verbosity=0)
+    call_command("sagas", "topology", verbosity=0)
+    ready()
+    listen()
+    _as_if_it_were_now()
+    for run_id in ids.values():
+        run_view(run_id)
+    waiting = dict(query("SELECT run_id, min(position) FROM sagas_outbox GROUP BY run_id"))
+    with System().running() as system:
+        system.may_answer.set()
+        os.environ["UPGRADE_POINTS_URL"] = system.url
+        for message in messages:
+            perform(message)
+        _decide(ids)
+        _settle(ids)
+        ended = _standing(ids)
+        # What still comes of before comes too late for everything.
+        for message in messages:
+            perform(message)
+        _settle(ids)
+    again = _standing(ids)
+    heard = [sagas.Event.from_json(message["body"]) for message in taken(EVENTS_QUEUE)]
+    sagas.erase(business_key="succeeded", by="mei")
+    return {
+        **ended,
+        "heard of": {
+            name: [[event.position for event in heard if event.run_id == ids[name]], waiting[ids[name]]]
+            for name in ids
+            if ids[name] in waiting
+        },
+        "erased": _one(query("SELECT request->>'customer' FROM sagas_run WHERE id = %s", [ids["succeeded"]])),
+        "changed by late messages": [name for name, found in ended.items() if found != again[name]],
+        "asked": system.asked,
+        "queues": [*broker.queue_names(""), EVENTS_QUEUE],
+        "taken by the mailer": [_first_time(message) for message in before["events"]],
+    }
+
+
+def _as_if_it_were_now() -> None:
+    """Move all times as if the database had been written down just now: what waits is still to wait for as long."""
+    moved = {
+        "sagas_run": ("started_at", "deadline", "due_at", "held_until"),
+        "sagas_escalation": ("notify_at",),
+        "sagas_outbox": ("due_at",),
+        "sagas_breaker": ("opened_at", "probe_at"),
+        "sagas_breakersample": ("at",),
+    }
+    ((seconds,),) = query("SELECT extract(epoch FROM now() - at)::float FROM upgrade_made")
+    for table, columns in moved.items():
+        sets = ", ".join(f"{column} = {column} + %s * interval '1 second'" for column in columns)
+        query(f"UPDATE {table} SET {sets}", [seconds] * len(columns))  # noqa: S608 - constants
+    query(
+        "UPDATE sagas_run SET pending = (SELECT jsonb_object_agg(key, value || jsonb_build_object('until', "
+        "(value->>'until')::float + %s)) FROM jsonb_each(pending)) WHERE pending IS NOT NULL",
+        [seconds],
+    )
+
+
+def _decide(ids: dict[str, UUID]) -> None:
+    """What people, other systems and customers do now."""
+    sagas.report(ids["accepted"], "right", REPORT)
+    sagas.cancel(ids["waiting"], reason="too slow")
+    for name in ("half confirmed", "order waiting", "child waiting: child"):
+        _confirm(ids[name])
+    for name in ("confirm that breaks", "undo that breaks", "broken behind the pivot", *_BROKEN):
+        sagas.resume(ids[name], by="bo", note="mended")
+    sagas.resolve(ids["ended by hand"], outcome=sagas.State.FAILED, by="bo", note="undone by hand")
+
+
+_BROKEN = ("broken 1", "broken 2", "broken 3")
+
+
+def _confirm(run_id: UUID) -> None:
+    """Give all confirmations that a run still waits for."""
+    for name in ("approval", "payment"):
+        with suppress(SagaError):
+            sagas.confirm(run_id, name, {})
+
+
+def _settle(ids: dict[str, UUID]) -> None:
+    """Carry what is on its way, and let the time pass that runs wait for, until all have ended or wait for people."""
+    for _ in range(LIMIT):
+        while messages := [m for m in taken() if not m["queue"].startswith("sagas.deadline")]:
+            for message in messages:
+                perform(message)
+        dispatch(tick=True)
+        query("UPDATE sagas_breaker SET probe_at = now()")
+        with suppress(SagaError):
+            sagas.report(ids["forked"], "right", REPORT)
+        states = _states()
+        for run_id, state in states.items():
+            if state == "AWAITING_CONFIRM":
+                _confirm(run_id)
+        live = [run_id for run_id, state in states.items() if state not in {"SUCCEEDED", "FAILED", "ESCALATED"}]
+        if not live:
+            return
+        let_time_pass(*live)
+    standing = {name: _states()[run_id] for name, run_id in ids.items()}
+    msg = f"not at an end: {standing}"
+    raise AssertionError(msg)
+
+
+def _states() -> dict[UUID, str]:
+    return dict(query("SELECT id, state FROM sagas_run ORDER BY due_at"))
+
+
+def _standing(ids: dict[str, UUID]) -> dict[str, Any]:
+    states = _states()
+    runs = {
+        name: {
+            "state": states[run_id],
+            "because": _one(query("SELECT reason->>'code' FROM sagas_run WHERE id = %s", [run_id])),
+            "here": _names(query("SELECT name FROM upgrade_effect WHERE run_id = %s ORDER BY ctid", [run_id])),
+            "there": _names(
+                query(
+                    "SELECT name FROM upgrade_effect WHERE run_id = %s ORDER BY ctid", [run_id], connections["loyalty"]
+                )
+            ),
+            "log": _names(
+                query(
+                    "SELECT step || '.' || operation FROM sagas_log WHERE run_id = %s AND outcome = 'DONE' ORDER BY id",
+                    [run_id],
+                )
+            ),
+        }
+        for name, run_id in ids.items()
+    }
+    return {
+        "runs": runs,
+        "unknown runs": len(states) - len(runs),
+        "stock": query("SELECT available, held, sold FROM inventory_sku"),
+        "slots": query("SELECT available, held, sold FROM delivery_slot"),
+        "coupons used": _names(query("SELECT code FROM coupons_coupon WHERE used ORDER BY code")),
+        "orders": dict(query("SELECT order_no, status FROM orders_order")),
+        "open escalations": _one(query("SELECT count(*) FROM sagas_escalation WHERE resolved_at IS NULL")),
+        "open breakers": _one(query("SELECT count(*) FROM sagas_breaker WHERE closed_at IS NULL")),
+        "locks": _one(query("SELECT count(*) FROM sagas_lock")),
+        "unpublished events": _one(query("SELECT count(*) FROM sagas_outbox")),
+    }
+
+
+def _first_time(message: Message) -> bool:
+    event = sagas.Event.from_json(message["body"])
+    with transaction.atomic():
+        return first_time("mailer", event.id)
+
+
+def _one(rows: Iterable[tuple[Any, ...]]) -> Any:
+    ((value,),) = rows
+    return value
+
+
+def _names(rows: Iterable[tuple[Any, ...]]) -> list[str]:
+    return [str(name) for (name,) in rows]
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(lost="lost" in sys.argv[1:])))
