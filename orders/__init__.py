@@ -1,1 +1,1 @@
-"""Orders: the domain that composes the others by a saga, and the API to it."""
+"""Orders: the domain that composes the others by a saga, and its HTTP API."""

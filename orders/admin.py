@@ -1,4 +1,4 @@
-"""The orders in the admin: to look at. What changes them is a saga."""
+"""The orders in the admin, read-only: only sagas change them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sagas.models import Run
 
 
 class OrderLines(admin.TabularInline[OrderLine, Order]):
-    """What was ordered."""
+    """The lines of an order."""
 
     model = OrderLine
     extra = 0
@@ -29,7 +29,7 @@ class OrderLines(admin.TabularInline[OrderLine, Order]):
         return False
 
     def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Refuse: prices and quantities are what was accepted."""
+        """Refuse: prices and quantities are fixed when the order is accepted."""
         return False
 
 
@@ -56,13 +56,13 @@ class OrderAdmin(ListAdmin[Order]):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
-        """Read with each order how its run stands: the status alone does not tell an order that failed at once."""
+        """Read the state of each order's run, too: the status does not show a failure before the first step."""
         state = Run.objects.filter(pk=OuterRef("run_id")).values("state")[:1]
         return super().get_queryset(request).annotate(_run_state=Subquery(state))
 
     @admin.display(description="run")
     def run_state(self, order: Order) -> str:
-        """Say how the run stands, and lead to it."""
+        """Show the state of the run, with a link to it."""
         url = reverse("admin:sagas_run_change", args=[order.run_id])
         return format_html('<a href="{}">{}</a>', url, getattr(order, "_run_state", None) or order.run_id)
 
@@ -75,20 +75,20 @@ class OrderAdmin(ListAdmin[Order]):
         return False
 
     def has_delete_permission(self, _request: HttpRequest, _obj: Order | None = None) -> bool:
-        """Refuse: an order is on record, whatever became of it."""
+        """Refuse: orders are kept for the record."""
         return False
 
 
-# Its own list is one column: a digest, as wide as the page.
+# Knox's own list has one column, a digest as wide as the page.
 admin.site.unregister(AuthToken)
 
 
 @admin.register(AuthToken)
 class TokenAdmin(ListAdmin[Any], AuthTokenAdmin):  # type: ignore[misc]  # knox has no types
-    """See whose tokens there are, issue one, and take any back."""
+    """See whose tokens there are, issue one, and revoke any."""
 
     list_display = ["token_key", "user", "created", "expiry"]
-    # There is nothing to change in one.
+    # A token has nothing to change.
     list_display_links = None
     list_select_related = ["user"]
     search_fields = ["=token_key", "user__username"]

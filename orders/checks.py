@@ -1,4 +1,4 @@
-"""System checks of the shop: what is wrong with its settings, before the first order meets it."""
+"""System checks of the shop's settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sagas.signatures import BadSecret, parse_secrets
 
 @register("orders")
 def check_webhook_secret(**_: Any) -> list[CheckMessage]:
-    """Check what payments are believed by."""
+    """Check the secret by which payments are verified."""
     try:
         parse_secrets(settings.WEBHOOK_SECRET)
     except BadSecret as error:

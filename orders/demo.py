@@ -1,6 +1,6 @@
-"""Demo data: what a drink shop sells, when it delivers, and coupons of every kind. Safe to repeat.
+"""Demo data: drinks, delivery slots, and coupons of every kind. Safe to repeat.
 
-What is there is left as it is: stock and coupons belong to the runs once orders have come.
+Existing rows are not changed: once there are orders, runs move stock and coupons.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _CAPACITY = 200
 
 @transaction.atomic
 def seed(*, admin: str = "", password: str = "") -> User:
-    """Make what is missing of the demo data, and return the demo customer.
+    """Create missing demo data, and return the demo customer.
 
     Args:
-        admin: name of a superuser to make, or to give the password to; none if empty.
+        admin: name of a superuser to create, or whose password to set; none if empty.
         password: the superuser's password.
     """
     users = get_user_model()._default_manager
@@ -79,7 +79,7 @@ def seed(*, admin: str = "", password: str = "") -> User:
 
 
 def token(*, customer: User) -> str:
-    """Make a fresh token of a customer; it is shown once, and kept hashed. Tokens made before stay good."""
+    """Create a token of a customer; it is shown once, and kept hashed. Earlier tokens stay valid."""
     _, secret = AuthToken.objects.create(user=customer)
     return str(secret)
 

@@ -1,4 +1,4 @@
-"""What the orders domain says no to, before a saga begins."""
+"""Errors with which the orders domain refuses a request before a saga begins."""
 
 from __future__ import annotations
 

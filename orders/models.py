@@ -1,4 +1,4 @@
-"""Orders, their lines, and the answers that repeated requests get again."""
+"""Orders, their lines, and the stored answers to requests with an idempotency key."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.db.models.functions import Now
 
 
 class OrderStatus(models.TextChoices):
-    """What the saga's steps have made of an order. How its run stands is the engine's to say."""
+    """The status that the saga's steps write. The engine has the state of the order's run."""
 
-    #: Accepted by the API; no step has been performed. (It stays so where the hook is lost that tells of a run
-    #: which failed before its first step: see ``orders.sagas.mark_unplaced``.)
+    #: Accepted by the API; no step has been performed. It stays so if a run fails before its first step and its hook
+    #: is lost: see ``orders.sagas.mark_unplaced``.
     RECEIVED = "RECEIVED"
     PLACED = "PLACED"
     CONFIRMED = "CONFIRMED"
@@ -20,7 +20,7 @@ class OrderStatus(models.TextChoices):
 
 
 class Order(models.Model):
-    """What a customer ordered. Money is in cents of a yuan."""
+    """An order of a customer. Money is in cents of a yuan."""
 
     order_no = models.CharField("order number", max_length=32)
     run_id = models.UUIDField(editable=False)
@@ -34,7 +34,7 @@ class Order(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        """One index serves a customer's list, newest first; one the bound on what an address has open."""
+        """One index serves a customer's list, newest first; the other the limit of unpaid orders of an address."""
 
         ordering = ["-id"]
         constraints = [
@@ -56,10 +56,10 @@ class Order(models.Model):
 
 
 class OrderLine(models.Model):
-    """A number of cups of one SKU, at the price at which the order was accepted."""
+    """A quantity of one SKU, at the price at which the order was accepted."""
 
-    # Lines are written by the one statement that also places their order, on the hot path: checking the
-    # foreign key line by line would prove nothing.
+    # One statement on the hot path writes the lines and places their order: checking the foreign key of each line
+    # would prove nothing.
     order = models.ForeignKey(
         Order, on_delete=models.CASCADE, related_name="lines", db_constraint=False, db_index=False
     )
@@ -79,7 +79,7 @@ class OrderLine(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """The answer that a customer's request got, kept for a day under the key that came with it."""
+    """The answer to a customer's request, kept for a day under the request's key."""
 
     customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
     key = models.CharField(max_length=255)
@@ -90,7 +90,7 @@ class IdempotencyKey(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        """The constraint proves what the key's lock promises; the index finds the keys that are kept no longer."""
+        """The constraint proves what the key's lock promises; the index finds expired keys."""
 
         constraints = [models.UniqueConstraint(name="orders_idempotencykey_once", fields=["customer", "key"])]
         indexes = [models.Index(name="orders_idempotencykey_age", fields=["created_at"])]

@@ -1,4 +1,4 @@
-"""Order numbers that people can read out: the day, and eight letters that cannot be taken for another."""
+"""Order numbers that people can read aloud: the day, and eight unambiguous letters."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ PATTERN = rf"ORD-\d{{8}}-[{ALPHABET}]{{8}}"
 def draw() -> str:
     """Draw a number, such as ``ORD-20261123-7K3M9QX2``.
 
-    40 random bits a day: at 100,000 orders a day two of them meet once in half a year, so whoever
-    stores a number must be ready to draw again.
+    40 random bits a day: at 100,000 orders a day two numbers collide once in half a year. The caller that stores a
+    number must be prepared to draw again.
     """
     letters = "".join(secrets.choice(ALPHABET) for _ in range(8))
     return f"ORD-{timezone.localdate():%Y%m%d}-{letters}"

@@ -1,6 +1,6 @@
-"""What orders themselves do in a saga: place, confirm and reject.
+"""The participants of the orders domain: place, confirm and reject an order.
 
-Set-based: one statement each for a whole cohort. The rows need no locks of their own: an order
+They are set-based, with one statement each for a whole cohort. The rows need no locks of their own, because an order
 belongs to one run, and the run is locked.
 """
 
@@ -16,7 +16,7 @@ from orders.requests import OrderRequest
 from sagas import Call, Done, Rejected, many
 from sagas.definition.participants import Outcome
 
-# The total is written when the order is accepted; those of before it was get it here.
+# The total is written when the order is accepted. Orders from before that was so get it here.
 _CREATE = """
 WITH line AS (
     SELECT * FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::int[])
@@ -66,32 +66,32 @@ def create_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
 
 @many
 def confirm_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
-    """Mark the orders as confirmed: from here they will be delivered.
+    """Mark the orders as confirmed: they will be delivered.
 
     Raises:
-        OrderMissing: there is no such order, or it stands otherwise.
+        OrderMissing: there is no such order, or it has another status.
     """
     return _mark(calls, OrderStatus.CONFIRMED, may_be={OrderStatus.CONFIRMED})
 
 
 @many
 def reject_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
-    """Mark the orders as rejected. They and their lines stay, for the customer and for the record.
+    """Mark the orders as rejected. They and their lines are kept, for the customer and for the record.
 
     Raises:
         OrderMissing: an order is confirmed.
     """
-    # Nothing to undo where it was never placed, or is no more.
+    # There is nothing to undo if it was never placed, or is no longer there.
     return _mark(calls, OrderStatus.REJECTED, may_be={OrderStatus.REJECTED, OrderStatus.RECEIVED, None})
 
 
 def reject_unplaced(run_ids: Sequence[UUID]) -> None:
-    """Mark the orders of undone runs whose first step was never done, so that no compensation has marked them."""
+    """Mark the orders of undone runs whose first step was never done: no compensation has marked them."""
     Order.objects.filter(run_id__in=run_ids, status=OrderStatus.RECEIVED).update(status=OrderStatus.REJECTED)
 
 
 def _mark(calls: Sequence[Call[OrderRequest]], status: OrderStatus, *, may_be: Set[str | None]) -> list[Outcome]:
-    """Mark placed orders; those that are not placed must stand at one of ``may_be`` (``None``: are not there)."""
+    """Mark placed orders. Others must have one of the statuses ``may_be`` (``None``: may be missing)."""
     ids = {call.run_id for call in calls}
     with connection.cursor() as cursor:
         cursor.execute(

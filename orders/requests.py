@@ -1,6 +1,6 @@
-"""What the PlaceOrder saga is asked for. Kept with the run as JSON, so a change must read old ones.
+"""The request of the PlaceOrder saga. It is kept with the run as JSON, so changed code must still read old requests.
 
-The other domains read what they need of it by their own protocols.
+The other domains read their parts of it through protocols of their own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """An accepted order: prices and discount are fixed, everything else is the steps' to decide."""
+    """An accepted order: prices and discount are fixed, and the steps decide everything else."""
 
     order_no: str
     customer_id: int
@@ -33,5 +33,5 @@ class OrderRequest:
 
     @property
     def total_cents(self) -> int:
-        """What is to be paid."""
+        """The amount to be paid."""
         return max(0, sum(item.quantity * item.unit_price_cents for item in self.items) - self.discount_cents)

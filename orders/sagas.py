@@ -74,8 +74,8 @@ class PlaceOrder(Saga[OrderRequest]):
 
 @on_transition(saga=PlaceOrder, to=State.FAILED, many=True)
 def mark_unplaced(transitions: Sequence[Transition]) -> None:
-    """Reject the orders that failed before their first step, which therefore has nothing to compensate.
+    """Reject the orders that failed before their first step, which no compensation marks.
 
-    A hook may be lost. Then such an order still says RECEIVED, and its run, which the API shows, that it failed.
+    A hook may be lost. Then such an order keeps the status RECEIVED; its run, which the API shows, is FAILED.
     """
     orders.reject_unplaced([transition.run_id for transition in transitions])

@@ -1,4 +1,4 @@
-"""Reads: a customer's orders, and how their runs stand."""
+"""Reads: a customer's orders, and the states of their runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sagas.selectors import RunView, StepView, run_view
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a run stands, in short: the part of a ``RunView`` that a list shows, and that is known where it is pruned."""
+    """The state of a run in short: the part of a ``RunView`` for lists, and for orders whose run was pruned."""
 
     state: State
     deadline: datetime | None = None
@@ -31,11 +31,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class OrderWithRun:
-    """An order, and its run in short or in full."""
+    """An order, with its run in short or in full."""
 
     order: Order
     run: Standing | RunView
-    #: What the gateway has said was paid for it; only where one order is read.
+    #: The payments that the gateway has reported for it; only where one order is read.
     payments: Sequence[Payment] = ()
 
 
@@ -57,7 +57,7 @@ def order_with_run(*, customer_id: int, order_no: str) -> OrderWithRun:
 
 
 def with_standings(*, orders: Sequence[Order]) -> list[OrderWithRun]:
-    """Read how the runs of these orders stand, in one query."""
+    """Read the states of these orders' runs, in one query."""
     rows = Run.objects.filter(id__in=[order.run_id for order in orders]).values_list("id", "state", "deadline")
     standings = {run_id: Standing(State(state), deadline) for run_id, state, deadline in rows}
     return [
@@ -67,9 +67,9 @@ def with_standings(*, orders: Sequence[Order]) -> list[OrderWithRun]:
 
 
 def state_without_run(status: str) -> State:
-    """How an order's run has ended that was pruned, as far as the order itself tells: only final runs are pruned.
+    """The final state of a pruned run, as far as the order shows it: only final runs are pruned.
 
-    One that is ``PLACED`` was ended by hand, and nobody has said here which way: people know, or can find out.
+    An order that is still ``PLACED`` was ended by hand, and does not show in which way.
     """
     match OrderStatus(status):
         case OrderStatus.CONFIRMED:

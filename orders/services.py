@@ -1,4 +1,4 @@
-"""Writes: an order is placed, confirmed, cancelled. The work itself is the saga's."""
+"""Writes: place, confirm and cancel an order. The saga does the work itself."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from sagas.models import Run
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Cups of one SKU, as the customer asks for them."""
+    """A quantity of one SKU, as the customer asks for it."""
 
     sku: str
     quantity: int
 
 
-#: One word and one text, whether a code does not exist, has expired, is switched off, or is another customer's: who may
-#: tell them apart can find out which codes there are.
+#: One code and one text, whether a coupon does not exist, has expired, is switched off, or is another customer's:
+#: otherwise codes could be guessed.
 COUPON_NOT_USABLE = "coupon-not-usable"
 
 
@@ -51,14 +51,14 @@ def place_order(
 ) -> UUID:
     """Accept an order: price it, and insert it and its run. Nothing is reserved or redeemed yet.
 
-    Prices and discount are those of now, whatever becomes of them later. An order that costs nothing is confirmed at
-    once. Call it in a transaction, so that the order, the run, and whatever else tells of them are one.
+    Prices and discount are fixed now. An order that costs nothing is confirmed at once. Call it in a transaction, so
+    that the order, the run and the caller's own rows commit together.
 
     Returns:
         The id of the run.
 
     Raises:
-        OrderRefused: what can be known at once is wrong: SKUs, slot, coupon.
+        OrderRefused: a SKU, the slot or the coupon cannot be used, which is known at once.
         sagas.Overloaded: the backlog is too old; nothing new is accepted.
         OrderNumberTaken: draw another number, in a new transaction.
     """
@@ -66,7 +66,7 @@ def place_order(
     sagas.admit()
     run_id = sagas.start(PlaceOrder, request, business_key=order_no)
     with connection.cursor() as cursor:
-        # Not the ORM: a number that is taken must not break the caller's transaction before it is known.
+        # Not by the ORM: a number that is taken must not break the caller's transaction.
         cursor.execute(
             "INSERT INTO orders_order (order_no, run_id, customer_id, status, slot, coupon, discount_cents, "
             "total_cents, address) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_no) DO NOTHING",
@@ -85,14 +85,14 @@ def place_order(
         if not cursor.rowcount:
             raise OrderNumberTaken(order_no)
     if not request.total_cents:
-        # Nothing is to be paid, so nothing is waited for. No payment's id comes with it.
+        # Nothing is to be paid, so it does not wait for a payment. No payment id comes with it.
         data = {"payment_id": None, "amount": 0, "currency": settings.CURRENCY}
         sagas.confirm(run_id, payments.services.CONFIRMATION, data)
     return run_id
 
 
 def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: int, coupon: str | None) -> OrderRequest:
-    """Check what can be known at once, and fix prices and discount."""
+    """Check what is known at once, and fix prices and discount."""
     faults: list[Fault] = []
     known = inventory.selectors.skus(codes=[item.sku for item in items])
     for index, item in enumerate(items):
@@ -117,15 +117,15 @@ def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: in
     if faults:
         raise OrderRefused(faults)
     priced = tuple(Item(item.sku, item.quantity, known[item.sku].price_cents) for item in items)
-    # No more than the order is worth: lines less discount are the total, on every record.
+    # No more than the price of the order, so that lines less discount are the total in every record.
     discount = min(discount, sum(item.quantity * item.unit_price_cents for item in priced))
     return OrderRequest(order_no, customer_id, priced, slot, coupon, discount)
 
 
 def receive_payment(*, message: Message) -> Answer:
-    """Keep what the gateway has signed, and take the payment of which it tells, if it is what the order costs.
+    """Keep a signed message of the gateway, and take its payment if it is what the order costs.
 
-    A repeat is told how the payment and the order stand now. Nothing that is signed is turned away: what does not pay
+    A repeat gets the present state of payment and order. No signed message is refused: a payment that does not pay
     the order is due back, and the answer says why.
     """
     found = Order.objects.filter(order_no=message.order_no).values_list("run_id", "status", "total_cents").first()
@@ -141,13 +141,13 @@ def receive_payment(*, message: Message) -> Answer:
 
 
 def _total(run_id: UUID) -> int:
-    """What an order costs that was accepted before its total was written with it. None of a pruned run is payable."""
+    """The price of an order from before totals were stored. Orders of pruned runs cannot be paid."""
     request = Run.objects.filter(pk=run_id).values_list("request", flat=True).first()
     return PlaceOrder.definition.load(json.dumps(request)).total_cents if request else 0
 
 
 def cancel_order(*, customer_id: int, order_no: str) -> State:
-    """Cancel a customer's own order, as long as it is not confirmed. A repeat is answered alike.
+    """Cancel a customer's own order, if it is not confirmed. A repeat gets the same answer.
 
     Raises:
         OrderNotFound: the customer has no such order.
@@ -166,12 +166,12 @@ def cancel_order(*, customer_id: int, order_no: str) -> State:
             if (ended := state_without_run(status)) is State.FAILED:
                 return ended
             raise sagas.AlreadyDecided(_PRUNED, ended) from None
-        # An order that no step has touched has no compensation. The run is locked, and will not begin.
+        # No step has handled the order, so no compensation will mark it. The run is locked, and will not begin.
         Order.objects.filter(run_id=run_id, status=OrderStatus.RECEIVED).update(status=OrderStatus.REJECTED)
     return state
 
 
-#: What is left to say of an order whose run was pruned, as docs/how-to/operate.md has it.
+#: The reason that is shown for an order whose run was pruned (docs/how-to/operate.md, "Old runs").
 _PRUNED = "it has ended long ago, and its record is gone"
 
 

@@ -1,4 +1,4 @@
-"""Which client a request comes from, as the nearest trusted proxy saw it."""
+"""The client of a request, as the nearest trusted proxy saw it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rest_framework.throttling import BaseThrottle
 
 
 def client_address(request: HttpRequest | Request) -> str | None:
-    """Address of the client; ``None`` where it is not known to be one.
+    """Address of the client; ``None`` if it is unknown.
 
-    ``X-Forwarded-For`` is believed as far as ``NUM_PROXIES`` says: by DRF's own reading, so that limits by address mean
-    the same client everywhere.
+    ``X-Forwarded-For`` is trusted as far as ``NUM_PROXIES`` says, by DRF's own code, so that all limits by address
+    use the same address.
     """
     said = BaseThrottle().get_ident(request)  # type: ignore[arg-type]  # it reads META alone
     try:
@@ -23,6 +23,6 @@ def client_address(request: HttpRequest | Request) -> str | None:
 
 
 def customers_address(request: HttpRequest | Request) -> str | None:
-    """Address of the client, where it tells one customer from others: that of a proxy on this machine does not."""
+    """Address of the client, if it distinguishes customers: a proxy's on this machine does not."""
     address = client_address(request)
     return None if address is None or ip_address(address).is_loopback else address

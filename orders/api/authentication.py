@@ -1,4 +1,4 @@
-"""Who asks: knox tokens, kept hashed, read in one query."""
+"""Authentication by knox tokens, which are kept hashed and read in one query."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]  # kno
     """``Authorization: Token …``."""
 
     def authenticate_credentials(self, token: bytes) -> tuple[Any, Any]:
-        """Find the token; bytes that cannot be one are a wrong token, not an error."""
+        """Find the token. Bytes that cannot be a token are a wrong token, not an error."""
         if not token.isalnum():
             raise AuthenticationFailed("Invalid token.")
         found: tuple[Any, Any] = super().authenticate_credentials(token)
         return found
 
     def _cleanup_token(self, auth_token: Any) -> bool:
-        # Knox reads and deletes all expired tokens of the user here, on every request. Expired is
-        # expired without that; logging in tidies up, and `manage.py sweep`. A token that was made
-        # without an end lives as long as the others.
+        # Knox reads and deletes all expired tokens of the user here, on every request. That is not needed: logins and
+        # `manage.py sweep` delete them. A token without an end is valid as long as the others.
         until = auth_token.expiry or auth_token.created + settings.REST_KNOX["TOKEN_TTL"]
         return bool(until <= timezone.now())

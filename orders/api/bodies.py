@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON only, bounded in size and depth, and never a reason for a 500."""
+"""Bodies of requests: JSON only, limited in size and depth, and never the cause of a 500."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from rest_framework.request import Request
 
 from sagas.validation import Malformed, parse
 
-#: No body of this API is deeper than 4; what is far deeper would overflow the stack somewhere later.
+#: No body of this API is nested deeper than 4; a much deeper one would overflow the stack later.
 MAX_DEPTH = 16
-#: What is read of a body that is too large, so that the client hears why instead of a broken pipe.
+#: Bytes that are read of a body that is too large, so that the client gets the answer instead of a broken pipe.
 DRAIN_LIMIT = 32 * 1024 * 1024
 DRAIN_SECONDS = 5.0
 _CHUNK = 64 * 1024
 
 
 class StrictJSONParser(BaseParser):
-    """JSON as RFC 8259 has it: UTF-8, no NaN, no name twice, no nesting without end."""
+    """JSON by RFC 8259: UTF-8, no NaN, no name twice, limited nesting."""
 
     media_type = "application/json"
 
     def parse(
         self, stream: IO[Any], _media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """Parse the body; ``ParseError`` if it is no JSON."""
-        # Through request.body, which checks the size and keeps the bytes: idempotency and signatures need them.
+        """Parse the body; ``ParseError`` if it is not JSON."""
+        # By request.body, which checks the size and keeps the bytes for idempotency and signatures.
         raw: bytes = parser_context["request"].body if parser_context else stream.read()
         try:
             return parse(raw, depth=MAX_DEPTH, once=True)
@@ -39,11 +39,11 @@ class StrictJSONParser(BaseParser):
 
 
 def drain(request: Request) -> None:
-    """Read and forget a body that was refused for its size.
+    """Read and discard a body that was refused for its size.
 
     A server that closes a connection with unread data resets it, and the client loses the answer.
     """
-    # The shop's own server has read it, or refused it, already: this is for others.
+    # The shop's own server has already read or refused it: this is for other servers.
     left, until = DRAIN_LIMIT, time.monotonic() + DRAIN_SECONDS
     while left > 0 and time.monotonic() < until and (chunk := request._request.read(_CHUNK)):
         left -= len(chunk)

@@ -15,10 +15,10 @@ from orders.api import problems
 
 
 class Switched:
-    """A view that is there where ``API_DOCS`` is on."""
+    """A view that exists if ``API_DOCS`` is on."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer as to an unknown URL where it is off."""
+        """Answer as an unknown URL does if it is off."""
         if not settings.API_DOCS:
             return problems.not_found(request)
         answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # of the view beside
@@ -29,9 +29,9 @@ class SchemaView(Switched, SpectacularAPIView):
     """The OpenAPI schema."""
 
 
-# Swagger's icons are images in its own stylesheet.
+# Swagger's icons are images inside its stylesheet.
 @method_decorator(csp_update({"img-src": ["'self'", "data:"]}), name="dispatch")
 class DocsView(Switched, SpectacularSwaggerSplitView):
-    """The page, and with ``?script`` its script: nothing is inline."""
+    """The page, and with ``?script`` its script, because nothing may be inline."""
 
     template_name = "orders/docs.html"

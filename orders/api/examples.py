@@ -1,4 +1,4 @@
-"""The example of an order on the docs page: of what the shop has now, so that it can be tried out as it stands."""
+"""The example of an order on the docs page: made of the present stock, so that it can be tried out unchanged."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from django.urls import reverse
 import delivery.selectors
 import inventory.selectors
 
-#: The query parameter by which the docs page asks for it.
+#: The query parameter with which the docs page asks for the example.
 WANTED = "example"
 
 logger = logging.getLogger(__name__)
 
 
 def offer_what_is_there(result: dict[str, Any], *, request: Any, **_: Any) -> dict[str, Any]:
-    """Put an order that would be accepted into the schema of the docs page; drf-spectacular's hook.
+    """Put an acceptable order into the schema of the docs page; a hook of drf-spectacular.
 
-    The schema that programs read is the same everywhere, and asks nothing of the database.
+    The schema for programs has no such example, and needs no database.
     """
     if request is None or WANTED not in request.GET:
         return result

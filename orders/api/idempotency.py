@@ -1,8 +1,8 @@
 """Idempotency keys: a repeated request gets the first answer, and does nothing.
 
-The key's row is the first statement of the request's transaction. That statement tries the key's lock, which the
-first request holds until it commits or dies with its session; a repeat that comes meanwhile is told so at once.
-A key is kept for a day. Each new key deletes up to two that are older, so the table never outgrows a day.
+The first statement of the request's transaction inserts the key's row. It also tries the key's lock, which the first
+request holds until it commits or its session ends; a repeat that comes meanwhile is refused at once. A key is kept
+for a day. Each new key deletes up to two expired ones, so the table holds about a day.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LONGEST = 255
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered with. It is known before the work is done: the work is a saga's."""
+    """The answer to a request. It is known before the work is done, because a saga does the work."""
 
     status: int
     body: dict[str, Any]
@@ -41,17 +41,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key of a request, and a digest of what it asked."""
+    """The key of a request, and a digest of its content."""
 
     key: str
     fingerprint: str
 
 
 def key_of(request: Request) -> str | None:
-    """Read the ``Idempotency-Key`` of a request, if it has one. ``"k"`` and ``k`` are one key.
+    """Read the ``Idempotency-Key`` of a request, if it has one. ``"k"`` and ``k`` are the same key.
 
     Raises:
-        Problem: 400, it cannot be a key, or there are two that differ.
+        Problem: 400, the key is invalid, or there are two different keys.
     """
     header = request.headers.get("Idempotency-Key")
     if header is None:
@@ -76,13 +76,13 @@ def _keys(header: str) -> set[str]:
 
 
 def fingerprint(request: Request, asked: Mapping[str, Any]) -> str:
-    """Digest what a request asks: its endpoint, and its checked body without its order of names and its white space."""
+    """Digest the endpoint and the validated body of a request, without its order of names and its white space."""
     said = json.dumps([request.method, request.path, asked], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-#: One statement. The lock ends with the transaction. Who has it finds no other transaction at this key, so a key that
-#: conflicts is committed; one that is kept no longer is taken over. The rows that are swept are locked by nobody.
+#: One statement. The lock ends with the transaction. With the lock, no other transaction uses this key, so a key that
+#: conflicts is committed. An expired key is taken over. Rows that another transaction has locked are not swept.
 _CLAIM = """
 WITH lock AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(hashtextextended(%(customer_id)s || ' ' || %(key)s, 20042)) AS ours
@@ -106,13 +106,13 @@ SELECT ours, EXISTS (SELECT FROM mine) FROM lock
 
 
 def claim(*, customer_id: int, key: Key, answer: Answer) -> Answer | None:
-    """Keep the answer under the key, or find the one that is kept. Call it first in the transaction.
+    """Store the answer under the key, or find the stored one. Call it first in the transaction.
 
     Returns:
-        ``None`` if the key is new, so that the caller does the work; else the first answer.
+        ``None`` if the key is new and the caller must do the work; otherwise the first answer.
 
     Raises:
-        Problem: 409, a request with this key is at work; 422, the key came before with another request.
+        Problem: 409, a request with this key is being processed; 422, the key came before with another request.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -153,9 +153,9 @@ _SWEPT_AT_ONCE = 1000
 
 
 def sweep() -> int:
-    """Delete all keys that are kept no longer, a thousand a transaction; return how many.
+    """Delete all expired keys, a thousand a transaction; return how many.
 
-    New keys do so too, two each; this is for a shop to which no new ones come, and for cron.
+    Each new key deletes two, too; this is for cron in a shop without new orders.
     """
     swept, last = 0, _SWEPT_AT_ONCE
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What is spoken: JSON. Who says that they cannot read it, or send something else, is told so."""
+"""Content negotiation: JSON only. Requests that refuse JSON, or send something else, are refused."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _WEIGHT = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 
 
 class Negotiation(DefaultContentNegotiation):
-    """Weigh ``Accept`` as RFC 9110 says, ``q=0`` among it; and take a body for what its ``Content-Type`` says."""
+    """Evaluate ``Accept`` by RFC 9110, with ``q=0``, and parse a body by its ``Content-Type``."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        """Give the parser of exactly this media type: ``*/*`` is a range, and no type."""
+        """Return the parser of exactly this media type: ``*/*`` is a range, not a type."""
         found = _MEDIA.fullmatch(request.content_type or "")
         if found is None:
             return None
@@ -34,9 +34,9 @@ class Negotiation(DefaultContentNegotiation):
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        """Give the renderer that is accepted most; the first of those that are accepted alike."""
+        """Return the renderer with the highest quality; the first one of several."""
         offered = list(renderers)
-        # Where there is a choice, as at the schema, people may make it in the URL.
+        # Where there is a choice, as for the schema, the URL may make it.
         chosen = format_suffix or (request.query_params.get("format") if len(offered) > 1 else None)
         if chosen:
             offered = list(self.filter_renderers(offered, chosen))
@@ -49,7 +49,7 @@ class Negotiation(DefaultContentNegotiation):
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, str, float]]:
-    """Read ``Accept``: type, subtype and quality of each. What cannot be read accepts nothing."""
+    """Read ``Accept``: type, subtype and quality of each member. An unreadable member accepts nothing."""
     for member in accept.split(","):
         if not member.strip():
             continue
@@ -68,7 +68,7 @@ def _parameters(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _quality(media_type: str, ranges: Sequence[tuple[str, str, float]]) -> float:
-    """By the range that fits most closely: the type itself, then ``type/*``, then ``*/*``."""
+    """The quality by the most specific range: the type itself, then ``type/*``, then ``*/*``."""
     main, _, sub = media_type.partition(";")[0].partition("/")
     for wanted in ((main, sub), (main, "*"), ("*", "*")):
         fitting: list[Any] = [quality for *named, quality in ranges if tuple(named) == wanted]

@@ -1,4 +1,4 @@
-"""Pages of orders: by a cursor, so that new orders do not shift the pages behind them."""
+"""Pages of orders, by a cursor, so that new orders do not shift later pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class OrderPagination(CursorPagination):
     ordering = "-id"
 
     def decode_cursor(self, request: Request) -> Any:
-        """Refuse a cursor whose position is no id: it would fail in the query, as a 500."""
+        """Refuse a cursor whose position is not an id: the query would fail with a 500."""
         cursor = super().decode_cursor(request)
         if cursor is not None and cursor.position is not None:
             position = str(cursor.position)

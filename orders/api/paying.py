@@ -1,4 +1,4 @@
-"""Payments over HTTP: what a signed message came to, as an answer to the gateway."""
+"""Payments over HTTP: the answer to a signed message of the gateway."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sagas import State
 
 
 def receive(*, order_no: str, webhook_id: str, body: str, paid: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep a signed message that came to an order's URL, and answer it.
+    """Keep a signed message that was sent to an order's URL, and answer it.
 
     Args:
-        order_no: of the URL.
+        order_no: the order of the URL.
         webhook_id: the message's id.
-        body: what is signed.
-        paid: what stands in it, checked.
+        body: the signed text.
+        paid: the validated content of the body.
 
     Raises:
         Problem: 404 or 409: the payment does not pay this order. The message is kept all the same.
     """
     message = Message(webhook_id=webhook_id, body=body, **paid)
     if message.order_no != order_no:
-        # Whoever has seen one signed payment could send it to any order's URL.
+        # Otherwise a signed payment could be sent to any order's URL.
         keep(message, Outcome.ANOTHER_ORDER)
         raise Problem(409, "another-order", f"This payment is for order {message.order_no}, not for {order_no}.")
     answer = services.receive_payment(message=message)
@@ -43,7 +43,7 @@ def receive(*, order_no: str, webhook_id: str, body: str, paid: Mapping[str, Any
 
 
 def _problem(message: Message, answer: Answer) -> Problem:
-    """Say why a payment that has come does not pay the order. It is given back, unless a person decides otherwise."""
+    """Say why a payment does not pay the order. It is given back, unless a person decides otherwise."""
     order = f"Order {message.order_no}"
     match answer.outcome:
         case Outcome.UNKNOWN_ORDER:

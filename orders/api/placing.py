@@ -1,4 +1,4 @@
-"""Placing an order over HTTP: the idempotency key, the order and its run are one transaction."""
+"""Placing an order over HTTP: one transaction for the idempotency key, the order and its run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orders.errors import OrderNumberTaken
 from orders.services import Wanted
 from sagas import State
 
-#: Draws of an order number. That many in a row that are taken are a broken random source, not bad luck.
+#: Attempts to draw an order number. If all are taken, the random source is broken.
 _DRAWS = 3
 
 
@@ -27,9 +27,9 @@ def place(
     slot: int,
     coupon: str | None,
 ) -> Answer:
-    """Place an order, or find the answer that the same request got before.
+    """Place an order, or find the stored answer to the same request.
 
-    Raises as ``place_order`` does, and as ``open_orders``.
+    It raises what ``place_order`` and ``open_orders`` raise.
     """
     open_orders.refuse_too_large([item.quantity for item in items])
     for _ in range(_DRAWS):

@@ -1,4 +1,4 @@
-"""The types of problems that clients may meet, each with its page: a problem's ``type`` is the page's address."""
+"""The types of problems, each with a page: a problem's ``type`` is the address of its page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """What a problem's word means.
+    """What a problem type means.
 
     Attributes:
         status: HTTP status, as a rule.
@@ -101,7 +101,7 @@ TYPES = {
 
 
 def title(code: str) -> str:
-    """A type such as "not-found" reads as its own title."""
+    """The title of a type: "Not found" for "not-found"."""
     return code.replace("-", " ").capitalize()
 
 

@@ -75,14 +75,14 @@ class Problem(exceptions.APIException):
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Answer an exception of a view; ``None`` (so a 500 by ``server_error``) for those nobody expects."""
+    """Answer an exception of a view; ``None``, which becomes a 500 by ``server_error``, for an unexpected one."""
     problem = _problem(error)
     if problem is None:
         return None
     request = context["request"]
     if problem.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         drain(request)
-    # A problem is JSON whatever was asked for: the schema would write it as YAML, the docs as a page.
+    # A problem is always JSON: the schema view would write it as YAML, the docs view as a page.
     request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
     return Response(
         problem.body(request.path), status=problem.status_code, headers=problem.headers, content_type=MEDIA_TYPE
@@ -124,7 +124,7 @@ def _problem(error: Exception) -> Problem | None:
 
 
 def _is_unavailable(error: BaseException | None) -> bool:
-    """Whether the database could not do what it was asked, and may in a moment. That is not the client's fault."""
+    """Whether the database failed temporarily, which is not the client's fault."""
     return isinstance(error, OperationalError | InterfaceError) or (error is not None and is_nobodys(error))
 
 
@@ -136,13 +136,13 @@ def _unavailable(error: BaseException) -> Problem:
 
 
 def _of_engine(error: sagas.SagaError) -> Problem | None:
-    """Translate what the engine raises on purpose."""
+    """Translate an error of the engine."""
     match error:
         case sagas.AlreadyDecided(state=state):
             code = "order-undone" if state in {"COMPENSATING", "FAILED"} else "order-decided"
             return Problem(409, code, f"The order is {state}: {error}.")
         case sagas.InvalidRequest(errors=found):
-            # What the serializer lets through and the saga does not: an order that is too large, above all.
+            # The serializer accepts it and the saga does not, as an order that is too large.
             errors = [{"pointer": "#", "code": str(e.get("type", "invalid")), "detail": str(e["msg"])} for e in found]
             return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
         case sagas.InvalidArgument():
@@ -181,14 +181,14 @@ def _flatten(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
             yield from _flatten(value, pointer if key == "non_field_errors" else f"{pointer}/{_token(key)}")
     elif isinstance(detail, list):
         for index, value in enumerate(detail):
-            # A list of texts belongs to one place; a list of mappings has one for each element.
+            # A list of texts belongs to one place; a list of mappings has one place for each element.
             yield from _flatten(value, f"{pointer}/{index}" if isinstance(value, Mapping) else pointer)
     else:
         yield {"pointer": pointer, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
 
 
 def _token(key: Any) -> str:
-    """Write a name, which may be anything, as a part of a JSON pointer in a URI's fragment (RFC 6901)."""
+    """Escape a name as a part of a JSON pointer in a URI fragment (RFC 6901)."""
     return quote(str(key).replace("~", "~0").replace("/", "~1"), safe="~", errors="replace")
 
 
@@ -198,7 +198,7 @@ def _plain(request: HttpRequest, problem: Problem) -> HttpResponse:
     )
 
 
-# Exempt: a POST to an unknown URL is not found, and not a page that lacks its CSRF cookie.
+# Exempt from CSRF, so that a POST to an unknown URL is "not found" instead of a CSRF failure.
 @csrf_exempt
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer an unknown URL."""
@@ -208,16 +208,16 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer a request that Django itself refuses."""
+    """Answer a request that Django refuses."""
     if not request.path.startswith("/api/"):
         return defaults.bad_request(request, exception)
     return _plain(request, Problem(400, "bad-request", "The request is malformed."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what nobody expected. Django has logged it; the client learns nothing of the inside.
+    """Answer an unexpected error. Django has logged it; the client gets no internal details.
 
-    Outside the API a database that cannot serve comes here, too: the admin, and what the middleware asks.
+    Outside the API (the admin, middleware) a database that cannot serve comes here, too.
     """
     if _is_unavailable(error := sys.exc_info()[1]):
         assert error is not None

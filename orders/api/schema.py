@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says beyond what the views themselves tell."""
+"""Additions to the OpenAPI schema that the views do not have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiResponse
 from orders.api.problems import MEDIA_TYPE
 from orders.api.serializers import ProblemSerializer
 
-#: What any request may meet.
+#: Statuses of any request.
 _ALWAYS = (400, 401, 406, 415, 429, 500, 503)
 _MEANING = {
     400: "The body is no JSON, a header is malformed, or there is no such query parameter.",
@@ -30,7 +30,7 @@ _MEANING = {
 
 
 def problems(*statuses: int) -> dict[Any, OpenApiResponse]:
-    """Document these statuses, and those that any request may meet, as problems."""
+    """Document these statuses, and those of any request, as problems."""
     return {
         (status, MEDIA_TYPE): OpenApiResponse(ProblemSerializer, description=_MEANING[status])
         for status in sorted({*_ALWAYS, *statuses})
@@ -74,7 +74,7 @@ SIGNATURE = [
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped
-    """How a client says who it is."""
+    """How a client authenticates."""
 
     target_class = "orders.api.authentication.TokenAuthentication"
     name = "token"
@@ -90,7 +90,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
 
 class StrictFields(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped
-    """Objects that have no other fields than the documented ones."""
+    """Objects without other fields than the documented ones."""
 
     target_class = "orders.api.unknown.StrictSerializer"
     match_subclasses = True

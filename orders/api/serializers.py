@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP. Input is strict: a number is not a string, whatever it looks like."""
+"""Requests and answers of the API. Input is strict: a string that looks like a number is not a number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_LINES = 50
 
 
 class Integer(serializers.IntegerField):
-    """An integer, not a text that looks like one."""
+    """An integer; a text that looks like one is refused."""
 
     def to_internal_value(self, data: Any) -> int:
         """Refuse texts and booleans."""
@@ -30,7 +30,7 @@ class Integer(serializers.IntegerField):
 
 
 class Text(serializers.CharField):
-    """A text, not a number that could be written as one."""
+    """A text; a number is refused."""
 
     def to_internal_value(self, data: Any) -> str:
         """Refuse numbers."""
@@ -41,7 +41,7 @@ class Text(serializers.CharField):
 
 @extend_schema_field({"type": "string", "pattern": r"^\d+\.\d\d$", "example": "18.00"})
 class Yuan(serializers.Field[int, Any, str, int]):
-    """An amount in yuan, with two decimals, of one that is kept in cents. A string: JSON numbers round."""
+    """An amount in yuan with two decimals, from cents. It is a string, because JSON numbers are rounded."""
 
     def to_representation(self, value: int) -> str:
         """Write cents as yuan."""
@@ -63,7 +63,7 @@ class PlaceOrderSerializer(StrictSerializer):
     coupon = Text(max_length=32, required=False, allow_null=True, default=None)
 
     def validate_items(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Refuse a SKU that comes twice: whether the second corrects the first or adds to it is a guess."""
+        """Refuse a SKU that comes twice: it is unclear whether the second replaces the first or adds to it."""
         codes = [item["sku"] for item in items]
         twice = sorted({code for code in codes if codes.count(code) > 1})
         if twice:
@@ -82,7 +82,7 @@ class PaymentSerializer(serializers.Serializer[Any]):
     status = Text(max_length=32, help_text="`succeeded` where the money has come; anything else is only noted.")
 
     def validate_currency(self, currency: str) -> str:
-        """Read it in either case: some gateways write "cny"."""
+        """Accept lower case: some gateways write "cny"."""
         return currency.upper()
 
 
@@ -167,9 +167,9 @@ class ReasonSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
     def to_representation(self, instance: Mapping[str, Any]) -> dict[str, Any]:
-        """Leave out the inside: what broke and how, and what operators have noted, is not for customers."""
+        """Leave out internal errors and operators' notes, which are not for customers."""
         if instance["code"] in _COUPON_NOT_USABLE:
-            # As at the door: who may tell these apart can find out which coupons there are.
+            # As when the order is placed: otherwise codes could be guessed.
             return {"kind": "rejected", "code": "CouponNotUsable", "detail": "The coupon cannot be used."}
         return super().to_representation(public_reason(instance))
 

@@ -1,7 +1,7 @@
-"""How many requests one client may make in a minute: one count over all web processes, in Redis.
+"""Limits of requests of one client in a minute: one count over all web processes, in Redis.
 
-Redis may postpone and never deny: where it does not answer nobody is held back; and a count is of one minute by this
-process's own clock, so whatever stands under its key is forgotten with the minute. ``sagas.check_admission`` guards the
+Redis may postpone and never deny. If it does not answer, there is no limit. A count is of one minute by this process's
+own clock, so a wrong value is forgotten after a minute. ``sagas.check_admission`` guards the
 system as a whole.
 """
 
@@ -30,12 +30,12 @@ clock = time.time
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How much a client has left of a rate.
+    """What a client has left of a rate.
 
     Attributes:
         rate: its name, such as "orders".
         limit: requests in a minute.
-        left: how many more there may be in this one; negative once there were too many.
+        left: how many more are allowed in this minute; negative after too many.
         resets_in: seconds until the next minute begins.
     """
 
@@ -45,7 +45,7 @@ class Standing:
     resets_in: int
 
     def headers(self) -> dict[str, str]:
-        """Tell the client, as the IETF's draft of RateLimit fields has it."""
+        """The RateLimit fields of the IETF's draft."""
         return {
             "RateLimit-Policy": f'"{self.rate}";q={self.limit};w={WINDOW}',
             "RateLimit": f'"{self.rate}";r={max(self.left, 0)};t={self.resets_in}',
@@ -53,12 +53,12 @@ class Standing:
 
 
 def count(rate: str, who: str, *, by: int = 1) -> Standing | None:
-    """Count a request of ``who`` (``by=0``: look only); ``None`` if nobody counts now.
+    """Count a request of ``who`` (``by=0``: read only); ``None`` if there is no count now.
 
     The setting ``<RATE>_PER_MINUTE`` has the limit.
     """
     minute, second = divmod(int(clock()), WINDOW)
-    # Hashed: whatever is in a name, the key is short.
+    # Hashed, so that the key is short and safe.
     key = f"{PREFIX}:{rate}:{hashlib.sha256(who.encode()).hexdigest()[:32]}:{minute}"
 
     def add(client: redis.Redis) -> Any:
@@ -69,7 +69,7 @@ def count(rate: str, who: str, *, by: int = 1) -> Standing | None:
 
     made = redis_client.ask(add)
     if not isinstance(made, int):
-        # No answer; or what stands there is no number.
+        # No answer, or the value is not a number.
         return None
     limit = int(getattr(settings, f"{rate.upper()}_PER_MINUTE"))
     return Standing(rate, limit, limit - made, WINDOW - second)
@@ -90,12 +90,12 @@ def hold_back_if_spent(rate: str, who: str) -> None:
 
 
 def address(request: Request) -> str:
-    """Whence a request comes, as the nearest trusted proxy saw it (``NUM_PROXIES``)."""
+    """The client's address, as the nearest trusted proxy saw it (``NUM_PROXIES``)."""
     return f"address {client_address(request)}"
 
 
 class PerMinute(BaseThrottle):
-    """Count the requests of a customer, or of an address, by the rate that the view names for the method."""
+    """Count the requests of a customer or an address, by the rate that the view names for the method."""
 
     standing: Standing | None = None
 
@@ -107,7 +107,7 @@ class PerMinute(BaseThrottle):
             return True
         who = address(request) if request.user.pk is None else f"customer {request.user.pk}"
         self.standing = count(rate, who)
-        # The view tells the client, whatever it answers.
+        # The view adds the fields to every answer.
         request._request.META["drinkgroup.standing"] = self.standing
         return self.standing is None or self.standing.left >= 0
 

@@ -1,7 +1,7 @@
-"""Tokens: a customer logs in for one, sees their own, and takes them back. Each has an end.
+"""Tokens: a customer logs in for one, lists their own, and revokes them. Each expires.
 
-A token is shown once, and kept hashed (knox). Its id is its first fifteen characters of 64: enough to name it, too
-little to guess it.
+A token is shown once, and kept hashed (knox). Its id is its first 15 characters of 64, which name it and do not
+reveal it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from orders.api.problems import Problem
 from orders.api.schema import RATE, TOKEN_ID, problems
 from orders.api.views import View
 
-#: Tokens of one customer that live at once. A new one ends the oldest: whoever has lost the others can always log in.
+#: Valid tokens of one customer. A new one revokes the oldest, so that a login is always possible.
 MOST = 20
 
 
@@ -37,13 +37,13 @@ def lifetime() -> timedelta:
 
 
 def ends_at(token: Any) -> datetime:
-    """When a token ends; one that was made without an end, as long after its beginning as the others."""
+    """When a token expires; a token without an end has the same lifetime as the others."""
     found: datetime = token.expiry or token.created + lifetime()
     return found
 
 
 def living(user: Any) -> QuerySet[Any]:
-    """A customer's tokens that are good, the newest first."""
+    """A customer's valid tokens, the newest first."""
     now = timezone.now()
     good = Q(expiry__gt=now) | Q(expiry__isnull=True, created__gt=now - lifetime())
     found: QuerySet[Any] = AuthToken.objects.filter(good, user=user).order_by("-created", "digest")
@@ -51,7 +51,7 @@ def living(user: Any) -> QuerySet[Any]:
 
 
 def sweep() -> int:
-    """Delete the tokens that have ended; return how many."""
+    """Delete expired tokens; return how many."""
     now = timezone.now()
     ended = Q(expiry__lte=now) | Q(expiry__isnull=True, created__lte=now - lifetime())
     swept, _ = AuthToken.objects.filter(ended).delete()
@@ -60,8 +60,8 @@ def sweep() -> int:
 
 @transaction.atomic
 def issue(user: AbstractBaseUser) -> tuple[Any, str]:
-    """Make a token: its row, and the secret that nobody is told again."""
-    # Two logins of one customer at once, one after the other.
+    """Create a token: its row, and the secret, which is shown only once."""
+    # Simultaneous logins of one customer wait for each other.
     User.objects.select_for_update(no_key=True).get(pk=user.pk)
     kept = list(living(user).values_list("digest", flat=True)[: MOST - 1])
     AuthToken.objects.filter(user=user).exclude(digest__in=kept).delete()
@@ -75,14 +75,14 @@ class TokensView(View):
     rates = {"GET": "reads", "POST": "logins", "DELETE": "cancels"}
 
     def get_authenticators(self) -> list[Any]:
-        """Look at no token of who logs in: an old one shall not keep anybody from a new one."""
+        """Ignore the token of a login request: an expired token must not prevent a new one."""
         # None while the schema is made.
         if getattr(self.request, "method", None) == "POST":
             return []
         return super().get_authenticators()
 
     def get_permissions(self) -> list[Any]:
-        """Let everybody log in."""
+        """Allow logins without authentication."""
         return [AllowAny()] if self.request.method == "POST" else list(super().get_permissions())
 
     @extend_schema(
@@ -95,15 +95,15 @@ class TokensView(View):
     def post(self, request: Request) -> Response:
         """Log in, and get a token. It is shown here, and never again.
 
-        401 says no more than that name and password do not fit. After too many failures, of a name or from an address,
-        429: then no password is looked at for a while. Of more than twenty tokens the oldest ends.
+        401: name and password do not match. 429 after too many failures of a name or from an address: then no
+        password is checked for a while. Of more than twenty tokens the oldest is revoked.
         """
         body = serializers.LoginSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = request._request
         user = authenticate(asked, **body.validated_data)
         if getattr(asked, "axes_locked_out", False):
-            # Its middleware would answer with the admin's page.
+            # The middleware of axes would answer with the admin's page.
             asked.axes_locked_out = False  # type: ignore[attr-defined]  # django-axes put it there
             wait = str(int(settings.AXES_COOLOFF_TIME.total_seconds()))
             raise Problem(429, "too-many-requests", "There were too many failed logins.", headers={"Retry-After": wait})
@@ -121,7 +121,7 @@ class TokensView(View):
         responses={200: serializers.TokenSerializer(many=True), **problems()},
     )
     def get(self, request: Request) -> Response:
-        """List your tokens that are good, the newest first; `current` is the one that you use."""
+        """List your valid tokens, the newest first; `current` is the one that you use."""
         told = [
             {
                 "id": token.token_key,
@@ -135,7 +135,7 @@ class TokensView(View):
 
     @extend_schema(operation_id="revoke_tokens", parameters=RATE, request=None, responses={204: None, **problems()})
     def delete(self, request: Request) -> Response:
-        """Take back all of your tokens, this one too."""
+        """Revoke all of your tokens, this one too."""
         unknown.NothingSerializer(data=request.data).is_valid(raise_exception=True)
         AuthToken.objects.filter(user=request.user).delete()
         return Response(status=204)
@@ -153,7 +153,7 @@ class TokenView(View):
         responses={204: None, **problems(404)},
     )
     def delete(self, request: Request, token_id: str) -> Response:
-        """Take back one of your tokens: from now on it is wrong. `current` is the one that you use."""
+        """Revoke one of your tokens. `current` is the one that you use."""
         unknown.NothingSerializer(data=request.data).is_valid(raise_exception=True)
         mine = AuthToken.objects.filter(user=request.user)
         is_current = token_id == "current"  # noqa: S105 - no password, but the id of whatever this request came with

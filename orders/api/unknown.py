@@ -1,7 +1,6 @@
-"""What a request says that nobody knows: refused, because a misspelt name would be a wish that is silently not granted.
+"""Unknown fields of bodies and unknown query parameters are refused, because a misspelt name would be ignored silently.
 
-Fields of bodies and query parameters. Payment webhooks alone may say more than is read: gateways add fields as they
-like.
+Only payment webhooks may have unknown fields: gateways add fields of their own.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
 FIELD = "unknown-field"
-#: How many are named in one object; and how much of a name is told, or compared with the known ones.
+#: How many unknown names of one object are reported; and how many characters of a name.
 _NAMED = 20
 _LONGEST = 40
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """A serializer that refuses what it has no field for."""
+    """A serializer that refuses unknown fields."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Say of unknown fields and of wrong values at once."""
+        """Report unknown fields and wrong values together."""
         unknown: dict[str, Any] = {}
         if isinstance(data, Mapping):
             names = islice((name for name in data if name not in self.fields), _NAMED)
@@ -42,11 +41,11 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class NothingSerializer(StrictSerializer):
-    """A body that says nothing: none at all, or an empty object."""
+    """An empty body, or an empty object."""
 
 
 def complaint(what: str, name: str, known: Collection[str]) -> str:
-    """Say that there is no ``what`` (``"field"``) of this name, and which one may be meant."""
+    """Say that no ``what`` (``"field"``) has this name, and which name may be meant."""
     shown = json.dumps(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…")
     meant = get_close_matches(name.casefold(), known, n=1) if len(name) <= _LONGEST else []
     return f"There is no {what} {shown}." + "".join(f' Is "{name}" meant?' for name in meant)

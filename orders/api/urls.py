@@ -10,13 +10,13 @@ from orders.api import docs, examples, problems, tokens, views
 
 
 class OrderNumberConverter(StringConverter):
-    """What may be an order number. Anything else, such as a NUL byte, never reaches the database."""
+    """Strings that may be order numbers. Others, such as one with a NUL byte, never reach the database."""
 
     regex = "[0-9A-Za-z-]{1,32}"
 
 
 class TokenIdConverter(StringConverter):
-    """What may be the id of a token."""
+    """Strings that may be ids of tokens."""
 
     regex = "[0-9A-Za-z]{1,25}"
 
@@ -35,13 +35,13 @@ _V1 = [
     path("orders/<order_no:order_no>/confirm/", views.ConfirmView.as_view(), name="confirm"),
     path("orders/<order_no:order_no>/cancel/", views.CancelView.as_view(), name="cancel"),
 ]
-#: What the docs page asks for: it is there to be tried out.
+#: The docs page asks for the example, so that it can be tried out.
 _WITH_EXAMPLE = format_lazy("{}?{}=1", reverse_lazy("api:schema"), examples.WANTED)
 urlpatterns = [
     path("v1/", include(_V1)),
     path("schema/", docs.SchemaView.as_view(), name="schema"),
     path("docs/", docs.DocsView.as_view(url=_WITH_EXAMPLE), name="docs"),
-    # Here too, and not only as handler404: so a URL without its last slash is not redirected (a POST
-    # would become a GET), and the answer is the same in DEBUG.
+    # Here too, and not only as handler404, so that a URL without its last slash is not redirected (a POST would
+    # become a GET), and the answer is the same in DEBUG.
     re_path("", problems.not_found),
 ]

@@ -26,31 +26,31 @@ from sagas import State
 
 
 def _customer(request: Request) -> int:
-    """Id of whoever asks; the permissions have made sure that somebody does."""
+    """Id of the authenticated user; the permissions have ensured that there is one."""
     return int(request.user.pk)  # type: ignore[arg-type]  # not None: authenticated
 
 
 class View(APIView):
-    """A view that refuses what it would otherwise ignore: bodies that are compressed, and unknown query parameters.
+    """A view that refuses what it would otherwise ignore: compressed bodies, and unknown query parameters.
 
     A misspelt ``cursor`` would begin from the start again.
     """
 
-    #: What it knows; ``None`` if it is called by those who do not choose their URLs.
+    #: Known query parameters; ``None`` for views whose callers do not choose their URLs.
     parameters: frozenset[str] | None = frozenset()
-    #: By method, the rate that its requests count to.
+    #: By method, the rate to which its requests count.
     rates: Mapping[str, str] = {"GET": "reads"}
     throttle_classes = [throttles.PerMinute]
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Tell the client what is left of the rate."""
+        """Add what is left of the rate to the answer."""
         if standing := request.META.get("drinkgroup.standing"):
             for name, value in standing.headers().items():
                 response[name] = value
         return super().finalize_response(request, response, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Look at both, once it is known that somebody may ask at all."""
+        """Check both after authentication and permissions."""
         super().initial(request, *args, **kwargs)
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity"}:
@@ -65,24 +65,24 @@ class View(APIView):
 
 
 class MenuView(View):
-    """What can be ordered."""
+    """The menu."""
 
     @extend_schema(
         operation_id="menu", parameters=RATE, responses={200: serializers.SkuSerializer(many=True), **problems()}
     )
     def get(self, _request: Request) -> Response:
-        """List the drinks, with what is available now. It may be gone when an order is worked off."""
+        """List the drinks, with what is available now. It may be gone when an order is processed."""
         return Response(serializers.SkuSerializer(inventory.selectors.menu(), many=True).data)
 
 
 class SlotsView(View):
-    """When it can be delivered."""
+    """The delivery slots."""
 
     @extend_schema(
         operation_id="slots", parameters=RATE, responses={200: serializers.SlotSerializer(many=True), **problems()}
     )
     def get(self, _request: Request) -> Response:
-        """List the delivery slots that lie ahead, the next first."""
+        """List the coming delivery slots, the next first."""
         return Response(serializers.SlotSerializer(delivery.selectors.upcoming(), many=True).data)
 
 
@@ -111,9 +111,9 @@ class OrdersView(View):
         responses={202: serializers.AcceptedSerializer, **problems(409, 413, 422)},
     )
     def post(self, request: Request) -> Response:
-        """Place an order. It is worked off from now on; `Location` tells how far it has come.
+        """Place an order. It is processed from now on; `Location` shows how far it has come.
 
-        What can be known at once is refused here (422). Stock, the use of a coupon and the capacity of a
+        What is known at once to be wrong is refused here (422). Stock, the use of a coupon and the capacity of a
         slot are decided by the order's steps: such an order ends `FAILED`, with the reason.
         """
         key = idempotency.key_of(request)
@@ -160,7 +160,7 @@ class OrderView(View):
 
 
 class ConfirmView(View):
-    """Where the payment provider calls."""
+    """The webhook of the payment provider."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -174,14 +174,14 @@ class ConfirmView(View):
         responses={200: serializers.ReceivedSerializer, **problems(404, 409, 413, 422)},
     )
     def post(self, request: Request, order_no: str) -> Response:
-        """Take what the gateway says of an order's payment: a webhook, signed by the Standard Webhooks specification.
+        """Take the gateway's report of an order's payment: a webhook, signed by the Standard Webhooks specification.
 
-        It is kept, whatever the answer. 200 where the payment is taken: `outcome` says whether it is settled. A repeat
-        is told how it stands now. 409 where the payment does not pay the order (it is cancelled, or paid by another
-        payment, or costs something else), or what is signed names another order; such a payment is due back.
+        It is kept, whatever the answer. 200 if the payment is taken: `outcome` says whether it is settled. A repeat
+        gets the present state. 409 if the payment does not pay the order (it is cancelled, or paid by another
+        payment, or costs something else), or if the signed order is another one; such a payment is due back.
         """
         webhook_id = webhooks.verified(request)
-        # Of one order: another's payments are not held up by it, nor by who forges (those are counted by address).
+        # The rate is of one order, so other orders' payments are not affected. Forgeries are counted by address.
         throttles.hold_back("confirms", f"order {order_no}")
         body = serializers.PaymentSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -192,7 +192,7 @@ class ConfirmView(View):
 
 
 class CancelView(View):
-    """Where a customer thinks better of it."""
+    """Cancelling an order."""
 
     rates = {"POST": "cancels"}
 
@@ -207,7 +207,7 @@ class CancelView(View):
         },
     )
     def post(self, request: Request, order_no: str) -> Response:
-        """Cancel one of your orders. 202 while it is being undone, 200 once it is; 409 if it is confirmed."""
+        """Cancel one of your orders. 202 while it is being undone, 200 once it is undone; 409 if it is confirmed."""
         unknown.NothingSerializer(data=request.data).is_valid(raise_exception=True)
         state = services.cancel_order(customer_id=_customer(request), order_no=order_no)
         body = serializers.CancelledSerializer({"order_no": order_no, "state": state}).data

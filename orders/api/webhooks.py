@@ -15,15 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 def verified(request: Request) -> str:
-    """Check the signature over the raw body, and that it was made in the last 5 minutes; return the message's id.
+    """Check the signature of the raw body, and that it is at most 5 minutes old; return the message's id.
 
     Raises:
-        Problem: 503, there is no secret to check by; 401, without saying more to a forger than he knows.
+        Problem: 503, there is no usable secret; 401, without details that would help a forger.
     """
     try:
         keys = parse_secrets(settings.WEBHOOK_SECRET)
     except BadSecret:
-        # No process starts with it, unless somebody has silenced the check. The gateway repeats its message.
+        # No process starts without a secret, unless the check is silenced. The gateway repeats its message.
         logger.exception("the secret of the payments' webhooks is none")
         detail = "Payments cannot be taken at the moment."
         raise Problem(503, "payments-unavailable", detail, headers={"Retry-After": "60"}) from None

@@ -12,7 +12,7 @@ from orders import demo
 
 
 class Command(BaseCommand):
-    """Make what is missing of the demo data. ADMIN_USER and ADMIN_PASSWORD, if set, make an admin."""
+    """Create missing demo data. ADMIN_USER and ADMIN_PASSWORD, if set, create an admin."""
 
     help = "Make demo drinks, slots, coupons and a demo customer; safe to repeat."
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print a fresh token of the demo customer as JSON")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Seed, and say so."""
+        """Create the data."""
         admin, password = os.environ.get("ADMIN_USER", ""), os.environ.get("ADMIN_PASSWORD", "")
         if admin and not password:
             raise CommandError("ADMIN_USER is set, ADMIN_PASSWORD is not.")

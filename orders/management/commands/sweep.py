@@ -1,4 +1,4 @@
-"""`manage.py sweep`: delete what is kept for a time only, and whose time is over. For cron; at any hour, by anyone."""
+"""`manage.py sweep`: delete expired idempotency keys and tokens. For cron; it may run at any time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from orders.api import idempotency, tokens
 
 
 class Command(BaseCommand):
-    """Delete idempotency keys that are older than a day, and tokens that have ended."""
+    """Delete idempotency keys that are older than a day, and expired tokens."""
 
     help = "Delete old idempotency keys and tokens. New keys and logins do so too: this is for quiet shops."
 
     def handle(self, **_options: Any) -> None:
-        """Sweep, and say what was found."""
+        """Delete them, and print how many."""
         self.stdout.write(f"{idempotency.sweep()} idempotency keys, {tokens.sweep()} tokens")
