@@ -1,1 +1,1 @@
-"""What operators ask of the installation: the doctor, the repair after a restore, the rights of the database's role."""
+"""What operators run: the doctor, the repair after a restore, and the grants of the application's database role."""

@@ -1,7 +1,8 @@
-"""What the application's role needs of the tables, and no more: it may read the log and add to it, and change nothing.
+"""The grants that the application's database role needs, and no more. In the log it may read and insert, not change.
 
-The tables stay another role's, which migrates: who owns a table can pass its guards by. Forged rows cannot be told from
-true ones by the database, where the role may INSERT; the doctor compares them with the runs.
+Another role owns the tables and migrates them, because the owner of a table can bypass its triggers and constraints.
+The database cannot distinguish a forged row from a true one where the role may INSERT. The doctor compares such rows
+with the runs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _ADD = "SELECT, INSERT"
 _CHANGE = "SELECT, INSERT, UPDATE"
 _ALL = "SELECT, INSERT, UPDATE, DELETE"
 
-#: By table of the engine. DELETE only where the engine itself deletes; TRUNCATE nowhere.
+#: Privileges by table of the engine. DELETE is granted only where the engine deletes; TRUNCATE is never granted.
 RIGHTS = {
     "sagas_run": _CHANGE,
     "sagas_log": _ADD,
@@ -32,17 +33,17 @@ RIGHTS = {
     "sagas_barrier": _ALL,
 }
 
-#: What ``sagas.erase`` needs besides: the guards of these tables let nothing else of finished runs be rewritten.
+#: Further privileges for ``sagas.erase``. The tables' triggers allow no other change to the rows of finished runs.
 ERASING = {"sagas_log": "UPDATE (data)", "sagas_confirmation": "UPDATE (data)"}
 
 
 def statements(role: str, *, database: str = DEFAULT_DB_ALIAS, erases: bool = False) -> Sequence[str]:
-    """Write the SQL that gives a role what the whole project needs in a database. What it had before is taken away.
+    """Return the SQL that revokes a role's privileges in a database and grants those that the whole project needs.
 
     Args:
-        role: of PostgreSQL; it must exist.
+        role: an existing role of PostgreSQL.
         database: alias of the database.
-        erases: whether the role also carries out ``sagas.erase``.
+        erases: whether the role also runs ``sagas.erase``.
     """
     connection = connections[database]
     to = _quoted(role)

@@ -1,7 +1,7 @@
-"""Which unfinished runs were asked for what the code can read no more, since the type of the request has changed.
+"""Finds unfinished runs whose request the code can no longer read, because the request's type has changed.
 
-For the doctor only: every request is loaded, as the run's next operation would load it. A start-up must not wait for
-that, nor for code of the application that loading may call.
+Only the doctor uses it: every request is loaded as the run's next operation would load it. That is too slow for a
+start-up, and may call code of the application.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sagas import store
 from sagas.definition.definition import Definition
 from sagas.errors import UnknownSaga
 
-#: Requests that are in memory at a time.
+#: The most requests in memory at a time.
 BATCH = 1000
-#: What is told in place of a name that may be a person's, such as a key of a dict.
+#: Shown instead of a name that may be personal data, such as a key of a dict.
 _UNTOLD = "…"
 
-#: Live runs by the partial index on ``due_at``; the escalated ones, which are not due, by their open escalations.
+#: The partial index on ``due_at`` finds live runs. Escalated runs are not due; their open escalations find them.
 _UNFINISHED = """
 SELECT id, saga, version, shape, request::text, FALSE FROM sagas_run WHERE due_at IS NOT NULL
 UNION ALL
@@ -39,12 +39,12 @@ class Unreadable:
     """The unfinished runs of one saga and version whose requests cannot be loaded.
 
     Attributes:
-        saga: their saga.
+        saga: the saga.
         version: its version.
-        live: how many of them go on by themselves.
-        escalated: how many wait for a person.
-        first: the oldest of them.
-        error: what is wrong with that one's request, without what stands in it.
+        live: number of live runs.
+        escalated: number of escalated runs.
+        first: the oldest run.
+        error: what is wrong with the oldest run's request, without its content.
     """
 
     saga: str
@@ -62,7 +62,7 @@ def find() -> Sequence[Unreadable]:
         try:
             definition = store.definitions.find(saga, version, shape)
         except UnknownSaga:
-            continue  # of which ``store.definitions.problems`` tells
+            continue  # ``store.definitions.problems`` reports it
         error = _error(definition, request)
         if error is None:
             continue
@@ -75,7 +75,7 @@ def find() -> Sequence[Unreadable]:
 
 
 def _unfinished() -> Iterator[tuple[UUID, str, int, int, str, bool]]:
-    """Read from a cursor of the server's: all of them together may be more than fits in memory."""
+    """Read through a server-side cursor: all requests together may not fit in memory."""
     with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.execute(_UNFINISHED)
         while rows := cursor.fetchmany(BATCH):
@@ -87,7 +87,7 @@ def _error(definition: Definition, request: str) -> str | None:
         definition.load(request)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        # Its kind and its place, and not its sentence: a validator's own may quote what a customer has written.
+        # Type and location only: the message of the application's validator may quote the customer's input.
         place = ".".join(_told(definition, part) for part in first["loc"])
         return f"{place} {first['type']}".strip()
     except Exception as error:
@@ -101,11 +101,11 @@ def _told(definition: Definition, part: int | str) -> str:
 
 @cache
 def _names(requests: TypeAdapter[Any]) -> frozenset[str]:
-    """The names of all fields in a type, at any depth."""
+    """List the names of all fields of a type, at any depth."""
     try:
         return frozenset(_properties(requests.json_schema()))
     except (PydanticUserError, PydanticSchemaGenerationError):
-        # A type that JSON's schema cannot say; what is wrong is told without its place.
+        # JSON Schema cannot describe the type: the error is reported without field names.
         return frozenset()
 
 

@@ -1,7 +1,7 @@
-"""After a database was restored from an older copy: hold deadlines back, and find what messages know and it does not.
+"""After the database was restored from an older copy: holds deadlines back, and finds runs that only messages name.
 
-What passed while it was away, and what came since the copy was made, is nobody's fault: nothing is undone for it
-before people had the time to bring it back. See ``docs/how-to/restore.md``.
+Deadlines passed while the database was away, and confirmations that came after the copy was made are lost. No run is
+undone for that until people have had time to repeat the confirmations. See ``docs/how-to/restore.md``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from sagas.messaging import topology
 from sagas.serialization import dump_json
 from sagas.states import UNDECIDED
 
-#: Runs that are held in one transaction.
+#: Number of runs that are held in one transaction.
 BATCH = 500
-#: Messages that are read of one queue; they are in memory until all of them are given back.
+#: The most messages that are read from one queue. They stay in memory until all of them are given back.
 LIMIT = 100_000
 
 
@@ -36,9 +36,9 @@ class Held:
     """What was held back.
 
     Attributes:
-        until: until when.
-        runs: how many runs now.
-        before: how many were held already.
+        until: the time until which runs are held.
+        runs: number of runs that were held now.
+        before: number of runs that had been held before.
     """
 
     until: datetime
@@ -47,10 +47,10 @@ class Held:
 
 
 def hold(*, grace: float, by: str) -> Held:
-    """Let no deadline and no time-out turn a run back within so many seconds, with a line in each run's log.
+    """Keep deadlines and time-outs from undoing runs for ``grace`` seconds, and record that in each run's log.
 
-    In batches, each a transaction under the runs' locks. A repeat holds only runs that are not held any more: whatever
-    dies on the way, it is to be repeated.
+    Runs are held in batches, each a transaction under the runs' locks. A repeat holds only runs that are not held, so
+    the command can be repeated if it is interrupted.
     """
     until = store.runs.clock() + timedelta(seconds=grace)
     with connection.cursor() as cursor:
@@ -78,7 +78,7 @@ def hold(*, grace: float, by: str) -> Held:
 def _hold(rows: Sequence[store.runs.Row], until: datetime) -> None:
     store.runs.execute(
         "UPDATE sagas_run SET held_until = %s, "
-        # One that has not begun, or waits for its parent, has none.
+        # A run that has not begun, or waits for its parent, has no deadline.
         "deadline = CASE WHEN deadline IS NULL THEN NULL ELSE GREATEST(deadline, %s) END, "
         "due_at = CASE WHEN state = 'AWAITING_CONFIRM' AND deadline IS NOT NULL THEN GREATEST(due_at, %s) "
         "ELSE due_at END "
@@ -95,10 +95,10 @@ class Stray:
     """A message that names runs which this database does not know.
 
     Attributes:
-        queue: where it lies.
-        task: name of the Celery task; '' for what is none.
-        runs: the runs that are not known.
-        saga: of which saga, as far as it says.
+        queue: name of its queue.
+        task: name of the Celery task; '' if the message is no task.
+        runs: the unknown runs.
+        saga: name of the saga; '' if the message has none.
     """
 
     queue: str
@@ -108,12 +108,12 @@ class Stray:
 
 
 def consumers(broker: Connection) -> int:
-    """How many consume what the engine's queues hold: none may, while these are read."""
+    """Count the consumers of the engine's queues. There must be none while the queues are read."""
     return sum(_look(broker, queue.name)[1] for queue in topology.consumed())
 
 
 def strays(broker: Connection) -> Iterator[Stray]:
-    """Read every message of the engine's queues, leave it there, and tell of those that name unknown runs."""
+    """Read every message of the engine's queues, put it back, and yield those that name unknown runs."""
     for queue in [*topology.consumed(), *topology.delays(), topology.dead()]:
         if not _look(broker, queue.name)[0]:
             continue
@@ -126,7 +126,7 @@ def strays(broker: Connection) -> Iterator[Stray]:
 
 
 def _look(broker: Connection, name: str) -> tuple[int, int]:
-    """How many messages are ready on a queue, and how many consume it; none of one that is not there."""
+    """Count the ready messages and the consumers of a queue; both are 0 if the queue does not exist."""
     try:
         with broker.channel() as opened:
             channel: Any = opened
@@ -137,7 +137,7 @@ def _look(broker: Connection, name: str) -> tuple[int, int]:
 
 
 def _read(broker: Connection, name: str) -> Iterator[tuple[str, list[UUID], str]]:
-    # What is not acked goes back to its place when the channel is closed.
+    # When the channel is closed, RabbitMQ puts messages that were not acked back in their place.
     with broker.channel() as opened:
         channel: Any = opened
         for _ in range(LIMIT):
@@ -148,8 +148,8 @@ def _read(broker: Connection, name: str) -> Iterator[tuple[str, list[UUID], str]
             try:
                 body = json.loads(message.body)
             except ValueError:
-                continue  # what cannot be read names nobody
-            # A Celery message is [args, kwargs, what comes next], and the last is full of other ids.
+                continue  # a body that is no JSON names no run
+            # A Celery message is [args, kwargs, embedded callbacks]. The last part contains ids of tasks.
             said = body[:2] if isinstance(body, list) and "task" in headers else body
             yield str(headers.get("task", "")), list(dict.fromkeys(_ids(said))), _saga(said)
 
