@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from django.db import connection
 
 from coupons.models import Redemption, RedemptionState
-from sagas import Call, Done, Rejected, many
+from sagas import Call, Done, Rejected, set_based
 from sagas.definition.participants import Outcome
 
 
@@ -68,7 +68,7 @@ class _Row(NamedTuple):
     active: bool
 
 
-@many
+@set_based
 def redeem(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
     """Redeem the coupon of each call that has one; of two that ask for the same, the first gets it.
 
@@ -93,7 +93,7 @@ def redeem(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
     return outcomes
 
 
-@many
+@set_based
 def refund(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
     """Free the coupons that the calls redeemed; nothing, where they redeemed none (a null compensation).
 

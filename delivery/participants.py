@@ -7,7 +7,7 @@ from typing import Protocol
 
 from delivery import selectors
 from delivery.models import Slot, SlotHold
-from sagas import Call, Rejected, many
+from sagas import Call, Rejected, set_based
 from sagas.definition.participants import Outcome
 from sagas.pool import PoolResource
 
@@ -37,7 +37,7 @@ def demand(request: WantsDelivery) -> Mapping[int, int]:
 class SlotResource(PoolResource):
     """A pool whose rows close when their time comes."""
 
-    @many
+    @set_based
     def try_(self, calls: Sequence[Call[WantsDelivery]]) -> list[Outcome]:
         """Hold a place for each call, in the order of the calls, in slots that have not begun."""
         begun = selectors.begun(slots={call.request.slot for call in calls})

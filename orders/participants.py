@@ -13,7 +13,7 @@ from django.db import connection
 
 from orders.models import Order, OrderStatus
 from orders.requests import OrderRequest
-from sagas import Call, Done, Rejected, many
+from sagas import Call, Done, Rejected, set_based
 from sagas.definition.participants import Outcome
 
 # The total is written when the order is accepted. Orders from before that was so get it here.
@@ -44,7 +44,7 @@ class OrderMissing(Exception):
     """An order is not there, or not as its run has left it: somebody has changed it by other means."""
 
 
-@many
+@set_based
 def create_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
     """Place the orders of the calls: write their lines."""
     lines = [(call.run_id, item) for call in calls for item in call.request.items]
@@ -64,7 +64,7 @@ def create_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
     return [Done() if call.run_id in placed else NoSuchOrder() for call in calls]
 
 
-@many
+@set_based
 def confirm_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
     """Mark the orders as confirmed: they will be delivered.
 
@@ -74,7 +74,7 @@ def confirm_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
     return _mark(calls, OrderStatus.CONFIRMED, may_be={OrderStatus.CONFIRMED})
 
 
-@many
+@set_based
 def reject_order(calls: Sequence[Call[OrderRequest]]) -> list[Outcome]:
     """Mark the orders as rejected. They and their lines are kept, for the customer and for the record.
 

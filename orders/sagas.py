@@ -72,7 +72,7 @@ class PlaceOrder(Saga[OrderRequest]):
     )
 
 
-@on_transition(saga=PlaceOrder, to=State.FAILED, many=True)
+@on_transition(saga=PlaceOrder, target=State.FAILED, many=True)
 def mark_unplaced(transitions: Sequence[Transition]) -> None:
     """Reject the orders that failed before their first step, which no compensation marks.
 

@@ -63,8 +63,8 @@ def place_order(
         OrderNumberTaken: draw another number, in a new transaction.
     """
     request = _check(order_no=order_no, customer_id=customer_id, items=items, slot=slot, coupon=coupon)
-    sagas.admit()
-    run_id = sagas.start(PlaceOrder, request, business_key=order_no)
+    sagas.check_admission()
+    run_id = PlaceOrder.start(request, business_key=order_no)
     with connection.cursor() as cursor:
         # Not by the ORM: a number that is taken must not break the caller's transaction.
         cursor.execute(

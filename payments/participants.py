@@ -7,11 +7,11 @@ from typing import Any
 
 from payments.models import Outcome, Payment, PaymentState
 from payments.services import owe
-from sagas import Call, Done, many
+from sagas import Call, Done, set_based
 from sagas.definition.participants import Outcome as Answer
 
 
-@many
+@set_based
 def give_back(calls: Sequence[Call[Any]]) -> list[Answer]:
     """Write the payments of these undone runs as due back, and start their return, in the same commit.
 

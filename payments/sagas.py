@@ -22,7 +22,7 @@ class ReturnPayment(Saga[ReturnRequest]):
     return_money = Step(returns.return_money, queue="payments", retry=Retry(attempts=1))
 
 
-@on_transition(saga=ReturnPayment, to=State.SUCCEEDED, many=True)
+@on_transition(saga=ReturnPayment, target=State.SUCCEEDED, many=True)
 def mark_ended_by_hand(transitions: Sequence[Transition]) -> None:
     """Note the payments as returned whose return a person has ended by hand, and not by marking them.
 

@@ -264,6 +264,6 @@ def _start_return(payment: Payment) -> UUID:
         *(payment.payment_id, payment.order_no, payment.amount, payment.currency, payment.reason),
     )
     # Not by the order's number, by which people know the order's own run.
-    return sagas.start(
-        ReturnPayment, ReturnRequest(payment.payment_id), business_key=payment.payment_id[: limits.BUSINESS_KEY]
+    return ReturnPayment.start(
+        ReturnRequest(payment.payment_id), business_key=payment.payment_id[: limits.BUSINESS_KEY]
     )

@@ -51,6 +51,10 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
     return run_id
 
 
+# ``PlaceOrder.start(request)`` is this function, too.
+Saga.starter = start
+
+
 def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Receipt:
     """Give a confirmation. A repeat gets what the first got, and how the run stands now.
 
@@ -74,7 +78,7 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
     return receipt
 
 
-def refuse(run_id: UUID, name: str, *, reason: str = "", by: str = "", message: str = "") -> State:
+def decline(run_id: UUID, name: str, *, reason: str = "", by: str = "", message: str = "") -> State:
     """Say that a confirmation will not come (the payment was declined): the run is undone. A repeat is answered alike.
 
     Args:
@@ -96,7 +100,7 @@ def refuse(run_id: UUID, name: str, *, reason: str = "", by: str = "", message: 
     check_note("reason", reason)
     check_note("message", message)
     check_who("by", by)
-    state, messages = lifecycle.refuse_confirmation(as_run_id(run_id), name, reason=reason, by=by, message=message)
+    state, messages = lifecycle.decline_confirmation(as_run_id(run_id), name, reason=reason, by=by, message=message)
     _after_commit(messages)
     return state
 
@@ -245,7 +249,7 @@ class _Door:
 _door = _Door()
 
 
-def admit() -> None:
+def check_admission() -> None:
     """Raise ``Overloaded`` when runs have waited so long that new ones had better not join them."""
     limit = config().admission
     age = _door.backlog_age()

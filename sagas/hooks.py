@@ -1,7 +1,8 @@
-"""Hooks: functions of the application that are told of a run's transition once it is committed.
+"""Hooks: functions of the application that are called after the commit of a run's transition.
 
-They run in the process that made the transition, after its commit, and may be lost: a process that dies between
-the two has told nobody. Whoever must hear of everything listens to the events (``sagas.definition.events``).
+A hook is called in the process that made the transition, after its commit. The call may be lost: the process may die
+between the commit and the call. Code that must learn of every transition listens to the domain events
+(``sagas.definition.events``).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class Transition:
     Attributes:
         run_id: the run.
         saga: the stored name of its saga, as "orders.PlaceOrder".
-        business_key: what people know it by; empty if it was started without one.
-        before: the state that it left.
-        after: the state that it is in since. By now it may be in yet another.
+        business_key: what people know the run by; empty if it was started without one.
+        source: the state that it left.
+        target: the state that it entered. By now it may be in yet another one.
         reason: why it is being or was undone, or needs a person, as ``{"kind", "step", "code", "detail", …}``;
             for operators: ``sagas.decisions.reasons.public_reason`` says what customers may read of it.
         at: when, by the database's clock.
@@ -39,114 +40,114 @@ class Transition:
     run_id: UUID
     saga: str
     business_key: str
-    before: State
-    after: State
+    source: State
+    target: State
     reason: dict[str, Any] | None
     at: datetime
 
 
-One = Callable[[Transition], object]
-Many = Callable[[Sequence[Transition]], object]
-OneT = TypeVar("OneT", bound=One)
-ManyT = TypeVar("ManyT", bound=Many)
+Hook = Callable[[Transition], object]
+BatchHook = Callable[[Sequence[Transition]], object]
+HookT = TypeVar("HookT", bound=Hook)
+BatchHookT = TypeVar("BatchHookT", bound=BatchHook)
 
 
 @dataclass(frozen=True, slots=True)
-class _Hook:
-    """A registered function, and what it wants to be told of: ``None`` is anything."""
+class _Registration:
+    """A registered function, and the transitions that it is called for: ``None`` is any."""
 
     function: Callable[[Any], object]
     saga: str | None
-    before: State | None
-    after: State | None
+    source: State | None
+    target: State | None
     many: bool
 
-    def wants(self, before: State, after: State) -> bool:
-        return self.before in {None, before} and self.after in {None, after}
+    def matches(self, source: State, target: State) -> bool:
+        return self.source in {None, source} and self.target in {None, target}
 
     def call(self, transitions: Sequence[Transition]) -> None:
-        """Call the function for those it wants. What it raises harms nobody: the transition is committed."""
-        mine = [t for t in transitions if self.saga in {None, t.saga} and self.wants(t.before, t.after)]
-        for told in ([mine] if mine else []) if self.many else mine:
+        """Call the function for the transitions that match. Its errors are logged: the transitions are committed."""
+        mine = [t for t in transitions if self.saga in {None, t.saga} and self.matches(t.source, t.target)]
+        for argument in ([mine] if mine else []) if self.many else mine:
             try:
-                self.function(told)
+                self.function(argument)
             except Exception:
                 name = getattr(self.function, "__qualname__", repr(self.function))
                 logger.exception("sagas: the hook %s failed for %d run(s)", name, len(mine) if self.many else 1)
 
 
-_hooks: list[_Hook] = []
+_hooks: list[_Registration] = []
 
 
 @overload
 def on_transition(
     *,
     saga: type[Saga[Any]] | str | None = ...,
-    before: State | None = ...,
-    to: State | None = ...,
+    source: State | None = ...,
+    target: State | None = ...,
     many: Literal[False] = ...,
-) -> Callable[[OneT], OneT]: ...
+) -> Callable[[HookT], HookT]: ...
 
 
 @overload
 def on_transition(
     *,
     saga: type[Saga[Any]] | str | None = ...,
-    before: State | None = ...,
-    to: State | None = ...,
+    source: State | None = ...,
+    target: State | None = ...,
     many: Literal[True],
-) -> Callable[[ManyT], ManyT]: ...
+) -> Callable[[BatchHookT], BatchHookT]: ...
 
 
 def on_transition(
     *,
     saga: type[Saga[Any]] | str | None = None,
-    before: State | None = None,
-    to: State | None = None,
+    source: State | None = None,
+    target: State | None = None,
     many: bool = False,
 ) -> Callable[[Any], Any]:
     """Register a function that is called after the commit of a transition, in the process that made it.
 
-    Every call that is left out is anything. The function may be lost in a crash, and holds up the run's next link
-    while it runs: keep it short, and idempotent. What it raises is logged, and harms nobody.
+    An argument that is left out matches everything. The function delays the run's next step while it runs, so keep it
+    short. A crash may lose the call. Its errors are logged, and change nothing.
 
     Args:
-        saga: of this saga only, whatever its version; the class, or its stored name.
-        before: from this state only.
-        to: to this state only.
-        many: call it once with a list, for all runs that one statement has moved, instead of once for each run.
+        saga: of this saga only, in any version; the class, or its stored name.
+        source: from this state only.
+        target: to this state only.
+        many: call the function once with a list of all runs that one statement has moved, instead of once for each.
 
     Raises:
-        DefinitionError: no run goes from ``before`` to ``to``.
+        DefinitionError: no run goes from ``source`` to ``target``.
     """
     possible = {
         (left, entered)
         for left, following in TRANSITIONS.items()
         for entered in following
-        if before in {None, left} and to in {None, entered}
+        if source in {None, left} and target in {None, entered}
     }
     if not possible:
-        msg = f"on_transition(before={before}, to={to}): no run goes this way, so the hook would never be called"
+        msg = f"on_transition(source={source}, target={target}): no run goes this way: the hook would never be called"
         raise DefinitionError(msg)
     name = saga if isinstance(saga, str) or saga is None else saga.name
 
     def register(function: Callable[[Any], object]) -> Callable[[Any], object]:
-        _hooks.append(_Hook(function, name, before, to, many))
+        _hooks.append(_Registration(function, name, source, target, many))
         return function
 
     return register
 
 
-def wanted(before: State, after: State) -> bool:
-    """Whether anybody wants to be told of this transition. Where nobody does, it costs no more than this."""
-    return bool(_hooks) and before is not after and any(hook.wants(before, after) for hook in _hooks)
+def is_watched(source: State, target: State) -> bool:
+    """Whether a hook is registered for this transition. If none is, the transition costs no more than this call."""
+    return bool(_hooks) and source is not target and any(hook.matches(source, target) for hook in _hooks)
 
 
-def tell(transitions: Iterable[Transition]) -> None:
-    """Tell the hooks of transitions, as soon as the current transaction is committed, and not if it is rolled back."""
-    told = list(transitions)
-    if told:
-        after_commit(_call_all, told)
+def call_after_commit(transitions: Iterable[Transition]) -> None:
+    """Call the hooks once the current transaction is committed, and not if it is rolled back."""
+    committed = list(transitions)
+    if committed:
+        after_commit(_call_all, committed)
 
 
 def _call_all(transitions: Sequence[Transition]) -> None:

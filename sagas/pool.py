@@ -24,7 +24,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Q
 
 from sagas import limits, store
-from sagas.definition.participants import Call, Done, Operation, Outcome, many
+from sagas.definition.participants import Call, Done, Operation, Outcome, set_based
 from sagas.errors import DefinitionError, InvalidDemand, PoolInconsistent, Rejected
 from sagas.validation import why_unstorable
 
@@ -118,7 +118,7 @@ class PoolResource:
         self.rejection = rejection
         self.database = database
 
-    @many
+    @set_based
     def try_(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Hold what each call asks for, in the order of the calls, as far as it goes.
 
@@ -169,7 +169,7 @@ class PoolResource:
             msg = f"{self.pool._meta.db_table} {_short(key)}: {quantity:,} is demanded; a hold has at most {most:,}"
             raise InvalidDemand(msg)
 
-    @many
+    @set_based
     def confirm(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Turn the holds of the calls into sales; nothing, where that was done before.
 
@@ -179,7 +179,7 @@ class PoolResource:
         self._settle(calls, HoldState.CONFIRMED, "sold")
         return [Done() for _ in calls]
 
-    @many
+    @set_based
     def cancel(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Give back what the calls hold; nothing, where that was done before, or nothing was tried (null compensation).
 

@@ -28,6 +28,7 @@ from orders.api.bodies import drain
 from orders.api.problem_types import title
 from orders.errors import OrderNotFound, OrderRefused, TooMuchOpen
 from sagas.db import drop, is_nobodys, said
+from sagas.errors import DataTooLarge, InvalidArgument, SagaError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -101,7 +102,7 @@ def _problem(error: Exception) -> Problem | None:
             return Problem(429, "too-many-open-orders", f"{error}.", headers={"Retry-After": str(seconds)})
         case OrderNotFound():
             return Problem(404, "order-not-found", f"There is no order {error}.")
-        case sagas.SagaError():
+        case SagaError():
             return _of_engine(error)
         case Error() if _is_unavailable(error):
             return _unavailable(error)
@@ -135,7 +136,7 @@ def _unavailable(error: BaseException) -> Problem:
     return Problem(503, "database-unavailable", detail, headers={"Retry-After": "1"})
 
 
-def _of_engine(error: sagas.SagaError) -> Problem | None:
+def _of_engine(error: SagaError) -> Problem | None:
     """Translate an error of the engine."""
     match error:
         case sagas.AlreadyDecided(state=state):
@@ -145,9 +146,9 @@ def _of_engine(error: sagas.SagaError) -> Problem | None:
             # The serializer accepts it and the saga does not, as an order that is too large.
             errors = [{"pointer": "#", "code": str(e.get("type", "invalid")), "detail": str(e["msg"])} for e in found]
             return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
-        case sagas.InvalidArgument():
+        case InvalidArgument():
             return Problem(422, "invalid-request", f"{error}.")
-        case sagas.DataTooLarge():
+        case DataTooLarge():
             return Problem(413, "body-too-large", f"{error}.")
         case sagas.Overloaded(retry_after=seconds):
             return Problem(503, "overloaded", f"{error}.", headers={"Retry-After": str(seconds)})

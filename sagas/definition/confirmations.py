@@ -32,7 +32,7 @@ class Confirmation:
         needs_compensation: ``False`` says that nothing is to be given back (an approval, say). A confirmation that
             has neither this nor ``compensate`` is refused by a system check: what was taken would be kept.
         queue: the queue whose workers compensate, one of ``SAGAS["QUEUES"]``.
-        finish: policy of compensate; by default 5 attempts, then a person is called.
+        finish_retry: policy of compensate; by default 5 attempts, then a person is called.
         personal: what is personal in the data that comes with it; see ``Step``.
     """
 
@@ -44,7 +44,7 @@ class Confirmation:
         compensate: Participant | None = None,
         needs_compensation: bool = True,
         queue: str = "",
-        finish: Retry = FINISH_RETRY,
+        finish_retry: Retry = FINISH_RETRY,
         personal: Collection[str] | bool = (),
     ) -> None:
         if (within is None) == (until is None):
@@ -67,7 +67,7 @@ class Confirmation:
         self.needs_compensation = needs_compensation
         self.within = within
         self.until = until
-        self.refund = Refund(compensate, queue=queue, finish=finish) if compensate is not None else None
+        self.refund = Refund(compensate, queue=queue, finish_retry=finish_retry) if compensate is not None else None
         self.personal = declared(personal)
 
     def __set_name__(self, _owner: type, name: str) -> None:

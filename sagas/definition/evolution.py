@@ -78,6 +78,6 @@ def _follow_confirmation(shape: ConfirmationShape, here: Confirmation | None) ->
     confirmation.refund = None
     if shape.refund is not None:
         known = here.refund if here else None
-        gone = Refund(nobody, queue=shape.refund.queue, finish=FINISH_RETRY)
+        gone = Refund(nobody, queue=shape.refund.queue, finish_retry=FINISH_RETRY)
         confirmation.refund = _follow_step(shape.refund, known or gone)
     return confirmation

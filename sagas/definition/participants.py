@@ -5,7 +5,7 @@ A participant takes a ``Call`` and returns a JSON-able result (or ``None``), or 
 ``Accepted``, and the outcome is reported later. Three shapes are accepted:
 
 - a function of one call: ``def redeem(call: Call[Order]) -> dict | None``;
-- a set-based function, marked ``@many``: ``def redeem(calls) -> Sequence[Outcome]``, called once for a
+- a set-based function, marked ``@set_based``: ``def redeem(calls) -> Sequence[Outcome]``, called once for a
   whole cohort and answering each call in its place;
 - any object with a ``many`` method, as ``TccResource`` has.
 
@@ -118,7 +118,7 @@ class SetBased(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Many:
+class SetBasedFunction:
     """A set-based function or method; see ``many``."""
 
     function: Callable[..., Sequence[Outcome]]
@@ -127,14 +127,14 @@ class Many:
         """Answer each call in its place."""
         return self.function(calls)
 
-    def __get__(self, instance: object, owner: type | None = None) -> Many:
-        """Bind as a method does, so that ``@many`` works in the body of a class too."""
-        return self if instance is None else Many(MethodType(self.function, instance))
+    def __get__(self, instance: object, owner: type | None = None) -> SetBasedFunction:
+        """Bind as a method does, so that ``@set_based`` works in the body of a class too."""
+        return self if instance is None else SetBasedFunction(MethodType(self.function, instance))
 
 
-def many(function: Callable[..., Sequence[Outcome]]) -> Many:
+def set_based(function: Callable[..., Sequence[Outcome]]) -> SetBasedFunction:
     """Mark a function or method as a set-based participant: called once for all calls of a cohort."""
-    return Many(function)
+    return SetBasedFunction(function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ Participant = Callable[[Call[Any]], Any] | SetBased | Remote
 class TccResource(Protocol):
     """Something that can be reserved: ``try_`` holds it, ``confirm`` takes it, ``cancel`` gives it back.
 
-    Each is a participant: a method of one call, or one marked ``@many``. ``try_`` may raise ``Rejected``;
+    Each is a participant: a method of one call, or one marked ``@set_based``. ``try_`` may raise ``Rejected``;
     ``confirm`` and ``cancel`` must in the end succeed.
     """
 
@@ -248,7 +248,7 @@ def misfit(participant: object) -> str:
         return ""
     takes = "the calls" if is_set_based(participant) else "the call"
     target: Any = participant.many if is_set_based(participant) else participant
-    if isinstance(participant, Many):
+    if isinstance(participant, SetBasedFunction):
         target = participant.function
     if not callable(target):
         return f"{participant!r} is no participant; give a function, or an object with many()"
@@ -277,6 +277,6 @@ def name_of(participant: Participant) -> str:
     """Say ``module.name`` of a participant, as the log shows it; of a remote one, what it says of itself."""
     if is_remote(participant):
         return str(participant)
-    target: Any = participant.function if isinstance(participant, Many) else participant
+    target: Any = participant.function if isinstance(participant, SetBasedFunction) else participant
     name = getattr(target, "__qualname__", type(target).__qualname__)
     return f"{target.__module__}.{name}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args, get_origin
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -26,7 +27,19 @@ from sagas.states import CARRIERS, CHOREOGRAPHY, ORCHESTRATION
 RequestT = TypeVar("RequestT")
 
 #: Attributes of every saga, which no step can be called by.
-RESERVED = frozenset({"name", "version", "timeout", "publishes", "carrier", "locks", "abstract", "definition"})
+RESERVED = frozenset(
+    {"name", "version", "timeout", "publishes", "carrier", "locks", "abstract", "definition", "start", "starter"}
+)
+
+
+class Starter(Protocol):
+    """What starts a run: ``sagas.start``."""
+
+    def __call__(
+        self, saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None
+    ) -> UUID:
+        """Start a run of a saga."""
+        ...
 
 
 class Saga(Generic[RequestT]):
@@ -54,6 +67,13 @@ class Saga(Generic[RequestT]):
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
     definition: ClassVar[Definition]
+    #: ``sagas.api`` sets it: what declares a saga does not import what executes it.
+    starter: ClassVar[Starter]
+
+    @classmethod
+    def start(cls, request: RequestT | dict[str, Any], *, business_key: str = "", run_id: UUID | None = None) -> UUID:
+        """Start a run of this saga; see ``sagas.start``."""
+        return Saga.starter(cls, request, business_key=business_key, run_id=run_id)
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         """Read the class body; raise ``DefinitionError`` for what cannot be meant."""
@@ -114,7 +134,7 @@ class Saga(Generic[RequestT]):
 
     def __new__(cls) -> Self:
         """Refuse instances: a saga is a definition, a run is its execution."""
-        msg = f"{cls.__name__} is a definition; start a run with sagas.start({cls.__name__}, request)"
+        msg = f"{cls.__name__} is a definition; start a run with {cls.__name__}.start(request)"
         raise TypeError(msg)
 
 

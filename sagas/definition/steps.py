@@ -51,7 +51,7 @@ class Step:
         compensate: undoes the effect, by key; none where there is nothing to undo.
         queue: the RabbitMQ queue whose workers perform it, one of ``SAGAS["QUEUES"]``.
         retry: policy of the forward operation; by default 3 attempts.
-        finish: policy of confirm and compensate; by default 5 attempts, then a person is called.
+        finish_retry: policy of confirm and compensate; by default 5 attempts, then a person is called.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over the forward operation, waits and retries included; then it is undone.
         pivot: the point of no return of a saga without a confirmation: what comes after it only goes forward. It is
@@ -79,7 +79,7 @@ class Step:
         compensate: Participant | None = None,
         queue: str,
         retry: Retry = FORWARD_RETRY,
-        finish: Retry = FINISH_RETRY,
+        finish_retry: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
         pivot: bool = False,
@@ -120,8 +120,8 @@ class Step:
         # Any: whoever calls this without a type checker gets an error all the same.
         given: tuple[tuple[Phase, Operation, Any, Retry], ...] = (
             (Phase.FORWARD, self._forward, do, retry),
-            (Phase.CONFIRM, Operation.CONFIRM, confirm, finish),
-            (Phase.UNDO, self._undo, compensate, finish),
+            (Phase.CONFIRM, Operation.CONFIRM, confirm, finish_retry),
+            (Phase.UNDO, self._undo, compensate, finish_retry),
         )
         for phase, operation, participant, policy in given:
             if participant is None:
@@ -168,7 +168,7 @@ class Tcc(Step):
         resource: what is reserved.
         queue: the RabbitMQ queue whose workers perform it.
         retry: policy of try.
-        finish: policy of confirm and cancel.
+        finish_retry: policy of confirm and cancel.
         rejects: exception classes of the domain that mean "no", besides ``Rejected``.
         timeout: how long a run may take over try, waits and retries included; then it is undone.
         events: what its outcomes are called, where the saga publishes events; by default after the step.
@@ -188,7 +188,7 @@ class Tcc(Step):
         *,
         queue: str,
         retry: Retry = FORWARD_RETRY,
-        finish: Retry = FINISH_RETRY,
+        finish_retry: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
         events: Events | None = None,
@@ -206,7 +206,7 @@ class Tcc(Step):
             compensate=resource.cancel,
             queue=queue,
             retry=retry,
-            finish=finish,
+            finish_retry=finish_retry,
             rejects=rejects,
             timeout=timeout,
             events=events,
@@ -241,8 +241,8 @@ class Parallel:
 class Refund(Step):
     """What takes a confirmation back: a step that has only an undo."""
 
-    def __init__(self, compensate: Participant, *, queue: str, finish: Retry) -> None:
-        super().__init__(compensate, compensate=compensate, queue=queue, finish=finish)
+    def __init__(self, compensate: Participant, *, queue: str, finish_retry: Retry) -> None:
+        super().__init__(compensate, compensate=compensate, queue=queue, finish_retry=finish_retry)
         del self.actions[Phase.FORWARD]
 
 

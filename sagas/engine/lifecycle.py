@@ -261,10 +261,10 @@ def _end_with_parent(run: LockedRun, ended: State) -> tuple[State, list[Message]
     return _go_on(run)
 
 
-def refuse_confirmation(
+def decline_confirmation(
     run_id: UUID, name: str, *, reason: str, by: str, message: str = ""
 ) -> tuple[State, list[Message]]:
-    """Undo a run because a confirmation will not come. See ``sagas.refuse``."""
+    """Undo a run because a confirmation will not come. See ``sagas.decline``."""
     with transaction.atomic():
         run = LockedRun.lock(run_id)
         row = run.row

@@ -63,7 +63,7 @@ class SubSaga(Step):
             compensate=_Cancel(),
             queue=queue,
             retry=retry,
-            finish=_FINISH,
+            finish_retry=_FINISH,
             timeout=timeout,
         )
         self.saga = saga

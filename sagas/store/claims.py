@@ -70,7 +70,7 @@ def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> N
         *([None if within is None else timedelta(seconds=within)] if begin else []),
         uuid_array(ids),
     ]
-    if begin and hooks.wanted(State.PENDING, State.EXECUTING):
+    if begin and hooks.is_watched(State.PENDING, State.EXECUTING):
         _begin_watched(start, params)
         return
     execute(f"{_LEASE}{start if begin else ''} WHERE run.id = ANY(%s::uuid[])", params)

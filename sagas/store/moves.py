@@ -170,7 +170,7 @@ def _carry_out(
     data: Mapping[UUID, str] | None = None,
 ) -> None:
     """Move locked runs, behind the CTEs of ``log`` and with the events that they tell; then tell the hooks."""
-    watched = hooks.wanted(change.before.state, change.after.state)
+    watched = hooks.is_watched(change.before.state, change.after.state)
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH {log[0]}moved AS (UPDATE sagas_run AS run SET {setting[0]}{told.count} "

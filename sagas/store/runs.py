@@ -203,7 +203,7 @@ def tell(before: State, after: State, found: Iterable[Sequence[Any]], errors: Ma
         why = (errors or {}).get(run_id) if after is State.ESCALATED else reason
         told = json.loads(why) if why else None
         transitions.append(hooks.Transition(run_id, saga, business_key, before, after, told, at))
-    hooks.tell(transitions)
+    hooks.call_after_commit(transitions)
 
 
 class Child(NamedTuple):

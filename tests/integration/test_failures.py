@@ -16,7 +16,7 @@ from celery import Celery, current_app
 from django.core.management import call_command
 
 import sagas
-from sagas import Call, Personal, Retry, Saga, State, Step, many
+from sagas import Call, Personal, Retry, Saga, State, Step, set_based
 from sagas.definition.participants import Done
 from sagas.failure_log import BURST, WINDOW, Throttle
 from tests.support.carrier import Carrier
@@ -50,7 +50,7 @@ def break_down(call: Call[Guest]) -> None:
         raise LookupError(msg) from error
 
 
-@many
+@set_based
 def break_down_all(calls: Any) -> Any:
     for call in calls:
         break_down(call)

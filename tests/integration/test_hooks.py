@@ -41,7 +41,7 @@ def heard(_hooks: None) -> list[Transition]:
 
 
 def ways(told: Sequence[Transition]) -> list[str]:
-    return [f"{t.before} {t.after}" for t in told]
+    return [f"{t.source} {t.target}" for t in told]
 
 
 def test_every_transition_of_a_confirmed_run_is_told(heard: list[Transition]) -> None:
@@ -129,13 +129,13 @@ def test_nothing_is_told_before_the_commit(heard: list[Transition]) -> None:
 
 def test_filters() -> None:
     # Given
-    told: dict[str, list[Transition]] = {name: [] for name in ("saga", "name", "other", "to", "before", "both")}
+    told: dict[str, list[Transition]] = {name: [] for name in ("saga", "name", "other", "target", "source", "both")}
     on_transition(saga=Unconfirmed)(told["saga"].append)
     on_transition(saga="lab.Unconfirmed")(told["name"].append)
     on_transition(saga=Lab)(told["other"].append)
-    on_transition(to=State.SUCCEEDED)(told["to"].append)
-    on_transition(before=State.PENDING)(told["before"].append)
-    on_transition(before=State.PENDING, to=State.COMPENSATING)(told["both"].append)
+    on_transition(target=State.SUCCEEDED)(told["target"].append)
+    on_transition(source=State.PENDING)(told["source"].append)
+    on_transition(source=State.PENDING, target=State.COMPENSATING)(told["both"].append)
 
     # When
     Carrier().run([sagas.start(Unconfirmed, Experiment())])
@@ -145,15 +145,15 @@ def test_filters() -> None:
         "saga": ["PENDING EXECUTING", "EXECUTING SUCCEEDED"],
         "name": ["PENDING EXECUTING", "EXECUTING SUCCEEDED"],
         "other": [],
-        "to": ["EXECUTING SUCCEEDED"],
-        "before": ["PENDING EXECUTING"],
+        "target": ["EXECUTING SUCCEEDED"],
+        "source": ["PENDING EXECUTING"],
         "both": [],
     }
 
 
 def test_a_cohort_is_told_of_at_once() -> None:
     told: list[Sequence[Transition]] = []
-    on_transition(to=State.SUCCEEDED, many=True)(told.append)
+    on_transition(target=State.SUCCEEDED, many=True)(told.append)
     ids = [sagas.start(Unconfirmed, Experiment()) for _ in range(5)]
     Carrier().run(ids)
     assert len(told) == 1
@@ -191,7 +191,7 @@ def test_a_hook_that_fails_harms_nobody(heard: list[Transition], caplog: pytest.
 
 def test_a_hook_may_use_the_database_and_start_another_run() -> None:
     started = []
-    on_transition(to=State.SUCCEEDED, saga=Unconfirmed)(
+    on_transition(target=State.SUCCEEDED, saga=Unconfirmed)(
         lambda t: started.append(sagas.start(Lab, Experiment(), business_key=str(t.run_id)[:8]))
     )
     run_id = sagas.start(Unconfirmed, Experiment())
@@ -217,8 +217,8 @@ def test_without_hooks_nothing_is_asked_of_the_database_for_them() -> None:
 
 def test_a_hook_that_would_never_be_called_is_refused() -> None:
     with pytest.raises(DefinitionError, match="no run goes this way"):
-        on_transition(before=State.FAILED)
+        on_transition(source=State.FAILED)
     with pytest.raises(DefinitionError, match="no run goes this way"):
-        on_transition(before=State.AWAITING_CONFIRM, to=State.SUCCEEDED)
+        on_transition(source=State.AWAITING_CONFIRM, target=State.SUCCEEDED)
     with pytest.raises(DefinitionError, match="no run goes this way"):
-        on_transition(to=State.PENDING, before=State.EXECUTING)
+        on_transition(target=State.PENDING, source=State.EXECUTING)

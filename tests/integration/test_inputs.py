@@ -82,7 +82,7 @@ def test_an_id_that_is_taken_starts_nothing(saga: type[sagas.Saga[Experiment]]) 
 
 CALLS: dict[str, Call] = {
     "confirm": lambda run_id: sagas.confirm(run_id, "approval", {}),
-    "refuse": lambda run_id: sagas.refuse(run_id, "approval"),
+    "refuse": lambda run_id: sagas.decline(run_id, "approval"),
     "cancel": sagas.cancel,
     "resume": lambda run_id: sagas.resume(run_id, by="mei"),
     "acknowledge": lambda run_id: sagas.acknowledge(run_id, by="mei"),
@@ -132,8 +132,8 @@ WISHES: dict[str, Call] = {
     "cancel, by no text": lambda run_id: sagas.cancel(run_id, by=None),  # type: ignore[arg-type]
     "cancel, a long reason": lambda run_id: sagas.cancel(run_id, reason="n" * 10_001),
     "cancel, a reason of no text": lambda run_id: sagas.cancel(run_id, reason={"a": 1}),  # type: ignore[arg-type]
-    "refuse, by no text": lambda run_id: sagas.refuse(run_id, "approval", by=5),  # type: ignore[arg-type]
-    "refuse, a reason of no text": lambda run_id: sagas.refuse(run_id, "approval", reason=5),  # type: ignore[arg-type]
+    "refuse, by no text": lambda run_id: sagas.decline(run_id, "approval", by=5),  # type: ignore[arg-type]
+    "refuse, a reason of no text": lambda run_id: sagas.decline(run_id, "approval", reason=5),  # type: ignore[arg-type]
     "confirm, NaN": lambda run_id: sagas.confirm(run_id, "approval", {"price": float("nan")}),
     "confirm, NUL": lambda run_id: sagas.confirm(run_id, "approval", {"id": "a\x00b"}),
     "confirm, NUL in a key": lambda run_id: sagas.confirm(run_id, "approval", {"a\x00b": 1}),
@@ -159,7 +159,7 @@ def test_what_cannot_be_kept_of_a_wish_is_refused(wish: Call) -> None:
 def test_what_no_confirmation_is_called_is_unknown(name: Any) -> None:
     run_id = sagas.start(Lab, Experiment())
     refused(UnknownConfirmation, lambda: sagas.confirm(run_id, name, {}))
-    refused(UnknownConfirmation, lambda: sagas.refuse(run_id, name))
+    refused(UnknownConfirmation, lambda: sagas.decline(run_id, name))
 
 
 @pytest.mark.parametrize("number", [-1, 0, 2**63, 2**200, "nonsense", "\x00", 1.5])

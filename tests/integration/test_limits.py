@@ -7,7 +7,8 @@ from django.db import transaction
 from pytest_django import Settings
 
 import sagas
-from sagas import DataTooLarge, InvalidRequest, State
+from sagas import InvalidRequest, State
+from sagas.errors import DataTooLarge
 from sagas.models import Confirmation, Log, Run
 from sagas.serialization import check_size
 from tests.integration.conftest import Start

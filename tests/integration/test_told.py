@@ -102,7 +102,7 @@ def test_an_operators_note_is_for_operators(end: str, message: str, told: str | 
         sagas.cancel(run_id, reason="a fraud, says Mei", by="mei", message=message)
         told = told or "It was cancelled."
     else:
-        sagas.refuse(run_id, "approval", reason="a fraud, says Mei", by="mei", message=message)
+        sagas.decline(run_id, "approval", reason="a fraud, says Mei", by="mei", message=message)
         told = told or "It was refused."
     assert reason(run_id)["detail"] == "a fraud, says Mei"
     assert public_reason(reason(run_id))["detail"] == told

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sagas import Call, Confirmation, Done, Outcome, Retry, Saga, Step, many
+from sagas import Call, Confirmation, Done, Outcome, Retry, Saga, Step, set_based
 from tests.lab.models import Mark
 
 
@@ -29,7 +29,7 @@ def pack(call: Call[Luggage]) -> str:
     return "x" * call.request.results.get(call.step, 0)
 
 
-@many
+@set_based
 def pack_all(calls: Sequence[Call[Luggage]]) -> list[Outcome]:
     """Set-based: the same for a whole cohort."""
     Mark.objects.bulk_create(Mark(run_id=c.run_id, step=c.step, operation=c.operation) for c in calls)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any
 
-from sagas import Call, Confirmation, Done, Outcome, Personal, Rejected, Retry, Saga, Step, SubSaga, many
+from sagas import Call, Confirmation, Done, Outcome, Personal, Rejected, Retry, Saga, Step, SubSaga, set_based
 from tests.lab.models import Mark
 
 
@@ -50,7 +50,7 @@ def welcome(call: Call[Visit]) -> dict[str, Any]:
     return {"seat": 7, "card": {"holder": f"Ms {visit.phone[-4:]}", "kind": "gold"}}
 
 
-@many
+@set_based
 def write_down(calls: Sequence[Call[Visit]]) -> list[Outcome]:
     """Set-based: what the step before returned is readable here, whole."""
     for call in calls:
@@ -74,7 +74,7 @@ class Host(Saga[Visit]):
         confirm=welcome,
         queue="orders",
         retry=QUICK,
-        finish=QUICK,
+        finish_retry=QUICK,
         personal=("card.holder",),
     )
     note = Step(write_down, queue="coupons", retry=QUICK, personal=True)
@@ -98,7 +98,9 @@ class Ride(Saga[Visit]):
 
     name = "lab.Ride"
 
-    greet = Step(welcome, compensate=welcome, queue="orders", retry=QUICK, finish=QUICK, personal=("card.holder",))
+    greet = Step(
+        welcome, compensate=welcome, queue="orders", retry=QUICK, finish_retry=QUICK, personal=("card.holder",)
+    )
 
 
 class Party(Saga[Visit]):
@@ -108,7 +110,7 @@ class Party(Saga[Visit]):
     publishes = True
 
     payment = Confirmation(
-        within=timedelta(seconds=30), personal=("payer.name",), compensate=pay_back, queue="orders", finish=QUICK
+        within=timedelta(seconds=30), personal=("payer.name",), compensate=pay_back, queue="orders", finish_retry=QUICK
     )
 
     greet = Step(welcome, queue="orders", retry=QUICK, personal=("card.holder",))

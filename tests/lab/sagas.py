@@ -26,7 +26,7 @@ from sagas import (
     Step,
     SubSaga,
     Tcc,
-    many,
+    set_based,
 )
 from sagas.pool import PoolResource
 from sagas.remote import HttpParticipant
@@ -78,7 +78,7 @@ def mark(call: Call[Experiment]) -> dict[str, str]:
     return {"by": call.step}
 
 
-@many
+@set_based
 def mark_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Set-based: the same for a whole cohort; one that breaks breaks the set."""
     return leave_all(Mark, calls, judge)
@@ -109,7 +109,7 @@ class Jars(PoolResource):
         """Reject or break on demand."""
         judge(call)
 
-    @many
+    @set_based
     def try_(self, calls: Sequence[Call[Experiment]]) -> list[Outcome]:
         answers: dict[UUID, Outcome] = {}
         for call in calls:
@@ -121,13 +121,13 @@ class Jars(PoolResource):
         answers |= zip([call.run_id for call in going], super().try_.many(going), strict=True)
         return [answers[call.run_id] for call in calls]
 
-    @many
+    @set_based
     def confirm(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
         for call in calls:
             self.judge(call)
         return super().confirm.many(calls)
 
-    @many
+    @set_based
     def cancel(self, calls: Sequence[Call[Experiment]]) -> Sequence[Outcome]:
         for call in calls:
             self.judge(call)
@@ -155,10 +155,10 @@ class Lab(Saga[Experiment]):
 
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
-    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
-    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK)
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
 
 
 class ShortLab(Saga[Experiment]):
@@ -166,15 +166,15 @@ class ShortLab(Saga[Experiment]):
 
     approval = Confirmation(within=timedelta(seconds=1.5), needs_compensation=False)
 
-    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK)
 
 
 class Unconfirmed(Saga[Experiment]):
     """No confirmation, nothing to confirm."""
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
 
 
 class Twice(Saga[Experiment]):
@@ -191,20 +191,20 @@ class Forked(Saga[Experiment]):
 
     approval = Confirmation(within=timedelta(seconds=30), compensate=mark, queue="orders")
 
-    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
     taken = Parallel(
-        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
-        right=Step(mark_all, confirm=mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK),
-        three=Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK),
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK),
+        right=Step(mark_all, confirm=mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK),
+        three=Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK),
     )
-    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
 
 
 class Pivoted(Saga[Experiment]):
     """Approved in the middle: what comes then only goes forward, the last two at the same time."""
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK)
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
     two = Step(mark_all, queue="coupons", retry=QUICK)
     sent = Parallel(left=Step(mark, queue="delivery", retry=QUICK), right=Step(mark_all, queue="orders", retry=QUICK))
@@ -213,7 +213,7 @@ class Pivoted(Saga[Experiment]):
 class Charged(Saga[Experiment]):
     """No confirmation; one of its steps is the point of no return."""
 
-    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK)
     two = Step(mark, queue="orders", retry=QUICK, pivot=True)
     four = Step(mark, queue="delivery", retry=QUICK)
 
@@ -225,9 +225,9 @@ NEVER = replace(QUICK, never=(Boom,))
 class Hopeless(Saga[Experiment]):
     """Its errors are not mended by another attempt, before the pivot, at it, behind it and on the way back."""
 
-    one = Step(mark, compensate=mark, queue="orders", retry=NEVER, finish=NEVER)
-    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=NEVER, finish=NEVER)
-    three = Tcc(jars, queue="inventory", retry=NEVER, finish=NEVER)
+    one = Step(mark, compensate=mark, queue="orders", retry=NEVER, finish_retry=NEVER)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=NEVER, finish_retry=NEVER)
+    three = Tcc(jars, queue="inventory", retry=NEVER, finish_retry=NEVER)
     charge = Step(mark, queue="orders", retry=NEVER, pivot=True)
     four = Step(mark, queue="delivery", retry=NEVER)
 
@@ -250,8 +250,8 @@ class Closing(Saga[Experiment]):
     approval = Confirmation(until=lambda request: request.closes_at, compensate=mark, queue="orders")
     payment = Confirmation(within=timedelta(seconds=60), compensate=mark, queue="coupons")
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
 
 
 def accept(call: Call[Experiment]) -> Accepted:
@@ -264,20 +264,20 @@ def accept(call: Call[Experiment]) -> Accepted:
 class Reported(Saga[Experiment]):
     """Its middle step ends when somebody says so; beside it another does, in a fork."""
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    two = Step(accept, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(accept, compensate=mark, queue="coupons", retry=QUICK, finish_retry=QUICK)
     both = Parallel(
-        left=Step(accept, compensate=accept, queue="delivery", retry=QUICK, finish=QUICK),
-        three=Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK),
+        left=Step(accept, compensate=accept, queue="delivery", retry=QUICK, finish_retry=QUICK),
+        three=Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK),
     )
-    four = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    four = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
 
 
 class Child(Saga[Experiment]):
     """A step of ``Parent``."""
 
-    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
-    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish_retry=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK)
 
 
 class AskedChild(Saga[Experiment]):
@@ -285,7 +285,7 @@ class AskedChild(Saga[Experiment]):
 
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish_retry=QUICK)
 
 
 class Parent(Saga[Experiment]):
@@ -293,28 +293,28 @@ class Parent(Saga[Experiment]):
 
     payment = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
     both = Parallel(
         child=SubSaga(Child, request=lambda call: call.request, queue="orders"),
         asked=SubSaga(AskedChild, request=lambda call: Experiment(reject=call.request.reject), queue="orders"),
     )
-    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
 
 
 class Ward(Saga[Experiment]):
     """A step of ``Guardian``, of which each operation may break."""
 
-    two = Step(mark, confirm=mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
-    three = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+    two = Step(mark, confirm=mark, compensate=mark, queue="coupons", retry=QUICK, finish_retry=QUICK)
+    three = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish_retry=QUICK)
 
 
 class Guardian(Saga[Experiment]):
     """No confirmation: it decides by itself, and so for its child."""
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
     child = SubSaga(Ward, request=lambda call: call.request, queue="orders")
-    four = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    five = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    four = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    five = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
 
 
 class AskedGuardian(Saga[Experiment]):
@@ -330,16 +330,16 @@ class Telling(Saga[Experiment]):
 
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
     two = Step(
         mark_all,
         compensate=mark_all,
         queue="coupons",
         retry=QUICK,
-        finish=QUICK,
+        finish_retry=QUICK,
         events=Events(done="SecondMade", undone="SecondTaken"),
     )
-    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK, events=Events(rejected="JarEmpty"))
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK, events=Events(rejected="JarEmpty"))
 
 
 def key(number: int) -> Callable[[Experiment], str | None]:
@@ -352,8 +352,8 @@ class Keyed(Saga[Experiment]):
 
     locks = (Lock(key(0)), Lock(key(1)))
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
 
 
 class KeyedTillApproved(Saga[Experiment]):
@@ -362,7 +362,7 @@ class KeyedTillApproved(Saga[Experiment]):
     locks = (Lock(key(0)), Lock(key(1)))
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
 
 
 class Impatient(Saga[Experiment]):
@@ -371,7 +371,7 @@ class Impatient(Saga[Experiment]):
     locks = (Lock(key(0), wait=False), Lock(key(1)))
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
 
 
 class KeyedParent(Saga[Experiment]):
@@ -414,15 +414,15 @@ points = HttpParticipant(
 class Rewarded(Saga[Experiment]):
     """Its second step is in another system, over HTTP; the ones around it are not."""
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
     debit = Step(
         points.post("/debits", wanted_points),
         compensate=points.delete("/debits"),
         queue="coupons",
         retry=QUICK,
-        finish=QUICK,
+        finish_retry=QUICK,
     )
-    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
 
 
 class Promised(Saga[Experiment]):
@@ -430,12 +430,12 @@ class Promised(Saga[Experiment]):
 
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
     both = Parallel(
-        held=Tcc(points.tcc("/reservations", wanted_points), queue="inventory", retry=QUICK, finish=QUICK),
-        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+        held=Tcc(points.tcc("/reservations", wanted_points), queue="inventory", retry=QUICK, finish_retry=QUICK),
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK),
     )
-    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
 
 
 class Told(Saga[Experiment]):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sagas import Accepted, Call, Confirmation, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, many
+from sagas import Accepted, Call, Confirmation, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, set_based
 from tests.lab.persons import Visit
 from tests.lab.sagas import QUICK, Experiment, Jars, demand, jars, judge, leave_all, mark, mark_all
 from tests.loyalty.models import Purse, PurseHold, Ribbon, Stamp
@@ -33,7 +33,7 @@ def stamp(call: Call[Experiment]) -> dict[str, str]:
     return {"by": call.step}
 
 
-@many
+@set_based
 def stamp_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Set-based: the same for a whole cohort; one that breaks breaks the set."""
     return leave_all(Stamp, calls, _judge)
@@ -71,24 +71,26 @@ class Afar(Saga[Experiment]):
 
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    two = Step(stamp, confirm=stamp, compensate=stamp, queue="coupons", retry=QUICK, finish=QUICK, database="loyalty")
-    three = Tcc(purses, queue="inventory", retry=QUICK, finish=QUICK, database="loyalty")
-    four = Step(stamp_all, compensate=stamp_all, queue="delivery", retry=QUICK, finish=QUICK, database="loyalty")
-    five = Step(mark_all, compensate=mark_all, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(
+        stamp, confirm=stamp, compensate=stamp, queue="coupons", retry=QUICK, finish_retry=QUICK, database="loyalty"
+    )
+    three = Tcc(purses, queue="inventory", retry=QUICK, finish_retry=QUICK, database="loyalty")
+    four = Step(stamp_all, compensate=stamp_all, queue="delivery", retry=QUICK, finish_retry=QUICK, database="loyalty")
+    five = Step(mark_all, compensate=mark_all, queue="orders", retry=QUICK, finish_retry=QUICK)
 
 
 class AfarForked(Saga[Experiment]):
     """At the same time here and there."""
 
-    one = Step(stamp, compensate=stamp, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
+    one = Step(stamp, compensate=stamp, queue="orders", retry=QUICK, finish_retry=QUICK, database="loyalty")
     taken = Parallel(
-        two=Step(stamp_all, compensate=stamp_all, queue="coupons", retry=QUICK, finish=QUICK, database="loyalty"),
-        three=Tcc(purses, queue="inventory", retry=QUICK, finish=QUICK, database="loyalty"),
-        jar=Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK),
-        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+        two=Step(stamp_all, compensate=stamp_all, queue="coupons", retry=QUICK, finish_retry=QUICK, database="loyalty"),
+        three=Tcc(purses, queue="inventory", retry=QUICK, finish_retry=QUICK, database="loyalty"),
+        jar=Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK),
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK),
     )
-    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
 
 
 class Tied(Saga[Experiment]):
@@ -100,20 +102,20 @@ class Tied(Saga[Experiment]):
 class Astray(Saga[Experiment]):
     """Its second step writes in another database than it says."""
 
-    one = Step(stamp, compensate=stamp, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
-    two = Step(stray, compensate=stamp, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
+    one = Step(stamp, compensate=stamp, queue="orders", retry=QUICK, finish_retry=QUICK, database="loyalty")
+    two = Step(stray, compensate=stamp, queue="orders", retry=QUICK, finish_retry=QUICK, database="loyalty")
 
 
 class AfarReported(Saga[Experiment]):
     """Its step there ends when somebody says so."""
 
-    one = Step(accept, compensate=stamp, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
+    one = Step(accept, compensate=stamp, queue="orders", retry=QUICK, finish_retry=QUICK, database="loyalty")
 
 
 class AfarPatient(Saga[Experiment]):
     """Its step there is tried for a while."""
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
     two = Step(
         stamp,
         compensate=stamp,
@@ -139,7 +141,7 @@ class Membership(Saga[Visit]):
         compensate=enroll,
         queue="orders",
         retry=QUICK,
-        finish=QUICK,
+        finish_retry=QUICK,
         personal=("card.holder",),
         database="loyalty",
     )

@@ -42,13 +42,13 @@ def _step(retry: Retry = TWICE, *, confirms: bool = False, undo: bool = True, da
         compensate=_nobody if undo else None,
         queue="orders",
         retry=retry,
-        finish=retry,
+        finish_retry=retry,
         database=database,
     )
 
 
 def _tcc(retry: Retry = TWICE, *, database: str = "") -> Step:
-    return Tcc(_Resource(), queue="inventory", retry=retry, finish=retry, database=database)
+    return Tcc(_Resource(), queue="inventory", retry=retry, finish_retry=retry, database=database)
 
 
 def define(
@@ -61,7 +61,7 @@ def define(
             within=timedelta(seconds=30),
             compensate=_nobody if refund else None,
             queue="orders" if refund else "",
-            finish=TWICE,
+            finish_retry=TWICE,
         )
         given.__set_name__(Definition, "paid")
         confirmations.append(given)

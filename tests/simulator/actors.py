@@ -293,7 +293,7 @@ class Actors:
             case "cancel":
                 return sagas.cancel(run_id, reason="a wish", by=by), None
             case "refuse":
-                return sagas.refuse(run_id, item.get("what"), reason="declined", by=by), None
+                return sagas.decline(run_id, item.get("what"), reason="declined", by=by), None
             case "resume":
                 return sagas.resume(run_id, by=by), None
         outcome = State.SUCCEEDED if number % 2 else State.FAILED

@@ -31,8 +31,8 @@ class Small(Saga[Experiment]):
 
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-    one = Step(lab.mark, confirm=lab.mark, compensate=lab.mark, queue="orders", retry=QUICK, finish=QUICK)
-    two = Step(lab.mark_all, compensate=lab.mark_all, queue="coupons", retry=QUICK, finish=QUICK)
+    one = Step(lab.mark, confirm=lab.mark, compensate=lab.mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(lab.mark_all, compensate=lab.mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
 
 
 #: Name and version of the saga that a deploy changes.
@@ -52,7 +52,7 @@ def _changing(**steps: Step) -> type[Saga[Any]]:
 
 
 def _step(queue: str) -> Step:
-    return Step(lab.mark, confirm=lab.mark, compensate=lab.mark, queue=queue, retry=QUICK, finish=QUICK)
+    return Step(lab.mark, confirm=lab.mark, compensate=lab.mark, queue=queue, retry=QUICK, finish_retry=QUICK)
 
 
 #: Before and after a deploy, of one name and version: the new code has a step more, in the middle.

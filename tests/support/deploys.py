@@ -18,7 +18,7 @@ NAME = "lab.Changing"
 def step(*, compensate: Any = mark, confirm: Any = None, retry: Retry = QUICK, database: str = "") -> Step:
     """A step that leaves marks."""
     return Step(
-        mark, compensate=compensate, confirm=confirm, queue="orders", retry=retry, finish=QUICK, database=database
+        mark, compensate=compensate, confirm=confirm, queue="orders", retry=retry, finish_retry=QUICK, database=database
     )
 
 

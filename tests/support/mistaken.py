@@ -24,17 +24,7 @@ from psycopg2 import sql
 from psycopg2.extensions import AsIs
 from psycopg2.extras import DictCursor
 
-from sagas import (
-    Call,
-    Confirmation,
-    Done,
-    Outcome,
-    Rejected,
-    Retry,
-    Saga,
-    Step,
-    many,
-)
+from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, set_based
 from sagas.definition import registry
 from sagas.definition.participants import Participant
 from tests.lab.models import Jar, JarHold, Label, Mark
@@ -59,7 +49,9 @@ def saga(
 
         approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-        hold = Step(do, confirm=confirm, compensate=compensate or give_back, queue="orders", retry=QUICK, finish=QUICK)
+        hold = Step(
+            do, confirm=confirm, compensate=compensate or give_back, queue="orders", retry=QUICK, finish_retry=QUICK
+        )
 
     definition = Mistaken.definition
     try:
@@ -79,7 +71,7 @@ def refunded(compensate: Participant) -> Iterator[type[Saga[Any]]]:
 
         payment = Confirmation(within=timedelta(seconds=30), compensate=compensate, queue="orders")
 
-        hold = Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish=QUICK)
+        hold = Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish_retry=QUICK)
         pack = Step(hold_and_measure, queue="orders", retry=QUICK)
 
     definition = Refunded.definition
@@ -100,8 +92,8 @@ def in_two_steps(compensate: Participant) -> Iterator[type[Saga[Any]]]:
 
         approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
-        first = Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish=QUICK)
-        second = Step(mark_what_is_held, compensate=compensate, queue="orders", retry=QUICK, finish=QUICK)
+        first = Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish_retry=QUICK)
+        second = Step(mark_what_is_held, compensate=compensate, queue="orders", retry=QUICK, finish_retry=QUICK)
 
     definition = InTwoSteps.definition
     try:
@@ -126,7 +118,7 @@ def give_back(call: Call[Experiment]) -> None:
     JarHold.objects.filter(run_id=call.run_id, step=call.step, state="HELD").update(state="CANCELLED")
 
 
-@many
+@set_based
 def hold_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Set-based: the same."""
     JarHold.objects.bulk_create(
@@ -449,7 +441,7 @@ def hold_by_attempt(call: Call[Experiment]) -> None:
     Mark.objects.get_or_create(run_id=call.run_id, step=call.step, operation=f"try {call.attempt}")
 
 
-@many
+@set_based
 def hold_again_unless_refused(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Not keyed; and it says no to whoever asks for it."""
     taken = [call for call in calls if call.step not in call.request.reject]
@@ -469,7 +461,7 @@ def pass_over_an_error(call: Call[Experiment]) -> None:
         Jar.objects.bulk_create([Jar(pk=call.request.jar)])
 
 
-@many
+@set_based
 def pass_over_an_error_of_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """The same, for many."""
     for call in calls:
@@ -538,13 +530,13 @@ def give_back_once(call: Call[Experiment]) -> None:
 # -- A many that disagrees ------------------------------------------------------------------------------------
 
 
-@many
+@set_based
 def hold_in_disorder(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Its answers are not in the order of the calls."""
     return list(hold_all.many(calls))[::-1]
 
 
-@many
+@set_based
 def hold_in_the_order_of_jars(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Its answers are in the order of the table: which may be that of the calls."""
     hold_all.many(calls)
@@ -552,7 +544,7 @@ def hold_in_the_order_of_jars(calls: Sequence[Call[Experiment]]) -> list[Outcome
     return [Done({"jar": hold.pool_key}) for hold in held]
 
 
-@many
+@set_based
 def hold_the_first(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """The others are forgotten."""
     hold_all.many(calls[:1])

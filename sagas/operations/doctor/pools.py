@@ -12,7 +12,7 @@ from django.db import Error, connections, transaction
 
 from sagas import store
 from sagas.definition import registry
-from sagas.definition.participants import Many, Operation
+from sagas.definition.participants import Operation, SetBasedFunction
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import rows
 from sagas.pool import HoldState, PoolResource
@@ -66,7 +66,7 @@ def _uses() -> dict[tuple[str, str, str], list[_Use]]:
 
 
 def _resource(participant: Any) -> PoolResource | None:
-    owner = getattr(participant.function, "__self__", None) if isinstance(participant, Many) else None
+    owner = getattr(participant.function, "__self__", None) if isinstance(participant, SetBasedFunction) else None
     return owner if isinstance(owner, PoolResource) else None
 
 

@@ -78,13 +78,15 @@ def breakers() -> Iterator[Finding]:
 
 def backlog() -> Iterator[Finding]:
     """Report how long the oldest run that has not begun has waited."""
-    # The same measure as that of sagas.admit.
+    # The same measure as that of sagas.check_admission.
     count, age = store.claims.backlog()
     limit = config().admission
     what = f"The oldest of {count} run(s) that have not begun has waited {age:.0f} s."
     if age > limit:
         remedy = "Add workers, or find out why the present ones are slow."
-        yield Finding(Severity.ERROR, f"{what} Above {limit:g} s sagas.admit refuses new ones.", count, remedy)
+        yield Finding(
+            Severity.ERROR, f"{what} Above {limit:g} s sagas.check_admission refuses new ones.", count, remedy
+        )
     elif age > config().lease:
         yield Finding(Severity.WARNING, what, count, "Check whether workers run, and whether they keep up.")
     else:

@@ -60,7 +60,7 @@ class Outside:
         """One will not come, and somebody says so."""
         self._known([name])
         self._refused[name] = reason
-        self._waiting.append(f"when_refused({name!r})")
+        self._waiting.append(f"when_declined({name!r})")
 
     def cancels(self) -> None:
         """Somebody cancels."""
@@ -109,8 +109,8 @@ class Outside:
             return True
         if self._refused:
             name, reason = self._refused.popitem()
-            self._came(f"when_refused({name!r})")
-            api.refuse(run_id, name, reason=reason, by=WORKER)
+            self._came(f"when_declined({name!r})")
+            api.decline(run_id, name, reason=reason, by=WORKER)
             return True
         if self._cancels:
             self._cancels = False

@@ -115,7 +115,7 @@ class Scenario:
         """Time passes until these confirmations are too late, or all if none is named; the others come."""
         return self._say(self.outside.does_not_confirm, names)
 
-    def when_refused(self, name: str, *, reason: str = "") -> Self:
+    def when_declined(self, name: str, *, reason: str = "") -> Self:
         """A confirmation will not come, and somebody says so."""
         return self._say(self.outside.refuses, name, reason)
 

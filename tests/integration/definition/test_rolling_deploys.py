@@ -32,7 +32,7 @@ from tests.lab.sagas import QUICK, Experiment, mark
 
 
 def step(queue):
-    return Step(mark, compensate=mark, queue=queue, retry=QUICK, finish=QUICK)
+    return Step(mark, compensate=mark, queue=queue, retry=QUICK, finish_retry=QUICK)
 
 
 class PlaceOrder(Saga[Experiment]):

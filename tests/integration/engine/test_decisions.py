@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 import sagas
-from sagas import Accepted, Call, Outcome, Saga, State, Step, many
+from sagas import Accepted, Call, Outcome, Saga, State, Step, set_based
 from sagas.decisions.messages import Chain
 from sagas.engine import lifecycle
 from sagas.engine.claiming import claim
@@ -74,7 +74,7 @@ def test_behind_the_pivot_the_run_only_goes_forward(jar: str) -> None:
     assert counts(jar) == (9, 0, 1)
 
 
-@many
+@set_based
 def accept_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     Mark.objects.bulk_create(Mark(run_id=c.run_id, step=c.step, operation=c.operation) for c in calls)
     return [Accepted(timedelta(seconds=20)) for _ in calls]
@@ -83,14 +83,14 @@ def accept_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
 class AcceptedCharge(Saga[Experiment]):
     """The point of no return is left open, which it may not be."""
 
-    one = Step(mark, compensate=mark, queue="inventory", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="inventory", retry=QUICK, finish_retry=QUICK)
     charge = Step(accept, queue="orders", retry=QUICK, pivot=True)
 
 
 class AcceptedCharges(Saga[Experiment]):
     """The same, set-based."""
 
-    one = Step(mark, compensate=mark, queue="inventory", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="inventory", retry=QUICK, finish_retry=QUICK)
     charge = Step(accept_all, queue="orders", retry=QUICK, pivot=True)
 
 
@@ -300,14 +300,14 @@ def test_what_came_with_the_confirmation_is_told_to_whoever_takes_it_back(monkey
 def test_a_confirmation_that_is_refused_undoes_the_run() -> None:
     run_id = sagas.start(Twice, Experiment())
     carried(run_id)
-    assert sagas.refuse(run_id, "payment", reason="card declined", by="bank") is State.COMPENSATING
-    assert sagas.refuse(run_id, "payment") is State.COMPENSATING
+    assert sagas.decline(run_id, "payment", reason="card declined", by="bank") is State.COMPENSATING
+    assert sagas.decline(run_id, "payment") is State.COMPENSATING
     carried(run_id)
     assert state(run_id) is State.FAILED
     why = reason(run_id)
     assert (why["kind"], why["step"], why["detail"]) == ("refused", "payment", "card declined")
     assert event(run_id, "refuse").worker == "bank"
-    assert sagas.refuse(run_id, "payment") is State.FAILED
+    assert sagas.decline(run_id, "payment") is State.FAILED
 
 
 def test_what_has_come_cannot_be_refused() -> None:
@@ -315,9 +315,9 @@ def test_what_has_come_cannot_be_refused() -> None:
     carried(run_id)
     sagas.confirm(run_id, "payment", {})
     with pytest.raises(AlreadyDecided, match="payment has come"):
-        sagas.refuse(run_id, "payment")
+        sagas.decline(run_id, "payment")
     with pytest.raises(UnknownConfirmation):
-        sagas.refuse(run_id, "nothing")
+        sagas.decline(run_id, "nothing")
     assert state(run_id) is State.AWAITING_CONFIRM
 
 

@@ -16,10 +16,11 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 import sagas
-from sagas import NotFinished, RunNotFound, State
+from sagas import RunNotFound, State
 from sagas.definition import registry
 from sagas.definition.personal_data import ERASED, HIDDEN
 from sagas.engine.subsagas import child_of
+from sagas.errors import NotFinished
 from sagas.models import Confirmation, Escalation, Log, Run
 from sagas.selectors import run_view, timeline
 from tests.integration.conftest import Start
@@ -173,7 +174,7 @@ def test_a_value_of_a_confirmation_is_taken_out_of_why_it_cannot_be_taken_back()
 
 def test_a_value_is_taken_out_of_why_a_confirmation_was_refused() -> None:
     run_id = host()
-    sagas.refuse(run_id, "payment", reason=f"{PHONE} is not a customer", by="bank")
+    sagas.decline(run_id, "payment", reason=f"{PHONE} is not a customer", by="bank")
     assert reason(run_id)["detail"] == "[personal] is not a customer"
 
 

@@ -23,25 +23,25 @@ class Paid(Saga[Experiment]):
     """A payment, and little time for the steps."""
 
     timeout = timedelta(seconds=40)
-    payment = Confirmation(within=timedelta(seconds=60), compensate=mark, queue="coupons", finish=QUICK)
+    payment = Confirmation(within=timedelta(seconds=60), compensate=mark, queue="coupons", finish_retry=QUICK)
 
-    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
-    three = Tcc(jars, queue="inventory", retry=QUICK, finish=QUICK)
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK)
 
 
 class PaidPart(Saga[Experiment]):
     """A step of ``Whole`` that waits for a payment of its own."""
 
-    payment = Confirmation(within=timedelta(seconds=60), compensate=mark, queue="coupons", finish=QUICK)
+    payment = Confirmation(within=timedelta(seconds=60), compensate=mark, queue="coupons", finish_retry=QUICK)
 
-    two = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    two = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
 
 
 class Whole(Saga[Experiment]):
     """Its last step may say no when its child is paid."""
 
     part = SubSaga(PaidPart, request=lambda _: Experiment(), queue="orders")
-    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK)
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
 
 
 def carry(*ids: UUID) -> None:
@@ -90,7 +90,7 @@ def _cancel(run_id: UUID) -> None:
 
 
 def _refuse(run_id: UUID) -> None:
-    sagas.refuse(run_id, "approval", reason="not today")
+    sagas.decline(run_id, "approval", reason="not today")
 
 
 def _let_the_other_deadline_pass(run_id: UUID) -> None:

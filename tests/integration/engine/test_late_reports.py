@@ -54,7 +54,7 @@ class Courier:
 class Couriered(Saga[Experiment]):
     """A courier is reserved, then confirmed; both are reported."""
 
-    courier = Tcc(Courier(), queue="orders", retry=QUICK, finish=QUICK)
+    courier = Tcc(Courier(), queue="orders", retry=QUICK, finish_retry=QUICK)
 
 
 def carried(*ids: UUID) -> None:
@@ -230,7 +230,9 @@ def test_a_report_of_a_branch_between_two_attempts_is_of_the_last(jar: str) -> N
 class Patiently(Saga[Experiment]):
     """Its undo is reported, and waits long before it is tried again."""
 
-    one = Step(mark, compensate=accept_for_long, queue="orders", retry=QUICK, finish=Retry(delay=timedelta(minutes=1)))
+    one = Step(
+        mark, compensate=accept_for_long, queue="orders", retry=QUICK, finish_retry=Retry(delay=timedelta(minutes=1))
+    )
     two = Step(mark, queue="orders", retry=QUICK)
 
 
@@ -349,7 +351,7 @@ class Dispatched(Saga[Experiment]):
 class Final(Saga[Experiment]):
     """Its last step needs no undo, and is reported."""
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
     told = Step(accept_for_long, queue="delivery", retry=QUICK)
 
 

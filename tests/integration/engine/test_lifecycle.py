@@ -77,6 +77,14 @@ UNDECIDED = [State.PENDING, State.EXECUTING, State.AWAITING_CONFIRM]
 # -- Start ----------------------------------------------------------------------------------------------------
 
 
+def test_a_saga_starts_its_own_runs() -> None:
+    given = uuid4()
+    assert Lab.start(Experiment(), business_key="T-7", run_id=given) == given
+    assert Unconfirmed.start({}) != given
+    run = Run.objects.get(pk=given)
+    assert (run.saga, run.business_key, run.state) == (Lab.name, "T-7", State.PENDING)
+
+
 def test_a_run_that_is_rolled_back_was_never_there() -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
         run_id = sagas.start(Lab, Experiment())
@@ -465,13 +473,13 @@ def test_the_longest_due_come_first(settings: Settings) -> None:
 
 def test_new_runs_are_refused_when_the_oldest_waits_too_long(settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "ADMISSION": 60}
-    sagas.admit()
+    sagas.check_admission()
     run_id = run_in(State.PENDING)
     shift_clock([run_id], 90)
 
     def refused() -> Overloaded | None:
         try:
-            sagas.admit()
+            sagas.check_admission()
         except Overloaded as error:
             return error
         return None

@@ -187,7 +187,7 @@ def test_a_no_to_a_confirm_is_a_fault(jar: str) -> None:
     # Nobody may refuse what is decided.
     class Refusing(sagas.Saga[Experiment]):
         name = "lab.Refusing"
-        one = sagas.Step(agree, compensate=refuse, queue="orders", finish=sagas.Retry(attempts=1))
+        one = sagas.Step(agree, compensate=refuse, queue="orders", finish_retry=sagas.Retry(attempts=1))
         two = sagas.Step(refuse, queue="orders")
 
     try:
@@ -426,7 +426,7 @@ class Mute(Exception):
         raise RuntimeError("says nothing")
 
 
-@sagas.many
+@sagas.set_based
 def odd_answers(calls: Any) -> Any:
     answers: list[Any] = []
     for call in calls:
@@ -461,17 +461,17 @@ def test_an_answer_that_cannot_be_stored_harms_its_own_run_only(
     assert len(reason(poison)["detail"]) <= 2000
 
 
-@sagas.many
+@sagas.set_based
 def too_few(calls: Any) -> Any:
     return [sagas.Done() for _ in calls][1:]
 
 
-@sagas.many
+@sagas.set_based
 def no_outcomes(calls: Any) -> Any:
     return [None for _ in calls]
 
 
-@sagas.many
+@sagas.set_based
 def nothing_at_all(calls: Any) -> Any:
     """One that has forgotten to return its outcomes."""
 

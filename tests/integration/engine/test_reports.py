@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 
 import sagas
-from sagas import DataTooLarge, Done, Rejected, State
+from sagas import Done, Rejected, State
 from sagas.decisions.messages import Chain
 from sagas.engine.claiming import claim
-from sagas.errors import NotAwaited, RunNotFound, UnknownStep
+from sagas.errors import DataTooLarge, NotAwaited, RunNotFound, UnknownStep
 from sagas.models import Run
 from tests.lab.sagas import Experiment, Lab, Reported
 from tests.support.carrier import Carrier, chains, claim_all, deliver

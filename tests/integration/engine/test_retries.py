@@ -9,6 +9,7 @@ import pytest
 
 import sagas
 from sagas import State
+from sagas.errors import NoReport
 from sagas.models import Run
 from tests.lab.sagas import Boom, Experiment, Forked, Hopeless, Reported, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver
@@ -105,7 +106,7 @@ def test_a_hopeless_branch_turns_the_others_back(where: str, jar: str, monkeypat
 
 def test_what_is_not_reported_in_time_need_not_be_begun_again(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an operation that was accepted, and must not be begun twice
-    never(monkeypatch, Reported, sagas.NoReport)
+    never(monkeypatch, Reported, NoReport)
     run_id = sagas.start(Reported, Experiment(jar=jar))
     Carrier().run([run_id])
     assert story(run_id)[-1] == "two.forward ACCEPTED"

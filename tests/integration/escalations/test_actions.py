@@ -10,7 +10,8 @@ import pytest
 from django.db import IntegrityError, connection
 
 import sagas
-from sagas import AlreadyDecided, InvalidDecision, RunNotFound, State, selectors
+from sagas import AlreadyDecided, RunNotFound, State, selectors
+from sagas.errors import InvalidDecision
 from sagas.models import Escalation, Run
 from tests.lab.sagas import Experiment, Lab
 from tests.support.carrier import Carrier, claim_all

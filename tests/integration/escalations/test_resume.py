@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 import sagas
-from sagas import Accepted, Call, Done, NoReport, Parallel, Retry, Saga, State, Step
+from sagas import Accepted, Call, Done, Parallel, Retry, Saga, State, Step
+from sagas.errors import NoReport
 from sagas.models import Log, Run
 from tests.lab.models import Mark
 from tests.lab.sagas import QUICK, Experiment, mark
@@ -27,14 +28,14 @@ def ask(call: Call[Experiment]) -> Accepted:
 class NeverAgain(Saga[Experiment]):
     """A courier that does not report is not asked again by the engine; but a person may have him asked."""
 
-    courier = Step(mark, compensate=ask, queue="orders", retry=QUICK, finish=replace(QUICK, never=(NoReport,)))
+    courier = Step(mark, compensate=ask, queue="orders", retry=QUICK, finish_retry=replace(QUICK, never=(NoReport,)))
     four = Step(mark, queue="delivery", retry=QUICK)
 
 
 class Once(Saga[Experiment]):
     """A courier that is asked once."""
 
-    courier = Step(mark, compensate=ask, queue="orders", retry=QUICK, finish=Retry(attempts=1))
+    courier = Step(mark, compensate=ask, queue="orders", retry=QUICK, finish_retry=Retry(attempts=1))
     four = Step(mark, queue="delivery", retry=QUICK)
 
 

@@ -306,8 +306,8 @@ def test_an_accepted_step_there_is_undone_for_real(purse: str) -> None:
 class AfarRecalled(Saga[Experiment]):
     """The undo of its step there ends when somebody says so."""
 
-    one = Step(stamp, compensate=accept, queue="orders", retry=QUICK, finish=QUICK, database="loyalty")
-    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish=QUICK)
+    one = Step(stamp, compensate=accept, queue="orders", retry=QUICK, finish_retry=QUICK, database="loyalty")
+    two = Step(mark, compensate=mark, queue="coupons", retry=QUICK, finish_retry=QUICK)
 
 
 def until_escalated(run_id: UUID) -> None:

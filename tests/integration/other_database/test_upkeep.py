@@ -11,8 +11,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 import sagas
-from sagas import NotErased, State
+from sagas import State
 from sagas.engine import barrier
+from sagas.errors import NotErased
 from sagas.messaging.dispatcher import FEW, dispatch
 from sagas.models import Barrier, Run
 from tests.lab.persons import Visit

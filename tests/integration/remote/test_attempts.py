@@ -38,7 +38,7 @@ nobody = HttpParticipant("nobody", "http://127.0.0.1:9")
 class Alone(Saga[Experiment]):
     """Its one step is in another system."""
 
-    held = Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish=QUICK)
+    held = Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish_retry=QUICK)
 
 
 class Beside(Saga[Experiment]):
@@ -46,8 +46,8 @@ class Beside(Saga[Experiment]):
 
     name = "tests.AttemptBeside"
     both = Parallel(
-        held=Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish=QUICK),
-        left=Step(mark, queue="delivery", retry=QUICK, finish=QUICK),
+        held=Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish_retry=QUICK),
+        left=Step(mark, queue="delivery", retry=QUICK, finish_retry=QUICK),
     )
 
 
@@ -334,7 +334,7 @@ class Slowly(Saga[Experiment]):
 
     both = Parallel(
         held=Step(nobody.post("/x"), queue="orders", retry=Retry(delay=timedelta(minutes=1))),
-        left=Step(mark, queue="delivery", retry=QUICK, finish=QUICK),
+        left=Step(mark, queue="delivery", retry=QUICK, finish_retry=QUICK),
     )
 
 
@@ -390,8 +390,8 @@ class Undone(Saga[Experiment]):
     """Beside the other system is a step whose undo may break."""
 
     both = Parallel(
-        held=Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish=QUICK),
-        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish=QUICK),
+        held=Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish_retry=QUICK),
+        left=Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK),
     )
 
 
@@ -412,7 +412,7 @@ def test_an_answer_that_comes_while_another_step_is_undone_takes_away_none_of_it
 
 
 class Onward(Saga[Experiment]):
-    held = Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish=QUICK)
+    held = Step(nobody.post("/x"), compensate=nobody.delete("/x"), queue="orders", retry=QUICK, finish_retry=QUICK)
     then = Step(mark, queue="orders", retry=QUICK)
 
 

@@ -85,12 +85,12 @@ class Sent(Saga[Experiment]):
 class Recalled(Saga[Experiment]):
     """The undo of its second step is tried once."""
 
-    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish=QUICK)
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
     debit = Step(
         there.post("/debits", wanted_points),
         compensate=there.delete("/debits"),
         queue="coupons",
-        finish=Retry(attempts=1),
+        finish_retry=Retry(attempts=1),
     )
     four = Step(mark, queue="delivery", retry=QUICK)
 

@@ -87,8 +87,8 @@ def test_the_undo_of_the_last_branch_of_a_fork_is_played_too() -> None:
 
         name = "matrix.Branched"
         both = Parallel(
-            a=Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish=QUICK),
-            b=Step(hold, compensate=forget, queue="orders", retry=QUICK, finish=QUICK),
+            a=Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish_retry=QUICK),
+            b=Step(hold, compensate=forget, queue="orders", retry=QUICK, finish_retry=QUICK),
         )
 
     with known(Branched):
@@ -152,7 +152,7 @@ def test_a_date_and_a_day_between_attempts() -> None:
 
         name = "matrix.Dated"
         approval = Confirmation(within=timedelta(days=30))
-        date = Step(write_the_date, compensate=undate, queue="orders", retry=DAILY, finish=DAILY)
+        date = Step(write_the_date, compensate=undate, queue="orders", retry=DAILY, finish_retry=DAILY)
 
     with known(Dated):
         assert problems(Dated) == {}
@@ -171,8 +171,8 @@ def test_a_refund_gets_what_came_with_the_confirmation() -> None:
 
         name = "matrix.Paid"
         payment = Confirmation(within=timedelta(seconds=30), compensate=refund, queue="orders")
-        one = Step(charge, queue="orders", retry=QUICK, finish=QUICK)
-        hold = Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish=QUICK)
+        one = Step(charge, queue="orders", retry=QUICK, finish_retry=QUICK)
+        hold = Step(hold, compensate=give_back, queue="orders", retry=QUICK, finish_retry=QUICK)
 
     with known(Paid):
         found = problems(

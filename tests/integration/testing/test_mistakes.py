@@ -16,7 +16,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 import sagas
 from orders.sagas import PlaceOrder
 from sagas import api, store
-from sagas.definition.participants import Many, Participant
+from sagas.definition.participants import Participant, SetBasedFunction
 from sagas.testing import Mistake, Usual, assert_no_usual_mistakes, assert_saga_unwinds, find_mistakes
 from sagas.testing.matrix.rollback import rehearsal
 from tests.lab.models import Jar, JarHold
@@ -48,7 +48,7 @@ def named(value: object) -> str:
     """The participant, for the test's id; what is expected of it need not be there."""
     if isinstance(value, str):
         return "-"
-    target = value.function if isinstance(value, Many) else value
+    target = value.function if isinstance(value, SetBasedFunction) else value
     return str(getattr(target, "__name__", type(value).__name__))
 
 

@@ -138,7 +138,7 @@ def test_one_of_two_confirmations_comes() -> None:
 
 
 def test_one_is_refused() -> None:
-    given(Twice, Experiment()).when_refused("payment", reason="no money").then_failed().then_because("Refused")
+    given(Twice, Experiment()).when_declined("payment", reason="no money").then_failed().then_because("Refused")
 
 
 def test_behind_the_pivot_a_run_waits_for_its_next_attempt(jar: str) -> None:
@@ -279,7 +279,7 @@ def test_a_scenario_goes_on_from_the_clock_of_its_test() -> None:
             lambda: given(Reported, Experiment()).when_reported("two").when_reported("left").when_reported("one"),
             "'one'",
         ),
-        (lambda: given(Twice, Experiment()).when_fails("one").when_refused("payment"), "when_refused('payment')"),
+        (lambda: given(Twice, Experiment()).when_fails("one").when_declined("payment"), "when_declined('payment')"),
     ],
 )
 def test_what_was_to_happen_and_never_did_fails_the_test(scenario: Callable[[], Scenario], said: str) -> None:

@@ -27,7 +27,7 @@ from orders import participants as orders
 from orders.models import Order, OrderLine, OrderStatus
 from orders.requests import Item, OrderRequest
 from sagas import Call, Done, Operation
-from sagas.definition.participants import Many
+from sagas.definition.participants import SetBasedFunction
 from tests.shop.conftest import Shop
 
 
@@ -38,7 +38,7 @@ def ask(shop: Shop, *, coupon: str | None = None, slot: int = 0, quantity: int =
     return Call(uuid4(), "step", Operation.FORWARD, 1, request)
 
 
-def outcomes(participant: Many, calls: Sequence[Call[Any]]) -> list[Any]:
+def outcomes(participant: SetBasedFunction, calls: Sequence[Call[Any]]) -> list[Any]:
     """Classes of the refusals, results of the others."""
     answers = participant.many(calls)
     return [answer.result if isinstance(answer, Done) else type(answer) for answer in answers]
@@ -205,7 +205,7 @@ class TestOrders:
         ("participant", "status"),
         [(orders.confirm_order, OrderStatus.CONFIRMED), (orders.reject_order, OrderStatus.REJECTED)],
     )
-    def test_how_it_ends(self, shop: Shop, participant: Many, status: OrderStatus) -> None:
+    def test_how_it_ends(self, shop: Shop, participant: SetBasedFunction, status: OrderStatus) -> None:
         call = ask(shop)
         received(call)
         orders.create_order.many([call])
@@ -233,7 +233,7 @@ class TestOrders:
         ],
     )
     def test_an_order_that_stands_otherwise_is_a_fault(
-        self, shop: Shop, participant: Many, stands: OrderStatus | None
+        self, shop: Shop, participant: SetBasedFunction, stands: OrderStatus | None
     ) -> None:
         call = ask(shop)
         received(call)

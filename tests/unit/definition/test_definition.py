@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, many
+from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, set_based
 from sagas.definition import registry
 from sagas.definition.evolution import follow
 from sagas.definition.participants import Operation, Phase
@@ -239,7 +239,7 @@ def test_a_participant_can_be_called(wrong: Any, role: str) -> None:
 
 
 def test_a_set_based_participant_is_one() -> None:
-    Step(many(list), queue="orders")
+    Step(set_based(list), queue="orders")
 
 
 def test_a_step_belongs_to_one_attribute() -> None:

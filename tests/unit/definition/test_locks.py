@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from sagas import DefinitionError, InvalidRequest, Lock, Saga, Step
+from sagas import InvalidRequest, Lock, Saga, Step
 from sagas.definition.locks import Keys, keys_of
+from sagas.errors import DefinitionError
 
 
 @dataclass(frozen=True)

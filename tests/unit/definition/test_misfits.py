@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sagas import Call, Confirmation, Done, Outcome, Retry, Saga, Step, Tcc, many
+from sagas import Call, Confirmation, Done, Outcome, Retry, Saga, Step, Tcc, set_based
 from sagas.errors import DefinitionError
 
 
@@ -38,7 +38,7 @@ def wrong(function: object) -> Any:
 
 
 class Sets:
-    @many
+    @set_based
     def both(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         return [Done() for _ in calls]
 
@@ -59,10 +59,10 @@ def with_a_default(call: Call[Any], amount: int = 1) -> None: ...
         (no_call, r"no_call\(\) is called with the call and nothing else"),
         (two_calls, r"two_calls\(call, other\) is called with the call and nothing else"),
         (keyed, r"keyed\(call, \*, stock\) is called with the call and nothing else"),
-        (many(wrong(no_call)), r"no_call\(\) is called with the calls and nothing else"),
+        (set_based(wrong(no_call)), r"no_call\(\) is called with the calls and nothing else"),
         (Sets.both, r"Sets\.both\(self, calls\) is called with the calls and nothing else"),
         (later, "later is async; give an ordinary function"),
-        (many(wrong(later)), "later is async; give an ordinary function"),
+        (set_based(wrong(later)), "later is async; give an ordinary function"),
         (Sets().later, r"Sets\.later is async; give an ordinary function"),
         (functools.partial(later), "partial is async; give an ordinary function"),
     ],
@@ -81,7 +81,7 @@ def test_a_participant_is_called_with_one_argument_and_answers_at_once(wrong: An
         functools.partial(two_calls, other=1),
         Sets().both,
         print,
-        many(list),
+        set_based(list),
         dict,
     ],
 )

@@ -13,11 +13,12 @@ from django.core.checks import Warning as CheckWarning
 from django.core.management import call_command
 from pytest_django import Settings
 
-from sagas import DefinitionError, Saga, Step, Tcc
+from sagas import Saga, Step, Tcc
 from sagas.checks import check_other_databases
 from sagas.decisions.plan import Place, compensating
 from sagas.definition import registry
 from sagas.definition.participants import Phase
+from sagas.errors import DefinitionError
 from sagas.remote import HttpParticipant
 from sagas.routers import BarrierRouter
 from sagas.states import State

@@ -9,23 +9,14 @@ from uuid import UUID
 
 import pytest
 
-from sagas.definition.participants import (
-    Call,
-    Done,
-    Operation,
-    Outcome,
-    Participant,
-    SetBased,
-    many,
-    name_of,
-)
+from sagas.definition.participants import Call, Done, Operation, Outcome, Participant, SetBased, name_of, set_based
 
 
 def one(call: Call[Any]) -> None:
     """A function of one call."""
 
 
-@many
+@set_based
 def all_of_them(calls: Sequence[Call[Any]]) -> list[Outcome]:
     """A set-based function."""
     return [Done() for _ in calls]
@@ -38,7 +29,7 @@ class Resource:
     def method(self, call: Call[Any]) -> str:
         return self.answer
 
-    @many
+    @set_based
     def set_based(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         return [Done(self.answer) for _ in calls]
 
