@@ -398,7 +398,7 @@ def test_a_saga_has_no_instances() -> None:
     class Plain(Saga[Request]):
         one = step()
 
-    with pytest.raises(TypeError, match=r"sagas.start\(Plain, request\)"):
+    with pytest.raises(TypeError, match=r"Plain.start\(request\)"):
         Plain()
 
 
