@@ -26,15 +26,8 @@ from sagas.decisions.messages import Link, Message
 from sagas.definition.participants import Phase
 from sagas.engine import breakers, lifecycle
 from sagas.engine.carrier import carry
-from sagas.engine.performing import (
-    Performed,
-    TimeUp,
-    bisect,
-    give_up,
-    is_wanted,
-    perform,
-    recover,
-)
+from sagas.engine.cohort import Performed, TimeUp
+from sagas.engine.performing import any_run_at, give_up, perform, recover, redeliver_in_halves
 from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.escalations import notices
 from sagas.messaging import relay
@@ -193,7 +186,7 @@ def event(
             _deliver(self, link, runs)
         except UnknownStep as error:
             # Begun by other code. To most of what an event may lead to, none of its runs has come.
-            if is_wanted(link, runs):
+            if any_run_at(link, runs):
                 kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
                 _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
                 return
@@ -388,7 +381,9 @@ def _perform(task: AnyTask, link: Link, runs: list[UUID], more: dict[str, Any]) 
         return perform(link, runs, **more)
     # Somebody died or was cut off while it had this message. If a run of it was the cause, the halves tell.
     if len(runs) > 1:
-        return Performed(messages=bisect(link, runs, issue=more["issue"], interruptions=more["interruptions"]))
+        return Performed(
+            messages=redeliver_in_halves(link, runs, issue=more["issue"], interruptions=more["interruptions"])
+        )
     if deliveries >= config().deliveries:
         why = WorkerKilled(f"{deliveries} workers died or vanished at it")
         return give_up(link, runs[0], why, worker=more["worker"])

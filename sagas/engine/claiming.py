@@ -69,7 +69,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
     try:
         return _claim(lapsed=lapsed, begin=begin, carefully=False)
     except Exception as error:
-        if poison.is_nobodys(error):
+        if poison.is_systemic(error):
             raise
         # Nothing was taken. One run is to blame, and a savepoint for each is too dear to have before it is known.
         logger.warning("sagas: a claim broke, and is made again in parts: %s", type(error).__name__)

@@ -11,8 +11,9 @@ from sagas.decisions.plan import Due, Move
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
 from sagas.definition.participants import Done
 from sagas.engine.compensation import event
+from sagas.engine.delivery import Delivery
 from sagas.engine.invocation import Fault
-from sagas.engine.results import Delivery, tell
+from sagas.engine.results import tell
 from sagas.errors import Rejected
 from sagas.serialization import dump_json
 from sagas.states import FINAL, State

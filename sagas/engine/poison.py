@@ -1,7 +1,7 @@
-"""Find the run that is to blame where work on many locked runs breaks, and hand it to a person.
+"""Bisection: find the one run for which work on many runs fails, so that the others go on.
 
-A deadline that the application computes, a request that loads no more, a number that the database refuses: what breaks
-for one run breaks at every claim again, and would stop all others for ever.
+A claim fails for a run whose deadline the application cannot compute, whose request does not load any more, or whose
+number the database refuses. It would fail again at every claim, and stop all other runs. So that run is escalated.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Generic, TypeVar
 
 from django.db import DataError, Error, IntegrityError, transaction
 
@@ -24,15 +25,58 @@ from sagas.store.locked_runs import LockedRun
 
 logger = logging.getLogger(__name__)
 
-#: Savepoints that are kept in one transaction: past 64 PostgreSQL slows down.
+#: Savepoints in one transaction: past 64 PostgreSQL slows down.
 SAVEPOINTS = 50
 
+T = TypeVar("T")
 
-def is_nobodys(error: Exception) -> bool:
-    """Whether no run is to blame: two transactions met, the database went away, or it was not migrated yet.
 
-    Of what a database says, only that it refuses a value is about a run: else a deploy in the wrong order would call a
-    person for every run that there is.
+def halves(cohort: Sequence[T]) -> list[Sequence[T]]:
+    """The two halves of a cohort, the first one not smaller; one part if there is only one run."""
+    middle = (len(cohort) + 1) // 2
+    return [half for half in (cohort[:middle], cohort[middle:]) if half]
+
+
+class Parts(Generic[T]):
+    """What is left of a cohort, in parts. A part for which work fails is replaced by its halves.
+
+    Every bisection works through such parts: that of a claim in savepoints of one transaction, that of a step in a
+    transaction for each part.
+    """
+
+    def __init__(self, cohort: Sequence[T], size: int) -> None:
+        """Cut ``cohort`` into parts of ``size`` runs."""
+        self._parts = deque(cohort[start : start + size] for start in range(0, len(cohort), size))
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def take(self) -> Sequence[T]:
+        """Remove and return the first part."""
+        return self._parts.popleft()
+
+    def put_back(self, part: Sequence[T]) -> None:
+        """Make this the first part."""
+        self._parts.appendleft(part)
+
+    def halve(self, part: Sequence[T]) -> None:
+        """Make the halves of this part the first ones."""
+        self._parts.extendleft(reversed(halves(part)))
+
+    def rest(self) -> list[T]:
+        """All runs that are left."""
+        return [run for part in self._parts for run in part]
+
+    def clear(self) -> None:
+        """Leave nothing to do."""
+        self._parts.clear()
+
+
+def is_systemic(error: Exception) -> bool:
+    """Whether an error is caused by no run: a collision, a lost connection, a schema that is not migrated yet.
+
+    Of the errors of a database only a refused value is caused by a run. Otherwise a deployment in the wrong order would
+    escalate every run that there is.
     """
     if isinstance(error, Error):
         return not isinstance(error, DataError | IntegrityError)
@@ -42,59 +86,56 @@ def is_nobodys(error: Exception) -> bool:
 def bisect(
     rows: Sequence[store.runs.Row], work: Callable[[Sequence[store.runs.Row]], list[Message]]
 ) -> tuple[list[Message], list[store.runs.Row]]:
-    """Do ``work`` for locked runs in savepoints: where it breaks for half of them, until the run to blame is alone.
-
-    That one is escalated.
+    """Do ``work`` for locked runs in savepoints. Where it fails, do it for halves; escalate a run that fails alone.
 
     Returns:
-        What must be published after the commit, and the runs that it did not come to: there are enough savepoints.
+        What must be published after the commit, and the runs that were not worked on because no savepoints were left.
     """
     messages: list[Message] = []
-    parts = deque([list(rows)] if rows else [])
+    parts = Parts(rows, max(1, len(rows)))
     kept = 0
     while parts and kept < SAVEPOINTS:
-        part = parts.popleft()
+        part = parts.take()
         try:
             with transaction.atomic():
                 following = work(part)
         except Exception as error:
-            if is_nobodys(error) or transaction.get_rollback():
+            if is_systemic(error) or transaction.get_rollback():
                 raise
             if len(part) > 1:
-                middle = (len(part) + 1) // 2
-                parts.extendleft([part[middle:], part[:middle]])
+                parts.halve(part)
                 continue
-            _hand_over(part[0], error)
+            _escalate(part[0], error)
         else:
             messages += following
         kept += 1
-    return messages, [row for part in parts for row in part]
+    return messages, parts.rest()
 
 
-def _hand_over(row: store.runs.Row, error: Exception) -> None:
+def _escalate(row: store.runs.Row, error: Exception) -> None:
     logger.error(
         "sagas: run %s of %s breaks the claim, a person is called: %s: %s",
         row.id,
         row.saga,
         type(error).__name__,
-        _told(row, error_text(error)),
-        exc_info=exc_info_of(error, partial(_told, row)),
+        _redacted(row, error_text(error)),
+        exc_info=exc_info_of(error, partial(_redacted, row)),
     )
     step, operation = _next(row)
-    reason = write_reason(ReasonKind.UNREADABLE, step, type(error).__name__, _told(row, error_text(error)))
+    reason = write_reason(ReasonKind.UNREADABLE, step, type(error).__name__, _redacted(row, error_text(error)))
     try:
         with transaction.atomic():
             escalate(row, event("escalate", step=step), reason, operation=operation)
     except Exception as second:
-        if is_nobodys(second) or transaction.get_rollback():
+        if is_systemic(second) or transaction.get_rollback():
             raise
-        # Not even that: it is left alone for a lease, ever longer, so that it does not come first each time.
+        # The escalation fails too. A lease, which doubles each time, keeps the run from coming first at every claim.
         logger.exception("sagas: run %s cannot be escalated", row.id)
         store.claims.lease([row.id], begin=False)
 
 
 def _next(row: store.runs.Row) -> tuple[str, str]:
-    """What comes next for it, where that can be said."""
+    """Step and operation that come next for the run; empty where they cannot be determined."""
     try:
         onward = plan.onward(LockedRun.of(row).definition, row.place)
     except Exception:
@@ -102,8 +143,8 @@ def _next(row: store.runs.Row) -> tuple[str, str]:
     return (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
 
 
-def _told(row: store.runs.Row, text: str) -> str:
-    """An error's text, without what is personal in the run's data: people will read it."""
+def _redacted(row: store.runs.Row, text: str) -> str:
+    """An error's text without personal data of the run: people will read it."""
     try:
         return LockedRun.of(row).hide(text)
     except Exception:

@@ -22,8 +22,9 @@ from sagas.decisions.plan import Move, Sooner, Stand
 from sagas.definition.participants import Call, Done, NotYet, is_remote
 from sagas.engine import late
 from sagas.engine.compensation import event
+from sagas.engine.delivery import Delivery, delivery_of
 from sagas.engine.invocation import Answer, Fault
-from sagas.engine.results import Delivery, await_report, delivery_of, record
+from sagas.engine.results import await_report, record
 from sagas.errors import NotSent, Rejected
 from sagas.remote.lanes import Lane, lane_of
 

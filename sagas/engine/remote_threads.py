@@ -22,9 +22,9 @@ from sagas.db import Kind, is_lost, is_nobodys, kind_of, said
 from sagas.decisions.messages import Link, Message, RemoteCalls
 from sagas.definition.participants import Call, Done, NotYet, Remote, is_remote
 from sagas.engine import remote_calls
+from sagas.engine.delivery import delivery_of
 from sagas.engine.invocation import Fault
 from sagas.engine.remote_calls import Answered
-from sagas.engine.results import delivery_of
 from sagas.errors import Rejected
 from sagas.failure_log import exc_info_of
 from sagas.remote import lanes

@@ -17,7 +17,8 @@ from sagas.decisions.plan import Stand
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Done, Phase, is_patient
 from sagas.engine import late
-from sagas.engine.results import Delivery, record
+from sagas.engine.delivery import Delivery
+from sagas.engine.results import record
 from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
 from sagas.serialization import check_size, dump_json
 from sagas.states import FINAL, LIVE, State

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -14,83 +12,20 @@ from sagas import store
 from sagas.conf import config
 from sagas.db import after_commit
 from sagas.decisions import choreography, plan
-from sagas.decisions.messages import Chain, Kick, Link, Message, Wake
+from sagas.decisions.messages import Chain, Kick, Message, Wake
 from sagas.decisions.plan import Due, Move, Place, Sooner
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
-from sagas.definition.definition import Definition
 from sagas.definition.participants import Accepted, Done, Phase, is_patient, name_of
 from sagas.definition.retry import Again
-from sagas.definition.steps import Action, Refund, Step
 from sagas.engine import breakers, timeouts
 from sagas.engine.compensation import escalate, turn_back
+from sagas.engine.delivery import Delivery, continue_chain
 from sagas.engine.invocation import Answer, Fault
 from sagas.engine.locks import leave
 from sagas.errors import Rejected
 from sagas.failure_log import Failure, log_failure
 from sagas.serialization import dump_json
 from sagas.states import FINAL, State
-from sagas.store.locked_runs import LockedRun
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One operation that came to a worker: which step of which saga, which phase, and who performs it."""
-
-    definition: Definition
-    index: int
-    phase: Phase
-    action: Action
-    worker: str
-
-    @property
-    def step(self) -> Step:
-        """The step."""
-        return self.definition.all_steps[self.index]
-
-    @property
-    def forked(self) -> bool:
-        """Whether other operations of the same run are performed at the same time."""
-        return plan.is_fork(self.definition, self.index, self.phase)
-
-    @property
-    def choreographed(self) -> bool:
-        """Whether the runs travel by events."""
-        return config().is_choreographed(self.definition.name, self.definition.carrier)
-
-    @property
-    def may_turn_back(self) -> bool:
-        """Whether a run may be undone from here: it goes forward, and is not behind the pivot."""
-        return self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
-
-    def locked(self, rows: Sequence[store.runs.Row]) -> list[LockedRun]:
-        """The runs of these locked rows, all of which follow the delivery's definition."""
-        return [LockedRun(row, self.definition) for row in rows]
-
-    def hide(self, row: store.runs.Row, text: str) -> str:
-        """Take out of a text what is personal in the run's data: people will read it."""
-        results = row.results
-        if self.definition.marks and isinstance(self.step, Refund):
-            came = store.confirmations.confirmed_with([row.id], self.step.name).get(row.id, "null")
-            results = dump_json({**json.loads(results), self.step.name: json.loads(came)})
-        return self.definition.marks.hide(text, row.request, results)
-
-    def entry(self, outcome: str, *, duration_us: int = 0, compensate: str = "") -> store.moves.Entry:
-        """What all log rows of one outcome share."""
-        return store.moves.Entry(
-            operation=self.action.operation,
-            outcome=outcome,
-            step=self.step.name,
-            duration_us=duration_us,
-            worker=self.worker,
-            compensate=compensate,
-        )
-
-
-def delivery_of(link: Link, worker: str) -> Delivery:
-    """The delivery of a link to a worker; ``UnknownSaga`` or ``UnknownStep`` where it makes no sense here."""
-    definition = store.definitions.find(link.saga, link.version, link.shape)
-    index = definition.index(link.step)
-    return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
 
 
 def record(
@@ -130,18 +65,6 @@ def record(
         # Something was told: it is to be published.
         messages.append(Kick())
     return survivors, messages
-
-
-def pass_on(delivery: Delivery, place: Place, ids: Sequence[UUID]) -> tuple[list[UUID], list[Message]]:
-    """Say how runs go on that stand at ``place``, right behind the delivery's step.
-
-    Returns:
-        Those that go on to the next link of their chain; and, where that is at its end, the chains that follow.
-    """
-    if not delivery.choreographed and plan.chained(delivery.definition, delivery.index, delivery.phase):
-        return list(ids), []
-    event = choreography.done(delivery.definition, delivery.index, delivery.phase) if delivery.choreographed else ""
-    return [], [Chain(links, tuple(ids), event=event) for links in plan.onward(delivery.definition, place)]
 
 
 def _observe(
@@ -185,7 +108,7 @@ def _record_done(
             if forward and after.state is State.CONFIRMING is not before.state:
                 messages.append(Kick())
             elif after.state is before.state and due is not Due.KEEP:
-                going, following = pass_on(delivery, after, [row.id for row in rows])
+                going, following = continue_chain(delivery, after, [row.id for row in rows])
                 survivors += rows if going else []
                 messages += following
             messages += parents_of(rows) if after.state is not before.state else []

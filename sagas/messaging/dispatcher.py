@@ -18,7 +18,8 @@ from sagas.db import ConnectionLost
 from sagas.decisions.messages import Chain, Message
 from sagas.engine.carrier import carry, start_calls
 from sagas.engine.claiming import claim
-from sagas.engine.performing import Performed, perform, recover
+from sagas.engine.cohort import Performed
+from sagas.engine.performing import perform, recover
 from sagas.escalations import notices
 from sagas.messaging import topology
 from sagas.messaging.app import engine_app

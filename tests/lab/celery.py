@@ -32,7 +32,7 @@ import sagas.engine.lifecycle
 import sagas.messaging.dispatcher
 import sagas.store.outbox
 import sagas.tasks
-from sagas.engine.performing import Performed
+from sagas.engine.cohort import Performed
 from sagas.messaging.app import app
 from tests.lab.doubling import twice
 from tests.lab.points import CUT_OFF, DOUBLED, KEY, POISON, STALLED

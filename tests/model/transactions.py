@@ -202,7 +202,7 @@ class Transactions:
         return Result("done", Kind.ENGINE, moved, effect, out)
 
     def _passed_on(self, place: Place, chain: Chain) -> tuple[Message, ...]:
-        """``engine.results.pass_on``."""
+        """``engine.delivery.continue_chain``."""
         (index, phase), rest = chain[0], chain[1:]
         if plan.chained(self.definition, index, phase):
             return (rest,) if rest else ()

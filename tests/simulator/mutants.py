@@ -26,6 +26,7 @@ from sagas.engine import (
 )
 from sagas.engine import (
     claiming,
+    cohort,
     compensation,
     invocation,
     lifecycle,
@@ -437,7 +438,7 @@ def _() -> AbstractContextManager[object]:
     def whole(link: Any, ids: Sequence[UUID], *, issue: int = 0, **_: Any) -> Any:
         return performing.perform(link, list(ids), worker="", issue=issue).messages
 
-    return patch.object(tasks, "bisect", whole)
+    return patch.object(tasks, "redeliver_in_halves", whole)
 
 
 @_mutant("a process takes runs for which it has no code", "raised", "fault", "stranded", among=("Changing",))
@@ -561,7 +562,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("effect and log are two transactions", "effect", "pool", "hold", "raised", "cause", "shop")
 def _() -> AbstractContextManager[object]:
-    honest = performing._answers
+    honest = cohort._answers
 
     def answers(*args: Any) -> Any:
         from django.db import connection
@@ -571,7 +572,7 @@ def _() -> AbstractContextManager[object]:
         connection.connection.commit()
         return given
 
-    return _all(patch.object(performing, "_answers", answers))
+    return _all(patch.object(cohort, "_answers", answers))
 
 
 # -- of which something else takes care -------------------------------------------------------------------------------

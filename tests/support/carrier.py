@@ -16,7 +16,8 @@ from sagas.db import ConnectionLost
 from sagas.decisions.messages import Chain, Deadline, Message, RemoteCalls, Unlock, Wake
 from sagas.engine.carrier import do_after_commit
 from sagas.engine.claiming import claim
-from sagas.engine.performing import Performed, perform, recover
+from sagas.engine.cohort import Performed
+from sagas.engine.performing import perform, recover
 from sagas.engine.remote_threads import perform_now
 from tests.support.runs import make_due
 

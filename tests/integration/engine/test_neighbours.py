@@ -261,7 +261,7 @@ def test_an_event_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pyt
 
 
 def test_a_run_whose_failure_cannot_be_written_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sagas.engine import performing
+    from sagas.engine import cohort
 
     ids = [sagas.start(Lab, Experiment(faults={"one.forward": 1} if n == 1 else {})) for n in range(3)]
     claim_all()
@@ -269,7 +269,7 @@ def test_a_run_whose_failure_cannot_be_written_keeps_no_other_waiting(monkeypatc
     def breaks(*_: Any) -> None:
         raise ValueError("no")
 
-    monkeypatch.setattr(performing, "_blame", breaks)
+    monkeypatch.setattr(cohort, "record_failure", breaks)
     done = perform(link(Lab.definition, 0, Phase.FORWARD), ids)
     # One-call participants answer for themselves; a set, and what breaks at the commit, is blamed
     assert len(done.survivors) >= 2

@@ -21,7 +21,8 @@ from sagas.decisions.messages import Chain, Link
 from sagas.decisions.plan import place_of
 from sagas.definition import registry
 from sagas.definition.participants import Phase
-from sagas.engine.performing import again, bisect, give_up, perform
+from sagas.engine.delivery import redeliver
+from sagas.engine.performing import give_up, perform, redeliver_in_halves
 from sagas.errors import AlreadyDecided
 from sagas.models import Escalation, Log, Run
 from tests.lab.models import Jar, Label, Mark
@@ -561,13 +562,13 @@ def test_a_participant_whose_effect_was_rolled_back_has_not_done_it() -> None:
 
 def test_a_redelivered_cohort_is_cut_in_halves_that_go_the_whole_way() -> None:
     ids = [UUID(int=n) for n in (3, 1, 2, 1)]
-    halves = [m for m in bisect(link(Lab, "two"), ids) if isinstance(m, Chain)]
+    halves = [m for m in redeliver_in_halves(link(Lab, "two"), ids) if isinstance(m, Chain)]
     assert [half.ids for half in halves] == [(UUID(int=1), UUID(int=2)), (UUID(int=3),)]
     assert all([part.step for part in half.links] == ["two", "three", "four"] for half in halves)
 
 
 def test_delivering_again_keeps_the_rest_of_the_chain() -> None:
-    message = again(link(Lab, "three", Phase.UNDO), [UUID(int=1)], 1.5)
+    message = redeliver(link(Lab, "three", Phase.UNDO), [UUID(int=1)], 1.5)
     assert isinstance(message, Chain)
     assert [part.step for part in message.links] == ["three", "two", "one"]
     assert message.delay == 1.5

@@ -23,7 +23,8 @@ from sagas.db import ConnectionLost
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain
 from sagas.definition.participants import Phase
-from sagas.engine.performing import CRASHES, Interrupted, TimeUp, perform, recover
+from sagas.engine.cohort import Interrupted, TimeUp
+from sagas.engine.performing import CRASHES, perform, recover
 from sagas.messaging.publisher import _headers
 from sagas.models import Run
 from sagas.postgresql import sessions

@@ -15,7 +15,7 @@ from django.db import OperationalError, connection, connections, transaction
 import sagas
 from sagas import Call, State
 from sagas.decisions.messages import Chain
-from sagas.engine.performing import IN_A_ROW, PUT_OFF
+from sagas.engine.cohort import LOCKED_IN_A_ROW, PAUSE
 from sagas.models import Run
 from sagas.postgresql import sessions
 from tests.lab import sagas as lab
@@ -117,7 +117,7 @@ def test_who_wants_the_row_is_put_off_and_the_others_go_on(
             run = Run.objects.get(pk=run_id)
             assert story(run_id)[-1] == "two.forward DONE"
             assert run.attempt == 0
-            assert 0 < due_in(run_id) <= PUT_OFF * 1.2
+            assert 0 < due_in(run_id) <= PAUSE * 1.2
         # And somebody said who it is that they wait for
         (line,) = said(caplog)
         assert f"process {pid}" in line
@@ -125,7 +125,7 @@ def test_who_wants_the_row_is_put_off_and_the_others_go_on(
         assert "idle in transaction" in line
         assert "UPDATE" not in line
         # And the others are through, or are tried again in smaller company
-        if waiting < IN_A_ROW:
+        if waiting < LOCKED_IN_A_ROW:
             assert going == set(ids) - set(want)
         # And whoever comes later does not wait as long again
         Carrier().run([run_id for run_id in ids if run_id not in want], until=lambda: False, limit=1)
@@ -242,7 +242,7 @@ def test_runs_that_are_locked_themselves_come_again_and_the_others_go_on(jar: st
     assert set(following.ids) == set(ids) - {ids[2]}
     (again,) = chains(performed.messages)
     assert again.ids == (ids[2],)
-    assert again.delay == PUT_OFF
+    assert again.delay == PAUSE
     # And then it is performed
     deliver(again)
     assert story(ids[2]) == ["start", "one.forward DONE"]

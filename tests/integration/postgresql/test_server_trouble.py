@@ -14,7 +14,7 @@ import sagas
 from sagas import State, tasks
 from sagas.db import ConnectionLost
 from sagas.decisions.messages import Chain, Kick
-from sagas.engine.performing import PUT_OFF
+from sagas.engine.cohort import PAUSE
 from sagas.models import Run
 from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
@@ -75,10 +75,10 @@ def test_orders_wait_until_the_server_can_do_it_and_none_of_it_counts(jar: str, 
         for _ in range(LONG):
             performed, _ = deliver(chain)
             # Then each time they are left alone for a while, as they were
-            assert performed.messages == [Kick(PUT_OFF)]
+            assert performed.messages == [Kick(PAUSE)]
             for run in Run.objects.filter(pk__in=ids):
                 assert (run.state, run.attempt, run.claims) == ("EXECUTING", 0, 0)
-                assert due_in(run.pk) == pytest.approx(PUT_OFF, abs=3)
+                assert due_in(run.pk) == pytest.approx(PAUSE, abs=3)
             make_due(ids)
             (chain,) = chains(claim_all())
     # And they go on when it can

@@ -198,14 +198,15 @@ def test_what_is_issued_anew_is_not_held_back_by_what_was_issued_before(jar: str
 
 
 def test_a_redelivery_is_another_issue(jar: str) -> None:
-    from sagas.engine.performing import again, bisect
+    from sagas.engine.delivery import redeliver
+    from sagas.engine.performing import redeliver_in_halves
 
     ids, chain = being_undone(jar, 2)
     compensation_guard.take("four", chain.issue, ids)
     link = chain.links[0]
-    late = again(link, ids, 1.0, issue=chain.issue)
+    late = redeliver(link, ids, 1.0, issue=chain.issue)
     assert isinstance(late, Chain)
-    for half in chains([late, *bisect(link, ids, issue=chain.issue)]):
+    for half in chains([late, *redeliver_in_halves(link, ids, issue=chain.issue)]):
         assert half.issue > chain.issue
     deliver_all(late)
     assert_undone_once(ids)
