@@ -1,6 +1,6 @@
-"""Django's backend of PostgreSQL, with an end to every wait: ``"ENGINE": "sagas.postgresql"``.
+"""Django's database backend for PostgreSQL, in which every wait ends: ``"ENGINE": "sagas.postgresql"``.
 
-``OPTIONS`` takes one key more: ``patience``, seconds that one waits for the server's answer to a statement. Give it
-more than ``statement_timeout``, by which the server itself ends a statement that takes long and keeps the session.
-Without ``patience`` it is Django's own.
+``OPTIONS`` has one more key: ``patience``, the seconds to wait for the server's answer to a statement. It must be
+longer than ``statement_timeout``, with which the server itself cancels a slow statement and keeps the session. Without
+``patience`` the backend behaves as Django's.
 """

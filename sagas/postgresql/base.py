@@ -1,4 +1,4 @@
-"""The backend itself, where Django looks for it."""
+"""The class of the backend. Django expects it in a module of this name."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from django.db.backends.postgresql import base
 
 from sagas.postgresql.watchdog import Watch, within
 
-#: Seconds that a kept session has to show that it is still one: the next question is to a new one.
+#: Seconds within which a persistent session must answer; otherwise Django opens a new one.
 USABLE_WITHIN = 2.0
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's own; whoever waits for the server longer than ``patience`` finds the connection lost."""
+    """Django's class, but a wait for the server that is longer than ``patience`` ends with a lost connection."""
 
     @property
     def patience(self) -> float | None:
-        """Seconds that a statement is waited for; ``None`` for ever."""
+        """Seconds to wait for the answer to a statement; ``None`` for no limit."""
         said: float | None = self.settings_dict["OPTIONS"].get("patience")
         return said
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Have the driver make cursors that are watched."""
+        """Make the driver create watched cursors."""
         params: dict[str, Any] = super().get_connection_params()
         patience = params.pop("patience", None)
         if patience is not None:
@@ -30,13 +30,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return params
 
     def is_usable(self) -> bool:
-        """Whether a kept session still answers, soon."""
+        """Whether a persistent session answers within ``USABLE_WITHIN``."""
         with within(USABLE_WITHIN):
             return bool(super().is_usable())
 
     def _commit(self) -> None:
         with Watch(self.connection, self.alias, self.patience):
-            super()._commit()  # type: ignore[misc]  # private, and the same in every Django
+            super()._commit()  # type: ignore[misc]  # private, but the same in every supported Django
 
     def _rollback(self) -> None:
         with Watch(self.connection, self.alias, self.patience):
@@ -44,9 +44,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def _watched(factory: Any, alias: str, patience: float) -> type[Any]:
-    """A class of the driver's cursors whose waits for the server are watched: Django's, and those of anybody else."""
+    """Derive a cursor class whose waits for the server are watched, also where code uses the driver directly."""
 
-    class Cursor(factory):  # type: ignore[misc]  # of whichever driver
+    class Cursor(factory):  # type: ignore[misc]  # the driver's class
         def execute(self, *args: Any, **kwargs: Any) -> Any:
             with Watch(self.connection, alias, patience):
                 return super().execute(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Sessions of the databases: how long one waits for a lock, who holds it, and whether a server outlived one."""
+"""Database sessions: how long they wait for locks, which session holds a lock, and why a session was lost."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 logger = logging.getLogger(__name__)
 
-#: Seconds to wait for a lock where somebody is known to hold one for long.
+#: Seconds to wait for a lock, if some session is known to hold such a lock for long.
 SHORT = 0.5
-#: The same, once such a wait was in vain and only the runs that want that lock are looked for.
+#: Seconds to wait for a lock once a wait has failed: the delivery then only finds out which runs need that lock.
 BRIEF = 0.05
-#: Seconds for which a process remembers that somebody holds a lock for long.
+#: Seconds for which a process remembers that a lock is held for long.
 REMEMBERED = 30.0
-#: Seconds between two looks at who blocks a session.
+#: Seconds between two queries for the session that holds a lock.
 _LOOK_EVERY = 0.01
-#: Seconds until the session that looks must be there; else nobody looks.
+#: Seconds within which the session for these queries must be open; otherwise there are no queries.
 _CONNECT = 1.0
 
 
 def limit_waits(seconds: float, using: str = DEFAULT_DB_ALIAS) -> int:
-    """Wait no longer for any lock until the end of this transaction; return the number of its server process."""
+    """Set ``lock_timeout`` for this transaction, never above its present value; return the server process's id."""
     with connections[using].cursor() as cursor:
         cursor.execute(
             "SELECT pg_backend_pid(), set_config('lock_timeout', LEAST(NULLIF(setting::bigint, 0), %s)::text, true) "
@@ -39,11 +39,11 @@ def limit_waits(seconds: float, using: str = DEFAULT_DB_ALIAS) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What the server says when one of its sessions was lost.
+    """What the server reports about a session that was lost.
 
     Attributes:
-        outlived: whether it was there all the time, so that it lost this session only.
-        idle: whether it ends sessions that have idled in a transaction for as long as that one lasted.
+        outlived: whether the server ran all the time, so that only this session was lost.
+        idle: whether the server ends sessions that are idle in a transaction for as long as this one lasted.
     """
 
     outlived: bool = False
@@ -51,7 +51,7 @@ class Loss:
 
 
 def examine_loss(lasted: float, using: str = DEFAULT_DB_ALIAS) -> Loss:
-    """Ask the server, on a new session, about one that was lost after ``lasted`` seconds."""
+    """Ask the server, in a new session, about a session that was lost after ``lasted`` seconds."""
     connection = connections[using]
     connection.close()
     try:
@@ -70,17 +70,18 @@ def examine_loss(lasted: float, using: str = DEFAULT_DB_ALIAS) -> Loss:
 
 
 class Patience:
-    """How long one delivery waits for locks, and who keeps it waiting.
+    """How long one delivery waits for locks, and which session it waits for.
 
-    As long as the session is set to, at first. A lock that was not got in that time is held by somebody who will not
-    give it back soon: whoever wants it is only looked for from then on, and that must not keep all others waiting.
+    At first a delivery waits as long as ``lock_timeout`` allows. A lock that it did not get in that time is held for
+    long. From then on the delivery waits briefly, only to find out which of its runs need that lock. The other runs
+    must not wait with them.
 
     Attributes:
-        ran_out: whether a lock was not got in time.
+        ran_out: whether a wait for a lock has timed out.
     """
 
     def __init__(self, operation: str, *, careful: bool) -> None:
-        """``operation`` is what the process remembers it by; ``careful``: locks of it are known to be held."""
+        """Begin with short waits if ``careful``, or if this process remembers a held lock of ``operation``."""
         self.ran_out = False
         self._operation = operation
         remembered = _contended.get(operation, 0.0) > time.monotonic()
@@ -89,7 +90,7 @@ class Patience:
         self._since = 0.0
 
     def limit(self, using: str = DEFAULT_DB_ALIAS) -> None:
-        """Limit the waits of the transaction that begins on this database."""
+        """Limit the waits of the transaction that has just begun on this database."""
         if self._seconds is None:
             return
         pid = limit_waits(self._seconds, using)
@@ -97,7 +98,7 @@ class Patience:
             self._watch.pid = pid
 
     def run_out(self, using: str) -> None:
-        """Take note that a lock of this database was not got in time."""
+        """Note that a wait for a lock in this database has timed out."""
         self._seconds = BRIEF
         _contended[self._operation] = time.monotonic() + REMEMBERED
         if not self.ran_out:
@@ -107,24 +108,24 @@ class Patience:
 
     @property
     def spent(self) -> float:
-        """Seconds since a lock was not got in time for the first time."""
+        """Seconds since the first wait timed out."""
         return time.monotonic() - self._since if self.ran_out else 0.0
 
     def close(self) -> None:
-        """End the looking."""
+        """Stop looking for the session that holds the lock."""
         if self._watch is not None:
             self._watch.stop()
 
     @property
     def holder(self) -> str:
-        """Who holds the lock, for people."""
+        """A description of the session that holds the lock."""
         return (self._watch.found if self._watch is not None else "") or "somebody who is not known"
 
 
-#: Until when, by this process's clock, locks of an operation are known to be held for long.
+#: For each operation, the time by this process's clock until which its locks count as held for long.
 _contended: dict[str, float] = {}
 
-#: Who blocks a session, and is not blocked itself. What it does is not told: there may be personal data in it.
+#: Finds the session that blocks another and is not blocked itself. Its query is left out: it may contain personal data.
 _BLOCKING = """
 WITH RECURSIVE blocking(pid) AS (
     SELECT unnest(pg_blocking_pids(%s))
@@ -139,7 +140,7 @@ ORDER BY xact_start NULLS LAST LIMIT 1
 
 
 class _Watch:
-    """Looks, from a session of its own, who blocks another: whoever waits cannot ask."""
+    """A thread that finds out which session blocks another. It uses its own session, because the other one waits."""
 
     def __init__(self, using: str) -> None:
         self.using = using
@@ -152,7 +153,7 @@ class _Watch:
         self._ready.wait(_CONNECT)
 
     def stop(self) -> None:
-        """Look no more."""
+        """End the thread."""
         self._stopping.set()
         self._thread.join(_CONNECT)
 

@@ -1,6 +1,6 @@
-"""What an SQL text does, as far as it can be seen from outside: end a transaction, write, or only read. Pure.
+"""Classifies SQL texts by their words: whether they end a transaction, write, or only read. Pure.
 
-Each character of a text is looked at a bounded number of times, whatever stands in it: runs are locked meanwhile.
+Each character of a text is read a bounded number of times, because runs are locked meanwhile.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-#: What begins something in which words mean nothing, or ends a statement.
+#: Begins a comment, a string or a quoted name, or ends a statement.
 _OPENS = re.compile(r"--|/\*|(?<![\w$])\$(?:[^\W\d]\w*)?\$|(?<!\w)[eE]'|'|\"|;")
 _LINE = re.compile(r"[^\n]*")
 _COMMENT = re.compile(r"/\*|\*/")
-#: The rest of what is between quotes, its closing one included.
+#: The rest of a string or quoted name, by its opening quote, including the closing quote.
 _CLOSES = {
     "'": re.compile(r"[^']*(?:''[^']*)*'"),
     '"': re.compile(r'[^"]*(?:""[^"]*)*"'),
@@ -25,9 +25,9 @@ _ENDS = frozenset({"COMMIT", "BEGIN", "END", "ABORT"})
 _WRITES = frozenset(
     ["INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "COPY", "CREATE", "ALTER", "DROP", "CALL", "DO", "REFRESH"],
 )
-#: What begins a statement that only reads, or keeps the savepoints of an ``atomic`` block.
+#: First words of statements that only read, or that handle the savepoints of an ``atomic`` block.
 _READS = frozenset({"SELECT", "VALUES", "SAVEPOINT", "RELEASE", "ROLLBACK", "WITH"})
-#: In a WITH these may stand for what writes.
+#: Words that may write in a statement that begins with WITH.
 _CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 
 
@@ -37,12 +37,12 @@ def ends_transaction(sql: str) -> bool:
 
 
 def writes(sql: str) -> bool:
-    """Whether one of the statements writes. What a function does that is called in a SELECT is not seen."""
+    """Whether one of the statements writes. Writes by functions that a SELECT calls are not noticed."""
     return any(_is_write(words) for words in _statements(sql))
 
 
 def only_reads(sql: str) -> bool:
-    """Whether all that it does is to read, or to set, release and go back to savepoints. In doubt it is not."""
+    """Whether all statements only read or handle savepoints. In doubt the answer is no."""
     return all(_is_read(words) for words in _statements(sql))
 
 
@@ -69,7 +69,7 @@ def _is_write(words: list[str]) -> bool:
     pairs = pairwise(words)
     changes = any(
         (one, two) in {("INSERT", "INTO"), ("DELETE", "FROM"), ("MERGE", "INTO")}
-        # Not the FOR UPDATE of a SELECT, which another statement's word or nothing follows.
+        # The UPDATE of a SELECT … FOR UPDATE is followed by one of these words, or by nothing.
         or (one == "UPDATE" and two not in {"OF", "NOWAIT", "SKIP"})
         for one, two in pairs
     )
@@ -85,10 +85,10 @@ def _is_read(words: list[str]) -> bool:
 
 
 def _statements(sql: str) -> Iterator[list[str]]:
-    """The words of each statement, in capitals, without comments and without what is between quotes.
+    """Split a text into statements, each a list of words in capitals, without comments, strings and quoted names.
 
-    What is opened and never closed is read as if it and all behind it were not: PostgreSQL refuses it, and if it does
-    not, a COMMIT too many is seen rather than one too few.
+    If a comment or quote is never closed, the text behind it is read as words. PostgreSQL refuses such a text. If it
+    does not, this way rather finds a COMMIT too many than one too few.
     """
     here: list[str] = []
     position = 0
@@ -106,7 +106,7 @@ def _statements(sql: str) -> Iterator[list[str]]:
             return
         position = after
         if not opened.group().startswith(("-", "/")):
-            # A text or a name: something stands there, and it is no word of the language.
+            # A placeholder for the string or quoted name, which is no word of SQL.
             here.append("''")
     yield _words([*here, sql[position:]])
 
@@ -116,7 +116,7 @@ def _words(parts: list[str]) -> list[str]:
 
 
 def _after(sql: str, opener: str, position: int) -> int | None:
-    """Where that ends which an opener has begun; ``None`` if it never does."""
+    """Find the end of the comment, string or name that ``opener`` begins; ``None`` if there is no end."""
     if opener == "--":
         found = _LINE.match(sql, position)
         return found.end() if found else position
@@ -130,7 +130,7 @@ def _after(sql: str, opener: str, position: int) -> int | None:
 
 
 def _after_comment(sql: str, position: int) -> int | None:
-    """Where a comment that was opened ends; PostgreSQL's may have others in them."""
+    """Find the end of a block comment; in PostgreSQL block comments may be nested."""
     depth = 1
     for mark in _COMMENT.finditer(sql, position):
         depth += 1 if mark.group() == "/*" else -1

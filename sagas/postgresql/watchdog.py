@@ -1,10 +1,10 @@
-"""Ends a session whose server says nothing for too long: one that is stopped, or whose disk has stalled.
+"""Ends sessions whose server does not answer for too long, because it is stopped or its disk has stalled.
 
-No time-out of the server's helps there, nor one of TCP's: the kernel of a stopped server still acknowledges what it is
-sent. So whoever asks says how long he waits, and a thread of this process shuts the socket down when that is over. The
-driver then finds it closed, as if the server had died, and whoever waits goes on.
+Neither the server's time-outs nor those of TCP help then: the kernel of a stopped server still acknowledges packets.
+So each wait has a limit, and a thread of this process shuts the socket down when the limit is over. The driver then
+reports a lost connection, as if the server had died.
 
-Needs a driver that waits in C without Python's lock, as psycopg does, or one that yields to gevent.
+The driver must release the GIL while it waits, as psycopg does, or yield to gevent.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks. Nobody waits longer than he has said, and this.
+#: Seconds between two checks. A wait ends at most this long after its limit.
 PERIOD = 0.25
-#: Seconds without any wait, after which the thread ends; the next wait starts another.
+#: Seconds without waits after which the thread ends. The next wait starts a new thread.
 IDLE = 20.0
 
 
 class Watch:
-    """A wait for a server's answer, as a context.
+    """A context manager around one wait for a server's answer.
 
     Args:
-        session: the driver's connection, which has a ``fileno``.
-        name: of the database, for the log.
-        seconds: how long it may last; ``None`` for ever.
+        session: the driver's connection; it has a method ``fileno``.
+        name: alias of the database, for the log.
+        seconds: limit of the wait; ``None`` for no limit.
     """
 
     __slots__ = ("name", "seconds", "session", "until")
@@ -45,7 +45,6 @@ class Watch:
         self.until = 0.0
 
     def __enter__(self) -> None:
-        """The wait begins."""
         seconds = self.seconds
         most = getattr(_limit, "seconds", None)
         if most is not None and (seconds is None or most < seconds):
@@ -57,7 +56,6 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """It is over, one way or the other."""
         if self.until:
             _dog.leave(self)
 
@@ -67,7 +65,7 @@ _limit = threading.local()
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Have no wait of this thread last longer inside this block."""
+    """Limit the waits of this thread inside the block."""
     before = getattr(_limit, "seconds", None)
     _limit.seconds = seconds if before is None else min(seconds, before)
     try:
@@ -77,10 +75,10 @@ def within(seconds: float) -> Iterator[None]:
 
 
 class _Dog:
-    """The thread, and what it watches."""
+    """The thread and the waits that it watches."""
 
     def __init__(self) -> None:
-        # Also: as long as a wait is here, its socket is not another's, for its session is in use.
+        # The lock also ensures that a socket which is shut down still belongs to the session that waits.
         self._lock = threading.Lock()
         self._waits: set[Watch] = set()
         self._alive = False
@@ -115,7 +113,7 @@ class _Dog:
 def _cut(wait: Watch, now: float) -> None:
     waited = now - wait.until + (wait.seconds or 0.0)
     logger.warning("sagas: the database %r has said nothing for %.1f s: its session is ended", wait.name, waited)
-    # It may have been closed this very moment.
+    # The session may have been closed in the meantime.
     with suppress(Exception), socket.socket(fileno=os.dup(wait.session.fileno())) as own:
         own.shutdown(socket.SHUT_RDWR)
 
@@ -124,8 +122,8 @@ _dog = _Dog()
 
 
 def _forget() -> None:
-    """A forked process has none of its parent's threads, and waits for nothing."""
-    global _dog  # noqa: PLW0603 - a new one, whose lock nobody holds
+    """Start anew in a forked process, which has no threads and no waits of its parent."""
+    global _dog  # noqa: PLW0603 - a new object, whose lock no thread holds
     _dog = _Dog()
 
 

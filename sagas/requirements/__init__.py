@@ -1,1 +1,1 @@
-"""What the engine needs of others: versions of packages and servers, and settings of PostgreSQL."""
+"""What the engine requires: versions of packages and servers, and settings of PostgreSQL."""

@@ -1,9 +1,8 @@
-"""Settings of PostgreSQL on which the promises rest, and that a server, a role or a pooler may have otherwise.
+"""Settings of PostgreSQL on which the promises depend, and which a server, a role or a pooler may change.
 
-The isolation level is set: a statement must see what was committed while the one before it waited for a lock, so each
-new session begins its transactions at READ COMMITTED, whatever the server's default is. The others are asked for: by
-``manage.py check --database default``, by ``manage.py sagas doctor``, and by each worker at its start, which ends where
-one of them breaks a promise.
+The engine sets the isolation level in each new session to READ COMMITTED: a statement must see what was committed while
+the statement before it waited for a lock. The other settings are checked by ``manage.py check --database default``, by
+``manage.py sagas doctor``, and by each worker, which does not start if one of them breaks a promise.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ from sagas.requirements import software
 
 logger = logging.getLogger(__name__)
 
-#: The first is a synonym of the second in PostgreSQL.
+#: In PostgreSQL both names mean READ COMMITTED.
 _READ_COMMITTED = frozenset({"read uncommitted", "read committed"})
 _SETTING = "default_transaction_isolation"
-#: Milliseconds. Under it a session may be ended in the middle of a participant that computes for a moment.
+#: In milliseconds. With less, PostgreSQL may end a session while a participant computes.
 _IDLE_AT_LEAST = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A setting that is not as the promises need it.
+    """A setting with a value that the promises do not allow.
 
     Attributes:
-        check: the number of the system check, with "E" where no worker may start so, "W" where it had better not.
-        what: one sentence.
+        check: number of the system check. With "E" no worker starts; with "W" a worker warns.
+        what: the problem, in one sentence.
         remedy: what to do.
-        passing: whether it may be over in a moment, so that a worker starts all the same.
+        passing: whether the problem may be temporary, so that a worker starts despite it.
     """
 
     check: str
@@ -48,12 +47,12 @@ class Deviation:
 
     @property
     def is_error(self) -> bool:
-        """Whether a promise is broken by it."""
+        """Whether it breaks a promise."""
         return self.check.startswith("E")
 
 
 def databases() -> list[str]:
-    """Aliases of the databases of which something is promised: the engine's, and those in which steps are."""
+    """List the aliases of the engine's database and of the other databases that steps use."""
     others = {alias for definition in registry.all_definitions() for alias in definition.databases}
     return [DEFAULT_DB_ALIAS, *sorted(others - {DEFAULT_DB_ALIAS})]
 
@@ -64,10 +63,10 @@ _told: set[str] = set()
 
 
 def read_committed(*, connection: Any, **_: object) -> None:
-    """Have a new session begin its transactions at READ COMMITTED: a receiver of Django's ``connection_created``.
+    """Set a new session to READ COMMITTED: a receiver of Django's signal ``connection_created``.
 
-    One statement a session, not one a transaction. Not where the project says otherwise by Django's own
-    ``isolation_level``, which is sent with each BEGIN: the checks refuse that.
+    This takes one statement a session, not one a transaction. Nothing is set if the project uses Django's option
+    ``isolation_level``, which is sent with each BEGIN: the checks report that.
     """
     if connection.vendor != "postgresql" or connection.alias not in databases():
         return
@@ -83,12 +82,12 @@ def read_committed(*, connection: Any, **_: object) -> None:
         logger.warning("sagas: the database %r is set to %s; here it is READ COMMITTED", connection.alias, was)
 
 
-# -- Asked for --------------------------------------------------------------------------------------------------------
+# -- Checked ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting of a session. ``server`` is what it would be, had this session not set it itself."""
+    """A setting of a session. ``server`` is the value that the setting has without the SET of this session."""
 
     value: str
     server: str
@@ -96,7 +95,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """What is said of a setting whose value is not right. ``{value}`` in ``what`` is that value."""
+    """A rule for a setting, and what is reported if it is broken; ``{value}`` in ``what`` is replaced by the value."""
 
     name: str
     is_right: Callable[[Setting], bool]
@@ -207,7 +206,7 @@ _RULES: Sequence[_Rule] = (
 
 
 def declared() -> list[Deviation]:
-    """What is wrong by Django's settings alone; no server is asked."""
+    """Find deviations in Django's settings. Connects to no server."""
     return [deviation for alias in databases() for deviation in _declared(alias)]
 
 
@@ -242,8 +241,8 @@ def _declared(alias: str) -> Iterator[Deviation]:
 
 
 def _is_other(level: Any) -> bool:
-    """Whether an isolation level, as Django takes it, is another than READ COMMITTED."""
-    # Not above: without any driver it cannot be imported.
+    """Whether a value of Django's option ``isolation_level`` is not READ COMMITTED."""
+    # Imported here, because the import fails if no driver is installed.
     from django.db.backends.postgresql.psycopg_any import IsolationLevel  # noqa: PLC0415
 
     try:
@@ -253,21 +252,21 @@ def _is_other(level: Any) -> bool:
 
 
 def deviations(alias: str) -> list[Deviation]:
-    """What is not as it should be on the server of a database.
+    """Find deviations on the server of a database.
 
     Raises:
-        DatabaseError: it does not answer.
+        DatabaseError: the server does not answer.
     """
     names = {rule.name for rule in _RULES}
     with connections[alias].cursor() as cursor:
-        # What it would be without us: a session begins with the value to which RESET goes back.
+        # ``reset_val`` is the value with which the session began, before the engine's own SET.
         cursor.execute("SELECT name, setting, reset_val FROM pg_settings WHERE name = ANY(%s)", [sorted(names)])
         found = {name: Setting(value or "", server or "") for name, value, server in cursor.fetchall()}
     return judge(alias, found)
 
 
 def judge(alias: str, found: Mapping[str, Setting]) -> list[Deviation]:
-    """What is not as it should be of the settings of a database; each ``what`` names it."""
+    """Compare the settings of a database with the rules. Each ``what`` names the database."""
     return [
         Deviation(
             rule.deviation.check,
@@ -278,15 +277,15 @@ def judge(alias: str, found: Mapping[str, Setting]) -> list[Deviation]:
             rule.deviation.passing,
         )
         for rule in _RULES
-        # What a server does not know yet, such as transaction_timeout, it does not do.
+        # An older server lacks settings such as transaction_timeout, and therefore also their effect.
         if rule.name in found and not rule.is_right(found[rule.name])
     ]
 
 
 def refusals() -> list[Deviation]:
-    """Why no worker may start now: what breaks a promise, but for system checks that the project has silenced.
+    """Find the deviations because of which no worker may start, without those that the project has silenced.
 
-    A server that does not answer is no reason: a worker outlives that.
+    A server that does not answer does not keep a worker from starting.
     """
     found = declared()
     for alias in databases():
@@ -296,7 +295,7 @@ def refusals() -> list[Deviation]:
             logger.warning("sagas: the settings of the database %r could not be asked for: %s", alias, said(error))
         finally:
             if alias in connections:
-                # A child that is forked must not share it.
+                # A forked child must not share the connection.
                 connections[alias].close()
     silenced = set(settings.SILENCED_SYSTEM_CHECKS)
     return [d for d in found if d.is_error and not d.passing and f"sagas.{d.check}" not in silenced]

@@ -1,7 +1,6 @@
-"""What the engine needs to run at all: versions of Python, packages and servers, and which kind of broker.
+"""The software that the engine requires: versions of Python, packages and servers, and RabbitMQ as the broker.
 
-Asked in three places, each with one line for whatever is lacking: ``manage.py check``, the start of a worker, and
-``manage.py sagas doctor``.
+``manage.py check``, the start of a worker and ``manage.py sagas doctor`` report each missing requirement in one line.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from django.conf import settings
 
 from sagas.conf import Misconfigured, config, is_amqp
 
-#: The oldest version of each that the engine runs on. Tested are these and the pinned ones.
+#: The oldest versions that the engine runs on. The tests run with these and with the pinned versions.
 PYTHON = (3, 11)
 PACKAGES: Mapping[str, tuple[int, ...]] = {
     "Django": (5, 2),
@@ -32,10 +31,10 @@ SERVERS: Mapping[str, tuple[int, ...]] = {"PostgreSQL": (15,), "RabbitMQ": (3, 1
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Something that the engine needs and has not.
+    """A requirement that is not met.
 
     Attributes:
-        what: one sentence.
+        what: the problem, in one sentence.
         remedy: what to do.
     """
 
@@ -47,7 +46,7 @@ class Lack:
 
 
 def lacking() -> Iterator[Lack]:
-    """What this process lacks, whatever the servers are. Connects to nothing."""
+    """Yield the unmet requirements of this process. Connects to no server."""
     yield from packages()
     yield from broker()
     for lack in (database(), driver()):
@@ -56,10 +55,9 @@ def lacking() -> Iterator[Lack]:
 
 
 def insist_on_django() -> None:
-    """End here, with one line, where Django is too old for the models to be imported at all.
+    """Exit with one line if Django is too old to import the models.
 
-    An exit, and no exception: this happens while Django loads its apps, where nobody catches anything. Whatever is
-    started, a command, a worker or a web process, would show a traceback in which the line is lost.
+    An exception would be shown with a long traceback, because nothing catches it while Django loads its apps.
     """
     if not _suffices(version("Django"), PACKAGES["Django"]):
         msg = f"sagas: {_too_old('Django', version('Django'), PACKAGES['Django'])}"
@@ -67,7 +65,7 @@ def insist_on_django() -> None:
 
 
 def database() -> Lack | None:
-    """Whether the engine's database is something else than PostgreSQL."""
+    """Report a default database that is not PostgreSQL."""
     if _is_postgresql():
         return None
     return Lack(
@@ -77,10 +75,10 @@ def database() -> Lack | None:
 
 
 def driver() -> Lack | None:
-    """Whether PostgreSQL is spoken to by another driver than psycopg2. Django prefers psycopg 3 where that is there."""
+    """Report a driver other than psycopg2. Django uses psycopg 3 if it is installed."""
     if not _is_postgresql():
         return None
-    # Not above: without any driver, or in a project on SQLite, it cannot be imported.
+    # Imported here, because the import fails if no driver is installed, as in a project on SQLite.
     from django.db.backends.postgresql import psycopg_any  # noqa: PLC0415
 
     if not psycopg_any.is_psycopg3:
@@ -96,26 +94,26 @@ def _is_postgresql() -> bool:
 
 
 def packages() -> Iterator[Lack]:
-    """Python and packages that are too old."""
+    """Yield Python and packages that are too old."""
     if not _suffices(platform.python_version(), PYTHON):
         yield _too_old("Python", platform.python_version(), PYTHON)
     for name, oldest in PACKAGES.items():
         try:
             found = version(name)
         except PackageNotFoundError:
-            continue  # vendored without its metadata: what cannot be told is not refused
+            continue  # vendored without metadata: its version is unknown, and not refused
         if not _suffices(found, oldest):
             yield _too_old(name.capitalize(), found, oldest)
 
 
 def broker() -> Iterator[Lack]:
-    """A broker that is not RabbitMQ. Its URL has a password in it, and is not shown."""
+    """Report a broker that is not RabbitMQ, without its URL, which may contain a password."""
     try:
         url: Any = config().broker_url
     except Misconfigured:
-        return  # said elsewhere
+        return  # the system checks report it
     if url is not None:
-        return  # checked as it was parsed
+        return  # the settings were checked when they were parsed
     for source, found in (
         ("the environment's CELERY_BROKER_URL", os.environ.get("CELERY_BROKER_URL")),
         ("CELERY_BROKER_URL", getattr(settings, "CELERY_BROKER_URL", None)),
@@ -132,7 +130,7 @@ def broker() -> Iterator[Lack]:
 
 
 def server(name: str, found: str) -> Lack | None:
-    """Say that a server is too old, by what it says its version is; ``None`` if it is not, or says nothing known."""
+    """Report a server that is too old; ``None`` if it is not, or if its version cannot be parsed."""
     oldest = SERVERS[name]
     if not re.match(r"\d", found) or _suffices(found, oldest):
         return None
