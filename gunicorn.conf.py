@@ -1,4 +1,4 @@
-"""How gunicorn serves the shop: ``gunicorn drinkgroup.wsgi``, in this folder. The command line comes first."""
+"""How gunicorn serves the shop: ``gunicorn drinkgroup.wsgi``, in this folder. The command line overrides it."""
 
 import os
 import secrets
@@ -7,12 +7,12 @@ import sys
 if not os.environ.get("SECRET_KEY"):
     if os.environ.get("HTTPS", "").lower() in {"1", "true", "on", "yes", "y", "ok", "t"}:
         sys.exit("drinkgroup: SECRET_KEY is not set. All web processes need the same one, which lasts: 50 characters.")
-    # One for all workers of this server. Logins end with it.
+    # One key for all workers of this server. Logins end with the server.
     os.environ["SECRET_KEY"] = secrets.token_urlsafe(48)
 
-# Reads requests beside its threads: whoever sends slowly holds none (docs/adr).
+# It reads requests outside its threads, so that a slow client occupies none (docs/adr/0032).
 worker_class = "drinkgroup.server.Worker"
 workers = 2
 threads = 4
-# The control socket lies in the home directory, where a second gunicorn would find it.
+# The control socket is in the home directory, where a second gunicorn would find it.
 control_socket_disable = True

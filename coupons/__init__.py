@@ -1,1 +1,1 @@
-"""Coupons, and their redemptions. Knows no other domain."""
+"""Coupons and their redemptions. It imports no other domain."""

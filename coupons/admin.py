@@ -1,4 +1,4 @@
-"""The coupons in the admin. Whether one is used belongs to the engine."""
+"""The coupons in the admin. Sagas change whether one is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagas.admin.lists import KeptWhileUsedAdmin
 
 @admin.register(Coupon)
 class CouponAdmin(KeptWhileUsedAdmin[Coupon]):
-    """Look at the coupons, and give new ones out."""
+    """See the coupons, and create new ones."""
 
     list_display = ["code", "customer", "discount_cents", "expires_at", "active", "used"]
     list_filter = ["active", "used", "expires_at"]
@@ -24,15 +24,15 @@ class CouponAdmin(KeptWhileUsedAdmin[Coupon]):
     instead = "make it inactive instead"
 
     def use_of(self, row: Coupon) -> str:
-        """Whether an order has it."""
+        """Whether an order uses it."""
         return "used by an order" if row.used else ""
 
     def get_readonly_fields(self, _request: HttpRequest, obj: Coupon | None = None) -> list[str]:
-        """Fix the code once it is there: redemptions name it."""
+        """Fix the code of an existing coupon, because redemptions refer to it."""
         return ["used", *(["code"] if obj else [])]
 
     def save_model(self, request: HttpRequest, obj: Coupon, form: Any, change: bool) -> None:
-        """Write only what was typed: ``used`` as it was read may be old by now."""
+        """Write only the edited fields: ``used`` may have changed since it was read."""
         if change:
             obj.save(update_fields=["customer", "discount_cents", "expires_at", "active"])
         else:

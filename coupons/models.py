@@ -1,4 +1,4 @@
-"""Coupons, each good for one order, and the redemptions of them."""
+"""Coupons, each for one order, and their redemptions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.db.models import Q
 
 from sagas import limits
 
-#: Between these a coupon expires. A year that Python cannot read would take down every list in which it stands.
+#: The range of expiry dates. A year that Python cannot represent would break every list with the coupon.
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
-#: Cents that one coupon takes off at most.
+#: The highest discount of one coupon, in cents.
 MOST_CENTS = 10_000_000
 
 
@@ -38,7 +38,7 @@ class Coupon(models.Model):
     active = models.BooleanField(default=True, db_default=True, help_text="Whether it can be redeemed.")
 
     class Meta:
-        """By code, which is also the order of locks."""
+        """Ordered by code, as its locks are."""
 
         ordering = ["code"]
         constraints = [
@@ -55,14 +55,14 @@ class Coupon(models.Model):
 
 
 class RedemptionState(models.TextChoices):
-    """What became of a redemption."""
+    """The state of a redemption."""
 
     REDEEMED = "REDEEMED"
     REFUNDED = "REFUNDED"
 
 
 class Redemption(models.Model):
-    """One step of one run has a coupon. No foreign keys: it is written on the hot path."""
+    """The use of a coupon by one step of one run. It has no foreign keys, because it is written on the hot path."""
 
     run_id = models.UUIDField()
     step = models.CharField(max_length=limits.STEP_NAME)
@@ -72,11 +72,11 @@ class Redemption(models.Model):
     refunded_at = models.DateTimeField(null=True)
 
     class Meta:
-        """A step redeems once; a coupon has one open redemption."""
+        """A step redeems once, and a coupon has one open redemption."""
 
         constraints = [
             models.UniqueConstraint(name="coupons_redemption_once", fields=["run_id", "step"]),
-            # The lock on the coupon is what prevents doubles; this proves it.
+            # The lock on the coupon prevents a second one; this constraint proves it.
             models.UniqueConstraint(
                 name="coupons_redemption_one_open", fields=["coupon_code"], condition=Q(state="REDEEMED")
             ),

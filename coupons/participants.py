@@ -1,7 +1,7 @@
-"""What coupons offer to sagas: a coupon is redeemed once, and refunded once.
+"""The participants of the coupons domain: a coupon is redeemed once, and refunded once.
 
-Set-based: a cohort costs a fixed number of statements. Coupon rows are locked in the order of their
-code, after the runs' own locks, so two cohorts cannot deadlock here.
+They are set-based: a cohort costs a fixed number of statements. Coupon rows are locked in the order of their
+codes, after the runs, so two cohorts cannot deadlock here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sagas.definition.participants import Outcome
 
 
 class MayUseCoupon(Protocol):
-    """What coupons need of a request, whoever's it is."""
+    """The part of a request that coupons need."""
 
     @property
     def coupon(self) -> str | None:
@@ -27,12 +27,12 @@ class MayUseCoupon(Protocol):
 
     @property
     def discount_cents(self) -> int:
-        """What it takes off, as it was granted when the request was accepted: its value may have changed since."""
+        """The discount that was granted when the request was accepted; the coupon's value may have changed since."""
         ...
 
     @property
     def customer_id(self) -> int:
-        """Whose request it is."""
+        """The customer of the request."""
         ...
 
 
@@ -70,7 +70,7 @@ class _Row(NamedTuple):
 
 @set_based
 def redeem(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
-    """Redeem the coupon of each call that has one; of two that ask for the same, the first gets it.
+    """Redeem the coupon of each call that has one; if two calls ask for the same coupon, the first gets it.
 
     The result is ``{"discount_cents": …}``, or ``None`` without a coupon.
     """
@@ -95,13 +95,13 @@ def redeem(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
 
 @set_based
 def refund(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
-    """Free the coupons that the calls redeemed; nothing, where they redeemed none (a null compensation).
+    """Free the coupons that the calls redeemed. A call that redeemed none is a null compensation.
 
     Raises:
-        RedemptionMissing: a redemption that was made is not there, or its coupon is not.
+        RedemptionMissing: a redemption, or its coupon, is missing.
     """
     with connection.cursor() as cursor:
-        # Read without a lock on the coupons: each redemption belongs to one run, and the run is locked.
+        # Without a lock on the coupons, because each redemption belongs to one run, and the run is locked.
         cursor.execute(
             "UPDATE coupons_redemption SET state = %s, refunded_at = clock_timestamp() "
             "WHERE run_id = ANY(%s::uuid[]) AND step = %s AND state = %s RETURNING run_id, coupon_code",
@@ -116,7 +116,7 @@ def refund(calls: Sequence[Call[MayUseCoupon]]) -> list[Outcome]:
 
 
 def _check_refunded(calls: Sequence[Call[MayUseCoupon]]) -> None:
-    """Refuse calls that redeemed a coupon, as the result of their step says, of which no redemption is known."""
+    """Refuse calls that redeemed a coupon, by the result of their step, and whose redemption is missing."""
     redeemed = [call.run_id for call in calls if call.results.get(call.step)]
     if not redeemed:
         return
@@ -145,7 +145,7 @@ def _refusal(coupon: _Row | None, call: Call[MayUseCoupon], now: datetime, *, ta
 
 
 def _lock(codes: Iterable[str]) -> tuple[dict[str, _Row], datetime]:
-    """Lock these coupons, in order, and only then read the clock: the wait for a lock may be long."""
+    """Lock these coupons in order, and then read the clock, because the wait for a lock may be long."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT code, customer_id, expires_at, used, active FROM coupons_coupon "

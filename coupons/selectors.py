@@ -10,11 +10,11 @@ from coupons.participants import CouponExpired, CouponInactive, CouponNotYours, 
 
 
 def discount(*, code: str, customer_id: int) -> int:
-    """Discount in cents that this customer gets for the coupon, if it is still free when the saga asks.
+    """The discount in cents for this customer, if the coupon is still free when the saga redeems it.
 
     Raises:
-        Rejected: one of ``CouponUnknown``, ``CouponNotYours``, ``CouponExpired``, ``CouponInactive``: what can be
-            known at once. Whether it is used is decided by the participant, under the coupon's lock.
+        Rejected: ``CouponUnknown``, ``CouponNotYours``, ``CouponExpired``, ``CouponInactive``: they are known at once.
+            The participant decides under the coupon's lock whether it is used.
     """
     expired = ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField())
     coupon = Coupon.objects.filter(code=code).annotate(expired=expired).first()

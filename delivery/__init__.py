@@ -1,1 +1,1 @@
-"""Delivery slots, and who has booked them. Knows no other domain."""
+"""Delivery slots and their bookings. It imports no other domain."""

@@ -1,4 +1,4 @@
-"""The slots in the admin. The counts belong to the engine: capacity is given once, when a slot is made."""
+"""The slots in the admin. Sagas change the counts; the capacity is set once, when a slot is created."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sagas.admin.lists import KeptWhileUsedAdmin
 
 
 class SlotForm(forms.ModelForm[Slot]):
-    """A slot, with a capacity that a shop can have."""
+    """A slot, with a plausible capacity."""
 
     class Meta:
-        """The counts are not to be typed over."""
+        """The counts are not editable."""
 
         model = Slot
         fields = ["starts_at", "ends_at", "active", "available"]
@@ -30,7 +30,7 @@ class SlotForm(forms.ModelForm[Slot]):
 
 @admin.register(Slot)
 class SlotAdmin(KeptWhileUsedAdmin[Slot]):
-    """Look at the slots, and open new ones."""
+    """See the slots, and create new ones."""
 
     form = SlotForm
     list_display = ["id", "starts_at", "ends_at", "active", "available", "held", "sold"]
@@ -41,15 +41,15 @@ class SlotAdmin(KeptWhileUsedAdmin[Slot]):
     instead = "make it inactive instead, and no more orders are taken for it"
 
     def use_of(self, row: Slot) -> str:
-        """Orders that have a place in it."""
+        """Orders that have a place in the slot."""
         return f"{row.held} held, {row.sold} sold" if row.held or row.sold else ""
 
     def get_readonly_fields(self, _request: HttpRequest, obj: Slot | None = None) -> list[str]:
-        """Fix the capacity once runs may move it."""
+        """Fix the capacity of an existing slot, because runs change its counts."""
         return ["held", "sold", *(["available"] if obj else [])]
 
     def save_model(self, request: HttpRequest, obj: Slot, form: Any, change: bool) -> None:
-        """Write only what was typed: the counts that were read may be old by now."""
+        """Write only the edited fields: the counts may have changed since they were read."""
         if change:
             obj.save(update_fields=["starts_at", "ends_at", "active"])
         else:

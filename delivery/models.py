@@ -1,4 +1,4 @@
-"""When the shop delivers, and how many orders it can carry each time."""
+"""The times at which the shop delivers, and how many orders it can deliver at each."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from sagas.pool import Hold, Pool
 
-#: Between these a slot lies. A year that Python cannot read would take down every list in which it stands.
+#: The range of slots. A year that Python cannot represent would break every list with the slot.
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
-#: Orders that one slot carries at most.
+#: The highest number of orders in one slot.
 MOST_ORDERS = 1_000_000
 
 
@@ -41,13 +41,13 @@ class Slot(Pool):
         ]
 
     def __str__(self) -> str:
-        """Name it by its time, as the shop's clock shows it."""
+        """Name it by its time, in the shop's time zone."""
         start, end = timezone.localtime(self.starts_at), timezone.localtime(self.ends_at)
         return f"{start:%Y-%m-%d %H:%M} to {end:%H:%M}"
 
 
 class SlotHold(Hold):
-    """The place of one run in a slot."""
+    """The place that one run has in a slot."""
 
     class Meta(Hold.Meta):
         """The hold's constraint is inherited."""

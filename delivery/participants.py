@@ -1,4 +1,4 @@
-"""What delivery offers to sagas: a place in a slot, as long as there is one and the slot lies ahead."""
+"""The participants of the delivery domain: a place in a slot that has room and has not begun."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagas.pool import PoolResource
 
 
 class WantsDelivery(Protocol):
-    """What delivery needs of a request, whoever's it is."""
+    """The part of a request that delivery needs."""
 
     @property
     def slot(self) -> int:
@@ -35,7 +35,7 @@ def demand(request: WantsDelivery) -> Mapping[int, int]:
 
 
 class SlotResource(PoolResource):
-    """A pool whose rows close when their time comes."""
+    """A pool whose rows close at their time."""
 
     @set_based
     def try_(self, calls: Sequence[Call[WantsDelivery]]) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""Reads of the slots. Whether one has begun is asked of the database's clock, which all processes share."""
+"""Reads of the slots. The database's clock, which all processes share, decides whether one has begun."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from delivery.models import Slot
 
 
 class Standing(Enum):
-    """Whether a slot takes an order. One that does may be full all the same."""
+    """Whether a slot takes orders. It may still be full."""
 
     OPEN = "open"
     BEGUN = "begun"
@@ -21,7 +21,7 @@ class Standing(Enum):
 
 
 def upcoming() -> QuerySet[Slot]:
-    """List the slots that take orders: they are active, and have not begun. The next comes first."""
+    """List the slots that are active and have not begun, the next first."""
     return Slot.objects.filter(starts_at__gt=Now(), active=True).order_by("starts_at", "id")
 
 
@@ -31,9 +31,9 @@ def begun(*, slots: Iterable[int]) -> set[int]:
 
 
 def standing(*, slot: int) -> Standing | None:
-    """Tell whether the slot takes an order; ``None`` if there is no such slot."""
+    """Whether the slot takes orders; ``None`` if there is no such slot."""
     with connection.cursor() as cursor:
-        # Not the ORM: every order passes here.
+        # Not by the ORM, because every order passes here.
         cursor.execute("SELECT starts_at <= clock_timestamp(), active FROM delivery_slot WHERE id = %s", [slot])
         row = cursor.fetchone()
     if row is None:

@@ -1,4 +1,4 @@
-"""For whoever watches the web process: is it up, and can it serve."""
+"""Probes of the web process: whether it runs, and whether it can serve."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from sagas import store
 from sagas.db import said
 from sagas.postgresql.watchdog import within
 
-#: Seconds that the database has for an answer: whoever asks goes by the answer, and not by its absence.
+#: Seconds that the database has for an answer, so that a probe gets an answer before its own time-out.
 READY_WITHIN = 2.0
 
 
 @require_safe
 def healthz(_request: HttpRequest) -> HttpResponse:
-    """Answer 200 as long as the process answers at all. Restarting it mends nothing outside of it."""
+    """Answer 200 as long as the process runs. It checks no server, because a restart would not mend one."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 @require_safe
 def readyz(_request: HttpRequest) -> HttpResponse:
-    """Answer 200 if the database takes orders, else 503: RabbitMQ and Redis are not needed for that."""
+    """Answer 200 if the database takes orders, otherwise 503. RabbitMQ and Redis are not needed for that."""
     try:
         with within(READY_WITHIN), connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('transaction_read_only')::bool")
@@ -34,7 +34,7 @@ def readyz(_request: HttpRequest) -> HttpResponse:
         connection.close()
         return _not_ready(f"the database does not answer: {said(error)}")
     if only_reads:
-        # A standby, or what was the primary. The next session may be on the one that is.
+        # A standby, or a former primary. The next session may reach the primary.
         connection.close()
         return _not_ready("the database takes no writes")
     return HttpResponse("ok\n", content_type="text/plain")
@@ -42,9 +42,10 @@ def readyz(_request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def workersz(_request: HttpRequest) -> HttpResponse:
-    """Answer 200 if a worker was heard of lately, else 503. For people's alarms, and never for a load balancer.
+    """Answer 200 if a worker has reported recently, otherwise 503. It is for alarms, and not for a load balancer.
 
-    A web process takes orders without any worker, and to take it out would only refuse them: hence not ``readyz``.
+    A web process takes orders without any worker; without the web process they would be refused. So it is not part of
+    ``readyz``.
     """
     try:
         heard = store.workers.heard()
@@ -60,7 +61,7 @@ _PROBES = {"/healthz": healthz, "/readyz": readyz, "/workersz": workersz}
 
 
 class Probes:
-    """Middleware that answers probes before anybody looks at their host, their protocol or their session."""
+    """Middleware that answers probes before host, protocol or session are checked."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response

@@ -1,8 +1,8 @@
-"""Who may try to log in, how often: guessing is refused before a password is hashed.
+"""Limits of failed logins: guessing is refused before a password is hashed.
 
-django-axes counts failures in the database, so that all web processes, and their restarts, count alike. Its own limit
-is one number for all that it compares; here each has its own, because an address may be a whole office, and a name may
-be tried from a thousand addresses.
+django-axes counts failures in the database, so that all web processes share the counts. Its own limit is one number
+for everything that it counts. Here a name, an address and both together have a limit each, because an address may be
+a whole office, and a name may be tried from a thousand addresses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes ships no 
     """Count failures by name and address together, by address, and by name."""
 
     def is_locked(self, request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> bool:
-        """Whether any of the three has reached its limit within ``AXES_COOLOFF_TIME``."""
+        """Whether one of the three counts has reached its limit within ``AXES_COOLOFF_TIME``."""
         limits = settings.LOGIN_FAILURES
         name, address = get_client_username(request, credentials), get_client_ip_address(request)
         by_both = Q(username=name, ip_address=address)
@@ -41,19 +41,19 @@ class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes ships no 
         return any((counts[key] or 0) >= limits[key] for key in ("both", "address", "name"))
 
     def get_failures(self, request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> int:
-        """Give axes a count that it compares with its one limit, 1: whether this failure was the last allowed."""
+        """Return 1 if this failure was the last allowed one, for axes to compare with its own limit, 1."""
         return int(self.is_locked(request, credentials))
 
 
 def failure_limit(_request: HttpRequest, _credentials: Mapping[str, Any] | None) -> int:
-    """Give axes its one limit, to which ``LoginHandler`` counts."""
+    """The limit of axes, to which ``LoginHandler`` counts."""
     return 1
 
 
 def locked_out(
     request: HttpRequest, _response: HttpResponse | None, _credentials: Mapping[str, Any] | None
 ) -> HttpResponse:
-    """Say in words that no more is tried, and for how long."""
+    """Answer that no login is tried for a while, and for how long."""
     minutes = round(settings.AXES_COOLOFF_TIME.total_seconds() / 60)
     return TemplateResponse(
         request,
@@ -65,7 +65,7 @@ def locked_out(
 
 
 class ShopAdminSite(OTPAdminSite):  # type: ignore[misc]  # django-otp ships no types
-    """Django's admin, which asks for a second factor where ``ADMIN_SECOND_FACTOR`` says so."""
+    """Django's admin, which asks for a second factor if ``ADMIN_SECOND_FACTOR`` is set."""
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
@@ -74,7 +74,7 @@ class ShopAdminSite(OTPAdminSite):  # type: ignore[misc]  # django-otp ships no 
             self.login_template = AdminSite.login_template
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Let in active staff, and only with their second factor where it is asked for."""
+        """Let in active staff, with their second factor if it is required."""
         if settings.ADMIN_SECOND_FACTOR:
             return bool(super().has_permission(request))
         user = request.user

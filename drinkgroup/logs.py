@@ -7,12 +7,12 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-#: Never in a log, by whatever name it is passed.
+#: Names whose values are never logged.
 _SECRET = ("authorization", "cookie", "password", "secret", "signature", "token")
 
 
 def hide_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Blank the values whose names say that they are secret."""
+    """Blank the values with secret names."""
     for key in event:
         if any(word in key.lower() for word in _SECRET):
             event[key] = "***"
@@ -20,32 +20,32 @@ def hide_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventD
 
 
 def hide_passwords(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Blank the passwords of URLs in whatever is said, and in tracebacks."""
-    # Not above: this is read while the settings are, which the engine's modules may ask for.
+    """Blank the passwords of URLs in messages and tracebacks."""
+    # Imported here, because this module is loaded by the settings, which the engine's modules need.
     from sagas.redaction import redact_all  # noqa: PLC0415
 
     return {key: value if key == "exc_info" else redact_all(value) for key, value in event.items()}
 
 
-#: Not its richer form of tracebacks, which shows local variables, and colours in the middle of URLs.
+#: Plain tracebacks: the richer form shows local variables, and colours inside URLs.
 _console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
 def _said(logger: WrappedLogger, name: str, event: EventDict) -> str:
-    """A line for a person's console, without passwords."""
+    """A line for a console, without passwords."""
     from sagas.redaction import redact  # noqa: PLC0415 - see above
 
-    # Half a surrogate, which some exception may quote, is no text that the console takes.
+    # An exception may quote half a surrogate pair, which the console cannot print.
     return redact(str(_console(logger, name, event))).encode(errors="backslashreplace").decode()
 
 
 def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
-    """Make Django's ``LOGGING``: the standard library's records and structlog's own, in one form."""
+    """Build Django's ``LOGGING``: the same form for records of the standard library and of structlog."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        # What the engine says of an operation that broke; see sagas.failure_log.
+        # The fields of the engine's failure log (sagas.failure_log).
         structlog.stdlib.ExtraAdder(allow=["saga", "step", "operation", "run_id", "attempt"]),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         hide_secrets,
@@ -74,15 +74,15 @@ def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
         "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
-            # Django's own handlers would say everything twice.
+            # With Django's own handlers every line would appear twice.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
-            # "received" and "succeeded" for every task: the engine's own log is the record, and this is the hot path.
+            # Celery's "received" and "succeeded" for every task: the run's log is the record, and this is the hot path.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
-            # A line at each start, on the standard output of every command, where machines read.
+            # It prints a line at each start to the standard output of every command, which programs read.
             "axes.apps": {"level": "WARNING"},
-            # A warning for each request that waits for a thread: those who wait are answered all the same.
+            # It warns of each request that waits for a thread; these are answered all the same.
             "waitress.queue": {"level": "ERROR"},
         },
     }

@@ -1,8 +1,8 @@
 """The web server: gunicorn keeps the processes, waitress reads the requests.
 
-In each process one loop reads all connections, within deadlines and bounds, and hands whole requests to the threads:
-who sends half a request, or a byte a minute, holds a connection and no thread. What the server refuses by itself it
-refuses as a problem (RFC 9457). `Worker` is gunicorn's ``worker_class``; see ``gunicorn.conf.py``.
+In each process one loop reads all connections, within deadlines and limits, and hands whole requests to the threads.
+A client that sends half a request, or a byte a minute, occupies a connection and no thread. The server's own refusals
+are problems (RFC 9457). `Worker` is gunicorn's ``worker_class``; see ``gunicorn.conf.py``.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import BadRequest, Error, RequestHeaderFieldsTooLarge
 
-#: Seconds from the connection, or from a request's first byte, until its head is there; and until its body is.
+#: Seconds from the connection, or from a request's first byte, to the end of its head, and to the end of its body.
 HEAD_WITHIN: Final = 10.0
 BODY_WITHIN: Final = 20.0
-#: Seconds for which a connection is kept for a next request: longer than nginx keeps one idle (60).
+#: Seconds for which an idle connection is kept: longer than nginx keeps one (60).
 KEPT_ALIVE: Final = 75.0
-#: Seconds without any progress after which an answer is not taken any more.
+#: Seconds without progress after which the client is taken not to read its answer.
 TAKEN_WITHIN: Final = 20.0
-#: Who was refused in the middle of a request is listened to for so long, and so much, or would not hear the answer:
-#: a connection that is closed with unread bytes is reset.
+#: After a refusal in the middle of a request the server reads for so many seconds, and so many bytes, so that the
+#: client gets the answer: a connection that is closed with unread bytes is reset.
 LINGER_WITHIN: Final = 5.0
 LINGER_BYTES: Final = 32 * 1024 * 1024
-#: Bytes of a request's first line; of its whole head; and connections of one process. The last is below the usual
-#: limit of open files, 1024.
+#: Bytes of a request's first line, bytes of its head, and connections of one process, which is below the usual limit
+#: of open files, 1024.
 LINE_LIMIT: Final = 8 * 1024
 HEAD_LIMIT: Final = 16 * 1024
 CONNECTIONS: Final = 900
-#: Seconds between two looks at the deadlines.
+#: Seconds between two checks of the deadlines.
 _JUDGED_EVERY: Final = 0.5
-#: Seconds for which a process that stops keeps idle connections, for requests that are on their way.
+#: Seconds for which a stopping process keeps idle connections, for requests that are on their way.
 _STOP_LINGER: Final = 1.0
 
 
@@ -60,7 +60,7 @@ class UriTooLong(BadRequest):  # type: ignore[misc]
     reason = "URI Too Long"
 
 
-#: By status: the last part of the problem's type, and what it says.
+#: By status: the last part of the problem's type, and its detail.
 _PROBLEMS: Final = {
     400: ("bad-request", "The request is malformed."),
     408: ("request-timeout", "The request did not come whole in time."),
@@ -73,7 +73,7 @@ _PROBLEMS: Final = {
 
 
 class _Bodiless:
-    """An answer that has no body where the request was a HEAD; waitress leaves that to the application."""
+    """An answer without a body to a HEAD request; waitress leaves that to the application."""
 
     request: Any
     chunked_response: bool
@@ -87,11 +87,11 @@ class _Bodiless:
 
 
 class _Answer(_Bodiless, WSGITask):  # type: ignore[misc]
-    """The application's."""
+    """An answer of the application."""
 
 
 class _Refusal(_Bodiless, ErrorTask):  # type: ignore[misc]
-    """An answer without the application."""
+    """An answer of the server itself, without the application."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -115,7 +115,7 @@ class _Refusal(_Bodiless, ErrorTask):  # type: ignore[misc]
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Refuses what a proxy before it might read as another request."""
+    """A parser that refuses what a proxy might read as another request."""
 
     error: Any = None
 
@@ -140,17 +140,17 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    """One connection, with what its deadlines count from."""
+    """One connection, with the times from which its deadlines count."""
 
     request: Any = None
     parser_class = _Parser
     task_class = _Answer
     error_task_class = _Refusal
-    #: When the first byte of the request came that is being read.
+    #: When the first byte of the present request came.
     began = 0.0
-    #: Since when it has been waiting for a next request; ``None`` before the end of the first.
+    #: Since when it has waited for a next request; ``None`` before the end of the first.
     idle_since: float | None = None
-    #: Whether the server has refused a request by itself; then since when it has lingered, and how much came since.
+    #: Whether the server itself has refused a request; since when it has read on, and how many bytes.
     refused = False
     lingering_since: float | None = None
     lingered = 0
@@ -164,7 +164,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     def service(self) -> None:
         if self.server.stopping and self.requests:
             self.requests[0].headers["CONNECTION"] = "close"
-        # Before it, too: the loop may look at the channel between the end of the request and the line behind it.
+        # Also before it: the loop may check the channel between the end of the request and the next line.
         self.idle_since = time.time()
         super().service()
         self.idle_since = time.time()
@@ -177,7 +177,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             super().handle_read()
             return
         try:
-            # At the end of the stream, or of the connection, recv() closes.
+            # At the end of the stream or of the connection, recv() closes.
             self.lingered += len(self.recv(64 * 1024))
         except OSError:
             self.handle_close()
@@ -197,7 +197,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         super().handle_close()
 
     def judge(self, now: float) -> None:
-        """Close what is over its deadline. Only between two turns: a turn goes on with what it has found."""
+        """Close the connection if it is over a deadline. Only between two turns, which rely on the open connections."""
         if self.requests:
             return
         if self.request is not None and self.lingering_since is None and not self.close_when_flushed:
@@ -211,7 +211,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         else:
             until = self._kept_until()
         if now > until:
-            # Not by will_close, which waits until the client takes what it does not take.
+            # Not by will_close, which waits for a client that does not read.
             super().handle_close()
 
     def _kept_until(self) -> float:
@@ -219,7 +219,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             return float(self.creation_time) + HEAD_WITHIN
         if self.server.stopping:
             return float(self.server.stopping) + _STOP_LINGER
-        # Whoever does nothing makes room for those who want something.
+        # Idle connections are closed in favour of active ones.
         return self.idle_since + (0 if self.server.in_connection_overflow else KEPT_ALIVE)
 
     def _time_out(self) -> None:
@@ -234,11 +234,11 @@ class _Server:
     """One listening socket."""
 
     channel_class = _Channel
-    #: Since when the process has been stopping; 0 if it is not.
+    #: Since when the process has been stopping; 0 if it is not stopping.
     stopping = 0.0
 
     def maintenance(self, now: float) -> None:
-        """Do nothing: the loop judges."""
+        """Do nothing: the loop checks the deadlines."""
 
 
 class _TcpServer(_Server, TcpWSGIServer):  # type: ignore[misc]
@@ -250,7 +250,7 @@ class _UnixServer(_Server, UnixWSGIServer):  # type: ignore[misc]
 
 
 class Loop:
-    """Reads and writes all connections of a process, and has threads call the application.
+    """The loop that reads and writes all connections of a process; threads call the application.
 
     Args:
         application: a WSGI application.
@@ -266,17 +266,17 @@ class Loop:
             threads=threads,
             connection_limit=CONNECTIONS,
             max_request_header_size=HEAD_LIMIT,
-            # Django would refuse it; refused here, it is not kept.
+            # Django would refuse it, too; refused here, it is not buffered.
             max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1,
             backlog=backlog,
             ident=None,
-            # What a proxy says of the client is for the settings to believe, or not.
+            # The settings decide whether a proxy's headers are trusted.
             clear_untrusted_proxy_headers=False,
             log_socket_errors=False,
         )
         self._threads = ThreadedTaskDispatcher()
         self._threads.set_thread_count(threads)
-        #: All that is read and written, by file descriptor.
+        #: Everything that is read and written, by file descriptor.
         self._map: dict[int, Any] = {}
         self._judged = 0.0
         self._servers = [
@@ -295,11 +295,11 @@ class Loop:
 
     @property
     def connections(self) -> list[Any]:
-        """All that are open."""
+        """The open connections."""
         return [channel for server in self._servers for channel in server.active_channels.values()]
 
     def turn(self, *, seconds: float) -> None:
-        """Wait for something to read or write, at most so long, and read and write it; look at the deadlines."""
+        """Wait, at most so long, for something to read or write; read and write it; check the deadlines."""
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
         now = time.time()
         if not self._judged <= now < self._judged + _JUDGED_EVERY:
@@ -308,28 +308,28 @@ class Loop:
                 channel.judge(now)
 
     def wake(self) -> None:
-        """End a turn that waits; from a signal handler, too."""
+        """End a waiting turn; callable from a signal handler."""
         for server in self._servers:
             server.pull_trigger()
 
     def stop(self) -> None:
-        """Accept nothing new. Connections end with the request they have in hand, or soon."""
+        """Accept no new connections. Open ones end after their present request, or soon."""
         for server in self._servers:
             server.accepting, server.stopping = False, time.time()
 
     def close(self) -> None:
-        """Close everything, and end the threads that have nothing to do."""
+        """Close everything, and end the idle threads."""
         self._threads.shutdown()
         wasyncore.close_all(self._map)
 
 
 class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's worker: one process, whose main thread reads and writes, and whose others call the application."""
+    """gunicorn's worker: a process whose main thread reads and writes, and whose other threads call the application."""
 
     _loop: Loop | None = None
 
     def run(self) -> None:
-        """Serve until SIGTERM, or until the parent is gone; then end what is in hand."""
+        """Serve until SIGTERM, or until the parent is gone; then finish the present requests."""
         sockets = [listener.sock for listener in self.sockets]
         self._loop = loop = Loop(self.wsgi, sockets, threads=self.cfg.threads, backlog=self.cfg.backlog)
         while self.alive and self.ppid == os.getppid():
@@ -342,7 +342,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
             loop.turn(seconds=0.1)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: wake the loop, or it would find out within a second only."""
+        """SIGTERM: wake the loop, which would otherwise notice only within a second."""
         super().handle_exit(sig, frame)
         if self._loop:
             self._loop.wake()

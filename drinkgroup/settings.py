@@ -1,4 +1,4 @@
-"""Settings of the drinkgroup project. Everything that differs between places comes from the environment.
+"""Settings of the drinkgroup project. Everything that differs between installations comes from the environment.
 
 The three service URLs are read from the environment (``scripts/services`` and ``make run`` set them).
 """
@@ -15,7 +15,7 @@ import environ
 
 from drinkgroup.logs import logging_config
 
-# Before any app is imported: ModelAdmin[Order] is then a class, not a TypeError.
+# Before any app is imported, so that ModelAdmin[Order] is a class and not a TypeError.
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -23,11 +23,11 @@ env = environ.Env()
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="")
-#: Whether this process has made up a key for itself, which no web process may where there are several.
+#: Whether this process has generated its own key, which is wrong if there are several web processes.
 SECRET_KEY_IS_DRAWN = not SECRET_KEY
 if SECRET_KEY_IS_DRAWN:
-    # Sessions end with the process, which is right for commands and tests; `make run` and
-    # deployments set a lasting key. A constant default would be a public secret.
+    # Sessions end with the process, which is right for commands and tests. `make run` and deployments set a permanent
+    # key. A constant default would be a public secret.
     from django.core.management.utils import get_random_secret_key
 
     SECRET_KEY = get_random_secret_key()
@@ -58,9 +58,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # Around all others: there is no answer without a policy.
+    # Around all others, so that every answer has a policy.
     "csp.middleware.CSPMiddleware",
-    # First: a probe asks by the address of a pod, without TLS.
+    # First, because a probe uses the address of a pod, without TLS.
     "drinkgroup.health.Probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    # Last, so that its answer to who is locked out is the page's.
+    # Last, so that a locked out user gets its answer.
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -96,9 +96,9 @@ TEMPLATES = [
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgresql://drinkgroup@127.0.0.1:5432/drinkgroup")}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-# As Django's, with an end to every wait for a server that says nothing.
+# Django's backend, with a limit for every wait for the server.
 DATABASES["default"]["ENGINE"] = "sagas.postgresql"
-# Seconds that one statement may take: fewer in a web process (drinkgroup/wsgi.py); 0 for no limit, as to migrate.
+# Seconds that one statement may take: fewer in a web process (drinkgroup/wsgi.py); 0 for no limit, as for migrate.
 STATEMENT_TIMEOUT = env.float("STATEMENT_TIMEOUT", default=30.0)
 # The wait for a lock ends before the statement's time does, so that the error says what was waited for. A worker that
 # stalls in the middle of a transaction must not hold its runs for ever, nor must a session whose client is gone.
@@ -110,9 +110,9 @@ _SESSION = {
 }
 DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 3,
-    # A second after the server itself has given up, which leaves the session as it is.
+    # A second more than the server's own limit, which does not end the session.
     "patience": STATEMENT_TIMEOUT + 1 if STATEMENT_TIMEOUT else None,
-    # Where the host or the network is gone, and nobody acknowledges anything. Milliseconds; on Linux.
+    # For a host or network that is gone and acknowledges nothing. Milliseconds; on Linux.
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -126,7 +126,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "Asia/Shanghai"
 USE_TZ = True
 STATIC_URL = "/static/"
-# Served by the web process from where they lie. A deployment that collects and compresses them says where.
+# The web process serves them from the apps' folders, unless a deployment collects them and sets STATIC_ROOT.
 STATIC_ROOT = env.str("STATIC_ROOT", default=None)
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 
@@ -136,32 +136,32 @@ CELERY_BROKER_URL = RABBITMQ_URL
 SAGAS = {
     "QUEUES": ["orders", "inventory", "coupons", "delivery", "payments"],
     "REDIS_URL": env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"),
-    # Not env.list: such a URL may have commas in it.
+    # Not env.list, because such a URL may contain commas.
     "ESCALATION_URLS": env.str("ESCALATION_URLS", default="").split(),
     "ADMIN_URL": env.str("ADMIN_URL", default="") or None,
-    # How orders travel: as Celery chains (orchestration), or by their domains' events (choreography).
+    # The carrier of orders: Celery chains (orchestration), or the domains' events (choreography).
     "CARRIERS": {"orders.PlaceOrder": env.str("CARRIER", default="orchestration")},
     "CALLBACK_SECRET": env.str("DRINKGROUP_CALLBACK_SECRET", default="") or None,
 }
 
-# In what orders are paid, by ISO 4217. Amounts are in its minor units.
+# The currency of orders, by ISO 4217. Amounts are in its minor units.
 CURRENCY = env.str("CURRENCY", default="CNY")
 # How long an order waits for its payment, in seconds.
 CONFIRM_WITHIN_SECONDS = env.float("CONFIRM_WITHIN_SECONDS", default=30.0)
-# Whether orders tell the world what becomes of them, by domain events on RabbitMQ's exchange sagas.events.
+# Whether orders publish domain events on RabbitMQ's exchange sagas.events.
 PUBLISH_EVENTS = env.bool("PUBLISH_EVENTS", default=False)
-# Requests in a minute, over all web processes. Of one customer: orders, reads, cancels, coupons that cannot be used.
+# Requests in a minute, over all web processes, of one customer: orders, reads, cancels, unusable coupons.
 ORDERS_PER_MINUTE = env.int("ORDERS_PER_MINUTE", default=6000)
 READS_PER_MINUTE = env.int("READS_PER_MINUTE", default=6000)
 CANCELS_PER_MINUTE = env.int("CANCELS_PER_MINUTE", default=1000)
 COUPON_GUESSES_PER_MINUTE = env.int("COUPON_GUESSES_PER_MINUTE", default=20)
-# Logins from one address; failed ones are counted by name, too (LOGIN_FAILURES).
+# Logins from one address; failed ones are also counted by name (LOGIN_FAILURES).
 LOGINS_PER_MINUTE = env.int("LOGINS_PER_MINUTE", default=30)
-# Signed payments of one order; webhooks of one address whose signature is wrong.
+# Signed payments of one order; webhooks of one address with a wrong signature.
 CONFIRMS_PER_MINUTE = env.int("CONFIRMS_PER_MINUTE", default=120)
 FORGERIES_PER_MINUTE = env.int("FORGERIES_PER_MINUTE", default=120)
-# What may be ordered and not paid at once, by one customer and from one address; 0 is no bound. The address is the
-# client's only behind proxies that TRUSTED_PROXIES counts; that of this machine itself is none.
+# Limits of unpaid orders and cups, of one customer and of one address; 0 is no limit. Behind proxies the client's
+# address is known only with TRUSTED_PROXIES. This machine's own address does not count.
 OPEN_ORDERS = {
     "customer": {
         "orders": env.int("OPEN_ORDERS_PER_CUSTOMER", default=10),
@@ -172,13 +172,13 @@ OPEN_ORDERS = {
         "cups": env.int("OPEN_CUPS_PER_ADDRESS", default=1000),
     },
 }
-# Shared with the payment provider: one secret, or several with a space between while it is changed. Without one
-# nothing can be confirmed over HTTP: a random secret fits no signature.
+# Shared with the payment provider: one secret, or several separated by spaces while it is being changed. Without it
+# no payment can be confirmed over HTTP, because a random secret matches no signature.
 WEBHOOK_SECRET = env.str("DRINKGROUP_WEBHOOK_SECRET", default="")
 if not WEBHOOK_SECRET:
     WEBHOOK_SECRET = f"whsec_{b64encode(token_bytes(32)).decode()}"
 
-#: No body of the API or form of the admin is larger.
+#: The largest body of the API or form of the admin.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
 REST_FRAMEWORK = {
@@ -189,10 +189,10 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "orders.api.problems.exception_handler",
-    # Proxies in front of the web processes that say the client's address in X-Forwarded-For. With 0 none is believed.
+    # Proxies in front of the web processes whose X-Forwarded-For is trusted.
     "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
 }
-# How long a token of the API lives. Whoever logs in gets another; `make run` makes one at each start.
+# Lifetime of a token of the API. A login creates another one; `make run` creates one at each start.
 REST_KNOX = {"TOKEN_TTL": timedelta(days=env.int("TOKEN_DAYS", default=30)), "AUTO_REFRESH": False}
 SPECTACULAR_SETTINGS = {
     "TITLE": "drinkgroup",
@@ -206,7 +206,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    # Three fields are called "state".
+    # Names for the enums of three fields "state".
     "ENUM_NAME_OVERRIDES": {
         "OrderState": "sagas.states.State",
         "StepState": "sagas.decisions.progress.StepState",
@@ -218,20 +218,20 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
-# Behind TLS, which is everywhere but on a developer's machine.
+# Behind TLS, which is off only on a developer's machine.
 HTTPS = env.bool("HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-# Probes come without TLS, and are answered before (drinkgroup.health.Probes).
+# Probes come without TLS, and are answered earlier (drinkgroup.health.Probes).
 SECURE_SSL_REDIRECT = HTTPS
-# For a year no browser speaks to any name below the shop's without TLS: for whoever owns the domain to say.
+# Browsers would refuse every subdomain without TLS for a year, so the owner of the domain must choose it.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.bool("HSTS_SUBDOMAINS", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SESSION_COOKIE_HTTPONLY = True
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 X_FRAME_OPTIONS = "DENY"
-# Nothing inline, nothing from elsewhere, on any page; the docs page adds images in its stylesheet (orders.api.docs).
+# Nothing inline and nothing from other hosts; the docs page also allows images in its stylesheet (orders.api.docs).
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -241,27 +241,27 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
-# Whether /api/docs/ and the schema it shows are there. Without TLS, on a developer's machine, they are.
+# Whether /api/docs/ and its schema exist. By default they do without TLS, on a developer's machine.
 API_DOCS = env.bool("API_DOCS", default=not HTTPS)
 
-# Logging in. axes comes first: who is locked out costs no hashing of a password.
+# Logins. axes comes first, so that no password is hashed for a locked out user.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
-# Seconds for which a login lasts, in the admin.
+# Seconds for which a login in the admin lasts.
 SESSION_COOKIE_AGE = env.int("SESSION_AGE", default=8 * 3600)
-# Whether the admin asks for a one-time password, too (docs/how-to/operate.md tells how people get theirs).
+# Whether the admin also asks for a one-time password (docs/how-to/operate.md says how to get a device).
 ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=False)
-# Failed logins after which no more are tried for a while: for one name at one address, at one address, for one name.
+# Failed logins after which no more are tried for a while: of a name at an address, at an address, of a name.
 LOGIN_FAILURES = {"both": 5, "address": 20, "name": 50}
 AXES_HANDLER = "drinkgroup.logins.LoginHandler"
 AXES_CLIENT_IP_CALLABLE = "orders.api.addresses.client_address"
 AXES_LOCKOUT_CALLABLE = "drinkgroup.logins.locked_out"
-# The handler has compared already; see there. Not the number itself: axes' list would call each failure a lockout.
+# LoginHandler compares the counts itself; with its numbers here, axes would list each failure as a lockout.
 AXES_FAILURE_LIMIT = "drinkgroup.logins.failure_limit"
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
-# A repeat while locked out does not make it longer: the owner of a name gets in when the time is over.
+# A login while locked out does not prolong the lockout.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_SENSITIVE_PARAMETERS = ["otp_token"]
 

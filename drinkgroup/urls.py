@@ -1,4 +1,4 @@
-"""URLs of the project: the admin, the API of orders, and pages. Probes are answered before (``drinkgroup.health``)."""
+"""URLs of the project: the admin, the API of orders, and pages. ``drinkgroup.health`` answers probes earlier."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -9,7 +9,7 @@ from django.views.generic import RedirectView, TemplateView
 from orders.api import problem_types
 from sagas import http
 
-# A function is called as the page is rendered.
+# A function, so that it is evaluated when the page is rendered.
 _home = TemplateView.as_view(template_name="home.html", extra_context={"api_docs": lambda: settings.API_DOCS})
 
 urlpatterns = [
@@ -18,7 +18,7 @@ urlpatterns = [
     path("sagas/reports/", http.report),
     path("problems/", problem_types.index, name="problems"),
     path("problems/<slug:code>", problem_types.page, name="problem"),
-    # Browsers ask for it, whatever page they show.
+    # Browsers request it for every page.
     path("favicon.ico", RedirectView.as_view(url=static("orders/icon.svg"))),
     path("", _home, name="home"),
 ]

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "drinkgroup.settings")
-# Whoever waits for a page does not wait as long as a worker may.
+# A web request waits less long than a worker may.
 os.environ.setdefault("STATEMENT_TIMEOUT", "4")
 if settings.SECRET_KEY_IS_DRAWN and (settings.HTTPS or "gunicorn" in os.environ.get("SERVER_SOFTWARE", "")):
-    # Each process would draw another one: a login at one of them would be none at the next.
+    # Each process would generate its own key, and a login at one would be invalid at the next.
     msg = "SECRET_KEY is not set: all web processes need the same one, which lasts."
     raise ImproperlyConfigured(msg)
 _django = get_wsgi_application()
@@ -38,15 +38,15 @@ _LENGTH_REQUIRED = {
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
-    """Call Django, with a body in chunks as a body whose length is known: Django reads no other.
+    """Call Django, with a chunked body as a body of known length, because Django reads no other.
 
-    The shop's own server has done so already. This is for the others.
+    The shop's own server has already done so. This is for other servers.
     """
     if "HTTP_TRANSFER_ENCODING" in environ and not environ.get("CONTENT_LENGTH"):
         if not environ.get("wsgi.input_terminated"):
             start_response("411 Length Required", [("Content-Type", "application/problem+json")])
             return [json.dumps(_LENGTH_REQUIRED).encode()]
-        # One byte more than Django takes: then it refuses the body for its length.
+        # One byte more than Django accepts, so that it refuses a larger body for its length.
         body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
     return _django(environ, start_response)

@@ -1,1 +1,1 @@
-"""Stock of the drinks that the shop sells. Knows no other domain."""
+"""Stock of the drinks that the shop sells. It imports no other domain."""

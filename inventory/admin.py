@@ -1,4 +1,4 @@
-"""The stock in the admin. The counts belong to the engine: people see them, and restock by a difference."""
+"""The stock in the admin. Sagas change the counts; people see them, and restock by a difference."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class SkuForm(forms.ModelForm[Sku]):
     )
 
     class Meta:
-        """The counts are not to be typed over."""
+        """The counts are not editable."""
 
         model = Sku
         fields = ["code", "name", "price_cents", "active"]
 
     def clean_restock(self) -> int:
-        """Refuse to take away more than is available. A race is refused by the database instead."""
+        """Refuse to remove more than is available. In a race the database refuses it."""
         quantity = self.cleaned_data["restock"] or 0
         if self.instance.available + quantity < 0:
             raise forms.ValidationError(f"Only {self.instance.available} are available.")
@@ -39,7 +39,7 @@ class SkuForm(forms.ModelForm[Sku]):
 
 @admin.register(Sku)
 class SkuAdmin(KeptWhileUsedAdmin[Sku]):
-    """Look at the stock, restock it, and take a drink off the menu."""
+    """See the stock, restock it, and take a drink off the menu."""
 
     form = SkuForm
     list_display = ["code", "name", "price_cents", "active", "available", "held", "sold"]
@@ -50,15 +50,15 @@ class SkuAdmin(KeptWhileUsedAdmin[Sku]):
     instead = "make it inactive instead, which takes it off the menu"
 
     def use_of(self, row: Sku) -> str:
-        """Cups that runs have."""
+        """Cups that runs hold or have bought."""
         return f"{row.held} held, {row.sold} sold" if row.held or row.sold else ""
 
     def get_readonly_fields(self, _request: HttpRequest, obj: Sku | None = None) -> list[str]:
-        """Fix the code once it is there: holds name it."""
+        """Fix the code of an existing SKU, because holds refer to it."""
         return ["available", "held", "sold", *(["code"] if obj else [])]
 
     def save_model(self, request: HttpRequest, obj: Sku, form: Any, change: bool) -> None:
-        """Write only what was typed: the counts that were read may be old by now."""
+        """Write only the edited fields: the counts may have changed since they were read."""
         if change:
             obj.save(update_fields=["name", "price_cents", "active"])
         else:

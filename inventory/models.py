@@ -1,4 +1,4 @@
-"""What the shop sells, and how much of it there is."""
+"""The drinks that the shop sells, and their stock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db import models
 
 from sagas.pool import Hold, Pool
 
-#: Cents that one cup costs at most.
+#: The highest price of one cup, in cents.
 MOST_CENTS = 10_000_000
 
 
@@ -35,7 +35,7 @@ class Sku(Pool):
 
 
 class SkuHold(Hold):
-    """How many cups of a SKU one run holds."""
+    """The cups of a SKU that one run holds."""
 
     class Meta(Hold.Meta):
         """The hold's constraint is inherited."""

@@ -1,4 +1,4 @@
-"""What inventory offers to sagas: stock that can be held, sold and given back."""
+"""The participants of the inventory domain: stock that can be held, sold and given back."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Wanted(Protocol):
 
 
 class WantsStock(Protocol):
-    """What inventory needs of a request, whoever's it is."""
+    """The part of a request that inventory needs."""
 
     @property
     def items(self) -> Sequence[Wanted]:
-        """What is wanted; a SKU may come twice."""
+        """The wanted items; a SKU may occur twice."""
         ...
 
 
@@ -39,7 +39,7 @@ class OutOfStock(Rejected):
 
 
 def demand(request: WantsStock) -> Mapping[str, int]:
-    """Sum a request by SKU: the pool holds each row once."""
+    """Sum a request by SKU, because the pool holds each row once."""
     wanted: Counter[str] = Counter()
     for item in request.items:
         wanted[item.sku] += item.quantity

@@ -1,4 +1,4 @@
-"""Writes to the stock that people ask for; those of sagas are in ``participants``."""
+"""Changes of the stock by people. Those by sagas are in ``participants``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from inventory.models import Sku
 
 
 def restock(*, code: str, quantity: int) -> None:
-    """Add cups to what is available, or take some away (below 0).
+    """Add cups to the available ones, or remove some (below 0).
 
-    A difference, never a new total: runs move the same counts at the same time.
+    It takes a difference and not a new total, because runs change the same counts at the same time.
 
     Raises:
-        IntegrityError: fewer are available than are to be taken away.
+        IntegrityError: more would be removed than are available.
     """
     Sku.objects.filter(code=code).update(available=F("available") + quantity)

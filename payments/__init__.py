@@ -1,1 +1,1 @@
-"""Payments: what the gateway says of them, what becomes of each, and what is to be given back."""
+"""Payments: the gateway's messages, the state of each payment, and payments that are due back."""

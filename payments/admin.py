@@ -1,4 +1,4 @@
-"""The payments in the admin: to look at, and to say that one was returned by hand."""
+"""The payments in the admin: read-only, except for marking one as returned by hand."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sagas.admin.lists import ListAdmin
 
 
 class _ReadOnly:
-    """Nothing here is typed over: the gateway and the sagas write it."""
+    """An admin without editing: only the gateway and the sagas write these rows."""
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         """Refuse: a payment comes from the gateway."""
         return False
 
     def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Refuse: money is on record, whatever became of it."""
+        """Refuse: payments are kept for the record."""
         return False
 
 
@@ -63,23 +63,23 @@ class PaymentAdmin(_ReadOnly, ListAdmin[Payment]):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show it without buttons to save what nobody can change."""
+        """Show the payment without buttons for saving."""
         nothing_to_save = {"show_save": False, "show_save_and_continue": False}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **nothing_to_save})
 
     @admin.display(description="order's run")
     def run(self, payment: Payment) -> str:
-        """Lead to the run that it pays."""
+        """Link to the run that the payment pays."""
         return _link(payment.run_id)
 
     @admin.display(description="return")
     def return_run(self, payment: Payment) -> str:
-        """Lead to the run in which it is returned: what is written there is written by people."""
+        """Link to the run that returns the payment, where people write their notes."""
         return _link(payment.return_run_id)
 
     @admin.action(description="Mark as returned by hand", permissions=["change"])
     def mark_returned(self, request: HttpRequest, queryset: QuerySet[Payment]) -> None:
-        """Note that these were returned in the gateway's console, and let their runs end."""
+        """Note that these were returned in the gateway's console, and end their runs."""
         by = request.user.get_username()
         done = [services.mark_returned(payment_id=payment.payment_id, by=by) for payment in queryset]
         if any(done):
@@ -90,7 +90,7 @@ class PaymentAdmin(_ReadOnly, ListAdmin[Payment]):
 
 @admin.register(PaymentEvent)
 class PaymentEventAdmin(_ReadOnly, ListAdmin[PaymentEvent]):
-    """Everything that the gateway has signed, as it came."""
+    """Every signed message of the gateway, as it came."""
 
     list_display = ["received_at", "payment_id", "order_no", "amount", "currency", "status", "outcome", "webhook_id"]
     list_filter = ["outcome", "status", "received_at"]
@@ -98,7 +98,7 @@ class PaymentEventAdmin(_ReadOnly, ListAdmin[PaymentEvent]):
     date_hierarchy = "received_at"
 
     def has_change_permission(self, _request: HttpRequest, _obj: PaymentEvent | None = None) -> bool:
-        """Refuse: it is the record."""
+        """Refuse: the messages are the record."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""Payments, and everything that the gateway has said of them. Money is in minor units: cents of a yuan."""
+"""Payments, and every message of the gateway about them. Money is in minor units: cents of a yuan."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ ORDER_NO_LIMIT = 32
 
 
 class PaymentState(models.TextChoices):
-    """Where the money is. A trigger holds the moves between them (migration ``0002_guards``)."""
+    """The state of a payment. A trigger enforces the transitions (migration ``0002_guards``)."""
 
-    #: It pays its order. It is settled once the order's run is past its pivot; the run says so.
+    #: It pays its order. It is settled once the order's run is past its pivot, which the run shows.
     TAKEN = "TAKEN"
-    #: It pays for nothing: it is to be given back.
+    #: It pays for nothing and must be given back.
     DUE_BACK = "DUE_BACK"
     #: Somebody is giving it back.
     RETURNING = "RETURNING"
     RETURNED = "RETURNED"
-    #: The gateway names it for two orders, or with two amounts: a person decides what it pays.
+    #: The gateway names it for two orders, or with two amounts: a person must decide what it pays.
     CONFLICT = "CONFLICT"
 
 
 class Outcome(models.TextChoices):
-    """What a signed message of the gateway came to, and why a payment is due back."""
+    """The outcome of a signed message, which also says why a payment is due back."""
 
     TAKEN = "taken"
-    #: The order was undone before the payment came, or waits for a person, or is long gone.
+    #: The order was undone before the payment came, or waits for a person, or its run was pruned.
     TOO_LATE = "too_late"
     #: Another payment has paid the order.
     DUPLICATE = "duplicate"
@@ -39,16 +39,16 @@ class Outcome(models.TextChoices):
     UNKNOWN_ORDER = "unknown_order"
     #: The payment was taken, and then its order was undone.
     UNDONE = "undone"
-    #: The message tells of no money that has come: the payment failed, say.
+    #: The message reports no money, for example a failed payment.
     NOT_PAID = "not_paid"
     #: The payment is known for another order, or with another amount.
     CONFLICT = "conflict"
-    #: The signed order is not the one to whose URL the message came.
+    #: The signed order is not the order of the URL.
     ANOTHER_ORDER = "another_order"
 
 
 class Payment(models.Model):
-    """Money that has come, by the gateway's id. Its run's lock is taken before its own."""
+    """A payment, by the gateway's id. Its run is locked before it."""
 
     payment_id = models.CharField("payment id", max_length=PAYMENT_ID_LIMIT)
     order_no = models.CharField("order number", max_length=ORDER_NO_LIMIT)
@@ -67,14 +67,14 @@ class Payment(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(name="payments_payment_once", fields=["payment_id"]),
-            # The run's lock is what prevents two; this proves it.
+            # The run's lock prevents a second one; this constraint proves it.
             models.UniqueConstraint(
                 name="payments_payment_one_taken", fields=["run_id"], condition=Q(state=PaymentState.TAKEN)
             ),
             models.CheckConstraint(
                 name="payments_payment_taken_has_run", condition=~Q(state=PaymentState.TAKEN) | Q(run_id__isnull=False)
             ),
-            # Whoever owes money knows why, and a run sees to it.
+            # A payment that is due back has a reason and a run that returns it.
             models.CheckConstraint(
                 name="payments_payment_due_back_has_run",
                 condition=~Q(state__in=["DUE_BACK", "RETURNING", "CONFLICT"])
@@ -92,7 +92,7 @@ class Payment(models.Model):
 
 
 class PaymentEvent(models.Model):
-    """One signed message of the gateway, as it came. Append-only; a repeat that comes to the same is no new one."""
+    """A signed message of the gateway, as it came. Append-only; a repeat with the same outcome is not stored again."""
 
     webhook_id = models.CharField("webhook id", max_length=255)
     digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the body.")
@@ -106,7 +106,7 @@ class PaymentEvent(models.Model):
     received_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        """The gateway repeats a message under its id until somebody answers."""
+        """The gateway repeats a message under its id until it is answered."""
 
         ordering = ["-id"]
         constraints = [
@@ -118,5 +118,5 @@ class PaymentEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Say what came, and what it came to."""
+        """Name the payment and the outcome."""
         return f"{self.payment_id} {self.status}: {self.outcome}"

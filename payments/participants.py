@@ -1,4 +1,4 @@
-"""What payments offer to sagas of others: to take a payment back when what it paid for is undone."""
+"""The participants of the payments domain: give a payment back when its order is undone."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sagas.definition.participants import Outcome as Answer
 def give_back(calls: Sequence[Call[Any]]) -> list[Answer]:
     """Write the payments of these undone runs as due back, and start their return, in the same commit.
 
-    Local on purpose: it never waits for the gateway, so nothing is held for its sake. By run, and not by what came
-    with the confirmation: a run that nobody paid, or that had nothing to pay, owes nothing.
+    It is local, so that no order's holds wait for the gateway. It finds payments by run and not by the confirmation's
+    data: a run without a payment, or with nothing to pay, owes nothing.
     """
     taken = Payment.objects.select_for_update().filter(
         run_id__in=[call.run_id for call in calls], state=PaymentState.TAKEN

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from payments.models import Outcome, Payment, PaymentState
 from sagas import Call, Rejected
 
-#: Why a payment is due back, in words for whoever returns it.
+#: Why a payment is due back, in words for the person who returns it.
 _WHY = {
     Outcome.TOO_LATE: "it came when its order could not be paid any more",
     Outcome.DUPLICATE: "another payment has paid its order",
@@ -21,7 +21,7 @@ _WHY = {
 
 @dataclass(frozen=True, slots=True)
 class ReturnRequest:
-    """Which payment is to be returned. Kept with the run as JSON, so a change must read old ones."""
+    """The payment to return. It is kept with the run as JSON, so changed code must still read old requests."""
 
     payment_id: str
 
@@ -43,7 +43,7 @@ def begin(call: Call[ReturnRequest]) -> None:
 
 
 def return_money(call: Call[ReturnRequest]) -> None:
-    """Be done once the payment is returned. Until then a person is called, by the engine's escalation."""
+    """Succeed once the payment is returned. Until then the run escalates, which calls a person."""
     payment = _lock(call.request.payment_id)
     if payment.state != PaymentState.RETURNED:
         why = _WHY[Outcome(payment.reason)]

@@ -13,7 +13,7 @@ from sagas import Retry, Saga, State, Step, Transition, on_transition
 
 
 class ReturnPayment(Saga[ReturnRequest]):
-    """Give back a payment that pays for nothing. It only goes forward: money that is due back stays due.
+    """Give back a payment that pays for nothing. The saga only goes forward, because the money stays due back.
 
     So far a person returns it: the second step escalates until the payment is marked as returned.
     """
@@ -24,9 +24,9 @@ class ReturnPayment(Saga[ReturnRequest]):
 
 @on_transition(saga=ReturnPayment, target=State.SUCCEEDED, many=True)
 def mark_ended_by_hand(transitions: Sequence[Transition]) -> None:
-    """Note the payments as returned whose return a person has ended by hand, and not by marking them.
+    """Mark the payments as returned whose run a person has resolved instead of marking the payment.
 
-    A hook may be lost. Then such a payment still says RETURNING, and the run beside it that it was returned.
+    A hook may be lost. Then such a payment keeps the state RETURNING, while its run shows that it was returned.
     """
     ended = [transition.run_id for transition in transitions]
     Payment.objects.filter(return_run_id__in=ended, state=PaymentState.RETURNING).update(

@@ -8,5 +8,5 @@ from payments.models import Payment
 
 
 def payments_of(*, order_no: str) -> QuerySet[Payment]:
-    """List the payments that the gateway has named an order for, the first first."""
+    """List the payments that the gateway has reported for an order, oldest first."""
     return Payment.objects.filter(order_no=order_no).order_by("id")

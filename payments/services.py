@@ -1,4 +1,4 @@
-"""Writes: what the gateway says is kept, and a payment is taken, due back, or for a person to decide."""
+"""Writes: the gateway's messages are kept, and a payment is taken, due back, or left to a person's decision."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from sagas.models import Run
 
 logger = logging.getLogger(__name__)
 
-#: The confirmation of a run that a payment is.
+#: The name of the confirmation that a payment gives.
 CONFIRMATION = "payment"
 
-#: The one status that means that money has come; all others are kept and change nothing.
+#: The status of a received payment. Messages with other statuses are kept and change nothing.
 SUCCEEDED = "succeeded"
 
 _UNDONE = frozenset({State.COMPENSATING, State.FAILED})
@@ -33,16 +33,16 @@ _UNDONE = frozenset({State.COMPENSATING, State.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the gateway has signed.
+    """A signed message of the gateway.
 
     Attributes:
-        webhook_id: the message's id, which its repeats have too.
-        body: the text that is signed.
-        order_no: the order that it is said to pay.
+        webhook_id: the message's id, the same in its repeats.
+        body: the signed text.
+        order_no: the order that the payment is for.
         payment_id: the gateway's id of the payment.
         amount: in minor units of the currency.
         currency: of three letters.
-        status: "succeeded" where the money has come.
+        status: "succeeded" if the money has come.
     """
 
     webhook_id: str
@@ -56,7 +56,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What is to be paid for an order, and the run that its payment confirms."""
+    """The price of an order, and the run that its payment confirms."""
 
     run_id: UUID
     amount: int
@@ -65,13 +65,13 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a message came to, as it stands now: a repeat is told what has become of the payment since.
+    """The outcome of a message, with the present state: a repeat gets the state of now.
 
     Attributes:
-        outcome: "taken", or why the payment is not.
-        state: the run's state now; ``None`` where there is no run.
-        settled: whether the run is past its pivot. A payment that is taken and not settled may still be given back.
-        received_at: when the payment came first; ``None`` where none has come.
+        outcome: "taken", or why the payment is not taken.
+        state: the run's state now; ``None`` without a run.
+        settled: whether the run is past its pivot. Until then a taken payment may still be given back.
+        received_at: when the payment first came; ``None`` without a payment.
     """
 
     outcome: Outcome
@@ -81,17 +81,17 @@ class Answer:
 
 
 class _Raced(Exception):
-    """The same payment came for another order at the same moment, and was quicker."""
+    """The same payment was taken for another order at the same moment."""
 
 
 def receive(message: Message, bill: Bill | None) -> Answer:
-    """Keep a signed message, and take the payment of which it tells, if it pays the bill.
+    """Keep a signed message, and take its payment if it pays the bill.
 
-    One transaction: the message, the payment's row and the run's confirmation are there together or not at all.
+    One transaction writes the message, the payment's row and the run's confirmation.
 
     Args:
-        message: what is signed.
-        bill: what is to be paid; ``None`` where there is no such order.
+        message: the signed message.
+        bill: the price and the run of the order; ``None`` if there is no such order.
     """
     while True:
         try:
@@ -104,7 +104,7 @@ def receive(message: Message, bill: Bill | None) -> Answer:
 
 
 def keep(message: Message, outcome: Outcome) -> None:
-    """Keep a signed message for the record; a repeat that comes to the same is there already."""
+    """Store a signed message for the record; a repeat with the same outcome is already stored."""
     event = PaymentEvent(
         webhook_id=message.webhook_id,
         digest=sha256(message.body.encode()).hexdigest(),
@@ -120,22 +120,22 @@ def keep(message: Message, outcome: Outcome) -> None:
 
 
 def owe(payment: Payment, *, because: Outcome) -> None:
-    """Write a locked payment as due back, and start its return in the same commit: a person is called by that."""
+    """Write a locked payment as due back, and start its return, which calls a person, in the same commit."""
     payment.state, payment.reason = PaymentState.DUE_BACK, because
     payment.return_run_id = _start_return(payment)
     payment.save(update_fields=["state", "reason", "return_run_id"])
 
 
 def mark_returned(*, payment_id: str, by: str, note: str = "") -> bool:
-    """Note that a person has returned a payment, and let the run that waited for it end. A repeat changes nothing.
+    """Note that a person has returned a payment, and end the run that waited for it. A repeat changes nothing.
 
     Args:
         payment_id: the gateway's id of the payment.
-        by: who says so, for the record.
+        by: who returned it, for the record.
         note: how, for the record.
 
     Returns:
-        Whether it was to be returned, and had not been yet.
+        Whether it was due back, and had not been returned.
     """
     with transaction.atomic():
         seen = Payment.objects.filter(payment_id=payment_id).values_list("return_run_id", flat=True).first()
@@ -157,7 +157,7 @@ _TO_RETURN = frozenset({PaymentState.DUE_BACK, PaymentState.RETURNING, PaymentSt
 
 
 def _weigh(message: Message, bill: Bill | None) -> Answer:
-    """Decide what a message comes to, under the locks of the runs that it is about."""
+    """Decide the outcome of a message, under the locks of its runs."""
     if message.status != SUCCEEDED:
         return Answer(Outcome.NOT_PAID, _lock({bill.run_id}).get(bill.run_id) if bill else None)
     known = Payment.objects.filter(payment_id=message.payment_id).first()
@@ -165,7 +165,7 @@ def _weigh(message: Message, bill: Bill | None) -> Answer:
     states = _lock({run_id for run_id in (bill.run_id if bill else None, paid) if run_id is not None})
     if known is None:
         return _first(message, bill)
-    # Behind the runs' locks: it may have moved since it was read.
+    # Read again behind the runs' locks: it may have changed.
     known = Payment.objects.select_for_update().get(pk=known.pk)
     if (known.order_no, known.amount, known.currency) != (message.order_no, message.amount, message.currency):
         _contradict(known, message)
@@ -176,25 +176,25 @@ def _weigh(message: Message, bill: Bill | None) -> Answer:
 
 
 def _lock(run_ids: Collection[UUID]) -> dict[UUID, State]:
-    """Lock these runs, in the order of all locks, and say how they stand. The pruned are not among them."""
+    """Lock these runs in the common order of locks, and return their states. Pruned runs are missing."""
     runs = Run.objects.select_for_update(no_key=True).filter(pk__in=run_ids).order_by("pk")
     return {run_id: State(state) for run_id, state in runs.values_list("pk", "state")} if run_ids else {}
 
 
 def _standing(payment: Payment) -> Answer:
-    """How a payment stands that was taken before."""
+    """The outcome for a payment that was taken before."""
     assert payment.run_id is not None
     try:
         receipt = sagas.confirm(payment.run_id, CONFIRMATION, _data(payment))
     except sagas.RunNotFound:
-        # Only what has ended is pruned, and what was undone has given its payment back.
+        # Only runs that have ended are pruned, and an undone run has given its payment back.
         return Answer(Outcome.TAKEN, State.SUCCEEDED, settled=True, received_at=payment.received_at)
     outcome = Outcome.UNDONE if receipt.state in _UNDONE else Outcome.TAKEN
     return Answer(outcome, receipt.state, receipt.settled, payment.received_at)
 
 
 def _first(message: Message, bill: Bill | None) -> Answer:
-    """Take a payment that is heard of for the first time, or write it as due back."""
+    """Take a new payment, or write it as due back."""
     payment = Payment(
         payment_id=message.payment_id,
         order_no=message.order_no,
@@ -213,7 +213,7 @@ def _first(message: Message, bill: Bill | None) -> Answer:
     except IntegrityError as error:
         if not Payment.objects.filter(payment_id=message.payment_id).exists():
             raise
-        # The runs' locks do not keep out the same payment of another order; the constraint does.
+        # The runs' locks do not exclude the same payment for another order; the constraint does.
         raise _Raced from error
     return Answer(answer.outcome, answer.state, answer.settled, payment.received_at)
 
@@ -233,7 +233,7 @@ def _try_to_take(payment: Payment, bill: Bill | None) -> Answer:
         return Answer(Outcome.TOO_LATE, State(decided.state))
     if receipt.state in _UNDONE:
         return Answer(Outcome.TOO_LATE, receipt.state)
-    # The same payment without a row of its own was taken before there were any.
+    # The run was paid by the same payment before payments had rows of their own.
     taken = receipt.first or receipt.data.get("payment_id") == payment.payment_id
     return Answer(Outcome.TAKEN if taken else Outcome.DUPLICATE, receipt.state, receipt.settled)
 
@@ -243,7 +243,7 @@ def _data(payment: Payment) -> dict[str, Any]:
 
 
 def _contradict(payment: Payment, message: Message) -> None:
-    """Leave a locked payment to a person: what the gateway says of it cannot all be true."""
+    """Leave a locked payment to a person, because the gateway's messages about it contradict each other."""
     logger.error(
         "payments: payment %s is known as %s %s for order %s, and came as %s %s for order %s: a person must decide",
         *(payment.payment_id, payment.amount, payment.currency, payment.order_no),
@@ -263,7 +263,7 @@ def _start_return(payment: Payment) -> UUID:
         "payments: payment %s of order %s, %s %s, is due back: %s",
         *(payment.payment_id, payment.order_no, payment.amount, payment.currency, payment.reason),
     )
-    # Not by the order's number, by which people know the order's own run.
+    # Not under the order's number, which is the key of the order's own run.
     return ReturnPayment.start(
         ReturnRequest(payment.payment_id), business_key=payment.payment_id[: limits.BUSINESS_KEY]
     )

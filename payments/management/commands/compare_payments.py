@@ -1,4 +1,4 @@
-"""``manage.py compare_payments``: what the gateway has taken, and this database does not know or knows otherwise."""
+"""``manage.py compare_payments``: payments of the gateway that are missing or different in this database."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from payments.models import Payment
 
-#: Rows that are asked of the database at a time.
+#: Rows of one query.
 _BATCH = 500
-#: What the export must have; further columns are ignored.
+#: Required columns of the export; others are ignored.
 _COLUMNS = ("payment_id", "order_no", "amount", "currency")
 
 
 class Command(BaseCommand):
-    """Look for each payment of the gateway's export on record."""
+    """Look up each payment of the gateway's export."""
 
     help = "Compare an export of the payment gateway (CSV) with the payments on record. Reads only."
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("export", type=Path, help=f"CSV with the columns {', '.join(_COLUMNS)}.")
 
     def handle(self, *, export: Path, **_: Any) -> None:
-        """Write one JSON line for each payment that is not alike; end with an error if there is any."""
+        """Write one JSON line for each difference; end with an error if there is any."""
         try:
             with export.open(newline="") as opened:
                 rows = csv.DictReader(opened)
