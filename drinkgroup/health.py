@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from sagas import store
-from sagas.db import said
+from sagas.db import describe_error
 from sagas.postgresql.watchdog import within
 
 #: Seconds that the database has for an answer, so that a probe gets an answer before its own time-out.
@@ -32,7 +32,7 @@ def readyz(_request: HttpRequest) -> HttpResponse:
             (only_reads,) = cursor.fetchone()
     except Error as error:
         connection.close()
-        return _not_ready(f"the database does not answer: {said(error)}")
+        return _not_ready(f"the database does not answer: {describe_error(error)}")
     if only_reads:
         # A standby, or a former primary. The next session may reach the primary.
         connection.close()
@@ -51,7 +51,7 @@ def workersz(_request: HttpRequest) -> HttpResponse:
         heard = store.workers.heard()
     except Error as error:
         connection.close()
-        return _not_ready(f"the database does not answer: {said(error)}")
+        return _not_ready(f"the database does not answer: {describe_error(error)}")
     alive = sum(not worker.is_silent for worker in heard)
     told = f"{alive} of {len(heard)} worker(s) were heard of lately"
     return HttpResponse(f"{told}\n", content_type="text/plain") if alive else _not_ready(told)

@@ -25,7 +25,7 @@ from sagas.errors import InvalidArgument, InvalidDecision, Overloaded, Rejected
 from sagas.escalations import actions
 from sagas.redis.kicks import kick
 from sagas.states import State
-from sagas.validation import as_run_id, check_note, check_who
+from sagas.validation import check_note, check_person, parse_run_id
 
 
 def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None) -> UUID:
@@ -73,7 +73,7 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
         DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
         InvalidArgument: ``data`` is no dict, or JSON cannot say what is in it. Nothing was taken.
     """
-    receipt, messages = lifecycle.receive_confirmation(as_run_id(run_id), name, {} if data is None else data)
+    receipt, messages = lifecycle.receive_confirmation(parse_run_id(run_id), name, {} if data is None else data)
     _after_commit(messages)
     return receipt
 
@@ -99,8 +99,8 @@ def decline(run_id: UUID, name: str, *, reason: str = "", by: str = "", message:
     """
     check_note("reason", reason)
     check_note("message", message)
-    check_who("by", by)
-    state, messages = lifecycle.decline_confirmation(as_run_id(run_id), name, reason=reason, by=by, message=message)
+    check_person("by", by)
+    state, messages = lifecycle.decline_confirmation(parse_run_id(run_id), name, reason=reason, by=by, message=message)
     _after_commit(messages)
     return state
 
@@ -124,8 +124,8 @@ def cancel(run_id: UUID, *, reason: str = "", by: str = "", message: str = "") -
     """
     check_note("reason", reason)
     check_note("message", message)
-    check_who("by", by)
-    state, messages = lifecycle.cancel_run(as_run_id(run_id), reason=reason, by=by, message=message)
+    check_person("by", by)
+    state, messages = lifecycle.cancel_run(parse_run_id(run_id), reason=reason, by=by, message=message)
     _after_commit(messages)
     return state
 
@@ -145,7 +145,7 @@ def resume(run_id: UUID, *, by: str, note: str = "", escalation: int | None = No
         InvalidDecision: ``by`` or ``note`` is no text, or too long.
     """
     _check_decision(by=by, note=note)
-    state, messages = lifecycle.resume_run(as_run_id(run_id), by=by, note=note, escalation=escalation)
+    state, messages = lifecycle.resume_run(parse_run_id(run_id), by=by, note=note, escalation=escalation)
     _after_commit(messages)
     return state
 
@@ -166,7 +166,7 @@ def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named.
     """
-    return actions.acknowledge(as_run_id(run_id), by=by, escalation=escalation)
+    return actions.acknowledge(parse_run_id(run_id), by=by, escalation=escalation)
 
 
 def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> None:
@@ -183,7 +183,7 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named.
     """
-    actions.assign(as_run_id(run_id), to=to, by=by, escalation=escalation)
+    actions.assign(parse_run_id(run_id), to=to, by=by, escalation=escalation)
 
 
 def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None) -> State:
@@ -208,7 +208,7 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int
         AlreadyDecided: it is not escalated, or by another escalation than this one.
         InvalidDecision: nobody is named, there is no note, or the outcome is neither of the two.
     """
-    state, messages = actions.resolve(as_run_id(run_id), outcome=outcome, by=by, note=note, escalation=escalation)
+    state, messages = actions.resolve(parse_run_id(run_id), outcome=outcome, by=by, note=note, escalation=escalation)
     _after_commit(messages)
     return state
 
@@ -279,15 +279,15 @@ def report(run_id: UUID, step: str, outcome: Done | Rejected, *, operation: str 
         DataTooLarge: the result is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
         InvalidArgument: the outcome is neither of the two, JSON cannot say its result, or ``by`` is no text.
     """
-    check_who("by", by)
-    state, messages = receive_report(as_run_id(run_id), step, outcome, operation=operation, by=by)
+    check_person("by", by)
+    state, messages = receive_report(parse_run_id(run_id), step, outcome, operation=operation, by=by)
     _after_commit(messages)
     return state
 
 
 def _check_decision(*, by: str, note: str) -> None:
     try:
-        check_who("by", by)
+        check_person("by", by)
         check_note("note", note)
     except InvalidArgument as error:
         raise InvalidDecision(str(error)) from None

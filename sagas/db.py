@@ -30,7 +30,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, Operation
 from django.db import Error as DjangoError
 
 
-class Kind(Enum):
+class ErrorKind(Enum):
     """Whose fault a database error is."""
 
     #: Two transactions met, and this one was rolled back for it. The same again may succeed.
@@ -75,10 +75,10 @@ def sqlstate(error: BaseException) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def said(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What the server has said, in one line, with its SQLSTATE: for logs and for people."""
     if isinstance(error, ConnectionLost) and error.__cause__ is not None:
-        return said(error.__cause__)
+        return describe_error(error.__cause__)
     # A set-based participant's is wrapped once more.
     error = getattr(error, "error", error)
     lines = str(error).strip().splitlines()
@@ -86,7 +86,7 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}{f' {code}' if code else ''}: {lines[0] if lines else 'no text'}"
 
 
-def kind_of(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> Kind:
+def classify_error(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> ErrorKind:
     """Whose fault an error is.
 
     Args:
@@ -97,68 +97,68 @@ def kind_of(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> Kind:
     if code is None:
         return _without_a_code(error, using)
     if code in _COLLISIONS:
-        return Kind.COLLISION
+        return ErrorKind.COLLISION
     if code in _LOST or code.startswith(_LOST_CLASSES):
-        return Kind.LOST
+        return ErrorKind.LOST
     if code in _UNFIT:
-        return Kind.UNFIT
+        return ErrorKind.UNFIT
     if code == _CANCELLED:
-        return Kind.CANCELLED
+        return ErrorKind.CANCELLED
     if code.startswith(_TROUBLE_CLASSES):
-        return Kind.TROUBLE
+        return ErrorKind.TROUBLE
     # What it has no word for, such as a password that has changed, is as lost where it has come of connecting.
-    return Kind.LOST if isinstance(error, OperationalError) and is_gone(using) else Kind.FAULT
+    return ErrorKind.LOST if isinstance(error, OperationalError) and is_disconnected(using) else ErrorKind.FAULT
 
 
-def _without_a_code(error: BaseException, using: str) -> Kind:
+def _without_a_code(error: BaseException, using: str) -> ErrorKind:
     """Of an error of which the server knows nothing: libpq has lost the socket, or was never connected."""
     if isinstance(error, OperationalError | InterfaceError):
-        return Kind.LOST
+        return ErrorKind.LOST
     # What Django raises where a participant has closed the connection under its own transaction.
-    return Kind.LOST if isinstance(error, DatabaseError) and is_gone(using) else Kind.FAULT
+    return ErrorKind.LOST if isinstance(error, DatabaseError) and is_disconnected(using) else ErrorKind.FAULT
 
 
-def is_locked(error: BaseException) -> bool:
+def is_lock_timeout(error: BaseException) -> bool:
     """Whether a lock was not got in time, or with NOWAIT at all: a collision, but the same again would wait again."""
     return isinstance(error, DjangoError) and sqlstate(error) == "55P03"
 
 
-def is_idle_too_long(error: BaseException) -> bool:
+def is_idle_timeout(error: BaseException) -> bool:
     """Whether the server has said that it ended the session because nothing was asked of it for too long."""
     return isinstance(error, DjangoError) and sqlstate(error) == "25P03"
 
 
-def is_time_up(error: BaseException) -> bool:
+def is_soft_time_limit(error: BaseException) -> bool:
     """Whether Celery's soft time limit ended the work: of all that was to be done in that time, not of one run."""
     return isinstance(error, SoftTimeLimitExceeded)
 
 
-def is_anothers(error: BaseException, using: str) -> bool:
+def is_other_database_lost(error: BaseException, using: str) -> bool:
     """Whether an error tells that some other database is away than this one, on which the transaction still stands.
 
     Ask inside the transaction: behind it Django may have connected anew.
     """
     # The driver marks the connection of which it has lost the socket.
     lost = isinstance(error, DjangoError) and error.__cause__ is not None and sqlstate(error) is None
-    return lost and not is_gone(using)
+    return lost and not is_disconnected(using)
 
 
 def is_conflict(error: BaseException) -> bool:
     """Whether two transactions met, and this one was rolled back for it."""
-    return kind_of(error) is Kind.COLLISION
+    return classify_error(error) is ErrorKind.COLLISION
 
 
 def is_lost(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether the session is of no more use: the outcome may be unknown. Close it, and do the same on another."""
-    return kind_of(error, using) in {Kind.LOST, Kind.UNFIT}
+    return classify_error(error, using) in {ErrorKind.LOST, ErrorKind.UNFIT}
 
 
-def is_nobodys(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
+def is_transient(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether an error is the database's, and not the fault of whoever has asked: the same may succeed later."""
-    return kind_of(error, using) is not Kind.FAULT
+    return classify_error(error, using) is not ErrorKind.FAULT
 
 
-def drop(using: str = DEFAULT_DB_ALIAS) -> None:
+def close_session(using: str = DEFAULT_DB_ALIAS) -> None:
     """Close the session after an error that was nobody's fault: the next one is new, and finds the primary.
 
     Not under a transaction of the caller's, who has yet to hear of the error.
@@ -167,7 +167,7 @@ def drop(using: str = DEFAULT_DB_ALIAS) -> None:
         connections[using].close()
 
 
-def is_gone(using: str = DEFAULT_DB_ALIAS) -> bool:
+def is_disconnected(using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether there is no connection to this database now."""
     # Not is_usable(): it asks by a query, which fails in any transaction that an error has aborted.
     raw = connections[using].connection

@@ -20,11 +20,11 @@ from django.views.decorators.csrf import csrf_exempt
 
 import sagas
 from sagas.conf import Misconfigured, config
-from sagas.db import drop, is_nobodys, said
+from sagas.db import close_session, describe_error, is_transient
 from sagas.definition.participants import Done
 from sagas.errors import NotAwaited, Rejected, RunNotFound, UnknownSaga, UnknownStep
-from sagas.signatures import BadSignature, parse_secrets, verify
-from sagas.validation import parse
+from sagas.signatures import BadSignature, parse_secrets, verify_signature
+from sagas.validation import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ def report(request: HttpRequest) -> JsonResponse:
         except (TypeError, ValueError) as error:
             raise _Refused(HTTPStatus.BAD_REQUEST, f"result: {error}") from error
         except Error as error:
-            if not is_nobodys(error):
+            if not is_transient(error):
                 raise
-            drop()
-            logger.warning("sagas: a report could not be taken: %s", said(error))
+            close_session()
+            logger.warning("sagas: a report could not be taken: %s", describe_error(error))
             raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer. Report again.") from error
     except _Refused as refused:
         return JsonResponse(
@@ -102,7 +102,7 @@ def _verified(request: HttpRequest) -> bytes:
     except RequestDataTooBig as error:
         raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The report is too large.") from error
     try:
-        verify(body, request.headers, parse_secrets(secret))
+        verify_signature(body, request.headers, parse_secrets(secret))
     except BadSignature as error:
         raise _Refused(HTTPStatus.UNAUTHORIZED, "The signature is missing, wrong, or too old.") from error
     return body
@@ -123,7 +123,7 @@ def _body(request: HttpRequest) -> bytes:
 
 def _read(body: bytes) -> tuple[UUID, str, str, Done | Rejected]:
     try:
-        given: Any = parse(body, once=True)
+        given: Any = parse_json(body, once=True)
         run_id, step, outcome = UUID(given["run"]), given["step"], given["outcome"]
         operation = given.get("operation", "")
     except (ValueError, TypeError, KeyError, AttributeError) as error:

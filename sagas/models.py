@@ -11,7 +11,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from sagas import limits
-from sagas.states import LIVE, Passage, State
+from sagas.states import LIVE, BarrierOutcome, State
 
 
 class Run(models.Model):
@@ -106,7 +106,7 @@ class Definition(models.Model):
         return f"{self.saga} version {self.version}"
 
 
-class Outcome(models.TextChoices):
+class LogOutcome(models.TextChoices):
     """How an operation ended, or what happened to the run."""
 
     DONE = "DONE"
@@ -130,7 +130,7 @@ class Log(models.Model):
     run_id = models.UUIDField()
     step = models.CharField(max_length=limits.STEP_NAME, blank=True)
     operation = models.CharField(max_length=limits.OPERATION)
-    outcome = models.CharField(max_length=limits.OUTCOME, choices=Outcome.choices)
+    outcome = models.CharField(max_length=limits.OUTCOME, choices=LogOutcome.choices)
     attempt = models.PositiveSmallIntegerField(default=1)
     at = models.DateTimeField(db_default=Now())
     duration_us = models.PositiveIntegerField(
@@ -365,7 +365,7 @@ class Barrier(models.Model):
     run_id = models.UUIDField()
     step = models.CharField(max_length=limits.STEP_NAME)
     operation = models.CharField(max_length=limits.OPERATION)
-    outcome = models.CharField(max_length=limits.OUTCOME, choices=[(p.value, p.value) for p in Passage])
+    outcome = models.CharField(max_length=limits.OUTCOME, choices=[(p.value, p.value) for p in BarrierOutcome])
     attempt = models.PositiveSmallIntegerField()
     at = models.DateTimeField(db_default=Now())
     data = models.JSONField(null=True, help_text="Result or rejection.")

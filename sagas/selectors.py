@@ -12,12 +12,12 @@ from sagas import store
 from sagas.decisions import progress
 from sagas.decisions.progress import StepState
 from sagas.decisions.reasons import public_reason
-from sagas.definition.personal_data import HIDDEN, Marks, blank
+from sagas.definition.personal_data import HIDDEN, Marks, mask
 from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Lock, Log, Run
 from sagas.states import State
 from sagas.store import outbox
-from sagas.validation import as_run_id, why_unstorable
+from sagas.validation import parse_run_id, why_unstorable
 
 #: What a step's error has of its log row.
 _ERROR = ("kind", "code", "detail", "message")
@@ -157,7 +157,7 @@ def locks_of(run_id: UUID) -> list[InLine]:
 def _find(run_id: UUID) -> Run | None:
     """The run of this id; ``None`` also for what no run can be called."""
     try:
-        return Run.objects.filter(pk=as_run_id(run_id)).first()
+        return Run.objects.filter(pk=parse_run_id(run_id)).first()
     except RunNotFound:
         return None
 
@@ -172,7 +172,7 @@ def _timeline(run: Run) -> Sequence[Log]:
     entries = list(Log.objects.filter(run_id=run.pk).order_by("id"))
     marks = personal_marks(run)
     for entry in entries:
-        entry.data = blank(entry.data, marks.of(entry.step), HIDDEN) if entry.outcome == "DONE" else entry.data
+        entry.data = mask(entry.data, marks.of(entry.step), HIDDEN) if entry.outcome == "DONE" else entry.data
     return entries
 
 
@@ -217,10 +217,10 @@ def personal_marks(run: StoredRun) -> Marks:
 
 def visible_request(run: StoredRun) -> Any:
     """A run's request, without what is personal."""
-    return blank(run.request, personal_marks(run).request, HIDDEN)
+    return mask(run.request, personal_marks(run).request, HIDDEN)
 
 
 def visible_results(run: StoredRun) -> Mapping[str, Any]:
     """The results of a run's steps, without what is personal."""
     marks = personal_marks(run)
-    return {name: blank(result, marks.of(name), HIDDEN) for name, result in run.results.items()}
+    return {name: mask(result, marks.of(name), HIDDEN) for name, result in run.results.items()}

@@ -64,7 +64,9 @@ def _parse(text: object, number: int) -> bytes:
     return key
 
 
-def verify(body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float | None = None) -> str:
+def verify_signature(
+    body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float | None = None
+) -> str:
     """Check that one of the keys has signed this body in the last five minutes.
 
     Args:

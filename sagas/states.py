@@ -61,7 +61,7 @@ def check_transition(before: State, after: State) -> None:
         raise IllegalTransition(msg)
 
 
-class Passage(StrEnum):
+class BarrierOutcome(StrEnum):
     """What became of an operation in another database, as its barrier row says."""
 
     DONE = "DONE"

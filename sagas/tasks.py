@@ -20,7 +20,7 @@ from django.db import Error, connection
 
 from sagas import limits, store
 from sagas.conf import config
-from sagas.db import ConnectionLost, is_lost, is_nobodys, said
+from sagas.db import ConnectionLost, describe_error, is_lost, is_transient
 from sagas.decisions import choreography, plan
 from sagas.decisions.messages import Link, Message
 from sagas.definition.participants import Phase
@@ -83,11 +83,11 @@ def serve(task: AnyTask, work: Callable[[], Any]) -> Any:
     try:
         return work()
     except (Error, ConnectionLost) as error:
-        if not isinstance(error, ConnectionLost) and not is_nobodys(error):
+        if not isinstance(error, ConnectionLost) and not is_transient(error):
             raise
         # Celery keeps connections from task to task. The next one is new, and finds the primary.
         connection.close()
-        logger.warning("sagas: %s is left to the tick: %s", task.name, said(error))
+        logger.warning("sagas: %s is left to the tick: %s", task.name, describe_error(error))
         return _end(task)
 
 
@@ -224,7 +224,9 @@ def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
     except ConnectionLost as error:
         # The outcome may be unknown. The next delivery finds out, once the database is back.
         connection.close()
-        logger.warning("sagas: %d run(s) come again at %s.%s: %s", len(runs), link.saga, link.step, said(error))
+        logger.warning(
+            "sagas: %d run(s) come again at %s.%s: %s", len(runs), link.saga, link.step, describe_error(error)
+        )
         performed = recover(link, runs, error, **more)
     except TimeUp as error:
         # RabbitMQ counts the delivery, and then it is bisected.
@@ -313,7 +315,7 @@ def _relay(task: AnyTask, *, tick: bool) -> bool:
     try:
         return relay.relay(task.app)
     except BROKER_ERRORS as error:
-        logger.warning("sagas: events are left to the next tick: %s", said(error))
+        logger.warning("sagas: events are left to the next tick: %s", describe_error(error))
         return False
 
 
@@ -334,7 +336,7 @@ def _set_aside(what: str, unknown: Sequence[UUID]) -> None:
     try:
         set_aside(what, unknown, why)
     except BROKER_ERRORS as error:
-        logger.warning("sagas: no note of them was left: %s", said(error))
+        logger.warning("sagas: no note of them was left: %s", describe_error(error))
 
 
 def _carry_or_leave(messages: Sequence[Message]) -> None:
@@ -342,12 +344,12 @@ def _carry_or_leave(messages: Sequence[Message]) -> None:
     try:
         carry(messages, Publisher)
     except BROKER_ERRORS as error:
-        logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), said(error))
+        logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), describe_error(error))
     except Error as error:
         # Others are told that something has become of a run: they are locked, or the database is away.
         if is_lost(error):
             connection.close()
-        logger.warning("sagas: some of %d message(s) left to the tick: %s", len(messages), said(error))
+        logger.warning("sagas: some of %d message(s) left to the tick: %s", len(messages), describe_error(error))
     except Exception:
         # Whoever goes on to the next link must not be lost with it.
         logger.exception("sagas: some of %d message(s) left to the tick", len(messages))
@@ -372,7 +374,7 @@ def _pass_on(task: AnyTask, runs: Sequence[UUID], kwargs: dict[str, Any], why: S
     try:
         pass_on(task.name, [ids], kwargs, queue=queue, chain=task.request.chain, delay=PASS_ON_AFTER)
     except BROKER_ERRORS as error:
-        logger.warning("sagas: a delivery is left to the tick: %s", said(error))
+        logger.warning("sagas: a delivery is left to the tick: %s", describe_error(error))
 
 
 def _perform(task: AnyTask, link: Link, runs: list[UUID], more: dict[str, Any]) -> Performed:

@@ -14,11 +14,11 @@ from sagas import limits
 from sagas.errors import InvalidArgument, RunNotFound
 
 
-class Malformed(ValueError):
+class InvalidJson(ValueError):
     """JSON that Python would read and others would not. The message quotes nothing but a constant."""
 
 
-def parse(text: str | bytes, *, depth: int = limits.JSON_DEPTH, once: bool = False) -> Any:
+def parse_json(text: str | bytes, *, depth: int = limits.JSON_DEPTH, once: bool = False) -> Any:
     """Parse JSON that comes from outside.
 
     Args:
@@ -43,14 +43,14 @@ def parse(text: str | bytes, *, depth: int = limits.JSON_DEPTH, once: bool = Fal
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise Malformed("an object has a name twice")
+        raise InvalidJson("an object has a name twice")
     return found
 
 
 def check_depth(text: str) -> None:
     """Refuse JSON text of our own writing that is nested too deeply; ``ValueError``. Mostly a count of its brackets."""
     if text.count("[") + text.count("{") > limits.JSON_DEPTH:
-        parse(text)
+        parse_json(text)
 
 
 def _is_deeper(value: object, depth: int) -> bool:
@@ -77,7 +77,7 @@ def why_unstorable(text: str) -> str:
     return ""
 
 
-def check_who(what: str, value: object) -> None:
+def check_person(what: str, value: object) -> None:
     """Refuse what names nobody that could be put on record: ``what`` is the argument; '' is whoever it was."""
     _check_text(what, value, limits.PERSON_NAME)
 
@@ -92,7 +92,7 @@ def printable(text: str) -> str:
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 
-def as_run_id(value: object) -> UUID:
+def parse_run_id(value: object) -> UUID:
     """Read what should be the id of a run; ``RunNotFound`` for what no run can be called."""
     if isinstance(value, UUID):
         return value
@@ -118,10 +118,10 @@ def _quoted(value: object) -> str:
     return repr(value)[:80] if isinstance(value, str | bytes | int | None) else f"of type {type(value).__name__}"
 
 
-def _too_deep(depth: int) -> Malformed:
-    return Malformed(f"it is nested deeper than {depth} levels")
+def _too_deep(depth: int) -> InvalidJson:
+    return InvalidJson(f"it is nested deeper than {depth} levels")
 
 
 def _refuse(constant: str) -> NoReturn:
     msg = f"{constant} is no number"
-    raise Malformed(msg)
+    raise InvalidJson(msg)

@@ -11,7 +11,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from sagas.validation import Malformed, parse
+from sagas.validation import InvalidJson, parse_json
 
 #: No body of this API is nested deeper than 4; a much deeper one would overflow the stack later.
 MAX_DEPTH = 16
@@ -33,7 +33,7 @@ class StrictJSONParser(BaseParser):
         # By request.body, which checks the size and keeps the bytes for idempotency and signatures.
         raw: bytes = parser_context["request"].body if parser_context else stream.read()
         try:
-            return parse(raw, depth=MAX_DEPTH, once=True)
+            return parse_json(raw, depth=MAX_DEPTH, once=True)
         except ValueError as error:
             raise ParseError(f"The body is no JSON: {_reason(error)}.") from None
 
@@ -51,7 +51,7 @@ def drain(request: Request) -> None:
 
 def _reason(error: Exception) -> str:
     match error:
-        case Malformed():
+        case InvalidJson():
             return str(error)
         case json.JSONDecodeError(msg=message, lineno=line, colno=column):
             return f"{message} at line {line}, column {column}"

@@ -27,7 +27,7 @@ from orders.api import unknown
 from orders.api.bodies import drain
 from orders.api.problem_types import title
 from orders.errors import OrderNotFound, OrderRefused, TooMuchOpen
-from sagas.db import drop, is_nobodys, said
+from sagas.db import close_session, describe_error, is_transient
 from sagas.errors import DataTooLarge, InvalidArgument, SagaError
 
 MEDIA_TYPE = "application/problem+json"
@@ -126,12 +126,12 @@ def _problem(error: Exception) -> Problem | None:
 
 def _is_unavailable(error: BaseException | None) -> bool:
     """Whether the database failed temporarily, which is not the client's fault."""
-    return isinstance(error, OperationalError | InterfaceError) or (error is not None and is_nobodys(error))
+    return isinstance(error, OperationalError | InterfaceError) or (error is not None and is_transient(error))
 
 
 def _unavailable(error: BaseException) -> Problem:
-    logger.warning("the database could not serve a request: %s", said(error))
-    drop()
+    logger.warning("the database could not serve a request: %s", describe_error(error))
+    close_session()
     detail = "The database does not answer. Repeat the request with the same Idempotency-Key."
     return Problem(503, "database-unavailable", detail, headers={"Retry-After": "1"})
 

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from orders.api import throttles
 from orders.api.problems import Problem
-from sagas.signatures import BadSecret, BadSignature, parse_secrets, verify
+from sagas.signatures import BadSecret, BadSignature, parse_secrets, verify_signature
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def verified(request: Request) -> str:
         detail = "Payments cannot be taken at the moment."
         raise Problem(503, "payments-unavailable", detail, headers={"Retry-After": "60"}) from None
     try:
-        return verify(request.body, request.headers, keys)
+        return verify_signature(request.body, request.headers, keys)
     except BadSignature as error:
         throttles.hold_back("forgeries", throttles.address(request))
         raise Problem(

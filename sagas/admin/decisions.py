@@ -23,7 +23,7 @@ from django.urls import reverse
 
 from sagas import api, limits
 from sagas.admin.filters import OpenFilter
-from sagas.db import Kind, drop, is_nobodys, kind_of, said
+from sagas.db import ErrorKind, classify_error, close_session, describe_error, is_transient
 from sagas.errors import SagaError
 from sagas.models import Escalation, Run
 from sagas.states import State
@@ -237,7 +237,7 @@ def _carry_out(
             # The run has changed since the user read it. The engine notices under the run's lock.
             warnings.setdefault(str(error).replace(str(run.pk), "…"), []).append(run)
         except Error as error:
-            if not is_nobodys(error):
+            if not is_transient(error):
                 raise
             errors.setdefault(_why_not(error), []).append(run)
         else:
@@ -259,9 +259,9 @@ def _named(runs: Sequence[Run]) -> str:
 
 def _why_not(error: Error) -> str:
     """Explain why the database did not carry out a decision, and whether anything was changed."""
-    kind = kind_of(error)
-    if kind in {Kind.COLLISION, Kind.CANCELLED}:
+    kind = classify_error(error)
+    if kind in {ErrorKind.COLLISION, ErrorKind.CANCELLED}:
         return "locked by a step that takes long. Nothing was done to it; try again."
-    drop()
-    known = ", as far as is known: look before you try again" if kind is Kind.LOST else "; try again"
-    return f"the database could not do it ({said(error)}). Nothing was done to it{known}."
+    close_session()
+    known = ", as far as is known: look before you try again" if kind is ErrorKind.LOST else "; try again"
+    return f"the database could not do it ({describe_error(error)}). Nothing was done to it{known}."

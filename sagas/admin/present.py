@@ -15,7 +15,7 @@ from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.progress import StepState
 from sagas.errors import UnknownSaga
-from sagas.models import Escalation, Log, Outcome, Run
+from sagas.models import Escalation, Log, LogOutcome, Run
 from sagas.states import State
 
 #: Shown where there is no value.
@@ -47,12 +47,12 @@ _COLOURS = {
     StepState.RESOLVED: "still",
     "open": "alarm",
     "closed": "good",
-    Outcome.DONE: "good",
-    Outcome.REJECTED: "bad",
-    Outcome.FAULT: "alarm",
-    Outcome.ACCEPTED: "held",
-    Outcome.INTENT: "busy",
-    Outcome.EVENT: "still",
+    LogOutcome.DONE: "good",
+    LogOutcome.REJECTED: "bad",
+    LogOutcome.FAULT: "alarm",
+    LogOutcome.ACCEPTED: "held",
+    LogOutcome.INTENT: "busy",
+    LogOutcome.EVENT: "still",
 }
 
 

@@ -17,7 +17,7 @@ from sagas.admin.filters import SagaFilter, StateFilter
 from sagas.admin.readonly import LookOnly
 from sagas.admin.waits import waits_of
 from sagas.decisions.progress import StepState
-from sagas.definition.personal_data import HIDDEN, blank
+from sagas.definition.personal_data import HIDDEN, mask
 from sagas.models import Confirmation, Escalation, Run
 from sagas.selectors import RunView, run_view, timeline
 from sagas.states import UNDECIDED, State
@@ -120,7 +120,7 @@ class RunAdmin(LookOnly[Run]):
             "request_text": present.pretty(selectors.visible_request(obj)),
             "results_text": present.pretty(selectors.visible_results(obj) or None),
             "confirmations": [
-                (c.name, present.moment(c.received_at), present.pretty(blank(c.data, marks.of(c.name), HIDDEN)))
+                (c.name, present.moment(c.received_at), present.pretty(mask(c.data, marks.of(c.name), HIDDEN)))
                 for c in Confirmation.objects.filter(run_id=obj.pk).order_by("received_at")
             ],
             "escalations": [

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sagas.definition.participants import Participant
-from sagas.definition.personal_data import declared
-from sagas.definition.retry import Retry, check_time
+from sagas.definition.personal_data import parse_personal
+from sagas.definition.retry import Retry, check_duration
 from sagas.definition.shapes import ConfirmationShape
 from sagas.definition.steps import FINISH_RETRY, Refund
 from sagas.errors import DeadlineUnknown, DefinitionError
@@ -51,7 +51,7 @@ class Confirmation:
             msg = "Confirmation: give within=, a time after the start, or until=, a function of the request"
             raise DefinitionError(msg)
         if within is not None:
-            check_time(f"Confirmation(within={within!r})", within)
+            check_duration(f"Confirmation(within={within!r})", within)
         if within is not None and within < timedelta(milliseconds=1):
             msg = f"Confirmation(within={within}): a deadline lies in the future"
             raise DefinitionError(msg)
@@ -68,7 +68,7 @@ class Confirmation:
         self.within = within
         self.until = until
         self.refund = Refund(compensate, queue=queue, finish_retry=finish_retry) if compensate is not None else None
-        self.personal = declared(personal)
+        self.personal = parse_personal(personal)
 
     def __set_name__(self, _owner: type, name: str) -> None:
         """Take the attribute's name: it is what the confirmation is sent by."""
@@ -85,7 +85,7 @@ class Confirmation:
     @property
     def is_known_here(self) -> bool:
         """Whether this process can say when it is too late for it."""
-        return self.until is not no_deadline
+        return self.until is not missing_deadline
 
     def deadline(self, started_at: datetime, request: Callable[[], Any]) -> datetime:
         """When it is too late for a run that began then; ``request`` loads what it was asked for."""
@@ -103,6 +103,6 @@ class Confirmation:
         return max(_FIRST, min(found, _LAST))
 
 
-def no_deadline(_request: object) -> datetime:
+def missing_deadline(_request: object) -> datetime:
     """Stand for a computed deadline that this process has not; see ``Confirmation.is_known_here``."""
     raise NotImplementedError

@@ -16,15 +16,15 @@ from pydantic_core.core_schema import ErrorType
 
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.events import Names
-from sagas.definition.locks import Keys, Lock, keys_of
+from sagas.definition.locks import Lock, LockKeys, lock_keys
 from sagas.definition.participants import Phase
 from sagas.definition.personal_data import Marks, Paths
-from sagas.definition.round_trip import difference
+from sagas.definition.round_trip import first_difference
 from sagas.definition.shapes import Shape
-from sagas.definition.steps import Action, Step, nobody
+from sagas.definition.steps import Action, Step, missing_participant
 from sagas.errors import InvalidRequest, UnknownConfirmation, UnknownStep
 from sagas.states import ORCHESTRATION
-from sagas.validation import check_depth, parse
+from sagas.validation import check_depth, parse_json
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Definition:
         """Who performs this phase of the step; ``UnknownStep`` if nobody does, or nobody in this process."""
         step = self.all_steps[index]
         action = step.actions.get(phase)
-        if action is None or action.participant is nobody:
+        if action is None or action.participant is missing_participant:
             why = "has nothing to" if action is None else "is not known here with something to"
             msg = f"{self.name}.{step.name} {why} {phase}"
             raise UnknownStep(msg)
@@ -167,7 +167,7 @@ class Definition:
         try:
             # pydantic writes an infinite number as it is told, and PostgreSQL takes JSON as the RFC has it.
             if "NaN" in text or "Infinity" in text:
-                parse(text)
+                parse_json(text)
             check_depth(text)
             read = self.requests.validate_json(text)
         except ValidationError as error:
@@ -175,7 +175,7 @@ class Definition:
         except Exception as error:
             msg = f"the request does not fit {self.name}: what is stored of it cannot be read: {type(error).__name__}"
             raise InvalidRequest(msg, [{"loc": [], "type": "not_kept", "msg": msg}]) from error
-        place = difference(given, read)
+        place = first_difference(given, read)
         if place is not None:
             where = ".".join(place) or "the request"
             msg = (
@@ -192,9 +192,9 @@ class Definition:
         """Read a request back as the declared type."""
         return self.requests.validate_json(stored)
 
-    def keys(self, stored: str) -> Keys:
+    def keys(self, stored: str) -> LockKeys:
         """Compute the keys that a run of this request locks; ``InvalidRequest`` for what is no key."""
-        return keys_of(self.locks, self.load(stored)) if self.locks else Keys()
+        return lock_keys(self.locks, self.load(stored)) if self.locks else LockKeys()
 
 
 # What is wrong with a request, in words -----------------------------------------------------------------------

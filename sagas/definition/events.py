@@ -20,7 +20,7 @@ from sagas import limits
 from sagas.definition.participants import Operation, Phase
 from sagas.errors import DefinitionError
 from sagas.states import LIVE, State
-from sagas.validation import parse, why_unstorable
+from sagas.validation import parse_json, why_unstorable
 
 #: RabbitMQ's limit, in bytes.
 ROUTING_KEY_LIMIT = 255
@@ -62,7 +62,7 @@ class Events:
 
     def of(self, step: str) -> Events:
         """The same, with the names that were left out, for a step of this name."""
-        stem = camel(step)
+        stem = camel_case(step)
         return Events(
             done=self.done or f"{stem}Done",
             rejected=self.rejected or f"{stem}Rejected",
@@ -128,7 +128,7 @@ class Names:
 
     def __init__(self, saga: str, steps: Mapping[str, Events], hidden: Collection[str] = ()) -> None:
         self.saga = saga
-        self.stem = camel(saga.rpartition(".")[2])
+        self.stem = camel_case(saga.rpartition(".")[2])
         self.hidden = frozenset(hidden)
         self.steps = {step: events.of(step) for step, events in steps.items()}
 
@@ -220,7 +220,7 @@ class Names:
                 raise DefinitionError(msg)
 
 
-def camel(name: str) -> str:
+def camel_case(name: str) -> str:
     """``reserve_inventory`` as ``ReserveInventory``."""
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[\W_]+", name))
 
@@ -291,7 +291,7 @@ class Event:
     def from_json(cls, text: str | bytes) -> Self:
         """Read what ``to_json`` has written; ``ValueError`` if it is none of our events."""
         try:
-            read = parse(text)
+            read = parse_json(text)
             saga, _, name = _text(read["type"]).rpartition(".")
             return cls(
                 run_id=UUID(read["runid"]),

@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from sagas.definition.confirmations import Confirmation, no_deadline
+from sagas.definition.confirmations import Confirmation, missing_deadline
 from sagas.definition.definition import Definition
 from sagas.definition.shapes import ConfirmationShape, Shape, StepShape
-from sagas.definition.steps import FINISH_RETRY, Action, Refund, Step, nobody
+from sagas.definition.steps import FINISH_RETRY, Action, Refund, Step, missing_participant
 from sagas.states import ORCHESTRATION
 
 
-def follow(name: str, version: int, shape: Shape, here: Definition | None) -> Definition:
+def definition_for_shape(name: str, version: int, shape: Shape, here: Definition | None) -> Definition:
     """Make the definition that a run of ``shape`` follows where the code has another, or none.
 
     Args:
@@ -26,7 +26,9 @@ def follow(name: str, version: int, shape: Shape, here: Definition | None) -> De
     """
     steps = {step.name: step for step in here.steps} if here else {}
     confirmations = {c.name: c for c in here.confirmations} if here else {}
-    followed = tuple(_follow_step(s, steps.get(s.name) or Step(nobody, queue=s.queue)) for s in shape.steps)
+    followed = tuple(
+        _follow_step(s, steps.get(s.name) or Step(missing_participant, queue=s.queue)) for s in shape.steps
+    )
     for step in followed[shape.pivot :]:
         step.only_goes_forward()
     return Definition(
@@ -60,7 +62,7 @@ def _follow_step(shape: StepShape, here: StepT) -> StepT:
     step.actions = {
         phase: here.actions[phase]
         if phase in here.actions and here.actions[phase].operation == operation and here.database == shape.database
-        else Action(operation, nobody, FINISH_RETRY)
+        else Action(operation, missing_participant, FINISH_RETRY)
         for phase, operation in shape.operations.items()
     }
     return step
@@ -72,12 +74,12 @@ def _follow_confirmation(shape: ConfirmationShape, here: Confirmation | None) ->
     elif shape.within is not None:
         confirmation = Confirmation(within=timedelta(seconds=shape.within))
     else:
-        confirmation = Confirmation(until=no_deadline)
+        confirmation = Confirmation(until=missing_deadline)
     confirmation.name = shape.name
     confirmation.personal |= shape.personal
     confirmation.refund = None
     if shape.refund is not None:
         known = here.refund if here else None
-        gone = Refund(nobody, queue=shape.refund.queue, finish_retry=FINISH_RETRY)
+        gone = Refund(missing_participant, queue=shape.refund.queue, finish_retry=FINISH_RETRY)
         confirmation.refund = _follow_step(shape.refund, known or gone)
     return confirmation

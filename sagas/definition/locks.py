@@ -40,14 +40,14 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class LockKeys:
     """The keys of one run, each once, in order. ``refusing`` are those for which it does not wait."""
 
     all: tuple[str, ...] = ()
     refusing: tuple[str, ...] = ()
 
 
-def check(saga: str, locks: object) -> tuple[Lock, ...]:
+def check_locks(saga: str, locks: object) -> tuple[Lock, ...]:
     """Give what a saga declares as its locks; ``DefinitionError`` if they are none."""
     if not isinstance(locks, tuple | list) or not all(isinstance(lock, Lock) for lock in locks):
         msg = f"{saga}.locks is {locks!r}; give a tuple of Lock(…)"
@@ -55,7 +55,7 @@ def check(saga: str, locks: object) -> tuple[Lock, ...]:
     return tuple(locks)
 
 
-def keys_of(locks: Sequence[Lock], request: object) -> Keys:
+def lock_keys(locks: Sequence[Lock], request: object) -> LockKeys:
     """Compute the keys that a request asks for; ``InvalidRequest`` for what is no key."""
     found: dict[str, bool] = {}
     for lock in locks:
@@ -67,4 +67,4 @@ def keys_of(locks: Sequence[Lock], request: object) -> Keys:
             raise InvalidRequest(msg, [{"loc": ["locks"], "msg": msg}])
         # Where it is asked for in both ways, it does not wait.
         found[key] = found.get(key, True) and lock.wait
-    return Keys(tuple(sorted(found)), tuple(sorted(key for key, wait in found.items() if not wait)))
+    return LockKeys(tuple(sorted(found)), tuple(sorted(key for key, wait in found.items() if not wait)))

@@ -239,7 +239,7 @@ def is_remote(participant: object) -> TypeGuard[Remote]:
     return hasattr(participant, "lane") and isinstance(participant, Remote)
 
 
-def misfit(participant: object) -> str:
+def participant_problem(participant: object) -> str:
     """Say why it can never serve as a participant; '' if it may.
 
     Found when a saga is declared: as a fault of each run it would be tried again, and told to whoever did not write it.
@@ -252,7 +252,7 @@ def misfit(participant: object) -> str:
         target = participant.function
     if not callable(target):
         return f"{participant!r} is no participant; give a function, or an object with many()"
-    name = name_of(target)
+    name = participant_name(target)
     if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__):
         return f"{name} is async; give an ordinary function: it runs in the transaction of a worker"
     try:
@@ -273,7 +273,7 @@ def is_patient(participant: Participant) -> bool:
     return bool(getattr(participant, "patient", False))
 
 
-def name_of(participant: Participant) -> str:
+def participant_name(participant: Participant) -> str:
     """Say ``module.name`` of a participant, as the log shows it; of a remote one, what it says of itself."""
     if is_remote(participant):
         return str(participant)

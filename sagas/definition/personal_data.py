@@ -37,7 +37,7 @@ class Personal:
     """
 
 
-def declared(what: Collection[Any] | bool) -> Paths:
+def parse_personal(what: Collection[Any] | bool) -> Paths:
     """Read what a declaration says is personal: ``True`` for all of it, else dotted paths such as ``guests.*.name``."""
     if isinstance(what, bool):
         return frozenset({()}) if what else frozenset()
@@ -52,7 +52,7 @@ def declared(what: Collection[Any] | bool) -> Paths:
 # Types --------------------------------------------------------------------------------------------------------
 
 
-def paths_of(kind: Any) -> Paths:
+def personal_paths(kind: Any) -> Paths:
     """Where the personal fields of a type stand in its JSON: a dataclass, a model, or anything that holds such."""
     return frozenset(_walk(kind, ()))
 
@@ -75,7 +75,7 @@ def _walk(kind: Any, around: tuple[type, ...]) -> Iterator[Path]:
         elif issubclass(origin, Mapping):
             key, value = (*get_args(kind), Any, Any)[:2]
             # A key cannot be blanked where it stands: its mark covers the mapping.
-            yield from ((),) if () in paths_of(key) else (("*", *path) for path in _walk(value, around))
+            yield from ((),) if () in personal_paths(key) else (("*", *path) for path in _walk(value, around))
         else:
             for each in get_args(kind):
                 yield from (("*", *path) for path in _walk(each, around))
@@ -102,7 +102,7 @@ def _fields(kind: type) -> dict[str, tuple[Any, bool]] | None:
     if issubclass(kind, BaseModel):
         found = {}
         for name, field in kind.model_fields.items():
-            marked = any(_is_mark(mark) for mark in field.metadata) or () in paths_of(field.annotation)
+            marked = any(_is_mark(mark) for mark in field.metadata) or () in personal_paths(field.annotation)
             # Written under its name, or under its alias if the model says so.
             for written in {name, field.serialization_alias or name}:
                 found[written] = field.annotation, marked
@@ -133,27 +133,27 @@ def _is_mark(mark: object) -> bool:
 # Data ---------------------------------------------------------------------------------------------------------
 
 
-def blank(data: Any, paths: Paths, by: str) -> Any:
+def mask(data: Any, paths: Paths, by: str) -> Any:
     """Copy parsed JSON with ``by`` in place of every value at one of the paths. What is null stays so."""
     if not paths:
         return data
     if () in paths:
         return data if data is None else by
     if isinstance(data, dict):
-        return {key: blank(value, _below(paths, key), by) for key, value in data.items()}
+        return {key: mask(value, _below(paths, key), by) for key, value in data.items()}
     if isinstance(data, list):
-        return [blank(value, _below(paths, str(index)), by) for index, value in enumerate(data)]
+        return [mask(value, _below(paths, str(index)), by) for index, value in enumerate(data)]
     return data
 
 
-def values(data: Any, paths: Paths) -> Iterator[str]:
+def personal_values(data: Any, paths: Paths) -> Iterator[str]:
     """Find the texts and numbers at these paths, as texts."""
     if not paths:
         return
     if isinstance(data, dict | list):
         pairs: Iterable[tuple[Any, Any]] = data.items() if isinstance(data, dict) else enumerate(data)
         for key, value in pairs:
-            yield from values(value, paths if () in paths else _below(paths, str(key)))
+            yield from personal_values(value, paths if () in paths else _below(paths, str(key)))
     elif () in paths and data is not None and not isinstance(data, bool):
         yield str(data)
 
@@ -169,7 +169,7 @@ def _below(paths: Paths, key: str) -> Paths:
     return frozenset(below)
 
 
-def scrub(text: str, secrets: Collection[str], by: str) -> str:
+def mask_text(text: str, secrets: Collection[str], by: str) -> str:
     """Replace values in a text, as they are or as Python and JSON would write them."""
     for secret in sorted({s for s in secrets if s.strip() and s not in {HIDDEN, ERASED}}, key=len, reverse=True):
         for form in {
@@ -185,11 +185,11 @@ def scrub(text: str, secrets: Collection[str], by: str) -> str:
     return text
 
 
-def scrub_all(data: Any, secrets: Collection[str], by: str) -> Any:
+def mask_texts(data: Any, secrets: Collection[str], by: str) -> Any:
     """Copy parsed JSON with every text in it scrubbed."""
     if not secrets:
         return data
-    return _each_text(data, lambda text: scrub(text, secrets, by))
+    return _each_text(data, lambda text: mask_text(text, secrets, by))
 
 
 def _each_text(data: Any, change: Callable[[str], str]) -> Any:
@@ -227,9 +227,9 @@ class Marks:
 
     def values(self, request: Any, results: Mapping[str, Any]) -> set[str]:
         """The personal values of a run, as texts."""
-        found = set(values(request, self.request))
+        found = set(personal_values(request, self.request))
         for name, result in results.items():
-            found.update(values(result, self.of(name)))
+            found.update(personal_values(result, self.of(name)))
         return found
 
     def hide(self, text: str, request: str, results: str) -> str:
@@ -242,4 +242,4 @@ class Marks:
         """
         if not self:
             return text
-        return scrub(text, self.values(json.loads(request), json.loads(results)), HIDDEN)
+        return mask_text(text, self.values(json.loads(request), json.loads(results)), HIDDEN)

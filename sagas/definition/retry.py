@@ -51,8 +51,8 @@ class Retry:
 
     def __post_init__(self) -> None:
         """Refuse a policy that cannot be meant."""
-        check_time(f"Retry(delay={self.delay!r})", self.delay)
-        check_time(f"Retry(max_delay={self.max_delay!r})", self.max_delay)
+        check_duration(f"Retry(delay={self.delay!r})", self.delay)
+        check_duration(f"Retry(max_delay={self.max_delay!r})", self.max_delay)
         if self.attempts < 1:
             msg = f"Retry(attempts={self.attempts}): an operation is tried at least once"
             raise DefinitionError(msg)
@@ -87,7 +87,7 @@ class Retry:
         return Again(timedelta(seconds=wait * (1 + self.jitter * spread)))
 
 
-def check_time(said: str, value: object) -> None:
+def check_duration(said: str, value: object) -> None:
     """Refuse what is no length of time, such as the 10 of somebody who means seconds, or no end."""
     if not isinstance(value, timedelta):
         msg = f"{said}; give a timedelta, such as timedelta(seconds=10)"

@@ -24,7 +24,7 @@ _PLAIN = frozenset({str, int, bool, type(None), bytes})
 _SEQUENCES = (list, tuple, deque)
 
 
-def difference(given: Any, read: Any) -> Place | None:
+def first_difference(given: Any, read: Any) -> Place | None:
     """Say where the two differ; ``None`` where they are the same.
 
     A list and a tuple with the same elements are the same, and so are two numbers of one value (``True``, 1 and 1.0):
@@ -69,7 +69,7 @@ def _first(names: Iterable[str], given: Iterable[Any], read: Iterable[Any]) -> P
     for name, one, other in zip(names, given, read, strict=False):
         if type(one) in _PLAIN and type(one) is type(other) and one == other:
             continue
-        place = difference(one, other)
+        place = first_difference(one, other)
         if place is not None:
             return (name, *place)
     return None
@@ -90,7 +90,7 @@ def _are_equal(given: Any, read: Any) -> bool:
     if type(given) is type(read) and _has_no_equality(type(given)):
         # By its attributes, where it has any.
         state = given.__getstate__()
-        return state is not None and difference(state, read.__getstate__()) is None
+        return state is not None and first_difference(state, read.__getstate__()) is None
     return False
 
 

@@ -16,10 +16,10 @@ from pydantic import TypeAdapter
 from sagas import limits
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
-from sagas.definition.locks import Lock, check
-from sagas.definition.personal_data import paths_of
+from sagas.definition.locks import Lock, check_locks
+from sagas.definition.personal_data import personal_paths
 from sagas.definition.registry import register
-from sagas.definition.retry import check_time
+from sagas.definition.retry import check_duration
 from sagas.definition.steps import Parallel, Step
 from sagas.errors import DefinitionError
 from sagas.states import CARRIERS, CHOREOGRAPHY, ORCHESTRATION
@@ -95,7 +95,7 @@ class Saga(Generic[RequestT]):
             msg = f"{cls.__name__}: version is {cls.version!r}; count from 1"
             raise DefinitionError(msg)
         if cls.timeout is not None:
-            check_time(f"{cls.__name__}: timeout is {cls.timeout!r}", cls.timeout)
+            check_duration(f"{cls.__name__}: timeout is {cls.timeout!r}", cls.timeout)
         if cls.timeout is not None and cls.timeout <= timedelta(0):
             msg = f"{cls.__name__}: timeout is {cls.timeout}; its steps need time"
             raise DefinitionError(msg)
@@ -118,8 +118,8 @@ class Saga(Generic[RequestT]):
             cls.timeout,
             cls.publishes,
             cls.carrier,
-            check(cls.__name__, cls.locks),
-            paths_of(asked),
+            check_locks(cls.__name__, cls.locks),
+            personal_paths(asked),
             f"{cls.__module__}.{cls.__qualname__}",
         )
         if len(cls.definition.all_steps) > limits.STEPS:

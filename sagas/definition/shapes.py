@@ -152,7 +152,7 @@ def _read(stored: Sequence[Sequence[str]]) -> Paths:
     return frozenset(tuple(path) for path in stored)
 
 
-def lacks(shape: Shape, here: Shape | None, state: State, cursor: int, fork: int = 0) -> list[str]:
+def missing_parts(shape: Shape, here: Shape | None, state: State, cursor: int, fork: int = 0) -> list[str]:
     """Say what a run of ``shape`` that stands at (state, cursor, fork) still needs and code of shape ``here`` has not.
 
     What lies behind the run is not missed: a step that is done, and needs neither confirm nor undo any more. A step

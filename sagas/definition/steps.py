@@ -16,11 +16,11 @@ from sagas.definition.participants import (
     Phase,
     TccResource,
     is_remote,
-    misfit,
-    name_of,
+    participant_name,
+    participant_problem,
 )
-from sagas.definition.personal_data import declared
-from sagas.definition.retry import Retry, check_time
+from sagas.definition.personal_data import parse_personal
+from sagas.definition.retry import Retry, check_duration
 from sagas.definition.shapes import StepShape
 from sagas.errors import DefinitionError, Rejected
 
@@ -112,7 +112,7 @@ class Step:
         self.timeout = timeout
         self.pivot = pivot
         self.events = events or Events()
-        self.personal = declared(personal)
+        self.personal = parse_personal(personal)
         self.database = database
         self.elsewhere = bool(database)
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
@@ -126,7 +126,7 @@ class Step:
         for phase, operation, participant, policy in given:
             if participant is None:
                 continue
-            if why := misfit(participant):
+            if why := participant_problem(participant):
                 msg = f"{operation}: {why}"
                 raise DefinitionError(msg)
             if database and is_remote(participant):
@@ -135,8 +135,8 @@ class Step:
             self.actions[phase] = Action(operation, participant, policy)
         if timeout is not None:
             # Behind the participants: the step has no name yet, so they must name it.
-            said = f"{type(self).__name__}({name_of(do)}, timeout={timeout!r})"
-            check_time(said, timeout)
+            said = f"{type(self).__name__}({participant_name(do)}, timeout={timeout!r})"
+            check_duration(said, timeout)
             if timeout <= timedelta(0):
                 msg = f"{said}: a step needs time"
                 raise DefinitionError(msg)
@@ -246,6 +246,6 @@ class Refund(Step):
         del self.actions[Phase.FORWARD]
 
 
-def nobody(_call: object) -> None:
+def missing_participant(_call: object) -> None:
     """Stand for a participant that this process has not; ``Definition.action`` never gives it out."""
     raise NotImplementedError

@@ -23,7 +23,7 @@ from uuid import UUID
 from django.db import Error, connections, transaction
 
 from sagas import store
-from sagas.db import ConnectionLost, Kind, is_lost, kind_of
+from sagas.db import ConnectionLost, ErrorKind, classify_error, is_lost
 from sagas.definition import registry
 from sagas.definition.participants import Accepted, Call, Done, Phase, is_patient
 from sagas.definition.steps import Step
@@ -34,7 +34,7 @@ from sagas.postgresql import sessions
 from sagas.postgresql.sessions import Patience
 from sagas.postgresql.statements import only_reads
 from sagas.serialization import dump_json
-from sagas.states import Passage
+from sagas.states import BarrierOutcome
 from sagas.store.barriers import Row, Table, forget, old
 from sagas.validation import printable
 
@@ -174,7 +174,7 @@ def _not_to_blame(step: Step) -> Iterator[None]:
     try:
         yield
     except Error as error:
-        if kind_of(error, step.database) in {Kind.COLLISION, Kind.CANCELLED, Kind.TROUBLE}:
+        if classify_error(error, step.database) in {ErrorKind.COLLISION, ErrorKind.CANCELLED, ErrorKind.TROUBLE}:
             raise
         msg = f"{step.database}: {error}".strip()
         raise DatabaseAway(msg) from error
@@ -219,7 +219,7 @@ def _plain(answer: Answer, may_reject: bool) -> Answer:
 
 def _enter(table: Table, step: Step, phase: Phase, calls: Sequence[Call[Any]]) -> _Entry:
     operation = step.actions[phase].operation
-    entry = _Entry(table.enter([(operation, Passage.DONE)], {call.run_id: call.attempt for call in calls}))
+    entry = _Entry(table.enter([(operation, BarrierOutcome.DONE)], {call.run_id: call.attempt for call in calls}))
     known = [call.run_id for call in calls if (call.run_id, operation) not in entry.fresh]
     rows = table.read([operation], known) if known else {}
     entry.heard.update(_heard(step, operation, rows))
@@ -237,7 +237,7 @@ def _enter(table: Table, step: Step, phase: Phase, calls: Sequence[Call[Any]]) -
 def _enter_to_undo(table: Table, step: Step, phase: Phase, calls: Sequence[Call[Any]]) -> _Entry:
     operation, forward = step.actions[phase].operation, step.actions[Phase.FORWARD].operation
     # The forward operation's row first: whoever has inserted it decides whether that happens.
-    rows_of_each = [(forward, Passage.VOID), (operation, Passage.DONE)]
+    rows_of_each = [(forward, BarrierOutcome.VOID), (operation, BarrierOutcome.DONE)]
     entry = _Entry(table.enter(rows_of_each, {call.run_id: call.attempt for call in calls}))
     known = [call.run_id for call in calls if not {(call.run_id, forward), (call.run_id, operation)} <= entry.fresh]
     rows = table.read([forward, operation], known) if known else {}
@@ -251,7 +251,7 @@ def _enter_to_undo(table: Table, step: Step, phase: Phase, calls: Sequence[Call[
             entry.answers[call.run_id] = recorded
         elif (call.run_id, forward) in entry.fresh:
             nothing.append(call)
-        elif rows[call.run_id, forward].outcome in {Passage.VOID, Passage.REJECTED}:
+        elif rows[call.run_id, forward].outcome in {BarrierOutcome.VOID, BarrierOutcome.REJECTED}:
             entry.nothing[call.run_id] = Done(NULL)
         else:
             entry.new.append(call)
@@ -273,26 +273,26 @@ def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> di
 
 
 def _heard(step: Step, operation: str, rows: Mapping[tuple[UUID, str], Row]) -> dict[UUID, int]:
-    ids = [run_id for (run_id, of), row in rows.items() if (of, row.outcome) == (operation, Passage.ACCEPTED)]
+    ids = [run_id for (run_id, of), row in rows.items() if (of, row.outcome) == (operation, BarrierOutcome.ACCEPTED)]
     return store.log.count("ACCEPTED", ids, step.name, operation) if ids else {}
 
 
 def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | None:
     """The answer that a row has for this call; ``None`` if the participant is to be asked."""
     match row.outcome:
-        case Passage.DONE:
+        case BarrierOutcome.DONE:
             return Done(None if row.data is None else json.loads(row.data))
-        case Passage.REJECTED:
+        case BarrierOutcome.REJECTED:
             said = json.loads(row.data or "{}")
             return Rejected(said["detail"], code=said["code"], note=said.get("note", ""))
-        case Passage.ACCEPTED:
+        case BarrierOutcome.ACCEPTED:
             said = json.loads(row.data or "{}")
             # The log knows: nobody has reported, and this is the next attempt, also the first of a run that was
             # resumed. Or the participant is to be asked again as it is.
             if said.get("times", 0) <= heard.get(call.run_id, 0) or is_patient(step.actions[phase].participant):
                 return None
             return Accepted(timedelta(seconds=said["within"]))
-        case Passage.VOID:
+        case BarrierOutcome.VOID:
             return Overtaken()
 
 
@@ -314,14 +314,14 @@ def _write(
         elif isinstance(answer, Rejected):
             said = {"code": answer.code, "detail": answer.detail, **({"note": answer.note} if answer.note else {})}
             data = dump_json({name: printable(text) for name, text in said.items()})
-            rows[call.run_id] = Row(Passage.REJECTED, call.attempt, data)
+            rows[call.run_id] = Row(BarrierOutcome.REJECTED, call.attempt, data)
         elif isinstance(answer, Accepted):
             times = entry.heard.get(call.run_id, 0) + 1
             data = dump_json({"within": answer.within.total_seconds(), "times": times})
-            rows[call.run_id] = Row(Passage.ACCEPTED, call.attempt, data)
+            rows[call.run_id] = Row(BarrierOutcome.ACCEPTED, call.attempt, data)
         elif answer.result is not None or (call.run_id, operation) not in entry.fresh:
             data = None if answer.result is None else dump_json(answer.result)
-            rows[call.run_id] = Row(Passage.DONE, call.attempt, data)
+            rows[call.run_id] = Row(BarrierOutcome.DONE, call.attempt, data)
     if rows:
         table.write(operation, rows)
     # What was accepted at an earlier attempt stays so.

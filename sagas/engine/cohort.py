@@ -22,13 +22,13 @@ from sagas import store
 from sagas.conf import config
 from sagas.db import (
     ConnectionLost,
-    Kind,
-    is_idle_too_long,
-    is_locked,
-    is_nobodys,
-    is_time_up,
-    kind_of,
-    said,
+    ErrorKind,
+    classify_error,
+    describe_error,
+    is_idle_timeout,
+    is_lock_timeout,
+    is_soft_time_limit,
+    is_transient,
 )
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message
@@ -97,7 +97,7 @@ class Interrupted(ConnectionLost):
         self.held = held
         self.left = left
         self.lasted = lasted
-        self.idle = is_idle_too_long(error)
+        self.idle = is_idle_timeout(error)
         self.session_only = isinstance(error, barrier.SessionLost)
 
 
@@ -197,27 +197,29 @@ class _Cohort:
     def _failed(self, part: Sequence[UUID], locked: _Locked, error: Exception) -> None:
         """Decide what to do about a part whose transaction was rolled back."""
         cause = error.error if isinstance(error, Broken) else error
-        if is_time_up(cause) and self.size > 1:
+        if is_soft_time_limit(cause) and self.size > 1:
             # Which run took the time is not known: each half gets as much time.
             raise TimeUp(self.performed) from error
-        kind = kind_of(cause)
-        if kind is Kind.UNFIT:
+        kind = classify_error(cause)
+        if kind is ErrorKind.UNFIT:
             # None of the runs is the cause, even if they were locked.
             raise self._interrupted(part, _Locked(), cause) from error
-        if kind is Kind.CANCELLED and len(part) == 1:
-            logger.warning("sagas: run %s at %s waits for its lease: %s", part[0], self._operation, said(cause))
+        if kind is ErrorKind.CANCELLED and len(part) == 1:
+            logger.warning(
+                "sagas: run %s at %s waits for its lease: %s", part[0], self._operation, describe_error(cause)
+            )
             return
-        if isinstance(cause, ConnectionLost) or kind in {Kind.LOST, Kind.CANCELLED}:
+        if isinstance(cause, ConnectionLost) or kind in {ErrorKind.LOST, ErrorKind.CANCELLED}:
             raise self._interrupted(part, locked, cause) from error
-        if is_locked(cause):
+        if is_lock_timeout(cause):
             self._lock_timed_out(part, locked)
-        elif kind is Kind.COLLISION and self._may_collide_again(len(part)):
+        elif kind is ErrorKind.COLLISION and self._may_collide_again(len(part)):
             self.parts.put_back(part)
         elif len(part) > 1:
             self.parts.halve(part)
-        elif kind is Kind.COLLISION:
+        elif kind is ErrorKind.COLLISION:
             self._postpone(part)
-        elif kind is Kind.TROUBLE:
+        elif kind is ErrorKind.TROUBLE:
             self.troubled[part[0]] = cause
         else:
             self._record_failure(part, cause)
@@ -259,7 +261,7 @@ class _Cohort:
             with transaction.atomic(durable=True):
                 free = store.runs.unlocked(part)
         except Error as error:
-            if not is_nobodys(error):
+            if not is_transient(error):
                 raise
             raise self._interrupted(part, _Locked(), error) from error
         if free:
@@ -294,9 +296,9 @@ class _Cohort:
                 if here:
                     store.waits.put_off([row.id for row in here], wait, sooner=self.delivery.forked)
         except Error as error:
-            if not is_nobodys(error):
+            if not is_transient(error):
                 raise
-            if kind_of(error) is not Kind.COLLISION:
+            if classify_error(error) is not ErrorKind.COLLISION:
                 raise self._interrupted(ids, _Locked(), error) from error
             # They are due when their lease is over.
         self.waiting += ids
@@ -306,14 +308,14 @@ class _Cohort:
         first = next(iter(self.troubled.values()))
         logger.warning(
             "sagas: %d run(s) wait %g s at %s: the database cannot do it: %s",
-            *(len(self.troubled), PAUSE, self._operation, said(first)),
+            *(len(self.troubled), PAUSE, self._operation, describe_error(first)),
         )
         try:
             with transaction.atomic(durable=True):
                 here, _ = sort_by_stand(self.delivery, store.runs.lock(self.troubled))
                 store.waits.leave_alone([row.id for row in here], PAUSE)
         except Error as error:
-            if is_nobodys(error):
+            if is_transient(error):
                 raise self._interrupted(list(self.troubled), _Locked(), error) from error
             raise
         self.performed.messages.append(Kick(PAUSE))
@@ -325,9 +327,9 @@ class _Cohort:
         except ConnectionLost as error:
             raise self._interrupted(part, _Locked(), error) from error
         except Exception as error:
-            if is_time_up(error):
+            if is_soft_time_limit(error):
                 raise
-            if kind_of(error) is Kind.COLLISION:
+            if classify_error(error) is ErrorKind.COLLISION:
                 self.performed.messages.append(self._redelivery(part, REDELIVER_AFTER))
             else:
                 logger.exception("sagas: run %s is left to its lease: what broke could not be written", part[0])
@@ -432,7 +434,7 @@ def record_failure(delivery: Delivery, run_id: UUID, error: Exception, performed
                 # The COMMIT has succeeded, after all.
                 survivors, messages = continue_chain(delivery, place, some)
     except Error as second:
-        if is_nobodys(second) and kind_of(second) is not Kind.COLLISION:
+        if is_transient(second) and classify_error(second) is not ErrorKind.COLLISION:
             raise ConnectionLost from second
         raise
     performed.survivors += survivors

@@ -17,11 +17,11 @@ from django.db import Error, connection, connections, transaction
 from django.utils.connection import ConnectionDoesNotExist
 
 from sagas import store
-from sagas.definition.personal_data import ERASED, Marks, Paths, blank, scrub, scrub_all
+from sagas.definition.personal_data import ERASED, Marks, Paths, mask, mask_text, mask_texts
 from sagas.engine.compensation import event
 from sagas.errors import InvalidArgument, NotErased, NotFinished, RunNotFound, UnknownSaga
 from sagas.states import FINAL
-from sagas.validation import check_who, why_unstorable
+from sagas.validation import check_person, why_unstorable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Erasure:
 
 def erase(*, business_key: str, by: str) -> Erasure:
     """Erase what is personal in every run of a business key. See ``sagas.erase``."""
-    check_who("by", by)
+    check_person("by", by)
     if not business_key or not by:
         msg = "erase: say which business key, and who erases"
         raise InvalidArgument(msg)
@@ -115,8 +115,8 @@ def _erase(row: store.runs.Row) -> bool:
             "UPDATE sagas_run SET request = %s::jsonb, results = %s::jsonb, reason = %s::jsonb WHERE id = %s",
             [
                 (request, _without(request, marks.request, secrets)),
-                (results, scrub_all({n: blank(r, marks.of(n), ERASED) for n, r in results.items()}, secrets, ERASED)),
-                (reason and json.loads(reason), reason and scrub_all(json.loads(reason), secrets, ERASED)),
+                (results, mask_texts({n: mask(r, marks.of(n), ERASED) for n, r in results.items()}, secrets, ERASED)),
+                (reason and json.loads(reason), reason and mask_texts(json.loads(reason), secrets, ERASED)),
             ],
             row.id,
         )
@@ -132,7 +132,7 @@ def _erase(row: store.runs.Row) -> bool:
                     number,
                 )
         for key, note in _select(cursor, "SELECT id, note FROM sagas_escalation WHERE run_id = %s", row):
-            after = scrub(note, secrets, ERASED)
+            after = mask_text(note, secrets, ERASED)
             if after != note:
                 cursor.execute("UPDATE sagas_escalation SET note = %s WHERE id = %s", [after, key])
                 changed = True
@@ -176,7 +176,7 @@ def _reaching(database: str, row: store.runs.Row) -> Iterator[None]:
 
 def _without(data: Any, personal: Paths, secrets: Set[str]) -> Any:
     """A copy without what is personal in it, and without what was personal somewhere else."""
-    return scrub_all(blank(data, personal, ERASED), secrets, ERASED)
+    return mask_texts(mask(data, personal, ERASED), secrets, ERASED)
 
 
 def _select(cursor: Any, sql: str, row: store.runs.Row) -> Sequence[Any]:

@@ -8,17 +8,9 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 
-from sagas.db import ConnectionLost, is_anothers, is_nobodys, is_time_up, said
+from sagas.db import ConnectionLost, describe_error, is_other_database_lost, is_soft_time_limit, is_transient
 from sagas.decisions.reasons import error_text
-from sagas.definition.participants import (
-    Accepted,
-    Call,
-    Done,
-    Participant,
-    SetBased,
-    is_set_based,
-    name_of,
-)
+from sagas.definition.participants import Accepted, Call, Done, Participant, SetBased, is_set_based, participant_name
 from sagas.errors import Rejected
 from sagas.serialization import check_size, dump_json
 
@@ -87,18 +79,20 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, 
     try:
         given: Any = participant.many(calls)
         if not isinstance(given, Iterable):
-            msg = f"{name_of(participant)} returned {given!r} for {len(calls)} calls; return an outcome for each"
+            msg = (
+                f"{participant_name(participant)} returned {given!r} for {len(calls)} calls; return an outcome for each"
+            )
             raise TypeError(msg)  # noqa: TRY301 - it is as broken as if it had raised by itself
         answers = list(given)
         _check(answers, calls, participant)
         for answer, call in zip(answers, calls, strict=True):
             _check_pivot(answer, call, pivot=pivot)
     except Exception as error:
-        if is_time_up(error):
+        if is_soft_time_limit(error):
             raise
-        if is_anothers(error, using):
-            raise Broken(ThirdDatabase(said(error))) from error
-        if is_nobodys(error, using):
+        if is_other_database_lost(error, using):
+            raise Broken(ThirdDatabase(describe_error(error))) from error
+        if is_transient(error, using):
             raise
         raise Broken(error) from error
     return answers
@@ -107,14 +101,16 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, 
 def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetBased) -> None:
     """Refuse answers that cannot be stored, while the participant can still be blamed for them."""
     if len(answers) != len(calls):
-        msg = f"{name_of(participant)} gave {len(answers)} outcomes for {len(calls)} calls; return one for each"
+        msg = (
+            f"{participant_name(participant)} gave {len(answers)} outcomes for {len(calls)} calls; return one for each"
+        )
         raise TypeError(msg)
     for answer, call in zip(answers, calls, strict=True):
         if isinstance(answer, Done):
             if answer.result is not None:
                 check_size(dump_json(answer.result), f"the result of {call.step} {call.operation}")
         elif not isinstance(answer, Rejected | Accepted):
-            msg = f"{name_of(participant)} gave {answer!r}; an outcome is Done, Rejected or Accepted"
+            msg = f"{participant_name(participant)} gave {answer!r}; an outcome is Done, Rejected or Accepted"
             raise TypeError(msg)
 
 
@@ -137,7 +133,7 @@ def _collect_one(
             _check_pivot(answer, call, pivot=pivot)
             return answer
     except Exception as error:
-        if is_time_up(error) or (is_nobodys(error, using) and not is_anothers(error, using)):
+        if is_soft_time_limit(error) or (is_transient(error, using) and not is_other_database_lost(error, using)):
             raise
         if transaction.get_rollback(using=using):
             # Not even to the savepoint: that is no fault of the participant's, whatever it has raised.
@@ -145,7 +141,7 @@ def _collect_one(
             raise ConnectionLost(msg) from error
         if isinstance(error, rejects):
             return as_rejection(error)
-        return Fault(ThirdDatabase(said(error)) if is_anothers(error, using) else error)
+        return Fault(ThirdDatabase(describe_error(error)) if is_other_database_lost(error, using) else error)
 
 
 def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
@@ -153,7 +149,7 @@ def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
     result = participant(call)
     if transaction.get_rollback(using=using):
         # It has passed over an error in an ``atomic`` block without a savepoint: to leave ours would be no error.
-        msg = f"{name_of(participant)} returned, although its transaction is to be rolled back"
+        msg = f"{participant_name(participant)} returned, although its transaction is to be rolled back"
         raise RolledBack(msg)
     answer = result if isinstance(result, Done | Accepted) else Done(result)
     if isinstance(answer, Done):

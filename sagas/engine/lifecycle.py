@@ -45,7 +45,7 @@ from sagas.failure_log import exc_info_of
 from sagas.serialization import check_size, dump_json
 from sagas.states import UNDECIDED, State
 from sagas.store.locked_runs import PARENT, LockedRun
-from sagas.validation import as_run_id, why_unstorable
+from sagas.validation import parse_run_id, why_unstorable
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def _check_key(definition: Definition, business_key: object) -> None:
 def _given_id(definition: Definition, run_id: object) -> UUID:
     """The id that the caller has chosen, where it is one."""
     try:
-        return as_run_id(run_id)
+        return parse_run_id(run_id)
     except RunNotFound:
         msg = f"the id of a run of {definition.name} is a UUID"
         raise InvalidRequest(msg, [{"loc": ["run_id"], "type": "run_id", "msg": msg}]) from None

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from sagas import store
 from sagas.decisions.messages import Unlock
-from sagas.definition.locks import Keys
+from sagas.definition.locks import LockKeys
 from sagas.errors import Locked
 from sagas.states import State
 
@@ -21,7 +21,7 @@ from sagas.states import State
 RECHECK = 5.0
 
 
-def enter(run_id: UUID, keys: Keys, *, parent: UUID | None) -> float:
+def enter(run_id: UUID, keys: LockKeys, *, parent: UUID | None) -> float:
     """Put a run that is being started in line at its keys, in the caller's transaction.
 
     What its family holds, parents and children of one root, it holds as well. It does not wait for what others hold

@@ -10,7 +10,7 @@ from django.db import Error
 
 from sagas import store
 from sagas.conf import config
-from sagas.db import ConnectionLost, is_nobodys
+from sagas.db import ConnectionLost, is_transient
 from sagas.decisions import plan
 from sagas.decisions.messages import Link, Message
 from sagas.decisions.plan import Stand
@@ -81,7 +81,7 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
         rows = store.runs.look(ids)
         here, behind = sort_by_stand(delivery, rows)
     except Error as error:
-        if is_nobodys(error):
+        if is_transient(error):
             raise ConnectionLost from error
         raise
     for place, some in behind.items():
@@ -181,7 +181,7 @@ def give_up(link: Link, run_id: UUID, error: Exception, *, worker: str = "") -> 
     try:
         record_failure(delivery_of(link, worker), run_id, error, performed)
     except Error as second:
-        if is_nobodys(second):
+        if is_transient(second):
             raise ConnectionLost from second
         raise
     return performed

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.db import connection
 
-from sagas.db import Kind, is_lost, is_nobodys, kind_of, said
+from sagas.db import ErrorKind, classify_error, describe_error, is_lost, is_transient
 from sagas.decisions.messages import Link, Message, RemoteCalls
 from sagas.definition.participants import Call, Done, NotYet, Remote, is_remote
 from sagas.engine import remote_calls
@@ -184,13 +184,13 @@ def _record(group: Sequence[_Noted]) -> list[_Noted]:
         try:
             first.publish(messages)
         except Exception as error:
-            logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), said(error))
+            logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), describe_error(error))
     return []
 
 
 def _again(group: Sequence[_Noted], error: Exception) -> list[_Noted]:
-    passing = is_nobodys(error)
-    if passing and kind_of(error) is not Kind.COLLISION:
+    passing = is_transient(error)
+    if passing and classify_error(error) is not ErrorKind.COLLISION:
         connection.close()
     left: list[_Noted] = []
     for one in group:

@@ -15,7 +15,7 @@ from sagas.decisions import choreography, plan
 from sagas.decisions.messages import Chain, Kick, Message, Wake
 from sagas.decisions.plan import Due, Move, Place, Sooner
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
-from sagas.definition.participants import Accepted, Done, Phase, is_patient, name_of
+from sagas.definition.participants import Accepted, Done, Phase, is_patient, participant_name
 from sagas.definition.retry import Again
 from sagas.engine import breakers, timeouts
 from sagas.engine.compensation import escalate, turn_back
@@ -88,7 +88,9 @@ def _record_done(
     results = {row.id: dump_json(answer.result) for row, answer in done if answer.result is not None}
     forward = delivery.phase is Phase.FORWARD
     undo = delivery.step.actions.get(Phase.UNDO) if forward else None
-    entry = delivery.entry("DONE", duration_us=duration_us, compensate=name_of(undo.participant)[:200] if undo else "")
+    entry = delivery.entry(
+        "DONE", duration_us=duration_us, compensate=participant_name(undo.participant)[:200] if undo else ""
+    )
     keep = store.moves.Keep.RESULT if forward else store.moves.Keep.NOTHING
     survivors: list[store.runs.Row] = []
     messages: list[Message] = []

@@ -21,7 +21,7 @@ from celery import Celery
 from django.db import transaction
 
 from sagas.conf import config
-from sagas.db import said
+from sagas.db import describe_error
 from sagas.definition import registry
 from sagas.definition.events import CONTENT_TYPE, Event
 from sagas.messaging import topology
@@ -169,7 +169,7 @@ class _Line:
                 self._connection.drain_events(timeout=left)
         except (OSError, *self._connection.connection_errors, *self._connection.channel_errors) as error:
             # What was answered before counts. The rest is not known, as after a time-out.
-            logger.warning("sagas: the connection for events broke: %s", said(error))
+            logger.warning("sagas: the connection for events broke: %s", describe_error(error))
         return self._answers
 
     def close(self) -> None:

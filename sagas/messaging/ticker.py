@@ -14,7 +14,7 @@ import time
 from celery import Celery
 
 from sagas.conf import config
-from sagas.db import said
+from sagas.db import describe_error
 from sagas.messaging.publisher import ask_for_dispatch
 from sagas.redis import kicks
 
@@ -64,7 +64,7 @@ class Ticker(threading.Thread):
             ask_for_dispatch(self.app, tick=tick)
         except Exception as error:
             self.publishes.clear()
-            logger.warning("sagas: no dispatch could be asked for (%s); trying again", said(error))
+            logger.warning("sagas: no dispatch could be asked for (%s); trying again", describe_error(error))
             if kicked or reservation:
                 kicks.give_back(reservation)
             # The next try is a tick.

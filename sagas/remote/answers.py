@@ -9,7 +9,7 @@ from typing import Any
 from sagas.definition.participants import Done, NotYet
 from sagas.errors import Rejected
 from sagas.remote.exchange import Reply
-from sagas.validation import Malformed, parse
+from sagas.validation import InvalidJson, parse_json
 
 #: Seconds after which a participant is asked again that says "not yet" and not when; and the bounds of what it may say.
 DEFAULT_WAIT = 1.0
@@ -113,8 +113,8 @@ def _json(reply: Reply) -> Any:
     if not reply.body or not (kind == "application/json" or kind.endswith("+json")):
         return None
     try:
-        return parse(reply.body)
+        return parse_json(reply.body)
     except ValueError as error:
-        why = f": {error}" if isinstance(error, Malformed) else ""
+        why = f": {error}" if isinstance(error, InvalidJson) else ""
         msg = f"HTTP {reply.status} with a body that is no JSON{why}"
         raise UnexpectedAnswer(msg, reply.status) from None

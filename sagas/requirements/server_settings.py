@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.utils.connection import ConnectionDoesNotExist
 
-from sagas.db import said
+from sagas.db import describe_error
 from sagas.definition import registry
 from sagas.requirements import software
 
@@ -292,7 +292,9 @@ def refusals() -> list[Deviation]:
         try:
             found += deviations(alias)
         except (DatabaseError, ConnectionDoesNotExist) as error:
-            logger.warning("sagas: the settings of the database %r could not be asked for: %s", alias, said(error))
+            logger.warning(
+                "sagas: the settings of the database %r could not be asked for: %s", alias, describe_error(error)
+            )
         finally:
             if alias in connections:
                 # A forked child must not share the connection.

@@ -14,14 +14,14 @@ from uuid import UUID
 from django.db import connections
 
 from sagas.db import uuid_array
-from sagas.states import Passage
+from sagas.states import BarrierOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """What a barrier row says. ``data`` is JSON text."""
 
-    outcome: Passage
+    outcome: BarrierOutcome
     attempt: int = 1
     data: str | None = None
 
@@ -38,7 +38,9 @@ class Table:
     database: str
     step: str
 
-    def enter(self, operations: Sequence[tuple[str, Passage]], attempts: dict[UUID, int]) -> set[tuple[UUID, str]]:
+    def enter(
+        self, operations: Sequence[tuple[str, BarrierOutcome]], attempts: dict[UUID, int]
+    ) -> set[tuple[UUID, str]]:
         """Insert a row for each run and operation, unless it is there. The first statement of the transaction.
 
         Waits for a transaction that is about to insert the same row: if that one commits, its row is there.
@@ -74,7 +76,7 @@ class Table:
             "WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = ANY(%s)",
             [uuid_array(ids), self.step, list(operations)],
         )
-        return {(r[0], r[1]): Row(Passage(r[2]), r[3], r[4]) for r in found}
+        return {(r[0], r[1]): Row(BarrierOutcome(r[2]), r[3], r[4]) for r in found}
 
     def write(self, operation: str, rows: dict[UUID, Row]) -> None:
         """Say in the rows of these runs what became of the operation."""

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from sagas.decisions.plan import Place
 from sagas.definition import registry, shapes
 from sagas.definition.definition import Definition
-from sagas.definition.evolution import follow
+from sagas.definition.evolution import definition_for_shape
 from sagas.definition.shapes import Shape
 from sagas.errors import UnknownSaga
 from sagas.states import State
@@ -57,7 +57,8 @@ def record(definition: Definition) -> None:
 def find(saga: str, version: int, shape: int = 0) -> Definition:
     """Return the definition that a run of this shape follows.
 
-    It may name operations that this process cannot perform; ``lacks`` says which, and ``Definition.action`` raises.
+    It may name operations that this process cannot perform: ``missing_parts`` lists them, and ``Definition.action``
+    raises.
 
     Args:
         saga: the run's saga.
@@ -83,7 +84,7 @@ def find(saga: str, version: int, shape: int = 0) -> Definition:
                 return registry.find(saga, version)  # raises, and says why
             msg = f"{saga} version {version} is known here with other steps, and those of the run are not on record"
             raise UnknownSaga(msg)
-        followed = here, follow(saga, version, stored, here)
+        followed = here, definition_for_shape(saga, version, stored, here)
         _followed[saga, version, shape] = followed
     return followed[1]
 
@@ -99,7 +100,7 @@ def lacks(definition: Definition, place: Place) -> str:
         here = registry.find(definition.name, definition.version)
     except UnknownSaga as error:
         return str(error)
-    missing = shapes.lacks(definition.shape, here.shape, place.state, place.cursor, place.fork)
+    missing = shapes.missing_parts(definition.shape, here.shape, place.state, place.cursor, place.fork)
     return ", ".join(missing)
 
 

@@ -17,7 +17,7 @@ from sagas.decisions.plan import Due, Move, Place, Sooner, Stand
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
 from sagas.definition.retry import Again
-from sagas.states import FINAL, UNDECIDED, Passage, State
+from sagas.states import FINAL, UNDECIDED, BarrierOutcome, State
 from tests.model.explorer import Kind
 from tests.model.rules import RIGHT, Rules
 from tests.model.world import DEADLINE, PHASES, Barrier, Chain, Message, Row, Task, Wait, When, World
@@ -255,18 +255,18 @@ class Transactions:
         forward, confirm, undo = rows
         own = PHASES.index(phase)
         recorded = rows[own] if self.rules.barrier_remembers else None
-        if recorded is Passage.DONE:
+        if recorded is BarrierOutcome.DONE:
             yield "was done there before", Kind.ENGINE, rows, False
         elif recorded is not None:
             yield "says no", Kind.ENGINE, rows, False
-        elif phase is Phase.UNDO and forward is not Passage.DONE and self.rules.undo_asks_forward_row:
-            took = Passage.VOID if forward is None and self.rules.undo_takes_forward_row else forward
-            yield "has nothing to undo there", Kind.ENGINE, (took, confirm, Passage.DONE), False
+        elif phase is Phase.UNDO and forward is not BarrierOutcome.DONE and self.rules.undo_asks_forward_row:
+            took = BarrierOutcome.VOID if forward is None and self.rules.undo_takes_forward_row else forward
+            yield "has nothing to undo there", Kind.ENGINE, (took, confirm, BarrierOutcome.DONE), False
         else:
             yield "breaks", Kind.FAULT, rows, False
             if self._may_reject(index, phase):
-                yield "says no", Kind.CHOICE, (Passage.REJECTED, confirm, undo), False
-            after: Barrier = tuple(Passage.DONE if i == own else p for i, p in enumerate(rows))  # type: ignore[assignment]
+                yield "says no", Kind.CHOICE, (BarrierOutcome.REJECTED, confirm, undo), False
+            after: Barrier = tuple(BarrierOutcome.DONE if i == own else p for i, p in enumerate(rows))  # type: ignore[assignment]
             yield "commits there", Kind.ENGINE, after, True
 
     # -- From outside: ``lifecycle`` --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sagas.decisions.plan import Place
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
-from sagas.states import Passage, State
+from sagas.states import BarrierOutcome, State
 
 
 class When(Enum):
@@ -61,7 +61,7 @@ Message = Chain | str
 DEADLINE = "deadline"
 
 #: Of a step in another database: the rows of its forward operation, its confirm and its undo.
-Barrier = tuple[Passage | None, Passage | None, Passage | None]
+Barrier = tuple[BarrierOutcome | None, BarrierOutcome | None, BarrierOutcome | None]
 NO_ROWS: Barrier = (None, None, None)
 #: In the order of a ``Barrier``, and of counts.
 PHASES = (Phase.FORWARD, Phase.CONFIRM, Phase.UNDO)

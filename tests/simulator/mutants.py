@@ -17,7 +17,7 @@ from uuid import UUID
 
 from payments import participants as payments
 from sagas import pool, store, tasks
-from sagas.db import is_nobodys
+from sagas.db import is_transient
 from sagas.decisions import plan
 from sagas.decisions.plan import Due, Move, Place, Stand
 from sagas.definition.participants import Accepted, Done, Phase
@@ -37,7 +37,7 @@ from sagas.engine import (
 )
 from sagas.escalations import actions
 from sagas.messaging import dispatcher
-from sagas.states import UNDECIDED, Passage, State
+from sagas.states import UNDECIDED, BarrierOutcome, State
 from sagas.store import outbox
 from sagas.store.locked_runs import LockedRun
 
@@ -225,9 +225,11 @@ def _() -> AbstractContextManager[object]:
 def _() -> AbstractContextManager[object]:
     honest = store.barriers.Table.enter
 
-    def enter(self: store.barriers.Table, operations: Sequence[tuple[str, Passage]], attempts: dict[UUID, int]) -> Any:
-        void = [operation for operation, outcome in operations if outcome is Passage.VOID]
-        fresh = honest(self, [one for one in operations if one[1] is not Passage.VOID], attempts)
+    def enter(
+        self: store.barriers.Table, operations: Sequence[tuple[str, BarrierOutcome]], attempts: dict[UUID, int]
+    ) -> Any:
+        void = [operation for operation, outcome in operations if outcome is BarrierOutcome.VOID]
+        fresh = honest(self, [one for one in operations if one[1] is not BarrierOutcome.VOID], attempts)
         for operation in void:
             there = self.read([operation], attempts)
             fresh |= {(run_id, operation) for run_id in attempts if (run_id, operation) not in there}
@@ -258,7 +260,7 @@ def _() -> AbstractContextManager[object]:
             result = participant(call)
             return result if isinstance(result, Done | Accepted) else Done(result)
         except Exception as error:
-            if is_nobodys(error, using):
+            if is_transient(error, using):
                 raise
             return invocation.as_rejection(error) if isinstance(error, rejects) else invocation.Fault(error)
 
@@ -443,7 +445,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a process takes runs for which it has no code", "raised", "fault", "stranded", among=("Changing",))
 def _() -> AbstractContextManager[object]:
-    return patch.object(store.definitions, "lacks", lambda *_: "")
+    return patch.object(store.definitions, "missing_parts", lambda *_: "")
 
 
 @_mutant("nobody is called for runs whose code is gone", "stranded", among=("Changing",))

@@ -8,7 +8,7 @@ import pytest
 from django.db import DataError, InterfaceError, InternalError, OperationalError, ProgrammingError
 
 from sagas import db
-from sagas.db import ConnectionLost, Kind, is_anothers, kind_of, said, sqlstate
+from sagas.db import ConnectionLost, ErrorKind, classify_error, describe_error, is_other_database_lost, sqlstate
 
 
 class _Psycopg2(Exception):
@@ -34,7 +34,7 @@ def raised(kind: type[Exception], cause: Exception | None, text: str = "said the
 @pytest.fixture(params=[True, False], ids=["connected", "not connected"])
 def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     connected: bool = request.param
-    monkeypatch.setattr(db, "is_gone", lambda using="default": not connected)  # noqa: ARG005
+    monkeypatch.setattr(db, "is_disconnected", lambda using="default": not connected)  # noqa: ARG005
     return not connected
 
 
@@ -42,53 +42,53 @@ def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        *((code, Kind.COLLISION) for code in ("40001", "40P01", "55P03")),
-        *((code, Kind.LOST) for code in ("08000", "08003", "08006", "57P01", "57P02", "57P03", "57P05")),
-        *((code, Kind.LOST) for code in ("25P03", "25P04", "40003", "F0000")),
-        *((code, Kind.UNFIT) for code in ("25006", "25004")),
-        ("57014", Kind.CANCELLED),
-        *((code, Kind.TROUBLE) for code in ("53000", "53100", "53200", "53300", "53400")),
-        *((code, Kind.TROUBLE) for code in ("57000", "58000", "58030", "58P01", "XX000", "XX001", "XX002")),
-        *((code, Kind.FAULT) for code in ("22003", "23505", "23514", "42P01", "42501", "25P02", "54001", "P0001")),
+        *((code, ErrorKind.COLLISION) for code in ("40001", "40P01", "55P03")),
+        *((code, ErrorKind.LOST) for code in ("08000", "08003", "08006", "57P01", "57P02", "57P03", "57P05")),
+        *((code, ErrorKind.LOST) for code in ("25P03", "25P04", "40003", "F0000")),
+        *((code, ErrorKind.UNFIT) for code in ("25006", "25004")),
+        ("57014", ErrorKind.CANCELLED),
+        *((code, ErrorKind.TROUBLE) for code in ("53000", "53100", "53200", "53300", "53400")),
+        *((code, ErrorKind.TROUBLE) for code in ("57000", "58000", "58030", "58P01", "XX000", "XX001", "XX002")),
+        *((code, ErrorKind.FAULT) for code in ("22003", "23505", "23514", "42P01", "42501", "25P02", "54001", "P0001")),
     ],
 )
 def test_the_code_alone_says_whose_fault_it_is(
-    monkeypatch: pytest.MonkeyPatch, driver: Any, code: str, kind: Kind
+    monkeypatch: pytest.MonkeyPatch, driver: Any, code: str, kind: ErrorKind
 ) -> None:
-    monkeypatch.setattr(db, "is_gone", lambda using="default": False)  # noqa: ARG005
+    monkeypatch.setattr(db, "is_disconnected", lambda using="default": False)  # noqa: ARG005
     for django in (OperationalError, InternalError, ProgrammingError):
         error = raised(django, driver(code))
-        assert (sqlstate(error), kind_of(error)) == (code, kind)
+        assert (sqlstate(error), classify_error(error)) == (code, kind)
 
 
 @pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
 @pytest.mark.parametrize("cause", [_Psycopg2(None), None])
 def test_without_a_code_the_connection_was_lost(gone: bool, kind: type[Exception], cause: Exception | None) -> None:
     error = raised(kind, cause)
-    assert kind_of(error) is Kind.LOST
+    assert classify_error(error) is ErrorKind.LOST
     # But of which connection? Of ours, if it is not there any more.
-    assert is_anothers(error, "default") is (cause is not None and not gone)
+    assert is_other_database_lost(error, "default") is (cause is not None and not gone)
 
 
 @pytest.mark.parametrize("kind", [ProgrammingError, InternalError])
 def test_what_django_refuses_on_a_connection_that_was_closed_is_a_lost_one(gone: bool, kind: type[Exception]) -> None:
-    assert kind_of(raised(kind, None)) is (Kind.LOST if gone else Kind.FAULT)
+    assert classify_error(raised(kind, None)) is (ErrorKind.LOST if gone else ErrorKind.FAULT)
 
 
 def test_what_no_database_has_raised_is_a_fault(gone: bool) -> None:
-    assert kind_of(ValueError("08006")) is Kind.FAULT
-    assert kind_of(raised(DataError, _Psycopg2("22003"))) is Kind.FAULT
+    assert classify_error(ValueError("08006")) is ErrorKind.FAULT
+    assert classify_error(raised(DataError, _Psycopg2("22003"))) is ErrorKind.FAULT
 
 
 def test_an_error_of_the_drivers_own_cursor_is_classified_too_and_one_that_it_has_caused_is_not() -> None:
-    assert kind_of(_Psycopg2("53100")) is Kind.TROUBLE
-    assert kind_of(_Psycopg3("40001")) is Kind.COLLISION
-    assert kind_of(raised(ValueError, _Psycopg2("53100"))) is Kind.FAULT
+    assert classify_error(_Psycopg2("53100")) is ErrorKind.TROUBLE
+    assert classify_error(_Psycopg3("40001")) is ErrorKind.COLLISION
+    assert classify_error(raised(ValueError, _Psycopg2("53100"))) is ErrorKind.FAULT
 
 
 def test_people_are_told_the_code_and_the_first_line() -> None:
     error = raised(OperationalError, _Psycopg2("53100"))
-    assert said(error) == "OperationalError 53100: said the server"
+    assert describe_error(error) == "OperationalError 53100: said the server"
     lost = ConnectionLost()
     lost.__cause__ = error
-    assert said(lost) == said(error)
+    assert describe_error(lost) == describe_error(error)

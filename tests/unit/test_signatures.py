@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook
 
-from sagas.signatures import BadSecret, BadSignature, parse_secrets, verify
+from sagas.signatures import BadSecret, BadSignature, parse_secrets, verify_signature
 
 NOW = 1_750_000_000
 BODY = b'{"a": 1}'
@@ -27,7 +27,7 @@ def signed(*secrets: str, body: bytes = BODY, message: str = "msg_1", at: int = 
 
 def accepted(headers: dict[str, str], *secrets: str, body: bytes = BODY, now: float = NOW) -> bool:
     try:
-        return bool(verify(body, headers, parse_secrets(list(secrets)), now=now))
+        return bool(verify_signature(body, headers, parse_secrets(list(secrets)), now=now))
     except BadSignature:
         return False
 

@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
 
 from sagas.api import erase
-from sagas.db import ConnectionLost, said
+from sagas.db import ConnectionLost, describe_error
 from sagas.engine import reopening
 from sagas.errors import SagaError
 from sagas.management import barrier, dead, grants, restored
@@ -98,15 +98,15 @@ class Command(BaseCommand):
         except SagaError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError, ConnectionLost) as error:
-            msg = f"the database cannot be worked with: {said(error)}"
+            msg = f"the database cannot be worked with: {describe_error(error)}"
             raise CommandError(msg) from error
         except AMQPError as error:
-            msg = f"RabbitMQ refuses: {said(error)}. Declare its queues: manage.py sagas topology"
+            msg = f"RabbitMQ refuses: {describe_error(error)}. Declare its queues: manage.py sagas topology"
             raise CommandError(msg) from error
         except (OperationalError, OSError) as error:
             if not is_from_broker(error):
                 raise
-            msg = f"RabbitMQ does not answer: {said(error)}. Check the broker's URL and that the server runs."
+            msg = f"RabbitMQ does not answer: {describe_error(error)}. Check the broker's URL and that the server runs."
             raise CommandError(msg) from error
 
     def _topology(self, *, replace: bool) -> None:

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from sagas.db import said, sqlstate
+from sagas.db import describe_error, sqlstate
 from sagas.messaging.app import engine_app
 from sagas.messaging.publisher import is_from_broker
 from sagas.operations.doctor import (
@@ -103,5 +103,5 @@ def _broker() -> Iterator[Finding]:
     except (OperationalError, OSError) as error:
         if not is_from_broker(error):
             raise
-        what = f"RabbitMQ does not answer: {said(error)}."
+        what = f"RabbitMQ does not answer: {describe_error(error)}."
         yield Finding(Severity.ERROR, what, remedy="Check the broker's URL and that the server runs.")

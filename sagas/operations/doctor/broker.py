@@ -14,7 +14,7 @@ from amqp import NotFound
 from kombu import Connection
 
 from sagas.conf import config
-from sagas.db import said
+from sagas.db import describe_error
 from sagas.messaging import topology
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.redaction import redact
@@ -62,7 +62,7 @@ def policies(broker: Connection) -> Iterator[Finding]:
     try:
         effective = _effective_policies(url, broker.virtual_host or "/")
     except (OSError, ValueError, HTTPException) as error:
-        what = f"RabbitMQ's policies cannot be read: {redact(said(error))}."
+        what = f"RabbitMQ's policies cannot be read: {redact(describe_error(error))}."
         remedy = "Check SAGAS['BROKER_API_URL'], and that its user has the tag monitoring."
         yield Finding(Severity.WARNING, what, remedy=remedy)
         return

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from sagas.db import sqlstate
-from sagas.definition.participants import Call, Participant, name_of
+from sagas.definition.participants import Call, Participant, participant_name
 from sagas.definition.steps import Step
 
 # By name: where a scenario notes what is raised, other things stand for them in the module.
@@ -69,7 +69,7 @@ class Asker:
                 with watched(self.database, self.see, self.lines):
                     answers = collect(participant, calls, self.step.rejects, using=self.database)
                 if transaction.get_rollback(using=self.database):
-                    msg = f"{name_of(participant)} returned, although its transaction is to be rolled back"
+                    msg = f"{participant_name(participant)} returned, although its transaction is to be rolled back"
                     return [Fault(RolledBack(msg))] * len(calls)
                 if may_commit:
                     self._check_constraints()

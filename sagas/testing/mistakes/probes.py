@@ -20,7 +20,7 @@ from sagas.definition.participants import (
     Participant,
     Phase,
     is_set_based,
-    name_of,
+    participant_name,
 )
 from sagas.definition.steps import Action, Refund, Step
 from sagas.engine.invocation import Answer
@@ -61,7 +61,7 @@ def probing(definition: Definition, databases: Sequence[str], ignored: Columns, 
         if not isinstance(step, SubSaga)
         for phase, action in step.actions.items()
     ]
-    lines = Lines([name_of(action.participant) for _, _, action in found])
+    lines = Lines([participant_name(action.participant) for _, _, action in found])
     with ExitStack() as undo:
         for step, phase, action in found:
             probe = _Probe(step, phase, action, databases, ignored, findings, lines)
@@ -238,7 +238,7 @@ class _Probe:
             self._see(usual, f"{when} it leaves something else: {lines}")
 
     def _see(self, usual: Usual, seen: str) -> None:
-        mistake = Mistake(*self._name, name_of(self._action.participant), usual, seen)
+        mistake = Mistake(*self._name, participant_name(self._action.participant), usual, seen)
         self._findings.mistakes.setdefault((*self._name, usual), mistake)
 
     def _has(self, usual: Usual) -> bool:

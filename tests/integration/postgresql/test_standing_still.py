@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from sagas.db import is_gone, is_lost
+from sagas.db import is_disconnected, is_lost
 from sagas.postgresql import watchdog
 from tests.support.servers import paused
 
@@ -69,7 +69,7 @@ def test_whoever_waits_for_it_finds_the_connection_lost(work: Callable[[], None]
         assert time.monotonic() - began < FOR_EVER
     # Then as if the server had died: the next one connects anew
     assert isinstance(lost.value, psycopg2.Error) or is_lost(lost.value)
-    assert is_gone()
+    assert is_disconnected()
     connection.close()
     ask()
 

@@ -34,7 +34,7 @@ from sagas.decisions.plan import (
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Call, Phase
-from sagas.definition.shapes import Shape, lacks
+from sagas.definition.shapes import Shape, missing_parts
 from sagas.definition.steps import Step
 from sagas.states import FINAL, LIVE, UNDECIDED, State
 
@@ -356,5 +356,5 @@ def test_code_is_missed_exactly_where_a_run_may_still_come_by_it(data: st.DataOb
     place = data.draw(standing(definition))
     needed = ahead(definition, place)
     for index, phase in deliveries(definition):
-        said = lacks(definition.shape, without(definition, index, phase), place.state, place.cursor, place.fork)
+        said = missing_parts(definition.shape, without(definition, index, phase), place.state, place.cursor, place.fork)
         assert bool(said) is ((index, phase) in needed), (place, index, phase, said)

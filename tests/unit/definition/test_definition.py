@@ -15,7 +15,7 @@ import pytest
 
 from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, Tcc, set_based
 from sagas.definition import registry
-from sagas.definition.evolution import follow
+from sagas.definition.evolution import definition_for_shape
 from sagas.definition.participants import Operation, Phase
 from sagas.errors import DeadlineUnknown, DefinitionError, UnknownSaga, UnknownStep
 from sagas.remote import HttpParticipant
@@ -341,7 +341,7 @@ def test_a_policy_is_no_part_of_what_runs_depend_on() -> None:
 
     # Then runs of the one go on by the policy of the other
     assert Hopeful.definition.shape.steps[0] == Hopeless.definition.shape.steps[0]
-    followed = follow("tests.Tried", 2, Hopeful.definition.shape, Hopeless.definition)
+    followed = definition_for_shape("tests.Tried", 2, Hopeful.definition.shape, Hopeless.definition)
     assert followed.action(0, Phase.FORWARD).retry == Retry(attempts=7, never=(ValueError,))
 
 

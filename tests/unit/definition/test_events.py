@@ -13,7 +13,7 @@ import pytest
 from orders.sagas import PlaceOrder
 from sagas import Event, Events, Saga, Tcc
 from sagas.definition import registry
-from sagas.definition.events import Data, Names, Told, camel
+from sagas.definition.events import Data, Names, Told, camel_case
 from sagas.errors import DefinitionError
 from sagas.states import State
 from tests.unit.definition.test_definition import Resource, make, step
@@ -127,7 +127,7 @@ def test_publishes_is_yes_or_no() -> None:
     [("reserve_inventory", "ReserveInventory"), ("a__b_", "AB"), ("payURL", "PayURL"), ("订货", "订货")],
 )
 def test_camel(name: str, said: str) -> None:
-    assert camel(name) == said
+    assert camel_case(name) == said
 
 
 TRIP = Names("trips.BookTrip", {"car": Events(done="CarBooked", private=("phone",))})

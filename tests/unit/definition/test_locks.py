@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from sagas import InvalidRequest, Lock, Saga, Step
-from sagas.definition.locks import Keys, keys_of
+from sagas.definition.locks import LockKeys, lock_keys
 from sagas.errors import DefinitionError
 
 
@@ -27,19 +27,19 @@ table = Lock(lambda change: change.table, wait=False)
 
 
 def test_keys_are_taken_in_one_order_each_once() -> None:
-    assert keys_of((table, order, order), Change("7", "a")) == Keys(("a", "order:7"), ("a",))
-    assert keys_of((table, order), Change("7")) == Keys(("order:7",))
-    assert keys_of((), Change("7")) == Keys()
+    assert lock_keys((table, order, order), Change("7", "a")) == LockKeys(("a", "order:7"), ("a",))
+    assert lock_keys((table, order), Change("7")) == LockKeys(("order:7",))
+    assert lock_keys((), Change("7")) == LockKeys()
 
 
 def test_who_asks_in_both_ways_does_not_wait() -> None:
-    assert keys_of((order, table), Change("7", "order:7")) == Keys(("order:7",), ("order:7",))
+    assert lock_keys((order, table), Change("7", "order:7")) == LockKeys(("order:7",), ("order:7",))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "a\0", "a\n", 7, ["a"]])
 def test_what_is_no_key(key: Any) -> None:
     with pytest.raises(InvalidRequest, match="is no key of a lock"):
-        keys_of((Lock(lambda _: key),), Change("7"))
+        lock_keys((Lock(lambda _: key),), Change("7"))
 
 
 def test_a_definition_knows_its_locks() -> None:
@@ -48,7 +48,7 @@ def test_a_definition_knows_its_locks() -> None:
         step = Step(do_nothing, queue="orders")
 
     assert Changing.definition.locks == (order,)
-    assert Changing.definition.keys(Changing.definition.dump(Change("7"))) == Keys(("order:7",))
+    assert Changing.definition.keys(Changing.definition.dump(Change("7"))) == LockKeys(("order:7",))
 
 
 def test_what_is_no_lock() -> None:

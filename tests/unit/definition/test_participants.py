@@ -9,7 +9,16 @@ from uuid import UUID
 
 import pytest
 
-from sagas.definition.participants import Call, Done, Operation, Outcome, Participant, SetBased, name_of, set_based
+from sagas.definition.participants import (
+    Call,
+    Done,
+    Operation,
+    Outcome,
+    Participant,
+    SetBased,
+    participant_name,
+    set_based,
+)
 
 
 def one(call: Call[Any]) -> None:
@@ -58,11 +67,11 @@ HERE = __name__
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_log_names_a_participant_by_where_it_is_written(participant: Participant, name: str) -> None:
-    assert name_of(participant) == f"{HERE}.{name}"
+    assert participant_name(participant) == f"{HERE}.{name}"
 
 
 def test_whatever_can_be_called_has_a_name() -> None:
-    assert name_of(functools.partial(one)).endswith("partial")
+    assert participant_name(functools.partial(one)).endswith("partial")
 
 
 def test_many_in_a_class_is_bound_like_a_method() -> None:

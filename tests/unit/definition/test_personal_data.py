@@ -17,12 +17,12 @@ from sagas.definition.personal_data import (
     HIDDEN,
     Marks,
     Personal,
-    blank,
-    declared,
-    paths_of,
-    scrub,
-    scrub_all,
-    values,
+    mask,
+    mask_text,
+    mask_texts,
+    parse_personal,
+    personal_paths,
+    personal_values,
 )
 from sagas.errors import DefinitionError
 
@@ -82,7 +82,7 @@ class Everything:
 
 
 def test_the_marks_of_all_kinds_of_fields_are_found() -> None:
-    assert {".".join(path) for path in paths_of(Everything)} == {
+    assert {".".join(path) for path in personal_paths(Everything)} == {
         "contact.phone",
         "maybe.phone",
         "older.holder",
@@ -103,19 +103,19 @@ def test_the_marks_of_all_kinds_of_fields_are_found() -> None:
 
 @pytest.mark.parametrize("kind", [int, str, Any, dict, list[int], dict[str, int], None])
 def test_what_bears_no_mark_has_no_paths(kind: Any) -> None:
-    assert paths_of(kind) == frozenset()
+    assert personal_paths(kind) == frozenset()
 
 
 def test_a_field_is_found_under_the_name_it_is_written_by() -> None:
     written = TypeAdapter(Aliased).dump_python(Aliased(phone="13800000000"))
-    assert blank(written, paths_of(Aliased), HIDDEN) == {"tel": HIDDEN}
+    assert mask(written, personal_paths(Aliased), HIDDEN) == {"tel": HIDDEN}
 
 
 def test_a_type_that_holds_itself_is_blanked_at_every_depth() -> None:
     tree = Tree("Lin", [Tree("Mei", [Tree("Bo", [Tree("An", [])])]), Tree("Yu", [])])
     blanked = TypeAdapter(Tree).dump_python(tree, mode="json")
-    assert set(values(blanked, paths_of(Tree))) == {"Lin", "Mei", "Bo", "An", "Yu"}
-    text = str(blank(blanked, paths_of(Tree), HIDDEN))
+    assert set(personal_values(blanked, personal_paths(Tree))) == {"Lin", "Mei", "Bo", "An", "Yu"}
+    text = str(mask(blanked, personal_paths(Tree), HIDDEN))
     assert text.count(HIDDEN) == 5
     assert not any(name in text for name in ("Lin", "Mei", "Bo", "An", "Yu"))
 
@@ -128,7 +128,7 @@ def test_blanking_copies_and_leaves_what_is_null_or_not_there() -> None:
         "amount": 5,
     }
     before = str(data)
-    assert blank(data, paths_of(Everything), ERASED) == {
+    assert mask(data, personal_paths(Everything), ERASED) == {
         "contact": {"phone": ERASED, "city": "X"},
         "maybe": None,
         "guests": [{"phone": ERASED}, {"city": "Y"}],
@@ -143,23 +143,23 @@ def test_blanking_copies_and_leaves_what_is_null_or_not_there() -> None:
     )
 )
 def test_whatever_the_data_it_is_blanked_without_an_error_and_only_once(data: Any) -> None:
-    paths = paths_of(Everything) | paths_of(Tree) | declared(["a.*.b", "*"])
-    once = blank(data, paths, ERASED)
-    assert blank(once, paths, ERASED) == once
-    assert set(values(once, paths)) <= {ERASED}
+    paths = personal_paths(Everything) | personal_paths(Tree) | parse_personal(["a.*.b", "*"])
+    once = mask(data, paths, ERASED)
+    assert mask(once, paths, ERASED) == once
+    assert set(personal_values(once, paths)) <= {ERASED}
 
 
 def test_a_declaration_is_a_path_some_paths_or_everything() -> None:
-    assert declared("phone") == {("phone",)}
-    assert declared(("contact.phone", "guests.*.name")) == {("contact", "phone"), ("guests", "*", "name")}
-    assert declared(True) == {()}
-    assert declared(()) == declared(False) == frozenset()
+    assert parse_personal("phone") == {("phone",)}
+    assert parse_personal(("contact.phone", "guests.*.name")) == {("contact", "phone"), ("guests", "*", "name")}
+    assert parse_personal(True) == {()}
+    assert parse_personal(()) == parse_personal(False) == frozenset()
 
 
 @pytest.mark.parametrize("wrong", ["", [""], ["a..b"], [".a"], [5], [None]])
 def test_a_declaration_that_is_no_path_is_refused(wrong: Any) -> None:
     with pytest.raises(DefinitionError, match="is no path"):
-        declared(wrong)
+        parse_personal(wrong)
 
 
 @pytest.mark.parametrize(
@@ -180,23 +180,23 @@ def test_a_declaration_that_is_no_path_is_refused(wrong: Any) -> None:
     ],
 )
 def test_a_value_is_replaced_in_a_text(text: str, secret: str, left: str) -> None:
-    assert scrub(text, [secret], "#") == left
+    assert mask_text(text, [secret], "#") == left
 
 
 def test_the_longest_is_replaced_first() -> None:
-    assert scrub("Lin Mei-Hua and Lin Mei", ["Lin Mei", "Lin Mei-Hua"], "#") == "# and #"
-    assert scrub(f"{HIDDEN} {ERASED}", [HIDDEN, ERASED], "#") == f"{HIDDEN} {ERASED}"
+    assert mask_text("Lin Mei-Hua and Lin Mei", ["Lin Mei", "Lin Mei-Hua"], "#") == "# and #"
+    assert mask_text(f"{HIDDEN} {ERASED}", [HIDDEN, ERASED], "#") == f"{HIDDEN} {ERASED}"
 
 
 def test_texts_are_scrubbed_wherever_they_stand() -> None:
-    assert scrub_all({"a": ["for Mei-Hua", 5, None], "Mei-Hua": True}, ["Mei-Hua"], "#") == {
+    assert mask_texts({"a": ["for Mei-Hua", 5, None], "Mei-Hua": True}, ["Mei-Hua"], "#") == {
         "a": ["for #", 5, None],
         "Mei-Hua": True,
     }
 
 
 def test_the_values_of_a_run_are_those_of_its_request_and_its_results() -> None:
-    marks = Marks(paths_of(Contact), {"greet": declared("card"), "note": declared(True)})
+    marks = Marks(personal_paths(Contact), {"greet": parse_personal("card"), "note": parse_personal(True)})
     found = marks.values({"phone": "138", "city": "X"}, {"greet": {"card": {"a": 1, "b": True}}, "note": "N", "x": "Y"})
     assert found == {"138", "1", "N"}
     assert marks

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sagas.definition.participants import Operation, Phase
-from sagas.definition.shapes import ConfirmationShape, Shape, StepShape, lacks
+from sagas.definition.shapes import ConfirmationShape, Shape, StepShape, missing_parts
 from sagas.states import State
 
 FORWARD = {Phase.FORWARD: Operation.FORWARD}
@@ -53,7 +53,7 @@ RUN = shape(("a", FORWARD), ("b", UNDONE), ("c", TCC))
 def test_what_has_all_that_the_run_has_can_serve_it_anywhere(here: Shape) -> None:
     for state in State:
         for cursor in range(4):
-            assert lacks(RUN, here, state, cursor) == []
+            assert missing_parts(RUN, here, state, cursor) == []
 
 
 GONE, UNDO_LOST = "step b is gone", "step b has lost its compensate"
@@ -98,7 +98,7 @@ WITHOUT_UNDO = shape(("a", FORWARD), ("b", FORWARD), ("c", TCC))
 def test_what_is_missed_is_what_the_run_may_still_come_by(
     here: Shape | None, state: State, cursor: int, said: list[str]
 ) -> None:
-    assert lacks(RUN, here, state, cursor) == said
+    assert missing_parts(RUN, here, state, cursor) == said
 
 
 def moved(step: StepShape, database: str) -> Shape:
@@ -107,12 +107,12 @@ def moved(step: StepShape, database: str) -> Shape:
 
 def test_a_step_is_missed_where_it_is_in_another_database() -> None:
     afar = moved(RUN.steps[1], "loyalty")
-    (said,) = lacks(RUN, afar, State.COMPENSATING, 2)
+    (said,) = missing_parts(RUN, afar, State.COMPENSATING, 2)
     assert said == "step b was in the engine's database, and is in the database 'loyalty'"
-    (said,) = lacks(afar, moved(RUN.steps[1], "points"), State.EXECUTING, 0)
+    (said,) = missing_parts(afar, moved(RUN.steps[1], "points"), State.EXECUTING, 0)
     assert said == "step b was in the database 'loyalty', and is in the database 'points'"
     # Not where it is behind the run
-    assert lacks(afar, RUN, State.CONFIRMING, 0) == []
+    assert missing_parts(afar, RUN, State.CONFIRMING, 0) == []
     # And it is another shape, which is on record as such
     assert afar.number != RUN.number
     assert Shape.read(json.loads(afar.dump())) == afar
@@ -158,7 +158,7 @@ CHARGED = shape(("a", UNDONE), refunds=("payment",))
 def test_what_is_missed_at_forks_behind_the_pivot_and_of_what_takes_confirmations_back(
     run: Shape, here: Shape, place: tuple[State, int, int], said: list[str]
 ) -> None:
-    assert lacks(run, here, *place) == said
+    assert missing_parts(run, here, *place) == said
 
 
 def test_forks_the_pivot_and_refunds_are_part_of_the_number() -> None:

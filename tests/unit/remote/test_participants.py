@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from sagas import Done, Operation, Rejected
-from sagas.definition.participants import Call, NotYet, Remote, name_of
+from sagas.definition.participants import Call, NotYet, Remote, participant_name
 from sagas.definition.retry import GiveUp, Retry
 from sagas.errors import DefinitionError, NotSent
 from sagas.remote import ClientError, HttpParticipant, UnexpectedAnswer
@@ -159,10 +159,10 @@ def test_operations_are_remote_and_named() -> None:
     points = HttpParticipant("points", "http://points.example", headers={"Authorization": "secret"})
     debit = points.post("/debits")
     assert isinstance(debit, Remote)
-    assert name_of(debit) == "points: POST /debits"
+    assert participant_name(debit) == "points: POST /debits"
     assert repr(points) == "HttpParticipant('points')"
     held = points.tcc("/held")
-    assert [name_of(p) for p in (held.try_, held.confirm, held.cancel)] == [
+    assert [participant_name(p) for p in (held.try_, held.confirm, held.cancel)] == [
         "points: POST /held",
         "points: PUT /held",
         "points: DELETE /held",
