@@ -1,4 +1,4 @@
-"""A test kit for people who write sagas: what becomes of a run when this or that goes wrong, without a broker.
+"""A test kit for people who write sagas: tests play runs, with faults, on the real engine and without a broker.
 
 Import it in tests only. See docs/how-to/test-your-saga.md.
 """

@@ -1,7 +1,7 @@
-"""Carries the engine's messages in this process: what Celery, RabbitMQ and Redis do otherwise.
+"""Carries the engine's messages within this process, in place of Celery, RabbitMQ and Redis.
 
-The engine gives its messages as data, and decides by where the runs stand in the database; so it runs here as it
-does there. Deadlines come at their time.
+The engine returns its messages as data and decides by the state of runs in the database, so it behaves here as in
+production. Deadlines are delivered when the test's clock reaches their time.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from sagas.models import Run
 from sagas.states import FINAL
 from sagas.store.runs import Row
 
-#: Who performs, as the log says.
+#: The worker's name in the log.
 WORKER = "sagas.testing"
 
 
 class Carrier:
-    """Delivers what waits, one message at a time, each once and in order.
+    """Delivers messages one at a time, each once and in order.
 
     Attributes:
-        waiting: cohorts on their way.
-        deadlines: when each is to be judged.
-        strangers: runs that are none of its concern.
+        waiting: cohorts that are not delivered yet.
+        deadlines: deadline messages, each with its time.
+        strangers: runs that are left alone.
     """
 
     def __init__(self, strangers: Collection[UUID] = ()) -> None:
@@ -45,7 +45,7 @@ class Carrier:
         self.deadlines: list[tuple[datetime, Deadline]] = []
 
     def dispatch(self, now: datetime) -> bool:
-        """Do what the dispatcher and the tick do. Return whether anything was due."""
+        """Claim what is due, as the dispatcher does. Return whether anything was due."""
         busy = False
         for lapsed in (False, True):
             with self._without_strangers():
@@ -56,7 +56,7 @@ class Carrier:
 
     @contextmanager
     def _without_strangers(self) -> Iterator[None]:
-        """Leave them where they are: they are of other tests, or of what the project has in its database for all."""
+        """Keep claims from taking strangers: runs of other tests, or runs that the project has in its test database."""
         claimable = store.claims.claimable
 
         def own(limit: int, **which: Any) -> list[Row]:
@@ -67,7 +67,7 @@ class Carrier:
             yield
 
     def post(self, messages: Sequence[Message], now: datetime) -> None:
-        """Take messages to carry."""
+        """Accept messages for delivery."""
         for message in messages:
             match message:
                 case Chain():
@@ -76,25 +76,25 @@ class Carrier:
                     wait = message.within if message.delay is None else message.delay
                     self.deadlines.append((now + timedelta(seconds=wait), message))
                 case Kick():
-                    pass  # what is due is claimed all the same
+                    pass  # ``dispatch`` claims what is due without kicks
                 case RemoteCalls():
                     self.post(perform_now(message), now)
                 case _:
                     do_after_commit(message)
 
     def deliver(self, now: datetime) -> bool:
-        """Deliver the first message that waits. Return whether there was one."""
+        """Deliver the first waiting message. Return whether there was one."""
         if not self.waiting:
             return False
         self.carry(self.waiting.pop(0), now)
         return True
 
     def carry(self, chain: Chain, now: datetime) -> None:
-        """Deliver one cohort, and take what follows from it."""
+        """Deliver one cohort, and accept the messages that follow."""
         self.post(self.perform(chain), now)
 
     def perform(self, chain: Chain) -> list[Message]:
-        """Have a message performed, and say what follows: a worker that dies here has published nothing of it."""
+        """Perform a message and return what follows, before it is published: a worker may be killed in between."""
         following: list[Message] = []
         for link in reacting(chain):
             performed = perform(link, chain.ids, worker=WORKER, issue=chain.issue)
@@ -105,7 +105,7 @@ class Carrier:
         return following
 
     def judge(self, now: datetime) -> bool:
-        """Deliver the deadlines whose time has come. Return whether there were any."""
+        """Deliver the deadlines that are over. Return whether there were any."""
         due = [deadline for at, deadline in self.deadlines if at <= now]
         self.deadlines = [(at, deadline) for at, deadline in self.deadlines if at > now]
         for late in due:
@@ -114,19 +114,19 @@ class Carrier:
 
 
 def living() -> set[UUID]:
-    """The runs that have not ended."""
+    """Return the ids of all runs that have not ended."""
     return set(Run.objects.exclude(state__in=FINAL).values_list("pk", flat=True))
 
 
 def reacting(chain: Chain) -> Sequence[Link]:
-    """Who performs what this message says: its first link; or, where runs travel by events, whoever reacts to it."""
+    """Return the links that a message leads to: its first link or, under choreography, all that react to its event."""
     first = chain.links[0]
     if not _travels_by_events(chain):
         return [first]
     definition = store.definitions.find(first.saga, first.version, first.shape)
     event = chain.event or choreography.trigger(definition, definition.index(first.step), first.phase)
     links = [plan.link(definition, *operation) for operation in choreography.reacting(definition, event)]
-    # What was held back comes to the one queue that it was held back for.
+    # A delayed message goes only to the queue for which it was delayed.
     return [link for link in links if not chain.delay or link.queue == first.queue]
 
 

@@ -1,8 +1,7 @@
-"""A clock that the test owns: the engine's own SQL asks for the time, and gets the test's.
+"""A clock that the test controls: the engine's SQL asks PostgreSQL for the time and gets the test's time.
 
-The engine reads no clock but the database's. PostgreSQL's functions that tell the time are made a second time, in a
-schema which this connection searches before ``pg_catalog``; they read a setting of the session. Time stands still
-until the test lets it pass.
+The engine reads only the database's clock. PostgreSQL's time functions are defined a second time, in a schema that this
+connection searches before ``pg_catalog``; they read a setting of the session. Time passes only when the test says so.
 """
 
 from __future__ import annotations
@@ -14,23 +13,23 @@ from typing import Self
 from django.db import connection
 
 SCHEMA = "sagas_clock"
-#: ``CURRENT_TIMESTAMP`` is a word of PostgreSQL's grammar and cannot be replaced; the engine does not use it.
+#: ``CURRENT_TIMESTAMP`` is part of PostgreSQL's grammar and cannot be replaced. The engine does not use it.
 FUNCTIONS = ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp")
 
 _SETTING = f"{SCHEMA}.now"
-#: Those that are entered, the outermost first. All of them tell one time.
+#: The clocks that are entered, the outermost first. All of them show the same time.
 _entered: list[Clock] = []
 
 
 class Clock:
-    """The time of one database connection, between entering and leaving. It begins at the real time.
+    """A context manager for the time of one database connection. It begins at the real time.
 
-    In a test that is rolled back, nothing of it is ever seen by anybody else. Otherwise the functions are there for as
-    long as the clock is entered; another connection does not find them. Inside another, such as a scenario's in a test
-    that has a clock of its own, it is the same clock: it goes on from the other's time, and the other from its.
+    In a test that is rolled back, no other session ever sees the functions. Otherwise they exist while the clock is
+    entered, but other connections do not search their schema. A clock inside another one, such as a scenario's in a
+    test with its own clock, continues from the outer clock's time, and the outer clock from its time.
 
     Attributes:
-        now: what it says, once it is entered.
+        now: the time, once the clock is entered.
     """
 
     now: datetime
@@ -51,7 +50,7 @@ class Clock:
             self.now, self._path = cursor.fetchone()
             cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             for function in FUNCTIONS:
-                # STABLE: an index on a time serves, as it does with the real ones.
+                # STABLE, as the real functions: so PostgreSQL can use an index on a time.
                 cursor.execute(
                     f"CREATE OR REPLACE FUNCTION {SCHEMA}.{function}() RETURNS timestamptz LANGUAGE sql STABLE "
                     f"AS $$ SELECT pg_catalog.current_setting('{_SETTING}')::timestamptz $$"
@@ -61,35 +60,35 @@ class Clock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let the real time go on; or the outer clock, from here."""
+        """Return to the real time, or to the outer clock, which continues from here."""
         _entered.remove(self)
         if _entered:
             _entered[-1].now = self.now
             return
         if connection.needs_rollback or (connection.connection is not None and connection.connection.closed):
-            return  # the test's transaction is broken, and takes all this with it
+            return  # the test's transaction failed, and its rollback removes the schema
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('search_path', %s, false)", [self._path])
             cursor.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
 
     def enter_again(self) -> None:
-        """Be the clock of a new connection, which finds what this one has made: that of a process that was forked."""
+        """Become the clock of a new connection, such as that of a forked process, with the same schema."""
         with connection.cursor() as cursor:
-            # Behind the project's own schemas: what a test creates is created where it always is.
+            # After the project's schemas, so that new tables are created where they always are.
             cursor.execute("SELECT set_config('search_path', %s, false)", [f"{self._path}, {SCHEMA}, pg_catalog"])
         self._tell()
 
     def go_back_to(self, moment: datetime) -> None:
-        """Let it be this time again: what happened since was taken back, also by the database."""
+        """Return to an earlier time, after what happened since was rolled back."""
         self.now = moment
         self._tell()
 
     def let_pass(self, time: timedelta) -> None:
-        """Let some time pass."""
+        """Advance the clock by ``time``."""
         self.go_to(self.now + time)
 
     def go_to(self, moment: datetime) -> None:
-        """Let it be this time, unless it is later already."""
+        """Advance the clock to ``moment``, unless it shows a later time."""
         self.now = max(self.now, moment)
         self._tell()
 

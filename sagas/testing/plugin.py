@@ -1,7 +1,7 @@
 """A plugin for pytest: ``pytest_plugins = ["sagas.testing.plugin"]`` in the outermost ``conftest.py``.
 
-There, and not with ``-p``: what is named on the command line is imported before Django is set up, and this package
-needs it. Nothing more of the engine is imported before a test asks for it.
+Do not use ``-p``: pytest imports such plugins before Django is set up, which this package needs. The plugin imports the
+rest of the engine only when a test uses it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Play a test that asks for ``saga_carrier`` under each carrier."""
+    """Run each test that uses ``saga_carrier`` once under each carrier."""
     if "saga_carrier" in metafunc.fixturenames:
         from sagas.states import CARRIERS  # noqa: PLC0415 - see above
 
@@ -25,7 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def saga_clock(request: pytest.FixtureRequest) -> Iterator[Clock]:
-    """A clock of the test's own, which stands still until the test lets time pass."""
+    """A ``Clock``: time passes only when the test says so."""
     from sagas.testing.clock import Clock  # noqa: PLC0415 - see above
 
     request.getfixturevalue("db")

@@ -1,4 +1,4 @@
-"""Settings for whoever plays a saga in one process."""
+"""Settings under which a saga is played in one process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagas.redis import client as redis_client
 
 @contextmanager
 def alone(saga: str, carrier: str) -> Iterator[None]:
-    """Without Redis, which other processes share, and with the carrier that was asked for."""
+    """Apply settings without Redis, which other processes share, and with ``carrier`` for the saga."""
     raw = settings.SAGAS
     own = {"REDIS_URL": None, "CARRIERS": {**raw.get("CARRIERS", {}), saga: carrier}}
     redis_client.client.cache_clear()
@@ -23,6 +23,6 @@ def alone(saga: str, carrier: str) -> Iterator[None]:
         with override_settings(SAGAS={**raw, **own}):
             yield
     finally:
-        # What was put on record inside may be taken back with the test; if not, it is found again.
+        # Definitions that were recorded inside may be rolled back with the test. If not, they are found again.
         store.definitions._recorded.intersection_update(recorded)
         redis_client.client.cache_clear()

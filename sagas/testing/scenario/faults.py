@@ -1,4 +1,4 @@
-"""Faults of participants, put around the real ones: the engine and the participant's own code run as they are."""
+"""Faults that are injected around real participants. The engine and the participant's code stay unchanged."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from sagas.errors import Rejected
 
 
 class Broken(Exception):
-    """What is raised in a participant's place, unless something else is wanted."""
+    """Raised in a participant's place, unless the test gives another error."""
 
 
 class Kind(StrEnum):
-    """What goes wrong."""
+    """The kind of a fault."""
 
-    #: The participant says no; it is not asked.
+    #: The step is rejected. The participant is not called.
     REJECTS = "rejects"
-    #: It breaks before it has done anything.
+    #: The operation fails before the participant is called.
     FAILS = "fails"
-    #: It does what it is asked, and its answer is lost.
+    #: The participant is called and takes effect, but its answer is lost.
     TIMES_OUT = "times out"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong.
+    """A fault of one operation.
 
     Attributes:
-        step: at which step.
-        phase: in which of its operations.
-        kind: what.
-        error: what is raised.
-        attempts: at how many attempts, from the first; ``None`` at all of them.
-        hit: the attempts that met with it.
+        step: name of the step.
+        phase: phase of the operation.
+        kind: kind of the fault.
+        error: the error that is raised.
+        attempts: number of attempts that fail, from the first one; ``None`` for all attempts.
+        hit: the attempts that failed.
     """
 
     step: str
@@ -53,17 +53,17 @@ class Fault:
 
     @property
     def met(self) -> bool:
-        """Whether anybody met with it."""
+        """Whether any attempt failed by it."""
         return bool(self.hit)
 
     @property
     def said(self) -> str:
-        """As a test says it."""
+        """The call of ``Scenario`` that declares it."""
         when = {Kind.REJECTS: "when_rejects", Kind.FAILS: "when_fails", Kind.TIMES_OUT: "when_times_out"}[self.kind]
         return f"{when}({self.step!r}, {self.phase})" if self.phase is not Phase.FORWARD else f"{when}({self.step!r})"
 
     def hits(self, call: Call[Any]) -> bool:
-        """Whether this call meets with it."""
+        """Whether this call fails by it. A call that fails is noted."""
         hits = self.attempts is None or call.attempt <= self.attempts
         if hits:
             self.hit.append(call.attempt)
@@ -72,7 +72,7 @@ class Fault:
 
 @contextmanager
 def injected(definition: Definition, faults: Sequence[Fault]) -> Iterator[None]:
-    """Let participants of a saga break like this, inside this block and in this process."""
+    """Inject faults into the participants of a saga, inside the block and in this process."""
     with ExitStack() as undo:
         for fault in faults:
             step = definition.all_steps[definition.index(fault.step)]
@@ -87,7 +87,7 @@ def _put_back(step: Step, phase: Phase, action: Action) -> None:
 
 
 def around(participant: Participant, fault: Fault) -> Participant:
-    """A participant that meets with a fault, of the same kind as the one it is put around."""
+    """Wrap a participant, remote, set-based or plain, in one of the same kind that has the fault."""
     if is_remote(participant):
         return _FaultyRemote(participant, fault)
     if is_set_based(participant):
@@ -96,14 +96,14 @@ def around(participant: Participant, fault: Fault) -> Participant:
 
 
 class _Around:
-    """What the engine asks of a participant beside calling it, the real one answers."""
+    """Base of the wrappers. All attributes but the call are those of the real participant."""
 
     def __init__(self, participant: Any, fault: Fault) -> None:
         self._participant = participant
         self._fault = fault
 
     def _meet(self, call: Call[Any], ask: Callable[[], Any]) -> Any:
-        """Ask the real one, unless this call meets with the fault."""
+        """Call the real participant, or raise the fault's error instead or afterwards."""
         if not self._fault.hits(call):
             return ask()
         if self._fault.kind is Kind.TIMES_OUT:
@@ -146,7 +146,7 @@ class _FaultyRemote(_Around):
 
 @contextmanager
 def noted(raised: list[Exception]) -> Iterator[None]:
-    """Keep what participants raise inside this block: with its traceback, which a run's log has not."""
+    """Collect the errors that participants raise inside the block. Unlike a run's log, they have tracebacks."""
 
     def noting(make: Callable[[Exception], Any]) -> Callable[[Exception], Any]:
         def note(error: Exception) -> Any:
@@ -155,7 +155,7 @@ def noted(raised: list[Exception]) -> Iterator[None]:
 
         return note
 
-    # Where the engine makes a fault of an error. The participants stay who they are: the log has their names.
+    # Patched where the engine turns errors into faults, because the log has the names of the participants.
     with (
         patch.object(invocation, "Fault", noting(invocation.Fault)),
         patch.object(invocation, "Broken", noting(invocation.Broken)),

@@ -1,4 +1,4 @@
-"""What comes to a run from outside, in a scenario: confirmations, refusals, a cancel, reports."""
+"""What a scenario does to a run from outside: confirmations, refusals, a cancellation, reports."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sagas.testing.carrier import WORKER
 
 
 class Outside:
-    """Who is outside of one run, and what each will do once the run is ready for it.
+    """What happens to one run from outside, each time as soon as the run is ready for it.
 
     Attributes:
-        late: whether deadlines are waited for.
-        confirmed: what comes with each confirmation that will come.
+        late: whether the scenario waits for deadlines to pass.
+        confirmed: data of each confirmation that will come.
     """
 
     def __init__(self, definition: Definition) -> None:
@@ -32,21 +32,21 @@ class Outside:
         self._reports: dict[str, list[Done | Rejected]] = {}
         self._children: list[str] = []
         self._cancels = False
-        #: What was asked for, as the test said it, and has not happened.
+        #: The calls of ``Scenario`` that declared something which has not happened yet.
         self._waiting: list[str] = []
 
     def confirms(self, names: Sequence[str], data: Mapping[str, Any]) -> None:
-        """These come; all, if none is named."""
+        """Let these confirmations come; all of them if none is named."""
         for name in self._known(names) or self._names():
             self.confirmed[name] = data
 
     def confirms_the_rest(self) -> None:
-        """Those come of which nothing was said yet."""
+        """Let all other confirmations come."""
         for name in self._names():
             self.confirmed.setdefault(name, {})
 
     def does_not_confirm(self, names: Sequence[str]) -> None:
-        """These do not come, or none does; the others come."""
+        """Let these confirmations, or all if none is named, not come. The others come."""
         missing = self._known(names) or self._names()
         if both := [name for name in missing if name in self.confirmed]:
             msg = f"{', '.join(both)} cannot come and be missing"
@@ -57,18 +57,18 @@ class Outside:
         self.late = True
 
     def refuses(self, name: str, reason: str) -> None:
-        """One will not come, and somebody says so."""
+        """Let a confirmation be declined."""
         self._known([name])
         self._refused[name] = reason
         self._waiting.append(f"when_declined({name!r})")
 
     def cancels(self) -> None:
-        """Somebody cancels."""
+        """Let the run be cancelled."""
         self._cancels = True
         self._waiting.append("when_cancelled()")
 
     def reports(self, step: str, answer: object) -> None:
-        """Whoever has accepted a step tells how it ended; of several reports the last stays."""
+        """Let the outcome of an accepted step be reported. The last of several reports is repeated."""
         self._definition.index(step)
         if not isinstance(answer, Done | Rejected):
             msg = f"{step} is reported as Done(…) or Rejected(…), and not as {answer!r}"
@@ -77,7 +77,7 @@ class Outside:
         self._waiting.append(f"when_reported({step!r})")
 
     def confirms_child(self, step: str) -> None:
-        """What the saga of a step waits for comes."""
+        """Let the confirmations of a child come, the run of a ``SubSaga``."""
         if not isinstance(self._definition.all_steps[self._definition.index(step)], SubSaga):
             msg = f"{self._definition.name}.{step} is no SubSaga, and has no child"
             raise TypeError(msg)
@@ -86,11 +86,11 @@ class Outside:
 
     @property
     def never_came(self) -> list[str]:
-        """What a test has said would happen, and the run was never ready for."""
+        """What the test declared and the run was never ready for."""
         return self._waiting
 
     def act(self, run_id: UUID) -> bool:
-        """Do one thing, if its time has come. Return whether there was one."""
+        """Do one thing that the run is ready for. Return whether there was one."""
         run = Run.objects.get(pk=run_id)
         for step, wait in (run.pending or {}).items():
             if wait["operation"] and step in self._reports:

@@ -1,7 +1,7 @@
-"""Given a saga and a request, when this and that goes wrong, then it ends like so: in milliseconds, without a broker.
+"""Scenarios: given a saga and a request, when something goes wrong, then the run ends in a certain way.
 
-The engine is the real one, on the project's real database; participants are the project's own. Only Celery, RabbitMQ
-and Redis are stood in for, and the clock is the test's: waits between attempts and deadlines pass at once.
+A scenario takes milliseconds and needs no broker. Engine, database and participants are the real ones. Only Celery,
+RabbitMQ and Redis are replaced. The test controls the clock, so waits between attempts and deadlines pass at once.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ from sagas.testing.scenario.outside import Outside
 from sagas.testing.scenario.timeline import table
 from sagas.testing.settings import alone
 
-#: Turns after which a scenario is taken to go round in circles.
+#: Number of rounds after which a scenario is taken for an endless loop.
 LIMIT = 10_000
 _UNDO = (Operation.COMPENSATE, Operation.CANCEL)
 _FORWARD = (Operation.FORWARD, Operation.TRY)
 
 
 def given(saga: type[Saga[Any]], request: object, *, business_key: str = "", carrier: str = ORCHESTRATION) -> Scenario:
-    """Begin a scenario with a run that is to be started.
+    """Begin a scenario that starts a run.
 
     Args:
-        saga: its saga.
-        request: what is asked of it, as ``sagas.start`` takes it.
-        business_key: as there.
-        carrier: how its cohorts travel, "orchestration" or "choreography".
+        saga: the saga.
+        request: the request, as for ``Saga.start``.
+        business_key: as for ``Saga.start``.
+        carrier: how cohorts travel, "orchestration" or "choreography".
     """
     check_saga(saga)
     return Scenario(saga.definition, lambda: api.start(saga, request, business_key=business_key), carrier)
 
 
 def given_run(run_id: UUID, *, carrier: str = ORCHESTRATION) -> Scenario:
-    """Begin a scenario with a run that the test, or the code under test, has started."""
+    """Begin a scenario with a run that the test or the code under test has started."""
     run = Run.objects.get(pk=run_id)
     return Scenario(store.definitions.find(run.saga, run.version, run.shape), lambda: run_id, carrier)
 
 
 class Scenario:
-    """What is given, what goes wrong, and how it must end. It is played once, before the first ``then_…``.
+    """What is given, what goes wrong, and how the run must end. The first ``then_…`` plays the scenario.
 
     Attributes:
-        run_id: the run, once it was played.
+        run_id: the run, once the scenario is played.
     """
 
     run_id: UUID
-    #: Whether something was said that is to happen, and nothing asked.
+    #: Whether there was a ``when_…`` and no ``then_…`` yet.
     _unplayed = False
 
     def __init__(self, definition: Definition, start: Callable[[], UUID], carrier: str) -> None:
@@ -74,12 +74,12 @@ class Scenario:
         self._carrier = carrier
         self.faults: list[Fault] = []
         self.outside = Outside(definition)
-        #: What participants have raised, for the message of an assertion: the log has no traceback.
+        #: Errors of participants, as causes of assertion errors: the log has no tracebacks.
         self.raised: list[Exception] = []
         self._played = False
 
     def __del__(self) -> None:
-        """Say of one without a ``then_…`` that it has shown nothing."""
+        """Warn of a scenario without a ``then_…``: it was never played."""
         if self._unplayed:
             msg = f"a scenario of {self._definition.name} has no then_…, and was never played"
             warnings.warn(msg, UserWarning, stacklevel=2)
@@ -87,48 +87,48 @@ class Scenario:
     # -- When -------------------------------------------------------------------------------------------------
 
     def when_rejects(self, step: str, *, code: str = "Rejected", detail: str = "") -> Self:
-        """The step says no, and is not performed."""
+        """The step is rejected; its participant is not called."""
         return self._break(step, Kind.REJECTS, Rejected(detail or f"{step} says no", code=code))
 
     def when_fails(
         self, step: str, *, operation: str = "", error: Exception | None = None, attempts: int | None = None
     ) -> Self:
-        """An operation breaks before it has done anything.
+        """An operation fails before it has any effect.
 
         Args:
-            step: of which step.
+            step: name of the step.
             operation: "confirm", "compensate" or "cancel"; the forward operation if not given.
-            error: what is raised.
-            attempts: how many attempts break, from the first; all of them if not given.
+            error: the error that is raised.
+            attempts: number of attempts that fail, from the first one; all of them if not given.
         """
         return self._break(step, Kind.FAILS, error or Broken(f"{step} is broken"), operation, attempts)
 
     def when_times_out(self, step: str, *, operation: str = "", attempts: int | None = None) -> Self:
-        """An operation does what it is asked, and its answer is lost; arguments as of ``when_fails``."""
+        """An operation takes effect, but its answer is lost. The arguments are those of ``when_fails``."""
         return self._break(step, Kind.TIMES_OUT, TimeoutError(f"{step} did not answer"), operation, attempts)
 
     def when_confirmed(self, *names: str, data: Mapping[str, Any] | None = None) -> Self:
-        """These confirmations come once the run waits for them; all of them if none is named."""
+        """These confirmations, or all if none is named, come once the run waits for them."""
         return self._say(self.outside.confirms, names, data or {})
 
     def when_not_confirmed(self, *names: str) -> Self:
-        """Time passes until these confirmations are too late, or all if none is named; the others come."""
+        """The deadlines of these confirmations, or of all if none is named, pass. The other confirmations come."""
         return self._say(self.outside.does_not_confirm, names)
 
     def when_declined(self, name: str, *, reason: str = "") -> Self:
-        """A confirmation will not come, and somebody says so."""
+        """A confirmation is declined."""
         return self._say(self.outside.refuses, name, reason)
 
     def when_cancelled(self) -> Self:
-        """Somebody cancels the run while it waits for its confirmations."""
+        """The run is cancelled while it waits for its confirmations."""
         return self._say(self.outside.cancels)
 
     def when_reported(self, step: str, answer: Done | Rejected | None = None) -> Self:
-        """A step that was accepted is reported, as done if nothing else is said; of several reports the last stays."""
+        """The outcome of an accepted step is reported, by default as done. The last of several reports is repeated."""
         return self._say(self.outside.reports, step, Done() if answer is None else answer)
 
     def when_child_confirmed(self, step: str) -> Self:
-        """The confirmations come that the saga of this step waits for."""
+        """The confirmations of this step's child come, the run of its ``SubSaga``."""
         return self._say(self.outside.confirms_child, step)
 
     def _say(self, what: Callable[..., object], *args: object) -> Self:
@@ -137,7 +137,7 @@ class Scenario:
             raise RuntimeError(msg)
         self._unplayed = False
         what(*args)
-        self._unplayed = True  # who was refused need not be told that nothing was played
+        self._unplayed = True  # not before: if ``what`` raises, no warning is needed
         return self
 
     def _break(self, step: str, kind: Kind, error: Exception, operation: str = "", attempts: int | None = None) -> Self:
@@ -155,15 +155,15 @@ class Scenario:
     # -- Then -------------------------------------------------------------------------------------------------
 
     def then_succeeded(self) -> Self:
-        """Every effect is there, and confirmed."""
+        """Assert that the run is SUCCEEDED: every effect is confirmed."""
         return self._then_is(State.SUCCEEDED)
 
     def then_failed(self) -> Self:
-        """Every effect is undone."""
+        """Assert that the run is FAILED: every effect is undone."""
         return self._then_is(State.FAILED)
 
     def then_escalated(self, step: str = "") -> Self:
-        """A person is called, for this step if one is named."""
+        """Assert that the run is ESCALATED, because of ``step`` if it is given."""
         self._check_steps([step] if step else [])
         self._then_is(State.ESCALATED)
         if step:
@@ -172,11 +172,11 @@ class Scenario:
         return self
 
     def then_waits(self) -> Self:
-        """All steps are done, and the confirmations have not come."""
+        """Assert that the run is AWAITING_CONFIRM: all steps are done, and a confirmation is missing."""
         return self._then_is(State.AWAITING_CONFIRM)
 
     def then_done(self, *steps: str) -> Self:
-        """The forward operations of exactly these steps took effect, in this order; undone since or not."""
+        """Assert that the forward operations of exactly these steps took effect, in this order, undone later or not."""
         self._check_steps(steps)
         self._play()
         done = self._effects(_FORWARD)
@@ -184,7 +184,7 @@ class Scenario:
         return self
 
     def then_compensated(self, *steps: str) -> Self:
-        """The run has failed, and exactly these steps were undone, in this order."""
+        """Assert that the run is FAILED and exactly these steps were undone, in this order."""
         self._check_steps(steps)
         self._then_is(State.FAILED)
         undone = self._effects(_UNDO)
@@ -192,7 +192,7 @@ class Scenario:
         return self
 
     def then_because(self, code: str) -> Self:
-        """The run was turned back for this reason: the code of a rejection, the name of an exception's class …"""
+        """Assert the code of the run's reason: that of a rejection, the name of an exception's class, …"""
         self._play()
         reason = Run.objects.get(pk=self.run_id).reason
         found = reason and reason.get("code")
@@ -200,7 +200,7 @@ class Scenario:
         return self
 
     def then(self, check: Callable[[], object]) -> Self:
-        """Your own assertions; the run's log is shown if they fail."""
+        """Call ``check``, which makes its own assertions. If one fails, the run's log is shown."""
         self._play()
         try:
             check()
@@ -242,25 +242,25 @@ class Scenario:
         self._expect(not never, f"{', '.join(never)} to happen: the run never came to it")
 
     def play(self, clock: Clock, carrier: Carrier) -> None:
-        """Let everything happen that happens to the run, on a clock and by a carrier that the caller has."""
+        """Play the scenario with the caller's clock and carrier, until nothing more happens."""
         play_together([self], clock, carrier)
 
 
 def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier) -> None:
-    """Let everything happen that happens to these runs, on one clock and by one carrier.
+    """Play several scenarios with one clock and one carrier, until nothing more happens.
 
-    What comes from outside comes to all of them before anything is claimed: so they travel in one cohort.
+    What comes from outside comes to all runs before the next claim, so that the runs travel in one cohort.
     """
     late = any(scenario.outside.late for scenario in scenarios)
     with ExitStack() as faults:
         for scenario in scenarios:
             scenario._played, scenario._unplayed = True, False
-            # The code's own definition has the participants, whatever shape the run has.
+            # The participants belong to the code's definition, also for runs of an earlier shape.
             own = registry.find(scenario._definition.name, scenario._definition.version)
             faults.enter_context(noted(scenario.raised))
             faults.enter_context(injected(own, scenario.faults))
         for _ in range(LIMIT):
-            # Hooks and cancels of children come after a commit, which a test that is rolled back does not have.
+            # A test that is rolled back never commits: call here what follows a commit, such as hooks.
             with TestCase.captureOnCommitCallbacks(execute=True):
                 busy = (
                     carrier.judge(clock.now)
@@ -276,22 +276,22 @@ def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier)
 
 
 def check_saga(saga: object) -> None:
-    """Refuse what is no saga."""
+    """Raise ``TypeError`` unless ``saga`` is a saga."""
     if not (isinstance(saga, type) and issubclass(saga, Saga)):
         msg = f"a saga is a class derived from Saga, and not {saga!r}"
         raise TypeError(msg)
 
 
 def check_carriers(carriers: Sequence[str]) -> None:
-    """Refuse what is no carrier."""
+    """Raise ``ValueError`` for an unknown carrier."""
     if strange := [carrier for carrier in carriers if carrier not in CARRIERS]:
         msg = f"a carrier is {' or '.join(CARRIERS)}, and not {strange[0]!r}"
         raise ValueError(msg)
 
 
 def _let_time_pass(clock: Clock, carrier: Carrier, *, late: bool) -> bool:
-    """Go to when something is due next. Deadlines of who waits are waited for only where they are to pass."""
-    # What is due and was not claimed just now waits for other code, or for a person: it may wait for ever.
+    """Advance the clock to the next due time. Deadlines of waiting runs count only if they are to pass (``late``)."""
+    # A run that is due but was not claimed needs other code or a person: it may stay so for ever.
     live = Run.objects.exclude(state__in=FINAL).filter(due_at__gt=clock.now).exclude(pk__in=carrier.strangers)
     if not late:
         live = live.exclude(state=State.AWAITING_CONFIRM)
@@ -299,7 +299,7 @@ def _let_time_pass(clock: Clock, carrier: Carrier, *, late: bool) -> bool:
     if due is None:
         return False
     deadlines = [at for at, _ in carrier.deadlines] if late else []
-    # A moment later: branches keep their times as floats, which may lie a fraction of a microsecond behind the column.
+    # One microsecond later: parallel branches store their times as floats, which may be a fraction later than due_at.
     clock.go_to(min([due, *deadlines]) + timedelta(microseconds=1))
     return True
 

@@ -1,4 +1,4 @@
-"""A run's log as a table that people read, in the message of an assertion."""
+"""Formats a run's log as a table, for messages of assertions."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from uuid import UUID
 
 from sagas.models import Log, Run
 
-#: Characters of a row's data that are shown.
+#: The most characters of a row's data.
 WIDTH = 72
 _HEAD = ("after", "step", "operation", "outcome", "try", "")
 
 
 def table(run_id: UUID) -> str:
-    """Everything that happened to a run, a line for each row of its log, with the seconds since its first."""
+    """Format a run's log, a line for each row, with the seconds since the first row."""
     entries = list(Log.objects.filter(run_id=run_id).order_by("id"))
     lines: list[Sequence[str]] = [_HEAD]
     for entry in entries:
         after = (entry.at - entries[0].at).total_seconds()
-        said = " ".join(_say(entry.data).split())  # a database's errors have lines of their own
+        said = " ".join(_say(entry.data).split())  # errors of databases contain line breaks
         shown = said if len(said) <= WIDTH else f"{said[: WIDTH - 1]}…"
         happened = entry.outcome != "EVENT"
         outcome, attempt = (entry.outcome, str(entry.attempt)) if happened else ("", "")
@@ -33,7 +33,7 @@ def table(run_id: UUID) -> str:
 
 
 def _say(data: Any) -> str:
-    """A result as JSON; what went wrong as a person would say it."""
+    """Format a result as JSON, and an error as code and detail."""
     if data is None:
         return ""
     if isinstance(data, dict) and {"code", "detail"} <= set(data):
