@@ -145,7 +145,7 @@ def resume(run_id: UUID, *, by: str, note: str = "", escalation: int | None = No
         InvalidDecision: ``by`` or ``note`` is no text, or too long.
     """
     _check_decision(by=by, note=note)
-    state, messages = lifecycle.resume_run(parse_run_id(run_id), by=by, note=note, escalation=escalation)
+    state, messages = actions.resume(parse_run_id(run_id), by=by, note=note, escalation=escalation)
     _after_commit(messages)
     return state
 

@@ -24,7 +24,6 @@ from django.db import Error, connections, transaction
 
 from sagas import store
 from sagas.db import ConnectionLost, ErrorKind, classify_error, is_lost
-from sagas.definition import registry
 from sagas.definition.participants import Accepted, Call, Done, Phase, is_patient
 from sagas.definition.steps import Step
 from sagas.engine import invocation
@@ -35,13 +34,11 @@ from sagas.postgresql.sessions import Patience
 from sagas.postgresql.statements import only_reads
 from sagas.serialization import dump_json
 from sagas.states import BarrierOutcome
-from sagas.store.barriers import Row, Table, forget, old
+from sagas.store.barriers import Row, Table
 from sagas.validation import printable
 
 #: What an undo answers that had nothing to undo, for the log.
 NULL = {"null": True}
-#: Runs whose barrier rows are deleted in one transaction.
-BATCH = 1000
 
 
 class DatabaseAway(Exception):
@@ -328,40 +325,3 @@ def _write(
     nothing_happened = [row for row in entry.fresh if row[0] in faults]
     if nothing_happened:
         table.leave(nothing_happened)
-
-
-# -- Cleaning up ----------------------------------------------------------------------------------------------
-
-
-def databases() -> list[str]:
-    """Aliases of the databases in which some step has its data."""
-    return sorted({alias for definition in registry.all_definitions() for alias in definition.databases})
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What ``prune`` has done.
-
-    Attributes:
-        deleted: barrier rows that are gone.
-        unknown: runs with old rows that this engine does not know.
-    """
-
-    deleted: int = 0
-    unknown: int = 0
-
-
-def prune(database: str, *, days: float) -> Pruned:
-    """Delete the barrier rows of runs that ended longer than ``days`` ago.
-
-    A run that has not ended may be delivered again, and one that this engine does not know may be another's: their
-    rows are left. Each batch is a transaction of its own: killed in the middle, the next call goes on.
-    """
-    pruned = Pruned()
-    last = UUID(int=0)
-    while ids := old(database, after=last, days=days, limit=BATCH):
-        known, ended = store.runs.ended(ids, days=days)
-        deleted = forget(database, ended) if ended else 0
-        pruned = Pruned(pruned.deleted + deleted, pruned.unknown + len(ids) - known)
-        last = ids[-1]
-    return pruned

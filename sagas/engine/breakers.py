@@ -19,7 +19,7 @@ from sagas.decisions.messages import Link
 from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.decisions.remedies import BREAKER_OPEN
 from sagas.definition.participants import Phase
-from sagas.engine.compensation import escalate, event
+from sagas.engine.compensation import escalate
 from sagas.store.breakers import Open
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def _probe(link: Link, rows: Sequence[store.runs.Row], at: Open) -> list[store.r
         if row.attempt:
             detail = f"{at.failed} of the last {at.retried} retried operations of {at.participant} failed"
             error = write_reason(ReasonKind.BREAKER, link.step, BREAKER_OPEN, detail)
-            escalate(row, event("escalate", step=link.step), error, operation=link.operation)
+            escalate(row, store.moves.event_entry("escalate", step=link.step), error, operation=link.operation)
     going = [row for row in waiting[:1] if store.breakers.take_probe(at.participant, row.id, link.operation)]
     held = waiting[len(going) :]
     if held:

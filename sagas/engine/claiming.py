@@ -32,9 +32,9 @@ from sagas.engine import (
     locks,
     poison,
 )
-from sagas.engine.compensation import escalate, event
+from sagas.engine.compensation import escalate
+from sagas.engine.deadlines import undo_timed_out
 from sagas.engine.results import parents_of
-from sagas.engine.timeouts import give_up_late
 from sagas.errors import UnknownSaga
 from sagas.states import UNDECIDED, State
 from sagas.store.breakers import Open
@@ -164,7 +164,7 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.runs.Row
         detail = f"claimed {row.claims} times in {row.state} without progress"
         escalate(
             row,
-            event("escalate", step=step),
+            store.moves.event_entry("escalate", step=step),
             write_reason(ReasonKind.STUCK, step, code, detail),
             operation=operation,
         )
@@ -174,7 +174,7 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.runs.Row
 def _claim_group(runs: Sequence[LockedRun], open_breakers: Mapping[str, Open]) -> list[Message]:
     """Claim what is left of the runs of one definition."""
     runs, messages = _expire(runs)
-    runs, following = give_up_late(runs)
+    runs, following = undo_timed_out(runs)
     messages += following
     if not runs:
         return messages
@@ -205,7 +205,7 @@ def _claim_group(runs: Sequence[LockedRun], open_breakers: Mapping[str, Open]) -
     begun = [row for row in leased.values() if row.started_at is None]
     if leased:
         store.claims.lease(list(leased), begin=True, within=_shortest(definition))
-        deadlines.begin([LockedRun(row, definition) for row in begun])
+        deadlines.set_first_deadlines([LockedRun(row, definition) for row in begun])
         _hasten(list(leased.values()))
     # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
     for (links, fate), cohort_ids in cohorts.items():
@@ -296,10 +296,10 @@ def _expire(runs: Sequence[LockedRun]) -> tuple[list[LockedRun], list[Message]]:
             if run.id not in expired
             and confirmation.name not in received[run.id]
             and run.row.started_at is not None
-            and deadlines.of_run(confirmation, run, run.row.started_at) <= now
+            and deadlines.deadline_of(confirmation, run, run.row.started_at) <= now
         ]
         if late:
-            messages += deadlines.judge(confirmation.name, late, by="tick")
+            messages += deadlines.expire_overdue(confirmation.name, late, by="tick")
             expired |= {run.id for run in late}
     return [run for run in runs if run.id not in expired], messages
 

@@ -35,10 +35,10 @@ from sagas.decisions.messages import Kick, Message
 from sagas.definition.participants import Call, Done, Phase, is_patient, is_remote, is_set_based
 from sagas.definition.steps import Refund
 from sagas.engine import barrier, invocation, poison, remote_calls
+from sagas.engine.deadlines import undo_timed_out
 from sagas.engine.delivery import Delivery, continue_chain, redeliver, sort_by_stand
 from sagas.engine.invocation import Answer, Broken, Fault
 from sagas.engine.results import record
-from sagas.engine.timeouts import give_up_late
 from sagas.errors import NoReport
 from sagas.postgresql.sessions import Patience
 
@@ -388,7 +388,7 @@ def _perform_once(
             survivors += going
             messages += following
         if here and delivery.may_turn_back and delivery.definition.has_timeouts:
-            in_time, following = give_up_late(delivery.locked(here))
+            in_time, following = undo_timed_out(delivery.locked(here))
             here = [run.row for run in in_time]
             messages += following
         here, unanswered = _sort_out_unanswered(delivery, here)

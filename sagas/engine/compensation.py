@@ -108,8 +108,3 @@ def escalate(row: store.runs.Row, entry: store.moves.Entry, error: str, *, opera
     store.escalations.open_escalation(row, step=entry.step, operation=operation, error=error, suggestion=suggestion)
     after = Place(State.ESCALATED, row.cursor, row.fork)
     store.moves.advance(Move(row.place, after, Due.NEVER), [row], entry, data={row.id: error})
-
-
-def event(name: str, *, step: str = "", by: str = "") -> store.moves.Entry:
-    """Log entry of something that happened to a run, other than an operation of a step."""
-    return store.moves.Entry(operation=name, outcome="EVENT", step=step, worker=by)

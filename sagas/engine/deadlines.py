@@ -1,7 +1,11 @@
-"""The confirm deadlines of runs: when it is too late for each confirmation, and what becomes of who is late.
+"""When a run has taken too long: the deadlines of its confirmations, and the time-outs of its forward steps.
 
-A deadline may be the application's to compute, from the request. What breaks there is raised as it is: at a start it
-is the caller's, at a claim the run's (see ``sagas.engine.poison``).
+A run that is late is undone. The deadline of a confirmation is judged when RabbitMQ's message comes, and when a claim
+finds the run. The application may compute it from the request. An error in that code is raised as it is: it
+belongs to the caller at a start, and to the run at a claim (see ``sagas.engine.poison``).
+
+A time-out, of one step or of all of them, is judged when a step is about to be performed, when an attempt of it has
+failed, and when a claim finds the run: not while a participant works, which holds the run's lock.
 """
 
 from __future__ import annotations
@@ -16,16 +20,20 @@ from uuid import UUID
 from django.db import Error
 
 from sagas import store
+from sagas.decisions import plan
 from sagas.decisions.messages import Deadline, Kick, Message
-from sagas.decisions.reasons import ReasonKind, write_reason
+from sagas.decisions.reasons import LAST_ATTEMPT, ReasonKind, write_reason
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
-from sagas.engine.compensation import event, turn_back
+from sagas.definition.events import TIMEOUT
+from sagas.definition.participants import Phase
+from sagas.engine.compensation import turn_back
 from sagas.errors import DeadlineUnknown, InvalidRequest
-from sagas.store.locked_runs import LockedRun
+from sagas.states import State
+from sagas.store.locked_runs import LockedRun, by_place
 
 
-def check(definition: Definition, request: str) -> None:
+def check_deadlines(definition: Definition, request: str) -> None:
     """Refuse a request (JSON text) of which a deadline cannot be computed: no run of it could ever begin."""
     for confirmation in definition.confirmations:
         if confirmation.until is None:
@@ -42,7 +50,7 @@ def check(definition: Definition, request: str) -> None:
             raise InvalidRequest(msg, [{"loc": [], "type": "deadline", "msg": msg}]) from error
 
 
-def begin(runs: Sequence[LockedRun]) -> None:
+def set_first_deadlines(runs: Sequence[LockedRun]) -> None:
     """Give runs that begin now their first deadline, where it depends on the request.
 
     The others got theirs with the lease.
@@ -51,21 +59,21 @@ def begin(runs: Sequence[LockedRun]) -> None:
     if any(confirmations for _, confirmations in computed):
         now = store.runs.clock()
         store.confirmations.bring_deadlines_forward(
-            {run.id: first(confirmations, run, now) for run, confirmations in computed if confirmations}
+            {run.id: first_deadline(confirmations, run, now) for run, confirmations in computed if confirmations}
         )
 
 
-def first(confirmations: Sequence[Confirmation], run: LockedRun, started_at: datetime) -> datetime:
+def first_deadline(confirmations: Sequence[Confirmation], run: LockedRun, started_at: datetime) -> datetime:
     """When the first of these confirmations is too late for a run that began then."""
-    return min(of_run(confirmation, run, started_at) for confirmation in confirmations)
+    return min(deadline_of(confirmation, run, started_at) for confirmation in confirmations)
 
 
-def of_run(confirmation: Confirmation, run: LockedRun, started_at: datetime) -> datetime:
+def deadline_of(confirmation: Confirmation, run: LockedRun, started_at: datetime) -> datetime:
     """When this confirmation is too late for a run that began then, and not before what it is held until."""
     return run.row.not_before(confirmation.deadline(started_at, partial(run.definition.load, run.row.request)))
 
 
-def judge(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Message]:
+def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Message]:
     """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others.
 
     Args:
@@ -85,10 +93,10 @@ def judge(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Message]:
         confirmation = run.definition.confirmation(name)
         if run.row.started_at is None:
             continue
-        over = (now - of_run(confirmation, run, run.row.started_at)).total_seconds()
+        over = (now - deadline_of(confirmation, run, run.row.started_at)).total_seconds()
         if over >= 0:
             late.append(run)
-            detail = _too_late(confirmation, now - timedelta(seconds=over))
+            detail = _not_confirmed(confirmation, now - timedelta(seconds=over))
             late_ms = round(over * 1000)
             reasons[run.id] = write_reason(ReasonKind.TIMEOUT, name, "NotConfirmed", detail, by=by, late_ms=late_ms)
         elif confirmation.within is not None:
@@ -96,12 +104,68 @@ def judge(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Message]:
             early[Deadline(run.row.saga, run.row.version, name, within, (), delay)].append(run.id)
     messages: list[Message] = []
     if late:
-        turn_back(late, event("expire", step=name, by=by), reasons)
+        turn_back(late, store.moves.event_entry("expire", step=name, by=by), reasons)
         messages.append(Kick())
     return messages + [replace(deadline, ids=tuple(ids)) for deadline, ids in early.items()]
 
 
-def _too_late(confirmation: Confirmation, deadline: datetime) -> str:
+def _not_confirmed(confirmation: Confirmation, deadline: datetime) -> str:
     if confirmation.within is not None:
         return f"no {confirmation.name} came within {confirmation.within.total_seconds():g} s"
     return f"no {confirmation.name} came until {deadline.isoformat(timespec='seconds')}"
+
+
+# Time-outs of the forward steps ---------------------------------------------------------------------------------
+
+
+def undo_timed_out(runs: Sequence[LockedRun]) -> tuple[list[LockedRun], list[Message]]:
+    """Turn back those locked runs whose time is over.
+
+    Returns:
+        The others, and what must be published after the commit.
+    """
+    limits = time_limits(runs)
+    if not limits:
+        return list(runs), []
+    now = store.runs.clock()
+    late = [run for run in runs if run.id in limits and limits[run.id][0] <= now]
+    if not late:
+        return list(runs), []
+    reasons = {run.id: timeout_reason(*limits[run.id], now) for run in late}
+    for step in {limits[run.id][1] for run in late}:
+        turn_back(
+            [run for run in late if limits[run.id][1] == step], store.moves.event_entry(TIMEOUT, step=step), reasons
+        )
+    return [run for run in runs if run.id not in reasons], [Kick()]
+
+
+def time_limits(runs: Sequence[LockedRun]) -> dict[UUID, tuple[datetime, str]]:
+    """Until when each of these runs may take over its forward steps, and whose time-out that is.
+
+    Runs that have no limit, have not begun, or are past turning back, are left out.
+    """
+    found: dict[UUID, tuple[datetime, str]] = {}
+    for definition, place, rows in by_place([run for run in runs if run.definition.has_timeouts]):
+        if place.state is not State.EXECUTING:
+            continue
+        steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
+        timed = [(step.timeout, step.name) for step in steps if step.timeout is not None]
+        since = store.log.arrived([row.id for row in rows], [step.name for step in steps]) if timed else {}
+        for row in rows:
+            if row.started_at is None:
+                continue
+            limits = [(since.get(row.id, row.started_at) + timeout, name) for timeout, name in timed]
+            if definition.timeout is not None:
+                limits.append((row.started_at + definition.timeout, ""))
+            if limits:
+                limit, name = min(limits)
+                found[row.id] = row.not_before(limit), name
+    return found
+
+
+def timeout_reason(limit: datetime, step: str, now: datetime, cause: str = "") -> str:
+    """Write why a run is undone whose time is over. ``cause``, what had broken before, is for operators."""
+    detail = f"{step or 'the steps'} took too long"
+    told = f"{detail}{LAST_ATTEMPT}{cause}" if cause else detail
+    late_ms = max(0, round((now - limit).total_seconds() * 1000))
+    return write_reason(ReasonKind.TIMEOUT, step, "TimedOut", told, message=detail if cause else "", late_ms=late_ms)

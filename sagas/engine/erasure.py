@@ -18,7 +18,6 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from sagas import store
 from sagas.definition.personal_data import ERASED, Marks, Paths, mask, mask_text, mask_texts
-from sagas.engine.compensation import event
 from sagas.errors import InvalidArgument, NotErased, NotFinished, RunNotFound, UnknownSaga
 from sagas.states import FINAL
 from sagas.validation import check_person, why_unstorable
@@ -58,7 +57,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
             raise NotFinished(msg)
         changed = [row for row in rows if _erase(row)]
         if changed:
-            store.moves.log(event("erase", by=by), changed)
+            store.moves.log(store.moves.event_entry("erase", by=by), changed)
     return Erasure(tuple(row.id for row in rows), tuple(row.id for row in changed))
 
 

@@ -28,9 +28,8 @@ from sagas.definition.saga import Saga
 from sagas.engine import (
     deadlines,
     locks,
-    reopening,
 )
-from sagas.engine.compensation import event, turn_back
+from sagas.engine.compensation import turn_back
 from sagas.errors import (
     AlreadyDecided,
     DataTooLarge,
@@ -89,7 +88,7 @@ def insert_run(
     _check_key(definition, business_key)
     run_id = _given_id(definition, run_id) if run_id is not None else uuid_utils.compat.uuid7()
     text = _dump(definition, request)
-    deadlines.check(definition, text)
+    deadlines.check_deadlines(definition, text)
     store.definitions.record(definition)
     keys = definition.keys(text)
     # The run and its places in line are there together; a saga without locks is inserted in one statement.
@@ -170,7 +169,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
             raise AlreadyDecided(msg, row.state)
         text = _dump_data(run.definition, name, data)
         store.confirmations.insert_confirmation(run_id, name, text)
-        store.moves.log(event("confirmation", step=name), [row])
+        store.moves.log(store.moves.event_entry("confirmation", step=name), [row])
         state, messages = _follow_or_leave(run)
         recorded = store.confirmations.confirmation(run_id, name)
         assert recorded is not None
@@ -225,7 +224,7 @@ def follow_confirmations(run: LockedRun) -> tuple[State, list[Message]]:
     if missing:
         # What this process cannot compute stays as it is: whoever looks then can.
         if row.started_at is not None and all(c.is_known_here for c in missing):
-            store.confirmations.set_deadline(row.id, deadlines.first(missing, run, row.started_at))
+            store.confirmations.set_deadline(row.id, deadlines.first_deadline(missing, run, row.started_at))
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
         # All that this run itself waits for is there: it waits for its parent now, however long that takes.
@@ -255,9 +254,9 @@ def _end_with_parent(run: LockedRun, ended: State) -> tuple[State, list[Message]
     """
     if ended is State.FAILED:
         wish = _Wish(ReasonKind.CANCELLED, f"{run.row.parent_id} has ended")
-        return _undo_as_wished(run, event("cancel", by="parent"), wish)
+        return _undo_as_wished(run, store.moves.event_entry("cancel", by="parent"), wish)
     store.confirmations.insert_confirmation(run.id, PARENT, "{}")
-    store.moves.log(event("confirmation", step=PARENT), [run.row])
+    store.moves.log(store.moves.event_entry("confirmation", step=PARENT), [run.row])
     return _go_on(run)
 
 
@@ -275,7 +274,7 @@ def decline_confirmation(
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
         wish = _Wish(ReasonKind.REFUSED, reason, message)
-        return _undo_as_wished(run, event("refuse", step=name, by=by), wish)
+        return _undo_as_wished(run, store.moves.event_entry("refuse", step=name, by=by), wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +311,7 @@ def cancel_run(
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
         wish = _Wish(ReasonKind.CANCELLED, reason, message)
-        return _undo_as_wished(run, event("cancel", by=by), wish)
+        return _undo_as_wished(run, store.moves.event_entry("cancel", by=by), wish)
 
 
 def _check_free(row: store.runs.Row, parent: UUID, *, held: bool) -> None:
@@ -352,7 +351,8 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
             store.definitions.find(saga, version).confirmation(name)
         if not rows:
             return []
-        return deadlines.judge(name, [LockedRun.of(row) for row in rows if name not in received[row.id]], by=by)
+        unconfirmed = [LockedRun.of(row) for row in rows if name not in received[row.id]]
+        return deadlines.expire_overdue(name, unconfirmed, by=by)
 
 
 def wake(run_id: UUID, step: str) -> None:
@@ -360,20 +360,3 @@ def wake(run_id: UUID, step: str) -> None:
     with transaction.atomic():
         if store.runs.lock([run_id]):
             store.waits.wake(run_id, step)
-
-
-def resume_run(run_id: UUID, *, by: str, note: str, escalation: int | None = None) -> tuple[State, list[Message]]:
-    """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
-    with transaction.atomic():
-        row = store.runs.lock_one(run_id)
-        found = reopening.opened(row, escalation)
-        if row.state is not State.ESCALATED or found is None:
-            msg = f"the run is {row.state}: only an escalated run can be resumed"
-            raise AlreadyDecided(msg, row.state)
-        store.escalations.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
-        if row.pending:
-            store.waits.begin_again(row, store.runs.clock().timestamp())
-        store.moves.advance(
-            Move(row.place, Place(found.state, row.cursor, row.fork), plan.NOW), [row], event("resume", by=by)
-        )
-        return found.state, [Kick()]

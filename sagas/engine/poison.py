@@ -19,7 +19,7 @@ from sagas.db import ConnectionLost
 from sagas.decisions import plan
 from sagas.decisions.messages import Message
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason
-from sagas.engine.compensation import escalate, event
+from sagas.engine.compensation import escalate
 from sagas.failure_log import exc_info_of
 from sagas.store.locked_runs import LockedRun
 
@@ -125,7 +125,7 @@ def _escalate(row: store.runs.Row, error: Exception) -> None:
     reason = write_reason(ReasonKind.UNREADABLE, step, type(error).__name__, _redacted(row, error_text(error)))
     try:
         with transaction.atomic():
-            escalate(row, event("escalate", step=step), reason, operation=operation)
+            escalate(row, store.moves.event_entry("escalate", step=step), reason, operation=operation)
     except Exception as second:
         if is_systemic(second) or transaction.get_rollback():
             raise

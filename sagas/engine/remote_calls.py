@@ -20,10 +20,9 @@ from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Kick, Link, Message, RemoteCalls
 from sagas.decisions.plan import Move, Sooner, Stand
 from sagas.definition.participants import Call, Done, NotYet, is_remote
-from sagas.engine import late
-from sagas.engine.compensation import event
 from sagas.engine.delivery import Delivery, delivery_of
 from sagas.engine.invocation import Answer, Fault
+from sagas.engine.reports import record_late_answer
 from sagas.engine.results import await_report, record
 from sagas.errors import NotSent, Rejected
 from sagas.remote.lanes import Lane, lane_of
@@ -192,7 +191,7 @@ def _take_here(
     assert is_remote(participant)
     if first is not None and now - first > timedelta(seconds=participant.patience):
         return (row, Fault(StillNotYet(f"{step} has not been ready for {participant.patience:g} s"))), []
-    store.moves.log(event("not_yet", step=step, by=delivery.worker), [row])
+    store.moves.log(store.moves.event_entry("not_yet", step=step, by=delivery.worker), [row])
     return None, _put_off(delivery, [(row, answer.after)], now.timestamp())
 
 
@@ -214,7 +213,7 @@ def _take_elsewhere(delivery: Delivery, row: store.runs.Row, one: Answered) -> l
     if isinstance(answer, NotYet):
         answer = Fault(StillNotYet("not ready when its run was turned back"))
     wait = row.waits[delivery.step.name]
-    late.take(delivery, row, wait, answer, begun=_may_be_there(one), duration_us=one.duration_us)
+    record_late_answer(delivery, row, wait, answer, begun=_may_be_there(one), duration_us=one.duration_us)
     return [Kick()]
 
 

@@ -6,6 +6,8 @@ same step, has been turned back, stands with a person, or has ended.
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -13,16 +15,20 @@ from django.db import transaction
 from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message, Unlock, Wake
-from sagas.decisions.plan import Stand
+from sagas.decisions.plan import Due, Move, Stand
+from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Done, Phase, is_patient
-from sagas.engine import late
 from sagas.engine.delivery import Delivery
-from sagas.engine.results import record
+from sagas.engine.invocation import Fault
+from sagas.engine.results import record, tell
 from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
 from sagas.serialization import check_size, dump_json
 from sagas.states import FINAL, LIVE, State
 from sagas.store.locked_runs import LockedRun
+
+#: The log's entry for what is told while a person has the run.
+LATE = "late_answer"
 
 
 def receive_report(
@@ -49,7 +55,7 @@ def receive_report(
             return _take(delivery, store.waits.answered(row, step)._replace(attempt=wait.failed), answer)
         if row.state in FINAL:
             return row.state, []
-        late.take(delivery, row, wait, answer)
+        record_late_answer(delivery, row, wait, answer)
         return row.state, [Kick()]
 
 
@@ -102,3 +108,58 @@ def _delivery(definition: Definition, step: str, operation: str, by: str) -> Del
             return Delivery(definition, index, phase, action, by)
     msg = f"{definition.name}.{step} has no operation {operation!r}"
     raise UnknownStep(msg)
+
+
+def record_late_answer(
+    delivery: Delivery,
+    row: store.runs.Row,
+    wait: store.runs.Wait,
+    answer: Done | Rejected | Fault,
+    *,
+    begun: bool = True,
+    duration_us: int = 0,
+) -> None:
+    """Put on record how an operation ended for which a locked run waits, and where it does not stand.
+
+    Its undo need not wait for that any more. What comes next is for whoever has the run now.
+
+    Args:
+        delivery: the operation.
+        row: the run.
+        wait: what it waits for: this very operation.
+        answer: what came of it.
+        begun: whether it may have taken effect.
+        duration_us: how long it took.
+    """
+    step = delivery.step.name
+    outcome, said = _said(delivery, row, answer)
+    put = store.runs.Put(step, store.runs.Wait(0, wait.failed, begun=begun))
+    due = plan.NOW if row.state is State.COMPENSATING else Due.KEEP
+    change = Move(row.place, row.place, due, row.attempt)
+    if row.state is State.ESCALATED:
+        # No effect row: where the run still stands at this operation, it asks again when it is resumed, by the same
+        # key, and the log takes an effect once. What was returned may be personal: the participant says it again.
+        entry = store.moves.event_entry(LATE, step=step, by=delivery.worker)
+        why = {} if isinstance(answer, Done) else json.loads(said or "{}")
+        said = dump_json({**why, "operation": delivery.action.operation, "outcome": outcome})
+    else:
+        entry = delivery.entry(outcome, duration_us=duration_us)
+    if row.state in FINAL:
+        # It may have been erased: that there was an answer goes on record, and nothing of what it said.
+        said = None
+    data = {row.id: said} if said is not None else None
+    begun_as = row._replace(attempt=wait.failed)
+    store.moves.advance(change, [begun_as], entry, data=data, put=put)
+    if isinstance(answer, Fault) and row.state not in FINAL:
+        tell(delivery, begun_as, answer.error, f"its run is {row.state} since", final=False)
+
+
+def _said(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:
+    """The log's word for an answer, and its data as JSON text: what was returned, or why nothing was."""
+    step = delivery.step.name
+    if isinstance(answer, Done):
+        return "DONE", None if answer.result is None else dump_json(answer.result)
+    if isinstance(answer, Rejected):
+        return "REJECTED", write_rejection(answer, step, partial(delivery.hide, row))
+    error = answer.error
+    return "FAULT", write_reason(ReasonKind.FAULT, step, type(error).__name__, delivery.hide(row, error_text(error)))

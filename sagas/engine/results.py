@@ -17,7 +17,7 @@ from sagas.decisions.plan import Due, Move, Place, Sooner
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
 from sagas.definition.participants import Accepted, Done, Phase, is_patient, participant_name
 from sagas.definition.retry import Again
-from sagas.engine import breakers, timeouts
+from sagas.engine import breakers, deadlines
 from sagas.engine.compensation import escalate, turn_back
 from sagas.engine.delivery import Delivery, continue_chain
 from sagas.engine.invocation import Answer, Fault
@@ -257,12 +257,12 @@ def tell(delivery: Delivery, row: store.runs.Row, error: Exception, follows: str
 
 def _too_late(delivery: Delivery, row: store.runs.Row, fault: Fault, decision: Again) -> str | None:
     """Why a run must be undone because its time is over before its next attempt; ``None`` if it is not."""
-    limit = timeouts.limits_of(delivery.locked([row])).get(row.id) if delivery.may_turn_back else None
+    limit = deadlines.time_limits(delivery.locked([row])).get(row.id) if delivery.may_turn_back else None
     now = store.runs.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:
         return None
     cause = delivery.hide(row, f"{type(fault.error).__name__}: {error_text(fault.error)}")
-    return timeouts.reason(*limit, now, cause)
+    return deadlines.timeout_reason(*limit, now, cause)
 
 
 def _try_again(delivery: Delivery, row: store.runs.Row, entry: store.moves.Entry, reason: str, wait: float) -> Message:

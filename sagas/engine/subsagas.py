@@ -8,6 +8,7 @@ wants of the child it asks for after its own commit; what is lost on the way is 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -21,10 +22,13 @@ from sagas.definition.participants import Accepted, Call, Done
 from sagas.definition.retry import Retry
 from sagas.definition.saga import Saga
 from sagas.definition.steps import FINISH_RETRY, FORWARD_RETRY, Step
-from sagas.engine import children, lifecycle
-from sagas.errors import ChildEnded, Rejected
+from sagas.engine import lifecycle
+from sagas.errors import AlreadyDecided, ChildEnded, Rejected
 from sagas.redis.kicks import kick
 from sagas.states import State
+from sagas.store.locked_runs import PARENT
+
+logger = logging.getLogger(__name__)
 
 #: After so long a parent looks by itself what has become of a child that has not told it.
 RECHECK = timedelta(seconds=30)
@@ -141,7 +145,7 @@ class _Confirm(_Participant):
             return Done()
         if found is None or found.state is State.FAILED:
             raise ChildEnded(f"{child} is {found.state if found else 'gone'}, and cannot be confirmed any more")
-        after_commit(children.confirm, child)
+        after_commit(confirm_child, child)
         return Accepted(RECHECK)
 
 
@@ -154,5 +158,44 @@ class _Cancel(_Participant):
             return Done()
         if found.state is State.SUCCEEDED:
             raise ChildEnded(f"{child} is {found.state}, and cannot be undone any more")
-        after_commit(children.cancel, child, f"{call.run_id} is being undone")
+        after_commit(cancel_child, child, f"{call.run_id} is being undone")
         return Accepted(RECHECK)
+
+
+# What the children of a run are told ---------------------------------------------------------------------------
+#
+# Each in a transaction of its own that locks the child only, behind the commit of its parent. What is lost there is
+# found again: a live parent asks again, and a child looks itself at a parent that has ended.
+
+
+def confirm_child(child: UUID) -> None:
+    """Confirm it."""
+    lifecycle.receive_confirmation(child, PARENT, {})
+    kick()
+
+
+def cancel_child(child: UUID, reason: str) -> None:
+    """Undo it."""
+    try:
+        lifecycle.cancel_run(child, reason=reason, by="parent", by_parent=True)
+    except AlreadyDecided as decided:
+        if decided.state is not State.ESCALATED:
+            raise
+        # A person has it; the parent asks again until it is resolved.
+    kick()
+
+
+def end_children(parent: UUID, outcome: State) -> None:
+    """Have the children of a run that a person has ended end as it did."""
+    for child in store.runs.children(parent):
+        try:
+            if outcome is State.SUCCEEDED:
+                confirm_child(child)
+            else:
+                cancel_child(child, f"{parent} was ended by hand")
+        except AlreadyDecided as decided:
+            # Its siblings are told all the same. One that has gone the other way is for whoever ended its parent.
+            if decided.state is not State.ESCALATED:
+                logger.warning(
+                    "sagas: %s was ended as %s, and its child %s is %s", parent, outcome, child, decided.state
+                )

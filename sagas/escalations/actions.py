@@ -1,4 +1,4 @@
-"""What a person does about an escalated run, besides resuming it: acknowledge, assign, resolve.
+"""What a person does about an escalated run: acknowledge, assign, resume, resolve.
 
 Each is one transaction under the run's lock, and on record in its log.
 """
@@ -17,13 +17,13 @@ from sagas.decisions.messages import Kick, Message
 from sagas.decisions.plan import Due, Move, Place
 from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.engine import (
-    children,
     locks,
-    reopening,
+    subsagas,
 )
-from sagas.engine.compensation import event, refunds_due
+from sagas.engine.compensation import refunds_due
 from sagas.engine.results import parents_of
 from sagas.errors import AlreadyDecided, InvalidDecision, UnknownSaga
+from sagas.escalations import reopening
 from sagas.serialization import dump_json
 from sagas.states import FINAL, State
 from sagas.store.locked_runs import LockedRun
@@ -51,7 +51,19 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
             _acknowledge(row, by)
         if found.assignee != to:
             store.escalations.assign(run_id, to=to)
-            store.moves.log(event("assign", by=by), [row], {run_id: dump_json({"to": printable(to)})})
+            store.moves.log(store.moves.event_entry("assign", by=by), [row], {run_id: dump_json({"to": printable(to)})})
+
+
+def resume(run_id: UUID, *, by: str, note: str, escalation: int | None = None) -> tuple[State, list[Message]]:
+    """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
+    with transaction.atomic():
+        row, found = _open(run_id, escalation)
+        store.escalations.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
+        if row.pending:
+            store.waits.begin_again(row, store.runs.clock().timestamp())
+        stood = Place(found.state, row.cursor, row.fork)
+        store.moves.advance(Move(row.place, stood, plan.NOW), [row], store.moves.event_entry("resume", by=by))
+        return found.state, [Kick()]
 
 
 def resolve(
@@ -73,12 +85,12 @@ def resolve(
         change = Move(row.place, Place(outcome, row.cursor), Due.NEVER)
         if given_back:
             change = Move(row.place, Place(State.COMPENSATING, 0, given_back), plan.NOW)
-        store.moves.advance(change, [row], event("resolve", by=by), data={run_id: data})
+        store.moves.advance(change, [row], store.moves.event_entry("resolve", by=by), data={run_id: data})
         # The customer reads the reason: the note is none of their business.
         by_hand = write_reason(ReasonKind.RESOLVED, "", "ResolvedByHand", "Somebody has ended this by hand.")
         store.escalations.set_reason(run_id, by_hand if outcome is State.FAILED else None)
         # Behind the commit, for parent and child never lock each other. What is lost there a child finds out itself.
-        after_commit(children.follow, run_id, outcome)
+        after_commit(subsagas.end_children, run_id, outcome)
         ended = [Kick()] if given_back else locks.leave([row])
         return change.after.state, [*parents_of([row]), *ended]
 
@@ -111,7 +123,7 @@ def _open(run_id: UUID, meant: int | None) -> tuple[store.runs.Row, store.escala
 
 def _acknowledge(row: store.runs.Row, by: str) -> None:
     store.escalations.acknowledge(row.id, by=by)
-    store.moves.log(event("acknowledge", by=by), [row])
+    store.moves.log(store.moves.event_entry("acknowledge", by=by), [row])
 
 
 def _check_note(note: object) -> None:

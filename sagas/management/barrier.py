@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
 from sagas import limits
-from sagas.engine import barrier
+from sagas.operations import pruning
 
 #: In days. No message is delivered so long after its run has ended.
 SHORTEST = 1.0
@@ -25,14 +25,14 @@ def run(out: OutputWrapper, *, older_than: float, database: str | None, **_: Any
     if not SHORTEST <= older_than <= limits.WAIT.days:
         msg = f"--older-than {older_than:g}: a row must outlive whatever may still be on its way; give a day or more."
         raise CommandError(msg)
-    known = barrier.databases()
+    known = pruning.step_databases()
     if database is not None and database not in known:
         msg = f"no step is in the database {database!r}; there are: {', '.join(known) or 'none'}."
         raise CommandError(msg)
     if not known:
         out.write("no step is in another database: there are no barrier rows")
     for alias in [database] if database is not None else known:
-        pruned = barrier.prune(alias, days=older_than)
+        pruned = pruning.prune_barriers(alias, days=older_than)
         out.write(f"{alias}: {pruned.deleted} barrier row(s) deleted")
         if pruned.unknown:
             out.write(f"{alias}: {pruned.unknown} old run(s) are not in this engine's database; their rows were left")

@@ -20,7 +20,6 @@ from kombu import Connection
 from sagas import store
 from sagas.conf import config
 from sagas.db import uuid_array
-from sagas.engine.compensation import event
 from sagas.messaging import topology
 from sagas.serialization import dump_json
 from sagas.states import UNDECIDED
@@ -71,7 +70,7 @@ def hold(*, grace: float, by: str) -> Held:
             rows = [row for row in store.runs.lock(ids) if row.state in UNDECIDED]
             _hold(rows, until)
             data = dump_json({"held_until": until.isoformat()})
-            store.moves.log(event("restored", by=by), rows, {row.id: data for row in rows})
+            store.moves.log(store.moves.event_entry("restored", by=by), rows, {row.id: data for row in rows})
             count += len(rows)
 
 

@@ -36,6 +36,11 @@ class Entry:
     compensate: str = ""
 
 
+def event_entry(name: str, *, step: str = "", by: str = "") -> Entry:
+    """The entry for something that happened to a run, other than an operation of a step."""
+    return Entry(operation=name, outcome="EVENT", step=step, worker=by)
+
+
 def insert(
     *,
     run_id: UUID,

@@ -119,7 +119,7 @@ class Replay:
             case "cancels":
                 lifecycle.cancel_run(self.run_id, reason="", by="")
             case "resumes it":
-                lifecycle.resume_run(self.run_id, by="somebody", note="")
+                actions.resume(self.run_id, by="somebody", note="")
             case _:
                 outcome = State(what.removeprefix("resolves it as "))
                 actions.resolve(self.run_id, outcome=outcome, by="somebody", note="done")

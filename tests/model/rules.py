@@ -35,7 +35,7 @@ class Rules:
     tick_judges: bool = True
     #: ``store.moves._due``, ``engine.claiming._claim_group``: who has not begun begins before it waits.
     begins_before_it_waits: bool = True
-    #: ``engine.lifecycle.resume_run``: back to where it stood.
+    #: ``escalations.actions.resume``: back to where it stood.
     resumes_where_it_stood: bool = True
     #: ``escalations.actions.resolve``: a run that a person ends as FAILED gives back what has come from outside.
     resolving_gives_back: bool = True

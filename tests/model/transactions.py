@@ -303,7 +303,7 @@ class Transactions:
         return row.place.state in UNDECIDED and row.started and row.over and not came
 
     def _decide(self, row: Row) -> Iterator[Result]:
-        """``resume_run``, ``escalations.actions.resolve``."""
+        """``escalations.actions.resume``, ``escalations.actions.resolve``."""
         if row.place.state is not State.ESCALATED or row.escalated_from is None:
             return
         state = row.escalated_from if self.rules.resumes_where_it_stood else State.EXECUTING

@@ -54,12 +54,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "sagas/engine/deadlines.py": (
         f"{_HERE}/engine/test_deadlines.py",
         f"{_HERE}/engine/test_lifecycle.py",
-        f"{_HERE}/engine/test_poison.py",
-    ),
-    "sagas/engine/timeouts.py": (
-        f"{_HERE}/engine/test_lifecycle.py",
         f"{_HERE}/engine/test_retries.py",
         f"{_HERE}/engine/test_performing.py",
+        f"{_HERE}/engine/test_poison.py",
     ),
     "sagas/engine/compensation.py": (
         f"{_HERE}/engine/test_lifecycle.py",
@@ -71,14 +68,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"{_HERE}/remote/test_late_answers.py",
         f"{_HERE}/remote/test_steps.py",
     ),
-    "sagas/engine/late.py": (
-        f"{_HERE}/remote/test_attempts.py",
-        f"{_HERE}/remote/test_late_answers.py",
-        f"{_HERE}/engine/test_late_reports.py",
-    ),
     "sagas/engine/reports.py": (
         f"{_HERE}/engine/test_reports.py",
         f"{_HERE}/engine/test_late_reports.py",
+        f"{_HERE}/remote/test_late_answers.py",
+        f"{_HERE}/remote/test_attempts.py",
         f"{_HERE}/engine/test_subsagas.py",
     ),
     "sagas/engine/claiming.py": (

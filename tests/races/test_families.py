@@ -11,10 +11,11 @@ import sagas
 from sagas import State, store
 from sagas.decisions.messages import Chain
 from sagas.engine import lifecycle
-from sagas.engine.compensation import escalate, event
+from sagas.engine.compensation import escalate
 from sagas.engine.performing import perform
 from sagas.engine.subsagas import child_of
 from sagas.models import Run
+from sagas.store.moves import event_entry
 from tests.lab.sagas import Experiment, Parent
 from tests.races.racing import COMMIT, Race
 from tests.support.carrier import Carrier
@@ -111,7 +112,7 @@ def test_a_person_ends_the_parent_at_the_childs_last_step(
 ) -> None:
     # Given a parent that a person has, in the middle of its steps
     with transaction.atomic():
-        escalate(store.runs.lock([family.parent])[0], event("escalate"), "{}")
+        escalate(store.runs.lock([family.parent])[0], event_entry("escalate"), "{}")
 
     def resolve() -> State:
         """Behind its commit the child is told, and waits for the child's lock; never with the parent's."""

@@ -12,8 +12,8 @@ from kombu.exceptions import OperationalError
 
 from sagas.api import erase
 from sagas.db import ConnectionLost, describe_error
-from sagas.engine import reopening
 from sagas.errors import SagaError
+from sagas.escalations import reopening
 from sagas.management import barrier, dead, grants, restored
 from sagas.messaging import relay, topology
 from sagas.messaging.app import broken_promises, engine_app

@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from django.utils.connection import ConnectionDoesNotExist
 
 from sagas import store
-from sagas.engine import barrier
+from sagas.operations import pruning
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one
 from sagas.requirements import server_settings as settings
@@ -45,7 +45,7 @@ def _finding(deviation: settings.Deviation) -> Finding:
 
 def others() -> Iterator[Finding]:
     """Report whether each other database with steps answers and has the barrier table."""
-    for database in barrier.databases():
+    for database in pruning.step_databases():
         what = f"The database {database!r}, which steps use,"
         try:
             there = store.barriers.is_there(database)

@@ -83,7 +83,7 @@ def test_an_escalated_run_is_resumed_with_a_note(boss: Client) -> None:
 
 def test_only_an_escalated_run_is_resumed(boss: Client) -> None:
     run_id = held("ORD-1")
-    assert "only an escalated run can be resumed" in decide(boss, "resume_runs", run_id).content.decode()
+    assert "it is not escalated" in decide(boss, "resume_runs", run_id).content.decode()
     assert runs.state(run_id) is State.AWAITING_CONFIRM
 
 

@@ -400,7 +400,7 @@ def hand_to_a_person(run_id: UUID) -> None:
     with transaction.atomic():
         (row,) = store.runs.lock([run_id])
         why = write_reason(ReasonKind.STUCK, "two", "NoProgress", "")
-        compensation.escalate(row, compensation.event("escalate", step="two"), why)
+        compensation.escalate(row, store.moves.event_entry("escalate", step="two"), why)
 
 
 def test_a_report_that_comes_when_a_person_has_just_given_the_run_back_is_of_the_first_attempt(jar: str) -> None:

@@ -229,7 +229,7 @@ def test_what_breaks_behind_the_commit_is_no_fault_of_the_run(jar: str, monkeypa
         raise OperationalError
 
     with monkeypatch.context() as patched:
-        patched.setattr("sagas.engine.children.confirm", breaks)
+        patched.setattr("sagas.engine.subsagas.confirm_child", breaks)
         family.carried()
     # Then nobody is blamed, and it is told when the parent looks again
     assert told

@@ -10,9 +10,10 @@ from django.db import OperationalError, transaction
 
 import sagas
 from sagas import State, store
-from sagas.engine.compensation import escalate, event
+from sagas.engine.compensation import escalate
 from sagas.engine.subsagas import child_of
 from sagas.errors import AlreadyDecided
+from sagas.store.moves import event_entry
 from tests.lab.sagas import AskedGuardian, Experiment, Guardian
 from tests.support.carrier import Carrier
 from tests.support.runs import effects, escalation, let_time_pass, state, story
@@ -31,7 +32,7 @@ def go_on(*ids: UUID) -> None:
 def hand_over(run_id: UUID) -> None:
     """A person has it, from where it stands."""
     with transaction.atomic():
-        escalate(store.runs.lock([run_id])[0], event("escalate"), "{}")
+        escalate(store.runs.lock([run_id])[0], event_entry("escalate"), "{}")
 
 
 class Family:
@@ -117,7 +118,7 @@ def test_a_parent_that_was_ended_by_hand_takes_its_child_along(
     with monkeypatch.context() as patched:
         if lost:
             # The process dies behind the commit, or the database is away
-            patched.setattr("sagas.engine.children.follow", breaks)
+            patched.setattr("sagas.engine.subsagas.end_children", breaks)
         sagas.resolve(family.parent, outcome=outcome, by="mei", note="done by hand")
     if not lost:
         assert state(family.child) in {State.CONFIRMING, State.COMPENSATING}
@@ -135,7 +136,7 @@ def test_a_child_whose_parent_has_ended_is_nobodys_to_cancel_but_free(
 ) -> None:
     # Given a child that has not heard of it
     family = broken()
-    monkeypatch.setattr("sagas.engine.children.follow", lambda *_: None)
+    monkeypatch.setattr("sagas.engine.subsagas.end_children", lambda *_: None)
     sagas.resolve(family.parent, outcome=outcome, by="mei", note="done by hand")
     # Then it may be undone, but not against its parent
     if outcome is State.SUCCEEDED:
@@ -165,7 +166,7 @@ def test_a_child_that_has_gone_the_other_way_is_told_of_in_the_log(caplog: pytes
     # Given a child that was undone with its parent, which a person then calls a success
     family = Family(Experiment(reject=("four",), faults={"one.compensate": 99}))
     assert family.states == (State.ESCALATED, State.FAILED)
-    with caplog.at_level(logging.WARNING, logger="sagas.engine.children"):
+    with caplog.at_level(logging.WARNING, logger="sagas.engine.subsagas"):
         sagas.resolve(family.parent, outcome=State.SUCCEEDED, by="mei", note="delivered after all")
     assert f"its child {family.child} is FAILED" in caplog.text
 
@@ -176,7 +177,7 @@ def test_a_confirmation_of_the_childs_own_comes_when_its_parent_has_ended(monkey
     child = child_of(parent, "child")
     go_on(parent)
     hand_over(parent)
-    monkeypatch.setattr("sagas.engine.children.follow", lambda *_: None)
+    monkeypatch.setattr("sagas.engine.subsagas.end_children", lambda *_: None)
     sagas.resolve(parent, outcome=State.FAILED, by="mei", note="undone by hand")
     Carrier().run([child])
     assert state(child) is State.AWAITING_CONFIRM

@@ -17,12 +17,13 @@ from pytest_django import Settings
 import sagas
 from sagas import State, store
 from sagas.decisions.messages import Chain
-from sagas.engine.compensation import escalate, event
+from sagas.engine.compensation import escalate
 from sagas.messaging import topology
 from sagas.messaging.app import engine_app
 from sagas.messaging.publisher import drop_connections
 from sagas.messaging.topology import DEAD
 from sagas.models import Run
+from sagas.store.moves import event_entry
 from tests.integration.conftest import Start
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab
@@ -325,7 +326,7 @@ def test_doctor_tells_of_runs_that_do_not_get_on() -> None:
     Run.objects.filter(pk=stuck).update(state="EXECUTING", claims=4)
     with transaction.atomic():
         (row,) = store.runs.lock([person])
-        escalate(row, event("escalate"), "{}")
+        escalate(row, event_entry("escalate"), "{}")
     make_due(waiting, since=100)
 
     # When

@@ -11,11 +11,12 @@ from django.db import connection, transaction
 
 import sagas
 from sagas import State, store
-from sagas.engine.compensation import escalate, event
+from sagas.engine.compensation import escalate
 from sagas.messaging.topology import dead
 from sagas.models import Escalation, Run
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
+from sagas.store.moves import event_entry
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Forked, Lab
 from tests.support import broker
@@ -131,7 +132,7 @@ def escalated(jar: str) -> UUID:
     run_id = awaiting(jar)
     with transaction.atomic():
         (row,) = store.runs.lock([run_id])
-        escalate(row, event("escalate"), "{}")
+        escalate(row, event_entry("escalate"), "{}")
     return run_id
 
 
@@ -312,7 +313,7 @@ def stood_in(stands: State) -> UUID:
     assert state(run_id) is stands
     with transaction.atomic():
         (row,) = store.runs.lock([run_id])
-        escalate(row, event("escalate"), "{}")
+        escalate(row, event_entry("escalate"), "{}")
     by_owner("DELETE FROM sagas_escalation WHERE run_id = %s", run_id)
     Run.objects.filter(pk=run_id).update(request={"jar": jar})
     return run_id

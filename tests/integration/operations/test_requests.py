@@ -17,8 +17,9 @@ from pydantic import BaseModel, Field, field_validator
 import sagas
 from sagas import State, store
 from sagas.checks import check_runs
-from sagas.engine.compensation import escalate, event
+from sagas.engine.compensation import escalate
 from sagas.operations import requests
+from sagas.store.moves import event_entry
 from tests.support.carrier import Carrier
 from tests.support.deploys import NAME, deploy, deploying, step
 from tests.support.runs import state
@@ -124,7 +125,7 @@ def test_requests_that_the_code_cannot_read_are_counted(monkeypatch: pytest.Monk
     assert state(ended) is State.FAILED
     *live, person = begin(5)
     with transaction.atomic():
-        escalate(store.runs.lock([person])[0], event("escalate"), "{}")
+        escalate(store.runs.lock([person])[0], event_entry("escalate"), "{}")
     monkeypatch.setattr(requests, "BATCH", 2)
 
     # When the request gets a field without a default

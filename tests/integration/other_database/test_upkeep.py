@@ -12,10 +12,10 @@ from django.db import connection, connections
 
 import sagas
 from sagas import State
-from sagas.engine import barrier
 from sagas.errors import NotErased
 from sagas.messaging.dispatcher import FEW, dispatch
 from sagas.models import Barrier, Run
+from sagas.operations import pruning
 from tests.lab.persons import Visit
 from tests.lab.sagas import Experiment
 from tests.loyalty.sagas import Afar, AfarForked, Membership
@@ -53,7 +53,7 @@ def command(*arguments: str) -> str:
 
 @pytest.fixture(params=[1, 1000])
 def _batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(barrier, "BATCH", request.param)
+    monkeypatch.setattr(pruning, "BATCH", request.param)
 
 
 @pytest.mark.usefixtures("_batches")

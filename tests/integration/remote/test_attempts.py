@@ -195,7 +195,7 @@ def hand_to_a_person(run_id: UUID) -> None:
     with transaction.atomic():
         (row,) = store.runs.lock([run_id])
         why = write_reason(ReasonKind.STUCK, "held", "NoProgress", "")
-        compensation.escalate(row, compensation.event("escalate", step="held"), why)
+        compensation.escalate(row, store.moves.event_entry("escalate", step="held"), why)
 
 
 # -- Which answer is whose ------------------------------------------------------------------------------------

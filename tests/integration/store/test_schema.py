@@ -11,10 +11,11 @@ from django.db import IntegrityError, connection, transaction
 import sagas
 from sagas import store
 from sagas.decisions.plan import Due, Move, Place
-from sagas.engine.compensation import escalate, event
+from sagas.engine.compensation import escalate
 from sagas.errors import IllegalTransition
 from sagas.models import Confirmation, Escalation, Log, Run
 from sagas.states import LIVE, TRANSITIONS, State
+from sagas.store.moves import event_entry
 from tests.lab.sagas import Experiment, Lab, Twice
 from tests.support.runs import state, story
 
@@ -131,7 +132,7 @@ def test_a_move_of_a_run_that_stands_elsewhere_is_an_error_and_nothing_of_it_sta
         if how == "move":
             store.moves.move(change, rows)
         else:
-            store.moves.advance(change, rows, event("moved"))
+            store.moves.advance(change, rows, event_entry("moved"))
 
     # Then
     assert state(here) is State.PENDING
@@ -274,7 +275,7 @@ def escalated() -> UUID:
     run_id = run_at(State.EXECUTING, 1)
     with transaction.atomic():
         (row,) = store.runs.lock([run_id])
-        escalate(row, event("escalate"), "{}")
+        escalate(row, event_entry("escalate"), "{}")
     connection.check_constraints()
     return run_id
 

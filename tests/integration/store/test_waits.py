@@ -43,7 +43,7 @@ def with_a_person() -> UUID:
     with transaction.atomic():
         (row,) = store.runs.lock([run_id])
         why = write_reason(ReasonKind.STUCK, "", "NoProgress", "")
-        compensation.escalate(row, compensation.event("escalate"), why)
+        compensation.escalate(row, store.moves.event_entry("escalate"), why)
     return run_id
 
 

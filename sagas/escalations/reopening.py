@@ -15,7 +15,6 @@ from sagas import store
 from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.decisions.remedies import ESCALATION_LOST, suggest
 from sagas.definition.participants import Phase
-from sagas.engine.compensation import event
 from sagas.errors import UnknownSaga
 from sagas.serialization import dump_json
 from sagas.states import State
@@ -64,7 +63,7 @@ def _reopen(row: store.runs.Row) -> None:
     store.escalations.open_escalation(
         row._replace(state=stood), step="", operation="", error=error, suggestion=suggestion
     )
-    store.moves.log(event("reopen"), [row], {row.id: dump_json({"state": stood})})
+    store.moves.log(store.moves.event_entry("reopen"), [row], {row.id: dump_json({"state": stood})})
     logger.error("sagas: run %s was ESCALATED without an open escalation; it stood in %s", row.id, stood)
 
 
