@@ -1,7 +1,7 @@
-"""What can go wrong around one operation of a saga, and the cases which that makes. Pure.
+"""The cases of the matrix: each operation of a saga with each trouble that can occur around it. Pure.
 
-A case is one run in which one operation meets with one trouble. It says by which way the run comes to the operation,
-and how it must end.
+A case is one run in which one operation has one trouble. The case says how the run gets to that operation, and how the
+run must end.
 """
 
 from __future__ import annotations
@@ -22,59 +22,59 @@ from sagas.testing.scenario.faults import Broken
 
 
 class Trouble(StrEnum):
-    """What goes wrong. The words are those of the cases' ids."""
+    """What goes wrong. The values are used in the ids of cases."""
 
     REJECTS = "rejects"
     RAISES_ONCE = "raises-once"
     RAISES = "raises"
-    #: The effect was made, and whoever asked for it saw a fault.
+    #: The operation took effect, but its caller saw a fault.
     ANSWER_LOST_ONCE = "raises-once-after-the-effect"
     ANSWER_LOST = "raises-after-the-effect"
     DIES_BEFORE = "dies-before-the-commit"
     DIES_AFTER = "dies-after-the-commit"
     TWICE = "delivered-twice"
-    #: A copy comes when the run has ended: of a forward operation, after its undo.
+    #: A copy of the message comes after the run has ended: that of a forward operation, after its undo.
     LATE = "delivered-late"
-    #: Messages for every other operation of the saga come before it.
+    #: Messages for all other operations of the saga come first.
     OUT_OF_ORDER = "delivered-out-of-order"
 
 
-#: A process is killed: what it has committed must last, so these cases need a test that commits.
+#: A process is killed. Its commits must last, so these cases need a test that commits.
 DEADLY = (Trouble.DIES_BEFORE, Trouble.DIES_AFTER)
-#: The fault that is put around the participant, and whether it hits every attempt.
+#: Faults that are injected into the participant, for the first attempt or for all attempts.
 _ONCE = (Trouble.RAISES_ONCE, Trouble.ANSWER_LOST_ONCE)
 _ALWAYS = (Trouble.RAISES, Trouble.ANSWER_LOST)
 
 
 class Way(StrEnum):
-    """How a run comes by an operation, and where it ends if nothing goes wrong."""
+    """How a run gets to an operation, if nothing goes wrong."""
 
-    #: Everything is confirmed.
+    #: The run is confirmed.
     GOES_ON = "goes on"
-    #: It is cancelled while it waits for its confirmations.
+    #: The run is cancelled while it waits for its confirmations.
     CANCELLED = "cancelled"
-    #: The last step that can be undone says no.
+    #: The last step that can be undone is rejected.
     REFUSED = "refused"
-    #: The same, after its confirmations have come early.
+    #: The same, after the confirmations have come early.
     REFUNDED = "refunded"
-    #: The first branch of the fork at the end breaks, and says no at its next attempt, when the others are done.
+    #: The last stage is parallel: its first branch fails once and is then rejected, when the other branches are done.
     BRANCHED_OFF = "branched off"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One operation that meets with one trouble.
+    """One operation with one trouble.
 
     Attributes:
         saga: the saga.
         index: position of the step.
-        phase: of the operation.
+        phase: phase of the operation.
         trouble: what goes wrong.
         carrier: how cohorts travel.
-        way: how the run comes there.
-        ends: how it must end.
-        database: of a process that dies: at a commit in which database.
-        commit: at which one, from 1.
+        way: how the run gets to the operation.
+        ends: the state in which the run must end.
+        database: for a killed process: the database of the commit at which it is killed.
+        commit: number of that commit, from 1.
     """
 
     saga: type[Saga[Any]]
@@ -99,30 +99,30 @@ class Case:
 
     @property
     def what(self) -> str:
-        """What goes wrong, in words that tell commits apart."""
+        """The trouble, with the commit and its database where they matter."""
         where = f"-in-{self.database}" if self.database != DEFAULT_DB_ALIAS else ""
         which = f"-{self.commit}" if self.commit > 1 else ""
         return f"{self.trouble}{which}{where}"
 
     @property
     def attempts(self) -> int | None:
-        """How many attempts break; ``None`` for all."""
+        """Number of attempts that fail; ``None`` for all."""
         return 1 if self.trouble in _ONCE else None
 
     @property
     def calls_a_person(self) -> bool:
-        """Whether somebody has to mend it and resume the run: it breaks for good where nothing can be turned back."""
+        """Whether the run is escalated and must be resumed: its operation always fails, and cannot be turned back."""
         forward = self.phase is Phase.FORWARD and self.index < self.saga.definition.before_pivot
         return self.trouble in _ALWAYS and not forward
 
     @property
     def shows_what_is_left(self) -> bool:
-        """Whether what a run that has failed leaves is looked for: once for each step that is undone, and each way."""
+        """Whether rows that a failed run leaves are reported: in one case for each undone step and each way."""
         return self.ends is State.FAILED and self.trouble in {Trouble.REJECTS, Trouble.TWICE}
 
     @property
     def story(self) -> str:
-        """How the run must end, and by whom it must be helped."""
+        """The expected end of the run, with an escalation if there must be one."""
         return f"ESCALATED; resumed: {self.ends}" if self.calls_a_person else str(self.ends)
 
     @property
@@ -132,16 +132,16 @@ class Case:
 
     @property
     def commits(self) -> bool:
-        """Whether the test must commit: for a process that is killed, or around a call of another system."""
+        """Whether the test must commit, because a process is killed or another system is called."""
         return self.deadly or has_remote(self.saga.definition)
 
     def __str__(self) -> str:
-        """Name it as a test is called."""
+        """The id of the case's test."""
         return f"{self.step}.{self.operation}-{self.what}-{self.carrier}"
 
 
 def cases(saga: type[Saga[Any]], *, carriers: Sequence[str] = CARRIERS) -> list[Case]:
-    """Every operation of a saga with every trouble that it can meet with, under each carrier."""
+    """List every operation of a saga with every trouble that is possible for it, under each carrier."""
     definition = saga.definition
     return [
         case
@@ -158,7 +158,7 @@ def _of(saga: type[Saga[Any]], index: int, phase: Phase, carrier: str) -> Iterat
     may_turn_back = phase is Phase.FORWARD and index < definition.before_pivot
     way = back if phase is Phase.UNDO else Way.GOES_ON
     if way is None:
-        return  # the last step of a saga without a confirmation: nothing undoes it
+        return  # nothing undoes the last step of a saga without confirmations
     ends = State.FAILED if phase is Phase.UNDO else State.SUCCEEDED
     for trouble in Trouble:
         if trouble is Trouble.REJECTS:
@@ -179,7 +179,7 @@ def _of(saga: type[Saga[Any]], index: int, phase: Phase, carrier: str) -> Iterat
 
 
 def _way_back(definition: Definition, index: int) -> Way | None:
-    """How a run can be made to undo what this step has done."""
+    """Find a way in which a run undoes this step after the step is done."""
     last = definition.before_pivot - 1
     if index >= len(definition.steps):
         return Way.REFUNDED
@@ -199,7 +199,7 @@ def _is_tried_again(definition: Definition, index: int, phase: Phase) -> bool:
 
 
 def _commits(definition: Definition, index: int, phase: Phase) -> list[tuple[str, int]]:
-    """The commits of one delivery of an operation: the database of each, and its number there."""
+    """List the commits of one delivery of an operation, each as database and number."""
     step = definition.all_steps[index]
     if is_remote(step.actions[phase].participant):
         return [(DEFAULT_DB_ALIAS, 1), (DEFAULT_DB_ALIAS, 2)]
@@ -207,5 +207,5 @@ def _commits(definition: Definition, index: int, phase: Phase) -> list[tuple[str
 
 
 def has_remote(definition: Definition) -> bool:
-    """Whether another system has a part in a saga: what is asked of it cannot be taken back with a transaction."""
+    """Whether a saga has a remote participant, whose effects no rollback takes back."""
     return any(is_remote(action.participant) for step in definition.all_steps for action in step.actions.values())

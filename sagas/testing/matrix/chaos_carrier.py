@@ -1,4 +1,4 @@
-"""A carrier that interferes: one message is doubled, late, out of order, or kills who performs it."""
+"""A carrier that causes trouble: one message is doubled, late or out of order, or kills its worker."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from sagas.testing.matrix.kill import die
 
 
 class Meddler(Carrier):
-    """Carries messages, and interferes once with those of one operation.
+    """A carrier that causes the trouble of one case, once.
 
     Attributes:
-        met: whether it came to that.
+        met: whether the trouble has been caused.
     """
 
     def __init__(self, case: Case, clock: Clock, strangers: Collection[UUID] = ()) -> None:
@@ -33,7 +33,7 @@ class Meddler(Carrier):
         self.kept: Chain | None = None
 
     def carry(self, chain: Chain, now: datetime) -> None:
-        """Deliver a cohort; if it is the one of the case, with its trouble."""
+        """Deliver a cohort. If it is at the operation of the case, cause the trouble."""
         if self.met or not self._is_the_one(chain):
             super().carry(chain, now)
             return
@@ -41,7 +41,7 @@ class Meddler(Carrier):
         self.kept = chain
         match self.case.trouble:
             case Trouble.TWICE:
-                # At once, and once more when what follows from the first is on its way.
+                # Twice in a row, and once more after the messages that follow from them.
                 super().carry(chain, now)
                 super().carry(chain, now)
                 self.waiting.append(chain)
@@ -61,7 +61,7 @@ class Meddler(Carrier):
                 super().carry(chain, now)
 
     def come_late(self, now: datetime) -> None:
-        """Deliver a copy of the message again, now that the run has ended."""
+        """Deliver a copy of the message after the run has ended."""
         assert self.kept is not None
         super().carry(self.kept, now)
 

@@ -1,4 +1,4 @@
-"""What of a participant's calls is compared: its answers in parts, and the rows that it leaves."""
+"""Compares calls of a participant: their answers, and the rows that they leave."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from sagas.engine.invocation import Answer, Fault
 from sagas.errors import Rejected
 from sagas.testing.matrix.snapshot import Columns, Picture, differences, joined, volatile
 
-#: Lines of a difference that are shown.
+#: The most lines of a difference that are shown.
 SHOWN = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a participant has answered, and what the tables said then."""
+    """The answers of a participant, and the tables after it."""
 
     answers: Sequence[Answer]
     rows: Picture
 
     @property
     def broken(self) -> str:
-        """Why it was not done, if it was not."""
+        """The reason if the operation was not done; '' if it was."""
         return next((why for answer in self.answers if (why := why_not(answer))), "")
 
 
 def why_not(answer: Answer) -> str:
-    """Why it was not done, if it was not."""
+    """The reason if the operation was not done; '' if it was."""
     if isinstance(answer, Fault):
         return f"{type(answer.error).__name__}: {answer.error}".partition("\n")[0]
     return f"{answer.code}: {answer}" if isinstance(answer, Rejected) else ""
 
 
 def show(answer: Answer) -> str:
-    """In short."""
+    """Format an answer in one line."""
     return f"Rejected({answer.code})" if isinstance(answer, Rejected) else repr(answer)
 
 
 def disagreement(answer: Answer, repeated: Answer, other: Answer) -> bool:
-    """Whether another answer says something else; what is another at each call, such as a serial, is not compared."""
+    """Whether ``other`` differs from ``answer``, apart from parts that differ at each call, such as a serial number."""
     said, again, found = _plain(answer), _plain(repeated), _plain(other)
     chance = {key for key, value in again.items() if said.get(key) != value}
     return bool({key for key in {*said, *found} if said.get(key) != found.get(key)} - chance)
 
 
 def _plain(answer: Answer) -> dict[str, object]:
-    """An answer in parts that can be compared one by one."""
+    """Split an answer into parts that are compared one by one."""
     match answer:
         case Done(result=dict() as result):
             return {"": "Done", **{f".{key}": value for key, value in result.items()}}
@@ -61,24 +61,24 @@ def _plain(answer: Answer) -> dict[str, object]:
         case Rejected():
             return {"": "Rejected", "code": answer.code}
         case Fault():
-            # Of which class is no matter: one that breaks may break the others in another way.
+            # Without its class: a fault of one call may cause other faults in the calls beside it.
             return {"": "Fault"}
 
 
 def changed(wanted: Picture, found: Picture, ignored: Columns) -> str:
-    """Say what is left otherwise, if anything is."""
+    """Describe how the rows differ; "" if they do not."""
     lines = differences(wanted, found, ignored)
     more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return f"{'; '.join(lines[:SHOWN])}{more}"
 
 
 def by_chance(one: Left, other: Left, ignored: Columns) -> Columns:
-    """The columns that differ although the same was asked, and those that are not compared at all."""
+    """Return the columns that differ between two equal calls, and the ignored ones."""
     return joined(volatile(one.rows, other.rows), ignored)
 
 
 def touched(databases: Sequence[str]) -> dict[str, set[str]]:
-    """By table, the columns that Django writes at every save with its own clock."""
+    """Map each table to its ``auto_now`` columns, which Django sets at every save."""
     found: dict[str, set[str]] = {}
     for model in apps.get_models():
         columns = {str(field.column) for field in model._meta.concrete_fields if getattr(field, "auto_now", False)}

@@ -1,4 +1,4 @@
-"""What the log of an ended run says that cannot be."""
+"""Checks the log of an ended run: all or nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sagas.states import State
 
 
 def all_or_nothing(definition: Definition, run_id: UUID, state: State) -> list[str]:
-    """What the log of an ended run says that cannot be: effects missing, doubled, left standing or out of order."""
+    """List violations in the log of an ended run: effects that are missing, doubled, not undone or out of order."""
     log = Log.objects.filter(run_id=run_id, outcome="DONE").order_by("id").values_list("step", "operation")
     phases = {
         (step.name, action.operation.value): (index, phase)

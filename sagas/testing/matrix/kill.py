@@ -1,4 +1,4 @@
-"""A process that is killed, really: a child does what is asked, and gets SIGKILL at the door of a commit."""
+"""Kills a real process: a forked child gets SIGKILL right before or right after a commit."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from django.db import connections
 
 from sagas.testing.clock import Clock
 
-#: Seconds after which a child that does not die is killed in another way.
+#: Seconds after which SIGALRM ends a child that was not killed.
 PATIENCE = 30
-#: Connections of the parent, in the child: collected as garbage they would be closed, for the parent too.
+#: The parent's connections, kept in the child: garbage collection would close them for the parent, too.
 _kept: list[object] = []
 
 
 class NotDead(AssertionError):
-    """The child was to be killed at a commit, and did not come there."""
+    """The child ended before the commit at which it was to be killed."""
 
 
 def die(act: Callable[[], object], clock: Clock, *, database: str, commit: int, before: bool) -> None:
-    """Have a child process do something, and be killed right before or right after a commit of it.
+    """Fork a child process that calls ``act`` and is killed right before or right after one of its commits.
 
     Args:
-        act: what it does, on connections of its own.
-        clock: the clock that it sees.
-        database: at a commit in this database.
-        commit: at which one, from 1.
-        before: before the commit, or after it.
+        act: called in the child, which has its own connections.
+        clock: the clock of the child.
+        database: the database of the commit.
+        commit: number of the commit, from 1.
+        before: whether the child is killed before the commit instead of after it.
 
     Raises:
-        NotDead: it ended otherwise; with what it said.
+        NotDead: the child ended in another way; with its output.
     """
     if any(one.in_atomic_block for one in connections.all(initialized_only=True)):
         msg = "a killed process sees only what is committed: this case needs a test that commits (transactional_db)"
         raise RuntimeError(msg)
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        # Newer Pythons warn of other threads, whose locks the child must not want. It needs none, and does not live.
+        # Newer Pythons warn of a fork beside threads, whose locks stay locked in the child. It needs none of them.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
@@ -71,7 +71,7 @@ def _live_and_die(
     except BaseException:
         os.write(writing, traceback.format_exc().encode())
     finally:
-        # Nothing of the parent's is to be cleaned up here.
+        # Exit without cleaning up, because everything here belongs to the parent.
         os._exit(1)
 
 

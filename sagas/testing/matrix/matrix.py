@@ -1,7 +1,8 @@
-"""Does a saga unwind, whatever happens? Every operation with everything that can go wrong, on the real database.
+"""Tests that a saga unwinds whatever happens: every operation with every trouble, on the real database.
 
-Each case is a run of its own. It must end wholly confirmed or wholly undone, every effect once, and leave the same rows
-in the project's tables as a run that ended in the same way without any trouble; and the project's own invariant holds.
+Each case is a run of its own. The run must end wholly confirmed or wholly undone, with every effect once. It must leave
+the same rows in the project's tables as a run that ended in the same way without trouble, and keep the project's
+invariant.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from sagas.testing.matrix.subject import Ended, Subject, databases_of
 from sagas.testing.mistakes.mistakes import likely_cause
 from sagas.testing.scenario.scenario import Scenario, check_carriers
 
-#: Cases that are told in full, where many went wrong: most have one cause.
+#: The most failed cases that are described in full. Most of them have the same cause.
 IN_FULL = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a case has ended. ``problem`` is empty where all is as it must be."""
+    """How a case has ended. ``problem`` is empty if the case has passed."""
 
     case: Case
     ended: str
@@ -35,9 +36,9 @@ class Outcome:
 
 
 def outcomes(subject: Subject, *, carriers: Sequence[str] = CARRIERS) -> list[Outcome]:
-    """Play every case that need not commit, and take each back.
+    """Play every case that need not commit, and roll each back.
 
-    Those that must, too, if the caller has no transaction open: then what they leave stays.
+    If the caller has no open transaction, also play the cases that must commit. Their rows stay.
     """
     check_carriers(carriers)
     databases = databases_of(subject.saga.definition)
@@ -69,13 +70,14 @@ def assert_saga_unwinds(
     leaves: Collection[str] = (),
     carriers: Sequence[str] = CARRIERS,
 ) -> None:
-    """Assert that a saga ends wholly confirmed or wholly undone, whatever goes wrong at whichever operation.
+    """Assert that a saga ends wholly confirmed or wholly undone, whatever goes wrong at any operation.
 
-    In a test that is rolled back (pytest-django's ``db``) nobody is killed, and no other system called; in one that
-    commits (``transactional_db``) they are. See ``Subject`` for the arguments, ``saga_matrix`` for a test of each case.
+    A test that is rolled back (pytest-django's ``db``) plays no case with a killed process or another system. A test
+    that commits (``transactional_db``) plays them, too. ``Subject`` describes the arguments. ``saga_matrix`` makes one
+    test a case.
 
     Raises:
-        AssertionError: with every case that ended otherwise, and each run's log.
+        AssertionError: with every failed case and its run's log.
     """
     subject = Subject(saga, request, invariant, prepare, ignore, leaves)
     played = outcomes(subject, carriers=carriers)
@@ -101,24 +103,24 @@ def saga_matrix(
     committing: Sequence[str] = (),
     mark: Callable[[Case], Sequence[Any]] = lambda _: (),
 ) -> Callable[..., None]:
-    """Make a test for pytest that has a case for everything that can go wrong.
+    """Make a parametrized test for pytest, with one case for everything that can go wrong.
 
     >>> test_place_order = saga_matrix(PlaceOrder, place_an_order, invariant=order_has_all_or_nothing)
 
     Args:
-        saga: see ``Subject``, as of the next five.
-        request: what is asked of it.
+        saga: the saga; see ``Subject``, also for the next five.
+        request: the request.
         invariant: what must hold once a run has ended.
         prepare: what else comes from outside.
         ignore: columns that are not compared.
-        leaves: what a run that has failed may leave.
+        leaves: rows that a failed run may leave.
         carriers: "orchestration", "choreography", or both.
-        fixtures: names of fixtures that every case needs.
-        committing: names of fixtures that the cases need which commit, instead of pytest-django's
-            ``transactional_db``: a process is killed, or another system has a part in the saga.
-        mark: marks of your own for a case.
+        fixtures: names of fixtures for every case.
+        committing: names of fixtures for the cases that must commit, instead of pytest-django's ``transactional_db``:
+            in those a process is killed or another system is called.
+        mark: gives additional marks for a case.
     """
-    import pytest  # noqa: PLC0415 - whoever has another test runner needs no pytest for the rest
+    import pytest  # noqa: PLC0415 - the other functions work without pytest
 
     subject = Subject(saga, request, invariant, prepare, ignore, leaves)
 
@@ -140,7 +142,7 @@ def saga_matrix(
             play(subject, case)
         except AssertionError as error:
             msg = f"{error}{likely_cause(subject)}"
-            raise AssertionError(msg) from None  # the same, without the cause
+            raise AssertionError(msg) from None  # the message contains the original one
 
     test_unwinds.__doc__ = f"{saga.__name__} ends wholly confirmed or wholly undone."
     return test_unwinds

@@ -1,4 +1,4 @@
-"""Play one case of a saga: with its trouble, beside the same run without any."""
+"""Plays one case of a saga, and compares it with the same run without trouble."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from sagas.testing.scenario.scenario import Scenario, given_run
 from sagas.testing.scenario.timeline import table
 from sagas.testing.settings import alone
 
-#: How much later the same run is begun again, to see what differs. The last may be too late for it.
+#: Delays after which the same run is repeated to see which columns vary. The last may be too late for the request.
 _LATER = (timedelta(0), timedelta(seconds=1), timedelta(days=1, hours=1))
 
 
 def play(subject: Subject, case: Case) -> str:
-    """Play a case, and say how it has ended.
+    """Play a case and return how it has ended.
 
-    Where another system has a part in the saga, it is not compared with a run without any trouble: that one's calls
-    could not be taken back. Its own log and the project's invariant say what is wrong.
+    A saga with a remote participant is not compared with a run without trouble, because the calls of that run cannot be
+    rolled back. Then only the log and the project's invariant are checked.
 
     Raises:
-        AssertionError: something is wrong; with what, and the run's log.
+        AssertionError: with everything that is wrong, and the run's log.
     """
     databases = databases_of(subject.saga.definition)
     with alone(subject.saga.definition.name, case.carrier), Clock() as clock:
@@ -86,13 +86,13 @@ def _left(lines: list[str]) -> list[str]:
 def _untroubled(
     subject: Subject, case: Case, run_id: UUID, clock: Clock, strangers: Collection[UUID]
 ) -> tuple[Picture, Columns]:
-    """What the tables say if the same run ends in the same way without any trouble; and what of it is by chance."""
+    """Return the tables after the same run without trouble, and the columns whose values vary by chance."""
     databases = databases_of(subject.saga.definition)
     by_way = case.way is Way.GOES_ON and case.ends is State.FAILED
     ending = (case.way, case.ends, (case.step, case.trouble) if by_way else "")
     known = subject.by_chance
     pictures: list[Picture] = []
-    # Later: so that what depends on the time differs, and is known; a day, for dates.
+    # The run is repeated later, so that values which depend on the time vary; a day later for dates.
     for later in _LATER if ending not in known else _LATER[:1]:
         with rehearsal(databases, clock):
             clock.let_pass(later)
@@ -101,7 +101,7 @@ def _untroubled(
             except AssertionError:
                 if later is not _LATER[-1]:
                     raise
-                continue  # what may be asked for today may be too late tomorrow
+                continue  # the request may be too late a day later
             pictures.append(picture(databases))
     if ending not in known:
         known[ending] = joined(*(volatile(pictures[0], other) for other in pictures[1:]))
@@ -109,15 +109,15 @@ def _untroubled(
 
 
 def led(subject: Subject, way: Way, run_id: UUID, carrier: str) -> Scenario:
-    """A scenario in which nothing goes wrong but what leads a run by this way."""
+    """Make a scenario that leads a run in this way, without other trouble."""
     scenario = given_run(run_id, carrier=carrier)
     scenario.run_id = run_id
     if subject.prepare is not None:
         subject.prepare(scenario)
-        scenario._unplayed = False  # it is not a test that has no then_…
+        scenario._unplayed = False  # the matrix plays it without a then_…
     definition = subject.saga.definition
     if way is Way.CANCELLED:
-        scenario.outside.confirmed.clear()  # what comes with them is for the other ways
+        scenario.outside.confirmed.clear()  # their data is used in the other ways
         scenario.outside.cancels()
         return scenario
     if way in {Way.REFUSED, Way.REFUNDED}:
@@ -130,7 +130,7 @@ def led(subject: Subject, way: Way, run_id: UUID, carrier: str) -> Scenario:
 
 
 def confirm_early(subject: Subject, way: Way, run_id: UUID) -> None:
-    """Confirm a run that is to be turned back after it was confirmed."""
+    """Confirm a run that is undone after its confirmations have come."""
     if way is Way.REFUNDED:
         data = led(subject, Way.GOES_ON, run_id, ORCHESTRATION).outside.confirmed
         for confirmation in subject.saga.definition.confirmations:
@@ -143,8 +143,8 @@ def _scenario(subject: Subject, case: Case, run_id: UUID, *, troubled: bool = Tr
     if troubled:
         scenario.faults += [fault] if (fault := _fault(case)) else []
     elif case.ends is State.FAILED and case.way is Way.GOES_ON:
-        # Whoever breaks for good leaves the same as who says no at the last attempt. Not at the first: in a fork the
-        # other branches go on meanwhile.
+        # A step that fails at all attempts leaves the same rows as one that is rejected at its last attempt. Not at its
+        # first: parallel branches go on meanwhile.
         scenario.when_rejects(case.step)
         if case.trouble is not Trouble.REJECTS and (before := _attempts(definition, case) - 1):
             scenario.when_fails(case.step, attempts=before)
@@ -152,7 +152,7 @@ def _scenario(subject: Subject, case: Case, run_id: UUID, *, troubled: bool = Tr
 
 
 def _attempts(definition: Definition, case: Case) -> int:
-    """How many attempts an operation that breaks has."""
+    """Count the attempts of an operation that always fails."""
     retry = definition.all_steps[case.index].actions[case.phase].retry
     return next(n for n in count(1) if isinstance(retry.decide(n, Broken(), spread=0), GiveUp))
 
@@ -183,7 +183,7 @@ def _play_untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock, s
 
 
 def _finish(case: Case, scenario: Scenario, carrier: Meddler, clock: Clock) -> str:
-    """Do what comes after the run has come to a stand: mend it for the person who was called; deliver what is late."""
+    """Act once the run has stopped: repair and resume an escalated run, and deliver the late copy of a message."""
     state = _state(scenario.run_id)
     story = ""
     if state is State.ESCALATED and case.trouble in {Trouble.RAISES, Trouble.ANSWER_LOST}:

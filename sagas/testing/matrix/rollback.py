@@ -1,4 +1,4 @@
-"""Play something on the real database, and take it back."""
+"""Rolls back what is played on the real databases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagas.testing.clock import Clock
 
 @contextmanager
 def rehearsal(databases: Sequence[str], clock: Clock | None = None) -> Iterator[None]:
-    """Take back what happens inside, on these databases, and on the clock."""
+    """Roll back what happens inside the block in these databases, and set the clock back."""
     began = clock.now if clock else None
     recorded = set(store.definitions._recorded)
     try:
@@ -23,7 +23,7 @@ def rehearsal(databases: Sequence[str], clock: Clock | None = None) -> Iterator[
                 stack.enter_context(_taken_back(database))
             yield
     finally:
-        # Whatever was put on record inside is not there any more, however it has ended.
+        # Definitions that were recorded inside are rolled back in any case.
         store.definitions._recorded.intersection_update(recorded)
     if clock and began:
         clock.go_back_to(began)
@@ -32,7 +32,7 @@ def rehearsal(databases: Sequence[str], clock: Clock | None = None) -> Iterator[
 @contextmanager
 def _taken_back(database: str) -> Iterator[None]:
     atomic: Any = transaction.atomic(using=database)
-    # As Django marks the transaction that is around a TestCase: what is durable otherwise may be taken back in it.
+    # Django marks the transaction around a TestCase in this way, so that ``durable`` blocks are allowed in it.
     atomic._from_testcase = True
     with atomic:
         try:

@@ -1,7 +1,7 @@
-"""What the project's own tables say, so that two endings can be compared: one in trouble, and one without.
+"""Reads the project's tables, so that the ends of two runs can be compared: one with trouble and one without.
 
-A run that met with trouble must leave the same rows as one that ended in the same way without any: this finds an
-effect that was doubled, or left behind, without being told what the effect is.
+Both must leave the same rows. The comparison finds effects that were doubled or left behind, without knowing what the
+effects are.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from django.db import connections
 from sagas.pool import Hold, HoldState
 
 Rows = list[dict[str, Any]]
-#: By table, its rows.
+#: The rows of each table.
 Picture = Mapping[str, Rows]
-#: By table, the columns that are not compared.
+#: Columns of each table, such as those that are not compared.
 Columns = Mapping[str, Collection[str]]
-#: In place of a column: the whole table.
+#: Stands for all columns of a table.
 ALL = "*"
 
 
 def picture(databases: Sequence[str]) -> dict[str, Rows]:
-    """Read every table of the project's own apps, and Django's of users and groups: not those of the engine."""
+    """Read all tables of the project's apps, and those of Django's users and groups, but not those of the engine."""
     found: dict[str, Rows] = {}
     own = sorted({model._meta.db_table for model in apps.get_models(include_auto_created=True) if _is_own(model)})
     for database in databases:
         connection = connections[database]
         quoted = {table: connection.ops.quote_name(table) for table in own}
         with connection.cursor() as cursor:
-            # What is migrated here, and is a table: a view says what tables say.
+            # Only tables that exist in this database. Views are left out: they show rows of tables.
             cursor.execute(
                 "SELECT own.name FROM unnest(%s, %s) AS own (name, quoted) "
                 "JOIN pg_class ON pg_class.oid = to_regclass(own.quoted) WHERE relkind IN ('r', 'p')",
@@ -57,7 +57,7 @@ def _is_own(model: Any) -> bool:
 
 
 def columns_of(names: Iterable[str]) -> dict[str, set[str]]:
-    """Columns by table, of ``"table.column"`` and of ``"table"``, which means all of it."""
+    """Parse names of columns, as ``"table.column"``, or ``"table"`` for all columns of a table."""
     found: dict[str, set[str]] = {}
     for name in names:
         table, dot, column = name.rpartition(".")
@@ -66,7 +66,7 @@ def columns_of(names: Iterable[str]) -> dict[str, set[str]]:
 
 
 def joined(*columns: Columns) -> dict[str, set[str]]:
-    """All of these columns; a copy."""
+    """Merge several maps of columns into a new one."""
     found: dict[str, set[str]] = {}
     for some in columns:
         for table, names in some.items():
@@ -75,7 +75,7 @@ def joined(*columns: Columns) -> dict[str, set[str]]:
 
 
 def volatile(one: Picture, other: Picture) -> dict[str, set[str]]:
-    """Columns that differ although the same happened: numbers that are counted up, times, what is drawn by lot."""
+    """Find columns that differ although the same happened, such as serial numbers, times and random values."""
     return {
         table: {
             column
@@ -87,7 +87,7 @@ def volatile(one: Picture, other: Picture) -> dict[str, set[str]]:
 
 
 def differences(wanted: Picture, found: Picture, ignored: Columns) -> list[str]:
-    """Say which rows are there and should not be, and the other way round."""
+    """Describe missing rows and unexpected rows."""
     said: list[str] = []
     for table in sorted({*wanted, *found}):
         columns = ignored.get(table, ())
@@ -100,16 +100,16 @@ def differences(wanted: Picture, found: Picture, ignored: Columns) -> list[str]:
 
 
 def remnants(before: Picture, after: Picture, ignored: Columns, leaves: Collection[str]) -> list[str]:
-    """Say what a run that was undone has left, and what it has changed of what was there before it.
+    """Describe the rows that an undone run has left, and the earlier rows that it has changed.
 
     Args:
-        before: what the tables said when the run had begun.
-        after: and when it had ended.
+        before: the tables when the run had begun.
+        after: the tables when the run had ended.
         ignored: columns that are not compared.
-        leaves: tables, of which rows may be left, and ``"table.column"``, which may be changed.
+        leaves: tables in which rows may be left, and ``"table.column"`` for columns that may change.
     """
     columns = joined(ignored, columns_of(name for name in leaves if "." in name))
-    # A hold that was cancelled stays as a record, and holds nothing.
+    # A cancelled hold stays as a record only.
     holds = {model._meta.db_table for model in apps.get_models() if issubclass(model, Hold)}
     kept = {
         table: [row for row in rows if table.split(": ")[-1] not in holds or row["state"] != HoldState.CANCELLED]
@@ -123,7 +123,7 @@ def remnants(before: Picture, after: Picture, ignored: Columns, leaves: Collecti
 
 
 def spoiled(before: Picture, wanted: Picture, found: Picture, ignored: Columns) -> list[str]:
-    """Say which rows are not what they were before, and are without any trouble: all of each is compared."""
+    """Describe earlier rows that have changed, though the run without trouble leaves them. All columns are compared."""
     said: list[str] = []
     for table, rows in before.items():
         if ALL not in ignored.get(table, ()):

@@ -1,4 +1,4 @@
-"""What a saga is played with, and what must hold when a run of it has ended."""
+"""The subject of a matrix: a saga, its request, and what must hold when a run has ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sagas.testing.scenario.scenario import Scenario, check_saga
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that has ended, for an invariant to look at.
+    """A run that has ended, as an invariant gets it.
 
     Attributes:
         run_id: the run.
@@ -30,26 +30,25 @@ class Ended:
 
     @property
     def succeeded(self) -> bool:
-        """Whether every effect must be there; otherwise none."""
+        """Whether all effects must exist; otherwise none may exist."""
         return self.state is State.SUCCEEDED
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What the cases of a saga are played with.
+    """What all cases of a saga have in common.
 
     Attributes:
         saga: the saga.
-        request: what is asked of it; or a function that makes the data which it needs and returns the request, or
-            that starts a run itself and returns its id.
-        invariant: asserts what must hold in the project's tables once a run has ended; ``False`` is a breach, too.
+        request: the request; or a function that makes the necessary data and returns the request, or that starts a run
+            and returns its id.
+        invariant: asserts what must hold in the project's tables once a run has ended. It may also return ``False``.
         prepare: tells a scenario what else comes from outside: ``lambda s: s.when_reported("step")``.
-        ignore: columns that need not be the same with trouble and without, as ``"table.column"``; or a whole
-            ``"table"``, such as one that a trigger writes.
-        leaves: what a run that has failed may leave, as records: rows of a ``"table"``, and ``"table.column"``, which
-            may be another than before in rows that were there.
-        causes: what failed cases have to say of usual mistakes; looked for by the first.
-        by_chance: by ending, the columns that differ from one untroubled run to the next; found by the first case.
+        ignore: columns that may differ with trouble and without, as ``"table.column"``; or a whole ``"table"``, such as
+            one that a trigger writes.
+        leaves: what a failed run may leave as a record: rows of a ``"table"``, or changes in ``"table.column"``.
+        causes: the usual mistakes that the first failed case has found, as text.
+        by_chance: for each kind of end, the columns that vary between runs without trouble. The first case finds them.
     """
 
     saga: type[Saga[Any]]
@@ -62,10 +61,10 @@ class Subject:
     by_chance: dict[tuple[object, ...], dict[str, set[str]]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what would never be of use.
+        """Check the types of the arguments.
 
         Raises:
-            TypeError: it is no saga, or a text is given for a list.
+            TypeError: ``saga`` is no saga, or a list is given as a text.
         """
         check_saga(self.saga)
         for said in (self.ignore, self.leaves):
@@ -74,12 +73,12 @@ class Subject:
                 raise TypeError(msg)
 
     def start(self) -> UUID:
-        """Make what a run needs, and start it."""
+        """Make the data that a run needs, and start the run."""
         made = self.request() if callable(self.request) else self.request
         return made if isinstance(made, UUID) else api.start(self.saga, made)
 
     def keeps_its_invariant(self, ended: Ended) -> None:
-        """Ask the project."""
+        """Check the project's invariant. Raise ``AssertionError`` if it does not hold."""
         if self.invariant is None:
             return
         try:
@@ -95,5 +94,5 @@ class Subject:
 
 
 def databases_of(definition: Definition) -> list[str]:
-    """The databases in which a saga has its data, the engine's first."""
+    """List the databases of a saga's data, the engine's first."""
     return [DEFAULT_DB_ALIAS, *sorted(definition.databases)]
