@@ -1,1 +1,1 @@
-"""Benchmarks: our orders beside a bare Celery chain, on the same servers, in one run. See ``bench.run``."""
+"""Benchmarks: orders beside a bare Celery chain, on the same servers, in one run. See ``bench.run``."""

@@ -1,4 +1,4 @@
-"""``make bench``: measure, show, write down."""
+"""``make bench``: measure, print and store the figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main() -> None:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("starting servers", total=None)
         with servers(keep=options.keep):
-            # The URLs are in the environment now: these read Django's settings.
+            # Imported here, because these modules read Django's settings, and the URLs are in the environment only now.
             import django  # noqa: PLC0415
 
             django.setup()

@@ -1,7 +1,7 @@
-"""The bare Celery chain that orders are measured beside: four tasks that do nothing, and nothing else.
+"""The bare Celery chain with which orders are compared: four tasks that do nothing.
 
-It knows nothing of the engine, and has the same guarantees of the broker: durable quorum queue, publisher
-confirms, late acks.
+It does not use the engine. It has the same guarantees of the broker: durable quorum queue, publisher confirms, late
+acks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     broker_transport_options={"confirm_publish": True},
     broker_connection_retry_on_startup=True,
-    # An idle worker notices that it is told to stop when something wakes its loop; this does, each second.
+    # An idle worker notices a request to stop only when something wakes its loop; this timer does, each second.
     broker_heartbeat=2,
     task_default_queue=QUEUE,
     task_default_exchange="",
@@ -36,7 +36,7 @@ app.conf.update(
     worker_consumer="bench.bare:Consumer",
 )
 
-# "received" and "succeeded" for every task would slow it down; orders are measured without them too.
+# "received" and "succeeded" for every task would slow it down; orders are measured without them, too.
 for _name in ("celery.worker.strategy", "celery.app.trace"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -44,7 +44,7 @@ CeleryConsumer: Any = _CeleryConsumer
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery's classes are made in ways types cannot follow
-    """Celery's, without the 28 delay queues that it would declare before the first task."""
+    """Celery's consumer, without the 28 delay queues that it would declare before the first task."""
 
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]  # see above
         """Celery's steps without native delayed delivery."""
@@ -64,7 +64,7 @@ def nothing(_: None = None) -> None:
 
 @app.task
 def last(_: None) -> None:
-    """Do nothing, and say so."""
+    """Do nothing, and report the end of the chain."""
     probe.note_end()
 
 
@@ -76,5 +76,5 @@ def declare() -> None:
 
 
 def publish() -> None:
-    """Send one chain; the broker has confirmed it."""
+    """Publish one chain, and wait for the broker's confirm."""
     chain(nothing.s(), nothing.s(), nothing.s(), last.s()).apply_async()

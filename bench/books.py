@@ -1,4 +1,4 @@
-"""No rate without correctness: the books of all orders of the benchmark, balanced to the cup."""
+"""Check that the measured orders are correct: every order and every cup is accounted for."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from sagas.states import State
 
 
 class Unbalanced(Exception):
-    """Something that was measured did not happen, or happened otherwise."""
+    """A measured order did not succeed, or a count is wrong."""
 
 
 def check(orders: int) -> None:
-    """Check that all orders ever placed succeeded, with every effect once, and that all stock adds up.
+    """Check that all orders succeeded, with every effect once, and that the stock is right.
 
     Args:
         orders: how many were placed in all.
 
     Raises:
-        Unbalanced: they did not, or it does not.
+        Unbalanced: an order did not succeed, or a count is wrong.
     """
     operations = sum(
         phase in step.actions for step in PlaceOrder.definition.steps for phase in (Phase.FORWARD, Phase.CONFIRM)
@@ -45,7 +45,7 @@ def check(orders: int) -> None:
 
 
 def _check_pool(pools: Iterable[Pool], holds: Any, orders: int) -> None:
-    """Each row has sold what its holds say, holds nothing, and has the rest left."""
+    """Check that each row has sold what its holds say, holds nothing, and has the rest available."""
     model: type[Hold] = holds.model
     sold = dict(holds.filter(state=HoldState.CONFIRMED).values_list("pool_key").annotate(Sum("quantity")).order_by())
     _expect(f"{model.__name__}s", (holds.count(), sum(sold.values())), (orders, orders))

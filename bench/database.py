@@ -1,4 +1,4 @@
-"""What the database tells about runs, asked so that those who are measured hardly notice."""
+"""Queries about runs that hardly disturb a measurement."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TIMEOUT = 300.0
 
 
 def until(condition: Callable[[], bool], *, pause: float) -> None:
-    """Wait for a condition; ``pause`` seconds between looks.
+    """Wait for a condition, with ``pause`` seconds between checks.
 
     Raises:
-        TimeoutError: it did not come true in five minutes.
+        TimeoutError: the condition is not true after five minutes.
     """
     end = time.monotonic() + TIMEOUT
     while not condition():
@@ -30,7 +30,7 @@ def until(condition: Callable[[], bool], *, pause: float) -> None:
 
 
 def all_in(load: Load, state: State) -> bool:
-    """Whether all runs are in a state; stops at the first that is not."""
+    """Whether all runs are in a state; the query stops at the first one that is not."""
     sql = "SELECT NOT EXISTS (SELECT 1 FROM sagas_run WHERE id BETWEEN %s AND %s AND state <> %s)"
     (found,) = _row(sql, [*load.bounds, state])
     return bool(found)
@@ -62,8 +62,8 @@ def times(run_id: UUID) -> dict[str, float]:
 
 
 def commits() -> int:
-    """Transactions that this database has committed. Workers report theirs at the latest when they end."""
-    # And this session now, not within a second: its own were not made by those who are measured.
+    """The number of committed transactions of this database. Workers report theirs when they end, at the latest."""
+    # This session reports its own now, and not within a second, because they are not part of the measurement.
     _row("SELECT pg_stat_force_next_flush()")
     (count,) = _row("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
     return int(count)

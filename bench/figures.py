@@ -1,9 +1,9 @@
-"""Make figures of what was measured: rates, percentiles, and the ratios that have targets. Pure.
+"""Compute rates, percentiles, and the ratios that have targets, from measurements. Pure.
 
-A rate is that of the best round. Whatever else runs on the machine only ever takes from a rate, for seconds at
-a time, and from one side of a comparison or the other: on a busy machine the median of three rounds gave ratios
-from 7 to 14, the best of three gave 8.3 to 10. Latencies are taken in turn, hence disturbed alike, and keep their
-median. All rounds and samples are written down too.
+A rate is that of the best round. Other load on the machine only lowers a rate, for seconds at a time, on one side of
+a comparison or the other: on a busy machine the median of three rounds gave ratios from 7 to 14, the best of three
+8.3 to 10. Latencies are measured alternately, so both sides are disturbed alike, and their median is used. All rounds
+and samples are stored, too.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 
 from bench.measured import Latencies, Measured, Throughput
 
-#: A bare chain of four tasks is published, and publishes three times.
+#: A bare chain of four tasks is published once, and its tasks publish three more messages.
 BARE_MESSAGES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a ratio must reach: at least, or at most."""
+    """The least, or the highest, value that a ratio may have."""
 
     at_least: float | None = None
     at_most: float | None = None
@@ -31,7 +31,7 @@ class Target:
         return (self.at_least is None or ratio >= self.at_least) and (self.at_most is None or ratio <= self.at_most)
 
     def __str__(self) -> str:
-        """Say it as the table does."""
+        """As in the table."""
         return f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}"
 
 
@@ -43,10 +43,10 @@ TARGETS: Mapping[str, Target] = {
 
 
 def ratios(measured: Measured) -> dict[str, float]:
-    """Compare.
+    """Compute the ratios.
 
-    ``orders_vs_bare_chain`` is the strict reading: all the way from the first claim to SUCCEEDED, which is
-    seven operations to the chain's four.
+    ``orders_vs_bare_chain`` is the strict one: from the first claim to SUCCEEDED, which is seven operations against
+    the chain's four.
     """
     bare, idle = max(measured.bare), measured.idle
     distinct, hot = _best(measured.distinct), _best(measured.hot)

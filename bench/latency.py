@@ -1,8 +1,8 @@
-"""How long one chain, or one order, takes when nothing else is there to do.
+"""The latency of one chain, and of one order, on an idle system.
 
-Both are taken in turn, a sample each, with both workers running: whatever else the machine does, it does to both.
-Both ends are read from this machine's clock; nobody polls Redis or RabbitMQ, and the database is asked
-every few milliseconds by primary key.
+Both are measured alternately, with both workers running, so that other load disturbs both alike. Begin and end are
+read from this machine's clock. Redis and RabbitMQ are not polled; the database is asked every few milliseconds by
+primary key.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from bench.workers import bare_worker, order_worker
 from bench.workload import Shop, pay
 from sagas.states import State
 
-#: The first samples of a process pay for its connections.
+#: The first samples of a process include its connecting, and are left out.
 _WARMUP = 5
 _LOOK = 0.005
-#: Let go what follows the last commit: acks, and the end of a task.
+#: A pause for what follows the last commit: acks, and the end of a task.
 _PAUSE = 0.01
 
 
 def measure(shop: Shop, samples: int, into: Latencies) -> int:
-    """Take samples of both in turn. Return how many orders were placed for it."""
+    """Measure both alternately. Return how many orders were placed."""
     with bare_worker(), order_worker():
         for number in range(-_WARMUP, samples):
             found = into if number >= 0 else Latencies()
@@ -55,7 +55,7 @@ def _order(shop: Shop, found: Latencies) -> None:
 
 
 def _span(began: float, times: dict[str, float], found: Latencies) -> float:
-    """Note each hop; return the milliseconds of all."""
+    """Record each hop; return the milliseconds of all."""
     before = began
     for name, at in times.items():
         found.hops[name].append((at - before) * 1000)

@@ -1,4 +1,4 @@
-"""What is measured, as plain data."""
+"""Measurements as plain data."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Latencies:
 
 @dataclass(slots=True)
 class Measured:
-    """All of one benchmark: one value a round, and all samples of latency.
+    """The results of one benchmark: one value a round, and all samples of latency.
 
     Attributes:
         bare: bare chains a second.

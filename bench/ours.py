@@ -1,4 +1,4 @@
-"""The workers' app for orders: the engine's own, as it is, with a probe."""
+"""The workers' app for orders: the engine's own, with a probe."""
 
 from __future__ import annotations
 

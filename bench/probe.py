@@ -1,9 +1,8 @@
-"""What workers note about themselves, in Redis, while they are measured.
+"""Notes that workers write to Redis during a measurement.
 
-A note costs a round trip of a tenth of a millisecond or two. So only the first task of a process notes when
-it began, publishes are counted in the process and reported at its end, and only the last task of a bare chain
-notes that it has run. Queue lengths would cost the workers nothing, but they tell neither the moment nor what
-is delivered and not done.
+A note costs a round trip of 0.1 to 0.2 ms. So only the first task of a process notes when it began, publishes are
+counted in the process and reported at its end, and only the last task of a bare chain notes that it has run. Queue
+lengths would cost the workers nothing, but they show neither the exact time nor deliveries that are not done.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _PUBLISHED = "bench:published"
 
 @cache
 def _client() -> Any:
-    # Any: redis-py's commands are typed for its asynchronous twin too.
+    # Any, because redis-py types its commands for the asynchronous client, too.
     return redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
@@ -32,7 +31,7 @@ def _client() -> Any:
 
 
 def note_first_task() -> None:
-    """Let each process note when its first task begins."""
+    """Make each process note when its first task begins."""
 
     def note(**_: Any) -> None:
         task_prerun.disconnect(note)
@@ -42,11 +41,11 @@ def note_first_task() -> None:
 
 
 def count_publishes() -> None:
-    """Let each process, the main one and its children, report at its end how many task messages it published."""
+    """Make each process, the main one and its children, report at its end how many task messages it published."""
     counts: Counter[int] = Counter()
 
     def count(**_: Any) -> None:
-        # By process: children inherit what the main process has counted.
+        # By process, because children inherit the count of the main process.
         counts[os.getpid()] += 1
 
     def report(**_: Any) -> None:
@@ -66,7 +65,7 @@ def note_end() -> None:
 
 
 def reset() -> None:
-    """Forget all notes."""
+    """Delete all notes."""
     _client().delete(_BEGAN, _ENDED, _PUBLISHED)
 
 
@@ -91,7 +90,7 @@ def last_end() -> float:
 
 
 def await_end(within: float) -> float:
-    """Wait for the next chain's end, without polling; return when it was."""
+    """Wait for the next chain's end, without polling; return its time."""
     noted = _client().blpop([_ENDED], timeout=within)
     if noted is None:
         msg = f"a chain did not end within {within:g} s"

@@ -1,4 +1,4 @@
-"""The figures as tables for people, and as JSON for whoever compares runs of the benchmark."""
+"""The figures as tables, and as JSON for comparing runs of the benchmark."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ OUT = Path(__file__).resolve().parent / "out" / "latest.json"
 
 
 def write(result: dict[str, Any], path: Path = OUT) -> None:
-    """Write all of it as JSON."""
+    """Write the figures as JSON."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Draw the tables: rates, latencies, and the ratios beside their targets."""
+    """Print the tables: rates, latencies, and the ratios with their targets."""
     console.print(_rates(result["figures"]), _latencies(result["figures"]), _ratios(result["ratios"]))
 
 

@@ -1,4 +1,4 @@
-"""The order of the measurements: in rounds, bare chain and orders in turn."""
+"""The order of the measurements: in rounds, bare chain and orders alternately."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sagas.messaging.topology import declare
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured.
+    """The size of a benchmark.
 
     Attributes:
         rounds: how often each measurement is made.
-        chains: bare chains, each time.
-        orders: orders, each time, of distinct SKUs and of one hot SKU.
-        samples: of idle latency, over all rounds.
+        chains: bare chains in each.
+        orders: orders in each, of distinct SKUs and of one hot SKU.
+        samples: samples of idle latency, over all rounds.
     """
 
     rounds: int
@@ -35,7 +35,7 @@ class Size:
 
     @property
     def stages(self) -> int:
-        """How often ``run`` says what it does."""
+        """How many stages ``run`` reports."""
         return 1 + 4 * self.rounds
 
 
@@ -44,17 +44,17 @@ QUICK = Size(rounds=1, chains=60, orders=500, samples=15)
 
 
 def run(size: Size, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure all on empty servers whose URLs are in the environment.
+    """Measure everything on empty servers whose URLs are in the environment.
 
     Args:
-        size: how much.
-        say: is told each stage as it begins.
+        size: the size.
+        say: called with each stage as it begins.
 
     Returns:
         Ratios, figures and settings, as ``report`` writes them.
 
     Raises:
-        Unbalanced: an order did not succeed, or the stock does not add up.
+        Unbalanced: an order did not succeed, or a count is wrong.
     """
     say("making the database")
     call_command("migrate", verbosity=0)
@@ -66,7 +66,7 @@ def run(size: Size, say: Callable[[str], None]) -> dict[str, Any]:
         where = f"round {number} of {size.rounds}"
         say(f"{where}: bare chains")
         found.bare.append(throughput.of_bare_chains(size.chains))
-        # Whatever drifts within a round favours the one as often as the other.
+        # The order alternates, so that a drift within a round favours both sides equally often.
         for hot in (False, True) if number % 2 else (True, False):
             say(f"{where}: orders, {'one hot SKU' if hot else 'distinct SKUs'}")
             rates = throughput.of_orders(shop, size.orders, hot=hot, placed=placed)

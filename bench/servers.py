@@ -1,4 +1,4 @@
-"""Private servers for one benchmark: made afresh, and destroyed after."""
+"""Private servers for one benchmark, created for it and destroyed afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def servers(*, keep: bool) -> Iterator[None]:
     """Run PostgreSQL, RabbitMQ and Redis on empty disks; set their URLs and Django's settings in the environment.
 
     Args:
-        keep: leave them running.
+        keep: leave the servers running.
     """
     with _only_one():
         _services("destroy")
@@ -35,7 +35,7 @@ def servers(*, keep: bool) -> Iterator[None]:
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    """Refuse to run beside another: its servers would be destroyed, and both would measure each other."""
+    """Refuse to run beside another benchmark: its servers would be destroyed, and both would disturb each other."""
     _LOCK.parent.mkdir(exist_ok=True)
     with _LOCK.open("w") as lock:
         try:
@@ -51,7 +51,7 @@ def _set_environment() -> None:
         if separator:
             os.environ[name] = value.strip("'\"")
     os.environ["DJANGO_SETTINGS_MODULE"] = "drinkgroup.settings"
-    # Between the two halves of a measurement the confirmations are inserted, which takes longer than customers have.
+    # The confirmations are inserted between the two halves of a measurement, which takes longer than the deadline.
     os.environ["CONFIRM_WITHIN_SECONDS"] = "1800"
     os.environ["LOG_LEVEL"] = "INFO"
 

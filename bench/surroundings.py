@@ -1,4 +1,4 @@
-"""What the figures depend on, written down beside them."""
+"""The conditions of a benchmark, stored with its figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sagas.messaging.app import app
 
 
 def describe() -> dict[str, Any]:
-    """Versions, settings, and how busy the machine is."""
+    """Versions, settings, and the load of the machine."""
     workers = f"one worker, prefork {CHILDREN}"
     return {
         "cpus": os.cpu_count(),

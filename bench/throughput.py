@@ -1,6 +1,6 @@
-"""How much is done in a second when all work is there before the first task begins.
+"""The throughput when all work exists before the first task begins.
 
-Publishing or inserting at the same time would take half of a two-core machine from those who are measured.
+Publishing or inserting during the measurement would use half of a two-core machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.workers import bare_worker, order_worker
 from bench.workload import Load, Shop, pay_all, refresh_statistics
 from sagas.states import State
 
-#: Seconds between looks at whether all is done.
+#: Seconds between checks whether everything is done.
 _LOOK = 0.25
 
 
@@ -31,7 +31,7 @@ def of_bare_chains(count: int) -> float:
 
 
 def of_orders(shop: Shop, count: int, *, hot: bool, placed: int) -> Throughput:
-    """Orders a second, to AWAITING_CONFIRM and, once the payments are there, on to SUCCEEDED.
+    """Orders a second, to AWAITING_CONFIRM and, after the payments, on to SUCCEEDED.
 
     Args:
         shop: where they are placed.
@@ -40,7 +40,7 @@ def of_orders(shop: Shop, count: int, *, hot: bool, placed: int) -> Throughput:
         placed: orders placed before.
 
     Raises:
-        Unbalanced: not all orders succeeded, or the stock does not add up.
+        Unbalanced: an order did not succeed, or a count is wrong.
     """
     load = shop.place(count, hot=hot)
     forward = drain(load, State.AWAITING_CONFIRM)
@@ -59,7 +59,7 @@ def of_orders(shop: Shop, count: int, *, hot: bool, placed: int) -> Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What it took to bring a load to a state: seconds from the first claim, commits and task messages."""
+    """The cost of bringing a load to a state: seconds from the first claim, commits and task messages."""
 
     seconds: float
     commits: int
@@ -71,10 +71,10 @@ def drain(load: Load, state: State) -> Drained:
     refresh_statistics()
     probe.reset()
     commits = database.commits()
-    # All looks in one transaction: they shall not count as commits.
+    # All checks in one transaction, so that they do not count as commits.
     with order_worker(), transaction.atomic():
         database.until(lambda: database.all_in(load, state), pause=_LOOK)
-    # The first task of a worker is a dispatch, and all work is due: it begins with the first claim.
+    # The first task of a worker is a dispatch, and all work is due, so it begins with the first claim.
     seconds = database.last_entry(load) - probe.began()
-    # Only now, after the workers' end, are commits and messages all reported.
+    # Commits and messages are complete only now, after the workers' end.
     return Drained(seconds, database.commits() - commits, probe.published())

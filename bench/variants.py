@@ -1,7 +1,7 @@
 """``make bench-variants``: the four variants of a saga: two carriers, with compensation and with time-outs.
 
-The same orders, definition, servers and worker; only ``CARRIER`` differs. Rounds alternate, so that whatever drifts
-favours the one as often as the other.
+Orders, definition, servers and worker are the same; only ``CARRIER`` differs. Rounds alternate, so that a drift
+favours both equally often.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ORDERS = 1200
 SAMPLES = 40
 VARIANTS_OUT = OUT.with_name("variants.json")
 
-#: What is done to orders whose steps are done, and what becomes of them.
+#: What happens to orders whose steps are done, and the state in which they end.
 FATES: dict[str, tuple[Callable[[Load], None], State]] = {}
 
 
@@ -80,7 +80,7 @@ def run(say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """Draw them beside each other, and write them down."""
+    """Print both side by side, and store them."""
     VARIANTS_OUT.parent.mkdir(exist_ok=True)
     VARIANTS_OUT.write_text(json.dumps(found, indent=2) + "\n")
     table = Table("of the same orders", *CARRIERS, "ratio")
@@ -107,7 +107,7 @@ def _idle(shop: Shop) -> list[float]:
 
 
 def _let_deadlines_pass(load: Load) -> None:
-    """Let the orders have begun so much earlier that their deadlines are over."""
+    """Move the begin of the orders so far back that their deadlines are over."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE sagas_run SET started_at = started_at - interval '1 day', deadline = deadline - interval '1 day', "
@@ -117,7 +117,7 @@ def _let_deadlines_pass(load: Load) -> None:
 
 
 def _check() -> None:
-    """No rate without correctness: all ended, and nothing is held."""
+    """Check that all runs have ended, and that nothing is held."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT (SELECT count(*) FROM sagas_run WHERE state NOT IN ('SUCCEEDED', 'FAILED')), "

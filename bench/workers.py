@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.servers import DIRECTORY, ROOT
 
-#: Worker processes that perform tasks, for orders and for the bare chain alike: one ``celery worker -c 2``.
+#: Processes that perform tasks, for orders as for the bare chain: one ``celery worker -c 2``.
 CHILDREN = 2
 _STARTUP = 90.0
 _SHUTDOWN = 20.0
@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 
 def bare_worker() -> AbstractContextManager[None]:
-    """The worker of bare chains. Without Django, which Celery would set up, and the engine's ticker with it."""
+    """The worker of bare chains, without Django, which Celery would set up together with the engine's ticker."""
     return _worker("bench.bare", DJANGO_SETTINGS_MODULE="")
 
 
@@ -32,7 +32,7 @@ def order_worker() -> AbstractContextManager[None]:
 
 @contextmanager
 def _worker(app: str, **environment: str) -> Iterator[None]:
-    """Run a Celery worker with two prefork children; wait until it consumes, stop it after.
+    """Run a Celery worker with two prefork children; wait until it consumes, and stop it afterwards.
 
     Args:
         app: its module, such as ``bench.bare``.

@@ -1,4 +1,4 @@
-"""The orders of the benchmark, inserted as the API would, and their payments. Nothing of this is measured."""
+"""The orders of the benchmark, inserted as by the API, and their payments. This part is not measured."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from orders.sagas import PlaceOrder
 #: SKUs of the "distinct" load, and delivery slots of both. Each order takes one cup, one coupon and one place.
 SKUS = 1000
 SLOTS = 200
-#: Nothing is to be rejected.
+#: Enough that nothing is rejected.
 PLENTY = 10_000_000
 _BATCH = 200
-#: Each confirmation is a savepoint; past 64 in a transaction PostgreSQL slows down.
+#: Confirmations in one transaction. Each is a savepoint; with more than 64 PostgreSQL slows down.
 _SAVEPOINTS = 50
 _PAYERS = 4
 _PRICE = 1500
@@ -39,7 +39,7 @@ _DISCOUNT = 100
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Orders that were placed together, and nothing else between them: their ids are a range.
+    """Orders that were placed together, without others between them, so that their ids are a range.
 
     Attributes:
         ids: their runs, in order.
@@ -56,10 +56,10 @@ class Load:
 
 
 class Shop:
-    """One customer who orders, and all that it takes."""
+    """One customer who orders, with coupons, stock and slots."""
 
     def __init__(self) -> None:
-        """Open it: stock, slots and a customer, in an empty database."""
+        """Create stock, slots and a customer in an empty database."""
         self._numbers = count(1)
         self._customer: User = get_user_model()._default_manager.create(username="bench")
         self._skus = [f"BENCH-{number}" for number in range(SKUS)]
@@ -76,13 +76,13 @@ class Shop:
 
         Args:
             orders: how many.
-            hot: all take the same SKU, instead of each the next.
+            hot: whether all take the same SKU instead of different ones.
         """
         ids: list[UUID] = []
         committed: list[float] = []
         for begin in range(0, orders, _BATCH):
             with transaction.atomic():
-                # Asked for before the runs ask for their kicks, hence called before them.
+                # Registered before the runs register their kicks, so it is called before them.
                 transaction.on_commit(lambda: committed.append(time.time()))
                 ids += self._place_batch(min(_BATCH, orders - begin), hot=hot)
         return Load(tuple(ids), committed[-1])
@@ -127,20 +127,20 @@ class Shop:
 
 
 def pay(ids: Sequence[UUID]) -> None:
-    """Let the payments of some runs come, in one transaction."""
+    """Confirm the payments of some runs, in one transaction."""
     with transaction.atomic():
         for run_id in ids:
             sagas.confirm(run_id, "payment", {"payment_id": str(run_id)})
 
 
 def pay_all(load: Load) -> None:
-    """Let the payment of every run come, over several connections: most of the time of each is spent waiting."""
+    """Confirm the payment of every run, over several connections, because each spends most of its time waiting."""
     with ThreadPoolExecutor(_PAYERS) as payers:
         list(payers.map(_pay_some, [load.ids[payer::_PAYERS] for payer in range(_PAYERS)]))
 
 
 def cancel_all(load: Load) -> None:
-    """Let the customer cancel every run."""
+    """Cancel every run, as its customer."""
     for begin in range(0, len(load.ids), _SAVEPOINTS):
         with transaction.atomic():
             for run_id in load.ids[begin : begin + _SAVEPOINTS]:
@@ -156,6 +156,6 @@ def _pay_some(ids: Sequence[UUID]) -> None:
 
 
 def refresh_statistics() -> None:
-    """Do for the planner what autovacuum does for a shop that has run for a while, and not in mid-measurement."""
+    """Update the planner's statistics, as autovacuum would do at some time during the measurement."""
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

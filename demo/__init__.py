@@ -1,5 +1,5 @@
-"""Three orders on a running platform, watched: one paid, one left alone, one refused half-way.
+"""The demo: three orders on a running platform, one paid, one unpaid, one refused half-way.
 
-A client of the API and nothing else: ``python -m demo``, beside ``make run``. ``client`` speaks HTTP, ``story`` is
-what is ordered and how it must end, ``screen`` draws it.
+It is a client of the API: ``python -m demo``, beside ``make run``. ``client`` speaks HTTP, ``story`` has the orders and
+how each must end, ``screen`` shows them.
 """

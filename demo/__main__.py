@@ -1,4 +1,4 @@
-"""``python -m demo``: exit code 0 if all ended as it should, 1 if not, 2 if the platform is not up."""
+"""``python -m demo``: exit code 0 if every order ended as expected, 1 if not, 2 if the platform is not running."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FILE = Path(__file__).resolve().parent.parent / ".run" / "demo.env"
 
 
 def main() -> int:
-    """Tell the story; give the exit code."""
+    """Play the demo; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m demo", description="Three orders on a running platform, watched.")
     parser.add_argument("--env", type=Path, default=_FILE, help="what `make run` has written (default: .run/demo.env)")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The API, as a customer and the payment provider use it."""
+"""The API from the side of a customer and of the payment provider."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class NotUp(Exception):
 
 
 class Unexpected(Exception):
-    """The platform answered what it should not have."""
+    """The platform gave an unexpected answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the platform is, and what lets us in.
+    """The address of the platform, and the credentials.
 
     Attributes:
         url: its base URL.
-        token: the demo customer's.
-        secret: shared with the payment provider, ``whsec_…``.
+        token: the demo customer's token.
+        secret: the webhook's secret, ``whsec_…``.
     """
 
     url: str
@@ -39,7 +39,7 @@ class Access:
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """Read what `make run` has written; variables that are set come first."""
+        """Read the file that `make run` has written; environment variables take precedence."""
         if not file.exists():
             raise NotUp(f"There is no {file}.")
         pairs = (line.partition("=") for line in shlex.split(file.read_text()))
@@ -66,7 +66,7 @@ class Api:
         return found
 
     def place(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Place an order; a repeat on a bad line would not place a second one."""
+        """Place an order. With its key, a repeated request does not place a second one."""
         found: dict[str, Any] = self._call(
             "POST", "orders/", headers={**self._token, "Idempotency-Key": str(uuid4())}, json=body
         )
@@ -78,7 +78,7 @@ class Api:
         return found
 
     def pay(self, order_no: str) -> None:
-        """Send the payment provider's signed webhook: all that the order costs has come."""
+        """Send the payment provider's signed webhook for the full price of the order."""
         paid = {
             "order_no": order_no,
             "payment_id": f"pay_{uuid4().hex[:12]}",

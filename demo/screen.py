@@ -1,4 +1,4 @@
-"""Draw the story: live on a terminal, else a line for everything that happens."""
+"""Show the demo: live on a terminal, otherwise a line for each event."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLOURS = {
     "failing": "red",
     "compensated": "yellow",
 }
-#: The deadline of a payment, whose countdown is a bar.
+#: The payment deadline, whose countdown is drawn as a bar.
 _DEADLINE_SECONDS = 30
 _BAR = 10
 _STEPS = ("create_order", "reserve_inventory", "apply_coupon", "schedule_delivery")
@@ -39,7 +39,7 @@ _STEPS = ("create_order", "reserve_inventory", "apply_coupon", "schedule_deliver
 
 @contextmanager
 def showing(story: Story, console: Console) -> Iterator[Callable[[], None]]:
-    """Give what is called whenever there may be something new to show."""
+    """Return the function to be called whenever something may have changed."""
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
             yield lambda: live.update(_picture(story), refresh=True)
@@ -48,7 +48,7 @@ def showing(story: Story, console: Console) -> Iterator[Callable[[], None]]:
 
 
 def summarise(story: Story, console: Console) -> None:
-    """Say how all ended, and whether that is right."""
+    """Print how every order ended, and whether that is right."""
     for tale in story.tales:
         reason = tale.order.get("reason")
         why = f": {reason['detail']}" if reason else ""
@@ -77,7 +77,7 @@ def _picture(story: Story) -> Group:
 
 
 def _orders(tales: list[Tale], now: datetime) -> Table:
-    """One column for each order, one row for each step: it fits a terminal of 80 by 24."""
+    """One column an order, one row a step, for a terminal of 80 by 24."""
     table = Table("", *(tale.title for tale in tales), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_row("order", *(Text(tale.order.get("order_no", "").removeprefix("ORD-")) for tale in tales))
     table.add_row("state", *(_word(tale.state or "…") for tale in tales))
@@ -96,7 +96,7 @@ def _step(order: dict[str, Any], index: int) -> Text:
 
 
 def _after(order: dict[str, Any], step: dict[str, Any]) -> str:
-    """When the step last did something, counted from the order's acceptance."""
+    """When the step last changed, counted from the order's acceptance."""
     if not step["finished_at"]:
         return ""
     took = datetime.fromisoformat(step["finished_at"]) - datetime.fromisoformat(order["created_at"])

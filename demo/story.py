@@ -1,4 +1,4 @@
-"""What is ordered, what is done about it, and how it must end."""
+"""The orders of the demo, what happens to each, and how it must end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from demo.client import Api, Unexpected
 
 #: Cups in every order.
 CUPS = 2
-#: How long the paid order is left waiting, so that what it holds can be seen.
+#: How long the paid order waits for its payment, so that its holds can be seen.
 _SECONDS_UNPAID = 4
-#: No payment within 30 s: time enough to begin, to wait, and to be undone.
+#: Enough for an unpaid order to begin, to wait 30 s, and to be undone.
 _SECONDS_IN_ALL = 75
 _POLL_SECONDS = 0.2
 FINAL = {"SUCCEEDED", "FAILED"}
@@ -25,11 +25,11 @@ class Count:
     """Something countable: cups of a SKU, or places in a slot.
 
     Attributes:
-        name: what it is.
+        name: its name.
         before: available before the demo.
-        taken: how many its end should have taken.
+        taken: how many must be gone in the end.
         now: available as last seen.
-        lowest: the lowest seen: what was available while orders held some.
+        lowest: the lowest number seen, while orders held some.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Count:
 
     @property
     def is_right(self) -> bool:
-        """Whether it stands as it should in the end."""
+        """Whether the count is right in the end."""
         return self.now == self.before - self.taken
 
     def see(self, available: int) -> None:
-        """Take note."""
+        """Record the present number."""
         self.now = available
         self.lowest = min(self.lowest, available)
 
@@ -54,13 +54,13 @@ class Tale:
     """One order.
 
     Attributes:
-        title: what happens to it, in a few words.
+        title: what happens to the order, in a few words.
         end: the state in which it must end.
-        why: the kind and code of the reason it must end so; nothing for success.
+        why: kind and code of its expected reason; empty for success.
         stock: cups of its own SKU.
         sku: that SKU.
-        coupon: the coupon it asks for.
-        is_paid: whether somebody pays.
+        coupon: the coupon that it uses.
+        is_paid: whether it is paid.
         order: the order as last read; empty before it is placed.
     """
 
@@ -86,7 +86,7 @@ class Tale:
         return self.state == self.end and why == self.why
 
     def seconds_left(self, now: datetime) -> float | None:
-        """Time to its deadline, while that matters."""
+        """Seconds until its deadline, while it waits."""
         deadline = self.order.get("confirm_deadline")
         if not deadline or self.state in FINAL | {"CONFIRMING", "COMPENSATING"}:
             return None
@@ -122,16 +122,16 @@ class Story:
 
     @property
     def counts(self) -> list[Count]:
-        """All that is counted."""
+        """The counts of the SKUs and of the slot."""
         return [*(tale.stock for tale in self.tales), self.slot]
 
     @property
     def is_right(self) -> bool:
-        """Whether all ended as they should, and nothing was lost or gained."""
+        """Whether every order ended as expected, and no count is wrong."""
         return all(tale.is_right for tale in self.tales) and all(count.is_right for count in self.counts)
 
     def tell(self) -> Iterator[None]:
-        """Place the orders, and go on until all have ended; pauses wherever there may be something new to see."""
+        """Place the orders, and go on until all have ended; yield whenever something may have changed."""
         yield
         for tale in self.tales:
             body = {"items": [{"sku": tale.sku, "quantity": CUPS}], "slot": self.slot_id}
@@ -144,7 +144,7 @@ class Story:
             self._look()
             yield
             time.sleep(_POLL_SECONDS)
-        # Once more: the orders were read before the counts.
+        # Once more, because the orders were read before the counts.
         self._look()
         yield
 
@@ -161,7 +161,7 @@ class Story:
         self.slot.see(next(slot["available"] for slot in self._api.slots() if slot["id"] == self.slot_id))
 
     def _payments(self) -> Callable[[], None]:
-        """Give what pays, once, when the paid order has been waiting for a while."""
+        """Return the function that pays the paid order once, after it has waited for a while."""
         waiting = [tale for tale in self.tales if tale.is_paid]
         due = time.monotonic() + _SECONDS_UNPAID
 
