@@ -1,1 +1,1 @@
-"""Finds the usual mistakes of participants by calling each a few times more."""
+"""Finds usual mistakes of participants by calling each of them several more times."""

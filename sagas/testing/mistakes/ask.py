@@ -1,4 +1,4 @@
-"""Asks a participant as the engine does, watched, in a transaction that must be there when it has answered."""
+"""Calls a participant as the engine does, watches it, and checks that it has not ended the transaction."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from sagas.db import sqlstate
 from sagas.definition.participants import Call, Participant, participant_name
 from sagas.definition.steps import Step
 
-# By name: where a scenario notes what is raised, other things stand for them in the module.
+# Imported by name, because scenarios patch these names in the module ``invocation``.
 from sagas.engine.invocation import Answer, Broken, Fault, RolledBack, collect
 from sagas.testing.mistakes.catalogue import Usual
 from sagas.testing.mistakes.lines import Lines
 from sagas.testing.mistakes.observe import CommittedByItself, watched
 
-#: How Django refuses whoever would end a transaction that is not his.
+#: Django's messages when code tries to end a transaction that it has not begun.
 _REFUSED = ("forbidden when an 'atomic' block is active", "durable atomic block cannot be nested")
-#: PostgreSQL's word for a savepoint that is not there: somebody has ended the transaction that it was in.
+#: SQLSTATE of a missing savepoint: its transaction was ended.
 _NO_SAVEPOINT = "3B001"
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Asks the participants of one step, and says what it sees while they answer."""
+    """Calls the participants of one step and reports their mistakes."""
 
     step: Step
     lines: Lines
@@ -34,23 +34,23 @@ class Asker:
 
     @property
     def database(self) -> str:
-        """Alias of the database in which they write."""
+        """Alias of the step's database."""
         return self.step.database or DEFAULT_DB_ALIAS
 
     def really(self, call: Callable[[], Any]) -> Any:
-        """Let the engine itself ask.
+        """Watch the engine's own call of the participant.
 
         Raises:
-            CommittedByItself: it would have ended the transaction.
+            CommittedByItself: the participant tried to end the transaction.
         """
         with watched(self.database, self.see, self.lines):
             return call()
 
     def ask(self, participant: Participant, calls: Sequence[Call[Any]]) -> Sequence[Answer]:
-        """As the engine does, but that a fault of the whole set is an answer, too.
+        """Call a participant as the engine does, but return a fault of the whole set as answers.
 
         Raises:
-            CommittedByItself: it would have ended the transaction, or has.
+            CommittedByItself: the participant has ended the transaction, or tried to.
         """
         before = self._transaction()
         answers = self._answers(participant, calls)
@@ -80,7 +80,7 @@ class Asker:
         return answers
 
     def _may_commit(self) -> bool:
-        """Whether the COMMIT would be let through now: what the test has made before is nobody's mistake."""
+        """Whether the constraints hold now: a violation by the test itself is no mistake of a participant."""
         try:
             with transaction.atomic(using=self.database):
                 connections[self.database].check_constraints()
@@ -106,7 +106,7 @@ class Asker:
             self.see(Usual.BREAKS, said)
 
     def _transaction(self) -> int:
-        """Number of the transaction; 0 if there is none that anything can be asked in."""
+        """Id of the transaction; 0 if there is none, or if it is broken."""
         try:
             with connections[self.database].cursor() as cursor:
                 cursor.execute("SELECT txid_current()")

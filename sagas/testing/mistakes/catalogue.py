@@ -1,4 +1,4 @@
-"""The mistakes that participants usually have, and how each is mended."""
+"""The usual mistakes of participants, and how to fix each."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from enum import StrEnum
 
 
 class Usual(StrEnum):
-    """What is usually wrong with a participant."""
+    """The kinds of usual mistakes."""
 
     OUTSIDE = "an effect outside the transaction"
     COMMITS = "it commits by itself"
     CLOCK = "it reads the clock"
     NOT_KEYED = "it is not keyed"
     BY_RETURNED_ID = "it undoes by a returned id"
-    #: Of a confirm or an undo; a forward operation is not keyed.
+    #: For a confirm or an undo. The same mistake of a forward operation is NOT_KEYED.
     NOT_IDEMPOTENT = "it is not idempotent"
-    #: Of a confirm or an undo; or of anything that the COMMIT would refuse.
+    #: For a confirm or an undo that raises, and for effects that the COMMIT would refuse.
     BREAKS = "it breaks"
     MANY_DISAGREES = "its many disagrees with its one-call form"
 
 
-#: How it is mended.
+#: How to fix each kind.
 _MENDED = {
     Usual.OUTSIDE: (
         "write in the step's own database only, which commits with the run. Another database of yours is a step with "
@@ -61,10 +61,10 @@ class Mistake:
 
     Attributes:
         step: name of the step.
-        operation: which of its operations.
-        participant: ``module.name`` of who performs it.
-        usual: which mistake.
-        seen: what was seen of it.
+        operation: name of the operation.
+        participant: ``module.name`` of the participant.
+        usual: kind of the mistake.
+        seen: what was observed.
     """
 
     step: str
@@ -74,7 +74,7 @@ class Mistake:
     seen: str
 
     def __str__(self) -> str:
-        """Say who makes it, what was seen of it, and how it is mended."""
+        """Describe the participant, the mistake, what was observed, and the fix."""
         return (
             f"{self.participant} ({self.step}.{self.operation}): {self.usual}\n"
             f"  seen: {self.seen}\n  mend it: {_MENDED[self.usual]}"

@@ -1,4 +1,4 @@
-"""Looks at what the driver's cursors are told, on Django's own connections: by Django, and behind its back."""
+"""Observes the SQL that cursors of Django's connections execute, also where code bypasses Django."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from psycopg2.extensions import cursor as Cursor
 
 from sagas.testing.mistakes.statements import ends_transaction, text_of
 
-#: Is told a text before the server is. What it raises keeps the text from the server.
+#: Called with each text before it is sent. If the function raises, the text is not sent.
 Look = Callable[[str], None]
-#: How a cursor of the driver's is told something.
+#: Methods with which SQL is given to a cursor.
 TOLD = frozenset({"execute", "executemany", "callproc", "copy_expert", "copy_from"})
 
 
 @contextmanager
 def looked_at(connection: Any, look: Look) -> Iterator[None]:
-    """Look at what the cursors are told that are made of this connection of the driver's inside."""
+    """Observe the cursors that this connection of the driver makes inside the block."""
     before = connection.cursor_factory
     connection.cursor_factory = _looking(before or Cursor, look)
     try:
@@ -29,14 +29,15 @@ def looked_at(connection: Any, look: Look) -> Iterator[None]:
 
 
 def is_looked_at(cursor: Any) -> bool:
-    """Whether somebody looks at what it is told already."""
+    """Whether a cursor is observed."""
     return hasattr(cursor, "_looked_at")
 
 
 def text_that_ends(frame: FrameType, connection: Any) -> str:
-    """A text in sight of a line that would end a transaction: which one a cursor of the line's own is told is unseen.
+    """Find a text among a frame's variables and constants that would end a transaction; "" if there is none.
 
-    Only of use where nobody looks at the cursor: it is of a class of the caller's, or from before.
+    It is used for cursors that are not observed, because of their own class or because they are older: what such a
+    cursor executes cannot be seen.
     """
     said = [*frame.f_locals.values(), *frame.f_code.co_consts]
     texts = [text_of(one, connection) for one in said if isinstance(one, str | bytes) or hasattr(one, "as_string")]
@@ -44,7 +45,7 @@ def text_that_ends(frame: FrameType, connection: Any) -> str:
 
 
 def _looking(base: type[Any], look: Look) -> type[Any]:
-    class Looking(base):  # type: ignore[misc]  # of whatever class the connection's are
+    class Looking(base):  # type: ignore[misc]  # the class of the connection's cursors
         _looked_at = True
 
         def execute(self, query: Any, *more: Any, **named: Any) -> Any:
@@ -68,7 +69,7 @@ def _looking(base: type[Any], look: Look) -> type[Any]:
 
 def _sent(cursor: Any, query: Any, *more: Any, **named: Any) -> str:
     try:
-        # With its parameters: one of them may be SQL, too.
+        # Including parameters, which may contain SQL as well.
         return text_of(cursor.mogrify(query, *more, **named), cursor.connection)
-    except Exception:  # what is wrong with it the cursor will say
+    except Exception:  # the cursor itself will report the error
         return text_of(query, cursor.connection)

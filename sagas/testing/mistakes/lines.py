@@ -1,4 +1,4 @@
-"""Whose line is it: the project's own, a library's, or the engine's?"""
+"""Tells whether a line of code belongs to the project, to a library or to the engine."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import django
 import sagas
 
 _LIBRARIES = tuple({*(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))})
-# With what separates folders: a project may be in a folder beside the engine's whose name begins as its does.
+# With a separator at the end: the name of a neighbouring folder may begin with the name of the engine's folder.
 _ENGINE = f"{Path(sagas.__file__).parent}{os.sep}"
 _DJANGO = f"{Path(django.__file__).parent}{os.sep}"
 _TIMEZONE = "django/utils/timezone.py"
 _LOGGING = f"{sysconfig.get_paths()['stdlib']}/logging/"
-#: Code that is written by ``dataclasses`` and its like for a class of the project's.
+#: File names of code that ``dataclasses`` and similar libraries generate.
 _WRITTEN = ("<string>", "<attrs")
 _NOT_OWN = frozenset({"sagas", "django"})
 
 
 class Lines:
-    """Knows the project's own lines.
+    """Recognizes lines of the project.
 
     Args:
-        modules: names of modules that are the project's. Those that are in the same packages are, too, even where the
-            project is installed among the libraries, as tox does it.
+        modules: names of modules of the project. All modules of the same packages count as the project's, even if the
+            project is installed among the libraries, as tox does.
     """
 
     def __init__(self, modules: Collection[str]) -> None:
         self._packages = frozenset(name.partition(".")[0] for name in modules) - _NOT_OWN
 
     def is_own(self, frame: FrameType) -> bool:
-        """Whether the project has written it."""
+        """Whether a frame belongs to the project."""
         file = frame.f_code.co_filename
         if file.startswith((_ENGINE, "<")):
             return False
@@ -44,7 +44,7 @@ class Lines:
         )
 
     def reader(self, frame: FrameType | None) -> FrameType | None:
-        """The project's own line that asks for the time; a library that does it may have its reasons."""
+        """Return the project's frame that reads a clock; ``None`` if a library does."""
         while frame is not None and frame.f_code.co_filename.endswith(_TIMEZONE):
             frame = frame.f_back
         while frame is not None and frame.f_code.co_filename.startswith(_WRITTEN):
@@ -52,33 +52,33 @@ class Lines:
         return frame if frame is not None and self.is_own(frame) else None
 
     def caller(self, frame: FrameType) -> FrameType:
-        """The nearest line of the project's own, if there is one."""
+        """Return the nearest frame of the project, or else ``frame``."""
         return next((one for one in stack(frame) if self.is_own(one)), frame)
 
 
 def stack(frame: FrameType | None) -> Iterator[FrameType]:
-    """A frame, and those that wait for it."""
+    """Yield a frame and its callers."""
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
 def is_logged(frame: FrameType) -> bool:
-    """Whether a log is written."""
+    """Whether the frame belongs to a call of ``logging``."""
     return any(one.f_code.co_filename.startswith(_LOGGING) for one in stack(frame))
 
 
 def is_djangos_connection(frame: FrameType) -> bool:
-    """Whether Django opens a connection to a database."""
+    """Whether the frame belongs to Django opening a database connection."""
     return any(one.f_code.co_filename.endswith("django/db/backends/base/base.py") for one in stack(frame))
 
 
 def is_for_engine(frame: FrameType) -> bool:
-    """Whether Django is called by the engine, or for something of its own."""
+    """Whether the engine or Django itself makes a call of ``django.db``."""
     asks = next((one for one in stack(frame) if "/django/db/" not in one.f_code.co_filename), frame)
     return asks.f_code.co_filename.startswith((_ENGINE, _DJANGO))
 
 
 def place(frame: FrameType) -> str:
-    """Where it is."""
+    """Format the place of a frame."""
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -1,7 +1,8 @@
-"""Does a participant make one of the usual mistakes? Found while a run of its saga is played, on the real database.
+"""Finds usual mistakes of participants while runs of their saga are played on the real database.
 
-Runs are played forward, and back by each way that there is; two at once where the request is a function, which makes
-data for each. All of it is rolled back, which another system cannot do: ``sagas.remote.conformance`` is for those.
+Runs are played forward, and back in each possible way. If the request is a function, which makes the data for each run,
+two runs are played at once. All of it is rolled back. That is impossible for other systems, for which there is
+``sagas.remote.conformance``.
 """
 
 from __future__ import annotations
@@ -36,19 +37,20 @@ def find_mistakes(
     prepare: Callable[[Scenario], object] | None = None,
     ignore: Collection[str] = (),
 ) -> list[Mistake]:
-    """Find the usual mistakes in a saga's participants.
+    """Find the usual mistakes of a saga's participants.
 
-    Each is called several times, and all of it is rolled back; what it does elsewhere, at a socket, is not.
+    Each participant is called several times and rolled back. Effects outside the databases, such as those of sockets,
+    are not rolled back.
 
     Args:
         saga: the saga.
-        request: see ``Subject``, as of the next two. One that can be called makes two runs, which are cohorts of two.
+        request: see ``Subject``, also for the next two. A function is called twice, for two runs in one cohort.
         prepare: what else comes from outside.
         ignore: columns that are not compared.
 
     Raises:
-        ValueError: another system has a part in the saga.
-        AssertionError: there is none in what was played, but that was not every operation of the saga.
+        ValueError: the saga has a remote participant.
+        AssertionError: no mistake was found, but not every operation of the saga was played.
     """
     return mistakes_of(Subject(saga, request, prepare=prepare, ignore=ignore))
 
@@ -64,14 +66,14 @@ def assert_no_usual_mistakes(
     """Assert that no participant of a saga makes a usual mistake.
 
     Args:
-        saga: see ``find_mistakes``, as of the next three.
-        request: what is asked of it.
+        saga: see ``find_mistakes``, also for the next three.
+        request: the request.
         prepare: what else comes from outside.
         ignore: columns that are not compared.
-        allow: which mistakes are none here: ``lambda mistake: mistake.usual is Usual.CLOCK``.
+        allow: which mistakes are accepted: ``lambda mistake: mistake.usual is Usual.CLOCK``.
 
     Raises:
-        AssertionError: with each mistake, who makes it, what was seen of it, and how it is mended.
+        AssertionError: with each mistake, its participant, what was observed, and the fix.
     """
     found = [mistake for mistake in find_mistakes(saga, request, prepare=prepare, ignore=ignore) if not allow(mistake)]
     if found:
@@ -80,7 +82,7 @@ def assert_no_usual_mistakes(
 
 
 def mistakes_of(subject: Subject) -> list[Mistake]:
-    """Find the usual mistakes; as ``find_mistakes``."""
+    """Find the usual mistakes of a subject; see ``find_mistakes``."""
     definition = subject.saga.definition
     if has_remote(definition):
         msg = f"another system has a part in {subject.saga.__name__}, and takes back nothing that is tried out"
@@ -95,7 +97,7 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
                 with rehearsal(databases, clock), probing(definition, databases, ignored, findings):
                     _play(subject, way, clock)
     except Exception:
-        # Who ends the transaction for all that ends what is played in it, too: that is why, and not what was raised.
+        # A participant that ends the transaction breaks everything after it: report that mistake, not this error.
         if all(mistake.usual is not Usual.COMMITS for mistake in findings.mistakes.values()):
             raise
         return list(findings.mistakes.values())
@@ -112,7 +114,7 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
 
 
 def likely_cause(subject: Subject) -> str:
-    """What a failed case has to say of usual mistakes: they are its likely cause."""
+    """Return a text for failed cases with the usual mistakes, which are the likely cause."""
     if has_remote(subject.saga.definition):
         return ""
     if not subject.causes:
@@ -123,7 +125,7 @@ def likely_cause(subject: Subject) -> str:
 def _cause(subject: Subject) -> str:
     try:
         found = mistakes_of(subject)
-    except Exception as error:  # what has failed is said; that the cause was not found must not hide it
+    except Exception as error:  # must not hide the failure of the case itself
         return f"\n\n(usual mistakes could not be looked for: {type(error).__name__}: {error})"
     return "\n\nlikely cause:\n" + "\n".join(str(mistake) for mistake in found) if found else ""
 
@@ -132,7 +134,7 @@ def _play(subject: Subject, way: Way, clock: Clock) -> None:
     scenarios = []
     strangers = living()
     for _ in range(2 if callable(subject.request) else 1):
-        # What is made for the second is not of the very moment of the first.
+        # The data of the two runs must not have the same time.
         clock.let_pass(timedelta(seconds=1))
         with TestCase.captureOnCommitCallbacks(execute=True):
             run_id = subject.start()

@@ -1,4 +1,4 @@
-"""Watches a participant while it is called: what it does that no rollback takes back, and whose clock it reads."""
+"""Watches a participant during a call: effects that no rollback takes back, ends of transactions, and clocks."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ See = Callable[[Usual, str], None]
 _SENDS = frozenset({"send", "sendall", "sendto", "sendmsg", "connect", "connect_ex"})
 _CLOCKS = frozenset({"now", "utcnow", "today"})
 _TIMES = frozenset({"time", "time_ns"})
-#: They tell the time only where they are asked without one.
+#: They read the clock only if they are called without an argument.
 _TIMES_OF = frozenset({"localtime", "gmtime", "ctime"})
-#: What of the driver's connection ends a transaction. ``with connection.connection:`` is the last.
+#: Methods of the driver's connection that end a transaction. ``__exit__`` is that of ``with connection.connection:``.
 _FINISHES = frozenset({"commit", "rollback", "reset", "close", "__exit__"})
 _CLOSE = inspect.unwrap(BaseDatabaseWrapper.close).__code__
 _ON_COMMIT = BaseDatabaseWrapper.on_commit.__code__
 
 
 class CommittedByItself(BaseException):
-    """Raised in the place of a COMMIT that would take the whole test with it. Nobody catches it but who watches."""
+    """Raised instead of a COMMIT that would commit the whole test. As a ``BaseException`` it is rarely caught."""
 
 
 @contextmanager
 def watched(database: str, see: See, lines: Lines) -> Iterator[None]:
-    """Say what whoever is called inside does that it should not.
+    """Report mistakes of the code that is called inside the block.
 
     Args:
-        database: alias of the database in which it may write.
-        see: is told.
-        lines: knows the project's own.
+        database: alias of the database in which the code may write.
+        see: called with each mistake.
+        lines: recognizes lines of the project.
 
     Raises:
-        CommittedByItself: it would have ended the transaction.
+        CommittedByItself: the code tried to end the transaction.
     """
     thread = threading.get_ident()
     profile = _Profile(see, lines)
@@ -100,13 +100,13 @@ def watched(database: str, see: See, lines: Lines) -> Iterator[None]:
         sys.setprofile(profile)
         yield
     if profile.stopped:
-        # Whoever catches everything has caught this as well.
+        # The participant may have caught the exception: raise it again.
         raise CommittedByItself
 
 
 def _when_it_is_over(wrapper: Any, driver: Any) -> None:
     def set_autocommit(*args: Any, **more: Any) -> None:
-        # Where Django leaves its outermost block: that was rolled back, and there is nothing to commit.
+        # Called when Django leaves its outermost block, after the rollback: there is nothing to commit.
         del wrapper.set_autocommit
         if wrapper.connection is driver:
             driver.__exit__(None, None, None)
@@ -116,13 +116,13 @@ def _when_it_is_over(wrapper: Any, driver: Any) -> None:
 
 
 class _Profile:
-    """Sees the calls of functions: of those in C, which can be replaced by nobody, too.
+    """A profile function, which sees all calls, also those of C functions, which cannot be patched.
 
     Attributes:
-        drivers: ids of the driver's connections that are Django's.
-        stopped: whether a COMMIT was kept back.
-        over: whether nobody watches any more.
-        entered: the driver's connections of whose ``with`` the end was kept back.
+        drivers: ids of the driver's connections that belong to Django.
+        stopped: whether a COMMIT was prevented.
+        over: whether the watching has ended.
+        entered: connections of the driver that were used in a ``with`` block whose end was prevented.
     """
 
     def __init__(self, see: See, lines: Lines) -> None:
@@ -135,20 +135,21 @@ class _Profile:
         self._known: set[CodeType] = set()
 
     def end(self) -> None:
-        """See nothing any more: threads that were started meanwhile still have it."""
+        """End the watching. Threads that were started meanwhile still call this object."""
         self.over = True
 
     def leave_later(self) -> None:
-        """Leave each ``with`` of a driver's connection once the test's transaction is over.
+        """Arrange that prevented ends of ``with`` blocks happen after the test's transaction.
 
-        Left now it would end it; never left, psycopg2 begins a transaction with each statement of all later tests.
+        If they happened now, they would end the transaction. If they never happened, psycopg2 would begin a transaction
+        with each statement of later tests.
         """
         for wrapper in connections.all(initialized_only=True):
             if any(wrapper.connection is driver for driver in self.entered):
                 _when_it_is_over(wrapper, wrapper.connection)
 
     def stop(self, seen: str) -> None:
-        """Keep a COMMIT back."""
+        """Prevent a COMMIT and report the mistake."""
         self.stopped = True
         self._see(Usual.COMMITS, seen)
         raise CommittedByItself
@@ -180,7 +181,7 @@ class _Profile:
                 self._look_for_clocks(frame)
 
     def _look_for_clocks(self, frame: FrameType) -> None:
-        """A ``partial`` calls what is in C unseen, so it is looked for by the names in a function."""
+        """Look for a ``partial`` of a clock among the names of a function: its call of a C function is not seen."""
         for name in frame.f_code.co_names:
             value = frame.f_globals.get(name)
             if isinstance(value, partial) and _is_clock(value.func):
@@ -188,7 +189,7 @@ class _Profile:
 
     def _called_in_c(self, frame: FrameType, name: str, owner: Any, function: Any) -> None:
         if (name in _SENDS and isinstance(owner, _socket.socket)) or _is_tls(name, owner):
-            # What is told to a log server is no effect.
+            # Messages to a log server are no effects.
             if not is_logged(frame):
                 at = place(self._lines.caller(frame))
                 self._see(Usual.OUTSIDE, f"it speaks to another system over a socket, from {at}")
@@ -208,7 +209,7 @@ class _Profile:
 
     def _told(self, frame: FrameType, cursor: Any) -> None:
         if is_djangos_connection(frame):
-            return  # what every new one is told first
+            return  # the first statements of a new connection
         if id(cursor.connection) not in self.drivers:
             at = place(self._lines.caller(frame))
             self._see(Usual.OUTSIDE, f"it uses a connection that is not Django's, from {at}")

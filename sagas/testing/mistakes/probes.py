@@ -1,6 +1,6 @@
-"""Probes: when the engine calls a participant, it is called a few times more, each time in what is rolled back.
+"""Probes: when the engine calls a participant, a probe calls it several more times and rolls each call back.
 
-Played then, with the data and the calls that a real run has. What a call leaves is read from the project's tables.
+So a probe has the data and the calls of a real run. The effects of a call are read from the project's tables.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Findings:
     """What the probes of a saga have found.
 
     Attributes:
-        mistakes: each once for an operation.
+        mistakes: each kind once for each operation.
         probed: the operations that were called, as (step, operation).
-        raised: what they raised, by the same.
-        problems: what went wrong with a probe itself.
+        raised: errors of the first calls, by operation.
+        problems: errors of the probes themselves.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Findings:
 
 @contextmanager
 def probing(definition: Definition, databases: Sequence[str], ignored: Columns, findings: Findings) -> Iterator[None]:
-    """Probe the participants of a saga whenever they are called inside: those in this process, and of this project."""
+    """Probe the participants of a saga whenever the engine calls them inside the block. Children are left out."""
     found = [
         (step, phase, action)
         for step in definition.all_steps
@@ -72,7 +72,7 @@ def probing(definition: Definition, databases: Sequence[str], ignored: Columns, 
 
 
 class _Around:
-    """What the engine asks of a participant beside calling it, the real one answers."""
+    """Base of the wrappers. All attributes but the call are those of the real participant."""
 
     def __init__(self, participant: Any, probe: _Probe) -> None:
         self._participant = participant
@@ -106,10 +106,10 @@ class _Probe:
     _lines: Lines
 
     def __call__(self, calls: Sequence[Call[Any]], really: Callable[[], Any]) -> Any:
-        """Probe it with these calls, and then call it for good.
+        """Probe the participant with these calls, and then call it for real.
 
         Raises:
-            Broken: it must not be called for good: it would end the transaction in which all this is played.
+            Broken: the participant is not called for real, because it would end the transaction of the test.
         """
         self._findings.probed.add(self._name)
         try:
@@ -127,11 +127,11 @@ class _Probe:
         first = self._played(calls)
         self._look_at_first(calls, first)
         if self._has(Usual.OUTSIDE) or self._has(Usual.COMMITS):
-            return  # what cannot be taken back is not done oftener than it must be
+            return  # effects that cannot be rolled back must not be repeated
         if is_set_based(self._action.participant) and (len(calls) > 1 or callable(self._action.participant)):
             self._one_by_one(calls, first)
             if len(calls) > 1:
-                # Answers in an order of their own may be in the right one by chance; in both they are not.
+                # Answers in a wrong order may agree by chance, but not for both orders of the calls.
                 self._one_by_one(calls[::-1], self._played(calls[::-1]))
         pairs = zip(calls, first.answers, strict=True)
         done = [call for call, answer in pairs if isinstance(answer, Done | Accepted)]
@@ -139,7 +139,7 @@ class _Probe:
             return
         self._again(done)
         if self._phase is Phase.UNDO and not isinstance(self._step, Refund):
-            # A refund may go by what came with the confirmation: there is nothing to take back without it.
+            # A refund may use the data of its confirmation, without which there is nothing to give back.
             self._without_its_result(done)
             if not self._has(Usual.BY_RETURNED_ID):
                 self._of_nothing(done)
@@ -150,7 +150,7 @@ class _Probe:
             return
         self._findings.raised.setdefault(self._name, broken)
         if self._phase is Phase.FORWARD:
-            return  # it may say no, and be tried again
+            return  # a forward operation may reject or fail
         bare = isinstance(self._step, Refund) and not calls[0].results.get(self._step.name)
         why = " (no data came with its confirmation; a request may confirm, with data)" if bare else ""
         self._see(Usual.BREAKS, f"called for the first time it raises {broken}{why}")
@@ -161,7 +161,7 @@ class _Probe:
         with rehearsal(self._databases):
             self._ask(calls)
             once = picture(self._databases)
-            # As it comes again: the same, at another attempt.
+            # A repeated delivery is the same call with another attempt.
             answers = self._ask([replace(call, attempt=call.attempt + 1) for call in calls])
             twice = Left(answers, picture(self._databases))
         if twice.broken and not forward:
@@ -181,7 +181,7 @@ class _Probe:
         self._compare(Usual.BY_RETURNED_ID, f"without what {own} has returned", first.rows, found.rows, chance)
 
     def _of_nothing(self, calls: Sequence[Call[Any]]) -> None:
-        """Undo what a run has done that has done nothing."""
+        """Call the undo for a run that has done nothing."""
         others = [replace(_without(call, self._step.name), run_id=uuid4()) for call in calls]
         with rehearsal(self._databases):
             before = picture(self._databases)
@@ -191,7 +191,7 @@ class _Probe:
             self._see(Usual.NOT_IDEMPOTENT, f"{when} it raises {found.broken}")
             return
         if any(call.results for call in others):
-            # What other steps have returned is still the first run's: what is found by it is that one's own.
+            # The results of other steps belong to the first run, and may lead to its rows: try again without them.
             found = self._played([replace(call, results={}) for call in others])
         if not found.broken:
             self._compare(Usual.NOT_IDEMPOTENT, when, before, found.rows, self._ignored)
@@ -216,7 +216,7 @@ class _Probe:
             chance = by_chance(first, again, self._ignored)
             self._compare(Usual.MANY_DISAGREES, how, first.rows, found.rows, chance)
 
-    # -- Calling it, and saying it ----------------------------------------------------------------------------
+    # -- Calls and reports -------------------------------------------------------------------------------------
 
     def _played(self, calls: Sequence[Call[Any]]) -> Left:
         with rehearsal(self._databases):

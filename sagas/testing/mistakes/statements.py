@@ -1,4 +1,4 @@
-"""An SQL text as a cursor is given it, and as it is shown. What it does: ``sagas.postgresql.statements``."""
+"""Formats SQL texts that cursors execute. ``sagas.postgresql.statements`` classifies them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["ends_transaction", "short", "text_of", "writes"]
 
 
 def text_of(said: Any, connection: Any) -> str:
-    """What the server is told: ``psycopg2.sql`` put together, bytes as text.
+    """Return the SQL text of a cursor's argument: a text, bytes or an object of ``psycopg2.sql``.
 
     Args:
-        said: what was given to a cursor.
-        connection: the driver's, which knows how to quote.
+        said: the argument.
+        connection: the driver's connection, which is needed for quoting.
     """
     if hasattr(said, "as_string"):
         return str(said.as_string(connection))
@@ -22,6 +22,6 @@ def text_of(said: Any, connection: Any) -> str:
 
 
 def short(sql: str) -> str:
-    """In one line."""
+    """Shorten a text to one line of at most 80 characters."""
     text = " ".join(sql.split())
     return text if len(text) <= 80 else f"{text[:79]}…"
