@@ -58,7 +58,7 @@ def open_now() -> dict[str, Open]:
     return {found.participant: found for found in store.breakers.all_open() if not _closed(found)}
 
 
-def gate(
+def admit(
     links: tuple[Link, ...], rows: Sequence[store.runs.Row], breakers: Mapping[str, Open]
 ) -> tuple[tuple[Link, ...], list[store.runs.Row]]:
     """Say which of claimed runs, that all stand at the first of ``links``, go how far.

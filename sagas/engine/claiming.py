@@ -1,7 +1,8 @@
 """Claim what is due, and say what goes out for it.
 
-One query and one code path for everything: beginning, confirming, retrying, compensating, expiring, and
-recovering what a crash or a lost message left behind. Where a run stands says what it needs.
+One query and one code path for everything: beginning, confirming, retrying, compensating, expiring, and recovering
+what a crash or a lost message left behind. Claimed runs pass the screens (``screens``), each of which takes out the
+runs that it holds back, escalates or turns back. What is left goes out.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from sagas import store
 from sagas.conf import config
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Deadline, Link, Message
-from sagas.decisions.plan import Due, Move
+from sagas.decisions.plan import Due, Move, Place
 from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.decisions.remedies import NO_PROGRESS, UNKNOWN_SAGA
 from sagas.definition.definition import Definition
@@ -38,7 +39,7 @@ from sagas.engine.results import parents_of
 from sagas.errors import UnknownSaga
 from sagas.states import UNDECIDED, State
 from sagas.store.breakers import Open
-from sagas.store.locked_runs import LockedRun, by_place
+from sagas.store.locked_runs import LockedRun
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
     except Exception as error:
         if poison.is_systemic(error):
             raise
-        # Nothing was taken. One run is to blame, and a savepoint for each is too dear to have before it is known.
+        # Nothing was taken. One run is the cause; a savepoint for each run is too expensive before that is known.
         logger.warning("sagas: a claim broke, and is made again in parts: %s", type(error).__name__)
     return _claim(lapsed=lapsed, begin=begin, carefully=True)
 
@@ -96,7 +97,7 @@ def _claim(*, lapsed: bool, begin: bool, carefully: bool) -> Claimed:
 
 def _take(rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open]) -> list[Message]:
     messages: list[Message] = []
-    rows, unlocked = locks.sort_out(rows)
+    rows, unlocked = locks.postpone_in_line(rows)
     by_saga: dict[tuple[str, int, int], list[store.runs.Row]] = defaultdict(list)
     for row in rows:
         by_saga[row.saga, row.version, row.shape].append(row)
@@ -104,51 +105,61 @@ def _take(rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open]) -> 
         try:
             definition = store.definitions.find(*kind)
         except UnknownSaga as error:
-            _leave(_escalate_stuck(None, group), str(error))
+            _leave_to_others(_escalate_stuck_rows(None, group), str(error))
             continue
-        going = _escalate_stuck(definition, group)
-        if not store.definitions.is_own(definition):
-            going = _leave_foreign(definition, going)
-        messages += _claim_group([LockedRun(row, definition) for row in going], open_breakers)
+        runs = _candidates(definition, group)
+        for screen in screens(open_breakers):
+            runs, following = screen(runs)
+            messages += following
+        messages += _send_out(definition, runs)
     return messages + unlocked
 
 
-#: Kinds of runs that this process was seen not to be able to perform. Few: sagas, times places.
-_foreign: set[store.claims.Foreign] = set()
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate(LockedRun):
+    """A claimed run, and the chains by which it goes on: one, or one for each open branch; none at an end."""
+
+    chains: tuple[tuple[Link, ...], ...] = ()
 
 
-def _leave_foreign(definition: Definition, rows: Sequence[store.runs.Row]) -> list[store.runs.Row]:
-    """Take out the runs that this process cannot bring to their end: its code is of another shape than theirs."""
-    going: list[store.runs.Row] = []
-    for place, group in store.runs.by_place(rows).items():
-        if why := store.definitions.lacks(definition, place):
-            _leave(group, f"{definition.name} version {definition.version}: {why}")
-        else:
-            going += group
-    return going
+def _candidates(definition: Definition, rows: Sequence[store.runs.Row]) -> list[Candidate]:
+    chains = {place: tuple(plan.onward(definition, place)) for place in store.runs.by_place(rows)}
+    return [Candidate(row, definition, chains[row.place]) for row in rows]
 
 
-def _leave(rows: Sequence[store.runs.Row], why: str) -> None:
-    """Leave runs to a process that can perform them: during a rolling deploy there is one.
+# -- Screens ----------------------------------------------------------------------------------------------------
 
-    At once, and nothing is written. But what has been due for a lease, nobody else has taken: it is claimed, and after
-    some leases a person is called.
+#: Takes the claimed runs of one definition; returns those that go on, and what must be published for the others.
+Screen = Callable[[Sequence[Candidate]], tuple[list[Candidate], list[Message]]]
+
+
+def screens(open_breakers: Mapping[str, Open]) -> tuple[Screen, ...]:
+    """What may keep a claimed run from going out, in order.
+
+    Runs in line at a business key are taken out before, by one statement for all sagas; see ``locks.postpone_in_line``.
     """
-    kinds = {row.id: (row.saga, row.version, row.shape, row.state.value, row.cursor, row.fork) for row in rows}
-    seen = [run_id for run_id, kind in kinds.items() if kind in _foreign]
-    # Not before: a claim that is made again must not take them for what it has left for a lease already.
-    transaction.on_commit(partial(_foreign.update, list(kinds.values())))
-    if seen:
-        logger.error("sagas: %d run(s) wait: %s", len(seen), why)
-        store.claims.lease(seen, begin=False)
-    elif rows:
-        logger.warning("sagas: %d run(s) are left to other workers: %s", len(rows), why)
+    return (
+        _escalate_stuck,
+        _leave_foreign,
+        _undo_overdue,
+        undo_timed_out,
+        _postpone_waiting,
+        partial(_hold_behind_breaker, open_breakers),
+    )
 
 
-def _escalate_stuck(definition: Definition | None, rows: Sequence[store.runs.Row]) -> list[store.runs.Row]:
-    """Take out the runs that were claimed too often without making progress: a person must look.
+def _escalate_stuck(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Message]]:
+    """Escalate the runs that were claimed too often without making progress."""
+    if not runs:
+        return [], []
+    going = {row.id for row in _escalate_stuck_rows(runs[0].definition, [run.row for run in runs])}
+    return [run for run in runs if run.id in going], []
 
-    Without a definition, because nobody knows their saga here.
+
+def _escalate_stuck_rows(definition: Definition | None, rows: Sequence[store.runs.Row]) -> list[store.runs.Row]:
+    """Escalate the runs that were claimed too often without making progress; return the others.
+
+    Without a definition if this process does not know their saga.
     """
     going: list[store.runs.Row] = []
     for row in rows:
@@ -171,116 +182,43 @@ def _escalate_stuck(definition: Definition | None, rows: Sequence[store.runs.Row
     return going
 
 
-def _claim_group(runs: Sequence[LockedRun], open_breakers: Mapping[str, Open]) -> list[Message]:
-    """Claim what is left of the runs of one definition."""
-    runs, messages = _expire(runs)
-    runs, following = undo_timed_out(runs)
-    messages += following
-    if not runs:
-        return messages
-    definition = runs[0].definition
-    cohorts: dict[tuple[tuple[Link, ...], _Fate], list[UUID]] = {}
-    # A run with several branches goes by several chains, under one lease.
-    leased: dict[UUID, store.runs.Row] = {}
-    for _, place, group in by_place(runs):
-        onward = plan.onward(definition, place)
-        if place.state is State.AWAITING_CONFIRM:
-            # The deadline that it had is over, but that confirmation came before the run began.
-            for row in group:
-                state, following = lifecycle.follow_confirmations(LockedRun(row, definition))
-                messages += following
-                if row.started_at is None and state is State.AWAITING_CONFIRM:
-                    # Its steps were done by a message that the broker had, as far as anybody knew, refused.
-                    leased[row.id] = row
-        elif onward:
-            for sequence, members in _going(onward, group).items():
-                links, let_in = breakers.gate(sequence, members, open_breakers)
-                for fate, some in _by_fate(links[0], let_in).items():
-                    cohorts.setdefault((links, fate), []).extend(some)
-                leased |= {row.id: row for row in let_in}
+#: Kinds of runs that this process was seen not to be able to perform. Few: sagas, times places.
+_foreign: set[store.claims.Foreign] = set()
+
+
+def _leave_foreign(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Message]]:
+    """Leave to other processes the runs that this one cannot bring to their end: its code is of another shape."""
+    if not runs or store.definitions.is_own(runs[0].definition):
+        return list(runs), []
+    going: list[Candidate] = []
+    for place, group in _by_place(runs).items():
+        definition = group[0].definition
+        if why := store.definitions.lacks(definition, place):
+            _leave_to_others([run.row for run in group], f"{definition.name} version {definition.version}: {why}")
         else:
-            messages += locks.leave(group)
-            store.moves.move(Move(place, plan.finished(place), Due.NEVER), group)
-            messages += parents_of(group)
-    begun = [row for row in leased.values() if row.started_at is None]
-    if leased:
-        store.claims.lease(list(leased), begin=True, within=_shortest(definition))
-        deadlines.set_first_deadlines([LockedRun(row, definition) for row in begun])
-        _hasten(list(leased.values()))
-    # The chains first: a deadline that is not published, because we die here, is the tick's to judge.
-    for (links, fate), cohort_ids in cohorts.items():
-        messages += [
-            Chain(links, ids, issue=fate.issue, interruptions=fate.claims)
-            for ids in _cohorts(cohort_ids, claims=fate.claims)
-        ]
-    for cohort in _cohorts([row.id for row in begun]):
-        messages += [
-            Deadline(
-                definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), cohort
-            )
-            for confirmation in definition.confirmations
-            if confirmation.within is not None
-        ]
-    return messages
+            going += group
+    return going, []
 
 
-def _shortest(definition: Definition) -> float | None:
-    """Seconds from the beginning to the first deadline that is the same for all runs."""
-    return min((c.within.total_seconds() for c in definition.confirmations if c.within is not None), default=None)
+def _leave_to_others(rows: Sequence[store.runs.Row], why: str) -> None:
+    """Leave runs to a process that can perform them: during a rolling deployment there is one.
 
-
-def _going(
-    onward: Sequence[tuple[Link, ...]], rows: Sequence[store.runs.Row]
-) -> dict[tuple[Link, ...], list[store.runs.Row]]:
-    """Which runs go on by which chain: those that do not wait there, for an answer or their next attempt."""
-    if not any(row.pending for row in rows):
-        return {links: list(rows) for links in onward}
-    now = store.runs.clock().timestamp()
-    going: dict[tuple[Link, ...], list[store.runs.Row]] = {}
-    for links in onward:
-        members = [row for row in rows if not row.waits_at(links[0].step, links[0].phase, now)]
-        if members:
-            going[links] = members
-    moved = {row.id for members in going.values() for row in members}
-    still = [row for row in rows if row.id not in moved]
-    if still:
-        store.waits.wait_until({row.id: row.next_wait(now) for row in still})
-    return going
-
-
-@dataclass(frozen=True, slots=True)
-class _Fate:
-    """What runs of one cohort have in common besides their place: those to which something happened travel apart.
-
-    Attributes:
-        issue: which issue of the link's operation this is; only an undo is asked for it.
-        claims: leases that have lapsed.
-        broken: whether it has broken before.
+    At first nothing is written. But no other process has taken a run that has been due for a lease: that run gets a
+    lease, and is escalated after some of them.
     """
-
-    issue: int
-    claims: int
-    broken: bool
-
-
-def _by_fate(link: Link, rows: Sequence[store.runs.Row]) -> dict[_Fate, list[UUID]]:
-    found: dict[_Fate, list[UUID]] = defaultdict(list)
-    for row in rows:
-        issue = row.issue if link.phase is Phase.UNDO else 0
-        found[_Fate(issue, row.claims, row.attempt > 0)].append(row.id)
-    return dict(found)
+    kinds = {row.id: (row.saga, row.version, row.shape, row.state.value, row.cursor, row.fork) for row in rows}
+    seen = [run_id for run_id, kind in kinds.items() if kind in _foreign]
+    # Only after the commit: a claim that is made again must not take them for runs that were due for a lease.
+    transaction.on_commit(partial(_foreign.update, list(kinds.values())))
+    if seen:
+        logger.error("sagas: %d run(s) wait: %s", len(seen), why)
+        store.claims.lease(seen, begin=False)
+    elif rows:
+        logger.warning("sagas: %d run(s) are left to other workers: %s", len(rows), why)
 
 
-def _hasten(leased: Sequence[store.runs.Row]) -> None:
-    """See to it that the branches which wait are looked at when their time has come, lease or not."""
-    waiting = [row for row in leased if row.pending]
-    if waiting:
-        now = store.runs.clock().timestamp()
-        store.waits.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
-
-
-def _expire(runs: Sequence[LockedRun]) -> tuple[list[LockedRun], list[Message]]:
-    """Undo the runs whose confirmation is overdue: the tick's share, where RabbitMQ's message was lost."""
+def _undo_overdue(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Message]]:
+    """Undo the runs whose confirmation is overdue: the messages of their deadlines were lost."""
     with_deadline = [run for run in runs if run.row.state in UNDECIDED and run.row.deadline is not None]
     now = store.runs.clock() if with_deadline else None
     overdue = [run for run in with_deadline if now and run.row.deadline and run.row.deadline <= now]
@@ -304,6 +242,146 @@ def _expire(runs: Sequence[LockedRun]) -> tuple[list[LockedRun], list[Message]]:
     return [run for run in runs if run.id not in expired], messages
 
 
+def _postpone_waiting(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Message]]:
+    """Postpone the runs that wait for an answer or for their next attempt, at each of their branches.
+
+    A run that waits at some of its branches goes on by the others.
+    """
+    if not any(run.row.pending for run in runs):
+        return list(runs), []
+    now = store.runs.clock().timestamp()
+    going: list[Candidate] = []
+    waiting: list[Candidate] = []
+    for run in runs:
+        chains = tuple(links for links in run.chains if not run.row.waits_at(links[0].step, links[0].phase, now))
+        if chains or not run.chains:
+            going.append(replace(run, chains=chains))
+        else:
+            waiting.append(run)
+    if waiting:
+        store.waits.wait_until({run.id: run.row.next_wait(now) for run in waiting})
+    return going, []
+
+
+def _hold_behind_breaker(
+    open_breakers: Mapping[str, Open], runs: Sequence[Candidate]
+) -> tuple[list[Candidate], list[Message]]:
+    """Hold back the runs whose participant breaks too often, and end the chains of the others before such a one."""
+    if not open_breakers:
+        return list(runs), []
+    going: list[Candidate] = []
+    for group in _by_place(runs).values():
+        if len(group[0].chains) != 1:
+            # At an end nobody is called, and the branches of a fork go forward: there are no breakers.
+            going += group
+            continue
+        links, let_in = breakers.admit(group[0].chains[0], [run.row for run in group], open_breakers)
+        ids = {row.id for row in let_in}
+        going += [replace(run, chains=(links,)) for run in group if run.id in ids]
+    return going, []
+
+
+def _by_place(runs: Iterable[Candidate]) -> dict[Place, list[Candidate]]:
+    groups: dict[tuple[State, int, int], list[Candidate]] = defaultdict(list)
+    for run in runs:
+        groups[run.row.state, run.row.cursor, run.row.fork].append(run)
+    return {Place(*place): group for place, group in groups.items()}
+
+
+# -- What goes out ----------------------------------------------------------------------------------------------
+
+
+def _send_out(definition: Definition, runs: Sequence[Candidate]) -> list[Message]:
+    """Give a lease to the runs that go on, and end those that have nothing left to do."""
+    messages: list[Message] = []
+    cohorts: dict[tuple[tuple[Link, ...], _Fate], list[UUID]] = {}
+    # A run with several branches goes by several chains, under one lease.
+    leased: dict[UUID, Candidate] = {}
+    for place, group in _by_place(runs).items():
+        if place.state is State.AWAITING_CONFIRM:
+            # Its deadline is over, but that confirmation came before the run began.
+            for run in group:
+                state, following = lifecycle.follow_confirmations(run)
+                messages += following
+                if run.row.started_at is None and state is State.AWAITING_CONFIRM:
+                    # Its steps were done by a message that the broker had refused, as far as was known.
+                    leased[run.id] = run
+        elif group[0].chains:
+            for links in _chains_of(definition, group):
+                members = [run for run in group if links in run.chains]
+                for fate, ids in _by_fate(links[0], members).items():
+                    cohorts.setdefault((links, fate), []).extend(ids)
+                leased |= {run.id: run for run in members}
+        else:
+            rows = [run.row for run in group]
+            messages += locks.leave(rows)
+            store.moves.move(Move(place, plan.finished(place), Due.NEVER), rows)
+            messages += parents_of(rows)
+    begun = [run for run in leased.values() if run.row.started_at is None]
+    if leased:
+        store.claims.lease(list(leased), begin=True, within=_shortest(definition))
+        deadlines.set_first_deadlines(begun)
+        _hasten([run.row for run in leased.values()])
+    # The chains first: the tick judges a deadline that is not published because this process dies here.
+    for (links, fate), ids in cohorts.items():
+        messages += [
+            Chain(links, cohort, issue=fate.issue, interruptions=fate.claims)
+            for cohort in _cohorts(ids, claims=fate.claims)
+        ]
+    return messages + _deadlines(definition, [run.id for run in begun])
+
+
+def _chains_of(definition: Definition, runs: Sequence[Candidate]) -> list[tuple[Link, ...]]:
+    """The chains by which runs of one place go on, in the order of their branches."""
+    found = {links[0].step: links for run in runs for links in run.chains}
+    return [found[step] for step in sorted(found, key=definition.index)]
+
+
+def _deadlines(definition: Definition, begun: Sequence[UUID]) -> list[Message]:
+    return [
+        Deadline(definition.name, definition.version, confirmation.name, confirmation.within.total_seconds(), cohort)
+        for cohort in _cohorts(begun)
+        for confirmation in definition.confirmations
+        if confirmation.within is not None
+    ]
+
+
+def _shortest(definition: Definition) -> float | None:
+    """Seconds from the beginning to the first deadline that is the same for all runs."""
+    return min((c.within.total_seconds() for c in definition.confirmations if c.within is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What the runs of one cohort have in common besides their place. A run with a past does not travel with new ones.
+
+    Attributes:
+        issue: which issue of the link's operation this is; only an undo is asked for it.
+        claims: leases that have lapsed.
+        broken: whether the operation has failed before.
+    """
+
+    issue: int
+    claims: int
+    broken: bool
+
+
+def _by_fate(link: Link, runs: Sequence[Candidate]) -> dict[_Fate, list[UUID]]:
+    found: dict[_Fate, list[UUID]] = defaultdict(list)
+    for run in runs:
+        issue = run.row.issue if link.phase is Phase.UNDO else 0
+        found[_Fate(issue, run.row.claims, run.row.attempt > 0)].append(run.id)
+    return dict(found)
+
+
+def _hasten(leased: Sequence[store.runs.Row]) -> None:
+    """Have branches that wait claimed when their time has come, though their run has a lease."""
+    waiting = [row for row in leased if row.pending]
+    if waiting:
+        now = store.runs.clock().timestamp()
+        store.waits.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
+
+
 def _lease_limit() -> int:
     """Claims without progress after which a run is escalated: not before it was alone in the last of them."""
     return max(2, config().lease_limit)
@@ -312,8 +390,8 @@ def _lease_limit() -> int:
 def _cohorts(ids: Sequence[UUID], *, claims: int = 0) -> list[tuple[UUID, ...]]:
     """Cut runs into cohorts: the smaller the more leases of theirs have lapsed, and each run alone in the end.
 
-    One of them may be what has cut off the others, in a way that nobody saw: it must not stop them for long, and none
-    may be called a run without progress for what another did.
+    One of them may have cut off the others without anybody's notice. It must not stop them for long, and no run may be
+    called one without progress for what another did.
     """
     size = config().cohort
     if claims:

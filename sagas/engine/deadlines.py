@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from django.db import Error
@@ -31,6 +32,8 @@ from sagas.engine.compensation import turn_back
 from sagas.errors import DeadlineUnknown, InvalidRequest
 from sagas.states import State
 from sagas.store.locked_runs import LockedRun, by_place
+
+Run = TypeVar("Run", bound=LockedRun)
 
 
 def check_deadlines(definition: Definition, request: str) -> None:
@@ -118,7 +121,7 @@ def _not_confirmed(confirmation: Confirmation, deadline: datetime) -> str:
 # Time-outs of the forward steps ---------------------------------------------------------------------------------
 
 
-def undo_timed_out(runs: Sequence[LockedRun]) -> tuple[list[LockedRun], list[Message]]:
+def undo_timed_out(runs: Sequence[Run]) -> tuple[list[Run], list[Message]]:
     """Turn back those locked runs whose time is over.
 
     Returns:

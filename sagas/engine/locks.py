@@ -49,11 +49,11 @@ def patience(ahead: int) -> float:
     return RECHECK * ahead
 
 
-def sort_out(rows: Sequence[store.runs.Row]) -> tuple[list[store.runs.Row], list[Unlock]]:
-    """Leave claimed runs in line whose turn it is not.
+def postpone_in_line(rows: Sequence[store.runs.Row]) -> tuple[list[store.runs.Row], list[Unlock]]:
+    """Postpone claimed runs that are in line at a business key behind others.
 
     Returns:
-        The others; and word for who stands behind those that begin now, to look soon.
+        The other runs; and messages to the next in line behind the runs that begin now, so that they are claimed soon.
     """
     in_line = [row.id for row in rows if row.locked and row.state is State.PENDING]
     if not in_line:

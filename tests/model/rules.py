@@ -33,7 +33,7 @@ class Rules:
     leases: bool = True
     #: ``claim``: the tick judges the deadline whose message was lost.
     tick_judges: bool = True
-    #: ``store.moves._due``, ``engine.claiming._claim_group``: who has not begun begins before it waits.
+    #: ``store.moves._due``, ``engine.claiming._send_out``: who has not begun begins before it waits.
     begins_before_it_waits: bool = True
     #: ``escalations.actions.resume``: back to where it stood.
     resumes_where_it_stood: bool = True

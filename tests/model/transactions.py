@@ -138,7 +138,7 @@ class Transactions:
         return row._replace(started=False, over=False) if untouched else row
 
     def _follow(self, row: Row) -> Iterator[Result]:
-        """``engine.lifecycle.follow_confirmations``, of a run that waits for one; ``engine.claiming._claim_group``."""
+        """``engine.lifecycle.follow_confirmations``, of a run that waits for one; ``engine.claiming._send_out``."""
         if row.came:
             yield Result("finds it confirmed", Kind.ENGINE, self._confirmed(row))
         elif row.started:
@@ -147,7 +147,7 @@ class Transactions:
             yield Result("lets its time begin", Kind.ENGINE, self._leased(row), out=(DEADLINE,))
 
     def _claim_of_nothing_known(self, row: Row) -> Iterator[Result]:
-        """``engine.claiming._leave``, by a process that does not know the saga."""
+        """``engine.claiming._leave_to_others``, by a process that does not know the saga."""
         if self._is_stuck(row):
             yield Result("gives up a saga it does not know", Kind.FAULT, self._escalated(row))
         else:

@@ -453,7 +453,7 @@ def _() -> AbstractContextManager[object]:
     def never(definition: Any, rows: Any) -> Any:
         return list(rows)
 
-    return patch.object(claiming, "_escalate_stuck", never)
+    return patch.object(claiming, "_escalate_stuck_rows", never)
 
 
 @_mutant("attempts are not counted", "stranded")
@@ -480,7 +480,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("the tick does not judge deadlines", "cause", "stranded")
 def _() -> AbstractContextManager[object]:
-    return patch.object(claiming, "_expire", lambda runs: (list(runs), []))
+    return patch.object(claiming, "_undo_overdue", lambda runs: (list(runs), []))
 
 
 @_mutant("nobody is told of an escalation", "escalation")
@@ -504,7 +504,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("those in line at a key do not wait", "keys", among=("KeyedTillApproved", "KeyedParent"))
 def _() -> AbstractContextManager[object]:
-    return patch.object(locks, "sort_out", lambda rows: (list(rows), []))
+    return patch.object(locks, "postpone_in_line", lambda rows: (list(rows), []))
 
 
 # -- the books --------------------------------------------------------------------------------------------------------
