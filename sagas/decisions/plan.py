@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from sagas.decisions.messages import Link
 from sagas.definition.definition import Definition
-from sagas.definition.participants import Phase
+from sagas.definition.participants import Location, Phase
 from sagas.states import State, check_transition
 
 
@@ -253,12 +253,12 @@ def compensating(definition: Definition, place: Place, more: int = 0) -> tuple[P
             confirmation that came, operations that were begun.
     """
     applied = place.cursor if place.state is not State.PENDING else 0
-    # Of a fork, what is done. An effect elsewhere may be there although nobody has told: it is undone by its key.
+    # Of a fork, what is done. Another database may have an effect of which nothing is known: it is undone by its key.
     fork = sum(
         1 << index
         for index in (definition.stage(applied) if applied < definition.before_pivot else ())
         if definition.has(index, Phase.UNDO)
-        and (place.fork >> index & 1 or (place.state is State.EXECUTING and definition.all_steps[index].elsewhere))
+        and (place.fork >> index & 1 or (place.state is State.EXECUTING and _is_in_other_database(definition, index)))
     )
     after, _ = _undoing(definition, applied, fork | more, NOW)
     # To be FAILED takes a turn in COMPENSATING, in which the dispatcher finds nothing to undo.
@@ -268,6 +268,10 @@ def compensating(definition: Definition, place: Place, more: int = 0) -> tuple[P
 def finished(place: Place) -> Place:
     """The final state of a run that has nothing left to do in its phase."""
     return Place(State.FAILED if place.state is State.COMPENSATING else State.SUCCEEDED, place.cursor)
+
+
+def _is_in_other_database(definition: Definition, index: int) -> bool:
+    return definition.all_steps[index].location is Location.OTHER_DATABASE
 
 
 def _branches(definition: Definition, place: Place) -> tuple[tuple[int, Phase], ...]:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from sagas.definition.confirmations import Confirmation, missing_deadline
 from sagas.definition.definition import Definition
+from sagas.definition.participants import Location
 from sagas.definition.shapes import ConfirmationShape, Shape, StepShape
 from sagas.definition.steps import FINISH_RETRY, Action, Refund, Step, missing_participant
 from sagas.states import ORCHESTRATION
@@ -55,14 +56,15 @@ def _follow_step(shape: StepShape, here: StepT) -> StepT:
     step = copy.copy(here)
     step.name = shape.name
     step.personal |= shape.personal
-    # An effect that may be in another system is undone there, whatever the code has become since.
-    step.elsewhere = here.elsewhere or shape.elsewhere
+    # An effect that may be in another database is undone there, whatever the code has become since.
+    if shape.elsewhere:
+        step.location = Location.OTHER_DATABASE
     # Code that has moved to another database would look for its effect where it is not: it is not this run's.
     step.database = shape.database
     step.actions = {
         phase: here.actions[phase]
         if phase in here.actions and here.actions[phase].operation == operation and here.database == shape.database
-        else Action(operation, missing_participant, FINISH_RETRY)
+        else Action(operation, missing_participant, FINISH_RETRY, step.location)
         for phase, operation in shape.operations.items()
     }
     return step

@@ -35,6 +35,19 @@ class Phase(StrEnum):
     UNDO = "undo"
 
 
+class Location(StrEnum):
+    """Where a participant runs, and so in which transaction its effect is committed."""
+
+    #: In the engine's database: effect, log and state are one commit.
+    LOCAL = "local"
+    #: In another PostgreSQL database, behind a barrier row.
+    OTHER_DATABASE = "other database"
+    #: In another system, called outside any transaction; see ``Remote``.
+    REMOTE = "remote"
+    #: It is a run of its own; see ``SubSaga``. A child that has not ended is asked again, and not given up.
+    CHILD = "child"
+
+
 class Operation(StrEnum):
     """The words of the log: what was asked of a participant."""
 
@@ -235,7 +248,7 @@ def is_set_based(participant: object) -> TypeGuard[SetBased]:
 
 
 def is_remote(participant: object) -> TypeGuard[Remote]:
-    """Whether it is performed in another system. As ``is_set_based``, quick to say no."""
+    """Whether it is in another system. The engine reads ``Action.location``, which is computed once."""
     return hasattr(participant, "lane") and isinstance(participant, Remote)
 
 
@@ -266,11 +279,6 @@ def participant_problem(participant: object) -> str:
         written = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
         return f"{name}{written} is called with {takes} and nothing else"
     return ""
-
-
-def is_patient(participant: Participant) -> bool:
-    """Whether a participant that has accepted is asked again, rather than given up, when its time is over."""
-    return bool(getattr(participant, "patient", False))
 
 
 def participant_name(participant: Participant) -> str:

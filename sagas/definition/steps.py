@@ -11,9 +11,11 @@ from django.db import DEFAULT_DB_ALIAS
 
 from sagas.definition.events import Events
 from sagas.definition.participants import (
+    Location,
     Operation,
     Participant,
     Phase,
+    Remote,
     TccResource,
     is_remote,
     participant_name,
@@ -33,11 +35,18 @@ FINISH_RETRY = Retry(attempts=5)
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One operation of a step, and who performs it."""
+    """One operation of a step, the participant that performs it, and where that runs."""
 
     operation: Operation
     participant: Participant
     retry: Retry
+    location: Location
+
+    @property
+    def remote(self) -> Remote:
+        """The participant of a REMOTE operation."""
+        assert is_remote(self.participant)
+        return self.participant
 
 
 class Step:
@@ -66,8 +75,6 @@ class Step:
             that is over at once; a pivot that can be undone, or is in another database or another system.
     """
 
-    #: Whether its effect is in another system, which may have it although this database does not know.
-    elsewhere = False
     _forward = Operation.FORWARD
     _undo = Operation.COMPENSATE
 
@@ -114,7 +121,6 @@ class Step:
         self.events = events or Events()
         self.personal = parse_personal(personal)
         self.database = database
-        self.elsewhere = bool(database)
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
         self.actions: dict[Phase, Action] = {}
         # Any: whoever calls this without a type checker gets an error all the same.
@@ -132,7 +138,9 @@ class Step:
             if database and is_remote(participant):
                 msg = f"Step(database={database!r}): {participant!r} is in another system, not in a database"
                 raise DefinitionError(msg)
-            self.actions[phase] = Action(operation, participant, policy)
+            self.actions[phase] = Action(operation, participant, policy, self._locate(participant))
+        #: Where its effect is: OTHER_DATABASE may have it although the engine's database does not know.
+        self.location = self._locate(do)
         if timeout is not None:
             # Behind the participants: the step has no name yet, so they must name it.
             said = f"{type(self).__name__}({participant_name(do)}, timeout={timeout!r})"
@@ -145,11 +153,18 @@ class Step:
         """Take the attribute's name: it is what the log stores."""
         self.name = self.name or name
 
+    def _locate(self, participant: object) -> Location:
+        """Where a participant of this step runs."""
+        if is_remote(participant):
+            return Location.REMOTE
+        return Location.OTHER_DATABASE if self.database else Location.LOCAL
+
     @property
     def shape(self) -> StepShape:
         """What runs depend on in it."""
         operations = {phase: action.operation for phase, action in self.actions.items()}
-        return StepShape(self.name, self.queue, operations, self.personal, self.elsewhere, self.database)
+        elsewhere = self.location is Location.OTHER_DATABASE
+        return StepShape(self.name, self.queue, operations, self.personal, elsewhere, self.database)
 
     def only_goes_forward(self) -> None:
         """Place it behind the pivot: it is tried until it is done, or a person is called."""

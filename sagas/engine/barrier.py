@@ -24,7 +24,7 @@ from django.db import Error, connections, transaction
 
 from sagas import store
 from sagas.db import ConnectionLost, ErrorKind, classify_error, is_lost
-from sagas.definition.participants import Accepted, Call, Done, Phase, is_patient
+from sagas.definition.participants import Accepted, Call, Done, Phase
 from sagas.definition.steps import Step
 from sagas.engine import invocation
 from sagas.engine.invocation import Answer, Broken, Fault
@@ -223,7 +223,7 @@ def _enter(table: Table, step: Step, phase: Phase, calls: Sequence[Call[Any]]) -
     for call in calls:
         recorded = None
         if (call.run_id, operation) not in entry.fresh:
-            recorded = _recorded(step, phase, call, rows[call.run_id, operation], entry.heard)
+            recorded = _recorded(call, rows[call.run_id, operation], entry.heard)
         if recorded is None:
             entry.new.append(call)
         else:
@@ -243,7 +243,7 @@ def _enter_to_undo(table: Table, step: Step, phase: Phase, calls: Sequence[Call[
     for call in calls:
         recorded = None
         if (call.run_id, operation) not in entry.fresh:
-            recorded = _recorded(step, phase, call, rows[call.run_id, operation], entry.heard)
+            recorded = _recorded(call, rows[call.run_id, operation], entry.heard)
         if recorded is not None:
             entry.answers[call.run_id] = recorded
         elif (call.run_id, forward) in entry.fresh:
@@ -274,7 +274,7 @@ def _heard(step: Step, operation: str, rows: Mapping[tuple[UUID, str], Row]) -> 
     return store.log.count("ACCEPTED", ids, step.name, operation) if ids else {}
 
 
-def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | None:
+def _recorded(call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | None:
     """The answer that a row has for this call; ``None`` if the participant is to be asked."""
     match row.outcome:
         case BarrierOutcome.DONE:
@@ -285,8 +285,8 @@ def _recorded(step: Step, phase: Phase, call: Call[Any], row: Row, heard: Mappin
         case BarrierOutcome.ACCEPTED:
             said = json.loads(row.data or "{}")
             # The log knows: nobody has reported, and this is the next attempt, also the first of a run that was
-            # resumed. Or the participant is to be asked again as it is.
-            if said.get("times", 0) <= heard.get(call.run_id, 0) or is_patient(step.actions[phase].participant):
+            # resumed.
+            if said.get("times", 0) <= heard.get(call.run_id, 0):
                 return None
             return Accepted(timedelta(seconds=said["within"]))
         case BarrierOutcome.VOID:

@@ -32,7 +32,7 @@ from sagas.db import (
 )
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message
-from sagas.definition.participants import Call, Done, Phase, is_patient, is_remote, is_set_based
+from sagas.definition.participants import Call, Done, Location, Phase, is_set_based
 from sagas.definition.steps import Refund
 from sagas.engine import barrier, invocation, poison, remote_calls
 from sagas.engine.deadlines import undo_timed_out
@@ -355,8 +355,7 @@ class _Cohort:
 
 def _part_size(delivery: Delivery) -> int:
     """Runs in one transaction. A participant of one call runs in a savepoint a call, and those must not be many."""
-    participant = delivery.action.participant
-    in_sets = is_set_based(participant) or is_remote(participant)
+    in_sets = is_set_based(delivery.action.participant) or delivery.action.location is Location.REMOTE
     return config().cohort if in_sets else poison.SAVEPOINTS
 
 
@@ -445,7 +444,7 @@ def _sort_out_unanswered(
     delivery: Delivery, rows: list[store.runs.Row]
 ) -> tuple[list[store.runs.Row], list[store.runs.Row]]:
     """Take out the runs for which this operation was begun, and nobody has reported in time how it ended."""
-    if not any(row.pending for row in rows) or is_patient(delivery.action.participant):
+    if not any(row.pending for row in rows) or delivery.action.location is Location.CHILD:
         return rows, []
     unanswered = {
         row.id
@@ -456,7 +455,7 @@ def _sort_out_unanswered(
 
 
 def _unanswered(delivery: Delivery) -> Exception:
-    if is_remote(delivery.action.participant):
+    if delivery.action.location is Location.REMOTE:
         return invocation.NoAnswer(f"no answer of {delivery.step.name} came in time")
     return NoReport(f"no report of {delivery.step.name} came in time")
 
@@ -466,7 +465,7 @@ def _answers(
 ) -> Sequence[Answer]:
     if away is not None:
         return [Fault(away)] * len(calls)
-    if delivery.step.database:
+    if delivery.action.location is Location.OTHER_DATABASE:
         return barrier.collect(
             delivery.step, delivery.phase, calls, may_reject=delivery.may_turn_back, patience=patience
         )

@@ -14,7 +14,7 @@ from sagas.db import ConnectionLost, is_transient
 from sagas.decisions import plan
 from sagas.decisions.messages import Link, Message
 from sagas.decisions.plan import Stand
-from sagas.definition.participants import Phase, is_patient, is_remote
+from sagas.definition.participants import Location, Phase
 from sagas.engine.cohort import REDELIVER_AFTER, Interrupted, Performed, perform_cohort, record_failure
 from sagas.engine.delivery import Delivery, continue_chain, delivery_of, redeliver, sort_by_stand
 from sagas.engine.poison import halves
@@ -54,10 +54,9 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
     delivery = delivery_of(link, worker)
     performed = Performed()
     ids = sorted(set(ids))
-    participant = delivery.action.participant
-    # A call of a remote participant is only begun here. A patient participant is asked for the same again and again,
-    # at once if its child is quick. Neither is a duplicate.
-    if link.phase is not Phase.UNDO or is_patient(participant) or is_remote(participant):
+    # A call of a remote participant is only begun here. A child is asked for the same again and again, at once if it is
+    # quick. Neither is a duplicate.
+    if link.phase is not Phase.UNDO or delivery.action.location in {Location.CHILD, Location.REMOTE}:
         perform_cohort(delivery, ids, performed, issue=issue, interruptions=interruptions)
         return performed
     guarded = compensation_guard.take(link.step, issue, ids)

@@ -19,7 +19,7 @@ from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Kick, Link, Message, RemoteCalls
 from sagas.decisions.plan import Move, Sooner, Stand
-from sagas.definition.participants import Call, Done, NotYet, is_remote
+from sagas.definition.participants import Call, Done, Location, NotYet
 from sagas.engine.delivery import Delivery, delivery_of
 from sagas.engine.invocation import Answer, Fault
 from sagas.engine.reports import record_late_answer
@@ -53,9 +53,9 @@ class Room:
 
 def room_for(delivery: Delivery, wanted: int) -> Room | None:
     """Ask for room for so many calls; ``None`` if the delivery's participant is not remote. Not in a transaction."""
-    participant = delivery.action.participant
-    if not is_remote(participant):
+    if delivery.action.location is not Location.REMOTE:
         return None
+    participant = delivery.action.remote
     lane = lane_of(participant.lane, participant.concurrency)
     free = min(lane.free, wanted)
     if not free:
@@ -75,8 +75,7 @@ def begin(delivery: Delivery, rows: Sequence[store.runs.Row], calls: Sequence[Ca
     Returns:
         The calls to make after the commit.
     """
-    participant = delivery.action.participant
-    assert is_remote(participant)
+    participant = delivery.action.remote
     going, waiting = rows[: len(calls)], rows[len(calls) :]
     now = store.runs.clock().timestamp()
     begun = frozenset(row.id for row in going if _begun(delivery, row))
@@ -187,8 +186,7 @@ def _take_here(
         return (row, answer), []
     now = store.runs.clock()
     first = store.log.first("INTENT", [row.id], step, one.call.operation).get(row.id)
-    participant = delivery.action.participant
-    assert is_remote(participant)
+    participant = delivery.action.remote
     if first is not None and now - first > timedelta(seconds=participant.patience):
         return (row, Fault(StillNotYet(f"{step} has not been ready for {participant.patience:g} s"))), []
     store.moves.log(store.moves.event_entry("not_yet", step=step, by=delivery.worker), [row])

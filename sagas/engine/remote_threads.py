@@ -20,7 +20,7 @@ from django.db import connection
 
 from sagas.db import ErrorKind, classify_error, describe_error, is_lost, is_transient
 from sagas.decisions.messages import Link, Message, RemoteCalls
-from sagas.definition.participants import Call, Done, NotYet, Remote, is_remote
+from sagas.definition.participants import Call, Done, NotYet, Remote
 from sagas.engine import remote_calls
 from sagas.engine.delivery import delivery_of
 from sagas.engine.invocation import Fault
@@ -74,9 +74,7 @@ def drain(seconds: float) -> bool:
 
 
 def _participant(link: Link) -> Remote:
-    participant = delivery_of(link, "").action.participant
-    assert is_remote(participant)
-    return participant
+    return delivery_of(link, "").action.remote
 
 
 def _call_and_note(participant: Remote, message: RemoteCalls, call: Call[Any], publish: Publish) -> None:

@@ -18,7 +18,7 @@ from sagas.decisions.messages import Kick, Message, Unlock, Wake
 from sagas.decisions.plan import Due, Move, Stand
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
 from sagas.definition.definition import Definition
-from sagas.definition.participants import Done, Phase, is_patient
+from sagas.definition.participants import Done, Location, Phase
 from sagas.engine.delivery import Delivery
 from sagas.engine.invocation import Fault
 from sagas.engine.results import record, tell
@@ -76,10 +76,10 @@ def _check(step: str, answer: object) -> None:
 def _counts(delivery: Delivery, answer: Done | Rejected) -> bool:
     """Whether an answer counts for an operation that waits for its next attempt. That it broke before is no news.
 
-    A patient participant is asked what became of its operation, and nothing else.
+    A child is asked what became of its operation, and nothing else.
     """
     definition = delivery.definition
-    if is_patient(definition.action(delivery.index, delivery.phase).participant):
+    if definition.action(delivery.index, delivery.phase).location is Location.CHILD:
         return False
     return isinstance(answer, Done) or delivery.may_turn_back
 

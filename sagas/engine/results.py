@@ -15,7 +15,7 @@ from sagas.decisions import choreography, plan
 from sagas.decisions.messages import Chain, Kick, Message, Wake
 from sagas.decisions.plan import Due, Move, Place, Sooner
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
-from sagas.definition.participants import Accepted, Done, Phase, is_patient, participant_name
+from sagas.definition.participants import Accepted, Done, Location, Phase, participant_name
 from sagas.definition.retry import Again
 from sagas.engine import breakers, deadlines
 from sagas.engine.compensation import escalate, turn_back
@@ -155,11 +155,11 @@ def _record_rejected(
 
 def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.runs.Row, Accepted]]) -> None:
     now = store.runs.clock()
-    # A patient one is asked again, also to undo: nothing waits for its answer but the operation itself.
-    patient = is_patient(delivery.action.participant)
-    operation = "" if patient else delivery.action.operation
+    # A child is asked again, also to undo: nothing waits for its answer but the operation itself.
+    is_child = delivery.action.location is Location.CHILD
+    operation = "" if is_child else delivery.action.operation
     since: Mapping[UUID, datetime] = {}
-    if patient:
+    if is_child:
         # The log has it once.
         ids = [row.id for row, _ in accepted]
         since = store.log.first("ACCEPTED", ids, delivery.step.name, delivery.action.operation)

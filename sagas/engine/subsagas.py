@@ -18,7 +18,7 @@ from uuid import UUID, uuid5
 from sagas import store
 from sagas.db import after_commit
 from sagas.decisions.reasons import public_reason
-from sagas.definition.participants import Accepted, Call, Done
+from sagas.definition.participants import Accepted, Call, Done, Location
 from sagas.definition.retry import Retry
 from sagas.definition.saga import Saga
 from sagas.definition.steps import FINISH_RETRY, FORWARD_RETRY, Step
@@ -76,19 +76,19 @@ class SubSaga(Step):
             ("results", name, *path) for name, paths in saga.definition.marks.results.items() for path in paths
         )
 
+    def _locate(self, _participant: object) -> Location:
+        return Location.CHILD
+
 
 def child_of(run_id: UUID, step: str) -> UUID:
     """The id of the run that is this step of this run: the same however often it is started."""
     return uuid5(run_id, step)
 
 
-class _Participant:
-    """One operation on a child: it asks for what it wants, and waits until it sees it done."""
-
-    patient = True
+# The operations on a child: each asks for what it wants, and accepts until it sees that done.
 
 
-class _Start(_Participant):
+class _Start:
     def __init__(
         self,
         saga: type[Saga[Any]],
@@ -137,7 +137,7 @@ def _holds(run_id: UUID, child: store.runs.Child) -> bool:
     return own <= store.confirmations.confirmations([run_id])[run_id]
 
 
-class _Confirm(_Participant):
+class _Confirm:
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_of(call.run_id, call.step)
         found = store.runs.child_view(child)
@@ -149,7 +149,7 @@ class _Confirm(_Participant):
         return Accepted(RECHECK)
 
 
-class _Cancel(_Participant):
+class _Cancel:
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_of(call.run_id, call.step)
         found = store.runs.child_view(child)

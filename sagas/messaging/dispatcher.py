@@ -16,6 +16,7 @@ from sagas import store
 from sagas.conf import config
 from sagas.db import ConnectionLost
 from sagas.decisions.messages import Chain, Message
+from sagas.definition.participants import Location
 from sagas.engine.carrier import carry, start_calls
 from sagas.engine.claiming import claim
 from sagas.engine.cohort import Performed
@@ -123,8 +124,8 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
         return [message]
     first = message.links[0]
     definition = store.definitions.find(first.saga, first.version, first.shape)
-    if definition.all_steps[definition.index(first.step)].elsewhere:
-        # Another system may take long, and everything else that was claimed would wait for it.
+    if definition.all_steps[definition.index(first.step)].location is Location.OTHER_DATABASE:
+        # Another database may take long, and everything else that was claimed would wait for it.
         return [message]
     performed = perform(first, message.ids, worker=worker, issue=message.issue)
     return _following(message, performed)

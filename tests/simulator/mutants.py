@@ -20,7 +20,7 @@ from sagas import pool, store, tasks
 from sagas.db import is_transient
 from sagas.decisions import plan
 from sagas.decisions.plan import Due, Move, Place, Stand
-from sagas.definition.participants import Accepted, Done, Phase
+from sagas.definition.participants import Accepted, Done, Location, Phase
 from sagas.engine import (
     barrier as step_barrier,
 )
@@ -206,7 +206,7 @@ def _() -> AbstractContextManager[object]:
     def compensating(definition: Any, place: Place, more: int = 0) -> Any:
         with ExitStack() as stack:
             for step in definition.all_steps:
-                stack.enter_context(patch.object(step, "elsewhere", False))
+                stack.enter_context(patch.object(step, "location", Location.LOCAL))
             return honest(definition, place, more)
 
     return patch.object(plan, "compensating", compensating)

@@ -16,7 +16,7 @@ from sagas import store
 from sagas.conf import config
 from sagas.definition import registry
 from sagas.definition.definition import Definition
-from sagas.definition.participants import Phase
+from sagas.definition.participants import Location, Phase
 from sagas.errors import UnknownSaga
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one, rows
@@ -255,7 +255,7 @@ def _wrong(definition: Definition, run: _Run, done: set[tuple[str, str]], came: 
     left = set() if run.state is State.FAILED else {i for i in steps if i < run.cursor or run.fork >> i & 1}
     if missing := (forward & undoable) - undone - left:
         return f"and {_names(definition, missing)} not undone"
-    local = {i for i in left if i < run.cursor and not definition.steps[i].elsewhere}
+    local = {i for i in left if i < run.cursor and definition.steps[i].location is not Location.OTHER_DATABASE}
     if local - forward:
         return f"with more to undo than was done: {_names(definition, local - forward)}"
     return ""

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 
 from sagas.definition.definition import Definition
-from sagas.definition.participants import Phase, is_remote
+from sagas.definition.participants import Location, Phase
 from sagas.definition.retry import Again
 from sagas.definition.saga import Saga
 from sagas.states import CARRIERS, State
@@ -201,11 +201,11 @@ def _is_tried_again(definition: Definition, index: int, phase: Phase) -> bool:
 def _commits(definition: Definition, index: int, phase: Phase) -> list[tuple[str, int]]:
     """List the commits of one delivery of an operation, each as database and number."""
     step = definition.all_steps[index]
-    if is_remote(step.actions[phase].participant):
+    if step.actions[phase].location is Location.REMOTE:
         return [(DEFAULT_DB_ALIAS, 1), (DEFAULT_DB_ALIAS, 2)]
     return [(step.database, 1)] * bool(step.database) + [(DEFAULT_DB_ALIAS, 1)]
 
 
 def has_remote(definition: Definition) -> bool:
     """Whether a saga has a remote participant, whose effects no rollback takes back."""
-    return any(is_remote(action.participant) for step in definition.all_steps for action in step.actions.values())
+    return any(action.location is Location.REMOTE for step in definition.all_steps for action in step.actions.values())

@@ -33,7 +33,7 @@ from sagas.decisions.plan import (
 )
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
-from sagas.definition.participants import Call, Phase
+from sagas.definition.participants import Call, Location, Phase
 from sagas.definition.shapes import Shape, missing_parts
 from sagas.definition.steps import Step
 from sagas.states import FINAL, LIVE, UNDECIDED, State
@@ -48,7 +48,7 @@ def make_step(name: str, *, confirms: bool = False, compensates: bool = False, e
         nothing, confirm=nothing if confirms else None, compensate=nothing if compensates else None, queue=f"q-{name}"
     )
     step.name = name
-    step.elsewhere = elsewhere
+    step.location = Location.OTHER_DATABASE if elsewhere else Location.LOCAL
     return step
 
 
@@ -199,7 +199,11 @@ def test_a_run_that_is_undone_fails_wherever_it_stood(data: st.DataObject) -> No
         if index < place.cursor
         or place.fork >> index & 1
         or came >> index & 1
-        or (index in stage and place.state is State.EXECUTING and definition.all_steps[index].elsewhere)
+        or (
+            index in stage
+            and place.state is State.EXECUTING
+            and definition.all_steps[index].location is Location.OTHER_DATABASE
+        )
     ]
     assert undone == [index for index in applied if definition.has(index, Phase.UNDO)][::-1]
     assert following.state in {State.FAILED, State.COMPENSATING}

@@ -17,7 +17,7 @@ from sagas import Saga, Step, Tcc
 from sagas.checks import check_other_databases
 from sagas.decisions.plan import Place, compensating
 from sagas.definition import registry
-from sagas.definition.participants import Phase
+from sagas.definition.participants import Location, Phase
 from sagas.errors import DefinitionError
 from sagas.remote import HttpParticipant
 from sagas.routers import BarrierRouter
@@ -59,10 +59,10 @@ def declare(**what: Any) -> type[Saga[dict[str, Any]]]:
 @pytest.mark.usefixtures("_registry")
 def test_a_step_says_which_database_and_is_elsewhere() -> None:
     near, far, _ = declare(database="loyalty").definition.steps
-    assert (near.database, near.elsewhere) == ("", False)
-    assert (far.database, far.elsewhere) == ("loyalty", True)
+    assert (near.database, near.location) == ("", Location.LOCAL)
+    assert (far.database, far.location) == ("loyalty", Location.OTHER_DATABASE)
     tcc = Tcc(Resource(), queue="orders", database="loyalty")
-    assert (tcc.database, tcc.elsewhere, set(tcc.actions)) == ("loyalty", True, set(Phase))
+    assert (tcc.database, tcc.location, set(tcc.actions)) == ("loyalty", Location.OTHER_DATABASE, set(Phase))
 
 
 def test_the_engines_own_is_left_out() -> None:
