@@ -2,6 +2,6 @@
 
 Standard library only, like ``private_services`` on which it stands. ``cli`` is the command, ``platform`` the order
 in which things start and stop, ``child`` one process that is watched,
-``revival`` when it is started again, ``environment`` what all of them are told,
-``record`` what is remembered for ``--stop`` and for the run after a crash.
+``revival`` when it is started again, ``environment`` the environment of all of them, ``record`` what is stored for
+``--stop`` and for the run after a crash.
 """

@@ -1,4 +1,4 @@
-"""One process of ours that must run as long as the platform: started, watched, stopped with all its own."""
+"""One process of the platform: started, watched, and stopped with its children."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 from private_services.processes import Process
 
 _LOUD: Final = {"warning", "error", "critical"}
-#: gunicorn's own lines, which are no JSON.
+#: gunicorn's own lines, which are not JSON.
 _BRACKETED: Final = re.compile(r"\[(WARNING|ERROR|CRITICAL)\] (.*)")
 _WIDTH: Final = 240
 
@@ -24,11 +24,11 @@ class Child:
     """A process in a session of its own: Ctrl-C in the terminal reaches only its supervisor.
 
     Args:
-        name: what it is called on the console.
-        command: what to run.
+        name: its name on the console.
+        command: the command to run.
         environment: its whole environment.
         directory: where it runs.
-        log: where its output goes; that of the last time is kept beside it.
+        log: the file for its output; the previous output is kept beside it.
     """
 
     def __init__(
@@ -54,22 +54,22 @@ class Child:
 
     @property
     def identity(self) -> Process:
-        """By which it is found again from elsewhere."""
+        """The identity by which another process finds it."""
         pid = self._process.pid
-        # Not reaped yet, so the pid is still its own.
+        # It is not reaped yet, so the pid is still its own.
         return Process.find(pid) or Process(pid, "ended at once")
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; ``None`` while it runs."""
+        """Its exit code; ``None`` while it runs."""
         return self._process.poll()
 
     def said(self, text: str) -> bool:
-        """Whether this stands in its log."""
+        """Whether its log contains this text."""
         return text in self.log.read_text(errors="replace")
 
     def warnings(self) -> Iterator[str]:
-        """Give what it has logged since the last call that somebody should see, short."""
+        """Return, in short, the warnings that it has logged since the last call."""
         with self.log.open("rb") as log:
             log.seek(self._read)
             fresh = log.read()
@@ -81,22 +81,22 @@ class Child:
                 yield f"{self.name:7} | {warning if len(warning) <= _WIDTH else warning[: _WIDTH - 1] + '…'}"
 
     def ask_to_stop(self) -> None:
-        """SIGTERM: finish what is in hand, take on nothing new."""
+        """SIGTERM: finish the current work, and begin nothing new."""
         if self.exit_code is None:
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self, seconds: float) -> None:
-        """Wait for its end; then end whatever is left of it and of the processes it started."""
+        """Wait for its end; then kill its remaining children."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=seconds)
-        # A group keeps its number as long as anybody is in it, so this can hit nobody else.
+        # A process group keeps its number as long as it has members, so this can hit no other process.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
 
 def _warning(line: str) -> str | None:
-    """Make a short line of a log line that is a warning or worse."""
+    """Shorten a log line that is a warning or worse."""
     if line.startswith("{"):
         with suppress(ValueError):
             entry = json.loads(line)

@@ -25,7 +25,7 @@ _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the platform until it is told to stop, or tell one to; give the exit code."""
+    """Run the platform until it is told to stop, or stop a running one; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="scripts/run", description="The whole platform on this machine. PORT sets the web's port, 8000 if unset."
     )
@@ -75,7 +75,7 @@ def _stop(directory: Path) -> int:
     with only_one(directory) as alone:
         if not alone:
             raise Failure("It is just starting; try again.")
-        # It was killed, and could not stop what it had started.
+        # It was killed, and has not stopped its processes.
         for process in record.children.values():
             process.kill()
         if record.servers:
@@ -93,7 +93,7 @@ def _port() -> int:
 
 
 def _listen_for_the_end() -> list[int]:
-    """Give a list that fills when somebody asks for the end. Nothing is interrupted: all who wait look at it."""
+    """Return a list that is filled by a request to stop. Nothing is interrupted: all waits check the list."""
     asked: list[int] = []
 
     def ask(number: int, _frame: FrameType | None) -> None:
@@ -116,13 +116,13 @@ def _announce(platform: Platform) -> None:
 
 
 def _shown(path: Path) -> str:
-    """Write a path as short as it can be typed from here."""
+    """A path as short as it can be typed from here."""
     with suppress(ValueError):
         return str(path.relative_to(Path.cwd()))
     return str(path)
 
 
 def _tell(line: str) -> None:
-    """Print a line; where nobody listens any more, go on: what was started must still be stopped."""
+    """Print a line. Ignore a closed output, because the started processes must still be stopped."""
     with suppress(OSError):
         say(line)

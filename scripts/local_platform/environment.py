@@ -1,4 +1,4 @@
-"""What web, workers and clients are told: the servers' URLs, secrets that last, and the demo's token."""
+"""The environment of web, workers and clients: the servers' URLs, permanent secrets, and the demo's token."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Final
 
 from private_services.instance import write_private
 
-#: Made up at the first run, and kept: sessions, signatures and the admin's password outlive a restart.
+#: Generated at the first run and kept, so that sessions, signatures and the admin's password survive a restart.
 _KEY_FILE: Final = "secret_key"
 _DEMO_FILE: Final = "demo.env"
 SERVICE_URLS: Final = ("DATABASE_URL", "RABBITMQ_URL", "REDIS_URL")
 
 
 def demo_file(directory: Path) -> Path:
-    """The file that tells clients of the running platform all they need."""
+    """The file with everything that clients of the running platform need."""
     return directory / _DEMO_FILE
 
 
 def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
-    """Give the environment of web, workers and management commands. What is set outside comes first."""
+    """Return the environment of web, workers and management commands. Variables that are set take precedence."""
     known = _read(demo_file(directory))
     made: dict[str, Callable[[], str]] = {
         "SECRET_KEY": lambda: _lasting_key(directory / _KEY_FILE),
@@ -43,7 +43,7 @@ def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
 
 
 def write_demo_file(directory: Path, environment: dict[str, str], *, url: str, token: str) -> None:
-    """Tell clients, and only this user: where, with which token, signed with which secret."""
+    """Write URL, token and secret for clients, readable only by this user."""
     told = {"DRINKGROUP_URL": url, "DRINKGROUP_TOKEN": token}
     for name in ("DRINKGROUP_WEBHOOK_SECRET", "ADMIN_USER", "ADMIN_PASSWORD", *SERVICE_URLS):
         told[name] = environment[name]

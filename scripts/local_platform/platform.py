@@ -1,4 +1,4 @@
-"""In which order the platform starts, what is watched, and how all of it stops."""
+"""The platform: the order of its start, the watching of its processes, and its stop."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _WATCH_SECONDS: Final = 0.2
 
 
 class Stopped(Exception):
-    """Somebody asked for the end: no error."""
+    """A stop was requested; this is not an error."""
 
 
 @dataclass
 class Kept:
-    """Something that must run as long as the platform.
+    """A process that must run as long as the platform.
 
     Attributes:
-        name: what it is called on the console.
-        ended: how it ended; ``None`` while it runs.
+        name: its name on the console.
+        ended: its exit code; ``None`` while it runs.
         start: starts it again.
-        log: where it says why it ended.
-        began: when it was started last, by the monotonic clock.
-        due: when it is to be started again; ``None`` while it runs.
+        log: the file that says why it ended.
+        began: when it was last started, by the monotonic clock.
+        due: when it will be started again; ``None`` while it runs.
     """
 
     name: str
@@ -61,13 +61,13 @@ class Kept:
 
 
 class Platform:
-    """All that `make run` starts.
+    """Everything that `make run` starts.
 
     Args:
-        directory: where its files are kept.
-        port: where the web listens.
+        directory: the folder for its files.
+        port: the web's port.
         tell: prints a line.
-        stopping: whether somebody has asked for the end.
+        stopping: whether a stop was requested.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Platform:
         self._record = Record(url=self.url, supervisor=Process.find(os.getpid()))
 
     def clear_up_after_a_crash(self) -> None:
-        """End what a run has left that was killed; the port is free after that. Its servers become ours."""
+        """Kill the processes of a killed run, which frees the port. Its servers become ours."""
         before = Record.load(self.directory)
         for name, process in before.children.items():
             if process.is_alive:
@@ -97,7 +97,7 @@ class Platform:
 
         Raises:
             Failure: a stage failed; the text has the end of its log.
-            Stopped: somebody asked for the end meanwhile.
+            Stopped: a stop was requested meanwhile.
         """
         urls = self._start_servers()
         self.environment = environment.build(self.directory, urls)
@@ -114,11 +114,11 @@ class Platform:
         self._tell(f"workers: consuming ({time.monotonic() - began:.1f} s)")
 
     def watch(self) -> None:
-        """Show warnings, and start again what has died, until somebody asks for the end.
+        """Show warnings, and restart processes that have died, until a stop is requested.
 
         Raises:
-            Failure: something died at once, again and again.
-            Stopped: somebody asked.
+            Failure: a process died at once, again and again.
+            Stopped: a stop was requested.
         """
         kept = [*self._kept_children(), *self._kept_servers()]
         while True:
@@ -129,7 +129,7 @@ class Platform:
             time.sleep(_WATCH_SECONDS)
 
     def keep(self, one: Kept) -> None:
-        """Start it again if it has died, after a pause that grows."""
+        """Restart it if it has died, after a growing pause."""
         ended, now = one.ended(), time.monotonic()
         if ended is None:
             return
@@ -145,7 +145,7 @@ class Platform:
             self._tell(f"{one.name}: started again")
 
     def stop(self) -> None:
-        """Stop web and workers, then the servers that this run started. Data is kept."""
+        """Stop web and workers, then the servers that this run started. The data is kept."""
         for child in self._children.values():
             child.ask_to_stop()
         for child in self._children.values():
@@ -163,7 +163,7 @@ class Platform:
         return None if code is None else _how(code)
 
     def _start_again(self, name: str, start: Callable[[], Child]) -> None:
-        # Its own children may have outlived it: they hold the port, and the queues.
+        # Its children may have survived it, with the port and the queues.
         self._children[name].stop(_SECONDS_TO_STOP)
         start()
 
@@ -180,7 +180,7 @@ class Platform:
         instance = Instance(self._services)
         running = {name for name, kind in SERVERS.items() if instance.exists and kind(instance).process}
         self._record.servers = sorted({*self._record.servers, *(set(SERVERS) - running)})
-        # Before the start: a run that is killed in the middle must not leave servers that nobody knows.
+        # Before the start, so that a killed run leaves no unknown servers.
         self._record.save(self.directory)
         starting = self._run_services()
         if starting.returncode:
@@ -189,8 +189,8 @@ class Platform:
         return instance.environment()
 
     def _run_services(self, *names: str) -> subprocess.Popen[bytes]:
-        """Start servers, and wait for the end of that."""
-        # Its own lines of progress go to the console. A session of its own: apt-get must not be cut short by Ctrl-C.
+        """Start the servers, and wait until that is done."""
+        # Its progress goes to the console. It has a session of its own, so that Ctrl-C does not interrupt apt-get.
         starting = subprocess.Popen(services(self._services, "start", *names), start_new_session=True)
         while starting.poll() is None:
             if self._stopping():
@@ -200,7 +200,7 @@ class Platform:
         return starting
 
     def _stage(self, done: str, *command: str) -> str:
-        """Run a management command; give what it printed."""
+        """Run a management command; return its output."""
         self._stop_if_asked()
         began = time.monotonic()
         process = subprocess.Popen(
@@ -236,7 +236,7 @@ class Platform:
         return self._child("web", command)
 
     def _start_workers(self) -> Child:
-        # RabbitMQ remembers names: one of its own keeps this worker apart from one that has not yet gone.
+        # A name of its own distinguishes this worker from an earlier one that RabbitMQ still knows.
         name = f"run-{secrets.token_hex(4)}@%h"
         command: list[str | Path] = [
             _BIN / "celery",
@@ -270,7 +270,7 @@ class Platform:
             time.sleep(0.05)
 
     def _look(self) -> None:
-        """Look while all is started: what ends by itself now would end again."""
+        """Check during the start: a process that ends now would end again."""
         self._stop_if_asked()
         for name, child in self._children.items():
             if ended := self._how_ended(name):
@@ -304,13 +304,13 @@ class Platform:
         return self.directory / "services"
 
     def _stop_servers(self, names: Sequence[str]) -> None:
-        # Without a name the tool would stop all of them, those too that ran before us.
+        # Without a name the tool would stop all servers, also those that ran before.
         if names:
             subprocess.run(services(self._services, "stop", *names), start_new_session=True, check=False)
 
 
 def services(directory: Path, *arguments: str) -> list[str]:
-    """Give the command that starts or stops the private servers of a directory."""
+    """The command that starts or stops the private servers of a directory."""
     return [sys.executable, str(REPOSITORY / "scripts" / "services"), "--dir", str(directory), *arguments]
 
 

@@ -1,4 +1,4 @@
-"""What a run remembers in a file, so that another terminal, or the next run, can stop what it started."""
+"""The record of a run in a file, with which another terminal, or the next run, can stop its processes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Record:
     """One run.
 
     Attributes:
-        url: where its web listens.
+        url: the address of its web.
         supervisor: the process of `scripts/run` itself.
-        children: its web and workers, by name.
-        servers: names of the private servers that it started; those that ran before it are not its own.
+        children: web and workers, by name.
+        servers: names of the private servers that it started, without those that ran before.
     """
 
     url: str = ""
@@ -35,12 +35,12 @@ class Record:
     servers: list[str] = field(default_factory=list)
 
     def save(self, directory: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write it atomically."""
         write_private(directory / _RECORD, json.dumps(asdict(self), indent=2))
 
     @classmethod
     def load(cls, directory: Path) -> Record:
-        """Read what the last run wrote; an empty one if it ended in order."""
+        """Read the record of the last run; an empty one after a normal end."""
         file = directory / _RECORD
         if not file.exists():
             return cls()
@@ -54,13 +54,13 @@ class Record:
 
     @staticmethod
     def erase(directory: Path) -> None:
-        """Forget the run: nothing of it is left."""
+        """Delete the record, because nothing of the run is left."""
         (directory / _RECORD).unlink(missing_ok=True)
 
 
 @contextmanager
 def only_one(directory: Path) -> Iterator[bool]:
-    """Give whether this is the only run on the directory; the lock goes with the process, however it ends."""
+    """Whether this is the only run of the directory; the lock ends with the process, however that ends."""
     directory.mkdir(parents=True, exist_ok=True)
     lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

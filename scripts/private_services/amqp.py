@@ -1,6 +1,6 @@
-"""The first words of AMQP 0-9-1, enough to learn whether a broker lets a user in.
+"""The handshake of AMQP 0-9-1, which shows whether a broker accepts a user.
 
-`rabbitmqctl` tells as much, a second or two later each time: it starts an Erlang machine.
+`rabbitmqctl` shows the same and takes a second or two, because it starts an Erlang machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TUNING: Final = struct.Struct(">HIH")  # channels, largest frame, heartbeat
 
 
 def lets_in(host: str, port: int, user: str, password: str) -> bool:
-    """Tell whether a broker opens a connection to its default virtual host."""
+    """Whether a broker opens a connection to its default virtual host."""
     try:
         with (
             socket.create_connection((host, port), timeout=5) as connection,
@@ -38,7 +38,7 @@ def lets_in(host: str, port: int, user: str, password: str) -> bool:
             _send(stream, _TUNE_OK, _TUNING.pack(*_TUNING.unpack_from(tuning)))
             _send(stream, _OPEN, _short("/") + _short("") + b"\0")
             _expect(stream, _OPEN_OK)
-            # Said only for the sake of the broker's log, which warns of clients that just vanish.
+            # Only for the broker's log, which warns of clients that disconnect without this.
             _send(stream, _CLOSE, struct.pack(">H", 200) + _short("") + struct.pack(">HH", 0, 0))
             _expect(stream, _CLOSE_OK)
     except (OSError, ValueError, struct.error):
@@ -52,7 +52,7 @@ def _send(stream: BufferedRWPair, method: tuple[int, int], arguments: bytes) -> 
 
 
 def _expect(stream: BufferedRWPair, method: tuple[int, int]) -> bytes:
-    stream.flush()  # here, so that what is sent in one go leaves in one packet
+    stream.flush()  # here, so that one send is one packet
     _, _, size = struct.unpack(">BHI", stream.read(7))
     payload = stream.read(size)
     stream.read(len(_FRAME_END))

@@ -1,11 +1,11 @@
 """Install Debian packages without their daemons starting, and without a PostgreSQL cluster being made.
 
 Installing `rabbitmq-server` on Debian starts a broker on the default port, for the whole machine. Only the
-programs are wanted here. Debian asks `/usr/sbin/policy-rc.d` whether a package may start its daemon, so for
-the time of the installation one that says no is put there.
+programs are needed here. Debian runs `/usr/sbin/policy-rc.d` to decide whether a package may start its daemon, so a
+script that refuses is put there during the installation.
 
-One process installs at a time, on the whole machine: the tests start their servers twice, side by side; apt refuses
-a second at once; and whoever ended first would take the other's policy away.
+One process installs at a time on the whole machine: tests start their servers twice in parallel, apt refuses a second
+installation, and the first one to end would remove the other's policy.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from private_services.console import Failure, complain, tail
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 CREATE_CLUSTER = Path("/etc/postgresql-common/createcluster.conf")
-#: Held by the one process of ours that installs. Where Debian keeps locks; it does not outlive a restart.
+#: The lock of the one process of ours that installs, in Debian's folder for locks, which is emptied at a restart.
 LOCK = Path("/run/lock/drinkgroup-apt")
-#: Held by whatever `apt-get update` runs.
+#: The lock of a running `apt-get update`.
 LISTS_LOCK = Path("/var/lib/apt/lists/lock")
-#: Seconds to wait for somebody else's installation; a fresh machine begins some by itself.
+#: Seconds to wait for another installation; a fresh machine starts some automatically.
 PATIENCE = 600
 
 
 def can_install() -> bool:
-    """Tell whether this is Debian or Ubuntu, and whether we may install packages."""
+    """Whether this is Debian or Ubuntu, and we may install packages."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Wait until no other process of ours installs, and keep others waiting."""
+    """Hold the lock of installations; wait for another process of ours."""
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -47,14 +47,14 @@ def alone() -> Iterator[None]:
 
 
 def install(packages: Sequence[str], log: Path) -> None:
-    """Install packages by their Debian names, `alone`; what apt says goes to `log`.
+    """Install packages by their Debian names, `alone`; apt's output goes to `log`.
 
     Raises:
         Failure: apt failed; the text has the end of the log.
     """
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     patient = ["apt-get", "-o", f"DPkg::Lock::Timeout={PATIENCE}"]
-    # A configuration file that was there before its package (see no_new_cluster) must not cause a question.
+    # A configuration file that exists before its package (see no_new_cluster) must not cause a question.
     install_command = [
         *patient,
         "install",
@@ -71,7 +71,7 @@ def install(packages: Sequence[str], log: Path) -> None:
 
 
 def _await_lists() -> None:
-    """Wait for somebody else's `apt-get update`: ours would fail at once, whatever its patience."""
+    """Wait for another `apt-get update`: ours would fail at once, whatever its time-out."""
     if LISTS_LOCK.exists():
         with LISTS_LOCK.open("r+") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)
@@ -79,7 +79,7 @@ def _await_lists() -> None:
 
 @contextmanager
 def no_daemons(policy: Path = POLICY) -> Iterator[None]:
-    """Forbid packages to start daemons meanwhile; where a policy exists, it is left to decide."""
+    """Forbid packages to start daemons meanwhile, unless the machine has a policy of its own."""
     try:
         with policy.open("x") as file:
             file.write("#!/bin/sh\nexit 101\n")
@@ -95,9 +95,9 @@ def no_daemons(policy: Path = POLICY) -> Iterator[None]:
 
 @contextmanager
 def no_new_cluster(configuration: Path = CREATE_CLUSTER) -> Iterator[None]:
-    """Keep `postgresql` from making a cluster for the machine; an existing configuration is left alone.
+    """Keep `postgresql` from creating a cluster for the machine; an existing configuration is not changed.
 
-    The file stays: it is the package's own, and without it dpkg would find one of its files missing.
+    The file stays, because it belongs to the package, and dpkg would miss it.
     """
     configuration.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -18,15 +18,15 @@ from private_services.server import Server
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
-#: In the order of starting: RabbitMQ takes longest.
+#: In the order of starting: RabbitMQ takes the longest.
 SERVERS: Final[dict[str, type[Server]]] = {kind.name: kind for kind in (RabbitMQ, Postgres, Redis)}
 
-# As `systemctl status` has it.
+# As of `systemctl status`.
 _NOT_RUNNING: Final = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Carry out one command; give the exit code."""
+    """Run one command; return the exit code."""
     arguments = _parser().parse_args(argv)
     command: Callable[[Instance, argparse.Namespace], int] = arguments.command
     try:
@@ -55,7 +55,7 @@ def _start(instance: Instance, arguments: argparse.Namespace) -> int:
 
 
 def _given(servers: Sequence[Server]) -> dict[str, str]:
-    """Give the URLs that the environment sets, except our own, which somebody took from services.env."""
+    """Return the URLs that the environment sets, except our own from services.env."""
     urls = {server.variable: os.environ.get(server.variable, "") for server in servers}
     own = {server.url for server in servers}
     return {variable: url for variable, url in urls.items() if url and url not in own}
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     env = commands.add_parser("env", help="print services.env")
     env.set_defaults(command=_env)
 
-    # What follows is rabbitmqctl's own, options too: with no prefix of ours nothing looks like our option.
+    # The rest belongs to rabbitmqctl, with its options; without prefixes none of them is taken for ours.
     rabbitmqctl = commands.add_parser(
         "rabbitmqctl", help="run rabbitmqctl against the private node", prefix_chars="\0", add_help=False
     )

@@ -1,4 +1,4 @@
-"""What the tools say: one line a stage, and errors that end them."""
+"""The output of the tools: one line a stage, and errors that end them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LOG_LINES_SHOWN = 30
 
 
 class Failure(Exception):
-    """Something that only the person at the keyboard can put right; the text says how."""
+    """An error that only the user can correct; the text says how."""
 
     exit_code = 1
 
@@ -25,7 +25,7 @@ def complain(text: str) -> None:
 
 
 def tail(log: Path) -> str:
-    """Give the end of a log file, to be shown with an error."""
+    """Return the end of a log file, to be shown with an error."""
     if not log.exists():
         return f"(no log at {log})"
     lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]

@@ -1,4 +1,4 @@
-"""Whom PostgreSQL runs as: us, or where we are root, an ordinary user."""
+"""The user as which PostgreSQL runs: the current one, or an ordinary user instead of root."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ USER: Final = "postgres"
 
 @dataclass(frozen=True)
 class Identity:
-    """How to run a command as the right user."""
+    """The user for commands."""
 
     prefix: tuple[str, ...]
     uid: int
@@ -27,7 +27,7 @@ class Identity:
 
     @classmethod
     def for_directory(cls, directory: Path) -> Identity:
-        """Give the identity that can work in a directory; make the user if there is none.
+        """Return the identity that can work in a directory; create the user if there is none.
 
         Raises:
             Failure: this system has no way to change the user.
@@ -39,12 +39,12 @@ class Identity:
         user = _user()
         prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         if not _is_open_to_all(directory):
-            # Somewhere above is a private directory, such as /root: let the server pass through.
+            # A directory above is private, such as /root: let the server pass through.
             prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
         return cls(tuple(prefix), user.pw_uid, user.pw_gid)
 
     def command(self, command: Sequence[str | Path]) -> list[str]:
-        """Give the command to run instead."""
+        """Return the command that runs it as the user."""
         return [*self.prefix, *map(str, command)]
 
     def own(self, path: Path) -> None:
@@ -61,5 +61,5 @@ def _user() -> pwd.struct_passwd:
 
 
 def _is_open_to_all(directory: Path) -> bool:
-    """Tell whether any user can get to the directory: it and all above it can be passed through."""
+    """Whether every user can reach the directory."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (directory, *directory.parents))

@@ -1,4 +1,4 @@
-"""One directory of private servers, and what it remembers: ports, passwords, processes."""
+"""One directory of private servers, with their ports, passwords and processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENVIRONMENT: Final = "services.env"
 
 
 class Instance:
-    """The servers of one directory. Nothing of theirs lies outside it."""
+    """The servers of one directory. All their files are inside it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.resolve()
@@ -29,15 +29,15 @@ class Instance:
 
     @property
     def exists(self) -> bool:
-        """Tell whether servers were ever started here."""
+        """Whether servers were ever started here."""
         return self._memory.exists()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second command on this directory waiting; make the directory if need be.
+        """Lock the directory against a second command; create it if necessary.
 
         Raises:
-            Failure: the directory holds something else, which `destroy` would delete one day.
+            Failure: the directory has other contents, which `destroy` would delete.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / _LOCK).open("w") as lock:
@@ -49,16 +49,16 @@ class Instance:
             yield
 
     def log(self, name: str) -> Path:
-        """Give the log file of a server, or of a part of one."""
+        """The log file of a server, or of a part of one."""
         return self.directory / f"{name}.log"
 
     def port(self, name: str) -> int | None:
-        """Give the port that was chosen under this name, if any was."""
+        """The port that was chosen for this name, if any."""
         known: int | None = self._recall("ports", name)
         return known
 
     def claim_port(self, name: str) -> int:
-        """Give the port under this name, free to listen on: the one of last time unless somebody took it."""
+        """Return a free port for this name: the previous one, unless it is taken."""
         known = self.port(name)
         if known is not None and ports.is_free(known):
             return known
@@ -67,7 +67,7 @@ class Instance:
         return chosen
 
     def secret(self, name: str) -> str:
-        """Give the password under this name, made up at the first call."""
+        """Return the password for this name, generated at the first call."""
         known = self._recall("secrets", name)
         if known is None:
             known = secrets.token_hex(16)
@@ -75,23 +75,23 @@ class Instance:
         return str(known)
 
     def process(self, name: str) -> Process | None:
-        """Give the process that was started under this name, if it still runs."""
+        """The process that was started under this name, if it still runs."""
         known = self._recall("processes", name)
         process = Process(**known) if known else None
         return process if process and process.is_alive else None
 
     def remember_process(self, name: str, process: Process) -> None:
-        """Remember a process, to stop it one day and no other."""
+        """Store a process, so that it, and no other, can be stopped later."""
         self._remember("processes", name, vars(process))
 
     def environment(self) -> dict[str, str]:
-        """Give what services.env says."""
+        """The variables of services.env."""
         file = self.directory / _ENVIRONMENT
         lines = file.read_text().splitlines() if file.exists() else []
         return dict(line.split("=", 1) for line in lines)
 
     def update_environment(self, urls: dict[str, str]) -> Path:
-        """Put URLs into services.env; those of other servers stay."""
+        """Write URLs into services.env; those of other servers stay."""
         known = self.environment() | urls
         file = self.directory / _ENVIRONMENT
         write_private(file, "".join(f"{name}={url}\n" for name, url in sorted(known.items())))
@@ -117,7 +117,7 @@ class Instance:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file atomically, readable only by its owner."""
     draft = file.with_name(f"{file.name}.draft")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)

@@ -8,14 +8,14 @@ from collections.abc import Collection
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
-# Ports from 32768 on are ephemeral on Linux: any outgoing connection may sit on one when a server starts.
+# Ports from 32768 on are ephemeral on Linux: an outgoing connection may use one when a server starts.
 _CANDIDATES: Final = range(20_000, 32_000)
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen there now."""
+    """Whether a server could listen there now."""
     with socket.socket() as probe:
-        # As servers do: connections of the last run that linger in TIME_WAIT are no hindrance.
+        # As servers do, so that connections of the last run in TIME_WAIT do not matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -25,9 +25,9 @@ def is_free(port: int) -> bool:
 
 
 def choose(taken: Collection[int]) -> int:
-    """Give a free port that is not among those taken.
+    """Return a free port that is not among those taken.
 
-    By chance, not the first one: two instances that start at the same moment then rarely meet.
+    It is drawn at random, so that two instances that start at the same moment rarely choose the same.
     """
     while True:
         port = random.choice(_CANDIDATES)  # noqa: S311 - not a secret

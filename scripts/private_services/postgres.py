@@ -1,4 +1,4 @@
-"""A private PostgreSQL cluster, as durable as a real one, with one role that may make databases."""
+"""A private PostgreSQL cluster, as durable as a real one, with one role that may create databases."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from private_services.server import Server
 
 OLDEST: Final = 15
 ROLE: Final = "drinkgroup"
-#: A role that owns nothing, as which an application is better run.
+#: A role that owns nothing, for the application.
 APPLICATION: Final = "drinkgroup_app"
 
-#: Given on the command line at each start, so that a change here reaches clusters that exist.
+#: Passed on the command line at each start, so that a change here reaches existing clusters.
 SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -50,12 +50,12 @@ _CLUSTER_OPTIONS: Final = (
 
 
 class Postgres(Server):
-    """PostgreSQL; as root it runs as another user, for it refuses to run as root."""
+    """PostgreSQL; it refuses to run as root, so it runs as another user then."""
 
     name = "postgres"
     variable = "DATABASE_URL"
     package = "postgresql"
-    stop_signal = signal.SIGINT  # the fast mode: sessions are ended, not awaited
+    stop_signal = signal.SIGINT  # the fast mode: sessions are ended instead of awaited
 
     _bin: Path
 
@@ -65,7 +65,7 @@ class Postgres(Server):
         return self.directory / "data"
 
     def locate(self) -> None:
-        """Find the release that made the cluster, or else the newest: no other can read it."""
+        """Find the release that created the cluster, because no other can read it; otherwise the newest."""
         made_by = self.cluster / "PG_VERSION"
         releases = {_release(folder): folder for folder in programs.folders_with(*_PROGRAMS)}
         release = int(made_by.read_text()) if made_by.exists() else max(releases, default=0)
@@ -74,7 +74,7 @@ class Postgres(Server):
         self._bin = releases[release]
 
     def launch(self) -> None:
-        """Make the cluster at the first start; start the server."""
+        """Create the cluster at the first start; start the server."""
         port = self.instance.claim_port(self.name)
         identity = Identity.for_directory(self.directory)
         if not (self.cluster / "PG_VERSION").exists():
@@ -85,7 +85,7 @@ class Postgres(Server):
         self.spawn(identity.command([self._bin / "postgres", "-D", self.cluster, f"--port={port}", *settings]))
 
     def is_ready(self) -> bool:
-        """Tell whether it answers a query."""
+        """Whether it answers a query."""
         conninfo = f"host={LOOPBACK} port={self.port} user={ROLE} dbname={ROLE} connect_timeout=2"
         command: list[str | Path] = [self._bin / "psql", "--no-psqlrc", "--command=SELECT 1", conninfo]
         environment = {**os.environ, "PGPASSWORD": self.instance.secret(self.name)}
@@ -94,30 +94,30 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """The role's own database; tests make theirs beside it."""
+        """The role's own database; tests create theirs beside it."""
         if not self.port:
             return ""
         return f"postgresql://{ROLE}:{self.instance.secret(self.name)}@{LOOPBACK}:{self.port}/{ROLE}"
 
     def _make_cluster(self, identity: Identity) -> None:
-        """Make it beside its place and move it there when whole: what is half made is never taken for one."""
+        """Create it beside its place and move it there when complete, so that an incomplete one is never used."""
         draft = self.directory / "draft"
         if draft.exists():
             shutil.rmtree(draft)
         draft.mkdir(mode=0o700)
         identity.own(draft)
         # Nobody logs in as the superuser: it has no password, and the rules below admit one role only.
-        # The sync would take a second, and guard a cluster that is still empty.
+        # A sync would take a second, and protect only an empty cluster.
         self._run(
             identity,
             [self._bin / "initdb", "-D", draft, *_CLUSTER_OPTIONS],
         )
-        # The single-user mode needs no login, and is over before a client can connect.
+        # The single-user mode needs no login, and ends before a client can connect.
         password = self.instance.secret(self.name)
         self._run(
             identity,
             [self._bin / "postgres", "--single", "-D", draft, "postgres"],
-            # The second owns nothing, and is given what an application needs: manage.py sagas grants.
+            # The second role owns nothing; `manage.py sagas grants` gives it the rights of an application.
             f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\nCREATE DATABASE {ROLE} OWNER {ROLE}\n"
             f"CREATE ROLE {APPLICATION} LOGIN PASSWORD '{password}'\n",
         )
@@ -138,11 +138,11 @@ class Postgres(Server):
             raise Failure(f"{command[0]} failed.\n{tail(self.log)}")
 
     def _disown_pid_file(self) -> None:
-        """Make the pid in the file of a server that was killed one that nobody has.
+        """Replace the pid in the file of a killed server by one that no process has.
 
-        If somebody else has it by now, or nobody has reaped the server yet, PostgreSQL takes that for a running
-        server and refuses to start. Without the file it would not look for children that outlived their
-        parent and still write to the cluster; so the file stays, and names the memory that they would share.
+        If another process has the pid by now, or the server is not reaped yet, PostgreSQL takes it for a running
+        server and refuses to start. Without the file it would not look for surviving children that still write to
+        the cluster. So the file stays, and names the memory that they would share.
         """
         file = self.cluster / "postmaster.pid"
         if file.exists():
@@ -151,7 +151,7 @@ class Postgres(Server):
 
 
 def _release(folder: Path) -> int:
-    """Give the major release of the programs in a folder."""
+    """The major release of the programs in a folder."""
     answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
     found = re.search(r"\d+", answer.stdout)
     return int(found.group()) if found else 0

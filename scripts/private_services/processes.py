@@ -1,4 +1,4 @@
-"""Start processes, and recognise them later: by pid and start time, for the system hands out pids again."""
+"""Start processes, and recognise them later by pid and start time, because the system reuses pids."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ class Process:
 
     @classmethod
     def find(cls, pid: int) -> Process | None:
-        """Give the process that has this pid now; a zombie is none."""
+        """The process that has this pid now; ``None`` for a zombie."""
         started = _start_time(pid)
         return cls(pid, started) if started else None
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether it still runs."""
+        """Whether it still runs."""
         return _start_time(self.pid) == self.started
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; one that is gone already is fine."""
-        # Between the look and the signal the pid could change hands only if the system had been through
-        # all its pids in that moment.
+        """Send a signal; ignore a process that is gone."""
+        # Between the check and the signal the pid could be reused only if the system had used all others in that
+        # moment.
         if self.is_alive:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def family(self) -> list[Process]:
-        """Give this process and all its descendants."""
+        """This process and all its descendants."""
         parents = _parents()
         pids = [self.pid]
-        for pid in pids:  # grows while it is walked
+        for pid in pids:  # grows during the iteration
             pids += [child for child, parent in parents.items() if parent == pid]
         return [process for pid in pids if (process := Process.find(pid))]
 
     def kill(self) -> None:
-        """SIGKILL it with all its descendants, and wait till the last is gone."""
-        # Stopped first, it neither starts more children nor sees them die and reacts.
+        """SIGKILL it with all its descendants, and wait until the last is gone."""
+        # Stopped first, it neither starts more children nor reacts to their deaths.
         self.send(signal.SIGSTOP)
         family = self.family() if self.is_alive else []
         for process in family:
@@ -61,7 +61,7 @@ class Process:
         wait_until(lambda: not any(process.is_alive for process in family), seconds=10)
 
     def stop(self, number: signal.Signals, seconds: float) -> bool:
-        """Ask it to stop by a signal; tell whether it did in time."""
+        """Send a signal to stop it; return whether it ended in time."""
         self.send(number)
         return wait_until(lambda: not self.is_alive, seconds)
 
@@ -78,12 +78,12 @@ def spawn(command: Sequence[str | Path], *, environment: Mapping[str, str], dire
             stderr=output,
             start_new_session=True,
         )
-    # It cannot be reaped by anyone else, so even if it has ended already there is an entry to read.
+    # Only we can reap it, so even if it has already ended its entry is there.
     return Process.find(child.pid) or Process(child.pid, "ended at once")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for a condition; tell whether it came true in time."""
+    """Wait for a condition; return whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -95,16 +95,16 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 if sys.platform == "linux":
 
     def _stat(pid: int) -> list[str]:
-        """Give the fields of /proc/PID/stat from the third on; none where there is no such process."""
+        """The fields of /proc/PID/stat from the third on; none without such a process."""
         try:
             stat = (_PROC / str(pid) / "stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             return []
-        # The second field is the program's name in brackets, and may hold brackets and blanks itself.
+        # The second field is the program's name in brackets, which may contain brackets and blanks.
         return stat[stat.rindex(")") + 2 :].split()
 
     def _start_time(pid: int) -> str:
-        """Give the start time in ticks since boot; nothing where the process is gone or a zombie."""
+        """The start time in ticks since boot; nothing for a process that is gone or a zombie."""
         fields = _stat(pid)
         return fields[19] if fields and fields[0] not in {"Z", "X"} else ""
 
@@ -119,7 +119,7 @@ else:
         return subprocess.run(["ps", *arguments], capture_output=True, text=True, check=False).stdout
 
     def _start_time(pid: int) -> str:
-        """Give the start time as ps writes it; nothing where the process is gone or a zombie."""
+        """The start time as ps writes it; nothing for a process that is gone or a zombie."""
         state, _, started = _ps("-o", "stat=", "-o", "lstart=", "-p", str(pid)).strip().partition(" ")
         return started.strip() if state and not state.startswith("Z") else ""
 

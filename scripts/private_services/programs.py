@@ -1,4 +1,4 @@
-"""Find the servers' programs, also where a distribution keeps them off the PATH."""
+"""Find the servers' programs, also outside the PATH."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PLACES: Final = (
 
 
 class Missing(Failure):
-    """A program that is needed is not on this machine."""
+    """A required program is not on this machine."""
 
     exit_code = 2
 
 
 def folders() -> Iterator[Path]:
-    """Give every folder that may hold a server's programs."""
+    """All folders that may contain a server's programs."""
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         if folder:
             yield Path(folder)
@@ -41,7 +41,7 @@ def folders() -> Iterator[Path]:
 
 
 def find(*names: str) -> Path:
-    """Give the first program found that has one of these names; names are in order of preference.
+    """Return the first program with one of these names, which are in order of preference.
 
     Raises:
         Missing: there is none.
@@ -54,5 +54,5 @@ def find(*names: str) -> Path:
 
 
 def folders_with(*names: str) -> list[Path]:
-    """Give the folders that hold all these programs."""
+    """The folders that contain all these programs."""
     return [folder for folder in folders() if all(shutil.which(name, path=str(folder)) for name in names)]

@@ -1,4 +1,4 @@
-"""See to it that the servers' programs are there: install them where we may, else say how it is done."""
+"""Provide the servers' programs: install them if allowed, otherwise say how to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Or use containers, and tell where they are:
 
 
 def provide(servers: Sequence[Server], log: Path) -> None:
-    """Find the programs of these servers, installing what is missing.
+    """Find the programs of these servers, and install missing ones.
 
     Raises:
         Missing: some are missing, and we may not install them; the text says what to do.
@@ -36,7 +36,7 @@ def provide(servers: Sequence[Server], log: Path) -> None:
     missing = _locate(servers)
     if missing and apt.can_install():
         with apt.alone():
-            # Somebody may have installed them while we waited.
+            # Another process may have installed them during the wait.
             if missing := _locate(servers):
                 packages = [server.package for server in missing]
                 say(f"installing {', '.join(packages)} (a minute or two)")
@@ -48,7 +48,7 @@ def provide(servers: Sequence[Server], log: Path) -> None:
 
 
 def _locate(servers: Sequence[Server]) -> dict[Server, Missing]:
-    """Let each server find its programs; give those that could not."""
+    """Let each server find its programs; return those that could not."""
     missing = {}
     for server in servers:
         try:

@@ -1,7 +1,7 @@
 """A private RabbitMQ node, with its own epmd, the daemon in which Erlang's nodes look up each other's ports.
 
-Erlang starts an epmd itself where it finds none, and leaves it behind. Ours is started first, so that
-we know it and can stop it.
+Erlang starts an epmd automatically if it finds none, and leaves it behind. Ours is started first, so that it can be
+stopped.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ disk_free_limit.absolute = 50MB
 raft.wal_max_size_bytes = 134217728
 """
 
-#: Distribution on loopback only; and no busy waiting, which takes the processors from those who have work.
+#: Distribution on loopback only; no busy waiting, which would use the processors.
 _ERLANG_ARGUMENTS: Final = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
 
 
 class RabbitMQ(Server):
-    """One node. The user and its rights are made by the node itself at its first start."""
+    """One node. It creates the user and its rights at its first start."""
 
     name = "rabbitmq"
     variable = "RABBITMQ_URL"
@@ -55,13 +55,13 @@ class RabbitMQ(Server):
     _epmd: Path
 
     def locate(self) -> None:
-        """Find the programs: not Debian's wrappers in /usr/sbin, which would change the user."""
+        """Find the programs, but not Debian's wrappers in /usr/sbin, which would change the user."""
         self._server = _unwrapped("rabbitmq-server")
         self._control = _unwrapped("rabbitmqctl")
         self._epmd = programs.find("epmd")
 
     def launch(self) -> None:
-        """Write the configuration anew, for the port may have changed; start epmd, then the node."""
+        """Write the configuration, because the port may have changed; start epmd, then the node."""
         port = self.instance.claim_port(self.name)
         self.instance.claim_port(_DISTRIBUTION)
         text = _CONFIGURATION.format(host=LOOPBACK, port=port, user=USER, password=self.instance.secret(self.name))
@@ -72,7 +72,7 @@ class RabbitMQ(Server):
         self.spawn([self._server], self._environment())
 
     def is_ready(self) -> bool:
-        """Tell whether it lets our user in: it listens only when everything else is up."""
+        """Whether it accepts our user: it listens only when everything else is running."""
         return amqp.lets_in(LOOPBACK, self.port or 0, USER, self.instance.secret(self.name))
 
     def stop(self) -> None:
@@ -88,7 +88,7 @@ class RabbitMQ(Server):
         return f"amqp://{USER}:{self.instance.secret(self.name)}@{LOOPBACK}:{self.port}//" if self.port else ""
 
     def control(self, arguments: Sequence[str]) -> int:
-        """Run `rabbitmqctl` against the node; its output is passed through."""
+        """Run `rabbitmqctl` for the node, and pass its output on."""
         return subprocess.run([self._control, *arguments], env=self._environment(), check=False).returncode
 
     def _start_epmd(self) -> None:
@@ -96,7 +96,7 @@ class RabbitMQ(Server):
             return  # a node was killed, which leaves its epmd
         port = self.instance.claim_port(_EPMD)
         self.spawn([self._epmd, "-port", str(port), "-address", LOOPBACK], name=_EPMD)
-        # A node that finds none would start its own.
+        # A node without an epmd would start its own.
         wait_until(lambda: not is_free(port), seconds=5)
 
     def _environment(self) -> dict[str, str]:
@@ -120,13 +120,13 @@ class RabbitMQ(Server):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG_ARGUMENTS,
             "ERL_EPMD_PORT": str(self.instance.port(_EPMD)),
             "ERL_EPMD_ADDRESS": LOOPBACK,
-            # Makes the start script turn into the node, in place of waiting for it: then the process that
-            # we started, and remember, is the node.
+            # The start script becomes the node instead of waiting for it, so that the process that we start and store
+            # is the node.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
 
 def _unwrapped(name: str) -> Path:
-    """Give the program itself: the release's own folder stands before the PATH."""
+    """The program itself: the release's own folder comes before the PATH."""
     candidates = sorted(Path("/usr/lib/rabbitmq/lib").glob(f"rabbitmq_server-*/sbin/{name}"), reverse=True)
     return candidates[0] if candidates else programs.find(name)

@@ -1,4 +1,4 @@
-"""A private Redis: append-only, to keep its data; with a password, for any local user can connect."""
+"""A private Redis: append-only, to keep its data; with a password, because any local user can connect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ maxmemory-policy noeviction
 
 
 class Redis(Server):
-    """Redis, or Valkey, which is what Fedora has."""
+    """Redis, or Valkey on Fedora."""
 
     name = "redis"
     variable = "REDIS_URL"
@@ -37,7 +37,7 @@ class Redis(Server):
         self._program = programs.find("redis-server", "valkey-server")
 
     def launch(self) -> None:
-        """Write the configuration anew, for the port may have changed, and start."""
+        """Write the configuration, because the port may have changed, and start."""
         port = self.instance.claim_port(self.name)
         configuration = self.directory / "redis.conf"
         text = _CONFIGURATION.format(
@@ -47,7 +47,7 @@ class Redis(Server):
         self.spawn([self._program, configuration])
 
     def is_ready(self) -> bool:
-        """Tell whether it answers PING: it says LOADING instead while it reads its data."""
+        """Whether it answers PING: it answers LOADING while it reads its data."""
         try:
             with socket.create_connection((LOOPBACK, self.port), timeout=2) as connection:
                 connection.sendall(f"AUTH {self.instance.secret(self.name)}\r\nPING\r\n".encode())

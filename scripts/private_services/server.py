@@ -1,4 +1,4 @@
-"""What the three servers have in common: a process that is started, awaited, stopped and killed."""
+"""The common part of the three servers: a process that is started, awaited, stopped and killed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from private_services.processes import Process, spawn, wait_until
 
 
 class Server(ABC):
-    """One private server of an instance. Every method may be called again and again."""
+    """One private server of an instance. Every method may be called repeatedly."""
 
     name: ClassVar[str]
-    #: The environment variable that holds its URL.
+    #: The environment variable for its URL.
     variable: ClassVar[str]
-    #: What it is called in Debian's archive.
+    #: Its name in Debian's archive.
     package: ClassVar[str]
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
@@ -37,21 +37,21 @@ class Server(ABC):
         """Find the programs.
 
         Raises:
-            Missing: one is not on this machine.
+            Missing: a program is not on this machine.
         """
 
     @abstractmethod
     def launch(self) -> None:
-        """Start the process, having prepared what it needs; do not wait for it."""
+        """Prepare and start the process; do not wait for it."""
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Tell whether it serves a client; called until it does."""
+        """Whether it serves a client; called until it does."""
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where a client finds it, password included; empty before the first start."""
+        """The address for clients, with the password; empty before the first start."""
 
     @property
     def process(self) -> Process | None:
@@ -72,7 +72,7 @@ class Server(ABC):
         self.launch()
 
     def await_ready(self) -> None:
-        """Wait till it serves a client.
+        """Wait until it serves a client.
 
         Raises:
             Failure: it ended or took too long; the text has the end of its log.
@@ -85,7 +85,7 @@ class Server(ABC):
         say(f"{self.name}: ready on port {self.port}")
 
     def stop(self) -> None:
-        """Stop it in order; kill it if it does not."""
+        """Stop it; kill it if it does not stop."""
         process = self.process
         if process and not process.stop(self.stop_signal, self.seconds_to_stop):
             say(f"{self.name}: does not stop, killing it")
@@ -105,6 +105,6 @@ class Server(ABC):
         environment: Mapping[str, str] = os.environ,
         name: str | None = None,
     ) -> None:
-        """Start a process in the server's directory and remember it, under the server's name or another."""
+        """Start a process in the server's directory and store it, under the server's name or another."""
         process = spawn(command, environment=environment, directory=self.directory, log=self.log)
         self.instance.remember_process(name or self.name, process)
