@@ -10,7 +10,6 @@ from uuid import uuid4
 import pytest
 import redis
 from django.conf import settings
-from django.db import connection
 from django.db.models import F
 from pytest_django import DjangoDbBlocker
 
@@ -22,7 +21,7 @@ from tests.conftest import SharedWorkers
 from tests.lab.models import Jar, JarHold
 from tests.loyalty.models import Purse
 from tests.loyalty.sagas import INTERRUPTIONS
-from tests.support import broker, loyalty
+from tests.support import broker, loyalty, tables
 from tests.support.points import TOKEN, Points
 from tests.support.runs import assert_jar_adds_up, new_jar
 from tests.support.workers import Worker
@@ -59,8 +58,7 @@ def alone(_forgotten: None, database: None, shared_workers: SharedWorkers) -> No
 
 def wipe() -> None:
     """Forget all runs, messages and kicks, and give back what the runs held."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    tables.empty(*_TABLES)
     for pool, hold in _POOLS:
         pool._default_manager.filter(held__gt=0).update(available=F("available") + F("held"), held=0)
         hold._default_manager.filter(state="HELD").delete()

@@ -13,3 +13,5 @@ STALLED = "lab:stalled"
 CUT_OFF = "lab:cut-off"
 #: How many second copies went out.
 DOUBLED = "lab:doubled"
+#: What a worker writes to its log at its end, when only the interpreter has still to clean up.
+ENDED = "lab: ended"

@@ -13,6 +13,7 @@ from django.db import connection, connections
 from sagas import State
 from sagas.models import Barrier, Log
 from tests.loyalty.models import Purse, PurseHold, Stamp
+from tests.support import tables
 from tests.support.awaiting import eventually
 from tests.support.runs import assert_adds_up, effects, marks, state, story
 
@@ -23,7 +24,7 @@ _TABLES = ("sagas_barrier", "loyalty_stamp", "loyalty_purse", "loyalty_pursehold
 def wipe() -> None:
     """Forget all that is there, and a connection that the last test may have broken."""
     connections[ALIAS].close()
-    execute(f"TRUNCATE {', '.join(_TABLES)}")
+    tables.empty(*_TABLES, using=ALIAS)
 
 
 def execute(sql: str, *params: Any) -> list[tuple[Any, ...]]:

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import redis
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import connection
 from django.utils import timezone
 
 from coupons.models import Coupon
@@ -18,7 +17,7 @@ from delivery.models import Slot
 from inventory.models import Sku
 from orders import demo
 from orders.models import Order
-from tests.support import books, broker
+from tests.support import books, broker, tables
 
 _TABLES = (
     "sagas_run",
@@ -79,8 +78,7 @@ def run_of(order_no: str) -> UUID:
 
 
 def _forget_all() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    tables.empty(*_TABLES)
     broker.purge()
     with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
         client.flushdb()

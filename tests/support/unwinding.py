@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
 from django.db.models.functions import Now
 
 from coupons.models import Coupon
@@ -26,10 +25,23 @@ from sagas.testing import Ended, Scenario, saga_matrix
 from sagas.testing.matrix.cases import Case
 from tests.lab.models import Jar, JarHold, Mark
 from tests.lab.sagas import Experiment, Lab
+from tests.support import tables
 
-TABLES = (
-    "orders_order, orders_orderline, orders_idempotencykey, inventory_sku, inventory_skuhold, delivery_slot, "
-    "delivery_slothold, coupons_coupon, coupons_redemption, payments_payment, lab_mark, lab_jar, lab_jarhold, lab_label"
+_TABLES = (
+    "orders_order",
+    "orders_orderline",
+    "orders_idempotencykey",
+    "inventory_sku",
+    "inventory_skuhold",
+    "delivery_slot",
+    "delivery_slothold",
+    "coupons_coupon",
+    "coupons_redemption",
+    "payments_payment",
+    "lab_mark",
+    "lab_jar",
+    "lab_jarhold",
+    "lab_label",
 )
 
 #: What the laboratories keep to say what was done, and what was undone.
@@ -41,8 +53,7 @@ covered: set[type[Saga[Any]]] = set()
 
 def wipe() -> None:
     """Leave nothing of other tests: the cases compare whole tables."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {TABLES}")
+    tables.empty(*_TABLES)
 
 
 # -- The shop's -----------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from payments.sagas import ReturnPayment
 from sagas import State
 from sagas.models import Confirmation, Escalation, Run
 from tests.shop.conftest import ORDERS, SECRET, Api, Reply, Shop, build_shop, confirm, paid, sign
+from tests.support import tables
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.runs import effects, make_due, state
 
@@ -32,8 +33,7 @@ pytestmark = pytest.mark.usefixtures("alone")
 @pytest.fixture(autouse=True)
 def _emptied(alone: None, settings: Settings) -> None:
     settings.WEBHOOK_SECRET = SECRET
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE payments_payment, payments_paymentevent, orders_order, orders_orderline")
+    tables.empty("payments_payment", "payments_paymentevent", "orders_order", "orders_orderline")
 
 
 @pytest.fixture
