@@ -166,7 +166,7 @@ for _module, _name, _wrap in (
     (sagas.messaging.dispatcher, "perform", _wrap_perform),
     (sagas.messaging.dispatcher, "claim", _wrap_claim),
     (sagas.store.outbox, "delete", _wrap_delete),
-    (sagas.engine.deadlines, "judge", partial(_wrap_expiry, moment="effect")),
+    (sagas.engine.deadlines, "expire_overdue", partial(_wrap_expiry, moment="effect")),
     (sagas.engine.lifecycle, "expire", partial(_wrap_expiry, moment="committed")),
 ):
     setattr(_module, _name, _wrap(getattr(_module, _name)))
