@@ -19,6 +19,7 @@ from sagas.decisions import plan
 from sagas.decisions.plan import Place
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
+from sagas.engine import claiming, locks
 from sagas.messaging import topology
 from sagas.states import LIVE, TRANSITIONS, State
 from tests.docs.papers import ROOT, blocks, table
@@ -161,6 +162,13 @@ def test_an_order_is_drawn_to_change_its_state_as_a_run_may() -> None:
         assert (states[0], states[-1]) == (first, final)
         for before, after in itertools.pairwise(states):
             assert after in TRANSITIONS[before]
+
+
+def test_the_screens_of_a_claim_are_those_of_the_code_in_order() -> None:
+    screens = [locks.postpone_in_line, *claiming.screens({})]
+    # One of them is a ``partial``.
+    names = [getattr(screen, "func", screen).__name__.removeprefix("_") for screen in screens]
+    assert [row[0].strip("`") for row in table(PAGE, "screen")] == names
 
 
 def test_whoever_loses_the_race_for_the_row_finds_it_decided() -> None:
