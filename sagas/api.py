@@ -10,7 +10,7 @@ import time
 from typing import Any
 from uuid import UUID
 
-from sagas import store
+from sagas import runtime, store
 from sagas.conf import config
 from sagas.db import after_commit
 from sagas.decisions.messages import Message, Unlock, Wake
@@ -232,30 +232,22 @@ def erase(*, business_key: str, by: str) -> Erasure:
     return erasure.erase(business_key=business_key, by=by)
 
 
-class _Door:
-    """The age of the backlog, asked of the database at most once a second in a process."""
-
-    asked_at = -math.inf
-    age = 0.0
-
-    def backlog_age(self) -> float:
-        now = time.monotonic()
-        if now - self.asked_at >= 1.0:
-            self.age = store.claims.backlog_age()
-            self.asked_at = now
-        return self.age
-
-
-_door = _Door()
-
-
 def check_admission() -> None:
     """Raise ``Overloaded`` when runs have waited so long that new ones had better not join them."""
     limit = config().admission
-    age = _door.backlog_age()
+    age = _backlog_age()
     if age > limit:
         msg = f"the oldest run has waited {age:.0f} s to begin; the limit is {limit:g} s"
         raise Overloaded(msg, retry_after=max(1, math.ceil(min(age - limit, 60))))
+
+
+def _backlog_age() -> float:
+    """Seconds for which the oldest new run has waited; the database is asked at most once a second."""
+    memory, now = runtime.memory, time.monotonic()
+    if now - memory.backlog_asked_at >= 1.0:
+        memory.backlog_age = store.claims.backlog_age()
+        memory.backlog_asked_at = now
+    return memory.backlog_age
 
 
 def report(run_id: UUID, step: str, outcome: Done | Rejected, *, operation: str = "", by: str = "") -> State:

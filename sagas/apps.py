@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from django.apps import AppConfig, apps
 from django.db.backends.signals import connection_created
 
-from sagas.definition import registry
+from sagas import runtime
 from sagas.requirements import software
 
 logger = logging.getLogger(__name__)
@@ -50,5 +50,5 @@ def discover() -> None:
         try:
             import_module(module)
         except Exception as error:
-            registry.broken[module] = error
+            runtime.declared.broken[module] = error
             logger.exception("sagas: %s cannot be imported; its runs wait", module)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 
-from sagas import db, store
+from sagas import db, runtime, store
 from sagas.conf import Misconfigured, has_a_port, parse
 from sagas.definition import registry
 from sagas.escalations import channels
@@ -103,7 +103,7 @@ def check_imports(**_: Any) -> list[CheckMessage]:
             hint="Mend the module; until then its runs wait, and are escalated after a while.",
             id="sagas.E003",
         )
-        for module, error in registry.broken.items()
+        for module, error in runtime.declared.broken.items()
     ]
 
 

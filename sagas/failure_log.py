@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from uuid import UUID
 
+from sagas import runtime
 from sagas.decisions.reasons import error_text
 from sagas.validation import printable
 
@@ -61,7 +62,8 @@ class Failure:
 
 def log_failure(failure: Failure) -> None:
     """Log it, unless many of its kind were told a moment ago: an error if no attempt follows, else a warning."""
-    suppressed = _throttle.take(failure.kind)
+    throttle = runtime.memory.failures = runtime.memory.failures or Throttle()
+    suppressed = throttle.take(failure.kind)
     if suppressed is None:
         return
     logger.log(
@@ -178,6 +180,3 @@ class Throttle:
                 return 0
             window.suppressed += 1
             return None
-
-
-_throttle = Throttle()

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar, overload
 from uuid import UUID
 
+from sagas import runtime
 from sagas.db import after_commit
 from sagas.definition.saga import Saga
 from sagas.errors import DefinitionError
@@ -53,7 +54,7 @@ BatchHookT = TypeVar("BatchHookT", bound=BatchHook)
 
 
 @dataclass(frozen=True, slots=True)
-class _Registration:
+class Registration:
     """A registered function, and the transitions that it is called for: ``None`` is any."""
 
     function: Callable[[Any], object]
@@ -63,6 +64,7 @@ class _Registration:
     many: bool
 
     def matches(self, source: State, target: State) -> bool:
+        """Whether the function is called for this transition."""
         return self.source in {None, source} and self.target in {None, target}
 
     def call(self, transitions: Sequence[Transition]) -> None:
@@ -74,9 +76,6 @@ class _Registration:
             except Exception:
                 name = getattr(self.function, "__qualname__", repr(self.function))
                 logger.exception("sagas: the hook %s failed for %d run(s)", name, len(mine) if self.many else 1)
-
-
-_hooks: list[_Registration] = []
 
 
 @overload
@@ -132,7 +131,7 @@ def on_transition(
     name = saga if isinstance(saga, str) or saga is None else saga.name
 
     def register(function: Callable[[Any], object]) -> Callable[[Any], object]:
-        _hooks.append(_Registration(function, name, source, target, many))
+        runtime.declared.hooks.append(Registration(function, name, source, target, many))
         return function
 
     return register
@@ -140,7 +139,8 @@ def on_transition(
 
 def is_watched(source: State, target: State) -> bool:
     """Whether a hook is registered for this transition. If none is, the transition costs no more than this call."""
-    return bool(_hooks) and source is not target and any(hook.matches(source, target) for hook in _hooks)
+    hooks = runtime.declared.hooks
+    return bool(hooks) and source is not target and any(hook.matches(source, target) for hook in hooks)
 
 
 def call_after_commit(transitions: Iterable[Transition]) -> None:
@@ -151,5 +151,5 @@ def call_after_commit(transitions: Iterable[Transition]) -> None:
 
 
 def _call_all(transitions: Sequence[Transition]) -> None:
-    for hook in list(_hooks):
+    for hook in list(runtime.declared.hooks):
         hook.call(transitions)

@@ -30,8 +30,8 @@ from sagas.engine.cohort import Performed, TimeUp
 from sagas.engine.performing import any_run_at, give_up, perform, recover, redeliver_in_halves
 from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.escalations import notices
-from sagas.messaging import relay
-from sagas.messaging.dispatcher import CONGESTED, congestion, dispatch, publish_notices
+from sagas.messaging import dispatcher, relay
+from sagas.messaging.dispatcher import dispatch, publish_notices
 from sagas.messaging.publisher import (
     BROKER_ERRORS,
     CANCEL_TASK,
@@ -251,9 +251,9 @@ def cancel(self: AnyTask, *, saga: str, version: int, confirmation: str, ids: li
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
 def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
     """Claim what is due, and publish it, and the events that wait; with ``tick`` take up lapsed leases too."""
-    kicks.answered()
+    kicks.end_reservation()
     # New runs wait in the database while the queues are long; what has begun is always seen to its end.
-    begin = not (congestion.seen and congestion.look(self.app))
+    begin = dispatcher.may_begin(self.app)
     work = _Parts()
     here = self.app.amqp.queues.consume_from
     full = work.do(lambda: dispatch(begin=begin, here=here, worker=self.request.hostname or ""))
@@ -265,12 +265,12 @@ def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
     if work.failure is not None:
         raise work.failure
     # Looked at after the work, and not at every dispatch: an idle system does not wait for the answer.
-    if begin and (full or congestion.is_old()):
-        congestion.look(self.app)
+    if begin and (full or dispatcher.is_time_to_look()):
+        dispatcher.look_at_queues(self.app)
     if full:
         ask_for_dispatch(self.app, tick=False)
-    elif not begin and congestion.may_ask():
-        ask_for_dispatch(self.app, tick=False, delay=CONGESTED)
+    elif not begin and dispatcher.may_ask_again():
+        ask_for_dispatch(self.app, tick=False, delay=dispatcher.CONGESTED)
 
 
 class _Parts:

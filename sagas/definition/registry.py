@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sagas import runtime
 from sagas.errors import DefinitionError, UnknownSaga
 
 if TYPE_CHECKING:
     from sagas.definition.definition import Definition
-
-_definitions: dict[tuple[str, int], Definition] = {}
-#: ``app.sagas`` modules that could not be imported, with the error; a system check reports them.
-broken: dict[str, Exception] = {}
 
 
 def register(definition: Definition) -> None:
@@ -20,7 +17,7 @@ def register(definition: Definition) -> None:
     Unless it is the same class again: a module may be imported a second time, after its first import has failed
     half-way, or be reloaded.
     """
-    known = _definitions.get((definition.name, definition.version))
+    known = runtime.declared.definitions.get((definition.name, definition.version))
     if known is not None:
         twice = f"{definition.name} version {definition.version} is declared twice"
         if known.declared_by != definition.declared_by:
@@ -29,14 +26,15 @@ def register(definition: Definition) -> None:
         if known.shape.number != definition.shape.number:
             msg = f"{twice}, with other steps or confirmations, by {definition.declared_by}; give one another version"
             raise DefinitionError(msg)
-    _definitions[definition.name, definition.version] = definition
+    runtime.declared.definitions[definition.name, definition.version] = definition
 
 
 def find(name: str, version: int) -> Definition:
     """Return the definition of this name and version, or raise ``UnknownSaga``."""
     try:
-        return _definitions[name, version]
+        return runtime.declared.definitions[name, version]
     except KeyError:
+        broken = runtime.declared.broken
         why = f" ({'; '.join(f'{m}: {e}' for m, e in broken.items())})" if broken else ""
         msg = f"no saga {name!r} version {version} is known here{why}"
         raise UnknownSaga(msg) from None
@@ -44,9 +42,10 @@ def find(name: str, version: int) -> Definition:
 
 def knows(definition: Definition) -> bool:
     """Whether it is this very definition that is known by its name and version."""
-    return _definitions.get((definition.name, definition.version)) is definition
+    return runtime.declared.definitions.get((definition.name, definition.version)) is definition
 
 
 def all_definitions() -> list[Definition]:
     """List every definition, by name and version."""
-    return [_definitions[key] for key in sorted(_definitions)]
+    known = runtime.declared.definitions
+    return [known[key] for key in sorted(known)]

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from sagas import store
+from sagas import runtime, store
 from sagas.conf import config
 from sagas.decisions import breaker_policy
 from sagas.decisions.breaker_policy import Rule
@@ -122,15 +122,9 @@ def _closed(found: Open) -> bool:
     return found.recovered
 
 
-class _Tidy:
-    """When this process last deleted old samples."""
-
-    at = 0.0
-
-
 def tidy() -> None:
     """Delete samples that no rule looks at any more, at most once a window in a process."""
     found = config()
-    if time.monotonic() - _Tidy.at >= found.breaker_window:
-        _Tidy.at = time.monotonic()
+    if time.monotonic() - runtime.memory.samples_pruned_at >= found.breaker_window:
+        runtime.memory.samples_pruned_at = time.monotonic()
         store.breakers.prune(found.breaker_window * (found.breaker_windows + 1))

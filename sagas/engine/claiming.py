@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas import store
+from sagas import runtime, store
 from sagas.conf import config
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Deadline, Link, Message
@@ -81,7 +81,7 @@ def _claim(*, lapsed: bool, begin: bool, carefully: bool) -> Claimed:
     limit = config().reclaim if lapsed else config().claim
     claimed = Claimed()
     with transaction.atomic(durable=True):
-        rows = store.claims.claimable(limit, lapsed=lapsed, begin=begin, foreign=_foreign)
+        rows = store.claims.claimable(limit, lapsed=lapsed, begin=begin, foreign=runtime.memory.foreign)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
         open_breakers = breakers.open_now() if rows and rows[0].guarded else {}
@@ -182,10 +182,6 @@ def _escalate_stuck_rows(definition: Definition | None, rows: Sequence[store.run
     return going
 
 
-#: Kinds of runs that this process was seen not to be able to perform. Few: sagas, times places.
-_foreign: set[store.claims.Foreign] = set()
-
-
 def _leave_foreign(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Message]]:
     """Leave to other processes the runs that this one cannot bring to their end: its code is of another shape."""
     if not runs or store.definitions.is_own(runs[0].definition):
@@ -207,9 +203,9 @@ def _leave_to_others(rows: Sequence[store.runs.Row], why: str) -> None:
     lease, and is escalated after some of them.
     """
     kinds = {row.id: (row.saga, row.version, row.shape, row.state.value, row.cursor, row.fork) for row in rows}
-    seen = [run_id for run_id, kind in kinds.items() if kind in _foreign]
+    seen = [run_id for run_id, kind in kinds.items() if kind in runtime.memory.foreign]
     # Only after the commit: a claim that is made again must not take them for runs that were due for a lease.
-    transaction.on_commit(partial(_foreign.update, list(kinds.values())))
+    transaction.on_commit(lambda: runtime.memory.foreign.update(kinds.values()))
     if seen:
         logger.error("sagas: %d run(s) wait: %s", len(seen), why)
         store.claims.lease(seen, begin=False)

@@ -7,7 +7,6 @@ whatever has been answered meanwhile, and writes it in one transaction an operat
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import defaultdict
@@ -18,6 +17,7 @@ from typing import Any
 
 from django.db import connection
 
+from sagas import runtime
 from sagas.db import ErrorKind, classify_error, describe_error, is_lost, is_transient
 from sagas.decisions.messages import Link, Message, RemoteCalls
 from sagas.definition.participants import Call, Done, NotYet, Remote
@@ -66,7 +66,7 @@ def perform_now(message: RemoteCalls) -> list[Message]:
 def drain(seconds: float) -> bool:
     """Wait for the calls of this process to be made and recorded. Return whether all are."""
     end = time.monotonic() + seconds
-    while lanes.busy() or _recorder.busy:
+    while lanes.busy() or _recorder().busy:
         if time.monotonic() > end:
             return False
         time.sleep(0.01)
@@ -80,7 +80,7 @@ def _participant(link: Link) -> Remote:
 def _call_and_note(participant: Remote, message: RemoteCalls, call: Call[Any], publish: Publish) -> None:
     answered = _call(participant, call, begun=call.run_id in message.begun)
     # Before the lane counts the call as over: a drain must find it either here or there.
-    _recorder.note(_Noted(message.link, message.worker, answered, publish))
+    _recorder().note(_Noted(message.link, message.worker, answered, publish))
 
 
 def _call(participant: Remote, call: Call[Any], *, begun: bool) -> Answered:
@@ -108,7 +108,7 @@ class _Noted:
         self.tries = 0
 
 
-class _Recorder:
+class Recorder:
     """The one thread that writes answers."""
 
     def __init__(self) -> None:
@@ -210,13 +210,8 @@ def _first_line(text: str) -> str:
     return text.partition("\n")[0]
 
 
-_recorder = _Recorder()
-
-
-def _forget() -> None:
-    """A forked process has none of its parent's threads."""
-    global _recorder  # noqa: PLW0603 - a new one, whose lock nobody holds
-    _recorder = _Recorder()
-
-
-os.register_at_fork(after_in_child=_forget)
+def _recorder() -> Recorder:
+    own = runtime.own
+    with own.lock:
+        own.recorder = own.recorder or Recorder()
+        return own.recorder

@@ -20,6 +20,7 @@ from celery.signals import celeryd_init, worker_process_init
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from sagas import runtime
 from sagas.conf import Misconfigured, config, is_amqp
 from sagas.messaging import broker_connection, topology
 from sagas.redaction import MASK, redact, redact_all
@@ -197,17 +198,16 @@ def make_app() -> EngineApp:
 #: ``celery -A sagas`` finds it by this name.
 app = make_app()
 
-_shared: list[Celery] = []
-
 
 def engine_app() -> Celery:
     """The app by which the engine publishes: its own, or the one it was given to share."""
-    return _shared[-1] if _shared else app
+    shared = runtime.declared.shared_apps
+    return shared[-1] if shared else app
 
 
 def carries(some: Celery) -> bool:
     """Whether the workers of an app do the engine's work."""
-    return some is app or some in _shared
+    return some is app or some in runtime.declared.shared_apps
 
 
 def configure(shared: Celery) -> None:
@@ -216,7 +216,7 @@ def configure(shared: Celery) -> None:
     What the project sets stays as it is, and what it does not set as well, but for ``NEEDED``. Where the two
     contradict each other, ``manage.py check`` names the setting, and a worker does not start.
     """
-    _shared.append(shared)
+    runtime.declared.shared_apps.append(shared)
     shared.steps["consumer"].add("sagas.worker:Topology")
     _add_queues(shared)
     # The engine publishes by it, and must not wait without end.
@@ -263,7 +263,7 @@ def _complete(conf: Any) -> None:
 
 def broken_promises() -> Iterator[Lack]:
     """Settings of Celery that the engine's promises do not bear."""
-    for shared in _shared:
+    for shared in runtime.declared.shared_apps:
         for name, promised in _PROMISED.items():
             if not promised.holds(value := shared.conf.get(name)):
                 yield Lack(

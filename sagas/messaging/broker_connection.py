@@ -11,7 +11,6 @@ Celery makes its connections by ``AMQP.Connection``. Only those to RabbitMQ diff
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,8 @@ from celery.app.amqp import AMQP as _CeleryAMQP
 from kombu.connection import ConnectionPool, PooledConnection
 from kombu.transport import pyamqp
 from kombu.utils.collections import HashedSeq
+
+from sagas import runtime
 
 #: Seconds in which a broker that is not standing still answers.
 PATIENCE = 5.0
@@ -51,13 +52,7 @@ class StandsStill(TimeoutError):
     """RabbitMQ did not answer a moment ago, and is not asked again so soon."""
 
 
-#: By host: until when it is not asked, by the local monotonic clock.
-_stands_still: dict[str, float] = {}
-#: By host: what tells that it takes messages again.
-_listening: dict[str, _Blocked] = {}
-
-
-class _Blocked:
+class Blocked:
     """A connection that RabbitMQ does not read, kept open to hear when it does again.
 
     Without it every try would be one more connection, with a message that waits in it: to a server that is short of
@@ -100,13 +95,9 @@ def _close(opened: Any) -> None:
     opened.close()
 
 
-def _forget() -> None:
-    """A forked process has none of its parent's connections."""
-    _stands_still.clear()
-    _listening.clear()
-
-
-os.register_at_fork(after_in_child=_forget)
+def _is_silent(host: str) -> bool:
+    """Whether this server did not answer a moment ago."""
+    return time.monotonic() < runtime.own.silent_until.get(host, 0.0)
 
 
 class _Reader:
@@ -210,7 +201,7 @@ class Connection(pyamqp.Connection):
 
     def connect(self, *args: Any, **kwargs: Any) -> Any:
         """Connect, unless this server did not answer a moment ago."""
-        if time.monotonic() < _stands_still.get(self.host, 0.0):
+        if _is_silent(self.host):
             raise StandsStill(f"{self.host} did not answer a moment ago")
         self.blocked = False
         try:
@@ -236,7 +227,7 @@ class Connection(pyamqp.Connection):
 
     def close(self, *args: Any, **kwargs: Any) -> Any:
         """Say goodbye, where that would be heard."""
-        if self._transport is not None and (self.blocked or time.monotonic() < _stands_still.get(self.host, 0.0)):
+        if self._transport is not None and (self.blocked or _is_silent(self.host)):
             self.cut()
             return None
         with self.parting():
@@ -253,15 +244,15 @@ class Connection(pyamqp.Connection):
 
     def give_up(self) -> None:
         """It stands still: close this end, and leave it alone for a moment."""
-        _stands_still[self.host] = time.monotonic() + PAUSE
+        runtime.own.silent_until[self.host] = time.monotonic() + PAUSE
         self.cut()
 
     def cut(self) -> None:
         """Close this end without a goodbye, be it AMQP's or TLS'. A blocked one stays open, if it is the first."""
         opened, self._transport = self._transport, None
         if opened is not None:
-            if self.blocked and opened.connected and self.host not in _listening:
-                _listening[self.host] = _Blocked(opened)
+            if self.blocked and opened.connected and self.host not in runtime.own.blocked:
+                runtime.own.blocked[self.host] = Blocked(opened)
             else:
                 _close(opened)
         self.collect()
@@ -273,10 +264,10 @@ class Connection(pyamqp.Connection):
                 while True:
                     self.drain_events(timeout=0)
             self.refuse_if_blocked()
-        elif (other := _listening.get(self.host)) is not None:
+        elif (other := runtime.own.blocked.get(self.host)) is not None:
             if other.lasts():
                 raise BrokerBlocked(_ALARM)
-            _listening.pop(self.host, None)
+            runtime.own.blocked.pop(self.host, None)
 
     def refuse_if_blocked(self) -> None:
         """Raise ``BrokerBlocked`` if RabbitMQ has said that it reads nothing more here."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Collection, Iterator
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from celery import Celery
 from django.db import connection
 
-from sagas import store
+from sagas import runtime, store
 from sagas.conf import config
 from sagas.db import ConnectionLost
 from sagas.decisions.messages import Chain, Message
@@ -178,34 +177,32 @@ def is_congested(app: Celery) -> bool:
     return waiting > config().backlog
 
 
-class Congestion:
-    """Whether the step queues were too long when this process last looked."""
-
-    seen = False
-    looked_at = -math.inf
-    asked_at = -math.inf
-
-    def is_old(self) -> bool:
-        """Whether it is time to look again."""
-        return time.monotonic() - self.looked_at > LOOK_EVERY
-
-    def look(self, app: Celery) -> bool:
-        """Look now. If RabbitMQ does not answer, the queues count as short: new runs begin."""
-        try:
-            self.seen = is_congested(app)
-        except BROKER_ERRORS as error:
-            self.seen = False
-            drop_connections(app)
-            logger.warning("sagas: how long the step queues are is not known: %s: %s", type(error).__name__, error)
-        self.looked_at = time.monotonic()
-        return self.seen
-
-    def may_ask(self) -> bool:
-        """Whether to ask for another dispatch. Only once in a while: else every tick would add one more, for ever."""
-        if time.monotonic() - self.asked_at < CONGESTED:
-            return False
-        self.asked_at = time.monotonic()
-        return True
+def may_begin(app: Celery) -> bool:
+    """Whether new runs may begin: not while the step queues are long, which is looked up again in that case."""
+    return not (runtime.memory.are_queues_long and look_at_queues(app))
 
 
-congestion = Congestion()
+def is_time_to_look() -> bool:
+    """Whether what this process knows of the step queues is too old."""
+    return time.monotonic() - runtime.memory.queues_looked_at > LOOK_EVERY
+
+
+def look_at_queues(app: Celery) -> bool:
+    """Look whether the step queues are too long. Where RabbitMQ does not answer they count as short: new runs begin."""
+    memory = runtime.memory
+    try:
+        memory.are_queues_long = is_congested(app)
+    except BROKER_ERRORS as error:
+        memory.are_queues_long = False
+        drop_connections(app)
+        logger.warning("sagas: how long the step queues are is not known: %s: %s", type(error).__name__, error)
+    memory.queues_looked_at = time.monotonic()
+    return memory.are_queues_long
+
+
+def may_ask_again() -> bool:
+    """Whether to ask for another dispatch. Only once in a while: else every tick would add one more, for ever."""
+    if time.monotonic() - runtime.memory.dispatch_asked_at < CONGESTED:
+        return False
+    runtime.memory.dispatch_asked_at = time.monotonic()
+    return True

@@ -15,7 +15,7 @@ from celery import Celery
 from celery.worker import state
 from django.db import Error, connection
 
-from sagas import store
+from sagas import runtime, store
 from sagas.messaging import ticker
 
 logger = logging.getLogger(__name__)
@@ -76,20 +76,17 @@ class Heartbeat(threading.Thread):
         )
 
 
-_heartbeats: list[Heartbeat] = []
-
-
 def start(app: Celery, name: str) -> None:
     """Start this process's heartbeat, unless it beats already."""
-    if not any(heartbeat.is_alive() for heartbeat in _heartbeats):
+    if not any(heartbeat.is_alive() for heartbeat in runtime.own.heartbeats):
         heartbeat = Heartbeat(app, name)
-        _heartbeats.append(heartbeat)
+        runtime.own.heartbeats.append(heartbeat)
         heartbeat.start()
 
 
 def stop(**_: Any) -> None:
     """Have it take its leave."""
-    for heartbeat in _heartbeats:
+    for heartbeat in runtime.own.heartbeats:
         heartbeat.stopping.set()
-    for heartbeat in _heartbeats:
+    for heartbeat in runtime.own.heartbeats:
         heartbeat.join(timeout=1.0)

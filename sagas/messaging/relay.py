@@ -8,8 +8,6 @@ relay at once: what one has claimed (``sagas.store.outbox``) the others leave al
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +18,7 @@ from amqp import Message
 from celery import Celery
 from django.db import transaction
 
+from sagas import runtime
 from sagas.conf import config
 from sagas.db import describe_error
 from sagas.definition import registry
@@ -86,7 +85,8 @@ def relay(app: Celery) -> bool:
 
 def close() -> None:
     """Close this thread's connection, if it has one; the next event opens another."""
-    line, _lines.line = getattr(_lines, "line", None), None
+    own = runtime.own.per_thread
+    line, own.line = getattr(own, "line", None), None
     if line is not None:
         line.close()
 
@@ -128,7 +128,6 @@ class _Line:
     """A connection to RabbitMQ and a channel that confirms, as long as nothing goes wrong on it."""
 
     def __init__(self, app: Celery) -> None:
-        self.process = os.getpid()
         # Not Celery's confirm_publish, which waits for each message.
         self._connection: Any = app.connection_for_write(transport_options={"confirm_publish": False}, heartbeat=0)
         try:
@@ -192,15 +191,11 @@ class _Line:
                 self._answers[index] = confirmed
 
 
-#: One a thread (``--pool threads``): two that wait on one connection take each other's confirms for their own.
-_lines = threading.local()
-
-
 def _open(app: Celery) -> _Line:
-    """This thread's connection. One that was made before a fork belongs to the parent."""
-    line: _Line | None = getattr(_lines, "line", None)
-    if line is None or line.process != os.getpid():
-        line = _lines.line = _Line(app)
+    """This thread's connection: two threads on one connection would take each other's confirms for their own."""
+    line: _Line | None = getattr(runtime.own.per_thread, "line", None)
+    if line is None:
+        line = runtime.own.per_thread.line = _Line(app)
     return line
 
 

@@ -13,6 +13,7 @@ import time
 
 from celery import Celery
 
+from sagas import runtime
 from sagas.conf import config
 from sagas.db import describe_error
 from sagas.messaging.publisher import ask_for_dispatch
@@ -57,7 +58,7 @@ class Ticker(threading.Thread):
         self.kicked.clear()
         # Kicks may come without a pause: the tick, which also finds lapsed leases, must not wait for one.
         tick = time.monotonic() - self._ticked_at >= config().tick
-        reservation = None if tick else kicks.ask()
+        reservation = None if tick else kicks.try_reserve_dispatch()
         if not tick and reservation is None:
             return
         try:
@@ -88,25 +89,23 @@ class Ticker(threading.Thread):
                 kicks.kick()
 
 
-_tickers: list[Ticker] = []
-
-
 def since() -> float | None:
     """Seconds since this process last asked for a dispatch on a tick; ``None`` if it has no ticker that lives."""
-    return min((time.monotonic() - ticker.asked_at for ticker in _tickers if ticker.is_alive()), default=None)
+    alive = [ticker for ticker in runtime.own.tickers if ticker.is_alive()]
+    return min((time.monotonic() - ticker.asked_at for ticker in alive), default=None)
 
 
 def start(app: Celery) -> None:
     """Start this process's ticker, unless it runs already."""
-    if not any(ticker.is_alive() for ticker in _tickers):
+    if not any(ticker.is_alive() for ticker in runtime.own.tickers):
         ticker = Ticker(app)
-        _tickers.append(ticker)
+        runtime.own.tickers.append(ticker)
         ticker.start()
 
 
 def stop() -> None:
     """Have it ask for nothing more."""
-    for ticker in _tickers:
+    for ticker in runtime.own.tickers:
         ticker.stopping.set()
         # It must not wait out its tick.
         ticker.kicked.set()

@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
+from sagas import runtime
+
 logger = logging.getLogger(__name__)
 
 #: Seconds to wait for a lock, if some session is known to hold such a lock for long.
@@ -84,7 +86,7 @@ class Patience:
         """Begin with short waits if ``careful``, or if this process remembers a held lock of ``operation``."""
         self.ran_out = False
         self._operation = operation
-        remembered = _contended.get(operation, 0.0) > time.monotonic()
+        remembered = runtime.memory.contended.get(operation, 0.0) > time.monotonic()
         self._seconds: float | None = SHORT if careful or remembered else None
         self._watch: _Watch | None = None
         self._since = 0.0
@@ -100,7 +102,7 @@ class Patience:
     def run_out(self, using: str) -> None:
         """Note that a wait for a lock in this database has timed out."""
         self._seconds = BRIEF
-        _contended[self._operation] = time.monotonic() + REMEMBERED
+        runtime.memory.contended[self._operation] = time.monotonic() + REMEMBERED
         if not self.ran_out:
             self.ran_out = True
             self._since = time.monotonic()
@@ -121,9 +123,6 @@ class Patience:
         """A description of the session that holds the lock."""
         return (self._watch.found if self._watch is not None else "") or "somebody who is not known"
 
-
-#: For each operation, the time by this process's clock until which its locks count as held for long.
-_contended: dict[str, float] = {}
 
 #: Finds the session that blocks another and is not blocked itself. Its query is left out: it may contain personal data.
 _BLOCKING = """

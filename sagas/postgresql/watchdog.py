@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
+from sagas import runtime
+
 logger = logging.getLogger(__name__)
 
 #: Seconds between two checks. A wait ends at most this long after its limit.
@@ -51,13 +53,13 @@ class Watch:
             seconds = most
         if seconds is not None:
             self.until = time.monotonic() + seconds
-            _dog.watch(self)
+            _watchdog().watch(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.until:
-            _dog.leave(self)
+            _watchdog().leave(self)
 
 
 _limit = threading.local()
@@ -74,7 +76,7 @@ def within(seconds: float) -> Iterator[None]:
         _limit.seconds = before
 
 
-class _Dog:
+class Watchdog:
     """The thread and the waits that it watches."""
 
     def __init__(self) -> None:
@@ -84,6 +86,7 @@ class _Dog:
         self._alive = False
 
     def watch(self, wait: Watch) -> None:
+        """End its session when its time is over, unless it has left by then."""
         with self._lock:
             self._waits.add(wait)
             if not self._alive:
@@ -91,6 +94,7 @@ class _Dog:
                 threading.Thread(target=self._work, name="sagas-watchdog", daemon=True).start()
 
     def leave(self, wait: Watch) -> None:
+        """Watch it no more."""
         with self._lock:
             self._waits.discard(wait)
 
@@ -118,13 +122,13 @@ def _cut(wait: Watch, now: float) -> None:
         own.shutdown(socket.SHUT_RDWR)
 
 
-_dog = _Dog()
+def _watchdog() -> Watchdog:
+    found = runtime.own.watchdog
+    return found if found is not None else _new_watchdog(runtime.own)
 
 
-def _forget() -> None:
-    """Start anew in a forked process, which has no threads and no waits of its parent."""
-    global _dog  # noqa: PLW0603 - a new object, whose lock no thread holds
-    _dog = _Dog()
-
-
-os.register_at_fork(after_in_child=_forget)
+def _new_watchdog(own: runtime.Own) -> Watchdog:
+    with own.lock:
+        if own.watchdog is None:
+            own.watchdog = Watchdog()
+        return own.watchdog

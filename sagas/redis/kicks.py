@@ -1,8 +1,7 @@
-"""Kicks: best-effort, coalesced hints through Redis that something is due now.
+"""Kicks: hints through Redis that something is due now. They may be lost, and many are one.
 
-Redis may postpone, never deny: without it, and whatever stands in its keys, the tick of every worker finds the work
-within a second. Nothing here raises for a Redis that is away, and a web request never waits for one: after a failure
-Redis is left alone for a moment.
+Without Redis, and whatever stands in its keys, the tick of every worker finds the work within a second. Nothing here
+raises where Redis does not answer, and a web request never waits for it.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import redis
 from sagas.conf import config
 from sagas.redis import client as redis_client
 
-#: A list of at most one element, for which workers wait: many kicks are one.
+#: A list of at most one element, for which workers wait.
 KICK = "sagas:kick"
-#: There while a dispatch is on its way, so that kicks of many workers ask for one. It holds who has asked for it.
+#: There while a dispatch is on its way, so that the kicks of many workers ask for one. It holds who has asked for it.
 ASKED = "sagas:dispatch"
 
-#: Only what is still ours: a reservation that ran out may be another's by now.
+#: Deletes only this process's own reservation: it may have run out, and the key may be another process's.
 _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
@@ -38,9 +37,9 @@ def _leave(client: redis.Redis) -> None:
 
 
 def wait(seconds: float) -> bool:
-    """Wait for a kick, about ``seconds`` at most; a second longer where Redis stands still. Return whether one came."""
+    """Wait for a kick, about ``seconds`` at most; a second longer where Redis stalls. Return whether one came."""
     until = time.monotonic() + seconds
-    # More than Redis' own time-out, which is late where it has much to do: that must not look as if it were away.
+    # Longer than Redis' own time-out, which is late on a busy Redis: that must not look as if it did not answer.
     came = redis_client.ask(lambda client: _wait(client, seconds), seconds + 1.0)
     if came is None:
         time.sleep(max(0.0, until - time.monotonic()))
@@ -54,17 +53,17 @@ def _wait(client: redis.Redis, seconds: float) -> bool:
     except redis.ResponseError as error:
         if not str(error).startswith("WRONGTYPE"):
             raise
-    # Of many kicks one is enough: what they are for is committed, and the dispatch asked for now will see it. And
-    # whatever else stands there would keep kicks from coming, or let them come without end.
+    # One kick stands for all that are there: their work is committed, and the next dispatch finds it. A value of
+    # another type would stop kicks, or be taken for one again and again.
     client.delete(KICK)
     return True
 
 
-def ask() -> str | None:
-    """Reserve the dispatch that a kick wants. Not for a tick, which trusts no key.
+def try_reserve_dispatch() -> str | None:
+    """Reserve the dispatch that a kick asks for. A tick asks without: it trusts no key.
 
     Returns:
-        The reservation, to be given back if no dispatch can be asked for; ``None`` if one is on its way already.
+        The reservation, to be given back if no dispatch can be asked for; ``None`` if another process has one.
     """
     me = f"{os.getpid()}-{uuid4().hex}"
     milliseconds = max(1, int(config().tick * 1000))
@@ -73,16 +72,16 @@ def ask() -> str | None:
 
 
 def give_back(reservation: str | None) -> None:
-    """No dispatch could be asked for: others shall not believe that one is on its way, and one of them shall ask.
+    """Kick another process, because this one could not ask for a dispatch.
 
     Args:
-        reservation: this process's own; ``None`` if it has none, only a kick.
+        reservation: this process's own, which is deleted; ``None`` if it has only taken a kick.
     """
     if reservation is not None:
         redis_client.ask(lambda client: client.eval(_GIVE_BACK, 1, ASKED, reservation))
     kick()
 
 
-def answered() -> None:
-    """A dispatch begins: whatever becomes due from now on needs another."""
+def end_reservation() -> None:
+    """A dispatch begins: what becomes due from now on needs another one."""
     redis_client.ask(lambda client: client.delete(ASKED))

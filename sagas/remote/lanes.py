@@ -7,11 +7,12 @@ needed, and end when they are idle; they are daemons, because what they have not
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+
+from sagas import runtime
 
 logger = logging.getLogger(__name__)
 
@@ -98,27 +99,13 @@ class Lane:
                 self._pace += _NEWEST * (time.monotonic() - began - self._pace)
 
 
-_lanes: dict[str, Lane] = {}
-_making = threading.Lock()
-
-
 def lane_of(name: str, width: int) -> Lane:
     """The lane of this name in this process."""
-    with _making:
-        return _lanes.setdefault(name, Lane(name, width))
+    with runtime.own.lock:
+        return runtime.own.lanes.setdefault(name, Lane(name, width))
 
 
 def busy() -> int:
     """How many calls this process is making, over all lanes."""
-    with _making:
-        return sum(lane.busy for lane in _lanes.values())
-
-
-def _forget() -> None:
-    """A forked process has none of its parent's threads."""
-    global _making  # noqa: PLW0603 - a lock that was held at the fork would be held for ever
-    _making = threading.Lock()
-    _lanes.clear()
-
-
-os.register_at_fork(after_in_child=_forget)
+    with runtime.own.lock:
+        return sum(lane.busy for lane in runtime.own.lanes.values())

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.utils.connection import ConnectionDoesNotExist
 
+from sagas import runtime
 from sagas.db import describe_error
 from sagas.definition import registry
 from sagas.requirements import software
@@ -59,8 +60,6 @@ def databases() -> list[str]:
 
 # -- Set on each new session ------------------------------------------------------------------------------------------
 
-_told: set[str] = set()
-
 
 def read_committed(*, connection: Any, **_: object) -> None:
     """Set a new session to READ COMMITTED: a receiver of Django's signal ``connection_created``.
@@ -77,8 +76,8 @@ def read_committed(*, connection: Any, **_: object) -> None:
         (was, _) = cursor.fetchone()
     if not connection.get_autocommit():
         connection.connection.commit()
-    if was not in _READ_COMMITTED and connection.alias not in _told:
-        _told.add(connection.alias)
+    if was not in _READ_COMMITTED and connection.alias not in runtime.memory.isolation_told:
+        runtime.memory.isolation_told.add(connection.alias)
         logger.warning("sagas: the database %r is set to %s; here it is READ COMMITTED", connection.alias, was)
 
 

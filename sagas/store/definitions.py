@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from sagas import runtime
 from sagas.decisions.plan import Place
 from sagas.definition import registry, shapes
 from sagas.definition.definition import Definition
@@ -22,11 +23,6 @@ from sagas.definition.evolution import definition_for_shape
 from sagas.definition.shapes import Shape
 from sagas.errors import UnknownSaga
 from sagas.states import State
-
-#: (saga, version, number of the shape): what this process has seen committed.
-_recorded: set[tuple[str, int, int]] = set()
-#: Definitions of other shapes than the code's, each with the code's at the time it was made.
-_followed: dict[tuple[str, int, int], tuple[Definition | None, Definition]] = {}
 
 
 def _key(definition: Definition) -> tuple[str, int, int]:
@@ -39,7 +35,7 @@ def record(definition: Definition) -> None:
     All that this process knows go in one statement and in one order: two first starts of two new sagas, in two
     transactions, must not wait for each other.
     """
-    if _key(definition) in _recorded:
+    if _key(definition) in runtime.memory.recorded:
         return
     wanted = list({_key(d): d for d in (*registry.all_definitions(), definition)}.values())
     keys = [_key(d) for d in wanted]
@@ -51,7 +47,7 @@ def record(definition: Definition) -> None:
             [*(list(column) for column in zip(*keys, strict=True)), [d.shape.dump() for d in wanted]],
         )
     # Not before: rolled back, the rows would be missed.
-    transaction.on_commit(lambda: _recorded.update(keys))
+    transaction.on_commit(lambda: runtime.memory.recorded.update(keys))
 
 
 def find(saga: str, version: int, shape: int = 0) -> Definition:
@@ -76,7 +72,7 @@ def find(saga: str, version: int, shape: int = 0) -> Definition:
         here = None
     if here is not None and shape in {0, here.shape.number}:
         return here
-    followed = _followed.get((saga, version, shape))
+    followed = runtime.memory.followed.get((saga, version, shape))
     if followed is None or followed[0] is not here:
         stored = _load(saga, version, shape)
         if stored is None:
@@ -85,7 +81,7 @@ def find(saga: str, version: int, shape: int = 0) -> Definition:
             msg = f"{saga} version {version} is known here with other steps, and those of the run are not on record"
             raise UnknownSaga(msg)
         followed = here, definition_for_shape(saga, version, stored, here)
-        _followed[saga, version, shape] = followed
+        runtime.memory.followed[saga, version, shape] = followed
     return followed[1]
 
 

@@ -13,9 +13,9 @@ from django.conf import settings
 from django.db.models import F
 from pytest_django import DjangoDbBlocker
 
-import sagas.api
 from delivery.models import Slot, SlotHold
 from inventory.models import Sku, SkuHold
+from sagas import runtime
 from sagas.pool import Hold, Pool
 from tests.conftest import SharedWorkers
 from tests.lab.models import Jar, JarHold
@@ -65,7 +65,7 @@ def wipe() -> None:
     broker.purge()
     with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
         client.flushdb()
-    sagas.api._door.asked_at = -1e9
+    runtime.memory.backlog_asked_at = -1e9
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from celery import Celery, current_app
 from django.core.management import call_command
 
 import sagas
-from sagas import Call, Personal, Retry, Saga, State, Step, set_based
+from sagas import Call, Personal, Retry, Saga, State, Step, runtime, set_based
 from sagas.definition.participants import Done
 from sagas.failure_log import BURST, WINDOW, Throttle
 from tests.support.carrier import Carrier
@@ -83,7 +83,7 @@ class Losing(Saga[Plain]):
 
 @pytest.fixture(autouse=True)
 def throttle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagas.failure_log._throttle", Throttle())
+    monkeypatch.setattr(runtime.memory, "failures", Throttle())
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:

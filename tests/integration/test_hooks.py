@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import sagas
-from sagas import State, Transition, hooks, on_transition
+from sagas import State, Transition, on_transition, runtime
 from sagas.errors import DefinitionError
 from sagas.models import Run
 from tests.lab.models import Jar
@@ -24,12 +24,9 @@ pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(autouse=True)
-def _hooks() -> Iterator[None]:
+def _hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hooks of a test do not outlive it, and those of the shop are not asked."""
-    known = list(hooks._hooks)
-    hooks._hooks.clear()
-    yield
-    hooks._hooks[:] = known
+    monkeypatch.setattr(runtime.declared, "hooks", [])
 
 
 @pytest.fixture

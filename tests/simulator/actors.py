@@ -24,7 +24,7 @@ from orders.models import Order
 from orders.sagas import PlaceOrder
 from payments import services as payments
 from payments.models import Outcome
-from sagas import Locked, RunNotFound, Saga, State
+from sagas import Locked, RunNotFound, Saga, State, runtime
 from sagas.definition import registry
 from sagas.engine.subsagas import child_of
 from sagas.errors import AlreadyDecided, UnknownSaga
@@ -179,14 +179,12 @@ class Actors:
         back = self._has_come(self.rolled_back, name, began) and not self.bench.mended
         new = self._has_come(self.deployed, name, began) and not back
         definition = None if back and self.forgets else (Changing if new else CHANGED).definition
-        if registry._definitions.get(KEY) is not definition:
-            registry._definitions.pop(KEY, None)
+        if runtime.declared.definitions.get(KEY) is not definition:
+            runtime.declared.definitions.pop(KEY, None)
             if definition is not None:
-                registry._definitions[KEY] = definition
+                runtime.declared.definitions[KEY] = definition
             # What a process has seen of others' runs is its own.
-            self._foreign, foreign = set(sagas.engine.claiming._foreign), self._foreign
-            sagas.engine.claiming._foreign.clear()
-            sagas.engine.claiming._foreign.update(foreign)
+            self._foreign, runtime.memory.foreign = runtime.memory.foreign, self._foreign
 
     def _has_come(self, rolling: tuple[float, float], name: str, at: float) -> bool:
         """Whether a change had come to the process that did this then: it rolls over all from one time to another."""
@@ -195,7 +193,7 @@ class Actors:
 
     def have_all_code(self) -> None:
         """For whoever looks at what is left."""
-        registry._definitions[KEY] = Changing.definition
+        runtime.declared.definitions[KEY] = Changing.definition
 
     # -- callers ------------------------------------------------------------------------------------------------------
 

@@ -23,9 +23,9 @@ import sagas.api
 import sagas.engine.claiming
 import tests.lab.sagas
 import tests.loyalty.sagas
-from sagas import conf, store, tasks
+from sagas import conf, runtime, store, tasks
 from sagas.decisions import plan
-from sagas.definition import registry, retry
+from sagas.definition import retry
 from sagas.definition.participants import Call
 from sagas.engine import breakers, lifecycle
 from sagas.messaging import dispatcher, publisher
@@ -34,7 +34,6 @@ from sagas.states import State, check_transition
 from tests.simulator import clock
 from tests.simulator.cast import CHANGED, KEY, OWN, Changing
 from tests.simulator.machines import Machines
-from tests.simulator.outside import Pause
 from tests.simulator.prepared import Statements
 from tests.simulator.session import ALIASES, Session
 from tests.simulator.simulation import DEPTH, Simulation
@@ -61,7 +60,6 @@ class Bench:
 
     def __init__(self) -> None:
         self.simulation: Simulation | None = None
-        self.pause = Pause(self.now, redis_client.PAUSE)
         self.carrier = "orchestration"
         #: Whether participants that break have been mended.
         self.mended = False
@@ -93,7 +91,7 @@ class Bench:
         # Once, and not by the first start of a schedule: its points would be others than those of the second.
         store.definitions.record(tests.lab.sagas.Lab.definition)
         _know_both_shapes()
-        bench.followed = dict(store.definitions._followed)
+        bench.followed = dict(runtime.memory.followed)
         bench.wipe()
         with ExitStack() as stack:
             bench._put_in_place(stack)
@@ -127,10 +125,9 @@ class Bench:
         self.machines = Machines(simulation)
         self.carrier = schedule.settings.get("carrier", "orchestration")
         self.mended = False
-        self.pause.until = -1.0
-        sagas.engine.claiming._foreign.clear()
-        store.definitions._followed.clear()
-        store.definitions._followed.update(self.followed)
+        recorded = runtime.memory.recorded
+        runtime.reset()
+        runtime.memory.recorded, runtime.memory.followed = recorded, dict(self.followed)
         return simulation
 
     def wipe(self) -> None:
@@ -153,7 +150,7 @@ class Bench:
         put(store.claims, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
         put(plan, "check_transition", self._check_transition)
         put(redis_client, "client", lambda *_: self.machines.redis)
-        put(redis_client, "pause", self.pause)
+        put(redis_client, "time", SimpleNamespace(monotonic=self.now))
         put(publisher, "_publish_chain", self._late("machines.publish_chain"))
         put(publisher, "send_task", self._late("machines.send_task"))
         for module in (publisher, dispatcher, tasks):
@@ -162,12 +159,13 @@ class Bench:
         put(tasks, "pass_on", self._late("machines.pass_on"))
         put(tasks, "ask_for_dispatch", self._late("machines.ask_for_dispatch"))
         # Congestion, notices and the relay are not simulated: none of them moves a run.
-        put(tasks, "congestion", SimpleNamespace(seen=False, is_old=lambda: False, look=lambda _: False))
+        put(dispatcher, "is_time_to_look", lambda: False)
+        put(dispatcher, "look_at_queues", lambda _: False)
         put(tasks, "publish_notices", lambda: 0)
         put(tasks, "_relay", lambda *_, **__: False)
         put(breakers, "tidy", lambda: None)
-        # The door's age of the backlog is asked for by the machine's clock.
-        put(sagas.api, "_door", SimpleNamespace(backlog_age=lambda: 0.0))
+        # The age of the backlog is asked for by the machine's clock.
+        put(sagas.api, "_backlog_age", lambda: 0.0)
         put(retry, "random", SimpleNamespace(uniform=self._late("simulation.uniform")))
         ids = SimpleNamespace(uuid7=self._late("simulation.new_id"), uuid4=self._late("simulation.any_id"))
         put(lifecycle, "uuid_utils", SimpleNamespace(compat=ids))
@@ -209,28 +207,19 @@ class Bench:
 @contextmanager
 def _memory() -> Iterator[None]:
     """Have the process know the simulator's own sagas; at the end it knows what it knew, of its own database."""
-    recorded, followed = set(store.definitions._recorded), dict(store.definitions._followed)
-    # The databases are others.
-    store.definitions._recorded.clear()
-    with patch.dict(registry._definitions, {(own.definition.name, 1): own.definition for own in OWN}):
-        try:
-            yield
-        finally:
-            store.definitions._recorded.clear()
-            store.definitions._recorded.update(recorded)
-            store.definitions._followed.clear()
-            store.definitions._followed.update(followed)
-            sagas.engine.claiming._foreign.clear()
+    with runtime.apart():
+        runtime.declared.definitions |= {(own.definition.name, 1): own.definition for own in OWN}
+        yield
 
 
 def _know_both_shapes() -> None:
     """Load what a process loads once: the shape of the runs that another code has begun."""
     for here, there in ((CHANGED, Changing), (Changing, CHANGED)):
-        registry._definitions[KEY] = here.definition
+        runtime.declared.definitions[KEY] = here.definition
         store.definitions.record(here.definition)
-        store.definitions._followed.pop((*KEY, there.definition.shape.number), None)
+        runtime.memory.followed.pop((*KEY, there.definition.shape.number), None)
     for here, there in ((CHANGED, Changing), (Changing, CHANGED)):
-        registry._definitions[KEY] = here.definition
+        runtime.declared.definitions[KEY] = here.definition
         store.definitions.find(*KEY, there.definition.shape.number)
 
 

@@ -15,8 +15,7 @@ from types import new_class
 from typing import Any
 
 from orders.sagas import PlaceOrder
-from sagas import Confirmation, Saga, Step, SubSaga
-from sagas.definition import registry
+from sagas import Confirmation, Saga, Step, SubSaga, runtime
 from sagas.definition.participants import Phase
 from tests.lab import sagas as lab
 from tests.lab.sagas import QUICK, Experiment
@@ -41,7 +40,7 @@ KEY = ("lab.Changed", 1)
 
 def _changing(**steps: Step) -> type[Saga[Any]]:
     """One of the two shapes of a saga that a deploy changes."""
-    registry._definitions.pop(KEY, None)
+    runtime.declared.definitions.pop(KEY, None)
     body = {
         "name": KEY[0],
         "__module__": __name__,
@@ -62,7 +61,7 @@ Changing = _changing(one=_step("orders"), added=_step("delivery"), two=_step("co
 #: Known to the engine only while a bench is open: the other tests in this process have the sagas that they have.
 OWN = (Small, CHANGED, Changing)
 for _own in OWN:
-    registry._definitions.pop((_own.definition.name, _own.definition.version), None)
+    runtime.declared.definitions.pop((_own.definition.name, _own.definition.version), None)
 
 #: By name, and how likely each is.
 WEIGHTS: dict[type[Saga[Any]], int] = {

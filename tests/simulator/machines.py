@@ -160,7 +160,7 @@ class Machines:
 
     def _answer_kick(self) -> None:
         self._is_kicked = False
-        if kicks.ask():
+        if kicks.try_reserve_dispatch():
             self.send(Parcel("dispatch", "dispatch"))
 
     # -- what the engine is given in place of Celery ------------------------------------------------------------------

@@ -195,21 +195,3 @@ class Redis:
             del self.keys[key]
             return None
         return value
-
-
-class Pause:
-    """``redis.client.Pause``, by the simulated time."""
-
-    def __init__(self, now: Callable[[], float], length: float) -> None:
-        self.now = now
-        self.length = length
-        self.until = -1.0
-
-    def open(self, _error: Exception) -> None:
-        self.until = self.now() + self.length
-
-    def close(self) -> None:
-        return
-
-    def is_open(self) -> bool:
-        return self.now() < self.until

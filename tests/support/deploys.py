@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from types import new_class
 from typing import Any
 
-import sagas.engine.claiming
-from sagas import Confirmation, Parallel, Retry, Saga, Step, store
-from sagas.definition import registry
+from sagas import Confirmation, Parallel, Retry, Saga, Step, runtime
 from tests.lab.sagas import QUICK, Experiment, mark
 
 NAME = "lab.Changing"
@@ -37,8 +35,8 @@ def deploy(
         beside: keep the other versions that were declared before.
         requests: what its runs are asked for.
     """
-    for known in [k for k in registry._definitions if k[0] == NAME and (not beside or k[1] == version)]:
-        del registry._definitions[known]
+    for known in [k for k in runtime.declared.definitions if k[0] == NAME and (not beside or k[1] == version)]:
+        del runtime.declared.definitions[known]
     written = {**body, "name": NAME, "version": version, "__module__": __name__}
     saga: Any = Saga
     return new_class("Changing", (saga[requests],), exec_body=lambda namespace: namespace.update(written))
@@ -47,14 +45,5 @@ def deploy(
 @contextmanager
 def deploying() -> Iterator[None]:
     """What is declared inside this block is forgotten after it, as by a process that ends."""
-    known = dict(registry._definitions)
-    foreign = set(sagas.engine.claiming._foreign)
-    try:
+    with runtime.apart():
         yield
-    finally:
-        registry._definitions.clear()
-        registry._definitions.update(known)
-        store.definitions._followed.clear()
-        store.definitions._recorded.difference_update([key for key in store.definitions._recorded if key[0] == NAME])
-        sagas.engine.claiming._foreign.clear()
-        sagas.engine.claiming._foreign.update(foreign)

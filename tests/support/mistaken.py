@@ -24,8 +24,7 @@ from psycopg2 import sql
 from psycopg2.extensions import AsIs
 from psycopg2.extras import DictCursor
 
-from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, set_based
-from sagas.definition import registry
+from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, runtime, set_based
 from sagas.definition.participants import Participant
 from tests.lab.models import Jar, JarHold, Label, Mark
 from tests.lab.sagas import Experiment
@@ -57,7 +56,7 @@ def saga(
     try:
         yield Mistaken
     finally:
-        registry._definitions.pop((definition.name, definition.version))
+        runtime.declared.definitions.pop((definition.name, definition.version))
 
 
 @contextmanager
@@ -78,7 +77,7 @@ def refunded(compensate: Participant) -> Iterator[type[Saga[Any]]]:
     try:
         yield Refunded
     finally:
-        registry._definitions.pop((definition.name, definition.version))
+        runtime.declared.definitions.pop((definition.name, definition.version))
 
 
 @contextmanager
@@ -99,7 +98,7 @@ def in_two_steps(compensate: Participant) -> Iterator[type[Saga[Any]]]:
     try:
         yield InTwoSteps
     finally:
-        registry._definitions.pop((definition.name, definition.version))
+        runtime.declared.definitions.pop((definition.name, definition.version))
 
 
 # -- Without a mistake ----------------------------------------------------------------------------------------

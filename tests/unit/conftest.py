@@ -6,15 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from sagas.definition import registry
+from sagas import runtime
 
 
 @pytest.fixture(autouse=True)
 def _registry() -> Iterator[None]:
     """Forget the sagas that a test declares: another test may have one of the same name, or look at all there are."""
-    known, broken = dict(registry._definitions), dict(registry.broken)
-    yield
-    registry._definitions.clear()
-    registry._definitions.update(known)
-    registry.broken.clear()
-    registry.broken.update(broken)
+    with runtime.apart():
+        yield

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sagas import store
+from sagas import runtime, store
 from sagas.conf import Misconfigured
-from sagas.definition import registry
 from sagas.messaging.app import broken_promises
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.requests import find as find_unreadable
@@ -26,7 +25,7 @@ def needs() -> Iterator[Finding]:
 
 def modules() -> Iterator[Finding]:
     """Report ``sagas.py`` modules that cannot be imported."""
-    for module, error in registry.broken.items():
+    for module, error in runtime.declared.broken.items():
         what = f"{module} cannot be imported: {type(error).__name__}: {error}."
         yield Finding(
             Severity.ERROR,

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from sagas import store
+from sagas import runtime
 from sagas.testing.clock import Clock
 
 
@@ -16,7 +16,7 @@ from sagas.testing.clock import Clock
 def rehearsal(databases: Sequence[str], clock: Clock | None = None) -> Iterator[None]:
     """Roll back what happens inside the block in these databases, and set the clock back."""
     began = clock.now if clock else None
-    recorded = set(store.definitions._recorded)
+    recorded = set(runtime.memory.recorded)
     try:
         with ExitStack() as stack:
             for database in databases:
@@ -24,7 +24,7 @@ def rehearsal(databases: Sequence[str], clock: Clock | None = None) -> Iterator[
             yield
     finally:
         # Definitions that were recorded inside are rolled back in any case.
-        store.definitions._recorded.intersection_update(recorded)
+        runtime.memory.recorded.intersection_update(recorded)
     if clock and began:
         clock.go_back_to(began)
 

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 import sagas
-from sagas import Confirmation, Parallel, Retry, Saga, State, Step, store, tasks
+from sagas import Confirmation, Parallel, Retry, Saga, State, Step, runtime, store, tasks
 from sagas.checks import check_runs
 from sagas.decisions.messages import Kick, Link
 from sagas.definition.participants import Phase
@@ -196,7 +196,7 @@ def test_a_computed_deadline_that_is_gone_stays_as_it_was() -> None:
     assert Run.objects.get(pk=run_id).deadline == at
     # And whoever can, goes on
     deploy({"closed": closing(lambda _: at), **steps})
-    sagas.engine.claiming._foreign.clear()
+    runtime.memory.foreign.clear()
     sagas.confirm(run_id, "closed")
     carry(run_id)
     assert state(run_id) is State.SUCCEEDED
@@ -275,7 +275,7 @@ def test_a_run_that_needs_a_step_which_is_gone_is_left_to_a_process_that_has_it(
 
     # And whoever has b brings it to its end
     deploy(abc())
-    sagas.engine.claiming._foreign.clear()
+    runtime.memory.foreign.clear()
     carry(run_id)
     if not undone:
         assert state(run_id) is State.AWAITING_CONFIRM
@@ -414,7 +414,7 @@ def recorded() -> list[tuple[int, list[str]]]:
 
 def test_a_definition_is_on_record_once_and_only_by_a_start_that_is_committed() -> None:
     Definition.objects.filter(saga=NAME).delete()
-    store.definitions._recorded.difference_update([key for key in store.definitions._recorded if key[0] == NAME])
+    runtime.memory.recorded.difference_update([key for key in runtime.memory.recorded if key[0] == NAME])
     steps = {"only": step()}
     saga = deploy(steps)
     # Given a start that was rolled back

@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 import sagas
-from sagas import State, store
+from sagas import State, runtime, store
 from sagas.decisions.breaker_policy import Window
 from sagas.decisions.messages import Chain
 from sagas.engine import breakers
@@ -290,7 +290,7 @@ def test_after_it_closed_the_old_samples_say_nothing() -> None:
 def test_old_samples_are_deleted() -> None:
     troubled()
     BreakerSample.objects.create(participant=ONE, at=timezone.now() - timedelta(minutes=5), succeeded=0, failed=1)
-    breakers._Tidy.at = -1e9
+    runtime.reset()
     breakers.tidy()
     breakers.tidy()
     assert BreakerSample.objects.count() == 3

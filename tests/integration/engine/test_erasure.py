@@ -16,8 +16,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 import sagas
-from sagas import RunNotFound, State
-from sagas.definition import registry
+from sagas import RunNotFound, State, runtime
 from sagas.definition.personal_data import ERASED, HIDDEN
 from sagas.engine.subsagas import child_of
 from sagas.errors import NotFinished
@@ -346,13 +345,13 @@ def test_escalations_are_erased_with_their_notes() -> None:
 
 def test_a_run_whose_saga_is_gone_from_the_code_is_erased_by_the_record() -> None:
     run_id = host(key="old", pay=True)
-    known = registry._definitions.pop(("lab.Host", 1))
+    known = runtime.declared.definitions.pop(("lab.Host", 1))
     try:
         shown = [entry.data for entry in timeline(run_id) if entry.data]
         assert shown[0]["card"]["holder"] == HIDDEN
         sagas.erase(business_key="old", by="ada")
     finally:
-        registry._definitions["lab.Host", 1] = known
+        runtime.declared.definitions["lab.Host", 1] = known
     assert not any(secret in everything(run_id) for secret in SECRETS)
 
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from pytest_django import Settings
 
 import sagas
-from sagas import State
+from sagas import State, runtime
 from sagas.decisions.messages import Deadline, Kick
 from sagas.engine import lifecycle
 from sagas.engine.claiming import claim
@@ -406,7 +406,7 @@ def test_reclaiming_is_capped(settings: Settings) -> None:
 
 
 def test_runs_of_an_unknown_saga_wait_and_then_call_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagas.engine.claiming._foreign", set())
+    monkeypatch.setattr(runtime.memory, "foreign", set())
     # Given runs of a saga that this process does not know, and one of another
     ids = [run_in(State.PENDING) for _ in range(2)]
     Run.objects.filter(pk__in=ids).update(saga="lab.FromTomorrow")

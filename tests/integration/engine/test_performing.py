@@ -14,12 +14,11 @@ import pytest
 from django.db import connection, transaction
 
 import sagas
-from sagas import State
+from sagas import State, runtime
 from sagas.db import ConnectionLost
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Link
 from sagas.decisions.plan import place_of
-from sagas.definition import registry
 from sagas.definition.participants import Phase
 from sagas.engine.delivery import redeliver
 from sagas.engine.performing import give_up, perform, redeliver_in_halves
@@ -197,7 +196,7 @@ def test_a_no_to_a_confirm_is_a_fault(jar: str) -> None:
         assert state(run_id) is State.ESCALATED
         assert escalation(run_id).error["code"] == "Rejected"
     finally:
-        registry._definitions.pop(("lab.Refusing", 1))
+        runtime.declared.definitions.pop(("lab.Refusing", 1))
 
 
 def agree(call: sagas.Call[Experiment]) -> None:
@@ -497,7 +496,7 @@ def test_a_participant_that_answers_wrongly_is_a_fault_that_names_it(participant
         assert reason(run_id)["code"] == "TypeError"
         assert reason(run_id)["detail"] == f"{__name__}.{said}"
     finally:
-        registry._definitions.pop(("lab.Wrong", 1))
+        runtime.declared.definitions.pop(("lab.Wrong", 1))
 
 
 def cut_off(call: sagas.Call[Experiment]) -> None:
@@ -529,7 +528,7 @@ def of_one_step(participant: Any) -> Iterator[type[sagas.Saga[Any]]]:
     try:
         yield OneStep
     finally:
-        registry._definitions.pop(("lab.OneStep", 1))
+        runtime.declared.definitions.pop(("lab.OneStep", 1))
 
 
 def test_a_connection_that_breaks_while_a_participant_says_no_is_not_its_fault() -> None:

@@ -8,7 +8,7 @@ import pytest
 from amqp import Message
 
 import sagas
-from sagas import State
+from sagas import State, runtime
 from sagas.decisions.messages import Kick
 from sagas.messaging import broker_connection, dispatcher, publisher, topology
 from sagas.messaging.app import app
@@ -23,12 +23,11 @@ pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(autouse=True)
-def _fresh_connections() -> Iterator[None]:
+def _fresh_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     publisher.drop_connections(app)
-    broker_connection._forget()
+    monkeypatch.setattr(runtime, "own", runtime.Own())
     yield
     publisher.drop_connections(app)
-    broker_connection._forget()
 
 
 def publish_cancel_later(seconds: float, run_id: object) -> None:
@@ -134,7 +133,7 @@ def test_one_that_says_nothing_more_is_not_believed_for_ever(monkeypatch: pytest
         for _ in range(2):
             with pytest.raises(broker_connection.BrokerBlocked):
                 publisher.ask_for_dispatch(app, tick=False)
-        (told,) = broker_connection._listening.values()
+        (told,) = runtime.own.blocked.values()
         assert not told.lasts()
 
 
@@ -154,11 +153,11 @@ def test_who_waited_once_for_a_rabbitmq_that_stands_still_does_not_wait_again(mo
 def test_new_runs_begin_where_a_queue_is_gone_and_nobody_can_say_how_long_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dispatcher.congestion, "seen", True)
+    monkeypatch.setattr(runtime.memory, "are_queues_long", True)
     with broker.channel() as channel:
         channel.queue_delete("delivery")
     try:
-        assert dispatcher.congestion.look(app) is False
+        assert dispatcher.look_at_queues(app) is False
     finally:
         with app.connection_for_write() as connection:
             topology.declare(connection)

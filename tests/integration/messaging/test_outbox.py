@@ -15,8 +15,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 import sagas
-from sagas import State, selectors
-from sagas.definition import registry
+from sagas import State, runtime, selectors
 from sagas.messaging import relay
 from sagas.messaging.app import app
 from sagas.models import Outbox, Run
@@ -186,19 +185,15 @@ class TestWriting:
         assert told_names(run_id)[-1] == "TellingResumed"
         assert [event.position for event in told(run_id)] == list(range(1, len(told(run_id)) + 1))
 
-    def test_a_run_of_a_saga_that_nobody_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("sagas.engine.claiming._foreign", set())
+    def test_a_run_of_a_saga_that_nobody_knows(self) -> None:
         run_id = sagas.start(Telling, Experiment())
-        known = dict(registry._definitions)
-        del registry._definitions["lab.Telling", 1]
-        try:
+        with runtime.apart():
+            del runtime.declared.definitions["lab.Telling", 1]
             for _ in range(8):
                 # For longer than a lease: nobody else has taken it.
                 make_due([run_id], since=20)
                 claim_all()
                 claim_all(lapsed=True)
-        finally:
-            registry._definitions.update(known)
         assert state(run_id) is State.ESCALATED
         assert told_names(run_id) == ["TellingStarted", "TellingEscalated"]
 
@@ -361,7 +356,7 @@ class TestPublishing:
     def test_a_broken_connection_is_an_error_and_the_next_is_new(self, listener: str) -> None:
         ids = confirmed(2)
         relay_all()
-        line: Any = relay._lines.line
+        line: Any = runtime.own.per_thread.line
         line._connection.connection.transport.sock.close()
         more = confirmed(2)
         with pytest.raises(relay.NotConfirmed):

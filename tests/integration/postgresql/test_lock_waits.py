@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 
 import sagas
-from sagas import Call, State
+from sagas import Call, State, runtime
 from sagas.decisions.messages import Chain
 from sagas.engine.cohort import LOCKED_IN_A_ROW, PAUSE
 from sagas.models import Run
@@ -43,14 +43,14 @@ OPTIONS = "-c lock_timeout=700ms -c idle_in_transaction_session_timeout=30s"
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody waits long for a lock, and this process remembers no waits of another test."""
-    sessions._contended.clear()
+    runtime.memory.contended.clear()
     with ExitStack() as restored:
         for alias in ("default", "loyalty"):
             monkeypatch.setitem(connections[alias].settings_dict["OPTIONS"], "options", OPTIONS)
             connections[alias].close()
             restored.callback(connections[alias].close)
         yield
-    sessions._contended.clear()
+    runtime.memory.contended.clear()
 
 
 @contextmanager

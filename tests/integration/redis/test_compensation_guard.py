@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import sagas
-from sagas import State
+from sagas import State, runtime
 from sagas.decisions.messages import Chain
 from sagas.engine.performing import perform
 from sagas.redis import client as redis_client
@@ -40,9 +40,9 @@ def _redis_is_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(redis_client, "TIMEOUT", 10.0)
     patient = redis_client.client(10.0)
     monkeypatch.setattr(redis_client, "client", lambda _timeout=0.0: patient)
-    redis_client.pause.until = 0.0
+    runtime.memory.redis_paused_until = 0.0
     yield
-    redis_client.pause.until = 0.0
+    runtime.memory.redis_paused_until = 0.0
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from celery import Celery
 from django.conf import settings
 from django.test import override_settings
 
+from sagas import runtime
 from sagas.messaging.app import app
 from sagas.messaging.ticker import Ticker
-from sagas.redis import client as redis_client
 from sagas.redis import kicks
 from tests.support import broker, servers
 from tests.support.awaiting import eventually
@@ -40,12 +40,10 @@ def memory() -> Iterator[redis.Redis]:
 
 @contextmanager
 def redis_at(url: str | None, tick: float) -> Iterator[None]:
-    redis_client.client.cache_clear()
-    redis_client.pause.until = 0.0
+    runtime.memory.redis_paused_until = 0.0
     with override_settings(SAGAS={**settings.SAGAS, "REDIS_URL": url, "TICK": tick}):
         yield
-    redis_client.client.cache_clear()
-    redis_client.pause.until = 0.0
+    runtime.memory.redis_paused_until = 0.0
 
 
 @contextmanager
@@ -108,10 +106,10 @@ def test_and_kicks_wake_a_worker_again_after_the_next_dispatch(memory: redis.Red
     STRANGE[strange](memory, kicks.KICK)
     with ticking(app, tick=60):
         # Given a dispatch has begun, and whoever waits has seen what stands there
-        kicks.answered()
+        kicks.end_reservation()
         eventually(lambda: not memory.exists(kicks.KICK, kicks.ASKED) or dispatches(), what="nothing strange there")
         broker.purge("sagas.dispatch")
-        kicks.answered()
+        kicks.end_reservation()
         # When
         kicks.kick()
         # Then
@@ -120,11 +118,11 @@ def test_and_kicks_wake_a_worker_again_after_the_next_dispatch(memory: redis.Red
 
 def test_two_kicks_ask_for_one_dispatch_until_it_begins(memory: redis.Redis) -> None:
     with redis_at(URL, tick=60):
-        first = kicks.ask()
+        first = kicks.try_reserve_dispatch()
         assert first is not None
-        assert kicks.ask() is None
-        kicks.answered()
-        assert kicks.ask() is not None
+        assert kicks.try_reserve_dispatch() is None
+        kicks.end_reservation()
+        assert kicks.try_reserve_dispatch() is not None
 
 
 # -- What may become of Redis ---------------------------------------------------------------------------------
@@ -162,7 +160,7 @@ def test_whatever_becomes_of_redis_a_tick_comes(
         assert_ticks_come()
         # And nobody who kicks meets an error
         kicks.kick()
-        kicks.answered()
+        kicks.end_reservation()
 
 
 @contextmanager
@@ -218,7 +216,7 @@ def test_whatever_redis_answers_a_tick_comes(answer: bytes) -> None:
     with answering(answer) as url, ticking(app, url=url):
         assert_ticks_come()
         kicks.kick()
-        kicks.answered()
+        kicks.end_reservation()
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:none/0", "redis://nowhere.invalid:6379/0", "unix:///nowhere"])
@@ -251,7 +249,7 @@ def test_workers_that_have_lost_rabbitmq_leave_the_kicks_to_one_that_has_not(mem
             for _ in range(3):
                 eventually(dispatches, what="a dispatch")
                 broker.purge("sagas.dispatch")
-                kicks.answered()
+                kicks.end_reservation()
                 kicks.kick()
         finally:
             well.stopping.set()
@@ -261,9 +259,9 @@ def test_workers_that_have_lost_rabbitmq_leave_the_kicks_to_one_that_has_not(mem
 
 def test_a_reservation_is_given_back_by_whoever_has_it_only(memory: redis.Redis) -> None:
     with redis_at(URL, tick=60):
-        mine = kicks.ask()
-        kicks.answered()
-        another: Any = kicks.ask()
+        mine = kicks.try_reserve_dispatch()
+        kicks.end_reservation()
+        another: Any = kicks.try_reserve_dispatch()
         kicks.give_back(mine)
         assert memory.get(kicks.ASKED) == another.encode()
         kicks.give_back(another)

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 import sagas
-from sagas import Done, Parallel, Rejected, Retry, Saga, State, Step, store
+from sagas import Done, Parallel, Rejected, Retry, Saga, State, Step, runtime, store
 from sagas.conf import config
 from sagas.decisions.messages import Chain, Kick, Message, RemoteCalls
 from sagas.decisions.reasons import ReasonKind, write_reason
@@ -291,7 +291,7 @@ def test_not_ready_is_on_record_when_its_run_was_turned_back_and_the_undo_goes_o
     database: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing like it was told a moment ago
-    monkeypatch.setattr("sagas.failure_log._throttle", Throttle())
+    monkeypatch.setattr(runtime.memory, "failures", Throttle())
     run_id, call = started(Alone)
     sagas.cancel(run_id)
     # It need not wait for the next tick.

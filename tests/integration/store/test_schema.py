@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 import sagas
-from sagas import store
+from sagas import runtime, store
 from sagas.decisions.plan import Due, Move, Place
 from sagas.engine.compensation import escalate
 from sagas.errors import IllegalTransition
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _definitions_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard asks the record what a saga's confirmations are, and some test may have emptied it."""
-    monkeypatch.setattr(store.definitions, "_recorded", set())
+    monkeypatch.setattr(runtime.memory, "recorded", set())
 
 
 def insert(state: State) -> UUID:

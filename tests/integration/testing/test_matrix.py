@@ -13,8 +13,7 @@ from django.apps.registry import Apps
 from django.db import connection, models
 from django.test.utils import isolate_apps
 
-from sagas import Call, Confirmation, Parallel, Retry, Saga, Step
-from sagas.definition import registry
+from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, runtime
 from sagas.testing import Ended, assert_saga_unwinds, saga_matrix
 from sagas.testing.matrix import snapshot
 from sagas.testing.matrix.cases import Trouble, cases
@@ -265,4 +264,4 @@ def known(saga: type[Saga[Any]]) -> Iterator[None]:
     try:
         yield
     finally:
-        registry._definitions.pop((saga.definition.name, saga.definition.version))
+        runtime.declared.definitions.pop((saga.definition.name, saga.definition.version))

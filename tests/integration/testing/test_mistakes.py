@@ -15,7 +15,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 import sagas
 from orders.sagas import PlaceOrder
-from sagas import api, store
+from sagas import api, runtime
 from sagas.definition.participants import Participant, SetBasedFunction
 from sagas.testing import Mistake, Usual, assert_no_usual_mistakes, assert_saga_unwinds, find_mistakes
 from sagas.testing.matrix.rollback import rehearsal
@@ -283,12 +283,12 @@ def holds_and_jars() -> tuple[set[object], ...]:
 
 
 def test_what_was_put_on_record_is_forgotten_after_a_rehearsal_that_fails() -> None:
-    before = set(store.definitions._recorded)
+    before = set(runtime.memory.recorded)
     msg = "it fails"
     with pytest.raises(ValueError, match=msg), rehearsal(["default"]):
-        store.definitions._recorded.add(("mistaken.Mistaken", 1, 1))
+        runtime.memory.recorded.add(("mistaken.Mistaken", 1, 1))
         raise ValueError(msg)
-    assert store.definitions._recorded == before
+    assert runtime.memory.recorded == before
 
 
 def test_the_laboratorys_marks_are_doubled_on_purpose() -> None:

@@ -126,7 +126,7 @@ def test_nonsense_under_a_count_denies_nobody(
     else:
         counts.set(key, nonsense)  # type: ignore[arg-type]  # bytes and texts
     assert api.order(shop).status == 202
-    assert not redis_client.pause.is_open()
+    assert not redis_client.is_paused()
 
 
 def test_a_count_without_end_denies_for_its_minute_only(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -43,15 +42,6 @@ def step(**kwargs: Any) -> Step:
 
 def make(name: str, body: dict[str, Any]) -> type:
     return new_class(name, (Saga[Request],), exec_body=lambda namespace: namespace.update(body, __module__=__name__))
-
-
-@pytest.fixture(autouse=True)
-def _registry() -> Iterator[None]:
-    """Definitions of a test do not outlive it."""
-    known = dict(registry._definitions)
-    yield
-    registry._definitions.clear()
-    registry._definitions.update(known)
 
 
 def test_reading_order_is_execution_order_and_attributes_are_names() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,20 +11,10 @@ import pytest
 
 from orders.sagas import PlaceOrder
 from sagas import Event, Events, Saga, Tcc
-from sagas.definition import registry
 from sagas.definition.events import Data, Names, Told, camel_case
 from sagas.errors import DefinitionError
 from sagas.states import State
 from tests.unit.definition.test_definition import Resource, make, step
-
-
-@pytest.fixture(autouse=True)
-def _registry() -> Iterator[None]:
-    """Definitions of a test do not outlive it."""
-    known = dict(registry._definitions)
-    yield
-    registry._definitions.clear()
-    registry._definitions.update(known)
 
 
 def names(saga: type[Saga[Any]], name: str) -> tuple[str, str, str, str, str]:

@@ -13,10 +13,9 @@ from django.core.checks import Warning as CheckWarning
 from django.core.management import call_command
 from pytest_django import Settings
 
-from sagas import Saga, Step, Tcc
+from sagas import Saga, Step, Tcc, runtime
 from sagas.checks import check_other_databases
 from sagas.decisions.plan import Place, compensating
-from sagas.definition import registry
 from sagas.definition.participants import Location, Phase
 from sagas.errors import DefinitionError
 from sagas.remote import HttpParticipant
@@ -40,7 +39,7 @@ class Resource:
 @pytest.fixture
 def _registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A registry of its own."""
-    monkeypatch.setattr(registry, "_definitions", {})
+    monkeypatch.setattr(runtime.declared, "definitions", {})
     yield
 
 

@@ -10,7 +10,7 @@ import pytest
 from celery import Celery, current_app
 from pytest_django import Settings
 
-import sagas.messaging.app
+from sagas import runtime
 from sagas.checks import check_celery, check_requirements, check_settings
 from sagas.messaging.app import (
     app,
@@ -27,7 +27,7 @@ BROKER = "amqp://shop:p4ssword@127.0.0.1:5672//"
 
 @pytest.fixture(autouse=True)
 def _nobody_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sagas.messaging.app, "_shared", [])
+    monkeypatch.setattr(runtime.declared, "shared_apps", [])
 
 
 def project(**settings: Any) -> Any:

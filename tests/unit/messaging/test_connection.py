@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kombu.transport.redis import Transport as RedisTransport
 
+from sagas import runtime
 from sagas.messaging import broker_connection
 from sagas.messaging.broker_connection import BrokerConnection, Connection, SSLTransport, Transport
 
@@ -17,11 +18,11 @@ HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
 
 @pytest.fixture
-def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, socket.socket]]:
+    monkeypatch.setattr(runtime, "own", runtime.Own())
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield ours, theirs
-    broker_connection._forget()
 
 
 @pytest.fixture
