@@ -50,5 +50,5 @@ def discover() -> None:
         try:
             import_module(module)
         except Exception as error:
-            runtime.declared.broken[module] = error
+            runtime.declared.failed_imports[module] = error
             logger.exception("sagas: %s cannot be imported; its runs wait", module)

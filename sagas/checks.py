@@ -103,7 +103,7 @@ def check_imports(**_: Any) -> list[CheckMessage]:
             hint="Mend the module; until then its runs wait, and are escalated after a while.",
             id="sagas.E003",
         )
-        for module, error in runtime.declared.broken.items()
+        for module, error in runtime.declared.failed_imports.items()
     ]
 
 

@@ -40,13 +40,13 @@ class Declared:
 
     Attributes:
         definitions: the sagas, by name and version.
-        broken: the modules named ``sagas`` that could not be imported, with the error.
+        failed_imports: the modules named ``sagas`` that could not be imported, with the error.
         hooks: the functions that are called after transitions.
         shared_apps: the Celery apps that carry the engine's work in place of its own app; the last one publishes.
     """
 
     definitions: dict[tuple[str, int], Definition] = field(default_factory=dict)
-    broken: dict[str, Exception] = field(default_factory=dict)
+    failed_imports: dict[str, Exception] = field(default_factory=dict)
     hooks: list[Registration] = field(default_factory=list)
     shared_apps: list[Celery] = field(default_factory=list)
 
@@ -136,7 +136,7 @@ def apart() -> Iterator[None]:
     declared = replace(
         declared,
         definitions=dict(declared.definitions),
-        broken=dict(declared.broken),
+        failed_imports=dict(declared.failed_imports),
         hooks=list(declared.hooks),
         shared_apps=list(declared.shared_apps),
     )

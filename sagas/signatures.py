@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 #: What every secret begins with; base64 follows.
-PREFIX = "whsec_"
+WEBHOOK_PREFIX = "whsec_"
 #: The fewest bytes of a secret, as the specification says.
 SECRET_BYTES = 24
 #: How long a signature holds, in seconds, and how far the sender's clock may be ahead.
@@ -49,14 +49,14 @@ def parse_secrets(given: object) -> tuple[bytes, ...]:
 
 def _parse(text: object, number: int) -> bytes:
     which = f"secret {number}"
-    if not isinstance(text, str) or not text.startswith(PREFIX):
-        msg = f"{which} does not begin with {PREFIX}"
+    if not isinstance(text, str) or not text.startswith(WEBHOOK_PREFIX):
+        msg = f"{which} does not begin with {WEBHOOK_PREFIX}"
         raise BadSecret(msg)
-    encoded = text.removeprefix(PREFIX).rstrip("=")
+    encoded = text.removeprefix(WEBHOOK_PREFIX).rstrip("=")
     try:
         key = b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError):
-        msg = f"{which} is not base64 behind {PREFIX}"
+        msg = f"{which} is not base64 behind {WEBHOOK_PREFIX}"
         raise BadSecret(msg) from None
     if len(key) < SECRET_BYTES:
         msg = f"{which} has {len(key)} bytes, and needs at least {SECRET_BYTES}"

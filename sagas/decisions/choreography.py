@@ -19,19 +19,19 @@ from sagas.errors import UnknownStep
 Op = tuple[int, Phase]
 
 
-def routing_key(definition: Definition, event: str) -> str:
+def binding_key(definition: Definition, event: str) -> str:
     """What queues are bound by: ``<app>.<Saga>.<version>.<Event>``."""
     return f"{definition.name}.{definition.version}.{event}"
 
 
 def done(definition: Definition, index: int, phase: Phase) -> str:
     """The event that this operation's being done is."""
-    return definition.names.done(definition.all_steps[index].name, phase)
+    return definition.event_names.done(definition.all_steps[index].name, phase)
 
 
 def rejected(definition: Definition, index: int) -> str:
     """The event that a step's saying no is."""
-    return definition.names.rejected(definition.all_steps[index].name)
+    return definition.event_names.rejected(definition.all_steps[index].name)
 
 
 def trigger(definition: Definition, index: int, phase: Phase) -> str:
@@ -56,7 +56,7 @@ def reacting(definition: Definition, event: str) -> list[Op]:
 def bindings(definition: Definition) -> set[tuple[str, str]]:
     """The routing keys that each queue is bound to, as (queue, routing key)."""
     return {
-        (link(definition, index, phase).queue, routing_key(definition, event))
+        (link(definition, index, phase).queue, binding_key(definition, event))
         for event, operations in reactions(definition).items()
         for index, phase in operations
     }
@@ -76,16 +76,16 @@ def _reactions(definition: Definition) -> dict[str, list[Op]]:
 def _triggers(definition: Definition, index: int, phase: Phase) -> list[str]:
     """The events to which this operation reacts; the first is the one that always comes before it."""
     if phase is Phase.UNDO:
-        return [definition.names.turned_back, *_before_undo(definition, index)]
+        return [definition.event_names.turned_back, *_before_undo(definition, index)]
     if phase is Phase.CONFIRM:
         before = [i for i in range(index) if definition.has(i, Phase.CONFIRM)]
-        return [done(definition, before[-1], Phase.CONFIRM)] if before else [definition.names.confirmed]
+        return [done(definition, before[-1], Phase.CONFIRM)] if before else [definition.event_names.confirmed]
     first = definition.stage(index).start
     if first == definition.before_pivot:
         before = [i for i in range(first) if definition.has(i, Phase.CONFIRM)]
-        return [done(definition, before[-1], Phase.CONFIRM)] if before else [definition.names.confirmed]
+        return [done(definition, before[-1], Phase.CONFIRM)] if before else [definition.event_names.confirmed]
     if first == 0:
-        return [definition.names.started]
+        return [definition.event_names.started]
     # Whichever branch of a fork is the last to be done leads on.
     return [done(definition, i, Phase.FORWARD) for i in definition.stage(first - 1)]
 

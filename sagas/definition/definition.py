@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError
 from pydantic_core.core_schema import ErrorType
 
 from sagas.definition.confirmations import Confirmation
-from sagas.definition.events import Names
+from sagas.definition.events import EventNames
 from sagas.definition.locks import Lock, LockKeys, lock_keys
 from sagas.definition.participants import Phase
 from sagas.definition.personal_data import Marks, Paths
@@ -76,10 +76,10 @@ class Definition:
         return next((fork for fork in self.forks if index in fork), range(index, index + 1))
 
     @cached_property
-    def names(self) -> Names:
+    def event_names(self) -> EventNames:
         """What its events are called. What is marked as personal in a step's results is not told with them."""
         first = {step.name: {path[0] if path else "" for path in step.personal} for step in self.all_steps}
-        return Names(
+        return EventNames(
             self.name,
             {s.name: replace(s.events, private=(*s.events.private, *sorted(first[s.name]))) for s in self.all_steps},
             hidden={name for name, members in first.items() if members & {"", "*", "**"}},

@@ -73,7 +73,7 @@ class Events:
         )
 
 
-class Data(StrEnum):
+class EventData(StrEnum):
     """What is told with an event, besides that it happened."""
 
     NOTHING = "nothing"
@@ -85,28 +85,28 @@ class Data(StrEnum):
     REASON = "reason"
 
 
-class Told(NamedTuple):
+class EventDraft(NamedTuple):
     """One event that follows from what is recorded."""
 
     name: str
     step: str = ""
-    data: Data = Data.NOTHING
+    data: EventData = EventData.NOTHING
     private: tuple[str, ...] = ()
 
 
 #: What a run's coming to a state is called, after its saga's name. A state that is left out tells nothing.
 _STATES = {
-    State.AWAITING_CONFIRM: ("Awaiting", Data.NOTHING),
-    State.CONFIRMING: ("Confirmed", Data.NOTHING),
-    State.COMPENSATING: ("TurnedBack", Data.REASON),
-    State.SUCCEEDED: ("Succeeded", Data.NOTHING),
-    State.FAILED: ("Failed", Data.REASON),
-    State.ESCALATED: ("Escalated", Data.ERROR),
+    State.AWAITING_CONFIRM: ("Awaiting", EventData.NOTHING),
+    State.CONFIRMING: ("Confirmed", EventData.NOTHING),
+    State.COMPENSATING: ("TurnedBack", EventData.REASON),
+    State.SUCCEEDED: ("Succeeded", EventData.NOTHING),
+    State.FAILED: ("Failed", EventData.REASON),
+    State.ESCALATED: ("Escalated", EventData.ERROR),
 }
 _STARTED = "Started"
 _RESUMED = "Resumed"
 #: The log's entry for a time-out that was over between two attempts.
-TIMEOUT = "timeout"
+TIMEOUT_ENTRY = "timeout"
 
 _OUTCOMES = {
     Operation.FORWARD: "done",
@@ -117,7 +117,7 @@ _OUTCOMES = {
 }
 
 
-class Names:
+class EventNames:
     """The names of all events of a saga.
 
     Args:
@@ -165,7 +165,7 @@ class Names:
             for name in (events.done, events.rejected, events.failed, events.undone, events.confirmed)
         ]
 
-    def of(self, *, step: str, operation: str, outcome: str, before: State, after: State) -> list[Told]:
+    def of(self, *, step: str, operation: str, outcome: str, before: State, after: State) -> list[EventDraft]:
         """Say which events follow from one entry of the log, and from the move that was made with it.
 
         Args:
@@ -175,26 +175,28 @@ class Names:
             before: the run's state before.
             after: the run's state since, which may be the same.
         """
-        told: list[Told] = []
+        told: list[EventDraft] = []
         events = self.steps.get(step) or (Events().of(step) if step else None)
         if events is not None and outcome == "DONE" and operation in _OUTCOMES:
             name: str = getattr(events, _OUTCOMES[Operation(operation)])
-            told.append(Told(name, step, Data.NOTHING if step in self.hidden else Data.RESULT, events.private))
+            told.append(
+                EventDraft(name, step, EventData.NOTHING if step in self.hidden else EventData.RESULT, events.private)
+            )
         elif events is not None and outcome == "REJECTED":
-            told.append(Told(events.rejected, step, Data.ERROR))
+            told.append(EventDraft(events.rejected, step, EventData.ERROR))
         elif (
             events is not None
             and before is not after is State.COMPENSATING
-            and (outcome == "FAULT" or (outcome, operation) == ("EVENT", TIMEOUT))
+            and (outcome == "FAULT" or (outcome, operation) == ("EVENT", TIMEOUT_ENTRY))
         ):
             # For good. Of an undo, a confirm or a step behind the pivot that is given up a person is told, who may
             # have it tried again: that the run escalates is what is heard of it.
-            told.append(Told(events.failed, step, Data.ERROR))
+            told.append(EventDraft(events.failed, step, EventData.ERROR))
         if before is State.ESCALATED and after in LIVE:
-            told.append(Told(self.stem + _RESUMED))
+            told.append(EventDraft(self.stem + _RESUMED))
         elif before is not after and after in _STATES:
             word, data = _STATES[after]
-            told.append(Told(self.stem + word, "", data))
+            told.append(EventDraft(self.stem + word, "", data))
         return told
 
     def check(self, *, publishes: bool) -> None:

@@ -29,18 +29,18 @@ def register(definition: Definition) -> None:
     runtime.declared.definitions[definition.name, definition.version] = definition
 
 
-def find(name: str, version: int) -> Definition:
+def find_registered(name: str, version: int) -> Definition:
     """Return the definition of this name and version, or raise ``UnknownSaga``."""
     try:
         return runtime.declared.definitions[name, version]
     except KeyError:
-        broken = runtime.declared.broken
+        broken = runtime.declared.failed_imports
         why = f" ({'; '.join(f'{m}: {e}' for m, e in broken.items())})" if broken else ""
         msg = f"no saga {name!r} version {version} is known here{why}"
         raise UnknownSaga(msg) from None
 
 
-def knows(definition: Definition) -> bool:
+def is_registered(definition: Definition) -> bool:
     """Whether it is this very definition that is known by its name and version."""
     return runtime.declared.definitions.get((definition.name, definition.version)) is definition
 

@@ -18,13 +18,13 @@ from typing import Any
 from pydantic import BaseModel
 
 #: A place in a request: names of fields, positions, and ``*`` for a key of a mapping, which may be personal.
-Place = tuple[str, ...]
+FieldPath = tuple[str, ...]
 
 _PLAIN = frozenset({str, int, bool, type(None), bytes})
 _SEQUENCES = (list, tuple, deque)
 
 
-def first_difference(given: Any, read: Any) -> Place | None:
+def first_difference(given: Any, read: Any) -> FieldPath | None:
     """Say where the two differ; ``None`` where they are the same.
 
     A list and a tuple with the same elements are the same, and so are two numbers of one value (``True``, 1 and 1.0):
@@ -56,7 +56,7 @@ def _attributes(kind: Any) -> tuple[str, ...] | None:
     return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
-def _of_model(given: BaseModel, read: BaseModel) -> Place | None:
+def _of_model(given: BaseModel, read: BaseModel) -> FieldPath | None:
     # Not what is private: that is never written, and each instance makes its own.
     extra = set(given.__pydantic_extra__ or {})
     if extra != set(read.__pydantic_extra__ or {}):
@@ -65,7 +65,7 @@ def _of_model(given: BaseModel, read: BaseModel) -> Place | None:
     return _first(names, [getattr(given, name, None) for name in names], [getattr(read, name, None) for name in names])
 
 
-def _first(names: Iterable[str], given: Iterable[Any], read: Iterable[Any]) -> Place | None:
+def _first(names: Iterable[str], given: Iterable[Any], read: Iterable[Any]) -> FieldPath | None:
     for name, one, other in zip(names, given, read, strict=False):
         if type(one) in _PLAIN and type(one) is type(other) and one == other:
             continue

@@ -129,7 +129,7 @@ class Saga(Generic[RequestT]):
             )
             raise DefinitionError(msg)
         # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
-        cls.definition.names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)
+        cls.definition.event_names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)
         register(cls.definition)
 
     def __new__(cls) -> Self:

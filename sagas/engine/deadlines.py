@@ -26,7 +26,7 @@ from sagas.decisions.messages import Deadline, Kick, Message
 from sagas.decisions.reasons import LAST_ATTEMPT, ReasonKind, write_reason
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
-from sagas.definition.events import TIMEOUT
+from sagas.definition.events import TIMEOUT_ENTRY
 from sagas.definition.participants import Phase
 from sagas.engine.compensation import turn_back
 from sagas.errors import DeadlineUnknown, InvalidRequest
@@ -137,7 +137,9 @@ def undo_timed_out(runs: Sequence[Run]) -> tuple[list[Run], list[Message]]:
     reasons = {run.id: timeout_reason(*limits[run.id], now) for run in late}
     for step in {limits[run.id][1] for run in late}:
         turn_back(
-            [run for run in late if limits[run.id][1] == step], store.moves.event_entry(TIMEOUT, step=step), reasons
+            [run for run in late if limits[run.id][1] == step],
+            store.moves.event_entry(TIMEOUT_ENTRY, step=step),
+            reasons,
         )
     return [run for run in runs if run.id not in reasons], [Kick()]
 

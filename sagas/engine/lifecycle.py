@@ -109,7 +109,7 @@ def insert_run(
             first=Place(State.PENDING, 0),
             worker="",
             parent=parent,
-            event=definition.names.started if definition.publishes else "",
+            event=definition.event_names.started if definition.publishes else "",
             locked=bool(keys.all),
             wait=wait,
         )

@@ -208,7 +208,7 @@ def _event(definition: Definition, publication: Chain) -> str:
 
 
 def _publish_event(app: Celery, definition: Definition, event: str, publication: Chain) -> None:
-    key = choreography.routing_key(definition, event)
+    key = choreography.binding_key(definition, event)
     # What is held back goes to the one queue that it was held back for.
     where: dict[str, Any] = (
         _held_back(publication.delay, publication.links[0].queue)

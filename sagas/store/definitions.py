@@ -65,7 +65,7 @@ def find(saga: str, version: int, shape: int = 0) -> Definition:
         UnknownSaga: neither the code nor the record has it.
     """
     try:
-        here = registry.find(saga, version)
+        here = registry.find_registered(saga, version)
     except UnknownSaga:
         if not shape:
             raise
@@ -77,7 +77,7 @@ def find(saga: str, version: int, shape: int = 0) -> Definition:
         stored = _load(saga, version, shape)
         if stored is None:
             if here is None:
-                return registry.find(saga, version)  # raises, and says why
+                return registry.find_registered(saga, version)  # raises, and says why
             msg = f"{saga} version {version} is known here with other steps, and those of the run are not on record"
             raise UnknownSaga(msg)
         followed = here, definition_for_shape(saga, version, stored, here)
@@ -87,13 +87,13 @@ def find(saga: str, version: int, shape: int = 0) -> Definition:
 
 def is_own(definition: Definition) -> bool:
     """Whether it is the code's own, of which nothing is ever lacking."""
-    return registry.knows(definition)
+    return registry.is_registered(definition)
 
 
 def lacks(definition: Definition, place: Place) -> str:
     """Say what runs that follow ``definition`` and stand at ``place`` need and this process has not; else ''."""
     try:
-        here = registry.find(definition.name, definition.version)
+        here = registry.find_registered(definition.name, definition.version)
     except UnknownSaga as error:
         return str(error)
     missing = shapes.missing_parts(definition.shape, here.shape, place.state, place.cursor, place.fork)
@@ -185,7 +185,7 @@ def problems() -> Sequence[Problem]:
     for saga, version, shape, state, cursor_at, fork, escalated, count in census:
         known = True
         try:
-            registry.find(saga, version)
+            registry.find_registered(saga, version)
         except UnknownSaga as error:
             known, what = False, str(error)
         else:

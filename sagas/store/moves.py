@@ -16,7 +16,7 @@ from sagas import hooks, limits
 from sagas.conf import config
 from sagas.db import uuid_array
 from sagas.decisions.plan import Due, Move, Place, Sooner
-from sagas.definition.events import Names
+from sagas.definition.events import EventNames
 from sagas.errors import IllegalTransition, UnknownSaga
 from sagas.states import FINAL
 from sagas.store import definitions, outbox
@@ -212,12 +212,12 @@ def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outb
     return outbox.branch(told, data=entry is not None)
 
 
-def _names(row: Row) -> Names:
+def _names(row: Row) -> EventNames:
     try:
-        return definitions.find(row.saga, row.version, row.shape).names
+        return definitions.find(row.saga, row.version, row.shape).event_names
     except UnknownSaga:
         # A run that nobody here knows is escalated all the same, and that is called after its saga.
-        return Names(row.saga, {})
+        return EventNames(row.saga, {})
 
 
 def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = None) -> None:

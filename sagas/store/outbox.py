@@ -18,7 +18,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from sagas.definition.events import Data, Event, Told
+from sagas.definition.events import Event, EventData, EventDraft
 
 #: Longest wait before a refused event is tried again, in seconds.
 LONGEST_WAIT = 60
@@ -57,7 +57,7 @@ def _public(error: str) -> str:
     return f"jsonb_strip_nulls(jsonb_build_object({members}))"
 
 
-def branch(told: Sequence[Told], *, data: bool) -> Branch:
+def branch(told: Sequence[EventDraft], *, data: bool) -> Branch:
     """Write these events of all runs that a statement moves, and that publish.
 
     Args:
@@ -74,8 +74,8 @@ def branch(told: Sequence[Told], *, data: bool) -> Branch:
         insert=(
             f", told AS (INSERT INTO sagas_outbox ({_COLUMNS}) "
             "SELECT moved.of_run, moved.events - %s + e.n, e.name, moved.of_saga, moved.of_version, e.step, moved.key, "
-            f"moved.trace, clock_timestamp(), CASE e.data WHEN '{Data.RESULT}' THEN {result} "
-            f"WHEN '{Data.ERROR}' THEN {_public(own)} WHEN '{Data.REASON}' THEN {_public('moved.why')} END, "
+            f"moved.trace, clock_timestamp(), CASE e.data WHEN '{EventData.RESULT}' THEN {result} "
+            f"WHEN '{EventData.ERROR}' THEN {_public(own)} WHEN '{EventData.REASON}' THEN {_public('moved.why')} END, "
             "0, clock_timestamp() FROM moved CROSS JOIN unnest(%s::text[], %s::text[], %s::text[], %s::text[]) "
             "WITH ORDINALITY AS e(name, step, data, private, n) WHERE moved.events IS NOT NULL "
             "ORDER BY moved.of_run, e.n)"

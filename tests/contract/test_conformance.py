@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sagas.definition.participants import Operation
-from sagas.remote.conformance import Outcome, Route, Subject, examine, subject
+from sagas.remote.conformance import CheckOutcome, Route, Subject, examine, subject
 from sagas.remote.conformance.__main__ import main
 from tests.support import servers
 from tests.support.awaiting import eventually
@@ -38,7 +38,7 @@ def broken(careless: Careless, routes: dict[Operation, Route]) -> dict[str, str]
             observe="/balance",
             restart=(sys.executable, "-S", "-c", RESTART, url),
         )
-        return {verdict.check: verdict.why for verdict in examine(examined) if verdict.outcome is Outcome.BROKEN}
+        return {verdict.check: verdict.why for verdict in examine(examined) if verdict.outcome is CheckOutcome.BROKEN}
 
 
 def test_who_keeps_all_rules_breaks_none() -> None:
@@ -90,8 +90,8 @@ def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_asked_is_said() -> None:
     with serving(Careless()) as url:
         verdicts = list(examine(Subject(url, FORWARD, {"points": 1})))
-    assert {verdict.outcome for verdict in verdicts} == {Outcome.KEPT, Outcome.NOT_ASKED}
-    why = {verdict.check: verdict.why for verdict in verdicts if verdict.outcome is Outcome.NOT_ASKED}
+    assert {verdict.outcome for verdict in verdicts} == {CheckOutcome.KEPT, CheckOutcome.NOT_ASKED}
+    why = {verdict.check: verdict.why for verdict in verdicts if verdict.outcome is CheckOutcome.NOT_ASKED}
     assert why.keys() == {"branches_apart", "confirmed", "refused", "queried", "survives"}
     assert all(why.values())
 

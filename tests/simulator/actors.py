@@ -224,7 +224,7 @@ class Actors:
                 self._order(item)
             else:
                 saga = started.saga
-                if saga is Changing and registry.find(*KEY) is CHANGED.definition:
+                if saga is Changing and registry.find_registered(*KEY) is CHANGED.definition:
                     saga = CHANGED
                 sagas.start(saga, self.experiment(item), business_key=item.subject, run_id=started.run_id)
         except IntegrityError:

@@ -192,7 +192,7 @@ def test_a_secret_of_payments_that_is_none_is_refused_and_not_shown(settings: Se
 
 
 def test_e003_a_module_that_cannot_be_imported(_registry: None) -> None:
-    runtime.declared.broken["shop.sagas"] = NameError("name 'Stpe' is not defined")
+    runtime.declared.failed_imports["shop.sagas"] = NameError("name 'Stpe' is not defined")
     found = problems()["sagas.E003"]
     assert found.msg == "shop.sagas cannot be imported: NameError: name 'Stpe' is not defined"
     assert found.hint is not None

@@ -25,7 +25,7 @@ def needs() -> Iterator[Finding]:
 
 def modules() -> Iterator[Finding]:
     """Report ``sagas.py`` modules that cannot be imported."""
-    for module, error in runtime.declared.broken.items():
+    for module, error in runtime.declared.failed_imports.items():
         what = f"{module} cannot be imported: {type(error).__name__}: {error}."
         yield Finding(
             Severity.ERROR,

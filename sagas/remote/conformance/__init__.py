@@ -4,7 +4,7 @@ For whoever writes a participant, in any language: ``python -m sagas.remote.conf
 database nor Django's settings. The rules are in ``docs/reference/remote-participants.md``.
 """
 
-from sagas.remote.conformance.examine import Outcome, Verdict, examine
+from sagas.remote.conformance.examine import CheckOutcome, Verdict, examine
 from sagas.remote.conformance.subject import Branch, Pair, Route, Subject
 
-__all__ = ["Branch", "Outcome", "Pair", "Route", "Subject", "Verdict", "examine"]
+__all__ = ["Branch", "CheckOutcome", "Pair", "Route", "Subject", "Verdict", "examine"]

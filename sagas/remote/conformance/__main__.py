@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sagas.definition.participants import Operation
 from sagas.errors import DefinitionError
-from sagas.remote.conformance.examine import Outcome, examine
+from sagas.remote.conformance.examine import CheckOutcome, examine
 from sagas.remote.conformance.subject import Route, Subject
 
 _METHODS = ("POST", "PUT", "PATCH", "DELETE")
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subject = _subject(given)
     except (DefinitionError, ValueError) as error:
         parser.error(str(error))
-    counts = dict.fromkeys(Outcome, 0)
+    counts = dict.fromkeys(CheckOutcome, 0)
     for verdict in examine(subject):
         counts[verdict.outcome] += 1
         rule = f"rule {verdict.rule}" if verdict.rule else ""
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if verdict.why:
             _say(f"           {verdict.why}")
     _say(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
-    return 1 if counts[Outcome.BROKEN] else 0
+    return 1 if counts[CheckOutcome.BROKEN] else 0
 
 
 def _say(text: str) -> None:

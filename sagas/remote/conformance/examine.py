@@ -10,7 +10,7 @@ from sagas.remote.conformance.checks import CHECKS, Check
 from sagas.remote.conformance.subject import Pair, Subject, Violation
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """What came of a check."""
 
     KEPT = "kept"
@@ -35,7 +35,7 @@ class Verdict:
     pair: str
     rule: int
     title: str
-    outcome: Outcome
+    outcome: CheckOutcome
     why: str = ""
 
 
@@ -48,18 +48,18 @@ def examine(subject: Subject) -> Iterator[Verdict]:
         hopeless = ""
         for check in CHECKS:
             outcome, why = _judge(subject, pair, check, hopeless)
-            if outcome is Outcome.BROKEN and check.rule == 0:
+            if outcome is CheckOutcome.BROKEN and check.rule == 0:
                 hopeless = "it does not even do what it is asked"
             yield Verdict(check.name, str(pair.do), check.rule, check.title, outcome, why)
 
 
-def _judge(subject: Subject, pair: Pair, check: Check, hopeless: str) -> tuple[Outcome, str]:
+def _judge(subject: Subject, pair: Pair, check: Check, hopeless: str) -> tuple[CheckOutcome, str]:
     if why := hopeless or check.need(subject, pair):
-        return Outcome.NOT_ASKED, why
+        return CheckOutcome.NOT_ASKED, why
     subject.forget()
     try:
         check.story(subject, pair)
     except Violation as violation:
         subject.take_back(pair.undo)
-        return Outcome.BROKEN, str(violation)
-    return Outcome.KEPT, ""
+        return CheckOutcome.BROKEN, str(violation)
+    return CheckOutcome.KEPT, ""

@@ -256,7 +256,7 @@ def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier)
         for scenario in scenarios:
             scenario._played, scenario._unplayed = True, False
             # The participants belong to the code's definition, also for runs of an earlier shape.
-            own = registry.find(scenario._definition.name, scenario._definition.version)
+            own = registry.find_registered(scenario._definition.name, scenario._definition.version)
             faults.enter_context(noted(scenario.raised))
             faults.enter_context(injected(own, scenario.faults))
         for _ in range(LIMIT):

@@ -199,13 +199,13 @@ class TestWriting:
 
     def test_what_is_private_is_not_told(self) -> None:
         # Given a step whose result has something private
-        step = Telling.definition.names.steps["one"]
-        Telling.definition.names.steps["one"] = sagas.Events(private=("by", 'q"uo\\te', "x,y")).of("one")
+        step = Telling.definition.event_names.steps["one"]
+        Telling.definition.event_names.steps["one"] = sagas.Events(private=("by", 'q"uo\\te', "x,y")).of("one")
         try:
             run_id = sagas.start(Telling, Experiment())
             Carrier().run([run_id])
         finally:
-            Telling.definition.names.steps["one"] = step
+            Telling.definition.event_names.steps["one"] = step
         assert told(run_id)[1].data == {}
         assert Run.objects.get(pk=run_id).results == {"one": {"by": "one"}}
 

@@ -80,10 +80,10 @@ def test_a_rejection_leads_to_the_first_undo(data: st.DataObject) -> None:
 def test_events_alone_bring_an_order_to_its_end(seed: int) -> None:
     """Only the events of the domains and of the customer: nobody asks what comes next."""
     definition, random = PlaceOrder.definition, Random(seed)
-    place, event, seen = Place(State.PENDING, 0), definition.names.started, []
+    place, event, seen = Place(State.PENDING, 0), definition.event_names.started, []
     while place.state in LIVE:
         if place.state is State.AWAITING_CONFIRM:
-            place, event = Place(State.CONFIRMING, 0), definition.names.confirmed
+            place, event = Place(State.CONFIRMING, 0), definition.event_names.confirmed
             continue
         (index, phase) = random.choice(reactions(definition)[event])
         assert (index, phase) in current(definition, place)
@@ -95,4 +95,4 @@ def test_events_alone_bring_an_order_to_its_end(seed: int) -> None:
 
 
 def test_routing_keys_tell_versions_apart() -> None:
-    assert choreography.routing_key(PlaceOrder.definition, "OrderCreated") == "orders.PlaceOrder.1.OrderCreated"
+    assert choreography.binding_key(PlaceOrder.definition, "OrderCreated") == "orders.PlaceOrder.1.OrderCreated"

@@ -57,7 +57,7 @@ def test_reading_order_is_execution_order_and_attributes_are_names() -> None:
     assert [c.name for c in definition.confirmations] == ["payment"]
     assert definition.action(1, Phase.FORWARD).operation is Operation.TRY
     assert definition.action(1, Phase.UNDO).operation is Operation.CANCEL
-    assert registry.find("tests.Trip", 1) is definition
+    assert registry.find_registered("tests.Trip", 1) is definition
 
 
 def test_branches_are_steps_that_are_performed_at_the_same_time() -> None:
@@ -311,10 +311,10 @@ def test_two_versions_live_side_by_side() -> None:
         one = step()
         two = step()
 
-    assert registry.find("tests.Growing", 1) is First.definition
-    assert registry.find("tests.Growing", 2) is Second.definition
+    assert registry.find_registered("tests.Growing", 1) is First.definition
+    assert registry.find_registered("tests.Growing", 2) is Second.definition
     with pytest.raises(UnknownSaga, match="version 3"):
-        registry.find("tests.Growing", 3)
+        registry.find_registered("tests.Growing", 3)
 
 
 def test_a_policy_is_no_part_of_what_runs_depend_on() -> None:
@@ -349,7 +349,7 @@ def test_two_classes_need_two_names_or_versions() -> None:
             name = "tests.Changed"
             one = step()
 
-    assert registry.find("tests.Changed", 1) is First.definition
+    assert registry.find_registered("tests.Changed", 1) is First.definition
 
 
 @pytest.mark.parametrize("more", [{"two": step()}, {"payment": Confirmation(within=timedelta(seconds=5))}], ids=list)
@@ -359,7 +359,7 @@ def test_a_class_that_is_declared_with_other_parts_needs_another_version(more: d
     # When, then
     with pytest.raises(DefinitionError, match=r"tests\.Changed version 1 is declared twice, with other steps or conf"):
         make("Changed", {"one": step(), **more})
-    assert registry.find("tests.Changed", 1) is vars(first)["definition"]
+    assert registry.find_registered("tests.Changed", 1) is vars(first)["definition"]
 
 
 def test_a_module_may_be_imported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,11 +369,11 @@ def test_a_module_may_be_imported_again(tmp_path: Path, monkeypatch: pytest.Monk
     )
     monkeypatch.syspath_prepend(tmp_path)
     teas = importlib.import_module("teas")
-    before = registry.find("teas.Brew", 1)
+    before = registry.find_registered("teas.Brew", 1)
     # When
     importlib.reload(teas)
     # Then its saga is the one of the last import
-    assert registry.find("teas.Brew", 1) is teas.Brew.definition is not before
+    assert registry.find_registered("teas.Brew", 1) is teas.Brew.definition is not before
     del sys.modules["teas"]
 
 

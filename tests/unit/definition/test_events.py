@@ -11,14 +11,14 @@ import pytest
 
 from orders.sagas import PlaceOrder
 from sagas import Event, Events, Saga, Tcc
-from sagas.definition.events import Data, Names, Told, camel_case
+from sagas.definition.events import EventData, EventDraft, EventNames, camel_case
 from sagas.errors import DefinitionError
 from sagas.states import State
 from tests.unit.definition.test_definition import Resource, make, step
 
 
 def names(saga: type[Saga[Any]], name: str) -> tuple[str, str, str, str, str]:
-    events = saga.definition.names.steps[name]
+    events = saga.definition.event_names.steps[name]
     return events.done, events.rejected, events.failed, events.undone, events.confirmed
 
 
@@ -69,7 +69,7 @@ def test_the_names_of_an_order() -> None:
         "CouponRefunded",
     )
     assert names(PlaceOrder, "schedule_delivery")[0] == "DeliveryScheduled"
-    assert PlaceOrder.definition.names.started == "PlaceOrderStarted"
+    assert PlaceOrder.definition.event_names.started == "PlaceOrderStarted"
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,16 @@ def test_camel(name: str, said: str) -> None:
     assert camel_case(name) == said
 
 
-TRIP = Names("trips.BookTrip", {"car": Events(done="CarBooked", private=("phone",))})
+TRIP = EventNames("trips.BookTrip", {"car": Events(done="CarBooked", private=("phone",))})
 
 
 @pytest.mark.parametrize(
     ("record", "told"),
     [
-        (("car", "forward", "DONE", "EXECUTING", "EXECUTING"), [Told("CarBooked", "car", Data.RESULT, ("phone",))]),
+        (
+            ("car", "forward", "DONE", "EXECUTING", "EXECUTING"),
+            [EventDraft("CarBooked", "car", EventData.RESULT, ("phone",))],
+        ),
         (("car", "try", "DONE", "EXECUTING", "AWAITING_CONFIRM"), ["CarBooked", "BookTripAwaiting"]),
         (("car", "forward", "DONE", "EXECUTING", "SUCCEEDED"), ["CarBooked", "BookTripSucceeded"]),
         (("car", "forward", "DONE", "EXECUTING", "CONFIRMING"), ["CarBooked", "BookTripConfirmed"]),
@@ -136,7 +139,7 @@ TRIP = Names("trips.BookTrip", {"car": Events(done="CarBooked", private=("phone"
         (("car", "forward", "FAULT", "EXECUTING", "EXECUTING"), []),
         (
             ("car", "forward", "FAULT", "EXECUTING", "COMPENSATING"),
-            [Told("CarFailed", "car", Data.ERROR), Told("BookTripTurnedBack", "", Data.REASON)],
+            [EventDraft("CarFailed", "car", EventData.ERROR), EventDraft("BookTripTurnedBack", "", EventData.REASON)],
         ),
         (("car", "timeout", "EVENT", "EXECUTING", "COMPENSATING"), ["CarFailed", "BookTripTurnedBack"]),
         # All steps together took too long, or it is no step that was too late
@@ -159,8 +162,8 @@ TRIP = Names("trips.BookTrip", {"car": Events(done="CarBooked", private=("phone"
 def test_what_follows_from_what_is_recorded(record: tuple[str, str, str, str, str], told: list[Any]) -> None:
     step, operation, outcome, before, after = record
     found = TRIP.of(step=step, operation=operation, outcome=outcome, before=State(before), after=State(after))
-    assert [event.name for event in found] == [t.name if isinstance(t, Told) else t for t in told]
-    assert all(event == t for event, t in zip(found, told, strict=True) if isinstance(t, Told))
+    assert [event.name for event in found] == [t.name if isinstance(t, EventDraft) else t for t in told]
+    assert all(event == t for event, t in zip(found, told, strict=True) if isinstance(t, EventDraft))
 
 
 EVENT = Event(

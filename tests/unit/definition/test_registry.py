@@ -39,8 +39,8 @@ def test_check_reports_it(broken_app: dict[str, str]) -> None:
 def test_it_is_logged_once_and_the_other_sagas_are_known(broken_app: dict[str, str]) -> None:
     code = (
         "from sagas.definition import registry; from sagas.errors import UnknownSaga\n"
-        "print(registry.find('lab.Lab', 1).name)\n"
-        "try: registry.find('brokenapp.Order', 1)\n"
+        "print(registry.find_registered('lab.Lab', 1).name)\n"
+        "try: registry.find_registered('brokenapp.Order', 1)\n"
         "except UnknownSaga as error: print(error)\n"
     )
     done = manage(broken_app, "shell", "--no-imports", "-c", code)
