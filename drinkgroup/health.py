@@ -48,7 +48,7 @@ def workersz(_request: HttpRequest) -> HttpResponse:
     ``readyz``.
     """
     try:
-        heard = store.workers.heard()
+        heard = store.workers.known_workers()
     except Error as error:
         connection.close()
         return _not_ready(f"the database does not answer: {describe_error(error)}")

@@ -281,7 +281,7 @@ class PoolResource:
         if state is HoldState.CANCELLED:
             # The log tells what never happened from what somebody has deleted.
             bare = [run_id for run_id in ids if run_id not in known]
-            tried = store.log.effects(bare, step, Operation.TRY) if bare else set()
+            tried = store.log.with_effect(bare, step, Operation.TRY) if bare else set()
             calls = [call for call in calls if call.run_id in known or call.run_id in tried]
         for call in calls:
             wanted = self._demanded(call)

@@ -260,7 +260,7 @@ def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
     if tick:
         work.do(lambda: dispatch(lapsed=True))
         work.do(publish_notices)
-        work.do(breakers.tidy)
+        work.do(breakers.prune_samples)
     full = work.do(lambda: _relay(self, tick=tick)) or full
     if work.failure is not None:
         raise work.failure

@@ -259,7 +259,7 @@ def _enter_to_undo(table: Table, step: Step, phase: Phase, calls: Sequence[Call[
 
 def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> dict[UUID, Answer]:
     """Answer for runs whose forward operation has left no row: it has not happened, unless the log knows better."""
-    logged = store.log.effects([call.run_id for call in calls], step.name, forward)
+    logged = store.log.with_effect([call.run_id for call in calls], step.name, forward)
     lost = Fault(
         BarrierLost(
             f"the log says that {step.name}.{forward} is done, and {step.database!r} has no barrier row of it: "
@@ -271,7 +271,7 @@ def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> di
 
 def _heard(step: Step, operation: str, rows: Mapping[tuple[UUID, str], Row]) -> dict[UUID, int]:
     ids = [run_id for (run_id, of), row in rows.items() if (of, row.outcome) == (operation, BarrierOutcome.ACCEPTED)]
-    return store.log.count("ACCEPTED", ids, step.name, operation) if ids else {}
+    return store.log.count_outcome("ACCEPTED", ids, step.name, operation) if ids else {}
 
 
 def _recorded(call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | None:

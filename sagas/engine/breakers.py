@@ -30,7 +30,7 @@ def participant(saga: str, step: str) -> str:
     return f"{saga}.{step}"
 
 
-def observe(saga: str, step: str, *, succeeded: int, failed: int, faults: bool) -> bool:
+def record_outcomes(saga: str, step: str, *, succeeded: int, failed: int, faults: bool) -> bool:
     """Take note of what became of a confirm or an undo, and say whether its faults escalate at once.
 
     Args:
@@ -44,7 +44,7 @@ def observe(saga: str, step: str, *, succeeded: int, failed: int, faults: bool) 
         return False
     name = participant(saga, step)
     if succeeded or failed:
-        store.breakers.note(name, succeeded=succeeded, failed=failed)
+        store.breakers.insert_sample(name, succeeded=succeeded, failed=failed)
     if not faults:
         return False
     found = store.breakers.find_open(name)
@@ -53,7 +53,7 @@ def observe(saga: str, step: str, *, succeeded: int, failed: int, faults: bool) 
     return bool(failed) and _opened(name, step)
 
 
-def open_now() -> dict[str, Open]:
+def all_open() -> dict[str, Open]:
     """The open breakers, by participant; those whose probe has succeeded are closed."""
     return {found.participant: found for found in store.breakers.all_open() if not _closed(found)}
 
@@ -86,7 +86,7 @@ def _probe(link: Link, rows: Sequence[store.runs.Row], at: Open) -> list[store.r
     going = [row for row in waiting[:1] if store.breakers.take_probe(at.participant, row.id, link.operation)]
     held = waiting[len(going) :]
     if held:
-        store.breakers.hold(at.participant, [row.id for row in held])
+        store.breakers.wait_for_probe(at.participant, [row.id for row in held])
     return going
 
 
@@ -117,14 +117,14 @@ def _opened(name: str, step: str) -> bool:
 
 
 def _closed(found: Open) -> bool:
-    if found.recovered and store.breakers.close(found.participant):
+    if found.recovered and store.breakers.close_breaker(found.participant):
         logger.warning("sagas: the breaker of %s closes: a probe has succeeded", found.participant)
     return found.recovered
 
 
-def tidy() -> None:
+def prune_samples() -> None:
     """Delete samples that no rule looks at any more, at most once a window in a process."""
     found = config()
     if time.monotonic() - runtime.memory.samples_pruned_at >= found.breaker_window:
         runtime.memory.samples_pruned_at = time.monotonic()
-        store.breakers.prune(found.breaker_window * (found.breaker_windows + 1))
+        store.breakers.prune_samples(found.breaker_window * (found.breaker_windows + 1))

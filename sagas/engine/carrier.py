@@ -58,7 +58,7 @@ def do_after_commit(work: Wake | Unlock) -> bool:
     if isinstance(work, Wake):
         lifecycle.wake(work.run_id, work.step)
         return True
-    return locks.line_up(work.keys)
+    return locks.wake_next(work.keys)
 
 
 def start_calls(messages: Iterable[Message], carriers: Carriers) -> list[Publication | Wake | Unlock]:

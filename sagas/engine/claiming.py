@@ -35,7 +35,7 @@ from sagas.engine import (
 )
 from sagas.engine.compensation import escalate
 from sagas.engine.deadlines import undo_timed_out
-from sagas.engine.results import parents_of
+from sagas.engine.results import wake_parents
 from sagas.errors import UnknownSaga
 from sagas.states import UNDECIDED, State
 from sagas.store.breakers import Open
@@ -81,10 +81,10 @@ def _claim(*, lapsed: bool, begin: bool, carefully: bool) -> Claimed:
     limit = config().reclaim if lapsed else config().claim
     claimed = Claimed()
     with transaction.atomic(durable=True):
-        rows = store.claims.claimable(limit, lapsed=lapsed, begin=begin, foreign=runtime.memory.foreign)
+        rows = store.claims.lock_due(limit, lapsed=lapsed, begin=begin, foreign=runtime.memory.foreign)
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
-        open_breakers = breakers.open_now() if rows and rows[0].guarded else {}
+        open_breakers = breakers.all_open() if rows and rows[0].guarded else {}
         if not carefully:
             claimed.messages = _take(rows, open_breakers)
         else:
@@ -220,7 +220,7 @@ def _undo_overdue(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Mess
     overdue = [run for run in with_deadline if now and run.row.deadline and run.row.deadline <= now]
     if not overdue or not now:
         return list(runs), []
-    received = store.confirmations.confirmations([run.id for run in overdue])
+    received = store.confirmations.received([run.id for run in overdue])
     messages: list[Message] = []
     expired: set[UUID] = set()
     for confirmation in overdue[0].definition.confirmations:
@@ -255,7 +255,7 @@ def _postpone_waiting(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[
         else:
             waiting.append(run)
     if waiting:
-        store.waits.wait_until({run.id: run.row.next_wait(now) for run in waiting})
+        store.runs.wait_until({run.id: run.row.next_wait(now) for run in waiting})
     return going, []
 
 
@@ -310,9 +310,9 @@ def _send_out(definition: Definition, runs: Sequence[Candidate]) -> list[Message
                 leased |= {run.id: run for run in members}
         else:
             rows = [run.row for run in group]
-            messages += locks.leave(rows)
+            messages += locks.release(rows)
             store.moves.move(Move(place, plan.finished(place), Due.NEVER), rows)
-            messages += parents_of(rows)
+            messages += wake_parents(rows)
     begun = [run for run in leased.values() if run.row.started_at is None]
     if leased:
         store.claims.lease(list(leased), begin=True, within=_shortest(definition))
@@ -375,7 +375,7 @@ def _hasten(leased: Sequence[store.runs.Row]) -> None:
     waiting = [row for row in leased if row.pending]
     if waiting:
         now = store.runs.clock().timestamp()
-        store.waits.hasten({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
+        store.runs.be_due_by({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
 
 
 def _lease_limit() -> int:

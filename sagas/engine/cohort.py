@@ -38,7 +38,7 @@ from sagas.engine import barrier, invocation, poison, remote_calls
 from sagas.engine.deadlines import undo_timed_out
 from sagas.engine.delivery import Delivery, continue_chain, redeliver, sort_by_stand
 from sagas.engine.invocation import Answer, Broken, Fault
-from sagas.engine.results import record
+from sagas.engine.results import record_answers
 from sagas.errors import NoReport
 from sagas.postgresql.sessions import Patience
 
@@ -259,7 +259,7 @@ class _Cohort:
         """Some of the runs themselves are locked by others: these are delivered again later, the rest goes on."""
         try:
             with transaction.atomic(durable=True):
-                free = store.runs.unlocked(part)
+                free = store.runs.lock_free(part)
         except Error as error:
             if not is_transient(error):
                 raise
@@ -294,7 +294,7 @@ class _Cohort:
                 self.patience.limit()
                 here, _ = sort_by_stand(self.delivery, store.runs.lock(ids))
                 if here:
-                    store.waits.put_off([row.id for row in here], wait, sooner=self.delivery.forked)
+                    store.runs.be_lapsed_in([row.id for row in here], wait, sooner=self.delivery.forked)
         except Error as error:
             if not is_transient(error):
                 raise
@@ -313,7 +313,7 @@ class _Cohort:
         try:
             with transaction.atomic(durable=True):
                 here, _ = sort_by_stand(self.delivery, store.runs.lock(self.troubled))
-                store.waits.leave_alone([row.id for row in here], PAUSE)
+                store.runs.wait_for([row.id for row in here], PAUSE)
         except Error as error:
             if is_transient(error):
                 raise self._interrupted(list(self.troubled), _Locked(), error) from error
@@ -394,7 +394,7 @@ def _perform_once(
         if unanswered:
             # Nobody has reported. That attempt has failed, and may have taken effect all the same.
             errors = [Fault(_unanswered(delivery))] * len(unanswered)
-            messages += record(delivery, unanswered, errors, 0)[1]
+            messages += record_answers(delivery, unanswered, errors, 0)[1]
         if here and room is not None:
             messages += remote_calls.begin(delivery, here, _calls(delivery, here[: room.left]), room)
         elif here:
@@ -402,7 +402,7 @@ def _perform_once(
             began = time.perf_counter()
             answers = _answers(delivery, calls, away, patience)
             duration = int((time.perf_counter() - began) * 1e6)
-            done, following = record(delivery, here, answers, duration)
+            done, following = record_answers(delivery, here, answers, duration)
             survivors += [row.id for row in done]
             finished += [row.id for row, answer in zip(here, answers, strict=True) if isinstance(answer, Done)]
             messages += following
@@ -428,7 +428,7 @@ def record_failure(delivery: Delivery, run_id: UUID, error: Exception, performed
         with transaction.atomic(durable=True):
             here, behind = sort_by_stand(delivery, store.runs.lock([run_id]))
             if here:
-                _, messages = record(delivery, here, [answer], 0)
+                _, messages = record_answers(delivery, here, [answer], 0)
             for place, some in behind.items():
                 # The COMMIT has succeeded, after all.
                 survivors, messages = continue_chain(delivery, place, some)
@@ -476,7 +476,7 @@ def _answers(
 def _calls(delivery: Delivery, rows: Sequence[store.runs.Row]) -> list[Call[Any]]:
     came: dict[UUID, str] = {}
     if isinstance(delivery.step, Refund):
-        came = store.confirmations.confirmed_with([row.id for row in rows], delivery.step.name)
+        came = store.confirmations.data_of([row.id for row in rows], delivery.step.name)
     return [_call(delivery, row, {delivery.step.name: came[row.id]} if row.id in came else {}) for row in rows]
 
 

@@ -68,7 +68,7 @@ def refunds_due(runs: Sequence[LockedRun]) -> dict[UUID, int]:
     refundable = {
         run.id: run.definition for run in runs if any(c.refund is not None for c in run.definition.confirmations)
     }
-    came = store.confirmations.confirmations(list(refundable)) if refundable else {}
+    came = store.confirmations.received(list(refundable)) if refundable else {}
     for run_id, names in came.items():
         for confirmation in refundable[run_id].confirmations:
             if confirmation.refund is not None and confirmation.name in names:
@@ -91,7 +91,7 @@ def _await_answers(rows: Sequence[store.runs.Row]) -> None:
         if row.pending and any(wait.operation for wait in row.waits.values())
     }
     if times:
-        store.waits.wait_until(times)
+        store.runs.wait_until(times)
 
 
 def escalate(row: store.runs.Row, entry: store.moves.Entry, error: str, *, operation: str = "") -> None:

@@ -155,7 +155,7 @@ def time_limits(runs: Sequence[LockedRun]) -> dict[UUID, tuple[datetime, str]]:
             continue
         steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
         timed = [(step.timeout, step.name) for step in steps if step.timeout is not None]
-        since = store.log.arrived([row.id for row in rows], [step.name for step in steps]) if timed else {}
+        since = store.log.arrival_times([row.id for row in rows], [step.name for step in steps]) if timed else {}
         for row in rows:
             if row.started_at is None:
                 continue

@@ -65,7 +65,7 @@ class Delivery:
         """Take personal data of the run out of a text that people will read."""
         results = row.results
         if self.definition.marks and isinstance(self.step, Refund):
-            came = store.confirmations.confirmed_with([row.id], self.step.name).get(row.id, "null")
+            came = store.confirmations.data_of([row.id], self.step.name).get(row.id, "null")
             results = dump_json({**json.loads(results), self.step.name: json.loads(came)})
         return self.definition.marks.hide(text, row.request, results)
 
@@ -131,7 +131,7 @@ def _passed(delivery: Delivery, ids: list[UUID]) -> list[UUID]:
     """
     if not delivery.choreographed or delivery.phase is not Phase.UNDO:
         return ids
-    undone = store.log.effects(ids, delivery.step.name, delivery.action.operation)
+    undone = store.log.with_effect(ids, delivery.step.name, delivery.action.operation)
     return [run_id for run_id in ids if run_id in undone]
 
 

@@ -144,7 +144,7 @@ def _erase(row: store.runs.Row) -> bool:
 
 def _read_there(database: str, row: store.runs.Row) -> Sequence[tuple[str, str, str]]:
     with _reaching(database, row):
-        return store.barriers.texts(database, row.id)
+        return store.barriers.recorded(database, row.id)
 
 
 def _erase_there(
@@ -157,7 +157,7 @@ def _erase_there(
             data = json.loads(text)
             after = _without(data, marks.of(step), secrets)
             if after != data:
-                store.barriers.rewrite(database, row.id, step, operation, json.dumps(after))
+                store.barriers.overwrite(database, row.id, step, operation, json.dumps(after))
                 changed = True
     return changed
 

@@ -94,7 +94,7 @@ def insert_run(
     # The run and its places in line are there together; a saga without locks is inserted in one statement.
     with transaction.atomic() if keys.all else nullcontext():
         try:
-            wait = locks.enter(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
+            wait = locks.enqueue(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
         except IntegrityError:
             # A run has one place at a key: this one has it already.
             raise _exists(run_id) from None
@@ -161,17 +161,17 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
         row = run.row
         if name not in run.awaited:
             run.definition.confirmation(name)  # raises, and says why
-        known = store.confirmations.confirmation(run_id, name)
+        known = store.confirmations.find(run_id, name)
         if known is not None:
             return Receipt(json.loads(known[0]), known[1], row.state, first=False, settled=_is_settled(row)), []
         if row.state not in UNDECIDED:
             msg = f"the run is {row.state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, row.state)
         text = _dump_data(run.definition, name, data)
-        store.confirmations.insert_confirmation(run_id, name, text)
+        store.confirmations.insert(run_id, name, text)
         store.moves.log(store.moves.event_entry("confirmation", step=name), [row])
         state, messages = _follow_or_leave(run)
-        recorded = store.confirmations.confirmation(run_id, name)
+        recorded = store.confirmations.find(run_id, name)
         assert recorded is not None
         settled = state is State.CONFIRMING
         return Receipt(json.loads(recorded[0]), recorded[1], state, first=True, settled=settled), messages
@@ -180,7 +180,7 @@ def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple
 def _is_settled(row: store.runs.Row) -> bool:
     """Whether a locked run only goes forward from now on: it is past its pivot, whoever has it."""
     state = row.state
-    if state is State.ESCALATED and (found := store.escalations.opened(row.id)) is not None:
+    if state is State.ESCALATED and (found := store.escalations.find_open(row.id)) is not None:
         state = found.state
     return state in {State.CONFIRMING, State.SUCCEEDED}
 
@@ -212,14 +212,14 @@ def _follow_or_leave(run: LockedRun) -> tuple[State, list[Message]]:
         trace = exc_info_of(error, run.hide)
         logger.exception("sagas: the next deadline of run %s cannot be computed", run.id, exc_info=trace)
     if run.row.state is State.AWAITING_CONFIRM:
-        store.waits.make_due([run.id])
+        store.runs.make_due([run.id])
     return run.row.state, [Kick()]
 
 
 def follow_confirmations(run: LockedRun) -> tuple[State, list[Message]]:
     """Let a locked run go on if all its confirmations are in, else wait for the next deadline."""
     row = run.row
-    received = store.confirmations.confirmations([row.id])[row.id]
+    received = store.confirmations.received([row.id])[row.id]
     missing = [c for c in run.definition.confirmations if c.name not in received]
     if missing:
         # What this process cannot compute stays as it is: whoever looks then can.
@@ -228,7 +228,7 @@ def follow_confirmations(run: LockedRun) -> tuple[State, list[Message]]:
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
         # All that this run itself waits for is there: it waits for its parent now, however long that takes.
-        ended = store.runs.ended_as(row.parent_id)
+        ended = store.runs.final_state(row.parent_id)
         if ended is not None:
             return _end_with_parent(run, ended)
         store.confirmations.set_deadline(row.id, None)
@@ -255,7 +255,7 @@ def _end_with_parent(run: LockedRun, ended: State) -> tuple[State, list[Message]
     if ended is State.FAILED:
         wish = _Wish(ReasonKind.CANCELLED, f"{run.row.parent_id} has ended")
         return _undo_as_wished(run, store.moves.event_entry("cancel", by="parent"), wish)
-    store.confirmations.insert_confirmation(run.id, PARENT, "{}")
+    store.confirmations.insert(run.id, PARENT, "{}")
     store.moves.log(store.moves.event_entry("confirmation", step=PARENT), [run.row])
     return _go_on(run)
 
@@ -270,7 +270,7 @@ def decline_confirmation(
         run.definition.confirmation(name)  # raises if there is none
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        if row.state not in UNDECIDED or name in store.confirmations.confirmations([run_id])[run_id]:
+        if row.state not in UNDECIDED or name in store.confirmations.received([run_id])[run_id]:
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
         wish = _Wish(ReasonKind.REFUSED, reason, message)
@@ -303,7 +303,7 @@ def cancel_run(
             return row.state, []
         run = LockedRun.of(row)
         own = {confirmation.name for confirmation in run.definition.confirmations}
-        complete = own <= store.confirmations.confirmations([run_id])[run_id]
+        complete = own <= store.confirmations.received([run_id])[run_id]
         if row.parent_id is not None and not by_parent:
             _check_free(row, row.parent_id, held=complete and row.state is State.AWAITING_CONFIRM)
         confirmed = row.parent_id is None and bool(own) and complete
@@ -316,7 +316,7 @@ def cancel_run(
 
 def _check_free(row: store.runs.Row, parent: UUID, *, held: bool) -> None:
     """Refuse to undo a step on which its parent counts. One that has ended as FAILED counts on nothing any more."""
-    ended = store.runs.ended_as(parent)
+    ended = store.runs.final_state(parent)
     if ended is State.SUCCEEDED:
         msg = f"the run is a step of {parent}, which has succeeded"
         raise AlreadyDecided(msg, row.state)
@@ -345,7 +345,7 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
     with transaction.atomic():
         found = [row for row in store.runs.lock(ids) if (row.saga, row.version) == (saga, version)]
         rows = [row for row in found if row.state in UNDECIDED and row.started_at is not None]
-        received = store.confirmations.confirmations([row.id for row in rows])
+        received = store.confirmations.received([row.id for row in rows])
         if not found:
             # The code must make sense of it at least.
             store.definitions.find(saga, version).confirmation(name)
@@ -359,4 +359,4 @@ def wake(run_id: UUID, step: str) -> None:
     """Let a run look at what it waits for at a step. Nothing happens to a run that does not wait there."""
     with transaction.atomic():
         if store.runs.lock([run_id]):
-            store.waits.wake(run_id, step)
+            store.runs.end_wait(run_id, step)

@@ -21,7 +21,7 @@ from sagas.states import State
 RECHECK = 5.0
 
 
-def enter(run_id: UUID, keys: LockKeys, *, parent: UUID | None) -> float:
+def enqueue(run_id: UUID, keys: LockKeys, *, parent: UUID | None) -> float:
     """Put a run that is being started in line at its keys, in the caller's transaction.
 
     What its family holds, parents and children of one root, it holds as well. It does not wait for what others hold
@@ -33,18 +33,18 @@ def enter(run_id: UUID, keys: LockKeys, *, parent: UUID | None) -> float:
     Raises:
         Locked: a key for which it does not wait is not free.
     """
-    store.locks.close(keys.all)
+    store.locks.lock_keys(keys.all)
     family = store.locks.family_of(parent) if parent is not None else run_id
     refusing = keys.refusing if parent is None else keys.all
-    found = store.locks.taken(refusing, family=family) if refusing else None
+    found = store.locks.find_taken(refusing, family=family) if refusing else None
     if found is not None:
         key, holder = found
         msg = f"{key} is locked by run {holder}"
         raise Locked(msg, key=key, holder=holder)
-    return patience(store.locks.enter(run_id, keys.all, family=family))
+    return recheck_delay(store.locks.enqueue(run_id, keys.all, family=family))
 
 
-def patience(ahead: int) -> float:
+def recheck_delay(ahead: int) -> float:
     """Seconds until a run looks again that has so many before it: all of a long line cost little that way."""
     return RECHECK * ahead
 
@@ -58,24 +58,24 @@ def postpone_in_line(rows: Sequence[store.runs.Row]) -> tuple[list[store.runs.Ro
     in_line = [row.id for row in rows if row.locked and row.state is State.PENDING]
     if not in_line:
         return list(rows), []
-    ahead = store.locks.ahead(in_line)
-    waiting = {run_id: patience(count) for run_id, count in ahead.items() if count}
+    ahead = store.locks.count_ahead(in_line)
+    waiting = {run_id: recheck_delay(count) for run_id, count in ahead.items() if count}
     if waiting:
-        store.waits.postpone(waiting)
+        store.runs.be_due_in(waiting)
     begin = [run_id for run_id in in_line if run_id not in waiting]
     return [row for row in rows if row.id not in waiting], _unlock(begin)
 
 
-def leave(rows: Sequence[store.runs.Row]) -> list[Unlock]:
+def release(rows: Sequence[store.runs.Row]) -> list[Unlock]:
     """Say who must be told that locked runs end now: those in line at their keys. Before they are moved."""
     return _unlock([row.id for row in rows if row.locked])
 
 
 def _unlock(ids: Sequence[UUID]) -> list[Unlock]:
-    return [Unlock(tuple(store.locks.keys(ids)))] if ids else []
+    return [Unlock(tuple(store.locks.keys_of(ids)))] if ids else []
 
 
-def line_up(keys: Sequence[str]) -> bool:
+def wake_next(keys: Sequence[str]) -> bool:
     """Let the first in line at these keys begin, and have the second look soon. Twice or too early does nothing.
 
     Returns:
@@ -85,7 +85,7 @@ def line_up(keys: Sequence[str]) -> bool:
         # Read without locks, for the holder's may be held for long by what it does; then locked in the order of ids.
         ids = store.locks.next_in_line(keys)
         rows = [row.id for row in store.runs.lock(ids) if row.locked and row.state is State.PENDING] if ids else []
-        ahead = store.locks.ahead(rows) if rows else {}
+        ahead = store.locks.count_ahead(rows) if rows else {}
         if ahead:
-            store.waits.hasten_by({run_id: patience(count) for run_id, count in ahead.items()})
+            store.runs.be_due_within({run_id: recheck_delay(count) for run_id, count in ahead.items()})
     return 0 in ahead.values()

@@ -77,7 +77,7 @@ def _not_done(delivery: Delivery, ids: Sequence[UUID], performed: Performed) -> 
     if not ids:
         return []
     try:
-        rows = store.runs.look(ids)
+        rows = store.runs.read(ids)
         here, behind = sort_by_stand(delivery, rows)
     except Error as error:
         if is_transient(error):
@@ -96,7 +96,7 @@ def any_run_at(link: Link, ids: Sequence[UUID]) -> bool:
     """Whether one of these runs stands at this operation now, whether or not this process can perform it."""
     definition = store.definitions.find(link.saga, link.version, link.shape)
     index = definition.index(link.step)
-    return any(plan.stand(definition, row.place, index, link.phase) is Stand.HERE for row in store.runs.look(ids))
+    return any(plan.stand(definition, row.place, index, link.phase) is Stand.HERE for row in store.runs.read(ids))
 
 
 def redeliver_in_halves(link: Link, ids: Sequence[UUID], *, issue: int = 0, interruptions: int = 0) -> list[Message]:

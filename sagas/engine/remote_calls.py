@@ -23,7 +23,7 @@ from sagas.definition.participants import Call, Done, Location, NotYet
 from sagas.engine.delivery import Delivery, delivery_of
 from sagas.engine.invocation import Answer, Fault
 from sagas.engine.reports import record_late_answer
-from sagas.engine.results import await_report, record
+from sagas.engine.results import await_report, record_answers
 from sagas.errors import NotSent, Rejected
 from sagas.remote.lanes import Lane, lane_of
 
@@ -141,7 +141,7 @@ def finish(link: Link, answered: Sequence[Answered], *, worker: str) -> list[Mes
             else:
                 messages += _take_elsewhere(delivery, row, one)
         if rows:
-            survivors, following = record(delivery, rows, answers, longest)
+            survivors, following = record_answers(delivery, rows, answers, longest)
             rest = plan.links_from(delivery.definition, delivery.index, delivery.phase)[1:]
             if survivors and rest:
                 messages.insert(0, Chain(rest, tuple(row.id for row in survivors)))
@@ -181,11 +181,11 @@ def _take_here(
         return ((row, answer) if told and not isinstance(answer, NotYet) else None), []
     if isinstance(answer, Done):
         return (row, answer), []
-    row = store.waits.answered(row, step, begun=_may_be_there(one))
+    row = store.runs.note_answer(row, step, begun=_may_be_there(one))
     if not isinstance(answer, NotYet):
         return (row, answer), []
     now = store.runs.clock()
-    first = store.log.first("INTENT", [row.id], step, one.call.operation).get(row.id)
+    first = store.log.first_times("INTENT", [row.id], step, one.call.operation).get(row.id)
     participant = delivery.action.remote
     if first is not None and now - first > timedelta(seconds=participant.patience):
         return (row, Fault(StillNotYet(f"{step} has not been ready for {participant.patience:g} s"))), []
@@ -225,5 +225,5 @@ def _put_off(delivery: Delivery, rows: Sequence[tuple[store.runs.Row, float]], n
                 Move(row.place, row.place, Sooner(delay)), [row], put=store.runs.Put(delivery.step.name, wait)
             )
     else:
-        store.waits.wait_until({row.id: now + delay for row, delay in rows})
+        store.runs.wait_until({row.id: now + delay for row, delay in rows})
     return [Kick(min(delay for _, delay in rows))]

@@ -21,7 +21,7 @@ from sagas.definition.definition import Definition
 from sagas.definition.participants import Done, Location, Phase
 from sagas.engine.delivery import Delivery
 from sagas.engine.invocation import Fault
-from sagas.engine.results import record, tell
+from sagas.engine.results import log_failure_later, record_answers
 from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
 from sagas.serialization import check_size, dump_json
 from sagas.states import FINAL, LIVE, State
@@ -43,7 +43,7 @@ def receive_report(
         here = plan.stand(definition, row.place, delivery.index, delivery.phase) is Stand.HERE
         wait = row.waits.get(step)
         if wait is None or wait.operation != delivery.action.operation:
-            begun = store.log.begun(run_id, step, delivery.action.operation)
+            begun = store.log.begun_as(run_id, step, delivery.action.operation)
             if not begun:
                 msg = f"the {delivery.action.operation} of {definition.name}.{step} of {run_id} has not been begun: "
                 raise NotAwaited(msg + "nothing is to be reported")
@@ -52,7 +52,7 @@ def receive_report(
             # Its time was over, and the next attempt is not begun yet: what it came to is the truth all the same.
             return _take(delivery, row._replace(attempt=max(0, (wait.failed if wait else row.attempt) - 1)), answer)
         if here:
-            return _take(delivery, store.waits.answered(row, step)._replace(attempt=wait.failed), answer)
+            return _take(delivery, store.runs.note_answer(row, step)._replace(attempt=wait.failed), answer)
         if row.state in FINAL:
             return row.state, []
         record_late_answer(delivery, row, wait, answer)
@@ -86,13 +86,13 @@ def _counts(delivery: Delivery, answer: Done | Rejected) -> bool:
 
 def _take(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected) -> tuple[State, list[Message]]:
     """Record it for a locked run that stands at this operation."""
-    _, following = record(delivery, [row], [answer], 0)
+    _, following = record_answers(delivery, [row], [answer], 0)
     # What is for other runs; what comes next for this one is the dispatcher's to find.
     messages: list[Message] = [Kick(), *(message for message in following if isinstance(message, Wake | Unlock))]
     (now,) = store.runs.lock([row.id])
     if now.state in LIVE and now.state is row.state and not now.waits_for_retry:
         # What comes next goes out by the dispatcher: a web request does not wait for the broker.
-        store.waits.make_due([row.id])
+        store.runs.make_due([row.id])
     return now.state, messages
 
 
@@ -145,13 +145,13 @@ def record_late_answer(
     else:
         entry = delivery.entry(outcome, duration_us=duration_us)
     if row.state in FINAL:
-        # It may have been erased: that there was an answer goes on record, and nothing of what it said.
+        # It may have been erased: that there was an answer goes on record_answers, and nothing of what it said.
         said = None
     data = {row.id: said} if said is not None else None
     begun_as = row._replace(attempt=wait.failed)
     store.moves.advance(change, [begun_as], entry, data=data, put=put)
     if isinstance(answer, Fault) and row.state not in FINAL:
-        tell(delivery, begun_as, answer.error, f"its run is {row.state} since", final=False)
+        log_failure_later(delivery, begun_as, answer.error, f"its run is {row.state} since", final=False)
 
 
 def _said(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:

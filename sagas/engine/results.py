@@ -17,18 +17,17 @@ from sagas.decisions.plan import Due, Move, Place, Sooner
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
 from sagas.definition.participants import Accepted, Done, Location, Phase, participant_name
 from sagas.definition.retry import Again
-from sagas.engine import breakers, deadlines
+from sagas.engine import breakers, deadlines, locks
 from sagas.engine.compensation import escalate, turn_back
 from sagas.engine.delivery import Delivery, continue_chain
 from sagas.engine.invocation import Answer, Fault
-from sagas.engine.locks import leave
 from sagas.errors import Rejected
 from sagas.failure_log import Failure, log_failure
 from sagas.serialization import dump_json
 from sagas.states import FINAL, State
 
 
-def record(
+def record_answers(
     delivery: Delivery, rows: Sequence[store.runs.Row], answers: Sequence[Answer], duration_us: int
 ) -> tuple[list[store.runs.Row], list[Message]]:
     """Write the answers for locked runs that stand at the delivery's step.
@@ -73,7 +72,7 @@ def _observe(
     """Whether the participant's breaker is open; asked only where something has broken."""
     if delivery.phase is Phase.FORWARD:
         return False
-    return breakers.observe(
+    return breakers.record_outcomes(
         delivery.definition.name,
         delivery.step.name,
         succeeded=sum(row.attempt > 0 for row, _ in done),
@@ -105,7 +104,7 @@ def _record_done(
             if due is Due.LEASE and (delivery.forked or put is not None):
                 # It may have been due much later, when something that it waited for would have been too late.
                 due = config().lease
-            messages += leave(rows) if after.state in FINAL else []
+            messages += locks.release(rows) if after.state in FINAL else []
             store.moves.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
             if forward and after.state is State.CONFIRMING is not before.state:
                 messages.append(Kick())
@@ -113,11 +112,11 @@ def _record_done(
                 going, following = continue_chain(delivery, after, [row.id for row in rows])
                 survivors += rows if going else []
                 messages += following
-            messages += parents_of(rows) if after.state is not before.state else []
+            messages += wake_parents(rows) if after.state is not before.state else []
     return survivors, messages
 
 
-def parents_of(rows: Sequence[store.runs.Row]) -> list[Message]:
+def wake_parents(rows: Sequence[store.runs.Row]) -> list[Message]:
     """Tell the runs of which these are a step that something has become of them."""
     return [Wake(row.parent_id, row.parent_step) for row in rows if row.parent_id and row.parent_step]
 
@@ -129,7 +128,7 @@ def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.runs.Row]
         return set()
     if not delivery.definition.confirmations and not any(row.parent_id for row in rows):
         return {row.id for row in rows}
-    came = store.confirmations.confirmations([row.id for row in rows])
+    came = store.confirmations.received([row.id for row in rows])
     return {run.id for run in delivery.locked(rows) if run.awaited <= came[run.id]}
 
 
@@ -162,7 +161,7 @@ def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.runs.Row
     if is_child:
         # The log has it once.
         ids = [row.id for row, _ in accepted]
-        since = store.log.first("ACCEPTED", ids, delivery.step.name, delivery.action.operation)
+        since = store.log.first_times("ACCEPTED", ids, delivery.step.name, delivery.action.operation)
     waits: dict[tuple[store.runs.Wait, bool], list[store.runs.Row]] = defaultdict(list)
     for row, answer in accepted:
         within = answer.within
@@ -235,11 +234,11 @@ def _record_faults(
         else:
             escalate(row, entry, reason)
             follows, final = "is given up: a person is called", True
-        tell(delivery, row, fault.error, follows, final=final)
+        log_failure_later(delivery, row, fault.error, follows, final=final)
     return messages
 
 
-def tell(delivery: Delivery, row: store.runs.Row, error: Exception, follows: str, *, final: bool) -> None:
+def log_failure_later(delivery: Delivery, row: store.runs.Row, error: Exception, follows: str, *, final: bool) -> None:
     """Have it logged once this is committed: what is rolled back is tried, and told, again."""
     failure = Failure(
         saga=delivery.definition.name,

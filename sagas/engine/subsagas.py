@@ -101,7 +101,7 @@ class _Start:
 
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_of(call.run_id, call.step)
-        found = store.runs.child_view(child)
+        found = store.runs.read_child(child)
         if found is None:
             lifecycle.insert_run(
                 self.saga,
@@ -134,13 +134,13 @@ def _holds(run_id: UUID, child: store.runs.Child) -> bool:
     """Whether all that the child itself waits for has come: by the definition that it follows."""
     definition = store.definitions.find(child.saga, child.version, child.shape)
     own = {confirmation.name for confirmation in definition.confirmations}
-    return own <= store.confirmations.confirmations([run_id])[run_id]
+    return own <= store.confirmations.received([run_id])[run_id]
 
 
 class _Confirm:
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_of(call.run_id, call.step)
-        found = store.runs.child_view(child)
+        found = store.runs.read_child(child)
         if found is not None and found.state is State.SUCCEEDED:
             return Done()
         if found is None or found.state is State.FAILED:
@@ -152,7 +152,7 @@ class _Confirm:
 class _Cancel:
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_of(call.run_id, call.step)
-        found = store.runs.child_view(child)
+        found = store.runs.read_child(child)
         # None: it was never started, and never will be, for its parent is being undone.
         if found is None or found.state is State.FAILED:
             return Done()

@@ -21,7 +21,7 @@ from sagas.engine import (
     subsagas,
 )
 from sagas.engine.compensation import refunds_due
-from sagas.engine.results import parents_of
+from sagas.engine.results import wake_parents
 from sagas.errors import AlreadyDecided, InvalidDecision, UnknownSaga
 from sagas.escalations import reopening
 from sagas.serialization import dump_json
@@ -60,7 +60,7 @@ def resume(run_id: UUID, *, by: str, note: str, escalation: int | None = None) -
         row, found = _open(run_id, escalation)
         store.escalations.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
         if row.pending:
-            store.waits.begin_again(row, store.runs.clock().timestamp())
+            store.runs.reset_waits(row, store.runs.clock().timestamp())
         stood = Place(found.state, row.cursor, row.fork)
         store.moves.advance(Move(row.place, stood, plan.NOW), [row], store.moves.event_entry("resume", by=by))
         return found.state, [Kick()]
@@ -91,8 +91,8 @@ def resolve(
         store.escalations.set_reason(run_id, by_hand if outcome is State.FAILED else None)
         # Behind the commit, for parent and child never lock each other. What is lost there a child finds out itself.
         after_commit(subsagas.end_children, run_id, outcome)
-        ended = [Kick()] if given_back else locks.leave([row])
-        return change.after.state, [*parents_of([row]), *ended]
+        ended = [Kick()] if given_back else locks.release([row])
+        return change.after.state, [*wake_parents([row]), *ended]
 
 
 def _to_give_back(row: store.runs.Row, found: store.escalations.Open) -> int:

@@ -18,7 +18,6 @@ from sagas.definition.participants import Phase
 from sagas.errors import UnknownSaga
 from sagas.serialization import dump_json
 from sagas.states import State
-from sagas.store.confirmations import confirmations
 from sagas.store.locked_runs import LockedRun
 
 logger = logging.getLogger(__name__)
@@ -31,11 +30,11 @@ def opened(row: store.runs.Row, meant: int | None = None) -> store.escalations.O
         AlreadyDecided: it is another than was ``meant``.
         UnknownSaga: it is to be opened, and this process does not know where such a run may stand.
     """
-    found = store.escalations.opened(row.id, meant)
+    found = store.escalations.find_open(row.id, meant)
     if found is not None or row.state is not State.ESCALATED:
         return found
     _reopen(row)
-    return store.escalations.opened(row.id, meant)
+    return store.escalations.find_open(row.id, meant)
 
 
 def reopen() -> list[UUID]:
@@ -44,11 +43,11 @@ def reopen() -> list[UUID]:
     Those of which this process does not know where they may stand are left, with a line in the log.
     """
     done = []
-    for run_id in store.escalations.lost():
+    for run_id in store.escalations.runs_without_escalation():
         try:
             with transaction.atomic():
                 rows = [row for row in store.runs.lock([run_id]) if row.state is State.ESCALATED]
-                if rows and store.escalations.opened(run_id) is None:
+                if rows and store.escalations.find_open(run_id) is None:
                     _reopen(rows[0])
                     done.append(run_id)
         except UnknownSaga as error:
@@ -73,9 +72,9 @@ def _stood(row: store.runs.Row) -> State:
         # Whoever turns a run back says why, and none that goes forward has a reason.
         return State.COMPENSATING
     run = LockedRun.of(row)
-    done = store.log.done(row.id)
+    done = store.log.effects_of(row.id)
     steps = run.definition.steps[: run.definition.before_pivot]
     if any((step.name, step.actions[Phase.FORWARD].operation) not in done for step in steps):
         return State.EXECUTING if row.started_at is not None or row.cursor or row.fork else State.PENDING
-    complete = run.awaited <= confirmations([row.id])[row.id]
+    complete = run.awaited <= store.confirmations.received([row.id])[row.id]
     return State.CONFIRMING if complete else State.AWAITING_CONFIRM

@@ -70,7 +70,7 @@ def _giving_back(waiting: Collection[Message]) -> Iterator[None]:
         unsent = [run_id for message in waiting if isinstance(message, Chain) for run_id in message.ids]
         if unsent:
             try:
-                store.claims.release(unsent)
+                store.claims.release_leases(unsent)
             except Exception as error:
                 logger.warning("sagas: the leases of %d run(s) must lapse: %s", len(unsent), type(error).__name__)
         raise

@@ -42,9 +42,9 @@ class Heartbeat(threading.Thread):
             stopping = self.stopping.is_set()
             try:
                 if stopping:
-                    store.workers.leave(self.worker)
+                    store.workers.forget(self.worker)
                 else:
-                    store.workers.beat(self.look())
+                    store.workers.record_heartbeat(self.look())
                 failing = False
             except Error as error:
                 if not failing:

@@ -38,9 +38,9 @@ def prune_barriers(database: str, *, days: float) -> Pruned:
     """
     pruned = Pruned()
     last = UUID(int=0)
-    while ids := store.barriers.old(database, after=last, days=days, limit=BATCH):
-        known, ended = store.runs.ended(ids, days=days)
-        deleted = store.barriers.forget(database, ended) if ended else 0
+    while ids := store.barriers.runs_older_than(database, after=last, days=days, limit=BATCH):
+        known, ended = store.runs.ended_before(ids, days=days)
+        deleted = store.barriers.delete(database, ended) if ended else 0
         pruned = Pruned(pruned.deleted + deleted, pruned.unknown + len(ids) - known)
         last = ids[-1]
     return pruned

@@ -16,7 +16,6 @@ from sagas.store import (
     moves,
     outbox,
     runs,
-    waits,
     workers,
 )
 
@@ -33,6 +32,5 @@ __all__ = [
     "moves",
     "outbox",
     "runs",
-    "waits",
     "workers",
 ]

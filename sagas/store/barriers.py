@@ -112,14 +112,14 @@ class Table:
             cursor.execute(sql, params)
 
 
-def is_there(database: str) -> bool:
+def exists(database: str) -> bool:
     """Whether the table is there at all."""
     with connections[database].cursor() as cursor:
         cursor.execute("SELECT to_regclass('sagas_barrier') IS NOT NULL")
         return bool(cursor.fetchone()[0])
 
 
-def old(database: str, *, after: UUID, days: float, limit: int) -> list[UUID]:
+def runs_older_than(database: str, *, after: UUID, days: float, limit: int) -> list[UUID]:
     """Runs with a barrier row older than ``days``, in the order of their ids, from behind ``after`` on."""
     with connections[database].cursor() as cursor:
         cursor.execute(
@@ -130,14 +130,14 @@ def old(database: str, *, after: UUID, days: float, limit: int) -> list[UUID]:
         return [run_id for (run_id,) in cursor.fetchall()]
 
 
-def forget(database: str, ids: Iterable[UUID]) -> int:
+def delete(database: str, ids: Iterable[UUID]) -> int:
     """Delete the barrier rows of these runs; return how many there were."""
     with connections[database].cursor() as cursor:
         cursor.execute("DELETE FROM sagas_barrier WHERE run_id = ANY(%s::uuid[])", [uuid_array(ids)])
         return int(cursor.rowcount)
 
 
-def texts(database: str, run_id: UUID) -> list[tuple[str, str, str]]:
+def recorded(database: str, run_id: UUID) -> list[tuple[str, str, str]]:
     """What a run's barrier rows have recorded, as (step, operation, JSON text)."""
     with connections[database].cursor() as cursor:
         cursor.execute(
@@ -148,7 +148,7 @@ def texts(database: str, run_id: UUID) -> list[tuple[str, str, str]]:
         return [(step, operation, text) for step, operation, text in cursor.fetchall()]
 
 
-def rewrite(database: str, run_id: UUID, step: str, operation: str, text: str) -> None:
+def overwrite(database: str, run_id: UUID, step: str, operation: str, text: str) -> None:
     """Record something else in one barrier row."""
     with connections[database].cursor() as cursor:
         cursor.execute(

@@ -47,7 +47,7 @@ def _open(sql: str, params: Sequence[Any]) -> list[Open]:
         return [Open(*row) for row in cursor.fetchall()]
 
 
-def note(participant: str, *, succeeded: int, failed: int) -> None:
+def insert_sample(participant: str, *, succeeded: int, failed: int) -> None:
     """Keep what became of retried operations."""
     _execute(
         "INSERT INTO sagas_breakersample (participant, at, succeeded, failed) VALUES (%s, clock_timestamp(), %s, %s)",
@@ -105,7 +105,7 @@ _MINE = (
 )
 
 
-def close(participant: str) -> bool:
+def close_breaker(participant: str) -> bool:
     """Close a breaker. Return whether it was open, and nobody else is at it."""
     return bool(
         _execute(
@@ -126,7 +126,7 @@ def take_probe(participant: str, run_id: UUID, operation: str) -> bool:
     )
 
 
-def hold(participant: str, ids: Sequence[UUID]) -> None:
+def wait_for_probe(participant: str, ids: Sequence[UUID]) -> None:
     """Let claimed runs wait until the next probe may go, and a tick. It is not counted as a claim of theirs."""
     _execute(
         "UPDATE sagas_run SET due_at = GREATEST(clock_timestamp(), "
@@ -135,7 +135,7 @@ def hold(participant: str, ids: Sequence[UUID]) -> None:
     )
 
 
-def prune(keep: float) -> None:
+def prune_samples(keep: float) -> None:
     """Delete samples older than ``keep`` seconds, some at a time. Nobody waits for another who does it too."""
     _execute(
         "DELETE FROM sagas_breakersample WHERE id IN (SELECT id FROM sagas_breakersample "

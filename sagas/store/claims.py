@@ -13,7 +13,7 @@ from sagas import hooks
 from sagas.conf import config
 from sagas.db import uuid_array
 from sagas.states import State
-from sagas.store.runs import COLUMNS, SEEN, Row, execute, rows_of, tell
+from sagas.store.runs import COLUMNS, SEEN, Row, execute, notify_hooks, rows_of
 
 #: Asked along with the claim, so that nobody pays a statement for breakers while none is open.
 _GUARDED = "EXISTS (SELECT 1 FROM sagas_breaker WHERE closed_at IS NULL)"
@@ -30,7 +30,7 @@ _NOT_FOREIGN = (
 )
 
 
-def claimable(limit: int, *, lapsed: bool, begin: bool, foreign: Collection[Foreign] = ()) -> list[Row]:
+def lock_due(limit: int, *, lapsed: bool, begin: bool, foreign: Collection[Foreign] = ()) -> list[Row]:
     """Lock up to ``limit`` due runs that nobody else is claiming, the longest due first.
 
     Args:
@@ -91,10 +91,10 @@ def _begin_watched(start: str, params: Sequence[Any]) -> None:
             params,
         )
         begun = [seen for *seen, was in cursor.fetchall() if was == State.PENDING]
-    tell(State.PENDING, State.EXECUTING, begun)
+    notify_hooks(State.PENDING, State.EXECUTING, begun)
 
 
-def release(ids: Sequence[UUID]) -> None:
+def release_leases(ids: Sequence[UUID]) -> None:
     """Give back a lease whose messages could not be published: the runs are due again after a tick.
 
     A run of which nothing is done yet has not begun: its confirm deadline must not run while the broker is away. But

@@ -13,7 +13,7 @@ from sagas.db import uuid_array
 from sagas.store.runs import UNBOUNDED, execute
 
 
-def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
+def received(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
     """Which confirmations of these runs have come. Read it under their locks."""
     found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
     with connection.cursor() as cursor:
@@ -23,7 +23,7 @@ def confirmations(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
     return found
 
 
-def confirmation(run_id: UUID, name: str) -> tuple[str, datetime] | None:
+def find(run_id: UUID, name: str) -> tuple[str, datetime] | None:
     """What came with a confirmation (JSON text), and when; ``None`` if it has not come."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -33,7 +33,7 @@ def confirmation(run_id: UUID, name: str) -> tuple[str, datetime] | None:
         return cursor.fetchone()  # type: ignore[no-any-return]  # the two columns named above
 
 
-def insert_confirmation(run_id: UUID, name: str, data: str) -> None:
+def insert(run_id: UUID, name: str, data: str) -> None:
     """Record a confirmation. The run is locked, so the unique constraint only proves it is the first."""
     execute(
         "INSERT INTO sagas_confirmation (run_id, name, data, received_at) "
@@ -42,7 +42,7 @@ def insert_confirmation(run_id: UUID, name: str, data: str) -> None:
     )
 
 
-def confirmed_with(ids: Sequence[UUID], name: str) -> dict[UUID, str]:
+def data_of(ids: Sequence[UUID], name: str) -> dict[UUID, str]:
     """What came with a confirmation, as JSON text, for the runs for which it came."""
     with connection.cursor() as cursor:
         cursor.execute(

@@ -69,7 +69,7 @@ def _told(sql: str, params: Sequence[Any]) -> list[Told]:
         return [Told(*row) for row in cursor.fetchall()]
 
 
-def opened(run_id: UUID, meant: int | None = None) -> Open | None:
+def find_open(run_id: UUID, meant: int | None = None) -> Open | None:
     """The open escalation of a locked run, if it has one. ``state`` is the one from which it was escalated.
 
     Raises:
@@ -90,7 +90,7 @@ def opened(run_id: UUID, meant: int | None = None) -> Open | None:
     return Open(found[0], State(found[1]), *found[2:])
 
 
-def lost() -> list[UUID]:
+def runs_without_escalation() -> list[UUID]:
     """Which runs are ESCALATED and have no open escalation: they can be neither resumed nor resolved."""
     with connection.cursor() as cursor:
         cursor.execute(

@@ -15,7 +15,7 @@ from django.db import connection
 from sagas.db import uuid_array
 
 
-def close(keys: Sequence[str]) -> None:
+def lock_keys(keys: Sequence[str]) -> None:
     """Let nobody else draw a ticket at these keys, until the end of this transaction.
 
     In one order, that of what is locked, which is the hash: whoever wants several cannot deadlock with another.
@@ -41,7 +41,7 @@ def family_of(parent: UUID) -> UUID:
     return root  # type: ignore[no-any-return]  # a UUID column
 
 
-def taken(keys: Sequence[str], *, family: UUID) -> tuple[str, UUID] | None:
+def find_taken(keys: Sequence[str], *, family: UUID) -> tuple[str, UUID] | None:
     """The first of these keys that another family holds or waits for, and the run that holds it.
 
     Not those that this family holds, for which others wait behind it.
@@ -55,7 +55,7 @@ def taken(keys: Sequence[str], *, family: UUID) -> tuple[str, UUID] | None:
         return cursor.fetchone()  # type: ignore[no-any-return]  # the two columns named above
 
 
-def enter(run_id: UUID, keys: Sequence[str], *, family: UUID) -> int:
+def enqueue(run_id: UUID, keys: Sequence[str], *, family: UUID) -> int:
     """Put a run in line at keys that are closed to others; where its family stands already, beside it.
 
     Returns:
@@ -68,14 +68,14 @@ def enter(run_id: UUID, keys: Sequence[str], *, family: UUID) -> int:
             "nextval('sagas_lock_id_seq')), clock_timestamp() FROM unnest(%s::text[]) AS k(key)",
             [run_id, family, family, list(keys)],
         )
-    return ahead([run_id])[run_id]
+    return count_ahead([run_id])[run_id]
 
 
 #: Who is further back than this waits no longer for it: it only says when to look again.
 FAR = 60
 
 
-def ahead(ids: Sequence[UUID]) -> dict[UUID, int]:
+def count_ahead(ids: Sequence[UUID]) -> dict[UUID, int]:
     """How many rows stand before each run, at the key where they are most, counted to ``FAR``; 0 for who holds all."""
     found = dict.fromkeys(ids, 0)
     with connection.cursor() as cursor:
@@ -90,7 +90,7 @@ def ahead(ids: Sequence[UUID]) -> dict[UUID, int]:
     return found
 
 
-def keys(ids: Sequence[UUID]) -> list[str]:
+def keys_of(ids: Sequence[UUID]) -> list[str]:
     """The keys at which these runs stand in line."""
     with connection.cursor() as cursor:
         cursor.execute(

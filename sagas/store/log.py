@@ -12,7 +12,7 @@ from django.db import connection
 from sagas.db import uuid_array
 
 
-def arrived(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
+def arrival_times(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
     """When runs came to where they stand: when the last of their effects was done, other than those of ``steps``."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -23,7 +23,7 @@ def arrived(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
         return dict(cursor.fetchall())
 
 
-def begun(run_id: UUID, step: str, operation: str) -> set[str]:
+def begun_as(run_id: UUID, step: str, operation: str) -> set[str]:
     """How this operation was begun, if it ever was: "INTENT" where it was called, "ACCEPTED" where it is reported."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -34,12 +34,12 @@ def begun(run_id: UUID, step: str, operation: str) -> set[str]:
         return {outcome for (outcome,) in cursor.fetchall()}
 
 
-def count(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, int]:
+def count_outcome(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, int]:
     """How often this operation had this outcome, of those of the runs for which it had."""
     return _of_each("count(*)", outcome, ids, step, operation)
 
 
-def first(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, datetime]:
+def first_times(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, datetime]:
     """When this operation first had this outcome, of those of the runs for which it had."""
     return _of_each("min(at)", outcome, ids, step, operation)
 
@@ -54,7 +54,7 @@ def _of_each(aggregate: str, outcome: str, ids: Sequence[UUID], step: str, opera
         return dict(cursor.fetchall())
 
 
-def effects(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
+def with_effect(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
     """Which of these runs have this effect, as the log says."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -65,7 +65,7 @@ def effects(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
         return {run_id for (run_id,) in cursor.fetchall()}
 
 
-def done(run_id: UUID) -> set[tuple[str, str]]:
+def effects_of(run_id: UUID) -> set[tuple[str, str]]:
     """All effects of a run, as (step, operation)."""
     with connection.cursor() as cursor:
         cursor.execute(

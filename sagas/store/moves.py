@@ -20,7 +20,7 @@ from sagas.definition.events import EventNames
 from sagas.errors import IllegalTransition, UnknownSaga
 from sagas.states import FINAL
 from sagas.store import definitions, outbox
-from sagas.store.runs import SEEN, UNBOUNDED, Put, Row, Sql, execute, tell
+from sagas.store.runs import SEEN, UNBOUNDED, Put, Row, Sql, execute, notify_hooks
 from sagas.validation import printable
 
 
@@ -194,7 +194,7 @@ def _carry_out(
         found = cursor.fetchall()
     _check_moved(len(found) if watched else found[0][0], len(rows), change)
     if watched:
-        tell(change.before.state, change.after.state, found, data)
+        notify_hooks(change.before.state, change.after.state, found, data)
 
 
 def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outbox.Branch:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -176,7 +176,7 @@ def lock_one(run_id: UUID) -> Row:
     return rows[0]
 
 
-def unlocked(ids: Iterable[UUID]) -> list[UUID]:
+def lock_free(ids: Iterable[UUID]) -> list[UUID]:
     """Which of these runs nobody else holds locked, in the order of their ids; locks them."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -186,7 +186,7 @@ def unlocked(ids: Iterable[UUID]) -> list[UUID]:
         return [found for (found,) in cursor.fetchall()]
 
 
-def look(ids: Iterable[UUID]) -> list[Row]:
+def read(ids: Iterable[UUID]) -> list[Row]:
     """Read these runs as last committed, without a lock: whoever acts on it must not mind that they move on."""
     return rows_of(f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [uuid_array(ids)])
 
@@ -195,7 +195,9 @@ def look(ids: Iterable[UUID]) -> list[Row]:
 SEEN = "run.id, run.saga, run.business_key, run.reason::text, clock_timestamp()"
 
 
-def tell(before: State, after: State, found: Iterable[Sequence[Any]], errors: Mapping[UUID, str] | None = None) -> None:
+def notify_hooks(
+    before: State, after: State, found: Iterable[Sequence[Any]], errors: Mapping[UUID, str] | None = None
+) -> None:
     """Tell the hooks of runs that were moved, once that is committed. ``found`` are rows of ``SEEN``."""
     transitions = []
     for run_id, saga, business_key, reason, at, *_ in found:
@@ -217,7 +219,7 @@ class Child(NamedTuple):
     shape: int
 
 
-def child_view(run_id: UUID) -> Child | None:
+def read_child(run_id: UUID) -> Child | None:
     """Read a run as last committed, without its lock."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -227,9 +229,9 @@ def child_view(run_id: UUID) -> Child | None:
     return Child(State(found[0]), *found[1:]) if found else None
 
 
-def ended_as(run_id: UUID) -> State | None:
+def final_state(run_id: UUID) -> State | None:
     """How a run has ended, which is for good; ``None`` if it has not, as far as is committed, or is not there."""
-    found = child_view(run_id)
+    found = read_child(run_id)
     return found.state if found is not None and found.state in FINAL else None
 
 
@@ -240,7 +242,7 @@ def children(run_id: UUID) -> list[UUID]:
         return [found for (found,) in cursor.fetchall()]
 
 
-def ended(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
+def ended_before(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
     """How many of these runs there are, and which of them ended longer ago than so many days."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -250,3 +252,113 @@ def ended(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
         )
         found = cursor.fetchall()
     return len(found), [run_id for run_id, over in found if over]
+
+
+# When runs are claimed again ----------------------------------------------------------------------------------------
+
+
+def be_due_by(times: Mapping[UUID, float]) -> None:
+    """Look at locked runs again at these times (seconds of Unix time), if not before."""
+    execute(
+        "UPDATE sagas_run AS run SET due_at = LEAST(run.due_at, to_timestamp(v.at)) "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
+        [uuid_array(times), list(times.values())],
+    )
+
+
+def be_due_in(waits: Mapping[UUID, float]) -> None:
+    """Look at locked runs again after so many seconds."""
+    execute(
+        "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) WHERE run.id = v.id AND run.due_at IS NOT NULL",
+        [uuid_array(waits), list(waits.values())],
+    )
+
+
+def be_due_within(waits: Mapping[UUID, float]) -> None:
+    """Look at locked runs again after so many seconds, if not before."""
+    execute(
+        "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) "
+        "WHERE run.id = v.id AND run.due_at > clock_timestamp() + v.wait * interval '1 second'",
+        [uuid_array(waits), list(waits.values())],
+    )
+
+
+def wait_until(times: Mapping[UUID, float]) -> None:
+    """Leave locked runs alone until then (seconds of Unix time): what they wait for is no lack of progress."""
+    execute(
+        "UPDATE sagas_run AS run SET due_at = to_timestamp(v.at), claims = 0 "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
+        [uuid_array(times), list(times.values())],
+    )
+
+
+def wait_for(ids: Sequence[UUID], seconds: float) -> None:
+    """Leave locked, live runs alone for so many seconds: what keeps them is no lack of progress."""
+    execute(
+        "UPDATE sagas_run SET due_at = clock_timestamp() + %s * interval '1 second', claims = 0 "
+        "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
+        [seconds, uuid_array(ids)],
+    )
+
+
+def be_lapsed_in(ids: Sequence[UUID], seconds: float, *, sooner: bool) -> None:
+    """Leave locked runs alone for so many seconds; then they are claimed as a first lease that has lapsed is.
+
+    So they travel apart from fresh work. ``sooner`` keeps a due time that comes before that.
+    """
+    when = "clock_timestamp() + %s * interval '1 second'"
+    execute(
+        f"UPDATE sagas_run SET claims = 1, due_at = {f'LEAST(due_at, {when})' if sooner else when} "
+        "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
+        [seconds, uuid_array(ids)],
+    )
+
+
+def note_answer(row: Row, step: str, *, begun: bool = True) -> Row:
+    """Note for a locked run that what it waits for at a step was reported; what follows is the caller's to write.
+
+    ``begun`` tells whether it may have taken effect.
+    """
+    waits = {name: asdict(wait) for name, wait in row.waits.items()}
+    waits[step] |= {"until": 0, "operation": "", "begun": begun}
+    pending = json.dumps(waits)
+    execute("UPDATE sagas_run SET pending = %s::jsonb WHERE id = %s", [pending, row.id])
+    return row._replace(pending=pending)
+
+
+def reset_waits(row: Row, now: float) -> None:
+    """Let a locked run that a person resumes wait for nothing but answers that may still come in time.
+
+    What it waited for in vain is asked for again, and attempts are counted from the first. ``begun`` stays: what may
+    have taken effect is undone, whoever resumes it.
+    """
+    waits = {}
+    for step, wait in row.waits.items():
+        if wait.operation and wait.until > now:
+            waits[step] = wait
+        elif wait.begun:
+            waits[step] = Wait(0, begun=True)
+    pending = json.dumps({step: asdict(wait) for step, wait in waits.items()}) if waits else None
+    execute("UPDATE sagas_run SET pending = %s::jsonb WHERE id = %s", [pending, row.id])
+
+
+def make_due(ids: Sequence[UUID]) -> None:
+    """Let the dispatcher look at locked, live runs now."""
+    execute(
+        "UPDATE sagas_run SET due_at = clock_timestamp(), claims = 0 WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
+        [uuid_array(ids)],
+    )
+
+
+def end_wait(run_id: UUID, step: str) -> None:
+    """Let a run wait no more at a step: what it waits for has happened. A run that does not wait there is left alone.
+
+    The next attempt may be due at once, so it is not one of those that wait for a claim.
+    """
+    execute(
+        "UPDATE sagas_run SET due_at = clock_timestamp(), claims = 0, "
+        "pending = jsonb_set(pending, ARRAY[%s, 'until'], '0') WHERE id = %s AND pending ? %s AND due_at IS NOT NULL",
+        [step, run_id, step],
+    )

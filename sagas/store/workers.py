@@ -51,7 +51,7 @@ class Heard:
         return self.silent > SILENT
 
 
-def beat(said: Beat) -> None:
+def record_heartbeat(said: Beat) -> None:
     """Note what a worker says of itself, and forget those that have said nothing for long."""
     execute(
         "INSERT INTO sagas_worker (name, beat_at, ticked_at, delivered_at, busy, busy_since, queues) "
@@ -74,12 +74,12 @@ def beat(said: Beat) -> None:
     execute("DELETE FROM sagas_worker WHERE beat_at < clock_timestamp() - %s", [FORGOTTEN])
 
 
-def leave(name: str) -> None:
+def forget(name: str) -> None:
     """Forget a worker that ends in good order."""
     execute("DELETE FROM sagas_worker WHERE name = %s", [name[: limits.WORKER_NAME]])
 
 
-def heard() -> list[Heard]:
+def known_workers() -> list[Heard]:
     """All workers that are not forgotten, by name."""
     with connection.cursor() as cursor:
         cursor.execute(

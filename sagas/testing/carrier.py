@@ -57,13 +57,13 @@ class Carrier:
     @contextmanager
     def _without_strangers(self) -> Iterator[None]:
         """Keep claims from taking strangers: runs of other tests, or runs that the project has in its test database."""
-        claimable = store.claims.claimable
+        lock_due = store.claims.lock_due
 
         def own(limit: int, **which: Any) -> list[Row]:
-            rows = claimable(limit + len(self.strangers), **which)
+            rows = lock_due(limit + len(self.strangers), **which)
             return [row for row in rows if row.id not in self.strangers][:limit]
 
-        with patch.object(store.claims, "claimable", own) if self.strangers else nullcontext():
+        with patch.object(store.claims, "lock_due", own) if self.strangers else nullcontext():
             yield
 
     def post(self, messages: Sequence[Message], now: datetime) -> None:

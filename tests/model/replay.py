@@ -128,7 +128,7 @@ class Replay:
         claimed = claim(lapsed=row.claims > 0)
         assert claimed.count == 1
         if what.startswith("is refused by the broker"):
-            store.claims.release([i for m in claimed.messages if isinstance(m, Chain) for i in m.ids])
+            store.claims.release_leases([i for m in claimed.messages if isinstance(m, Chain) for i in m.ids])
             kept = Chain if what.endswith("which has it") else ()
             return [message for message in claimed.messages if isinstance(message, kept)]
         return claimed.messages

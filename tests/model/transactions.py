@@ -132,7 +132,7 @@ class Transactions:
         return self._at(row, place)._replace(claims=row.claims + 1, due=due, started=True)
 
     def _given_back(self, row: Row) -> Row:
-        """``store.claims.release``."""
+        """``store.claims.release_leases``."""
         untouched = row.place == Place(State.EXECUTING, 0) and (row.attempt, row.claims) == (0, 1) and not row.waits
         row = row._replace(claims=row.claims - 1, due=When.LATER)
         return row._replace(started=False, over=False) if untouched else row
@@ -156,7 +156,7 @@ class Transactions:
     def _is_stuck(self, row: Row) -> bool:
         return row.claims >= self.lease_limit
 
-    # -- A step: ``engine.performing.perform``, ``engine.results.record`` ----------------------------------------
+    # -- A step: ``engine.performing.perform``, ``engine.results.record_answers`` --------------------------------
 
     def _perform(self, chain: Chain | None, row: Row, world: World) -> Iterator[Result]:
         assert chain
@@ -309,7 +309,7 @@ class Transactions:
         state = row.escalated_from if self.rules.resumes_where_it_stood else State.EXECUTING
         place = Place(state, row.place.cursor, row.place.fork)
         closed = row._replace(escalated_from=None)
-        # ``store.waits.begin_again``: nothing is under way here, and attempts are counted from the first.
+        # ``store.runs.reset_waits``: nothing is under way here, and attempts are counted from the first.
         yield Result("resumes it", Kind.PERSON, self._moved(closed, place, plan.NOW)._replace(waits=()))
         for outcome in sorted(FINAL):
             yield Result(f"resolves it as {outcome}", Kind.PERSON, self._resolved(closed, row.escalated_from, outcome))

@@ -33,7 +33,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"{_HERE}/engine/test_performing.py",
         f"{_HERE}/engine/test_retries.py",
     ),
-    "sagas/store/waits.py": (
+    "sagas/store/runs.py": (
         f"{_HERE}/store/test_waits.py",
         f"{_HERE}/engine/test_forks.py",
         f"{_HERE}/remote/test_steps.py",

@@ -96,7 +96,7 @@ def told(chain: Chain, messages: list[Message]) -> Callable[[], list[UUID]]:
 
 
 def unlock(messages: list[Message]) -> list[bool]:
-    return [locks.line_up(message.keys) for message in messages if isinstance(message, Unlock)]
+    return [locks.wake_next(message.keys) for message in messages if isinstance(message, Unlock)]
 
 
 def test_the_holder_ends_while_another_gets_in_line(race: Race, key: str) -> None:
@@ -146,13 +146,13 @@ def test_the_next_in_line_is_told_and_claimed_at_once(race: Race, key: str, firs
     make_due([second])
     if first == "line up":
         # When it is being told, the claim passes it by, and takes it the next time
-        telling = race.start(lambda: locks.line_up([key]), COMMIT)
+        telling = race.start(lambda: locks.wake_next([key]), COMMIT)
         assert race.start(claim_all).outcome() == []
         telling.go()
         assert telling.outcome() is True
         claim_all()
     else:
         # When it is being claimed, it is told for nothing: it has begun
-        _, began = race.overtake(lambda: len(claim_all()), lambda: locks.line_up([key]))
+        _, began = race.overtake(lambda: len(claim_all()), lambda: locks.wake_next([key]))
         assert began is False
     assert (state(holder), state(second)) == (State.SUCCEEDED, State.EXECUTING)

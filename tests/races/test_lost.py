@@ -29,7 +29,7 @@ def blind(race: Race) -> Race:
 @pytest.fixture
 def no_lock_on_runs(alone: None, monkeypatch: Patch) -> None:
     """``store.runs.lock`` only reads."""
-    monkeypatch.setattr(store.runs, "lock", store.runs.look)
+    monkeypatch.setattr(store.runs, "lock", store.runs.read)
 
 
 @pytest.fixture(params=["under way", "all done"])
@@ -114,7 +114,7 @@ def test_a_pool_locked_in_the_order_of_calls_holds_what_others_need(race: Race, 
 
 
 def test_without_the_lock_on_a_key_the_line_has_two_first_ones(blind: Race, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(store.locks, "close", lambda _: None)
+    monkeypatch.setattr(store.locks, "lock_keys", lambda _: None)
     with pytest.raises(AssertionError):
         test_lines.test_the_second_in_line_does_not_begin_before_the_first_is_known(blind, f"order:{uuid4().hex[:8]}")
 

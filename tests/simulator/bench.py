@@ -146,8 +146,8 @@ class Bench:
             stack.enter_context(patch.object(module, name, value))
 
         # Runs that became due at the same time come in any order, but in one that a seed repeats.
-        claimable = store.claims.claimable
-        put(store.claims, "claimable", lambda *args, **more: sorted(claimable(*args, **more), key=lambda row: row.id))
+        lock_due = store.claims.lock_due
+        put(store.claims, "lock_due", lambda *args, **more: sorted(lock_due(*args, **more), key=lambda row: row.id))
         put(plan, "check_transition", self._check_transition)
         put(redis_client, "client", lambda *_: self.machines.redis)
         put(redis_client, "time", SimpleNamespace(monotonic=self.now))

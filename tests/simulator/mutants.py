@@ -115,7 +115,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("runs are read without their locks", among=("Forked",))
 def _() -> AbstractContextManager[object]:
-    return patch.object(store.runs, "lock", lambda ids: store.runs.look(sorted(set(ids))))
+    return patch.object(store.runs, "lock", lambda ids: store.runs.read(sorted(set(ids))))
 
 
 @_mutant("a bit of a fork is lost")
@@ -280,7 +280,7 @@ def _blind(function: str) -> AbstractContextManager[object]:
     honest = getattr(lifecycle, function)
 
     def blind(*args: Any, **more: Any) -> Any:
-        with patch.object(store.confirmations, "confirmations", lambda ids: {run_id: set() for run_id in ids}):
+        with patch.object(store.confirmations, "received", lambda ids: {run_id: set() for run_id in ids}):
             return honest(*args, **more)
 
     return patch.object(lifecycle, function, blind)
@@ -386,7 +386,7 @@ def _() -> AbstractContextManager[object]:
 
 
 def _no_child_looks() -> AbstractContextManager[object]:
-    return patch.object(store.runs, "ended_as", lambda _: None)
+    return patch.object(store.runs, "final_state", lambda _: None)
 
 
 # -- nothing is stranded ----------------------------------------------------------------------------------------------
@@ -631,7 +631,7 @@ def _() -> AbstractContextManager[object]:
     @contextmanager
     def early() -> Iterator[None]:
         read: list[Any] = []
-        lock, clock, claimable = store.runs.lock, store.runs.clock, store.claims.claimable
+        lock, clock, lock_due = store.runs.lock, store.runs.clock, store.claims.lock_due
 
         def lock_late(ids: Any) -> Any:
             read[:] = [clock()]
@@ -639,11 +639,11 @@ def _() -> AbstractContextManager[object]:
 
         def claim_late(*args: Any, **more: Any) -> Any:
             read[:] = [clock()]
-            return claimable(*args, **more)
+            return lock_due(*args, **more)
 
         with (
             patch.object(store.runs, "lock", lock_late),
-            patch.object(store.claims, "claimable", claim_late),
+            patch.object(store.claims, "lock_due", claim_late),
             patch.object(store.runs, "clock", lambda: read[0]),
         ):
             yield

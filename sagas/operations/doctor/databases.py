@@ -48,7 +48,7 @@ def others() -> Iterator[Finding]:
     for database in pruning.step_databases():
         what = f"The database {database!r}, which steps use,"
         try:
-            there = store.barriers.is_there(database)
+            there = store.barriers.exists(database)
         except (DatabaseError, ConnectionDoesNotExist) as error:
             said = str(error).strip().splitlines()[0]
             remedy = f"Check DATABASES[{database!r}] and that the server runs. Until then its steps are tried again."

@@ -35,7 +35,7 @@ FAR = timedelta(hours=2)
 
 def escalated() -> Iterator[Finding]:
     """Report escalated runs without an open escalation, and open escalations of runs that are not escalated."""
-    lost = store.escalations.lost()
+    lost = store.escalations.runs_without_escalation()
     if lost:
         yield Finding(
             Severity.ERROR,

@@ -16,7 +16,7 @@ LONG = 300.0
 
 def pulse() -> Iterator[Finding]:
     """Report workers that are silent, do not tick, or begin no delivery although runs are due."""
-    heard = store.workers.heard()
+    heard = store.workers.known_workers()
     if not heard:
         what = "No worker has given a sign of life within the last hour."
         yield Finding(Severity.WARNING, what, remedy="Start workers. Without them no run makes progress.")

@@ -71,7 +71,7 @@ class Meddler(Carrier):
             return False
         if not any((link.step, link.phase) == (self.case.step, self.case.phase) for link in reacting(chain)):
             return False
-        rows = store.runs.look(chain.ids)
+        rows = store.runs.read(chain.ids)
         return any(plan.stand(definition, row.place, self.case.index, self.case.phase) is Stand.HERE for row in rows)
 
     def _all_others(self, chain: Chain, now: datetime) -> None:

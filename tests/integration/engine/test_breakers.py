@@ -279,8 +279,8 @@ def test_an_escalated_run_that_is_resumed_waits_for_its_probe_like_others() -> N
 def test_after_it_closed_the_old_samples_say_nothing() -> None:
     troubled()
     opened()
-    assert store.breakers.close(ONE)
-    assert not store.breakers.close(ONE)
+    assert store.breakers.close_breaker(ONE)
+    assert not store.breakers.close_breaker(ONE)
     (run_id,) = confirmed(Experiment(faults={"one.confirm": 2}))
     Carrier().run([run_id])
     assert state(run_id) is State.SUCCEEDED
@@ -291,8 +291,8 @@ def test_old_samples_are_deleted() -> None:
     troubled()
     BreakerSample.objects.create(participant=ONE, at=timezone.now() - timedelta(minutes=5), succeeded=0, failed=1)
     runtime.reset()
-    breakers.tidy()
-    breakers.tidy()
+    breakers.prune_samples()
+    breakers.prune_samples()
     assert BreakerSample.objects.count() == 3
 
 

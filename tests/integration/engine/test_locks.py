@@ -218,8 +218,8 @@ def test_a_wake_for_one_that_is_not_first_changes_nothing(order: str) -> None:
     ids = [start(order) for _ in range(3)]
     carry(*ids)
     before = [Run.objects.get(pk=run_id).due_at for run_id in ids]
-    assert not locks.line_up([order])
-    assert not locks.line_up(["nobody is here"])
+    assert not locks.wake_next([order])
+    assert not locks.wake_next(["nobody is here"])
     assert [Run.objects.get(pk=run_id).due_at for run_id in ids] == before
 
 

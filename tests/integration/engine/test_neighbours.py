@@ -209,7 +209,7 @@ def test_a_part_of_the_tick_that_breaks_keeps_no_other_waiting(monkeypatch: pyte
 
     monkeypatch.setattr(tasks, "dispatch", dispatching)
     monkeypatch.setattr(tasks, "publish_notices", lambda: done.append("notices"))
-    monkeypatch.setattr(breakers, "tidy", lambda: done.append("tidy"))
+    monkeypatch.setattr(breakers, "prune_samples", lambda: done.append("tidy"))
     monkeypatch.setattr(tasks, "_relay", lambda *_, **__: done.append("relay"))
     with pytest.raises(RuntimeError, match="fresh"):
         tasks.dispatch_task.apply(kwargs={"tick": True}, throw=True)

@@ -50,7 +50,7 @@ def test_what_was_refused_as_far_as_anybody_knew_and_came_all_the_same_has_its_d
     # Given runs whose lease was given back, for the broker did not confirm in time that it had their message
     run_id = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
-    store.claims.release([run_id])
+    store.claims.release_leases([run_id])
     assert Run.objects.get(pk=run_id).started_at is None
 
     # When that message comes
@@ -76,7 +76,7 @@ def test_what_was_refused_as_far_as_anybody_knew_and_came_all_the_same_has_its_d
 def test_its_deadline_is_judged_by_the_tick_where_the_message_is_lost(jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
-    store.claims.release([run_id])
+    store.claims.release_leases([run_id])
     deliver_all(chain)
     assert deadlines(claim_all())
     # When its time is over, and the deadline that went out for it never comes

@@ -52,7 +52,7 @@ def pulse() -> list[Finding]:
 
 
 def test_a_worker_that_is_well_says_so() -> None:
-    store.workers.beat(WELL)
+    store.workers.record_heartbeat(WELL)
     (found,) = pulse()
     assert found.severity is Severity.FINE
     assert found.what == "worker1@here gave a sign of life 0 s ago, ticked 0 s before, and began a delivery 1 s before."
@@ -68,7 +68,7 @@ def test_no_worker_at_all_is_told() -> None:
 
 def test_all_of_them_silent_is_wrong() -> None:
     for name in ("worker1@here", "worker2@here"):
-        store.workers.beat(replace(WELL, name=name))
+        store.workers.record_heartbeat(replace(WELL, name=name))
         silent_for(22, name)
     (found,) = pulse()
     assert found.severity is Severity.ERROR
@@ -81,7 +81,7 @@ def test_all_of_them_silent_is_wrong() -> None:
 
 def test_one_of_them_silent_is_told() -> None:
     for name in ("worker1@here", "worker2@here"):
-        store.workers.beat(replace(WELL, name=name))
+        store.workers.record_heartbeat(replace(WELL, name=name))
     silent_for(22, "worker2@here")
     first, second = pulse()
     assert first.severity is Severity.WARNING
@@ -98,7 +98,7 @@ def test_one_of_them_silent_is_told() -> None:
     ],
 )
 def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Beat, told: str) -> None:
-    store.workers.beat(beat)
+    store.workers.record_heartbeat(beat)
     (found,) = pulse()
     assert found.severity is Severity.WARNING
     assert told in found.what
@@ -110,7 +110,7 @@ def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Beat, told: str) 
 )
 def test_runs_that_are_due_and_that_nobody_takes_up_are_wrong(beat: Beat, told: str) -> None:
     # Given a worker that lives, and a run that has been due for 22 s
-    store.workers.beat(beat)
+    store.workers.record_heartbeat(beat)
     run_id = sagas.start(Lab, Experiment())
     make_due([run_id], since=22)
     # When, then
@@ -138,12 +138,12 @@ def test_queues_that_nobody_consumes_are_told_and_wrong_where_messages_wait() ->
 
 def test_who_ends_in_good_order_is_forgotten_and_who_was_killed_after_an_hour() -> None:
     for name in ("worker1@here", "worker2@here"):
-        store.workers.beat(replace(WELL, name=name))
-    store.workers.leave("worker1@here")
-    assert [worker.beat.name for worker in store.workers.heard()] == ["worker2@here"]
+        store.workers.record_heartbeat(replace(WELL, name=name))
+    store.workers.forget("worker1@here")
+    assert [worker.beat.name for worker in store.workers.known_workers()] == ["worker2@here"]
     silent_for(3601, "worker2@here")
-    store.workers.beat(WELL)
-    assert [worker.beat for worker in store.workers.heard()] == [WELL]
+    store.workers.record_heartbeat(WELL)
+    assert [worker.beat for worker in store.workers.known_workers()] == [WELL]
 
 
 @contextmanager
@@ -174,4 +174,4 @@ def test_a_worker_process_that_stands_still(start_worker: Start, monkeypatch: py
 
     # And it takes its leave
     worker.stop()
-    assert store.workers.heard() == []
+    assert store.workers.known_workers() == []

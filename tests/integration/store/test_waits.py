@@ -57,13 +57,13 @@ def claims(run_id: UUID) -> int:
 
 
 ALL: dict[str, Callable[[UUID], None]] = {
-    "hasten": lambda run_id: store.waits.hasten({run_id: in_seconds(50)}),
-    "postpone": lambda run_id: store.waits.postpone({run_id: 50}),
-    "hasten_by": lambda run_id: store.waits.hasten_by({run_id: 50}),
-    "wait_until": lambda run_id: store.waits.wait_until({run_id: in_seconds(50)}),
-    "leave_alone": lambda run_id: store.waits.leave_alone([run_id], 50),
-    "put_off": lambda run_id: store.waits.put_off([run_id], 50, sooner=False),
-    "make_due": lambda run_id: store.waits.make_due([run_id]),
+    "be_due_by": lambda run_id: store.runs.be_due_by({run_id: in_seconds(50)}),
+    "be_due_in": lambda run_id: store.runs.be_due_in({run_id: 50}),
+    "be_due_within": lambda run_id: store.runs.be_due_within({run_id: 50}),
+    "wait_until": lambda run_id: store.runs.wait_until({run_id: in_seconds(50)}),
+    "wait_for": lambda run_id: store.runs.wait_for([run_id], 50),
+    "be_lapsed_in": lambda run_id: store.runs.be_lapsed_in([run_id], 50, sooner=False),
+    "make_due": lambda run_id: store.runs.make_due([run_id]),
 }
 
 
@@ -78,16 +78,16 @@ def test_a_run_that_is_not_due_stays_so(does: Callable[[UUID], None]) -> None:
     ("does", "due", "after"),
     [
         # What only hastens never delays.
-        ("hasten", 100, 50),
-        ("hasten", 20, 20),
-        ("hasten_by", 100, 50),
-        ("hasten_by", 20, 20),
+        ("be_due_by", 100, 50),
+        ("be_due_by", 20, 20),
+        ("be_due_within", 100, 50),
+        ("be_due_within", 20, 20),
         # What postpones does both.
-        ("postpone", 100, 50),
-        ("postpone", 20, 50),
+        ("be_due_in", 100, 50),
+        ("be_due_in", 20, 50),
         ("wait_until", 20, 50),
-        ("leave_alone", 20, 50),
-        ("put_off", 20, 50),
+        ("wait_for", 20, 50),
+        ("be_lapsed_in", 20, 50),
         ("make_due", 100, 0),
     ],
 )
@@ -100,15 +100,15 @@ def test_when_it_is_due_then(does: str, due: float, after: float) -> None:
 @pytest.mark.parametrize(
     ("does", "after"),
     [
-        ("hasten", 3),
-        ("postpone", 3),
-        ("hasten_by", 3),
+        ("be_due_by", 3),
+        ("be_due_in", 3),
+        ("be_due_within", 3),
         # It waits for something: that is no lack of progress.
         ("wait_until", 0),
-        ("leave_alone", 0),
+        ("wait_for", 0),
         ("make_due", 0),
         # It travels apart from fresh work.
-        ("put_off", 1),
+        ("be_lapsed_in", 1),
     ],
 )
 def test_what_its_claims_in_vain_are_then(does: str, after: int) -> None:
@@ -120,15 +120,15 @@ def test_what_its_claims_in_vain_are_then(does: str, after: int) -> None:
 @pytest.mark.parametrize(("due", "after"), [(20, 20), (100, 50)])
 def test_what_is_put_off_in_a_fork_is_due_when_it_was_if_that_is_sooner(due: float, after: float) -> None:
     run_id = waiting(due=due)
-    store.waits.put_off([run_id], 50, sooner=True)
+    store.runs.be_lapsed_in([run_id], 50, sooner=True)
     assert due_in(run_id) == pytest.approx(after, abs=5)
 
 
 def test_a_run_is_woken_only_where_it_waits() -> None:
     run_id = waiting(one=Wait(in_seconds(500), operation="forward"))
-    store.waits.wake(run_id, "two")
+    store.runs.end_wait(run_id, "two")
     assert (due_in(run_id) > 50, claims(run_id)) == (True, 3)
-    store.waits.wake(run_id, "one")
+    store.runs.end_wait(run_id, "one")
     assert (due_in(run_id) <= 0, claims(run_id)) == (True, 0)
     assert (Run.objects.get(pk=run_id).pending or {})["one"]["until"] == 0
 
@@ -136,8 +136,8 @@ def test_a_run_is_woken_only_where_it_waits() -> None:
 @pytest.mark.parametrize("begun", [True, False])
 def test_what_was_answered_is_waited_for_no_more(begun: bool) -> None:
     run_id = waiting(one=Wait(in_seconds(500), 2, "forward", begun=not begun), two=Wait(7, 1))
-    (row,) = store.runs.look([run_id])
-    after = store.waits.answered(row, "one", begun=begun)
+    (row,) = store.runs.read([run_id])
+    after = store.runs.note_answer(row, "one", begun=begun)
     assert after.waits == {"one": Wait(0, 2, "", begun=begun), "two": Wait(7, 1)}
     assert Run.objects.get(pk=run_id).pending == {step: asdict(wait) for step, wait in after.waits.items()}
 
@@ -157,8 +157,8 @@ def test_what_was_answered_is_waited_for_no_more(begun: bool) -> None:
 )
 def test_what_a_run_still_waits_for_when_a_person_resumes_it(wait: Wait, after: Wait | None) -> None:
     run_id = waiting(one=wait)
-    (row,) = store.runs.look([run_id])
-    store.waits.begin_again(row, 500)
+    (row,) = store.runs.read([run_id])
+    store.runs.reset_waits(row, 500)
     assert Run.objects.get(pk=run_id).pending == ({"one": asdict(after)} if after else None)
 
 
