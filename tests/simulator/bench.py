@@ -163,7 +163,7 @@ class Bench:
         put(dispatcher, "look_at_queues", lambda _: False)
         put(tasks, "publish_notices", lambda: 0)
         put(tasks, "_relay", lambda *_, **__: False)
-        put(breakers, "tidy", lambda: None)
+        put(breakers, "prune_samples", lambda: None)
         # The age of the backlog is asked for by the machine's clock.
         put(sagas.api, "_backlog_age", lambda: 0.0)
         put(retry, "random", SimpleNamespace(uniform=self._late("simulation.uniform")))
