@@ -37,8 +37,8 @@ from sagas.messaging.publisher import (
     CANCEL_TASK,
     DISPATCH_TASK,
     EVENT_TASK,
+    FENCE_HEADER,
     INTERRUPTIONS,
-    ISSUE,
     NOTIFY_TASK,
     STEP_TASK,
     Publisher,
@@ -47,7 +47,7 @@ from sagas.messaging.publisher import (
     pass_on,
     set_aside,
 )
-from sagas.redis import kicks
+from sagas.redis import compensation_guard, kicks
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
     """Perform an operation, publish what follows, and return who goes on to the chain's next link."""
     more: dict[str, Any] = {
         "worker": task.request.hostname or "",
-        "issue": _number(task, ISSUE),
+        "token": _number(task, FENCE_HEADER),
         "interruptions": _number(task, INTERRUPTIONS),
     }
     try:
@@ -384,12 +384,12 @@ def _perform(task: AnyTask, link: Link, runs: list[UUID], more: dict[str, Any]) 
     # Somebody died or was cut off while it had this message. If a run of it was the cause, the halves tell.
     if len(runs) > 1:
         return Performed(
-            messages=redeliver_in_halves(link, runs, issue=more["issue"], interruptions=more["interruptions"])
+            messages=redeliver_in_halves(link, runs, token=more["token"], interruptions=more["interruptions"])
         )
     if deliveries >= config().deliveries:
         why = WorkerKilled(f"{deliveries} workers died or vanished at it")
         return give_up(link, runs[0], why, worker=more["worker"])
-    return perform(link, runs, **(more | {"issue": more["issue"] + deliveries}))
+    return perform(link, runs, **(more | {"token": compensation_guard.token_after(more["token"], deliveries)}))
 
 
 def _number(task: AnyTask, header: str) -> int:

@@ -16,8 +16,14 @@ from sagas.definition.participants import Call, Phase
 class Link:
     """One operation of one step, as a chain carries it.
 
-    ``queue`` is where it is performed; ``operation`` is only for people who read the broker. ``shape`` is the number
-    of the definition's shape that the runs follow; 0 for that of the code which reads it.
+    Attributes:
+        saga: name of the saga.
+        version: its version.
+        step: name of the step.
+        phase: forward, confirm or undo.
+        queue: the queue whose workers perform it.
+        operation: its name, for people who look into the broker.
+        shape: number of the shape of the definition that the runs follow; 0 for the shape of the code that reads it.
     """
 
     saga: str
@@ -33,25 +39,29 @@ class Link:
 class Chain:
     """A cohort on its way: its runs perform the links one after the other.
 
-    ``delay`` (seconds) holds the first link back in a delay queue. ``event`` is what led here, where the cohort
-    travels by events and it is known. ``issue`` says for which issue of the first link's operation it is: what is
-    published again, for whatever reason, has a higher one; see ``store.runs.Row.issue``. ``interruptions`` says how
-    often in a row its cohort was cut off in the middle, by a lost session, a lapsed lease or a time limit.
+    Attributes:
+        links: the operations, in their order.
+        ids: the runs of the cohort.
+        delay: seconds for which a delay queue holds the first link back.
+        event: the event that led here, if the cohort travels by events and it is known.
+        token: the fencing token of the first link, which is higher whenever it is published again. It is made and read
+            in ``sagas.redis.compensation_guard``.
+        interruptions: how often in a row a lost session, a lapsed lease or a time limit cut the cohort off.
     """
 
     links: tuple[Link, ...]
     ids: tuple[UUID, ...]
     delay: float = 0.0
     event: str = ""
-    issue: int = 0
+    token: int = 0
     interruptions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Look at these runs again when ``within`` seconds are over: is the confirmation there?
+    """When ``within`` seconds are over, undo those of the runs whose confirmation has not come.
 
-    ``delay`` (seconds), where given, replaces ``within``: a deadline that was judged early is armed again.
+    ``delay`` (seconds) replaces ``within`` in the message that is sent again because the first one came too early.
     """
 
     saga: str
@@ -64,7 +74,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Kick:
-    """Something is due after ``delay`` seconds: ask for a dispatch then."""
+    """Ask for a dispatch after ``delay`` seconds, when something is due."""
 
     delay: float = 0.0
 

@@ -37,6 +37,7 @@ from sagas.engine.compensation import escalate
 from sagas.engine.deadlines import undo_timed_out
 from sagas.engine.results import wake_parents
 from sagas.errors import UnknownSaga
+from sagas.redis import compensation_guard
 from sagas.states import UNDECIDED, State
 from sagas.store.breakers import Open
 from sagas.store.locked_runs import LockedRun
@@ -321,7 +322,7 @@ def _send_out(definition: Definition, runs: Sequence[Candidate]) -> list[Message
     # The chains first: the tick judges a deadline that is not published because this process dies here.
     for (links, fate), ids in cohorts.items():
         messages += [
-            Chain(links, cohort, issue=fate.issue, interruptions=fate.claims)
+            Chain(links, cohort, token=fate.token, interruptions=fate.claims)
             for cohort in _cohorts(ids, claims=fate.claims)
         ]
     return messages + _deadlines(definition, [run.id for run in begun])
@@ -352,12 +353,12 @@ class _Fate:
     """What the runs of one cohort have in common besides their place. A run with a past does not travel with new ones.
 
     Attributes:
-        issue: which issue of the link's operation this is; only an undo is asked for it.
+        token: see ``Chain.token``; 0 for what is no undo.
         claims: leases that have lapsed.
         broken: whether the operation has failed before.
     """
 
-    issue: int
+    token: int
     claims: int
     broken: bool
 
@@ -365,8 +366,8 @@ class _Fate:
 def _by_fate(link: Link, runs: Sequence[Candidate]) -> dict[_Fate, list[UUID]]:
     found: dict[_Fate, list[UUID]] = defaultdict(list)
     for run in runs:
-        issue = run.row.issue if link.phase is Phase.UNDO else 0
-        found[_Fate(issue, run.row.claims, run.row.attempt > 0)].append(run.id)
+        token = compensation_guard.token_of(run.row.attempt, run.row.claims) if link.phase is Phase.UNDO else 0
+        found[_Fate(token, run.row.claims, run.row.attempt > 0)].append(run.id)
     return dict(found)
 
 

@@ -114,7 +114,7 @@ class TimeUp(Exception):
 
 
 def perform_cohort(
-    delivery: Delivery, ids: Sequence[UUID], performed: Performed, *, issue: int, interruptions: int
+    delivery: Delivery, ids: Sequence[UUID], performed: Performed, *, token: int, interruptions: int
 ) -> None:
     """Perform the operation for those of the runs that stand at it. What was committed is added to ``performed``.
 
@@ -122,7 +122,7 @@ def perform_cohort(
         delivery: the operation.
         ids: the cohort, each run once.
         performed: what became of the delivery so far.
-        issue: see ``Chain.issue``.
+        token: see ``Chain.token``.
         interruptions: see ``Chain.interruptions``.
 
     Raises:
@@ -131,7 +131,7 @@ def perform_cohort(
     """
     patience = Patience(f"{delivery.definition.name}.{delivery.step.name}", careful=interruptions > 0)
     try:
-        _Cohort(delivery, ids, performed, patience, issue=issue, interruptions=interruptions).perform()
+        _Cohort(delivery, ids, performed, patience, token=token, interruptions=interruptions).perform()
     finally:
         patience.close()
 
@@ -154,14 +154,14 @@ class _Cohort:
         performed: Performed,
         patience: Patience,
         *,
-        issue: int,
+        token: int,
         interruptions: int,
     ) -> None:
         self.delivery = delivery
         self.size = len(ids)
         self.performed = performed
         self.patience = patience
-        self.issue = issue
+        self.token = token
         self.interruptions = interruptions
         self.room = remote_calls.room_for(delivery, len(ids))
         self.parts = poison.Parts(ids, _part_size(delivery))
@@ -336,7 +336,7 @@ class _Cohort:
 
     def _redelivery(self, ids: Sequence[UUID], delay: float) -> Message:
         link = plan.link(self.delivery.definition, self.delivery.index, self.delivery.phase)
-        return redeliver(link, ids, delay, issue=self.issue, interruptions=self.interruptions + 1)
+        return redeliver(link, ids, delay, token=self.token, interruptions=self.interruptions + 1)
 
     def _log_waiting(self) -> None:
         self.patience.close()

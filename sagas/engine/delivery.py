@@ -15,6 +15,7 @@ from sagas.decisions.plan import Place, Stand
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
 from sagas.definition.steps import Action, Refund, Step
+from sagas.redis import compensation_guard
 from sagas.serialization import dump_json
 from sagas.store.locked_runs import LockedRun
 
@@ -160,16 +161,22 @@ def continue_chain(delivery: Delivery, place: Place, ids: Sequence[UUID]) -> tup
     return [], [Chain(links, tuple(ids), event=event) for links in plan.onward(delivery.definition, place)]
 
 
-def redeliver(link: Link, ids: Sequence[UUID], delay: float, *, issue: int = 0, interruptions: int = 0) -> Message:
+def redeliver(link: Link, ids: Sequence[UUID], delay: float, *, token: int = 0, interruptions: int = 0) -> Message:
     """Deliver an operation to a cohort again after ``delay`` seconds, with the rest of its chain.
 
     Args:
         link: the operation.
         ids: the cohort.
         delay: seconds.
-        issue: the issue that was delivered before; see ``Chain.issue``.
+        token: the token of the delivery before.
         interruptions: see ``Chain.interruptions``.
     """
     definition = store.definitions.find(link.saga, link.version, link.shape)
     links = plan.links_from(definition, definition.index(link.step), link.phase)
-    return Chain(links, tuple(ids), delay, issue=issue + 1, interruptions=interruptions)
+    return Chain(
+        links,
+        tuple(ids),
+        delay,
+        token=compensation_guard.token_after(token),
+        interruptions=interruptions,
+    )

@@ -32,14 +32,14 @@ class CutOff(Exception):
     """This operation was cut off in the middle, again and again: its session was lost."""
 
 
-def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0, interruptions: int = 0) -> Performed:
+def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", token: int = 0, interruptions: int = 0) -> Performed:
     """Perform ``link`` for those of the runs that stand at it.
 
     Args:
         link: the operation.
         ids: the cohort; repeats are ignored.
         worker: name of the worker, for the log.
-        issue: which issue of the operation this is; see ``Chain.issue``.
+        token: see ``Chain.token``.
         interruptions: how often the cohort was cut off before; see ``Chain.interruptions``.
 
     Returns:
@@ -57,12 +57,12 @@ def perform(link: Link, ids: Sequence[UUID], *, worker: str = "", issue: int = 0
     # A call of a remote participant is only begun here. A child is asked for the same again and again, at once if it is
     # quick. Neither is a duplicate.
     if link.phase is not Phase.UNDO or delivery.action.location in {Location.CHILD, Location.REMOTE}:
-        perform_cohort(delivery, ids, performed, issue=issue, interruptions=interruptions)
+        perform_cohort(delivery, ids, performed, token=token, interruptions=interruptions)
         return performed
-    guarded = compensation_guard.take(link.step, issue, ids)
+    guarded = compensation_guard.take(link.step, token, ids)
     try:
         ids = [*guarded.going, *_not_done(delivery, guarded.done, performed)]
-        perform_cohort(delivery, ids, performed, issue=issue, interruptions=interruptions)
+        perform_cohort(delivery, ids, performed, token=token, interruptions=interruptions)
     finally:
         guarded.give_back(set(performed.done))
     performed.survivors.sort()
@@ -99,15 +99,21 @@ def any_run_at(link: Link, ids: Sequence[UUID]) -> bool:
     return any(plan.stand(definition, row.place, index, link.phase) is Stand.HERE for row in store.runs.read(ids))
 
 
-def redeliver_in_halves(link: Link, ids: Sequence[UUID], *, issue: int = 0, interruptions: int = 0) -> list[Message]:
+def redeliver_in_halves(link: Link, ids: Sequence[UUID], *, token: int = 0, interruptions: int = 0) -> list[Message]:
     """Split a cohort that was delivered again: one of its runs may have killed the worker."""
     return [
-        redeliver(link, half, 0.0, issue=issue, interruptions=interruptions + 1) for half in halves(sorted(set(ids)))
+        redeliver(link, half, 0.0, token=token, interruptions=interruptions + 1) for half in halves(sorted(set(ids)))
     ]
 
 
 def recover(
-    link: Link, ids: Sequence[UUID], error: ConnectionLost, *, worker: str = "", issue: int = 0, interruptions: int = 0
+    link: Link,
+    ids: Sequence[UUID],
+    error: ConnectionLost,
+    *,
+    worker: str = "",
+    token: int = 0,
+    interruptions: int = 0,
 ) -> Performed:
     """Say how a delivery goes on whose session was lost: what was committed is not known, and the next one finds out.
 
@@ -121,14 +127,14 @@ def recover(
         ids: the cohort.
         error: what ``perform`` raised.
         worker: as for ``perform``.
-        issue: as for ``perform``.
+        token: as for ``perform``.
         interruptions: as for ``perform``.
     """
     if not isinstance(error, Interrupted):
-        return Performed(messages=[redeliver(link, ids, REDELIVER_AFTER, issue=issue, interruptions=interruptions)])
+        return Performed(messages=[redeliver(link, ids, REDELIVER_AFTER, token=token, interruptions=interruptions)])
     performed = error.performed
     if error.left:
-        waiting = redeliver(link, error.left, REDELIVER_AFTER, issue=issue, interruptions=interruptions)
+        waiting = redeliver(link, error.left, REDELIVER_AFTER, token=token, interruptions=interruptions)
         performed.messages.append(waiting)
     if not error.held:
         return performed
@@ -138,7 +144,7 @@ def recover(
     if len(error.held) == 1:
         tries = config().deliveries if loss.outlived else max(CRASHES, config().deliveries)
         if (loss.outlived and (error.idle or loss.idle)) or count >= tries:
-            return _give_up_lost(link, error, performed, worker=worker, issue=issue, count=count)
+            return _give_up_lost(link, error, performed, worker=worker, token=token, count=count)
     if loss.outlived:
         logger.warning(
             "sagas: a database session was lost in %s.%s.%s of %d run(s), for the %d. time in a row: %s",
@@ -146,12 +152,12 @@ def recover(
             "they are delivered again in halves" if len(error.held) > 1 else "it is delivered again",
         )
     for half in halves(sorted(error.held)):
-        performed.messages.append(redeliver(link, half, REDELIVER_AFTER, issue=issue, interruptions=count))
+        performed.messages.append(redeliver(link, half, REDELIVER_AFTER, token=token, interruptions=count))
     return performed
 
 
 def _give_up_lost(
-    link: Link, error: Interrupted, performed: Performed, *, worker: str, issue: int, count: int
+    link: Link, error: Interrupted, performed: Performed, *, worker: str, token: int, count: int
 ) -> Performed:
     """Count as a fault of a run that it was alone each time the session was lost."""
     (run_id,) = error.held
@@ -164,7 +170,7 @@ def _give_up_lost(
     try:
         given_up = give_up(link, run_id, why, worker=worker)
     except ConnectionLost:
-        given_up = Performed(messages=[redeliver(link, [run_id], REDELIVER_AFTER, issue=issue, interruptions=count)])
+        given_up = Performed(messages=[redeliver(link, [run_id], REDELIVER_AFTER, token=token, interruptions=count)])
     performed.messages += given_up.messages
     performed.survivors = sorted([*performed.survivors, *given_up.survivors])
     return performed

@@ -106,7 +106,12 @@ def _perform_first_steps(waiting: deque[Message], here: Collection[str], worker:
             assert isinstance(message, Chain)
             connection.close()
             performed = recover(
-                message.links[0], message.ids, error, worker=worker, issue=message.issue, interruptions=0
+                message.links[0],
+                message.ids,
+                error,
+                worker=worker,
+                token=message.token,
+                interruptions=0,
             )
             following = _following(message, performed)
         except Exception:
@@ -126,7 +131,7 @@ def _perform_first(message: Message, here: Collection[str], worker: str) -> list
     if definition.all_steps[definition.index(first.step)].location is Location.OTHER_DATABASE:
         # Another database may take long, and everything else that was claimed would wait for it.
         return [message]
-    performed = perform(first, message.ids, worker=worker, issue=message.issue)
+    performed = perform(first, message.ids, worker=worker, token=message.token)
     return _following(message, performed)
 
 

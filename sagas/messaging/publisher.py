@@ -31,9 +31,9 @@ EVENT_TASK = "sagas.event"
 CANCEL_TASK = "sagas.cancel"
 DISPATCH_TASK = "sagas.dispatch"
 NOTIFY_TASK = "sagas.notify"
-#: The header of a step's message that has its ``Chain.issue``.
-ISSUE = "sagas-issue"
-#: The header of a step's message that has its ``Chain.interruptions``.
+#: The header of a step's message with its ``Chain.token``.
+FENCE_HEADER = "sagas-issue"
+#: The header of a step's message with its ``Chain.interruptions``.
 INTERRUPTIONS = "sagas-interruptions"
 
 #: What a publish raises when the broker is away or refuses.
@@ -197,7 +197,7 @@ def _publish_chain(app: Celery, publication: Chain) -> None:
 
 def _headers(publication: Chain) -> dict[str, str]:
     """Its numbers as headers. As arguments a worker of an earlier version would not know them, and set it aside."""
-    said = {ISSUE: publication.issue, INTERRUPTIONS: publication.interruptions}
+    said = {FENCE_HEADER: publication.token, INTERRUPTIONS: publication.interruptions}
     return {header: str(number) for header, number in said.items() if number}
 
 

@@ -1,8 +1,9 @@
-"""Redis in front of the undo: of two deliveries of one compensation, the second costs the database nothing.
+"""Redis in front of compensations: of two deliveries of one undo, the second costs the database nothing.
 
-One atomic script a cohort checks which issue of the undo a delivery is, and takes a lock with a time to live. It
-spares work and decides nothing: what Redis refuses is brought back by the run's lease as a higher issue, which
-nobody refuses; what it allows is still decided by the run's lock in the database. Without Redis all is allowed.
+Each delivery has a fencing token, which is higher whenever the undo is published again. One atomic script compares a
+cohort's token with what Redis knows of each run, and takes a lock with a time to live. Redis saves work and decides
+nothing. A run that Redis holds back comes again with a higher token when its lease is over. For a run that Redis lets
+through, the run's row decides, under its lock in the database. Without Redis every run is let through.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from sagas.redis import client as redis_client
 
 PREFIX = "sagas:undo:"
 
-#: A key holds "<issue>:<token>": a delivery of this issue is at it; or "<issue>:done": it is behind the run.
-#: A lower issue than the one that is known is a mismatch, about which the database is asked. What is no string, or
-#: would stay for longer than any delivery of ours lets it, was not left by one, and holds nobody back.
+#: A key holds "<token>:<owner>" while a delivery with this token performs the undo, and "<token>:done" after that.
+#: If the known token is higher than the delivery's, only the database can tell. A key that holds no string, or would
+#: stay for longer than any delivery lets it, was not left by one: it holds nobody back.
 _TAKE = """
 local answers = {}
-local issue, life = tonumber(ARGV[2]), tonumber(ARGV[3])
+local token, life = tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do
   local held = redis.pcall('GET', key)
   local known, by
@@ -33,14 +34,14 @@ for i, key in ipairs(KEYS) do
   end
   local answer = 'free'
   if by == 'done' then answer = 'done'
-  elseif by and tonumber(known) == issue then answer = 'busy'
-  elseif by and tonumber(known) > issue then answer = 'ask'
+  elseif by and tonumber(known) == token then answer = 'busy'
+  elseif by and tonumber(known) > token then answer = 'ask'
   else redis.call('SET', key, ARGV[2] .. ':' .. ARGV[1], 'PX', ARGV[3]) end
   answers[i] = answer
 end
 return answers
 """
-#: Only what is still this delivery's: a lock that ran out may be another's by now.
+#: Changes only what is still this delivery's: its lock may have run out, and another delivery may have one by now.
 _GIVE_BACK = """
 local mine = ARGV[2] .. ':' .. ARGV[1]
 for i, key in ipairs(KEYS) do
@@ -52,14 +53,27 @@ end
 """
 
 
+def token_of(attempt: int, claims: int) -> int:
+    """The fencing token of an undo that a claim publishes: higher than any before it at the same place of its run.
+
+    Attempts count first, then claims; the lowest 16 bits count deliveries. A later link of a chain has 0.
+    """
+    return attempt << 32 | claims + 1 << 16
+
+
+def token_after(token: int, deliveries: int = 1) -> int:
+    """The fencing token of the same undo, so many deliveries later."""
+    return token + deliveries
+
+
 @dataclass(frozen=True, slots=True)
 class Guarded:
     """What Redis said of a cohort.
 
     Attributes:
         going: the runs to perform.
-        done: those that have it behind them, as Redis remembers: the database must say so too.
-        busy: those that another delivery of the same issue is performing now.
+        done: those whose undo is done, as Redis remembers: the database must say so too.
+        busy: those that another delivery with the same token is performing now.
         held: those whose locks this delivery has, to be given back.
     """
 
@@ -68,29 +82,29 @@ class Guarded:
     busy: Sequence[UUID] = ()
     held: Sequence[UUID] = ()
     step: str = ""
-    issue: int = 0
-    token: str = ""
+    token: int = 0
+    owner: str = ""
 
     def give_back(self, done: Collection[UUID]) -> None:
         """Give the locks back after the commit, and remember which runs have the step undone."""
-        arguments = [self.token, self.issue, _milliseconds(), *(int(run_id in done) for run_id in self.held)]
+        arguments = [self.owner, self.token, _milliseconds(), *(int(run_id in done) for run_id in self.held)]
         if self.held:
             _evaluate(_GIVE_BACK, self.step, self.held, arguments)
 
 
-def take(step: str, issue: int, ids: Sequence[UUID]) -> Guarded:
+def take(step: str, token: int, ids: Sequence[UUID]) -> Guarded:
     """Take the locks of one delivery of an undo.
 
     Args:
         step: whose undo it is.
-        issue: which issue of it, the later the higher; see ``Chain.issue``.
+        token: the delivery's fencing token.
         ids: the runs.
 
     Returns:
         What to do about each of them; without Redis, all are to be performed.
     """
-    token = uuid4().hex
-    answers = _evaluate(_TAKE, step, ids, [token, issue, _milliseconds()]) if ids and config().guard_ttl else None
+    owner = uuid4().hex
+    answers = _evaluate(_TAKE, step, ids, [owner, token, _milliseconds()]) if ids and config().guard_ttl else None
     if answers is None:
         return Guarded(ids)
     said = [(run_id, answer.decode()) for run_id, answer in zip(ids, answers, strict=True)]
@@ -100,8 +114,8 @@ def take(step: str, issue: int, ids: Sequence[UUID]) -> Guarded:
         busy=[run_id for run_id, answer in said if answer == "busy"],
         held=[run_id for run_id, answer in said if answer == "free"],
         step=step,
-        issue=issue,
         token=token,
+        owner=owner,
     )
 
 
@@ -115,6 +129,6 @@ def _milliseconds() -> int:
 
 
 def _evaluate(script: str, step: str, ids: Sequence[UUID], arguments: Sequence[Any]) -> Any:
-    """Run a script; ``None`` if Redis cannot. With its text, not its hash: always one round trip."""
+    """Run a script; ``None`` if Redis does not answer. By its text, not its hash: that is always one round trip."""
     keys = [key(run_id, step) for run_id in ids]
     return redis_client.ask(lambda client: client.eval(script, len(ids), *keys, *arguments))

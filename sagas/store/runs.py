@@ -103,14 +103,6 @@ class Row(NamedTuple):
         return min((wait.until for wait in self.waits.values() if wait.until > now), default=now)
 
     @property
-    def issue(self) -> int:
-        """Which issue of its operation a claim makes: higher than all that were made before at the same place.
-
-        By attempts, then by claims; the lowest bits count deliveries. A link of a chain that is not the first is 0.
-        """
-        return self.attempt << 32 | self.claims + 1 << 16
-
-    @property
     def waits_for_retry(self) -> bool:
         """Whether its operation broke, and its next attempt was not claimed yet: no message may perform it before."""
         return self.attempt > 0 and self.claims == 0

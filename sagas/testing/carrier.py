@@ -97,7 +97,7 @@ class Carrier:
         """Perform a message and return what follows, before it is published: a worker may be killed in between."""
         following: list[Message] = []
         for link in reacting(chain):
-            performed = perform(link, chain.ids, worker=WORKER, issue=chain.issue)
+            performed = perform(link, chain.ids, worker=WORKER, token=chain.token)
             rest = () if _travels_by_events(chain) else chain.links[1:]
             if rest and performed.survivors:
                 following.append(Chain(rest, tuple(performed.survivors)))

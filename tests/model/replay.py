@@ -139,7 +139,7 @@ class Replay:
         assert isinstance(message, Chain)
         self.participants.mood = what
         try:
-            performed = perform(message.links[0], message.ids, issue=message.issue)
+            performed = perform(message.links[0], message.ids, token=message.token)
         finally:
             self.participants.mood = ""
         rest = message.links[1:]

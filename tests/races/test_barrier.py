@@ -36,13 +36,13 @@ def at_two(purse: str) -> tuple[UUID, Chain]:
     return run_id, following
 
 
-def delivery(chain: Chain, *, issue: int = 0) -> Callable[[], list[UUID]]:
-    return lambda: perform(chain.links[0], chain.ids, issue=issue).survivors
+def delivery(chain: Chain, *, token: int = 0) -> Callable[[], list[UUID]]:
+    return lambda: perform(chain.links[0], chain.ids, token=token).survivors
 
 
-def cut_off(race: Race, chain: Chain, stop: Stop, *, issue: int = 0) -> Racer[list[UUID]]:
+def cut_off(race: Race, chain: Chain, stop: Stop, *, token: int = 0) -> Racer[list[UUID]]:
     """A worker that is stopped in the other database, and whose run others may lock since."""
-    ghost = race.start(delivery(chain, issue=issue), stop, aliases=BOTH)
+    ghost = race.start(delivery(chain, token=token), stop, aliases=BOTH)
     ghost.cut()
     return ghost
 
@@ -140,9 +140,9 @@ def test_the_same_undo_twice(race: Race, purse: str) -> None:
     run_id, chain = at_two(purse)
     delivery(chain)()
     undo = cancelled(run_id)
-    ghost = cut_off(race, undo, COMMIT_THERE, issue=1)
-    # When another issue of it comes
-    again = race.start(delivery(undo, issue=2), aliases=BOTH)
+    ghost = cut_off(race, undo, COMMIT_THERE, token=1)
+    # When it comes with a higher fencing token
+    again = race.start(delivery(undo, token=2), aliases=BOTH)
     race.await_blocked(again, ghost, at="sagas_barrier", alias=ALIAS)
     ghost.go()
     # Then it is done once

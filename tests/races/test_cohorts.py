@@ -48,9 +48,9 @@ def up_to(chain: Chain, step: str) -> Chain:
     return following
 
 
-def delivery(chain: Chain, *, issue: int = 0) -> Callable[[], list[UUID]]:
-    """Deliver the first link only; of another issue than before, so that Redis does not hold it back."""
-    return lambda: perform(chain.links[0], chain.ids, issue=issue).survivors
+def delivery(chain: Chain, *, token: int = 0) -> Callable[[], list[UUID]]:
+    """Deliver the first link only; with another fencing token than before, so that Redis does not hold it back."""
+    return lambda: perform(chain.links[0], chain.ids, token=token).survivors
 
 
 # -- The same cohort twice ------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_an_undo_or_a_confirm_is_delivered_twice_at_once(race: Race, jar: str, p
     (chain,) = chains(claim_all())
     chain = up_to(chain, "three")
     # When
-    first, second = race.overtake(delivery(chain, issue=1), delivery(chain, issue=2))
+    first, second = race.overtake(delivery(chain, token=1), delivery(chain, token=2))
     # Then
     assert (first, second) == ((ids, ids) if phase == "undo" else ([], []))
     assert counts(jar) == ((1000, 0, 0) if phase == "undo" else (1000 - RUNS, 0, RUNS))

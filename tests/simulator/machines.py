@@ -135,8 +135,8 @@ class Machines:
     def _task(self, name: str, parcel: Parcel) -> Any:
         """What a task of Celery's finds as ``self``."""
         headers: dict[str, Any] = {tasks.QUEUE_HEADER: parcel.queue}
-        if parcel.issue:
-            headers[publisher.ISSUE] = str(parcel.issue)
+        if parcel.token:
+            headers[publisher.FENCE_HEADER] = str(parcel.token)
         if parcel.deliveries:
             headers["x-delivery-count"] = parcel.deliveries
         request = SimpleNamespace(

@@ -437,8 +437,8 @@ def _() -> AbstractContextManager[object]:
     """,
 )
 def _() -> AbstractContextManager[object]:
-    def whole(link: Any, ids: Sequence[UUID], *, issue: int = 0, **_: Any) -> Any:
-        return performing.perform(link, list(ids), worker="", issue=issue).messages
+    def whole(link: Any, ids: Sequence[UUID], *, token: int = 0, **_: Any) -> Any:
+        return performing.perform(link, list(ids), worker="", token=token).messages
 
     return patch.object(tasks, "redeliver_in_halves", whole)
 

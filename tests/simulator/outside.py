@@ -33,7 +33,7 @@ class Parcel:
         ids: its runs.
         kwargs: the other arguments of its task.
         rest: the links that follow in its chain.
-        issue: see ``decisions.messages.Chain.issue``.
+        token: see ``decisions.messages.Chain.token``.
         queue: where it goes.
         name: the label and its number; set when it is sent.
         deliveries: how often it was delivered before, as a quorum queue counts it.
@@ -45,13 +45,13 @@ class Parcel:
     ids: tuple[UUID, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     rest: tuple[Link, ...] = ()
-    issue: int = 0
+    token: int = 0
     queue: str = ""
     name: str = ""
     deliveries: int = 0
 
 
-def step_parcel(links: Sequence[Link], ids: Sequence[UUID], names: str, *, issue: int = 0, delay: float = 0) -> Parcel:
+def step_parcel(links: Sequence[Link], ids: Sequence[UUID], names: str, *, token: int = 0, delay: float = 0) -> Parcel:
     """A cohort at the first of these links."""
     link = links[0]
     kwargs = {
@@ -62,13 +62,13 @@ def step_parcel(links: Sequence[Link], ids: Sequence[UUID], names: str, *, issue
         "shape": link.shape,
     }
     label = f"{link.step}.{link.operation}({names})"
-    return Parcel("step", label, delay, tuple(ids), kwargs, tuple(links[1:]), issue, link.queue)
+    return Parcel("step", label, delay, tuple(ids), kwargs, tuple(links[1:]), token, link.queue)
 
 
 def chain_parcel(message: Chain, names: str) -> Parcel:
     """What ``dispatch`` publishes of a chain, under orchestration."""
     delay = float(config().delay_for(message.delay)) if message.delay else 0.0
-    return step_parcel(message.links, message.ids, names, issue=message.issue, delay=delay)
+    return step_parcel(message.links, message.ids, names, token=message.token, delay=delay)
 
 
 def task_parcels(
@@ -83,7 +83,7 @@ def task_parcels(
         return [Parcel("deadline", f"deadline:{kwargs['confirmation']}({names(ids)})", delay, ids, kwargs)]
     assert name == publisher.EVENT_TASK, name
     ids = tuple(map(UUID, args[0]))
-    issue = int((where.get("headers") or {}).get(publisher.ISSUE, 0))
+    token = int((where.get("headers") or {}).get(publisher.FENCE_HEADER, 0))
     if where["exchange"] == topology.CHOREOGRAPHY_EXCHANGE:
         definition = store.definitions.find(kwargs["saga"], kwargs["version"], kwargs["shape"])
         key = where["routing_key"]
@@ -92,7 +92,7 @@ def task_parcels(
         queues = [where["routing_key"]]
     event = kwargs["event"]
     return [
-        Parcel("event", f"{event}>{queue}({names(ids)})", delay, ids, kwargs, issue=issue, queue=queue)
+        Parcel("event", f"{event}>{queue}({names(ids)})", delay, ids, kwargs, token=token, queue=queue)
         for queue in queues
     ]
 
@@ -164,29 +164,29 @@ class Redis:
     # -- of the guard -------------------------------------------------------------------------------------------------
 
     def eval(self, script: str, count: int, *arguments: Any) -> list[bytes] | None:
-        keys, (token, issue, life, *done) = arguments[:count], arguments[count:]
+        keys, (owner, token, life, *done) = arguments[:count], arguments[count:]
         self._command("redis eval")
         until = self.now() + life / 1000
         if script == compensation_guard._TAKE:
-            return [self._take(key, token, int(issue), until) for key in keys]
-        mine = f"{issue}:{token}".encode()
+            return [self._take(key, owner, int(token), until) for key in keys]
+        mine = f"{token}:{owner}".encode()
         for key, is_done in zip(keys, done, strict=True):
             if self._get(key) == mine:
                 if is_done:
-                    self.keys[key] = f"{issue}:done".encode(), until
+                    self.keys[key] = f"{token}:done".encode(), until
                 else:
                     del self.keys[key]
         return None
 
-    def _take(self, key: str, token: str, issue: int, until: float) -> bytes:
+    def _take(self, key: str, owner: str, token: int, until: float) -> bytes:
         known, _, by = (self._get(key) or b"").decode().partition(":")
         if by == "done":
             return b"done"
-        if by and int(known) == issue:
+        if by and int(known) == token:
             return b"busy"
-        if by and int(known) > issue:
+        if by and int(known) > token:
             return b"ask"
-        self.keys[key] = f"{issue}:{token}".encode(), until
+        self.keys[key] = f"{token}:{owner}".encode(), until
         return b"free"
 
     def _get(self, key: str) -> bytes | None:

@@ -45,7 +45,11 @@ def deadlines(messages: Sequence[Message]) -> list[Deadline]:
 def deliver(chain: Chain) -> tuple[Performed, Chain | None]:
     """Perform the first link of a chain; return what became of it, and the chain's rest."""
     performed = perform(
-        chain.links[0], chain.ids, worker="in-process", issue=chain.issue, interruptions=chain.interruptions
+        chain.links[0],
+        chain.ids,
+        worker="in-process",
+        token=chain.token,
+        interruptions=chain.interruptions,
     )
     return performed, _rest(chain, performed)
 
@@ -56,7 +60,7 @@ def deliver_or_recover(chain: Chain) -> tuple[Performed, Chain | None]:
         return deliver(chain)
     except ConnectionLost as error:
         connection.close()
-        counts = {"issue": chain.issue, "interruptions": chain.interruptions}
+        counts = {"token": chain.token, "interruptions": chain.interruptions}
         performed = recover(chain.links[0], chain.ids, error, worker="in-process", **counts)
     return performed, _rest(chain, performed)
 

@@ -12,6 +12,7 @@ from sagas.decisions import plan
 from sagas.decisions.messages import Chain, RemoteCalls
 from sagas.decisions.plan import Stand
 from sagas.engine import performing
+from sagas.redis import compensation_guard
 from sagas.testing.carrier import WORKER, Carrier, reacting
 from sagas.testing.clock import Clock
 from sagas.testing.matrix.cases import Case, Trouble
@@ -56,7 +57,7 @@ class Meddler(Carrier):
                     commit=self.case.commit,
                     before=self.case.trouble is Trouble.DIES_BEFORE,
                 )
-                super().carry(replace(chain, issue=chain.issue + 1), now)
+                super().carry(replace(chain, token=compensation_guard.token_after(chain.token)), now)
             case _:
                 super().carry(chain, now)
 

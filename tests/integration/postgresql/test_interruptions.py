@@ -303,7 +303,7 @@ def test_a_session_that_was_lost_before_any_run_was_locked_counts_nothing(jar: s
         deliver(chain)
     assert isinstance(lost.value, Interrupted)
     connection.close()
-    (same,) = chains(recover(chain.links[0], chain.ids, lost.value, issue=chain.issue).messages)
+    (same,) = chains(recover(chain.links[0], chain.ids, lost.value, token=chain.token).messages)
     assert same.ids == (run_id,)
     assert same.interruptions == 0
 

@@ -178,50 +178,50 @@ def test_a_confirmed_run_never_meets_it(jar: str, memory: redis.Redis) -> None:
     assert memory.keys("sagas:undo:*") == []
 
 
-# -- Which issue a delivery is for ----------------------------------------------------------------------------
+# -- The fencing token of a delivery ----------------------------------------------------------------------------
 
 
 def test_what_is_issued_anew_is_not_held_back_by_what_was_issued_before(jar: str, memory: redis.Redis) -> None:
     # Given a delivery whose worker died with the lock
     ids, chain = being_undone(jar, 2)
-    compensation_guard.take("four", chain.issue, ids)
+    compensation_guard.take("four", chain.token, ids)
     assert deliver(chain)[0].survivors == []
 
     # When the lease is over before the lock is
     make_due(ids)
     for again in chains(claim_all(lapsed=True)):
-        assert again.issue > chain.issue
+        assert again.token > chain.token
         deliver_all(again)
 
     # Then
     assert_undone_once(ids)
 
 
-def test_a_redelivery_is_another_issue(jar: str) -> None:
+def test_a_redelivery_has_a_higher_fencing_token(jar: str) -> None:
     from sagas.engine.delivery import redeliver
     from sagas.engine.performing import redeliver_in_halves
 
     ids, chain = being_undone(jar, 2)
-    compensation_guard.take("four", chain.issue, ids)
+    compensation_guard.take("four", chain.token, ids)
     link = chain.links[0]
-    late = redeliver(link, ids, 1.0, issue=chain.issue)
+    late = redeliver(link, ids, 1.0, token=chain.token)
     assert isinstance(late, Chain)
-    for half in chains([late, *redeliver_in_halves(link, ids, issue=chain.issue)]):
-        assert half.issue > chain.issue
+    for half in chains([late, *redeliver_in_halves(link, ids, token=chain.token)]):
+        assert half.token > chain.token
     deliver_all(late)
     assert_undone_once(ids)
 
 
-def test_the_next_attempt_is_another_issue(jar: str) -> None:
+def test_the_next_attempt_has_a_higher_fencing_token(jar: str) -> None:
     # Given an undo whose first attempt broke
     (run_id,), chain = being_undone(jar, faults={"four.compensate": 1})
     deliver(chain)
     make_due([run_id])
     (retry,) = chains(claim_all())
-    assert retry.issue > chain.issue
+    assert retry.token > chain.token
 
     # When the lock of the first is still there, as one whose worker could not give it back
-    compensation_guard.take("four", chain.issue, [run_id])
+    compensation_guard.take("four", chain.token, [run_id])
     deliver_all(retry)
 
     # Then
@@ -229,22 +229,22 @@ def test_the_next_attempt_is_another_issue(jar: str) -> None:
 
 
 def test_an_issue_that_is_older_than_what_is_known_asks_the_database(jar: str, memory: redis.Redis) -> None:
-    # Given a lock of an issue that the database knows nothing of
+    # Given a lock with a fencing token that the database knows nothing of
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
-        memory.set(compensation_guard.key(run_id, "four"), f"{chain.issue + 99}:somebody", px=5000)
+        memory.set(compensation_guard.key(run_id, "four"), f"{chain.token + 99}:somebody", px=5000)
     # When
     deliver_all(chain)
     # Then, and the lock is left to whom it belongs
     assert_undone_once(ids)
-    assert {memory.get(compensation_guard.key(run_id, "four")) for run_id in ids} == {f"{chain.issue + 99}:somebody"}
+    assert {memory.get(compensation_guard.key(run_id, "four")) for run_id in ids} == {f"{chain.token + 99}:somebody"}
 
 
 def test_what_redis_takes_for_done_is_done_if_the_database_says_so(jar: str, memory: redis.Redis) -> None:
     # Given a database that was put back to before the commit
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
-        memory.set(compensation_guard.key(run_id, "four"), f"{chain.issue}:done", px=5000)
+        memory.set(compensation_guard.key(run_id, "four"), f"{chain.token}:done", px=5000)
     deliver_all(chain)
     assert_undone_once(ids)
 
@@ -255,18 +255,18 @@ def test_runs_of_one_cohort_may_stand_to_it_in_every_way(jar: str, memory: redis
     free, busy, done, wrong = ids
     nobody = uuid4()
     deliver(replace(chain, ids=(done,)))
-    memory.set(compensation_guard.key(busy, "four"), f"{chain.issue}:somebody", px=5000)
-    memory.set(compensation_guard.key(wrong, "four"), f"{chain.issue}:done", px=5000)
+    memory.set(compensation_guard.key(busy, "four"), f"{chain.token}:somebody", px=5000)
+    memory.set(compensation_guard.key(wrong, "four"), f"{chain.token}:done", px=5000)
 
     # When
-    performed = perform(chain.links[0], [*ids, nobody], issue=chain.issue)
+    performed = perform(chain.links[0], [*ids, nobody], token=chain.token)
 
     # Then
     assert performed.survivors == sorted([free, done, wrong])
     assert performed.unknown == [nobody]
     assert marks(busy)["four.compensate"] == 0
-    assert memory.get(compensation_guard.key(busy, "four")) == f"{chain.issue}:somebody"
-    assert memory.get(compensation_guard.key(free, "four")) == f"{chain.issue}:done"
+    assert memory.get(compensation_guard.key(busy, "four")) == f"{chain.token}:somebody"
+    assert memory.get(compensation_guard.key(free, "four")) == f"{chain.token}:done"
     assert memory.get(compensation_guard.key(nobody, "four")) is None
 
 
@@ -368,11 +368,11 @@ def test_strange_things_lie_where_it_remembers(jar: str, memory: redis.Redis) ->
 def test_a_lock_that_no_delivery_has_taken_holds_nobody_back(
     jar: str, memory: redis.Redis, by: str, left: int | None
 ) -> None:
-    # Given locks of this very issue, which stay for longer than any delivery lets its own stay
+    # Given locks with this very fencing token, which stay for longer than any delivery lets its own stay
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
         for step in ("four", "three", "two", "one"):
-            memory.set(compensation_guard.key(run_id, step), f"{chain.issue}:{by}", px=left)
+            memory.set(compensation_guard.key(run_id, step), f"{chain.token}:{by}", px=left)
     # When
     deliver_all(chain)
     # Then nobody waits for a lease
