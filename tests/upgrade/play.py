@@ -21,11 +21,13 @@ from django.core.management import call_command  # noqa: E402 - Django is set up
 from django.db import connections, transaction  # noqa: E402
 
 import sagas  # noqa: E402
+from sagas import Saga  # noqa: E402
 from sagas.errors import SagaError  # noqa: E402
 from sagas.messaging.consumer import first_time  # noqa: E402
 from sagas.selectors import run_view  # noqa: E402
 from tests.support import broker  # noqa: E402
 from tests.upgrade import BEFORE  # noqa: E402
+from tests.upgrade import sagas as definitions  # noqa: E402
 from tests.upgrade.hands import (  # noqa: E402
     EVENTS_QUEUE,
     Message,
@@ -38,7 +40,6 @@ from tests.upgrade.hands import (  # noqa: E402
     ready,
     taken,
 )
-from tests.upgrade.sagas import REPORT  # noqa: E402
 
 #: Passes after which something is taken to be stranded.
 LIMIT = 40
@@ -83,6 +84,7 @@ def main(*, lost: bool) -> dict[str, Any]:
         "erased": _one(query("SELECT request->>'customer' FROM sagas_run WHERE id = %s", [ids["succeeded"]])),
         "changed by late messages": [name for name, found in ended.items() if found != again[name]],
         "asked": system.asked,
+        "other shapes": _other_shapes(),
         "queues": [*broker.queue_names(""), EVENTS_QUEUE],
         "taken by the mailer": [_first_time(message) for message in before["events"]],
     }
@@ -110,7 +112,7 @@ def _as_if_it_were_now() -> None:
 
 def _decide(ids: dict[str, UUID]) -> None:
     """What people, other systems and customers do now."""
-    sagas.report(ids["accepted"], "right", REPORT)
+    sagas.report(ids["accepted"], "right", definitions.REPORT)
     sagas.cancel(ids["waiting"], reason="too slow")
     for name in ("half confirmed", "order waiting", "child waiting: child"):
         _confirm(ids[name])
@@ -138,7 +140,7 @@ def _settle(ids: dict[str, UUID]) -> None:
         dispatch(tick=True)
         query("UPDATE sagas_breaker SET probe_at = now()")
         with suppress(SagaError):
-            sagas.report(ids["forked"], "right", REPORT)
+            sagas.report(ids["forked"], "right", definitions.REPORT)
         states = _states()
         for run_id, state in states.items():
             if state == "AWAITING_CONFIRM":
@@ -189,6 +191,19 @@ def _standing(ids: dict[str, UUID]) -> dict[str, Any]:
         "locks": _one(query("SELECT count(*) FROM sagas_lock")),
         "unpublished events": _one(query("SELECT count(*) FROM sagas_outbox")),
     }
+
+
+def _other_shapes() -> list[str]:
+    """The sagas whose shape has another number today than the one that runs and messages name it by."""
+    stored = {(name, number) for name, number in query("SELECT saga, shape FROM sagas_definition")}
+    sagas_of_today = [
+        found for found in vars(definitions).values() if isinstance(found, type) and issubclass(found, Saga)
+    ]
+    return sorted(
+        saga.definition.name
+        for saga in sagas_of_today
+        if saga is not Saga and (saga.definition.name, saga.definition.shape.number) not in stored
+    )
 
 
 def _first_time(message: Message) -> bool:

@@ -145,6 +145,8 @@ def test_runs_of_an_earlier_state_end_as_they_should(ended: dict[str, Any]) -> N
     }
     # The other system was asked under the same key as before
     assert ended["asked"] == before["keys"]
+    # A definition that has not changed is known by the same number as before
+    assert ended["other shapes"] == ["upgrade.Changed"]
     # The shop adds up
     assert (ended["stock"], ended["slots"]) == ([[94, 0, 6]], [[97, 0, 3]])
     assert ended["coupons used"] == ["order begun", "order confirming", "order waiting"]
