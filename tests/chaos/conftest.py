@@ -9,7 +9,18 @@ from tests.support.house import _crew, crew, customer, shop, web
 __all__ = ["_crew", "crew", "customer", "shop", "web"]
 
 
+#: The files that take longest begin first. No process is left alone with one at the end, while the others have nothing.
+_LONGEST = ("test_workers", "test_servers", "test_poison", "test_doubles", "test_outage")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Chaos comes last: it kills the servers under everyone, and who shares them needs a while to come back."""
     here = Path(__file__).parent
-    items.sort(key=lambda item: here in item.path.parents)
+
+    def place(item: pytest.Item) -> int:
+        if here not in item.path.parents:
+            return -1
+        name = item.path.stem
+        return _LONGEST.index(name) if name in _LONGEST else len(_LONGEST)
+
+    items.sort(key=place)

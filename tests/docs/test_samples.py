@@ -32,6 +32,9 @@ HOW_TO = (
     "docs/how-to/personal-data.md",
 )
 
+#: pytest with what the project has: pytest-django. The others' plugins take two seconds to load.
+PYTEST = [sys.executable, "-m", "pytest", "-q", "--ds=shop.settings", "-p", "no:cacheprovider"]
+PYTEST += ["-p", "no:hypothesispytest", "-p", "no:schemathesis", "-p", "no:xdist"]
 #: What comes after the README's settings: the servers of this session.
 SETTINGS = """
 from urllib.parse import urlsplit as _split
@@ -169,16 +172,7 @@ def test_the_samples_of_the_how_tos_can_be_imported(shop: Shop, paper: str) -> N
 
 
 def test_the_tests_of_the_saga_pass_and_can_fail(shop: Shop) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--ds=shop.settings",
-        "-p",
-        "no:cacheprovider",
-        "tastings/test_sagas.py",
-    ]
+    command = [*PYTEST, "tastings/test_sagas.py"]
     assert "8 passed" in shop.run(*command)
     # Given a saga with a mistake: the ticket is not voided
     sagas = shop.folder / "tastings/sagas.py"
@@ -214,15 +208,13 @@ def test_it_stands_still_until_it_is_let_pass(saga_clock):
 
 def test_the_plugin_has_a_clock(shop: Shop) -> None:
     (shop.folder / "tastings/test_clock.py").write_text(ON_THE_CLOCK)
-    command = [sys.executable, "-m", "pytest", "-q", "--ds=shop.settings", "-p", "no:cacheprovider"]
-    assert "1 passed" in shop.run(*command, "tastings/test_clock.py")
+    assert "1 passed" in shop.run(*PYTEST, "tastings/test_clock.py")
 
 
 def test_the_matrix_of_the_saga_passes_and_names_the_cause_of_what_fails(shop: Shop) -> None:
     """Of one step under one carrier, without those that are killed: the others are as those of our own sagas."""
     wanted = "write_ticket and orchestration and not dies or usual"
-    command = [sys.executable, "-m", "pytest", "-q", "--ds=shop.settings", "-p", "no:cacheprovider", "-k", wanted]
-    command.append("tastings/test_matrix.py")
+    command = [*PYTEST, "-k", wanted, "tastings/test_matrix.py"]
     assert " passed" in shop.run(*command)
     # Given a participant with a mistake: the ticket is voided by the id that was returned
     sagas = shop.folder / "tastings/sagas.py"
