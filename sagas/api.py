@@ -1,6 +1,6 @@
-"""What an application calls: start, confirm, cancel, erase; what people do about escalations; the door's admission.
+"""What an application calls: start, confirm, cancel, erase, and the rest; what people do about escalations.
 
-All work in the caller's database transaction, if there is one; the kick follows the commit.
+Each function works in the caller's database transaction, if there is one. The kick follows the commit.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from sagas.validation import check_note, check_person, parse_run_id
 
 
 def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None) -> UUID:
-    """Start a run; it begins when the surrounding transaction commits.
+    """Start a run. It begins when the surrounding transaction commits.
 
     Args:
-        saga: the definition.
-        request: what it is asked for, of the saga's request type (or a dict that fits it).
-        business_key: what people know it by, such as an order number; at most 64 characters.
-        run_id: the run's id, where the caller must know it before; a UUIDv7 by default.
+        saga: the saga's class.
+        request: an instance of the saga's request type, or a dict that fits it.
+        business_key: what people know the run by, such as an order number; at most 64 characters.
+        run_id: the run's id, if the caller must know it before the call; by default a new UUIDv7.
 
     Returns:
         The run's id, which is the global transaction id.
 
     Raises:
-        InvalidRequest: the request does not fit, would be read as something else than it is, or is larger than
-            ``SAGAS["DATA_LIMIT"]``; or the business key or the id cannot be one. Nothing was written.
-        Locked: another run holds a business key for which this saga does not wait.
+        InvalidRequest: the request does not fit, changes when it is stored and read again, or is larger than
+            ``SAGAS["DATA_LIMIT"]``; or the business key or the id is invalid. Nothing was written.
+        Locked: another run holds a business key, and this saga does not wait for it.
         RunExists: a run of this id exists.
     """
     run_id = lifecycle.insert_run(saga, request, business_key=business_key, run_id=run_id)
@@ -51,27 +51,28 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
     return run_id
 
 
-# ``PlaceOrder.start(request)`` is this function, too.
+# ``PlaceOrder.start(request)`` calls this function.
 Saga.starter = start
 
 
 def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Receipt:
-    """Give a confirmation. A repeat gets what the first got, and how the run stands now.
+    """Confirm a run. A repeat gets the data of the first call, and how the run stands now.
 
-    It is taken, and not settled before the receipt says so: until then the run may still be undone, and the
-    confirmation's ``compensate`` called. Where it is refused, nothing calls that: whoever brought it gives it back.
+    A confirmation that was taken is final once its receipt is ``settled``. Until then the run may still be undone, and
+    the confirmation's ``compensate`` is called. If this function raises, nothing was taken, and ``compensate`` is not
+    called: the caller gives back what was paid.
 
     Args:
         run_id: the run.
         name: the confirmation's name in the saga.
-        data: what to keep of it, such as a payment id; JSON.
+        data: what to keep of it as JSON, such as a payment id.
 
     Raises:
         RunNotFound: there is no such run.
-        UnknownConfirmation: its saga waits for no confirmation of this name.
-        AlreadyDecided: the run is being undone, is undone, or waits for a person.
-        DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
-        InvalidArgument: ``data`` is no dict, or JSON cannot say what is in it. Nothing was taken.
+        UnknownConfirmation: its saga has no confirmation of this name.
+        AlreadyDecided: the run is being undone, is undone, or is escalated.
+        DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``.
+        InvalidArgument: ``data`` is no dict, or JSON cannot represent it.
     """
     receipt, messages = lifecycle.receive_confirmation(parse_run_id(run_id), name, {} if data is None else data)
     _after_commit(messages)
@@ -79,23 +80,25 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
 
 
 def decline(run_id: UUID, name: str, *, reason: str = "", by: str = "", message: str = "") -> State:
-    """Say that a confirmation will not come (the payment was declined): the run is undone. A repeat is answered alike.
+    """Say that a confirmation will not come, because the payment was declined, say. The run is undone.
+
+    A repeat gets the same answer.
 
     Args:
         run_id: the run.
         name: the confirmation's name in the saga.
-        reason: why, for the record and for operators; at most 10,000 characters, of which 2,000 are kept.
-        by: who, for the record; at most 150 characters, of which the log keeps 100.
-        message: what customers may read of why; likewise. By default a sentence that says no more than that it was.
+        reason: why, for operators; at most 10,000 characters, of which 2,000 are kept.
+        by: who, for the log; at most 150 characters, of which 100 are kept.
+        message: why, for customers; as long as ``reason``. By default a standard sentence without the reason.
 
     Returns:
-        The state: COMPENSATING, or FAILED if it was undone before.
+        COMPENSATING, or FAILED if the run is undone already.
 
     Raises:
         RunNotFound: there is no such run.
-        UnknownConfirmation: its saga waits for no confirmation of this name.
+        UnknownConfirmation: its saga has no confirmation of this name.
         AlreadyDecided: this confirmation has come, or the run is confirmed.
-        InvalidArgument: ``reason``, ``by`` or ``message`` is no text, or too long.
+        InvalidArgument: ``reason``, ``by`` or ``message`` is no text, or is too long.
     """
     check_note("reason", reason)
     check_note("message", message)
@@ -106,21 +109,21 @@ def decline(run_id: UUID, name: str, *, reason: str = "", by: str = "", message:
 
 
 def cancel(run_id: UUID, *, reason: str = "", by: str = "", message: str = "") -> State:
-    """Undo a run that is not decided yet. A repeat is answered alike.
+    """Undo a run that is not decided yet. A repeat gets the same answer.
 
     Args:
         run_id: the run.
-        reason: why, for the record and for operators; at most 10,000 characters, of which 2,000 are kept.
-        by: who, for the record; at most 150 characters, of which the log keeps 100.
-        message: what customers may read of why; likewise. By default a sentence that says no more than that it was.
+        reason: why, for operators; at most 10,000 characters, of which 2,000 are kept.
+        by: who, for the log; at most 150 characters, of which 100 are kept.
+        message: why, for customers; as long as ``reason``. By default a standard sentence without the reason.
 
     Returns:
-        The state: COMPENSATING, or FAILED if it was undone before.
+        COMPENSATING, or FAILED if the run is undone already.
 
     Raises:
         RunNotFound: there is no such run.
-        AlreadyDecided: it is confirmed.
-        InvalidArgument: ``reason``, ``by`` or ``message`` is no text, or too long.
+        AlreadyDecided: the run is confirmed.
+        InvalidArgument: ``reason``, ``by`` or ``message`` is no text, or is too long.
     """
     check_note("reason", reason)
     check_note("message", message)
@@ -131,18 +134,18 @@ def cancel(run_id: UUID, *, reason: str = "", by: str = "", message: str = "") -
 
 
 def resume(run_id: UUID, *, by: str, note: str = "", escalation: int | None = None) -> State:
-    """Put an escalated run back to work where it stood.
+    """Resume an escalated run where it stood.
 
     Args:
         run_id: the run.
-        by: who, at most 150 characters.
-        note: what was mended, for the record; at most 10,000 characters.
-        escalation: id of the ``Escalation`` that was read; by default whichever is open.
+        by: who; at most 150 characters.
+        note: what was repaired, for the record; at most 10,000 characters.
+        escalation: the id of the ``Escalation`` that the person has read; by default the open one.
 
     Raises:
         RunNotFound: there is no such run.
-        AlreadyDecided: it is not escalated, or by another escalation than this one.
-        InvalidDecision: ``by`` or ``note`` is no text, or too long.
+        AlreadyDecided: the run is not escalated, or its open escalation is another one.
+        InvalidDecision: ``by`` or ``note`` is no text, or is too long.
     """
     _check_decision(by=by, note=note)
     state, messages = actions.resume(parse_run_id(run_id), by=by, note=note, escalation=escalation)
@@ -151,62 +154,62 @@ def resume(run_id: UUID, *, by: str, note: str = "", escalation: int | None = No
 
 
 def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool:
-    """Note that somebody has seen that a run is escalated: no more notices of it are sent.
+    """Record that a person has seen an escalation. No more notices of it are sent.
 
     Args:
         run_id: the run.
-        by: who, at most 150 characters.
-        escalation: id of the ``Escalation`` that was read; by default whichever is open.
+        by: who; at most 150 characters.
+        escalation: the id of the ``Escalation`` that the person has read; by default the open one.
 
     Returns:
-        Whether this was the first; a repeat changes nothing.
+        Whether this call was the first. A repeat changes nothing.
 
     Raises:
         RunNotFound: there is no such run.
-        AlreadyDecided: it is not escalated, or by another escalation than this one.
-        InvalidDecision: nobody is named.
+        AlreadyDecided: the run is not escalated, or its open escalation is another one.
+        InvalidDecision: a name is missing or too long.
     """
     return actions.acknowledge(parse_run_id(run_id), by=by, escalation=escalation)
 
 
 def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> None:
-    """Say who sees to an escalated run. Who takes it himself (``to`` is ``by``) acknowledges it.
+    """Assign an escalated run to a person. Assigning it to oneself (``to`` is ``by``) also acknowledges it.
 
     Args:
         run_id: the run.
-        to: who sees to it, at most 150 characters.
-        by: who says so, at most 150 characters.
-        escalation: id of the ``Escalation`` that was read; by default whichever is open.
+        to: the assignee; at most 150 characters.
+        by: who assigns it; at most 150 characters.
+        escalation: the id of the ``Escalation`` that the person has read; by default the open one.
 
     Raises:
         RunNotFound: there is no such run.
-        AlreadyDecided: it is not escalated, or by another escalation than this one.
-        InvalidDecision: nobody is named.
+        AlreadyDecided: the run is not escalated, or its open escalation is another one.
+        InvalidDecision: a name is missing or too long.
     """
     actions.assign(parse_run_id(run_id), to=to, by=by, escalation=escalation)
 
 
 def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None) -> State:
-    """End an escalated run by hand: whoever does it vouches for the effects of its steps.
+    """End an escalated run by hand. The person is responsible for the effects of its steps.
 
-    The engine does nothing more about these. What has come from outside it still gives back: where a confirmation
-    has come and has a ``compensate``, a run that is ended as FAILED is COMPENSATING until that is done. The one
-    exception is the compensation at which the run was escalated: that is vouched for, too.
+    The engine neither confirms nor undoes the steps any more. It still gives back confirmations: if one has come and
+    has a ``compensate``, a run that is ended as FAILED is COMPENSATING until that is done. If the run was escalated at
+    that very compensation, the person is responsible for it, too.
 
     Args:
         run_id: the run.
-        outcome: ``State.SUCCEEDED``: all of it is confirmed; ``State.FAILED``: all of it is undone.
-        by: who, at most 150 characters.
+        outcome: ``State.SUCCEEDED`` if all of it is confirmed, ``State.FAILED`` if all of it is undone.
+        by: who; at most 150 characters.
         note: what was done by hand, for the record; at most 10,000 characters.
-        escalation: id of the ``Escalation`` that was read; by default whichever is open.
+        escalation: the id of the ``Escalation`` that the person has read; by default the open one.
 
     Returns:
-        The run's state: the outcome, or COMPENSATING.
+        The outcome, or COMPENSATING.
 
     Raises:
         RunNotFound: there is no such run.
-        AlreadyDecided: it is not escalated, or by another escalation than this one.
-        InvalidDecision: nobody is named, there is no note, or the outcome is neither of the two.
+        AlreadyDecided: the run is not escalated, or its open escalation is another one.
+        InvalidDecision: the name or the note is missing or too long, or the outcome is neither of the two.
     """
     state, messages = actions.resolve(parse_run_id(run_id), outcome=outcome, by=by, note=note, escalation=escalation)
     _after_commit(messages)
@@ -214,26 +217,26 @@ def resolve(run_id: UUID, *, outcome: State, by: str, note: str, escalation: int
 
 
 def erase(*, business_key: str, by: str) -> Erasure:
-    """Overwrite what is marked as personal in every run of a business key, for good; a repeat does nothing.
+    """Overwrite personal data in every run of a business key, permanently. A repeat does nothing.
 
-    Rows, times and outcomes stay, and an ``erase`` in each run's log says who did it and when. It reaches the engine's
-    tables: what participants have written into tables of their own is theirs to erase.
+    Rows, times and outcomes stay. An entry ``erase`` in each run's log says who erased and when. Only the engine's
+    tables are changed: the domains erase what participants have written into tables of their own.
 
     Args:
         business_key: what people know the runs by.
-        by: who, for the record.
+        by: who, for the log.
 
     Raises:
         RunNotFound: there is no run of this business key.
-        NotFinished: a run of it still needs its data. Nothing was erased.
-        NotErased: another database, which a step of it names, has copies and cannot be reached. Repeat it then.
-        InvalidArgument: one of the two is empty, or no text.
+        NotFinished: one of the runs still needs its data. Nothing was erased.
+        NotErased: a step's other database, which has copies, cannot be reached. Call it again later.
+        InvalidArgument: an argument is empty, or is no text.
     """
     return erasure.erase(business_key=business_key, by=by)
 
 
 def check_admission() -> None:
-    """Raise ``Overloaded`` when runs have waited so long that new ones had better not join them."""
+    """Raise ``Overloaded`` if the oldest run that has not begun has waited longer than ``SAGAS["ADMISSION"]``."""
     limit = config().admission
     age = _backlog_age()
     if age > limit:
@@ -251,25 +254,25 @@ def _backlog_age() -> float:
 
 
 def report(run_id: UUID, step: str, outcome: Done | Rejected, *, operation: str = "", by: str = "") -> State:
-    """Say how an operation ended that a participant had ``Accepted``. A repeat changes nothing.
+    """Report how an operation has ended for which a participant returned ``Accepted``. A repeat changes nothing.
 
     Args:
         run_id: the run.
-        step: name of the step in the saga.
-        outcome: ``Done``, with its result, or ``Rejected``.
-        operation: which operation it was, as ``call.operation`` said: "confirm", "compensate", "cancel". By default
-            the step's forward one ("forward" or "try"). A report of another than the run waits for is a repeat.
-        by: who says so, for the record.
+        step: the step's name.
+        outcome: ``Done`` with the result, or ``Rejected``.
+        operation: the operation's name, as in ``call.operation``: "confirm", "compensate" or "cancel"; by default the
+            step's forward operation ("forward" or "try"). If the run does not wait for it, the report is a repeat.
+        by: who reports, for the log.
 
     Returns:
-        The run's state now.
+        The run's state after the report.
 
     Raises:
         RunNotFound: there is no such run.
-        UnknownStep: its saga has no such step, or the step no such operation.
-        NotAwaited: this operation has not been begun.
+        UnknownStep: its saga has no such step, or the step has no such operation.
+        NotAwaited: this operation has not begun.
         DataTooLarge: the result is larger than ``SAGAS["DATA_LIMIT"]``. Nothing was taken.
-        InvalidArgument: the outcome is neither of the two, JSON cannot say its result, or ``by`` is no text.
+        InvalidArgument: ``outcome`` is neither of the two, JSON cannot represent its result, or ``by`` is no text.
     """
     check_person("by", by)
     state, messages = receive_report(parse_run_id(run_id), step, outcome, operation=operation, by=by)

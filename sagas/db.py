@@ -1,21 +1,21 @@
-"""What a database error means: whose fault it is, and what is to be done.
+"""What a database error means and what the engine does about it; calls after the commit; arrays.
 
 Every SQLSTATE is classified here, once:
 
 =========  ===================================================  ==========================================
-kind       SQLSTATE                                             what is done
+kind       SQLSTATE                                             what the engine does
 =========  ===================================================  ==========================================
 collision  40001, 40P01, 55P03                                  the same again: nothing was done
-lost       08…, 57P…, 25P03, 25P04, 40003, F0…; no code         the session is closed, the same delivery
-                                                                comes again
-unfit      25006 (it only reads: a failover), 25004 (not READ   the same
-           COMMITTED)
-cancelled  57014                                                halves travel; alone, the lease brings it
-trouble    53…, 57…, 58…, XX…                                   neighbours go on, the run waits a while
-fault      all others                                           the run's own: counts as an attempt
+lost       08…, 57P…, 25P03, 25P04, 40003, F0…; no code         closes the session; the delivery comes again
+unfit      25006 (read-only, after a failover), 25004 (not      as for lost
+           READ COMMITTED)
+cancelled  57014                                                delivers in halves; a single run waits for its
+                                                                lease
+trouble    53…, 57…, 58…, XX…                                   other runs go on, the run waits a while
+fault      all others                                           counts a failed attempt of the run
 =========  ===================================================  ==========================================
 
-None but the last is anybody's fault: it never counts as an attempt.
+Only a fault counts as an attempt: the others are no fault of the run or its participant.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from django.db import Error as DjangoError
 
 
 class ErrorKind(Enum):
-    """Whose fault a database error is."""
+    """What a database error means."""
 
-    #: Two transactions met, and this one was rolled back for it. The same again may succeed.
+    #: Two transactions collided, and this one was rolled back. The same again may succeed.
     COLLISION = auto()
-    #: The session is gone, so that the outcome is unknown.
+    #: The session is lost, so the outcome is unknown.
     LOST = auto()
-    #: The session is there, and is no place to write at: on a server that only reads, or at another isolation level.
+    #: The session cannot be used to write: the server is read-only, or the isolation level is another.
     UNFIT = auto()
-    #: The statement was cancelled: it took too long, or an administrator was tired of it.
+    #: The statement was cancelled, by its time-out or by an administrator.
     CANCELLED = auto()
-    #: The server is there, and cannot do it: no room, no memory, a broken disk.
+    #: The server cannot do it: no space, no memory, a broken disk.
     TROUBLE = auto()
-    #: What was asked is wrong, or what it was asked of.
+    #: The statement or its data is wrong.
     FAULT = auto()
 
 
 #: Serialization failure, deadlock, lock time-out.
 _COLLISIONS = frozenset({"40001", "40P01", "55P03"})
-#: By code: the server has ended the session, for nothing was asked of it in mid-transaction for too long, or for the
-#: transaction took too long (mostly libpq only finds the socket closed); whether it has committed it cannot say.
+#: By code: the server ended the session, because it was idle in a transaction for too long or because the transaction
+#: took too long (mostly libpq only finds the socket closed); or the server cannot say whether it has committed.
 _LOST = frozenset({"25P03", "25P04", "40003"})
-#: It takes no writes, as a server that is no primary any more; it is at another isolation level than the engine.
+#: The server is read-only, because it is no primary any more; the isolation level is not READ COMMITTED.
 _UNFIT = frozenset({"25006", "25004"})
 #: By class: no connection; a server that is shutting down or starting; a broken configuration.
 _LOST_CLASSES = ("08", "57P", "F0")
@@ -63,12 +63,12 @@ _TROUBLE_CLASSES = ("53", "57", "58", "XX")
 
 
 class ConnectionLost(Exception):
-    """The database cannot be worked with, nor may it be known what it has committed. Deliver the same again."""
+    """The session is lost, and perhaps nobody knows whether it has committed. Deliver the same again."""
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """The SQLSTATE of an error of Django's or of its driver's; ``None`` if the server has not given one."""
-    # A participant may use the driver's own cursor, and raise the driver's own errors.
+    """The SQLSTATE of an error of Django or of the driver; ``None`` if it has none."""
+    # A participant may use the driver's cursor, which raises the driver's errors.
     drivers = error.__cause__ if isinstance(error, DjangoError) else error
     # psycopg 2 and 3.
     code = getattr(drivers, "pgcode", None) or getattr(drivers, "sqlstate", None)
@@ -76,10 +76,10 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def describe_error(error: BaseException) -> str:
-    """What the server has said, in one line, with its SQLSTATE: for logs and for people."""
+    """The text of a database error in one line, with its SQLSTATE: for logs and for people."""
     if isinstance(error, ConnectionLost) and error.__cause__ is not None:
         return describe_error(error.__cause__)
-    # A set-based participant's is wrapped once more.
+    # The error of a set-based participant is wrapped once more.
     error = getattr(error, "error", error)
     lines = str(error).strip().splitlines()
     code = sqlstate(error)
@@ -87,11 +87,11 @@ def describe_error(error: BaseException) -> str:
 
 
 def classify_error(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> ErrorKind:
-    """Whose fault an error is.
+    """Say what an error means.
 
     Args:
-        error: what was raised.
-        using: alias of the database on whose connection it was raised.
+        error: the error.
+        using: the alias of the database on whose connection it was raised.
     """
     code = sqlstate(error)
     if code is None:
@@ -106,70 +106,70 @@ def classify_error(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> Error
         return ErrorKind.CANCELLED
     if code.startswith(_TROUBLE_CLASSES):
         return ErrorKind.TROUBLE
-    # What it has no word for, such as a password that has changed, is as lost where it has come of connecting.
+    # An unclassified error, such as a changed password, also means a lost session if connecting has failed.
     return ErrorKind.LOST if isinstance(error, OperationalError) and is_disconnected(using) else ErrorKind.FAULT
 
 
 def _without_a_code(error: BaseException, using: str) -> ErrorKind:
-    """Of an error of which the server knows nothing: libpq has lost the socket, or was never connected."""
+    """Classify an error that did not come from the server: libpq has lost the socket, or could not connect."""
     if isinstance(error, OperationalError | InterfaceError):
         return ErrorKind.LOST
-    # What Django raises where a participant has closed the connection under its own transaction.
+    # Django raises it if a participant has closed the connection inside the transaction.
     return ErrorKind.LOST if isinstance(error, DatabaseError) and is_disconnected(using) else ErrorKind.FAULT
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Whether a lock was not got in time, or with NOWAIT at all: a collision, but the same again would wait again."""
+    """Whether a lock was not acquired in time. It is a collision, but the same statement would wait again."""
     return isinstance(error, DjangoError) and sqlstate(error) == "55P03"
 
 
 def is_idle_timeout(error: BaseException) -> bool:
-    """Whether the server has said that it ended the session because nothing was asked of it for too long."""
+    """Whether the server ended the session because it was idle in a transaction for too long."""
     return isinstance(error, DjangoError) and sqlstate(error) == "25P03"
 
 
 def is_soft_time_limit(error: BaseException) -> bool:
-    """Whether Celery's soft time limit ended the work: of all that was to be done in that time, not of one run."""
+    """Whether it is Celery's soft time limit, which ends the work on the whole delivery, and not on one run."""
     return isinstance(error, SoftTimeLimitExceeded)
 
 
 def is_other_database_lost(error: BaseException, using: str) -> bool:
-    """Whether an error tells that some other database is away than this one, on which the transaction still stands.
+    """Whether the connection to another database is lost, while the transaction on this database is still open.
 
-    Ask inside the transaction: behind it Django may have connected anew.
+    Call it inside the transaction: after it, Django may have connected again.
     """
-    # The driver marks the connection of which it has lost the socket.
+    # The driver closes the connection whose socket it has lost.
     lost = isinstance(error, DjangoError) and error.__cause__ is not None and sqlstate(error) is None
     return lost and not is_disconnected(using)
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether two transactions met, and this one was rolled back for it."""
+    """Whether two transactions collided, and this one was rolled back."""
     return classify_error(error) is ErrorKind.COLLISION
 
 
 def is_lost(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Whether the session is of no more use: the outcome may be unknown. Close it, and do the same on another."""
+    """Whether the session cannot be used any more. The outcome may be unknown: repeat the work in a new session."""
     return classify_error(error, using) in {ErrorKind.LOST, ErrorKind.UNFIT}
 
 
 def is_transient(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Whether an error is the database's, and not the fault of whoever has asked: the same may succeed later."""
+    """Whether the error is no fault of the statement or its data: the same may succeed later."""
     return classify_error(error, using) is not ErrorKind.FAULT
 
 
 def close_session(using: str = DEFAULT_DB_ALIAS) -> None:
-    """Close the session after an error that was nobody's fault: the next one is new, and finds the primary.
+    """Close the session after a transient error. The next session is new, and is connected to the primary.
 
-    Not under a transaction of the caller's, who has yet to hear of the error.
+    Inside a transaction of the caller nothing is closed: the caller has yet to get the error.
     """
     if not connections[using].in_atomic_block:
         connections[using].close()
 
 
 def is_disconnected(using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Whether there is no connection to this database now."""
-    # Not is_usable(): it asks by a query, which fails in any transaction that an error has aborted.
+    """Whether this process has no connection to the database now."""
+    # Not is_usable(): it sends a query, which fails in a transaction that an error has aborted.
     raw = connections[using].connection
     return raw is None or bool(raw.closed)
 

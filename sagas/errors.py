@@ -1,4 +1,4 @@
-"""Every error the engine raises on purpose. The docstring of each says what it means."""
+"""Every error that the engine raises on purpose. The docstring of each says what it means."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from django.db import IntegrityError
 
 
 class SagaError(Exception):
-    """The base of all errors of this package."""
+    """The base of the errors that callers of the engine get."""
 
 
 class DefinitionError(SagaError):
-    """A saga is declared wrongly; raised when its class is made, never later."""
+    """A saga is declared wrongly. It is raised when the class is made, and never later."""
 
 
 class UnknownSaga(SagaError):
@@ -20,29 +20,30 @@ class UnknownSaga(SagaError):
 
 
 class UnknownStep(SagaError):
-    """The saga has no such step, or the step no such operation."""
+    """The saga has no such step, or the step has no such operation."""
 
 
 class InvalidArgument(SagaError, TypeError, ValueError):
-    """What was handed to the engine cannot be kept: of another type, too long, nested too deeply.
+    """An argument cannot be stored: it has another type, is too long, or is nested too deeply.
 
-    The message says what. It is what Python calls a ``TypeError`` or a ``ValueError``, and both here. Nothing was done,
-    and the caller's transaction can go on.
+    The message says what is wrong. The error is a ``TypeError`` and a ``ValueError``, as Python would raise. Nothing
+    was done, and the caller's transaction can go on.
     """
 
 
 class InvalidDemand(InvalidArgument):
-    """A pool is asked for what it cannot hold: no whole number, or too large a one; or a key too long for its holds."""
+    """A demand on a pool cannot be held: its quantity is no whole number or too large, or its key is too long."""
 
 
 class RunExists(SagaError, IntegrityError):
-    """There is a run of this id already. Nothing was written, and the caller's transaction can go on."""
+    """A run of this id exists already. Nothing was written, and the caller's transaction can go on."""
 
 
 class InvalidRequest(SagaError):
     """The request does not fit the saga's request type.
 
-    The message says what is wrong where, and quotes nothing of the request. ``errors`` has more, for whoever sent it.
+    The message says what is wrong and where, and quotes nothing of the request. ``errors`` has the details for the
+    sender of the request.
     """
 
     def __init__(self, message: str, errors: list[dict[str, object]]) -> None:
@@ -51,25 +52,25 @@ class InvalidRequest(SagaError):
 
 
 class NotAwaited(SagaError):
-    """A report of an operation that nobody has begun."""
+    """A report of an operation that has not begun."""
 
 
 class NoReport(Exception):
-    """What was accepted was not reported in time: whether it took effect is not known. Counts as a failed attempt."""
+    """An accepted operation was not reported in time, so its outcome is unknown. It counts as a failed attempt."""
 
 
 class ChildEnded(Exception):
-    """A run that is a step of another was ended by hand, and not as that one needs it: a person must see to both."""
+    """A person has ended a child run otherwise than its parent needs it. A person must now look at both runs."""
 
 
 class NotSent(Exception):
-    """A remote participant was not reached: nothing was sent, so nothing has happened there."""
+    """A request to a remote participant was not sent, so nothing has happened there."""
 
 
 class DataTooLarge(SagaError):
-    """A request, a result or a confirmation's data is larger than ``SAGAS["DATA_LIMIT"]``.
+    """A request, a result or the data of a confirmation is larger than ``SAGAS["DATA_LIMIT"]``.
 
-    ``size`` and ``limit`` are in bytes of JSON. For a request it is the cause of an ``InvalidRequest``; for a step's
+    ``size`` and ``limit`` are in bytes of JSON. For a request it is the cause of an ``InvalidRequest``. For a step's
     result it is a fault of that run.
     """
 
@@ -80,11 +81,11 @@ class DataTooLarge(SagaError):
 
 
 class UnknownConfirmation(SagaError):
-    """The saga waits for no confirmation of this name."""
+    """The saga has no confirmation of this name."""
 
 
 class DeadlineUnknown(SagaError):
-    """A ``Confirmation(until=…)`` does not say when it is too late: no ``datetime``, or none with a time zone."""
+    """The function of ``Confirmation(until=…)`` has not returned a ``datetime`` with a time zone."""
 
 
 class RunNotFound(SagaError):
@@ -92,23 +93,22 @@ class RunNotFound(SagaError):
 
 
 class NotFinished(SagaError):
-    """A run still needs the data that should be erased; the message names it."""
+    """A run still needs the data that should be erased. The message names the run."""
 
 
 class NotErased(SagaError):
-    """A database that has copies of what should be erased cannot be reached; the message names it. Repeat it then."""
+    """A database that has copies of the data cannot be reached. The message names the database. Erase again later."""
 
 
 class IllegalTransition(SagaError):
-    """The run did not stand where the caller thought, or the move is not in the transition table."""
+    """The run did not stand where the caller expected it, or the table of transitions does not have the change."""
 
 
 class AlreadyDecided(SagaError):
-    """The run was already decided the other way: a confirm after its cancel, a cancel after its confirm.
+    """The run was decided the other way before: a confirmation after its cancel, or a cancel after its confirmation.
 
-    Or what a person decided about it concerns an escalation that is over.
-
-    ``state`` is the state in which the run was found, under its lock.
+    It is also raised for a decision of a person about an escalation that is over. ``state`` is the state in which the
+    run was found, under its lock.
     """
 
     def __init__(self, message: str, state: str) -> None:
@@ -117,11 +117,11 @@ class AlreadyDecided(SagaError):
 
 
 class InvalidDecision(InvalidArgument):
-    """An escalation cannot be decided so: nobody is named, no note tells what was done, or the outcome is no end."""
+    """A person's decision about an escalation is incomplete: no name, no note, or an outcome that is not final."""
 
 
 class Overloaded(SagaError):
-    """The backlog is older than new work may wait; try again after ``retry_after`` seconds."""
+    """New runs would wait too long. Try again after ``retry_after`` seconds."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -129,7 +129,7 @@ class Overloaded(SagaError):
 
 
 class Locked(SagaError):
-    """Another run holds the key, or stands in line for it, and this one is not to wait.
+    """Another run holds the business key or waits for it, and this run was declared not to wait.
 
     ``key`` is the business key, ``holder`` the id of the run that holds it.
     """
@@ -141,9 +141,9 @@ class Locked(SagaError):
 
 
 class PoolInconsistent(SagaError):
-    """A pool is not as it must be: a hold or the pool's row is missing, or is not what the run must hold.
+    """A pool and its holds do not agree with what the run must hold: a row is missing, or a number is wrong.
 
-    Somebody has changed them by other means than the engine's; a fault of the operation that meets it.
+    Something other than the engine has changed them. It is a fault of the operation that finds it.
     """
 
 
@@ -153,14 +153,14 @@ class Rejected(Exception):
     Args:
         detail: one sentence for the customer.
         code: a stable word for programs, by default the class name.
-        note: what else operators should know; no customer reads it.
+        note: more for operators. Customers never read it.
     """
 
     #: Also for a class with a constructor of its own.
     note = ""
 
     def __init__(self, detail: str = "", *, code: str = "", note: str = "") -> None:
-        # As texts: a lazy translation is one in the language of whoever reads it, and is stored in this one.
+        # A lazy translation is made a text here: it is stored in the language of this process.
         self.detail = str(detail or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0])
         self.code = str(code or type(self).__name__)
         self.note = str(note)

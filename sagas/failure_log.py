@@ -1,7 +1,7 @@
-"""Operations that broke, told in the process's log: with traceback, run, step and attempt, for people and for Sentry.
+"""Failed operations in the log of the process: with traceback, run, step and attempt, for people and for Sentry.
 
-The run's own log in the database has every one of them. Here those that are alike are told a few times a minute, and
-then counted: a participant that is down breaks a hundred thousand runs, and one line in a hundred thousand is as good.
+The run's log in the database has every failure. Here, failures of one kind are logged a few times a minute, and the
+others are only counted: a participant that is down may fail for a hundred thousand runs.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from sagas.validation import printable
 
 logger = logging.getLogger(__name__)
 
-#: So many alike are told in a window of so many seconds, in each process.
+#: Each process logs so many failures of one kind in a window of so many seconds.
 BURST = 10
 WINDOW = 60.0
-#: Kinds that are remembered; beyond them all are forgotten, and told again.
+#: So many kinds are remembered. With one more, all are forgotten, and are logged again.
 _KINDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One operation of one run that broke.
+    """A failed operation of a run.
 
     Attributes:
-        saga: its saga.
+        saga: the run's saga.
         step: the step.
-        operation: what was asked of it.
+        operation: the operation.
         run_id: the run.
-        attempt: which attempt it was, from 1.
+        attempt: the number of the attempt, from 1.
         error: what was raised.
-        follows: what happens now, for people.
-        final: whether no attempt follows by itself.
-        hide: takes what is personal out of a text; ``None`` where nothing is.
+        follows: what happens next, for people.
+        final: whether no attempt follows automatically.
+        hide: removes personal data from a text; ``None`` if there is none.
     """
 
     saga: str
@@ -56,12 +56,12 @@ class Failure:
 
     @property
     def kind(self) -> Hashable:
-        """What is alike."""
+        """Failures of one kind are logged together."""
         return self.saga, self.step, self.operation, type(self.error).__qualname__, self.final
 
 
 def log_failure(failure: Failure) -> None:
-    """Log it, unless many of its kind were told a moment ago: an error if no attempt follows, else a warning."""
+    """Log a failure, unless many of its kind were logged lately: as an error if it is final, else as a warning."""
     throttle = runtime.memory.failures = runtime.memory.failures or Throttle()
     suppressed = throttle.take(failure.kind)
     if suppressed is None:
@@ -93,11 +93,11 @@ Trace = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def exc_info_of(error: BaseException, hide: Callable[[str], str] | None) -> Trace | None:
-    """What to give a logger as ``exc_info``, without what is personal; ``None`` for what was never raised.
+    """The ``exc_info`` for a logger, without personal data; ``None`` for an error that was never raised.
 
-    With something to hide it is a stand-in of the same name and with the same traceback, for loggers write the text of
-    every exception in the chain. The frames are emptied of their variables, which Sentry would send along. A text that
-    no stream can write (half a surrogate) is made printable the same way.
+    A logger writes the text of every exception in the chain. If there is something to hide, an exception of the same
+    name and with the same traceback stands in for each. The frames lose their variables, which Sentry would send. A
+    text that no stream can write (half of a surrogate pair) is replaced in the same way.
     """
     if error.__traceback__ is None:
         return None
@@ -111,7 +111,7 @@ def exc_info_of(error: BaseException, hide: Callable[[str], str] | None) -> Trac
 
 
 def _behind(error: BaseException, seen: set[int]) -> list[BaseException]:
-    """The causes and contexts of an exception that have not been seen."""
+    """The cause and the context of an exception, without those that were visited."""
     seen.add(id(error))
     return [behind for behind in (error.__cause__, error.__context__) if behind is not None and id(behind) not in seen]
 
@@ -158,14 +158,14 @@ class _Window:
 
 @dataclass(slots=True)
 class Throttle:
-    """Lets a few of a kind through in each window, and counts the others."""
+    """Lets a few failures of each kind through in a window, and counts the others."""
 
     clock: Callable[[], float] = time.monotonic
     _windows: dict[Hashable, _Window] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, kind: Hashable) -> int | None:
-        """Say how many of its kind were held back before it; ``None`` if it is held back itself."""
+        """Return how many of the kind were held back before this one; ``None`` if this one is held back."""
         now = self.clock()
         with self._lock:
             window = self._windows.get(kind)

@@ -1,4 +1,4 @@
-"""Hides what is secret in URLs, wherever a URL may be shown: in logs, errors, tables of settings, on a console."""
+"""Hides the secrets in URLs wherever a URL is shown: in logs, errors, tables of settings, on a console."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 #: What stands for a secret.
 MASK = "***"
 
-#: From a user's colon to the last @ before a blank or the next URL: a password that somebody did not escape may have
-#: a slash or an @ in it.
+#: From the colon after the user to the last @ before a blank or the next URL: a password that was not escaped may
+#: contain a slash or an @.
 _PASSWORD = re.compile(r"(?P<before>(?<![a-z0-9+.-])[a-z0-9+.-]+://[^\s:/@]*:)(?:(?!://)\S)*@", re.IGNORECASE)
 _PARAMETER = re.compile(
     r"(?P<before>[?&;][\w-]{0,100}(?:pass|secret|token|key|sig)[\w-]{0,100}=)[^&;\s'\"]+", re.IGNORECASE
@@ -27,7 +27,7 @@ def redact(text: str) -> str:
 
 
 def redact_all(value: Any) -> Any:
-    """Do as ``redact`` does for every text in a value, however deep; the value itself is left as it is."""
+    """Return a copy of a value in which every text is redacted, at any depth."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):

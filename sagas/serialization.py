@@ -1,7 +1,7 @@
 """JSON that the engine stores: a run's request, each step's result, the data that comes with a confirmation.
 
-It is read with every lock of its run and written with its log rows, so one large value slows its neighbours down. Keep
-what is large in a table of the domain, and its key here.
+It is read with every lock of its run and written with its log rows, so one large value slows other runs down. Keep
+large values in a table of the domain, and store their keys here.
 """
 
 from __future__ import annotations
@@ -53,17 +53,14 @@ def dump_json(value: object) -> str:
 
 
 def check_size(text: str, what: str) -> None:
-    """Refuse JSON text of more than ``SAGAS["DATA_LIMIT"]`` bytes.
+    """Raise ``DataTooLarge`` if a JSON text has more than ``SAGAS["DATA_LIMIT"]`` bytes in UTF-8.
 
     Args:
-        text: as it will be stored, in UTF-8.
-        what: whose text it is, for the error: "the request of orders.PlaceOrder".
-
-    Raises:
-        DataTooLarge: its message tells how large the text is, and what the limit is.
+        text: the JSON text.
+        what: what the text is, for the error: "the request of orders.PlaceOrder".
     """
     limit = config().data_limit
-    # The length in characters is known, and is the length in bytes of nearly all texts; only others are measured.
+    # Python knows the length in characters, which for ASCII is that in bytes; only other texts are encoded.
     size = len(text) if text.isascii() or len(text) > limit else len(text.encode())
     if size > limit:
         size = len(text.encode())

@@ -1,7 +1,6 @@
-"""Signatures of webhooks, by the Standard Webhooks specification: several secrets at once, and for five minutes.
+"""Signatures of webhooks after the Standard Webhooks specification: several secrets, valid for five minutes. Pure.
 
-Pure: who sends, and what is done with it, is for whoever asks. A list of secrets is for the time of a change: the new
-one is added, the sender changes over, the old one is taken away.
+Several secrets make a change possible: add the new secret, let the sender change to it, remove the old one.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ from hashlib import sha256
 WEBHOOK_PREFIX = "whsec_"
 #: The fewest bytes of a secret, as the specification says.
 SECRET_BYTES = 24
-#: How long a signature holds, in seconds, and how far the sender's clock may be ahead.
+#: Seconds for which a signature is valid, and by which the sender's clock may be ahead.
 TOLERANCE = 300
 
 _MESSAGE_ID = re.compile(r"[!-~]{1,255}")
 _TIMESTAMP = re.compile(r"[0-9]{1,15}", re.ASCII)
-#: One entry of the list. Where the header came more than once, commas join what spaces should.
+#: One entry of the list. If the header came more than once, commas stand in place of spaces.
 _ENTRY = re.compile(r"(?:^|[ ,])v1,([A-Za-z0-9+/]+={0,2})(?=$|[ ,])")
 
 
 class BadSecret(ValueError):
-    """A text is no secret of webhooks. It says why, and never what the text is."""
+    """A text is no secret of webhooks. The message says why, and never quotes the text."""
 
 
 class BadSignature(Exception):
-    """The signature is missing, wrong, or of another time. It says no more than a forger knows."""
+    """The signature is missing, wrong, or too old. The message tells a forger nothing new."""
 
 
 def parse_secrets(given: object) -> tuple[bytes, ...]:
     """Read the keys of one secret, or of several: a list, or a text with spaces or commas between them.
 
     Raises:
-        BadSecret: there is none, or one is not ``whsec_`` and at least 24 bytes in base64.
+        BadSecret: there is no secret, or one is not ``whsec_`` with at least 24 bytes in base64 after it.
     """
     texts = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else given
     if not isinstance(texts, list | tuple) or not texts:
@@ -71,15 +70,15 @@ def verify_signature(
 
     Args:
         body: the raw body.
-        headers: of the request, by name in whatever case.
+        headers: the request's headers; the case of their names does not matter.
         keys: from ``parse_secrets``.
-        now: seconds of Unix time; by default this process's clock.
+        now: Unix time in seconds; by default from this process's clock.
 
     Returns:
         The message's id.
 
     Raises:
-        BadSignature: it is not so.
+        BadSignature: no key has signed it, or not lately.
     """
     found = {name.lower(): value for name, value in headers.items()}
     message_id, stamp = found.get("webhook-id", ""), found.get("webhook-timestamp", "")

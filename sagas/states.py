@@ -1,7 +1,6 @@
 """The life of a run: its states, the one table of the moves between them, and the names of the carriers.
 
-The database holds the same table as a trigger (migration ``0002_guards``), so that a wrong
-move cannot be committed, by whatever hand.
+A trigger in the database has the same table (migration ``0002_guards``), so nobody can commit a wrong move.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ class State(StrEnum):
     FAILED = "FAILED"
 
 
-#: Nothing happens to such a run any more.
+#: A run in such a state has ended.
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED})
-#: The engine moves such a run by itself: it has a ``due_at``.
+#: The engine moves a run in such a state automatically: the run has a ``due_at``.
 LIVE: Final = frozenset({State.PENDING, State.EXECUTING, State.AWAITING_CONFIRM, State.CONFIRMING, State.COMPENSATING})
-#: Not decided yet: it may still be confirmed, and still be cancelled.
+#: A run in such a state may still be confirmed, and may still be cancelled.
 UNDECIDED: Final = frozenset({State.PENDING, State.EXECUTING, State.AWAITING_CONFIRM})
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
@@ -44,10 +43,10 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
         }
     ),
     State.AWAITING_CONFIRM: frozenset({State.CONFIRMING, State.COMPENSATING, State.ESCALATED}),
-    # The confirmation is the pivot: from here only forward.
+    # The confirmation is the pivot: from here the run only goes forward.
     State.CONFIRMING: frozenset({State.SUCCEEDED, State.ESCALATED}),
     State.COMPENSATING: frozenset({State.FAILED, State.ESCALATED}),
-    # Back to where it stood, or resolved by a person.
+    # A person resumes it in the state from which it came, or ends it.
     State.ESCALATED: LIVE | FINAL,
     State.SUCCEEDED: frozenset(),
     State.FAILED: frozenset(),
@@ -62,13 +61,13 @@ def check_transition(before: State, after: State) -> None:
 
 
 class BarrierOutcome(StrEnum):
-    """What became of an operation in another database, as its barrier row says."""
+    """The outcome of an operation in another database, as its barrier row has it."""
 
     DONE = "DONE"
     REJECTED = "REJECTED"
-    #: Begun; how it ends is reported to the engine.
+    #: It has begun; its outcome is reported later.
     ACCEPTED = "ACCEPTED"
-    #: It has not happened and never will: its undo came first.
+    #: Its undo came first, so it never happens.
     VOID = "VOID"
 
 

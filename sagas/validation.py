@@ -1,7 +1,7 @@
-"""What is handed in from outside, checked before it reaches a lock or a statement. Pure.
+"""Checks of input, before it reaches a lock or a statement. Pure.
 
-Callers, participants, reports and messages hand in ids, names, texts and JSON. What PostgreSQL cannot store, or what
-would overflow a stack, is an error of whoever handed it in, and never of the transaction in which it was handed in.
+Ids, names, texts and JSON come from callers, participants, reports and messages. If PostgreSQL cannot store a value, or
+if it would overflow a stack, its sender gets an error, and the transaction goes on.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from sagas.errors import InvalidArgument, RunNotFound
 
 
 class InvalidJson(ValueError):
-    """JSON that Python would read and others would not. The message quotes nothing but a constant."""
+    """Python would read this JSON, and other readers would not. The message quotes nothing but a constant."""
 
 
 def parse_json(text: str | bytes, *, depth: int = limits.JSON_DEPTH, once: bool = False) -> Any:
     """Parse JSON that comes from outside.
 
     Args:
-        text: as it came; bytes are UTF-8.
-        depth: the most levels of lists and objects.
-        once: refuse a name that comes twice in an object: who reads the first and who reads the last differ.
+        text: the JSON; bytes are UTF-8.
+        depth: the largest number of levels of lists and objects.
+        once: refuse an object that has a name twice. Some readers take the first value, some the last.
 
     Raises:
-        ValueError: it is no JSON (RFC 8259 knows no NaN), it is not UTF-8, or it is nested too deeply.
+        ValueError: the text is no JSON (RFC 8259 has no NaN), is not UTF-8, or is nested too deeply.
     """
     pairs = _object if once else None
     try:
@@ -48,7 +48,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_depth(text: str) -> None:
-    """Refuse JSON text of our own writing that is nested too deeply; ``ValueError``. Mostly a count of its brackets."""
+    """Raise ``ValueError`` if JSON that the engine wrote is nested too deeply. Counting brackets is mostly enough."""
     if text.count("[") + text.count("{") > limits.JSON_DEPTH:
         parse_json(text)
 
@@ -78,22 +78,27 @@ def why_unstorable(text: str) -> str:
 
 
 def check_person(what: str, value: object) -> None:
-    """Refuse what names nobody that could be put on record: ``what`` is the argument; '' is whoever it was."""
+    """Raise ``InvalidArgument`` if a value is no text, or is too long to be a person's name. '' is allowed.
+
+    Args:
+        what: the argument's name, for the error.
+        value: the argument.
+    """
     _check_text(what, value, limits.PERSON_NAME)
 
 
 def check_note(what: str, value: object) -> None:
-    """Refuse what is no text, or too long a one, for the record."""
+    """Raise ``InvalidArgument`` if a value is no text, or is too long for a note."""
     _check_text(what, value, limits.NOTE)
 
 
 def printable(text: str) -> str:
-    """A text as PostgreSQL can store it. What is written for the record is never refused for a character in it."""
+    """Replace what PostgreSQL cannot store in a text. An entry of the log is never refused for a character in it."""
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def parse_run_id(value: object) -> UUID:
-    """Read what should be the id of a run; ``RunNotFound`` for what no run can be called."""
+    """Read the id of a run; raise ``RunNotFound`` for a value that cannot be one."""
     if isinstance(value, UUID):
         return value
     if isinstance(value, str):

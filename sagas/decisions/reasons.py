@@ -1,4 +1,4 @@
-"""Why a run is undone, or a step is not done: what operators read of it, and what customers may. Pure.
+"""Why a run is undone or a step was not done: what operators read, and what customers may read. Pure.
 
 A reason is stored as JSON. Its ``detail`` is for operators: it may be an exception's text, or an operator's note. What
 somebody wrote for the customer is its ``message``. Only what ``public_reason`` makes of a reason is for customers.
@@ -17,33 +17,33 @@ from sagas.validation import printable
 
 
 class ReasonKind(StrEnum):
-    """Every kind of reason. The strings are stored: add, and never rename."""
+    """The kinds of reasons. The values are stored: add some, but never rename one."""
 
-    #: A step said no.
+    #: A participant has rejected.
     REJECTED = "rejected"
-    #: A step broke.
+    #: A participant has failed.
     FAULT = "fault"
-    #: A confirmation did not come in time, or steps took too long.
+    #: A confirmation did not come in time, or a step took too long.
     TIMEOUT = "timeout"
-    #: Somebody did not want it any more.
+    #: The run was cancelled.
     CANCELLED = "cancelled"
-    #: A confirmation was said not to come.
+    #: A confirmation was declined.
     REFUSED = "refused"
     #: A person has ended the run.
     RESOLVED = "resolved"
-    #: A step broke, or waits, behind an open breaker.
+    #: A step has failed or waits at an open breaker.
     BREAKER = "breaker"
-    #: No worker makes any progress with it.
+    #: No worker makes progress with the run.
     STUCK = "stuck"
-    #: The engine cannot say what comes next for it.
+    #: The engine cannot compute what comes next for the run.
     UNREADABLE = "unreadable"
-    #: Its open escalation was deleted.
+    #: The open escalation of the run was deleted.
     LOST = "lost"
 
 
-#: Kinds of which customers learn no more than that something broke.
+#: Of these kinds customers learn only that something broke.
 _INSIDE = frozenset({ReasonKind.FAULT, ReasonKind.BREAKER, ReasonKind.STUCK, ReasonKind.UNREADABLE, ReasonKind.LOST})
-#: What customers read where nothing was written for them.
+#: What customers read if nothing was written for them.
 _SAID = {
     ReasonKind.REJECTED: "It was not possible.",
     ReasonKind.FAULT: "Something broke on our side.",
@@ -52,17 +52,17 @@ _SAID = {
     ReasonKind.REFUSED: "It was refused.",
     ReasonKind.RESOLVED: "Somebody has ended this by hand.",
 }
-#: The kinds that customers meet.
+#: The kinds that customers may see.
 PUBLIC_KINDS = tuple(_SAID)
-#: Stands in a time-out's detail between what took too long and what had broken before.
+#: In the detail of a time-out it stands before the text of the last failed attempt.
 LAST_ATTEMPT = "; the last attempt: "
 
 
 def public_reason(reason: Mapping[str, Any]) -> dict[str, str]:
-    """What a customer may read of a stored reason: ``kind``, ``step``, ``code``, and a ``detail`` meant for them.
+    """What a customer may read of a stored reason: ``kind``, ``step``, ``code``, and a ``detail`` for customers.
 
-    Of what broke inside they learn that it did. A rejection's sentence is written for customers, by whoever wrote the
-    participant; of any other reason they read its ``message``, or else a sentence for its kind.
+    The sentence of a rejection is written for customers by the participant's author. For another reason, customers
+    read its ``message``, or a standard sentence for its kind. Of a failure they learn only that something broke.
     """
     kind = reason.get("kind", "")
     known = ReasonKind(kind) if kind in list(ReasonKind) else ReasonKind.FAULT
@@ -84,7 +84,7 @@ def public_reason(reason: Mapping[str, Any]) -> dict[str, str]:
 def _meant_for_them(kind: ReasonKind, detail: str) -> str:
     if kind is ReasonKind.REJECTED:
         return detail
-    # The engine's own words, up to what had broken.
+    # The engine's own words, without the text of the last failed attempt.
     return detail.partition(LAST_ATTEMPT)[0] if kind is ReasonKind.TIMEOUT else ""
 
 
@@ -92,12 +92,12 @@ def write_reason(kind: ReasonKind, step: str, code: str, detail: str, *, message
     """Write a reason as JSON text.
 
     Args:
-        kind: what kind of reason it is.
-        step: the step or the confirmation; "" where it is none.
+        kind: the kind.
+        step: the step or the confirmation; "" if there is none.
         code: a word for programs.
-        detail: for operators.
-        message: for customers, where ``detail`` is not.
-        more: what only some kinds have to say.
+        detail: a text for operators.
+        message: a text for customers, if ``detail`` is not for them.
+        more: members that only some kinds have.
     """
     told = {"message": _stored(message)} if message else {}
     said = {"kind": kind, "step": step, "code": _stored(code), "detail": _stored(detail)}
@@ -105,7 +105,7 @@ def write_reason(kind: ReasonKind, step: str, code: str, detail: str, *, message
 
 
 def write_rejection(answer: Rejected, step: str, hide: Callable[[str], str]) -> str:
-    """Write the reason of a rejection. Its note, if it has one, is for operators."""
+    """Write the reason of a rejection as JSON text. If the rejection has a note, the note is for operators."""
     detail = hide(answer.detail)
     if not answer.note:
         return write_reason(ReasonKind.REJECTED, step, answer.code, detail)
@@ -121,5 +121,5 @@ def error_text(error: BaseException) -> str:
 
 
 def _stored(text: str) -> str:
-    """What PostgreSQL can store of a text, and people will read."""
+    """A text as it is stored: without what PostgreSQL cannot store, and not too long to be read."""
     return printable(text.replace("\x00", "\\0"))[: limits.DETAIL]

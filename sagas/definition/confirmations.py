@@ -1,4 +1,4 @@
-"""``Confirmation``: something from outside that a saga waits for, and how it is taken back."""
+"""``Confirmation``: an event from outside for which a saga waits, and how it is taken back."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from sagas.definition.shapes import ConfirmationShape
 from sagas.definition.steps import FINISH_RETRY, Refund
 from sagas.errors import DeadlineUnknown, DefinitionError
 
-#: What is computed is brought between these. Beyond them a grace or a time zone makes a date that Python cannot read.
+#: The range of computed deadlines. Outside it, a grace or a time zone makes a date that Python cannot read.
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 1, tzinfo=UTC)
 
 
 class Confirmation:
-    """Something from outside that must come in time: a payment, an approval.
+    """An event from outside that must come in time, such as a payment or an approval.
 
-    It is the pivot: once all have come, the run only goes forward. A step that stands after one, in the class, is
-    performed then; a confirmation that stands before all steps comes after all of them.
+    Confirmations are the pivot: once all have come, the run only goes forward. Steps that stand after a confirmation in
+    the class are performed after it. A confirmation that stands before all steps comes after all of them.
 
     Args:
-        within: how long after the run first starts; a RabbitMQ delay queue of this TTL carries the deadline.
-        until: instead, when it is too late, computed from the request: a ``datetime`` with a time zone. The
-            dispatcher's clock watches it. A start is refused if it breaks; later, a person is called.
-        compensate: takes back a confirmation that did come (refunds a payment) when the run is undone for whatever
-            cause. ``Call.results`` has what came with it, under its name.
-        needs_compensation: ``False`` says that nothing is to be given back (an approval, say). A confirmation that
-            has neither this nor ``compensate`` is refused by a system check: what was taken would be kept.
-        queue: the queue whose workers compensate, one of ``SAGAS["QUEUES"]``.
-        finish_retry: policy of compensate; by default 5 attempts, then a person is called.
-        personal: what is personal in the data that comes with it; see ``Step``.
+        within: the time for the confirmation, from the first claim of the run. A RabbitMQ delay queue with this TTL
+            carries the deadline.
+        until: or a function of the request that computes the deadline, a ``datetime`` with a time zone. The dispatcher
+            watches the clock. If the function fails, a start is refused; later, a person is called.
+        compensate: the participant that takes the confirmation back if the run is undone, by a refund, say.
+            ``Call.results`` has the data of the confirmation, under its name.
+        needs_compensation: ``False`` says that there is nothing to give back (an approval, say). A system check refuses
+            a confirmation with neither this nor ``compensate``, because what was paid would be kept.
+        queue: the queue whose workers perform ``compensate``, one of ``SAGAS["QUEUES"]``.
+        finish_retry: when compensate is tried again; by default 5 attempts, then a person is called.
+        personal: what is personal in the data of the confirmation; see ``Step``.
     """
 
     def __init__(
@@ -53,14 +54,14 @@ class Confirmation:
         if within is not None:
             check_duration(f"Confirmation(within={within!r})", within)
         if within is not None and within < timedelta(milliseconds=1):
-            msg = f"Confirmation(within={within}): a deadline lies in the future"
+            msg = f"Confirmation(within={within}): give at least a millisecond"
             raise DefinitionError(msg)
         if (compensate is None) != (not queue):
             msg = "Confirmation: compensate= and queue= belong together"
             raise DefinitionError(msg)
         if compensate is not None and not needs_compensation:
             msg = (
-                "Confirmation: compensate= says how it is taken back, and needs_compensation=False that it need not be"
+                "Confirmation: give compensate=, or needs_compensation=False if there is nothing to give back, not both"
             )
             raise DefinitionError(msg)
         self.name = ""
@@ -71,38 +72,38 @@ class Confirmation:
         self.personal = parse_personal(personal)
 
     def __set_name__(self, _owner: type, name: str) -> None:
-        """Take the attribute's name: it is what the confirmation is sent by."""
+        """Take the attribute's name, by which the confirmation is sent."""
         self.name = self.name or name
         if self.refund is not None:
             self.refund.name = self.name
 
     @property
     def shape(self) -> ConfirmationShape:
-        """What runs depend on in it."""
+        """The part of the declaration on which runs depend."""
         within = None if self.within is None else self.within.total_seconds()
         return ConfirmationShape(self.name, within, self.personal, self.refund.shape if self.refund else None)
 
     @property
     def is_known_here(self) -> bool:
-        """Whether this process can say when it is too late for it."""
+        """Whether this process can compute its deadline."""
         return self.until is not missing_deadline
 
     def deadline(self, started_at: datetime, request: Callable[[], Any]) -> datetime:
-        """When it is too late for a run that began then; ``request`` loads what it was asked for."""
+        """The deadline for a run that began at ``started_at``; ``request`` loads the run's request."""
         if self.within is not None:
             return started_at + self.within
         return self.computed(request())
 
     def computed(self, request: object) -> datetime:
-        """When it is too late by ``until``; ``DeadlineUnknown`` if that does not say. ``datetime.max`` is no end."""
+        """The deadline by ``until``, or ``DeadlineUnknown`` if that is none. ``datetime.max`` means no deadline."""
         assert self.until is not None
         found: object = self.until(request)
         if not isinstance(found, datetime) or found.utcoffset() is None:
-            msg = f"until= of {self.name} gave {found!r}: a deadline is a datetime with a time zone"
+            msg = f"until= of {self.name} returned {found!r}: a deadline is a datetime with a time zone"
             raise DeadlineUnknown(msg)
         return max(_FIRST, min(found, _LAST))
 
 
 def missing_deadline(_request: object) -> datetime:
-    """Stand for a computed deadline that this process has not; see ``Confirmation.is_known_here``."""
+    """Stand in for ``until`` if this process lacks it; see ``Confirmation.is_known_here``."""
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""``Definition``: what the engine, the admin and the docs read of a saga: steps, confirmations, the request's type."""
+"""``Definition``: what the engine and the admin read of a saga: steps, confirmations, the request's type."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Definition:
         confirmations: all must come.
         requests: validates, dumps and loads the request.
         forks: the positions of steps that are performed at the same time.
-        pivot: position of the first step that only goes forward; by default there is none such.
+        pivot: the position of the first step that only goes forward; by default there is none.
         timeout: how long a run may take over all steps before the pivot.
         publishes: whether runs that start now publish domain events.
         carrier: how cohorts travel, unless ``SAGAS["CARRIERS"]`` says otherwise.
-        locks: business keys that it must have to itself.
-        personal: where personal data stands in the request.
-        declared_by: the class, with its module.
+        locks: the business keys that a run locks.
+        personal: the paths of personal data in the request.
+        declared_by: the name of the class, with its module.
     """
 
     name: str
@@ -63,21 +63,21 @@ class Definition:
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
-        """The steps, and behind them what takes confirmations back: a position counts in this."""
+        """The steps, and after them the steps that take confirmations back. Positions count in this tuple."""
         return self.steps + tuple(c.refund for c in self.confirmations if c.refund is not None)
 
     @cached_property
     def before_pivot(self) -> int:
-        """Number of steps that can be undone, or are the pivot."""
+        """The number of steps that can be undone or are the pivot."""
         return min(self.pivot, len(self.steps))
 
     def stage(self, index: int) -> range:
-        """The positions of the steps that are performed at the same time as this one, itself among them."""
+        """The positions of the steps that are performed at the same time as this one, its own included."""
         return next((fork for fork in self.forks if index in fork), range(index, index + 1))
 
     @cached_property
     def event_names(self) -> EventNames:
-        """What its events are called. What is marked as personal in a step's results is not told with them."""
+        """The names of its events. An event has no data that is marked as personal in a step's results."""
         first = {step.name: {path[0] if path else "" for path in step.personal} for step in self.all_steps}
         return EventNames(
             self.name,
@@ -87,18 +87,18 @@ class Definition:
 
     @cached_property
     def marks(self) -> Marks:
-        """What is personal in its runs' data."""
+        """The paths of personal data in its runs."""
         parts: tuple[Step | Confirmation, ...] = (*self.steps, *self.confirmations)
         return Marks(self.personal, {part.name: part.personal for part in parts if part.personal})
 
     @cached_property
     def databases(self) -> frozenset[str]:
-        """Aliases of the databases besides the engine's own in which a step has its data."""
+        """The aliases of the other databases in which steps have their data."""
         return frozenset(step.database for step in self.all_steps if step.database)
 
     @cached_property
     def shape(self) -> Shape:
-        """What runs depend on in it."""
+        """The part of the declaration on which runs depend."""
         return Shape(
             tuple(step.shape for step in self.steps),
             tuple(confirmation.shape for confirmation in self.confirmations),
@@ -108,7 +108,7 @@ class Definition:
         )
 
     def index(self, step: str) -> int:
-        """Position of the step of this name; ``UnknownStep`` if there is none."""
+        """The position of the step of this name; ``UnknownStep`` if there is none."""
         for index, candidate in enumerate(self.all_steps):
             if candidate.name == step:
                 return index
@@ -130,7 +130,7 @@ class Definition:
         return self.timeout is not None or any(step.timeout is not None for step in self.steps)
 
     def action(self, index: int, phase: Phase) -> Action:
-        """Who performs this phase of the step; ``UnknownStep`` if nobody does, or nobody in this process."""
+        """The operation of a step in a phase; ``UnknownStep`` if there is none, or none in this process."""
         step = self.all_steps[index]
         action = step.actions.get(phase)
         if action is None or action.participant is missing_participant:
@@ -140,19 +140,19 @@ class Definition:
         return action
 
     def has(self, index: int, phase: Phase) -> bool:
-        """Whether the step takes part in this phase."""
+        """Whether a step has an operation in this phase."""
         return phase in self.all_steps[index].actions
 
     def dump(self, request: object) -> str:
-        """Validate a request and write it as JSON; ``InvalidRequest`` says what is wrong with it."""
+        """Validate a request and write it as JSON; ``InvalidRequest`` says what is wrong."""
         try:
             given = self.requests.validate_python(request) if isinstance(request, dict) else request
-            # Without pydantic's warnings: what does not fit is not read as it was given, and so refused below.
+            # Without pydantic's warnings: a value that does not fit is read back otherwise, and is refused below.
             text = self.requests.dump_json(given, warnings="none").decode()
         except ValidationError as error:
             raise self._misfit(error) from None
         except PydanticSerializationError as error:
-            # A type that JSON does not know, or half of a surrogate pair.
+            # A type that JSON cannot represent, or half of a surrogate pair.
             msg = f"the request does not fit {self.name}: {error}"
             raise InvalidRequest(msg, [{"msg": str(error)}]) from None
         if "\\u0000" in text.replace("\\\\", ""):
@@ -163,9 +163,9 @@ class Definition:
         return text
 
     def _check_kept(self, given: object, text: str) -> None:
-        """Refuse a request of which something else would be read than was given."""
+        """Refuse a request that changes when it is stored and read again."""
         try:
-            # pydantic writes an infinite number as it is told, and PostgreSQL takes JSON as the RFC has it.
+            # pydantic may write an infinite number, and PostgreSQL accepts only the JSON of the RFC.
             if "NaN" in text or "Infinity" in text:
                 parse_json(text)
             check_depth(text)
@@ -173,14 +173,14 @@ class Definition:
         except ValidationError as error:
             raise self._misfit(error) from None
         except Exception as error:
-            msg = f"the request does not fit {self.name}: what is stored of it cannot be read: {type(error).__name__}"
+            msg = f"the request does not fit {self.name}: it cannot be read after it is stored: {type(error).__name__}"
             raise InvalidRequest(msg, [{"loc": [], "type": "not_kept", "msg": msg}]) from error
         place = first_difference(given, read)
         if place is not None:
             where = ".".join(place) or "the request"
             msg = (
-                f"the request does not fit {self.name}: {where} would be read as something else than was given. JSON "
-                "keeps no NaN; an alias, exclude=, a secret or a derived class loses a value"
+                f"the request does not fit {self.name}: {where} changes when it is stored and read again. JSON has no "
+                "NaN; an alias, exclude=, a secret or a derived class loses a value"
             )
             raise InvalidRequest(msg, [{"loc": list(place), "type": "not_kept", "msg": msg}])
 
@@ -189,29 +189,29 @@ class Definition:
         return InvalidRequest(f"the request does not fit {self.name}: {_say(problems, self.requests)}", problems)
 
     def load(self, stored: str) -> Any:
-        """Read a request back as the declared type."""
+        """Read a stored request as the declared type."""
         return self.requests.validate_json(stored)
 
     def keys(self, stored: str) -> LockKeys:
-        """Compute the keys that a run of this request locks; ``InvalidRequest`` for what is no key."""
+        """Compute the keys that a run with this request locks; ``InvalidRequest`` for an invalid key."""
         return lock_keys(self.locks, self.load(stored)) if self.locks else LockKeys()
 
 
 # What is wrong with a request, in words -----------------------------------------------------------------------
 
-#: So many problems of a request are said; ``InvalidRequest.errors`` has all.
+#: The message names so many problems of a request; ``InvalidRequest.errors`` has all.
 _SAID = 5
 _STANDARD = frozenset(get_args(ErrorType))
-#: What a message of pydantic's may quote of the request, or of what a validator of the application says of it.
+#: Members of a problem's context with which pydantic's message quotes the request or the application's validator.
 _QUOTED = frozenset({"error", "tag"})
 
 
 def _say(problems: Sequence[Mapping[str, Any]], requests: TypeAdapter[Any]) -> str:
-    """Say where the problems are and what they are. Nothing of the request is in it: errors are logged."""
+    """Say what the problems are and where. The text quotes nothing of the request, because errors are logged."""
     names = set(_names(requests.core_schema))
     said = []
     for problem in problems[:_SAID]:
-        # A key of a mapping is as personal as what stands there.
+        # The key of a mapping may be as personal as its value.
         place = ".".join(part if part in names else "*" for part in problem["loc"])
         safe = problem["type"] in _STANDARD and _QUOTED.isdisjoint(problem.get("ctx", ()))
         said.append(f"{place}: " * bool(place) + (problem["msg"] if safe else problem["type"]))
@@ -219,7 +219,7 @@ def _say(problems: Sequence[Mapping[str, Any]], requests: TypeAdapter[Any]) -> s
 
 
 def _names(schema: Any) -> Iterator[str]:
-    """The names of fields in a schema of pydantic's, which places in a request may be called by."""
+    """The names of the fields in a schema of pydantic. A message may contain them."""
     if isinstance(schema, Mapping):
         fields = schema.get("fields")
         if isinstance(fields, Mapping):

@@ -1,7 +1,7 @@
-"""Domain events: what they are called, and what is told with them. Pure: no database, no broker.
+"""Domain events: their names and their data. Pure: no database, no broker.
 
-A run that publishes tells of what its log records of its steps, and of the states it comes to. Each event has its
-position in the run's history, counted from 1 without a gap, and goes out as a CloudEvent 1.0 in JSON.
+A run that publishes has an event for each log entry of its steps and for each state that it enters. Each event has a
+position in the run's history, counted from 1 without a gap, and is published as a CloudEvent 1.0 in JSON.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """What a step's outcomes are called, as events. One left out is called by the step: ``ReserveInventoryDone``.
+    """The names of a step's events. The default is the step's name with a suffix, such as ``ReserveInventoryDone``.
 
     Args:
-        done: its effect is there (a TCC step holds what it asked for).
-        rejected: it said no.
-        failed: it was given up, and its run is undone: out of attempts, or of time. Not an attempt that breaks.
-        undone: its effect was taken back.
-        confirmed: it is final.
-        private: members of the step's result that are personal, and are not told with its events.
+        done: the forward operation has taken effect. (A TCC step holds what it asked for.)
+        rejected: the step was rejected.
+        failed: the step was given up, for its attempts or its time are used up, and the run is undone.
+        undone: the effect was undone.
+        confirmed: the effect is final.
+        private: members of the step's result that its events leave out.
 
     Raises:
-        DefinitionError: a name that is none: letters and digits, the first a capital letter, at most 120.
+        DefinitionError: a name is invalid. A name has at most 120 letters and digits and begins with a capital letter.
     """
 
     done: str = ""
@@ -51,7 +51,6 @@ class Events:
     private: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a name."""
         for name in (self.done, self.rejected, self.failed, self.undone, self.confirmed):
             if name:
                 _check(name)
@@ -61,7 +60,7 @@ class Events:
             raise DefinitionError(msg)
 
     def of(self, step: str) -> Events:
-        """The same, with the names that were left out, for a step of this name."""
+        """A copy with the default names of a step in place of those that were left out."""
         stem = camel_case(step)
         return Events(
             done=self.done or f"{stem}Done",
@@ -74,19 +73,19 @@ class Events:
 
 
 class EventData(StrEnum):
-    """What is told with an event, besides that it happened."""
+    """The data that an event has."""
 
     NOTHING = "nothing"
-    #: What the step returned, less what is private.
+    #: The step's result, without its private members.
     RESULT = "result"
-    #: Why, as the log row of the same moment says it: kind, step and code. Details may be personal.
+    #: The error of the log entry: kind, step and code. Its details may be personal.
     ERROR = "error"
-    #: Why the run is undone, likewise.
+    #: The reason for which the run is undone: kind, step and code.
     REASON = "reason"
 
 
 class EventDraft(NamedTuple):
-    """One event that follows from what is recorded."""
+    """An event before it has its data and its position."""
 
     name: str
     step: str = ""
@@ -94,7 +93,7 @@ class EventDraft(NamedTuple):
     private: tuple[str, ...] = ()
 
 
-#: What a run's coming to a state is called, after its saga's name. A state that is left out tells nothing.
+#: The suffix of the event for entering a state, and its data. A state that is left out has no event.
 _STATES = {
     State.AWAITING_CONFIRM: ("Awaiting", EventData.NOTHING),
     State.CONFIRMING: ("Confirmed", EventData.NOTHING),
@@ -105,7 +104,7 @@ _STATES = {
 }
 _STARTED = "Started"
 _RESUMED = "Resumed"
-#: The log's entry for a time-out that was over between two attempts.
+#: The log entry for a time-out that passed between two attempts.
 TIMEOUT_ENTRY = "timeout"
 
 _OUTCOMES = {
@@ -122,8 +121,8 @@ class EventNames:
 
     Args:
         saga: the saga's stored name, such as "orders.PlaceOrder".
-        steps: by step, what its outcomes are called.
-        hidden: steps of whose results nothing is told.
+        steps: the names of each step's events.
+        hidden: steps whose events have no result.
     """
 
     def __init__(self, saga: str, steps: Mapping[str, Events], hidden: Collection[str] = ()) -> None:
@@ -134,12 +133,12 @@ class EventNames:
 
     @property
     def started(self) -> str:
-        """The run was started. Always the first."""
+        """The run was started. It is always the first event."""
         return self.stem + _STARTED
 
     @property
     def confirmed(self) -> str:
-        """All confirmations are in: the run only goes forward."""
+        """All confirmations have come: the run only goes forward."""
         return self.stem + _STATES[State.CONFIRMING][0]
 
     @property
@@ -148,16 +147,16 @@ class EventNames:
         return self.stem + _STATES[State.COMPENSATING][0]
 
     def done(self, step: str, phase: Phase) -> str:
-        """This operation of this step is done."""
+        """The event of a step's operation that is done."""
         events = self.steps[step]
         return {Phase.FORWARD: events.done, Phase.CONFIRM: events.confirmed, Phase.UNDO: events.undone}[phase]
 
     def rejected(self, step: str) -> str:
-        """This step said no."""
+        """The event of a step that was rejected."""
         return self.steps[step].rejected
 
     def all(self) -> list[str]:
-        """List every name: the run's own, and those of each step in order."""
+        """List all names: those of the run, then those of each step in order."""
         own = [self.started, self.stem + _RESUMED, *(self.stem + word for word, _ in _STATES.values())]
         return own + [
             name
@@ -166,14 +165,14 @@ class EventNames:
         ]
 
     def of(self, *, step: str, operation: str, outcome: str, before: State, after: State) -> list[EventDraft]:
-        """Say which events follow from one entry of the log, and from the move that was made with it.
+        """Say which events follow from a log entry and the change of state that was made with it.
 
         Args:
-            step: the entry's step; empty where a run is moved without an entry, or it is of none.
-            operation: what was asked of it, or what happened to the run.
-            outcome: what became of that: "DONE", "REJECTED", …; "EVENT" for what is no operation of a step.
+            step: the entry's step; empty if there is no entry, or the entry has no step.
+            operation: the entry's operation.
+            outcome: the entry's outcome: "DONE", "REJECTED", …; "EVENT" if it is no operation of a step.
             before: the run's state before.
-            after: the run's state since, which may be the same.
+            after: the run's state after, which may be the same.
         """
         told: list[EventDraft] = []
         events = self.steps.get(step) or (Events().of(step) if step else None)
@@ -189,8 +188,8 @@ class EventNames:
             and before is not after is State.COMPENSATING
             and (outcome == "FAULT" or (outcome, operation) == ("EVENT", TIMEOUT_ENTRY))
         ):
-            # For good. Of an undo, a confirm or a step behind the pivot that is given up a person is told, who may
-            # have it tried again: that the run escalates is what is heard of it.
+            # The step is given up for good. An undo, a confirm or a step behind the pivot that is given up has no such
+            # event: the run is escalated, and a person may resume it.
             told.append(EventDraft(events.failed, step, EventData.ERROR))
         if before is State.ESCALATED and after in LIVE:
             told.append(EventDraft(self.stem + _RESUMED))
@@ -200,11 +199,7 @@ class EventNames:
         return told
 
     def check(self, *, publishes: bool) -> None:
-        """Refuse names that are none or that two events share; if they are published, also what cannot be routed.
-
-        Raises:
-            DefinitionError: so.
-        """
+        """Raise ``DefinitionError`` for an invalid name, a name of two events, or, if published, a bad routing key."""
         names = self.all()
         for name in names:
             _check(name)
@@ -214,7 +209,9 @@ class EventNames:
             raise DefinitionError(msg)
         if publishes:
             if not re.fullmatch(r"\w+(\.\w+)*", self.saga):
-                msg = f"{self.saga!r} is no part of a routing key; if it publishes, call it such as orders.PlaceOrder"
+                msg = (
+                    f"{self.saga!r} cannot be in a routing key; a saga that publishes has a name like orders.PlaceOrder"
+                )
                 raise DefinitionError(msg)
             longest = max((routing_key(self.saga, name) for name in names), key=_bytes)
             if _bytes(longest) > ROUTING_KEY_LIMIT:
@@ -234,19 +231,19 @@ def routing_key(saga: str, event: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, as it lies in the outbox and as a consumer gets it.
+    """A domain event, as it is in the outbox and as a consumer gets it.
 
     Attributes:
         run_id: the run.
-        position: its place in the run's history, from 1, without a gap.
-        name: what happened.
+        position: the position in the run's history, from 1, without a gap.
+        name: the event's name.
         saga: the stored name of the run's saga.
         version: the saga's version.
-        step: of which step; empty for the run's own.
+        step: the step; empty for an event of the run.
         business_key: what people know the run by; empty if it has none.
-        trace_id: the run's trace.
-        occurred_at: when, by the database's clock.
-        data: the step's result, or why; ``None`` if there is nothing to tell.
+        trace_id: the id of the run's trace.
+        occurred_at: when it happened, by the database's clock.
+        data: the step's result, or the reason; ``None`` if the event has no data.
     """
 
     run_id: UUID
@@ -262,16 +259,15 @@ class Event:
 
     @property
     def id(self) -> str:
-        """``<run>:<position>``: the same however often it is delivered. Consumers deduplicate on it."""
+        """``<run>:<position>``: the same in every delivery. Consumers deduplicate by it."""
         return f"{self.run_id}:{self.position}"
 
     @property
     def routing_key(self) -> str:
-        """Where it is published."""
         return routing_key(self.saga, self.name)
 
     def to_json(self) -> str:
-        """Write it as a CloudEvent 1.0, in the JSON format; what is not of the standard is an extension attribute."""
+        """Write it as a CloudEvent 1.0 in JSON. Members outside the standard are extension attributes."""
         attributes = {
             "specversion": "1.0",
             "id": self.id,
@@ -291,7 +287,7 @@ class Event:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read what ``to_json`` has written; ``ValueError`` if it is none of our events."""
+        """Read what ``to_json`` has written; ``ValueError`` if it is no event of a saga."""
         try:
             read = parse_json(text)
             saga, _, name = _text(read["type"]).rpartition(".")
@@ -313,7 +309,7 @@ class Event:
 
 
 def _text(value: object) -> str:
-    """A text that a consumer's database can store: what it cannot would come back until it is set aside."""
+    """Check a text. One that the consumer's database cannot store would be delivered again and again."""
     if not isinstance(value, str) or why_unstorable(value):
         msg = f"no text of an event: {repr(value)[:80]}"
         raise ValueError(msg)
@@ -329,7 +325,9 @@ def _number(value: object) -> int:
 
 def _check(name: Any) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[^\W_]+", name) or name[0].islower() or name[0].isdigit():
-        msg = f"{name!r} is no name of an event: letters and digits, the first a capital letter, as InventoryReserved"
+        msg = (
+            f"{name!r} is no name of an event: give letters and digits, first a capital letter, as in InventoryReserved"
+        )
         raise DefinitionError(msg)
     if len(name) > limits.EVENT_NAME:
         msg = f"{name}: an event's name has at most {limits.EVENT_NAME} characters"

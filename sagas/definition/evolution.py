@@ -1,4 +1,4 @@
-"""The definition that a run follows where the code has another than the one it began with."""
+"""The definition that a run follows if the code has changed since the run began."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sagas.states import ORCHESTRATION
 
 
 def definition_for_shape(name: str, version: int, shape: Shape, here: Definition | None) -> Definition:
-    """Make the definition that a run of ``shape`` follows where the code has another, or none.
+    """Make the definition that a run of ``shape`` follows if the code has another shape, or does not know the saga.
 
     Args:
         name: the saga's name.
-        version: its version.
-        shape: of the run: its steps in their order, with their operations, its forks and pivot, and no other.
+        version: the saga's version.
+        shape: the run's shape: exactly its steps in their order, with their operations, its forks and its pivot.
         here: the code's definition of this name and version, which has the participants.
     """
     steps = {step.name: step for step in here.steps} if here else {}
@@ -44,7 +44,7 @@ def definition_for_shape(name: str, version: int, shape: Shape, here: Definition
         publishes=here.publishes if here else False,
         carrier=here.carrier if here else ORCHESTRATION,
         locks=here.locks if here else (),
-        # What was marked when the run began stays so.
+        # Data that was marked as personal when the run began stays so.
         personal=shape.personal | (here.personal if here else frozenset()),
     )
 
@@ -59,7 +59,8 @@ def _follow_step(shape: StepShape, here: StepT) -> StepT:
     # An effect that may be in another database is undone there, whatever the code has become since.
     if shape.elsewhere:
         step.location = Location.OTHER_DATABASE
-    # Code that has moved to another database would look for its effect where it is not: it is not this run's.
+    # If the code's step is in another database now, it would look for this run's effect in the wrong place: such an
+    # operation is not taken over.
     step.database = shape.database
     step.actions = {
         phase: here.actions[phase]

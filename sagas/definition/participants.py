@@ -1,15 +1,15 @@
 """What a participant is: code that owns a step's data and knows no saga.
 
-A participant takes a ``Call`` and returns a JSON-able result (or ``None``), or raises: ``Rejected``
-(the business says no) or anything else (a fault: it is tried again). One that needs longer returns
-``Accepted``, and the outcome is reported later. Three shapes are accepted:
+A participant takes a ``Call`` and returns a result that JSON can represent, or ``None``. It raises ``Rejected`` if the
+business says no; any other exception is a fault, and the call is tried again. If it needs more time, it returns
+``Accepted``, and its outcome is reported later. A participant has one of these forms:
 
 - a function of one call: ``def redeem(call: Call[Order]) -> dict | None``;
-- a set-based function, marked ``@set_based``: ``def redeem(calls) -> Sequence[Outcome]``, called once for a
-  whole cohort and answering each call in its place;
-- any object with a ``many`` method, as ``TccResource`` has.
+- a set-based function, marked ``@set_based``: ``def redeem(calls) -> Sequence[Outcome]``, which is called once for a
+  whole cohort and returns an outcome for each call, in the order of the calls;
+- an object with a method ``many`` that does the same.
 
-A fourth, ``Remote``, is in another system, and is called outside any transaction.
+A fourth form, ``Remote``, is in another system, and is called outside any transaction.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sagas.errors import Rejected
 
 
 class Phase(StrEnum):
-    """Which way a run is going when it calls a participant."""
+    """The phase of a run in which it calls a participant."""
 
     FORWARD = "forward"
     CONFIRM = "confirm"
@@ -49,7 +49,7 @@ class Location(StrEnum):
 
 
 class Operation(StrEnum):
-    """The words of the log: what was asked of a participant."""
+    """What a participant is asked to do. The log stores the values."""
 
     FORWARD = "forward"
     COMPENSATE = "compensate"
@@ -63,16 +63,16 @@ RequestT = TypeVar("RequestT")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[RequestT]):
-    """One run asking one operation of one participant.
+    """The call of a participant for one operation of one run.
 
     Attributes:
-        run_id: the run, which is the global transaction id.
-        step: name of the step in the saga.
-        operation: what is asked.
-        attempt: number of this attempt, from 1.
-        request: the run's validated request.
-        results: what the steps before returned, by step name.
-        trace_id: id of the run's trace, a UUID as text.
+        run_id: the run's id, which is the global transaction id.
+        step: the step's name.
+        operation: what the participant is asked to do.
+        attempt: the number of this attempt, from 1.
+        request: the run's request.
+        results: the results of the steps before, by step name.
+        trace_id: the id of the run's trace, a UUID as text.
     """
 
     run_id: UUID
@@ -91,77 +91,75 @@ class Call(Generic[RequestT]):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The effect is there; ``result`` is what later steps and the log may read."""
+    """The operation has taken effect. Later steps and the log can read ``result``."""
 
     result: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The operation was begun, and somebody will report how it ended; see ``sagas.report``.
+    """The operation has begun, and its outcome will be reported; see ``sagas.report``.
 
     Attributes:
-        within: until when. Without a report by then the attempt counts as failed: it is tried again with the same
-            key, then given up; since it may have taken effect all the same, it is undone then, too.
+        within: how long the report may take. After that the attempt counts as failed: the operation is tried again
+            with the same key, and at last given up. Since it may have taken effect, it is then undone, too.
     """
 
     within: timedelta
 
     def __post_init__(self) -> None:
-        """Refuse what nobody can wait for."""
         if self.within <= timedelta(0):
             msg = f"Accepted(within={self.within}): a report takes time"
             raise ValueError(msg)
         if self.within > limits.WAIT:
-            msg = f"Accepted(within={self.within}): nobody waits for more than {limits.WAIT.days} days"
+            msg = f"Accepted(within={self.within}): give at most {limits.WAIT.days} days"
             raise ValueError(msg)
 
 
-#: How a set-based participant answers one call. It raises for a fault.
+#: The answer of a set-based participant to one call. For a fault it raises.
 Outcome = Done | Rejected | Accepted
 
 
 @runtime_checkable
 class SetBased(Protocol):
-    """A participant that serves a whole cohort in one call."""
+    """A participant that is called once for a whole cohort."""
 
     def many(self, calls: Sequence[Call[Any]], /) -> Sequence[Outcome]:
-        """Answer each call in its place; raise only for a fault of the whole set."""
+        """Return an outcome for each call, in the order of the calls. An exception is a fault of all of them."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SetBasedFunction:
-    """A set-based function or method; see ``many``."""
+    """A set-based function or method; see ``set_based``."""
 
     function: Callable[..., Sequence[Outcome]]
 
     def many(self, calls: Sequence[Call[Any]], /) -> Sequence[Outcome]:
-        """Answer each call in its place."""
+        """Return an outcome for each call, in the order of the calls."""
         return self.function(calls)
 
     def __get__(self, instance: object, owner: type | None = None) -> SetBasedFunction:
-        """Bind as a method does, so that ``@set_based`` works in the body of a class too."""
+        """Bind as a method does, so that ``@set_based`` also works in the body of a class."""
         return self if instance is None else SetBasedFunction(MethodType(self.function, instance))
 
 
 def set_based(function: Callable[..., Sequence[Outcome]]) -> SetBasedFunction:
-    """Mark a function or method as a set-based participant: called once for all calls of a cohort."""
+    """Mark a function or method as a set-based participant: it is called once for all calls of a cohort."""
     return SetBasedFunction(function)
 
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """A remote participant cannot do it now, or cannot say yet. Not an attempt: it is asked again.
+    """A remote participant has no outcome yet. It is asked again, and this does not count as an attempt.
 
     Attributes:
-        after: seconds until then.
+        after: seconds until it is asked again.
     """
 
     after: float
 
     def __post_init__(self) -> None:
-        """Refuse what is no length of time."""
         if not 0 <= self.after <= limits.WAIT.total_seconds():
             msg = f"NotYet(after={self.after}): give seconds from 0 to {limits.WAIT.total_seconds():g}"
             raise ValueError(msg)
@@ -171,23 +169,23 @@ class NotYet:
 class Remote(Protocol):
     """One operation of a participant in another system.
 
-    That it is begun is committed first; then a thread calls it, outside any transaction; then what it answered is
-    committed. So a call may be repeated, always with the same ``Call.key``, and must take effect once.
+    The engine first commits that the call begins. Then a thread makes the call, outside any transaction. Then the
+    engine commits the answer. So a call may be repeated, always with the same ``Call.key``, and must take effect once.
     """
 
     @property
     def lane(self) -> str:
-        """Whose calls share one bound: the participant's name."""
+        """The participant's name. All its operations share one limit of concurrent calls."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """How many calls one process makes at a time, over all operations of the lane."""
+        """How many calls one process makes at a time, for all operations of the participant."""
         ...
 
     @property
     def lease(self) -> float:
-        """Seconds after which a call that was begun has surely ended, or its process is gone."""
+        """Seconds after which a call that has begun is certainly over, or its process is dead."""
         ...
 
     @property
@@ -196,19 +194,19 @@ class Remote(Protocol):
         ...
 
     def admit(self, wanted: int) -> tuple[int, float]:
-        """How many of ``wanted`` calls may be made now, and after how many seconds the others may ask again."""
+        """Say how many of ``wanted`` calls may be made now, and after how many seconds the others may ask again."""
         ...
 
     def call(self, call: Call[Any], *, repeated: bool) -> Done | Rejected | NotYet:
-        """Call it.
+        """Call the participant.
 
         Args:
-            call: what is asked.
-            repeated: whether an earlier attempt may have taken effect without our knowing.
+            call: the call.
+            repeated: whether an earlier attempt may have taken effect although its answer was lost.
 
         Raises:
             NotSent: nothing was sent, so nothing has happened.
-            Exception: anything else: whether it took effect is not known.
+            Exception: any other exception means that the outcome is unknown.
         """
         ...
 
@@ -219,13 +217,13 @@ Participant = Callable[[Call[Any]], Any] | SetBased | Remote
 class TccResource(Protocol):
     """Something that can be reserved: ``try_`` holds it, ``confirm`` takes it, ``cancel`` gives it back.
 
-    Each is a participant: a method of one call, or one marked ``@set_based``. ``try_`` may raise ``Rejected``;
-    ``confirm`` and ``cancel`` must in the end succeed.
+    Each is a participant: a method that takes one call, or a method marked ``@set_based``. ``try_`` may raise
+    ``Rejected``. ``confirm`` and ``cancel`` must succeed in the end.
     """
 
     @property
     def try_(self) -> Participant:
-        """Hold what the call asks for, or reject."""
+        """Hold what the call asks for, or raise ``Rejected``."""
         ...
 
     @property
@@ -240,22 +238,22 @@ class TccResource(Protocol):
 
 
 def is_set_based(participant: object) -> TypeGuard[SetBased]:
-    """Whether it serves a whole cohort in one call.
+    """Whether a participant is called once for a whole cohort.
 
-    Asked several times of every delivery: ``isinstance`` of a protocol takes 20 µs and more to say no.
+    Called several times for each delivery: ``isinstance`` with a protocol takes 20 µs and more to return ``False``.
     """
     return hasattr(participant, "many")
 
 
 def is_remote(participant: object) -> TypeGuard[Remote]:
-    """Whether it is in another system. The engine reads ``Action.location``, which is computed once."""
+    """Whether a participant is in another system. The engine reads ``Action.location``, which is computed once."""
     return hasattr(participant, "lane") and isinstance(participant, Remote)
 
 
 def participant_problem(participant: object) -> str:
-    """Say why it can never serve as a participant; '' if it may.
+    """Say why an object can never be a participant; '' if it can.
 
-    Found when a saga is declared: as a fault of each run it would be tried again, and told to whoever did not write it.
+    It is checked when a saga is declared. Otherwise each run would fail, be tried again, and be reported to operators.
     """
     if is_remote(participant):
         return ""
@@ -271,7 +269,7 @@ def participant_problem(participant: object) -> str:
     try:
         signature = inspect.signature(target)
     except (TypeError, ValueError):
-        return ""  # some of what is written in C does not say
+        return ""  # some functions written in C have no signature
     try:
         signature.bind(None)
     except TypeError:
@@ -282,7 +280,7 @@ def participant_problem(participant: object) -> str:
 
 
 def participant_name(participant: Participant) -> str:
-    """Say ``module.name`` of a participant, as the log shows it; of a remote one, what it says of itself."""
+    """The name of a participant, as the log shows it: ``module.name``; for a remote one its ``str()``."""
     if is_remote(participant):
         return str(participant)
     target: Any = participant.function if isinstance(participant, SetBasedFunction) else participant

@@ -1,6 +1,6 @@
-"""Personal data: how it is marked, where it stands in JSON, and how it is blanked. Pure.
+"""Personal data: how it is marked, where it is in JSON, and how it is masked. Pure.
 
-A mark becomes a set of paths. A path is the way from the outside to a value: keys, ``*`` for every element of a list
+A mark becomes a set of paths. A path leads from the outermost level to a value: keys, ``*`` for every element of a list
 or a mapping, ``**`` for any number of levels.
 """
 
@@ -17,28 +17,28 @@ from pydantic import BaseModel
 
 from sagas.errors import DefinitionError
 
-#: What stands where a person may not read a value, and where it is no more.
+#: In place of a value that people may not read, and of a value that was erased.
 HIDDEN: Final = "[personal]"
 ERASED: Final = "[erased]"
 
 Path = tuple[str, ...]
 Paths = frozenset[Path]
 
-#: Shorter values are replaced in texts only where they stand as words: "Li" is a name, and a part of "delivery".
+#: A shorter value is replaced only if it is a whole word: "Li" is a name, and also a part of "delivery".
 _LONG_ENOUGH = 4
 
 
 class Personal:
     """Marks a field of a request as personal: ``phone: Annotated[str, Personal]``.
 
-    Participants read it as ever. People see ``[personal]`` in its place, in the admin, in timelines and in the texts of
-    errors; ``sagas.erase`` overwrites it once the run is done. A field whose type is a dataclass or a model can be
-    marked as a whole, or field by field in its own class.
+    Participants read the value. People see ``[personal]`` in its place, in the admin, in timelines and in the texts of
+    errors. ``sagas.erase`` overwrites it after the run has ended. If a field's type is a dataclass or a model, mark the
+    whole field, or the fields of that class.
     """
 
 
 def parse_personal(what: Collection[Any] | bool) -> Paths:
-    """Read what a declaration says is personal: ``True`` for all of it, else dotted paths such as ``guests.*.name``."""
+    """Read the argument ``personal=``: ``True`` for everything, or dotted paths such as ``guests.*.name``."""
     if isinstance(what, bool):
         return frozenset({()}) if what else frozenset()
     paths = [what] if isinstance(what, str) else list(what)
@@ -53,7 +53,7 @@ def parse_personal(what: Collection[Any] | bool) -> Paths:
 
 
 def personal_paths(kind: Any) -> Paths:
-    """Where the personal fields of a type stand in its JSON: a dataclass, a model, or anything that holds such."""
+    """The paths of the personal fields of a type in its JSON. The type may contain dataclasses and models."""
     return frozenset(_walk(kind, ()))
 
 
@@ -74,7 +74,7 @@ def _walk(kind: Any, around: tuple[type, ...]) -> Iterator[Path]:
             yield from _walk_fields(origin, fields, around)
         elif issubclass(origin, Mapping):
             key, value = (*get_args(kind), Any, Any)[:2]
-            # A key cannot be blanked where it stands: its mark covers the mapping.
+            # A key cannot be masked on its own, so its mark covers the mapping.
             yield from ((),) if () in personal_paths(key) else (("*", *path) for path in _walk(value, around))
         else:
             for each in get_args(kind):
@@ -87,7 +87,7 @@ def _walk(kind: Any, around: tuple[type, ...]) -> Iterator[Path]:
 
 def _walk_fields(kind: type, fields: Mapping[str, tuple[Any, bool]], around: tuple[type, ...]) -> Iterator[Path]:
     if kind in around:
-        # It holds itself: whatever bears such a name, however deep.
+        # The type contains itself: all members of these names are personal, at any depth.
         yield from (("**", name) for name, (_, marked) in fields.items() if marked)
         return
     for name, (field, marked) in fields.items():
@@ -98,12 +98,12 @@ def _walk_fields(kind: type, fields: Mapping[str, tuple[Any, bool]], around: tup
 
 
 def _fields(kind: type) -> dict[str, tuple[Any, bool]] | None:
-    """The fields of a class as its JSON has them, each with its type and whether it bears the mark itself."""
+    """The fields of a class as in its JSON, each with its type and whether the field itself is marked."""
     if issubclass(kind, BaseModel):
         found = {}
         for name, field in kind.model_fields.items():
             marked = any(_is_mark(mark) for mark in field.metadata) or () in personal_paths(field.annotation)
-            # Written under its name, or under its alias if the model says so.
+            # The JSON has its name, or its alias if the model says so.
             for written in {name, field.serialization_alias or name}:
                 found[written] = field.annotation, marked
         return found
@@ -114,7 +114,7 @@ def _fields(kind: type) -> dict[str, tuple[Any, bool]] | None:
 
 
 def _marks(hint: Any) -> Iterator[Path]:
-    """The marks on the hint itself, or on one of the alternatives it is a union of."""
+    """The marks on a type hint, or on a member of the union that it is."""
     origin = get_origin(hint)
     if origin is Annotated:
         if any(_is_mark(mark) for mark in get_args(hint)[1:]):
@@ -134,7 +134,7 @@ def _is_mark(mark: object) -> bool:
 
 
 def mask(data: Any, paths: Paths, by: str) -> Any:
-    """Copy parsed JSON with ``by`` in place of every value at one of the paths. What is null stays so."""
+    """Copy parsed JSON with ``by`` in place of every value at one of the paths. Null stays null."""
     if not paths:
         return data
     if () in paths:
@@ -147,7 +147,7 @@ def mask(data: Any, paths: Paths, by: str) -> Any:
 
 
 def personal_values(data: Any, paths: Paths) -> Iterator[str]:
-    """Find the texts and numbers at these paths, as texts."""
+    """Find the texts and numbers at the paths, as texts."""
     if not paths:
         return
     if isinstance(data, dict | list):
@@ -159,7 +159,7 @@ def personal_values(data: Any, paths: Paths) -> Iterator[str]:
 
 
 def _below(paths: Paths, key: str) -> Paths:
-    """The paths that go on below ``key``."""
+    """The rest of the paths that lead through ``key``."""
     below = {path[1:] for path in paths if path and path[0] in {key, "*"}}
     for path in paths:
         if path[:1] == ("**",):
@@ -170,7 +170,7 @@ def _below(paths: Paths, key: str) -> Paths:
 
 
 def mask_text(text: str, secrets: Collection[str], by: str) -> str:
-    """Replace values in a text, as they are or as Python and JSON would write them."""
+    """Replace values in a text, also in the forms in which Python and JSON write them."""
     for secret in sorted({s for s in secrets if s.strip() and s not in {HIDDEN, ERASED}}, key=len, reverse=True):
         for form in {
             secret,
@@ -186,7 +186,7 @@ def mask_text(text: str, secrets: Collection[str], by: str) -> str:
 
 
 def mask_texts(data: Any, secrets: Collection[str], by: str) -> Any:
-    """Copy parsed JSON with every text in it scrubbed."""
+    """Copy parsed JSON with values replaced in all its texts."""
     if not secrets:
         return data
     return _each_text(data, lambda text: mask_text(text, secrets, by))
@@ -207,38 +207,38 @@ def _each_text(data: Any, change: Callable[[str], str]) -> Any:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Marks:
-    """What is personal in the data of a saga's runs.
+    """The paths of personal data in the runs of a saga.
 
     Attributes:
-        request: paths in the request.
-        results: paths in what a step returned, or in what came with a confirmation, by its name.
+        request: the paths in the request.
+        results: the paths in the results of steps and the data of confirmations, by name.
     """
 
     request: Paths = frozenset()
     results: Mapping[str, Paths] = dataclasses.field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Whether anything is."""
+        """Whether there are any paths."""
         return bool(self.request or self.results)
 
     def of(self, name: str) -> Paths:
-        """Paths in what a step returned or a confirmation brought."""
+        """The paths in the result of a step or the data of a confirmation."""
         return self.results.get(name, frozenset())
 
     def values(self, request: Any, results: Mapping[str, Any]) -> set[str]:
-        """The personal values of a run, as texts."""
+        """The personal values in the data of a run, as texts."""
         found = set(personal_values(request, self.request))
         for name, result in results.items():
             found.update(personal_values(result, self.of(name)))
         return found
 
     def hide(self, text: str, request: str, results: str) -> str:
-        """Take a run's personal values out of a text.
+        """Replace a run's personal values in a text.
 
         Args:
-            text: what somebody wrote, or an exception.
-            request: the run's, as JSON text.
-            results: the run's, as JSON text.
+            text: a note, or the text of an exception.
+            request: the run's request as JSON text.
+            results: the run's results as JSON text.
         """
         if not self:
             return text

@@ -1,4 +1,4 @@
-"""The sagas this process knows, and the modules that failed to tell theirs."""
+"""The sagas that this process has registered."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def register(definition: Definition) -> None:
-    """Make a definition known; the same name and version twice is a ``DefinitionError``.
+    """Register a definition. Another class with the same name and version is a ``DefinitionError``.
 
-    Unless it is the same class again: a module may be imported a second time, after its first import has failed
-    half-way, or be reloaded.
+    The same class may come again: a module may be imported a second time after its first import has failed, or may be
+    reloaded.
     """
     known = runtime.declared.definitions.get((definition.name, definition.version))
     if known is not None:
@@ -41,7 +41,7 @@ def find_registered(name: str, version: int) -> Definition:
 
 
 def is_registered(definition: Definition) -> bool:
-    """Whether it is this very definition that is known by its name and version."""
+    """Whether this very definition is registered under its name and version."""
     return runtime.declared.definitions.get((definition.name, definition.version)) is definition
 
 

@@ -1,4 +1,4 @@
-"""When to try an operation again: a pure policy that returns a decision."""
+"""``Retry``: the policy that says when an operation is tried again. Pure."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from sagas.errors import DefinitionError
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Try again after this delay."""
+    """The operation is tried again after this delay."""
 
     after: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The attempts are used up, or another one would be of no use."""
+    """The operation is not tried again: the attempts are used up, or another one cannot help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How often a broken operation is tried, and how long to wait between.
+    """How often a failing operation is tried, and how long the waits between attempts are.
 
-    The wait after attempt ``n`` (from 1) is ``delay * factor**(n-1)``, at most ``max_delay``,
-    spread by ``±jitter`` of itself so that runs which broke together do not return together.
+    The wait after attempt ``n`` (from 1) is ``delay * factor**(n-1)``, at most ``max_delay``. It varies randomly by
+    ``±jitter`` of itself, so that runs that failed together do not return together.
 
     Args:
-        attempts: all attempts, the first included; at least 1.
+        attempts: the number of attempts, the first included; at least 1.
         delay: the wait after the first attempt.
-        factor: growth of the wait; 1 is a fixed wait.
+        factor: the growth of the wait; 1 is a constant wait.
         max_delay: the longest wait.
-        jitter: part of the wait that is random, 0 to 1.
-        never: exceptions that another attempt cannot mend, their subclasses too: given up at the first. One that is a
-            rejection (``Step(rejects=…)``) is that before.
+        jitter: the part of the wait that is random, 0 to 1.
+        never: exception classes after which another attempt cannot help. The operation is given up at once. If an
+            exception is also a rejection (``Step(rejects=…)``), it counts as a rejection.
 
-    None of it is recorded with a run: the code that performs the operation decides.
+    The policy is not stored with a run: the code that performs the operation decides.
     """
 
     attempts: int = 3
@@ -50,7 +50,6 @@ class Retry:
     never: tuple[type[Exception], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a policy that cannot be meant."""
         check_duration(f"Retry(delay={self.delay!r})", self.delay)
         check_duration(f"Retry(max_delay={self.max_delay!r})", self.max_delay)
         if self.attempts < 1:
@@ -68,12 +67,12 @@ class Retry:
             raise DefinitionError(msg)
 
     def decide(self, attempt: int, error: Exception, *, spread: float | None = None) -> Again | GiveUp:
-        """Say what follows the failure of attempt number ``attempt`` (from 1).
+        """Decide what follows a failed attempt.
 
         Args:
-            attempt: the attempt that just failed.
-            error: what it failed with.
-            spread: where in the jitter to fall, -1 to 1; random unless given.
+            attempt: the number of the failed attempt, from 1.
+            error: the exception with which it failed.
+            spread: the position within the jitter, -1 to 1; by default random.
         """
         if attempt >= self.attempts or isinstance(error, self.never):
             return GiveUp()
@@ -88,7 +87,12 @@ class Retry:
 
 
 def check_duration(said: str, value: object) -> None:
-    """Refuse what is no length of time, such as the 10 of somebody who means seconds, or no end."""
+    """Raise ``DefinitionError`` for a value that is no ``timedelta``, such as a number of seconds, or is too long.
+
+    Args:
+        said: the argument with its value, for the error.
+        value: the argument.
+    """
     if not isinstance(value, timedelta):
         msg = f"{said}; give a timedelta, such as timedelta(seconds=10)"
         raise DefinitionError(msg)

@@ -1,8 +1,8 @@
-"""Whether what is read back is what was given. Pure.
+"""Whether a request is the same after it is stored and read again. Pure.
 
-A request is written as JSON and read in another process. A field with an alias, an excluded one, a secret that is
-written as stars, a NaN, a derived class: what is written of these is not what is read. Equality alone does not tell:
-``field(compare=False)`` is left out of it, and an object without ``__eq__`` is equal to nothing but itself.
+A request is written as JSON and read in another process. Some values change on the way: a field with an alias, an
+excluded field, a secret that is written as stars, a NaN, a derived class. Comparing with ``==`` does not find all:
+it leaves out ``field(compare=False)``, and an object without ``__eq__`` equals only itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-#: A place in a request: names of fields, positions, and ``*`` for a key of a mapping, which may be personal.
+#: The path to a field of a request: names, positions, and ``*`` for a key of a mapping, which may be personal.
 FieldPath = tuple[str, ...]
 
 _PLAIN = frozenset({str, int, bool, type(None), bytes})
@@ -25,10 +25,10 @@ _SEQUENCES = (list, tuple, deque)
 
 
 def first_difference(given: Any, read: Any) -> FieldPath | None:
-    """Say where the two differ; ``None`` where they are the same.
+    """Return the path at which two values differ; ``None`` if they are the same.
 
-    A list and a tuple with the same elements are the same, and so are two numbers of one value (``True``, 1 and 1.0):
-    the declared type says which of them is read. -0.0 is 0.0.
+    A list and a tuple with the same elements are the same, and so are numbers of one value (``True``, 1 and 1.0): the
+    declared type says which of them is read. -0.0 is the same as 0.0.
     """
     kind: Any = type(given)
     if kind in _PLAIN and kind is type(read):
@@ -52,12 +52,12 @@ def first_difference(given: Any, read: Any) -> FieldPath | None:
 
 @lru_cache(maxsize=1024)
 def _attributes(kind: Any) -> tuple[str, ...] | None:
-    """The fields of a dataclass; ``None`` for what is none. Once a type, for that is what takes the time."""
+    """The fields of a dataclass; ``None`` for another type. It is computed once for each type, because it is slow."""
     return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
 def _of_model(given: BaseModel, read: BaseModel) -> FieldPath | None:
-    # Not what is private: that is never written, and each instance makes its own.
+    # Without private attributes: they are not written, and each instance makes its own.
     extra = set(given.__pydantic_extra__ or {})
     if extra != set(read.__pydantic_extra__ or {}):
         return ()
@@ -82,13 +82,13 @@ def _are_equal(given: Any, read: Any) -> bool:
         if given != given and read != read:  # noqa: PLR0124 - NaN, of whatever type
             return True
     except Exception:
-        return False  # such as arrays, whose equality is no truth
+        return False  # such as arrays, whose == returns no bool
     if isinstance(given, datetime) and isinstance(read, datetime):
-        # In the hour that is repeated in autumn, a time of a named zone is equal to none with an offset.
+        # In the hour that is repeated in autumn, a time with a named zone does not equal a time with an offset.
         aware = given.utcoffset() is not None and read.utcoffset() is not None
         return aware and given.astimezone(UTC) == read.astimezone(UTC)
     if type(given) is type(read) and _has_no_equality(type(given)):
-        # By its attributes, where it has any.
+        # Compare the attributes, if it has any.
         state = given.__getstate__()
         return state is not None and first_difference(state, read.__getstate__()) is None
     return False

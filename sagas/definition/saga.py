@@ -1,7 +1,7 @@
-"""How a saga is declared: a class that reads like the business.
+"""``Saga``: the base class by which a saga is declared.
 
-Reading order is execution order, the attribute is the step's persisted name, and a wrong definition
-fails when its class is made. ``PlaceOrder.definition`` is what the engine, the admin and the docs read.
+Reading order is execution order, the attribute's name is the step's stored name, and a wrong declaration fails when the
+class is made. The engine and the admin read ``PlaceOrder.definition``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sagas.states import CARRIERS, CHOREOGRAPHY, ORCHESTRATION
 
 RequestT = TypeVar("RequestT")
 
-#: Attributes of every saga, which no step can be called by.
+#: Attributes of every saga. A step cannot have such a name.
 RESERVED = frozenset(
     {"name", "version", "timeout", "publishes", "carrier", "locks", "abstract", "definition", "start", "starter"}
 )
@@ -43,7 +43,7 @@ class Starter(Protocol):
 
 
 class Saga(Generic[RequestT]):
-    """Base of all sagas. Subclass with the request's type (a dataclass or a pydantic model).
+    """The base of all sagas. Subclass it with the type of the request, a dataclass or a pydantic model.
 
     >>> class PlaceOrder(Saga[OrderRequest]):
     ...     payment = Confirmation(within=timedelta(seconds=30))
@@ -51,12 +51,12 @@ class Saga(Generic[RequestT]):
     ...     reserve = Tcc(stock, queue="inventory")
 
     Class attributes:
-        version: raise it when a change of the steps must not meet runs that began before.
-        timeout: how long a run may take over all steps that can be undone, from its beginning; then it is undone.
+        version: raise it for a change of the steps that must not apply to runs that began before.
+        timeout: how long a run may take over all steps that can be undone, from its begin; then it is undone.
         publishes: whether its runs publish domain events; see ``sagas.definition.events``.
-        carrier: "orchestration" (Celery chains) or "choreography" (each step's events); the same runs, either way.
-        locks: business keys that no other run may be at while this one is; see ``Lock``.
-        name: ``app.Class`` by default; set it to keep the stored name when the class moves.
+        carrier: "orchestration" (Celery chains) or "choreography" (each step's events). The runs are the same.
+        locks: the business keys that a run locks; see ``Lock``.
+        name: the stored name, by default ``app.Class``. Set it to keep the name when the class moves.
     """
 
     version: ClassVar[int] = 1
@@ -76,7 +76,7 @@ class Saga(Generic[RequestT]):
         return Saga.starter(cls, request, business_key=business_key, run_id=run_id)
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
-        """Read the class body; raise ``DefinitionError`` for what cannot be meant."""
+        """Read the class body; raise ``DefinitionError`` if it is wrong."""
         super().__init_subclass__(**kwargs)
         cls.abstract = abstract
         if abstract:
@@ -92,12 +92,12 @@ class Saga(Generic[RequestT]):
             msg = f"{cls.__name__}: a saga's name has at most {limits.SAGA_NAME} characters"
             raise DefinitionError(msg)
         if type(cls.version) is not int or not 1 <= cls.version <= limits.SMALLINT:
-            msg = f"{cls.__name__}: version is {cls.version!r}; count from 1"
+            msg = f"{cls.__name__}: version is {cls.version!r}; give a whole number from 1 to {limits.SMALLINT:,}"
             raise DefinitionError(msg)
         if cls.timeout is not None:
             check_duration(f"{cls.__name__}: timeout is {cls.timeout!r}", cls.timeout)
         if cls.timeout is not None and cls.timeout <= timedelta(0):
-            msg = f"{cls.__name__}: timeout is {cls.timeout}; its steps need time"
+            msg = f"{cls.__name__}: timeout is {cls.timeout}; give a positive time"
             raise DefinitionError(msg)
         if cls.carrier not in CARRIERS:
             msg = f"{cls.__name__}: carrier is {cls.carrier!r}; give {' or '.join(CARRIERS)}"
@@ -128,29 +128,29 @@ class Saga(Generic[RequestT]):
                 f"has at most {limits.STEPS}. Make some of them a SubSaga"
             )
             raise DefinitionError(msg)
-        # Under choreography, events are what moves the runs: they are routed even if nobody else gets them.
+        # With choreography, events move the runs: they are routed even if the saga does not publish.
         cls.definition.event_names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)
         register(cls.definition)
 
     def __new__(cls) -> Self:
-        """Refuse instances: a saga is a definition, a run is its execution."""
+        """Refuse to make an instance: a saga is a definition, and a run is its execution."""
         msg = f"{cls.__name__} is a definition; start a run with {cls.__name__}.start(request)"
         raise TypeError(msg)
 
 
 class _Body:
-    """Reads the body of a saga, one attribute after the other."""
+    """Reads the body of a saga's class, one attribute after the other."""
 
     def __init__(self, saga: str) -> None:
         self.saga = saga
         self.steps: list[Step] = []
         self.confirmations: list[Confirmation] = []
         self.forks: list[range] = []
-        #: Number of steps before the last confirmation that stands behind a step.
+        #: The number of steps before the last confirmation that stands after a step.
         self.placed: int | None = None
 
     def take(self, name: str, value: object) -> None:
-        """Take an attribute of the class, if it means anything to the engine."""
+        """Read an attribute of the class; ignore it if it is no part of a saga."""
         if isinstance(value, Step):
             self._name("step", name, value)
             self.steps.append(value)
@@ -167,10 +167,11 @@ class _Body:
             self.forks.append(range(first, len(self.steps)))
 
     def pivot(self) -> int:
-        """Position of the first step that only goes forward; refuse a definition in which that cannot be meant."""
+        """The position of the first step that only goes forward; ``DefinitionError`` if the pivot is wrong."""
         marked = [index for index, step in enumerate(self.steps) if step.pivot]
         if marked and (self.confirmations or len(marked) > 1):
-            msg = f"{self.saga}.{self.steps[marked[-1]].name}: a saga has one pivot, and a confirmation is one already"
+            name = self.steps[marked[-1]].name
+            msg = f"{self.saga}.{name}: a saga has one pivot, and a confirmation is a pivot already"
             raise DefinitionError(msg)
         pivot = marked[0] + 1 if marked else self.placed
         if pivot is None:
@@ -184,34 +185,34 @@ class _Body:
 
     def _name(self, what: str, name: str, value: Step | Confirmation) -> None:
         if name in RESERVED:
-            msg = f"{self.saga}.{name}: sagas use this name for themselves; call the {what} otherwise"
+            msg = f"{self.saga}.{name}: the class Saga has this attribute; give the {what} another name"
             raise DefinitionError(msg)
         if value.name != name:
             # Not in __set_name__: Python 3.11 would wrap the error in another.
-            msg = f"{self.saga}.{name}: this {what} is already {value.name!r}; make a new one"
+            msg = f"{self.saga}.{name}: this {what} is already declared as {value.name!r}; make a new one"
             raise DefinitionError(msg)
         if len(name) > limits.STEP_NAME:
             msg = f"{self.saga}.{name}: a {what}'s name has at most {limits.STEP_NAME} characters"
             raise DefinitionError(msg)
         if name in {step.name for step in self.steps} | {c.name for c in self.confirmations}:
-            msg = f"{self.saga}.{name}: there are two of this name"
+            msg = f"{self.saga}.{name}: two steps or confirmations have this name"
             raise DefinitionError(msg)
 
 
 def _attributes(cls: type) -> dict[str, Any]:
-    """What the class and the abstract sagas before it declare, in reading order, the first base's first."""
+    """The attributes of the class and of its abstract bases, in reading order, the first base first."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if base is cls or vars(base).get("abstract"):
             found |= vars(base)
         elif "definition" in vars(base):
-            msg = f"{cls.__name__}: {base.__name__} is a saga of its own; share steps through an abstract one"
+            msg = f"{cls.__name__}: {base.__name__} is a saga itself; share steps by an abstract saga"
             raise DefinitionError(msg)
     return found
 
 
 def _app(module: str) -> str:
-    """The app that declares: "orders.sagas" is of "orders", "shop.orders.sagas" too."""
+    """The name of the app: "orders" for both "orders.sagas" and "shop.orders.sagas"."""
     parts = module.split(".")
     return parts[-2] if len(parts) > 1 and parts[-1] == "sagas" else parts[0]
 
@@ -220,5 +221,5 @@ def _request_type(cls: type) -> Any:
     for base in getattr(cls, "__orig_bases__", ()):
         if get_origin(base) is Saga:
             return get_args(base)[0]
-    msg = f"{cls.__name__}: say what it is asked for, as in class {cls.__name__}(Saga[MyRequest])"
+    msg = f"{cls.__name__}: give the type of its request, as in class {cls.__name__}(Saga[MyRequest])"
     raise DefinitionError(msg)

@@ -1,7 +1,7 @@
-"""What runs depend on in a definition: the steps in their order, what each does, and what the run waits for.
+"""``Shape``: the part of a definition on which runs depend: steps, operations, confirmations. Pure.
 
-A run keeps the shape it began with, and says which it is by its number. Pure: whether code of one shape can serve a
-run of another is decided here, and not stored.
+A run keeps the shape with which it began, and stores its number. Whether code of one shape can perform a run of another
+shape is decided here, and is not stored.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sagas.states import UNDECIDED, State
 
 @dataclass(frozen=True, slots=True)
 class StepShape:
-    """One step: name, queue, its operation in each phase in which it takes part, what of its results is personal.
+    """A step: its name, its queue, its operation in each phase, and what is personal in its results.
 
-    ``elsewhere``: whether its effect is in another system; see ``Step``. ``database``: in which, if not the engine's.
+    ``elsewhere`` says whether its effect is in another database, and ``database`` in which.
     """
 
     name: str
@@ -35,9 +35,9 @@ class StepShape:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationShape:
-    """One confirmation, how many seconds it may take, what of its data is personal, and what takes it back.
+    """A confirmation: its name, its time in seconds, what is personal in its data, and the step that takes it back.
 
-    ``within`` is ``None`` where the time is computed from the request.
+    ``within`` is ``None`` if the deadline is computed from the request.
     """
 
     name: str
@@ -48,14 +48,14 @@ class ConfirmationShape:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a run depends on in its definition.
+    """The part of a definition on which a run depends.
 
     Attributes:
         steps: in execution order.
         confirmations: all must come.
         forks: the positions of steps that are performed at the same time.
-        pivot: how many steps can be undone, or are the pivot: the others only go forward.
-        personal: where personal data stands in the request.
+        pivot: the number of steps that can be undone or are the pivot; the others only go forward.
+        personal: the paths of personal data in the request.
     """
 
     steps: tuple[StepShape, ...]
@@ -66,14 +66,14 @@ class Shape:
 
     @cached_property
     def all_steps(self) -> tuple[StepShape, ...]:
-        """The steps, and behind them what takes confirmations back: a position counts in this."""
+        """The steps, and after them the steps that take confirmations back. Positions count in this tuple."""
         return self.steps + tuple(c.refund for c in self.confirmations if c.refund is not None)
 
     @cached_property
     def number(self) -> int:
-        """32 bits of a hash: what runs and messages name the shape by. Never 0, which stands for an unknown one.
+        """32 bits of a hash, by which runs and messages name the shape. It is never 0, which means an unknown shape.
 
-        Queues, times and marks of personal data are no part of it: they may change under a run's feet.
+        Queues, times and marks of personal data are no part of it: they may change while runs are in progress.
         """
         essence = [
             [[step.name, sorted(step.operations.items()), step.database] for step in self.steps],
@@ -153,26 +153,26 @@ def _read(stored: Sequence[Sequence[str]]) -> Paths:
 
 
 def missing_parts(shape: Shape, here: Shape | None, state: State, cursor: int, fork: int = 0) -> list[str]:
-    """Say what a run of ``shape`` that stands at (state, cursor, fork) still needs and code of shape ``here`` has not.
+    """Say what a run that stands at (state, cursor, fork) still needs and the code lacks.
 
-    What lies behind the run is not missed: a step that is done, and needs neither confirm nor undo any more. A step
-    that the code has added, or has in another place, is no problem: the run goes on by its own list.
+    A step that is done, and needs neither confirm nor undo any more, is not needed. A step that the code has added or
+    moved is no problem: the run keeps its own list of steps.
 
     Args:
-        shape: the run's.
-        here: the code's; ``None`` where it does not know the saga at all.
-        state: where the run stands; for an escalated run, where it stood before.
+        shape: the run's shape.
+        here: the code's shape; ``None`` if the code does not know the saga.
+        state: the run's state; for an escalated run, its state before.
         cursor: see ``models.Run``.
         fork: see ``models.Run``.
     """
-    # By name and whether it takes a confirmation back: a step may have taken a confirmation's name.
+    # By name, and by whether it takes a confirmation back: a step may have got the name of a confirmation.
     mine = {_kind(here, index): step for index, step in enumerate(here.all_steps)} if here else {}
     missing: list[str] = []
     for index, phase in _needed(shape, state, cursor, fork):
         step, kind = shape.all_steps[index], _kind(shape, index)
         known = mine.get(kind)
         if known is not None and known.database != step.database:
-            # Its undo would look for the effect where it is not, and take it for one that never happened.
+            # Its undo would not find the effect in the other database, and would conclude that it never happened.
             missing.append(f"step {step.name} was in {_called(step.database)}, and is in {_called(known.database)}")
         elif known is not None and known.operations.get(phase) == step.operations[phase]:
             continue
@@ -197,9 +197,9 @@ def _kind(shape: Shape, index: int) -> tuple[str, bool]:
 
 
 def _needed(shape: Shape, state: State, cursor: int, fork: int) -> Iterator[tuple[int, Phase]]:
-    """The operations that a run may still come by; ``sagas.decisions.plan`` says which of them is next."""
+    """The operations that a run may still need. ``sagas.decisions.plan`` says which one is next."""
     for index, step in enumerate(shape.all_steps):
-        # While COMPENSATING it is to be undone; else it is done, and the branches beside it are not.
+        # In COMPENSATING a bit means that the step is still to undo; else it means that the branch is done.
         marked = bool(fork >> index & 1)
         behind_pivot = index >= shape.pivot
         for phase in step.operations:
@@ -214,7 +214,7 @@ def _needed(shape: Shape, state: State, cursor: int, fork: int) -> Iterator[tupl
                 case Phase.CONFIRM:
                     ahead = state in UNDECIDED or (state is State.CONFIRMING and index >= cursor)
                 case Phase.UNDO:
-                    # An undecided run may be turned back: whatever it has done by then is undone.
+                    # An undecided run may still be undone, with every step that it does until then.
                     ahead = state in UNDECIDED or (state is State.COMPENSATING and (marked or index < cursor))
             if ahead:
                 yield index, phase

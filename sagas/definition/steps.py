@@ -1,4 +1,4 @@
-"""What a saga is made of: steps, and the operations of each. ``Tcc`` and ``Parallel`` are ways to write them."""
+"""The parts of a saga: steps, and the operations of each. ``Tcc`` and ``Parallel`` are other ways to write steps."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from sagas.definition.retry import Retry, check_duration
 from sagas.definition.shapes import StepShape
 from sagas.errors import DefinitionError, Rejected
 
-#: A business step that breaks is tried three times, then the run is compensated.
+#: A forward operation that fails is tried three times, then the run is compensated.
 FORWARD_RETRY = Retry(attempts=3)
 
-#: Confirming and compensating cannot be given up without a person: they try longer first.
+#: A confirm or an undo cannot be given up without a person, so it is tried more often first.
 FINISH_RETRY = Retry(attempts=5)
 
 
@@ -52,27 +52,25 @@ class Action:
 class Step:
     """One part of a saga: how to do it, and how to confirm and undo it.
 
-    The one kind there is: ``Tcc`` is another way to write it.
-
     Args:
         do: the participant of the forward operation.
-        confirm: called once the run is confirmed; none where the effect is final at once.
-        compensate: undoes the effect, by key; none where there is nothing to undo.
-        queue: the RabbitMQ queue whose workers perform it, one of ``SAGAS["QUEUES"]``.
-        retry: policy of the forward operation; by default 3 attempts.
-        finish_retry: policy of confirm and compensate; by default 5 attempts, then a person is called.
-        rejects: exception classes of the domain that mean "no", besides ``Rejected``.
-        timeout: how long a run may take over the forward operation, waits and retries included; then it is undone.
-        pivot: the point of no return of a saga without a confirmation: what comes after it only goes forward. It is
-            done when its participant returns: one that answers ``Accepted`` has broken.
-        events: what its outcomes are called, where the saga publishes events; by default after the step.
+        confirm: the participant that makes the effect final once the run is confirmed; none if it is final at once.
+        compensate: the participant that undoes the effect, by key; none if there is nothing to undo.
+        queue: the RabbitMQ queue whose workers perform the step, one of ``SAGAS["QUEUES"]``.
+        retry: when the forward operation is tried again; by default 3 attempts.
+        finish_retry: when confirm and compensate are tried again; by default 5 attempts, then a person is called.
+        rejects: exception classes of the domain that mean a rejection, besides ``Rejected``.
+        timeout: how long a run may take over the forward operation, with waits and retries; then the run is undone.
+        pivot: the point of no return of a saga without a confirmation: the steps after it only go forward. It is done
+            when its participant returns; ``Accepted`` is a fault.
+        events: the names of the events of its outcomes, if the saga publishes events; by default after the step's name.
         personal: what is personal in its results: ``True`` for all, or paths such as ``("phone", "guests.*.name")``.
-        database: alias of the database in which its participants write, if it is not the engine's own; see
+        database: the alias of the database in which its participants write, if it is not the engine's; see
             ``sagas.engine.barrier``.
 
     Raises:
-        DefinitionError: a participant that cannot be called with a call or a set of them, or is async; a time-out
-            that is over at once; a pivot that can be undone, or is in another database or another system.
+        DefinitionError: a participant cannot be called with a call or a set of calls, or is async; the time-out is not
+            positive; the pivot can be undone, or is in another database or another system.
     """
 
     _forward = Operation.FORWARD
@@ -98,21 +96,21 @@ class Step:
             msg = "a step needs a queue, one of SAGAS['QUEUES']"
             raise DefinitionError(msg)
         if pivot and compensate is not None:
-            msg = "a pivot is the point of no return: it has nothing to compensate"
+            msg = "a pivot is the point of no return: it cannot have compensate="
             raise DefinitionError(msg)
         if pivot and database:
-            # Its effect may be there although this database does not know, and then nothing could be undone.
+            # Its effect may exist although the engine's database does not know, and then nothing could be undone.
             msg = f"Step(database={database!r}): a pivot must be in the engine's own database"
             raise DefinitionError(msg)
         if pivot and is_remote(do):
-            # The same of another system: a charge whose answer is lost would stay, and its run be undone around it.
+            # So may an effect in another system: a charge whose answer is lost would stay, and its run would be undone.
             msg = (
-                f"{do!r} is in another system: it cannot be the pivot, for it may take effect and nobody here learn "
-                "of it. Give it a compensation, or have a confirmation be the pivot"
+                f"{do!r} is in another system: it cannot be the pivot, because its answer may be lost although it took "
+                "effect. Give it a compensation, or let a confirmation be the pivot"
             )
             raise DefinitionError(msg)
         if database == DEFAULT_DB_ALIAS:
-            msg = f"Step(database={database!r}): that is the engine's own; leave it out"
+            msg = f"Step(database={database!r}): that is the engine's own database; leave it out"
             raise DefinitionError(msg)
         self.name = ""
         self.queue = queue
@@ -123,7 +121,7 @@ class Step:
         self.database = database
         self.rejects: tuple[type[Exception], ...] = (Rejected, *rejects)
         self.actions: dict[Phase, Action] = {}
-        # Any: whoever calls this without a type checker gets an error all the same.
+        # Any: callers without a type checker get an error, too.
         given: tuple[tuple[Phase, Operation, Any, Retry], ...] = (
             (Phase.FORWARD, self._forward, do, retry),
             (Phase.CONFIRM, Operation.CONFIRM, confirm, finish_retry),
@@ -139,18 +137,18 @@ class Step:
                 msg = f"Step(database={database!r}): {participant!r} is in another system, not in a database"
                 raise DefinitionError(msg)
             self.actions[phase] = Action(operation, participant, policy, self._locate(participant))
-        #: Where its effect is: OTHER_DATABASE may have it although the engine's database does not know.
+        #: Where its effect is. An effect in OTHER_DATABASE may exist although the engine's database does not know.
         self.location = self._locate(do)
         if timeout is not None:
-            # Behind the participants: the step has no name yet, so they must name it.
+            # After the participants are checked: the step has no name yet, and the error names it by them.
             said = f"{type(self).__name__}({participant_name(do)}, timeout={timeout!r})"
             check_duration(said, timeout)
             if timeout <= timedelta(0):
-                msg = f"{said}: a step needs time"
+                msg = f"{said}: give a positive time"
                 raise DefinitionError(msg)
 
     def __set_name__(self, _owner: type, name: str) -> None:
-        """Take the attribute's name: it is what the log stores."""
+        """Take the attribute's name, which the log stores."""
         self.name = self.name or name
 
     def _locate(self, participant: object) -> Location:
@@ -161,15 +159,15 @@ class Step:
 
     @property
     def shape(self) -> StepShape:
-        """What runs depend on in it."""
+        """The part of the declaration on which runs depend."""
         operations = {phase: action.operation for phase, action in self.actions.items()}
         elsewhere = self.location is Location.OTHER_DATABASE
         return StepShape(self.name, self.queue, operations, self.personal, elsewhere, self.database)
 
     def only_goes_forward(self) -> None:
-        """Place it behind the pivot: it is tried until it is done, or a person is called."""
+        """Place the step behind the pivot: it is tried until it is done, or a person is called."""
         if set(self.actions) != {Phase.FORWARD}:
-            msg = f"{self.name} stands behind the pivot, where nothing is undone and nothing waits: give it no {{}}"
+            msg = f"{self.name} stands behind the pivot, where nothing is undone or confirmed: give it no {{}}"
             raise DefinitionError(msg.format(" and no ".join(sorted(p for p in self.actions if p != Phase.FORWARD))))
         action = self.actions[Phase.FORWARD]
         if action.retry is FORWARD_RETRY:
@@ -177,18 +175,18 @@ class Step:
 
 
 class Tcc(Step):
-    """A step that reserves first: try, then confirm or cancel.
+    """A step that reserves first: try, then confirm or cancel. The other arguments are those of ``Step``.
 
     Args:
         resource: what is reserved.
-        queue: the RabbitMQ queue whose workers perform it.
-        retry: policy of try.
-        finish_retry: policy of confirm and cancel.
-        rejects: exception classes of the domain that mean "no", besides ``Rejected``.
-        timeout: how long a run may take over try, waits and retries included; then it is undone.
-        events: what its outcomes are called, where the saga publishes events; by default after the step.
-        personal: what is personal in its results; see ``Step``.
-        database: alias of the database in which the resource is, if it is not the engine's own.
+        queue: the RabbitMQ queue whose workers perform the step.
+        retry: when try is tried again.
+        finish_retry: when confirm and cancel are tried again.
+        rejects: exception classes of the domain that mean a rejection, besides ``Rejected``.
+        timeout: how long a run may take over try, with waits and retries; then the run is undone.
+        events: the names of the events of its outcomes.
+        personal: what is personal in its results.
+        database: the alias of the database in which the resource is, if it is not the engine's.
 
     Raises:
         DefinitionError: the resource lacks an operation; and as ``Step``.
@@ -231,13 +229,13 @@ class Tcc(Step):
 
 
 class Parallel:
-    """Steps that are performed at the same time: the run goes on when all are done, and turns back when one says no.
+    """Steps that are performed at the same time. The run goes on when all are done, and is undone if one rejects.
 
     >>> class Trip(Saga[TripRequest]):
     ...     booked = Parallel(hotel=Tcc(rooms, queue="hotels"), car=Tcc(cars, queue="cars"))
 
-    A branch is a step like any other; it is named by its keyword. They are confirmed and undone one after the other.
-    The steps are named, so the attribute's own name is for readers only.
+    A branch is a step like any other, and its keyword is its name. Branches are confirmed and undone one after the
+    other. The attribute's own name is stored nowhere.
     """
 
     def __init__(self, **branches: Step) -> None:
@@ -254,7 +252,7 @@ class Parallel:
 
 
 class Refund(Step):
-    """What takes a confirmation back: a step that has only an undo."""
+    """The step that takes a confirmation back. It has only an undo."""
 
     def __init__(self, compensate: Participant, *, queue: str, finish_retry: Retry) -> None:
         super().__init__(compensate, compensate=compensate, queue=queue, finish_retry=finish_retry)
@@ -262,5 +260,5 @@ class Refund(Step):
 
 
 def missing_participant(_call: object) -> None:
-    """Stand for a participant that this process has not; ``Definition.action`` never gives it out."""
+    """Stand in for a participant that this process lacks. ``Definition.action`` never returns it."""
     raise NotImplementedError

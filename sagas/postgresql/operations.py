@@ -1,4 +1,4 @@
-"""Operations for the migrations of domains whose rows runs hold a part of."""
+"""Operations for migrations of domains whose rows have holds of runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import migrations
 
-#: SQLSTATE of what ``KeepWhileUsed`` refuses: ``restrict_violation``, as of a foreign key with ON DELETE RESTRICT.
+#: SQLSTATE of the error by which ``KeepWhileUsed`` refuses: ``restrict_violation``, as for ON DELETE RESTRICT.
 IN_USE = "23001"
 
 _FORWARD = """
@@ -29,16 +29,16 @@ DROP FUNCTION {table}_keep();
 
 
 class KeepWhileUsed(migrations.RunSQL):
-    """Have the database refuse to delete a row, or to change its key, while runs have a part of it.
+    """Make the database refuse to delete a row, or to change its key, while runs have holds of it.
 
-    Holds name pool rows without a foreign key, for they are written on the hot path. Without this, a hold whose row is
-    gone could neither be confirmed nor given back.
+    Holds have no foreign key to the row, because they are written on the hot path. Without this trigger a hold might
+    lose its row, and could neither be confirmed nor cancelled. The database refuses with an ``IntegrityError`` of
+    SQLSTATE ``IN_USE``.
 
     Args:
-        table: whose rows.
-        key: column of its primary key.
-        used: SQL of what is in use, over ``OLD``; by default that of a ``Pool``. An error is an ``IntegrityError`` of
-            SQLSTATE ``IN_USE``.
+        table: the table's name.
+        key: the column of its primary key.
+        used: an SQL condition over ``OLD`` that says whether the row is in use; by default that of a ``Pool``.
     """
 
     def __init__(self, table: str, *, key: str, used: str = "OLD.held > 0 OR OLD.sold > 0") -> None:
@@ -47,9 +47,9 @@ class KeepWhileUsed(migrations.RunSQL):
         super().__init__(_FORWARD.format(**names), _BACKWARD.format(**names))
 
     def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
-        """Tell how it is made anew, for squashed migrations."""
+        """Return the arguments with which a squashed migration makes the operation again."""
         return type(self).__qualname__, [self.table], {"key": self.key, "used": self.used}
 
     def describe(self) -> str:
-        """Say what it does, for ``migrate --plan``."""
+        """Describe the operation for ``migrate --plan``."""
         return f"Keep rows of {self.table} while runs have a part of them"
