@@ -216,9 +216,8 @@ def check_runs(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMe
     if "default" not in (databases or ()) or "postgresql" not in connection.settings_dict["ENGINE"]:
         return []
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}s'")
-            problems = store.definitions.problems()
+        with transaction.atomic():
+            problems = store.definitions.problems(within=_PATIENCE)
     except DatabaseError as error:
         if db.sqlstate(error) in _NOT_THERE:
             return []

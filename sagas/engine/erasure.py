@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import Error, connection, connections, transaction
+from django.db import Error, connections, transaction
 from django.utils.connection import ConnectionDoesNotExist
 
 from sagas import store
@@ -43,11 +43,8 @@ def erase(*, business_key: str, by: str) -> Erasure:
         msg = "erase: say which business key, and who erases"
         raise InvalidArgument(msg)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            # What cannot be stored is no run's key.
-            cursor.execute(_RUNS, [None if why_unstorable(business_key) else business_key])
-            ids = [run_id for (run_id,) in cursor.fetchall()]
-        rows = store.runs.lock(ids)
+        # What cannot be stored is no run's key.
+        rows = store.runs.lock(store.erasures.runs_of(None if why_unstorable(business_key) else business_key))
         if not rows:
             msg = f"there is no run of {business_key!r}"
             raise RunNotFound(msg)
@@ -61,27 +58,6 @@ def erase(*, business_key: str, by: str) -> Erasure:
     return Erasure(tuple(row.id for row in rows), tuple(row.id for row in changed))
 
 
-#: With those that are steps of others: what they hold, they have from them.
-_RUNS = """
-WITH RECURSIVE wanted AS (
-    SELECT id FROM sagas_run WHERE business_key = %s
-    UNION SELECT child.id FROM sagas_run AS child JOIN wanted ON child.parent_id = wanted.id
-)
-SELECT id FROM wanted
-"""
-
-#: Every other column that holds what participants, customers or people wrote of a run: the table, its key within a run,
-#: the column, and how its rows are named. ``sagas_log`` is append-only but for this: its trigger lets ``data`` of a
-#: finished run be rewritten where the transaction says that it erases.
-_TEXTS = (
-    ("sagas_log", "id", "data", "step"),
-    ("sagas_confirmation", "id", "data", "name"),
-    ("sagas_escalation", "id", "error", "''"),
-    # What is not published yet. It waits for who is publishing it, who locks the first of a run before the others.
-    ("sagas_outbox", "position", "data", "step"),
-)
-
-
 def _erase(row: store.runs.Row) -> bool:
     """Erase one locked, finished run; whether there was anything to erase."""
     try:
@@ -92,51 +68,35 @@ def _erase(row: store.runs.Row) -> bool:
         marks, databases = definition.marks, definition.databases
     elsewhere = {database: _read_there(database, row) for database in sorted(databases) if marks}
     request, results = json.loads(row.request), json.loads(row.results)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('sagas.erase', 'on', true)")
-        texts = {
-            (table, key, column): _select(
-                cursor,
-                f"SELECT {key}, {name}, {column}::text FROM {table} WHERE run_id = %s ORDER BY {key} FOR UPDATE",
-                row,
-            )
-            for table, key, column, name in _TEXTS
-        }
+    with store.erasures.allowed():
+        texts = store.erasures.lock_texts(row.id)
         # All that is to go, from wherever it stands, before the first of it is gone.
         secrets = marks.values(request, results)
-        named = [(name, text) for found in texts.values() for _, name, text in found]
+        named = [(found.name, found.text) for found in texts]
         named += [(step, text) for copies in elsewhere.values() for step, _, text in copies]
         for name, text in named:
             secrets |= marks.values(None, {name: json.loads(text)})
-        ((reason,),) = _select(cursor, "SELECT reason::text FROM sagas_run WHERE id = %s", row)
-        changed = _rewrite(
-            cursor,
-            "UPDATE sagas_run SET request = %s::jsonb, results = %s::jsonb, reason = %s::jsonb WHERE id = %s",
-            [
-                (request, _without(request, marks.request, secrets)),
-                (results, mask_texts({n: mask(r, marks.of(n), ERASED) for n, r in results.items()}, secrets, ERASED)),
-                (reason and json.loads(reason), reason and mask_texts(json.loads(reason), secrets, ERASED)),
-            ],
-            row.id,
-        )
-        for (table, key, column), found in texts.items():
-            for number, name, text in found:
-                data = json.loads(text)
-                after = _without(data, marks.of(name), secrets)
-                changed |= _rewrite(
-                    cursor,
-                    f"UPDATE {table} SET {column} = %s::jsonb WHERE run_id = %s AND {key} = %s",
-                    [(data, after)],
-                    row.id,
-                    number,
-                )
-        for key, note in _select(cursor, "SELECT id, note FROM sagas_escalation WHERE run_id = %s", row):
-            after = mask_text(note, secrets, ERASED)
-            if after != note:
-                cursor.execute("UPDATE sagas_escalation SET note = %s WHERE id = %s", [after, key])
+        reason = store.erasures.reason_of(row.id)
+        before = {"request": request, "results": results, "reason": reason}
+        after = {
+            "request": _without(request, marks.request, secrets),
+            "results": mask_texts({n: mask(r, marks.of(n), ERASED) for n, r in results.items()}, secrets, ERASED),
+            "reason": reason and mask_texts(reason, secrets, ERASED),
+        }
+        changed = after != before
+        if changed:
+            store.erasures.overwrite_run(row.id, **after)
+        for found in texts:
+            data = json.loads(found.text)
+            masked = _without(data, marks.of(found.name), secrets)
+            if masked != data:
+                store.erasures.overwrite_text(row.id, found, masked)
                 changed = True
-        # No longer than needed: the same transaction may be a caller's, and go on.
-        cursor.execute("SELECT set_config('sagas.erase', '', true)")
+        for escalation, note in store.erasures.notes_of(row.id):
+            masked_note = mask_text(note, secrets, ERASED)
+            if masked_note != note:
+                store.erasures.overwrite_note(escalation, masked_note)
+                changed = True
     for database, copies in elsewhere.items():
         changed |= _erase_there(database, row, copies, marks, secrets)
     return changed
@@ -176,16 +136,3 @@ def _reaching(database: str, row: store.runs.Row) -> Iterator[None]:
 def _without(data: Any, personal: Paths, secrets: Set[str]) -> Any:
     """A copy without what is personal in it, and without what was personal somewhere else."""
     return mask_texts(mask(data, personal, ERASED), secrets, ERASED)
-
-
-def _select(cursor: Any, sql: str, row: store.runs.Row) -> Sequence[Any]:
-    cursor.execute(sql, [row.id])
-    return [found for found in cursor.fetchall() if len(found) < 3 or found[2] is not None]
-
-
-def _rewrite(cursor: Any, sql: str, pairs: Sequence[tuple[Any, Any]], *key: Any) -> bool:
-    """Write the second of each pair, unless all are as they were."""
-    if all(before == after for before, after in pairs):
-        return False
-    cursor.execute(sql, [*(None if after is None else json.dumps(after) for _, after in pairs), *key])
-    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from sagas.operations import grants
 
@@ -26,9 +26,7 @@ def run(out: OutputWrapper, *, role: str, database: str, erases: bool, apply: bo
         out.write("\n".join(["BEGIN;", *(f"{line};" for line in lines), "COMMIT;"]))
         return
     try:
-        with transaction.atomic(using=database), connections[database].cursor() as cursor:
-            for line in lines:
-                cursor.execute(line)
+        grants.apply(lines, database=database)
     except DatabaseError as error:
         raise CommandError(str(error).strip()) from error
     out.write(f"{role} may do in {database} what the application needs, and no more")

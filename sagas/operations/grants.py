@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.apps import apps
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 _READ = "SELECT"
 _ADD = "SELECT, INSERT"
@@ -60,6 +60,13 @@ def statements(role: str, *, database: str = DEFAULT_DB_ALIAS, erases: bool = Fa
         if erases and table in ERASING:
             lines.append(f"GRANT {ERASING[table]} ON {_quoted(table)} TO {to}")
     return [*lines, f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {_quoted(schema)} TO {to}"]
+
+
+def apply(lines: Sequence[str], *, database: str) -> None:
+    """Execute these statements in one transaction."""
+    with transaction.atomic(using=database), connections[database].cursor() as cursor:
+        for line in lines:
+            cursor.execute(line)
 
 
 def _quoted(name: str) -> str:

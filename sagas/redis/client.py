@@ -19,6 +19,9 @@ from sagas.conf import config
 
 logger = logging.getLogger(__name__)
 
+#: The client's type, for modules that must not import redis themselves.
+Client = redis.Redis
+
 T = TypeVar("T")
 
 #: Seconds that Redis may take to answer, and for which it is not asked after it did not.

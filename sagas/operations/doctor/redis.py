@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import redis
-
 from sagas.conf import config
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.redis import (
@@ -73,7 +71,7 @@ def reach() -> Iterator[Finding]:
         yield Finding(Severity.FINE, "Redis answers.")
 
 
-def _version(client: redis.Redis) -> Iterator[Finding]:
+def _version(client: redis_client.Client) -> Iterator[Finding]:
     try:
         info: Any = client.info("server")
     except redis_client.ERRORS:
@@ -82,7 +80,7 @@ def _version(client: redis.Redis) -> Iterator[Finding]:
         yield Finding(Severity.WARNING, lack.what, remedy=lack.remedy)
 
 
-def _memory(client: redis.Redis) -> Iterator[Finding]:
+def _memory(client: redis_client.Client) -> Iterator[Finding]:
     """Report a Redis that will soon refuse writes, because its memory is full."""
     try:
         info: Any = client.info("memory")
@@ -98,7 +96,7 @@ def _memory(client: redis.Redis) -> Iterator[Finding]:
         )
 
 
-def _strange(client: redis.Redis) -> Iterator[tuple[str, str]]:
+def _strange(client: redis_client.Client) -> Iterator[tuple[str, str]]:
     """Find keys that are not as the engine writes them, each with a description."""
     for key in (kicks.KICK, kicks.ASKED):
         yield from _judge(client, key)
@@ -111,7 +109,7 @@ def _strange(client: redis.Redis) -> Iterator[tuple[str, str]]:
             yield from _judge(client, raw.decode(errors="replace"))
 
 
-def _judge(client: redis.Redis, key: str) -> Iterator[tuple[str, str]]:
+def _judge(client: redis_client.Client, key: str) -> Iterator[tuple[str, str]]:
     found: Any = client.type(key)
     kind = found.decode()
     if kind == "none":
@@ -138,7 +136,7 @@ def _judge(client: redis.Redis, key: str) -> Iterator[tuple[str, str]]:
         yield from _judge_circuit(client, key, left)
 
 
-def _judge_circuit(client: redis.Redis, key: str, left: float) -> Iterator[tuple[str, str]]:
+def _judge_circuit(client: redis_client.Client, key: str, left: float) -> Iterator[tuple[str, str]]:
     """Find times in a circuit's hash that lie after its expiry: the engine writes none."""
     fields: Any = client.hgetall(key)
     for name, raw in fields.items():
