@@ -24,6 +24,7 @@ from sagas.engine.reports import receive_report
 from sagas.errors import InvalidArgument, InvalidDecision, Overloaded, Rejected
 from sagas.escalations import actions
 from sagas.redis.kicks import kick
+from sagas.serialization import dump_limited
 from sagas.states import State
 from sagas.validation import check_note, check_person, parse_run_id
 
@@ -74,7 +75,12 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
         DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``.
         InvalidArgument: ``data`` is no dict, or JSON cannot represent it.
     """
-    receipt, messages = lifecycle.receive_confirmation(parse_run_id(run_id), name, {} if data is None else data)
+    given: object = {} if data is None else data
+    if not isinstance(given, dict):
+        msg = f"the data of {name} is a dict, not {type(given).__name__}"
+        raise InvalidArgument(msg)
+    text = dump_limited(given, f"the data of {name}")
+    receipt, messages = lifecycle.receive_confirmation(parse_run_id(run_id), name, text)
     _after_commit(messages)
     return receipt
 

@@ -14,7 +14,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from sagas import limits
 from sagas.conf import config
-from sagas.errors import DataTooLarge
+from sagas.errors import DataTooLarge, InvalidArgument
 from sagas.validation import check_depth
 
 
@@ -38,6 +38,33 @@ def dump_json(value: object) -> str:
         TypeError: JSON has no form for a part of it.
         ValueError: JSON, or PostgreSQL's jsonb, cannot hold it: NaN, a NUL character, too many levels.
     """
+    text = _dump(value)
+    check_depth(text)
+    return text
+
+
+def dump_limited(value: object, what: str) -> str:
+    """Write a value that a caller hands in as JSON.
+
+    Args:
+        value: the value.
+        what: what it is, for the error: "the result of reserve".
+
+    Raises:
+        InvalidArgument: JSON, or PostgreSQL's jsonb, cannot hold it.
+        DataTooLarge: it has more than ``SAGAS["DATA_LIMIT"]`` bytes.
+    """
+    try:
+        text = _dump(value)
+        check_size(text, what)
+        check_depth(text)
+    except (TypeError, ValueError) as error:
+        msg = f"{what} cannot be kept: {error}"
+        raise InvalidArgument(msg) from error
+    return text
+
+
+def _dump(value: object) -> str:
     try:
         text = json.dumps(value, cls=_Encoder, allow_nan=False, ensure_ascii=False)
     except RecursionError:
@@ -48,7 +75,6 @@ def dump_json(value: object) -> str:
     if "\\u0000" in text.replace("\\\\", ""):
         msg = "a result with a NUL character: PostgreSQL cannot store it"
         raise ValueError(msg)
-    check_depth(text)
     return text
 
 

@@ -80,14 +80,14 @@ def _triggers(definition: Definition, index: int, phase: Phase) -> list[str]:
     if phase is Phase.CONFIRM:
         before = [i for i in range(index) if definition.has(i, Phase.CONFIRM)]
         return [done(definition, before[-1], Phase.CONFIRM)] if before else [definition.event_names.confirmed]
-    first = definition.stage(index).start
+    first = definition.stages[index].start
     if first == definition.before_pivot:
         before = [i for i in range(first) if definition.has(i, Phase.CONFIRM)]
         return [done(definition, before[-1], Phase.CONFIRM)] if before else [definition.event_names.confirmed]
     if first == 0:
         return [definition.event_names.started]
     # Whichever branch of a fork is the last to be done leads on.
-    return [done(definition, i, Phase.FORWARD) for i in definition.stage(first - 1)]
+    return [done(definition, i, Phase.FORWARD) for i in definition.stages[first - 1]]
 
 
 def _before_undo(definition: Definition, index: int) -> list[str]:
@@ -95,13 +95,13 @@ def _before_undo(definition: Definition, index: int) -> list[str]:
     events: list[str] = []
     refund = index >= len(definition.steps)
     for other in range(definition.before_pivot):
-        stage = definition.stage(other)
+        stage = definition.stages[other]
         if refund or index in stage or index == _highest_below(definition, stage.start):
             events.append(rejected(definition, other))
     for other in range(index + 1, len(definition.all_steps)):
         if not definition.has(other, Phase.UNDO):
             continue
-        stage = definition.stage(other)
+        stage = definition.stages[other]
         if (
             other >= len(definition.steps)
             or (len(stage) > 1 and index in stage)

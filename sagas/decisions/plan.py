@@ -112,7 +112,7 @@ def stand(definition: Definition, place: Place, index: int, phase: Phase) -> Sta
 def _behind(definition: Definition, index: int, phase: Phase) -> Place | None:
     """Where a run of which this operation is done stands, if there is more to do in the same state."""
     before = place_of(definition, index, phase)
-    stage = definition.stage(index)
+    stage = definition.stages[index]
     if phase is Phase.FORWARD and len(stage) > 1:
         before = replace(before, fork=_bits(stage) & ~(1 << index))
     after, _ = done(definition, before, index, phase, confirmed=False)
@@ -124,7 +124,7 @@ def place_of(definition: Definition, index: int, phase: Phase) -> Place:
     if phase is Phase.UNDO:
         last = index >= len(definition.steps)
         return Place(State.COMPENSATING, 0, 1 << index) if last else Place(State.COMPENSATING, index + 1)
-    cursor = definition.stage(index).start if phase is Phase.FORWARD else index
+    cursor = definition.stages[index].start if phase is Phase.FORWARD else index
     return Place(state_of(definition, index, phase), cursor)
 
 
@@ -185,7 +185,7 @@ def chained(definition: Definition, index: int, phase: Phase) -> bool:
 
 def is_fork(definition: Definition, index: int, phase: Phase) -> bool:
     """Whether this operation is performed at the same time as others of its run."""
-    return phase is Phase.FORWARD and len(definition.stage(index)) > 1
+    return phase is Phase.FORWARD and len(definition.stages[index]) > 1
 
 
 def links_from(definition: Definition, index: int, phase: Phase) -> tuple[Link, ...]:
@@ -220,7 +220,7 @@ def done(
         return _undoing(definition, index, 0, Due.LEASE)
     if phase is Phase.CONFIRM:
         return _confirming_from(definition, index + 1, Due.LEASE)
-    stage = definition.stage(index)
+    stage = definition.stages[index]
     if len(stage) > 1:
         fork = place.fork | 1 << index
         if fork != _bits(stage):
@@ -256,7 +256,7 @@ def compensating(definition: Definition, place: Place, more: int = 0) -> tuple[P
     # Of a fork, what is done. Another database may have an effect of which nothing is known: it is undone by its key.
     fork = sum(
         1 << index
-        for index in (definition.stage(applied) if applied < definition.before_pivot else ())
+        for index in (definition.stages[applied] if applied < definition.before_pivot else ())
         if definition.has(index, Phase.UNDO)
         and (place.fork >> index & 1 or (place.state is State.EXECUTING and _is_in_other_database(definition, index)))
     )
@@ -276,7 +276,7 @@ def _is_in_other_database(definition: Definition, index: int) -> bool:
 
 def _branches(definition: Definition, place: Place) -> tuple[tuple[int, Phase], ...]:
     """The forward operations of the stage at the cursor that are not done."""
-    return tuple((index, Phase.FORWARD) for index in definition.stage(place.cursor) if not place.fork >> index & 1)
+    return tuple((index, Phase.FORWARD) for index in definition.stages[place.cursor] if not place.fork >> index & 1)
 
 
 def _bits(stage: range) -> int:
@@ -303,9 +303,9 @@ def _confirming_from(definition: Definition, cursor: int, due: Due | float) -> t
 
 def _confirms_from(definition: Definition, cursor: int) -> int | None:
     """The step that is confirmed next."""
-    return next((i for i in range(cursor, definition.before_pivot) if definition.has(i, Phase.CONFIRM)), None)
+    return next((index for index in definition.confirmed_steps if index >= cursor), None)
 
 
 def _undoes_below(definition: Definition, cursor: int) -> int | None:
     """The step that is undone next, of those before ``cursor``, which are all done."""
-    return next((i for i in range(cursor - 1, -1, -1) if definition.has(i, Phase.UNDO)), None)
+    return next((index for index in definition.undone_steps if index < cursor), None)

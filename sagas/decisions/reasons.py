@@ -99,9 +99,10 @@ def write_reason(kind: ReasonKind, step: str, code: str, detail: str, *, message
         message: a text for customers, if ``detail`` is not for them.
         more: members that only some kinds have.
     """
-    told = {"message": _stored(message)} if message else {}
-    said = {"kind": kind, "step": step, "code": _stored(code), "detail": _stored(detail)}
-    return json.dumps({**said, **told, **more})
+    texts = {"code": code, "detail": detail, **({"message": message} if message else {})}
+    # Without what PostgreSQL cannot store, and not too long to be read.
+    stored = {name: printable(text.replace("\x00", "\\0"))[: limits.DETAIL] for name, text in texts.items()}
+    return json.dumps({"kind": kind, "step": step, **stored, **more})
 
 
 def write_rejection(answer: Rejected, step: str, hide: Callable[[str], str]) -> str:
@@ -118,8 +119,3 @@ def error_text(error: BaseException) -> str:
         return str(error)
     except Exception as second:
         return f"(its text cannot be made: {type(second).__name__})"
-
-
-def _stored(text: str) -> str:
-    """A text as it is stored: without what PostgreSQL cannot store, and not too long to be read."""
-    return printable(text.replace("\x00", "\\0"))[: limits.DETAIL]

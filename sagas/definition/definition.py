@@ -71,9 +71,28 @@ class Definition:
         """The number of steps that can be undone or are the pivot."""
         return min(self.pivot, len(self.steps))
 
-    def stage(self, index: int) -> range:
-        """The positions of the steps that are performed at the same time as this one, its own included."""
-        return next((fork for fork in self.forks if index in fork), range(index, index + 1))
+    @cached_property
+    def stages(self) -> tuple[range, ...]:
+        """By position: the positions of the steps that are performed at the same time, its own included."""
+        return tuple(
+            next((fork for fork in self.forks if index in fork), range(index, index + 1))
+            for index in range(len(self.all_steps))
+        )
+
+    @cached_property
+    def confirmed_steps(self) -> tuple[int, ...]:
+        """The positions of the steps before the pivot that have something to confirm."""
+        return tuple(index for index in range(self.before_pivot) if self.has(index, Phase.CONFIRM))
+
+    @cached_property
+    def undone_steps(self) -> tuple[int, ...]:
+        """The positions of the steps that have something to undo, the last first."""
+        return tuple(index for index in reversed(range(len(self.steps))) if self.has(index, Phase.UNDO))
+
+    @cached_property
+    def confirmation_names(self) -> frozenset[str]:
+        """The names of the confirmations, all of which must come."""
+        return frozenset(confirmation.name for confirmation in self.confirmations)
 
     @cached_property
     def event_names(self) -> EventNames:

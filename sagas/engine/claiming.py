@@ -298,7 +298,7 @@ def _send_out(definition: Definition, runs: Sequence[Candidate]) -> list[Message
         if place.state is State.AWAITING_CONFIRM:
             # Its deadline is over, but that confirmation came before the run began.
             for run in group:
-                state, following = lifecycle.follow_confirmations(run)
+                state, following = lifecycle.confirm_if_complete(run, store.confirmations.received_by(run.id))
                 messages += following
                 if run.row.started_at is None and state is State.AWAITING_CONFIRM:
                     # Its steps were done by a message that the broker had refused, as far as was known.

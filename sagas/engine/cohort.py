@@ -386,7 +386,7 @@ def _perform_once(
             finished += some
             survivors += going
             messages += following
-        if here and delivery.may_turn_back and delivery.definition.has_timeouts:
+        if here and delivery.compensatable and delivery.definition.has_timeouts:
             in_time, following = undo_timed_out(delivery.locked(here))
             here = [run.row for run in in_time]
             messages += following
@@ -467,7 +467,7 @@ def _answers(
         return [Fault(away)] * len(calls)
     if delivery.action.location is Location.OTHER_DATABASE:
         return barrier.collect(
-            delivery.step, delivery.phase, calls, may_reject=delivery.may_turn_back, patience=patience
+            delivery.step, delivery.phase, calls, may_reject=delivery.compensatable, patience=patience
         )
     pivot = delivery.step.pivot and delivery.phase is Phase.FORWARD
     return invocation.collect(delivery.action.participant, calls, delivery.step.rejects, pivot=pivot)

@@ -1,4 +1,4 @@
-"""The turns a locked run can take off its happy path: back, or into a person's hands."""
+"""What happens to a locked run that cannot go forward: its compensation begins, or a person is called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sagas.states import State
 from sagas.store.locked_runs import LockedRun, by_place
 
 
-def turn_back(
+def begin_compensation(
     runs: Sequence[LockedRun],
     entry: store.moves.Entry,
     reasons: Mapping[UUID, str],
@@ -28,37 +28,40 @@ def turn_back(
         runs: the runs.
         entry: what happened to them, for the log.
         reasons: why, by run, as JSON text.
-        due: when the dispatcher looks at those that have something to undo, if not at once: whoever turns them
-            back sends them on.
+        due: when runs that have something to undo are due, in seconds. By default they are due at once; a caller that
+            publishes their chains itself gives them a lease.
 
     Returns:
-        Where they stand then.
+        The places where the runs stand then.
     """
-    more = _more_to_undo(runs)
+    groups = by_place(runs)
+    waiting = [run for run in runs if run.row.pending]
+    more = _also_to_undo(runs, waiting)
     places: list[tuple[Place, list[store.runs.Row]]] = []
-    for definition, place, group in by_place(runs):
-        for also, some in _by_bits(group, more).items():
+    for definition, place, rows in groups:
+        for also, some in _by_bits(rows, more).items():
             after, now = plan.compensating(definition, place, also)
             when = now if due is None or not plan.onward(definition, after) else due
             store.moves.advance(Move(place, after, when), some, entry, data=reasons, keep=store.moves.Keep.REASON)
             places.append((after, some))
-    _await_answers([run.row for run in runs])
+    if waiting:
+        _await_answers(waiting)
     return places
 
 
-def _more_to_undo(runs: Sequence[LockedRun]) -> dict[UUID, int]:
+def _also_to_undo(runs: Sequence[LockedRun], waiting: Sequence[LockedRun]) -> dict[UUID, int]:
     """What is to be undone besides the steps that are done, as bits of positions, by run.
 
-    Confirmations that came and can be taken back; and operations that were begun: they may have taken effect,
-    although nobody said so.
+    That is: confirmations that were received and can be taken back, and operations that were begun, of those runs that
+    wait for one. Such an operation may have taken effect, although its outcome is not known.
     """
-    # Under the runs' locks: none comes from now on, for a run in COMPENSATING takes no confirmation.
+    # The runs are locked, and a run in COMPENSATING takes no confirmation: these are all that there will be.
     more = refunds_due(runs)
-    for run in runs:
+    for run in waiting:
         for step, wait in run.row.waits.items():
             index = run.definition.index(step) if wait.begun else None
             if index is not None and run.definition.has(index, Phase.UNDO):
-                more[run.id] |= 1 << index
+                more[run.row.id] |= 1 << index
     return more
 
 
@@ -66,7 +69,7 @@ def refunds_due(runs: Sequence[LockedRun]) -> dict[UUID, int]:
     """What takes back the confirmations that have come for these locked runs, as bits of positions, by run."""
     due: dict[UUID, int] = defaultdict(int)
     refundable = {
-        run.id: run.definition for run in runs if any(c.refund is not None for c in run.definition.confirmations)
+        run.row.id: run.definition for run in runs if any(c.refund is not None for c in run.definition.confirmations)
     }
     came = store.confirmations.received(list(refundable)) if refundable else {}
     for run_id, names in came.items():
@@ -83,13 +86,10 @@ def _by_bits(rows: Sequence[store.runs.Row], bits: Mapping[UUID, int]) -> dict[i
     return groups
 
 
-def _await_answers(rows: Sequence[store.runs.Row]) -> None:
-    """Let the undo wait for what was begun and has not been answered: it may still take effect."""
-    times = {
-        row.id: max(wait.until for wait in row.waits.values() if wait.operation)
-        for row in rows
-        if row.pending and any(wait.operation for wait in row.waits.values())
-    }
+def _await_answers(runs: Sequence[LockedRun]) -> None:
+    """Let the undo wait for operations that were begun and have no outcome yet: they may still take effect."""
+    ends = {run.row.id: [wait.until for wait in run.row.waits.values() if wait.operation] for run in runs}
+    times = {run_id: max(until) for run_id, until in ends.items() if until}
     if times:
         store.runs.wait_until(times)
 

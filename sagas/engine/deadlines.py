@@ -28,7 +28,7 @@ from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
 from sagas.definition.events import TIMEOUT_ENTRY
 from sagas.definition.participants import Phase
-from sagas.engine.compensation import turn_back
+from sagas.engine.compensation import begin_compensation
 from sagas.errors import DeadlineUnknown, InvalidRequest
 from sagas.states import State
 from sagas.store.locked_runs import LockedRun, by_place
@@ -107,7 +107,7 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
             early[Deadline(run.row.saga, run.row.version, name, within, (), delay)].append(run.id)
     messages: list[Message] = []
     if late:
-        turn_back(late, store.moves.event_entry("expire", step=name, by=by), reasons)
+        begin_compensation(late, store.moves.event_entry("expire", step=name, by=by), reasons)
         messages.append(Kick())
     return messages + [replace(deadline, ids=tuple(ids)) for deadline, ids in early.items()]
 
@@ -136,7 +136,7 @@ def undo_timed_out(runs: Sequence[Run]) -> tuple[list[Run], list[Message]]:
         return list(runs), []
     reasons = {run.id: timeout_reason(*limits[run.id], now) for run in late}
     for step in {limits[run.id][1] for run in late}:
-        turn_back(
+        begin_compensation(
             [run for run in late if limits[run.id][1] == step],
             store.moves.event_entry(TIMEOUT_ENTRY, step=step),
             reasons,

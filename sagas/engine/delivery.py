@@ -54,7 +54,7 @@ class Delivery:
         return config().is_choreographed(self.definition.name, self.definition.carrier)
 
     @property
-    def may_turn_back(self) -> bool:
+    def compensatable(self) -> bool:
         """Whether a run may be undone from here: it goes forward, and is not behind the pivot."""
         return self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,19 +29,18 @@ from sagas.engine import (
     deadlines,
     locks,
 )
-from sagas.engine.compensation import turn_back
+from sagas.engine.compensation import begin_compensation
 from sagas.errors import (
     AlreadyDecided,
     DataTooLarge,
     DeadlineUnknown,
-    InvalidArgument,
     InvalidRequest,
     RunExists,
     RunNotFound,
     SagaError,
 )
 from sagas.failure_log import exc_info_of
-from sagas.serialization import check_size, dump_json
+from sagas.serialization import check_size
 from sagas.states import UNDECIDED, State
 from sagas.store.locked_runs import PARENT, LockedRun
 from sagas.validation import parse_run_id, why_unstorable
@@ -154,23 +153,22 @@ def _dump(definition: Definition, request: object) -> str:
     return text
 
 
-def receive_confirmation(run_id: UUID, name: str, data: dict[str, Any]) -> tuple[Receipt, list[Message]]:
-    """Take a confirmation under the run's lock. See ``sagas.confirm``."""
+def receive_confirmation(run_id: UUID, name: str, data: str) -> tuple[Receipt, list[Message]]:
+    """Take a confirmation, with its data as JSON text, under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
         run = LockedRun.lock(run_id)
-        row = run.row
         if name not in run.awaited:
             run.definition.confirmation(name)  # raises, and says why
+        state = run.row.state
         known = store.confirmations.find(run_id, name)
         if known is not None:
-            return Receipt(json.loads(known[0]), known[1], row.state, first=False, settled=_is_settled(row)), []
-        if row.state not in UNDECIDED:
-            msg = f"the run is {row.state}: it cannot be confirmed any more"
-            raise AlreadyDecided(msg, row.state)
-        text = _dump_data(run.definition, name, data)
-        store.confirmations.insert(run_id, name, text)
-        store.moves.log(store.moves.event_entry("confirmation", step=name), [row])
-        state, messages = _follow_or_leave(run)
+            return Receipt(json.loads(known[0]), known[1], state, first=False, settled=_is_settled(run.row)), []
+        if state not in UNDECIDED:
+            msg = f"the run is {state}: it cannot be confirmed any more"
+            raise AlreadyDecided(msg, state)
+        store.confirmations.insert(run_id, name, data)
+        store.moves.log(store.moves.event_entry("confirmation", step=name), [run.row])
+        state, messages = _confirm_or_leave_due(run, store.confirmations.received_by(run_id))
         recorded = store.confirmations.find(run_id, name)
         assert recorded is not None
         settled = state is State.CONFIRMING
@@ -185,25 +183,10 @@ def _is_settled(row: store.runs.Row) -> bool:
     return state in {State.CONFIRMING, State.SUCCEEDED}
 
 
-def _dump_data(definition: Definition, name: str, data: object) -> str:
-    """Write what comes with a confirmation as JSON; ``InvalidArgument`` for what JSON or the database cannot say."""
-    what = f"the data of {definition.name}.{name}"
-    if not isinstance(data, dict):
-        msg = f"{what} is a dict, not {type(data).__name__}"
-        raise InvalidArgument(msg)
+def _confirm_or_leave_due(run: LockedRun, received: Set[str]) -> tuple[State, list[Message]]:
+    """As ``confirm_if_complete``. If the next deadline cannot be computed, the run is due: a claim calls a person."""
     try:
-        text = dump_json(data)
-    except (TypeError, ValueError) as error:
-        msg = f"{what} cannot be kept: {error}"
-        raise InvalidArgument(msg) from error
-    check_size(text, what)
-    return text
-
-
-def _follow_or_leave(run: LockedRun) -> tuple[State, list[Message]]:
-    """What came is taken, even if the next deadline cannot be computed: the dispatcher looks, and calls a person."""
-    try:
-        return follow_confirmations(run)
+        return confirm_if_complete(run, received)
     except (Error, SagaError) as error:
         if not isinstance(error, DeadlineUnknown):
             raise
@@ -216,10 +199,9 @@ def _follow_or_leave(run: LockedRun) -> tuple[State, list[Message]]:
     return run.row.state, [Kick()]
 
 
-def follow_confirmations(run: LockedRun) -> tuple[State, list[Message]]:
-    """Let a locked run go on if all its confirmations are in, else wait for the next deadline."""
+def confirm_if_complete(run: LockedRun, received: Set[str]) -> tuple[State, list[Message]]:
+    """Confirm a locked run if all its confirmations were received; else set the deadline of the next one."""
     row = run.row
-    received = store.confirmations.received([row.id])[row.id]
     missing = [c for c in run.definition.confirmations if c.name not in received]
     if missing:
         # What this process cannot compute stays as it is: whoever looks then can.
@@ -233,17 +215,16 @@ def follow_confirmations(run: LockedRun) -> tuple[State, list[Message]]:
             return _end_with_parent(run, ended)
         store.confirmations.set_deadline(row.id, None)
         return row.state, [Wake(row.parent_id, row.parent_step)]
-    return _go_on(run)
+    return _begin_confirming(run)
 
 
-def _go_on(run: LockedRun) -> tuple[State, list[Message]]:
-    """Let a locked run of which all confirmations are in be confirmed."""
-    row = run.row
-    if row.state is not State.AWAITING_CONFIRM:
+def _begin_confirming(run: LockedRun) -> tuple[State, list[Message]]:
+    before = run.row.place
+    if before.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
-        return row.state, []
-    after, due = plan.confirming(run.definition, before=row.state)
-    store.moves.move(Move(row.place, after, due), [row])
+        return before.state, []
+    after, due = plan.confirming(run.definition, before=before.state)
+    store.moves.move(Move(before, after, due), [run.row])
     return after.state, [Kick()]
 
 
@@ -253,11 +234,11 @@ def _end_with_parent(run: LockedRun, ended: State) -> tuple[State, list[Message]
     The parent is not locked: what is final stays so.
     """
     if ended is State.FAILED:
-        wish = _Wish(ReasonKind.CANCELLED, f"{run.row.parent_id} has ended")
-        return _undo_as_wished(run, store.moves.event_entry("cancel", by="parent"), wish)
+        entry = store.moves.event_entry("cancel", by="parent")
+        return _compensate(run, entry, ReasonKind.CANCELLED, f"{run.row.parent_id} has ended")
     store.confirmations.insert(run.id, PARENT, "{}")
     store.moves.log(store.moves.event_entry("confirmation", step=PARENT), [run.row])
-    return _go_on(run)
+    return _begin_confirming(run)
 
 
 def decline_confirmation(
@@ -270,27 +251,11 @@ def decline_confirmation(
         run.definition.confirmation(name)  # raises if there is none
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        if row.state not in UNDECIDED or name in store.confirmations.received([run_id])[run_id]:
+        if row.state not in UNDECIDED or name in store.confirmations.received_by(run_id):
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
-        wish = _Wish(ReasonKind.REFUSED, reason, message)
-        return _undo_as_wished(run, store.moves.event_entry("refuse", step=name, by=by), wish)
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """Why somebody wants a run undone: for the record, and what customers may read of it."""
-
-    kind: ReasonKind
-    reason: str
-    message: str = ""
-
-
-def _undo_as_wished(run: LockedRun, entry: store.moves.Entry, wish: _Wish) -> tuple[State, list[Message]]:
-    detail, message = run.hide(wish.reason), run.hide(wish.message)
-    why = write_reason(wish.kind, entry.step, wish.kind.capitalize(), detail, message=message)
-    turn_back([run], entry, {run.id: why})
-    return State.COMPENSATING, [Kick()]
+        entry = store.moves.event_entry("refuse", step=name, by=by)
+        return _compensate(run, entry, ReasonKind.REFUSED, reason, message)
 
 
 def cancel_run(
@@ -302,20 +267,30 @@ def cancel_run(
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
         run = LockedRun.of(row)
-        own = {confirmation.name for confirmation in run.definition.confirmations}
-        complete = own <= store.confirmations.received([run_id])[run_id]
+        own = run.definition.confirmation_names
+        complete = own <= store.confirmations.received_by(run_id)
         if row.parent_id is not None and not by_parent:
-            _check_free(row, row.parent_id, held=complete and row.state is State.AWAITING_CONFIRM)
+            _check_parent(row, row.parent_id, held=complete and row.state is State.AWAITING_CONFIRM)
         confirmed = row.parent_id is None and bool(own) and complete
         if row.state not in UNDECIDED or confirmed:
             msg = f"the run is {'confirmed' if confirmed else row.state}: it cannot be cancelled any more"
             raise AlreadyDecided(msg, row.state)
-        wish = _Wish(ReasonKind.CANCELLED, reason, message)
-        return _undo_as_wished(run, store.moves.event_entry("cancel", by=by), wish)
+        entry = store.moves.event_entry("cancel", by=by)
+        return _compensate(run, entry, ReasonKind.CANCELLED, reason, message)
 
 
-def _check_free(row: store.runs.Row, parent: UUID, *, held: bool) -> None:
-    """Refuse to undo a step on which its parent counts. One that has ended as FAILED counts on nothing any more."""
+def _compensate(
+    run: LockedRun, entry: store.moves.Entry, kind: ReasonKind, reason: str, message: str = ""
+) -> tuple[State, list[Message]]:
+    """Undo a locked run. Its reason says ``message`` to customers, and ``reason`` to operators."""
+    told = run.hide(message) if message else ""
+    why = write_reason(kind, entry.step, kind.capitalize(), run.hide(reason), message=told)
+    begin_compensation([run], entry, {run.row.id: why})
+    return State.COMPENSATING, [Kick()]
+
+
+def _check_parent(row: store.runs.Row, parent: UUID, *, held: bool) -> None:
+    """Refuse to undo a child that its parent needs. A parent that has ended as FAILED needs nothing."""
     ended = store.runs.final_state(parent)
     if ended is State.SUCCEEDED:
         msg = f"the run is a step of {parent}, which has succeeded"

@@ -177,7 +177,7 @@ def _take_here(
     answer = one.answer
     if not _is_awaited(delivery, row, one):
         # Its lease was over, and the attempt has been counted as failed. What broke then is no news.
-        told = isinstance(answer, Done) or (isinstance(answer, Rejected) and delivery.may_turn_back)
+        told = isinstance(answer, Done) or (isinstance(answer, Rejected) and delivery.compensatable)
         return ((row, answer) if told and not isinstance(answer, NotYet) else None), []
     if isinstance(answer, Done):
         return (row, answer), []

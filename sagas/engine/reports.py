@@ -23,7 +23,7 @@ from sagas.engine.delivery import Delivery
 from sagas.engine.invocation import Fault
 from sagas.engine.results import log_failure_later, record_answers
 from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
-from sagas.serialization import check_size, dump_json
+from sagas.serialization import dump_json, dump_limited
 from sagas.states import FINAL, LIVE, State
 from sagas.store.locked_runs import LockedRun
 
@@ -62,12 +62,7 @@ def receive_report(
 def _check(step: str, answer: object) -> None:
     """Refuse an answer that cannot be kept, before the run is locked for it."""
     if isinstance(answer, Done):
-        try:
-            text = dump_json(answer.result)
-        except (TypeError, ValueError) as error:
-            msg = f"the result of {step} cannot be kept: {error}"
-            raise InvalidArgument(msg) from error
-        check_size(text, f"the result of {step}")
+        dump_limited(answer.result, f"the result of {step}")
     elif not isinstance(answer, Rejected):
         msg = f"an outcome of {step} is Done or Rejected, not {type(answer).__name__}"
         raise InvalidArgument(msg)
@@ -81,7 +76,7 @@ def _counts(delivery: Delivery, answer: Done | Rejected) -> bool:
     definition = delivery.definition
     if definition.action(delivery.index, delivery.phase).location is Location.CHILD:
         return False
-    return isinstance(answer, Done) or delivery.may_turn_back
+    return isinstance(answer, Done) or delivery.compensatable
 
 
 def _take(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected) -> tuple[State, list[Message]]:

@@ -18,7 +18,7 @@ from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_
 from sagas.definition.participants import Accepted, Done, Location, Phase, participant_name
 from sagas.definition.retry import Again
 from sagas.engine import breakers, deadlines, locks
-from sagas.engine.compensation import escalate, turn_back
+from sagas.engine.compensation import begin_compensation, escalate
 from sagas.engine.delivery import Delivery, continue_chain
 from sagas.engine.invocation import Answer, Fault
 from sagas.errors import Rejected
@@ -44,7 +44,7 @@ def record_answers(
             done.append((row, answer))
         elif isinstance(answer, Accepted):
             accepted.append((row, answer))
-        elif isinstance(answer, Rejected) and delivery.may_turn_back:
+        elif isinstance(answer, Rejected) and delivery.compensatable:
             rejected.append((row, answer))
         else:
             # Nobody may say no to a confirm or a compensation, or behind the pivot: that is a fault too.
@@ -140,7 +140,7 @@ def _record_rejected(
     }
     entry = delivery.entry("REJECTED", duration_us=duration_us)
     due = config().lease if delivery.choreographed else None
-    places = turn_back(delivery.locked([row for row, _ in rejected]), entry, reasons, due=due)
+    places = begin_compensation(delivery.locked([row for row, _ in rejected]), entry, reasons, due=due)
     if not delivery.choreographed:
         return [Kick()]
     event = choreography.rejected(delivery.definition, delivery.index)
@@ -221,14 +221,14 @@ def _record_faults(
         decision = delivery.action.retry.decide(row.attempt + 1, fault.error)
         late = _too_late(delivery, row, fault, decision) if isinstance(decision, Again) else None
         if late is not None:
-            turn_back(delivery.locked([row]), entry, {row.id: late})
+            begin_compensation(delivery.locked([row]), entry, {row.id: late})
             messages.append(Kick())
             follows, final = "its time is over: the run is undone", True
         elif isinstance(decision, Again) and not open_breaker:
             messages.append(_try_again(delivery, row, entry, reason, decision.after.total_seconds()))
             follows, final = f"is tried again in {decision.after.total_seconds():.1f} s", False
-        elif delivery.may_turn_back:
-            turn_back(delivery.locked([row]), entry, {row.id: reason})
+        elif delivery.compensatable:
+            begin_compensation(delivery.locked([row]), entry, {row.id: reason})
             messages.append(Kick())
             follows, final = "is given up: the run is undone", True
         else:
@@ -256,7 +256,7 @@ def log_failure_later(delivery: Delivery, row: store.runs.Row, error: Exception,
 
 def _too_late(delivery: Delivery, row: store.runs.Row, fault: Fault, decision: Again) -> str | None:
     """Why a run must be undone because its time is over before its next attempt; ``None`` if it is not."""
-    limit = deadlines.time_limits(delivery.locked([row])).get(row.id) if delivery.may_turn_back else None
+    limit = deadlines.time_limits(delivery.locked([row])).get(row.id) if delivery.compensatable else None
     now = store.runs.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:
         return None

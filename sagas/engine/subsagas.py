@@ -133,8 +133,7 @@ def _rejection(why: Mapping[str, Any], saga: str) -> Rejected:
 def _holds(run_id: UUID, child: store.runs.Child) -> bool:
     """Whether all that the child itself waits for has come: by the definition that it follows."""
     definition = store.definitions.find(child.saga, child.version, child.shape)
-    own = {confirmation.name for confirmation in definition.confirmations}
-    return own <= store.confirmations.received([run_id])[run_id]
+    return definition.confirmation_names <= store.confirmations.received_by(run_id)
 
 
 class _Confirm:
@@ -170,7 +169,7 @@ class _Cancel:
 
 def confirm_child(child: UUID) -> None:
     """Confirm it."""
-    lifecycle.receive_confirmation(child, PARENT, {})
+    lifecycle.receive_confirmation(child, PARENT, "{}")
     kick()
 
 

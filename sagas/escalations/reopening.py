@@ -76,5 +76,5 @@ def _stood(row: store.runs.Row) -> State:
     steps = run.definition.steps[: run.definition.before_pivot]
     if any((step.name, step.actions[Phase.FORWARD].operation) not in done for step in steps):
         return State.EXECUTING if row.started_at is not None or row.cursor or row.fork else State.PENDING
-    complete = run.awaited <= store.confirmations.received([row.id])[row.id]
+    complete = run.awaited <= store.confirmations.received_by(row.id)
     return State.CONFIRMING if complete else State.AWAITING_CONFIRM

@@ -23,6 +23,13 @@ def received(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
     return found
 
 
+def received_by(run_id: UUID) -> set[str]:
+    """Which confirmations of this run have come. Read it under the run's lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = %s", [run_id])
+        return {name for _, name in cursor.fetchall()}
+
+
 def find(run_id: UUID, name: str) -> tuple[str, datetime] | None:
     """What came with a confirmation (JSON text), and when; ``None`` if it has not come."""
     with connection.cursor() as cursor:
@@ -34,7 +41,7 @@ def find(run_id: UUID, name: str) -> tuple[str, datetime] | None:
 
 
 def insert(run_id: UUID, name: str, data: str) -> None:
-    """Record a confirmation. The run is locked, so the unique constraint only proves it is the first."""
+    """Record a confirmation. The run is locked, so the unique constraint only proves that it is the first."""
     execute(
         "INSERT INTO sagas_confirmation (run_id, name, data, received_at) "
         "VALUES (%s, %s, %s::jsonb, clock_timestamp())",

@@ -43,9 +43,9 @@ class LockedRun:
         return self.row.id
 
     @property
-    def awaited(self) -> set[str]:
+    def awaited(self) -> frozenset[str]:
         """The names of all confirmations without which the run does not succeed."""
-        own = {confirmation.name for confirmation in self.definition.confirmations}
+        own = self.definition.confirmation_names
         return own if self.row.parent_id is None else own | {PARENT}
 
     def hide(self, text: str) -> str:

@@ -122,7 +122,8 @@ def move(change: Move, rows: Sequence[Row], *, put: Put | None = None) -> None:
     Raises:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
-    _carry_out(change, rows, setting=_set(change, put), told=_told(change, rows))
+    ids = uuid_array([row.id for row in rows])
+    _carry_out(change, ids, len(rows), setting=_set(change, put), told=_told(change, rows))
 
 
 def advance(
@@ -151,13 +152,15 @@ def advance(
     """
     setting, params = _set(change, put)
     kept, names = _KEPT[keep if data else Keep.NOTHING]
+    ids = uuid_array([row.id for row in rows])
     _carry_out(
         change,
-        rows,
+        ids,
+        len(rows),
         log=(
             f"v AS (SELECT * FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)), "
             f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM v), ",
-            [*_logged(rows, data), *_shared(entry)],
+            [ids, *_logged(rows, data), *_shared(entry)],
         ),
         setting=(setting + kept, [*params, *([entry.step] * names)]),
         told=_told(change, rows, entry),
@@ -167,14 +170,15 @@ def advance(
 
 def _carry_out(
     change: Move,
-    rows: Sequence[Row],
+    ids: str,
+    number: int,
     *,
     setting: Sql,
     told: outbox.Branch,
     log: Sql = ("", []),
     data: Mapping[UUID, str] | None = None,
 ) -> None:
-    """Move locked runs, behind the CTEs of ``log`` and with the events that they tell; then tell the hooks."""
+    """Move so many locked runs, behind the CTEs of ``log`` and with the events that they tell; then tell the hooks."""
     watched = hooks.is_watched(change.before.state, change.after.state)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -186,13 +190,13 @@ def _carry_out(
                 *log[1],
                 *setting[1],
                 *told.counted,
-                uuid_array(row.id for row in rows),
+                ids,
                 *_at(change.before),
                 *told.inserted,
             ],
         )
         found = cursor.fetchall()
-    _check_moved(len(found) if watched else found[0][0], len(rows), change)
+    _check_moved(len(found) if watched else found[0][0], number, change)
     if watched:
         notify_hooks(change.before.state, change.after.state, found, data)
 
@@ -225,7 +229,7 @@ def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = Non
     execute(
         f"INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} "
         f"FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)",
-        [*_shared(entry), *_logged(rows, data)],
+        [*_shared(entry), uuid_array([row.id for row in rows]), *_logged(rows, data)],
     )
 
 
@@ -244,9 +248,9 @@ def _shared(entry: Entry) -> list[Any]:
 
 
 def _logged(rows: Sequence[Row], data: Mapping[UUID, str] | None) -> list[Any]:
+    """What differs from run to run in the log rows, besides the runs' ids."""
     texts = data or {}
     return [
-        uuid_array(row.id for row in rows),
         [row.attempt + 1 for row in rows],
         f"{{{','.join(row.trace_id for row in rows)}}}",
         [texts.get(row.id) for row in rows],

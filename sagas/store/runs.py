@@ -161,7 +161,7 @@ def lock(ids: Iterable[UUID]) -> list[Row]:
 
 def lock_one(run_id: UUID) -> Row:
     """Lock one run; ``RunNotFound`` if there is none."""
-    rows = lock([run_id])
+    rows = rows_of(f"SELECT {COLUMNS} FROM sagas_run WHERE id = %s FOR NO KEY UPDATE", [run_id])
     if not rows:
         msg = f"there is no run {run_id}"
         raise RunNotFound(msg)

@@ -115,7 +115,7 @@ class Replay:
     def _decide(self, what: str) -> None:
         match what:
             case "confirms":
-                lifecycle.receive_confirmation(self.run_id, self.definition.confirmations[0].name, {})
+                lifecycle.receive_confirmation(self.run_id, self.definition.confirmations[0].name, "{}")
             case "cancels":
                 lifecycle.cancel_run(self.run_id, reason="", by="")
             case "resumes it":

@@ -226,7 +226,7 @@ class Transactions:
         return self._escalated(row)
 
     def _may_reject(self, index: int, phase: Phase) -> bool:
-        """``Delivery.may_turn_back``."""
+        """``Delivery.compensatable``."""
         return phase is Phase.FORWARD and index < self.definition.before_pivot
 
     def _stand(self, row: Row, index: int, phase: Phase) -> Stand:
@@ -333,7 +333,7 @@ class Transactions:
     # -- Moves: ``turns``, ``store`` --------------------------------------------------------------------------
 
     def _turned_back(self, row: Row, why: str) -> Row:
-        """``engine.compensation.turn_back``. What its branches waited for is nothing to an undo."""
+        """``engine.compensation.begin_compensation``. What its branches waited for is nothing to an undo."""
         after, due = plan.compensating(self.definition, row.place, self._refund(row))
         return self._moved(row, after, due)._replace(why=why, waits=())
 

@@ -47,11 +47,11 @@ def order_of_effects(definition: Definition, books: Books, run: Run, log: list[E
     done = entries.done(definition, log)
     phases = [phase for _, phase, _ in done]
     forward = [index for index, phase, _ in done if phase is Phase.FORWARD]
-    stages = [definition.stage(index).start for index in forward]
+    stages = [definition.stages[index].start for index in forward]
     if stages != sorted(stages):
         yield "order", f"steps out of order: {entries.told(log)}"
     for index in forward:
-        before = set(range(definition.stage(index).start))
+        before = set(range(definition.stages[index].start))
         if not before <= set(forward[: forward.index(index)]):
             yield "order", f"{definition.steps[index].name} was done before what comes before it: {entries.told(log)}"
     confirms = [index for index, phase, _ in done if phase is Phase.CONFIRM]

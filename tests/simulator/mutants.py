@@ -6,6 +6,7 @@ else stands, and says what.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -115,7 +116,10 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("runs are read without their locks", among=("Forked",))
 def _() -> AbstractContextManager[object]:
-    return patch.object(store.runs, "lock", lambda ids: store.runs.read(sorted(set(ids))))
+    return _all(
+        patch.object(store.runs, "lock", lambda ids: store.runs.read(sorted(set(ids)))),
+        patch.object(store.runs, "lock_one", lambda run_id: store.runs.read([run_id])[0]),
+    )
 
 
 @_mutant("a bit of a fork is lost")
@@ -123,7 +127,7 @@ def _() -> AbstractContextManager[object]:
     honest = plan.done
 
     def done(definition: Any, place: Place, index: int, phase: Phase, *, confirmed: bool) -> Any:
-        if phase is Phase.FORWARD and place.fork and place.fork.bit_count() + 2 <= len(definition.stage(index)):
+        if phase is Phase.FORWARD and place.fork and place.fork.bit_count() + 2 <= len(definition.stages[index]):
             place = replace(place, fork=0)
         return honest(definition, place, index, phase, confirmed=confirmed)
 
@@ -250,7 +254,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a confirmation that came is not taken back", "nothing")
 def _() -> AbstractContextManager[object]:
-    return patch.object(compensation, "_more_to_undo", lambda *_: {})
+    return patch.object(compensation, "_also_to_undo", lambda *_: {})
 
 
 @_mutant("a rejection keeps what it had done", "effect", "pool")
@@ -280,7 +284,10 @@ def _blind(function: str) -> AbstractContextManager[object]:
     honest = getattr(lifecycle, function)
 
     def blind(*args: Any, **more: Any) -> Any:
-        with patch.object(store.confirmations, "received", lambda ids: {run_id: set() for run_id in ids}):
+        with (
+            patch.object(store.confirmations, "received", lambda ids: {run_id: set() for run_id in ids}),
+            patch.object(store.confirmations, "received_by", lambda _: set()),
+        ):
             return honest(*args, **more)
 
     return patch.object(lifecycle, function, blind)
@@ -351,9 +358,9 @@ def _() -> AbstractContextManager[object]:
 def _() -> AbstractContextManager[object]:
     honest = lifecycle.receive_confirmation
 
-    def receive(run_id: UUID, name: str, data: dict[str, Any]) -> Any:
+    def receive(run_id: UUID, name: str, data: str) -> Any:
         receipt, messages = honest(run_id, name, data)
-        return replace(receipt, data=data), messages
+        return replace(receipt, data=json.loads(data)), messages
 
     return patch.object(lifecycle, "receive_confirmation", receive)
 

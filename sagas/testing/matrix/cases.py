@@ -155,23 +155,23 @@ def cases(saga: type[Saga[Any]], *, carriers: Sequence[str] = CARRIERS) -> list[
 def _of(saga: type[Saga[Any]], index: int, phase: Phase, carrier: str) -> Iterator[Case]:
     definition = saga.definition
     back = _way_back(definition, index)
-    may_turn_back = phase is Phase.FORWARD and index < definition.before_pivot
+    compensatable = phase is Phase.FORWARD and index < definition.before_pivot
     way = back if phase is Phase.UNDO else Way.GOES_ON
     if way is None:
         return  # nothing undoes the last step of a saga without confirmations
     ends = State.FAILED if phase is Phase.UNDO else State.SUCCEEDED
     for trouble in Trouble:
         if trouble is Trouble.REJECTS:
-            if may_turn_back:
+            if compensatable:
                 yield Case(saga, index, phase, trouble, carrier, Way.GOES_ON, State.FAILED)
         elif trouble in DEADLY:
             for database, commit in _commits(definition, index, phase):
                 yield Case(saga, index, phase, trouble, carrier, way, ends, database, commit)
-        elif trouble in _ALWAYS and may_turn_back:
+        elif trouble in _ALWAYS and compensatable:
             yield Case(saga, index, phase, trouble, carrier, Way.GOES_ON, State.FAILED)
         elif trouble in _ONCE and not _is_tried_again(definition, index, phase):
             continue
-        elif trouble is Trouble.LATE and may_turn_back:
+        elif trouble is Trouble.LATE and compensatable:
             if back is not None:
                 yield Case(saga, index, phase, trouble, carrier, back, State.FAILED)
         else:
@@ -189,7 +189,7 @@ def _way_back(definition: Definition, index: int) -> Way | None:
         return Way.CANCELLED
     if index < last:
         return Way.REFUSED
-    fork = definition.stage(last)
+    fork = definition.stages[last]
     return Way.BRANCHED_OFF if len(fork) > 1 and _is_tried_again(definition, fork.start, Phase.FORWARD) else None
 
 

@@ -123,7 +123,7 @@ def led(subject: Subject, way: Way, run_id: UUID, carrier: str) -> Scenario:
     if way in {Way.REFUSED, Way.REFUNDED}:
         return scenario.when_rejects(definition.steps[definition.before_pivot - 1].name)
     if way is Way.BRANCHED_OFF:
-        first = definition.steps[definition.stage(definition.before_pivot - 1).start].name
+        first = definition.steps[definition.stages[definition.before_pivot - 1].start].name
         return scenario.when_rejects(first).when_fails(first, attempts=1)
     scenario.outside.confirms_the_rest()
     return scenario

@@ -163,7 +163,9 @@ def test_a_run_of_which_all_goes_well_performs_each_operation_once(data: st.Data
 
     # The forward steps of a stage in any order, the stages in theirs, and what is behind the pivot after the confirms
     forward = [index for index, phase in performed if phase is Phase.FORWARD]
-    assert [definition.stage(index) for index in forward] == [definition.stage(i) for i in range(len(definition.steps))]
+    assert [definition.stages[index] for index in forward] == [
+        definition.stages[i] for i in range(len(definition.steps))
+    ]
     assert sorted(forward) == list(range(len(definition.steps)))
     confirms = [index for index, phase in performed if phase is Phase.CONFIRM]
     assert confirms == [i for i in range(definition.before_pivot) if definition.has(i, Phase.CONFIRM)]
@@ -192,7 +194,7 @@ def test_a_run_that_is_undone_fails_wherever_it_stood(data: st.DataObject) -> No
         assert phase is Phase.UNDO
         undone.append(index)
         following, _ = done(definition, following, index, phase, confirmed=False)
-    stage = definition.stage(place.cursor) if place.cursor < definition.before_pivot else range(0)
+    stage = definition.stages[place.cursor] if place.cursor < definition.before_pivot else range(0)
     applied = [
         index
         for index in range(len(definition.all_steps))
@@ -225,7 +227,7 @@ def test_a_delivery_finds_the_run_where_the_run_waits_for_it(data: st.DataObject
 def test_a_repeat_finds_the_run_right_behind(definition: Definition) -> None:
     for index, phase in deliveries(definition):
         before = place_of(definition, index, phase)
-        stage = definition.stage(index)
+        stage = definition.stages[index]
         if phase is Phase.FORWARD and len(stage) > 1:
             before = replace(before, fork=sum(1 << other for other in stage if other != index))
         after, _ = done(definition, before, index, phase, confirmed=False)
@@ -252,8 +254,8 @@ def test_a_branch_that_is_done_drops_its_repeat_while_others_are_not(data: st.Da
 def test_of_branches_that_are_undone_a_repeat_is_passed_on(data: st.DataObject) -> None:
     # Given a run of which some branches are to be undone, and those behind them are
     definition = data.draw(definitions())
-    cursor = data.draw(st.sampled_from([definition.stage(index).start for index in range(definition.before_pivot)]))
-    stage = definition.stage(cursor)
+    cursor = data.draw(st.sampled_from([definition.stages[index].start for index in range(definition.before_pivot)]))
+    stage = definition.stages[cursor]
     fork = data.draw(st.integers(1, 2 ** len(stage) - 1)) << cursor
     place = Place(State.COMPENSATING, cursor, fork)
     following = fork.bit_length() - 1

@@ -68,7 +68,7 @@ def test_branches_are_steps_that_are_performed_at_the_same_time() -> None:
 
     definition = Fork.definition
     assert [s.name for s in definition.steps] == ["first", "hotel", "car", "last"]
-    assert [list(definition.stage(index)) for index in range(4)] == [[0], [1, 2], [1, 2], [3]]
+    assert [list(definition.stages[index]) for index in range(4)] == [[0], [1, 2], [1, 2], [3]]
 
 
 def test_a_fork_needs_two_branches_that_are_steps() -> None:
