@@ -24,14 +24,13 @@ from sagas.db import ConnectionLost, describe_error, is_lost, is_transient
 from sagas.decisions import choreography, plan
 from sagas.decisions.messages import Link, Message
 from sagas.definition.participants import Phase
-from sagas.engine import breakers, lifecycle
+from sagas.engine import lifecycle
 from sagas.engine.carrier import carry
 from sagas.engine.cohort import Performed, TimeUp
 from sagas.engine.performing import any_run_at, give_up, perform, recover, redeliver_in_halves
 from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.escalations import notices
-from sagas.messaging import dispatcher, relay
-from sagas.messaging.dispatcher import dispatch, publish_notices
+from sagas.messaging import dispatcher
 from sagas.messaging.publisher import (
     BROKER_ERRORS,
     CANCEL_TASK,
@@ -42,12 +41,11 @@ from sagas.messaging.publisher import (
     NOTIFY_TASK,
     STEP_TASK,
     Publisher,
-    ask_for_dispatch,
     drop_connections,
     pass_on,
     set_aside,
 )
-from sagas.redis import compensation_guard, kicks
+from sagas.redis import compensation_guard
 
 logger = logging.getLogger(__name__)
 
@@ -251,49 +249,8 @@ def cancel(self: AnyTask, *, saga: str, version: int, confirmation: str, ids: li
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
 def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
     """Claim what is due, and publish it, and the events that wait; with ``tick`` take up lapsed leases too."""
-    kicks.end_reservation()
-    # New runs wait in the database while the queues are long; what has begun is always seen to its end.
-    begin = dispatcher.may_begin(self.app)
-    work = _Parts()
     here = self.app.amqp.queues.consume_from
-    full = work.do(lambda: dispatch(begin=begin, here=here, worker=self.request.hostname or ""))
-    if tick:
-        work.do(lambda: dispatch(lapsed=True))
-        work.do(publish_notices)
-        work.do(breakers.prune_samples)
-    full = work.do(lambda: _relay(self, tick=tick)) or full
-    if work.failure is not None:
-        raise work.failure
-    # Looked at after the work, and not at every dispatch: an idle system does not wait for the answer.
-    if begin and (full or dispatcher.is_time_to_look()):
-        dispatcher.look_at_queues(self.app)
-    if full:
-        ask_for_dispatch(self.app, tick=False)
-    elif not begin and dispatcher.may_ask_again():
-        ask_for_dispatch(self.app, tick=False, delay=dispatcher.CONGESTED)
-
-
-class _Parts:
-    """What a dispatch does, part by part: one that breaks, at every tick perhaps, must not keep the others waiting.
-
-    Attributes:
-        failure: what broke first.
-    """
-
-    def __init__(self) -> None:
-        self.failure: Exception | None = None
-        self._is_over = False
-
-    def do(self, part: Callable[[], Any]) -> bool:
-        """Do a part, unless a server is away that all of them need; ``False`` where it breaks, else what it says."""
-        if self._is_over:
-            return False
-        try:
-            return bool(part())
-        except Exception as error:
-            self._is_over = isinstance(error, (ConnectionLost, *BROKER_ERRORS)) or is_lost(error)
-            self.failure = self.failure or error
-            return False
+    dispatcher.run(self.app, tick=tick, here=here, worker=self.request.hostname or "")
 
 
 @shared_task(name=NOTIFY_TASK, **_OPTIONS)
@@ -306,17 +263,6 @@ def notify(self: AnyTask, *, escalations: list[list[int]], notice: dict[str, Any
     except (ValueError, TypeError) as error:
         raise _poison(self, error) from error
     notices.deliver(numbers)
-
-
-def _relay(task: AnyTask, *, tick: bool) -> bool:
-    """Publish events that wait. Those of a saga that nobody here knows to publish are found by the tick."""
-    if not tick and not relay.wanted():
-        return False
-    try:
-        return relay.relay(task.app)
-    except BROKER_ERRORS as error:
-        logger.warning("sagas: events are left to the next tick: %s", describe_error(error))
-        return False
 
 
 @task_failure.connect

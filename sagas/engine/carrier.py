@@ -39,9 +39,10 @@ def carry(messages: Iterable[Message], carriers: Carriers) -> None:
     Raises:
         Exception: what broke first.
     """
+    others = start_calls(messages, carriers)
     carrier = carriers()
     failure: Exception | None = None
-    for message in start_calls(messages, carriers):
+    for message in others:
         try:
             if isinstance(message, Publication):
                 carrier.publish(message)

@@ -5,25 +5,35 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from celery import Celery
 from django.db import connection
 
 from sagas import runtime, store
 from sagas.conf import config
-from sagas.db import ConnectionLost
+from sagas.db import ConnectionLost, describe_error, is_lost
 from sagas.decisions.messages import Chain, Message
 from sagas.definition.participants import Location
+from sagas.engine import breakers
 from sagas.engine.carrier import carry, start_calls
 from sagas.engine.claiming import claim
 from sagas.engine.cohort import Performed
 from sagas.engine.performing import perform, recover
 from sagas.escalations import notices
-from sagas.messaging import topology
+from sagas.messaging import relay, topology
 from sagas.messaging.app import engine_app
-from sagas.messaging.publisher import BROKER_ERRORS, NOTIFY_TASK, Publisher, drop_connections, send_task
+from sagas.messaging.publisher import (
+    BROKER_ERRORS,
+    NOTIFY_TASK,
+    Publisher,
+    ask_for_dispatch,
+    drop_connections,
+    send_task,
+)
+from sagas.redis import kicks
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +43,70 @@ FEW = 8
 CONGESTED = 0.1
 #: Seconds for which this process believes what it knows about the length of the step queues.
 LOOK_EVERY = 0.2
+
+
+def run(app: Celery, *, tick: bool, here: Collection[str], worker: str) -> None:
+    """Do what one dispatch task asks for: claim and publish what is due, and publish events.
+
+    Args:
+        app: the Celery app whose worker performs the task.
+        tick: also take up lapsed leases, and publish notices.
+        here: queues that this worker consumes.
+        worker: its name, for the log.
+    """
+    kicks.end_reservation()
+    # New runs wait in the database while the step queues are long. Runs that have begun never wait.
+    begin = not (runtime.memory.are_queues_long and look_at_queues(app))
+    parts = _Parts()
+    full = parts.do(lambda: dispatch(begin=begin, here=here, worker=worker))
+    if tick:
+        parts.do(lambda: dispatch(lapsed=True))
+        parts.do(publish_notices)
+        parts.do(breakers.prune_samples)
+    full = parts.do(lambda: _relay(app, tick=tick)) or full
+    if parts.failure is not None:
+        raise parts.failure
+    # After the work, and not each time: an idle system does not wait for the answer.
+    if begin and (full or is_time_to_look()):
+        look_at_queues(app)
+    if full:
+        ask_for_dispatch(app, tick=False)
+    elif not begin and may_ask_again():
+        ask_for_dispatch(app, tick=False, delay=CONGESTED)
+
+
+class _Parts:
+    """The parts of a dispatch. One that breaks, perhaps at every tick, does not stop the others.
+
+    Attributes:
+        failure: what broke first.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self._is_over = False
+
+    def do(self, part: Callable[[], Any]) -> bool:
+        """Do a part, unless a server that all parts need is away; return what the part says, ``False`` if it broke."""
+        if self._is_over:
+            return False
+        try:
+            return bool(part())
+        except Exception as error:
+            self._is_over = isinstance(error, (ConnectionLost, *BROKER_ERRORS)) or is_lost(error)
+            self.failure = self.failure or error
+            return False
+
+
+def _relay(app: Celery, *, tick: bool) -> bool:
+    """Publish events that wait. The tick also finds those of sagas that this process does not know to publish any."""
+    if not tick and not relay.wanted():
+        return False
+    try:
+        return relay.relay(app)
+    except BROKER_ERRORS as error:
+        logger.warning("sagas: events are left to the next tick: %s", describe_error(error))
+        return False
 
 
 def dispatch(*, lapsed: bool = False, begin: bool = True, here: Collection[str] = (), worker: str = "") -> bool:
@@ -180,11 +254,6 @@ def is_congested(app: Celery) -> bool:
         counts = (producer.channel.queue_declare(name, passive=True).message_count for name in config().queues)
         waiting: int = sum(counts)
     return waiting > config().backlog
-
-
-def may_begin(app: Celery) -> bool:
-    """Whether new runs may begin: not while the step queues are long, which is looked up again in that case."""
-    return not (runtime.memory.are_queues_long and look_at_queues(app))
 
 
 def is_time_to_look() -> bool:

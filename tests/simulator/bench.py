@@ -157,12 +157,12 @@ class Bench:
             put(module, "drop_connections", lambda _: None)
         put(tasks, "set_aside", self._late("machines.set_aside"))
         put(tasks, "pass_on", self._late("machines.pass_on"))
-        put(tasks, "ask_for_dispatch", self._late("machines.ask_for_dispatch"))
+        put(dispatcher, "ask_for_dispatch", self._late("machines.ask_for_dispatch"))
         # Congestion, notices and the relay are not simulated: none of them moves a run.
         put(dispatcher, "is_time_to_look", lambda: False)
         put(dispatcher, "look_at_queues", lambda _: False)
-        put(tasks, "publish_notices", lambda: 0)
-        put(tasks, "_relay", lambda *_, **__: False)
+        put(dispatcher, "publish_notices", lambda: 0)
+        put(dispatcher, "_relay", lambda *_, **__: False)
         put(breakers, "prune_samples", lambda: None)
         # The age of the backlog is asked for by the machine's clock.
         put(sagas.api, "_backlog_age", lambda: 0.0)

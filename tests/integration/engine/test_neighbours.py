@@ -207,10 +207,10 @@ def test_a_part_of_the_tick_that_breaks_keeps_no_other_waiting(monkeypatch: pyte
         done.append("lapsed" if lapsed else "fresh")
         raise RuntimeError(done[-1])
 
-    monkeypatch.setattr(tasks, "dispatch", dispatching)
-    monkeypatch.setattr(tasks, "publish_notices", lambda: done.append("notices"))
+    monkeypatch.setattr(dispatcher, "dispatch", dispatching)
+    monkeypatch.setattr(dispatcher, "publish_notices", lambda: done.append("notices"))
     monkeypatch.setattr(breakers, "prune_samples", lambda: done.append("tidy"))
-    monkeypatch.setattr(tasks, "_relay", lambda *_, **__: done.append("relay"))
+    monkeypatch.setattr(dispatcher, "_relay", lambda *_, **__: done.append("relay"))
     with pytest.raises(RuntimeError, match="fresh"):
         tasks.dispatch_task.apply(kwargs={"tick": True}, throw=True)
     assert done == ["fresh", "lapsed", "notices", "tidy", "relay"]
