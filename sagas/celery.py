@@ -1,4 +1,4 @@
-"""For Celery: ``celery -A sagas worker`` takes ``app``. A project that shares its own app calls ``configure``."""
+"""``celery -A sagas worker`` finds ``app`` here. A project that shares its own app calls ``configure``."""
 
 from sagas.messaging.app import app, configure
 

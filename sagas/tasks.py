@@ -1,7 +1,7 @@
 """The five Celery tasks: step and event perform an operation, cancel judges a deadline, dispatch claims, notify tells.
 
-Thin: they translate deliveries into calls of the engine, and its messages into publishes. Each is
-acked late, and may come twice, late or never; the engine decides by where the runs stand.
+The tasks only call the engine, and publish what it returns. A task message is acknowledged after the work; it may come
+twice, late or never. The engine decides by where the runs stand.
 """
 
 from __future__ import annotations
@@ -49,26 +49,26 @@ from sagas.redis import compensation_guard
 
 logger = logging.getLogger(__name__)
 
-#: Under which header the worker's main process notes from which queue a message came.
+#: The header in which the worker's main process notes the queue that a message came from.
 QUEUE_HEADER = "x-sagas-queue"
-#: Seconds for which a delivery is held back that is for another worker.
+#: Seconds for which a delivery for another worker is held back.
 PASS_ON_AFTER = 1.0
 
 
 if TYPE_CHECKING:
     AnyTask = Task[Any, Any]
 else:
-    # Before Celery 5.7 it cannot be subscripted.
+    # Before Celery 5.7 the class cannot be subscripted.
     AnyTask = Task
 
 
 class EngineTask(AnyTask):
-    """A task that sets aside a message whose arguments it does not take: failing, Celery would ack it."""
+    """A task that sets aside a message whose arguments do not fit. If it only failed, Celery would acknowledge it."""
 
     abstract = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it, if it can be called so."""
+        """Run the task, if the arguments fit."""
         try:
             signature(self.run).bind(*args, **kwargs)
         except TypeError as error:
@@ -77,13 +77,13 @@ class EngineTask(AnyTask):
 
 
 def serve(task: AnyTask, work: Callable[[], Any]) -> Any:
-    """Do a task's work. What the database cannot serve now is left to the tick, which finds the runs by what is due."""
+    """Do a task's work. If the database cannot do it now, leave the runs to the tick, which finds what is due."""
     try:
         return work()
     except (Error, ConnectionLost) as error:
         if not isinstance(error, ConnectionLost) and not is_transient(error):
             raise
-        # Celery keeps connections from task to task. The next one is new, and finds the primary.
+        # Celery keeps connections from task to task. A new connection finds the new primary.
         connection.close()
         logger.warning("sagas: %s is left to the tick: %s", task.name, describe_error(error))
         return _end(task)
@@ -94,8 +94,8 @@ _OPTIONS: dict[str, Any] = {
     "bind": True,
     "acks_late": True,
     "reject_on_worker_lost": True,
-    # Celery would ack what its hard time limit cut off: nobody would know. Redelivered, it is counted, and bisected.
-    # (Celery 5.5 and 5.6 know no such option: there the lease tells.)
+    # Celery would acknowledge a message at its hard time limit, and nobody would know. So RabbitMQ delivers it again,
+    # and counts. Celery 5.5 and 5.6 have no such option: there the lease lapses.
     "acks_on_timeout": False,
     "ignore_result": True,
     "serializer": "json",
@@ -103,14 +103,14 @@ _OPTIONS: dict[str, Any] = {
 
 
 class Poison(Reject):
-    """A message that no worker can make sense of. RabbitMQ dead-letters what is rejected, not to be requeued.
+    """A message that no worker can read. RabbitMQ moves it to the dead-letter queue.
 
-    No constructor of its own: a child sends it to the worker's main process pickled.
+    The class has no constructor of its own, because a child pickles the error for the worker's main process.
     """
 
 
 def _is_not_poison(record: logging.LogRecord) -> bool:
-    """Keep Celery from logging, with a traceback, what was logged in one line when it was set aside."""
+    """Whether Celery may log this. A message that was set aside was logged in one line, and needs no traceback."""
     return not (record.exc_info and isinstance(record.exc_info[1], Poison))
 
 
@@ -118,7 +118,7 @@ logging.getLogger("celery.app.trace").addFilter(_is_not_poison)
 
 
 class WorkerKilled(Exception):
-    """A worker died at this operation, more than once; nobody else saw why."""
+    """Workers died at this operation more than once, and left no error."""
 
 
 @shared_task(name=STEP_TASK, **_OPTIONS)
@@ -133,7 +133,7 @@ def step(
     shape: int = 0,
     passed: int = 0,
 ) -> list[str]:
-    """Perform one operation of a cohort; return the survivors, which Celery hands to the next link."""
+    """Perform one operation of a cohort. Return the runs that go on, which Celery hands to the next link."""
     try:
         runs = _read(ids, version=version, shape=shape, passed=passed)
         definition = store.definitions.find(saga, version, shape)
@@ -163,7 +163,7 @@ def event(
     shape: int = 0,
     passed: int = 0,
 ) -> None:
-    """Something happened to a cohort that travels by events: perform what this queue's domain does then."""
+    """Perform the operations of this queue that react to an event of a cohort."""
     try:
         runs = _read(ids, version=version, shape=shape, passed=passed)
         definition = store.definitions.find(saga, version, shape)
@@ -183,26 +183,27 @@ def event(
         try:
             _deliver(self, link, runs)
         except UnknownStep as error:
-            # Begun by other code. To most of what an event may lead to, none of its runs has come.
+            # The runs began under other code. Most operations that react to an event have none of its runs.
             if any_run_at(link, runs):
                 kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
                 _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
                 return
         except Exception as error:
-            # Another domain's operation, perhaps of the same queue, must not be lost with this one.
+            # The other operations of this queue are performed all the same.
             failure = failure or error
     if failure is not None:
         raise failure
 
 
 def _read(ids: object, **numbers: object) -> list[UUID]:
-    """Read the arguments of a message; ``ValueError`` for what the database would refuse in mid-transaction.
+    """Read the arguments of a message. ``EngineTask`` has checked their names.
 
-    That they are named as they are is seen before; see ``EngineTask``.
+    Raises:
+        ValueError: they are of a wrong type, or the database could not store them.
     """
     if not isinstance(ids, list):
         msg = f"ids is no list, but {type(ids).__name__}"
-        raise ValueError(msg)  # noqa: TRY004 - one kind of error for all that is no message of ours
+        raise ValueError(msg)  # noqa: TRY004 - one kind of error for every message that cannot be read
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or abs(number) > limits.INTEGER:
             msg = f"{name} is no number of a message: {repr(number)[:80]}"
@@ -211,7 +212,7 @@ def _read(ids: object, **numbers: object) -> list[UUID]:
 
 
 def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
-    """Perform an operation, publish what follows, and return who goes on to the chain's next link."""
+    """Perform an operation and publish what follows. Return the runs that go on to the chain's next link."""
     more: dict[str, Any] = {
         "worker": task.request.hostname or "",
         "token": _number(task, FENCE_HEADER),
@@ -220,14 +221,14 @@ def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
     try:
         performed = _perform(task, link, runs, more)
     except ConnectionLost as error:
-        # The outcome may be unknown. The next delivery finds out, once the database is back.
+        # Whether it was committed is not known. The next delivery finds out, when the database is back.
         connection.close()
         logger.warning(
             "sagas: %d run(s) come again at %s.%s: %s", len(runs), link.saga, link.step, describe_error(error)
         )
         performed = recover(link, runs, error, **more)
     except TimeUp as error:
-        # RabbitMQ counts the delivery, and then it is bisected.
+        # RabbitMQ delivers it again and counts; then it is split into halves.
         _carry_or_leave(error.performed.messages)
         raise Reject(error, requeue=True) from error
     _carry_or_leave(performed.messages)
@@ -238,7 +239,7 @@ def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
 
 @shared_task(name=CANCEL_TASK, **_OPTIONS)
 def cancel(self: AnyTask, *, saga: str, version: int, confirmation: str, ids: list[str]) -> None:
-    """A confirm deadline is over: undo the runs that were not confirmed in time."""
+    """Undo the runs that were not confirmed before their deadline."""
     try:
         messages = lifecycle.expire(saga, version, confirmation, _read(ids, version=version), by="message")
     except (SagaError, ValueError, TypeError, AttributeError) as error:
@@ -248,14 +249,14 @@ def cancel(self: AnyTask, *, saga: str, version: int, confirmation: str, ids: li
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
 def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
-    """Claim what is due, and publish it, and the events that wait; with ``tick`` take up lapsed leases too."""
+    """Claim and publish what is due, and publish events; with ``tick`` also take up lapsed leases."""
     here = self.app.amqp.queues.consume_from
     dispatcher.run(self.app, tick=tick, here=here, worker=self.request.hostname or "")
 
 
 @shared_task(name=NOTIFY_TASK, **_OPTIONS)
 def notify(self: AnyTask, *, escalations: list[list[int]], notice: dict[str, Any]) -> None:  # noqa: ARG001
-    """Tell people of escalated runs. ``notice`` is for whoever else reads the queue: the database says what is open."""
+    """Notify people of escalated runs. ``notice`` is for other readers of the queue: here the database is asked."""
     try:
         numbers = {int(escalation): int(number) for escalation, number in escalations}
         if any(not 0 <= value <= limits.BIGINT for pair in numbers.items() for value in pair):
@@ -267,16 +268,16 @@ def notify(self: AnyTask, *, escalations: list[list[int]], notice: dict[str, Any
 
 @task_failure.connect
 def _drop_refused_connections(sender: AnyTask, exception: Exception, **_: Any) -> None:
-    """A publish was refused, ours or that of a chain's next link: the runs are found again by their lease.
+    """Drop the connections after a refused publish, such as Celery's of a chain's next link.
 
-    What must not last is the channel, which RabbitMQ refuses for good after a failover.
+    The runs are found again when their lease is over. But after a failover RabbitMQ refuses everything on the channel.
     """
     if isinstance(sender, EngineTask) and isinstance(exception, BROKER_ERRORS):
         drop_connections(sender.app)
 
 
 def _set_aside(what: str, unknown: Sequence[UUID]) -> None:
-    """Tell of runs that do not exist. Their neighbours must not wait for a broker that refuses the note."""
+    """Note that runs do not exist. The other runs of the cohort go on even if the broker refuses the note."""
     why = f"{len(unknown)} run(s) that do not exist"
     logger.error("sagas: %s for %s: set aside on the dead-letter queue", why, what)
     try:
@@ -286,27 +287,27 @@ def _set_aside(what: str, unknown: Sequence[UUID]) -> None:
 
 
 def _carry_or_leave(messages: Sequence[Message]) -> None:
-    """Publish what follows a commit. What breaks there costs time only: all of it is due in the database."""
+    """Publish what follows a commit. What cannot be published is due in the database, and the tick finds it."""
     try:
         carry(messages, Publisher)
     except BROKER_ERRORS as error:
         logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), describe_error(error))
     except Error as error:
-        # Others are told that something has become of a run: they are locked, or the database is away.
+        # Another run is to be woken, and it is locked, or the database is away.
         if is_lost(error):
             connection.close()
         logger.warning("sagas: some of %d message(s) left to the tick: %s", len(messages), describe_error(error))
     except Exception:
-        # Whoever goes on to the next link must not be lost with it.
+        # The runs that go on to the next link must not be lost with it.
         logger.exception("sagas: some of %d message(s) left to the tick", len(messages))
 
 
 def _pass_on(task: AnyTask, runs: Sequence[UUID], kwargs: dict[str, Any], why: SagaError) -> None:
-    """Give a delivery back to its queue, a moment later: in a rolling deploy another worker has the code for it.
+    """Send a delivery back to its queue: during a rolling deploy another worker has the code for it.
 
-    About a second each time, and no longer than a lease in all: by then the tick has found the runs again, and
-    counts. Were it refused, they would be found by their lease as well. Of runs that do not exist it is poison. Those
-    that have ended, or wait for a person, await no message: whoever has the code would drop it too.
+    It is held back for a second each time, and passed on for no longer than a lease: by then the tick has found the
+    runs, and counts. A delivery of runs that do not exist is set aside. One of runs that have ended or wait for a
+    person is dropped, as a worker with the code would drop it.
     """
     awaiting = store.definitions.are_awaiting(runs, kwargs["saga"], kwargs["version"])
     if awaiting is False:
@@ -327,7 +328,7 @@ def _perform(task: AnyTask, link: Link, runs: list[UUID], more: dict[str, Any]) 
     deliveries = _deliveries(task)
     if deliveries == 0:
         return perform(link, runs, **more)
-    # Somebody died or was cut off while it had this message. If a run of it was the cause, the halves tell.
+    # A worker died or was cut off while it had this message. If one run is the cause, the halves show which.
     if len(runs) > 1:
         return Performed(
             messages=redeliver_in_halves(link, runs, token=more["token"], interruptions=more["interruptions"])
@@ -339,15 +340,15 @@ def _perform(task: AnyTask, link: Link, runs: list[UUID], more: dict[str, Any]) 
 
 
 def _number(task: AnyTask, header: str) -> int:
-    """What a message's header counts; 0 where it has none, as those of an earlier version, or says no such number."""
+    """The number in a header of the message; 0 if the header is missing, or holds no such number."""
     said = str((task.request.headers or {}).get(header, ""))
     return int(said) if said.isascii() and said.isdecimal() and len(said) <= 15 else 0
 
 
 def _deliveries(task: AnyTask) -> int:
-    """How often this message was delivered before: a quorum queue counts it in a header.
+    """How often this message was delivered before, as a quorum queue counts in a header.
 
-    Believed of what RabbitMQ itself says it has delivered before: anybody may write a header.
+    Anyone may write a header, so it counts only if RabbitMQ itself marks the message as redelivered.
     """
     if not (task.request.delivery_info or {}).get("redelivered"):
         return 0
@@ -355,7 +356,7 @@ def _deliveries(task: AnyTask) -> int:
 
 
 def _end(task: AnyTask) -> list[str]:
-    """End the chain here, without noise: there is nobody left to go on."""
+    """End the chain here without an error: no run goes on."""
     task.request.chain = None
     return []
 

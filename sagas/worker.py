@@ -1,4 +1,4 @@
-"""What a Celery worker has for the engine: its consumer, its queues, and the ticker."""
+"""The parts of the engine in a Celery worker: its consumer, its queues, the ticker and the heartbeat."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ CeleryConsumer: Any = _CeleryConsumer
 
 
 class Consumer(endurance.Endurance, CeleryConsumer):  # type: ignore[misc]  # see above
-    """Celery's consumer, without its 28 delay queues, and one that sets aside what it cannot decode."""
+    """Celery's consumer without its 28 delay queues. It sets aside messages that it cannot decode."""
 
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]  # see above
-        """Celery's steps without native delayed delivery, and with ours."""
+        """Celery's steps without native delayed delivery."""
 
         default_steps = [
             step for step in CeleryConsumer.Blueprint.default_steps if not str(step).endswith(":DelayedDelivery")
         ]
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
-        """Handle deliveries as Celery does, and live on where Celery meets a form that it does not expect."""
+        """Handle deliveries as Celery does, and survive messages of a form that Celery does not expect."""
         handle = super().create_task_handler(*args, **kwargs)
 
         def handler(message: Any) -> None:
@@ -47,19 +47,19 @@ class Consumer(endurance.Endurance, CeleryConsumer):  # type: ignore[misc]  # se
             except (*self.connection_errors, *self.channel_errors):
                 raise
             except Exception as error:
-                # A task without an id, a body that is no list: Celery's main process would die of it, and
-                # after it every other worker to which the message is delivered again.
+                # A task without an id, or a body that is no list, would end Celery's main process, and then that of
+                # every other worker to which RabbitMQ delivers the message again.
                 self.on_decode_error(message, error)
 
         return handler
 
     def _queue_of(self, message: Any) -> str | None:
-        """From which queue it came: RabbitMQ says only by which exchange and key it was published."""
+        """The queue of a message. RabbitMQ only says to which exchange and key it was published."""
         tag = message.delivery_info.get("consumer_tag")
         return next((queue for queue, mine in self.task_consumer._active_tags.items() if mine == tag), None)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Refuse it, so that RabbitMQ dead-letters it: Celery would ack it, and it would be gone."""
+        """Reject the message, so that RabbitMQ dead-letters it. Celery would acknowledge it, and it would be gone."""
         logger.error("sagas: a message that cannot be decoded was set aside: %s: %s", type(exc).__name__, exc)
         message.reject_log_error(logger, self.connection_errors)
 
@@ -70,7 +70,7 @@ class Topology(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer.connection:Connection",)
 
     def start(self, parent: Any) -> None:
-        """Declare all."""
+        """Declare them; do not start a worker if RabbitMQ is too old."""
         with parent.app.connection_for_write() as connection:
             if lack := topology.too_old(connection):
                 logger.critical("sagas: %s", lack)
@@ -80,7 +80,7 @@ class Topology(bootsteps.StartStopStep):
 
 @worker_init.connect
 def _refuse(sender: Any, **_: Any) -> None:
-    """End a worker at its start where a server's settings break a promise: it would break it with every run."""
+    """Do not start a worker if a server's settings break a promise of the engine."""
     if not carries(sender.app):
         return
     refusals = server_settings.refusals()
@@ -105,8 +105,7 @@ def _stop_ticker(**_: Any) -> None:
 worker_shutdown.connect(heartbeat.stop)
 
 
-#: Seconds that a worker which shuts down waits for the remote calls it is making. What is not answered by then is
-#: found by its lease.
+#: Seconds for which a worker that shuts down waits for its remote calls. After that the leases of their runs lapse.
 DRAIN = 5.0
 
 

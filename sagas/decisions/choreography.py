@@ -1,8 +1,8 @@
 """Choreography: which event leads to which operation. Pure.
 
-Under this carrier nobody says what comes next. Each operation's outcome is an event on a topic exchange, and each
-domain's queue is bound to the events that its operations react to, forward and back. An event may reach more queues
-than have something to do: where the runs stand decides, as for every delivery.
+Here no dispatcher says what comes next. The outcome of each operation is an event on a topic exchange, and each
+domain's queue is bound to the events that its operations react to, forward and back. An event may reach queues that
+have nothing to do for it: where the runs stand decides, as for every delivery.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ Op = tuple[int, Phase]
 
 
 def binding_key(definition: Definition, event: str) -> str:
-    """What queues are bound by: ``<app>.<Saga>.<version>.<Event>``."""
+    """The key that queues are bound with: ``<app>.<Saga>.<version>.<Event>``."""
     return f"{definition.name}.{definition.version}.{event}"
 
 
 def done(definition: Definition, index: int, phase: Phase) -> str:
-    """The event that this operation's being done is."""
+    """The event that an operation is done."""
     return definition.event_names.done(definition.all_steps[index].name, phase)
 
 
 def rejected(definition: Definition, index: int) -> str:
-    """The event that a step's saying no is."""
+    """The event that a step was rejected."""
     return definition.event_names.rejected(definition.all_steps[index].name)
 
 
 def trigger(definition: Definition, index: int, phase: Phase) -> str:
-    """The event that leads to this operation, for runs that begin, are decided or turned back, or were lost."""
+    """The event that leads to an operation, for runs that begin, are decided or turned back, or were lost."""
     return _triggers(definition, index, phase)[0]
 
 
 def reactions(definition: Definition) -> dict[str, list[Op]]:
-    """By event, the operations that react to it."""
+    """For each event the operations that react to it."""
     return _reactions(definition)
 
 
@@ -54,7 +54,7 @@ def reacting(definition: Definition, event: str) -> list[Op]:
 
 
 def bindings(definition: Definition) -> set[tuple[str, str]]:
-    """The routing keys that each queue is bound to, as (queue, routing key)."""
+    """The bindings of the queues, as (queue, routing key)."""
     return {
         (link(definition, index, phase).queue, binding_key(definition, event))
         for event, operations in reactions(definition).items()
@@ -74,7 +74,7 @@ def _reactions(definition: Definition) -> dict[str, list[Op]]:
 
 
 def _triggers(definition: Definition, index: int, phase: Phase) -> list[str]:
-    """The events to which this operation reacts; the first is the one that always comes before it."""
+    """The events that an operation reacts to. The first always comes before it."""
     if phase is Phase.UNDO:
         return [definition.event_names.turned_back, *_before_undo(definition, index)]
     if phase is Phase.CONFIRM:
@@ -86,12 +86,12 @@ def _triggers(definition: Definition, index: int, phase: Phase) -> list[str]:
         return [done(definition, before[-1], Phase.CONFIRM)] if before else [definition.event_names.confirmed]
     if first == 0:
         return [definition.event_names.started]
-    # Whichever branch of a fork is the last to be done leads on.
+    # The last branch of a fork that is done leads on.
     return [done(definition, i, Phase.FORWARD) for i in definition.stages[first - 1]]
 
 
 def _before_undo(definition: Definition, index: int) -> list[str]:
-    """The rejections and undos that may come right before this undo."""
+    """The events of the rejections and undos that may come right before an undo."""
     events: list[str] = []
     refund = index >= len(definition.steps)
     for other in range(definition.before_pivot):

@@ -1,7 +1,7 @@
-"""The engine's own Celery app, started by ``celery -A sagas worker``; and ``configure``, for a project that shares its.
+"""The engine's own Celery app, for ``celery -A sagas worker``; and ``configure``, for a project that shares its app.
 
-The engine's app takes nothing of the project's ``CELERY_…`` settings but how RabbitMQ is reached, and does not take
-the place of the project's app: tasks of the project's own stay where the project sends them.
+Of the project's ``CELERY_…`` settings, the engine's app only takes those that say how to reach RabbitMQ. It never
+becomes the current app in place of the project's: the project's tasks stay where the project sends them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from sagas.messaging import broker_connection, topology
 from sagas.redaction import MASK, redact, redact_all
 from sagas.requirements.software import Lack, lacking
 
-#: Which app is the current one; types do not know of it.
+#: Celery's record of the current app, which its types do not show.
 _state: Any = _celery_state
 
-#: What a worker of the engine needs of its app. All that can be said of each task and each publish is said there, and
-#: not here: this is all that a project has to share with the engine if they share an app.
+#: The settings that a worker of the engine needs. Everything else is set for each task and each publish, so that a
+#: project that shares its app has no more to set than this.
 NEEDED: dict[str, Any] = {
     "accept_content": ["json"],
     "worker_consumer": "sagas.worker:Consumer",
@@ -40,7 +40,7 @@ NEEDED: dict[str, Any] = {
     "broker_transport_options": {"confirm_publish": True},
 }
 
-#: What the engine's own app has (docs/reference/settings.md says what rests on each setting).
+#: The settings of the engine's own app. docs/reference/settings.md says why each is needed.
 OWN: dict[str, Any] = {
     **NEEDED,
     "imports": ("sagas.tasks", "sagas.worker"),
@@ -57,15 +57,15 @@ OWN: dict[str, Any] = {
     "worker_prefetch_multiplier": 1,
     "worker_cancel_long_running_tasks_on_connection_loss": True,
     "worker_send_task_events": False,
-    # Whoever reaches the broker could ask a worker for its settings, and end it.
+    # Anyone with access to the broker could ask a worker for its settings, and end it.
     "worker_enable_remote_control": False,
     "worker_hijack_root_logger": False,
     "broker_heartbeat": 10,
-    # Celery's Django fixup asks by this very name. Without it a worker connects anew for every task.
+    # Celery's Django fixup reads this name. Without it a worker opens a new database connection for every task.
     "CELERY_DB_REUSE_MAX": 1_000_000,
 }
 
-#: What of a project's Celery settings says how its broker is reached.
+#: The Celery settings of a project that say how to reach its broker.
 _BROKER = (
     "broker_url",
     "broker_read_url",
@@ -80,7 +80,7 @@ _BROKER = (
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """What a setting of the app must be for the engine's promises to hold."""
+    """What a setting of the app must be, so that the engine keeps its promises."""
 
     must_be: str
     holds: Callable[[Any], bool]
@@ -100,7 +100,7 @@ _PROMISED = {
     "task_always_eager": Promised("False", lambda value: not value),
     "task_protocol": Promised("2", lambda value: value == 2),
 }
-#: Of the engine's own app. A project's own tasks may be acked early, and its queues may be made on demand.
+#: For the engine's own app. A shared app may acknowledge the project's tasks early, and create queues on demand.
 _PROMISED_OF_OWN = {
     **_PROMISED,
     "task_acks_late": Promised("True", bool),
@@ -113,29 +113,28 @@ _ANYTHING = Promised("", lambda _: True)
 
 
 class EngineApp(Celery):
-    """A Celery app that leaves the project's app its place.
+    """A Celery app that does not become the current app where the project has one.
 
-    ``shared_task`` of Celery goes through the app that is *current*. Celery makes a worker's app the current one: a
-    participant that calls ``send_mail.delay()`` in a worker of the engine would publish through the engine's app,
-    to a queue of the engine. So wherever the project has an app, that one stays the current one.
+    Celery's ``shared_task`` uses the *current* app, and Celery makes a worker's app the current one. So a participant
+    that calls ``send_mail.delay()`` in a worker of the engine would publish to a queue of the engine.
     """
 
     amqp_cls = f"{broker_connection.AMQP.__module__}:{broker_connection.AMQP.__name__}"
 
     def set_current(self) -> None:
-        """Make the project's app the current one; this one, where there is no other."""
+        """Make the project's app the current one; this app, if the project has none."""
         _state._set_current_app(_app_of_the_project() or self)
 
     def set_default(self) -> None:
-        """The same, for threads in which no app is the current one."""
+        """Do the same for threads without a current app."""
         _state.set_default_app(_app_of_the_project() or self)
 
     def connection_for_read(self, url: Any = None, **options: Any) -> Any:
-        """Connect to ``SAGAS["BROKER_URL"]`` where it is set: the environment's CELERY_BROKER_URL is the project's."""
+        """Connect to ``SAGAS["BROKER_URL"]``, if it is set; CELERY_BROKER_URL of the environment is the project's."""
         return super().connection_for_read(url or _url(), **options)
 
     def connection_for_write(self, url: Any = None, **options: Any) -> Any:
-        """The same."""
+        """Connect as ``connection_for_read`` does."""
         return super().connection_for_write(url or _url(), **options)
 
 
@@ -145,20 +144,20 @@ def _url() -> Any:
 
 def _app_of_the_project() -> Celery | None:
     current: Any = _state._tls.current_app or _state.default_app
-    # Celery's stand-in for an app where there is none is not set as the current one.
+    # Without any app Celery makes a placeholder, which does not count.
     is_theirs = current is not None and not isinstance(current, EngineApp) and current.set_as_current
     return current if is_theirs else None
 
 
 @worker_process_init.connect
-def _stay_behind(**_: Any) -> None:
-    """Celery makes a child's app the default one without asking the app."""
+def _keep_default_app(**_: Any) -> None:
+    """Undo that Celery makes a child's app the default one without asking the app."""
     if _state.default_app is app:
         app.set_default()
 
 
 def _own_settings() -> dict[str, Any]:
-    """The settings of the engine's own app. One line for a person who starts a worker where they are wrong."""
+    """The settings of the engine's own app. If they are wrong, a person who starts a worker sees one line."""
     try:
         ours, extra = config(), dict(config().celery)
         theirs = {
@@ -186,13 +185,13 @@ def _first_line(error: Exception) -> str:
 
 
 def make_app() -> EngineApp:
-    """Make an app of the engine. Its settings are read when they are first asked for: Django's are there by then."""
-    # No result backend, whatever the environment's CELERY_RESULT_BACKEND says.
+    """Make an app of the engine. It reads its settings at their first use, when Django's settings are there."""
+    # No result backend, whatever CELERY_RESULT_BACKEND of the environment says.
     made: Any = EngineApp("sagas", set_as_current=False, backend="disabled://")
     made.add_defaults(_own_settings)
     made.on_after_configure.connect(lambda source, **_: _hide(source), weak=False)
     made.steps["consumer"].add("sagas.worker:Topology")
-    return made  # type: ignore[no-any-return]  # made of it
+    return made  # type: ignore[no-any-return]  # an EngineApp
 
 
 #: ``celery -A sagas`` finds it by this name.
@@ -200,26 +199,26 @@ app = make_app()
 
 
 def engine_app() -> Celery:
-    """The app by which the engine publishes: its own, or the one it was given to share."""
+    """The app that the engine publishes with: the shared app, if there is one, else its own."""
     shared = runtime.declared.shared_apps
     return shared[-1] if shared else app
 
 
 def carries(some: Celery) -> bool:
-    """Whether the workers of an app do the engine's work."""
+    """Whether an app is the engine's own or a shared one."""
     return some is app or some in runtime.declared.shared_apps
 
 
 def configure(shared: Celery) -> None:
-    """Let a project's app carry the engine's work too, in the place of the engine's own.
+    """Let a project's app also do the engine's work, in place of the engine's own app.
 
-    What the project sets stays as it is, and what it does not set as well, but for ``NEEDED``. Where the two
-    contradict each other, ``manage.py check`` names the setting, and a worker does not start.
+    The project's settings stay as they are; only ``NEEDED`` is added where the project sets nothing. If a setting
+    contradicts ``NEEDED``, ``manage.py check`` names it, and a worker does not start.
     """
     runtime.declared.shared_apps.append(shared)
     shared.steps["consumer"].add("sagas.worker:Topology")
     _add_queues(shared)
-    # The engine publishes by it, and must not wait without end.
+    # The engine publishes with this app, and must not wait without end.
     publishes: Any = shared.amqp
     publishes.Connection = broker_connection.BrokerConnection
     late: Any = shared
@@ -230,9 +229,10 @@ def configure(shared: Celery) -> None:
 
 
 def _add_queues(shared: Celery) -> None:
-    """Have the engine's queues consumed beside the project's, whenever Celery makes the list of them.
+    """Have the engine's queues consumed beside the project's.
 
-    Not by ``task_queues``, in which the project's default queue would be missing.
+    They are added when Celery makes its list of queues. With ``task_queues`` the project's default queue would be
+    missing.
     """
     amqp: Any = shared.amqp
     make = amqp.Queues
@@ -252,8 +252,8 @@ def _with_ours(queues: Any) -> Any:
 
 
 def _complete(conf: Any) -> None:
-    """Set what the project has not set. Not by ``add_defaults``, which goes before the project's settings."""
-    # Not value_set_for, which does not see settings with a namespace before Celery 5.7.
+    """Set what the project has not set. ``add_defaults`` would override the project's settings."""
+    # Before Celery 5.7 value_set_for does not see settings with a namespace.
     set_there = Settings({}, conf.maps[:-1], conf._keys, conf.prefix)
     for name, value in NEEDED.items():
         if name not in set_there:
@@ -262,7 +262,7 @@ def _complete(conf: Any) -> None:
 
 
 def broken_promises() -> Iterator[Lack]:
-    """Settings of Celery that the engine's promises do not bear."""
+    """Settings of Celery with which the engine cannot keep its promises."""
     for shared in runtime.declared.shared_apps:
         for name, promised in _PROMISED.items():
             if not promised.holds(value := shared.conf.get(name)):
@@ -297,15 +297,15 @@ def _shown(name: str, value: Any) -> str:
 
 @celeryd_init.connect
 def _refuse(instance: Any, **_: Any) -> None:
-    """Let no worker of the engine start where it could not work: its runs would be left pending, in silence."""
+    """Refuse to start a worker of the engine that could not work: its runs would stay pending without an error."""
     if carries(instance.app) and (found := [*lacking(), *broken_promises()]):
         raise SystemExit("\n".join(f"sagas: {lack}" for lack in found))
 
 
 def _hide(conf: Any) -> None:
-    """Have ``celery report`` and ``celery inspect conf`` hide the engine's secrets, and the passwords of all URLs.
+    """Have ``celery report`` and ``celery inspect conf`` hide the engine's secrets, and the passwords in all URLs.
 
-    Celery shows the Django settings of an app that reads them, ``SAGAS`` with them, and hides by the name alone.
+    Celery shows all Django settings that an app reads, also ``SAGAS``, and hides values only by the setting's name.
     """
     conf.__dict__["table"] = partial(_table, type(conf).table, conf)
 

@@ -1,12 +1,12 @@
-"""The connection to RabbitMQ: it answers in time, or it is given up.
+"""The connection to RabbitMQ, on which every wait ends.
 
-RabbitMQ keeps its connections when it stands still (a paused machine, a stalled disk), and when a memory or disk alarm
-has it read nothing more from whoever publishes. py-amqp waits for most answers without end, and Celery for the rest.
-Here every wait ends: for an answer after ``PATIENCE``; at once on a connection of which RabbitMQ has said that it is
-blocked. What did not answer is closed without a goodbye, which would be one more wait; and for a moment nobody in this
-process waits for the same server again.
+RabbitMQ keeps its connections open when it has stalled (a paused machine, a stalled disk), and when a memory or disk
+alarm makes it read nothing more from connections that publish. py-amqp and Celery would wait for answers without end.
+Here a wait for an answer ends after ``PATIENCE``, and at once on a connection that RabbitMQ has reported as blocked. A
+connection without an answer is closed without a closing handshake, which would be one more wait. For a moment after
+that, this process does not connect to the same server.
 
-Celery makes its connections by ``AMQP.Connection``. Only those to RabbitMQ differ; other brokers' are kombu's.
+Celery makes its connections with ``AMQP.Connection``. Connections to other brokers stay kombu's.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from kombu.utils.collections import HashedSeq
 
 from sagas import runtime
 
-#: Seconds in which a broker that is not standing still answers.
+#: Seconds in which RabbitMQ answers, unless it has stalled.
 PATIENCE = 5.0
-#: Seconds in which it says goodbye. What is closed is closed without it, too.
+#: Seconds to wait for the answer to a closing handshake. The connection is closed without it, too.
 GOODBYE = 1.0
-#: Seconds for which one that did not is not asked again.
+#: Seconds for which a server that did not answer is not asked again.
 PAUSE = 2.0
-#: Seconds for which one is believed that has said that it takes no messages, and then nothing.
+#: Seconds for which a server counts as blocked that has said so, and nothing since.
 LISTEN = 60.0
 
-#: The type of an AMQP frame that has a method in it.
+#: The type of AMQP frames that contain a method.
 _METHOD = 1
 
 
@@ -45,18 +45,18 @@ _ALARM = "RabbitMQ takes no messages: an alarm of its memory or disk"
 
 
 class BrokerBlocked(IrrecoverableConnectionError):
-    """RabbitMQ takes no messages: it is short of memory or of disk. Not tried again at once: the tick does."""
+    """RabbitMQ takes no messages: it is short of memory or disk. Celery does not retry this; the tick does."""
 
 
 class StandsStill(TimeoutError):
-    """RabbitMQ did not answer a moment ago, and is not asked again so soon."""
+    """RabbitMQ did not answer a moment ago, and is not asked again yet."""
 
 
 class Blocked:
-    """A connection that RabbitMQ does not read, kept open to hear when it does again.
+    """A connection that RabbitMQ does not read, kept open to learn when RabbitMQ reads again.
 
-    Without it every try would be one more connection, with a message that waits in it: to a server that is short of
-    memory. Not believed for ever: the machine at its other end may be gone.
+    Without it every try would open one more connection, with a waiting message, to a server that is short of memory.
+    After ``LISTEN`` it counts no longer: the machine at the other end may be gone.
     """
 
     def __init__(self, opened: Any) -> None:
@@ -65,7 +65,7 @@ class Blocked:
         self._lock = threading.Lock()
 
     def lasts(self) -> bool:
-        """Whether RabbitMQ has said nothing else since."""
+        """Whether RabbitMQ is still blocked, as far as this connection has heard."""
         with self._lock:
             if self._transport is None:
                 return False
@@ -89,7 +89,7 @@ class Blocked:
 
 
 def _close(opened: Any) -> None:
-    """Close this end without a goodbye. TLS has one, too, and waits for the other's."""
+    """Close this end without a closing handshake. TLS has one, too, and would wait for the answer."""
     if opened.sock is not None:
         opened.sock.settimeout(0.01)
     opened.close()
@@ -101,7 +101,7 @@ def _is_silent(host: str) -> bool:
 
 
 class _Reader:
-    """Gives up reading a frame whose rest has not come, too, and goes on with it next time: py-amqp asks on and on."""
+    """Stops reading in the middle of a frame, and goes on with it next time; py-amqp would read on without end."""
 
     def _read(self, size: int, initial: bool = False) -> bytes:  # noqa: ARG002 - py-amqp's
         read: bytes = super()._read(size, True)  # type: ignore[misc]  # mixed into a transport
@@ -117,12 +117,12 @@ class _TLS(_Reader, transport.SSLTransport):
 
 
 class Channel(pyamqp.Channel):
-    """A channel on which nobody waits for what cannot come."""
+    """A channel on which no wait is in vain."""
 
     connection: Any
 
     def send_method(self, *args: Any, **kwargs: Any) -> Any:
-        """Send, and perhaps wait. A socket that takes no more ends the connection: half a frame may be out."""
+        """Send, and perhaps wait. If the socket takes no more, half a frame may be out: the connection is closed."""
         connection = self.connection
         try:
             return super().send_method(*args, **kwargs)
@@ -132,19 +132,19 @@ class Channel(pyamqp.Channel):
             raise StandsStill("RabbitMQ reads nothing more") from error
 
     def wait(self, *args: Any, **kwargs: Any) -> Any:
-        """Wait for an answer: not for one of a connection that RabbitMQ does not read."""
+        """Wait for an answer, unless RabbitMQ does not read this connection."""
         if self.connection is None:
             return super().wait(*args, **kwargs)
         with self.connection.awaiting():
             return super().wait(*args, **kwargs)
 
     def basic_publish(self, *args: Any, **kwargs: Any) -> Any:
-        """Publish without a confirm, unless RabbitMQ takes nothing."""
+        """Publish without a confirm, unless RabbitMQ takes no messages."""
         self._refuse_if_blocked()
         return super().basic_publish(*args, **kwargs)
 
     def basic_publish_confirm(self, *args: Any, **kwargs: Any) -> Any:
-        """Publish with a confirm, unless RabbitMQ takes nothing. A confirm that does not come ends the connection."""
+        """Publish with a confirm, unless RabbitMQ takes no messages. Without the confirm the connection is closed."""
         self._refuse_if_blocked()
         connection = self.connection
         try:
@@ -155,7 +155,7 @@ class Channel(pyamqp.Channel):
             raise
 
     def close(self, *args: Any, **kwargs: Any) -> Any:
-        """Close it; without asking RabbitMQ, where that would not be heard."""
+        """Close it; without a handshake, if RabbitMQ would not read that."""
         connection = self.connection
         if connection is not None and connection.blocked:
             connection.cut()
@@ -180,7 +180,7 @@ class Connection(pyamqp.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("write_timeout", PATIENCE)
         super().__init__(*args, **kwargs)
-        #: Whether RabbitMQ has said that it reads nothing more from this connection.
+        #: Whether RabbitMQ has said that it does not read this connection.
         self.blocked = False
         self._awaiting = 0
         self._patience: float | None = None
@@ -211,9 +211,9 @@ class Connection(pyamqp.Connection):
             raise
 
     def drain_events(self, timeout: float | None = None) -> None:
-        """Read until something has happened: for ``timeout`` seconds, for an answer as long as our patience lasts.
+        """Read until something has happened, for at most ``timeout`` seconds; without it for ``PATIENCE``.
 
-        Heartbeats do not count: RabbitMQ sends them on a connection that it does not read.
+        Heartbeats do not count: RabbitMQ also sends them on a connection that it does not read.
         """
         patience = PATIENCE if self._patience is None else self._patience
         until = time.monotonic() + (patience if timeout is None else timeout)
@@ -226,7 +226,7 @@ class Connection(pyamqp.Connection):
             raise
 
     def close(self, *args: Any, **kwargs: Any) -> Any:
-        """Say goodbye, where that would be heard."""
+        """Close it; without a handshake, if RabbitMQ would not read that."""
         if self._transport is not None and (self.blocked or _is_silent(self.host)):
             self.cut()
             return None
@@ -235,7 +235,7 @@ class Connection(pyamqp.Connection):
 
     @contextmanager
     def parting(self) -> Iterator[None]:
-        """What is awaited in this block is a goodbye."""
+        """Wait only for ``GOODBYE`` seconds in this block, which is a closing handshake."""
         before, self._patience = self._patience, GOODBYE
         try:
             yield
@@ -243,12 +243,12 @@ class Connection(pyamqp.Connection):
             self._patience = before
 
     def give_up(self) -> None:
-        """It stands still: close this end, and leave it alone for a moment."""
+        """Close this end, because RabbitMQ has stalled, and do not ask this server for a moment."""
         runtime.own.silent_until[self.host] = time.monotonic() + PAUSE
         self.cut()
 
     def cut(self) -> None:
-        """Close this end without a goodbye, be it AMQP's or TLS'. A blocked one stays open, if it is the first."""
+        """Close this end without a handshake of AMQP or TLS. The first blocked connection to a server stays open."""
         opened, self._transport = self._transport, None
         if opened is not None:
             if self.blocked and opened.connected and self.host not in runtime.own.blocked:
@@ -270,13 +270,13 @@ class Connection(pyamqp.Connection):
             runtime.own.blocked.pop(self.host, None)
 
     def refuse_if_blocked(self) -> None:
-        """Raise ``BrokerBlocked`` if RabbitMQ has said that it reads nothing more here."""
+        """Raise ``BrokerBlocked`` if RabbitMQ does not read this connection."""
         if self.blocked:
             raise BrokerBlocked(_ALARM)
 
     @contextmanager
     def awaiting(self) -> Iterator[None]:
-        """Somebody waits for an answer in this block: there will be none on a connection that becomes blocked."""
+        """Wait for an answer in this block. If the connection becomes blocked, none will come, and this raises."""
         self.refuse_if_blocked()
         self._awaiting += 1
         try:
@@ -305,25 +305,25 @@ class SSLTransport(pyamqp.SSLTransport):
     Connection = Connection
 
 
-#: By kombu's transport, ours.
+#: For each transport of kombu the one that replaces it.
 _OURS: dict[Any, Any] = {pyamqp.Transport: Transport, pyamqp.SSLTransport: SSLTransport}
 
 
 class _Ours:
-    """kombu's connection, which makes those of ours where the URL is RabbitMQ's, whichever of several it is."""
+    """Mixed into kombu's connection: for the URL of a RabbitMQ, also one of several, it uses these transports."""
 
     def get_transport_cls(self) -> Any:
-        """Which transport the URL names."""
+        """The transport for the URL."""
         found = super().get_transport_cls()  # type: ignore[misc]  # mixed into a connection
         return _OURS.get(found, found)
 
     def Pool(self, limit: int | None = None, **options: Any) -> Any:
-        """A pool of such connections; kombu's own makes plain ones."""
+        """A pool of such connections; kombu's own pool makes plain ones."""
         mine: Any = self
         return _Pool(mine, limit, **options)
 
     def __eqhash__(self) -> Any:
-        """Pools go by this: another app of the process may ask for one at the same URL, of plain connections."""
+        """Key of the pools. Another app of this process may use the same URL with plain connections."""
         return HashedSeq(__name__, *super().__eqhash__())  # type: ignore[misc]  # mixed into a connection
 
 
@@ -341,6 +341,6 @@ class _Pool(ConnectionPool):
 
 
 class AMQP(_CeleryAMQP):
-    """How the engine's Celery app makes its connections."""
+    """Makes the connections of the engine's Celery app."""
 
     Connection = BrokerConnection

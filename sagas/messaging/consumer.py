@@ -1,7 +1,7 @@
-"""For whoever listens to domain events with Django: each event takes effect once, in the listener's own transaction.
+"""For consumers of domain events that use Django: each event takes effect once, in the consumer's own transaction.
 
-RabbitMQ delivers at least once. The inbox, a table in the consumer's database, remembers what was taken; it is
-written with whatever the event causes, so that both are there or neither is.
+RabbitMQ delivers at least once. The inbox, a table in the consumer's database, records which events were taken. It is
+written in the transaction of the event's effect, so both are there or neither is.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from sagas.validation import why_unstorable
 
 logger = logging.getLogger(__name__)
 
-#: Seconds without an event after which a broker is asked whether it still stands.
+#: Seconds without an event after which the consumer asks RabbitMQ whether it still answers.
 QUIET = 10.0
 
 
 def first_time(consumer: str, event_id: str) -> bool:
-    """Note that a consumer takes an event; say whether it is the first time.
+    """Record that a consumer takes an event; return whether it is the first time.
 
-    Call it in the transaction that does what the event asks for, before anything else. A second copy that comes at
-    the same moment waits for that transaction.
+    Call it in the transaction of the event's effect, before anything else. A second copy that comes at the same moment
+    waits for that transaction.
 
     >>> with transaction.atomic():
     ...     if first_time("mailer", event.id):
     ...         Letter.objects.create(...)
 
     Args:
-        consumer: who takes it; at most 48 characters. Each consumer takes every event once.
+        consumer: its name, at most 48 characters. Each consumer takes every event once.
         event_id: the event's id; at most 100 characters.
 
     Raises:
-        InvalidArgument: one of them is too long, or no text that can be stored.
-        django.db.transaction.TransactionManagementError: outside a transaction it would be noted but not done.
+        InvalidArgument: one of them is too long, or is no text that PostgreSQL can store.
+        django.db.transaction.TransactionManagementError: there is no transaction.
     """
     return bool(new_of(consumer, [event_id]))
 
 
 def new_of(consumer: str, event_ids: Collection[str]) -> set[str]:
-    """Do as ``first_time`` does for many events at once; return the ids of those that come for the first time."""
+    """Do what ``first_time`` does for many events; return the ids of those that come for the first time."""
     name, event = limits.CONSUMER_NAME, limits.EVENT_ID
     if not _fits(consumer, name) or not all(_fits(event_id, event) for event_id in event_ids):
         msg = f"a consumer has at most {name} characters, the id of an event {event}, and no NUL"
@@ -70,18 +70,18 @@ def _fits(text: object, limit: int) -> bool:
 
 
 def forget(*, older_than: timedelta) -> int:
-    """Delete what the inbox has remembered for longer; return how much. A copy that comes later takes effect again."""
+    """Delete older entries of the inbox; return how many. A copy of such an event would take effect again."""
     deleted, _ = Inbox.objects.filter(received_at__lt=Now() - older_than).delete()
     return deleted
 
 
 def declare(name: str, patterns: Sequence[str], *, app: Celery | None = None) -> None:
-    """Declare a consumer's queue, from which on no event is missed. Part of its deploy.
+    """Declare a consumer's queue, which gets every event from then on. Do it when the consumer is deployed.
 
     Args:
         name: of the queue.
-        patterns: what it gets, such as ``["orders.PlaceOrder.*"]``: ``*`` is one word, ``#`` any number of them.
-        app: the Celery app whose broker it is; the engine's by default.
+        patterns: which events it gets, such as ``["orders.PlaceOrder.*"]``: ``*`` is one word, ``#`` any number.
+        app: a Celery app for the broker; the engine's by default.
     """
     with (app or engine_app()).connection_for_write() as opened, opened.channel() as channel:
         topology.subscription(name, patterns)(channel).declare()
@@ -99,22 +99,22 @@ def listen(
 ) -> None:
     """Take the events of a queue, one after the other, until told to stop.
 
-    Each is handled once, in a transaction with its inbox row, and acked after the commit. One that cannot be handled
-    is put back, and comes again; after 20 deliveries it is set aside on the queue ``sagas.dead``. What is no event
-    at all is set aside at once.
+    Each event is handled once, in a transaction with its inbox row, and acknowledged after the commit. An event whose
+    handling fails is put back, and comes again; after 20 deliveries it is set aside on the queue ``sagas.dead``. A
+    message that is no event is set aside at once.
 
     Args:
         name: of the queue, which is declared.
-        patterns: what it gets; see ``declare``.
-        handle: what to do with an event. It runs in a transaction, of which no other may be made durable.
-        consumer: who takes them, in the inbox; the queue's name by default.
-        app: the Celery app whose broker it is; the engine's by default.
-        should_stop: asked after every event, and every ``poll`` seconds.
+        patterns: which events it gets; see ``declare``.
+        handle: called with each event, in a transaction. It cannot open a durable transaction inside.
+        consumer: the consumer's name in the inbox; the queue's name by default.
+        app: a Celery app for the broker; the engine's by default.
+        should_stop: called after every event, and every ``poll`` seconds.
         poll: seconds.
 
     Raises:
-        Exception: what ``handle`` raised, with the event put back: end, and let whoever supervises start again.
-        OSError, amqp.AMQPError: the broker is away, or stands still. The same.
+        Exception: what ``handle`` raised; the event is put back. End the process, and let its supervisor restart it.
+        OSError, amqp.AMQPError: the broker is away, or has stalled. Do the same.
     """
     taker = consumer or name
     with (app or engine_app()).connection_for_write() as opened:
@@ -140,7 +140,7 @@ def listen(
                 return
             message.ack()
 
-        # One at a time: a second one that waits here would be redelivered behind those that have not come yet.
+        # One at a time. A second event that waits here would be redelivered after later ones.
         with Consumer(channel, [topology.subscription(name, patterns)], on_message=receive, prefetch_count=1):
             heard_at = time.monotonic()
             while not should_stop():
@@ -149,7 +149,7 @@ def listen(
                 except TimeoutError:
                     if time.monotonic() - heard_at < QUIET:
                         continue
-                    # No heartbeat: a handler that takes long would miss it. A question, and no answer is an error.
+                    # Not by heartbeats, which a slow handler would miss. Without an answer this raises.
                     channel.queue_declare(name, passive=True)
                 heard_at = time.monotonic()
                 if failures:

@@ -1,8 +1,8 @@
-"""Dead letters: look at what was set aside on ``sagas.dead``, publish it again, or throw it away.
+"""Dead letters: look at the messages that were set aside on ``sagas.dead``, publish them again, or drop them.
 
-A letter is replayed by publishing it to the queue it came from, confirmed and mandatory, and only then acked:
-whoever dies in between has doubled it, which the engine bears, and never lost it. One that still makes no sense
-comes back.
+To replay a letter is to publish it to the queue it came from, confirmed and mandatory, and to acknowledge it after
+that. If the process dies in between, the message is there twice, which the engine bears; it is never lost. A message
+that still cannot be read comes back.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sagas.messaging import topology
 
 logger = logging.getLogger(__name__)
 
-#: How often a letter was replayed, in a header of ours: RabbitMQ 4 forgets its own count when we publish.
+#: The header that counts replays: RabbitMQ 4 forgets its own count when a message is published again.
 REPLAYS = "x-sagas-replays"
-#: What RabbitMQ tells of a letter's deaths; it must not count what is published anew as dead before.
-_OBITUARY = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
-#: Properties of a message that go with it.
+#: RabbitMQ's headers about dead-lettering. They are left out, so that the new message starts without a count.
+_DEATH_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+#: The properties that are copied.
 _PROPERTIES = (
     "content_type",
     "content_encoding",
@@ -39,9 +39,9 @@ _PROPERTIES = (
     "app_id",
     "priority",
 )
-#: For letters without a time of death: notes.
+#: The time of letters that have none, which are notes.
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
-#: Seconds that RabbitMQ may take to confirm.
+#: Seconds to wait for RabbitMQ's confirm.
 _CONFIRM = 5
 
 
@@ -50,13 +50,13 @@ class Letter:
     """One dead letter.
 
     Attributes:
-        letter: what it is called by here: the same for the same message that died at the same time.
-        task: name of the Celery task; ``None`` for what is none.
-        task_id: its id; ``None`` without one.
-        queue: where it came from; ``None`` for a note of the engine, which never lay on a queue.
-        reason: why it is here, in RabbitMQ's words ("rejected", "delivery_limit"), or the engine's.
+        letter: its name here: a hash of the message and of the time when it was set aside.
+        task: name of the Celery task; ``None`` for other messages.
+        task_id: its id, if it has one.
+        queue: the queue it came from; ``None`` for a note of the engine, which was on no queue before.
+        reason: why it was set aside, in RabbitMQ's words ("rejected", "delivery_limit") or the engine's.
         died_at: when it was set aside; ``None`` for a note.
-        deaths: how often it was.
+        deaths: how often it was set aside.
         body: its text.
     """
 
@@ -70,19 +70,19 @@ class Letter:
     body: str
 
     def is_called(self, name: str) -> bool:
-        """Whether it is called so: by its letter or its task's id."""
+        """Whether this is its name or the id of its task."""
         return name in {self.letter, self.task_id}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which letters; all, unless something is given.
+    """Which letters; all of them by default.
 
     Attributes:
-        names: letters or ids of tasks.
-        queue: where they came from.
+        names: names of letters, or ids of tasks.
+        queue: the queue they came from.
         task: name of the task.
-        reason: why they are here.
+        reason: why they were set aside.
     """
 
     names: Collection[str] = ()
@@ -91,7 +91,7 @@ class Choice:
     reason: str = ""
 
     def takes(self, letter: Letter) -> bool:
-        """Whether this one is meant."""
+        """Whether the letter is one of them."""
         return (
             (not self.names or any(letter.is_called(name) for name in self.names))
             and self.queue in {"", letter.queue}
@@ -102,11 +102,11 @@ class Choice:
 
 @dataclass(slots=True)
 class Report:
-    """What became of the letters that were chosen.
+    """The outcome for the chosen letters.
 
     Attributes:
-        done: replayed, or dropped.
-        kept: still there, with why.
+        done: the letters that were replayed or dropped.
+        kept: the letters that are still there, each with the reason.
     """
 
     done: list[Letter] = field(default_factory=list)
@@ -114,7 +114,7 @@ class Report:
 
 
 def look(connection: Connection, choice: Choice, *, limit: int) -> list[Letter]:
-    """Read letters and leave them where they are: the first that RabbitMQ gives, which need not be the oldest."""
+    """Read letters and leave them there: the first that RabbitMQ gives, which need not be the oldest."""
     found: list[Letter] = []
     with _letters(connection) as letters:
         for letter, _ in letters:
@@ -126,12 +126,12 @@ def look(connection: Connection, choice: Choice, *, limit: int) -> list[Letter]:
 
 
 def replay(connection: Connection, choice: Choice, *, by: str) -> Report:
-    """Publish letters to the queues they came from, each of which is acked here once RabbitMQ has the copy.
+    """Publish letters to the queues they came from. Each is acknowledged after RabbitMQ has confirmed the copy.
 
     Args:
         connection: to RabbitMQ, with publisher confirms.
-        choice: which; of those that are here now, and not of those that come back meanwhile.
-        by: who, for the log.
+        choice: which of the letters that are there now. Letters that come back meanwhile stay.
+        by: name of the person, for the log.
     """
     report = Report()
     with _letters(connection) as letters:
@@ -144,10 +144,10 @@ def replay(connection: Connection, choice: Choice, *, by: str) -> Report:
             try:
                 _publish_again(connection, letter.queue, letter.deaths, message)
             except (AMQPError, MessageNacked, OSError) as error:
-                # Not there any more, full, or RabbitMQ went away: the letter stays.
+                # The queue is gone or full, or RabbitMQ went away: the letter stays.
                 report.kept.append((letter, f"{letter.queue} did not take it: {type(error).__name__}"))
                 continue
-            # Dead between these two lines: the letter is there twice, here and on its queue.
+            # If the process dies before this line, the message is there twice: here and on its queue.
             _ack(message)
             report.done.append(letter)
             _note("replayed", letter, by)
@@ -155,12 +155,12 @@ def replay(connection: Connection, choice: Choice, *, by: str) -> Report:
 
 
 def drop(connection: Connection, choice: Choice, *, by: str) -> Report:
-    """Throw letters away, for good."""
+    """Delete letters for good."""
     report = Report()
     with _letters(connection) as letters:
         for letter, message in letters:
             if choice.takes(letter):
-                # Noted first: what is gone can only be looked up in the log.
+                # Logged first: after that the log is the only record of it.
                 _note("dropped", letter, by)
                 _ack(message)
                 report.done.append(letter)
@@ -169,7 +169,7 @@ def drop(connection: Connection, choice: Choice, *, by: str) -> Report:
 
 @contextmanager
 def _letters(connection: Connection) -> Iterator[Iterator[tuple[Letter, Any]]]:
-    """Take the letters that are here now, one by one. What is not acked goes back when the channel is closed."""
+    """Take the letters that are there now, one by one. Those that are not acknowledged go back at the end."""
     with connection.channel() as opened:
         channel: Any = opened
         here = channel.queue_declare(topology.DEAD, passive=True).message_count
@@ -204,10 +204,10 @@ def _read(message: Any) -> Letter:
 
 
 def _publish_again(connection: Connection, queue: str, deaths: int, message: Any) -> None:
-    headers = {name: value for name, value in (message.headers or {}).items() if not name.startswith(_OBITUARY)}
+    headers = {name: value for name, value in (message.headers or {}).items() if not name.startswith(_DEATH_HEADERS)}
     properties = {name: message.properties[name] for name in _PROPERTIES if name in message.properties}
     copy = Message(message.body, application_headers={**headers, REPLAYS: deaths}, delivery_mode=2, **properties)
-    # A channel for each: one that met a missing queue or a refusal is not trusted again.
+    # A new channel each time: after a missing queue or a refusal RabbitMQ refuses everything on it.
     with connection.channel() as opened:
         channel: Any = opened
         channel.basic_publish_confirm(copy, exchange="", routing_key=queue, mandatory=True, confirm_timeout=_CONFIRM)
@@ -240,7 +240,7 @@ def _count(value: object) -> int:
 
 
 def _moment(value: object) -> datetime | None:
-    """RabbitMQ's time of a death: whole seconds, UTC."""
+    """Read RabbitMQ's time, which is whole seconds in UTC."""
     if not isinstance(value, datetime):
         return None
     return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,8 +1,8 @@
-"""What a worker's consumer outlives: channels that RabbitMQ closes, and a RabbitMQ that takes no events.
+"""Keeps a worker's consumer alive when RabbitMQ closes its channel, or takes no events.
 
-Celery takes an error of a channel for the end. But RabbitMQ closes one for what is nobody's fault here: a delivery that
-was not acknowledged in time (``consumer_timeout``), a queue that was deleted, a lock that another holds, a right that
-was taken away for a moment. A worker that was ready once connects anew, and goes on.
+Celery ends a worker on an error of its channel. But RabbitMQ also closes a channel for a delivery that was not
+acknowledged in time (``consumer_timeout``), a deleted queue, a lock that another connection holds, or a permission that
+was taken away for a moment. A worker that was ready before connects again, and goes on.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds before a worker connects anew whose channel was closed: doubled each time, up to the second figure, and
-#: forgotten after the third.
+#: Seconds before a worker connects again after its channel was closed: the first pause, which doubles each time, and
+#: the longest; and the seconds without such an error after which the next pause is the first again.
 PAUSE, LONGEST, FORGOTTEN = 0.5, 30.0, 60.0
 
 
 class ChannelClosed(RecoverableConnectionError):
-    """RabbitMQ has closed the channel on which this worker consumes."""
+    """RabbitMQ closed the channel of this worker's consumer."""
 
 
 class Endurance:
@@ -40,9 +40,9 @@ class Endurance:
     _pause = 0.0
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Without mingle, which publishes on the connection that consumes: under an alarm RabbitMQ reads that no more.
+        """Leave out mingle, which publishes on the consumer's connection: under an alarm RabbitMQ does not read it.
 
-        And without gossip, which is of no use to the engine, and needs mingle.
+        Gossip needs mingle, and is of no use to the engine.
         """
         super().__init__(*args, **{**options, "without_mingle": True, "without_gossip": True})
         self._was_ready = False
@@ -50,7 +50,7 @@ class Endurance:
         self.loop = self._endure
 
     def _endure(self, *args: Any) -> None:
-        """Celery's loop, which ends by a lost connection where it was by a closed channel."""
+        """Run Celery's loop. Report a closed channel as a lost connection."""
         try:
             self._loop(*args)
         except self.channel_errors as error:
@@ -59,25 +59,25 @@ class Endurance:
             raise ChannelClosed(str(error)) from error
 
     def on_ready(self) -> None:
-        """From now on a channel that is closed is no mistake of whoever has started this worker."""
+        """From now on a closed channel does not mean that the worker was started with wrong settings."""
         super().on_ready()  # type: ignore[misc]  # mixed into a consumer
         self._was_ready = True
-        # For what happens outside the loop, while it connects anew.
+        # Also for errors outside the loop, while the worker connects again.
         if not set(self.channel_errors) <= set(self.connection_errors):
             self.connection_errors = (*self.connection_errors, *self.channel_errors, OperationalError)
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
-        """Give up the connection as Celery does; after an error of a channel, not again at once."""
+        """Give up the connection as Celery does. After an error of the channel, pause."""
         super().on_connection_error_after_connected(exc)  # type: ignore[misc]  # mixed into a consumer
         self._pause_after(exc)
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
-        """Say so, as Celery does; where RabbitMQ refuses, not again at once."""
+        """Log it as Celery does. If RabbitMQ refused, pause."""
         super().on_connection_error_before_connected(exc)  # type: ignore[misc]  # mixed into a consumer
         self._pause_after(exc)
 
     def connection_for_write(self, url: Any = None, heartbeat: Any = None) -> Any:
-        """Connect for events. None of them is worth waiting for its confirm: the main loop would stand still."""
+        """Connect for Celery's events, without confirms: the main loop would wait for them."""
         options = {"confirm_publish": False}
         return self.ensure_connected(
             self.app.connection_for_write(url=url, heartbeat=heartbeat, transport_options=options)

@@ -1,7 +1,6 @@
-"""The heartbeat of a worker's main process: a row in the database that says, every few seconds, how the worker is.
+"""The heartbeat of a worker's main process: every few seconds it writes into the database what the worker is doing.
 
-Only people are told by it: the doctor, and whoever watches. In a thread of its own, so that a database that stands
-still holds nothing else of the worker.
+Only the doctor and monitoring read it. It has a thread of its own, so a stalled database stops nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ PERIOD = 4.0
 
 
 class Heartbeat(threading.Thread):
-    """Says how the worker is until it shuts down."""
+    """Writes what the worker is doing, until it shuts down."""
 
     def __init__(self, app: Celery, name: str) -> None:
         super().__init__(name="sagas-heartbeat", daemon=True)
@@ -36,7 +35,7 @@ class Heartbeat(threading.Thread):
         self._delivered_at: float | None = None
 
     def run(self) -> None:
-        """Go on whatever happens to the database."""
+        """Write, whatever happens to the database."""
         failing = False
         while True:
             stopping = self.stopping.is_set()
@@ -51,17 +50,17 @@ class Heartbeat(threading.Thread):
                     logger.warning("sagas: the worker's heartbeat is not written (%s); trying again", error)
                 failing = True
             except Exception:
-                # None is expected, and none is worth a worker.
+                # Not expected, and no reason to end a worker.
                 logger.exception("sagas: the worker's heartbeat met an error, and goes on")
             finally:
-                # None is kept: children that are forked later would inherit it.
+                # Not kept, for children that are forked later would inherit it.
                 connection.close()
             if stopping:
                 return
             self.stopping.wait(PERIOD)
 
     def look(self) -> store.workers.Beat:
-        """What the worker is doing now."""
+        """Look what the worker is doing now."""
         now, count = time.monotonic(), state.all_total_count[0]
         if count != self._count:
             self._count, self._delivered_at = count, now
@@ -77,7 +76,7 @@ class Heartbeat(threading.Thread):
 
 
 def start(app: Celery, name: str) -> None:
-    """Start this process's heartbeat, unless it beats already."""
+    """Start this process's heartbeat, unless one runs already."""
     if not any(heartbeat.is_alive() for heartbeat in runtime.own.heartbeats):
         heartbeat = Heartbeat(app, name)
         runtime.own.heartbeats.append(heartbeat)
@@ -85,7 +84,7 @@ def start(app: Celery, name: str) -> None:
 
 
 def stop(**_: Any) -> None:
-    """Have it take its leave."""
+    """Stop this process's heartbeat, which deletes the worker's row."""
     for heartbeat in runtime.own.heartbeats:
         heartbeat.stopping.set()
     for heartbeat in runtime.own.heartbeats:

@@ -1,8 +1,7 @@
-"""Publish the outbox: domain events to the topic exchange ``sagas.events``, at least once, in order per run.
+"""Publish the outbox: domain events go to the topic exchange ``sagas.events``, at least once, in order per run.
 
-Beside ``sagas.messaging.publisher`` the only module that publishes. It has a connection of its own, on
-which it publishes many events and then waits for their confirms; Celery's waits for each. Any number of processes may
-relay at once: what one has claimed (``sagas.store.outbox``) the others leave alone.
+The relay has a connection of its own, on which it publishes many events and then waits for their confirms; Celery waits
+for each. Any number of processes may relay at the same time, for each claims its runs (``sagas.store.outbox``).
 """
 
 from __future__ import annotations
@@ -28,33 +27,33 @@ from sagas.store import outbox
 
 logger = logging.getLogger(__name__)
 
-#: Without a time-out one would wait for ever when a quorum is gone. Seconds, for the events of one wave.
+#: Seconds to wait for the confirms of one wave. Without a limit the relay waits without end while a quorum is missing.
 CONFIRM_TIMEOUT = 5.0
-#: After so many seconds no further wave is published: PostgreSQL ends transactions that idle too long.
+#: Seconds after which no further wave is published: PostgreSQL ends transactions that are idle for too long.
 PATIENCE = 10.0
 
 
 class NotConfirmed(kombu.exceptions.OperationalError):
-    """RabbitMQ has not said in time whether it has the events. They are published again; some may come twice."""
+    """RabbitMQ did not confirm the events in time. They are published again; some may come twice."""
 
 
 def wanted() -> bool:
-    """Whether a saga that this process knows publishes events."""
+    """Whether this process knows a saga that publishes events."""
     return any(definition.publishes for definition in registry.all_definitions())
 
 
 def relay(app: Celery) -> bool:
-    """Publish what is due of the outbox, of at most ``SAGAS["RELAY"]`` runs.
+    """Publish the due events of at most ``SAGAS["RELAY"]`` runs.
 
-    One transaction from the claim to the deletion: whoever dies in between loses its locks, and another publishes
-    the same events again.
+    One transaction lasts from the claim to the deletion. If the process dies in between, its locks are released, and
+    another process publishes the same events again.
 
     Returns:
         Whether more may wait.
 
     Raises:
-        OSError, amqp.AMQPError, kombu.exceptions.OperationalError: the broker is away, or does not confirm. What it
-            has confirmed is deleted all the same; the rest waits.
+        OSError, amqp.AMQPError, kombu.exceptions.OperationalError: the broker is away, or does not confirm. The events
+            that it has confirmed are deleted all the same; the others wait.
     """
     limit = config().relay
     failure: Exception | None = None
@@ -62,41 +61,41 @@ def relay(app: Celery) -> bool:
         claimed = outbox.claim(limit)
         if not claimed:
             return False
-        courier = _Courier(outbox.read(claimed))
+        waves = _Waves(outbox.read(claimed))
         try:
-            courier.run(_open(app))
+            waves.run(_open(app))
         except Exception as error:
-            # Raised once it is committed what is published.
+            # Raised after the commit, for what is published must be deleted.
             failure = error
-        outbox.delete(courier.published)
-        outbox.put_off(courier.refused)
-    if failure is not None or courier.refused:
-        # A channel that was refused once may be refused for good: the next one is new.
+        outbox.delete(waves.published)
+        outbox.put_off(waves.refused)
+    if failure is not None or waves.refused:
+        # RabbitMQ may refuse everything on this channel from now on.
         close()
     if failure is not None:
         raise failure
-    if courier.refused:
+    if waves.refused:
         logger.warning(
             "sagas: RabbitMQ refused an event of %d run(s), for which a queue is full: tried again later",
-            len(courier.refused),
+            len(waves.refused),
         )
     return len(claimed) == limit
 
 
 def close() -> None:
-    """Close this thread's connection, if it has one; the next event opens another."""
+    """Close this thread's connection, if it has one. The next event opens a new one."""
     own = runtime.own.per_thread
     line, own.line = getattr(own, "line", None), None
     if line is not None:
         line.close()
 
 
-class _Courier:
-    """Publishes events of many runs in waves: in each the next event of every run whose last one was confirmed.
+class _Waves:
+    """Publishes the events of many runs in waves. A wave has the next event of each run whose last one was confirmed.
 
     Attributes:
-        published: by run, the position up to which RabbitMQ has confirmed.
-        refused: by run whose next event RabbitMQ has refused, how often it was refused before.
+        published: for each run, the position of the last event that RabbitMQ has confirmed.
+        refused: for each run whose next event RabbitMQ refused, how often it was refused before.
     """
 
     def __init__(self, waiting: Mapping[UUID, Sequence[outbox.Waiting]]) -> None:
@@ -105,7 +104,7 @@ class _Courier:
         self._left = {run_id: list(reversed(events)) for run_id, events in waiting.items() if events}
 
     def run(self, line: _Line) -> None:
-        """Publish until nothing is left, or the time is over."""
+        """Publish until nothing is left, or ``PATIENCE`` is over."""
         until = time.monotonic() + PATIENCE
         while self._left and time.monotonic() < until:
             wave = [events.pop() for events in self._left.values()]
@@ -125,7 +124,7 @@ class _Courier:
 
 
 class _Line:
-    """A connection to RabbitMQ and a channel that confirms, as long as nothing goes wrong on it."""
+    """A connection to RabbitMQ with a channel in confirm mode."""
 
     def __init__(self, app: Celery) -> None:
         # Not Celery's confirm_publish, which waits for each message.
@@ -146,14 +145,14 @@ class _Line:
         self._channel.events["basic_nack"].add(self._nacked)
 
     def publish(self, events: Sequence[Event]) -> list[bool | None]:
-        """Publish events and wait for what RabbitMQ says of each: confirmed, refused, or ``None``: nothing in time."""
+        """Publish events. Return for each whether RabbitMQ confirmed it; ``None`` if it did not answer in time."""
         self._answers = [None] * len(events)
         try:
             for index, event in enumerate(events):
                 try:
                     message = _message(event)
                 except Exception:
-                    # As if RabbitMQ had refused it: later, and ever later, while the others go on.
+                    # Treated as refused: tried again after ever longer waits, while the others go on.
                     logger.exception("sagas: event %s cannot be written", event.id)
                     self._answers[index] = False
                     continue
@@ -167,12 +166,12 @@ class _Line:
                     break
                 self._connection.drain_events(timeout=left)
         except (OSError, *self._connection.connection_errors, *self._connection.channel_errors) as error:
-            # What was answered before counts. The rest is not known, as after a time-out.
+            # The answers that came before count. The others are not known, as after a time-out.
             logger.warning("sagas: the connection for events broke: %s", describe_error(error))
         return self._answers
 
     def close(self) -> None:
-        """Drop it. Not by AMQP's goodbye: whoever stands still does not answer it, and we would wait for that."""
+        """Close it without AMQP's closing handshake, which a server that has stalled does not answer."""
         try:
             self._connection.collect()
         except Exception as error:

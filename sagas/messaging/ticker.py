@@ -1,8 +1,8 @@
 """The ticker of a worker's main process: it asks for a dispatch on every tick, and on kicks in between.
 
-Whatever Redis does or says, a tick comes: it goes by this process's own clock, and neither waits for Redis nor asks it.
-A thread of its own waits for kicks. While RabbitMQ takes nothing from this process, it leaves the kicks to others, and
-gives back what it has taken: a kick, and the reservation of a dispatch.
+A tick goes by this process's own clock, and never waits for Redis. A second thread waits for kicks. While RabbitMQ
+takes no messages from this process, the ticker leaves kicks to other processes, and gives back a kick or a reservation
+that it has taken.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Ticker(threading.Thread):
-    """Asks for a dispatch on every kick, and on every tick, kicked or not."""
+    """Asks for a dispatch on every tick, and on kicks."""
 
     def __init__(self, app: Celery) -> None:
         super().__init__(name="sagas-ticker", daemon=True)
@@ -34,11 +34,11 @@ class Ticker(threading.Thread):
         self.publishes = threading.Event()
         self.publishes.set()
         self._ticked_at = time.monotonic()
-        #: When RabbitMQ last took the wish for a dispatch of a tick.
+        #: When a dispatch was last published on a tick.
         self.asked_at = self._ticked_at
 
     def run(self) -> None:
-        """Go on until the worker shuts down, whatever happens to Redis and RabbitMQ."""
+        """Ask for dispatches until the worker shuts down, whatever happens to Redis and RabbitMQ."""
         if config().redis_url:
             threading.Thread(target=self._listen, name="sagas-kicks", daemon=True).start()
         while not self.stopping.is_set():
@@ -48,15 +48,15 @@ class Ticker(threading.Thread):
             try:
                 self.beat()
             except Exception:
-                # None is expected. Without its ticker a worker would find nothing more by itself.
+                # Not expected. Without a ticker this worker would ask for no more dispatches.
                 logger.exception("sagas: the ticker met an error, and goes on")
                 self.stopping.wait(config().tick)
 
     def beat(self) -> None:
-        """Ask for a dispatch: for a kick, or since a tick is over."""
+        """Ask for a dispatch, because of a kick or because a tick is over."""
         kicked = self.kicked.is_set()
         self.kicked.clear()
-        # Kicks may come without a pause: the tick, which also finds lapsed leases, must not wait for one.
+        # Kicks may come without a pause. The tick, which also finds lapsed leases, must not wait for one.
         tick = time.monotonic() - self._ticked_at >= config().tick
         reservation = None if tick else kicks.try_reserve_dispatch()
         if not tick and reservation is None:
@@ -85,18 +85,18 @@ class Ticker(threading.Thread):
             if self.publishes.is_set() and not self.stopping.is_set():
                 self.kicked.set()
             else:
-                # It came while RabbitMQ was being lost, or the worker stopped: another shall have it.
+                # RabbitMQ has gone away, or the worker is stopping: another process gets the kick.
                 kicks.kick()
 
 
 def since() -> float | None:
-    """Seconds since this process last asked for a dispatch on a tick; ``None`` if it has no ticker that lives."""
+    """Seconds since this process last asked for a dispatch on a tick; ``None`` if no ticker runs."""
     alive = [ticker for ticker in runtime.own.tickers if ticker.is_alive()]
     return min((time.monotonic() - ticker.asked_at for ticker in alive), default=None)
 
 
 def start(app: Celery) -> None:
-    """Start this process's ticker, unless it runs already."""
+    """Start this process's ticker, unless one runs already."""
     if not any(ticker.is_alive() for ticker in runtime.own.tickers):
         ticker = Ticker(app)
         runtime.own.tickers.append(ticker)
@@ -104,8 +104,8 @@ def start(app: Celery) -> None:
 
 
 def stop() -> None:
-    """Have it ask for nothing more."""
+    """Stop this process's ticker."""
     for ticker in runtime.own.tickers:
         ticker.stopping.set()
-        # It must not wait out its tick.
+        # Wakes the ticker, which would wait until the end of its tick.
         ticker.kicked.set()

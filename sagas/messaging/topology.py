@@ -1,8 +1,9 @@
-"""The queues and exchanges of RabbitMQ: what they are called, and how they are declared.
+"""The names of the queues and exchanges in RabbitMQ, and their declaration.
 
-Durable quorum queues throughout. What waits, waits in delay queues that nobody consumes: one TTL a
-queue (RabbitMQ expires only at a queue's head), dead-lettered at least once. Declared at start-up, by
-workers and by ``manage.py sagas topology``: a quorum queue declared a moment before a crash is lost.
+All queues are durable quorum queues. Delayed messages wait in delay queues without consumers, from which RabbitMQ
+dead-letters them at least once. Each delay queue has one TTL, because RabbitMQ expires messages only at a queue's head.
+Workers declare everything at start-up, as does ``manage.py sagas topology``: a quorum queue that was declared a moment
+before a crash is lost.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ DEAD = "sagas.dead"
 COMPENSATE_EXCHANGE = "exchange.compensate"
 CANCEL_KEY = "routing.compensate.cancel"
 EVENTS_EXCHANGE = "sagas.events"
-#: The events that move the runs of sagas under choreography. Not those for the world: these name cohorts.
+#: For the events that move the cohorts of sagas under choreography. Domain events go to ``sagas.events``.
 CHOREOGRAPHY_EXCHANGE = "exchange.choreography"
 
 _dead_exchange = Exchange("exchange.dead", "fanout", durable=True)
@@ -37,14 +38,14 @@ _compensate_exchange = Exchange(COMPENSATE_EXCHANGE, "direct", durable=True)
 _choreography_exchange = Exchange(CHOREOGRAPHY_EXCHANGE, "topic", durable=True)
 _default_exchange = Exchange("")
 
-#: What RabbitMQ redelivers this often kills workers. Generous: a worker's restart counts as well.
+#: A message that was delivered this often is dead-lettered: it kills workers. High, because restarts of workers count.
 DELIVERY_LIMIT = 20
-#: Seconds in which a broker that is not standing still answers.
+#: Seconds in which RabbitMQ answers, unless it has stalled.
 PATIENCE = 5.0
 
 
 def _work(name: str, exchange: Exchange | None = None, routing_key: str = "") -> Queue:
-    """A queue that workers consume; what they refuse goes to the dead-letter queue."""
+    """A queue that workers consume. Messages that they reject go to the dead-letter queue."""
     return Queue(
         name,
         exchange or _default_exchange,
@@ -61,7 +62,7 @@ def _work(name: str, exchange: Exchange | None = None, routing_key: str = "") ->
 
 
 def _delay(name: str, seconds: float, exchange: Exchange, then: dict[str, str]) -> Queue:
-    """A queue that nobody consumes: messages leave it for ``then`` when their time is over."""
+    """A queue without consumers. Messages leave it for ``then`` after ``seconds``."""
     return Queue(
         name,
         exchange,
@@ -78,7 +79,7 @@ def _delay(name: str, seconds: float, exchange: Exchange, then: dict[str, str]) 
 
 
 def milliseconds(seconds: float) -> int:
-    """RabbitMQ's unit of TTLs."""
+    """RabbitMQ's unit for TTLs."""
     return round(seconds * 1000)
 
 
@@ -93,25 +94,25 @@ def consumed() -> list[Queue]:
 
 
 def delay_exchange(seconds: float) -> str:
-    """The exchange that holds a message back; its routing key is the queue it goes to then."""
+    """The exchange that delays a message. Its routing key is the queue that it goes to after that."""
     return f"exchange.delay.{milliseconds(seconds)}"
 
 
 def deadline_exchange(seconds: float) -> str:
-    """The exchange that holds a deadline back; it goes to ``exchange.compensate`` then."""
+    """The exchange that delays a deadline. It goes to ``exchange.compensate`` after that."""
     return f"exchange.deadline.{milliseconds(seconds)}"
 
 
 def events_exchange() -> Exchange:
-    """Where domain events are published, by routing keys as ``orders.PlaceOrder.InventoryReserved``."""
+    """The exchange for domain events, with routing keys such as ``orders.PlaceOrder.InventoryReserved``."""
     return Exchange(EVENTS_EXCHANGE, "topic", durable=True)
 
 
 def subscription(name: str, patterns: Sequence[str]) -> Queue:
-    """A consumer's queue of the events that fit one of these patterns, as ``orders.PlaceOrder.*``.
+    """A consumer's queue for the events that match one of these patterns, such as ``orders.PlaceOrder.*``.
 
-    One consumer at a time gets its messages, the others stand by: so a run's events stay in order. What is delivered
-    too often is set aside.
+    Only one consumer at a time gets messages, and the others stand by, so the events of a run stay in order. A message
+    that was delivered too often is set aside.
     """
     bindings = [binding(events_exchange(), routing_key=pattern) for pattern in patterns]
     return Queue(
@@ -136,7 +137,7 @@ def delays() -> list[Queue]:
             f"sagas.delay.{milliseconds(seconds)}",
             seconds,
             Exchange(delay_exchange(seconds), "fanout", durable=True),
-            # The default exchange, and no routing key: the message keeps its own, a queue's name.
+            # To the default exchange. The message keeps its routing key, which is the name of a queue.
             {"x-dead-letter-exchange": ""},
         )
         for seconds in config().delays
@@ -147,7 +148,7 @@ def delays() -> list[Queue]:
         for confirmation in definition.confirmations
         if confirmation.within is not None
     }
-    # A deadline that was judged a moment too early waits again, for one of the short delays.
+    # A deadline that came a moment too early waits again, for one of the short delays.
     queues += [
         _delay(
             f"sagas.deadline.{milliseconds(seconds)}",
@@ -161,18 +162,18 @@ def delays() -> list[Queue]:
 
 
 def dead() -> Queue:
-    """Where poison is set aside for a person to see."""
+    """The dead-letter queue, where a person can see the messages that were set aside."""
     return Queue(
         DEAD,
         _dead_exchange,
         durable=True,
-        # To look at a message is to deliver it and put it back: RabbitMQ 4 would drop it after 20 looks.
+        # Looking at a message delivers it and puts it back. RabbitMQ 4 would drop it after 20 looks.
         queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000},
     )
 
 
 def consuming() -> list[Queue]:
-    """What ``consumed`` does, for Celery: not declared again, for ``declare`` lives with a queue of old arguments."""
+    """The queues of ``consumed`` for Celery, which must not declare them: ``declare`` accepts old arguments."""
     queues: list[Any] = consumed()
     for queue in queues:
         queue.no_declare = True
@@ -182,13 +183,13 @@ def consuming() -> list[Queue]:
 def declare(connection: Connection, *, replace: bool = False) -> list[str]:
     """Declare everything, targets before sources. Idempotent.
 
-    RabbitMQ refuses to redeclare a queue with other arguments, such as those of an earlier version of the
-    engine. It is used as it is then, for it carries messages all the same, and replaced by a person's
-    command: a worker that did so by itself would fight those of the earlier version during a rolling deploy.
+    RabbitMQ refuses to declare a queue again with other arguments, such as those of an earlier version of the engine.
+    Such a queue is used as it is: it carries messages all the same. A person replaces it by a command. If workers did
+    so automatically, those of two versions would replace it in turn during a rolling deploy.
 
     Args:
         connection: to RabbitMQ.
-        replace: replace such queues too, those that are empty and that nobody consumes.
+        replace: replace such queues, if they are empty and have no consumers.
 
     Returns:
         The names of the queues whose arguments still differ. A warning is logged for each.
@@ -206,15 +207,15 @@ def declare(connection: Connection, *, replace: bool = False) -> list[str]:
 
 
 def too_old(connection: Connection) -> Lack | None:
-    """Whether the RabbitMQ of a connection is older than what the delay queues rest on."""
-    # Two of kombu's, of which the inner one is py-amqp's.
+    """The lack of a RabbitMQ that is too old for the delay queues; ``None`` if it is new enough."""
+    # kombu's connection has py-amqp's inside.
     opened: Any = connection.connection
     properties = getattr(opened, "server_properties", None) or {}
     return server("RabbitMQ", str(properties.get("version", "")))
 
 
 def choreographed() -> set[tuple[str, str]]:
-    """What each queue reacts to, as (queue, routing key), of the sagas under choreography."""
+    """The bindings of the sagas under choreography, as (queue, routing key)."""
     return {
         bound
         for definition in registry.all_definitions()
@@ -224,20 +225,20 @@ def choreographed() -> set[tuple[str, str]]:
 
 
 def be_impatient(connection: Connection) -> None:
-    """Have no answer on a connection awaited for longer: then there is a ``TimeoutError``.
+    """Let no wait for an answer on a connection exceed ``PATIENCE``: after that there is a ``TimeoutError``.
 
-    A broker that stands still (a paused machine, a stalled disk) keeps its connections, and py-amqp has no time-out
-    of its own for most of what it asks. Where one is given, that holds.
+    A broker that has stalled (a paused machine, a stalled disk) keeps its connections open, and py-amqp has no time-out
+    of its own for most requests. Where a request has one, that counts.
     """
     opened: Any = connection.connection
     opened.transport.sock.settimeout(PATIENCE)
 
 
 def compare(connection: Connection) -> tuple[list[str], list[str]]:
-    """Look which queues RabbitMQ has not, and which it has with other arguments. Declares nothing that is not there.
+    """Find the queues that RabbitMQ lacks, and those that it has with other arguments. Declares no missing queue.
 
     Returns:
-        The names of the missing, and of the differing.
+        The names of the missing queues, and of the differing ones.
     """
     missing: list[str] = []
     differing: list[str] = []
@@ -268,8 +269,8 @@ def _declare(connection: Connection, queue: Queue, *, replace: bool) -> bool:
         idle = not found.message_count and not found.consumer_count
         bound: Any = queue(channel)
         if replace and idle:
-            # Asked and deleted in two steps: a quorum queue cannot be deleted on condition. What came in between
-            # is lost, as any message may be: the database holds the work.
+            # Two steps, for RabbitMQ cannot delete a quorum queue on condition. A message that comes in between is
+            # lost, as any message may be: the database holds the work.
             bound.delete()
             bound.declare()
             return True

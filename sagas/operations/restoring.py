@@ -86,7 +86,7 @@ def _hold(rows: Sequence[store.runs.Row], until: datetime) -> None:
     )
 
 
-# -- What messages know --------------------------------------------------------------------------------------------
+# -- Messages --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

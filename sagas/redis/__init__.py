@@ -1,1 +1,1 @@
-"""What the engine asks of Redis. Redis may postpone work; it never denies work, and nothing here is needed."""
+"""Everything that uses Redis. Redis may postpone work and never denies it: the engine works without."""

@@ -1,4 +1,4 @@
-"""What an HTTP answer means. 2xx: done. 409: rejected. 425: not yet. Anything else broke, or may have."""
+"""What an HTTP answer means. 2xx: done. 409: rejected. 425: not yet. Anything else: failed, or not known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sagas.errors import Rejected
 from sagas.remote.exchange import Reply
 from sagas.validation import InvalidJson, parse_json
 
-#: Seconds after which a participant is asked again that says "not yet" and not when; and the bounds of what it may say.
+#: Seconds after which a participant is asked again that answers "not yet" without ``Retry-After``; and the bounds of
+#: ``Retry-After``.
 DEFAULT_WAIT = 1.0
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 60.0
 #: Longest code of a rejection.
@@ -19,7 +20,7 @@ CODE_LIMIT = 64
 
 
 class UnexpectedAnswer(Exception):
-    """An answer that the contract does not know, or one that says it broke: whether it took effect is not known.
+    """An answer outside the contract, or one that reports a failure: whether the call took effect is not known.
 
     Attributes:
         status: of the answer.
@@ -31,15 +32,15 @@ class UnexpectedAnswer(Exception):
 
     @property
     def is_breakdown(self) -> bool:
-        """Whether the participant itself is in trouble, and not only with this request."""
+        """Whether the participant itself has failed, and not only this request."""
         return self.status >= 500
 
 
 class ClientError(UnexpectedAnswer):
-    """A 4xx that the request itself is to blame for: it will be answered so again. For ``Retry(never=…)``."""
+    """A 4xx that the request itself causes, and would cause again. For ``Retry(never=…)``."""
 
 
-#: 4xx of a moment: timed out, a connection to the wrong server, locked, too early, too many at once.
+#: 4xx that pass: time-out, connection to the wrong server, locked, too early, too many requests.
 _PASSING = frozenset({408, 421, 423, 425, 429})
 
 
@@ -57,7 +58,7 @@ def read(reply: Reply) -> Done | Rejected | NotYet:
 
 
 def read_query(reply: Reply) -> Done | Rejected | NotYet | None:
-    """Read the answer to a query; ``None`` if the participant knows nothing of the operation."""
+    """Read the answer to a query; ``None`` if the participant does not know the operation."""
     if reply.status in {404, 410}:
         return None
     if reply.status == 425:
@@ -79,7 +80,7 @@ def read_query(reply: Reply) -> Done | Rejected | NotYet | None:
 
 
 def wait_of(reply: Reply) -> float:
-    """Seconds that ``Retry-After`` asks for, within bounds; it may be a number or a date."""
+    """Seconds that ``Retry-After`` asks for, as a number or a date, within the bounds."""
     asked = reply.headers.get("retry-after", "").strip()
     try:
         seconds = float(asked) if asked.isdigit() else parsedate_to_datetime(asked).timestamp() - time()
@@ -97,7 +98,7 @@ def _rejection(said: dict[str, Any]) -> Rejected:
     code, detail = said.get("code"), said.get("detail") or said.get("title")
     return Rejected(
         detail if isinstance(detail, str) else "The remote participant says no.",
-        # A program's word. What cannot be printed, such as a NUL, PostgreSQL could not store.
+        # PostgreSQL could not store what cannot be printed, such as a NUL.
         code=code[:CODE_LIMIT] if isinstance(code, str) and code and code.isprintable() else "Rejected",
     )
 
@@ -108,7 +109,7 @@ def _said(reply: Reply) -> dict[str, Any]:
 
 
 def _json(reply: Reply) -> Any:
-    """The body, if it is JSON and says so."""
+    """The body, if it is JSON and its content type says so."""
     kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not reply.body or not (kind == "application/json" or kind.endswith("+json")):
         return None

@@ -1,12 +1,11 @@
 """A circuit breaker for each remote participant, shared by all workers through Redis.
 
-It opens after so many faults running, and where too large a part of the last calls has failed: then nobody calls. When
-its pause is over, one call goes as a probe, and its answer closes it. It fails open: without Redis everybody calls. It
-only postpones, and never denies.
+A circuit opens after a number of faults in a row, or when too large a part of the last calls has failed. Then no worker
+calls the participant. After a pause one call goes out as a probe, and its answer closes the circuit. Without Redis
+every worker calls: a circuit postpones calls, and never denies them.
 
-What is too large a part is decided as for the breaker of confirms and undos, by the rule of
-``sagas.decisions.breaker_policy``. It is written here a second time, in Lua: to count and to open must be one step,
-whoever else does it at the same moment.
+The rule for that part is the one of ``sagas.decisions.breaker_policy``, as for the breaker of confirms and undos. It is
+written here a second time, in Lua, because counting and opening must be one atomic step.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from sagas.redis import client as redis_client
 logger = logging.getLogger(__name__)
 
 PREFIX = "sagas:circuit:"
-#: What is added to the name of a circuit for the key of its last calls.
+#: The suffix of the key that has the last calls.
 CALLS = ":calls"
 
-#: The time, and a moment that was noted. What lies further ahead than any pause of ours was not noted by us, or by a
-#: clock that has been set back since: it counts as if it were noted now, so nobody is held back for longer than that.
+#: Reads the time, and a moment that was noted. A moment further ahead than any pause comes from another writer, or from
+#: a clock that was set back since. It counts as noted now, so no call waits for longer than one pause.
 _NOW = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -47,8 +46,8 @@ local function noted(field, ahead)
 end
 """
 
-#: Arguments: wanted, milliseconds that a probe may take, and that it stays open. Gives how many may call, and when
-#: the others may ask again.
+#: Arguments: calls that are wanted, milliseconds that a probe may take, milliseconds of the pause. Returns how many
+#: calls may be made, and after how many milliseconds to ask for the others.
 _ADMIT = f"""{_NOW}
 local open = noted('open_until', tonumber(ARGV[3]))
 if not open then return {{tonumber(ARGV[1]), 0}} end
@@ -59,9 +58,9 @@ redis.call('HSET', KEYS[1], 'probe_until', now + ARGV[2])
 return {{1, tonumber(ARGV[2])}}
 """
 
-#: Arguments: 1 for an answer, 0 for a fault; faults running that open it; calls that are looked at, at most; how few
-#: say nothing; the part of them that opens it; milliseconds in which they count, and that it stays open.
-#: Gives 1 if it opened now, 2 if it closed now.
+#: Arguments: 1 for an answer, 0 for a fault; faults in a row that open it; the number of last calls that count, at most
+#: and at least; the failed part of them that opens it; milliseconds for which calls count; milliseconds of the pause.
+#: Returns 1 if it opened now, 2 if it closed now.
 _TELL = f"""{_NOW}
 local answered, within, pause = ARGV[1] == '1', tonumber(ARGV[6]), tonumber(ARGV[7])
 local open = noted('open_until', pause)
@@ -79,7 +78,7 @@ else
   local running, calls, failed = 0, 0, 0
   for _, call in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
     local at, outcome = string.match(call, '(%d+):(%d)')
-    -- Of another hand, or of a clock that has been set back since.
+    -- From another writer, or from a clock that was set back since.
     if not at or tonumber(at) > now then break end
     if now - at >= within then break end
     if running == calls and outcome == '0' then running = running + 1 end
@@ -100,15 +99,15 @@ class Circuit:
     """When calls of a participant are stopped.
 
     Attributes:
-        faults: so many running, with no answer between them, open it; 0 for a circuit that never opens.
-        within: seconds in which calls count.
-        pause: seconds that it stays open until a probe goes.
-        rate: part of the calls that failed, above 0 and to 1, from which on it opens too.
-        minimum: fewer calls than so many say nothing about that part.
-        operations: how many calls are looked at, at most: the last ones.
+        faults: so many faults in a row, with no answer between them, open it; 0 for a circuit that never opens.
+        within: seconds for which calls count.
+        pause: seconds for which it stays open before a probe.
+        rate: it also opens when this part of the calls has failed, above 0 and up to 1.
+        minimum: with fewer calls than this, ``rate`` does not count.
+        operations: how many of the last calls count, at most.
 
     Raises:
-        DefinitionError: what cannot be meant.
+        DefinitionError: a value is out of its range.
     """
 
     faults: int = 5
@@ -119,7 +118,7 @@ class Circuit:
     operations: int = 100
 
     def __post_init__(self) -> None:
-        """Refuse a circuit that cannot be meant."""
+        """Check the values."""
         if not (0 < self.within < math.inf and 0 < self.pause < math.inf and 0 < self.rate <= 1):
             msg = f"{self}: need within > 0, pause > 0, 0 < rate <= 1"
             raise DefinitionError(msg)
@@ -129,20 +128,20 @@ class Circuit:
 
     @property
     def rule(self) -> Rule:
-        """The part of it that is a rule of breakers, too."""
+        """The part of it that is a rule of ``breaker_policy``."""
         return Rule(operations=self.operations, minimum=self.minimum, rate=self.rate, window=self.within, windows=1)
 
     @property
     def _pause(self) -> int:
-        """Milliseconds that it stays open."""
+        """The pause in milliseconds."""
         return max(1, int(self.pause * 1000))
 
     def admit(self, name: str, wanted: int, probe: float) -> tuple[int, float]:
-        """How many of ``wanted`` calls may be made now, and after how many seconds the others may ask again.
+        """How many calls may be made now, and after how many seconds to ask for the others.
 
         Args:
             name: the participant.
-            wanted: calls.
+            wanted: how many calls are wanted.
             probe: seconds that a probe may take at most.
         """
         if not self.faults:
@@ -150,15 +149,15 @@ class Circuit:
         told = _run(_ADMIT, name, wanted, int(probe * 1000), self._pause)
         if told is None:
             return wanted, 0.0
-        # A probe is mostly back long before it must be.
+        # A probe mostly returns long before its limit.
         return int(told[0]), min(int(told[1]) / 1000, self.pause)
 
     def answered(self, name: str) -> None:
-        """The participant has answered. If that was the probe, or came after the pause, it is closed."""
+        """Note that the participant answered. The answer of a probe, or one after the pause, closes the circuit."""
         self._tell(name, answered=True)
 
     def broke(self, name: str) -> None:
-        """The participant did not answer, or said that it broke."""
+        """Note that the participant did not answer, or answered that it failed."""
         self._tell(name, answered=False)
 
     def _tell(self, name: str, *, answered: bool) -> None:
@@ -174,6 +173,6 @@ class Circuit:
 
 
 def _run(script: str, name: str, *arguments: int | str) -> Any:
-    """Run a script on the participant's keys; ``None`` if Redis does not answer, or there is none."""
+    """Run a script on the participant's keys; ``None`` without an answer of Redis."""
     keys = (PREFIX + name, PREFIX + name + CALLS)
     return redis_client.ask(lambda client: client.eval(script, 2, *keys, *arguments))

@@ -1,4 +1,4 @@
-"""``HttpParticipant``: the operations of a participant in another system, in whatever language, over HTTP."""
+"""``HttpParticipant``: the operations of a participant in another system, in any language, over HTTP."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sagas.remote.circuit import Circuit
 from sagas.remote.exchange import NoRequest, Reply, Request, TooLarge, Unanswered, exchange
 
 Body = Callable[[Call[Any]], object]
-#: Seconds of a lease that no exchange takes: for the commits before and behind it, and for a busy machine.
+#: Seconds of a lease beyond the exchanges: for the commits before and after them, and for a busy machine.
 MARGIN = 5.0
-#: Methods that carry no body.
+#: Methods without a body.
 _BARE = frozenset({"GET", "DELETE"})
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PLACES = re.compile(r"\{(tx|branch|operation)\}")
 
 
 def whole_call(call: Call[Any]) -> object:
-    """The body by default: the run's request, and what the steps before returned."""
+    """The default body: the run's request, and the results of the steps before."""
     return {"request": call.request, "results": call.results}
 
 
@@ -42,19 +42,19 @@ class HttpParticipant:
     ...     hold = Tcc(points.tcc("/reservations"), queue="points")
 
     Args:
-        name: what it is called in the log, and what its calls' bound and its circuit go by.
-        base_url: where it is, or a function that says so when it is called.
+        name: its name in the log, and the name of its lane and its circuit.
+        base_url: its address, or a function that returns it for each call.
         connect_timeout: seconds to connect.
         timeout: seconds from then to the end of the answer.
-        concurrency: calls at a time of one worker process; all processes together make as many times more.
-        headers: what it wants besides, such as ``Authorization``; or a function that gives them.
-        query: path where an operation can be asked for by its key, if there is one.
+        concurrency: calls at a time in each worker process.
+        headers: further headers, such as ``Authorization``; or a function that returns them.
+        query: path for queries of an operation by its key, if there is one.
         answer_limit: longest answer in bytes.
         patience: seconds after which "not yet" (425) counts as a failed attempt.
         circuit: when calls are stopped for a while.
 
     Raises:
-        DefinitionError: what cannot be meant.
+        DefinitionError: an argument is out of its range.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class HttpParticipant:
                 msg = f"HttpParticipant({name!r}, {what}={value}): give seconds above 0"
                 raise DefinitionError(msg)
         if query and not query.startswith("/"):
-            # Without one it would run on in the host's name.
+            # Without a slash the path would become part of the host's name.
             msg = f"HttpParticipant({name!r}, query={query!r}): a path begins with a slash"
             raise DefinitionError(msg)
         if concurrency < 1 or answer_limit < 1:
@@ -99,21 +99,21 @@ class HttpParticipant:
         self._limit = answer_limit
 
     def __repr__(self) -> str:
-        """Name it. Not its address or headers: they may have secrets in them."""
+        """Its name. The address and the headers may contain secrets."""
         return f"HttpParticipant({self.name!r})"
 
     @property
     def lease(self) -> float:
-        """Seconds after which a call has surely ended: a query before it, the call, and a query behind it."""
+        """Seconds after which a call has surely ended: a query before it, the call, and a query after it."""
         return (3 if self._query else 1) * (self._connect_timeout + self._timeout) + MARGIN
 
     @property
     def can_be_queried(self) -> bool:
-        """Whether an operation can be asked for by its key."""
+        """Whether an operation can be queried by its key."""
         return bool(self._query)
 
     def post(self, path: str, body: Body = whole_call) -> HttpOperation:
-        """An operation: ``POST`` to a path, in which ``{tx}`` and ``{branch}`` stand for run and step."""
+        """An operation: ``POST`` to a path, in which ``{tx}`` and ``{branch}`` are replaced by run and step."""
         return HttpOperation(self, "POST", path, body)
 
     def put(self, path: str, body: Body = whole_call) -> HttpOperation:
@@ -129,11 +129,11 @@ class HttpParticipant:
         return HttpOperation(self, "DELETE", path, None)
 
     def tcc(self, path: str, body: Body = whole_call) -> TccResource:
-        """A resource that is reserved: try is ``POST``, confirm ``PUT``, cancel ``DELETE`` of one path."""
+        """A TCC resource: try is ``POST``, confirm ``PUT``, cancel ``DELETE``, all of one path."""
         return HttpResource(self.post(path, body), self.put(path, body), self.delete(path))
 
     def send(self, method: str, path: str, call: Call[Any], body: bytes | None) -> Reply:
-        """Make one exchange for a call. Raises what ``exchange`` raises; ``NotSent`` for what cannot be sent."""
+        """Make one exchange for a call. Raises what ``exchange`` raises, and ``NoRequest``."""
         try:
             base = self._base_url if isinstance(self._base_url, str) else self._base_url()
             check_url(self.name, base)
@@ -141,18 +141,18 @@ class HttpParticipant:
             headers = {**own, **_headers_of(call), **({"Content-Type": "application/json"} if body else {})}
             request = Request(method, base.rstrip("/") + _fill(path, call), headers, body)
         except Exception as error:
-            # Not its text: whoever could not make a header of a secret may well quote it.
+            # The error's text is left out: it may quote a secret that cannot be a header.
             msg = f"no request could be made for {self.name}: {type(error).__name__}"
             raise NoRequest(msg) from None
         return exchange(request, connect_timeout=self._connect_timeout, timeout=self._timeout, limit=self._limit)
 
     def query(self, call: Call[Any]) -> Done | Rejected | NotYet | None:
-        """Ask what became of a call; ``None`` if the participant has never seen it."""
+        """Query the outcome of a call; ``None`` if the participant has never seen it."""
         return read_query(self.send("GET", self._query, call, None))
 
 
 class HttpOperation:
-    """One operation of an ``HttpParticipant``: what the engine knows as a ``Remote`` participant."""
+    """One operation of an ``HttpParticipant``. For the engine it is a ``Remote`` participant."""
 
     def __init__(self, participant: HttpParticipant, method: str, path: str, body: Body | None) -> None:
         if not path.startswith("/"):
@@ -164,19 +164,19 @@ class HttpOperation:
         self._body = body
 
     def __str__(self) -> str:
-        """Name it, as the log does."""
+        """Its name in the log."""
         return f"{self._participant.name}: {self._method} {self._path}"
 
     __repr__ = __str__
 
     @property
     def lane(self) -> str:
-        """Whose calls share one bound."""
+        """The name of the lane."""
         return self._participant.name
 
     @property
     def concurrency(self) -> int:
-        """Calls at a time of one process."""
+        """Calls at a time in each process."""
         return self._participant.concurrency
 
     @property
@@ -194,7 +194,7 @@ class HttpOperation:
         return self._participant.circuit.admit(self._participant.name, wanted, self.lease)
 
     def call(self, call: Call[Any], *, repeated: bool) -> Done | Rejected | NotYet:
-        """Call it; see ``Remote``. Where the outcome is not known, ask for it, if the participant can be asked."""
+        """Call it; see ``Remote``. If the outcome is not known, query it, if the participant has queries."""
         asks = self._participant.can_be_queried
         if repeated and asks:
             known = self._watched(lambda: self._participant.query(call))
@@ -203,7 +203,7 @@ class HttpOperation:
         try:
             return self._watched(lambda: self._send(call)) or Done()
         except (Unanswered, UnexpectedAnswer, TooLarge):
-            known = self._asked_again(call) if asks else None
+            known = self._query_outcome(call) if asks else None
             if known is None or isinstance(known, NotYet):
                 raise
             return known
@@ -220,24 +220,24 @@ class HttpOperation:
             msg = f"no body could be made for {self}: {type(error).__name__}: {error}"
             raise NoRequest(msg) from error
 
-    def _asked_again(self, call: Call[Any]) -> Done | Rejected | NotYet | None:
-        """What became of a call that was not answered; ``None`` also where that cannot be learnt now."""
+    def _query_outcome(self, call: Call[Any]) -> Done | Rejected | NotYet | None:
+        """Query the outcome of a call without an answer; ``None`` also if the query fails."""
         try:
             return self._participant.query(call)
         except Exception:
             return None
 
     def _watched(self, ask: Callable[[], Done | Rejected | NotYet | None]) -> Done | Rejected | NotYet | None:
-        """Ask, and tell the circuit whether the participant answers.
+        """Make a call or a query, and tell the circuit whether the participant answers.
 
-        Not if it knows nothing of the operation: that it can be asked does not mean that it works. What it answers to
-        the operation itself, which is sent next, will tell.
+        A query for an operation that the participant does not know does not count: that it answers queries does not
+        mean that it works. The operation itself, which is sent next, counts.
         """
         circuit, name = self._participant.circuit, self._participant.name
         try:
             answer = ask()
         except NoRequest:
-            raise  # which says nothing of the participant
+            raise  # says nothing about the participant
         except (NotSent, Unanswered):
             circuit.broke(name)
             raise
@@ -265,12 +265,12 @@ class HttpResource:
 
 
 def check_url(name: str, url: str) -> None:
-    """Refuse an address that cannot be called, or has a password in it, without repeating it."""
+    """Refuse an address that cannot be called, or contains a password, without quoting it."""
     try:
         parts = urlsplit(url)
         known = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
-        # A port that is none, half an IPv6 address. Not its text, which quotes them.
+        # A wrong port, or half an IPv6 address. The error's text quotes it, and is left out.
         known = None
     if not known or parts.query or parts.fragment:
         msg = f"HttpParticipant({name!r}): base_url is an address such as https://points.example/api"
@@ -291,7 +291,7 @@ def _headers_of(call: Call[Any]) -> dict[str, str]:
     }
     trace = call.trace_id.replace("-", "")
     if trace:
-        # W3C Trace Context: version, trace, the id of this very call, sampled.
+        # W3C Trace Context: version, trace, the id of this call, sampled.
         headers["traceparent"] = f"00-{trace}-{secrets.token_hex(8)}-01"
     return headers
 

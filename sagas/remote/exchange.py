@@ -1,7 +1,7 @@
-"""One HTTP exchange: a request out, an answer in, within a time that nothing the other side does can stretch.
+"""One HTTP exchange: a request and its answer, within a time limit that the other side cannot stretch.
 
-A new connection each time: an answer that a reused one fails to bring says nothing of whether the request was read.
-Redirects are not followed, nor are proxies of the environment used: a request goes where it is sent, or nowhere.
+Each exchange has a new connection: if a reused one brings no answer, nobody knows whether the request was read.
+Redirects are not followed, and proxies of the environment are not used: a request goes to its address only.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from sagas.errors import NotSent
 
 
 class NoRequest(NotSent):
-    """A request could not even be made: its address, a header or its body is wrong."""
+    """A request could not be made: its address, a header or its body is wrong."""
 
 
 class Unanswered(Exception):
-    """A request was sent and no whole answer came: whether it took effect is not known."""
+    """A request was sent, and no complete answer came: whether it took effect is not known."""
 
 
 class TooLarge(Exception):
-    """An answer is longer than the participant may answer."""
+    """An answer exceeds the participant's limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes out.
+    """An HTTP request.
 
     Attributes:
         method: such as "POST".
-        url: where to, "http://…" or "https://…".
+        url: "http://…" or "https://…".
         headers: all but those that HTTP itself needs.
         body: its bytes, if it has any.
     """
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. Names of headers are in lower case."""
+    """An HTTP answer. Names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -62,16 +62,16 @@ def exchange(request: Request, *, connect_timeout: float, timeout: float, limit:
     """Send a request, and read the answer to its end.
 
     Args:
-        request: what to send.
-        connect_timeout: seconds to find out the address and connect, TLS included.
+        request: the request.
+        connect_timeout: seconds to look up the address and connect, TLS included.
         timeout: seconds from then to the answer's last byte.
         limit: bytes of the answer's body, at most.
 
     Raises:
-        NotSent: no connection came about.
-        NoRequest: nor could it, with this request.
-        Unanswered: the answer did not come, or not whole, or was none.
-        TooLarge: it is longer than ``limit``.
+        NotSent: the connection could not be opened.
+        NoRequest: HTTP does not allow this request.
+        Unanswered: the answer did not come, was incomplete, or was no HTTP.
+        TooLarge: the body is longer than ``limit``.
     """
     parts = urlsplit(request.url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -80,7 +80,7 @@ def exchange(request: Request, *, connect_timeout: float, timeout: float, limit:
     except (OSError, UnicodeError) as error:
         raise NotSent(_describe(error)) from None
     connection = http.client.HTTPConnection(host, port)
-    # http.client sets time-outs for each read; a trickle of bytes would never meet one.
+    # http.client has a time-out for each read, which a trickle of bytes never meets.
     connection.sock = _Timed(raw, time.monotonic() + timeout)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {**request.headers, "Host": _authority(parts.netloc), "Connection": "close"}
@@ -88,13 +88,13 @@ def exchange(request: Request, *, connect_timeout: float, timeout: float, limit:
         try:
             connection.request(request.method, target, request.body, headers)
         except ValueError:
-            # Of a header or a path, before anything is sent. Not its text, which quotes them.
+            # A wrong header or path, before anything is sent. The error's text quotes it, and is left out.
             msg = "a header or the path is not what HTTP allows"
             raise NoRequest(msg) from None
         answer = connection.getresponse()
         body = answer.read(limit + 1)
-        # read(n) does not tell an answer that was cut off from one that is whole. What is left of the promised length
-        # does; reading on would reserve as much memory as the other side has promised.
+        # read(n) returns the same for a complete answer and one that was cut off. What is left of the announced length
+        # tells them apart. Reading on would reserve as much memory as the other side has announced.
         if len(body) <= limit and answer.length:
             raise http.client.IncompleteRead(b"")
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -109,9 +109,9 @@ def exchange(request: Request, *, connect_timeout: float, timeout: float, limit:
 
 
 def _connect(host: str, port: int, end: float, *, tls: bool) -> socket.socket:
-    """Connect, TLS included, by ``end``; what is not connected by then is not used, for nothing may be sent later.
+    """Connect, TLS included, until ``end``. After that no connection is used, for nothing may be sent later.
 
-    The addresses of a name share the time: a dead one must neither use up that of the next, nor add to it.
+    The addresses of a host share the time, so that a dead address does not use up the time of the next.
     """
     last: OSError = TimeoutError()
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -136,7 +136,7 @@ def _connect(host: str, port: int, end: float, *, tls: bool) -> socket.socket:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Checks certificates and names. Made once: it reads all the authorities."""
+    """The context that checks certificates and host names. Made once, because it reads all authorities."""
     return ssl.create_default_context()
 
 
@@ -145,7 +145,7 @@ def _authority(netloc: str) -> str:
 
 
 def _describe(error: Exception) -> str:
-    """Say what happened without what was sent: errors are logged and shown."""
+    """Describe an error without what was sent, because errors are logged and shown."""
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, http.client.IncompleteRead):
@@ -156,7 +156,7 @@ def _describe(error: Exception) -> str:
 
 
 class _Timed:
-    """As much of a socket as http.client needs, with one end of time for all it does."""
+    """The part of a socket that http.client needs, with one deadline for everything."""
 
     def __init__(self, raw: socket.socket, end: float) -> None:
         self._raw = raw
@@ -170,16 +170,16 @@ class _Timed:
         return self._raw
 
     def sendall(self, data: Any) -> None:
-        """Send everything; a socket keeps to its time-out over all parts of it."""
+        """Send everything. A socket applies its time-out to all parts together."""
         self._arm().sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """What the answer is read from."""
+        """The file that the answer is read from."""
         assert mode == "rb"
         return io.BufferedReader(_TimedReader(self._arm))
 
     def close(self) -> None:
-        """Nothing: whoever opened it closes it."""
+        """Do nothing: ``exchange`` closes the socket."""
 
 
 class _TimedReader(io.RawIOBase):

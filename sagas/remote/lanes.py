@@ -1,7 +1,7 @@
-"""Lanes: the bounded threads in which one process calls a remote participant.
+"""Lanes: the limited number of threads with which one process calls a remote participant.
 
-Each participant has a lane of its own, so that a slow one holds up nobody else. Threads are started when they are
-needed, and end when they are idle; they are daemons, because what they have not done is found by its lease.
+Each participant has its own lane, so that a slow one delays no other. Threads start when they are needed, and end when
+they are idle. They are daemons: a run whose call they have not made is found by its lease.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which an idle thread ends.
 IDLE = 10.0
-#: Seconds that a call which found no room waits, at least and at most.
+#: Seconds after which a call that found no free thread asks again, at least and at most.
 SHORTEST, LONGEST = 0.1, 60.0
-#: How much the latest call counts in the mean duration.
+#: The weight of the latest call in the mean duration.
 _NEWEST = 0.2
 
 Job = Callable[[], None]
@@ -46,16 +46,16 @@ class Lane:
 
     @property
     def free(self) -> int:
-        """How many calls may be begun now."""
+        """How many calls may start now."""
         return max(0, self.width - self._busy)
 
     @property
     def busy(self) -> int:
-        """How many calls are being made, or about to be."""
+        """How many calls were submitted and are not over."""
         return self._busy
 
     def submit(self, job: Job) -> None:
-        """Have a thread do it; soon, if there was room."""
+        """Have a thread do the job; at once, if one was free."""
         with self._lock:
             self._busy += 1
             self._jobs.put(job)
@@ -64,10 +64,10 @@ class Lane:
                 threading.Thread(target=self._work, name=f"sagas-call-{self.name}", daemon=True).start()
 
     def book(self, count: int) -> list[float]:
-        """After how many seconds each of so many calls that found no room had better ask again.
+        """After how many seconds each of ``count`` calls that found no free thread should ask again.
 
-        They are spread at the rate at which the lane has worked of late: if all came at once, most would come in
-        vain, and the dispatcher would be busy with nothing but them.
+        They are spread at the lane's recent rate. If all came at once, most of them would come in vain, and would keep
+        the dispatcher busy.
         """
         with self._lock:
             now = time.monotonic()
@@ -84,7 +84,7 @@ class Lane:
                 job = self._jobs.get(timeout=IDLE)
             except Empty:
                 with self._lock:
-                    # Whoever submits now sees this thread gone, or has put a job before we had the lock.
+                    # Under the lock: a job that is submitted after this starts another thread.
                     if self._jobs.empty():
                         self._threads -= 1
                         return
@@ -100,12 +100,12 @@ class Lane:
 
 
 def lane_of(name: str, width: int) -> Lane:
-    """The lane of this name in this process."""
+    """The lane of a participant in this process."""
     with runtime.own.lock:
         return runtime.own.lanes.setdefault(name, Lane(name, width))
 
 
 def busy() -> int:
-    """How many calls this process is making, over all lanes."""
+    """How many calls this process is making in all lanes."""
     with runtime.own.lock:
         return sum(lane.busy for lane in runtime.own.lanes.values())

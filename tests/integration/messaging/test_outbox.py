@@ -461,7 +461,7 @@ class TestManyPublishers:
                 line = relay._Line(app)
                 while Outbox.objects.exists():
                     with transaction.atomic():
-                        courier = relay._Courier(outbox.read(outbox.claim(3)))
+                        courier = relay._Waves(outbox.read(outbox.claim(3)))
                         courier.run(line)
                         outbox.delete(courier.published)
                 line.close()
