@@ -29,7 +29,7 @@ class SagasConfig(AppConfig):
 
     def ready(self) -> None:
         """Import the definitions of all apps, and the checks."""
-        # Registers them; needs the settings.
+        # Importing registers the checks. It needs the settings.
         from sagas import checks  # noqa: F401, PLC0415
         from sagas.requirements import server_settings  # noqa: PLC0415
 
@@ -38,10 +38,10 @@ class SagasConfig(AppConfig):
 
 
 def discover() -> None:
-    """Import ``sagas`` of every installed app that has one.
+    """Import the module ``sagas`` of every installed app that has one.
 
-    A definition that fails at import is set aside, not raised: the worker must live to serve the other
-    sagas. It is logged once, ``manage.py check`` reports it, and its runs wait and then escalate.
+    If a module cannot be imported, its error is kept and not raised, because the worker must serve the other sagas. The
+    error is logged once, ``manage.py check`` reports it, and the module's runs wait and are then escalated.
     """
     for config in apps.get_app_configs():
         module = f"{config.name}.sagas"

@@ -1,4 +1,4 @@
-"""System checks: what is wrong with the set-up, and how to mend it, before the first run meets it."""
+"""System checks: what is wrong with the settings and servers, and how to repair it, before the first run fails."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from sagas.requirements import server_settings, software
 
 @register("sagas")
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """Check ``SAGAS``, and that every step's queue is one of it."""
+    """Check ``SAGAS``, and that it has the queue of every step."""
     try:
         config = parse(getattr(settings, "SAGAS", None))
     except Misconfigured as error:
         return [Error(error.message, hint=error.hint, id="sagas.E001")]
     if config.redis_url and not has_a_port(config.redis_url):
-        # The engine runs on without Redis; nothing of the URL is shown, for it may be a part of the password.
-        hint = "Escape what is special in the password (%2F for a slash), and give a number for the port."
+        # Nothing of the URL is shown: a part of the password may stand in place of the port.
+        hint = "Escape special characters in the password (%2F for a slash), and give a number for the port."
         return [Error("SAGAS['REDIS_URL'] cannot be read.", hint=hint, id="sagas.E001")]
     return [
         Error(
-            f"{definition.name}.{step.name} goes to queue {step.queue!r}, which no worker is told of.",
-            hint=f"Add {step.queue!r} to SAGAS['QUEUES'], or name one of: {', '.join(config.queues)}.",
+            f"{definition.name}.{step.name} has the queue {step.queue!r}, which is not in SAGAS['QUEUES'].",
+            hint=f"Add {step.queue!r} to SAGAS['QUEUES'], or give the step one of: {', '.join(config.queues)}.",
             id="sagas.E002",
         )
         for definition in registry.all_definitions()
@@ -43,12 +43,12 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_confirmations(**_: Any) -> list[CheckMessage]:
-    """Check that what comes with a confirmation is given back when its run is undone, or need not be."""
+    """Check that each confirmation can be given back, or needs no compensation."""
     return [
         Error(
-            f"{definition.name}.{confirmation.name} may be taken, and its run be undone after all: nothing gives back "
-            "what was taken then.",
-            hint="Add compensate= (and queue=), which refunds a payment, say; or needs_compensation=False, if there is "
+            f"{definition.name}.{confirmation.name} has no compensate=: if its run is undone after the confirmation "
+            "has come, nothing is given back.",
+            hint="Add compensate= and queue=, to refund a payment, say; or needs_compensation=False, if there is "
             "nothing to give back.",
             id="sagas.E010",
         )
@@ -60,17 +60,17 @@ def check_confirmations(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_channels(**_: Any) -> list[CheckMessage]:
-    """Check that apprise can read every URL of ``ESCALATION_URLS``. It is not shown: it has secrets in it."""
+    """Check that apprise can read every URL of ``ESCALATION_URLS``. URLs are not shown, because they have secrets."""
     try:
         urls = parse(getattr(settings, "SAGAS", None)).escalation_urls
         unreadable = channels.unreadable(urls)
     except Misconfigured:
         return []  # E001
     except channels.AppriseMissing:
-        return [Error("SAGAS['ESCALATION_URLS'] is sent by apprise.", hint="pip install apprise", id="sagas.E005")]
+        return [Error("SAGAS['ESCALATION_URLS'] needs apprise.", hint="pip install apprise", id="sagas.E005")]
     return [
         Error(
-            f"SAGAS['ESCALATION_URLS'][{position}] is no URL that apprise can read.",
+            f"SAGAS['ESCALATION_URLS'][{position}] is no URL of apprise.",
             hint="The docs of apprise say how the URL of each service is written.",
             id="sagas.E005",
         )
@@ -80,13 +80,13 @@ def check_channels(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_requirements(**_: Any) -> list[CheckMessage]:
-    """Check the versions of Python and of the packages, and that the broker is a RabbitMQ."""
+    """Check the versions of Python and of the packages, and that the broker is RabbitMQ."""
     return [Error(lack.what, hint=lack.remedy, id="sagas.E030") for lack in (*software.packages(), *software.broker())]
 
 
 @register("sagas")
 def check_celery(**_: Any) -> list[CheckMessage]:
-    """Check the settings of Celery that the promises rest on: of the engine's app, and of those it shares."""
+    """Check the settings of Celery on which the promises rest, for the engine's app and for shared apps."""
     try:
         broken = [*celery.broken_promises()]
     except Misconfigured:
@@ -100,7 +100,7 @@ def check_imports(**_: Any) -> list[CheckMessage]:
     return [
         Error(
             f"{module} cannot be imported: {type(error).__name__}: {error}{_where(module, error)}",
-            hint="Mend the module; until then its runs wait, and are escalated after a while.",
+            hint="Repair the module. Until then its runs wait, and are escalated after a while.",
             id="sagas.E003",
         )
         for module, error in runtime.declared.failed_imports.items()
@@ -108,7 +108,7 @@ def check_imports(**_: Any) -> list[CheckMessage]:
 
 
 def _where(module: str, error: Exception) -> str:
-    """The line of the module: what is wrong with a step is found before the step has its name."""
+    """The line of the module that failed: an error in a step's arguments does not name the step."""
     frames = traceback.walk_tb(error.__traceback__)
     lines = [line for frame, line in frames if frame.f_globals.get("__name__") == module]
     return f" (line {lines[-1]})" if lines else ""
@@ -116,21 +116,21 @@ def _where(module: str, error: Exception) -> str:
 
 @register("sagas")
 def check_database(**_: Any) -> list[CheckMessage]:
-    """Check that the truth lives in PostgreSQL."""
+    """Check that the engine's database is PostgreSQL."""
     lack = software.database()
     return [Error(lack.what, hint=lack.remedy, id="sagas.E004")] if lack else []
 
 
 @register("sagas")
 def check_driver(**_: Any) -> list[CheckMessage]:
-    """Check that PostgreSQL is spoken to through psycopg2: Django prefers psycopg 3 wherever that is installed too."""
+    """Check the driver of PostgreSQL: Django prefers psycopg 3 if both it and psycopg2 are installed."""
     lack = software.driver()
     return [Error(lack.what, hint=lack.remedy, id="sagas.E009")] if lack else []
 
 
 @register("sagas")
 def check_other_databases(**_: Any) -> list[CheckMessage]:
-    """Check the databases that steps name: that they are there, and cannot keep the engine waiting."""
+    """Check the databases of steps: that they exist, and that their connections have time-outs."""
     named: dict[str, str] = {}
     for definition in registry.all_definitions():
         for step in definition.all_steps:
@@ -144,7 +144,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
             found.append(
                 Error(
                     f"{name} is in the database {alias!r}, which DATABASES does not have.",
-                    hint=f"Add {alias!r} to DATABASES, or name one of: {known}.",
+                    hint=f"Add {alias!r} to DATABASES, or give the step one of: {known}.",
                     id="sagas.E007",
                 )
             )
@@ -152,7 +152,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
             found.append(
                 Error(
                     f"{name} is in the database {alias!r}, which is not PostgreSQL.",
-                    hint="Keep the step's data in PostgreSQL, where an INSERT … ON CONFLICT is the barrier.",
+                    hint="Keep the step's data in PostgreSQL: the barrier needs INSERT … ON CONFLICT.",
                     id="sagas.E008",
                 )
             )
@@ -160,8 +160,8 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
             found.append(
                 Warning(
                     f"{name} is in the database {alias!r}, whose connection has no {' and no '.join(missing)}.",
-                    hint="While it hangs, a worker keeps its runs locked: see docs/how-to/another-database.md. "
-                    "If the server sets these limits, silence this check.",
+                    hint="While that database hangs, a worker keeps its runs locked: see "
+                    "docs/how-to/another-database.md. If the server sets these limits, silence this check.",
                     id="sagas.W004",
                 )
             )
@@ -169,7 +169,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
 
 
 def _unlimited(options: Mapping[str, Any]) -> list[str]:
-    """What limits how long a connection may keep one waiting, and is not set."""
+    """The time-outs that a connection lacks."""
     sent = str(options.get("options", ""))
     limits = [limit for limit in ("lock_timeout", "statement_timeout") if limit not in sent]
     return (["connect_timeout"] if "connect_timeout" not in options else []) + limits
@@ -177,13 +177,13 @@ def _unlimited(options: Mapping[str, Any]) -> list[str]:
 
 @register("sagas")
 def check_sessions(**_: Any) -> list[CheckMessage]:
-    """Check how Django makes sessions of the databases of which something is promised."""
+    """Check the settings of connections in ``DATABASES``."""
     return [_as_message(deviation) for deviation in server_settings.declared()]
 
 
 @register("sagas", Tags.database)
 def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Ask the servers for the settings on which the promises rest; only those that Django was told to ask."""
+    """Check the settings of the servers on which the promises rest, of those databases that Django may ask."""
     found: list[CheckMessage] = []
     for alias in server_settings.databases():
         if alias not in (databases or ()) or connections[alias].vendor != "postgresql":
@@ -191,7 +191,7 @@ def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[Chec
         try:
             found += [_as_message(deviation) for deviation in server_settings.deviations(alias)]
         except DatabaseError:
-            continue  # W002, or whoever asks next
+            continue  # W002 reports it
     return found
 
 
@@ -200,18 +200,18 @@ def _as_message(deviation: server_settings.Deviation) -> CheckMessage:
     return kind(deviation.what, hint=deviation.remedy, id=f"sagas.{deviation.check}")
 
 
-#: Seconds for which the database may look for runs; a check is no place to wait.
+#: Seconds that the database may take to find runs: a check should not wait for long.
 _PATIENCE = 10
-#: Undefined table, undefined column: not migrated, so there are no runs.
+#: SQLSTATEs of an undefined table or column: without the migrations there are no runs.
 _NOT_THERE = frozenset({"42P01", "42703"})
 
 
 @register("sagas", Tags.database)
 def check_runs(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find the unfinished runs that this code cannot bring to their end.
+    """Find unfinished runs that this code cannot finish.
 
-    Asks the database, so only where Django was told that it may: ``manage.py check --database default``, and
-    ``migrate``, which comes before a deploy's new code does.
+    It asks the database, so only if Django may: in ``manage.py check --database default``, and in ``migrate``, which
+    runs before the new code is deployed.
     """
     if "default" not in (databases or ()) or "postgresql" not in connection.settings_dict["ENGINE"]:
         return []
@@ -223,7 +223,7 @@ def check_runs(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMe
             return []
         return [
             Warning(
-                f"Whether unfinished runs can go on could not be looked up: {str(error).strip().splitlines()[0]}",
+                f"The database could not say whether unfinished runs can go on: {str(error).strip().splitlines()[0]}",
                 hint="Run manage.py sagas doctor where the database can be reached.",
                 id="sagas.W002",
             )

@@ -19,7 +19,7 @@ from sagas.states import CARRIERS, CHOREOGRAPHY
 
 
 class Misconfigured(SagaError):
-    """``SAGAS`` is wrong. ``hint`` says how to mend it."""
+    """``SAGAS`` is wrong. ``hint`` says how to correct it."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(f"{message} {hint}")
@@ -32,42 +32,42 @@ class Config:
     """``SAGAS``, each key in lower case. Times are in seconds.
 
     Attributes:
-        queues: the RabbitMQ queues that steps may name, one a domain.
-        redis_url: where kicks go; ``None`` leaves all to the tick.
+        queues: the RabbitMQ queues of the steps, one for each domain.
+        redis_url: the Redis for kicks; with ``None`` the tick does their work.
         broker_api_url: RabbitMQ's management API for the doctor, ``http://user:password@host:15672``; or ``None``.
         broker_url: RabbitMQ, one URL or several; ``None`` for the one in the project's ``CELERY_BROKER_URL``.
         celery: settings of Celery for the engine's own app, by their names in lower case.
-        cohort: runs that travel in one message, at most.
-        claim: runs one dispatch claims, at most.
-        lease: how long a claimed run may stand still before it is claimed again; doubled each time.
-        lease_limit: claims without progress, after which the run is escalated.
-        reclaim: runs with a lapsed lease that one dispatch takes up again, at most.
+        cohort: the largest number of runs in one message.
+        claim: the largest number of runs that one dispatch claims.
+        lease: how long a claimed run may make no progress before it is claimed again; doubled each time.
+        lease_limit: the number of claims without progress after which the run is escalated.
+        reclaim: the largest number of runs with a lapsed lease that one dispatch claims again.
         grace: how long after its deadline the tick waits for RabbitMQ's message.
-        tick: how often a worker asks for a dispatch, kicked or not.
-        delays: TTLs of the delay queues for retries; a wait is rounded up to one of them.
-        backlog: messages on the step queues above which no new run is begun.
-        admission: age of the backlog above which new runs are refused.
-        deliveries: how often one run's message may be delivered before that counts as a fault.
-        escalation_urls: where notices of escalations go, as URLs of apprise; they have secrets in them.
-        admin_url: where Django's admin is, for links in notices; ``None`` for none.
+        tick: how often a worker asks for a dispatch without a kick.
+        delays: the TTLs of the delay queues for retries; a wait is rounded up to one of them.
+        backlog: the number of messages on the step queues above which no new run is begun.
+        admission: the age of the backlog above which new runs are refused.
+        deliveries: how often a message may be delivered for a run before it counts as a fault.
+        escalation_urls: the URLs of apprise for notices of escalations; they contain secrets.
+        admin_url: the URL of Django's admin, for links in notices; or ``None``.
         acknowledge_within: how long a person has to acknowledge an escalation before the next notice of it.
         notice_lease: how long a published notice may go unsent before it is published again; doubled each time.
-        breaker_windows: bad windows running, after which a participant's breaker opens; 0 for no breakers.
-        breaker_window: length of a window.
-        breaker_rate: part of the retried confirms and undos that fails in a bad window, from 0 to 1.
-        breaker_operations: how many of them are looked at in a window: the last.
-        breaker_minimum: fewer of them than this in a window say nothing.
-        breaker_probe: how long an open breaker lets nobody through, between probes.
-        relay: runs whose events are published at once, at most.
-        callback_secret: of the signatures of reports over HTTP, ``whsec_…``, or several of them while it is changed;
-            ``None`` takes none.
-        carriers: by saga, how its cohorts travel, where that is not what the saga says.
-        guard_ttl: how long Redis may hold back the double of a compensation; 0 leaves it to the database.
-        data_limit: bytes of JSON that a request, a step's result, or a confirmation's data may have.
+        breaker_windows: the number of bad windows in a row that open a participant's breaker; 0 for no breakers.
+        breaker_window: the length of a window.
+        breaker_rate: the part of the retried confirms and undos that fails in a bad window, from 0 to 1.
+        breaker_operations: the number of operations that count in a window: the last ones.
+        breaker_minimum: the smallest number of operations by which a window is judged.
+        breaker_probe: the time between two probes of an open breaker.
+        relay: the largest number of runs whose events are published at once.
+        callback_secret: the secret for the signatures of reports over HTTP, ``whsec_…``, or several while it is
+            changed; with ``None`` no report is taken.
+        carriers: by saga, how its cohorts travel, if not as the saga says.
+        guard_ttl: how long Redis may hold back a duplicate of a compensation; with 0 only the database does.
+        data_limit: the largest size of a request, a step's result or a confirmation's data, in bytes of JSON.
     """
 
     queues: tuple[str, ...]
-    # Not in any repr: tracebacks with local variables go to logs and to services. So are all that have secrets.
+    # Settings with secrets are in no repr: tracebacks with local variables go to logs and to services.
     redis_url: str | None = field(default=None, repr=False)
     broker_url: str | tuple[str, ...] | None = field(default=None, repr=False)
     broker_api_url: str | None = field(default=None, repr=False)
@@ -101,18 +101,18 @@ class Config:
     carriers: Mapping[str, str] = field(default_factory=dict)
 
     def is_choreographed(self, saga: str, carrier: str) -> bool:
-        """Whether the runs of a saga travel by events, given what the saga itself says."""
+        """Whether the runs of a saga travel by events; ``carrier`` is what the saga says."""
         return self.carriers.get(saga, carrier) == CHOREOGRAPHY
 
     def delay_for(self, seconds: float) -> float:
-        """The shortest delay queue that is not shorter than ``seconds`` (else the longest)."""
+        """The TTL of the shortest delay queue that is not shorter than ``seconds``, or of the longest one."""
         return min((d for d in self.delays if d >= seconds), default=max(self.delays))
 
 
-#: Names that RabbitMQ or the engine use for themselves.
+#: Prefixes of names that RabbitMQ, the engine or Celery reserves.
 RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 
-#: RabbitMQ counts milliseconds.
+#: RabbitMQ counts in milliseconds.
 SHORTEST_DELAY = 0.001
 
 _POSITIVE = ("lease", "tick", "admission", "acknowledge_within", "notice_lease", "breaker_window", "breaker_probe")
@@ -134,7 +134,7 @@ _BROKER_SCHEMES = ("amqp://", "amqps://", "pyamqp://")
 
 
 def parse(raw: object) -> Config:
-    """Turn the dict of the settings into a ``Config``; ``Misconfigured`` says what is wrong."""
+    """Read the dict of the settings as a ``Config``; ``Misconfigured`` says what is wrong."""
     if not isinstance(raw, dict):
         raise Misconfigured(
             "settings.SAGAS is missing or no dict.",
@@ -236,7 +236,7 @@ def _check_urls(config: Config) -> None:
 
 
 def is_amqp(url: object) -> bool:
-    """Whether this is a URL that leads to RabbitMQ: one, several with semicolons between, or a list of them."""
+    """Whether a value is a URL of RabbitMQ: one URL, several with semicolons between, or a list of them."""
     urls = url.split(";") if isinstance(url, str) else url
     if not isinstance(urls, list | tuple) or not urls:
         return False
@@ -244,7 +244,7 @@ def is_amqp(url: object) -> bool:
 
 
 def has_a_port(url: str) -> bool:
-    """Whether a URL's port can be read. Where a password was not escaped, what cannot be is a part of it."""
+    """Whether the port of a URL can be read. If a password was not escaped, a part of it may stand there."""
     try:
         urlsplit(url).port  # noqa: B018 - reading it is the question
     except ValueError:

@@ -1,7 +1,7 @@
-"""Over HTTP: a participant that accepted an operation reports how it ended. Signed, as Standard Webhooks are.
+"""A view by which a participant reports the outcome of an accepted operation, signed as Standard Webhooks are.
 
-Put ``path("sagas/reports/", http.report)`` into the project's URLs, and ``SAGAS["CALLBACK_SECRET"]`` into its
-settings. Errors are problem details (RFC 9457).
+Put ``path("sagas/reports/", http.report)`` into the project's URLs, and ``SAGAS["CALLBACK_SECRET"]`` into its settings.
+Errors are problem details (RFC 9457).
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class _Refused(Exception):
 def report(request: HttpRequest) -> JsonResponse:
     """Take ``{"run", "step", "operation", "outcome": "done" | "rejected", "result" | "code", "detail"}``.
 
-    See ``sagas.report``; without "operation" it is of the step's forward one. Answers 200 with the run's state, also
-    to a repeat; 400 for a body that is none, 401 without a good signature of the last five minutes, 404 for a run, a
-    step or an operation that does not exist, 409 for an operation that was not begun, 503 with Retry-After while the
-    database cannot take it.
+    See ``sagas.report``. Without "operation" it is a report of the step's forward operation. The answer is 200 with the
+    run's state, also to a repeat; 400 for an invalid body; 401 without a valid signature of the last five minutes; 404
+    for an unknown run, step or operation; 409 for an operation that has not begun; 503 with Retry-After while the
+    database is not available.
     """
     try:
         body = _verified(request)
@@ -84,13 +84,13 @@ def report(request: HttpRequest) -> JsonResponse:
 
 
 def _verified(request: HttpRequest) -> bytes:
-    """The body, once it is clear who has signed it."""
+    """The body, after its signature was verified."""
     if request.method != "POST":
         raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, "Reports are posted.")
     try:
         secret = config().callback_secret
     except Misconfigured as error:
-        # No process starts so, unless somebody has silenced the check. Whoever reports repeats it.
+        # With such settings no process starts, unless the check is silenced. The sender will repeat the report.
         logger.exception("sagas: no report can be taken")
         raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Reports cannot be taken at the moment.") from error
     if secret is None:
@@ -109,7 +109,7 @@ def _verified(request: HttpRequest) -> bytes:
 
 
 def _body(request: HttpRequest) -> bytes:
-    """Read the body; also one in chunks, of which Django reads nothing where the server has not taken it apart."""
+    """Read the body, also a chunked one: Django reads nothing of it if the server leaves it chunked."""
     if request.body or "Transfer-Encoding" not in request.headers or request.META.get("CONTENT_LENGTH"):
         return request.body
     if not request.META.get("wsgi.input_terminated"):
@@ -129,7 +129,7 @@ def _read(body: bytes) -> tuple[UUID, str, str, Done | Rejected]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _Refused(HTTPStatus.BAD_REQUEST, _FORM) from error
     if unknown := sorted(set(given) - _FIELDS):
-        # A misspelt "result" would be a result that is lost.
+        # Otherwise a misspelt "result" would be lost.
         raise _Refused(HTTPStatus.BAD_REQUEST, f"There is no field {unknown[0][:40]!a}. {_FORM}")
     if isinstance(step, str) and isinstance(operation, str):
         if outcome == "done":

@@ -1,7 +1,7 @@
-"""The tables of the engine. Invariants live in the schema: constraints here, triggers in ``0002_guards`` and later.
+"""The tables of the engine. The schema holds the invariants: constraints here, triggers in the migrations.
 
-Nothing on the hot path goes through these classes (``sagas.store`` has the SQL); they are the schema, and what admin
-and selectors read.
+The hot path does not use these classes: ``sagas.store`` has its SQL. They are the schema, and the admin and the
+selectors read by them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sagas.states import LIVE, BarrierOutcome, State
 class Run(models.Model):
     """One execution of a saga. Its id is the global transaction id.
 
-    ``cursor`` depends on the state: number of steps done while EXECUTING, position of the step to confirm (or,
-    behind the pivot, to perform) while CONFIRMING, number of steps still to undo while COMPENSATING.
-    ``fork`` has a bit for the position of each branch of a ``Parallel`` at the cursor that is done; while
-    COMPENSATING, one for each step above the cursor that is still to undo.
+    The meaning of ``cursor`` depends on the state: in EXECUTING the number of steps that are done, in CONFIRMING the
+    position of the step to confirm (or, behind the pivot, to perform), in COMPENSATING the number of steps to undo.
+    ``fork`` has a bit for the position of each branch of a ``Parallel`` at the cursor that is done; in COMPENSATING it
+    has a bit for each step above the cursor that is still to undo.
     """
 
     id = models.UUIDField(primary_key=True)
@@ -62,10 +62,10 @@ class Run(models.Model):
     )
 
     class Meta:
-        """Few indexes: each is paid on every run."""
+        """Few indexes: each one costs time for every run."""
 
         constraints = [
-            # No run is stranded: whatever the engine must still move has a time at which it looks.
+            # No run is stranded: a run that the engine must still move has a time at which it is due.
             models.CheckConstraint(
                 name="sagas_run_live_is_due",
                 condition=Q(state__in=sorted(LIVE), due_at__isnull=False)
@@ -73,21 +73,20 @@ class Run(models.Model):
             )
         ]
         indexes = [
-            # On due_at alone (not on state), so that most updates of a run stay off the index (HOT).
+            # On due_at alone, and not on state, so that most updates of a run do not change the index (HOT).
             models.Index(name="sagas_run_due", fields=["due_at"], condition=Q(due_at__isnull=False)),
             models.Index(name="sagas_run_business_key", fields=["business_key"]),
             models.Index(name="sagas_run_parent", fields=["parent_id"], condition=Q(parent_id__isnull=False)),
         ]
 
     def __str__(self) -> str:
-        """Name it as an operator would."""
         return f"{self.saga} {self.business_key or self.id}"
 
 
 class Definition(models.Model):
-    """A definition as it was when a run of it began: what its code must still be able to do for that run.
+    """The shape of a definition when a run of it began: the code must still be able to perform it for that run.
 
-    Once for each shape that a saga's version ever had; see ``sagas.store.definitions``.
+    There is a row for each shape that a version of a saga ever had; see ``sagas.store.definitions``.
     """
 
     saga = models.CharField(max_length=limits.SAGA_NAME)
@@ -97,33 +96,32 @@ class Definition(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        """Runs name it by these three."""
+        """A run refers to it by these three columns."""
 
         constraints = [models.UniqueConstraint(name="sagas_definition_once", fields=["saga", "version", "shape"])]
 
     def __str__(self) -> str:
-        """Name it."""
         return f"{self.saga} version {self.version}"
 
 
 class LogOutcome(models.TextChoices):
-    """How an operation ended, or what happened to the run."""
+    """The outcome of a log entry."""
 
     DONE = "DONE"
     REJECTED = "REJECTED"
     FAULT = "FAULT"
-    #: Begun; how it ended is written when it is reported.
+    #: The operation has begun. Its outcome is written when it is reported.
     ACCEPTED = "ACCEPTED"
-    #: A call of a remote participant is about to be made; how it ended is written when it has answered.
+    #: A remote participant is about to be called. The outcome is written when it has answered.
     INTENT = "INTENT"
-    #: Not an operation of a step: an event in the life of the run (started, confirmed, expired, …).
+    #: An event in the life of the run (started, confirmed, expired, …), and no operation of a step.
     EVENT = "EVENT"
 
 
 class Log(models.Model):
-    """The write-ahead log: append-only, the timeline that admin draws, the audit trail.
+    """The log of all runs, append-only. It is the audit trail, and the admin draws the timeline from it.
 
-    No foreign key: it is written for every step of every run, under the run's lock.
+    It has no foreign key, because it is written for every step of every run, under the run's lock.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -142,11 +140,11 @@ class Log(models.Model):
     data = models.JSONField(null=True, help_text="Result or error.")
 
     class Meta:
-        """One index serves both the proof and the timeline of a run: each is paid for every step."""
+        """One index serves both the proof and the timeline of a run, because each index costs time for every step."""
 
         constraints = [
-            # An effect happens once; whatever else happens may happen again. The cursor under the run's lock
-            # is what prevents doubles; this proves it.
+            # An effect happens once; other entries may be repeated. The cursor under the run's lock prevents double
+            # effects, and this constraint proves it.
             models.UniqueConstraint(
                 "run_id",
                 "step",
@@ -157,12 +155,11 @@ class Log(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Name it as the timeline does."""
         return f"{self.step} {self.operation} {self.outcome}".strip()
 
 
 class Confirmation(models.Model):
-    """A confirmation that came. One row a run and name, whatever the network repeats."""
+    """A confirmation that came. Each run has one row for each name, however often the network repeats it."""
 
     run_id = models.UUIDField()
     name = models.CharField(max_length=limits.STEP_NAME)
@@ -170,19 +167,16 @@ class Confirmation(models.Model):
     received_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        """One per run and name."""
-
         constraints = [models.UniqueConstraint(name="sagas_confirmation_once", fields=["run_id", "name"])]
 
     def __str__(self) -> str:
-        """Name it."""
         return f"{self.name} of {self.run_id}"
 
 
 class Lock(models.Model):
-    """A run's place in the line at a business key. Who has the lowest ticket holds it; see ``sagas.store.locks``.
+    """A run's place in the line at a business key. The lowest ticket holds the key; see ``sagas.store.locks``.
 
-    A trigger (``0006_locks``) deletes it when the run is final.
+    A trigger (``0006_locks``) deletes the row when the run has ended.
     """
 
     key = models.CharField(max_length=limits.LOCK_KEY)
@@ -192,25 +186,24 @@ class Lock(models.Model):
     since = models.DateTimeField(db_default=Now())
 
     class Meta:
-        """One index for the lines, one for a run's places in them."""
+        """One index for the lines, and one for the places of a run."""
 
         constraints = [models.UniqueConstraint(name="sagas_lock_once", fields=["run_id", "key"])]
         indexes = [models.Index(name="sagas_lock_line", fields=["key", "ticket"])]
 
     def __str__(self) -> str:
-        """Name it."""
         return f"{self.run_id} at {self.key}"
 
 
 class Escalation(models.Model):
-    """A run that needs a person: why, what to do, who has taken it, and how it was resolved.
+    """An escalation: why a run needs a person, what to do, who is responsible, and how it was resolved.
 
-    While nobody has acknowledged it, ``notify_at`` says when a notice of it is published next: a lost
-    message, a dead broker or a dead notifier cost time only.
+    Until a person has acknowledged it, ``notify_at`` says when the next notice is published. So a lost message, or a
+    broker or a notifier that is down, only costs time.
     """
 
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="escalations")
-    #: Where the run stood, and where ``resume`` puts it back.
+    #: The state from which the run was escalated, and in which ``resume`` continues it.
     state = models.CharField(max_length=limits.STATE)
     step = models.CharField(max_length=limits.STEP_NAME, blank=True)
     operation = models.CharField(max_length=limits.OPERATION, blank=True)
@@ -229,7 +222,7 @@ class Escalation(models.Model):
     note = models.TextField(blank=True)
 
     class Meta:
-        """At most one open escalation a run, and none that nobody is told of."""
+        """A run has at most one open escalation, and notices go out until a person has seen it."""
 
         permissions = [
             ("acknowledge_escalation", "Can acknowledge escalations, and take them"),
@@ -244,7 +237,7 @@ class Escalation(models.Model):
                 condition=Q(resolved_at__isnull=True, acknowledged_at__isnull=True, notify_at__isnull=False)
                 | (Q(notify_at__isnull=True) & (Q(resolved_at__isnull=False) | Q(acknowledged_at__isnull=False))),
             ),
-            # Where it is put back by a resumption.
+            # A resumed run continues in this state.
             models.CheckConstraint(name="sagas_escalation_of_live", condition=Q(state__in=sorted(LIVE))),
         ]
         indexes = [
@@ -252,14 +245,16 @@ class Escalation(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Name it."""
         return f"{self.run_id} at {self.step or self.state}"
 
 
 class Breaker(models.Model):
-    """A participant that broke too often: its runs escalate at once, and one at a time is let through as a probe."""
+    """An open or closed breaker. While it is open, runs that fail at the participant are escalated at once.
 
-    #: The saga's name, a dot, and the step's.
+    One run at a time is let through as a probe.
+    """
+
+    #: The saga's name, a dot, and the step's name.
     participant = models.CharField(max_length=limits.STEP_OF_SAGA, primary_key=True)
     step = models.CharField(max_length=limits.STEP_NAME)
     opened_at = models.DateTimeField()
@@ -271,12 +266,11 @@ class Breaker(models.Model):
     retried = models.PositiveIntegerField(help_text="Retried operations that were looked at then.")
 
     def __str__(self) -> str:
-        """Name it."""
         return self.participant
 
 
 class BreakerSample(models.Model):
-    """What became of retried operations of a participant, in one transaction. Insert-only: no row is hot."""
+    """How many retried operations of a participant succeeded and failed in one transaction. Rows are only inserted."""
 
     participant = models.CharField(max_length=limits.STEP_OF_SAGA)
     at = models.DateTimeField(db_default=Now())
@@ -284,17 +278,16 @@ class BreakerSample(models.Model):
     failed = models.PositiveIntegerField()
 
     class Meta:
-        """Read by participant, the latest first."""
+        """The latest samples of a participant are read."""
 
         indexes = [models.Index(name="sagas_sample_latest", fields=["participant", "at"])]
 
     def __str__(self) -> str:
-        """Name it."""
         return f"{self.participant}: {self.failed} of {self.succeeded + self.failed} failed"
 
 
 class Outbox(models.Model):
-    """A domain event on its way to RabbitMQ: inserted with what it tells of, deleted when RabbitMQ has confirmed it."""
+    """A domain event on its way to RabbitMQ. It is inserted with its log entry, and deleted on RabbitMQ's confirm."""
 
     pk = models.CompositePrimaryKey("run_id", "position")
     run_id = models.UUIDField()
@@ -311,17 +304,16 @@ class Outbox(models.Model):
     due_at = models.DateTimeField(help_text="When it is published, or tried again.")
 
     class Meta:
-        """The primary key finds what comes first of a run, and proves that each position is taken once."""
+        """The primary key finds the first event of a run, and proves that each position is used once."""
 
         indexes = [models.Index(name="sagas_outbox_due", fields=["due_at"])]
 
     def __str__(self) -> str:
-        """Name it as consumers do."""
         return f"{self.run_id}:{self.position} {self.name}"
 
 
 class Inbox(models.Model):
-    """An event that a consumer in this database has taken, so that it takes no second copy."""
+    """An event that a consumer in this database has handled. A second copy of it is ignored."""
 
     pk = models.CompositePrimaryKey("consumer", "event_id")
     consumer = models.CharField(max_length=limits.CONSUMER_NAME)
@@ -329,18 +321,17 @@ class Inbox(models.Model):
     received_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        """The index lets old rows be found."""
+        """The index finds old rows."""
 
         indexes = [models.Index(name="sagas_inbox_received", fields=["received_at"])]
         verbose_name_plural = "inbox"
 
     def __str__(self) -> str:
-        """Name it."""
         return f"{self.event_id} by {self.consumer}"
 
 
 class Worker(models.Model):
-    """A worker's main process, as it last said of itself. Only people read it; see ``sagas.messaging.heartbeat``."""
+    """The last heartbeat of a worker's main process, for people; see ``sagas.messaging.heartbeat``."""
 
     name = models.CharField(max_length=limits.WORKER_NAME, primary_key=True)
     beat_at = models.DateTimeField(help_text="When it was last heard of.")
@@ -351,14 +342,13 @@ class Worker(models.Model):
     queues = models.TextField(blank=True, help_text="What it consumes, separated by commas.")
 
     def __str__(self) -> str:
-        """Name it."""
         return self.name
 
 
 class Barrier(models.Model):
-    """In another database: the row by which an operation takes effect there once. See ``sagas.engine.barrier``.
+    """In another database: the row by which an operation takes effect once. See ``sagas.engine.barrier``.
 
-    It is written in the transaction of the effect. The key is the idempotency key, ``<run>:<step>:<operation>``.
+    It is inserted in the transaction of the effect. Its key is the idempotency key, ``<run>:<step>:<operation>``.
     """
 
     pk = models.CompositePrimaryKey("run_id", "step", "operation")
@@ -371,5 +361,4 @@ class Barrier(models.Model):
     data = models.JSONField(null=True, help_text="Result or rejection.")
 
     def __str__(self) -> str:
-        """Name it by its key."""
         return f"{self.run_id}:{self.step}:{self.operation} {self.outcome}"

@@ -1,15 +1,15 @@
-"""A ready-made TCC resource: something countable, of which calls hold, take and give back a part.
+"""A ready-made TCC resource: something countable, of which runs hold, take and give back a quantity.
 
-Stock of a SKU, capacity of a delivery slot, a presale quota, a coupon budget: each is a ``Pool``, with
-a ``Hold`` table beside it that says which run holds how much. At every commit, for every pool row::
+The stock of a SKU, the capacity of a delivery slot, a presale quota and a coupon budget are pools. Beside the table of
+a ``Pool`` is a table of its holds, which says how much each run holds. At every commit, for every row of a pool::
 
     held = sum of its HELD holds        sold = sum of its CONFIRMED holds
 
-Set-based: a cohort costs two or three statements, however many runs and pools it touches. Rows are locked in
-the order of their key, after the runs' own locks, so two cohorts cannot deadlock here.
+It is set-based: a cohort costs two or three statements, however many runs and pool rows it has. Rows are locked in the
+order of their keys, after the locks of the runs, so two cohorts cannot deadlock here.
 
-Counts are read, not assumed: an operation that meets other holds than its calls must have, or no pool row, or a row
-that counts less than its holds, is a fault (``PoolInconsistent``) and changes nothing.
+Counts are checked. If the holds are not those that the calls must have, or a pool row is missing or counts less than
+its holds, the operation is a fault (``PoolInconsistent``) and changes nothing.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from sagas.validation import why_unstorable
 
 
 class Pool(models.Model):
-    """Something countable. A subclass adds its primary key and what it is.
+    """Something countable, in whole pieces. A subclass adds the primary key and other columns.
 
-    Units: whole pieces. ``available + held + sold`` changes only when a person adds or removes stock.
+    ``available + held + sold`` changes only when a person adds or removes stock.
     """
 
     available = models.BigIntegerField(default=0)
@@ -40,7 +40,7 @@ class Pool(models.Model):
     sold = models.BigIntegerField(default=0, editable=False)
 
     class Meta:
-        """The counts are never negative, whatever the code believes."""
+        """The database refuses negative counts."""
 
         abstract = True
         constraints = [
@@ -51,7 +51,7 @@ class Pool(models.Model):
 
 
 class HoldState(models.TextChoices):
-    """What became of a hold."""
+    """The state of a hold."""
 
     HELD = "HELD"
     CONFIRMED = "CONFIRMED"
@@ -59,7 +59,7 @@ class HoldState(models.TextChoices):
 
 
 class Hold(models.Model):
-    """What one step of one run holds of one pool row. No foreign keys: it is written on the hot path."""
+    """The quantity that a step of a run holds of a pool row. It has no foreign keys: it is on the hot path."""
 
     run_id = models.UUIDField()
     step = models.CharField(max_length=limits.STEP_NAME)
@@ -68,7 +68,7 @@ class Hold(models.Model):
     state = models.CharField(max_length=limits.HOLD_STATE, choices=HoldState.choices, default=HoldState.HELD)
 
     class Meta:
-        """A step holds a row once."""
+        """A step of a run has one hold of a row."""
 
         abstract = True
         constraints = [
@@ -85,15 +85,15 @@ class PoolResource:
     Args:
         pool: the pool's model.
         hold: the model of its holds.
-        demand: from a request to ``{primary key of the pool row: quantity}``; whole numbers above 0, at most
-            2,147,483,647, and keys of at most 64 characters (``InvalidDemand``). Of the request alone,
-            and the same for all of a run's life: what the run holds is compared with it.
-        rejection: raised, with a sentence, when a call asks for more than is available. A call gets all
-            it asks for, or nothing.
-        database: alias of the database in which both are; the same as the step's.
+        demand: a function of the request that returns ``{primary key of the pool row: quantity}``. Quantities are whole
+            numbers, 0 to 2,147,483,647; keys have at most 64 characters (``InvalidDemand``). It must always return the
+            same for a run, because the holds of the run are compared with it.
+        rejection: the exception class that is raised when a call asks for more than is available. A call gets
+            everything that it asks for, or nothing.
+        database: the alias of the database in which both tables are, the same as that of the step.
 
     Raises:
-        DefinitionError: the pool's keys may be longer than a hold can name them.
+        DefinitionError: the pool's keys may be longer than the holds' column for them.
     """
 
     def __init__(
@@ -120,10 +120,10 @@ class PoolResource:
 
     @set_based
     def try_(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Hold what each call asks for, in the order of the calls, as far as it goes.
+        """Hold what each call asks for, in the order of the calls, while enough is available.
 
         Raises:
-            InvalidDemand: a call asks for what no hold can say.
+            InvalidDemand: a hold cannot store what a call asks for.
         """
         demands = [self._asked(call) for call in calls]
         locked = self._lock({key for demand in demands for key in demand})
@@ -146,8 +146,8 @@ class PoolResource:
         return outcomes
 
     def _asked(self, call: Call[Any]) -> dict[Any, int]:
-        """What a call demands, if it makes sense. How much is too much is seen once it is known what there is."""
-        # Any: the application's, whatever its annotations say.
+        """What a call demands. Whether a quantity is too large is checked when the available quantity is known."""
+        # Any: the application's function may return something else than it says.
         demand: dict[Any, Any] = dict(self.demand(call.request))
         room: int = self.hold._meta.get_field("pool_key").max_length or sys.maxsize
         for key, quantity in demand.items():
@@ -171,20 +171,20 @@ class PoolResource:
 
     @set_based
     def confirm(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Turn the holds of the calls into sales; nothing, where that was done before.
+        """Turn the holds of the calls into sales. A repeat changes nothing.
 
         Raises:
-            PoolInconsistent: a call does not hold what it must.
+            PoolInconsistent: the holds of a call are not what it demands.
         """
         self._settle(calls, HoldState.CONFIRMED, "sold")
         return [Done() for _ in calls]
 
     @set_based
     def cancel(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Give back what the calls hold; nothing, where that was done before, or nothing was tried (null compensation).
+        """Give back what the calls hold. A repeat changes nothing, nor does a call without a try (null compensation).
 
         Raises:
-            PoolInconsistent: a call does not hold what it must.
+            PoolInconsistent: the holds of a call are not what it demands.
         """
         self._settle(calls, HoldState.CANCELLED, "available")
         return [Done() for _ in calls]
@@ -196,14 +196,14 @@ class PoolResource:
         return str(self.pool._meta.pk.column)
 
     def _execute(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        # Table and column names come from the models, never from a request.
-        # The step's connection, whatever a router says: the engine's own, where effect, log and state are one commit.
+        # Table and column names come from the models, never from a request. The connection is the step's, whatever a
+        # router says: in the engine's database, effect, log and state are one commit.
         with connections[self.database].cursor() as cursor:
             cursor.execute(sql, params)
             return list(cursor.fetchall()) if cursor.description else []
 
     def _lock(self, keys: set[Any]) -> dict[Any, tuple[int, int]]:
-        """Lock the pool rows of these keys, in order, and say what is available and held in each."""
+        """Lock the pool rows of these keys, in order; return what is available and what is held of each."""
         if not keys:
             return {}
         rows = self._execute(
@@ -214,7 +214,7 @@ class PoolResource:
         return {key: (available, held) for key, available, held in rows}
 
     def _hold(self, holds: Sequence[tuple[Call[Any], Any, int]], taken: Mapping[Any, int]) -> None:
-        """Write the holds, and move what they take out of ``available``, in one statement."""
+        """Insert the holds, and move their quantities from ``available`` to ``held``, in one statement."""
         if not holds:
             return
         noted = (
@@ -239,7 +239,7 @@ class PoolResource:
     def _settle(self, calls: Sequence[Call[Any]], state: HoldState, into: str) -> None:
         """End the open holds of the calls, and move their quantities out of ``held``.
 
-        The holds may be read without a lock of their own: each belongs to one run, and the run is locked.
+        The holds need no lock of their own: each belongs to one run, and the run is locked.
         """
         rows = self._execute(
             f'UPDATE "{self.hold._meta.db_table}" SET state = %s WHERE run_id = ANY(%s::uuid[]) AND step = %s '
@@ -264,9 +264,9 @@ class PoolResource:
         self._shift(moved, "held", into)
 
     def _check_holds(self, calls: Sequence[Call[Any]], state: HoldState) -> None:
-        """Refuse calls of which the holds that were met are not what they demand, unless there is a good reason.
+        """Raise ``PoolInconsistent`` for calls whose open holds are not what they demand, with two exceptions.
 
-        Good reasons: their holds were settled before, all and in the same way; or nothing was ever held for them.
+        Their holds may have ended before, all of them and in the same way; or there never were any holds.
         """
         if not calls:
             return
@@ -279,7 +279,7 @@ class PoolResource:
         ):
             known[run_id][key] = quantity, stands
         if state is HoldState.CANCELLED:
-            # The log tells what never happened from what somebody has deleted.
+            # The log distinguishes a try that never happened from holds that somebody has deleted.
             bare = [run_id for run_id in ids if run_id not in known]
             tried = store.log.with_effect(bare, step, Operation.TRY) if bare else set()
             calls = [call for call in calls if call.run_id in known or call.run_id in tried]
@@ -301,9 +301,9 @@ class PoolResource:
         besides: str = "",
         params: Sequence[Any] = (),
     ) -> None:
-        """Move quantities of locked rows between two counts, and do something ``besides`` in the same statement.
+        """Move quantities of locked rows from one count to another; ``besides`` is more SQL for the same statement.
 
-        One row a key: UPDATE … FROM applies only one of two.
+        Each key has one quantity, because UPDATE … FROM applies only one row for a key.
         """
         keys = sorted(quantities)
         with connections[self.database].cursor() as cursor:

@@ -6,21 +6,21 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
-#: The one table that other databases have.
+#: The only table of the engine in other databases.
 BARRIER = "barrier"
 
 
 class BarrierRouter:
-    """Have ``migrate`` make the barrier table in every database but the engine's own, and all others only there.
+    """Let ``migrate`` make the barrier table in all other databases, and the other tables in the engine's database.
 
-    Every other one, and not only those that some step names today: ``migrate`` notes a migration as applied also where
-    a router kept its tables out, and would never make them later. Put it first in ``DATABASE_ROUTERS``; a database
-    that shall not even have this empty table needs a router of the project's own before it.
+    The barrier table is made in every other database, whether or not a step uses it today: ``migrate`` records a
+    migration as applied even if a router kept its tables out, and would never make them later. Put the router first in
+    ``DATABASE_ROUTERS``. If a database must not have this table, put a router of your own before it.
     """
 
     def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **_: Any) -> bool | None:
-        """Decide for the app ``sagas``; of the others nothing is known here."""
+        """Decide for the app ``sagas`` only."""
         if app_label != "sagas":
             return None
-        # What has no model is SQL for the engine's tables.
+        # An operation without a model is SQL for the engine's tables.
         return (db == DEFAULT_DB_ALIAS) is not (model_name == BARRIER)

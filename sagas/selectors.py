@@ -1,4 +1,4 @@
-"""Read runs, for APIs, admin and people, without what is personal. Nothing is written or locked."""
+"""Reads runs for APIs, the admin and people, without personal data. Nothing is written or locked."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from sagas.states import State
 from sagas.store import outbox
 from sagas.validation import parse_run_id, why_unstorable
 
-#: What a step's error has of its log row.
+#: The members of the log entry's data that a step's error has.
 _ERROR = ("kind", "code", "detail", "message")
 
 
 @dataclass(slots=True)
 class StepView:
-    """One step of a run, as far as it came.
+    """The progress of a step of a run.
 
     Attributes:
-        name: the step.
+        name: the step's name.
         state: a ``StepState``: "waiting", "done", "waiting for its report", …
-        started_at: when its first operation was begun or performed.
-        finished_at: when an operation of it last ended, one way or the other.
-        attempts: attempts of its operations.
-        failed: attempts that have failed of the operation that is failing, since a person has last resumed the run.
-        error: why it was rejected or is failing, as ``{"kind", "code", "detail"}``; for operators.
+        started_at: when its first operation began.
+        finished_at: when an operation of it last ended, with whatever outcome.
+        attempts: the number of attempts of its operations.
+        failed: the number of failed attempts of the present operation, since the run was last resumed.
+        error: why it was rejected or fails, as ``{"kind", "code", "detail"}``; for operators.
     """
 
     name: str
@@ -53,7 +53,7 @@ class StepView:
 
 @dataclass(slots=True)
 class RunView:
-    """One run, with its steps in the order of the definition. Its ``reason`` is for operators."""
+    """A run, with its steps in the order of the definition. Its ``reason`` is for operators."""
 
     id: UUID
     saga: str
@@ -94,9 +94,9 @@ def run_view(run_id: UUID) -> RunView:
     try:
         names = [step.name for step in store.definitions.find(run.saga, run.version, run.shape).steps]
     except UnknownSaga:
-        # The definition is gone; what was performed is still on record.
+        # Neither the code nor the database has the definition; the log has the steps that were performed.
         names = list(dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT"))
-    # Escalated on its way back it has a reason; any other run has one from when it was turned back.
+    # An escalated run that was being undone has a reason.
     back = view.state in {State.COMPENSATING, State.FAILED} or (view.state is State.ESCALATED and bool(view.reason))
     view.steps = [
         StepView(
@@ -124,8 +124,8 @@ class InLine:
     Attributes:
         key: the key.
         run_id: the run.
-        ahead: how many stand before it; with 0 it holds the key.
-        since: when it came.
+        ahead: the number of runs before it; with 0 it holds the key.
+        since: when it joined the line.
     """
 
     key: str
@@ -135,10 +135,10 @@ class InLine:
 
 
 def line(key: str) -> list[InLine]:
-    """Who holds a business key, and who waits for it, in order. Of a family with the key, all hold it."""
+    """List the runs that hold a business key or wait for it, in order. A parent and its children hold it together."""
     found: list[InLine] = []
     tickets: list[int] = []
-    # Nobody stands in line at what cannot be stored.
+    # A key that cannot be stored has no line.
     locks = Lock.objects.none() if why_unstorable(str(key)) else Lock.objects.filter(key=str(key))
     for lock in locks.order_by("ticket", "id"):
         tickets.append(lock.ticket)
@@ -147,7 +147,7 @@ def line(key: str) -> list[InLine]:
 
 
 def locks_of(run_id: UUID) -> list[InLine]:
-    """The business keys that a run holds or waits for; none for a run that has ended."""
+    """List the business keys that a run holds or waits for; none for a run that has ended."""
     return [
         InLine(lock.key, run_id, Lock.objects.filter(key=lock.key, ticket__lt=lock.ticket).count(), lock.since)
         for lock in (Lock.objects.filter(run_id=run_id).order_by("key") if _find(run_id) is not None else ())
@@ -155,7 +155,7 @@ def locks_of(run_id: UUID) -> list[InLine]:
 
 
 def _find(run_id: UUID) -> Run | None:
-    """The run of this id; ``None`` also for what no run can be called."""
+    """The run of this id; ``None`` also for an invalid id."""
     try:
         return Run.objects.filter(pk=parse_run_id(run_id)).first()
     except RunNotFound:
@@ -163,7 +163,7 @@ def _find(run_id: UUID) -> Run | None:
 
 
 def timeline(run_id: UUID) -> Sequence[Log]:
-    """List what happened to a run, oldest first, without what is personal; nothing where there is no such run."""
+    """List the log of a run, oldest first, without personal data; empty if there is no such run."""
     run = _find(run_id)
     return _timeline(run) if run else []
 
@@ -178,11 +178,11 @@ def _timeline(run: Run) -> Sequence[Log]:
 
 @dataclass(frozen=True, slots=True)
 class OutboxView:
-    """What waits in the outbox.
+    """The events that wait in the outbox.
 
     Attributes:
-        count: how many events.
-        age: seconds that the oldest has waited; 0 where none waits.
+        count: their number.
+        age: seconds for which the oldest one has waited; 0 if there is none.
     """
 
     count: int
@@ -190,11 +190,11 @@ class OutboxView:
 
 
 def outbox_view() -> OutboxView:
-    """Read how many events wait to be published, and how long the oldest has. It counts them, one by one."""
+    """Read how many events wait to be published, and for how long. The database counts all rows."""
     return OutboxView(*outbox.waiting())
 
 
-# What of a run's data people may read: all but what is marked as personal -------------------------------------
+# A run's data without what is marked as personal --------------------------------------------------------------
 
 
 class StoredRun(Protocol):
@@ -208,7 +208,7 @@ class StoredRun(Protocol):
 
 
 def personal_marks(run: StoredRun) -> Marks:
-    """What is personal in a run's data; nothing where neither the code nor the database knows its saga."""
+    """The paths of personal data in a run; none if neither the code nor the database knows its saga."""
     try:
         return store.definitions.find(run.saga, run.version, run.shape).marks
     except UnknownSaga:
@@ -216,11 +216,11 @@ def personal_marks(run: StoredRun) -> Marks:
 
 
 def visible_request(run: StoredRun) -> Any:
-    """A run's request, without what is personal."""
+    """The request of a run, without personal data."""
     return mask(run.request, personal_marks(run).request, HIDDEN)
 
 
 def visible_results(run: StoredRun) -> Mapping[str, Any]:
-    """The results of a run's steps, without what is personal."""
+    """The results of a run's steps, without personal data."""
     marks = personal_marks(run)
     return {name: mask(result, marks.of(name), HIDDEN) for name, result in run.results.items()}

@@ -149,7 +149,7 @@ def test_e002_a_queue_that_no_worker_is_told_of(_registry: None) -> None:
         somewhere = Step(print, queue="nowhere")
 
     found = problems()["sagas.E002"]
-    assert found.msg == "tests.Lost.somewhere goes to queue 'nowhere', which no worker is told of."
+    assert found.msg == "tests.Lost.somewhere has the queue 'nowhere', which is not in SAGAS['QUEUES']."
     assert found.hint is not None
     assert "Add 'nowhere' to SAGAS['QUEUES']" in found.hint
 
@@ -166,7 +166,7 @@ def test_e010_a_confirmation_that_nothing_gives_back(_registry: None) -> None:
     # Of this one alone: other tests have sagas of their own.
     found = [message for message in problems if message.id == "sagas.E010" and message.msg.startswith("tests.Kept.")]
     assert [message.level for message in found] == [checks.ERROR]
-    assert found[0].msg.startswith("tests.Kept.payment may be taken, and its run be undone after all")
+    assert found[0].msg.startswith("tests.Kept.payment has no compensate=: if its run is undone")
     assert found[0].hint is not None
     assert "compensate=" in found[0].hint
     assert "needs_compensation=False" in found[0].hint
@@ -196,7 +196,7 @@ def test_e003_a_module_that_cannot_be_imported(_registry: None) -> None:
     found = problems()["sagas.E003"]
     assert found.msg == "shop.sagas cannot be imported: NameError: name 'Stpe' is not defined"
     assert found.hint is not None
-    assert "Mend the module" in found.hint
+    assert "Repair the module" in found.hint
 
 
 def test_e004_another_database(settings: Settings) -> None:

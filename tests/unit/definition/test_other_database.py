@@ -113,7 +113,7 @@ def test_e007_a_database_that_is_not_there(settings: Settings) -> None:
     (problem,) = found(settings, loyalty={"ENGINE": POSTGRESQL, "OPTIONS": LIMITS})
     assert problem.id == "sagas.E007"
     assert "Trip.far is in the database 'far', which DATABASES does not have." in problem.msg
-    assert problem.hint == "Add 'far' to DATABASES, or name one of: loyalty."
+    assert problem.hint == "Add 'far' to DATABASES, or give the step one of: loyalty."
 
 
 @pytest.mark.usefixtures("_registry")

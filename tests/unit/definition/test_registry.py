@@ -33,7 +33,7 @@ def test_check_reports_it(broken_app: dict[str, str]) -> None:
     assert done.returncode == 1
     assert "sagas.E003" in done.stderr
     assert "brokenapp.sagas cannot be imported: RuntimeError: not today (line 3)" in done.stderr
-    assert "HINT: Mend the module" in done.stderr
+    assert "HINT: Repair the module" in done.stderr
 
 
 def test_it_is_logged_once_and_the_other_sagas_are_known(broken_app: dict[str, str]) -> None:

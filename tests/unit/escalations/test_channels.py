@@ -78,7 +78,7 @@ def test_no_log_of_any_level_has_a_secret(
 def test_e005_a_channel_that_apprise_cannot_read(settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "ESCALATION_URLS": ["json://127.0.0.1", "nonsense://hunter2/T0KEN"]}
     (found,) = (message for message in checks.run_checks(tags=["sagas"]) if message.id == "sagas.E005")
-    assert found.msg == "SAGAS['ESCALATION_URLS'][1] is no URL that apprise can read."
+    assert found.msg == "SAGAS['ESCALATION_URLS'][1] is no URL of apprise."
 
 
 def test_e005_apprise_is_not_installed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
