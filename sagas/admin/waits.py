@@ -64,6 +64,6 @@ def _behind_breakers(runs: Sequence[Run]) -> dict[UUID, str]:
         except UnknownSaga:
             continue
         for links in plan.onward(definition, plan.Place(State(run.state), run.cursor, run.fork)):
-            if breaker := open_breakers.get(breakers.participant(run.saga, links[0].step)):
+            if breaker := open_breakers.get(breakers.breaker_name(run.saga, links[0].step)):
                 waits[run.pk] = f"waits for the open breaker of {breaker.participant}, next probe {next_probe(breaker)}"
     return waits

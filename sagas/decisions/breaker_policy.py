@@ -1,6 +1,7 @@
-"""When a participant's breaker opens: a pure decision over its retried operations. No database, no clock.
+"""When a circuit breaker opens: one rule for both kinds of breakers. Pure: no database, no clock.
 
-Only confirms and undos are judged, and of them only attempts after the first: what succeeds at once is never counted.
+The breakers of confirms and undos (``sagas.engine.breakers``) count retried attempts only. The circuits of remote
+participants (``sagas.remote.circuit``) count every call, in Redis; a test compares their script with this rule.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Retried operations that one transaction has finished.
+    """Operations that one transaction has finished.
 
     Attributes:
         age: seconds ago.
@@ -26,14 +27,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """When it opens; the figures are settings.
+    """When a breaker opens.
 
     Attributes:
-        operations: how many are looked at in a window at most: the last ones.
-        minimum: fewer than so many in a window say nothing.
-        rate: part of them that failed, 0 to 1, from which on a window counts as bad.
-        window: its length in seconds.
-        windows: so many windows running must be bad.
+        operations: at most so many operations of a window are counted, the last ones.
+        minimum: a window with fewer operations is not bad.
+        rate: the share of failed operations, 0 to 1, from which on a window is bad.
+        window: seconds of one window.
+        windows: so many windows in a row must be bad.
     """
 
     operations: int
@@ -45,7 +46,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was looked at in one window."""
+    """What was counted in one window."""
 
     retried: int
     failed: int

@@ -1,8 +1,8 @@
-"""Stands before participants that keep breaking: watches retried confirms and undos, opens breakers, holds runs back.
+"""Circuit breakers of confirms and undos: a participant that fails too often is not called for a while.
 
-An open breaker escalates whoever has broken at its participant, lets one run through as a probe after a pause, and
-lets the others wait. What succeeds at its first attempt costs nothing here; that any breaker is open at all the
-claim learns from its own query.
+An open breaker escalates the runs that have failed at its participant, lets one run through as a probe after a pause,
+and postpones the others. An operation that succeeds at its first attempt costs nothing here. The claim learns from its
+own query whether any breaker is open.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sagas.store.breakers import Open
 logger = logging.getLogger(__name__)
 
 
-def participant(saga: str, step: str) -> str:
-    """What a breaker is of: one step's participant, whose confirm and undo break together."""
+def breaker_name(saga: str, step: str) -> str:
+    """The name of a breaker. A step has one for its confirm and its undo: they fail together."""
     return f"{saga}.{step}"
 
 
 def record_outcomes(saga: str, step: str, *, succeeded: int, failed: int, faults: bool) -> bool:
-    """Take note of what became of a confirm or an undo, and say whether its faults escalate at once.
+    """Record what became of a confirm or an undo; return whether its faults escalate at once.
 
     Args:
         saga: the runs' saga.
@@ -42,41 +42,44 @@ def record_outcomes(saga: str, step: str, *, succeeded: int, failed: int, faults
     """
     if not config().breaker_windows or not (succeeded or faults):
         return False
-    name = participant(saga, step)
+    name = breaker_name(saga, step)
     if succeeded or failed:
         store.breakers.insert_sample(name, succeeded=succeeded, failed=failed)
     if not faults:
         return False
     found = store.breakers.find_open(name)
-    if found is not None and not _closed(found):
+    if found is not None and not _close_if_recovered(found):
         return True
-    return bool(failed) and _opened(name, step)
+    return bool(failed) and _open_if_bad(name, step)
 
 
 def all_open() -> dict[str, Open]:
-    """The open breakers, by participant; those whose probe has succeeded are closed."""
-    return {found.participant: found for found in store.breakers.all_open() if not _closed(found)}
+    """Return the open breakers by participant. Those whose probe has succeeded are closed first."""
+    return {found.participant: found for found in store.breakers.all_open() if not _close_if_recovered(found)}
 
 
 def admit(
     links: tuple[Link, ...], rows: Sequence[store.runs.Row], breakers: Mapping[str, Open]
 ) -> tuple[tuple[Link, ...], list[store.runs.Row]]:
-    """Say which of claimed runs, that all stand at the first of ``links``, go how far.
+    """Let claimed runs through that stand at the first of ``links``, as far as no breaker is open.
 
-    The others are held, or escalated: those that have broken at this participant already.
+    The others are postponed; those that have failed at this participant already are escalated.
+
+    Returns:
+        The links before the next open breaker, and the runs that go by them.
     """
     going = list(rows)
     if not breakers or not links or links[0].phase is Phase.FORWARD:
         return links, going
-    at = breakers.get(_of(links[0]))
+    at = breakers.get(_name_of(links[0]))
     if at is not None:
-        going = _probe(links[0], going, at)
-    # A chain ends before a closed door; who stands there is held when the lease is over.
-    end = next((n for n, link in enumerate(links) if n and _of(link) in breakers), len(links))
+        going = _let_probe_through(links[0], going, at)
+    # The chain ends before the next open breaker. Its runs are postponed there when they are claimed again.
+    end = next((n for n, link in enumerate(links) if n and _name_of(link) in breakers), len(links))
     return links[:end], going
 
 
-def _probe(link: Link, rows: Sequence[store.runs.Row], at: Open) -> list[store.runs.Row]:
+def _let_probe_through(link: Link, rows: Sequence[store.runs.Row], at: Open) -> list[store.runs.Row]:
     waiting = [row for row in rows if row.attempt == 0]
     for row in rows:
         if row.attempt:
@@ -90,11 +93,12 @@ def _probe(link: Link, rows: Sequence[store.runs.Row], at: Open) -> list[store.r
     return going
 
 
-def _of(link: Link) -> str:
-    return participant(link.saga, link.step)
+def _name_of(link: Link) -> str:
+    return breaker_name(link.saga, link.step)
 
 
-def _opened(name: str, step: str) -> bool:
+def _open_if_bad(name: str, step: str) -> bool:
+    """Open a breaker if its samples say so; return whether they do."""
     found = config()
     rule = Rule(
         operations=found.breaker_operations,
@@ -116,14 +120,14 @@ def _opened(name: str, step: str) -> bool:
     return True
 
 
-def _closed(found: Open) -> bool:
+def _close_if_recovered(found: Open) -> bool:
     if found.recovered and store.breakers.close_breaker(found.participant):
         logger.warning("sagas: the breaker of %s closes: a probe has succeeded", found.participant)
     return found.recovered
 
 
 def prune_samples() -> None:
-    """Delete samples that no rule looks at any more, at most once a window in a process."""
+    """Delete samples that are too old for the rule, at most once a window in each process."""
     found = config()
     if time.monotonic() - runtime.memory.samples_pruned_at >= found.breaker_window:
         runtime.memory.samples_pruned_at = time.monotonic()

@@ -1,7 +1,8 @@
-"""Runs that must not be at the same business key at once: who waits, who is refused, and who is next.
+"""Semantic locks: runs that must not work on the same business key at the same time.
 
-A run that waits is PENDING and stands in line in the database. When the run before it has ended it is told, after
-that commit (``Unlock``); the telling may get lost, so it looks by itself too, the sooner the nearer it is.
+A run that waits is PENDING and has its place in line in the database. After the commit that ends the run before it, an
+``Unlock`` makes it due. That may get lost, so a run that waits is also claimed from time to time: the sooner, the
+fewer runs are before it.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from sagas.definition.locks import LockKeys
 from sagas.errors import Locked
 from sagas.states import State
 
-#: Seconds after which the next in line looks by itself; the one behind it after twice that, and so on.
+#: Seconds after which the next run in line is claimed to look again; the run behind it after twice as many, and so on.
 RECHECK = 5.0
 
 
 def enqueue(run_id: UUID, keys: LockKeys, *, parent: UUID | None) -> float:
     """Put a run that is being started in line at its keys, in the caller's transaction.
 
-    What its family holds, parents and children of one root, it holds as well. It does not wait for what others hold
-    if it has a parent: that one would wait for it with what it holds itself, and two of them for each other.
+    It holds what its family holds: all runs with the same root. A run with a parent is refused instead of waiting:
+    its parent would wait for it and keep its own keys, and two such parents would wait for each other.
 
     Returns:
-        Seconds after which it looks whether it is its turn; 0 if it may begin.
+        Seconds after which it is claimed to look again; 0 if it may begin.
 
     Raises:
-        Locked: a key for which it does not wait is not free.
+        Locked: a key for which it does not wait is held by another family.
     """
     store.locks.lock_keys(keys.all)
     family = store.locks.family_of(parent) if parent is not None else run_id
@@ -45,7 +46,7 @@ def enqueue(run_id: UUID, keys: LockKeys, *, parent: UUID | None) -> float:
 
 
 def recheck_delay(ahead: int) -> float:
-    """Seconds until a run looks again that has so many before it: all of a long line cost little that way."""
+    """Seconds until a run with so many others before it is claimed again. So a long line costs little."""
     return RECHECK * ahead
 
 
@@ -67,7 +68,7 @@ def postpone_in_line(rows: Sequence[store.runs.Row]) -> tuple[list[store.runs.Ro
 
 
 def release(rows: Sequence[store.runs.Row]) -> list[Unlock]:
-    """Say who must be told that locked runs end now: those in line at their keys. Before they are moved."""
+    """Messages for the runs in line behind locked runs that end now. To be asked before these are moved."""
     return _unlock([row.id for row in rows if row.locked])
 
 
@@ -76,13 +77,15 @@ def _unlock(ids: Sequence[UUID]) -> list[Unlock]:
 
 
 def wake_next(keys: Sequence[str]) -> bool:
-    """Let the first in line at these keys begin, and have the second look soon. Twice or too early does nothing.
+    """Make the first runs in line at these keys due, and have the second ones claimed soon.
+
+    It does no harm to do it twice or too early.
 
     Returns:
-        Whether there is one that may begin.
+        Whether there is a run that may begin.
     """
     with transaction.atomic():
-        # Read without locks, for the holder's may be held for long by what it does; then locked in the order of ids.
+        # Read without locks, because the holder's run may be locked for long; then locked in the order of the ids.
         ids = store.locks.next_in_line(keys)
         rows = [row.id for row in store.runs.lock(ids) if row.locked and row.state is State.PENDING] if ids else []
         ahead = store.locks.count_ahead(rows) if rows else {}

@@ -1,7 +1,7 @@
-"""SQL of the breakers: samples, which are only ever inserted, and one row for each participant that ever broke.
+"""SQL of the breakers: samples, which are only inserted, and one row for each participant whose breaker ever opened.
 
-A sibling of ``store``, with its rules. A breaker's row is locked after runs and pools, and whoever claims does not
-wait for it: it is no hot row, since only opening, probing and closing write it.
+A breaker's row is locked after runs and pools. A claim does not wait for it. Few transactions want it: only opening,
+probing and closing write it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _open(sql: str, params: Sequence[Any]) -> list[Open]:
 
 
 def insert_sample(participant: str, *, succeeded: int, failed: int) -> None:
-    """Keep what became of retried operations."""
+    """Record what became of retried operations."""
     _execute(
         "INSERT INTO sagas_breakersample (participant, at, succeeded, failed) VALUES (%s, clock_timestamp(), %s, %s)",
         [participant, succeeded, failed],
@@ -56,7 +56,7 @@ def insert_sample(participant: str, *, succeeded: int, failed: int) -> None:
 
 
 def samples(participant: str, rule: Rule) -> list[Sample]:
-    """Read what a rule looks at: the last of each window, and nothing from before the breaker was closed."""
+    """Read what the rule counts: the last samples of each window, since the breaker was closed."""
     window = timedelta(seconds=rule.window)
     params: list[Any] = [rule.windows, participant, window, window, rule.operations, participant]
     with connection.cursor() as cursor:
@@ -74,13 +74,12 @@ def samples(participant: str, rule: Rule) -> list[Sample]:
 
 
 def find_open(participant: str) -> Open | None:
-    """The breaker of a participant, if it is open."""
+    """Return the breaker of a participant if it is open."""
     found = _open(f"{_OPEN} AND participant = %s", [participant])
     return found[0] if found else None
 
 
 def all_open() -> list[Open]:
-    """All that are open."""
     return _open(f"{_OPEN} ORDER BY participant", [])
 
 
@@ -106,7 +105,7 @@ _MINE = (
 
 
 def close_breaker(participant: str) -> bool:
-    """Close a breaker. Return whether it was open, and nobody else is at it."""
+    """Close a breaker. Return whether it was open, and no other transaction has locked it."""
     return bool(
         _execute(
             f"UPDATE sagas_breaker SET closed_at = clock_timestamp() WHERE participant = {_MINE.format('')}",
@@ -116,7 +115,7 @@ def close_breaker(participant: str) -> bool:
 
 
 def take_probe(participant: str, run_id: UUID, operation: str) -> bool:
-    """Let this run through as a probe, if it is time for one. The next one's time comes after another pause."""
+    """Let this run through as a probe, if one is due. The next probe is due after another pause."""
     return bool(
         _execute(
             "UPDATE sagas_breaker SET probe_at = clock_timestamp() + %s, probe_run = %s, probe_operation = %s "
@@ -127,7 +126,7 @@ def take_probe(participant: str, run_id: UUID, operation: str) -> bool:
 
 
 def wait_for_probe(participant: str, ids: Sequence[UUID]) -> None:
-    """Let claimed runs wait until the next probe may go, and a tick. It is not counted as a claim of theirs."""
+    """Postpone claimed runs until a tick after the next probe is due. That counts as no claim."""
     _execute(
         "UPDATE sagas_run SET due_at = GREATEST(clock_timestamp(), "
         "(SELECT probe_at FROM sagas_breaker WHERE participant = %s)) + %s WHERE id = ANY(%s::uuid[])",
@@ -136,7 +135,7 @@ def wait_for_probe(participant: str, ids: Sequence[UUID]) -> None:
 
 
 def prune_samples(keep: float) -> None:
-    """Delete samples older than ``keep`` seconds, some at a time. Nobody waits for another who does it too."""
+    """Delete at most 10,000 samples older than ``keep`` seconds, without waiting for other processes that do it."""
     _execute(
         "DELETE FROM sagas_breakersample WHERE id IN (SELECT id FROM sagas_breakersample "
         "WHERE at < clock_timestamp() - %s ORDER BY id LIMIT 10000 FOR UPDATE SKIP LOCKED)",

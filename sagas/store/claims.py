@@ -15,15 +15,15 @@ from sagas.db import uuid_array
 from sagas.states import State
 from sagas.store.runs import COLUMNS, SEEN, Row, execute, notify_hooks, rows_of
 
-#: Asked along with the claim, so that nobody pays a statement for breakers while none is open.
+#: Asked with the claim, so that breakers cost no statement while none is open.
 _GUARDED = "EXISTS (SELECT 1 FROM sagas_breaker WHERE closed_at IS NULL)"
 
 _NOT_NEW = "AND state <> 'PENDING'"
 
-#: Saga, version, shape, state, cursor, fork: runs of this kind are for other processes; see ``sagas.engine.claiming``.
+#: Saga, version, shape, state, cursor and fork of runs that are left to other processes; see ``sagas.engine.claiming``.
 Foreign = tuple[str, int, int, str, int, int]
 
-#: For a lease: nobody else has taken them, so they are taken up, and counted.
+#: Only for the time of a lease. If no other process has taken them by then, they are claimed and counted.
 _NOT_FOREIGN = (
     "AND (due_at <= now() - %s OR (saga, version, shape, state, cursor, fork) NOT IN "
     "(SELECT * FROM unnest(%s::text[], %s::int[], %s::int[], %s::text[], %s::int[], %s::bigint[])))"
@@ -31,12 +31,12 @@ _NOT_FOREIGN = (
 
 
 def lock_due(limit: int, *, lapsed: bool, begin: bool, foreign: Collection[Foreign] = ()) -> list[Row]:
-    """Lock up to ``limit`` due runs that nobody else is claiming, the longest due first.
+    """Lock up to ``limit`` due runs that no other transaction is claiming, the longest due first.
 
     Args:
         limit: runs at most.
-        lapsed: take those whose lease ran out, instead of those that were never claimed since their last move.
-        begin: take those too that have not begun.
+        lapsed: take runs whose lease ran out, instead of those that were never claimed since their last move.
+        begin: take runs too that have not begun.
         foreign: kinds of runs to leave to others for the time of a lease.
     """
     others: list[Any] = []
@@ -57,7 +57,7 @@ def lease(ids: Sequence[UUID], *, begin: bool, within: float | None = None) -> N
 
     Args:
         ids: runs that the caller has locked.
-        begin: whether those that are PENDING begin now. A process that does not know their saga only waits.
+        begin: whether PENDING runs begin now. They do not in a process that does not know their saga.
         within: seconds from the beginning to the first confirm deadline; ``None`` for no deadline.
     """
     start = (
@@ -83,7 +83,7 @@ _LEASE = (
 
 
 def _begin_watched(start: str, params: Sequence[Any]) -> None:
-    """Give a lease, and tell the hooks of the runs that begin with it: of those that were PENDING under our lock."""
+    """Give a lease, and call the hooks for the runs that begin with it: those that were PENDING under our lock."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"{_LEASE}{start} FROM sagas_run AS was WHERE was.id = run.id AND run.id = ANY(%s::uuid[]) "
@@ -95,10 +95,10 @@ def _begin_watched(start: str, params: Sequence[Any]) -> None:
 
 
 def release_leases(ids: Sequence[UUID]) -> None:
-    """Give back a lease whose messages could not be published: the runs are due again after a tick.
+    """Give back leases whose messages could not be published: the runs are due again after a tick.
 
-    A run of which nothing is done yet has not begun: its confirm deadline must not run while the broker is away. But
-    a broker that was only slow to confirm may have the message, so that its steps are done all the same. Such a run
+    A run of which nothing is done has not begun: its confirm deadline must not pass while the broker is away. But a
+    broker that was only slow to confirm may have the message, and then the steps are done all the same. Such a run
     begins when it waits for its confirmations.
     """
     untouched = "run.state = 'EXECUTING' AND run.cursor = 0 AND run.attempt = 0 AND run.claims = 1"
@@ -112,7 +112,7 @@ def release_leases(ids: Sequence[UUID]) -> None:
     )
 
 
-#: Runs that could have begun. Not those in line at a business key: they wait for another run, and not for us.
+#: Runs that could have begun. Not those in line at a business key: they wait for another run, not for a worker.
 _BACKLOG = (
     "FROM sagas_run AS run WHERE due_at <= now() AND state = 'PENDING' "
     "AND (NOT locked OR NOT EXISTS (SELECT FROM sagas_lock AS mine JOIN sagas_lock AS other "
@@ -121,7 +121,7 @@ _BACKLOG = (
 
 
 def backlog_age() -> float:
-    """Seconds that the oldest run which could have begun has waited; 0 where none waits."""
+    """Seconds that the oldest run has waited that could have begun; 0 if none waits."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM ("
@@ -132,7 +132,7 @@ def backlog_age() -> float:
 
 
 def backlog() -> tuple[int, float]:
-    """How many runs could have begun, and how many seconds the oldest has waited. It counts them, one by one."""
+    """How many runs could have begun, and how many seconds the oldest has waited. Slow: it counts every row."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) {_BACKLOG}")
         (count,) = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""SQL of the confirmations: which have come, with what, and by when the next must."""
+"""SQL of the confirmations: which have come, with what data, and until when the next must come."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagas.store.runs import UNBOUNDED, execute
 
 
 def received(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
-    """Which confirmations of these runs have come. Read it under their locks."""
+    """Names of the confirmations that have come, by run. To be read under the runs' locks."""
     found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
     with connection.cursor() as cursor:
         cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [uuid_array(ids)])
@@ -50,7 +50,7 @@ def insert(run_id: UUID, name: str, data: str) -> None:
 
 
 def data_of(ids: Sequence[UUID], name: str) -> dict[UUID, str]:
-    """What came with a confirmation, as JSON text, for the runs for which it came."""
+    """What came with a confirmation, as JSON text, by run; runs for which it has not come are left out."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT run_id, data::text FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[]) AND name = %s",
@@ -60,7 +60,7 @@ def data_of(ids: Sequence[UUID], name: str) -> dict[UUID, str]:
 
 
 def bring_deadlines_forward(deadlines: Mapping[UUID, datetime]) -> None:
-    """Set the deadlines of locked runs that have none, or a later one."""
+    """Set the deadlines of locked runs that have no deadline, or a later one."""
     execute(
         "UPDATE sagas_run AS run SET deadline = LEAST(run.deadline, v.deadline) "
         "FROM unnest(%s::uuid[], %s::timestamptz[]) AS v(id, deadline) WHERE run.id = v.id",
@@ -69,7 +69,7 @@ def bring_deadlines_forward(deadlines: Mapping[UUID, datetime]) -> None:
 
 
 def set_deadline(run_id: UUID, deadline: datetime | None) -> None:
-    """Set the time of the next missing confirmation; an AWAITING_CONFIRM run is due then (and a grace)."""
+    """Set the deadline of the next missing confirmation. An AWAITING_CONFIRM run is due then, plus a grace."""
     execute(
         "UPDATE sagas_run SET deadline = %s, claims = CASE state WHEN 'AWAITING_CONFIRM' THEN 0 ELSE claims END, "
         "due_at = CASE state WHEN 'AWAITING_CONFIRM' THEN COALESCE(%s, clock_timestamp() + %s) ELSE due_at END "

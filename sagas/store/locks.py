@@ -1,8 +1,8 @@
-"""The SQL of semantic locks: who stands in line for which key. Beside ``sagas.store.runs``, where runs are read.
+"""SQL of semantic locks: which runs are in line at which business key.
 
-A run's row in ``sagas_lock`` is there from its start until it is final; a trigger deletes it in the transaction that
-makes it so, by whatever hand. Whoever has the lowest ticket at a key holds it. Tickets are drawn under a lock on the
-key that lasts until the commit, so that none is ever overtaken by a lower one that commits later.
+A run's row in ``sagas_lock`` exists from its start until it is final; a trigger deletes it in the transaction that ends
+the run. The run with the lowest ticket at a key holds the key. Tickets are drawn under a lock on the key that lasts
+until the commit, so no transaction commits a lower ticket later.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sagas.db import uuid_array
 
 
 def lock_keys(keys: Sequence[str]) -> None:
-    """Let nobody else draw a ticket at these keys, until the end of this transaction.
+    """Let no other transaction draw a ticket at these keys, until the end of this one.
 
-    In one order, that of what is locked, which is the hash: whoever wants several cannot deadlock with another.
+    The keys are locked in the order of their hashes, so that transactions with several keys do not deadlock.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -29,7 +29,7 @@ def lock_keys(keys: Sequence[str]) -> None:
 
 
 def family_of(parent: UUID) -> UUID:
-    """The run at the root of which this one is a step, or a step of a step."""
+    """The run at the root of a run's ancestors."""
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH RECURSIVE up AS (SELECT id, parent_id FROM sagas_run WHERE id = %s "
@@ -42,9 +42,9 @@ def family_of(parent: UUID) -> UUID:
 
 
 def find_taken(keys: Sequence[str], *, family: UUID) -> tuple[str, UUID] | None:
-    """The first of these keys that another family holds or waits for, and the run that holds it.
+    """The first of these keys that another family holds, and the run that holds it; ``None`` if all are free.
 
-    Not those that this family holds, for which others wait behind it.
+    A key that this family holds is free for it, though others wait for it.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -56,10 +56,10 @@ def find_taken(keys: Sequence[str], *, family: UUID) -> tuple[str, UUID] | None:
 
 
 def enqueue(run_id: UUID, keys: Sequence[str], *, family: UUID) -> int:
-    """Put a run in line at keys that are closed to others; where its family stands already, beside it.
+    """Put a run in line at keys that this transaction has locked; with its family's ticket where there is one.
 
     Returns:
-        How many stand before it, where they are most.
+        How many runs are before it, at the key where they are most.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -71,12 +71,12 @@ def enqueue(run_id: UUID, keys: Sequence[str], *, family: UUID) -> int:
     return count_ahead([run_id])[run_id]
 
 
-#: Who is further back than this waits no longer for it: it only says when to look again.
+#: Rows are counted up to this number only. The count only says when to look again.
 FAR = 60
 
 
 def count_ahead(ids: Sequence[UUID]) -> dict[UUID, int]:
-    """How many rows stand before each run, at the key where they are most, counted to ``FAR``; 0 for who holds all."""
+    """How many rows are before each run, at the key where they are most, counted up to ``FAR``; 0: it holds all."""
     found = dict.fromkeys(ids, 0)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -91,7 +91,7 @@ def count_ahead(ids: Sequence[UUID]) -> dict[UUID, int]:
 
 
 def keys_of(ids: Sequence[UUID]) -> list[str]:
-    """The keys at which these runs stand in line."""
+    """The keys at which these runs are in line."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT key FROM sagas_lock WHERE run_id = ANY(%s::uuid[]) ORDER BY key", [uuid_array(ids)]
