@@ -36,11 +36,11 @@ class Carrier:
     Attributes:
         waiting: cohorts that are not delivered yet.
         deadlines: deadline messages, each with its time.
-        strangers: runs that are left alone.
+        excluded: runs that are never claimed.
     """
 
-    def __init__(self, strangers: Collection[UUID] = ()) -> None:
-        self.strangers = frozenset(strangers)
+    def __init__(self, excluded: Collection[UUID] = ()) -> None:
+        self.excluded = frozenset(excluded)
         self.waiting: list[Chain] = []
         self.deadlines: list[tuple[datetime, Deadline]] = []
 
@@ -48,22 +48,22 @@ class Carrier:
         """Claim what is due, as the dispatcher does. Return whether anything was due."""
         busy = False
         for lapsed in (False, True):
-            with self._without_strangers():
+            with self._without_excluded():
                 claimed = claim(lapsed=lapsed)
             self.post(claimed.messages, now)
             busy |= claimed.count > 0
         return busy
 
     @contextmanager
-    def _without_strangers(self) -> Iterator[None]:
-        """Keep claims from taking strangers: runs of other tests, or runs that the project has in its test database."""
+    def _without_excluded(self) -> Iterator[None]:
+        """Exclude runs of other tests, and runs that the project has in its test database, from claims."""
         lock_due = store.claims.lock_due
 
-        def own(limit: int, **which: Any) -> list[Row]:
-            rows = lock_due(limit + len(self.strangers), **which)
-            return [row for row in rows if row.id not in self.strangers][:limit]
+        def lock_own(limit: int, **which: Any) -> list[Row]:
+            rows = lock_due(limit + len(self.excluded), **which)
+            return [row for row in rows if row.id not in self.excluded][:limit]
 
-        with patch.object(store.claims, "lock_due", own) if self.strangers else nullcontext():
+        with patch.object(store.claims, "lock_due", lock_own) if self.excluded else nullcontext():
             yield
 
     def post(self, messages: Sequence[Message], now: datetime) -> None:
@@ -86,17 +86,17 @@ class Carrier:
         """Deliver the first waiting message. Return whether there was one."""
         if not self.waiting:
             return False
-        self.carry(self.waiting.pop(0), now)
+        self.deliver_cohort(self.waiting.pop(0), now)
         return True
 
-    def carry(self, chain: Chain, now: datetime) -> None:
+    def deliver_cohort(self, chain: Chain, now: datetime) -> None:
         """Deliver one cohort, and accept the messages that follow."""
         self.post(self.perform(chain), now)
 
     def perform(self, chain: Chain) -> list[Message]:
         """Perform a message and return what follows, before it is published: a worker may be killed in between."""
         following: list[Message] = []
-        for link in reacting(chain):
+        for link in triggered_links(chain):
             performed = perform(link, chain.ids, worker=WORKER, token=chain.token)
             rest = () if _travels_by_events(chain) else chain.links[1:]
             if rest and performed.survivors:
@@ -104,21 +104,24 @@ class Carrier:
             following += performed.messages
         return following
 
-    def judge(self, now: datetime) -> bool:
-        """Deliver the deadlines that are over. Return whether there were any."""
+    def deliver_deadlines(self, now: datetime) -> bool:
+        """Deliver the deadline messages that are due. Return whether there were any."""
         due = [deadline for at, deadline in self.deadlines if at <= now]
         self.deadlines = [(at, deadline) for at, deadline in self.deadlines if at > now]
-        for late in due:
-            self.post(lifecycle.expire(late.saga, late.version, late.confirmation, late.ids, by="message"), now)
+        for deadline in due:
+            self.post(
+                lifecycle.expire(deadline.saga, deadline.version, deadline.confirmation, deadline.ids, by="message"),
+                now,
+            )
         return bool(due)
 
 
-def living() -> set[UUID]:
+def live_run_ids() -> set[UUID]:
     """Return the ids of all runs that have not ended."""
     return set(Run.objects.exclude(state__in=FINAL).values_list("pk", flat=True))
 
 
-def reacting(chain: Chain) -> Sequence[Link]:
+def triggered_links(chain: Chain) -> Sequence[Link]:
     """Return the links that a message leads to: its first link or, under choreography, all that react to its event."""
     first = chain.links[0]
     if not _travels_by_events(chain):

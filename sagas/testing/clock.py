@@ -55,7 +55,7 @@ class Clock:
                     f"CREATE OR REPLACE FUNCTION {SCHEMA}.{function}() RETURNS timestamptz LANGUAGE sql STABLE "
                     f"AS $$ SELECT pg_catalog.current_setting('{_SETTING}')::timestamptz $$"
                 )
-        self.enter_again()
+        self.attach_to_new_connection()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -71,27 +71,27 @@ class Clock:
             cursor.execute("SELECT set_config('search_path', %s, false)", [self._path])
             cursor.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
 
-    def enter_again(self) -> None:
+    def attach_to_new_connection(self) -> None:
         """Become the clock of a new connection, such as that of a forked process, with the same schema."""
         with connection.cursor() as cursor:
             # After the project's schemas, so that new tables are created where they always are.
             cursor.execute("SELECT set_config('search_path', %s, false)", [f"{self._path}, {SCHEMA}, pg_catalog"])
-        self._tell()
+        self._set_time()
 
-    def go_back_to(self, moment: datetime) -> None:
+    def move_back_to(self, moment: datetime) -> None:
         """Return to an earlier time, after what happened since was rolled back."""
         self.now = moment
-        self._tell()
+        self._set_time()
 
-    def let_pass(self, time: timedelta) -> None:
+    def advance(self, time: timedelta) -> None:
         """Advance the clock by ``time``."""
-        self.go_to(self.now + time)
+        self.move_to(self.now + time)
 
-    def go_to(self, moment: datetime) -> None:
+    def move_to(self, moment: datetime) -> None:
         """Advance the clock to ``moment``, unless it shows a later time."""
         self.now = max(self.now, moment)
-        self._tell()
+        self._set_time()
 
-    def _tell(self) -> None:
+    def _set_time(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config(%s, %s, false)", [_SETTING, self.now.isoformat()])

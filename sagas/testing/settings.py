@@ -12,7 +12,7 @@ from sagas import runtime
 
 
 @contextmanager
-def alone(saga: str, carrier: str) -> Iterator[None]:
+def in_process_settings(saga: str, carrier: str) -> Iterator[None]:
     """Apply settings without Redis, which other processes share, and with ``carrier`` for the saga."""
     raw = settings.SAGAS
     own = {"REDIS_URL": None, "CARRIERS": {**raw.get("CARRIERS", {}), saga: carrier}}

@@ -1,7 +1,7 @@
 """The fault matrix of ``PlaceOrder`` as a table, for docs/guarantees.md. ``make guarantees`` plays it, then writes it.
 
-Each case says how its run must end (``Case.story``), and fails in ``test_unwinding`` if it does not: so what is written
-here has been played.
+Each case says how its run must end (``Case.expected``), and fails in ``test_unwinding`` if the run ends otherwise. So
+the table contains only what has been played.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from pathlib import Path
 
 from orders.sagas import PlaceOrder
 from sagas.states import State
-from sagas.testing.matrix.cases import Case, Trouble, cases
+from sagas.testing.matrix.cases import Case, InjectedFault, cases
 from tests.docs.papers import ROOT
 
 PAPER = ROOT / "docs/guarantees.md"
 BEGIN, END = "<!-- the fault matrix: make guarantees -->", "<!-- end of the fault matrix -->"
 
 _TOLD = {
-    Trouble.REJECTS: "rejected",
-    Trouble.RAISES_ONCE: "fails once",
-    Trouble.RAISES: "fails for good",
-    Trouble.ANSWER_LOST_ONCE: "done, answer lost once",
-    Trouble.ANSWER_LOST: "done, answer lost for good",
-    Trouble.DIES_BEFORE: "SIGKILL before the commit",
-    Trouble.DIES_AFTER: "SIGKILL after the commit",
-    Trouble.TWICE: "delivered twice",
-    Trouble.LATE: "again when the run has ended",
-    Trouble.OUT_OF_ORDER: "all others first",
+    InjectedFault.REJECTS: "rejected",
+    InjectedFault.RAISES_ONCE: "fails once",
+    InjectedFault.RAISES: "fails for good",
+    InjectedFault.ANSWER_LOST_ONCE: "done, answer lost once",
+    InjectedFault.ANSWER_LOST: "done, answer lost for good",
+    InjectedFault.KILLED_BEFORE: "SIGKILL before the commit",
+    InjectedFault.KILLED_AFTER: "SIGKILL after the commit",
+    InjectedFault.TWICE: "delivered twice",
+    InjectedFault.LATE: "again when the run has ended",
+    InjectedFault.OUT_OF_ORDER: "all others first",
 }
 
 
@@ -38,25 +38,25 @@ def render() -> str:
     lines = [
         BEGIN,
         "",
-        f"| step and operation | {' | '.join(_TOLD[trouble] for trouble in Trouble)} |",
-        f"|---|{'---|' * len(Trouble)}",
+        f"| step and operation | {' | '.join(_TOLD[fault] for fault in InjectedFault)} |",
+        f"|---|{'---|' * len(InjectedFault)}",
     ]
     for step, operation in operations:
         own = [case for case in found if (case.step, case.operation) == (step, operation)]
-        cells = [_cell([case for case in own if case.trouble is trouble]) for trouble in Trouble]
+        cells = [_cell([case for case in own if case.fault is fault]) for fault in InjectedFault]
         lines.append(f"| `{step}` {operation} | {' | '.join(cells)} |")
     lines += ["", f"{len(found)} cases: {len(found) // 2} under each carrier, which end alike.", "", END]
     return "\n".join(lines)
 
 
 def _cell(own: Sequence[Case]) -> str:
-    stories = {_word(case) for case in own}
-    return " / ".join(sorted(stories)) or "—"
+    ends = {_end(case) for case in own}
+    return " / ".join(sorted(ends)) or "—"
 
 
-def _word(case: Case) -> str:
-    word = "confirmed" if case.ends is State.SUCCEEDED else "undone"
-    return f"a person, then {word}" if case.calls_a_person else word
+def _end(case: Case) -> str:
+    word = "confirmed" if case.final_state is State.SUCCEEDED else "undone"
+    return f"a person, then {word}" if case.escalates else word
 
 
 def written() -> str:

@@ -17,6 +17,6 @@ def test_the_fault_matrix_is_that_of_the_code() -> None:
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_it_holds_for_both_carriers(carrier: str) -> None:
-    both = {(case.step, case.operation, case.what): case.story for case in cases(PlaceOrder)}
-    own = {(case.step, case.operation, case.what): case.story for case in cases(PlaceOrder, carriers=[carrier])}
+    both = {(case.step, case.operation, case.fault_id): case.expected for case in cases(PlaceOrder)}
+    own = {(case.step, case.operation, case.fault_id): case.expected for case in cases(PlaceOrder, carriers=[carrier])}
     assert own == both

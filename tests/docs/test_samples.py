@@ -198,10 +198,10 @@ def database_time():
         cursor.execute("SELECT clock_timestamp()")
         return cursor.fetchone()[0]
 
-def test_it_stands_still_until_it_is_let_pass(saga_clock):
+def test_the_clock_stands_still_until_it_is_advanced(saga_clock):
     before = database_time()
     assert database_time() == before
-    saga_clock.let_pass(timedelta(hours=1))
+    saga_clock.advance(timedelta(hours=1))
     assert database_time() == before + timedelta(hours=1)
 """
 

@@ -118,7 +118,7 @@ def marks_and_jars_agree(ended: Ended) -> None:
 
 def quick(case: Case) -> bool:
     """Whether a case of the laboratory is for every day: those that say the same in other words are not."""
-    return case.saga is Lab and case.carrier == "orchestration" and not case.deadly
+    return case.saga is Lab and case.carrier == "orchestration" and not case.kills_process
 
 
 def unwinds(

@@ -1,6 +1,6 @@
-"""The cases of the matrix: each operation of a saga with each trouble that can occur around it. Pure.
+"""The cases of the matrix: each operation of a saga with each fault that can occur around it. Pure.
 
-A case is one run in which one operation has one trouble. The case says how the run gets to that operation, and how the
+A case is one run in which one operation has one fault. The case says how the run gets to that operation, and how the
 run must end.
 """
 
@@ -21,7 +21,7 @@ from sagas.states import CARRIERS, State
 from sagas.testing.scenario.faults import Broken
 
 
-class Trouble(StrEnum):
+class InjectedFault(StrEnum):
     """What goes wrong. The values are used in the ids of cases."""
 
     REJECTS = "rejects"
@@ -30,8 +30,8 @@ class Trouble(StrEnum):
     #: The operation took effect, but its caller saw a fault.
     ANSWER_LOST_ONCE = "raises-once-after-the-effect"
     ANSWER_LOST = "raises-after-the-effect"
-    DIES_BEFORE = "dies-before-the-commit"
-    DIES_AFTER = "dies-after-the-commit"
+    KILLED_BEFORE = "killed-before-the-commit"
+    KILLED_AFTER = "killed-after-the-commit"
     TWICE = "delivered-twice"
     #: A copy of the message comes after the run has ended: that of a forward operation, after its undo.
     LATE = "delivered-late"
@@ -40,39 +40,39 @@ class Trouble(StrEnum):
 
 
 #: A process is killed. Its commits must last, so these cases need a test that commits.
-DEADLY = (Trouble.DIES_BEFORE, Trouble.DIES_AFTER)
+KILLING = (InjectedFault.KILLED_BEFORE, InjectedFault.KILLED_AFTER)
 #: Faults that are injected into the participant, for the first attempt or for all attempts.
-_ONCE = (Trouble.RAISES_ONCE, Trouble.ANSWER_LOST_ONCE)
-_ALWAYS = (Trouble.RAISES, Trouble.ANSWER_LOST)
+_ONCE = (InjectedFault.RAISES_ONCE, InjectedFault.ANSWER_LOST_ONCE)
+_ALWAYS = (InjectedFault.RAISES, InjectedFault.ANSWER_LOST)
 
 
-class Way(StrEnum):
+class RunPath(StrEnum):
     """How a run gets to an operation, if nothing goes wrong."""
 
     #: The run is confirmed.
-    GOES_ON = "goes on"
+    CONFIRMED = "confirmed"
     #: The run is cancelled while it waits for its confirmations.
     CANCELLED = "cancelled"
     #: The last step that can be undone is rejected.
-    REFUSED = "refused"
+    REJECTED = "rejected"
     #: The same, after the confirmations have come early.
     REFUNDED = "refunded"
     #: The last stage is parallel: its first branch fails once and is then rejected, when the other branches are done.
-    BRANCHED_OFF = "branched off"
+    BRANCH_REJECTED = "branch rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One operation with one trouble.
+    """One operation with one fault.
 
     Attributes:
         saga: the saga.
         index: position of the step.
         phase: phase of the operation.
-        trouble: what goes wrong.
+        fault: what goes wrong.
         carrier: how cohorts travel.
-        way: how the run gets to the operation.
-        ends: the state in which the run must end.
+        path: how the run gets to the operation.
+        final_state: the state in which the run must end.
         database: for a killed process: the database of the commit at which it is killed.
         commit: number of that commit, from 1.
     """
@@ -80,10 +80,10 @@ class Case:
     saga: type[Saga[Any]]
     index: int
     phase: Phase
-    trouble: Trouble
+    fault: InjectedFault
     carrier: str
-    way: Way
-    ends: State
+    path: RunPath
+    final_state: State
     database: str = DEFAULT_DB_ALIAS
     commit: int = 1
 
@@ -98,99 +98,99 @@ class Case:
         return self.saga.definition.all_steps[self.index].actions[self.phase].operation.value
 
     @property
-    def what(self) -> str:
-        """The trouble, with the commit and its database where they matter."""
+    def fault_id(self) -> str:
+        """The fault, with the commit and its database where they matter."""
         where = f"-in-{self.database}" if self.database != DEFAULT_DB_ALIAS else ""
         which = f"-{self.commit}" if self.commit > 1 else ""
-        return f"{self.trouble}{which}{where}"
+        return f"{self.fault}{which}{where}"
 
     @property
     def attempts(self) -> int | None:
         """Number of attempts that fail; ``None`` for all."""
-        return 1 if self.trouble in _ONCE else None
+        return 1 if self.fault in _ONCE else None
 
     @property
-    def calls_a_person(self) -> bool:
-        """Whether the run is escalated and must be resumed: its operation always fails, and cannot be turned back."""
+    def escalates(self) -> bool:
+        """Whether the run is escalated and must be resumed, because its operation always fails and cannot be undone."""
         forward = self.phase is Phase.FORWARD and self.index < self.saga.definition.before_pivot
-        return self.trouble in _ALWAYS and not forward
+        return self.fault in _ALWAYS and not forward
 
     @property
-    def shows_what_is_left(self) -> bool:
-        """Whether rows that a failed run leaves are reported: in one case for each undone step and each way."""
-        return self.ends is State.FAILED and self.trouble in {Trouble.REJECTS, Trouble.TWICE}
+    def reports_remnants(self) -> bool:
+        """Whether rows that a failed run leaves are reported: in one case for each undone step and each path."""
+        return self.final_state is State.FAILED and self.fault in {InjectedFault.REJECTS, InjectedFault.TWICE}
 
     @property
-    def story(self) -> str:
+    def expected(self) -> str:
         """The expected end of the run, with an escalation if there must be one."""
-        return f"ESCALATED; resumed: {self.ends}" if self.calls_a_person else str(self.ends)
+        return f"ESCALATED; resumed: {self.final_state}" if self.escalates else str(self.final_state)
 
     @property
-    def deadly(self) -> bool:
+    def kills_process(self) -> bool:
         """Whether a process is killed."""
-        return self.trouble in DEADLY
+        return self.fault in KILLING
 
     @property
     def commits(self) -> bool:
         """Whether the test must commit, because a process is killed or another system is called."""
-        return self.deadly or has_remote(self.saga.definition)
+        return self.kills_process or has_remote(self.saga.definition)
 
     def __str__(self) -> str:
         """The id of the case's test."""
-        return f"{self.step}.{self.operation}-{self.what}-{self.carrier}"
+        return f"{self.step}.{self.operation}-{self.fault_id}-{self.carrier}"
 
 
 def cases(saga: type[Saga[Any]], *, carriers: Sequence[str] = CARRIERS) -> list[Case]:
-    """List every operation of a saga with every trouble that is possible for it, under each carrier."""
+    """List every operation of a saga with every fault that is possible for it, under each carrier."""
     definition = saga.definition
     return [
         case
         for carrier in carriers
         for index, step in enumerate(definition.all_steps)
         for phase in step.actions
-        for case in _of(saga, index, phase, carrier)
+        for case in _cases_of_operation(saga, index, phase, carrier)
     ]
 
 
-def _of(saga: type[Saga[Any]], index: int, phase: Phase, carrier: str) -> Iterator[Case]:
+def _cases_of_operation(saga: type[Saga[Any]], index: int, phase: Phase, carrier: str) -> Iterator[Case]:
     definition = saga.definition
-    back = _way_back(definition, index)
+    undo_path = _undo_path(definition, index)
     compensatable = phase is Phase.FORWARD and index < definition.before_pivot
-    way = back if phase is Phase.UNDO else Way.GOES_ON
-    if way is None:
+    path = undo_path if phase is Phase.UNDO else RunPath.CONFIRMED
+    if path is None:
         return  # nothing undoes the last step of a saga without confirmations
-    ends = State.FAILED if phase is Phase.UNDO else State.SUCCEEDED
-    for trouble in Trouble:
-        if trouble is Trouble.REJECTS:
+    final_state = State.FAILED if phase is Phase.UNDO else State.SUCCEEDED
+    for fault in InjectedFault:
+        if fault is InjectedFault.REJECTS:
             if compensatable:
-                yield Case(saga, index, phase, trouble, carrier, Way.GOES_ON, State.FAILED)
-        elif trouble in DEADLY:
+                yield Case(saga, index, phase, fault, carrier, RunPath.CONFIRMED, State.FAILED)
+        elif fault in KILLING:
             for database, commit in _commits(definition, index, phase):
-                yield Case(saga, index, phase, trouble, carrier, way, ends, database, commit)
-        elif trouble in _ALWAYS and compensatable:
-            yield Case(saga, index, phase, trouble, carrier, Way.GOES_ON, State.FAILED)
-        elif trouble in _ONCE and not _is_tried_again(definition, index, phase):
+                yield Case(saga, index, phase, fault, carrier, path, final_state, database, commit)
+        elif fault in _ALWAYS and compensatable:
+            yield Case(saga, index, phase, fault, carrier, RunPath.CONFIRMED, State.FAILED)
+        elif fault in _ONCE and not _is_tried_again(definition, index, phase):
             continue
-        elif trouble is Trouble.LATE and compensatable:
-            if back is not None:
-                yield Case(saga, index, phase, trouble, carrier, back, State.FAILED)
+        elif fault is InjectedFault.LATE and compensatable:
+            if undo_path is not None:
+                yield Case(saga, index, phase, fault, carrier, undo_path, State.FAILED)
         else:
-            yield Case(saga, index, phase, trouble, carrier, way, ends)
+            yield Case(saga, index, phase, fault, carrier, path, final_state)
 
 
-def _way_back(definition: Definition, index: int) -> Way | None:
-    """Find a way in which a run undoes this step after the step is done."""
+def _undo_path(definition: Definition, index: int) -> RunPath | None:
+    """Find a path on which a run undoes this step after the step is done."""
     last = definition.before_pivot - 1
     if index >= len(definition.steps):
-        return Way.REFUNDED
+        return RunPath.REFUNDED
     if index > last:
         return None
     if definition.confirmations:
-        return Way.CANCELLED
+        return RunPath.CANCELLED
     if index < last:
-        return Way.REFUSED
+        return RunPath.REJECTED
     fork = definition.stages[last]
-    return Way.BRANCHED_OFF if len(fork) > 1 and _is_tried_again(definition, fork.start, Phase.FORWARD) else None
+    return RunPath.BRANCH_REJECTED if len(fork) > 1 and _is_tried_again(definition, fork.start, Phase.FORWARD) else None
 
 
 def _is_tried_again(definition: Definition, index: int, phase: Phase) -> bool:
@@ -207,5 +207,5 @@ def _commits(definition: Definition, index: int, phase: Phase) -> list[tuple[str
 
 
 def has_remote(definition: Definition) -> bool:
-    """Whether a saga has a remote participant, whose effects no rollback takes back."""
+    """Whether a saga has a remote participant, whose effects cannot be rolled back."""
     return any(action.location is Location.REMOTE for step in definition.all_steps for action in step.actions.values())

@@ -1,4 +1,4 @@
-"""A carrier that causes trouble: one message is doubled, late or out of order, or kills its worker."""
+"""A carrier that injects a fault: one message is doubled, late or out of order, or kills its worker."""
 
 from __future__ import annotations
 
@@ -13,69 +13,70 @@ from sagas.decisions.messages import Chain, RemoteCalls
 from sagas.decisions.plan import Stand
 from sagas.engine import performing
 from sagas.redis import compensation_guard
-from sagas.testing.carrier import WORKER, Carrier, reacting
+from sagas.testing.carrier import WORKER, Carrier, triggered_links
 from sagas.testing.clock import Clock
-from sagas.testing.matrix.cases import Case, Trouble
-from sagas.testing.matrix.kill import die
+from sagas.testing.matrix.cases import Case, InjectedFault
+from sagas.testing.matrix.kill import kill_at_commit
 
 
-class Meddler(Carrier):
-    """A carrier that causes the trouble of one case, once.
+class ChaosCarrier(Carrier):
+    """A carrier that injects the fault of one case, once.
 
     Attributes:
-        met: whether the trouble has been caused.
+        injected: whether the fault has been injected.
+        saved: the message at which the fault was injected.
     """
 
-    def __init__(self, case: Case, clock: Clock, strangers: Collection[UUID] = ()) -> None:
-        super().__init__(strangers)
+    def __init__(self, case: Case, clock: Clock, excluded: Collection[UUID] = ()) -> None:
+        super().__init__(excluded)
         self.case = case
         self.clock = clock
-        self.met = False
-        self.kept: Chain | None = None
+        self.injected = False
+        self.saved: Chain | None = None
 
-    def carry(self, chain: Chain, now: datetime) -> None:
-        """Deliver a cohort. If it is at the operation of the case, cause the trouble."""
-        if self.met or not self._is_the_one(chain):
-            super().carry(chain, now)
+    def deliver_cohort(self, chain: Chain, now: datetime) -> None:
+        """Deliver a cohort. If it is at the operation of the case, inject the fault."""
+        if self.injected or not self._is_at_case(chain):
+            super().deliver_cohort(chain, now)
             return
-        self.met = True
-        self.kept = chain
-        match self.case.trouble:
-            case Trouble.TWICE:
+        self.injected = True
+        self.saved = chain
+        match self.case.fault:
+            case InjectedFault.TWICE:
                 # Twice in a row, and once more after the messages that follow from them.
-                super().carry(chain, now)
-                super().carry(chain, now)
+                super().deliver_cohort(chain, now)
+                super().deliver_cohort(chain, now)
                 self.waiting.append(chain)
-            case Trouble.OUT_OF_ORDER:
-                self._all_others(chain, now)
-                super().carry(chain, now)
-            case Trouble.DIES_BEFORE | Trouble.DIES_AFTER:
-                die(
-                    lambda: self._in_the_child(chain, now),
+            case InjectedFault.OUT_OF_ORDER:
+                self._perform_all_others(chain, now)
+                super().deliver_cohort(chain, now)
+            case InjectedFault.KILLED_BEFORE | InjectedFault.KILLED_AFTER:
+                kill_at_commit(
+                    lambda: self._perform_in_child(chain, now),
                     self.clock,
                     database=self.case.database,
                     commit=self.case.commit,
-                    before=self.case.trouble is Trouble.DIES_BEFORE,
+                    before=self.case.fault is InjectedFault.KILLED_BEFORE,
                 )
-                super().carry(replace(chain, token=compensation_guard.token_after(chain.token)), now)
+                super().deliver_cohort(replace(chain, token=compensation_guard.token_after(chain.token)), now)
             case _:
-                super().carry(chain, now)
+                super().deliver_cohort(chain, now)
 
-    def come_late(self, now: datetime) -> None:
+    def deliver_late_copy(self, now: datetime) -> None:
         """Deliver a copy of the message after the run has ended."""
-        assert self.kept is not None
-        super().carry(self.kept, now)
+        assert self.saved is not None
+        super().deliver_cohort(self.saved, now)
 
-    def _is_the_one(self, chain: Chain) -> bool:
+    def _is_at_case(self, chain: Chain) -> bool:
         definition = self.case.saga.definition
         if chain.links[0].saga != definition.name:
             return False
-        if not any((link.step, link.phase) == (self.case.step, self.case.phase) for link in reacting(chain)):
+        if not any((link.step, link.phase) == (self.case.step, self.case.phase) for link in triggered_links(chain)):
             return False
         rows = store.runs.read(chain.ids)
         return any(plan.stand(definition, row.place, self.case.index, self.case.phase) is Stand.HERE for row in rows)
 
-    def _all_others(self, chain: Chain, now: datetime) -> None:
+    def _perform_all_others(self, chain: Chain, now: datetime) -> None:
         definition = self.case.saga.definition
         for index, step in enumerate(definition.all_steps):
             for phase in step.actions:
@@ -83,6 +84,6 @@ class Meddler(Carrier):
                     done = performing.perform(plan.link(definition, index, phase), chain.ids, worker=WORKER)
                     self.post(done.messages, now)
 
-    def _in_the_child(self, chain: Chain, now: datetime) -> None:
+    def _perform_in_child(self, chain: Chain, now: datetime) -> None:
         calls = [message for message in self.perform(chain) if isinstance(message, RemoteCalls)]
         self.post(calls, now)

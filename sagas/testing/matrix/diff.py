@@ -11,42 +11,42 @@ from django.db import DEFAULT_DB_ALIAS
 from sagas.definition.participants import Accepted, Done
 from sagas.engine.invocation import Answer, Fault
 from sagas.errors import Rejected
-from sagas.testing.matrix.snapshot import Columns, Picture, differences, joined, volatile
+from sagas.testing.matrix.snapshot import Columns, Snapshot, differences, merged_columns, volatile_columns
 
 #: The most lines of a difference that are shown.
-SHOWN = 2
+MAX_SHOWN = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class CallEffects:
     """The answers of a participant, and the tables after it."""
 
     answers: Sequence[Answer]
-    rows: Picture
+    rows: Snapshot
 
     @property
-    def broken(self) -> str:
+    def failure(self) -> str:
         """The reason if the operation was not done; '' if it was."""
-        return next((why for answer in self.answers if (why := why_not(answer))), "")
+        return next((why for answer in self.answers if (why := failure_reason(answer))), "")
 
 
-def why_not(answer: Answer) -> str:
+def failure_reason(answer: Answer) -> str:
     """The reason if the operation was not done; '' if it was."""
     if isinstance(answer, Fault):
         return f"{type(answer.error).__name__}: {answer.error}".partition("\n")[0]
     return f"{answer.code}: {answer}" if isinstance(answer, Rejected) else ""
 
 
-def show(answer: Answer) -> str:
+def format_answer(answer: Answer) -> str:
     """Format an answer in one line."""
     return f"Rejected({answer.code})" if isinstance(answer, Rejected) else repr(answer)
 
 
-def disagreement(answer: Answer, repeated: Answer, other: Answer) -> bool:
+def answers_differ(answer: Answer, repeated: Answer, other: Answer) -> bool:
     """Whether ``other`` differs from ``answer``, apart from parts that differ at each call, such as a serial number."""
-    said, again, found = _plain(answer), _plain(repeated), _plain(other)
-    chance = {key for key, value in again.items() if said.get(key) != value}
-    return bool({key for key in {*said, *found} if said.get(key) != found.get(key)} - chance)
+    first, repeated_parts, found = _plain(answer), _plain(repeated), _plain(other)
+    varying = {key for key, value in repeated_parts.items() if first.get(key) != value}
+    return bool({key for key in {*first, *found} if first.get(key) != found.get(key)} - varying)
 
 
 def _plain(answer: Answer) -> dict[str, object]:
@@ -65,19 +65,19 @@ def _plain(answer: Answer) -> dict[str, object]:
             return {"": "Fault"}
 
 
-def changed(wanted: Picture, found: Picture, ignored: Columns) -> str:
+def describe_changes(wanted: Snapshot, found: Snapshot, ignored: Columns) -> str:
     """Describe how the rows differ; "" if they do not."""
     lines = differences(wanted, found, ignored)
-    more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return f"{'; '.join(lines[:SHOWN])}{more}"
+    more = f"; and {len(lines) - MAX_SHOWN} more" if len(lines) > MAX_SHOWN else ""
+    return f"{'; '.join(lines[:MAX_SHOWN])}{more}"
 
 
-def by_chance(one: Left, other: Left, ignored: Columns) -> Columns:
+def varying_columns(one: CallEffects, other: CallEffects, ignored: Columns) -> Columns:
     """Return the columns that differ between two equal calls, and the ignored ones."""
-    return joined(volatile(one.rows, other.rows), ignored)
+    return merged_columns(volatile_columns(one.rows, other.rows), ignored)
 
 
-def touched(databases: Sequence[str]) -> dict[str, set[str]]:
+def auto_now_columns(databases: Sequence[str]) -> dict[str, set[str]]:
     """Map each table to its ``auto_now`` columns, which Django sets at every save."""
     found: dict[str, set[str]] = {}
     for model in apps.get_models():

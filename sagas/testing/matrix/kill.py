@@ -14,16 +14,16 @@ from django.db import connections
 from sagas.testing.clock import Clock
 
 #: Seconds after which SIGALRM ends a child that was not killed.
-PATIENCE = 30
+CHILD_TIMEOUT = 30
 #: The parent's connections, kept in the child: garbage collection would close them for the parent, too.
 _kept: list[object] = []
 
 
-class NotDead(AssertionError):
+class NotKilled(AssertionError):
     """The child ended before the commit at which it was to be killed."""
 
 
-def die(act: Callable[[], object], clock: Clock, *, database: str, commit: int, before: bool) -> None:
+def kill_at_commit(act: Callable[[], object], clock: Clock, *, database: str, commit: int, before: bool) -> None:
     """Fork a child process that calls ``act`` and is killed right before or right after one of its commits.
 
     Args:
@@ -34,7 +34,7 @@ def die(act: Callable[[], object], clock: Clock, *, database: str, commit: int, 
         before: whether the child is killed before the commit instead of after it.
 
     Raises:
-        NotDead: the child ended in another way; with its output.
+        NotKilled: the child ended in another way; with its output.
     """
     if any(one.in_atomic_block for one in connections.all(initialized_only=True)):
         msg = "a killed process sees only what is committed: this case needs a test that commits (transactional_db)"
@@ -45,29 +45,29 @@ def die(act: Callable[[], object], clock: Clock, *, database: str, commit: int, 
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
-        _live_and_die(act, clock, writing, database=database, commit=commit, before=before)
+        _run_child(act, clock, writing, database=database, commit=commit, before=before)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read().decode(errors="replace")
+        output = pipe.read().decode(errors="replace")
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
-        msg = f"the process was to be killed at commit {commit} in {database!r}, and ended with {status}\n{said}"
-        raise NotDead(msg)
+        msg = f"the process was to be killed at commit {commit} in {database!r}, and ended with {status}\n{output}"
+        raise NotKilled(msg)
 
 
-def _live_and_die(
+def _run_child(
     act: Callable[[], object], clock: Clock, writing: int, *, database: str, commit: int, before: bool
 ) -> None:
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(PATIENCE)
+        signal.alarm(CHILD_TIMEOUT)
         for one in connections.all(initialized_only=True):
             _kept.append(one.connection)
             one.connection = None
-        clock.enter_again()
-        _arm(connections[database], commit, before=before)
+        clock.attach_to_new_connection()
+        _kill_at(connections[database], commit, before=before)
         act()
-        os.write(writing, b"it came to its end")
+        os.write(writing, b"it reached its end without being killed")
     except BaseException:
         os.write(writing, traceback.format_exc().encode())
     finally:
@@ -75,11 +75,11 @@ def _live_and_die(
         os._exit(1)
 
 
-def _arm(connection: Any, number: int, *, before: bool) -> None:
+def _kill_at(connection: Any, number: int, *, before: bool) -> None:
     commit: Callable[[], None] = connection._commit
     done = 0
 
-    def deadly() -> None:
+    def commit_or_kill() -> None:
         nonlocal done
         done += 1
         if done < number:
@@ -90,4 +90,4 @@ def _arm(connection: Any, number: int, *, before: bool) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     connection.ensure_connection()
-    connection._commit = deadly
+    connection._commit = commit_or_kill

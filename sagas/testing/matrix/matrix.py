@@ -1,7 +1,7 @@
-"""Tests that a saga unwinds whatever happens: every operation with every trouble, on the real database.
+"""Tests that a saga unwinds whatever happens: every operation with every fault, on the real database.
 
 Each case is a run of its own. The run must end wholly confirmed or wholly undone, with every effect once. It must leave
-the same rows in the project's tables as a run that ended in the same way without trouble, and keep the project's
+the same rows in the project's tables as a run that ended in the same way without a fault, and keep the project's
 invariant.
 """
 
@@ -17,13 +17,13 @@ from sagas.definition.saga import Saga
 from sagas.states import CARRIERS
 from sagas.testing.matrix.cases import Case, cases
 from sagas.testing.matrix.player import play
-from sagas.testing.matrix.rollback import rehearsal
+from sagas.testing.matrix.rollback import rolled_back
 from sagas.testing.matrix.subject import Ended, Subject, databases_of
 from sagas.testing.mistakes.mistakes import likely_cause
 from sagas.testing.scenario.scenario import Scenario, check_carriers
 
 #: The most failed cases that are described in full. Most of them have the same cause.
-IN_FULL = 3
+MAX_DETAILED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def outcomes(subject: Subject, *, carriers: Sequence[str] = CARRIERS) -> list[Ou
             if case.commits:
                 ended = play(subject, case)
             else:
-                with rehearsal(databases):
+                with rolled_back(databases):
                     ended = play(subject, case)
         except AssertionError as error:
             found.append(Outcome(case, "", str(error)))
@@ -84,8 +84,8 @@ def assert_saga_unwinds(
     problems = [outcome.problem for outcome in played if outcome.problem]
     if problems:
         msg = f"{len(problems)} of {len(played)} cases of {saga.__name__} went wrong\n\n"
-        msg += "\n\n".join(problems[:IN_FULL])
-        if rest := [str(outcome.case) for outcome in played if outcome.problem][IN_FULL:]:
+        msg += "\n\n".join(problems[:MAX_DETAILED])
+        if rest := [str(outcome.case) for outcome in played if outcome.problem][MAX_DETAILED:]:
             msg += "\n\nand:\n" + "\n".join(f"  {case}" for case in rest)
         raise AssertionError(msg + likely_cause(subject))
 

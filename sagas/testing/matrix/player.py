@@ -1,4 +1,4 @@
-"""Plays one case of a saga, and compares it with the same run without trouble."""
+"""Plays one case of a saga, and compares it with the same run without a fault."""
 
 from __future__ import annotations
 
@@ -15,138 +15,138 @@ from sagas.definition.retry import GiveUp
 from sagas.errors import Rejected
 from sagas.models import Run
 from sagas.states import ORCHESTRATION, State
-from sagas.testing.carrier import WORKER, Carrier, living
+from sagas.testing.carrier import WORKER, Carrier, live_run_ids
 from sagas.testing.clock import Clock
-from sagas.testing.matrix.cases import Case, Trouble, Way, has_remote
-from sagas.testing.matrix.chaos_carrier import Meddler
+from sagas.testing.matrix.cases import Case, InjectedFault, RunPath, has_remote
+from sagas.testing.matrix.chaos_carrier import ChaosCarrier
 from sagas.testing.matrix.invariants import all_or_nothing
-from sagas.testing.matrix.rollback import rehearsal
+from sagas.testing.matrix.rollback import rolled_back
 from sagas.testing.matrix.snapshot import (
     Columns,
-    Picture,
+    Snapshot,
+    altered_rows,
     columns_of,
     differences,
-    joined,
-    picture,
+    merged_columns,
     remnants,
-    spoiled,
-    volatile,
+    take_snapshot,
+    volatile_columns,
 )
 from sagas.testing.matrix.subject import Ended, Subject, databases_of
-from sagas.testing.scenario.faults import Broken, Fault, Kind
+from sagas.testing.scenario.faults import Broken, Fault, FaultKind
 from sagas.testing.scenario.scenario import Scenario, given_run
 from sagas.testing.scenario.timeline import table
-from sagas.testing.settings import alone
+from sagas.testing.settings import in_process_settings
 
 #: Delays after which the same run is repeated to see which columns vary. The last may be too late for the request.
-_LATER = (timedelta(0), timedelta(seconds=1), timedelta(days=1, hours=1))
+_DELAYS = (timedelta(0), timedelta(seconds=1), timedelta(days=1, hours=1))
 
 
 def play(subject: Subject, case: Case) -> str:
     """Play a case and return how it has ended.
 
-    A saga with a remote participant is not compared with a run without trouble, because the calls of that run cannot be
+    A saga with a remote participant is not compared with a run without a fault, because the calls of that run cannot be
     rolled back. Then only the log and the project's invariant are checked.
 
     Raises:
         AssertionError: with everything that is wrong, and the run's log.
     """
     databases = databases_of(subject.saga.definition)
-    with alone(subject.saga.definition.name, case.carrier), Clock() as clock:
-        strangers = living()
+    with in_process_settings(subject.saga.definition.name, case.carrier), Clock() as clock:
+        excluded = live_run_ids()
         with TestCase.captureOnCommitCallbacks(execute=True):
             run_id = subject.start()
-            confirm_early(subject, case.way, run_id)
+            confirm_early(subject, case.path, run_id)
         compared = not has_remote(subject.saga.definition)
-        before = picture(databases) if compared else {}
-        wanted, ignored = _untroubled(subject, case, run_id, clock, strangers) if compared else ({}, {})
-        carrier = Meddler(case, clock, strangers)
-        scenario = _scenario(subject, case, run_id)
+        before = take_snapshot(databases) if compared else {}
+        wanted, ignored = _run_without_fault(subject, case, run_id, clock, excluded) if compared else ({}, {})
+        carrier = ChaosCarrier(case, clock, excluded)
+        scenario = _scenario_of(subject, case, run_id)
         scenario.play(clock, carrier)
-        story = _finish(case, scenario, carrier, clock)
-        ended = compared and _state(run_id) is case.ends
+        ended_as = _finish(case, scenario, carrier, clock)
+        ended = compared and _state(run_id) is case.final_state
         changed: list[str] = []
         if ended:
-            found = picture(databases)
-            changed = differences(wanted, found, ignored) or spoiled(before, wanted, found, ignored)
-            if case.shows_what_is_left:
-                changed += _left(remnants(before, found, ignored, subject.leaves))
-        never = [] if carrier.met else [f"{case.step}.{case.operation} was never performed"]
-        _check(subject, case, run_id, story, [*never, *changed])
-    return story
+            found = take_snapshot(databases)
+            changed = differences(wanted, found, ignored) or altered_rows(before, wanted, found, ignored)
+            if case.reports_remnants:
+                changed += _describe_remnants(remnants(before, found, ignored, subject.leaves))
+        never = [] if carrier.injected else [f"{case.step}.{case.operation} was never performed"]
+        _check(subject, case, run_id, ended_as, [*never, *changed])
+    return ended_as
 
 
-def _left(lines: list[str]) -> list[str]:
+def _describe_remnants(lines: list[str]) -> list[str]:
     if not lines:
         return []
-    hint = 'a record that is to stay is none: leaves=["table"], or leaves=["table.column"]'
-    return [f"a run that has failed has left something: {line}" for line in lines] + [hint]
+    hint = 'to allow a record that stays, pass leaves=["table"] or leaves=["table.column"]'
+    return [f"the failed run has left something: {line}" for line in lines] + [hint]
 
 
-def _untroubled(
-    subject: Subject, case: Case, run_id: UUID, clock: Clock, strangers: Collection[UUID]
-) -> tuple[Picture, Columns]:
-    """Return the tables after the same run without trouble, and the columns whose values vary by chance."""
+def _run_without_fault(
+    subject: Subject, case: Case, run_id: UUID, clock: Clock, excluded: Collection[UUID]
+) -> tuple[Snapshot, Columns]:
+    """Return the tables after the same run without a fault, and the columns whose values vary from run to run."""
     databases = databases_of(subject.saga.definition)
-    by_way = case.way is Way.GOES_ON and case.ends is State.FAILED
-    ending = (case.way, case.ends, (case.step, case.trouble) if by_way else "")
-    known = subject.by_chance
-    pictures: list[Picture] = []
+    by_fault = case.path is RunPath.CONFIRMED and case.final_state is State.FAILED
+    ending = (case.path, case.final_state, (case.step, case.fault) if by_fault else "")
+    known = subject.varying_columns
+    snapshots: list[Snapshot] = []
     # The run is repeated later, so that values which depend on the time vary; a day later for dates.
-    for later in _LATER if ending not in known else _LATER[:1]:
-        with rehearsal(databases, clock):
-            clock.let_pass(later)
+    for later in _DELAYS if ending not in known else _DELAYS[:1]:
+        with rolled_back(databases, clock):
+            clock.advance(later)
             try:
-                _play_untroubled(subject, case, run_id, clock, strangers)
+                _play_without_fault(subject, case, run_id, clock, excluded)
             except AssertionError:
-                if later is not _LATER[-1]:
+                if later is not _DELAYS[-1]:
                     raise
                 continue  # the request may be too late a day later
-            pictures.append(picture(databases))
+            snapshots.append(take_snapshot(databases))
     if ending not in known:
-        known[ending] = joined(*(volatile(pictures[0], other) for other in pictures[1:]))
-    return pictures[0], joined(known[ending], columns_of(subject.ignore))
+        known[ending] = merged_columns(*(volatile_columns(snapshots[0], other) for other in snapshots[1:]))
+    return snapshots[0], merged_columns(known[ending], columns_of(subject.ignore))
 
 
-def led(subject: Subject, way: Way, run_id: UUID, carrier: str) -> Scenario:
-    """Make a scenario that leads a run in this way, without other trouble."""
+def scenario_on_path(subject: Subject, path: RunPath, run_id: UUID, carrier: str) -> Scenario:
+    """Make a scenario that leads a run along a path, without any other fault."""
     scenario = given_run(run_id, carrier=carrier)
     scenario.run_id = run_id
     if subject.prepare is not None:
         subject.prepare(scenario)
         scenario._unplayed = False  # the matrix plays it without a then_…
     definition = subject.saga.definition
-    if way is Way.CANCELLED:
+    if path is RunPath.CANCELLED:
         scenario.outside.confirmed.clear()  # their data is used in the other ways
         scenario.outside.cancels()
         return scenario
-    if way in {Way.REFUSED, Way.REFUNDED}:
+    if path in {RunPath.REJECTED, RunPath.REFUNDED}:
         return scenario.when_rejects(definition.steps[definition.before_pivot - 1].name)
-    if way is Way.BRANCHED_OFF:
+    if path is RunPath.BRANCH_REJECTED:
         first = definition.steps[definition.stages[definition.before_pivot - 1].start].name
         return scenario.when_rejects(first).when_fails(first, attempts=1)
     scenario.outside.confirms_the_rest()
     return scenario
 
 
-def confirm_early(subject: Subject, way: Way, run_id: UUID) -> None:
+def confirm_early(subject: Subject, path: RunPath, run_id: UUID) -> None:
     """Confirm a run that is undone after its confirmations have come."""
-    if way is Way.REFUNDED:
-        data = led(subject, Way.GOES_ON, run_id, ORCHESTRATION).outside.confirmed
+    if path is RunPath.REFUNDED:
+        data = scenario_on_path(subject, RunPath.CONFIRMED, run_id, ORCHESTRATION).outside.confirmed
         for confirmation in subject.saga.definition.confirmations:
             api.confirm(run_id, confirmation.name, dict(data.get(confirmation.name, {})))
 
 
-def _scenario(subject: Subject, case: Case, run_id: UUID, *, troubled: bool = True) -> Scenario:
-    scenario = led(subject, case.way, run_id, case.carrier)
+def _scenario_of(subject: Subject, case: Case, run_id: UUID, *, with_fault: bool = True) -> Scenario:
+    scenario = scenario_on_path(subject, case.path, run_id, case.carrier)
     definition = subject.saga.definition
-    if troubled:
+    if with_fault:
         scenario.faults += [fault] if (fault := _fault(case)) else []
-    elif case.ends is State.FAILED and case.way is Way.GOES_ON:
+    elif case.final_state is State.FAILED and case.path is RunPath.CONFIRMED:
         # A step that fails at all attempts leaves the same rows as one that is rejected at its last attempt. Not at its
         # first: parallel branches go on meanwhile.
         scenario.when_rejects(case.step)
-        if case.trouble is not Trouble.REJECTS and (before := _attempts(definition, case) - 1):
+        if case.fault is not InjectedFault.REJECTS and (before := _attempts(definition, case) - 1):
             scenario.when_fails(case.step, attempts=before)
     return scenario
 
@@ -158,56 +158,58 @@ def _attempts(definition: Definition, case: Case) -> int:
 
 
 def _fault(case: Case) -> Fault | None:
-    match case.trouble:
-        case Trouble.REJECTS:
-            return Fault(case.step, case.phase, Kind.REJECTS, Rejected(f"{case.step} says no"))
-        case Trouble.RAISES | Trouble.RAISES_ONCE:
-            return Fault(case.step, case.phase, Kind.FAILS, Broken(f"{case.step} is broken"), case.attempts)
-        case Trouble.ANSWER_LOST | Trouble.ANSWER_LOST_ONCE:
-            return Fault(case.step, case.phase, Kind.TIMES_OUT, Broken(f"{case.step} did not answer"), case.attempts)
+    match case.fault:
+        case InjectedFault.REJECTS:
+            return Fault(case.step, case.phase, FaultKind.REJECTS, Rejected(f"{case.step} says no"))
+        case InjectedFault.RAISES | InjectedFault.RAISES_ONCE:
+            return Fault(case.step, case.phase, FaultKind.FAILS, Broken(f"{case.step} is broken"), case.attempts)
+        case InjectedFault.ANSWER_LOST | InjectedFault.ANSWER_LOST_ONCE:
+            return Fault(
+                case.step, case.phase, FaultKind.TIMES_OUT, Broken(f"{case.step} did not answer"), case.attempts
+            )
     return None
 
 
-def _play_untroubled(subject: Subject, case: Case, run_id: UUID, clock: Clock, strangers: Collection[UUID]) -> None:
-    scenario = _scenario(subject, case, run_id, troubled=False)
-    scenario.play(clock, Carrier(strangers))
+def _play_without_fault(subject: Subject, case: Case, run_id: UUID, clock: Clock, excluded: Collection[UUID]) -> None:
+    scenario = _scenario_of(subject, case, run_id, with_fault=False)
+    scenario.play(clock, Carrier(excluded))
     found = State(Run.objects.values_list("state", flat=True).get(pk=run_id))
-    if found is not case.ends:
-        msg = f"{case}: without any trouble the run must be {case.ends}, and not {found}\n\n{table(run_id)}"
+    if found is not case.final_state:
+        msg = f"{case}: without any fault the run must be {case.final_state}, and not {found}\n\n{table(run_id)}"
         raise AssertionError(msg)
     try:
-        subject.keeps_its_invariant(Ended(run_id, found))
+        subject.check_invariant(Ended(run_id, found))
     except AssertionError as error:
-        msg = f"{case}: the invariant does not hold even without any trouble: {error}\n\n{table(run_id)}"
+        msg = f"{case}: the invariant does not hold even without any fault: {error}\n\n{table(run_id)}"
         raise AssertionError(msg) from error
 
 
-def _finish(case: Case, scenario: Scenario, carrier: Meddler, clock: Clock) -> str:
+def _finish(case: Case, scenario: Scenario, carrier: ChaosCarrier, clock: Clock) -> str:
     """Act once the run has stopped: repair and resume an escalated run, and deliver the late copy of a message."""
     state = _state(scenario.run_id)
-    story = ""
-    if state is State.ESCALATED and case.trouble in {Trouble.RAISES, Trouble.ANSWER_LOST}:
-        story = "ESCALATED; resumed: "
+    ended_as = ""
+    if state is State.ESCALATED and case.fault in {InjectedFault.RAISES, InjectedFault.ANSWER_LOST}:
+        ended_as = "ESCALATED; resumed: "
         scenario.faults.clear()
         with TestCase.captureOnCommitCallbacks(execute=True):
-            api.resume(scenario.run_id, by=WORKER, note="mended")
+            api.resume(scenario.run_id, by=WORKER, note="repaired")
         scenario.play(clock, carrier)
-    if case.trouble is Trouble.LATE and carrier.kept is not None:
+    if case.fault is InjectedFault.LATE and carrier.saved is not None:
         with TestCase.captureOnCommitCallbacks(execute=True):
-            carrier.come_late(clock.now)
+            carrier.deliver_late_copy(clock.now)
         scenario.play(clock, carrier)
-    return f"{story}{_state(scenario.run_id)}"
+    return f"{ended_as}{_state(scenario.run_id)}"
 
 
-def _check(subject: Subject, case: Case, run_id: UUID, story: str, found: list[str]) -> None:
+def _check(subject: Subject, case: Case, run_id: UUID, ended_as: str, found: list[str]) -> None:
     wrong = list(found)
     state = _state(run_id)
-    if story != case.story:
-        wrong.append(f"it must be {case.story}, and is {story}")
-    if state is case.ends:
+    if ended_as != case.expected:
+        wrong.append(f"it must be {case.expected}, and is {ended_as}")
+    if state is case.final_state:
         wrong += all_or_nothing(subject.saga.definition, run_id, state)
         try:
-            subject.keeps_its_invariant(Ended(run_id, state))
+            subject.check_invariant(Ended(run_id, state))
         except AssertionError as error:
             wrong.append(f"the invariant does not hold: {error}")
     if wrong:

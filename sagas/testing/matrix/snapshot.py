@@ -1,4 +1,4 @@
-"""Reads the project's tables, so that the ends of two runs can be compared: one with trouble and one without.
+"""Reads the project's tables, so that the ends of two runs can be compared: one with a fault and one without.
 
 Both must leave the same rows. The comparison finds effects that were doubled or left behind, without knowing what the
 effects are.
@@ -18,14 +18,14 @@ from sagas.pool import Hold, HoldState
 
 Rows = list[dict[str, Any]]
 #: The rows of each table.
-Picture = Mapping[str, Rows]
+Snapshot = Mapping[str, Rows]
 #: Columns of each table, such as those that are not compared.
 Columns = Mapping[str, Collection[str]]
 #: Stands for all columns of a table.
 ALL = "*"
 
 
-def picture(databases: Sequence[str]) -> dict[str, Rows]:
+def take_snapshot(databases: Sequence[str]) -> dict[str, Rows]:
     """Read all tables of the project's apps, and those of Django's users and groups, but not those of the engine."""
     found: dict[str, Rows] = {}
     own = sorted({model._meta.db_table for model in apps.get_models(include_auto_created=True) if _is_own(model)})
@@ -65,7 +65,7 @@ def columns_of(names: Iterable[str]) -> dict[str, set[str]]:
     return found
 
 
-def joined(*columns: Columns) -> dict[str, set[str]]:
+def merged_columns(*columns: Columns) -> dict[str, set[str]]:
     """Merge several maps of columns into a new one."""
     found: dict[str, set[str]] = {}
     for some in columns:
@@ -74,7 +74,7 @@ def joined(*columns: Columns) -> dict[str, set[str]]:
     return found
 
 
-def volatile(one: Picture, other: Picture) -> dict[str, set[str]]:
+def volatile_columns(one: Snapshot, other: Snapshot) -> dict[str, set[str]]:
     """Find columns that differ although the same happened, such as serial numbers, times and random values."""
     return {
         table: {
@@ -86,20 +86,20 @@ def volatile(one: Picture, other: Picture) -> dict[str, set[str]]:
     }
 
 
-def differences(wanted: Picture, found: Picture, ignored: Columns) -> list[str]:
+def differences(wanted: Snapshot, found: Snapshot, ignored: Columns) -> list[str]:
     """Describe missing rows and unexpected rows."""
-    said: list[str] = []
+    lines: list[str] = []
     for table in sorted({*wanted, *found}):
         columns = ignored.get(table, ())
         if ALL in columns:
             continue
         should, does = (_count(rows.get(table, []), columns) for rows in (wanted, found))
-        said += [f"{table} has not: {row}" for row in (should - does).elements()]
-        said += [f"{table} has besides: {row}" for row in (does - should).elements()]
-    return said
+        lines += [f"{table}: missing row {row}" for row in (should - does).elements()]
+        lines += [f"{table}: unexpected row {row}" for row in (does - should).elements()]
+    return lines
 
 
-def remnants(before: Picture, after: Picture, ignored: Columns, leaves: Collection[str]) -> list[str]:
+def remnants(before: Snapshot, after: Snapshot, ignored: Columns, leaves: Collection[str]) -> list[str]:
     """Describe the rows that an undone run has left, and the earlier rows that it has changed.
 
     Args:
@@ -108,28 +108,30 @@ def remnants(before: Picture, after: Picture, ignored: Columns, leaves: Collecti
         ignored: columns that are not compared.
         leaves: tables in which rows may be left, and ``"table.column"`` for columns that may change.
     """
-    columns = joined(ignored, columns_of(name for name in leaves if "." in name))
+    columns = merged_columns(ignored, columns_of(name for name in leaves if "." in name))
     # A cancelled hold stays as a record only.
     holds = {model._meta.db_table for model in apps.get_models() if issubclass(model, Hold)}
     kept = {
         table: [row for row in rows if table.split(": ")[-1] not in holds or row["state"] != HoldState.CANCELLED]
         for table, rows in after.items()
     }
-    said = []
+    lines = []
     for table in sorted({*before, *kept}):
         rows = differences({table: before.get(table, [])}, {table: kept.get(table, [])}, columns)
-        said += [line for line in rows if table not in leaves or not line.startswith(f"{table} has besides")]
-    return said
+        lines += [line for line in rows if table not in leaves or not line.startswith(f"{table}: unexpected row")]
+    return lines
 
 
-def spoiled(before: Picture, wanted: Picture, found: Picture, ignored: Columns) -> list[str]:
-    """Describe earlier rows that have changed, though the run without trouble leaves them. All columns are compared."""
-    said: list[str] = []
+def altered_rows(before: Snapshot, wanted: Snapshot, found: Snapshot, ignored: Columns) -> list[str]:
+    """Describe earlier rows that only the run with a fault has changed. All columns are compared."""
+    lines: list[str] = []
     for table, rows in before.items():
         if ALL not in ignored.get(table, ()):
             kept = _count(rows, ()) & _count(wanted.get(table, []), ())
-            said += [f"{table} has not any more: {row}" for row in (kept - _count(found.get(table, []), ())).elements()]
-    return said
+            lines += [
+                f"{table}: changed or deleted row {row}" for row in (kept - _count(found.get(table, []), ())).elements()
+            ]
+    return lines
 
 
 def _values(rows: Rows, column: str) -> Counter[str]:

@@ -44,11 +44,12 @@ class Subject:
             and returns its id.
         invariant: asserts what must hold in the project's tables once a run has ended. It may also return ``False``.
         prepare: tells a scenario what else comes from outside: ``lambda s: s.when_reported("step")``.
-        ignore: columns that may differ with trouble and without, as ``"table.column"``; or a whole ``"table"``, such as
+        ignore: columns that may differ with a fault and without, as ``"table.column"``; or a whole ``"table"``, such as
             one that a trigger writes.
         leaves: what a failed run may leave as a record: rows of a ``"table"``, or changes in ``"table.column"``.
-        causes: the usual mistakes that the first failed case has found, as text.
-        by_chance: for each kind of end, the columns that vary between runs without trouble. The first case finds them.
+        likely_causes: the usual mistakes that the first failed case has found, as text.
+        varying_columns: for each kind of end, the columns that vary between runs without a fault. The first case
+            finds them.
     """
 
     saga: type[Saga[Any]]
@@ -57,8 +58,10 @@ class Subject:
     prepare: Callable[[Scenario], object] | None = None
     ignore: Collection[str] = ()
     leaves: Collection[str] = ()
-    causes: list[str] = field(default_factory=list, compare=False, repr=False)
-    by_chance: dict[tuple[object, ...], dict[str, set[str]]] = field(default_factory=dict, compare=False, repr=False)
+    likely_causes: list[str] = field(default_factory=list, compare=False, repr=False)
+    varying_columns: dict[tuple[object, ...], dict[str, set[str]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         """Check the types of the arguments.
@@ -67,9 +70,9 @@ class Subject:
             TypeError: ``saga`` is no saga, or a list is given as a text.
         """
         check_saga(self.saga)
-        for said in (self.ignore, self.leaves):
-            if isinstance(said, str):
-                msg = f"{said!r}: a list is wanted, as [{said!r}]"
+        for names in (self.ignore, self.leaves):
+            if isinstance(names, str):
+                msg = f"{names!r}: pass a list, as in [{names!r}]"
                 raise TypeError(msg)
 
     def start(self) -> UUID:
@@ -77,7 +80,7 @@ class Subject:
         made = self.request() if callable(self.request) else self.request
         return made if isinstance(made, UUID) else api.start(self.saga, made)
 
-    def keeps_its_invariant(self, ended: Ended) -> None:
+    def check_invariant(self, ended: Ended) -> None:
         """Check the project's invariant. Raise ``AssertionError`` if it does not hold."""
         if self.invariant is None:
             return

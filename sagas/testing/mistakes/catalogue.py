@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Usual(StrEnum):
+class MistakeKind(StrEnum):
     """The kinds of usual mistakes."""
 
-    OUTSIDE = "an effect outside the transaction"
-    COMMITS = "it commits by itself"
-    CLOCK = "it reads the clock"
+    OUTSIDE_EFFECT = "an effect outside the transaction"
+    COMMITS = "it ends the transaction"
+    READS_CLOCK = "it reads the clock"
     NOT_KEYED = "it is not keyed"
     BY_RETURNED_ID = "it undoes by a returned id"
     #: For a confirm or an undo. The same mistake of a forward operation is NOT_KEYED.
@@ -22,35 +22,35 @@ class Usual(StrEnum):
 
 
 #: How to fix each kind.
-_MENDED = {
-    Usual.OUTSIDE: (
-        "write in the step's own database only, which commits with the run. Another database of yours is a step with "
-        "database=…, another system a remote participant; mail, and what else is to be done after the commit and must "
-        "not be lost, goes out in a hook, or from an event"
+_FIXES = {
+    MistakeKind.OUTSIDE_EFFECT: (
+        "write in the step's own database only: it is committed with the run. For another database declare a step with "
+        "database=…, and for another system a remote participant. Send mail, and do other work that follows the "
+        "commit and must not be lost, in a hook or in a consumer of an event"
     ),
-    Usual.COMMITS: "leave the transaction to the engine: its commit is what makes the effect and the run's move one",
-    Usual.CLOCK: (
-        "ask the database, after your locks (SELECT clock_timestamp()), or take the time from the request: an attempt "
-        "that is repeated, or waits for a lock, must not decide otherwise than the others"
+    MistakeKind.COMMITS: "let the engine commit: one commit must contain both the effect and the run's new state",
+    MistakeKind.READS_CLOCK: (
+        "ask the database for the time after you have taken your locks (SELECT clock_timestamp()), or take the time "
+        "from the request: an attempt that is repeated, or that waits for a lock, must decide as the first one"
     ),
-    Usual.NOT_KEYED: (
+    MistakeKind.NOT_KEYED: (
         "write call.run_id and call.step (or call.key) beside the effect, with a unique constraint, so that a second "
-        "one is refused or finds the first"
+        "effect is refused, or finds the first"
     ),
-    Usual.BY_RETURNED_ID: (
-        "find what to undo by call.run_id and call.step: if the answer was lost, there is no result to read it from"
+    MistakeKind.BY_RETURNED_ID: (
+        "find what to undo by call.run_id and call.step: if the answer was lost, no result contains the id"
     ),
-    Usual.NOT_IDEMPOTENT: (
-        "confirm or undo only what still stands: UPDATE … WHERE run_id = … AND state = 'held', and answer done if "
-        "nothing does"
+    MistakeKind.NOT_IDEMPOTENT: (
+        "confirm or undo only rows that are still held: UPDATE … WHERE run_id = … AND state = 'held', and return "
+        "without an error if there are none"
     ),
-    Usual.BREAKS: (
-        "leave nothing that the COMMIT refuses, and pass over no database error in a transaction that goes on; what "
-        "confirms or undoes must succeed in the end, until then a person is called"
+    MistakeKind.BREAKS: (
+        "leave no rows that the COMMIT would refuse, and do not ignore a database error in a transaction that goes "
+        "on. A confirm or an undo must succeed in the end: the run is escalated to a person if it does not"
     ),
-    Usual.MANY_DISAGREES: (
-        "answer each call in its place, and as if those before it in the list had come before: sum what they ask of "
-        "one row, and count it for the next"
+    MistakeKind.MANY_DISAGREES: (
+        "return the answers in the order of the calls, and treat each call as if the calls before it in the list had "
+        "already happened: add up what they take from one row, and count it for the next call"
     ),
 }
 
@@ -63,19 +63,19 @@ class Mistake:
         step: name of the step.
         operation: name of the operation.
         participant: ``module.name`` of the participant.
-        usual: kind of the mistake.
-        seen: what was observed.
+        kind: kind of the mistake.
+        observed: what was observed.
     """
 
     step: str
     operation: str
     participant: str
-    usual: Usual
-    seen: str
+    kind: MistakeKind
+    observed: str
 
     def __str__(self) -> str:
         """Describe the participant, the mistake, what was observed, and the fix."""
         return (
-            f"{self.participant} ({self.step}.{self.operation}): {self.usual}\n"
-            f"  seen: {self.seen}\n  mend it: {_MENDED[self.usual]}"
+            f"{self.participant} ({self.step}.{self.operation}): {self.kind}\n"
+            f"  observed: {self.observed}\n  fix: {_FIXES[self.kind]}"
         )

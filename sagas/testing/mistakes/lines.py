@@ -19,11 +19,11 @@ _DJANGO = f"{Path(django.__file__).parent}{os.sep}"
 _TIMEZONE = "django/utils/timezone.py"
 _LOGGING = f"{sysconfig.get_paths()['stdlib']}/logging/"
 #: File names of code that ``dataclasses`` and similar libraries generate.
-_WRITTEN = ("<string>", "<attrs")
+_GENERATED = ("<string>", "<attrs")
 _NOT_OWN = frozenset({"sagas", "django"})
 
 
-class Lines:
+class ProjectLines:
     """Recognizes lines of the project.
 
     Args:
@@ -43,15 +43,15 @@ class Lines:
             self._packages
         )
 
-    def reader(self, frame: FrameType | None) -> FrameType | None:
+    def clock_reader(self, frame: FrameType | None) -> FrameType | None:
         """Return the project's frame that reads a clock; ``None`` if a library does."""
         while frame is not None and frame.f_code.co_filename.endswith(_TIMEZONE):
             frame = frame.f_back
-        while frame is not None and frame.f_code.co_filename.startswith(_WRITTEN):
+        while frame is not None and frame.f_code.co_filename.startswith(_GENERATED):
             frame = frame.f_back
         return frame if frame is not None and self.is_own(frame) else None
 
-    def caller(self, frame: FrameType) -> FrameType:
+    def project_caller(self, frame: FrameType) -> FrameType:
         """Return the nearest frame of the project, or else ``frame``."""
         return next((one for one in stack(frame) if self.is_own(one)), frame)
 
@@ -75,10 +75,10 @@ def is_djangos_connection(frame: FrameType) -> bool:
 
 def is_for_engine(frame: FrameType) -> bool:
     """Whether the engine or Django itself makes a call of ``django.db``."""
-    asks = next((one for one in stack(frame) if "/django/db/" not in one.f_code.co_filename), frame)
-    return asks.f_code.co_filename.startswith((_ENGINE, _DJANGO))
+    caller = next((one for one in stack(frame) if "/django/db/" not in one.f_code.co_filename), frame)
+    return caller.f_code.co_filename.startswith((_ENGINE, _DJANGO))
 
 
-def place(frame: FrameType) -> str:
+def frame_location(frame: FrameType) -> str:
     """Format the place of a frame."""
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -16,18 +16,18 @@ from django.test import TestCase
 from sagas.definition.saga import Saga
 from sagas.engine.subsagas import SubSaga
 from sagas.states import ORCHESTRATION
-from sagas.testing.carrier import Carrier, living
+from sagas.testing.carrier import Carrier, live_run_ids
 from sagas.testing.clock import Clock
-from sagas.testing.matrix.cases import Way, cases, has_remote
-from sagas.testing.matrix.diff import touched
-from sagas.testing.matrix.player import confirm_early, led
-from sagas.testing.matrix.rollback import rehearsal
-from sagas.testing.matrix.snapshot import columns_of, joined
+from sagas.testing.matrix.cases import RunPath, cases, has_remote
+from sagas.testing.matrix.diff import auto_now_columns
+from sagas.testing.matrix.player import confirm_early, scenario_on_path
+from sagas.testing.matrix.rollback import rolled_back
+from sagas.testing.matrix.snapshot import columns_of, merged_columns
 from sagas.testing.matrix.subject import Subject, databases_of
-from sagas.testing.mistakes.catalogue import Mistake, Usual
+from sagas.testing.mistakes.catalogue import Mistake, MistakeKind
 from sagas.testing.mistakes.probes import Findings, probing
 from sagas.testing.scenario.scenario import Scenario, play_together
-from sagas.testing.settings import alone
+from sagas.testing.settings import in_process_settings
 
 
 def find_mistakes(
@@ -70,7 +70,7 @@ def assert_no_usual_mistakes(
         request: the request.
         prepare: what else comes from outside.
         ignore: columns that are not compared.
-        allow: which mistakes are accepted: ``lambda mistake: mistake.usual is Usual.CLOCK``.
+        allow: which mistakes are accepted: ``lambda mistake: mistake.kind is MistakeKind.READS_CLOCK``.
 
     Raises:
         AssertionError: with each mistake, its participant, what was observed, and the fix.
@@ -85,20 +85,20 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
     """Find the usual mistakes of a subject; see ``find_mistakes``."""
     definition = subject.saga.definition
     if has_remote(definition):
-        msg = f"another system has a part in {subject.saga.__name__}, and takes back nothing that is tried out"
+        msg = f"{subject.saga.__name__} has a remote participant, whose effects cannot be rolled back"
         raise ValueError(msg)
     databases = databases_of(definition)
     played = cases(subject.saga, carriers=[ORCHESTRATION])
-    ignored = joined(touched(databases), columns_of(subject.ignore))
+    ignored = merged_columns(auto_now_columns(databases), columns_of(subject.ignore))
     findings = Findings()
     try:
-        with alone(definition.name, ORCHESTRATION), Clock() as clock:
-            for way in [way for way in Way if any(case.way is way for case in played)]:
-                with rehearsal(databases, clock), probing(definition, databases, ignored, findings):
-                    _play(subject, way, clock)
+        with in_process_settings(definition.name, ORCHESTRATION), Clock() as clock:
+            for path in [path for path in RunPath if any(case.path is path for case in played)]:
+                with rolled_back(databases, clock), probing(definition, databases, ignored, findings):
+                    _play(subject, path, clock)
     except Exception:
         # A participant that ends the transaction breaks everything after it: report that mistake, not this error.
-        if all(mistake.usual is not Usual.COMMITS for mistake in findings.mistakes.values()):
+        if all(mistake.kind is not MistakeKind.COMMITS for mistake in findings.mistakes.values()):
             raise
         return list(findings.mistakes.values())
     if findings.problems:
@@ -108,7 +108,7 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
     missed = sorted(".".join(operation) for operation in wanted - findings.probed)
     if missed and not findings.mistakes:
         raised = [f"\n{'.'.join(operation)} raises {why}" for operation, why in findings.raised.items()]
-        msg = f"what is asked of {subject.saga.__name__} does not lead to {', '.join(missed)}{''.join(raised)}"
+        msg = f"the runs of {subject.saga.__name__} did not reach {', '.join(missed)}{''.join(raised)}"
         raise AssertionError(msg)
     return list(findings.mistakes.values())
 
@@ -117,27 +117,27 @@ def likely_cause(subject: Subject) -> str:
     """Return a text for failed cases with the usual mistakes, which are the likely cause."""
     if has_remote(subject.saga.definition):
         return ""
-    if not subject.causes:
-        subject.causes.append(_cause(subject))
-    return subject.causes[0]
+    if not subject.likely_causes:
+        subject.likely_causes.append(_cause(subject))
+    return subject.likely_causes[0]
 
 
 def _cause(subject: Subject) -> str:
     try:
         found = mistakes_of(subject)
     except Exception as error:  # must not hide the failure of the case itself
-        return f"\n\n(usual mistakes could not be looked for: {type(error).__name__}: {error})"
+        return f"\n\n(the search for usual mistakes failed: {type(error).__name__}: {error})"
     return "\n\nlikely cause:\n" + "\n".join(str(mistake) for mistake in found) if found else ""
 
 
-def _play(subject: Subject, way: Way, clock: Clock) -> None:
+def _play(subject: Subject, path: RunPath, clock: Clock) -> None:
     scenarios = []
-    strangers = living()
+    excluded = live_run_ids()
     for _ in range(2 if callable(subject.request) else 1):
         # The data of the two runs must not have the same time.
-        clock.let_pass(timedelta(seconds=1))
+        clock.advance(timedelta(seconds=1))
         with TestCase.captureOnCommitCallbacks(execute=True):
             run_id = subject.start()
-            confirm_early(subject, way, run_id)
-        scenarios.append(led(subject, way, run_id, ORCHESTRATION))
-    play_together(scenarios, clock, Carrier(strangers))
+            confirm_early(subject, path, run_id)
+        scenarios.append(scenario_on_path(subject, path, run_id, ORCHESTRATION))
+    play_together(scenarios, clock, Carrier(excluded))

@@ -9,16 +9,16 @@ from sagas.postgresql.statements import ends_transaction, writes
 __all__ = ["ends_transaction", "short", "text_of", "writes"]
 
 
-def text_of(said: Any, connection: Any) -> str:
+def text_of(value: Any, connection: Any) -> str:
     """Return the SQL text of a cursor's argument: a text, bytes or an object of ``psycopg2.sql``.
 
     Args:
-        said: the argument.
+        value: the argument.
         connection: the driver's connection, which is needed for quoting.
     """
-    if hasattr(said, "as_string"):
-        return str(said.as_string(connection))
-    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    if hasattr(value, "as_string"):
+        return str(value.as_string(connection))
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def short(sql: str) -> str:

@@ -20,7 +20,7 @@ class Broken(Exception):
     """Raised in a participant's place, unless the test gives another error."""
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """The kind of a fault."""
 
     #: The step is rejected. The participant is not called.
@@ -41,33 +41,37 @@ class Fault:
         kind: kind of the fault.
         error: the error that is raised.
         attempts: number of attempts that fail, from the first one; ``None`` for all attempts.
-        hit: the attempts that failed.
+        failed_attempts: the attempts that failed.
     """
 
     step: str
     phase: Phase
-    kind: Kind
+    kind: FaultKind
     error: Exception
     attempts: int | None = None
-    hit: list[int] = field(default_factory=list, compare=False, repr=False)
+    failed_attempts: list[int] = field(default_factory=list, compare=False, repr=False)
 
     @property
-    def met(self) -> bool:
-        """Whether any attempt failed by it."""
-        return bool(self.hit)
+    def happened(self) -> bool:
+        """Whether any attempt failed because of the fault."""
+        return bool(self.failed_attempts)
 
     @property
-    def said(self) -> str:
+    def declared_as(self) -> str:
         """The call of ``Scenario`` that declares it."""
-        when = {Kind.REJECTS: "when_rejects", Kind.FAILS: "when_fails", Kind.TIMES_OUT: "when_times_out"}[self.kind]
+        when = {
+            FaultKind.REJECTS: "when_rejects",
+            FaultKind.FAILS: "when_fails",
+            FaultKind.TIMES_OUT: "when_times_out",
+        }[self.kind]
         return f"{when}({self.step!r}, {self.phase})" if self.phase is not Phase.FORWARD else f"{when}({self.step!r})"
 
-    def hits(self, call: Call[Any]) -> bool:
-        """Whether this call fails by it. A call that fails is noted."""
-        hits = self.attempts is None or call.attempt <= self.attempts
-        if hits:
-            self.hit.append(call.attempt)
-        return hits
+    def applies_to(self, call: Call[Any]) -> bool:
+        """Whether this call fails because of the fault. The attempt of a call that fails is recorded."""
+        fails = self.attempts is None or call.attempt <= self.attempts
+        if fails:
+            self.failed_attempts.append(call.attempt)
+        return fails
 
 
 @contextmanager
@@ -77,16 +81,16 @@ def injected(definition: Definition, faults: Sequence[Fault]) -> Iterator[None]:
         for fault in faults:
             step = definition.all_steps[definition.index(fault.step)]
             before = step.actions[fault.phase]
-            step.actions[fault.phase] = replace(before, participant=around(before.participant, fault))
-            undo.callback(_put_back, step, fault.phase, before)
+            step.actions[fault.phase] = replace(before, participant=with_fault(before.participant, fault))
+            undo.callback(_restore, step, fault.phase, before)
         yield
 
 
-def _put_back(step: Step, phase: Phase, action: Action) -> None:
+def _restore(step: Step, phase: Phase, action: Action) -> None:
     step.actions[phase] = action
 
 
-def around(participant: Participant, fault: Fault) -> Participant:
+def with_fault(participant: Participant, fault: Fault) -> Participant:
     """Wrap a participant, remote, set-based or plain, in one of the same kind that has the fault."""
     if is_remote(participant):
         return _FaultyRemote(participant, fault)
@@ -95,18 +99,18 @@ def around(participant: Participant, fault: Fault) -> Participant:
     return _FaultyOne(participant, fault)
 
 
-class _Around:
+class _FaultyParticipant:
     """Base of the wrappers. All attributes but the call are those of the real participant."""
 
     def __init__(self, participant: Any, fault: Fault) -> None:
         self._participant = participant
         self._fault = fault
 
-    def _meet(self, call: Call[Any], ask: Callable[[], Any]) -> Any:
+    def _call_with_fault(self, call: Call[Any], ask: Callable[[], Any]) -> Any:
         """Call the real participant, or raise the fault's error instead or afterwards."""
-        if not self._fault.hits(call):
+        if not self._fault.applies_to(call):
             return ask()
-        if self._fault.kind is Kind.TIMES_OUT:
+        if self._fault.kind is FaultKind.TIMES_OUT:
             ask()
         raise self._fault.error
 
@@ -117,35 +121,35 @@ class _Around:
         return str(self._participant)
 
 
-class _FaultyOne(_Around):
+class _FaultyOne(_FaultyParticipant):
     def __call__(self, call: Call[Any]) -> Any:
-        return self._meet(call, lambda: self._participant(call))
+        return self._call_with_fault(call, lambda: self._participant(call))
 
 
-class _FaultySet(_Around):
+class _FaultySet(_FaultyParticipant):
     def many(self, calls: Sequence[Call[Any]]) -> Sequence[Outcome]:
-        hit = [call for call in calls if self._fault.hits(call)]
-        if self._fault.kind is Kind.REJECTS and isinstance(self._fault.error, Rejected):
-            others = [call for call in calls if call not in hit]
-            answers: dict[Any, Outcome] = dict.fromkeys((call.run_id for call in hit), self._fault.error)
+        failing = [call for call in calls if self._fault.applies_to(call)]
+        if self._fault.kind is FaultKind.REJECTS and isinstance(self._fault.error, Rejected):
+            others = [call for call in calls if call not in failing]
+            answers: dict[Any, Outcome] = dict.fromkeys((call.run_id for call in failing), self._fault.error)
             if others:
                 answers |= zip([call.run_id for call in others], self._participant.many(others), strict=True)
             return [answers[call.run_id] for call in calls]
-        if not hit:
+        if not failing:
             outcomes: Sequence[Outcome] = self._participant.many(calls)
             return outcomes
-        if self._fault.kind is Kind.TIMES_OUT:
+        if self._fault.kind is FaultKind.TIMES_OUT:
             self._participant.many(calls)
         raise self._fault.error
 
 
-class _FaultyRemote(_Around):
+class _FaultyRemote(_FaultyParticipant):
     def call(self, call: Call[Any], *, repeated: bool) -> Any:
-        return self._meet(call, lambda: self._participant.call(call, repeated=repeated))
+        return self._call_with_fault(call, lambda: self._participant.call(call, repeated=repeated))
 
 
 @contextmanager
-def noted(raised: list[Exception]) -> Iterator[None]:
+def collected_errors(raised: list[Exception]) -> Iterator[None]:
     """Collect the errors that participants raise inside the block. Unlike a run's log, they have tracebacks."""
 
     def noting(make: Callable[[Exception], Any]) -> Callable[[Exception], Any]:

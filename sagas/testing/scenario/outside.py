@@ -20,20 +20,20 @@ class Outside:
     """What happens to one run from outside, each time as soon as the run is ready for it.
 
     Attributes:
-        late: whether the scenario waits for deadlines to pass.
+        waits_for_deadlines: whether the scenario waits for deadlines to pass.
         confirmed: data of each confirmation that will come.
     """
 
     def __init__(self, definition: Definition) -> None:
-        self.late = False
+        self.waits_for_deadlines = False
         self._definition = definition
         self.confirmed: dict[str, Mapping[str, Any]] = {}
-        self._refused: dict[str, str] = {}
+        self._declined: dict[str, str] = {}
         self._reports: dict[str, list[Done | Rejected]] = {}
         self._children: list[str] = []
         self._cancels = False
         #: The calls of ``Scenario`` that declared something which has not happened yet.
-        self._waiting: list[str] = []
+        self._expected: list[str] = []
 
     def confirms(self, names: Sequence[str], data: Mapping[str, Any]) -> None:
         """Let these confirmations come; all of them if none is named."""
@@ -54,18 +54,18 @@ class Outside:
         for name in self._names():
             if name not in missing:
                 self.confirmed.setdefault(name, {})
-        self.late = True
+        self.waits_for_deadlines = True
 
-    def refuses(self, name: str, reason: str) -> None:
+    def declines(self, name: str, reason: str) -> None:
         """Let a confirmation be declined."""
         self._known([name])
-        self._refused[name] = reason
-        self._waiting.append(f"when_declined({name!r})")
+        self._declined[name] = reason
+        self._expected.append(f"when_declined({name!r})")
 
     def cancels(self) -> None:
         """Let the run be cancelled."""
         self._cancels = True
-        self._waiting.append("when_cancelled()")
+        self._expected.append("when_cancelled()")
 
     def reports(self, step: str, answer: object) -> None:
         """Let the outcome of an accepted step be reported. The last of several reports is repeated."""
@@ -74,7 +74,7 @@ class Outside:
             msg = f"{step} is reported as Done(…) or Rejected(…), and not as {answer!r}"
             raise TypeError(msg)
         self._reports.setdefault(step, []).append(answer)
-        self._waiting.append(f"when_reported({step!r})")
+        self._expected.append(f"when_reported({step!r})")
 
     def confirms_child(self, step: str) -> None:
         """Let the confirmations of a child come, the run of a ``SubSaga``."""
@@ -82,12 +82,12 @@ class Outside:
             msg = f"{self._definition.name}.{step} is no SubSaga, and has no child"
             raise TypeError(msg)
         self._children.append(step)
-        self._waiting.append(f"when_child_confirmed({step!r})")
+        self._expected.append(f"when_child_confirmed({step!r})")
 
     @property
-    def never_came(self) -> list[str]:
+    def not_happened(self) -> list[str]:
         """What the test declared and the run was never ready for."""
-        return self._waiting
+        return self._expected
 
     def act(self, run_id: UUID) -> bool:
         """Do one thing that the run is ready for. Return whether there was one."""
@@ -95,7 +95,7 @@ class Outside:
         for step, wait in (run.pending or {}).items():
             if wait["operation"] and step in self._reports:
                 answers = self._reports[step]
-                self._came(f"when_reported({step!r})")
+                self._happened(f"when_reported({step!r})")
                 answer = answers.pop(0) if len(answers) > 1 else answers[0]
                 api.report(run_id, step, answer, operation=wait["operation"], by=WORKER)
                 return True
@@ -107,14 +107,14 @@ class Outside:
             name = next(iter(self.confirmed))
             api.confirm(run_id, name, dict(self.confirmed.pop(name)))
             return True
-        if self._refused:
-            name, reason = self._refused.popitem()
-            self._came(f"when_declined({name!r})")
+        if self._declined:
+            name, reason = self._declined.popitem()
+            self._happened(f"when_declined({name!r})")
             api.decline(run_id, name, reason=reason, by=WORKER)
             return True
         if self._cancels:
             self._cancels = False
-            self._came("when_cancelled()")
+            self._happened("when_cancelled()")
             api.cancel(run_id, by=WORKER)
             return True
         return False
@@ -123,7 +123,7 @@ class Outside:
         child = Run.objects.filter(pk=child_of(run_id, step), state=State.AWAITING_CONFIRM).first()
         if child is None:
             return False
-        self._came(f"when_child_confirmed({step!r})")
+        self._happened(f"when_child_confirmed({step!r})")
         definition = store.definitions.find(child.saga, child.version, child.shape)
         came = Confirmation.objects.filter(run_id=child.pk).values_list("name", flat=True)
         missing = [one.name for one in definition.confirmations if one.name not in came]
@@ -131,9 +131,9 @@ class Outside:
             api.confirm(child.pk, name)
         return bool(missing)
 
-    def _came(self, what: str) -> None:
-        if what in self._waiting:
-            self._waiting.remove(what)
+    def _happened(self, what: str) -> None:
+        if what in self._expected:
+            self._expected.remove(what)
 
     def _names(self) -> list[str]:
         return [confirmation.name for confirmation in self._definition.confirmations]

@@ -26,10 +26,10 @@ from sagas.models import Log, Run
 from sagas.states import CARRIERS, FINAL, ORCHESTRATION, State
 from sagas.testing.carrier import Carrier
 from sagas.testing.clock import Clock
-from sagas.testing.scenario.faults import Broken, Fault, Kind, injected, noted
+from sagas.testing.scenario.faults import Broken, Fault, FaultKind, collected_errors, injected
 from sagas.testing.scenario.outside import Outside
 from sagas.testing.scenario.timeline import table
-from sagas.testing.settings import alone
+from sagas.testing.settings import in_process_settings
 
 #: Number of rounds after which a scenario is taken for an endless loop.
 LIMIT = 10_000
@@ -88,7 +88,7 @@ class Scenario:
 
     def when_rejects(self, step: str, *, code: str = "Rejected", detail: str = "") -> Self:
         """The step is rejected; its participant is not called."""
-        return self._break(step, Kind.REJECTS, Rejected(detail or f"{step} says no", code=code))
+        return self._add_fault(step, FaultKind.REJECTS, Rejected(detail or f"{step} says no", code=code))
 
     def when_fails(
         self, step: str, *, operation: str = "", error: Exception | None = None, attempts: int | None = None
@@ -101,37 +101,37 @@ class Scenario:
             error: the error that is raised.
             attempts: number of attempts that fail, from the first one; all of them if not given.
         """
-        return self._break(step, Kind.FAILS, error or Broken(f"{step} is broken"), operation, attempts)
+        return self._add_fault(step, FaultKind.FAILS, error or Broken(f"{step} is broken"), operation, attempts)
 
     def when_times_out(self, step: str, *, operation: str = "", attempts: int | None = None) -> Self:
         """An operation takes effect, but its answer is lost. The arguments are those of ``when_fails``."""
-        return self._break(step, Kind.TIMES_OUT, TimeoutError(f"{step} did not answer"), operation, attempts)
+        return self._add_fault(step, FaultKind.TIMES_OUT, TimeoutError(f"{step} did not answer"), operation, attempts)
 
     def when_confirmed(self, *names: str, data: Mapping[str, Any] | None = None) -> Self:
         """These confirmations, or all if none is named, come once the run waits for them."""
-        return self._say(self.outside.confirms, names, data or {})
+        return self._declare(self.outside.confirms, names, data or {})
 
     def when_not_confirmed(self, *names: str) -> Self:
         """The deadlines of these confirmations, or of all if none is named, pass. The other confirmations come."""
-        return self._say(self.outside.does_not_confirm, names)
+        return self._declare(self.outside.does_not_confirm, names)
 
     def when_declined(self, name: str, *, reason: str = "") -> Self:
         """A confirmation is declined."""
-        return self._say(self.outside.refuses, name, reason)
+        return self._declare(self.outside.declines, name, reason)
 
     def when_cancelled(self) -> Self:
         """The run is cancelled while it waits for its confirmations."""
-        return self._say(self.outside.cancels)
+        return self._declare(self.outside.cancels)
 
     def when_reported(self, step: str, answer: Done | Rejected | None = None) -> Self:
         """The outcome of an accepted step is reported, by default as done. The last of several reports is repeated."""
-        return self._say(self.outside.reports, step, Done() if answer is None else answer)
+        return self._declare(self.outside.reports, step, Done() if answer is None else answer)
 
     def when_child_confirmed(self, step: str) -> Self:
         """The confirmations of this step's child come, the run of its ``SubSaga``."""
-        return self._say(self.outside.confirms_child, step)
+        return self._declare(self.outside.confirms_child, step)
 
-    def _say(self, what: Callable[..., object], *args: object) -> Self:
+    def _declare(self, what: Callable[..., object], *args: object) -> Self:
         if self._played:
             msg = "this scenario is over: say what happens before the first then_…"
             raise RuntimeError(msg)
@@ -140,7 +140,9 @@ class Scenario:
         self._unplayed = True  # not before: if ``what`` raises, no warning is needed
         return self
 
-    def _break(self, step: str, kind: Kind, error: Exception, operation: str = "", attempts: int | None = None) -> Self:
+    def _add_fault(
+        self, step: str, kind: FaultKind, error: Exception, operation: str = "", attempts: int | None = None
+    ) -> Self:
         if attempts is not None and attempts < 1:
             msg = f"attempts={attempts}: at one at least, or leave it out for all"
             raise ValueError(msg)
@@ -150,7 +152,7 @@ class Scenario:
             msg = f"{self._definition.name}.{step} has no {operation}; it has {', '.join(known)}"
             raise ValueError(msg)
         phase = known[operation] if operation else Phase.FORWARD
-        return self._say(self.faults.append, Fault(step, phase, kind, error, attempts))
+        return self._declare(self.faults.append, Fault(step, phase, kind, error, attempts))
 
     # -- Then -------------------------------------------------------------------------------------------------
 
@@ -180,7 +182,7 @@ class Scenario:
         self._check_steps(steps)
         self._play()
         done = self._effects(_FORWARD)
-        self._expect(done == list(steps), f"{_list(steps)} to be done, and not {_list(done)}")
+        self._expect(done == list(steps), f"{_listed(steps)} to be done, and not {_listed(done)}")
         return self
 
     def then_compensated(self, *steps: str) -> Self:
@@ -188,7 +190,7 @@ class Scenario:
         self._check_steps(steps)
         self._then_is(State.FAILED)
         undone = self._effects(_UNDO)
-        self._expect(undone == list(steps), f"{_list(steps)} to be undone, and not {_list(undone)}")
+        self._expect(undone == list(steps), f"{_listed(steps)} to be undone, and not {_listed(undone)}")
         return self
 
     def then_because(self, code: str) -> Self:
@@ -196,7 +198,7 @@ class Scenario:
         self._play()
         reason = Run.objects.get(pk=self.run_id).reason
         found = reason and reason.get("code")
-        self._expect(found == code, f"it to be turned back because of {code}, and not of {found}")
+        self._expect(found == code, f"the run to be undone because of {code}, and not of {found}")
         return self
 
     def then(self, check: Callable[[], object]) -> Self:
@@ -234,11 +236,11 @@ class Scenario:
         if self._played:
             return
         self._unplayed = False
-        with alone(self._definition.name, self._carrier), Clock() as clock:
+        with in_process_settings(self._definition.name, self._carrier), Clock() as clock:
             with TestCase.captureOnCommitCallbacks(execute=True):
                 self.run_id = self._start()
             self.play(clock, Carrier())
-        never = [fault.said for fault in self.faults if not fault.met] + self.outside.never_came
+        never = [fault.declared_as for fault in self.faults if not fault.happened] + self.outside.not_happened
         self._expect(not never, f"{', '.join(never)} to happen: the run never came to it")
 
     def play(self, clock: Clock, carrier: Carrier) -> None:
@@ -251,27 +253,27 @@ def play_together(scenarios: Sequence[Scenario], clock: Clock, carrier: Carrier)
 
     What comes from outside comes to all runs before the next claim, so that the runs travel in one cohort.
     """
-    late = any(scenario.outside.late for scenario in scenarios)
+    waits_for_deadlines = any(scenario.outside.waits_for_deadlines for scenario in scenarios)
     with ExitStack() as faults:
         for scenario in scenarios:
             scenario._played, scenario._unplayed = True, False
             # The participants belong to the code's definition, also for runs of an earlier shape.
             own = registry.find_registered(scenario._definition.name, scenario._definition.version)
-            faults.enter_context(noted(scenario.raised))
+            faults.enter_context(collected_errors(scenario.raised))
             faults.enter_context(injected(own, scenario.faults))
         for _ in range(LIMIT):
             # A test that is rolled back never commits: call here what follows a commit, such as hooks.
             with TestCase.captureOnCommitCallbacks(execute=True):
                 busy = (
-                    carrier.judge(clock.now)
+                    carrier.deliver_deadlines(clock.now)
                     or carrier.deliver(clock.now)
                     or carrier.dispatch(clock.now)
                     or sum(scenario.outside.act(scenario.run_id) for scenario in scenarios) > 0
-                    or _let_time_pass(clock, carrier, late=late)
+                    or _let_time_pass(clock, carrier, waits_for_deadlines=waits_for_deadlines)
                 )
             if not busy:
                 return
-    msg = f"still busy after {LIMIT} turns\n\n{table(scenarios[0].run_id)}"
+    msg = f"still busy after {LIMIT} rounds\n\n{table(scenarios[0].run_id)}"
     raise AssertionError(msg)
 
 
@@ -289,20 +291,20 @@ def check_carriers(carriers: Sequence[str]) -> None:
         raise ValueError(msg)
 
 
-def _let_time_pass(clock: Clock, carrier: Carrier, *, late: bool) -> bool:
-    """Advance the clock to the next due time. Deadlines of waiting runs count only if they are to pass (``late``)."""
+def _let_time_pass(clock: Clock, carrier: Carrier, *, waits_for_deadlines: bool) -> bool:
+    """Advance the clock to the next due time. Deadlines of waiting runs count only if a scenario waits for them."""
     # A run that is due but was not claimed needs other code or a person: it may stay so for ever.
-    live = Run.objects.exclude(state__in=FINAL).filter(due_at__gt=clock.now).exclude(pk__in=carrier.strangers)
-    if not late:
+    live = Run.objects.exclude(state__in=FINAL).filter(due_at__gt=clock.now).exclude(pk__in=carrier.excluded)
+    if not waits_for_deadlines:
         live = live.exclude(state=State.AWAITING_CONFIRM)
     due = live.aggregate(due=Min("due_at"))["due"]
     if due is None:
         return False
-    deadlines = [at for at, _ in carrier.deadlines] if late else []
+    deadlines = [at for at, _ in carrier.deadlines] if waits_for_deadlines else []
     # One microsecond later: parallel branches store their times as floats, which may be a fraction later than due_at.
-    clock.go_to(min([due, *deadlines]) + timedelta(microseconds=1))
+    clock.move_to(min([due, *deadlines]) + timedelta(microseconds=1))
     return True
 
 
-def _list(steps: Sequence[str]) -> str:
+def _listed(steps: Sequence[str]) -> str:
     return ", ".join(steps) or "nothing"

@@ -20,8 +20,8 @@ def table(run_id: UUID) -> str:
     lines: list[Sequence[str]] = [_HEAD]
     for entry in entries:
         after = (entry.at - entries[0].at).total_seconds()
-        said = " ".join(_say(entry.data).split())  # errors of databases contain line breaks
-        shown = said if len(said) <= WIDTH else f"{said[: WIDTH - 1]}…"
+        text = " ".join(_format(entry.data).split())  # errors of databases contain line breaks
+        shown = text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
         happened = entry.outcome != "EVENT"
         outcome, attempt = (entry.outcome, str(entry.attempt)) if happened else ("", "")
         lines.append((f"{after:.1f} s", entry.step, entry.operation, outcome, attempt, shown))
@@ -32,7 +32,7 @@ def table(run_id: UUID) -> str:
     return "\n".join([f"{run.saga} {run_id} is {run.state}{why}", "", *rows])
 
 
-def _say(data: Any) -> str:
+def _format(data: Any) -> str:
     """Format a result as JSON, and an error as code and detail."""
     if data is None:
         return ""

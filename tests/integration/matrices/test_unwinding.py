@@ -55,7 +55,7 @@ def empty(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
 
 
 def killed_under_one_carrier(case: Case) -> list[Any]:
-    return [pytest.mark.slow] if case.deadly and case.carrier == "choreography" else []
+    return [pytest.mark.slow] if case.kills_process and case.carrier == "choreography" else []
 
 
 def with_keys() -> Experiment:

@@ -16,10 +16,10 @@ from django.test.utils import isolate_apps
 from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, runtime
 from sagas.testing import Ended, assert_saga_unwinds, saga_matrix
 from sagas.testing.matrix import snapshot
-from sagas.testing.matrix.cases import Trouble, cases
+from sagas.testing.matrix.cases import InjectedFault, cases
 from sagas.testing.matrix.matrix import outcomes
 from sagas.testing.matrix.player import play
-from sagas.testing.matrix.rollback import rehearsal
+from sagas.testing.matrix.rollback import rolled_back
 from sagas.testing.matrix.subject import Subject
 from tests.lab.models import Jar, JarHold, Mark
 from tests.lab.sagas import Experiment, Lab
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.django_db
 DAILY = Retry(attempts=2, delay=timedelta(days=1), max_delay=timedelta(days=2), jitter=0)
 
 
-def problems(saga: type[Saga[Any]], request: object = an_experiment, **more: Any) -> dict[Trouble, str]:
-    """What goes wrong under orchestration, by what was the trouble."""
+def problems(saga: type[Saga[Any]], request: object = an_experiment, **more: Any) -> dict[InjectedFault, str]:
+    """The problems under orchestration, by injected fault."""
     found = outcomes(Subject(saga, request, **more), carriers=["orchestration"])
-    return {outcome.case.trouble: outcome.problem for outcome in found if outcome.problem}
+    return {outcome.case.fault: outcome.problem for outcome in found if outcome.problem}
 
 
 # -- What a failed run leaves ---------------------------------------------------------------------------------
@@ -48,9 +48,9 @@ def forget(call: Call[Experiment]) -> None:
 def test_an_undo_that_does_nothing_is_found_without_an_invariant() -> None:
     with mistaken.saga(hold, forget) as saga:
         found = problems(saga)
-    assert set(found) == {Trouble.TWICE}
-    assert "a run that has failed has left something: lab_jarhold has besides: {" in found[Trouble.TWICE]
-    assert 'a record that is to stay is none: leaves=["table"]' in found[Trouble.TWICE]
+    assert set(found) == {InjectedFault.TWICE}
+    assert "the failed run has left something: lab_jarhold: unexpected row {" in found[InjectedFault.TWICE]
+    assert 'to allow a record that stays, pass leaves=["table"]' in found[InjectedFault.TWICE]
 
 
 def test_a_record_may_stay() -> None:
@@ -58,7 +58,7 @@ def test_a_record_may_stay() -> None:
         JarHold.objects.filter(run_id=call.run_id).update(quantity=0)
 
     with mistaken.saga(hold, take_back) as saga:
-        assert set(problems(saga)) == {Trouble.TWICE}
+        assert set(problems(saga)) == {InjectedFault.TWICE}
         assert problems(saga, leaves=["lab_jarhold"]) == {}
 
 
@@ -69,7 +69,7 @@ def test_a_change_that_is_never_taken_back_is_no_record() -> None:
 
     with mistaken.saga(take, give_back) as saga:
         found = problems(saga, leaves=["lab_jar"])
-        assert "has left something: lab_jar has not: {" in found[Trouble.TWICE]
+        assert "has left something: lab_jar: missing row {" in found[InjectedFault.TWICE]
         assert problems(saga, leaves=["lab_jar.available"]) == {}
 
 
@@ -91,7 +91,7 @@ def test_the_undo_of_the_last_branch_of_a_fork_is_played_too() -> None:
         )
 
     with known(Branched):
-        assert "lab_jarhold has besides: {" in problems(Branched)[Trouble.TWICE]
+        assert "lab_jarhold: unexpected row {" in problems(Branched)[InjectedFault.TWICE]
 
 
 # -- The engine -----------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_an_engine_with_a_mistake_is_found(mistake: str) -> None:
             if case.commits:
                 continue
             try:
-                with rehearsal(["default"]):
+                with rolled_back(["default"]):
                     play(Subject(Lab, an_experiment, marks_and_jars_agree, leaves=["lab_mark"]), case)
             except Exception:
                 return True
@@ -209,7 +209,7 @@ def _read_a_table_of_another_shape(isolated: Apps, monkeypatch: pytest.MonkeyPat
     one, other = (Seat._default_manager.create(row=1, entry=number) for number in (2, 3))
     one.neighbours.add(other)
     monkeypatch.setattr("sagas.testing.matrix.snapshot.apps", isolated)
-    found = snapshot.picture(["default"])
+    found = snapshot.take_snapshot(["default"])
     assert [row["entry"] for row in found["a seat's"]] == [2, 3]
     assert len(found[Seat.neighbours.through._meta.db_table]) == 2
 
@@ -230,7 +230,7 @@ def test_an_invariant_that_breaks_is_told_with_its_case() -> None:
     with mistaken.saga(hold, give_back) as saga, pytest.raises(AssertionError) as failed:
         assert_saga_unwinds(saga, an_experiment, invariant=ask)
     said = str(failed.value)
-    assert "hold.forward-rejects-orchestration: the invariant does not hold even without any trouble: " in said
+    assert "hold.forward-rejects-orchestration: the invariant does not hold even without any fault: " in said
     assert "JarHold matching query does not exist." in said
 
 
@@ -245,8 +245,8 @@ def test_of_many_cases_a_few_are_told_in_full() -> None:
     ("more", "error", "said"),
     [
         ({"carriers": ["choreo"]}, ValueError, "a carrier is orchestration or choreography, and not 'choreo'"),
-        ({"ignore": "lab_jar.name"}, TypeError, r"a list is wanted, as \['lab_jar.name'\]"),
-        ({"leaves": "lab_jar"}, TypeError, r"a list is wanted, as \['lab_jar'\]"),
+        ({"ignore": "lab_jar.name"}, TypeError, r"pass a list, as in \['lab_jar.name'\]"),
+        ({"leaves": "lab_jar"}, TypeError, r"pass a list, as in \['lab_jar'\]"),
     ],
 )
 def test_what_makes_no_sense_is_refused_when_the_test_is_made(

@@ -17,8 +17,8 @@ import sagas
 from orders.sagas import PlaceOrder
 from sagas import api, runtime
 from sagas.definition.participants import Participant, SetBasedFunction
-from sagas.testing import Mistake, Usual, assert_no_usual_mistakes, assert_saga_unwinds, find_mistakes
-from sagas.testing.matrix.rollback import rehearsal
+from sagas.testing import Mistake, MistakeKind, assert_no_usual_mistakes, assert_saga_unwinds, find_mistakes
+from sagas.testing.matrix.rollback import rolled_back
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Lab
 from tests.support import mistaken
@@ -53,38 +53,70 @@ def named(value: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("do", "usual", "seen"),
+    ("do", "kind", "observed"),
     [
-        (mistaken.mail, Usual.OUTSIDE, "it sends mail"),
-        (mistaken.speak, Usual.OUTSIDE, "it speaks to another system over a socket, from mistaken.py:"),
-        (mistaken.mail_many, Usual.OUTSIDE, "it sends mail, from mistaken.py:"),
-        (mistaken.mail_by_backend, Usual.OUTSIDE, "it sends mail, from mistaken.py:"),
-        (mistaken.do_after_commit, Usual.OUTSIDE, "it leaves something to be done after the commit, from mistaken.py:"),
-        (mistaken.connect, Usual.OUTSIDE, "it opens a connection of its own to the database 'default'"),
-        (mistaken.commit, Usual.COMMITS, "Django refuses: "),
-        (mistaken.be_durable, Usual.COMMITS, "Django refuses: "),
-        (mistaken.commit_in_sql, Usual.COMMITS, "it executes COMMIT; BEGIN"),
-        (mistaken.commit_behind_djangos_back, Usual.COMMITS, "it calls commit() of the driver's connection, from mist"),
-        (mistaken.read_the_clock, Usual.CLOCK, "it asks now() at mistaken.py:"),
-        (mistaken.read_djangos_clock, Usual.CLOCK, "it asks now() at mistaken.py:"),
-        (mistaken.read_a_partial_clock, Usual.CLOCK, "it asks now(), as NOW, at mistaken.py:"),
-        (mistaken.read_the_clock_for_a_receipt, Usual.CLOCK, "it asks now() at mistaken.py:"),
-        (mistaken.read_the_wall, Usual.CLOCK, "it asks localtime() at mistaken.py:"),
-        (mistaken.hold_by_attempt, Usual.NOT_KEYED, "called a second time it leaves something else: lab_mark has besi"),
-        (mistaken.hold_again, Usual.NOT_KEYED, "called a second time it leaves something else: lab_jar has not: "),
-        (mistaken.label_what_is_not_there, Usual.BREAKS, "the COMMIT would be refused: insert or update on table"),
-        (mistaken.pass_over_an_error, Usual.BREAKS, "tests.support.mistaken.pass_over_an_error returned, although"),
-        (mistaken.pass_over_an_error_of_all, Usual.BREAKS, "tests.support.mistaken.pass_over_an_error_of_all returned"),
-        (mistaken.hold_in_disorder, Usual.MANY_DISAGREES, "called for one after the other it answers Done("),
-        (mistaken.hold_the_first, Usual.MANY_DISAGREES, "called for one after the other it leaves something else: "),
-        (mistaken.InTwoForms(), Usual.MANY_DISAGREES, "called in its one-call form it leaves something else: "),
+        (mistaken.mail, MistakeKind.OUTSIDE_EFFECT, "it sends mail"),
+        (mistaken.speak, MistakeKind.OUTSIDE_EFFECT, "it uses a socket, from mistaken.py:"),
+        (mistaken.mail_many, MistakeKind.OUTSIDE_EFFECT, "it sends mail, from mistaken.py:"),
+        (mistaken.mail_by_backend, MistakeKind.OUTSIDE_EFFECT, "it sends mail, from mistaken.py:"),
+        (
+            mistaken.do_after_commit,
+            MistakeKind.OUTSIDE_EFFECT,
+            "it leaves something to be done after the commit, from mistaken.py:",
+        ),
+        (mistaken.connect, MistakeKind.OUTSIDE_EFFECT, "it opens a connection of its own to the database 'default'"),
+        (mistaken.commit, MistakeKind.COMMITS, "Django refuses: "),
+        (mistaken.be_durable, MistakeKind.COMMITS, "Django refuses: "),
+        (mistaken.commit_in_sql, MistakeKind.COMMITS, "it executes COMMIT; BEGIN"),
+        (
+            mistaken.commit_behind_djangos_back,
+            MistakeKind.COMMITS,
+            "it calls commit() of the driver's connection, from mist",
+        ),
+        (mistaken.read_the_clock, MistakeKind.READS_CLOCK, "it calls now() at mistaken.py:"),
+        (mistaken.read_djangos_clock, MistakeKind.READS_CLOCK, "it calls now() at mistaken.py:"),
+        (mistaken.read_a_partial_clock, MistakeKind.READS_CLOCK, "it calls now(), as NOW, at mistaken.py:"),
+        (mistaken.read_the_clock_for_a_receipt, MistakeKind.READS_CLOCK, "it calls now() at mistaken.py:"),
+        (mistaken.read_the_wall, MistakeKind.READS_CLOCK, "it calls localtime() at mistaken.py:"),
+        (
+            mistaken.hold_by_attempt,
+            MistakeKind.NOT_KEYED,
+            "called a second time it leaves something else: lab_mark: unexpec",
+        ),
+        (
+            mistaken.hold_again,
+            MistakeKind.NOT_KEYED,
+            "called a second time it leaves something else: lab_jar: missing row ",
+        ),
+        (
+            mistaken.label_what_is_not_there,
+            MistakeKind.BREAKS,
+            "the COMMIT would be refused: insert or update on table",
+        ),
+        (
+            mistaken.pass_over_an_error,
+            MistakeKind.BREAKS,
+            "tests.support.mistaken.pass_over_an_error returned, although",
+        ),
+        (
+            mistaken.pass_over_an_error_of_all,
+            MistakeKind.BREAKS,
+            "tests.support.mistaken.pass_over_an_error_of_all returned",
+        ),
+        (mistaken.hold_in_disorder, MistakeKind.MANY_DISAGREES, "called for one after the other it answers Done("),
+        (
+            mistaken.hold_the_first,
+            MistakeKind.MANY_DISAGREES,
+            "called for one after the other it leaves something else: ",
+        ),
+        (mistaken.InTwoForms(), MistakeKind.MANY_DISAGREES, "called in its one-call form it leaves something else: "),
     ],
     ids=named,
 )
-def test_a_forward_operation_with_a_mistake(do: Participant, usual: Usual, seen: str) -> None:
+def test_a_forward_operation_with_a_mistake(do: Participant, kind: MistakeKind, observed: str) -> None:
     (mistake,) = found(do)
-    assert (mistake.step, mistake.operation, mistake.usual) == ("hold", "forward", usual)
-    assert mistake.seen.startswith(seen)
+    assert (mistake.step, mistake.operation, mistake.kind) == ("hold", "forward", kind)
+    assert mistake.observed.startswith(observed)
 
 
 @pytest.mark.parametrize(
@@ -102,34 +134,50 @@ def test_a_forward_operation_with_a_mistake(do: Participant, usual: Usual, seen:
 def test_a_commit_is_found_and_not_let_through(do: Participant) -> None:
     before = transaction_number()
     (mistake,) = found(do)
-    assert mistake.usual is Usual.COMMITS
+    assert mistake.kind is MistakeKind.COMMITS
     assert transaction_number() == before
 
 
 @pytest.mark.parametrize(
-    ("compensate", "usual", "seen"),
+    ("compensate", "kind", "observed"),
     [
-        (mistaken.never, Usual.BREAKS, "called for the first time it raises ValueError: never"),
-        (mistaken.give_back_what_must_be_there, Usual.NOT_IDEMPOTENT, "called for a run that has done nothing it rai"),
-        (mistaken.give_back_what_anybody_holds, Usual.NOT_IDEMPOTENT, "called for a run that has done nothing it lea"),
-        (mistaken.give_back_by_id, Usual.BY_RETURNED_ID, "without what hold has returned it raises KeyError"),
-        (mistaken.give_back_by_id_if_any, Usual.BY_RETURNED_ID, "without what hold has returned it leaves something"),
-        (mistaken.give_back_again, Usual.NOT_IDEMPOTENT, "called a second time it leaves something else: lab_jar has"),
-        (mistaken.give_back_once, Usual.NOT_IDEMPOTENT, "called a second time it raises DoesNotExist"),
+        (mistaken.never, MistakeKind.BREAKS, "called for the first time it raises ValueError: never"),
+        (
+            mistaken.give_back_what_must_be_there,
+            MistakeKind.NOT_IDEMPOTENT,
+            "called for a run that has done nothing it rai",
+        ),
+        (
+            mistaken.give_back_what_anybody_holds,
+            MistakeKind.NOT_IDEMPOTENT,
+            "called for a run that has done nothing it lea",
+        ),
+        (mistaken.give_back_by_id, MistakeKind.BY_RETURNED_ID, "without what hold has returned it raises KeyError"),
+        (
+            mistaken.give_back_by_id_if_any,
+            MistakeKind.BY_RETURNED_ID,
+            "without what hold has returned it leaves something",
+        ),
+        (
+            mistaken.give_back_again,
+            MistakeKind.NOT_IDEMPOTENT,
+            "called a second time it leaves something else: lab_jar: mi",
+        ),
+        (mistaken.give_back_once, MistakeKind.NOT_IDEMPOTENT, "called a second time it raises DoesNotExist"),
     ],
     ids=named,
 )
-def test_an_undo_with_a_mistake(compensate: Participant, usual: Usual, seen: str) -> None:
+def test_an_undo_with_a_mistake(compensate: Participant, kind: MistakeKind, observed: str) -> None:
     (mistake,) = found(hold, compensate)
-    assert (mistake.step, mistake.operation, mistake.usual) == ("hold", "compensate", usual)
-    assert mistake.seen.startswith(seen)
+    assert (mistake.step, mistake.operation, mistake.kind) == ("hold", "compensate", kind)
+    assert mistake.observed.startswith(observed)
 
 
 @pytest.mark.django_db(databases=["default", "loyalty"])
 def test_one_that_writes_in_another_database(loyalty_database: None) -> None:
     (mistake,) = found(mistaken.write_elsewhere)
-    assert mistake.usual is Usual.OUTSIDE
-    assert mistake.seen.startswith("it writes in the database 'loyalty': INSERT INTO")
+    assert mistake.kind is MistakeKind.OUTSIDE_EFFECT
+    assert mistake.observed.startswith("it writes in the database 'loyalty': INSERT INTO")
 
 
 @pytest.mark.django_db(databases=["default", "loyalty"])
@@ -139,15 +187,15 @@ def test_one_that_writes_in_another_database(loyalty_database: None) -> None:
 )
 def test_one_that_writes_in_another_database_in_sql(query: object, loyalty_database: None) -> None:
     (mistake,) = found(mistaken.write_elsewhere_in(query))
-    assert mistake.usual is Usual.OUTSIDE
-    assert mistake.seen.startswith("it writes in the database 'loyalty': ")
+    assert mistake.kind is MistakeKind.OUTSIDE_EFFECT
+    assert mistake.observed.startswith("it writes in the database 'loyalty': ")
 
 
 def test_one_with_a_connection_that_was_there_before() -> None:
     with mistaken.connected_before() as connected:
         (mistake,) = found(connected)
-    assert mistake.usual is Usual.OUTSIDE
-    assert mistake.seen.startswith("it uses a connection that is not Django's, from mistaken.py:")
+    assert mistake.kind is MistakeKind.OUTSIDE_EFFECT
+    assert mistake.observed.startswith("it uses a connection that is not Django's, from mistaken.py:")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +208,7 @@ def test_one_with_a_connection_that_was_there_before() -> None:
 )
 def test_a_clock_that_is_read_in_a_project_that_is_somewhere_else(file: str, module: str) -> None:
     (mistake,) = found(mistaken.read_the_clock_in(file, module))
-    assert (mistake.usual, mistake.seen) == (Usual.CLOCK, "it asks now() at participants.py:2")
+    assert (mistake.kind, mistake.observed) == (MistakeKind.READS_CLOCK, "it calls now() at participants.py:2")
 
 
 def test_a_thread_that_stays_is_not_watched_any_more() -> None:
@@ -173,7 +221,7 @@ def test_who_is_refused_hides_nobody() -> None:
     reject: list[tuple[str, ...]] = [(), ("hold",)] * 9
     with mistaken.saga(mistaken.hold_again_unless_refused) as saga:
         found = find_mistakes(saga, lambda: Experiment(jar=an_experiment().jar, reject=reject.pop(0)))
-    assert [(mistake.operation, mistake.usual) for mistake in found] == [("forward", Usual.NOT_KEYED)]
+    assert [(mistake.operation, mistake.kind) for mistake in found] == [("forward", MistakeKind.NOT_KEYED)]
 
 
 @pytest.mark.parametrize("jars", ["ab", "ba"])
@@ -181,7 +229,7 @@ def test_answers_in_an_order_of_their_own_are_found_whichever_it_is(jars: str) -
     names = [Jar.objects.create(name=f"{letter}-{uuid4().hex[:8]}", available=10).name for letter in jars]
     with mistaken.saga(mistaken.hold_in_the_order_of_jars) as saga:
         (mistake,) = find_mistakes(saga, in_turn([Experiment(jar=name) for name in names]))
-    assert mistake.usual is Usual.MANY_DISAGREES
+    assert mistake.kind is MistakeKind.MANY_DISAGREES
 
 
 def in_turn(experiments: list[Experiment]) -> Callable[[], Experiment]:
@@ -195,19 +243,23 @@ def in_turn(experiments: list[Experiment]) -> Callable[[], Experiment]:
 
 
 @pytest.mark.parametrize(
-    ("confirm", "usual", "seen"),
+    ("confirm", "kind", "observed"),
     [
-        (mistaken.confirm_again, Usual.NOT_IDEMPOTENT, "called a second time it leaves something else: lab_jar has"),
-        (mistaken.confirm_once, Usual.NOT_IDEMPOTENT, "called a second time it raises DoesNotExist"),
-        (mistaken.never, Usual.BREAKS, "called for the first time it raises ValueError: never"),
+        (
+            mistaken.confirm_again,
+            MistakeKind.NOT_IDEMPOTENT,
+            "called a second time it leaves something else: lab_jar: mi",
+        ),
+        (mistaken.confirm_once, MistakeKind.NOT_IDEMPOTENT, "called a second time it raises DoesNotExist"),
+        (mistaken.never, MistakeKind.BREAKS, "called for the first time it raises ValueError: never"),
     ],
     ids=named,
 )
-def test_a_confirm_with_a_mistake(confirm: Participant, usual: Usual, seen: str) -> None:
+def test_a_confirm_with_a_mistake(confirm: Participant, kind: MistakeKind, observed: str) -> None:
     with mistaken.saga(hold, give_back, confirm) as saga:
         (mistake,) = find_mistakes(saga, an_experiment)
-    assert (mistake.step, mistake.operation, mistake.usual) == ("hold", "confirm", usual)
-    assert mistake.seen.startswith(seen)
+    assert (mistake.step, mistake.operation, mistake.kind) == ("hold", "confirm", kind)
+    assert mistake.observed.startswith(observed)
 
 
 def test_a_refund_may_go_by_what_came_with_its_confirmation() -> None:
@@ -224,8 +276,8 @@ def test_a_refund_may_go_by_what_came_with_its_confirmation() -> None:
 def test_a_refund_without_what_should_have_come_breaks() -> None:
     with mistaken.refunded(mistaken.refund) as saga:
         (mistake,) = find_mistakes(saga, an_experiment)
-    assert (mistake.step, mistake.operation, mistake.usual) == ("payment", "compensate", Usual.BREAKS)
-    assert mistake.seen == (
+    assert (mistake.step, mistake.operation, mistake.kind) == ("payment", "compensate", MistakeKind.BREAKS)
+    assert mistake.observed == (
         "called for the first time it raises KeyError: 'charge' "
         "(no data came with its confirmation; a request may confirm, with data)"
     )
@@ -248,7 +300,7 @@ def test_a_confirm_without_a_mistake() -> None:
 def test_a_confirm_is_watched_too() -> None:
     with mistaken.saga(hold, give_back, mistaken.mail) as saga:
         (mistake,) = find_mistakes(saga, an_experiment)
-    assert (mistake.operation, mistake.usual) == ("confirm", Usual.OUTSIDE)
+    assert (mistake.operation, mistake.kind) == ("confirm", MistakeKind.OUTSIDE_EFFECT)
 
 
 @pytest.mark.parametrize(
@@ -282,10 +334,10 @@ def holds_and_jars() -> tuple[set[object], ...]:
     return set(JarHold.objects.values_list()), set(Jar.objects.values_list())
 
 
-def test_what_was_put_on_record_is_forgotten_after_a_rehearsal_that_fails() -> None:
+def test_recorded_definitions_are_forgotten_after_a_rolled_back_block_fails() -> None:
     before = set(runtime.memory.recorded)
     msg = "it fails"
-    with pytest.raises(ValueError, match=msg), rehearsal(["default"]):
+    with pytest.raises(ValueError, match=msg), rolled_back(["default"]):
         runtime.memory.recorded.add(("mistaken.Mistaken", 1, 1))
         raise ValueError(msg)
     assert runtime.memory.recorded == before
@@ -293,13 +345,13 @@ def test_what_was_put_on_record_is_forgotten_after_a_rehearsal_that_fails() -> N
 
 def test_the_laboratorys_marks_are_doubled_on_purpose() -> None:
     found = find_mistakes(Lab, an_experiment)
-    assert {(one.participant, one.usual) for one in found} == {
-        (f"tests.lab.sagas.{name}", usual)
+    assert {(one.participant, one.kind) for one in found} == {
+        (f"tests.lab.sagas.{name}", kind)
         for name in ("mark", "mark_all")
-        for usual in (Usual.NOT_KEYED, Usual.NOT_IDEMPOTENT)
+        for kind in (MistakeKind.NOT_KEYED, MistakeKind.NOT_IDEMPOTENT)
     }
-    on_purpose = {Usual.NOT_KEYED, Usual.NOT_IDEMPOTENT}
-    assert_no_usual_mistakes(Lab, an_experiment, allow=lambda mistake: mistake.usual in on_purpose)
+    on_purpose = {MistakeKind.NOT_KEYED, MistakeKind.NOT_IDEMPOTENT}
+    assert_no_usual_mistakes(Lab, an_experiment, allow=lambda mistake: mistake.kind in on_purpose)
 
 
 def test_it_says_who_and_how_it_is_mended() -> None:
@@ -309,9 +361,8 @@ def test_it_says_who_and_how_it_is_mended() -> None:
         "Mistaken has 1 of the usual mistakes",
         "",
         "tests.support.mistaken.give_back_by_id (hold.compensate): it undoes by a returned id",
-        "  seen: without what hold has returned it raises KeyError: 'hold'",
-        "  mend it: find what to undo by call.run_id and call.step: if the answer was lost, there is no result to read "
-        "it from",
+        "  observed: without what hold has returned it raises KeyError: 'hold'",
+        "  fix: find what to undo by call.run_id and call.step: if the answer was lost, no result contains the id",
     ]
 
 
@@ -319,7 +370,7 @@ def test_what_was_never_called_was_not_found_faultless() -> None:
     with mistaken.saga(mistaken.never) as saga, pytest.raises(AssertionError) as failed:
         find_mistakes(saga, an_experiment)
     assert str(failed.value).splitlines() == [
-        "what is asked of Mistaken does not lead to hold.compensate",
+        "the runs of Mistaken did not reach hold.compensate",
         "hold.forward raises ValueError: never",
     ]
 

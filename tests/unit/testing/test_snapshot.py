@@ -1,8 +1,8 @@
-"""What two pictures of the project's tables are compared by."""
+"""What decides whether two snapshots of the project's tables differ."""
 
 from __future__ import annotations
 
-from sagas.testing.matrix.snapshot import ALL, columns_of, differences, remnants, spoiled
+from sagas.testing.matrix.snapshot import ALL, altered_rows, columns_of, differences, remnants
 
 ORDER = {"id": 1, "status": "RECEIVED"}
 REJECTED = {"id": 1, "status": "REJECTED"}
@@ -17,7 +17,7 @@ def test_columns_and_whole_tables_are_named() -> None:
 
 
 def test_a_whole_table_is_not_compared() -> None:
-    assert differences({"t": [LINE]}, {"t": []}, {"t": {"id"}}) == ['t has not: {"sku": "TEA"}']
+    assert differences({"t": [LINE]}, {"t": []}, {"t": {"id"}}) == ['t: missing row {"sku": "TEA"}']
     assert differences({"t": [LINE]}, {"t": []}, {"t": {ALL}}) == []
 
 
@@ -27,9 +27,9 @@ def test_what_a_failed_run_leaves_is_said() -> None:
 
     # Then
     assert remnants(before, after, {}, []) == [
-        'line has besides: {"id": 7, "sku": "TEA"}',
-        'order has not: {"id": 1, "status": "RECEIVED"}',
-        'order has besides: {"id": 1, "status": "REJECTED"}',
+        'line: unexpected row {"id": 7, "sku": "TEA"}',
+        'order: missing row {"id": 1, "status": "RECEIVED"}',
+        'order: unexpected row {"id": 1, "status": "REJECTED"}',
     ]
     assert remnants(before, after, {}, ["line", "order.status"]) == []
     assert remnants(before, {"order": [REJECTED]}, {"order": {"status"}}, []) == []
@@ -37,7 +37,7 @@ def test_what_a_failed_run_leaves_is_said() -> None:
 
 def test_rows_may_be_left_and_none_may_be_lost() -> None:
     assert remnants({"order": [ORDER]}, {"order": []}, {}, ["order"]) == [
-        'order has not: {"id": 1, "status": "RECEIVED"}'
+        'order: missing row {"id": 1, "status": "RECEIVED"}'
     ]
 
 
@@ -50,6 +50,8 @@ def test_a_row_that_nobody_should_touch_is_compared_whole() -> None:
 
     # Then
     assert differences(wanted, found, ignored) == []
-    assert spoiled(before, wanted, found, ignored) == ['order has not any more: {"id": 1, "status": "RECEIVED"}']
-    assert spoiled(before, wanted, found, {"order": {ALL}}) == []
-    assert spoiled(before, {"order": [REJECTED]}, found, ignored) == []
+    assert altered_rows(before, wanted, found, ignored) == [
+        'order: changed or deleted row {"id": 1, "status": "RECEIVED"}'
+    ]
+    assert altered_rows(before, wanted, found, {"order": {ALL}}) == []
+    assert altered_rows(before, {"order": [REJECTED]}, found, ignored) == []

@@ -1,4 +1,4 @@
-"""Calls a participant as the engine does, watches it, and checks that it has not ended the transaction."""
+"""Calls a participant as the engine does, observes it, and checks that it has not ended the transaction."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sagas.definition.steps import Step
 
 # Imported by name, because scenarios patch these names in the module ``invocation``.
 from sagas.engine.invocation import Answer, Broken, Fault, RolledBack, collect
-from sagas.testing.mistakes.catalogue import Usual
-from sagas.testing.mistakes.lines import Lines
-from sagas.testing.mistakes.observe import CommittedByItself, watched
+from sagas.testing.mistakes.catalogue import MistakeKind
+from sagas.testing.mistakes.lines import ProjectLines
+from sagas.testing.mistakes.observe import TransactionEnded, observed
 
 #: Django's messages when code tries to end a transaction that it has not begun.
 _REFUSED = ("forbidden when an 'atomic' block is active", "durable atomic block cannot be nested")
@@ -25,56 +25,56 @@ _NO_SAVEPOINT = "3B001"
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class ParticipantCaller:
     """Calls the participants of one step and reports their mistakes."""
 
     step: Step
-    lines: Lines
-    see: Callable[[Usual, str], None]
+    lines: ProjectLines
+    report: Callable[[MistakeKind, str], None]
 
     @property
     def database(self) -> str:
         """Alias of the step's database."""
         return self.step.database or DEFAULT_DB_ALIAS
 
-    def really(self, call: Callable[[], Any]) -> Any:
-        """Watch the engine's own call of the participant.
+    def call_observed(self, call: Callable[[], Any]) -> Any:
+        """Observe the engine's own call of the participant.
 
         Raises:
-            CommittedByItself: the participant tried to end the transaction.
+            TransactionEnded: the participant tried to end the transaction.
         """
-        with watched(self.database, self.see, self.lines):
+        with observed(self.database, self.report, self.lines):
             return call()
 
-    def ask(self, participant: Participant, calls: Sequence[Call[Any]]) -> Sequence[Answer]:
+    def call(self, participant: Participant, calls: Sequence[Call[Any]]) -> Sequence[Answer]:
         """Call a participant as the engine does, but return a fault of the whole set as answers.
 
         Raises:
-            CommittedByItself: the participant has ended the transaction, or tried to.
+            TransactionEnded: the participant has ended the transaction, or tried to.
         """
         before = self._transaction()
         answers = self._answers(participant, calls)
         for answer in answers:
             if isinstance(answer, Fault):
-                self._look_at(answer.error)
+                self._report_error(answer.error)
         if self._transaction() != before:
-            self.see(Usual.COMMITS, "it has ended the transaction")
-            raise CommittedByItself
+            self.report(MistakeKind.COMMITS, "it has ended the transaction")
+            raise TransactionEnded
         return answers
 
     def _answers(self, participant: Participant, calls: Sequence[Call[Any]]) -> Sequence[Answer]:
         may_commit = self._may_commit()
         try:
             with transaction.atomic(using=self.database):
-                with watched(self.database, self.see, self.lines):
+                with observed(self.database, self.report, self.lines):
                     answers = collect(participant, calls, self.step.rejects, using=self.database)
                 if transaction.get_rollback(using=self.database):
                     msg = f"{participant_name(participant)} returned, although its transaction is to be rolled back"
                     return [Fault(RolledBack(msg))] * len(calls)
                 if may_commit:
                     self._check_constraints()
-        except Broken as broken:
-            return [Fault(broken.error)] * len(calls)
+        except Broken as failure:
+            return [Fault(failure.error)] * len(calls)
         except DatabaseError as error:
             return [Fault(error)] * len(calls)
         return answers
@@ -92,18 +92,18 @@ class Asker:
         try:
             connections[self.database].check_constraints()
         except DatabaseError as error:
-            self.see(Usual.BREAKS, f"the COMMIT would be refused: {str(error).partition(chr(10))[0]}")
+            self.report(MistakeKind.BREAKS, f"the COMMIT would be refused: {str(error).partition(chr(10))[0]}")
             raise
 
-    def _look_at(self, error: Exception) -> None:
-        said = str(error)
-        if any(words in said for words in _REFUSED):
-            self.see(Usual.COMMITS, f"Django refuses: {said}")
+    def _report_error(self, error: Exception) -> None:
+        text = str(error)
+        if any(words in text for words in _REFUSED):
+            self.report(MistakeKind.COMMITS, f"Django refuses: {text}")
         elif sqlstate(error) == _NO_SAVEPOINT:
-            self.see(Usual.COMMITS, f"it has ended the transaction: {said.partition(chr(10))[0]}")
-            raise CommittedByItself
+            self.report(MistakeKind.COMMITS, f"it has ended the transaction: {text.partition(chr(10))[0]}")
+            raise TransactionEnded
         elif isinstance(error, RolledBack):
-            self.see(Usual.BREAKS, said)
+            self.report(MistakeKind.BREAKS, text)
 
     def _transaction(self) -> int:
         """Id of the transaction; 0 if there is none, or if it is broken."""
