@@ -1,4 +1,4 @@
-"""Call a participant for a cohort, and make plain answers of whatever it does."""
+"""Call a participant for a cohort, and make an answer of whatever it returns or raises."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ Answer = Done | Rejected | Accepted | Fault
 
 
 class NoAnswer(Exception):
-    """A call was begun, and who made it died or was cut off: whether it took effect is not known."""
+    """A call was begun, and the process that made it died or was cut off: whether it took effect is not known."""
 
 
 class PivotAccepted(Exception):
-    """The participant of a pivot has answered ``Accepted``: it may not leave open whether there is a way back."""
+    """The participant of a pivot has answered ``Accepted``: then the run could still be cancelled."""
 
 
 class RolledBack(Exception):
-    """A participant has returned as if all were well, and its effect is to be rolled back all the same."""
+    """A participant has returned a result, but its transaction can only be rolled back."""
 
 
 class ThirdDatabase(Exception):
-    """A participant has asked a database that is neither the engine's nor its step's, and that was away.
+    """A participant has asked a database that is neither the engine's nor its step's, and that does not answer.
 
-    Whoever does must bear its absence as that of any other system: it is a fault of the run, tried again, and counted.
+    To the engine that database is like any other system: this is a fault of the run, which is tried again and counted.
     """
 
 
 class Broken(Exception):
-    """A set-based participant broke; its transaction must be rolled back and the cohort made smaller."""
+    """A set-based participant raised: its transaction must be rolled back, and the cohort made smaller."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(type(error).__name__)
@@ -99,7 +99,7 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, 
 
 
 def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetBased) -> None:
-    """Refuse answers that cannot be stored, while the participant can still be blamed for them."""
+    """Refuse answers that cannot be stored, as errors of the participant."""
     if len(answers) != len(calls):
         msg = (
             f"{participant_name(participant)} gave {len(answers)} outcomes for {len(calls)} calls; return one for each"
@@ -115,7 +115,7 @@ def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetB
 
 
 def _check_pivot(answer: object, call: Call[Any], *, pivot: bool) -> None:
-    """Refuse what would be undone around: a run that waits at its pivot may be cancelled, or run out of time there."""
+    """Refuse ``Accepted`` of a pivot: a run that waits there could be cancelled, or run out of time."""
     if pivot and isinstance(answer, Accepted):
         msg = (
             f"{call.step} is the pivot and has answered Accepted: a pivot is done when it returns. Give it a "
@@ -136,7 +136,7 @@ def _collect_one(
         if is_soft_time_limit(error) or (is_transient(error, using) and not is_other_database_lost(error, using)):
             raise
         if transaction.get_rollback(using=using):
-            # Not even to the savepoint: that is no fault of the participant's, whatever it has raised.
+            # Not even the savepoint could be rolled back. That is no fault of the participant, whatever it has raised.
             msg = "what a participant did could not be taken back"
             raise ConnectionLost(msg) from error
         if isinstance(error, rejects):
@@ -145,10 +145,10 @@ def _collect_one(
 
 
 def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
-    """Call a participant in its savepoint: what cannot be kept of its answer takes its effect back with it."""
+    """Call a participant in its savepoint. An answer that cannot be stored raises, which takes the effect back."""
     result = participant(call)
     if transaction.get_rollback(using=using):
-        # It has passed over an error in an ``atomic`` block without a savepoint: to leave ours would be no error.
+        # It has caught an error of an ``atomic`` block without a savepoint. Our own block would end without an error.
         msg = f"{participant_name(participant)} returned, although its transaction is to be rolled back"
         raise RolledBack(msg)
     answer = result if isinstance(result, Done | Accepted) else Done(result)
@@ -158,5 +158,5 @@ def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
 
 
 def as_rejection(error: Exception) -> Rejected:
-    """Make a rejection of an exception class that the step declared as one."""
+    """Make a rejection of an exception whose class the step has declared in ``rejects``."""
     return error if isinstance(error, Rejected) else Rejected(error_text(error), code=type(error).__name__)

@@ -21,7 +21,7 @@ from sagas.definition.definition import Definition
 from sagas.definition.participants import Done, Location, Phase
 from sagas.engine.delivery import Delivery
 from sagas.engine.invocation import Fault
-from sagas.engine.results import log_failure_later, record_answers
+from sagas.engine.results import log_failure_after_commit, record_answers
 from sagas.errors import InvalidArgument, NotAwaited, Rejected, UnknownStep
 from sagas.serialization import dump_json, dump_limited
 from sagas.states import FINAL, LIVE, State
@@ -146,7 +146,7 @@ def record_late_answer(
     begun_as = row._replace(attempt=wait.failed)
     store.moves.advance(change, [begun_as], entry, data=data, put=put)
     if isinstance(answer, Fault) and row.state not in FINAL:
-        log_failure_later(delivery, begun_as, answer.error, f"its run is {row.state} since", final=False)
+        log_failure_after_commit(delivery, begun_as, answer.error, f"its run is {row.state} since", final=False)
 
 
 def _said(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:

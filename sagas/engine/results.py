@@ -1,4 +1,4 @@
-"""Write what the participants answered: each answer's log row and the run's move, in one statement a group."""
+"""Write the participants' answers: for each group of runs one statement that writes their log and moves them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def record_answers(
         elif isinstance(answer, Rejected) and delivery.compensatable:
             rejected.append((row, answer))
         else:
-            # Nobody may say no to a confirm or a compensation, or behind the pivot: that is a fault too.
+            # A confirm, an undo, or a step behind the pivot cannot be rejected. A rejection there is a fault too.
             faults.append((row, answer if isinstance(answer, Fault) else Fault(answer)))
     survivors: list[store.runs.Row] = []
     messages: list[Message] = []
@@ -61,7 +61,7 @@ def record_answers(
     if faults:
         messages += _record_faults(delivery, faults, open_breaker=open_breaker)
     if any(row.events is not None for row in rows):
-        # Something was told: it is to be published.
+        # Events were inserted that must be published.
         messages.append(Kick())
     return survivors, messages
 
@@ -69,7 +69,7 @@ def record_answers(
 def _observe(
     delivery: Delivery, done: Sequence[tuple[store.runs.Row, Done]], faults: Sequence[tuple[store.runs.Row, Fault]]
 ) -> bool:
-    """Whether the participant's breaker is open; asked only where something has broken."""
+    """Record the outcomes of a confirm or an undo; return whether the participant's breaker is open."""
     if delivery.phase is Phase.FORWARD:
         return False
     return breakers.record_outcomes(
@@ -102,7 +102,7 @@ def _record_done(
             after, due = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=is_confirmed)
             put = store.runs.Put(delivery.step.name) if any(row.pending for row in rows) else None
             if due is Due.LEASE and (delivery.forked or put is not None):
-                # It may have been due much later, when something that it waited for would have been too late.
+                # The run may have been due much later, at the end of its wait for this answer.
                 due = config().lease
             messages += locks.release(rows) if after.state in FINAL else []
             store.moves.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
@@ -117,12 +117,12 @@ def _record_done(
 
 
 def wake_parents(rows: Sequence[store.runs.Row]) -> list[Message]:
-    """Tell the runs of which these are a step that something has become of them."""
+    """Messages to the runs of which these are a step: the state of their child has changed."""
     return [Wake(row.parent_id, row.parent_step) for row in rows if row.parent_id and row.parent_step]
 
 
 def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.runs.Row]) -> set[UUID]:
-    """Which runs have all their confirmations; asked only where it decides what comes next."""
+    """Runs that have all their confirmations. The database is only asked where that decides what comes next."""
     after, _ = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=False)
     if after.state is not State.AWAITING_CONFIRM:
         return set()
@@ -154,19 +154,19 @@ def _record_rejected(
 
 def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.runs.Row, Accepted]]) -> None:
     now = store.runs.clock()
-    # A child is asked again, also to undo: nothing waits for its answer but the operation itself.
+    # A child is asked again and again, also to undo. Its answer is of no use to any other operation.
     is_child = delivery.action.location is Location.CHILD
     operation = "" if is_child else delivery.action.operation
     since: Mapping[UUID, datetime] = {}
     if is_child:
-        # The log has it once.
+        # Only the first time is logged.
         ids = [row.id for row, _ in accepted]
         since = store.log.first_times("ACCEPTED", ids, delivery.step.name, delivery.action.operation)
     waits: dict[tuple[store.runs.Wait, bool], list[store.runs.Row]] = defaultdict(list)
     for row, answer in accepted:
         within = answer.within
         if row.id in since and delivery.phase is not Phase.FORWARD:
-            within = _ever_longer(within, now - since[row.id])
+            within = _lengthened(within, now - since[row.id])
         until = (now + within).timestamp()
         waits[store.runs.Wait(until, row.attempt, operation, begun=True), row.id in since].append(row)
     for (wait, again), rows in waits.items():
@@ -174,11 +174,11 @@ def _record_accepted(delivery: Delivery, accepted: Sequence[tuple[store.runs.Row
             await_report(delivery, place, group, wait, now.timestamp(), outcome=None if again else "ACCEPTED")
 
 
-def _ever_longer(within: timedelta, waited: timedelta) -> timedelta:
-    """About as long as was waited already: what is waited for tells when it is over, or waits for a person.
+def _lengthened(within: timedelta, waited: timedelta) -> timedelta:
+    """Lengthen a wait to about the time that was waited already: a child wakes its parent, or waits for a person.
 
-    Not for a forward operation: until the run is decided, its deadlines are to be judged in time. In powers of two,
-    so that many runs are asked for in few statements.
+    Not for a forward operation: the deadlines of a run that is not decided must be judged in time. In powers of two,
+    so that few statements serve many runs.
     """
     while within * 2 <= min(waited, store.runs.UNBOUNDED):
         within *= 2
@@ -194,9 +194,9 @@ def await_report(
     *,
     outcome: str | None = "ACCEPTED",
 ) -> None:
-    """Leave locked runs where they stand until somebody reports how the operation ended, or nobody did in time.
+    """Leave locked runs where they stand until a report of how the operation ended, or until it is overdue.
 
-    ``outcome`` is what the log says of it; nothing, if it has said so before.
+    ``outcome`` is logged; ``None`` if it was logged before.
     """
     seconds = max(0.0, wait.until - now)
     # The other branches of a fork may be due sooner.
@@ -234,12 +234,14 @@ def _record_faults(
         else:
             escalate(row, entry, reason)
             follows, final = "is given up: a person is called", True
-        log_failure_later(delivery, row, fault.error, follows, final=final)
+        log_failure_after_commit(delivery, row, fault.error, follows, final=final)
     return messages
 
 
-def log_failure_later(delivery: Delivery, row: store.runs.Row, error: Exception, follows: str, *, final: bool) -> None:
-    """Have it logged once this is committed: what is rolled back is tried, and told, again."""
+def log_failure_after_commit(
+    delivery: Delivery, row: store.runs.Row, error: Exception, follows: str, *, final: bool
+) -> None:
+    """Write a failure to the process's log after the commit. After a rollback it is tried, and logged, again."""
     failure = Failure(
         saga=delivery.definition.name,
         step=delivery.step.name,
@@ -255,7 +257,7 @@ def log_failure_later(delivery: Delivery, row: store.runs.Row, error: Exception,
 
 
 def _too_late(delivery: Delivery, row: store.runs.Row, fault: Fault, decision: Again) -> str | None:
-    """Why a run must be undone because its time is over before its next attempt; ``None`` if it is not."""
+    """Why a run must be undone whose time is over before its next attempt; ``None`` if its time is not over then."""
     limit = deadlines.time_limits(delivery.locked([row])).get(row.id) if delivery.compensatable else None
     now = store.runs.clock() if limit is not None else None
     if limit is None or now is None or now + decision.after < limit[0]:

@@ -1,7 +1,7 @@
-"""The barrier table of another database: its SQL. Set-based: a statement serves a whole cohort.
+"""SQL of the barrier table of another database. Every statement serves a whole cohort.
 
-Beside ``sagas.store.runs``, which has the SQL of the engine's own database. What ``Table`` does runs in the transaction
-of the effect, and takes rows in the order of their runs; see ``sagas.engine.barrier`` for what they mean.
+The methods of ``Table`` run in the transaction of the effect, and lock rows in the order of their runs.
+``sagas.engine.barrier`` says what the rows mean.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sagas.states import BarrierOutcome
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a barrier row says. ``data`` is JSON text."""
+    """The outcome in a barrier row. ``data`` is JSON text."""
 
     outcome: BarrierOutcome
     attempt: int = 1
@@ -41,16 +41,16 @@ class Table:
     def enter(
         self, operations: Sequence[tuple[str, BarrierOutcome]], attempts: dict[UUID, int]
     ) -> set[tuple[UUID, str]]:
-        """Insert a row for each run and operation, unless it is there. The first statement of the transaction.
+        """Insert a row for each run and operation, unless there is one. The first statement of the transaction.
 
-        Waits for a transaction that is about to insert the same row: if that one commits, its row is there.
+        It waits for a transaction that has inserted the same row and has not ended yet.
 
         Args:
-            operations: in the order in which their rows are taken, and what the rows say.
-            attempts: the runs, and the number of each one's attempt.
+            operations: the operations in the order in which their rows are inserted, each with its outcome.
+            attempts: the number of the attempt, by run.
 
         Returns:
-            The rows that are new, as (run, operation).
+            The rows that were inserted, as (run, operation).
         """
         inserted = self._rows(
             "INSERT INTO sagas_barrier (run_id, step, operation, outcome, attempt, at) "
@@ -70,7 +70,7 @@ class Table:
         return {(run_id, operation) for run_id, operation in inserted}
 
     def read(self, operations: Sequence[str], ids: Iterable[UUID]) -> dict[tuple[UUID, str], Row]:
-        """What the rows of these runs say. A statement of its own: it sees what ``enter`` has waited for."""
+        """Read the rows of these runs. As a statement of its own it sees the rows for which ``enter`` has waited."""
         found = self._rows(
             "SELECT run_id, operation, outcome, attempt, data::text FROM sagas_barrier "
             "WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = ANY(%s)",
@@ -79,7 +79,7 @@ class Table:
         return {(r[0], r[1]): Row(BarrierOutcome(r[2]), r[3], r[4]) for r in found}
 
     def write(self, operation: str, rows: dict[UUID, Row]) -> None:
-        """Say in the rows of these runs what became of the operation."""
+        """Write the outcome of the operation into the rows of these runs."""
         self._execute(
             "UPDATE sagas_barrier AS barrier SET outcome = v.outcome, attempt = v.attempt, data = v.data "
             "FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::jsonb[]) AS v(run_id, outcome, attempt, data) "
@@ -95,7 +95,7 @@ class Table:
         )
 
     def leave(self, rows: Collection[tuple[UUID, str]]) -> None:
-        """Delete rows that this transaction has inserted, as (run, operation): nothing has happened."""
+        """Delete rows, given as (run, operation), that this transaction has inserted: nothing has happened."""
         self._execute(
             "DELETE FROM sagas_barrier AS barrier USING unnest(%s::uuid[], %s::text[]) AS v(run_id, operation) "
             "WHERE barrier.run_id = v.run_id AND barrier.step = %s AND barrier.operation = v.operation",
@@ -113,14 +113,14 @@ class Table:
 
 
 def exists(database: str) -> bool:
-    """Whether the table is there at all."""
+    """Whether the database has the table."""
     with connections[database].cursor() as cursor:
         cursor.execute("SELECT to_regclass('sagas_barrier') IS NOT NULL")
         return bool(cursor.fetchone()[0])
 
 
 def runs_older_than(database: str, *, after: UUID, days: float, limit: int) -> list[UUID]:
-    """Runs with a barrier row older than ``days``, in the order of their ids, from behind ``after`` on."""
+    """Runs after ``after``, in the order of their ids, that have a barrier row older than ``days``."""
     with connections[database].cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT run_id FROM sagas_barrier WHERE run_id > %s "
@@ -138,7 +138,7 @@ def delete(database: str, ids: Iterable[UUID]) -> int:
 
 
 def recorded(database: str, run_id: UUID) -> list[tuple[str, str, str]]:
-    """What a run's barrier rows have recorded, as (step, operation, JSON text)."""
+    """The data in a run's barrier rows, as (step, operation, JSON text)."""
     with connections[database].cursor() as cursor:
         cursor.execute(
             "SELECT step, operation, data::text FROM sagas_barrier WHERE run_id = %s AND data IS NOT NULL "
@@ -149,7 +149,7 @@ def recorded(database: str, run_id: UUID) -> list[tuple[str, str, str]]:
 
 
 def overwrite(database: str, run_id: UUID, step: str, operation: str, text: str) -> None:
-    """Record something else in one barrier row."""
+    """Write other data into one barrier row."""
     with connections[database].cursor() as cursor:
         cursor.execute(
             "UPDATE sagas_barrier SET data = %s::jsonb WHERE run_id = %s AND step = %s AND operation = %s",

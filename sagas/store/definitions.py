@@ -1,8 +1,8 @@
-"""Which definition a run follows: the one it began with, whatever the code has become since.
+"""Which definition a run follows: the one with which it began, even if the code has changed since.
 
-The shape of every definition is on record, once (``sagas_definition``), and a run names its own. Where the code has
-another, the run goes on by its own list of steps, done by those participants of the code that have the same name.
-What the code has not, other processes may have: during a rolling deploy, or after somebody has taken a change back.
+The shape of every definition is recorded once (``sagas_definition``), and a run names its own. If the code has another
+shape, the run goes on by its own list of steps, with the code's participants of the same names. What this code lacks,
+other processes may have: during a rolling deployment, or after a change was reverted.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def _key(definition: Definition) -> tuple[str, int, int]:
 
 
 def record(definition: Definition) -> None:
-    """Put a definition on record, in the caller's transaction; a look into a set wherever that was done before.
+    """Record a definition, in the caller's transaction. Where that was done before, it costs a look into a set.
 
-    All that this process knows go in one statement and in one order: two first starts of two new sagas, in two
-    transactions, must not wait for each other.
+    All definitions that this process knows are recorded in one statement and in one order: two transactions that start
+    the first runs of two new sagas must not wait for each other.
     """
     if _key(definition) in runtime.memory.recorded:
         return
@@ -46,7 +46,7 @@ def record(definition: Definition) -> None:
             "ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING",
             [*(list(column) for column in zip(*keys, strict=True)), [d.shape.dump() for d in wanted]],
         )
-    # Not before: rolled back, the rows would be missed.
+    # Only after the commit: after a rollback the rows are not there.
     transaction.on_commit(lambda: runtime.memory.recorded.update(keys))
 
 
@@ -86,12 +86,12 @@ def find(saga: str, version: int, shape: int = 0) -> Definition:
 
 
 def is_own(definition: Definition) -> bool:
-    """Whether it is the code's own, of which nothing is ever lacking."""
+    """Whether a definition is the code's own. Then this process lacks nothing of it."""
     return registry.is_registered(definition)
 
 
 def lacks(definition: Definition, place: Place) -> str:
-    """Say what runs that follow ``definition`` and stand at ``place`` need and this process has not; else ''."""
+    """What runs that follow ``definition`` and stand at ``place`` need and this process lacks; "" if nothing."""
     try:
         here = registry.find_registered(definition.name, definition.version)
     except UnknownSaga as error:
@@ -101,7 +101,7 @@ def lacks(definition: Definition, place: Place) -> str:
 
 
 def are_awaiting(ids: Iterable[UUID], saga: str, version: int) -> bool | None:
-    """Whether one of these runs of this saga and version goes on: then some process must know it.
+    """Whether one of these runs of this saga and version is live. Then some process must know the saga.
 
     ``None`` if there is no such run at all, and what names them makes no sense to anybody.
     """
@@ -137,9 +137,9 @@ class Problem:
         saga: their saga.
         version: its version.
         known: whether the code knows saga and version at all.
-        what: what they need and the code has not.
-        live: how many runs that go on by themselves are hit.
-        escalated: how many that wait for a person.
+        what: what they need and the code lacks.
+        live: number of live runs that cannot go on.
+        escalated: number of such runs that wait for a person.
     """
 
     saga: str
@@ -151,7 +151,7 @@ class Problem:
 
     @property
     def runs(self) -> str:
-        """How many are hit, in words."""
+        """The number of runs, in words."""
         return f"{self.live} live and {self.escalated} escalated run(s)"
 
     @property
@@ -165,7 +165,7 @@ class Problem:
         return "Deploy the code that has it, under this name and version, until its runs are done."
 
 
-#: Escalated runs are not due; they are found by their open escalation, which also knows where they stood.
+#: Escalated runs are not due. They are found by their open escalation, which has the state from which they came.
 _CENSUS = """
 SELECT saga, version, shape, state, cursor, fork, FALSE AS escalated, count(*) FROM sagas_run
 WHERE due_at IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6

@@ -1,7 +1,7 @@
-"""SQL of the escalations: who has taken one, and which notices are due.
+"""SQL of the escalations: who has acknowledged one, and which notices are due.
 
-A sibling of ``store``, with its rules: every function runs inside its caller's transaction, and a run is locked
-before its escalation. The notices' functions lock escalations only, and wait for nobody while they claim.
+Every function runs inside its caller's transaction, and a run is locked before its escalation. The functions for
+notices lock escalations only, and wait for no other transaction while they claim.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Open(NamedTuple):
 
 
 class Told(NamedTuple):
-    """An escalation of which somebody is to be told. ``number`` counts its notices, ``sent`` is the last that was."""
+    """An escalation of which a notice is due. ``number`` counts its notices; ``sent`` is the last one that was sent."""
 
     id: int
     number: int
@@ -48,7 +48,7 @@ class Told(NamedTuple):
 
     @property
     def cause(self) -> tuple[str, ...]:
-        """What is told together."""
+        """What escalations have in common that share a notice."""
         return self.saga, self.state, self.step, self.operation, self.kind, self.code, self.suggestion
 
 
@@ -91,7 +91,7 @@ def find_open(run_id: UUID, meant: int | None = None) -> Open | None:
 
 
 def runs_without_escalation() -> list[UUID]:
-    """Which runs are ESCALATED and have no open escalation: they can be neither resumed nor resolved."""
+    """Runs that are ESCALATED without an open escalation: they can be neither resumed nor resolved."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM sagas_run AS run WHERE state = 'ESCALATED' AND NOT EXISTS "
@@ -101,7 +101,7 @@ def runs_without_escalation() -> list[UUID]:
 
 
 def has_reason(run_id: UUID) -> bool:
-    """Whether a run says why it is being undone."""
+    """Whether it is on record why a run is being undone."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT reason IS NOT NULL FROM sagas_run WHERE id = %s", [run_id])
         (found,) = cursor.fetchone()
@@ -109,7 +109,7 @@ def has_reason(run_id: UUID) -> bool:
 
 
 def acknowledge(run_id: UUID, *, by: str) -> None:
-    """Note who has seen the open escalation of a locked run: no notice of it goes out any more."""
+    """Record who has acknowledged the open escalation of a locked run: no further notice of it is sent."""
     _execute(
         "UPDATE sagas_escalation SET acknowledged_at = clock_timestamp(), acknowledged_by = %s, notify_at = NULL "
         "WHERE run_id = %s AND resolved_at IS NULL AND acknowledged_at IS NULL",
@@ -118,14 +118,14 @@ def acknowledge(run_id: UUID, *, by: str) -> None:
 
 
 def assign(run_id: UUID, *, to: str) -> None:
-    """Note who sees to the open escalation of a locked run."""
+    """Assign the open escalation of a locked run to a person."""
     _execute(
         "UPDATE sagas_escalation SET assignee = %s WHERE run_id = %s AND resolved_at IS NULL", [printable(to), run_id]
     )
 
 
 def set_reason(run_id: UUID, reason: str | None) -> None:
-    """Say why a locked run was undone, unless that is known; ``None``: it was not undone."""
+    """Write why a locked run was undone, unless that is on record; ``None``: it was not undone."""
     if reason is None:
         _execute("UPDATE sagas_run SET reason = NULL WHERE id = %s", [run_id])
     else:
@@ -133,10 +133,10 @@ def set_reason(run_id: UUID, reason: str | None) -> None:
 
 
 def claim_notices(limit: int) -> list[Told]:
-    """Take escalations of which a notice is due, and give each a lease: the time in which it is to be sent.
+    """Claim escalations of which a notice is due, and give each a lease: the time in which its notice is to be sent.
 
-    The lease doubles with every notice that was published and, as far as is known, not sent: a notifier that
-    is away must not find one message for every minute of its absence.
+    The lease doubles with every notice that was published and is not known to be sent. So a notifier that was away
+    does not find a message for every minute of its absence.
     """
     return _told(
         # now(), not clock_timestamp(): only a stable function can use the index on notify_at.
@@ -150,7 +150,7 @@ def claim_notices(limit: int) -> list[Told]:
 
 
 def give_back(ids: Sequence[int]) -> None:
-    """Notices that could not be published: due again after a tick, and not counted."""
+    """Make notices that could not be published due again after a tick, without counting them."""
     _execute(
         "UPDATE sagas_escalation AS e SET notices = e.notices - 1, notify_at = clock_timestamp() + %s "
         "FROM (SELECT id FROM sagas_escalation WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE) AS mine "
@@ -160,10 +160,10 @@ def give_back(ids: Sequence[int]) -> None:
 
 
 def unsent(numbers: Mapping[int, int]) -> list[Told]:
-    """Of the notices in a message, those still to be sent: not acknowledged, not resolved, not sent already.
+    """Of the notices in a message, those that are still to be sent: not acknowledged, resolved or sent already.
 
     Args:
-        numbers: which notice it is, by escalation.
+        numbers: the number of the notice, by escalation.
     """
     return _told(
         f"SELECT {_TOLD} FROM unnest(%s::bigint[], %s::bigint[]) AS message(id, number) "
@@ -174,7 +174,7 @@ def unsent(numbers: Mapping[int, int]) -> list[Told]:
 
 
 def note_sent(ids: Sequence[int]) -> None:
-    """Notices that were sent: the next one is due when nobody acknowledges in time."""
+    """Record that notices were sent. The next ones are due if nobody acknowledges the escalations in time."""
     _execute(
         "UPDATE sagas_escalation AS e SET sent = e.notices, notify_at = clock_timestamp() + %s "
         "FROM (SELECT id FROM sagas_escalation WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE) AS mine "

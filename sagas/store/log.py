@@ -1,4 +1,4 @@
-"""SQL that asks the log what has happened to runs."""
+"""SQL that reads the log: what has happened to runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagas.db import uuid_array
 
 
 def arrival_times(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datetime]:
-    """When runs came to where they stand: when the last of their effects was done, other than those of ``steps``."""
+    """When runs came to where they stand, by run: the time of their last effect, except those of ``steps``."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT run_id, max(at) FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND outcome = 'DONE' "
@@ -24,7 +24,7 @@ def arrival_times(ids: Sequence[UUID], steps: Sequence[str]) -> dict[UUID, datet
 
 
 def begun_as(run_id: UUID, step: str, operation: str) -> set[str]:
-    """How this operation was begun, if it ever was: "INTENT" where it was called, "ACCEPTED" where it is reported."""
+    """How an operation was begun, if it ever was: "INTENT" if it was called, "ACCEPTED" if it is to be reported."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT outcome FROM sagas_log WHERE run_id = %s AND step = %s AND operation = %s "
@@ -35,12 +35,12 @@ def begun_as(run_id: UUID, step: str, operation: str) -> set[str]:
 
 
 def count_outcome(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, int]:
-    """How often this operation had this outcome, of those of the runs for which it had."""
+    """How often an operation had this outcome, by run; runs for which it never had it are left out."""
     return _of_each("count(*)", outcome, ids, step, operation)
 
 
 def first_times(outcome: str, ids: Sequence[UUID], step: str, operation: str) -> dict[UUID, datetime]:
-    """When this operation first had this outcome, of those of the runs for which it had."""
+    """When an operation first had this outcome, by run; runs for which it never had it are left out."""
     return _of_each("min(at)", outcome, ids, step, operation)
 
 
@@ -55,7 +55,7 @@ def _of_each(aggregate: str, outcome: str, ids: Sequence[UUID], step: str, opera
 
 
 def with_effect(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
-    """Which of these runs have this effect, as the log says."""
+    """Those of the runs of which the log has this effect."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT run_id FROM sagas_log WHERE run_id = ANY(%s::uuid[]) AND step = %s AND operation = %s "

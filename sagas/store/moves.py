@@ -1,4 +1,4 @@
-"""SQL that begins and moves runs, and writes their log: the one never without the other."""
+"""SQL that inserts and moves runs, and writes their log in the same statement."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Keep(Enum):
     REASON = auto()
 
 
-#: The run's own log row, by a look-up and not by a join: a join invites a plan that compares all with all.
+#: The run's own log row. By a subquery: for a join PostgreSQL may choose a plan that compares all rows with all.
 _OWN = "(SELECT v.data FROM v WHERE v.id = run.id)"
 
 _KEPT = {
@@ -135,9 +135,7 @@ def advance(
     keep: Keep = Keep.NOTHING,
     put: Put | None = None,
 ) -> None:
-    """Log what happened to locked runs, and move them, in one statement: neither is ever there without the other.
-
-    With them go the events that follow, of the runs that publish.
+    """Log what happened to locked runs, and move them, in one statement. Runs that publish events write these too.
 
     Args:
         change: from where, to where, due when.
@@ -220,12 +218,12 @@ def _names(row: Row) -> EventNames:
     try:
         return definitions.find(row.saga, row.version, row.shape).event_names
     except UnknownSaga:
-        # A run that nobody here knows is escalated all the same, and that is called after its saga.
+        # A run whose saga this process does not know is escalated all the same, and its events have the saga's name.
         return EventNames(row.saga, {})
 
 
 def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = None) -> None:
-    """Append one log row for each run, which stays where it is. ``data`` is JSON text by run."""
+    """Append one log row for each run, without moving it. ``data`` is JSON text by run."""
     execute(
         f"INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} "
         f"FROM unnest({_LOGGED}) AS v(id, attempt, trace_id, data)",
@@ -241,7 +239,7 @@ _LOGGED = "%s::uuid[], %s::int[], %s::uuid[], %s::jsonb[]"
 
 
 def _shared(entry: Entry) -> list[Any]:
-    # A host's or a user's name may be longer than its column; that must not stop the run.
+    # The name of a host or a user may be longer than the column. That must not stop the run.
     who = printable(entry.worker)[: limits.WORKER_NAME]
     duration = min(entry.duration_us, limits.INTEGER)
     return [entry.step, entry.operation, entry.outcome, duration, who, entry.compensate]
@@ -296,7 +294,7 @@ def _due(due: Due | Sooner | float) -> Sql:
         return "NULL", []
     if due is Due.DEADLINE:
         return (
-            # One that has not begun has no deadline yet: the claim gives it one; see ``release``.
+            # A run that has not begun has no deadline yet: the claim sets it; see ``claims.release_leases``.
             "CASE WHEN run.started_at IS NULL THEN clock_timestamp() "
             "ELSE GREATEST(COALESCE(run.deadline + %s, clock_timestamp() + %s), clock_timestamp()) END",
             [timedelta(seconds=config().grace), UNBOUNDED],

@@ -1,11 +1,11 @@
-"""The outbox in SQL: events are written with what they tell of, claimed by run, and deleted once confirmed.
+"""SQL of the outbox: events are inserted with the move that they publish, claimed by run, and deleted when confirmed.
 
 Written by ``sagas.store.moves`` in the statement that writes the log row and the move; published by
 ``sagas.messaging.relay``.
 
-Order: a run's events are written under its lock, so they become visible in the order of their positions. Whoever
-publishes has locked the first event of the run that is left, and nobody else finds a first one of this run until
-that lock is gone; so no event is published before the one before it was confirmed, however many publish at once.
+A run's events are inserted under its lock, so they become visible in the order of their positions. A relay locks the
+first event of a run that is left; no other relay claims the run until that lock is released. So an event is published
+only after the one before it was confirmed, even if many relays publish at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONGEST_WAIT = 60
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What publishing adds to a statement that moves runs: nothing, where nothing is published.
+    """What publishing adds to a statement that moves runs; empty where nothing is published.
 
     Attributes:
         count: for the SET of the UPDATE of ``sagas_run AS run``; takes ``counted``.
@@ -52,13 +52,13 @@ _RETURNED = (
 
 
 def _public(error: str) -> str:
-    """SQL for the part of an error that is nobody's secret: its sentence may quote what a customer has written."""
+    """SQL for the public part of an error. Its sentence is left out: it may quote a customer."""
     members = ", ".join(f"'{member}', {error} -> '{member}'" for member in ("kind", "step", "code"))
     return f"jsonb_strip_nulls(jsonb_build_object({members}))"
 
 
 def branch(told: Sequence[EventDraft], *, data: bool) -> Branch:
-    """Write these events of all runs that a statement moves, and that publish.
+    """Insert these events for all runs that a statement moves and that publish events.
 
     Args:
         told: the events, in their order.
@@ -86,7 +86,7 @@ def branch(told: Sequence[EventDraft], *, data: bool) -> Branch:
             [event.name for event in told],
             [event.step for event in told],
             [event.data.value for event in told],
-            # An array of arrays must be a rectangle: each travels as the text of one.
+            # An array of arrays must be rectangular, so each inner array is passed as text.
             [_array(event.private) for event in told],
         ),
     )
@@ -105,13 +105,13 @@ START = (
 
 
 def claim(limit: int) -> list[UUID]:
-    """Lock the first event of up to ``limit`` runs of which it is due, the longest due first; return the runs.
+    """Lock the first event of up to ``limit`` runs if it is due, the longest due first; return the runs.
 
-    Until this transaction ends, the events of these runs are nobody else's to publish.
+    Until this transaction ends, no other relay publishes events of these runs.
     """
     with connection.cursor() as cursor:
-        # Only what comes first of its run, and that by NOT EXISTS: with ORDER BY position LIMIT 1 a first one that
-        # somebody has locked would be skipped, and the second taken for it.
+        # Only the first event of its run, found by NOT EXISTS. ORDER BY position LIMIT 1 would skip a first event
+        # that another relay has locked, and return the second one.
         cursor.execute(
             "SELECT run_id FROM sagas_outbox AS first WHERE due_at <= now() AND NOT EXISTS ("
             "SELECT FROM sagas_outbox AS before WHERE before.run_id = first.run_id "
@@ -146,7 +146,7 @@ def read(run_ids: Sequence[UUID]) -> dict[UUID, list[Waiting]]:
 
 
 def delete(published: Mapping[UUID, int]) -> None:
-    """Delete the events of claimed runs, up to a position of each, that RabbitMQ has confirmed."""
+    """Delete the events of claimed runs that RabbitMQ has confirmed: those up to a position, by run."""
     if not published:
         return
     with connection.cursor() as cursor:
@@ -158,10 +158,10 @@ def delete(published: Mapping[UUID, int]) -> None:
 
 
 def put_off(refused: Mapping[UUID, int]) -> None:
-    """Leave all events of claimed runs for a while, as RabbitMQ has refused the first; longer each time.
+    """Postpone all events of claimed runs of which RabbitMQ has refused the first, longer each time.
 
     Args:
-        refused: how often it was refused before, by run.
+        refused: how often the first event was refused before, by run.
     """
     if not refused:
         return
@@ -175,7 +175,7 @@ def put_off(refused: Mapping[UUID, int]) -> None:
 
 
 def waiting() -> tuple[int, float]:
-    """How many events wait, and how many seconds the oldest has; 0 where none waits."""
+    """How many events wait, and how many seconds the oldest has waited; 0 if none waits."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*), COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(occurred_at)), 0)::float8 "
@@ -186,12 +186,12 @@ def waiting() -> tuple[int, float]:
 
 
 def take_in(consumer: str, event_ids: Collection[str]) -> set[str]:
-    """Note in the inbox that a consumer takes these events; return those that it had not taken before.
+    """Record in the inbox that a consumer takes these events; return those that it had not taken before.
 
-    A copy that is being taken in another transaction is waited for: it may be rolled back.
+    It waits for a transaction that is taking a copy of the same event: that transaction may be rolled back.
     """
     with connection.cursor() as cursor:
-        # In one order, whatever the order of the messages: two that take the same events must not deadlock.
+        # Always in the same order: two transactions that take the same events must not deadlock.
         cursor.execute(
             "INSERT INTO sagas_inbox (consumer, event_id, received_at) SELECT %s, id, clock_timestamp() "
             "FROM unnest(%s::text[]) AS v(id) ORDER BY id ON CONFLICT DO NOTHING RETURNING event_id",

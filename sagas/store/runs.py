@@ -1,8 +1,7 @@
-"""Runs as rows: locked, or read as they were committed; and the tools of every statement, which serves a cohort.
+"""SQL of the runs: they are locked or read, and made due. Every statement serves a whole cohort.
 
-Locks and SQL of runs are here and in its siblings, and nowhere else: ``move_store``, ``claim_store``, ``wait_store``,
-``confirmation_store``, ``escalation_store``, ``log_store``. Every function runs inside a transaction of its caller
-(``docs/transactions.md``). One order of locks everywhere: runs by id, then whatever the participants lock.
+Every function runs inside a transaction of its caller (``docs/transactions.md``). There is one order of locks: runs by
+id, then what the participants lock.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Have runs wait at a step, or (``None``) wait there no more."""
+    """What runs wait for at a step from now on; ``None``: for nothing any more."""
 
     step: str
     wait: Wait | None = None
@@ -69,7 +68,7 @@ class Row(NamedTuple):
     pending: str | None
     parent_id: UUID | None
     parent_step: str | None
-    #: How many events it has told; ``None`` if it publishes none.
+    #: How many events it has published; ``None`` if it publishes none.
     events: int | None
     locked: bool
     shape: int
@@ -79,42 +78,42 @@ class Row(NamedTuple):
     guarded: bool = False
 
     def not_before(self, limit: datetime) -> datetime:
-        """When it is too late for what had to come until ``limit``: later for a run that is held."""
+        """``limit``, or the time until which the run is held if that is later."""
         return limit if self.held_until is None else max(limit, self.held_until)
 
     @property
     def place(self) -> Place:
-        """Where it stands."""
+        """Where the run stands."""
         return Place(self.state, self.cursor, self.fork)
 
     @property
     def waits(self) -> dict[str, Wait]:
-        """What it waits for, by step."""
+        """What the run waits for, by step."""
         return {step: Wait(**wait) for step, wait in json.loads(self.pending).items()} if self.pending else {}
 
     def waits_at(self, step: str, phase: Phase, now: float) -> bool:
         """Whether no message may perform this phase of the step yet."""
         wait = self.waits.get(step)
-        # An undo waits for what was begun, which may still take effect, and for no attempt that will never be.
+        # An undo waits for an operation that was begun and may still take effect. No further attempt will be made.
         return wait is not None and wait.until > now and (bool(wait.operation) or phase is not Phase.UNDO)
 
     def next_wait(self, now: float) -> float:
-        """When the first of its waits is over; now, if it has none."""
+        """When the first of the run's waits is over; ``now`` if it has none."""
         return min((wait.until for wait in self.waits.values() if wait.until > now), default=now)
 
     @property
     def waits_for_retry(self) -> bool:
-        """Whether its operation broke, and its next attempt was not claimed yet: no message may perform it before."""
+        """Whether the operation has failed and its next attempt is not claimed yet: no message may perform it."""
         return self.attempt > 0 and self.claims == 0
 
 
 #: A part of a statement, and its parameters.
 Sql = tuple[str, list[Any]]
 
-#: When a run is looked at that only waits for its parent: by then the parent has decided, or is looked after itself.
+#: After this time a run is claimed that only waits for its parent.
 UNBOUNDED = timedelta(hours=1)
 
-#: The trace id is only handed on: as text it need not be parsed.
+#: The trace id is read as text: it is only handed on, so it need not be parsed.
 COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
     "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape, held_until"
@@ -122,7 +121,7 @@ COLUMNS = (
 
 
 def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
-    """Group runs by where they stand: whatever is decided for one is decided for all of a group."""
+    """Group runs by where they stand: what is decided for one run holds for all of its group."""
     groups: dict[tuple[State, int, int], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row.state, row.cursor, row.fork].append(row)
@@ -130,21 +129,21 @@ def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
 
 
 def rows_of(sql: str, params: Sequence[Any]) -> list[Row]:
-    """Carry out a statement that gives runs, as ``COLUMNS``."""
+    """Execute a statement that returns runs, as ``COLUMNS``."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return [Row(r[0], r[1], r[2], State(r[3]), *r[4:]) for r in cursor.fetchall()]
 
 
 def execute(sql: str, params: Sequence[Any]) -> int:
-    """Carry out a statement; return how many rows it has met."""
+    """Execute a statement; return the number of its rows."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
 
 
 def clock() -> datetime:
-    """The database's time, now: call it after the lock whose race it judges."""
+    """The database's time now. Call it after the lock of the runs that it decides on."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()
@@ -152,7 +151,7 @@ def clock() -> datetime:
 
 
 def lock(ids: Iterable[UUID]) -> list[Row]:
-    """Lock these runs, in the order of their ids; those that do not exist are left out."""
+    """Lock runs in the order of their ids; ids of which there is no run are left out."""
     return rows_of(
         f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
         [uuid_array(sorted(set(ids)))],
@@ -169,7 +168,7 @@ def lock_one(run_id: UUID) -> Row:
 
 
 def lock_free(ids: Iterable[UUID]) -> list[UUID]:
-    """Which of these runs nobody else holds locked, in the order of their ids; locks them."""
+    """Lock those of the runs that no other transaction has locked; return them in the order of their ids."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
@@ -179,21 +178,21 @@ def lock_free(ids: Iterable[UUID]) -> list[UUID]:
 
 
 def read(ids: Iterable[UUID]) -> list[Row]:
-    """Read these runs as last committed, without a lock: whoever acts on it must not mind that they move on."""
+    """Read runs as last committed, without locks: they may move on at any time."""
     return rows_of(f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id", [uuid_array(ids)])
 
 
-#: What hooks are told of a run that was moved.
+#: Columns that the hooks need of a run that was moved.
 SEEN = "run.id, run.saga, run.business_key, run.reason::text, clock_timestamp()"
 
 
 def notify_hooks(
     before: State, after: State, found: Iterable[Sequence[Any]], errors: Mapping[UUID, str] | None = None
 ) -> None:
-    """Tell the hooks of runs that were moved, once that is committed. ``found`` are rows of ``SEEN``."""
+    """Call the hooks for runs that were moved, after the commit. ``found`` are rows of ``SEEN``."""
     transitions = []
     for run_id, saga, business_key, reason, at, *_ in found:
-        # Of what needs a person the log row says why, and not the run.
+        # Why a run needs a person is in its log row, and not in the run.
         why = (errors or {}).get(run_id) if after is State.ESCALATED else reason
         told = json.loads(why) if why else None
         transitions.append(hooks.Transition(run_id, saga, business_key, before, after, told, at))
@@ -222,7 +221,7 @@ def read_child(run_id: UUID) -> Child | None:
 
 
 def final_state(run_id: UUID) -> State | None:
-    """How a run has ended, which is for good; ``None`` if it has not, as far as is committed, or is not there."""
+    """The final state of a run; ``None`` if it has not ended, as far as is committed, or does not exist."""
     found = read_child(run_id)
     return found.state if found is not None and found.state in FINAL else None
 
@@ -235,7 +234,7 @@ def children(run_id: UUID) -> list[UUID]:
 
 
 def ended_before(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
-    """How many of these runs there are, and which of them ended longer ago than so many days."""
+    """How many of these runs exist, and which of them ended more than ``days`` ago."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id, finished_at < clock_timestamp() - %s * interval '1 day' FROM sagas_run "
@@ -250,7 +249,7 @@ def ended_before(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
 
 
 def be_due_by(times: Mapping[UUID, float]) -> None:
-    """Look at locked runs again at these times (seconds of Unix time), if not before."""
+    """Make locked runs due at these times (seconds of Unix time), unless they are due before."""
     execute(
         "UPDATE sagas_run AS run SET due_at = LEAST(run.due_at, to_timestamp(v.at)) "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
@@ -259,7 +258,7 @@ def be_due_by(times: Mapping[UUID, float]) -> None:
 
 
 def be_due_in(waits: Mapping[UUID, float]) -> None:
-    """Look at locked runs again after so many seconds."""
+    """Make locked runs due after so many seconds."""
     execute(
         "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) WHERE run.id = v.id AND run.due_at IS NOT NULL",
@@ -268,7 +267,7 @@ def be_due_in(waits: Mapping[UUID, float]) -> None:
 
 
 def be_due_within(waits: Mapping[UUID, float]) -> None:
-    """Look at locked runs again after so many seconds, if not before."""
+    """Make locked runs due after so many seconds, unless they are due before."""
     execute(
         "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) "
@@ -278,7 +277,7 @@ def be_due_within(waits: Mapping[UUID, float]) -> None:
 
 
 def wait_until(times: Mapping[UUID, float]) -> None:
-    """Leave locked runs alone until then (seconds of Unix time): what they wait for is no lack of progress."""
+    """Make locked runs due at these times (seconds of Unix time), with no claim counted: they wait for something."""
     execute(
         "UPDATE sagas_run AS run SET due_at = to_timestamp(v.at), claims = 0 "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
@@ -287,7 +286,7 @@ def wait_until(times: Mapping[UUID, float]) -> None:
 
 
 def wait_for(ids: Sequence[UUID], seconds: float) -> None:
-    """Leave locked, live runs alone for so many seconds: what keeps them is no lack of progress."""
+    """Make locked, live runs due after so many seconds, with no claim counted: they wait for something."""
     execute(
         "UPDATE sagas_run SET due_at = clock_timestamp() + %s * interval '1 second', claims = 0 "
         "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
@@ -296,9 +295,9 @@ def wait_for(ids: Sequence[UUID], seconds: float) -> None:
 
 
 def be_lapsed_in(ids: Sequence[UUID], seconds: float, *, sooner: bool) -> None:
-    """Leave locked runs alone for so many seconds; then they are claimed as a first lease that has lapsed is.
+    """Make locked runs due after so many seconds, as if their first lease had lapsed then.
 
-    So they travel apart from fresh work. ``sooner`` keeps a due time that comes before that.
+    So their cohorts are apart from those of other runs. ``sooner`` keeps a due time that comes before.
     """
     when = "clock_timestamp() + %s * interval '1 second'"
     execute(
@@ -309,9 +308,9 @@ def be_lapsed_in(ids: Sequence[UUID], seconds: float, *, sooner: bool) -> None:
 
 
 def note_answer(row: Row, step: str, *, begun: bool = True) -> Row:
-    """Note for a locked run that what it waits for at a step was reported; what follows is the caller's to write.
+    """Write for a locked run that the answer for which it waits at a step has come. The caller writes what follows.
 
-    ``begun`` tells whether it may have taken effect.
+    ``begun`` tells whether the operation may have taken effect.
     """
     waits = {name: asdict(wait) for name, wait in row.waits.items()}
     waits[step] |= {"until": 0, "operation": "", "begun": begun}
@@ -321,10 +320,10 @@ def note_answer(row: Row, step: str, *, begun: bool = True) -> Row:
 
 
 def reset_waits(row: Row, now: float) -> None:
-    """Let a locked run that a person resumes wait for nothing but answers that may still come in time.
+    """Let a locked run that a person resumes wait only for answers that may still come in time.
 
-    What it waited for in vain is asked for again, and attempts are counted from the first. ``begun`` stays: what may
-    have taken effect is undone, whoever resumes it.
+    Operations whose answers are overdue are begun again, and attempts are counted from the first. ``begun`` stays:
+    what may have taken effect must be undone if the run is.
     """
     waits = {}
     for step, wait in row.waits.items():
@@ -337,7 +336,7 @@ def reset_waits(row: Row, now: float) -> None:
 
 
 def make_due(ids: Sequence[UUID]) -> None:
-    """Let the dispatcher look at locked, live runs now."""
+    """Make locked, live runs due now."""
     execute(
         "UPDATE sagas_run SET due_at = clock_timestamp(), claims = 0 WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
         [uuid_array(ids)],
@@ -345,7 +344,7 @@ def make_due(ids: Sequence[UUID]) -> None:
 
 
 def end_wait(run_id: UUID, step: str) -> None:
-    """Let a run wait no more at a step: what it waits for has happened. A run that does not wait there is left alone.
+    """End a run's wait at a step: what it waits for has happened. A run that does not wait there stays as it is.
 
     The next attempt may be due at once, so it is not one of those that wait for a claim.
     """

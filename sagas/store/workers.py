@@ -1,4 +1,4 @@
-"""SQL of the workers: when each was last heard of. It only tells people; nothing that the engine does depends on it."""
+"""SQL of the workers' heartbeats. They are for people: nothing that the engine does depends on them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from django.db import connection
 from sagas import limits
 from sagas.store.runs import execute
 
-#: Seconds without a heartbeat, of which there is one every four, after which a worker is silent.
+#: Seconds without a heartbeat after which a worker counts as silent. There is a heartbeat every four seconds.
 SILENT = 15.0
-#: After so long a worker that was not heard of any more is forgotten: it was stopped, or replaced by another.
+#: A worker without a heartbeat for so long is deleted: it was stopped, or another one replaced it.
 FORGOTTEN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a worker's main process says of itself.
+    """What a worker's main process reports about itself.
 
     Attributes:
-        name: the worker's, which is unique.
+        name: the worker's unique name.
         ticked: seconds since its last tick; ``None`` if it has had none.
-        delivered: seconds since it last gave a delivery to a child; ``None`` if it never has.
-        busy: deliveries that are being worked on.
-        longest: seconds that the longest of them has taken.
-        queues: what it consumes.
+        delivered: seconds since it last gave a delivery to a child process; ``None`` if it never has.
+        busy: number of deliveries under way.
+        longest: seconds that the longest of them has taken so far.
+        queues: the queues that it consumes.
     """
 
     name: str
@@ -40,19 +40,19 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What is known of a worker. ``silent`` is the time since its last beat, in seconds."""
+    """The last heartbeat of a worker, and the seconds since then."""
 
     silent: float
     beat: Beat
 
     @property
     def is_silent(self) -> bool:
-        """Whether it has missed so many beats that it was killed, stands still, or is cut off."""
+        """Whether so many heartbeats are missing that the worker was killed, hangs, or has no network."""
         return self.silent > SILENT
 
 
 def record_heartbeat(said: Beat) -> None:
-    """Note what a worker says of itself, and forget those that have said nothing for long."""
+    """Record a worker's heartbeat, and delete workers that have had none for long."""
     execute(
         "INSERT INTO sagas_worker (name, beat_at, ticked_at, delivered_at, busy, busy_since, queues) "
         "SELECT v.name, at, at - v.ticked, at - v.delivered, v.busy, at - v.longest, v.queues "
@@ -75,12 +75,12 @@ def record_heartbeat(said: Beat) -> None:
 
 
 def forget(name: str) -> None:
-    """Forget a worker that ends in good order."""
+    """Delete a worker that shuts down regularly."""
     execute("DELETE FROM sagas_worker WHERE name = %s", [name[: limits.WORKER_NAME]])
 
 
 def known_workers() -> list[Heard]:
-    """All workers that are not forgotten, by name."""
+    """All workers that are not deleted, in the order of their names."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXTRACT(EPOCH FROM clock_timestamp() - beat_at)::float8, name, "
