@@ -34,10 +34,10 @@ class SagasConfig(AppConfig):
         from sagas.requirements import server_settings  # noqa: PLC0415
 
         connection_created.connect(server_settings.read_committed, dispatch_uid="sagas.read_committed")
-        discover()
+        autodiscover()
 
 
-def discover() -> None:
+def autodiscover() -> None:
     """Import the module ``sagas`` of every installed app that has one.
 
     If a module cannot be imported, its error is kept and not raised, because the worker must serve the other sagas. The

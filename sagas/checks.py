@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 
 from sagas import db, runtime, store
-from sagas.conf import Misconfigured, has_a_port, parse
+from sagas.conf import Misconfigured, has_readable_port, parse_settings
 from sagas.definition import registry
 from sagas.escalations import channels
 from sagas.messaging import app as celery
@@ -22,10 +22,10 @@ from sagas.requirements import server_settings, software
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Check ``SAGAS``, and that it has the queue of every step."""
     try:
-        config = parse(getattr(settings, "SAGAS", None))
+        config = parse_settings(getattr(settings, "SAGAS", None))
     except Misconfigured as error:
         return [Error(error.message, hint=error.hint, id="sagas.E001")]
-    if config.redis_url and not has_a_port(config.redis_url):
+    if config.redis_url and not has_readable_port(config.redis_url):
         # Nothing of the URL is shown: a part of the password may stand in place of the port.
         hint = "Escape special characters in the password (%2F for a slash), and give a number for the port."
         return [Error("SAGAS['REDIS_URL'] cannot be read.", hint=hint, id="sagas.E001")]
@@ -62,7 +62,7 @@ def check_confirmations(**_: Any) -> list[CheckMessage]:
 def check_channels(**_: Any) -> list[CheckMessage]:
     """Check that apprise can read every URL of ``ESCALATION_URLS``. URLs are not shown, because they have secrets."""
     try:
-        urls = parse(getattr(settings, "SAGAS", None)).escalation_urls
+        urls = parse_settings(getattr(settings, "SAGAS", None)).escalation_urls
         unreadable = channels.unreadable(urls)
     except Misconfigured:
         return []  # E001
@@ -156,7 +156,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
                     id="sagas.E008",
                 )
             )
-        elif missing := _unlimited(database.get("OPTIONS", {})):
+        elif missing := _missing_timeouts(database.get("OPTIONS", {})):
             found.append(
                 Warning(
                     f"{name} is in the database {alias!r}, whose connection has no {' and no '.join(missing)}.",
@@ -168,7 +168,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
     return found
 
 
-def _unlimited(options: Mapping[str, Any]) -> list[str]:
+def _missing_timeouts(options: Mapping[str, Any]) -> list[str]:
     """The time-outs that a connection lacks."""
     sent = str(options.get("options", ""))
     limits = [limit for limit in ("lock_timeout", "statement_timeout") if limit not in sent]

@@ -133,7 +133,7 @@ _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _BROKER_SCHEMES = ("amqp://", "amqps://", "pyamqp://")
 
 
-def parse(raw: object) -> Config:
+def parse_settings(raw: object) -> Config:
     """Read the dict of the settings as a ``Config``; ``Misconfigured`` says what is wrong."""
     if not isinstance(raw, dict):
         raise Misconfigured(
@@ -209,7 +209,7 @@ def _check_urls(config: Config) -> None:
             "SAGAS['BROKER_API_URL'] is no URL of RabbitMQ's management API.",
             "Give http://user:password@host:15672, or leave it out.",
         )
-    if config.broker_url is not None and not is_amqp(config.broker_url):
+    if config.broker_url is not None and not is_rabbitmq_url(config.broker_url):
         raise Misconfigured(
             "SAGAS['BROKER_URL'] is no URL of RabbitMQ: the engine's promises rest on its queues.",
             "Give amqp://user:password@host:5672/vhost, or a list of such, or leave it out for CELERY_BROKER_URL.",
@@ -235,15 +235,15 @@ def _check_urls(config: Config) -> None:
         )
 
 
-def is_amqp(url: object) -> bool:
+def is_rabbitmq_url(url: object) -> bool:
     """Whether a value is a URL of RabbitMQ: one URL, several with semicolons between, or a list of them."""
     urls = url.split(";") if isinstance(url, str) else url
     if not isinstance(urls, list | tuple) or not urls:
         return False
-    return all(isinstance(one, str) and one.startswith(_BROKER_SCHEMES) and has_a_port(one) for one in urls)
+    return all(isinstance(one, str) and one.startswith(_BROKER_SCHEMES) and has_readable_port(one) for one in urls)
 
 
-def has_a_port(url: str) -> bool:
+def has_readable_port(url: str) -> bool:
     """Whether the port of a URL can be read. If a password was not escaped, a part of it may stand there."""
     try:
         urlsplit(url).port  # noqa: B018 - reading it is the question
@@ -271,7 +271,7 @@ def _is_number(value: object) -> bool:
 @cache
 def config() -> Config:
     """The parsed settings."""
-    return parse(getattr(settings, "SAGAS", None))
+    return parse_settings(getattr(settings, "SAGAS", None))
 
 
 def _forget(*, setting: str, **_: object) -> None:

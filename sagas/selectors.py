@@ -118,7 +118,7 @@ def run_view(run_id: UUID) -> RunView:
 
 
 @dataclass(frozen=True, slots=True)
-class InLine:
+class PlaceInLine:
     """A run's place in the line at a business key.
 
     Attributes:
@@ -134,22 +134,22 @@ class InLine:
     since: datetime
 
 
-def line(key: str) -> list[InLine]:
+def lock_line(key: str) -> list[PlaceInLine]:
     """List the runs that hold a business key or wait for it, in order. A parent and its children hold it together."""
-    found: list[InLine] = []
+    found: list[PlaceInLine] = []
     tickets: list[int] = []
     # A key that cannot be stored has no line.
     locks = Lock.objects.none() if why_unstorable(str(key)) else Lock.objects.filter(key=str(key))
     for lock in locks.order_by("ticket", "id"):
         tickets.append(lock.ticket)
-        found.append(InLine(key, lock.run_id, tickets.index(lock.ticket), lock.since))
+        found.append(PlaceInLine(key, lock.run_id, tickets.index(lock.ticket), lock.since))
     return found
 
 
-def locks_of(run_id: UUID) -> list[InLine]:
+def locks_of_run(run_id: UUID) -> list[PlaceInLine]:
     """List the business keys that a run holds or waits for; none for a run that has ended."""
     return [
-        InLine(lock.key, run_id, Lock.objects.filter(key=lock.key, ticket__lt=lock.ticket).count(), lock.since)
+        PlaceInLine(lock.key, run_id, Lock.objects.filter(key=lock.key, ticket__lt=lock.ticket).count(), lock.since)
         for lock in (Lock.objects.filter(run_id=run_id).order_by("key") if _find(run_id) is not None else ())
     ]
 

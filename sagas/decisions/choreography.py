@@ -78,11 +78,11 @@ def _triggers(definition: Definition, index: int, phase: Phase) -> list[str]:
     if phase is Phase.UNDO:
         return [definition.event_names.turned_back, *_before_undo(definition, index)]
     if phase is Phase.CONFIRM:
-        before = [i for i in range(index) if definition.has(i, Phase.CONFIRM)]
+        before = [i for i in range(index) if definition.has_operation(i, Phase.CONFIRM)]
         return [done(definition, before[-1], Phase.CONFIRM)] if before else [definition.event_names.confirmed]
     first = definition.stages[index].start
     if first == definition.before_pivot:
-        before = [i for i in range(first) if definition.has(i, Phase.CONFIRM)]
+        before = [i for i in range(first) if definition.has_operation(i, Phase.CONFIRM)]
         return [done(definition, before[-1], Phase.CONFIRM)] if before else [definition.event_names.confirmed]
     if first == 0:
         return [definition.event_names.started]
@@ -99,7 +99,7 @@ def _before_undo(definition: Definition, index: int) -> list[str]:
         if refund or index in stage or index == _highest_below(definition, stage.start):
             events.append(rejected(definition, other))
     for other in range(index + 1, len(definition.all_steps)):
-        if not definition.has(other, Phase.UNDO):
+        if not definition.has_operation(other, Phase.UNDO):
             continue
         stage = definition.stages[other]
         if (
@@ -112,4 +112,4 @@ def _before_undo(definition: Definition, index: int) -> list[str]:
 
 
 def _highest_below(definition: Definition, index: int) -> int | None:
-    return next((i for i in range(index - 1, -1, -1) if definition.has(i, Phase.UNDO)), None)
+    return next((i for i in range(index - 1, -1, -1) if definition.has_operation(i, Phase.UNDO)), None)

@@ -257,7 +257,7 @@ def compensating(definition: Definition, place: Place, more: int = 0) -> tuple[P
     fork = sum(
         1 << index
         for index in (definition.stages[applied] if applied < definition.before_pivot else ())
-        if definition.has(index, Phase.UNDO)
+        if definition.has_operation(index, Phase.UNDO)
         and (place.fork >> index & 1 or (place.state is State.EXECUTING and _is_in_other_database(definition, index)))
     )
     after, _ = _undoing(definition, applied, fork | more, NOW)

@@ -84,7 +84,7 @@ class Confirmation:
         return ConfirmationShape(self.name, within, self.personal, self.refund.shape if self.refund else None)
 
     @property
-    def is_known_here(self) -> bool:
+    def has_known_deadline(self) -> bool:
         """Whether this process can compute its deadline."""
         return self.until is not missing_deadline
 
@@ -92,9 +92,9 @@ class Confirmation:
         """The deadline for a run that began at ``started_at``; ``request`` loads the run's request."""
         if self.within is not None:
             return started_at + self.within
-        return self.computed(request())
+        return self.compute_deadline(request())
 
-    def computed(self, request: object) -> datetime:
+    def compute_deadline(self, request: object) -> datetime:
         """The deadline by ``until``, or ``DeadlineUnknown`` if that is none. ``datetime.max`` means no deadline."""
         assert self.until is not None
         found: object = self.until(request)
@@ -105,5 +105,5 @@ class Confirmation:
 
 
 def missing_deadline(_request: object) -> datetime:
-    """Stand in for ``until`` if this process lacks it; see ``Confirmation.is_known_here``."""
+    """Stand in for ``until`` if this process lacks it; see ``Confirmation.has_known_deadline``."""
     raise NotImplementedError

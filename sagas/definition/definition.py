@@ -82,12 +82,12 @@ class Definition:
     @cached_property
     def confirmed_steps(self) -> tuple[int, ...]:
         """The positions of the steps before the pivot that have something to confirm."""
-        return tuple(index for index in range(self.before_pivot) if self.has(index, Phase.CONFIRM))
+        return tuple(index for index in range(self.before_pivot) if self.has_operation(index, Phase.CONFIRM))
 
     @cached_property
     def undone_steps(self) -> tuple[int, ...]:
         """The positions of the steps that have something to undo, the last first."""
-        return tuple(index for index in reversed(range(len(self.steps))) if self.has(index, Phase.UNDO))
+        return tuple(index for index in reversed(range(len(self.steps))) if self.has_operation(index, Phase.UNDO))
 
     @cached_property
     def confirmation_names(self) -> frozenset[str]:
@@ -158,7 +158,7 @@ class Definition:
             raise UnknownStep(msg)
         return action
 
-    def has(self, index: int, phase: Phase) -> bool:
+    def has_operation(self, index: int, phase: Phase) -> bool:
         """Whether a step has an operation in this phase."""
         return phase in self.all_steps[index].actions
 
@@ -211,7 +211,7 @@ class Definition:
         """Read a stored request as the declared type."""
         return self.requests.validate_json(stored)
 
-    def keys(self, stored: str) -> LockKeys:
+    def lock_keys(self, stored: str) -> LockKeys:
         """Compute the keys that a run with this request locks; ``InvalidRequest`` for an invalid key."""
         return lock_keys(self.locks, self.load(stored)) if self.locks else LockKeys()
 

@@ -59,7 +59,7 @@ class Events:
             msg = f"Events(private={self.private!r}): list names of members"
             raise DefinitionError(msg)
 
-    def of(self, step: str) -> Events:
+    def with_defaults(self, step: str) -> Events:
         """A copy with the default names of a step in place of those that were left out."""
         stem = camel_case(step)
         return Events(
@@ -129,7 +129,7 @@ class EventNames:
         self.saga = saga
         self.stem = camel_case(saga.rpartition(".")[2])
         self.hidden = frozenset(hidden)
-        self.steps = {step: events.of(step) for step, events in steps.items()}
+        self.steps = {step: events.with_defaults(step) for step, events in steps.items()}
 
     @property
     def started(self) -> str:
@@ -164,7 +164,7 @@ class EventNames:
             for name in (events.done, events.rejected, events.failed, events.undone, events.confirmed)
         ]
 
-    def of(self, *, step: str, operation: str, outcome: str, before: State, after: State) -> list[EventDraft]:
+    def drafts(self, *, step: str, operation: str, outcome: str, before: State, after: State) -> list[EventDraft]:
         """Say which events follow from a log entry and the change of state that was made with it.
 
         Args:
@@ -175,7 +175,7 @@ class EventNames:
             after: the run's state after, which may be the same.
         """
         told: list[EventDraft] = []
-        events = self.steps.get(step) or (Events().of(step) if step else None)
+        events = self.steps.get(step) or (Events().with_defaults(step) if step else None)
         if events is not None and outcome == "DONE" and operation in _OUTCOMES:
             name: str = getattr(events, _OUTCOMES[Operation(operation)])
             told.append(

@@ -31,7 +31,7 @@ def definition_for_shape(name: str, version: int, shape: Shape, here: Definition
         _follow_step(s, steps.get(s.name) or Step(missing_participant, queue=s.queue)) for s in shape.steps
     )
     for step in followed[shape.pivot :]:
-        step.only_goes_forward()
+        step.place_behind_pivot()
     return Definition(
         name,
         version,
@@ -57,7 +57,7 @@ def _follow_step(shape: StepShape, here: StepT) -> StepT:
     step.name = shape.name
     step.personal |= shape.personal
     # An effect that may be in another database is undone there, whatever the code has become since.
-    if shape.elsewhere:
+    if shape.in_other_database:
         step.location = Location.OTHER_DATABASE
     # If the code's step is in another database now, it would look for this run's effect in the wrong place: such an
     # operation is not taken over.

@@ -180,7 +180,7 @@ class _Body:
             msg = f"{self.saga}: a branch of a Parallel cannot be the pivot"
             raise DefinitionError(msg)
         for step in self.steps[pivot:]:
-            step.only_goes_forward()
+            step.place_behind_pivot()
         return pivot
 
     def _name(self, what: str, name: str, value: Step | Confirmation) -> None:

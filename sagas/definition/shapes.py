@@ -22,14 +22,14 @@ from sagas.states import UNDECIDED, State
 class StepShape:
     """A step: its name, its queue, its operation in each phase, and what is personal in its results.
 
-    ``elsewhere`` says whether its effect is in another database, and ``database`` in which.
+    ``in_other_database`` says whether its effect is in another database, and ``database`` in which.
     """
 
     name: str
     queue: str
     operations: Mapping[Phase, Operation]
     personal: Paths = frozenset()
-    elsewhere: bool = False
+    in_other_database: bool = False
     database: str = ""
 
 
@@ -127,7 +127,7 @@ def _write_step(step: StepShape) -> dict[str, Any]:
         "queue": step.queue,
         "operations": dict(step.operations),
         "personal": _write(step.personal),
-        "elsewhere": step.elsewhere,
+        "elsewhere": step.in_other_database,
         "database": step.database,
     }
 

@@ -161,10 +161,10 @@ class Step:
     def shape(self) -> StepShape:
         """The part of the declaration on which runs depend."""
         operations = {phase: action.operation for phase, action in self.actions.items()}
-        elsewhere = self.location is Location.OTHER_DATABASE
-        return StepShape(self.name, self.queue, operations, self.personal, elsewhere, self.database)
+        outside = self.location is Location.OTHER_DATABASE
+        return StepShape(self.name, self.queue, operations, self.personal, outside, self.database)
 
-    def only_goes_forward(self) -> None:
+    def place_behind_pivot(self) -> None:
         """Place the step behind the pivot: it is tried until it is done, or a person is called."""
         if set(self.actions) != {Phase.FORWARD}:
             msg = f"{self.name} stands behind the pivot, where nothing is undone or confirmed: give it no {{}}"

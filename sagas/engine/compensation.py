@@ -60,7 +60,7 @@ def _also_to_undo(runs: Sequence[LockedRun], waiting: Sequence[LockedRun]) -> di
     for run in waiting:
         for step, wait in run.row.waits.items():
             index = run.definition.index(step) if wait.begun else None
-            if index is not None and run.definition.has(index, Phase.UNDO):
+            if index is not None and run.definition.has_operation(index, Phase.UNDO):
                 more[run.row.id] |= 1 << index
     return more
 

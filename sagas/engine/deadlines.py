@@ -42,7 +42,7 @@ def check_deadlines(definition: Definition, request: str) -> None:
         if confirmation.until is None:
             continue
         try:
-            confirmation.computed(definition.load(request))
+            confirmation.compute_deadline(definition.load(request))
         except Error:
             # Of the caller's transaction, in which the application has looked something up.
             raise

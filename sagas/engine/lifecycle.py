@@ -89,7 +89,7 @@ def insert_run(
     text = _dump(definition, request)
     deadlines.check_deadlines(definition, text)
     store.definitions.record(definition)
-    keys = definition.keys(text)
+    keys = definition.lock_keys(text)
     # The run and its places in line are there together; a saga without locks is inserted in one statement.
     with transaction.atomic() if keys.all else nullcontext():
         try:
@@ -205,7 +205,7 @@ def confirm_if_complete(run: LockedRun, received: Set[str]) -> tuple[State, list
     missing = [c for c in run.definition.confirmations if c.name not in received]
     if missing:
         # What this process cannot compute stays as it is: whoever looks then can.
-        if row.started_at is not None and all(c.is_known_here for c in missing):
+        if row.started_at is not None and all(c.has_known_deadline for c in missing):
             store.confirmations.set_deadline(row.id, deadlines.first_deadline(missing, run, row.started_at))
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:

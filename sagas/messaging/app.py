@@ -21,7 +21,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from sagas import runtime
-from sagas.conf import Misconfigured, config, is_amqp
+from sagas.conf import Misconfigured, config, is_rabbitmq_url
 from sagas.messaging import broker_connection, topology
 from sagas.redaction import MASK, redact, redact_all
 from sagas.requirements.software import Lack, lacking
@@ -271,7 +271,7 @@ def broken_promises() -> Iterator[Lack]:
                     f"the engine needs {promised.must_be}.",
                     "Change it, or take configure() away: the engine has an app of its own, celery -A sagas worker.",
                 )
-        if not is_amqp(shared.conf.broker_write_url) or not is_amqp(shared.conf.broker_read_url):
+        if not is_rabbitmq_url(shared.conf.broker_write_url) or not is_rabbitmq_url(shared.conf.broker_read_url):
             yield Lack(
                 f"The engine needs RabbitMQ, and the app {shared.main!r}, which it shares, has another broker.",
                 "Set SAGAS['BROKER_URL'] and take configure() away: celery -A sagas worker is an app of its own.",

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
-from sagas.conf import Misconfigured, config, is_amqp
+from sagas.conf import Misconfigured, config, is_rabbitmq_url
 
 #: The oldest versions that the engine runs on. The tests run with these and with the pinned versions.
 PYTHON = (3, 11)
@@ -118,7 +118,7 @@ def broker() -> Iterator[Lack]:
         ("the environment's CELERY_BROKER_URL", os.environ.get("CELERY_BROKER_URL")),
         ("CELERY_BROKER_URL", getattr(settings, "CELERY_BROKER_URL", None)),
     ):
-        if found and not is_amqp(found):
+        if found and not is_rabbitmq_url(found):
             kind = found.partition("://")[0] if isinstance(found, str) and "://" in found else "something else"
             yield Lack(
                 f"The engine needs RabbitMQ, and {source} is no amqp:// URL but {kind}.",

@@ -204,7 +204,7 @@ def _told(change: Move, rows: Sequence[Row], entry: Entry | None = None) -> outb
     publishing = next((row for row in rows if row.events is not None), None)
     if publishing is None:
         return outbox.SILENT
-    told = _names(publishing).of(
+    told = _names(publishing).drafts(
         step=entry.step if entry else "",
         operation=entry.operation if entry else "",
         outcome=entry.outcome if entry else "",

@@ -143,7 +143,7 @@ def test_the_steps_of_an_order_are_drawn_in_the_order_in_which_they_are_performe
         performed(definition, Place(State.CONFIRMING, 0)),
         performed(definition, Place(State.COMPENSATING, last)),
     ]
-    assert all(definition.has(index, Phase.UNDO) for index in range(last))
+    assert all(definition.has_operation(index, Phase.UNDO) for index in range(last))
 
 
 def test_every_arrow_on_the_way_of_an_order_is_explained() -> None:

@@ -261,12 +261,12 @@ def test_nobody_waits_for_ever(within: timedelta) -> None:
 
 
 def test_nobody_stands_in_line_at_what_is_no_key() -> None:
-    assert selectors.line("a\x00b") == []
-    assert selectors.line("\ud800") == []
-    assert selectors.line(None) == []  # type: ignore[arg-type]
+    assert selectors.lock_line("a\x00b") == []
+    assert selectors.lock_line("\ud800") == []
+    assert selectors.lock_line(None) == []  # type: ignore[arg-type]
     for nobody in (uuid4(), "nonsense", "\x00", 5):
         assert list(selectors.timeline(nobody)) == []  # type: ignore[arg-type]
-        assert selectors.locks_of(nobody) == []  # type: ignore[arg-type]
+        assert selectors.locks_of_run(nobody) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("odd", ["a\x00b", "\ud800", "x" * 200, 5, None], ids=lambda n: repr(n)[:9])

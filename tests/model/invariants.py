@@ -61,7 +61,7 @@ def undone_in_reverse(definition: Definition, world: World) -> str | None:
         done, _, undone = world.effects[index]
         if undone and standing:
             return f"{definition.steps[index].name} was undone before a later step"
-        standing |= bool(done and not undone and definition.has(index, Phase.UNDO))
+        standing |= bool(done and not undone and definition.has_operation(index, Phase.UNDO))
     return None
 
 
@@ -99,11 +99,11 @@ def ends_whole(definition: Definition, world: World) -> str | None:
     for index, (done, confirmed, undone) in enumerate(world.effects[: len(definition.steps)]):
         step = definition.steps[index].name
         if row.place.state is State.FAILED:
-            if done > undone and definition.has(index, Phase.UNDO):
+            if done > undone and definition.has_operation(index, Phase.UNDO):
                 return f"FAILED, and the effect of {step} is there"
             if done and index >= definition.before_pivot:
                 return f"FAILED, and {step} is behind the pivot"
-        elif not done or undone or confirmed != definition.has(index, Phase.CONFIRM):
+        elif not done or undone or confirmed != definition.has_operation(index, Phase.CONFIRM):
             return f"SUCCEEDED, and {step} is not done and confirmed"
     return None
 

@@ -69,7 +69,7 @@ def define(
         step.name = letter
     behind = len(steps) if pivot is None else pivot
     for step in steps[behind:]:
-        step.only_goes_forward()
+        step.place_behind_pivot()
     forks = (fork,) if fork else ()
     return Definition("model.Saga", 1, steps, tuple(confirmations), TypeAdapter(dict), forks, behind)
 

@@ -85,7 +85,7 @@ def ended(definition: Definition, books: Books, run: Run, log: list[Entry]) -> C
     came = set(books.confirmations[run.id])
     if run.state is State.SUCCEEDED:
         all_of_it = set(range(len(definition.steps)))
-        to_confirm = {i for i in range(definition.before_pivot) if definition.has(i, Phase.CONFIRM)}
+        to_confirm = {i for i in range(definition.before_pivot) if definition.has_operation(i, Phase.CONFIRM)}
         if forward != all_of_it or confirmed != to_confirm or undone:
             yield "all", f"it is not wholly confirmed: {entries.told(log)}"
         missing = {c.name for c in definition.confirmations} - came
@@ -94,7 +94,7 @@ def ended(definition: Definition, books: Books, run: Run, log: list[Entry]) -> C
     if run.state is State.FAILED:
         refunds = {definition.index(c.name) for c in definition.confirmations if c.refund and c.name in came}
         happened = forward | set(entries.unrecorded(definition, books, run, log))
-        wanted = {index for index in happened if definition.has(index, Phase.UNDO)} | refunds
+        wanted = {index for index in happened if definition.has_operation(index, Phase.UNDO)} | refunds
         if confirmed or wanted - undone:
             left = [definition.all_steps[index].name for index in sorted(wanted - undone)]
             yield "nothing", f"it is not wholly undone, {left} are left: {entries.told(log)}"
@@ -140,11 +140,11 @@ def _stands(
         case State.PENDING | State.EXECUTING | State.AWAITING_CONFIRM:
             right = forward == set(range(run.cursor)) | bits
         case State.CONFIRMING if run.cursor < definition.before_pivot:
-            right = confirmed == {i for i in range(run.cursor) if definition.has(i, Phase.CONFIRM)}
+            right = confirmed == {i for i in range(run.cursor) if definition.has_operation(i, Phase.CONFIRM)}
         case State.CONFIRMING:
             right = forward == set(range(run.cursor)) | bits
         case _:
-            can = {index for index in range(run.cursor) if definition.has(index, Phase.UNDO)}
+            can = {index for index in range(run.cursor) if definition.has_operation(index, Phase.UNDO)}
             right = not undone & (can | bits) and can - undone <= forward
     if not right:
         yield (

@@ -151,7 +151,7 @@ def _() -> AbstractContextManager[object]:
 @_mutant("only the first step is undone", "nothing")
 def _() -> AbstractContextManager[object]:
     def lowest(definition: Any, cursor: int) -> int | None:
-        return next((i for i in range(cursor) if definition.has(i, Phase.UNDO)), None)
+        return next((i for i in range(cursor) if definition.has_operation(i, Phase.UNDO)), None)
 
     return patch.object(plan, "_undoes_below", lowest)
 

@@ -13,20 +13,20 @@ from django.db.backends.postgresql import psycopg_any
 from pytest_django import Settings
 
 from sagas import Confirmation, Saga, Step, runtime
-from sagas.conf import Misconfigured, config, parse
+from sagas.conf import Misconfigured, config, parse_settings
 
 OK: dict[Any, Any] = {"QUEUES": ["orders"]}
 
 
 def test_only_the_queues_must_be_given() -> None:
-    parsed = parse(OK)
+    parsed = parse_settings(OK)
     assert parsed.queues == ("orders",)
     assert parsed.redis_url is None
     assert parsed.lease > parsed.tick
 
 
 def test_each_queue_is_taken_once() -> None:
-    assert parse({"QUEUES": ["b", "a", "b"]}).queues == ("b", "a")
+    assert parse_settings({"QUEUES": ["b", "a", "b"]}).queues == ("b", "a")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_each_queue_is_taken_once() -> None:
 )
 def test_what_cannot_be_meant_is_refused_and_a_hint_says_how_to_mend_it(raw: object, said: str) -> None:
     with pytest.raises(Misconfigured) as raised:
-        parse(raw)
+        parse_settings(raw)
     assert said in raised.value.message
     assert raised.value.hint.endswith(".")
     assert str(raised.value) == f"{raised.value.message} {raised.value.hint}"
@@ -93,9 +93,9 @@ def test_what_cannot_be_meant_is_refused_and_a_hint_says_how_to_mend_it(raw: obj
 
 def test_no_secret_is_in_what_is_said_of_the_channels() -> None:
     secret = "hunter2"
-    assert secret not in repr(parse({**OK, "ESCALATION_URLS": [f"slack://{secret}"]}))
+    assert secret not in repr(parse_settings({**OK, "ESCALATION_URLS": [f"slack://{secret}"]}))
     with pytest.raises(Misconfigured) as raised:
-        parse({**OK, "ESCALATION_URLS": [secret]})
+        parse_settings({**OK, "ESCALATION_URLS": [secret]})
     assert secret not in str(raised.value)
 
 
@@ -103,7 +103,7 @@ def test_no_secret_is_in_what_is_said_of_the_channels() -> None:
     ("seconds", "delay"), [(0.0, 0.1), (0.1, 0.1), (0.11, 1.0), (1.0, 1.0), (5, 8.0), (64, 64.0), (1000, 64.0)]
 )
 def test_a_wait_is_rounded_up_to_a_delay_queue(seconds: float, delay: float) -> None:
-    assert parse(OK).delay_for(seconds) == delay
+    assert parse_settings(OK).delay_for(seconds) == delay
 
 
 def test_changed_settings_are_read_again(settings: Settings) -> None:

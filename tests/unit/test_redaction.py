@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from sagas.conf import Misconfigured, parse
+from sagas.conf import Misconfigured, parse_settings
 from sagas.redaction import redact, redact_all
 from tests.support import servers
 
@@ -67,12 +67,12 @@ def test_whatever_holds_a_url_is_looked_through() -> None:
 )
 def test_settings_that_are_refused_are_not_shown_with_their_secrets(wrong: dict[str, object]) -> None:
     with pytest.raises(Misconfigured) as refused:
-        parse({"QUEUES": ["orders"], **wrong})
+        parse_settings({"QUEUES": ["orders"], **wrong})
     assert "p4ss" not in str(refused.value)
 
 
 def test_the_settings_of_the_engine_have_no_secrets_in_their_repr() -> None:
-    config = parse(
+    config = parse_settings(
         {
             "QUEUES": ["orders"],
             "REDIS_URL": "redis://:p4ss@cache",

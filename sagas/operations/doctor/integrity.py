@@ -226,7 +226,7 @@ def _wrong(definition: Definition, run: _Run, done: set[tuple[str, str]], came: 
     if run.cursor > len(definition.steps):
         return f"behind the last of its {len(definition.steps)} steps"
     forward, confirmed, undone = ({i for i in steps if _operation(definition, i, phase) in done} for phase in Phase)
-    undoable = {i for i in steps if definition.has(i, Phase.UNDO)}
+    undoable = {i for i in steps if definition.has_operation(i, Phase.UNDO)}
     before = set(range(definition.before_pivot))
     wanted = {c.name for c in definition.confirmations} | ({PARENT} if run.parent_id else set())
     if run.state in UNDECIDED:
@@ -240,7 +240,7 @@ def _wrong(definition: Definition, run: _Run, done: set[tuple[str, str]], came: 
             return f"without {', '.join(sorted(wanted - came))}"
         final = run.state is State.SUCCEEDED
         ahead = set() if final else {i for i in steps if i >= run.cursor}
-        confirms = {i for i in before if definition.has(i, Phase.CONFIRM)}
+        confirms = {i for i in before if definition.has_operation(i, Phase.CONFIRM)}
         if undone:
             return "and steps of it were undone"
         if not before <= forward:

@@ -26,11 +26,11 @@ def all_or_nothing(definition: Definition, run_id: UUID, state: State) -> list[s
     everything = range(len(definition.steps))
     if state is State.SUCCEEDED:
         wrong += [f"{_name(definition, i, Phase.FORWARD)} is missing" for i in everything if i not in forward]
-        needed = {i for i in everything if definition.has(i, Phase.CONFIRM)}
+        needed = {i for i in everything if definition.has_operation(i, Phase.CONFIRM)}
         wrong += [f"{_name(definition, i, Phase.CONFIRM)} is missing" for i in sorted(needed - confirmed)]
         wrong += [f"{_name(definition, i, Phase.UNDO)} in a run that has succeeded" for i in undone]
         return wrong
-    undoable = {i for i in forward if definition.has(i, Phase.UNDO)}
+    undoable = {i for i in forward if definition.has_operation(i, Phase.UNDO)}
     wrong += [f"{_name(definition, i, Phase.FORWARD)} was not undone" for i in sorted(undoable - set(undone))]
     wrong += [f"{_name(definition, i, Phase.CONFIRM)} in a run that has failed" for i in sorted(confirmed)]
     if undone != sorted(undone, reverse=True):

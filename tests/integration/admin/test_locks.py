@@ -22,8 +22,8 @@ def test_who_holds_and_who_waits(boss: Client) -> None:
     key = f"order:{uuid4().hex}"
     first, second, third = (sagas.start(Keyed, Experiment(keys=(key,))) for _ in range(3))
     # Then
-    assert [(one.run_id, one.ahead) for one in selectors.line(key)] == [(first, 0), (second, 1), (third, 2)]
-    assert [(one.key, one.ahead) for one in selectors.locks_of(third)] == [(key, 2)]
+    assert [(one.run_id, one.ahead) for one in selectors.lock_line(key)] == [(first, 0), (second, 1), (third, 2)]
+    assert [(one.key, one.ahead) for one in selectors.locks_of_run(third)] == [(key, 2)]
     response = boss.get(f"{LOCKS}?q={key}")
     shown = response.context["cl"].result_list
     assert [(lock.run_id, lock.waits) for lock in shown] == [(first, False), (second, True), (third, True)]

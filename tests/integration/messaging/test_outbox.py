@@ -200,7 +200,9 @@ class TestWriting:
     def test_what_is_private_is_not_told(self) -> None:
         # Given a step whose result has something private
         step = Telling.definition.event_names.steps["one"]
-        Telling.definition.event_names.steps["one"] = sagas.Events(private=("by", 'q"uo\\te', "x,y")).of("one")
+        Telling.definition.event_names.steps["one"] = sagas.Events(private=("by", 'q"uo\\te', "x,y")).with_defaults(
+            "one"
+        )
         try:
             run_id = sagas.start(Telling, Experiment())
             Carrier().run([run_id])

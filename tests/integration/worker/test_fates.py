@@ -187,7 +187,7 @@ def test_forward_and_undo_messages_that_come_after_the_end_do_nothing(jar: str, 
     # When
     for step in STEPS:
         for phase in Phase:
-            if Lab.definition.has(Lab.definition.index(step), phase):
+            if Lab.definition.has_operation(Lab.definition.index(step), phase):
                 publish_step([run_id], step, phase)
     for queue in ("orders", "coupons", "inventory", "delivery"):
         await_performed(queue)

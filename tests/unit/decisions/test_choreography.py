@@ -71,7 +71,7 @@ def test_a_rejection_leads_to_the_first_undo(data: st.DataObject) -> None:
     place = data.draw(standing(definition).filter(lambda place: place.state is State.EXECUTING))
     came = data.draw(st.sampled_from([0, refunds(definition, 0.0), refunds(definition, 0.6)]))
     for index, _ in current(definition, place):
-        begun = 1 << index if definition.has(index, Phase.UNDO) and data.draw(st.booleans()) else 0
+        begun = 1 << index if definition.has_operation(index, Phase.UNDO) and data.draw(st.booleans()) else 0
         back, _ = compensating(definition, place, came | begun)
         assert set(current(definition, back)) <= set(reactions(definition).get(rejected(definition, index), []))
 

@@ -133,7 +133,9 @@ def walk(definition: Definition, place: Place, *, confirmed: bool, random: Rando
 
 
 def deliveries(definition: Definition) -> list[tuple[int, Phase]]:
-    return [(i, phase) for phase in Phase for i in range(len(definition.all_steps)) if definition.has(i, phase)]
+    return [
+        (i, phase) for phase in Phase for i in range(len(definition.all_steps)) if definition.has_operation(i, phase)
+    ]
 
 
 phases = st.sampled_from(Phase)
@@ -168,7 +170,7 @@ def test_a_run_of_which_all_goes_well_performs_each_operation_once(data: st.Data
     ]
     assert sorted(forward) == list(range(len(definition.steps)))
     confirms = [index for index, phase in performed if phase is Phase.CONFIRM]
-    assert confirms == [i for i in range(definition.before_pivot) if definition.has(i, Phase.CONFIRM)]
+    assert confirms == [i for i in range(definition.before_pivot) if definition.has_operation(i, Phase.CONFIRM)]
     assert len(performed) == len(forward) + len(confirms)
     late = [phase is Phase.CONFIRM or index >= definition.before_pivot for index, phase in performed]
     assert late == sorted(late)
@@ -207,7 +209,7 @@ def test_a_run_that_is_undone_fails_wherever_it_stood(data: st.DataObject) -> No
             and definition.all_steps[index].location is Location.OTHER_DATABASE
         )
     ]
-    assert undone == [index for index in applied if definition.has(index, Phase.UNDO)][::-1]
+    assert undone == [index for index in applied if definition.has_operation(index, Phase.UNDO)][::-1]
     assert following.state in {State.FAILED, State.COMPENSATING}
 
 

@@ -183,14 +183,14 @@ def test_a_confirmation_has_one_deadline_and_a_queue_for_its_compensation() -> N
 def test_a_deadline_that_is_computed_has_a_time_zone(said: object) -> None:
     confirmation = Confirmation(until=lambda _: said)  # type: ignore[arg-type,return-value]  # what applications do
     with pytest.raises(DeadlineUnknown, match="a deadline is a datetime with a time zone"):
-        confirmation.computed(None)
+        confirmation.compute_deadline(None)
 
 
 @pytest.mark.parametrize("hours", [-23, 0, 23])
 def test_a_deadline_beyond_all_times_is_one_that_the_database_can_say(hours: int) -> None:
     zone = timezone(timedelta(hours=hours))
     ends = datetime.min.replace(tzinfo=zone), datetime.max.replace(tzinfo=zone)
-    found = [Confirmation(until=lambda end: end).computed(end) for end in ends]
+    found = [Confirmation(until=lambda end: end).compute_deadline(end) for end in ends]
     assert [moment.year for moment in found] == [1970, 9999]
     assert found[1] + timedelta(days=1) > found[1]
 

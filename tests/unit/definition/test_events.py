@@ -161,7 +161,7 @@ TRIP = EventNames("trips.BookTrip", {"car": Events(done="CarBooked", private=("p
 )
 def test_what_follows_from_what_is_recorded(record: tuple[str, str, str, str, str], told: list[Any]) -> None:
     step, operation, outcome, before, after = record
-    found = TRIP.of(step=step, operation=operation, outcome=outcome, before=State(before), after=State(after))
+    found = TRIP.drafts(step=step, operation=operation, outcome=outcome, before=State(before), after=State(after))
     assert [event.name for event in found] == [t.name if isinstance(t, EventDraft) else t for t in told]
     assert all(event == t for event, t in zip(found, told, strict=True) if isinstance(t, EventDraft))
 

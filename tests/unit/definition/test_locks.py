@@ -48,7 +48,7 @@ def test_a_definition_knows_its_locks() -> None:
         step = Step(do_nothing, queue="orders")
 
     assert Changing.definition.locks == (order,)
-    assert Changing.definition.keys(Changing.definition.dump(Change("7"))) == LockKeys(("order:7",))
+    assert Changing.definition.lock_keys(Changing.definition.dump(Change("7"))) == LockKeys(("order:7",))
 
 
 def test_what_is_no_lock() -> None:
