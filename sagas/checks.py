@@ -63,7 +63,7 @@ def check_channels(**_: Any) -> list[CheckMessage]:
     """Check that apprise can read every URL of ``ESCALATION_URLS``. URLs are not shown, because they have secrets."""
     try:
         urls = parse_settings(getattr(settings, "SAGAS", None)).escalation_urls
-        unreadable = channels.unreadable(urls)
+        unreadable = channels.unreadable_urls(urls)
     except Misconfigured:
         return []  # E001
     except channels.AppriseMissing:

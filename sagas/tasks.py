@@ -241,7 +241,7 @@ def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
 def cancel(self: AnyTask, *, saga: str, version: int, confirmation: str, ids: list[str]) -> None:
     """Undo the runs that were not confirmed before their deadline."""
     try:
-        messages = lifecycle.expire(saga, version, confirmation, _read(ids, version=version), by="message")
+        messages = lifecycle.expire_unconfirmed(saga, version, confirmation, _read(ids, version=version), by="message")
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
     _carry_or_leave(messages)
@@ -263,7 +263,7 @@ def notify(self: AnyTask, *, escalations: list[list[int]], notice: dict[str, Any
             raise _poison(self, ValueError("a number that is none of an escalation"))
     except (ValueError, TypeError) as error:
         raise _poison(self, error) from error
-    notices.deliver(numbers)
+    notices.deliver_notices(numbers)
 
 
 @task_failure.connect

@@ -112,5 +112,5 @@ DRAIN = 5.0
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def _finish_calls(**_: Any) -> None:
-    if not remote_threads.drain(DRAIN):
+    if not remote_threads.drain_remote_calls(DRAIN):
         logger.warning("sagas: remote calls were not answered before the worker ended; their leases will tell")

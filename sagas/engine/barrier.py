@@ -61,7 +61,7 @@ class BarrierLost(Exception):
     """The log has the effect, and the other database has no barrier row of it: whether it is there is not known."""
 
 
-def reach(step: Step) -> DatabaseAway | None:
+def connect_database(step: Step) -> DatabaseAway | None:
     """Connect to the step's database before its runs are locked, which nobody shall wait for; say if it is away."""
     if not step.database:
         return None
@@ -72,11 +72,11 @@ def reach(step: Step) -> DatabaseAway | None:
             there.close()
         there.ensure_connection()
     except Error as error:
-        return _away(step, error)
+        return _report_away(step, error)
     return None
 
 
-def collect(
+def call_through_barrier(
     step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: bool, patience: Patience | None = None
 ) -> Sequence[Answer]:
     """Call the participant for every call that has not passed here before, in one transaction that commits there.
@@ -101,13 +101,13 @@ def collect(
         with transaction.atomic(using=step.database, durable=True):
             if patience is not None:
                 patience.limit(step.database)
-            return _pass(step, phase, calls, may_reject=may_reject)
+            return _collect_in_transaction(step, phase, calls, may_reject=may_reject)
     except (Error, Broken, DatabaseAway, ConnectionLost) as error:
         cause = error.error if isinstance(error, Broken) else error
         if isinstance(cause, DatabaseAway | ConnectionLost) or is_lost(cause, step.database):
             # Also where it was the engine's own connection, through which a participant may read: that is found out
             # as soon as these faults are to be written.
-            away = _away(step, cause)
+            away = _report_away(step, cause)
             if len(calls) > 1 and _is_session_only(step, cause, began):
                 raise SessionLost(str(away)) from error
             return [Fault(away)] * len(calls)
@@ -121,7 +121,7 @@ def _is_session_only(step: Step, error: Exception, began: float) -> bool:
     return sessions.examine_loss(time.monotonic() - began, step.database).outlived
 
 
-def _away(step: Step, error: Exception) -> DatabaseAway:
+def _report_away(step: Step, error: Exception) -> DatabaseAway:
     """Say that the database is away, and forget the connection: the next attempt makes a new one."""
     connections[step.database].close()
     return error if isinstance(error, DatabaseAway) else DatabaseAway(f"{step.database}: {error}".strip())
@@ -146,27 +146,29 @@ class _Entry:
     heard: dict[UUID, int] = field(default_factory=dict)
 
 
-def _pass(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: bool) -> list[Answer]:
+def _collect_in_transaction(step: Step, phase: Phase, calls: Sequence[Call[Any]], *, may_reject: bool) -> list[Answer]:
     table = Table(step.database, step.name)
-    with _not_to_blame(step):
+    with _barrier_statements(step):
         entry = (_enter_to_undo if phase is Phase.UNDO else _enter)(table, step, phase, calls)
     answers = dict(entry.nothing)
     if entry.new:
-        with _only_there(step):
+        with _writes_only_there(step):
             given = invocation.collect(step.actions[phase].participant, entry.new, step.rejects, using=step.database)
         for answer in given:
             if isinstance(answer, Fault) and isinstance(answer.error, WrongDatabase):
                 # Django may take the engine's transaction for broken now: both must be rolled back.
                 raise Broken(answer.error)
-        answers |= {call.run_id: _plain(answer, may_reject) for call, answer in zip(entry.new, given, strict=True)}
-    with _not_to_blame(step):
-        _write(table, step.actions[phase].operation, entry, [c for c in calls if c.run_id in answers], answers)
+        answers |= {
+            call.run_id: _rejection_as_fault(answer, may_reject) for call, answer in zip(entry.new, given, strict=True)
+        }
+    with _barrier_statements(step):
+        _write_outcomes(table, step.actions[phase].operation, entry, [c for c in calls if c.run_id in answers], answers)
     answers |= entry.answers
     return [answers[call.run_id] for call in calls]
 
 
 @contextmanager
-def _not_to_blame(step: Step) -> Iterator[None]:
+def _barrier_statements(step: Step) -> Iterator[None]:
     """Around statements of the barrier itself: if they fail, none of the runs is the cause, and none is looked for."""
     try:
         yield
@@ -178,17 +180,19 @@ def _not_to_blame(step: Step) -> Iterator[None]:
 
 
 @contextmanager
-def _only_there(step: Step) -> Iterator[None]:
+def _writes_only_there(step: Step) -> Iterator[None]:
     """Let a participant write in its step's database only: another would not commit with it.
 
     A model that no router sends there would otherwise lose, in silence, what a redelivery does not repeat.
     """
 
     def refuse(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        if only_reads(_text(sql, context)):
+        if only_reads(_sql_text(sql, context)):
             return execute(sql, params, many, context)
         alias = context["connection"].alias
-        msg = f"{step.name} is in the database {step.database!r}, and wrote in {alias!r}: {_text(sql, context)[:100]}"
+        msg = (
+            f"{step.name} is in the database {step.database!r}, and wrote in {alias!r}: {_sql_text(sql, context)[:100]}"
+        )
         raise WrongDatabase(msg)
 
     with ExitStack() as guards:
@@ -198,14 +202,14 @@ def _only_there(step: Step) -> Iterator[None]:
         yield
 
 
-def _text(sql: Any, context: Any) -> str:
+def _sql_text(sql: Any, context: Any) -> str:
     """What the server is told: a driver puts together what was composed, and takes bytes as they are."""
     if hasattr(sql, "as_string"):
         return str(sql.as_string(context["connection"].connection))
     return sql.decode(errors="replace") if isinstance(sql, bytes) else str(sql)
 
 
-def _plain(answer: Answer, may_reject: bool) -> Answer:
+def _rejection_as_fault(answer: Answer, may_reject: bool) -> Answer:
     if isinstance(answer, Rejected) and not may_reject:
         return Fault(answer)
     return answer
@@ -219,11 +223,11 @@ def _enter(table: Table, step: Step, phase: Phase, calls: Sequence[Call[Any]]) -
     entry = _Entry(table.enter([(operation, BarrierOutcome.DONE)], {call.run_id: call.attempt for call in calls}))
     known = [call.run_id for call in calls if (call.run_id, operation) not in entry.fresh]
     rows = table.read([operation], known) if known else {}
-    entry.heard.update(_heard(step, operation, rows))
+    entry.heard.update(_times_accepted(step, operation, rows))
     for call in calls:
         recorded = None
         if (call.run_id, operation) not in entry.fresh:
-            recorded = _recorded(call, rows[call.run_id, operation], entry.heard)
+            recorded = _recorded_answer(call, rows[call.run_id, operation], entry.heard)
         if recorded is None:
             entry.new.append(call)
         else:
@@ -238,12 +242,12 @@ def _enter_to_undo(table: Table, step: Step, phase: Phase, calls: Sequence[Call[
     entry = _Entry(table.enter(rows_of_each, {call.run_id: call.attempt for call in calls}))
     known = [call.run_id for call in calls if not {(call.run_id, forward), (call.run_id, operation)} <= entry.fresh]
     rows = table.read([forward, operation], known) if known else {}
-    entry.heard.update(_heard(step, operation, rows))
+    entry.heard.update(_times_accepted(step, operation, rows))
     nothing: list[Call[Any]] = []
     for call in calls:
         recorded = None
         if (call.run_id, operation) not in entry.fresh:
-            recorded = _recorded(call, rows[call.run_id, operation], entry.heard)
+            recorded = _recorded_answer(call, rows[call.run_id, operation], entry.heard)
         if recorded is not None:
             entry.answers[call.run_id] = recorded
         elif (call.run_id, forward) in entry.fresh:
@@ -269,12 +273,12 @@ def _nothing_to_undo(step: Step, forward: str, calls: Sequence[Call[Any]]) -> di
     return {call.run_id: lost if call.run_id in logged else Done(NULL) for call in calls}
 
 
-def _heard(step: Step, operation: str, rows: Mapping[tuple[UUID, str], Row]) -> dict[UUID, int]:
+def _times_accepted(step: Step, operation: str, rows: Mapping[tuple[UUID, str], Row]) -> dict[UUID, int]:
     ids = [run_id for (run_id, of), row in rows.items() if (of, row.outcome) == (operation, BarrierOutcome.ACCEPTED)]
     return store.log.count_outcome("ACCEPTED", ids, step.name, operation) if ids else {}
 
 
-def _recorded(call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | None:
+def _recorded_answer(call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | None:
     """The answer that a row has for this call; ``None`` if the participant is to be asked."""
     match row.outcome:
         case BarrierOutcome.DONE:
@@ -293,7 +297,7 @@ def _recorded(call: Call[Any], row: Row, heard: Mapping[UUID, int]) -> Answer | 
             return Overtaken()
 
 
-def _write(
+def _write_outcomes(
     table: Table,
     operation: str,
     entry: _Entry,

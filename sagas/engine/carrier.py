@@ -57,7 +57,7 @@ def carry(messages: Iterable[Message], carriers: Carriers) -> None:
 def do_after_commit(work: Wake | Unlock) -> bool:
     """Do what no carrier takes, in a transaction of its own; say whether something is due now."""
     if isinstance(work, Wake):
-        lifecycle.wake(work.run_id, work.step)
+        lifecycle.wake_run(work.run_id, work.step)
         return True
     return locks.wake_next(work.keys)
 
@@ -74,7 +74,7 @@ def start_calls(messages: Iterable[Message], carriers: Carriers) -> list[Publica
             others.append(message)
             continue
         try:
-            remote_threads.start(message, partial(carry, carriers=carriers))
+            remote_threads.start_remote_calls(message, partial(carry, carriers=carriers))
         except Exception:
             # Perhaps the process may have no more threads. The other messages must not be lost with the calls.
             logger.exception("sagas: %d call(s) could not be made", len(message.calls))

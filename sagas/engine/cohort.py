@@ -163,7 +163,7 @@ class _Cohort:
         self.patience = patience
         self.token = token
         self.interruptions = interruptions
-        self.room = remote_calls.room_for(delivery, len(ids))
+        self.capacity = remote_calls.capacity_for(delivery, len(ids))
         self.parts = poison.Parts(ids, _part_size(delivery))
         self.collisions = 0
         self.locked_in_a_row = 0
@@ -179,7 +179,7 @@ class _Cohort:
             locked = _Locked()
             try:
                 _perform_once(
-                    self.delivery, part, self.performed, room=self.room, patience=self.patience, locked=locked
+                    self.delivery, part, self.performed, capacity=self.capacity, patience=self.patience, locked=locked
                 )
             except Exception as error:
                 # Not only what the participant raised: also a request that does not load any more, or a constraint
@@ -367,7 +367,7 @@ def _perform_once(
     ids: Sequence[UUID],
     performed: Performed,
     *,
-    room: remote_calls.Room | None,
+    capacity: remote_calls.Capacity | None,
     patience: Patience,
     locked: _Locked,
 ) -> None:
@@ -375,7 +375,7 @@ def _perform_once(
     survivors: list[UUID] = []
     finished: list[UUID] = []
     messages: list[Message] = []
-    away = barrier.reach(delivery.step)
+    away = barrier.connect_database(delivery.step)
     with transaction.atomic(durable=True):
         patience.limit()
         rows = store.runs.lock(ids)
@@ -395,8 +395,8 @@ def _perform_once(
             # Nobody has reported. That attempt has failed, and may have taken effect all the same.
             errors = [Fault(_unanswered(delivery))] * len(unanswered)
             messages += record_answers(delivery, unanswered, errors, 0)[1]
-        if here and room is not None:
-            messages += remote_calls.begin(delivery, here, _calls(delivery, here[: room.left]), room)
+        if here and capacity is not None:
+            messages += remote_calls.begin_calls(delivery, here, _calls(delivery, here[: capacity.left]), capacity)
         elif here:
             calls = _calls(delivery, here)
             began = time.perf_counter()
@@ -406,8 +406,8 @@ def _perform_once(
             survivors += [row.id for row in done]
             finished += [row.id for row, answer in zip(here, answers, strict=True) if isinstance(answer, Done)]
             messages += following
-    if room is not None:
-        room.take(messages)
+    if capacity is not None:
+        capacity.take(messages)
     known = {row.id for row in rows}
     performed.unknown += [run_id for run_id in ids if run_id not in known]
     performed.survivors += sorted(survivors)
@@ -466,7 +466,7 @@ def _answers(
     if away is not None:
         return [Fault(away)] * len(calls)
     if delivery.action.location is Location.OTHER_DATABASE:
-        return barrier.collect(
+        return barrier.call_through_barrier(
             delivery.step, delivery.phase, calls, may_reject=delivery.compensatable, patience=patience
         )
     pivot = delivery.step.pivot and delivery.phase is Phase.FORWARD

@@ -39,13 +39,13 @@ def begin_compensation(
     more = _also_to_undo(runs, waiting)
     places: list[tuple[Place, list[store.runs.Row]]] = []
     for definition, place, rows in groups:
-        for also, some in _by_bits(rows, more).items():
+        for also, some in _group_by_bits(rows, more).items():
             after, now = plan.compensating(definition, place, also)
             when = now if due is None or not plan.onward(definition, after) else due
             store.moves.advance(Move(place, after, when), some, entry, data=reasons, keep=store.moves.Keep.REASON)
             places.append((after, some))
     if waiting:
-        _await_answers(waiting)
+        _wait_for_outcomes(waiting)
     return places
 
 
@@ -79,14 +79,14 @@ def refunds_due(runs: Sequence[LockedRun]) -> dict[UUID, int]:
     return due
 
 
-def _by_bits(rows: Sequence[store.runs.Row], bits: Mapping[UUID, int]) -> dict[int, list[store.runs.Row]]:
+def _group_by_bits(rows: Sequence[store.runs.Row], bits: Mapping[UUID, int]) -> dict[int, list[store.runs.Row]]:
     groups: dict[int, list[store.runs.Row]] = defaultdict(list)
     for row in rows:
         groups[bits.get(row.id, 0)].append(row)
     return groups
 
 
-def _await_answers(runs: Sequence[LockedRun]) -> None:
+def _wait_for_outcomes(runs: Sequence[LockedRun]) -> None:
     """Let the undo wait for operations that were begun and have no outcome yet: they may still take effect."""
     ends = {run.row.id: [wait.until for wait in run.row.waits.values() if wait.operation] for run in runs}
     times = {run_id: max(until) for run_id, until in ends.items() if until}

@@ -99,7 +99,7 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
         over = (now - deadline_of(confirmation, run, run.row.started_at)).total_seconds()
         if over >= 0:
             late.append(run)
-            detail = _not_confirmed(confirmation, now - timedelta(seconds=over))
+            detail = _describe_missed(confirmation, now - timedelta(seconds=over))
             late_ms = round(over * 1000)
             reasons[run.id] = write_reason(ReasonKind.TIMEOUT, name, "NotConfirmed", detail, by=by, late_ms=late_ms)
         elif confirmation.within is not None:
@@ -112,7 +112,7 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
     return messages + [replace(deadline, ids=tuple(ids)) for deadline, ids in early.items()]
 
 
-def _not_confirmed(confirmation: Confirmation, deadline: datetime) -> str:
+def _describe_missed(confirmation: Confirmation, deadline: datetime) -> str:
     if confirmation.within is not None:
         return f"no {confirmation.name} came within {confirmation.within.total_seconds():g} s"
     return f"no {confirmation.name} came until {deadline.isoformat(timespec='seconds')}"

@@ -52,13 +52,13 @@ def erase(*, business_key: str, by: str) -> Erasure:
         if unfinished:
             msg = f"{business_key!r} cannot be erased yet, for its run {', '.join(unfinished)}"
             raise NotFinished(msg)
-        changed = [row for row in rows if _erase(row)]
+        changed = [row for row in rows if _erase_run(row)]
         if changed:
             store.moves.log(store.moves.event_entry("erase", by=by), changed)
     return Erasure(tuple(row.id for row in rows), tuple(row.id for row in changed))
 
 
-def _erase(row: store.runs.Row) -> bool:
+def _erase_run(row: store.runs.Row) -> bool:
     """Erase one locked, finished run; whether there was anything to erase."""
     try:
         definition = store.definitions.find(row.saga, row.version, row.shape)
@@ -66,20 +66,20 @@ def _erase(row: store.runs.Row) -> bool:
         marks, databases = Marks(), frozenset[str]()
     else:
         marks, databases = definition.marks, definition.databases
-    elsewhere = {database: _read_there(database, row) for database in sorted(databases) if marks}
+    barrier_texts = {database: _read_barriers(database, row) for database in sorted(databases) if marks}
     request, results = json.loads(row.request), json.loads(row.results)
     with store.erasures.allowed():
         texts = store.erasures.lock_texts(row.id)
         # All that is to go, from wherever it stands, before the first of it is gone.
         secrets = marks.values(request, results)
         named = [(found.name, found.text) for found in texts]
-        named += [(step, text) for copies in elsewhere.values() for step, _, text in copies]
+        named += [(step, text) for copies in barrier_texts.values() for step, _, text in copies]
         for name, text in named:
             secrets |= marks.values(None, {name: json.loads(text)})
         reason = store.erasures.reason_of(row.id)
         before = {"request": request, "results": results, "reason": reason}
         after = {
-            "request": _without(request, marks.request, secrets),
+            "request": _masked(request, marks.request, secrets),
             "results": mask_texts({n: mask(r, marks.of(n), ERASED) for n, r in results.items()}, secrets, ERASED),
             "reason": reason and mask_texts(reason, secrets, ERASED),
         }
@@ -88,7 +88,7 @@ def _erase(row: store.runs.Row) -> bool:
             store.erasures.overwrite_run(row.id, **after)
         for found in texts:
             data = json.loads(found.text)
-            masked = _without(data, marks.of(found.name), secrets)
+            masked = _masked(data, marks.of(found.name), secrets)
             if masked != data:
                 store.erasures.overwrite_text(row.id, found, masked)
                 changed = True
@@ -97,25 +97,25 @@ def _erase(row: store.runs.Row) -> bool:
             if masked_note != note:
                 store.erasures.overwrite_note(escalation, masked_note)
                 changed = True
-    for database, copies in elsewhere.items():
-        changed |= _erase_there(database, row, copies, marks, secrets)
+    for database, copies in barrier_texts.items():
+        changed |= _erase_barriers(database, row, copies, marks, secrets)
     return changed
 
 
-def _read_there(database: str, row: store.runs.Row) -> Sequence[tuple[str, str, str]]:
-    with _reaching(database, row):
+def _read_barriers(database: str, row: store.runs.Row) -> Sequence[tuple[str, str, str]]:
+    with _must_answer(database, row):
         return store.barriers.recorded(database, row.id)
 
 
-def _erase_there(
+def _erase_barriers(
     database: str, row: store.runs.Row, copies: Sequence[tuple[str, str, str]], marks: Marks, secrets: Set[str]
 ) -> bool:
     """Erase what the barrier rows of another database have recorded. A finished run is not delivered any more."""
     changed = False
-    with _reaching(database, row), transaction.atomic(using=database):
+    with _must_answer(database, row), transaction.atomic(using=database):
         for step, operation, text in copies:
             data = json.loads(text)
-            after = _without(data, marks.of(step), secrets)
+            after = _masked(data, marks.of(step), secrets)
             if after != data:
                 store.barriers.overwrite(database, row.id, step, operation, json.dumps(after))
                 changed = True
@@ -123,7 +123,7 @@ def _erase_there(
 
 
 @contextmanager
-def _reaching(database: str, row: store.runs.Row) -> Iterator[None]:
+def _must_answer(database: str, row: store.runs.Row) -> Iterator[None]:
     try:
         yield
     except (Error, ConnectionDoesNotExist) as error:
@@ -133,6 +133,6 @@ def _reaching(database: str, row: store.runs.Row) -> Iterator[None]:
         raise NotErased(msg) from error
 
 
-def _without(data: Any, personal: Paths, secrets: Set[str]) -> Any:
+def _masked(data: Any, personal: Paths, secrets: Set[str]) -> Any:
     """A copy without what is personal in it, and without what was personal somewhere else."""
     return mask_texts(mask(data, personal, ERASED), secrets, ERASED)

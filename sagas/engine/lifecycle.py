@@ -85,8 +85,8 @@ def insert_run(
     """
     definition = saga.definition
     _check_key(definition, business_key)
-    run_id = _given_id(definition, run_id) if run_id is not None else uuid_utils.compat.uuid7()
-    text = _dump(definition, request)
+    run_id = _parse_given_id(definition, run_id) if run_id is not None else uuid_utils.compat.uuid7()
+    text = _dump_request(definition, request)
     deadlines.check_deadlines(definition, text)
     store.definitions.record(definition)
     keys = definition.lock_keys(text)
@@ -96,7 +96,7 @@ def insert_run(
             wait = locks.enqueue(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
         except IntegrityError:
             # A run has one place at a key: this one has it already.
-            raise _exists(run_id) from None
+            raise _run_exists(run_id) from None
         inserted = store.moves.insert(
             run_id=run_id,
             saga=definition.name,
@@ -113,7 +113,7 @@ def insert_run(
             wait=wait,
         )
         if not inserted:
-            raise _exists(run_id)
+            raise _run_exists(run_id)
     return run_id
 
 
@@ -130,7 +130,7 @@ def _check_key(definition: Definition, business_key: object) -> None:
     raise InvalidRequest(msg, [{"loc": ["business_key"], "type": "business_key", "msg": msg}])
 
 
-def _given_id(definition: Definition, run_id: object) -> UUID:
+def _parse_given_id(definition: Definition, run_id: object) -> UUID:
     """The id that the caller has chosen, where it is one."""
     try:
         return parse_run_id(run_id)
@@ -139,11 +139,11 @@ def _given_id(definition: Definition, run_id: object) -> UUID:
         raise InvalidRequest(msg, [{"loc": ["run_id"], "type": "run_id", "msg": msg}]) from None
 
 
-def _exists(run_id: UUID) -> RunExists:
+def _run_exists(run_id: UUID) -> RunExists:
     return RunExists(f"there is a run {run_id} already")
 
 
-def _dump(definition: Definition, request: object) -> str:
+def _dump_request(definition: Definition, request: object) -> str:
     """Write a request as JSON, if it fits its saga and is not too large."""
     text = definition.dump(request)
     try:
@@ -300,7 +300,7 @@ def _check_parent(row: store.runs.Row, parent: UUID, *, held: bool) -> None:
         raise AlreadyDecided(msg, row.state)
 
 
-def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) -> list[Message]:
+def expire_unconfirmed(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) -> list[Message]:
     """Judge a confirm deadline: undo the runs whose confirmation ``name`` has not come in time.
 
     Args:
@@ -330,7 +330,7 @@ def expire(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) 
         return deadlines.expire_overdue(name, unconfirmed, by=by)
 
 
-def wake(run_id: UUID, step: str) -> None:
+def wake_run(run_id: UUID, step: str) -> None:
     """Let a run look at what it waits for at a step. Nothing happens to a run that does not wait there."""
     with transaction.atomic():
         if store.runs.lock([run_id]):

@@ -33,11 +33,11 @@ class StillNotYet(Exception):
 
 
 @dataclass(slots=True)
-class Room:
+class Capacity:
     """How many calls may be begun now; and how long those wait that may not.
 
     Attributes:
-        lane: whose room.
+        lane: whose capacity.
         left: calls that may still be begun.
         wait: seconds that the others wait at least, because the circuit is open; 0 if it is closed.
     """
@@ -51,26 +51,28 @@ class Room:
         self.left -= sum(len(message.calls) for message in messages if isinstance(message, RemoteCalls))
 
 
-def room_for(delivery: Delivery, wanted: int) -> Room | None:
-    """Ask for room for so many calls; ``None`` if the delivery's participant is not remote. Not in a transaction."""
+def capacity_for(delivery: Delivery, wanted: int) -> Capacity | None:
+    """Ask how many calls may begin, of so many; ``None`` if the participant is not remote. Not in a transaction."""
     if delivery.action.location is not Location.REMOTE:
         return None
     participant = delivery.action.remote
     lane = lane_of(participant.lane, participant.concurrency)
     free = min(lane.free, wanted)
     if not free:
-        return Room(lane, 0, 0.0)
-    return Room(lane, *participant.admit(free))
+        return Capacity(lane, 0, 0.0)
+    return Capacity(lane, *participant.admit(free))
 
 
-def begin(delivery: Delivery, rows: Sequence[store.runs.Row], calls: Sequence[Call[Any]], room: Room) -> list[Message]:
-    """Write for locked runs that stand here that their call is about to be made; put off those without room.
+def begin_calls(
+    delivery: Delivery, rows: Sequence[store.runs.Row], calls: Sequence[Call[Any]], capacity: Capacity
+) -> list[Message]:
+    """Write for locked runs that stand here that their call is about to be made; put off those without capacity.
 
     Args:
         delivery: the operation.
         rows: the runs.
-        calls: the calls of the first of them, for which there is room.
-        room: where there is room, and how long the others wait.
+        calls: the calls of the first of them, for which there is capacity.
+        capacity: where there is capacity, and how long the others wait.
 
     Returns:
         The calls to make after the commit.
@@ -78,7 +80,7 @@ def begin(delivery: Delivery, rows: Sequence[store.runs.Row], calls: Sequence[Ca
     participant = delivery.action.remote
     going, waiting = rows[: len(calls)], rows[len(calls) :]
     now = store.runs.clock().timestamp()
-    begun = frozenset(row.id for row in going if _begun(delivery, row))
+    begun = frozenset(row.id for row in going if _was_begun(delivery, row))
     waits: dict[store.runs.Wait, list[store.runs.Row]] = defaultdict(list)
     for row in going:
         wait = store.runs.Wait(now + participant.lease, row.attempt, delivery.action.operation, begun=True)
@@ -91,8 +93,8 @@ def begin(delivery: Delivery, rows: Sequence[store.runs.Row], calls: Sequence[Ca
         link = plan.link(delivery.definition, delivery.index, delivery.phase)
         messages.append(RemoteCalls(link, tuple(calls), begun, delivery.worker))
     if waiting:
-        delays = room.lane.book(len(waiting))
-        messages += _put_off(delivery, [(r, max(d, room.wait)) for r, d in zip(waiting, delays, strict=True)], now)
+        delays = capacity.lane.book(len(waiting))
+        messages += _postpone(delivery, [(r, max(d, capacity.wait)) for r, d in zip(waiting, delays, strict=True)], now)
     return messages
 
 
@@ -113,7 +115,7 @@ class Answered:
     duration_us: int
 
 
-def finish(link: Link, answered: Sequence[Answered], *, worker: str) -> list[Message]:
+def finish_calls(link: Link, answered: Sequence[Answered], *, worker: str) -> list[Message]:
     """Write what remote participants answered, each once a run: one transaction for all of them.
 
     An answer may come late: after its lease, when the next attempt is under way or the run has been turned back.
@@ -132,14 +134,14 @@ def finish(link: Link, answered: Sequence[Answered], *, worker: str) -> list[Mes
         for row in store.runs.lock(by_run):
             one = by_run[row.id]
             if _stands_here(delivery, row):
-                found, following = _take_here(delivery, row, one)
+                found, following = _answer_in_place(delivery, row, one)
                 messages += following
                 if found is not None:
                     rows.append(found[0])
                     answers.append(found[1])
                     longest = max(longest, one.duration_us)
             else:
-                messages += _take_elsewhere(delivery, row, one)
+                messages += _answer_after_move(delivery, row, one)
         if rows:
             survivors, following = record_answers(delivery, rows, answers, longest)
             rest = plan.links_from(delivery.definition, delivery.index, delivery.phase)[1:]
@@ -157,7 +159,7 @@ def _stands_here(delivery: Delivery, row: store.runs.Row) -> bool:
     return plan.stand(definition, row.place, delivery.index, delivery.phase) is Stand.HERE
 
 
-def _begun(delivery: Delivery, row: store.runs.Row) -> bool:
+def _was_begun(delivery: Delivery, row: store.runs.Row) -> bool:
     wait = row.waits.get(delivery.step.name)
     return wait is not None and wait.begun
 
@@ -168,7 +170,7 @@ def _is_awaited(delivery: Delivery, row: store.runs.Row, one: Answered) -> bool:
     return wait is not None and (wait.operation, wait.failed) == (one.call.operation, one.call.attempt - 1)
 
 
-def _take_here(
+def _answer_in_place(
     delivery: Delivery, row: store.runs.Row, one: Answered
 ) -> tuple[tuple[store.runs.Row, Answer] | None, list[Message]]:
     """What is to be recorded for a run that stands where the call was made; and what follows if nothing is."""
@@ -181,7 +183,7 @@ def _take_here(
         return ((row, answer) if told and not isinstance(answer, NotYet) else None), []
     if isinstance(answer, Done):
         return (row, answer), []
-    row = store.runs.note_answer(row, step, begun=_may_be_there(one))
+    row = store.runs.note_answer(row, step, begun=_may_have_taken_effect(one))
     if not isinstance(answer, NotYet):
         return (row, answer), []
     now = store.runs.clock()
@@ -190,10 +192,10 @@ def _take_here(
     if first is not None and now - first > timedelta(seconds=participant.patience):
         return (row, Fault(StillNotYet(f"{step} has not been ready for {participant.patience:g} s"))), []
     store.moves.log(store.moves.event_entry("not_yet", step=step, by=delivery.worker), [row])
-    return None, _put_off(delivery, [(row, answer.after)], now.timestamp())
+    return None, _postpone(delivery, [(row, answer.after)], now.timestamp())
 
 
-def _may_be_there(one: Answered) -> bool:
+def _may_have_taken_effect(one: Answered) -> bool:
     """Whether the effect may be there, although nobody says so: unless nothing was ever sent.
 
     After "not yet" too: a request that the network doubled meets itself, and is answered so while its first copy is
@@ -203,7 +205,7 @@ def _may_be_there(one: Answered) -> bool:
     return one.begun or not never_sent
 
 
-def _take_elsewhere(delivery: Delivery, row: store.runs.Row, one: Answered) -> list[Message]:
+def _answer_after_move(delivery: Delivery, row: store.runs.Row, one: Answered) -> list[Message]:
     """A run that was turned back meanwhile, or that a person has: put on record what came of it."""
     if not _is_awaited(delivery, row, one):
         return []
@@ -211,16 +213,16 @@ def _take_elsewhere(delivery: Delivery, row: store.runs.Row, one: Answered) -> l
     if isinstance(answer, NotYet):
         answer = Fault(StillNotYet("not ready when its run was turned back"))
     wait = row.waits[delivery.step.name]
-    record_late_answer(delivery, row, wait, answer, begun=_may_be_there(one), duration_us=one.duration_us)
+    record_late_answer(delivery, row, wait, answer, begun=_may_have_taken_effect(one), duration_us=one.duration_us)
     return [Kick()]
 
 
-def _put_off(delivery: Delivery, rows: Sequence[tuple[store.runs.Row, float]], now: float) -> list[Message]:
+def _postpone(delivery: Delivery, rows: Sequence[tuple[store.runs.Row, float]], now: float) -> list[Message]:
     """Let locked runs stand here for a while, without counting an attempt."""
     if delivery.forked:
         # The other branches may be due sooner.
         for row, delay in rows:
-            wait = store.runs.Wait(now + delay, row.attempt, begun=_begun(delivery, row))
+            wait = store.runs.Wait(now + delay, row.attempt, begun=_was_begun(delivery, row))
             store.moves.move(
                 Move(row.place, row.place, Sooner(delay)), [row], put=store.runs.Put(delivery.step.name, wait)
             )

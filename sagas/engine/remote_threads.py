@@ -41,7 +41,7 @@ PAUSE = 0.2
 TRIES = 50
 
 
-def start(message: RemoteCalls, publish: Publish) -> None:
+def start_remote_calls(message: RemoteCalls, publish: Publish) -> None:
     """Have calls made whose INTENT is committed. Returns at once.
 
     Args:
@@ -52,18 +52,18 @@ def start(message: RemoteCalls, publish: Publish) -> None:
     participant = _participant(message.link)
     lane = lanes.lane_of(participant.lane, participant.concurrency)
     for call in message.calls:
-        lane.submit(partial(_call_and_note, participant, message, call, publish))
+        lane.submit(partial(_call_and_record, participant, message, call, publish))
 
 
-def perform_now(message: RemoteCalls) -> list[Message]:
+def perform_calls_now(message: RemoteCalls) -> list[Message]:
     """Make the calls in this thread, one after the other, and record them; say what follows."""
     assert not connection.in_atomic_block, "a call before its INTENT is committed"
     participant = _participant(message.link)
     answered = [_call(participant, call, begun=call.run_id in message.begun) for call in message.calls]
-    return remote_calls.finish(message.link, answered, worker=message.worker)
+    return remote_calls.finish_calls(message.link, answered, worker=message.worker)
 
 
-def drain(seconds: float) -> bool:
+def drain_remote_calls(seconds: float) -> bool:
     """Wait for the calls of this process to be made and recorded. Return whether all are."""
     end = time.monotonic() + seconds
     while lanes.busy() or _recorder().busy:
@@ -77,10 +77,10 @@ def _participant(link: Link) -> Remote:
     return delivery_of(link, "").action.remote
 
 
-def _call_and_note(participant: Remote, message: RemoteCalls, call: Call[Any], publish: Publish) -> None:
+def _call_and_record(participant: Remote, message: RemoteCalls, call: Call[Any], publish: Publish) -> None:
     answered = _call(participant, call, begun=call.run_id in message.begun)
     # Before the lane counts the call as over: a drain must find it either here or there.
-    _recorder().note(_Noted(message.link, message.worker, answered, publish))
+    _recorder().note(_Unrecorded(message.link, message.worker, answered, publish))
 
 
 def _call(participant: Remote, call: Call[Any], *, begun: bool) -> Answered:
@@ -95,7 +95,7 @@ def _call(participant: Remote, call: Call[Any], *, begun: bool) -> Answered:
     return Answered(call, begun, answer, int((time.perf_counter() - began) * 1e6))
 
 
-class _Noted:
+class _Unrecorded:
     """An answer that is to be recorded."""
 
     __slots__ = ("answered", "link", "publish", "tries", "worker")
@@ -113,7 +113,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._noted: SimpleQueue[_Noted] = SimpleQueue()
+        self._noted: SimpleQueue[_Unrecorded] = SimpleQueue()
         self._alive = False
         self._open = 0
 
@@ -122,7 +122,7 @@ class Recorder:
         """Whether something is not recorded yet."""
         return self._open > 0
 
-    def note(self, noted: _Noted) -> None:
+    def note(self, noted: _Unrecorded) -> None:
         """Have it recorded."""
         with self._lock:
             self._open += 1
@@ -157,9 +157,9 @@ class Recorder:
         connection.close()
 
 
-def _by_operation(noted: Sequence[_Noted]) -> list[list[_Noted]]:
+def _by_operation(noted: Sequence[_Unrecorded]) -> list[list[_Unrecorded]]:
     """Those that one transaction can record: of one operation, each run once."""
-    groups: dict[tuple[Link, str, int], list[_Noted]] = defaultdict(list)
+    groups: dict[tuple[Link, str, int], list[_Unrecorded]] = defaultdict(list)
     seen: dict[Any, int] = defaultdict(int)
     for one in noted:
         of = (one.link, one.answered.call.run_id)
@@ -168,16 +168,16 @@ def _by_operation(noted: Sequence[_Noted]) -> list[list[_Noted]]:
     return list(groups.values())
 
 
-def _record(group: Sequence[_Noted]) -> list[_Noted]:
+def _record(group: Sequence[_Unrecorded]) -> list[_Unrecorded]:
     """Record answers, and publish what follows; return those to be tried again."""
     first = group[0]
     try:
-        messages = remote_calls.finish(first.link, [one.answered for one in group], worker=first.worker)
+        messages = remote_calls.finish_calls(first.link, [one.answered for one in group], worker=first.worker)
     except Exception as error:
         if len(group) > 1 and not is_lost(error):
             # One of them is to blame, or is locked; the others must not wait for it.
             return [left for one in group for left in _record([one])]
-        return _again(group, error)
+        return _retry_or_drop(group, error)
     if messages:
         try:
             first.publish(messages)
@@ -186,11 +186,11 @@ def _record(group: Sequence[_Noted]) -> list[_Noted]:
     return []
 
 
-def _again(group: Sequence[_Noted], error: Exception) -> list[_Noted]:
+def _retry_or_drop(group: Sequence[_Unrecorded], error: Exception) -> list[_Unrecorded]:
     passing = is_transient(error)
     if passing and classify_error(error) is not ErrorKind.COLLISION:
         connection.close()
-    left: list[_Noted] = []
+    left: list[_Unrecorded] = []
     for one in group:
         one.tries += 1
         if passing and one.tries < TRIES:

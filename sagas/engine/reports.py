@@ -35,11 +35,11 @@ def receive_report(
     run_id: UUID, step: str, answer: Done | Rejected, *, operation: str = "", by: str = ""
 ) -> tuple[State, list[Message]]:
     """Take the outcome of an accepted operation. See ``sagas.report``."""
-    _check(step, answer)
+    _check_outcome(step, answer)
     with transaction.atomic():
         run = LockedRun.lock(run_id)
         row, definition = run.row, run.definition
-        delivery = _delivery(definition, step, operation, by)
+        delivery = _find_delivery(definition, step, operation, by)
         here = plan.stand(definition, row.place, delivery.index, delivery.phase) is Stand.HERE
         wait = row.waits.get(step)
         if wait is None or wait.operation != delivery.action.operation:
@@ -47,19 +47,21 @@ def receive_report(
             if not begun:
                 msg = f"the {delivery.action.operation} of {definition.name}.{step} of {run_id} has not been begun: "
                 raise NotAwaited(msg + "nothing is to be reported")
-            if not (here and "ACCEPTED" in begun and _counts(delivery, answer)):
+            if not (here and "ACCEPTED" in begun and _settles_operation(delivery, answer)):
                 return row.state, []  # a repeat, or one that comes when it was given up already
             # Its time was over, and the next attempt is not begun yet: what it came to is the truth all the same.
-            return _take(delivery, row._replace(attempt=max(0, (wait.failed if wait else row.attempt) - 1)), answer)
+            return _record_report(
+                delivery, row._replace(attempt=max(0, (wait.failed if wait else row.attempt) - 1)), answer
+            )
         if here:
-            return _take(delivery, store.runs.note_answer(row, step)._replace(attempt=wait.failed), answer)
+            return _record_report(delivery, store.runs.note_answer(row, step)._replace(attempt=wait.failed), answer)
         if row.state in FINAL:
             return row.state, []
         record_late_answer(delivery, row, wait, answer)
         return row.state, [Kick()]
 
 
-def _check(step: str, answer: object) -> None:
+def _check_outcome(step: str, answer: object) -> None:
     """Refuse an answer that cannot be kept, before the run is locked for it."""
     if isinstance(answer, Done):
         dump_limited(answer.result, f"the result of {step}")
@@ -68,7 +70,7 @@ def _check(step: str, answer: object) -> None:
         raise InvalidArgument(msg)
 
 
-def _counts(delivery: Delivery, answer: Done | Rejected) -> bool:
+def _settles_operation(delivery: Delivery, answer: Done | Rejected) -> bool:
     """Whether an answer counts for an operation that waits for its next attempt. That it broke before is no news.
 
     A child is asked what became of its operation, and nothing else.
@@ -79,7 +81,7 @@ def _counts(delivery: Delivery, answer: Done | Rejected) -> bool:
     return isinstance(answer, Done) or delivery.compensatable
 
 
-def _take(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected) -> tuple[State, list[Message]]:
+def _record_report(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected) -> tuple[State, list[Message]]:
     """Record it for a locked run that stands at this operation."""
     _, following = record_answers(delivery, [row], [answer], 0)
     # What is for other runs; what comes next for this one is the dispatcher's to find.
@@ -91,7 +93,7 @@ def _take(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected) -> t
     return now.state, messages
 
 
-def _delivery(definition: Definition, step: str, operation: str, by: str) -> Delivery:
+def _find_delivery(definition: Definition, step: str, operation: str, by: str) -> Delivery:
     """The operation of a report; the forward one where it names none. ``UnknownStep`` if the step has no such one."""
     index = definition.index(step)
     actions = definition.all_steps[index].actions
@@ -127,7 +129,7 @@ def record_late_answer(
         duration_us: how long it took.
     """
     step = delivery.step.name
-    outcome, said = _said(delivery, row, answer)
+    outcome, said = _outcome_of(delivery, row, answer)
     put = store.runs.Put(step, store.runs.Wait(0, wait.failed, begun=begun))
     due = plan.NOW if row.state is State.COMPENSATING else Due.KEEP
     change = Move(row.place, row.place, due, row.attempt)
@@ -149,7 +151,7 @@ def record_late_answer(
         log_failure_after_commit(delivery, begun_as, answer.error, f"its run is {row.state} since", final=False)
 
 
-def _said(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:
+def _outcome_of(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:
     """The log's word for an answer, and its data as JSON text: what was returned, or why nothing was."""
     step = delivery.step.name
     if isinstance(answer, Done):

@@ -80,7 +80,7 @@ class SubSaga(Step):
         return Location.CHILD
 
 
-def child_of(run_id: UUID, step: str) -> UUID:
+def child_run_id(run_id: UUID, step: str) -> UUID:
     """The id of the run that is this step of this run: the same however often it is started."""
     return uuid5(run_id, step)
 
@@ -100,7 +100,7 @@ class _Start:
         self.business_key = business_key
 
     def __call__(self, call: Call[Any]) -> Done | Accepted:
-        child = child_of(call.run_id, call.step)
+        child = child_run_id(call.run_id, call.step)
         found = store.runs.read_child(child)
         if found is None:
             lifecycle.insert_run(
@@ -113,15 +113,15 @@ class _Start:
             after_commit(kick)
             return Accepted(RECHECK)
         if found.state is State.FAILED:
-            raise _rejection(json.loads(found.reason or "{}"), self.saga.name)
+            raise _rejection_of_child(json.loads(found.reason or "{}"), self.saga.name)
         # Before its parent decides, only a person can have ended it as SUCCEEDED: it holds all, and more firmly. If the
         # parent is undone after all, that cannot be, and another person is called then.
-        if found.state is State.SUCCEEDED or (found.state is State.AWAITING_CONFIRM and _holds(child, found)):
+        if found.state is State.SUCCEEDED or (found.state is State.AWAITING_CONFIRM and _is_complete(child, found)):
             return Done({"run": str(child), "results": json.loads(found.results)})
         return Accepted(RECHECK)
 
 
-def _rejection(why: Mapping[str, Any], saga: str) -> Rejected:
+def _rejection_of_child(why: Mapping[str, Any], saga: str) -> Rejected:
     """Why a child has failed, as its parent says it: what is for operators stays so."""
     if not why:
         return Rejected(f"{saga} failed", code="ChildFailed")
@@ -130,7 +130,7 @@ def _rejection(why: Mapping[str, Any], saga: str) -> Rejected:
     return Rejected(told["detail"], code=told["code"] or "ChildFailed", note=note)
 
 
-def _holds(run_id: UUID, child: store.runs.Child) -> bool:
+def _is_complete(run_id: UUID, child: store.runs.Child) -> bool:
     """Whether all that the child itself waits for has come: by the definition that it follows."""
     definition = store.definitions.find(child.saga, child.version, child.shape)
     return definition.confirmation_names <= store.confirmations.received_by(run_id)
@@ -138,7 +138,7 @@ def _holds(run_id: UUID, child: store.runs.Child) -> bool:
 
 class _Confirm:
     def __call__(self, call: Call[Any]) -> Done | Accepted:
-        child = child_of(call.run_id, call.step)
+        child = child_run_id(call.run_id, call.step)
         found = store.runs.read_child(child)
         if found is not None and found.state is State.SUCCEEDED:
             return Done()
@@ -150,7 +150,7 @@ class _Confirm:
 
 class _Cancel:
     def __call__(self, call: Call[Any]) -> Done | Accepted:
-        child = child_of(call.run_id, call.step)
+        child = child_run_id(call.run_id, call.step)
         found = store.runs.read_child(child)
         # None: it was never started, and never will be, for its parent is being undone.
         if found is None or found.state is State.FAILED:

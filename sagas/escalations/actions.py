@@ -34,7 +34,7 @@ def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool
     """Note that somebody has seen it. See ``sagas.acknowledge``."""
     _check_name(by, "by")
     with transaction.atomic():
-        row, found = _open(run_id, escalation)
+        row, found = _lock_escalated(run_id, escalation)
         if found.acknowledged:
             return False
         _acknowledge(row, by)
@@ -46,7 +46,7 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
     _check_name(to, "to")
     _check_name(by, "by")
     with transaction.atomic():
-        row, found = _open(run_id, escalation)
+        row, found = _lock_escalated(run_id, escalation)
         if to == by and not found.acknowledged:
             _acknowledge(row, by)
         if found.assignee != to:
@@ -57,7 +57,7 @@ def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> 
 def resume(run_id: UUID, *, by: str, note: str, escalation: int | None = None) -> tuple[State, list[Message]]:
     """Put an escalated run back to where it stood, due now. See ``sagas.resume``."""
     with transaction.atomic():
-        row, found = _open(run_id, escalation)
+        row, found = _lock_escalated(run_id, escalation)
         store.escalations.resolve_escalation(run_id, resolution="resumed", by=by, note=note)
         if row.pending:
             store.runs.reset_waits(row, store.runs.clock().timestamp())
@@ -77,8 +77,8 @@ def resolve(
         raise InvalidDecision(msg)
     outcome = State(outcome)
     with transaction.atomic():
-        row, found = _open(run_id, escalation)
-        given_back = _to_give_back(row, found) if outcome is State.FAILED else 0
+        row, found = _lock_escalated(run_id, escalation)
+        given_back = _refunds_to_make(row, found) if outcome is State.FAILED else 0
         store.escalations.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
         data = json.dumps({"outcome": outcome, "note": printable(note)})
         # The cursor stays: it says which effects the engine itself has confirmed or undone.
@@ -95,7 +95,7 @@ def resolve(
         return change.after.state, [*wake_parents([row]), *ended]
 
 
-def _to_give_back(row: store.runs.Row, found: store.escalations.Open) -> int:
+def _refunds_to_make(row: store.runs.Row, found: store.escalations.Open) -> int:
     """What takes back the confirmations of a run that a person ends as FAILED, as bits of positions.
 
     They came from outside, whatever the person has undone in here. One whose compensation is what the person was
@@ -112,9 +112,9 @@ def _to_give_back(row: store.runs.Row, found: store.escalations.Open) -> int:
     return bits
 
 
-def _open(run_id: UUID, meant: int | None) -> tuple[store.runs.Row, store.escalations.Open]:
+def _lock_escalated(run_id: UUID, meant: int | None) -> tuple[store.runs.Row, store.escalations.Open]:
     row = store.runs.lock_one(run_id)
-    found = reopening.opened(row, meant)
+    found = reopening.open_escalation_of(row, meant)
     if row.state is not State.ESCALATED or found is None:
         msg = f"the run is {row.state}: it is not escalated"
         raise AlreadyDecided(msg, row.state)

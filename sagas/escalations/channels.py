@@ -39,16 +39,16 @@ class AppriseMissing(Exception):
     """The package ``apprise`` is not installed."""
 
 
-def _is_not_ours(_: logging.LogRecord) -> bool:
+def _is_not_sending(_: logging.LogRecord) -> bool:
     return not _sending.get()
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def _silenced_loggers() -> Iterator[None]:
     """Let nothing that is logged in here by those who know the URLs pass, whatever the level is."""
     for name in _TALKATIVE:
         # Adding it again does nothing. On the loggers themselves: a filter does not see what their children log.
-        logging.getLogger(name).addFilter(_is_not_ours)
+        logging.getLogger(name).addFilter(_is_not_sending)
     token = _sending.set(True)
     try:
         with warnings.catch_warnings():
@@ -70,17 +70,17 @@ def _channel(url: str) -> Apprise | None:
     return channel if channel.add(url) else None
 
 
-def unreadable(urls: Sequence[str]) -> list[int]:
+def unreadable_urls(urls: Sequence[str]) -> list[int]:
     """Positions of the URLs that apprise cannot read, from 0.
 
     Raises:
         AppriseMissing: the package is not installed.
     """
-    with _quietly():
+    with _silenced_loggers():
         return [position for position, url in enumerate(urls) if _channel(url) is None]
 
 
-def send(urls: Sequence[str], *, title: str, body: str) -> int:
+def send_text(urls: Sequence[str], *, title: str, body: str) -> int:
     """Send a text to every channel, and say how many took it. Those that did not are logged, by their place.
 
     Raises:
@@ -96,7 +96,7 @@ def send(urls: Sequence[str], *, title: str, body: str) -> int:
 
 
 def _send_one(url: str, title: str, body: str) -> bool:
-    with _quietly():
+    with _silenced_loggers():
         try:
             channel = _channel(url)
             return channel is not None and bool(channel.notify(body, title=title, timeout=PATIENCE))

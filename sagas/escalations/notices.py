@@ -106,20 +106,20 @@ class Published:
         return {"escalations": list(self.numbers.items()), "notice": asdict(self.notice)}
 
 
-def claim() -> list[Published]:
+def claim_notices() -> list[Published]:
     """Take the notices that are due, in a transaction of its own. They must be published now, or given back."""
     with transaction.atomic(durable=True):
         told = store.escalations.claim_notices(AT_ONCE)
-    return _together(told)
+    return _group_by_cause(told)
 
 
-def give_back(unpublished: Iterable[Published]) -> None:
+def give_back_notices(unpublished: Iterable[Published]) -> None:
     """Notices that could not be published are due again soon."""
     with transaction.atomic(durable=True):
         store.escalations.give_back([found for published in unpublished for found in published.numbers])
 
 
-def deliver(numbers: Mapping[int, int]) -> int:
+def deliver_notices(numbers: Mapping[int, int]) -> int:
     """Send what is still to be sent of a message, and note that.
 
     A message that comes twice is dropped; one that comes twice at once may be sent twice. If we die between the
@@ -132,30 +132,30 @@ def deliver(numbers: Mapping[int, int]) -> int:
         How many escalations somebody was told of.
     """
     count = 0
-    for published in _together(store.escalations.unsent(numbers)):
+    for published in _group_by_cause(store.escalations.unsent(numbers)):
         # No transaction is open: a channel may take its time.
-        if _send(published.notice):
+        if _send_notice(published.notice):
             store.escalations.note_sent(list(published.numbers))
             count += len(published.numbers)
     return count
 
 
-def _send(notice: Notice) -> bool:
+def _send_notice(notice: Notice) -> bool:
     """Whether anybody was told. Without channels the log is the channel."""
     runs = " ".join(subject.run for subject in notice.runs)
     logger.error("sagas: %s (%s). %s", notice.title, runs, notice.suggestion)
     urls = config().escalation_urls
-    return not urls or channels.send(urls, title=notice.title, body=notice.body) > 0
+    return not urls or channels.send_text(urls, title=notice.title, body=notice.body) > 0
 
 
-def _together(told: Iterable[Told]) -> list[Published]:
+def _group_by_cause(told: Iterable[Told]) -> list[Published]:
     groups: dict[tuple[str, ...], list[Told]] = defaultdict(list)
     for one in told:
         groups[one.cause].append(one)
-    return [_publishable(group) for group in groups.values()]
+    return [_published(group) for group in groups.values()]
 
 
-def _publishable(group: Sequence[Told]) -> Published:
+def _published(group: Sequence[Told]) -> Published:
     first = group[0]
     notice = Notice(
         saga=first.saga,

@@ -23,7 +23,7 @@ from sagas.store.locked_runs import LockedRun
 logger = logging.getLogger(__name__)
 
 
-def opened(row: store.runs.Row, meant: int | None = None) -> store.escalations.Open | None:
+def open_escalation_of(row: store.runs.Row, meant: int | None = None) -> store.escalations.Open | None:
     """The open escalation of a locked run; of one that is ESCALATED and has none, one that is opened now.
 
     Raises:
@@ -37,7 +37,7 @@ def opened(row: store.runs.Row, meant: int | None = None) -> store.escalations.O
     return store.escalations.find_open(row.id, meant)
 
 
-def reopen() -> list[UUID]:
+def reopen_lost_escalations() -> list[UUID]:
     """Open an escalation for every run that is ESCALATED and has none, each in a transaction of its own.
 
     Those of which this process does not know where they may stand are left, with a line in the log.
@@ -56,7 +56,7 @@ def reopen() -> list[UUID]:
 
 
 def _reopen(row: store.runs.Row) -> None:
-    stood = _stood(row)
+    stood = _state_before(row)
     error = write_reason(ReasonKind.LOST, "", ESCALATION_LOST, "its open escalation was gone")
     suggestion = suggest(stood, "", "", error)
     store.escalations.open_escalation(
@@ -66,7 +66,7 @@ def _reopen(row: store.runs.Row) -> None:
     logger.error("sagas: run %s was ESCALATED without an open escalation; it stood in %s", row.id, stood)
 
 
-def _stood(row: store.runs.Row) -> State:
+def _state_before(row: store.runs.Row) -> State:
     """Where a run stood before it was escalated."""
     if store.escalations.has_reason(row.id):
         # Whoever turns a run back says why, and none that goes forward has a reason.

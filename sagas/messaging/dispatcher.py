@@ -224,7 +224,7 @@ def publish_notices() -> int:
     A notice that could not be published is given back. If the process ends before that, the notice's lease brings it
     again.
     """
-    waiting = deque(notices.claim())
+    waiting = deque(notices.claim_notices())
     published = 0
     failure: Exception | None = None
     try:
@@ -242,7 +242,7 @@ def publish_notices() -> int:
                 published += 1
     finally:
         if waiting:
-            notices.give_back(waiting)
+            notices.give_back_notices(waiting)
     if failure is not None:
         raise failure
     return published

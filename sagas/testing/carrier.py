@@ -21,7 +21,7 @@ from sagas.engine import lifecycle
 from sagas.engine.carrier import do_after_commit
 from sagas.engine.claiming import claim
 from sagas.engine.performing import perform
-from sagas.engine.remote_threads import perform_now
+from sagas.engine.remote_threads import perform_calls_now
 from sagas.models import Run
 from sagas.states import FINAL
 from sagas.store.runs import Row
@@ -78,7 +78,7 @@ class Carrier:
                 case Kick():
                     pass  # ``dispatch`` claims what is due without kicks
                 case RemoteCalls():
-                    self.post(perform_now(message), now)
+                    self.post(perform_calls_now(message), now)
                 case _:
                     do_after_commit(message)
 
@@ -108,11 +108,9 @@ class Carrier:
         """Deliver the deadline messages that are due. Return whether there were any."""
         due = [deadline for at, deadline in self.deadlines if at <= now]
         self.deadlines = [(at, deadline) for at, deadline in self.deadlines if at > now]
-        for deadline in due:
-            self.post(
-                lifecycle.expire(deadline.saga, deadline.version, deadline.confirmation, deadline.ids, by="message"),
-                now,
-            )
+        for message in due:
+            saga, version, name, ids = message.saga, message.version, message.confirmation, message.ids
+            self.post(lifecycle.expire_unconfirmed(saga, version, name, ids, by="message"), now)
         return bool(due)
 
 

@@ -161,13 +161,13 @@ def _after_publish(sender: str, **_: Any) -> None:
 # Where each is looked up: a module that imported the name has its own.
 for _module, _name, _wrap in (
     (sagas.engine.invocation, "collect", _wrap_collect),
-    (sagas.engine.barrier, "collect", _wrap_elsewhere),
+    (sagas.engine.barrier, "call_through_barrier", _wrap_elsewhere),
     (sagas.tasks, "perform", _wrap_perform),
     (sagas.messaging.dispatcher, "perform", _wrap_perform),
     (sagas.messaging.dispatcher, "claim", _wrap_claim),
     (sagas.store.outbox, "delete", _wrap_delete),
     (sagas.engine.deadlines, "expire_overdue", partial(_wrap_expiry, moment="effect")),
-    (sagas.engine.lifecycle, "expire", partial(_wrap_expiry, moment="committed")),
+    (sagas.engine.lifecycle, "expire_unconfirmed", partial(_wrap_expiry, moment="committed")),
 ):
     setattr(_module, _name, _wrap(getattr(_module, _name)))
 

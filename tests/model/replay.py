@@ -135,7 +135,9 @@ class Replay:
 
     def _deliver(self, message: Message, what: str) -> list[Message]:
         if isinstance(message, Deadline):
-            return lifecycle.expire(message.saga, message.version, message.confirmation, message.ids, by="message")
+            return lifecycle.expire_unconfirmed(
+                message.saga, message.version, message.confirmation, message.ids, by="message"
+            )
         assert isinstance(message, Chain)
         self.participants.mood = what
         try:

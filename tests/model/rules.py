@@ -15,9 +15,9 @@ class Rules:
     locks: bool = True
     #: ``store.moves.move``, ``store.moves.advance``: the UPDATE names the place that was read.
     guards_moves: bool = True
-    #: ``engine.lifecycle.expire``: a deadline asks whether the confirmation has come.
+    #: ``engine.lifecycle.expire_unconfirmed``: a deadline asks whether the confirmation has come.
     deadline_asks_for_confirmation: bool = True
-    #: ``engine.lifecycle.expire``: a deadline is for undecided runs.
+    #: ``engine.lifecycle.expire_unconfirmed``: a deadline is for undecided runs.
     deadline_asks_for_state: bool = True
     #: ``engine.lifecycle.receive_confirmation``: only undecided runs are confirmed.
     confirmation_asks_for_state: bool = True

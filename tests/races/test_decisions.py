@@ -57,7 +57,7 @@ def cancel(run_id: UUID) -> Callable[[], State]:
 
 
 def expire(run_id: UUID) -> Callable[[], object]:
-    return lambda: lifecycle.expire(Lab.name, 1, "approval", [run_id], by="message")
+    return lambda: lifecycle.expire_unconfirmed(Lab.name, 1, "approval", [run_id], by="message")
 
 
 def perform(chain: Chain) -> Callable[[], object]:

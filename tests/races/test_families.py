@@ -13,7 +13,7 @@ from sagas.decisions.messages import Chain
 from sagas.engine import lifecycle
 from sagas.engine.compensation import escalate
 from sagas.engine.performing import perform
-from sagas.engine.subsagas import child_of
+from sagas.engine.subsagas import child_run_id
 from sagas.models import Run
 from sagas.store.moves import event_entry
 from tests.lab.sagas import Experiment, Parent
@@ -29,7 +29,7 @@ class Family:
 
     def __init__(self, jar: str) -> None:
         self.parent = sagas.start(Parent, Experiment(jar=jar))
-        self.child, self.asked = child_of(self.parent, "child"), child_of(self.parent, "asked")
+        self.child, self.asked = child_run_id(self.parent, "child"), child_run_id(self.parent, "asked")
         self.carrier = Carrier()
         self.carrier.run(self.members, until=lambda: self._message() is not None)
         found = self._message()
@@ -140,7 +140,7 @@ def test_word_of_the_child_and_the_cancel_of_its_parent(race: Race, family: Fami
     family.perform_last()
 
     def tell() -> None:
-        lifecycle.wake(family.parent, "child")
+        lifecycle.wake_run(family.parent, "child")
 
     def cancel() -> State:
         return sagas.cancel(family.parent)

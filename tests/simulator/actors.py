@@ -26,7 +26,7 @@ from payments import services as payments
 from payments.models import Outcome
 from sagas import Locked, RunNotFound, Saga, State, runtime
 from sagas.definition import registry
-from sagas.engine.subsagas import child_of
+from sagas.engine.subsagas import child_run_id
 from sagas.errors import AlreadyDecided, UnknownSaga
 from tests.lab.sagas import Experiment
 from tests.simulator import clock
@@ -169,7 +169,7 @@ class Actors:
         self.simulation.names[started.run_id] = started.name
         for step, child in Traits(started.saga).children.items():
             name = f"{started.name}.{step}"
-            self._know(Started(name, child_of(started.run_id, step), child, started.item, parent=started.name))
+            self._know(Started(name, child_run_id(started.run_id, step), child, started.item, parent=started.name))
 
     def take_code(self, name: str, began: float) -> None:
         """Have the process that does something have the code that it had when it began: while a deploy rolls, either.

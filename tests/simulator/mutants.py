@@ -249,7 +249,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a redelivery elsewhere finds no row", "effect", "cause", among=AFAR)
 def _() -> AbstractContextManager[object]:
-    return patch.object(step_barrier, "_recorded", lambda *_: None)
+    return patch.object(step_barrier, "_recorded_answer", lambda *_: None)
 
 
 @_mutant("a confirmation that came is not taken back", "nothing")
@@ -295,7 +295,7 @@ def _blind(function: str) -> AbstractContextManager[object]:
 
 @_mutant("a deadline does not look whether the confirmation came", "xor")
 def _() -> AbstractContextManager[object]:
-    return _blind("expire")
+    return _blind("expire_unconfirmed")
 
 
 @_mutant("a cancel does not look whether the confirmation came", "xor")
@@ -305,7 +305,7 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a refusal does not look whether its confirmation came", "xor", among=("Twice", "Small"))
 def _() -> AbstractContextManager[object]:
-    return _blind("refuse_confirmation")
+    return _blind("decline_confirmation")
 
 
 @_mutant("one of two confirmations is enough", "xor", *_REFUSED, among=("Twice",))
@@ -378,7 +378,7 @@ def _() -> AbstractContextManager[object]:
     """,
 )
 def _() -> AbstractContextManager[object]:
-    return _blind("refuse_confirmation")
+    return _blind("decline_confirmation")
 
 
 # Alone neither does harm: a child that holds looks at a parent that has ended, and ends as it did.

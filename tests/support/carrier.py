@@ -18,7 +18,7 @@ from sagas.engine.carrier import do_after_commit
 from sagas.engine.claiming import claim
 from sagas.engine.cohort import Performed
 from sagas.engine.performing import perform, recover
-from sagas.engine.remote_threads import perform_now
+from sagas.engine.remote_threads import perform_calls_now
 from tests.support.runs import make_due
 
 
@@ -122,7 +122,7 @@ class Carrier:
             elif isinstance(message, Wake | Unlock) and self.wakes:
                 do_after_commit(message)
             elif isinstance(message, RemoteCalls):
-                self.post(perform_now(message))
+                self.post(perform_calls_now(message))
 
     def deliver(self, chain: Chain) -> None:
         """Deliver one cohort, and take what follows from it."""

@@ -148,7 +148,7 @@ class Command(BaseCommand):
         self.stdout.write("nothing is wrong")
 
     def _reopen(self) -> None:
-        ids = reopening.reopen()
+        ids = reopening.reopen_lost_escalations()
         for run_id in ids:
             self.stdout.write(f"opened an escalation of run {run_id}")
         self.stdout.write(f"opened {len(ids)}: see Escalations in the admin")

@@ -9,7 +9,7 @@ from uuid import UUID
 from sagas import api, store
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Done
-from sagas.engine.subsagas import SubSaga, child_of
+from sagas.engine.subsagas import SubSaga, child_run_id
 from sagas.errors import Rejected
 from sagas.models import Confirmation, Run
 from sagas.states import State
@@ -120,7 +120,7 @@ class Outside:
         return False
 
     def _confirm_child(self, run_id: UUID, step: str) -> bool:
-        child = Run.objects.filter(pk=child_of(run_id, step), state=State.AWAITING_CONFIRM).first()
+        child = Run.objects.filter(pk=child_run_id(run_id, step), state=State.AWAITING_CONFIRM).first()
         if child is None:
             return False
         self._happened(f"when_child_confirmed({step!r})")

@@ -23,7 +23,7 @@ from sagas.decisions.messages import Kick, Link
 from sagas.definition.participants import Phase
 from sagas.definition.steps import FINISH_RETRY, FORWARD_RETRY
 from sagas.engine.claiming import claim
-from sagas.engine.lifecycle import expire as expire_runs
+from sagas.engine.lifecycle import expire_unconfirmed as expire_runs
 from sagas.engine.performing import perform
 from sagas.errors import UnknownSaga, UnknownStep
 from sagas.models import Definition, Run
@@ -378,7 +378,7 @@ def test_confirm_and_cancel_need_the_record_only() -> None:
     assert (state(confirmed), state(cancelled)) == (State.SUCCEEDED, State.FAILED)
 
 
-def expire(*ids: UUID) -> list[Any]:
+def expire_unconfirmed(*ids: UUID) -> list[Any]:
     """A deadline of these runs comes, as a message."""
     return expire_runs(NAME, 1, "approval", list(ids), by="message")
 
@@ -394,14 +394,14 @@ def test_a_deadline_needs_the_record_only() -> None:
     shift_clock([paid, undone, waiting], 60)
     deploy({"a": step()}, version=2)
     # When, then what is decided is left as it is, each by itself too
-    assert expire(paid) == expire(undone) == []
+    assert expire_unconfirmed(paid) == expire_unconfirmed(undone) == []
     assert (state(paid), state(undone)) == (State.SUCCEEDED, State.FAILED)
     # And what is not is judged
-    assert expire(undone, waiting) == [Kick()]
+    assert expire_unconfirmed(undone, waiting) == [Kick()]
     assert state(waiting) is State.COMPENSATING
     # And of a run that does not exist it makes no sense
     with pytest.raises(UnknownSaga):
-        expire(uuid4())
+        expire_unconfirmed(uuid4())
 
 
 # -- The record -----------------------------------------------------------------------------------------------

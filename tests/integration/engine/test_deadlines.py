@@ -55,7 +55,7 @@ def test_a_message_that_comes_early_is_armed_again_for_what_is_left(
     at = deadline_of(waiting) - early
     monkeypatch.setattr(store.runs, "clock", lambda: at)
     # When the deadline's message comes
-    (again,) = lifecycle.expire("lab.Lab", 1, "approval", [waiting], by="message")
+    (again,) = lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [waiting], by="message")
     # Then nothing is decided, and another comes when the deadline is over, and not long after
     assert state(waiting) is State.AWAITING_CONFIRM
     assert isinstance(again, Deadline)
@@ -65,7 +65,7 @@ def test_a_message_that_comes_early_is_armed_again_for_what_is_left(
 def test_a_deadline_is_over_when_its_moment_has_come(waiting: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     at = deadline_of(waiting)
     monkeypatch.setattr(store.runs, "clock", lambda: at)
-    lifecycle.expire("lab.Lab", 1, "approval", [waiting], by="message")
+    lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [waiting], by="message")
     assert state(waiting) is State.COMPENSATING
     assert event(waiting, "expire").step == "approval"
 

@@ -225,7 +225,7 @@ def test_it_is_undone_when_that_time_has_come_and_its_payment_is_given_back() ->
 def test_a_deadline_judged_too_early_is_not_held_against_the_run() -> None:
     run_id = closing(3600)
     carried(run_id)
-    assert lifecycle.expire("lab.Closing", 1, "approval", [run_id], by="message") == []
+    assert lifecycle.expire_unconfirmed("lab.Closing", 1, "approval", [run_id], by="message") == []
     assert state(run_id) is State.AWAITING_CONFIRM
 
 

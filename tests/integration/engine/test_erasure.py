@@ -18,7 +18,7 @@ from django.test import Client
 import sagas
 from sagas import RunNotFound, State, runtime
 from sagas.definition.personal_data import ERASED, HIDDEN
-from sagas.engine.subsagas import child_of
+from sagas.engine.subsagas import child_run_id
 from sagas.errors import NotFinished
 from sagas.models import Confirmation, Escalation, Log, Run
 from sagas.selectors import run_view, timeline
@@ -143,7 +143,7 @@ def party(visit: Visit = VISIT, *, key: str = "") -> UUID:
     sagas.confirm(run_id, "payment", PAID)
     # Twice: the child's end wakes its parent when nothing else is on its way.
     for _ in range(2):
-        Carrier().run([run_id, child_of(run_id, "ride")])
+        Carrier().run([run_id, child_run_id(run_id, "ride")])
     return run_id
 
 
@@ -154,7 +154,7 @@ def test_what_is_marked_is_not_told_with_events() -> None:
     # The member that holds something marked is left out, and a result that is personal as a whole
     assert data["GreetDone"] == {"seat": 7}
     assert data["NoteDone"] is None
-    assert data["RideDone"] == {"run": str(child_of(run_id, "ride"))}
+    assert data["RideDone"] == {"run": str(child_run_id(run_id, "ride"))}
     assert not any(secret in event.to_json() for event in told(run_id) for secret in SECRETS)
 
 
@@ -231,7 +231,7 @@ def test_steps_that_are_sagas_are_erased_with_theirs_and_events_that_wait() -> N
     # Given a run with a child that has no business key, and events that nobody has published
     key = f"K-{uuid4().hex[:8]}"
     run_id = party(replace(VISIT, extra={"remark": f"ring {PHONE} twice"}), key=key)
-    child = child_of(run_id, "ride")
+    child = child_run_id(run_id, "ride")
     assert (state(run_id), state(child)) == (State.SUCCEEDED, State.SUCCEEDED)
     assert PHONE in next(event for event in told(run_id) if event.name == "WishDone").to_json()
     before = [event.id for event in told(run_id)]

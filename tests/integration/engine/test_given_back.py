@@ -10,7 +10,7 @@ import pytest
 
 import sagas
 from sagas import AlreadyDecided, Confirmation, Saga, State, Step, SubSaga, Tcc
-from sagas.engine.subsagas import child_of
+from sagas.engine.subsagas import child_run_id
 from sagas.models import Escalation, Run
 from tests.lab.sagas import QUICK, Closing, Experiment, jars, mark
 from tests.support.carrier import Carrier, chains, claim_all, deliver
@@ -125,7 +125,7 @@ def test_what_came_is_given_back_when_the_steps_take_too_long() -> None:
 def test_a_child_gives_back_what_came_for_it_when_its_parent_is_undone() -> None:
     # Given a parent whose child is paid, and whose last step will say no
     run_id = sagas.start(Whole, Experiment(reject=("four",)))
-    child = child_of(run_id, "part")
+    child = child_run_id(run_id, "part")
     claimed = chains(claim_all())[0]
     deliver(claimed)
     sagas.confirm(child, "payment", {})

@@ -186,7 +186,7 @@ def test_a_confirmation_that_came_disarms_its_own_deadline() -> None:
 
     # When its deadline comes
     shift_clock([run_id], 40)
-    assert lifecycle.expire("lab.Twice", 1, "approval", [run_id], by="message") == []
+    assert lifecycle.expire_unconfirmed("lab.Twice", 1, "approval", [run_id], by="message") == []
     carried(run_id)
 
     # Then nothing happens; at the other's, it is undone
@@ -282,7 +282,7 @@ def test_any_user_name_can_be_put_on_record(name: str) -> None:
 def test_a_deadline_undoes_what_is_not_confirmed(before: State) -> None:
     run_id = run_in(before)
     shift_clock([run_id], 30)
-    assert lifecycle.expire("lab.Lab", 1, "approval", [run_id], by="message") == [Kick()]
+    assert lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [run_id], by="message") == [Kick()]
     assert state(run_id) is State.COMPENSATING
     assert expired_by(run_id) == "message"
     carried(run_id)
@@ -297,7 +297,7 @@ def test_a_deadline_of_a_confirmed_run_does_nothing(confirmed: State) -> None:
     claim_all()
     shift_clock([run_id], 31)
     before = state(run_id)
-    assert lifecycle.expire("lab.Lab", 1, "approval", [run_id], by="message") == []
+    assert lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [run_id], by="message") == []
     assert state(run_id) is before
 
 
@@ -308,7 +308,7 @@ def test_a_deadline_that_is_delivered_early_is_armed_again() -> None:
     shift_clock([late], 31)
 
     # When
-    messages = lifecycle.expire("lab.Lab", 1, "approval", [early, late], by="message")
+    messages = lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [early, late], by="message")
 
     # Then
     (armed,) = deadlines(messages)
@@ -341,9 +341,9 @@ def test_the_tick_judges_a_run_whose_steps_were_lost_too() -> None:
 def test_the_message_and_the_tick_together_undo_once() -> None:
     run_id = run_in(State.AWAITING_CONFIRM)
     shift_clock([run_id], 32)
-    lifecycle.expire("lab.Lab", 1, "approval", [run_id], by="message")
+    lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [run_id], by="message")
     claim_all()
-    lifecycle.expire("lab.Lab", 1, "approval", [run_id], by="message")
+    lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [run_id], by="message")
     assert story(run_id).count("expire") == 1
 
 

@@ -18,7 +18,7 @@ from sagas import Locked, State, store
 from sagas.decisions.messages import Unlock
 from sagas.engine import locks
 from sagas.engine.claiming import claim
-from sagas.engine.subsagas import child_of
+from sagas.engine.subsagas import child_run_id
 from sagas.models import Lock, Run
 from sagas.operations.doctor.finding import Severity
 from sagas.operations.doctor.runs import backlog
@@ -401,7 +401,7 @@ def test_any_mixture_ends_in_order_and_without_overlap(order: str, seed: int) ->
 
 def family(order: str, *more: str) -> tuple[UUID, UUID, UUID]:
     parent = start(order, *more, saga=KeyedParent)
-    return parent, child_of(parent, "left"), child_of(parent, "right")
+    return parent, child_run_id(parent, "left"), child_run_id(parent, "right")
 
 
 def carry_family(*ids: UUID) -> None:

@@ -163,7 +163,7 @@ def test_what_follows_a_commit_is_published_although_a_parent_is_locked(monkeypa
     def locked(*_: Any) -> None:
         raise OperationalError("canceling statement due to lock timeout")
 
-    monkeypatch.setattr(lifecycle, "wake", locked)
+    monkeypatch.setattr(lifecycle, "wake_run", locked)
     with pytest.raises(OperationalError):
         carry([Wake(run_id, "child"), chain, Kick()], Publisher)
     assert broker.length("coupons") == 1
@@ -182,7 +182,7 @@ def test_a_broker_that_is_away_is_asked_once_and_parents_are_told_all_the_same(
         raise BrokerAway
 
     monkeypatch.setattr(publisher, "_publish_chain", away)
-    monkeypatch.setattr(lifecycle, "wake", lambda *of: told.append(of))
+    monkeypatch.setattr(lifecycle, "wake_run", lambda *of: told.append(of))
     monkeypatch.setattr(kicks, "kick", lambda: None)
     chain = Chain((link(Lab.definition, 1, Phase.FORWARD),), (UUID(int=1),))
     with pytest.raises(BrokerAway):
@@ -194,7 +194,7 @@ def test_calls_that_cannot_be_made_lose_nothing_else(monkeypatch: pytest.MonkeyP
     def no_thread(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(remote_threads, "start", no_thread)
+    monkeypatch.setattr(remote_threads, "start_remote_calls", no_thread)
     calls = RemoteCalls(link(Lab.definition, 0, Phase.FORWARD), (), frozenset(), "")
     assert start_calls([calls, Kick(1.0)], Publisher) == [Kick(1.0)]
 

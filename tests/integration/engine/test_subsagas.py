@@ -11,7 +11,7 @@ from django.db import OperationalError
 
 import sagas
 from sagas import State
-from sagas.engine.subsagas import child_of
+from sagas.engine.subsagas import child_run_id
 from sagas.errors import AlreadyDecided, UnknownConfirmation
 from sagas.models import Run
 from sagas.store.locked_runs import PARENT
@@ -30,8 +30,8 @@ class Family:
 
     def __init__(self, experiment: Experiment) -> None:
         self.parent = sagas.start(Parent, experiment, business_key="family")
-        self.child = child_of(self.parent, "child")
-        self.asked = child_of(self.parent, "asked")
+        self.child = child_run_id(self.parent, "child")
+        self.asked = child_run_id(self.parent, "asked")
 
     def carried(self, *, seed: int | None = None, copies: int = 1) -> None:
         """Let all happen that happens by itself; nothing gets lost."""
@@ -252,7 +252,7 @@ def test_a_decision_does_not_fail_for_what_breaks_behind_its_commit(jar: str, mo
         raise OperationalError
 
     with monkeypatch.context() as patched:
-        patched.setattr("sagas.engine.lifecycle.wake", breaks)
+        patched.setattr("sagas.engine.lifecycle.wake_run", breaks)
         assert sagas.resolve(family.child, outcome=State.FAILED, by="ada", note="by hand") is State.FAILED
     # Then the parent finds out all the same
     let_time_pass(family.parent)

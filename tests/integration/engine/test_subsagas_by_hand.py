@@ -11,7 +11,7 @@ from django.db import OperationalError, transaction
 import sagas
 from sagas import State, store
 from sagas.engine.compensation import escalate
-from sagas.engine.subsagas import child_of
+from sagas.engine.subsagas import child_run_id
 from sagas.errors import AlreadyDecided
 from sagas.store.moves import event_entry
 from tests.lab.sagas import AskedGuardian, Experiment, Guardian
@@ -40,7 +40,7 @@ class Family:
 
     def __init__(self, experiment: Experiment) -> None:
         self.parent = sagas.start(Guardian, experiment)
-        self.child = child_of(self.parent, "child")
+        self.child = child_run_id(self.parent, "child")
         self.go_on()
 
     def go_on(self) -> None:
@@ -174,7 +174,7 @@ def test_a_child_that_has_gone_the_other_way_is_told_of_in_the_log(caplog: pytes
 def test_a_confirmation_of_the_childs_own_comes_when_its_parent_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a child that waits for its own approval, and whose parent was ended meanwhile without its hearing of it
     parent = sagas.start(AskedGuardian, Experiment())
-    child = child_of(parent, "child")
+    child = child_run_id(parent, "child")
     go_on(parent)
     hand_over(parent)
     monkeypatch.setattr("sagas.engine.subsagas.end_children", lambda *_: None)

@@ -153,8 +153,8 @@ def test_who_sends_notes_it_and_a_second_copy_is_dropped(channel: Receiver) -> N
     message = numbers(taken())
 
     # When
-    assert notices.deliver(message) == 1
-    assert notices.deliver(message) == 0
+    assert notices.deliver_notices(message) == 1
+    assert notices.deliver_notices(message) == 0
 
     # Then
     (body,) = channel.bodies
@@ -169,7 +169,7 @@ def test_who_sends_notes_it_and_a_second_copy_is_dropped(channel: Receiver) -> N
     assert publish_notices() == 0
     pass_time(20)
     assert publish_notices() == 1
-    assert notices.deliver(numbers(taken())) == 1
+    assert notices.deliver_notices(numbers(taken())) == 1
     assert channel.bodies[1]["title"] == "Still escalated: lab.Lab two.compensate, run ORD-1"
 
 
@@ -178,7 +178,7 @@ def test_what_was_acknowledged_or_resolved_on_the_way_is_not_sent(channel: Recei
     publish_notices()
     sagas.acknowledge(seen, by="mei")
     sagas.resume(mended, by="mei", note="mended")
-    assert notices.deliver(numbers(taken())) == 1
+    assert notices.deliver_notices(numbers(taken())) == 1
     (body,) = channel.bodies
     assert str(waiting) in body["message"]
     assert str(seen) not in body["message"]
@@ -188,7 +188,7 @@ def test_what_was_acknowledged_or_resolved_on_the_way_is_not_sent(channel: Recei
 def test_what_breaks_together_is_told_together(channel: Receiver) -> None:
     escalate(*(f"ORD-{number}" for number in range(25)))
     assert publish_notices() == 1
-    assert notices.deliver(numbers(taken())) == 25
+    assert notices.deliver_notices(numbers(taken())) == 25
     (body,) = channel.bodies
     assert body["title"] == "Escalated: lab.Lab two.compensate, 25 runs"
     assert body["message"].count("(ORD-") == 10
@@ -200,12 +200,12 @@ def test_where_no_channel_takes_it_it_is_due_again(channel: Receiver) -> None:
     (run_id,) = escalate("ORD-1")
     channel.status = 500
     publish_notices()
-    assert notices.deliver(numbers(taken())) == 0
+    assert notices.deliver_notices(numbers(taken())) == 0
     assert escalation(run_id).sent == 0
     channel.status = 200
     pass_time(31)
     publish_notices()
-    assert notices.deliver(numbers(taken())) == 1
+    assert notices.deliver_notices(numbers(taken())) == 1
     # As the first one: nobody was told before
     assert channel.bodies[0]["title"].startswith("Escalated")
 
@@ -213,7 +213,7 @@ def test_where_no_channel_takes_it_it_is_due_again(channel: Receiver) -> None:
 def test_without_channels_the_log_is_the_channel(caplog: pytest.LogCaptureFixture) -> None:
     (run_id,) = escalate("ORD-1")
     publish_notices()
-    assert notices.deliver(numbers(taken())) == 1
+    assert notices.deliver_notices(numbers(taken())) == 1
     assert f"Escalated: lab.Lab two.compensate, run ORD-1 ({run_id})" in caplog.text
 
 

@@ -68,7 +68,7 @@ def test_what_was_refused_as_far_as_anybody_knew_and_came_all_the_same_has_its_d
         sagas.confirm(run_id, "approval", {})
     else:
         shift_clock([run_id], deadline.within)
-        lifecycle.expire(deadline.saga, deadline.version, deadline.confirmation, deadline.ids, by="message")
+        lifecycle.expire_unconfirmed(deadline.saga, deadline.version, deadline.confirmation, deadline.ids, by="message")
     Carrier().run([run_id])
     assert state(run_id) is (State.SUCCEEDED if paid else State.FAILED)
 

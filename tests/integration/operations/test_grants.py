@@ -105,7 +105,7 @@ def test_whole_sagas_run_as_it() -> None:
     assert [state(run_id) for run_id in ids] == [State.SUCCEEDED, State.FAILED, State.ESCALATED]
 
     # When people are told of it, take it, and resume it
-    assert len(notices.claim()) == 1
+    assert len(notices.claim_notices()) == 1
     sagas.assign(broken, to="ada", by="ada")
     assert escalation(broken).assignee == "ada"
     mend(broken)

@@ -67,7 +67,7 @@ def test_a_deadline_that_has_passed_undoes_nothing_until_the_grace_is_over() -> 
     assert said.startswith("1 run(s) are held until ")
     make_due([run_id])
     claim_all()
-    (again,) = lifecycle.expire("lab.Lab", 1, "approval", [run_id], by="message")
+    (again,) = lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [run_id], by="message")
     assert state(run_id) is State.AWAITING_CONFIRM
     # (and the message comes again, by when it may)
     assert isinstance(again, Deadline)

@@ -69,15 +69,15 @@ class Died(BaseException):
 @pytest.fixture
 def dies_between_the_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Have the next operation in the other database end right behind its commit there."""
-    real = barrier.collect
+    real = barrier.call_through_barrier
 
     def arm() -> None:
         def collect(*args: object, **kwargs: object) -> object:
-            monkeypatch.setattr(barrier, "collect", real)
+            monkeypatch.setattr(barrier, "call_through_barrier", real)
             real(*args, **kwargs)  # type: ignore[arg-type]  # as they came
             raise Died
 
-        monkeypatch.setattr(barrier, "collect", collect)
+        monkeypatch.setattr(barrier, "call_through_barrier", collect)
 
     return arm
 
@@ -484,7 +484,7 @@ def test_an_undo_that_comes_first_is_null_and_the_late_forward_does_nothing(purs
     definition = Afar.definition
     index = definition.index(step)
     call = Call(run_id, step, definition.steps[index].actions[chain.links[0].phase].operation, 1, Experiment(jar=purse))
-    (answer,) = barrier.collect(definition.steps[index], chain.links[0].phase, [call], may_reject=True)
+    (answer,) = barrier.call_through_barrier(definition.steps[index], chain.links[0].phase, [call], may_reject=True)
 
     # Then nothing happens
     assert isinstance(answer, barrier.Overtaken)

@@ -81,7 +81,7 @@ def answer(calls: RemoteCalls, *said: Done | Rejected | Fault | NotYet) -> list[
     """Record what the other side has said to these calls, as whoever has made them does."""
     pairs = zip(calls.calls, said, strict=True)
     answered = [Answered(call, call.run_id in calls.begun, one, 7) for call, one in pairs]
-    return remote_calls.finish(calls.link, answered, worker="caller")
+    return remote_calls.finish_calls(calls.link, answered, worker="caller")
 
 
 def assert_undone_there(run_id: UUID) -> None:
@@ -153,7 +153,7 @@ def test_what_waits_for_room_has_not_forgotten_its_attempts(
     # Given an attempt of which nobody knows what became, and no room for the next
     run_id, call = started(saga)
     answer(call, UNKNOWN)
-    monkeypatch.setattr(remote_calls, "room_for", lambda *_: remote_calls.Room(lane_of("nobody", 1), 0, 30.0))
+    monkeypatch.setattr(remote_calls, "capacity_for", lambda *_: remote_calls.Capacity(lane_of("nobody", 1), 0, 30.0))
     let_time_pass(run_id)
     for chain in chains(claim_all()):
         deliver(chain)
@@ -363,7 +363,7 @@ def test_runs_without_room_are_looked_at_when_the_first_of_them_may_have_it(
     # Given a lane that takes four seconds for each call, and two runs that find it full
     lane = Lane("slow", 1)
     monkeypatch.setattr(lane, "_pace", 4.0)
-    monkeypatch.setattr(remote_calls, "room_for", lambda *_: remote_calls.Room(lane, 0, 0.0))
+    monkeypatch.setattr(remote_calls, "capacity_for", lambda *_: remote_calls.Capacity(lane, 0, 0.0))
     ids = [sagas.start(Alone, Experiment()) for _ in range(2)]
     (chain,) = chains(claim_all())
     # When

@@ -24,7 +24,7 @@ from sagas.decisions.messages import RemoteCalls
 from sagas.engine import remote_calls
 from sagas.engine.invocation import Fault
 from sagas.engine.remote_calls import Answered
-from sagas.engine.remote_threads import perform_now
+from sagas.engine.remote_threads import perform_calls_now
 from sagas.models import Log
 from sagas.remote import HttpParticipant
 from tests.integration.remote.test_steps import TOKEN, begun
@@ -59,14 +59,14 @@ def carry_but(operation: str) -> list[RemoteCalls]:
             if isinstance(message, RemoteCalls) and message.link.operation == operation:
                 held.append(message)
             elif isinstance(message, RemoteCalls):
-                waiting += chains(perform_now(message))
+                waiting += chains(perform_calls_now(message))
         waiting += [*chains(performed.messages), *([following] if following else [])]
     return held
 
 
 def answer(calls: RemoteCalls, said: Done | Rejected | Fault, duration_us: int = 1) -> None:
     """Record what the other side has said to a call."""
-    remote_calls.finish(calls.link, [Answered(calls.calls[0], False, said, duration_us)], worker="late")
+    remote_calls.finish_calls(calls.link, [Answered(calls.calls[0], False, said, duration_us)], worker="late")
 
 
 # -- A person has the run -------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_a_branch_that_is_answered_while_a_person_has_its_run_is_asked_again(poi
     run_id, call = escalated(account)
 
     # When the other system answers while a person looks at what broke on the right
-    perform_now(call)
+    perform_calls_now(call)
 
     # Then he sees that, and the log has no effect that the run has not
     assert story(run_id)[-1] == "late_answer"
@@ -138,7 +138,7 @@ def test_an_undo_that_is_answered_when_a_person_has_its_run_is_asked_again(point
     assert state(run_id) is State.ESCALATED
 
     # When the worker goes on
-    perform_now(call)
+    perform_calls_now(call)
     assert story(run_id)[-1] == "late_answer"
 
     # Then the run can be resumed, and the points are back once

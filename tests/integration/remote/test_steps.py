@@ -21,7 +21,7 @@ from sagas.engine import remote_calls, remote_threads
 from sagas.engine.carrier import carry
 from sagas.engine.cohort import Performed
 from sagas.engine.performing import perform
-from sagas.engine.remote_threads import _call, _participant, perform_now
+from sagas.engine.remote_threads import _call, _participant, perform_calls_now
 from sagas.messaging import dispatcher, publisher
 from sagas.messaging.publisher import Publisher
 from sagas.models import Log, Run
@@ -63,7 +63,7 @@ def begun(run_id: UUID, *, step: str = "debit") -> RemoteCalls:
 
 
 def in_flight(call: RemoteCalls, points: Points) -> tuple[threading.Thread, list[Any]]:
-    """Make a call that is held by the other side after it was executed; the answers are for ``remote_calls.finish``."""
+    """Make a call that the other side executes and then holds; its answers are for ``remote_calls.finish_calls``."""
     answered: list[Any] = []
 
     def make() -> None:
@@ -334,7 +334,7 @@ def test_an_answer_that_comes_after_its_lease_counts(points: Points, account: st
     points.recover()
     thread.join()
     carrier = Carrier()
-    carrier.post(remote_calls.finish(first.link, answered, worker="late"))
+    carrier.post(remote_calls.finish_calls(first.link, answered, worker="late"))
 
     # Then that is what happened
     assert story(run_id)[-1] == "debit.forward DONE"
@@ -350,7 +350,7 @@ def test_both_attempts_are_answered_and_one_counts(points: Points, account: str)
     carried(run_id, random=None)
     assert state(run_id) is State.SUCCEEDED
     before = story(run_id)
-    assert perform_now(first) == []
+    assert perform_calls_now(first) == []
     assert story(run_id) == before
     assert points.account(account) == (90, 0)
 
@@ -372,7 +372,7 @@ def test_a_cancel_while_a_call_is_in_flight_waits_for_its_outcome(points: Points
     # And when it is answered, that is on record, and then undone
     points.recover()
     thread.join()
-    remote_calls.finish(call.link, answered, worker="late")
+    remote_calls.finish_calls(call.link, answered, worker="late")
     carried(run_id)
     assert state(run_id) is State.FAILED
     assert effects(run_id) == ["one.forward", "debit.forward", "debit.compensate", "one.compensate"]
@@ -390,7 +390,7 @@ def test_an_undo_that_overtakes_its_call_leaves_nothing_to_do_for_it(points: Poi
     assert effects(run_id) == ["one.forward", "debit.compensate", "one.compensate"]
 
     # When it arrives after all
-    assert perform_now(call) == []
+    assert perform_calls_now(call) == []
 
     # Then the other side does not do it
     assert points.account(account) == (100, 0)
@@ -407,7 +407,7 @@ def test_an_answer_to_a_run_that_has_ended_is_put_on_record(points: Points, acco
     assert state(run_id) is State.FAILED
 
     # When it is answered
-    remote_calls.finish(call.link, [_call(_participant(call.link), call.calls[0], begun=False)], worker="late")
+    remote_calls.finish_calls(call.link, [_call(_participant(call.link), call.calls[0], begun=False)], worker="late")
 
     # Then everybody can see it
     assert story(run_id)[-1] == "debit.forward DONE"
@@ -505,9 +505,9 @@ def test_no_more_calls_are_begun_than_the_lane_has_room_for(
 def test_no_call_is_made_in_a_transaction(points: Points, account: str) -> None:
     call = begun(start(account))
     with transaction.atomic(), pytest.raises(AssertionError, match="INTENT"):
-        perform_now(call)
+        perform_calls_now(call)
     with transaction.atomic(), pytest.raises(AssertionError, match="INTENT"):
-        remote_threads.start(call, lambda _: None)
+        remote_threads.start_remote_calls(call, lambda _: None)
     assert points.account(account) == (100, 0)
 
 
@@ -530,7 +530,7 @@ def test_a_call_that_is_begun_is_made_though_the_broker_refuses_what_goes_out_wi
         carry(performed.messages, Publisher)
 
     # Then the call of the second, whose INTENT is committed, was made all the same
-    assert remote_threads.drain(20)
+    assert remote_threads.drain_remote_calls(20)
     assert story(new)[-1] == "debit.forward DONE"
     assert points.account(account) == (99, 0)
 
@@ -551,7 +551,7 @@ def test_a_call_that_the_dispatcher_has_begun_is_made_though_the_next_chain_brea
     dispatcher.dispatch(here=config().queues)
 
     # Then the first's call was made: the other's break is its own
-    assert remote_threads.drain(20)
+    assert remote_threads.drain_remote_calls(20)
     assert story(run_id)[-1] == "debit.forward DONE"
 
 

@@ -114,7 +114,7 @@ def test_a_deadline_that_waited_for_a_confirmation_sees_it(level: str, under_way
         # When a confirmation is taken, and the deadline waits for its commit
         with transaction.atomic():
             sagas.confirm(run_id, "approval", {})
-            late = in_a_thread(lambda: lifecycle.expire("lab.Lab", 1, "approval", [run_id], by="message"))
+            late = in_a_thread(lambda: lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [run_id], by="message"))
             await_one_that_waits_for_a_lock()
         late.join(30)
     # Then it was in time

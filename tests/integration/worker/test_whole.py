@@ -8,7 +8,7 @@ import pytest
 
 import sagas
 from sagas import Done, State
-from sagas.engine.subsagas import child_of
+from sagas.engine.subsagas import child_run_id
 from sagas.models import Run
 from tests.integration.conftest import Start
 from tests.lab.sagas import Closing, Experiment, Forked, Hopeless, Parent, Pivoted, Reported
@@ -60,21 +60,21 @@ def test_everything_at_once(jar: str) -> None:
         undone = {e.split(".")[0] for e in effects(run_id) if e.endswith((".compensate", ".cancel"))}
         assert forward == undone, story(run_id)
     assert "payment.compensate" in effects(refunded)
-    assert state(child_of(poor, "child")) is State.FAILED
+    assert state(child_run_id(poor, "child")) is State.FAILED
 
     # Confirmed runs end, behind the pivot and in their children
     for run_id in [*forked, *broken, *pivoted]:
         sagas.confirm(run_id, "approval", {})
     for parent in parents:
-        eventually(lambda parent=parent: held(child_of(parent, "asked")), within=20, what="the child asks")  # type: ignore[misc]
-        sagas.confirm(child_of(parent, "asked"), "approval", {})
+        eventually(lambda parent=parent: held(child_run_id(parent, "asked")), within=20, what="the child asks")  # type: ignore[misc]
+        sagas.confirm(child_run_id(parent, "asked"), "approval", {})
     await_state(parents[0], State.AWAITING_CONFIRM)
     sagas.confirm(parents[0], "payment", {})
     await_states([*forked, *broken, *pivoted, parents[0]], State.SUCCEEDED)
     await_state(parents[1], State.FAILED)
     for child in ("child", "asked"):
-        assert state(child_of(parents[0], child)) is State.SUCCEEDED
-        assert state(child_of(parents[1], child)) is State.FAILED
+        assert state(child_run_id(parents[0], child)) is State.SUCCEEDED
+        assert state(child_run_id(parents[1], child)) is State.FAILED
 
     # What is accepted goes on when it is reported; what is cancelled meanwhile is undone after that
     for run_id in (reported, unreported):

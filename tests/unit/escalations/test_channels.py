@@ -33,7 +33,7 @@ def away() -> Iterator[Receiver]:
 
 def test_a_channel_takes_a_text(receiver: Receiver) -> None:
     receiver.start()
-    assert channels.send([receiver.url], title="Escalated", body="one\ntwo") == 1
+    assert channels.send_text([receiver.url], title="Escalated", body="one\ntwo") == 1
     (body,) = receiver.bodies
     assert (body["title"], body["message"]) == ("Escalated", "one\ntwo")
 
@@ -45,7 +45,7 @@ def test_one_that_refuses_does_not_keep_the_others_from_it(
     receiver.start()
 
     # When
-    taken = channels.send([away.url, "nonsense://hunter2", receiver.url], title="t", body="b")
+    taken = channels.send_text([away.url, "nonsense://hunter2", receiver.url], title="t", body="b")
 
     # Then
     assert taken == 1
@@ -66,8 +66,8 @@ def test_no_log_of_any_level_has_a_secret(
         caplog.set_level(1, name)
     receiver.start()
     receiver.status = status
-    channels.send([receiver.url, away.url, "nonsense://hunter2/T0KEN"], title="t", body="b")
-    assert channels.unreadable(["nonsense://hunter2/T0KEN", receiver.url]) == [0]
+    channels.send_text([receiver.url, away.url, "nonsense://hunter2/T0KEN"], title="t", body="b")
+    assert channels.unreadable_urls(["nonsense://hunter2/T0KEN", receiver.url]) == [0]
     for secret in SECRETS:
         assert secret not in caplog.text
     # And who uses these loggers besides us is heard
