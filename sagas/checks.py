@@ -88,7 +88,7 @@ def check_requirements(**_: Any) -> list[CheckMessage]:
 def check_celery(**_: Any) -> list[CheckMessage]:
     """Check the settings of Celery on which the promises rest, for the engine's app and for shared apps."""
     try:
-        broken = [*celery.broken_promises()]
+        broken = [*celery.find_unfit_settings()]
     except Misconfigured:
         return []  # E001
     return [Error(lack.what, hint=lack.remedy, id="sagas.E031") for lack in broken]

@@ -13,7 +13,7 @@ from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
 from sagas.engine import remote_threads
 from sagas.messaging import endurance, heartbeat, ticker, topology
-from sagas.messaging.app import carries, configure
+from sagas.messaging.app import configure, does_engine_work
 from sagas.requirements import server_settings
 from sagas.tasks import QUEUE_HEADER
 
@@ -72,7 +72,7 @@ class Topology(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Declare them; do not start a worker if RabbitMQ is too old."""
         with parent.app.connection_for_write() as connection:
-            if lack := topology.too_old(connection):
+            if lack := topology.find_old_server(connection):
                 logger.critical("sagas: %s", lack)
                 raise WorkerShutdown(1)
             topology.declare(connection)
@@ -81,7 +81,7 @@ class Topology(bootsteps.StartStopStep):
 @worker_init.connect
 def _refuse(sender: Any, **_: Any) -> None:
     """Do not start a worker if a server's settings break a promise of the engine."""
-    if not carries(sender.app):
+    if not does_engine_work(sender.app):
         return
     refusals = server_settings.refusals()
     for refusal in refusals:
@@ -92,7 +92,7 @@ def _refuse(sender: Any, **_: Any) -> None:
 
 @worker_ready.connect
 def _start_ticker(sender: Any, **_: Any) -> None:
-    if carries(sender.app):
+    if does_engine_work(sender.app):
         ticker.start(sender.app)
         heartbeat.start(sender.app, sender.hostname)
 

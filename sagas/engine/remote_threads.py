@@ -66,7 +66,7 @@ def perform_calls_now(message: RemoteCalls) -> list[Message]:
 def drain_remote_calls(seconds: float) -> bool:
     """Wait for the calls of this process to be made and recorded. Return whether all are."""
     end = time.monotonic() + seconds
-    while lanes.busy() or _recorder().busy:
+    while lanes.count_calls() or _recorder().busy:
         if time.monotonic() > end:
             return False
         time.sleep(0.01)

@@ -165,7 +165,7 @@ def _own_settings() -> dict[str, Any]:
             for name in _BROKER
             if ours.broker_url is None and hasattr(settings, f"CELERY_{name.upper()}")
         }
-        queues = topology.consuming()
+        queues = topology.celery_queues()
     except (Misconfigured, ImproperlyConfigured, ImportError) as error:
         if click.get_current_context(silent=True) is None:
             raise
@@ -204,7 +204,7 @@ def engine_app() -> Celery:
     return shared[-1] if shared else app
 
 
-def carries(some: Celery) -> bool:
+def does_engine_work(some: Celery) -> bool:
     """Whether an app is the engine's own or a shared one."""
     return some is app or some in runtime.declared.shared_apps
 
@@ -246,7 +246,7 @@ def _add_queues(shared: Celery) -> None:
 
 
 def _with_ours(queues: Any) -> Any:
-    for queue in topology.consuming():
+    for queue in topology.celery_queues():
         queues.select_add(queue)
     return queues
 
@@ -261,7 +261,7 @@ def _complete(conf: Any) -> None:
     _hide(conf)
 
 
-def broken_promises() -> Iterator[Lack]:
+def find_unfit_settings() -> Iterator[Lack]:
     """Settings of Celery with which the engine cannot keep its promises."""
     for shared in runtime.declared.shared_apps:
         for name, promised in _PROMISED.items():
@@ -298,7 +298,7 @@ def _shown(name: str, value: Any) -> str:
 @celeryd_init.connect
 def _refuse(instance: Any, **_: Any) -> None:
     """Refuse to start a worker of the engine that could not work: its runs would stay pending without an error."""
-    if carries(instance.app) and (found := [*lacking(), *broken_promises()]):
+    if does_engine_work(instance.app) and (found := [*lacking(), *find_unfit_settings()]):
         raise SystemExit("\n".join(f"sagas: {lack}" for lack in found))
 
 

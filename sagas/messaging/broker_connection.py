@@ -48,7 +48,7 @@ class BrokerBlocked(IrrecoverableConnectionError):
     """RabbitMQ takes no messages: it is short of memory or disk. Celery does not retry this; the tick does."""
 
 
-class StandsStill(TimeoutError):
+class BrokerStalled(TimeoutError):
     """RabbitMQ did not answer a moment ago, and is not asked again yet."""
 
 
@@ -129,7 +129,7 @@ class Channel(pyamqp.Channel):
         except (BlockingIOError, SSLWantWriteError) as error:
             if connection is not None:
                 connection.give_up()
-            raise StandsStill("RabbitMQ reads nothing more") from error
+            raise BrokerStalled("RabbitMQ reads nothing more") from error
 
     def wait(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for an answer, unless RabbitMQ does not read this connection."""
@@ -202,7 +202,7 @@ class Connection(pyamqp.Connection):
     def connect(self, *args: Any, **kwargs: Any) -> Any:
         """Connect, unless this server did not answer a moment ago."""
         if _is_silent(self.host):
-            raise StandsStill(f"{self.host} did not answer a moment ago")
+            raise BrokerStalled(f"{self.host} did not answer a moment ago")
         self.blocked = False
         try:
             return super().connect(*args, **kwargs)

@@ -118,7 +118,7 @@ def listen(
     """
     taker = consumer or name
     with (app or engine_app()).connection_for_write() as opened:
-        topology.be_impatient(opened)
+        topology.limit_waits(opened)
         channel: Any = opened.channel()
         failures: list[Exception] = []
 

@@ -100,7 +100,7 @@ class _Parts:
 
 def _relay(app: Celery, *, tick: bool) -> bool:
     """Publish events that wait. The tick also finds those of sagas that this process does not know to publish any."""
-    if not tick and not relay.wanted():
+    if not tick and not relay.any_saga_publishes():
         return False
     try:
         return relay.relay(app)

@@ -67,7 +67,7 @@ class Heartbeat(threading.Thread):
         started = [begun for request in list(state.active_requests) if (begun := request.time_start)]
         return store.workers.Beat(
             self.worker,
-            ticked=ticker.since(),
+            ticked=ticker.seconds_since_tick(),
             delivered=None if self._delivered_at is None else now - self._delivered_at,
             busy=len(started),
             longest=max(0.0, time.time() - min(started)) if started else 0.0,

@@ -37,7 +37,7 @@ class NotConfirmed(kombu.exceptions.OperationalError):
     """RabbitMQ did not confirm the events in time. They are published again; some may come twice."""
 
 
-def wanted() -> bool:
+def any_saga_publishes() -> bool:
     """Whether this process knows a saga that publishes events."""
     return any(definition.publishes for definition in registry.all_definitions())
 
@@ -130,7 +130,7 @@ class _Line:
         # Not Celery's confirm_publish, which waits for each message.
         self._connection: Any = app.connection_for_write(transport_options={"confirm_publish": False}, heartbeat=0)
         try:
-            topology.be_impatient(self._connection)
+            topology.limit_waits(self._connection)
             channel: Any = self._connection.channel()
             self._channel = channel
             topology.events_exchange()(self._channel).declare()

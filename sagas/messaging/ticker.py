@@ -89,7 +89,7 @@ class Ticker(threading.Thread):
                 kicks.kick()
 
 
-def since() -> float | None:
+def seconds_since_tick() -> float | None:
     """Seconds since this process last asked for a dispatch on a tick; ``None`` if no ticker runs."""
     alive = [ticker for ticker in runtime.own.tickers if ticker.is_alive()]
     return min((time.monotonic() - ticker.asked_at for ticker in alive), default=None)

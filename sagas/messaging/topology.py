@@ -83,7 +83,7 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def consumed() -> list[Queue]:
+def work_queues() -> list[Queue]:
     """The queues that workers consume: one a domain, and the engine's three."""
     return [
         _work(DISPATCH),
@@ -130,7 +130,7 @@ def subscription(name: str, patterns: Sequence[str]) -> Queue:
     )
 
 
-def delays() -> list[Queue]:
+def delay_queues() -> list[Queue]:
     """The delay queues of retries, and one for each confirm deadline in use."""
     queues = [
         _delay(
@@ -161,7 +161,7 @@ def delays() -> list[Queue]:
     return queues
 
 
-def dead() -> Queue:
+def dead_letter_queue() -> Queue:
     """The dead-letter queue, where a person can see the messages that were set aside."""
     return Queue(
         DEAD,
@@ -172,9 +172,14 @@ def dead() -> Queue:
     )
 
 
-def consuming() -> list[Queue]:
-    """The queues of ``consumed`` for Celery, which must not declare them: ``declare`` accepts old arguments."""
-    queues: list[Any] = consumed()
+def all_queues() -> list[Queue]:
+    """Every queue of the engine, those that others lead to first."""
+    return [dead_letter_queue(), *work_queues(), *delay_queues()]
+
+
+def celery_queues() -> list[Queue]:
+    """The queues of ``work_queues`` for Celery, which must not declare them: ``declare`` accepts old arguments."""
+    queues: list[Any] = work_queues()
     for queue in queues:
         queue.no_declare = True
     return queues
@@ -196,17 +201,17 @@ def declare(connection: Connection, *, replace: bool = False) -> list[str]:
     """
     with connection.channel() as channel:
         events_exchange()(channel).declare()
-    queues: list[Queue] = [dead(), *consumed(), *delays()]
+    queues: list[Queue] = all_queues()
     differing = [queue.name for queue in queues if not _declare(connection, queue, replace=replace)]
     with connection.channel() as opened:
         binding_channel: Any = opened
         _choreography_exchange(binding_channel).declare()
-        for queue_name, key in sorted(choreographed()):
+        for queue_name, key in sorted(choreography_bindings()):
             binding_channel.queue_bind(queue_name, CHOREOGRAPHY_EXCHANGE, key)
     return differing
 
 
-def too_old(connection: Connection) -> Lack | None:
+def find_old_server(connection: Connection) -> Lack | None:
     """The lack of a RabbitMQ that is too old for the delay queues; ``None`` if it is new enough."""
     # kombu's connection has py-amqp's inside.
     opened: Any = connection.connection
@@ -214,7 +219,7 @@ def too_old(connection: Connection) -> Lack | None:
     return server("RabbitMQ", str(properties.get("version", "")))
 
 
-def choreographed() -> set[tuple[str, str]]:
+def choreography_bindings() -> set[tuple[str, str]]:
     """The bindings of the sagas under choreography, as (queue, routing key)."""
     return {
         bound
@@ -224,7 +229,7 @@ def choreographed() -> set[tuple[str, str]]:
     }
 
 
-def be_impatient(connection: Connection) -> None:
+def limit_waits(connection: Connection) -> None:
     """Let no wait for an answer on a connection exceed ``PATIENCE``: after that there is a ``TimeoutError``.
 
     A broker that has stalled (a paused machine, a stalled disk) keeps its connections open, and py-amqp has no time-out
@@ -234,7 +239,7 @@ def be_impatient(connection: Connection) -> None:
     opened.transport.sock.settimeout(PATIENCE)
 
 
-def compare(connection: Connection) -> tuple[list[str], list[str]]:
+def compare_queues(connection: Connection) -> tuple[list[str], list[str]]:
     """Find the queues that RabbitMQ lacks, and those that it has with other arguments. Declares no missing queue.
 
     Returns:
@@ -242,7 +247,7 @@ def compare(connection: Connection) -> tuple[list[str], list[str]]:
     """
     missing: list[str] = []
     differing: list[str] = []
-    for queue in [dead(), *consumed(), *delays()]:
+    for queue in all_queues():
         try:
             with connection.channel() as opened:
                 passive: Any = opened

@@ -108,12 +108,12 @@ class Stray:
 
 def consumers(broker: Connection) -> int:
     """Count the consumers of the engine's queues. There must be none while the queues are read."""
-    return sum(_look(broker, queue.name)[1] for queue in topology.consumed())
+    return sum(_look(broker, queue.name)[1] for queue in topology.work_queues())
 
 
 def strays(broker: Connection) -> Iterator[Stray]:
     """Read every message of the engine's queues, put it back, and yield those that name unknown runs."""
-    for queue in [*topology.consumed(), *topology.delays(), topology.dead()]:
+    for queue in [*topology.work_queues(), *topology.delay_queues(), topology.dead_letter_queue()]:
         if not _look(broker, queue.name)[0]:
             continue
         found = list(_read(broker, queue.name))

@@ -105,7 +105,7 @@ def lane_of(name: str, width: int) -> Lane:
         return runtime.own.lanes.setdefault(name, Lane(name, width))
 
 
-def busy() -> int:
+def count_calls() -> int:
     """How many calls this process is making in all lanes."""
     with runtime.own.lock:
         return sum(lane.busy for lane in runtime.own.lanes.values())

@@ -115,7 +115,7 @@ def test_every_line_of_a_flowchart_is_understood() -> None:
 
 
 def test_every_queue_exchange_key_and_task_that_is_named_exists() -> None:
-    queues = [*topology.consumed(), *topology.delays()]
+    queues = [*topology.work_queues(), *topology.delay_queues()]
     known = {queue.name for queue in queues} | {queue.exchange.name for queue in queues}
     known |= {topology.CANCEL_KEY} | {found.name for found in vars(tasks).values() if isinstance(found, Task)}
     named = {name for drawing in DRAWINGS for name in re.findall(r"sagas\.[a-z.]+", drawing)}

@@ -63,7 +63,7 @@ def publish_task(queue: str, task: str, args: Any = (), kwargs: Any = None, **he
 
 def purge(*queues: str) -> int:
     """Throw away what waits on these queues (all by default); say how much it was."""
-    names = queues or tuple(queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()])
+    names = queues or tuple(queue.name for queue in topology.all_queues())
     with channel() as opened:
         # To ask costs a tenth of what a purge does, and most are empty.
         return sum(opened.queue_purge(name) for name in names if opened.queue_declare(name, passive=True).message_count)
@@ -83,7 +83,7 @@ def take(queue: str) -> Any:
 
 def queue_names(prefix: str) -> list[str]:
     """The engine's queues whose names begin so."""
-    names = [queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]]
+    names = [queue.name for queue in topology.all_queues()]
     return [name for name in names if name.startswith(prefix)]
 
 

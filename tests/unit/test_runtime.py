@@ -82,7 +82,11 @@ def test_a_forked_child_has_no_threads_of_its_parent() -> None:
             # Nothing may be raised here, nor a test's end be reached.
             code = 1
             try:
-                code = 0 if lanes.busy() == 0 and not runtime.own.lanes and remote_threads.drain_remote_calls(0) else 2
+                code = (
+                    0
+                    if lanes.count_calls() == 0 and not runtime.own.lanes and remote_threads.drain_remote_calls(0)
+                    else 2
+                )
             finally:
                 os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

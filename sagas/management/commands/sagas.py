@@ -16,7 +16,7 @@ from sagas.errors import SagaError
 from sagas.escalations import reopening
 from sagas.management import barrier, dead, grants, restored
 from sagas.messaging import relay, topology
-from sagas.messaging.app import broken_promises, engine_app
+from sagas.messaging.app import engine_app, find_unfit_settings
 from sagas.messaging.dispatcher import dispatch, publish_notices
 from sagas.messaging.publisher import is_from_broker
 from sagas.operations import doctor
@@ -79,7 +79,7 @@ class Command(BaseCommand):
 
     def handle(self, *, command: str, **options: Any) -> None:
         """Run a subcommand, and report its errors in one line."""
-        if command in _NEED_THE_BROKER and (found := [*software.lacking(), *broken_promises()]):
+        if command in _NEED_THE_BROKER and (found := [*software.lacking(), *find_unfit_settings()]):
             raise CommandError("\n".join(map(str, found)))
         try:
             match command:
@@ -113,7 +113,7 @@ class Command(BaseCommand):
         with engine_app().connection_for_write() as connection:
             connection.ensure_connection(max_retries=3)
             differing = topology.declare(connection, replace=replace)
-        names = [queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]]
+        names = [queue.name for queue in topology.all_queues()]
         self.stdout.write(f"declared {len(names)} queues: {', '.join(names)}")
         if differing and replace:
             msg = f"not replaced, for they hold messages or are consumed: {', '.join(differing)}"

@@ -22,13 +22,13 @@ from sagas.redaction import redact
 
 def version(broker: Connection) -> Iterator[Finding]:
     """Report a RabbitMQ that is too old."""
-    if lack := topology.too_old(broker):
+    if lack := topology.find_old_server(broker):
         yield Finding(Severity.ERROR, lack.what, remedy=lack.remedy)
 
 
 def queues(broker: Connection) -> Iterator[Finding]:
     """Report queues that are missing or were declared with other arguments."""
-    missing, differing = topology.compare(broker)
+    missing, differing = topology.compare_queues(broker)
     if missing:
         what = f"Queues are missing in RabbitMQ: {', '.join(missing)}."
         yield Finding(Severity.ERROR, what, remedy="Run manage.py sagas topology.")
@@ -66,7 +66,7 @@ def policies(broker: Connection) -> Iterator[Finding]:
         remedy = "Check SAGAS['BROKER_API_URL'], and that its user has the tag monitoring."
         yield Finding(Severity.WARNING, what, remedy=remedy)
         return
-    own = {queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]}
+    own = {queue.name for queue in topology.all_queues()}
     found = [finding for name in sorted(own) for finding in _judge(name, effective.get(name, {}))]
     yield from found
     if not found:
@@ -103,7 +103,7 @@ def _judge(queue: str, policy: Mapping[str, Any]) -> Iterator[Finding]:
 def consumers(broker: Connection) -> Iterator[Finding]:
     """Report queues without consumers, and queues on which many messages wait."""
     found: dict[str, tuple[int, int]] = {}
-    for queue in topology.consumed():
+    for queue in topology.work_queues():
         try:
             with broker.channel() as opened:
                 channel: Any = opened
@@ -138,7 +138,7 @@ def dead_letters(broker: Connection) -> Iterator[Finding]:
     try:
         with broker.channel() as opened:
             channel: Any = opened
-            count: int = channel.queue_declare(topology.dead().name, passive=True).message_count
+            count: int = channel.queue_declare(topology.dead_letter_queue().name, passive=True).message_count
     except NotFound:
         return  # the probe of queues reports it
     if count:

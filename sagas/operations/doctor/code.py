@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sagas import runtime, store
 from sagas.conf import Misconfigured
-from sagas.messaging.app import broken_promises
+from sagas.messaging.app import find_unfit_settings
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.requests import find as find_unreadable
 from sagas.requirements import software
@@ -15,7 +15,7 @@ from sagas.requirements import software
 def needs() -> Iterator[Finding]:
     """Report software that is too old, a broker that is not RabbitMQ, and Celery settings that break promises."""
     try:
-        found = [*software.lacking(), *broken_promises()]
+        found = [*software.lacking(), *find_unfit_settings()]
     except Misconfigured as error:
         yield Finding(Severity.ERROR, error.message, remedy=error.hint)
         return

@@ -68,7 +68,7 @@ def test_topology_declares_what_is_not_there(topology_of_a_fresh_broker: list[st
 @pytest.fixture
 def topology_of_a_fresh_broker(alone: None) -> list[str]:
     """The names of the queues, of which none is there."""
-    names = [queue.name for queue in [topology.dead(), *topology.consumed(), *topology.delays()]]
+    names = [queue.name for queue in topology.all_queues()]
     with broker.channel() as channel:
         for name in names:
             channel.queue_delete(name)
@@ -244,7 +244,7 @@ def test_workers_leave_nothing_of_celerys_delays_and_do_not_touch_ours(shared_wo
     assert_effects_once(run_id)
 
     # Then what RabbitMQ shows, which is a few seconds old, is that its queues are consumed
-    mine = {queue.name for queue in topology.consumed()}
+    mine = {queue.name for queue in topology.work_queues()}
 
     def shown() -> dict[str, int] | None:
         consumers = {name: int(count) for name, count in rows("list_queues", "name", "consumers")}
@@ -409,7 +409,7 @@ def test_what_is_not_rabbitmqs_is_not_blamed_on_it(
 
     monkeypatch.setattr("sagas.management.commands.sagas.dispatch", fails)
     monkeypatch.setattr("sagas.messaging.topology.declare", fails)
-    monkeypatch.setattr("sagas.messaging.topology.compare", fails)
+    monkeypatch.setattr("sagas.messaging.topology.compare_queues", fails)
     with pytest.raises(type(error)) as raised:
         command(*subcommand)
     assert raised.value is error

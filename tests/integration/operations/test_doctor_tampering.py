@@ -12,7 +12,7 @@ from django.db import connection, transaction
 import sagas
 from sagas import State, store
 from sagas.engine.compensation import escalate
-from sagas.messaging.topology import dead
+from sagas.messaging.topology import dead_letter_queue
 from sagas.models import Escalation, Run
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
@@ -289,7 +289,7 @@ def test_what_somebody_has_written_is_found(what: str) -> None:
 
 def test_dead_letters_are_told() -> None:
     call_command("sagas", "topology")
-    broker.publish_raw(dead().name, "nonsense")
+    broker.publish_raw(dead_letter_queue().name, "nonsense")
     said = {finding.what: finding.severity for finding in doctor.examine()}
     assert said["1 message(s) were set aside as dead letters."] is Severity.WARNING
 

@@ -131,7 +131,7 @@ def test_leases_that_lapse_are_wrong() -> None:
 def test_queues_that_nobody_consumes_are_told_and_wrong_where_messages_wait() -> None:
     call_command("sagas", "topology")
     (told,) = [what for what in said(Severity.WARNING) if what.startswith("Nobody consumes ")]
-    assert {queue.name for queue in topology.consumed()} <= set(told[16:].rstrip(".").split(", "))
+    assert {queue.name for queue in topology.work_queues()} <= set(told[16:].rstrip(".").split(", "))
     broker.publish_raw("orders", "[]")
     assert "Messages wait on queues that nobody consumes: orders (1)." in said(Severity.ERROR)
 

@@ -21,7 +21,7 @@ import sagas
 from sagas import State
 from sagas.decisions.messages import Deadline
 from sagas.engine import lifecycle
-from sagas.messaging.topology import dead
+from sagas.messaging.topology import dead_letter_queue
 from sagas.models import Confirmation, Run
 from sagas.operations import restoring
 from tests.lab.sagas import Closing, Experiment, Hurried, Lab, Twice
@@ -178,7 +178,9 @@ def test_messages_that_name_unknown_runs_are_told_and_stay_where_they_are(tmp_pa
     broker.publish_task("orders", "sagas.step", [[str(known)]], saga)
     (delays,) = [name for name in broker.queue_names("sagas.deadline") if name.endswith(".60000")]
     broker.publish_task(delays, "sagas.cancel", [], {**saga, "confirmation": "payment", "ids": [str(later)]})
-    broker.publish_raw(dead().name, json.dumps({"what": "lab.Lab", "ids": [str(letter)], "why": "no such run"}))
+    broker.publish_raw(
+        dead_letter_queue().name, json.dumps({"what": "lab.Lab", "ids": [str(letter)], "why": "no such run"})
+    )
     broker.publish_raw("coupons", "nonsense")
     # When
     said = restored("--report", str(tmp_path / "report"))
@@ -188,10 +190,10 @@ def test_messages_that_name_unknown_runs_are_told_and_stay_where_they_are(tmp_pa
     assert lines == [
         {"queue": "orders", "task": "sagas.step", "saga": "lab.Lab", "runs": [str(lost)]},
         {"queue": delays, "task": "sagas.cancel", "saga": "lab.Lab", "runs": [str(later)]},
-        {"queue": dead().name, "task": "", "saga": "", "runs": [str(letter)]},
+        {"queue": dead_letter_queue().name, "task": "", "saga": "", "runs": [str(letter)]},
     ]
     # And they are still there
-    assert [broker.length(queue) for queue in ("orders", "coupons", delays, dead().name)] == [2, 1, 1, 1]
+    assert [broker.length(queue) for queue in ("orders", "coupons", delays, dead_letter_queue().name)] == [2, 1, 1, 1]
 
 
 def test_workers_must_not_take_them_meanwhile() -> None:

@@ -14,10 +14,10 @@ from sagas import runtime
 from sagas.checks import check_celery, check_requirements, check_settings
 from sagas.messaging.app import (
     app,
-    broken_promises,
-    carries,
     configure,
+    does_engine_work,
     engine_app,
+    find_unfit_settings,
     make_app,
 )
 
@@ -96,11 +96,11 @@ def test_the_engines_app_does_not_take_the_place_of_the_projects() -> None:
 
 def test_the_engine_publishes_by_its_own_app_until_it_is_given_another() -> None:
     assert engine_app() is app
-    assert carries(app)
+    assert does_engine_work(app)
     shared = project()
     assert engine_app() is shared
-    assert carries(shared)
-    assert not carries(Celery("other", set_as_current=False))
+    assert does_engine_work(shared)
+    assert not does_engine_work(Celery("other", set_as_current=False))
 
 
 def test_nobody_may_ask_the_engines_workers_for_their_settings() -> None:
@@ -147,7 +147,7 @@ def test_what_a_project_sets_stays_as_it_is(name: str, way: str) -> None:
         if way == "afterwards":
             setattr(shared.conf, name, value)
     assert getattr(shared.conf, name) == value
-    assert list(broken_promises()) == []
+    assert list(find_unfit_settings()) == []
 
 
 @pytest.mark.parametrize(

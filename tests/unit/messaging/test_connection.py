@@ -82,7 +82,7 @@ def test_heartbeats_are_no_answer(connection: Connection, sockets: tuple[socket.
         thread.join(10)
     # Then this end is closed, and the server is left alone
     assert not connection.connected
-    with pytest.raises(broker_connection.StandsStill):
+    with pytest.raises(broker_connection.BrokerStalled):
         connection.connect()
 
 
@@ -111,6 +111,6 @@ def test_a_socket_that_takes_no_more_ends_the_connection(
 
     writable: Any = connection
     writable.frame_writer = write
-    with pytest.raises(broker_connection.StandsStill):
+    with pytest.raises(broker_connection.BrokerStalled):
         channel.send_method((10, 10))
     assert not connection.connected
