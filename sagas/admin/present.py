@@ -117,7 +117,7 @@ def standing(run: Run, escalations: Iterable[Escalation]) -> str:
         names = [confirmation.name for confirmation in definition.confirmations]
         return f"waits for {', '.join(names) or 'the run that it is a step of'}"
     # For parallel steps, every branch that is not done.
-    chains = plan.onward(definition, plan.Place(State(run.state), run.cursor, run.fork))
+    chains = plan.next_chains(definition, plan.Place(State(run.state), run.cursor, run.fork))
     return ", ".join(f"{links[0].step} {links[0].operation}" for links in chains) or NONE
 
 

@@ -63,7 +63,7 @@ def _behind_breakers(runs: Sequence[Run]) -> dict[UUID, str]:
             definition = store.definitions.find(run.saga, run.version, run.shape)
         except UnknownSaga:
             continue
-        for links in plan.onward(definition, plan.Place(State(run.state), run.cursor, run.fork)):
+        for links in plan.next_chains(definition, plan.Place(State(run.state), run.cursor, run.fork)):
             if breaker := open_breakers.get(breakers.breaker_name(run.saga, links[0].step)):
                 waits[run.pk] = f"waits for the open breaker of {breaker.participant}, next probe {next_probe(breaker)}"
     return waits

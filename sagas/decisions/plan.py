@@ -1,7 +1,7 @@
-"""Pure decisions: what comes next for a run. No database, no clock, no broker.
+"""What comes next for a run. Pure: no database, no clock, no broker.
 
-A run is seen as (state, cursor, fork); see ``models.Run`` for what these count. All follows from two
-functions: ``current`` says which operations a run performs where it stands, ``done`` where it stands after one.
+A run is seen as its place: state, cursor and fork (``models.Run`` says what these count). Everything follows from two
+functions: ``operations_at`` says which operations a run performs at a place, ``place_after`` where it stands after one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sagas.states import State, check_transition
 
 
 class Due(Enum):
-    """When the dispatcher looks at a run again. A number of seconds from now is given as a float."""
+    """When a run is due again. Seconds from now are given as a float instead."""
 
     #: Leave ``due_at`` unless the lease is half gone; then renew it. Most updates leave it, which is cheap.
     LEASE = auto()
-    #: Leave ``due_at``, and all that belongs to the wait for it: others of the run's branches are on their way.
+    #: Leave ``due_at``, and all that belongs to the wait for it: other branches of the run are under way.
     KEEP = auto()
     #: At the deadline and a grace, so that RabbitMQ's message comes first.
     DEADLINE = auto()
@@ -33,7 +33,7 @@ NOW = 0.0
 
 @dataclass(frozen=True, slots=True)
 class Sooner:
-    """After so many seconds, or when the run is due anyway, if that is sooner."""
+    """Due after so many seconds, or when the run is due anyway if that is sooner."""
 
     seconds: float
 
@@ -55,11 +55,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change of place, guarded by where the run must stand before.
+    """A change of place. The run must stand at ``before``.
 
     Attributes:
         attempt: failed attempts of the operation at the new place.
-        due: when the dispatcher looks at it again: a ``Due``, or seconds from now.
+        due: when the run is due again: a ``Due``, or seconds from now.
     """
 
     before: Place
@@ -84,7 +84,7 @@ def state_of(definition: Definition, index: int, phase: Phase) -> State:
 
 
 class Stand(Enum):
-    """How a run stands to a delivery."""
+    """Where a run stands, as a delivery sees it."""
 
     #: It stands at this step: perform it.
     HERE = auto()
@@ -98,10 +98,10 @@ def stand(definition: Definition, place: Place, index: int, phase: Phase) -> Sta
     """Say whether a delivery of ``phase`` of step ``index`` is for a run at ``place``."""
     if place.state is not state_of(definition, index, phase):
         return Stand.ELSEWHERE
-    if (index, phase) in current(definition, place):
+    if (index, phase) in operations_at(definition, place):
         return Stand.HERE
     if place.fork and phase is Phase.UNDO:
-        # What was undone of the branches is forgotten, but they are undone from the last to the first.
+        # The place does not say which branches were undone. But they are undone from the last to the first.
         return Stand.BEHIND if index >= place.fork.bit_length() else Stand.ELSEWHERE
     following = _behind(definition, index, phase)
     if following is not None and (place.state, place.cursor) == (following.state, following.cursor):
@@ -110,17 +110,17 @@ def stand(definition: Definition, place: Place, index: int, phase: Phase) -> Sta
 
 
 def _behind(definition: Definition, index: int, phase: Phase) -> Place | None:
-    """Where a run of which this operation is done stands, if there is more to do in the same state."""
+    """Where a run stands when this operation is done, if there is more to do in the same state."""
     before = place_of(definition, index, phase)
     stage = definition.stages[index]
     if phase is Phase.FORWARD and len(stage) > 1:
         before = replace(before, fork=_bits(stage) & ~(1 << index))
-    after, _ = done(definition, before, index, phase, confirmed=False)
+    after, _ = place_after(definition, before, index, phase, confirmed=False)
     return after if after.state is before.state else None
 
 
 def place_of(definition: Definition, index: int, phase: Phase) -> Place:
-    """Where a run stands when this phase of step ``index`` is next, and nothing else of its stage is done."""
+    """Where a run stands when this phase of step ``index`` is next and nothing else of its stage is done."""
     if phase is Phase.UNDO:
         last = index >= len(definition.steps)
         return Place(State.COMPENSATING, 0, 1 << index) if last else Place(State.COMPENSATING, index + 1)
@@ -128,8 +128,8 @@ def place_of(definition: Definition, index: int, phase: Phase) -> Place:
     return Place(state_of(definition, index, phase), cursor)
 
 
-def current(definition: Definition, place: Place) -> tuple[tuple[int, Phase], ...]:
-    """What a run performs at ``place``, as (position, phase): one operation, all open branches of a fork, or none."""
+def operations_at(definition: Definition, place: Place) -> tuple[tuple[int, Phase], ...]:
+    """The operations of a run at ``place``, as (position, phase): one, one a branch of a fork, or none."""
     match place.state:
         case State.PENDING | State.EXECUTING:
             return _branches(definition, place) if place.cursor < definition.before_pivot else ()
@@ -149,38 +149,38 @@ def current(definition: Definition, place: Place) -> tuple[tuple[int, Phase], ..
     return ()
 
 
-def links(definition: Definition, place: Place) -> tuple[Link, ...]:
-    """The links that a run at ``place`` goes one after the other; none where it stands at a fork, or at an end."""
+def links_at(definition: Definition, place: Place) -> tuple[Link, ...]:
+    """The links of the chain that begins at ``place``; none if the run stands at a fork or has nothing left to do."""
     found: list[Link] = []
     if place.state is State.PENDING:
         place = Place(State.EXECUTING, place.cursor)
     state = place.state
     while place.state is state:
-        operations = current(definition, place)
+        operations = operations_at(definition, place)
         if len(operations) != 1 or is_fork(definition, *operations[0]):
             break
         index, phase = operations[0]
         found.append(link(definition, index, phase))
-        place, _ = done(definition, place, index, phase, confirmed=False)
+        place, _ = place_after(definition, place, index, phase, confirmed=False)
     return tuple(found)
 
 
-def onward(definition: Definition, place: Place) -> list[tuple[Link, ...]]:
-    """The chains that go out for runs at ``place``: one, or one a branch; none where nothing is left to do."""
-    sequence = links(definition, place)
+def next_chains(definition: Definition, place: Place) -> list[tuple[Link, ...]]:
+    """The chains to publish for runs at ``place``: one, or one for each branch; none if nothing is left to do."""
+    sequence = links_at(definition, place)
     if sequence:
         return [sequence]
-    return [(link(definition, index, phase),) for index, phase in current(definition, place)]
+    return [(link(definition, index, phase),) for index, phase in operations_at(definition, place)]
 
 
-def chained(definition: Definition, index: int, phase: Phase) -> bool:
-    """Whether a chain goes on behind this operation: it ends before a fork, and each branch is one of its own."""
+def has_next_link(definition: Definition, index: int, phase: Phase) -> bool:
+    """Whether the chain goes on after this operation: it ends before a fork, each branch of which has its own chain."""
     if is_fork(definition, index, phase):
         return False
     following = _behind(definition, index, phase)
     if following is None:
         return True
-    return not any(is_fork(definition, *operation) for operation in current(definition, following))
+    return not any(is_fork(definition, *operation) for operation in operations_at(definition, following))
 
 
 def is_fork(definition: Definition, index: int, phase: Phase) -> bool:
@@ -192,24 +192,24 @@ def links_from(definition: Definition, index: int, phase: Phase) -> tuple[Link, 
     """The chain that begins with this operation."""
     if is_fork(definition, index, phase):
         return (link(definition, index, phase),)
-    return links(definition, place_of(definition, index, phase))
+    return links_at(definition, place_of(definition, index, phase))
 
 
 def link(definition: Definition, index: int, phase: Phase) -> Link:
-    """Say which operation it is, as a message does."""
+    """The link of an operation, as messages carry it."""
     step = definition.all_steps[index]
     number, operation = definition.shape.number, step.actions[phase].operation
     return Link(definition.name, definition.version, step.name, phase, step.queue, operation, number)
 
 
-def done(
+def place_after(
     definition: Definition, place: Place, index: int, phase: Phase, *, confirmed: bool
 ) -> tuple[Place, Due | float]:
-    """Where a run stands once this operation is done.
+    """Where a run stands when this operation is done, and when it is due then.
 
     Args:
         definition: the run's saga.
-        place: where it stands; the operation is one of ``current``.
+        place: where it stands; the operation is one of ``operations_at``.
         index: the step that is done.
         phase: its phase.
         confirmed: whether all confirmations are in (read under the run's lock); matters after the last step.
@@ -231,19 +231,19 @@ def done(
         return Place(place.state, stage.stop), Due.LEASE
     if not confirmed:
         return Place(State.AWAITING_CONFIRM, definition.before_pivot), Due.DEADLINE
-    return confirming(definition, before=State.EXECUTING)
+    return place_to_confirm(definition, before=State.EXECUTING)
 
 
-def confirming(definition: Definition, *, before: State) -> tuple[Place, Due | float]:
+def place_to_confirm(definition: Definition, *, before: State) -> tuple[Place, Due | float]:
     """Where a run goes when its last confirmation has come and all its steps before the pivot are done."""
     after, _ = _confirming_from(definition, 0, NOW)
     if after.state is State.CONFIRMING:
         return after, NOW
-    # An AWAITING_CONFIRM run cannot succeed at once: the dispatcher finds that nothing is left to do.
+    # An AWAITING_CONFIRM run does not succeed at once: the next claim finds that nothing is left to do.
     return (after, Due.NEVER) if before is State.EXECUTING else (Place(State.CONFIRMING, 0), NOW)
 
 
-def compensating(definition: Definition, place: Place, more: int = 0) -> tuple[Place, Due | float]:
+def place_to_undo(definition: Definition, place: Place, more: int = 0) -> tuple[Place, Due | float]:
     """Where an undecided run goes when it is to be undone: to the last effect that can be undone.
 
     Args:
@@ -261,11 +261,11 @@ def compensating(definition: Definition, place: Place, more: int = 0) -> tuple[P
         and (place.fork >> index & 1 or (place.state is State.EXECUTING and _is_in_other_database(definition, index)))
     )
     after, _ = _undoing(definition, applied, fork | more, NOW)
-    # To be FAILED takes a turn in COMPENSATING, in which the dispatcher finds nothing to undo.
+    # A run becomes COMPENSATING before it becomes FAILED, even if the next claim finds nothing to undo.
     return (after if after.state is State.COMPENSATING else Place(State.COMPENSATING, 0)), NOW
 
 
-def finished(place: Place) -> Place:
+def final_place(place: Place) -> Place:
     """The final state of a run that has nothing left to do in its phase."""
     return Place(State.FAILED if place.state is State.COMPENSATING else State.SUCCEEDED, place.cursor)
 
@@ -284,7 +284,7 @@ def _bits(stage: range) -> int:
 
 
 def _undoing(definition: Definition, below: int, fork: int, due: Due | float) -> tuple[Place, Due | float]:
-    """Where a run stands of which ``fork`` is to be undone, and then what is done below."""
+    """Where a run stands that has to undo the steps of ``fork``, and then those that are done before ``below``."""
     if fork:
         return Place(State.COMPENSATING, below, fork), due
     last = _undoes_below(definition, below)
@@ -292,7 +292,7 @@ def _undoing(definition: Definition, below: int, fork: int, due: Due | float) ->
 
 
 def _confirming_from(definition: Definition, cursor: int, due: Due | float) -> tuple[Place, Due | float]:
-    """Where a run stands of which all before ``cursor`` is confirmed."""
+    """Where a run stands whose steps before ``cursor`` are confirmed."""
     index = _confirms_from(definition, cursor)
     if index is None:
         index = max(cursor, definition.before_pivot)

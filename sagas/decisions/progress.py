@@ -1,7 +1,7 @@
-"""How far each step of a run has come, by the run's log. Pure.
+"""How far each step of a run has come, as its log says. Pure.
 
-A row of the log says how one operation ended (DONE, REJECTED, FAULT), or that it was begun (INTENT, ACCEPTED). The
-rows of one attempt are one attempt, however many there are; after a resume attempts are counted from 1 again.
+A row of the log says how one operation ended (DONE, REJECTED, FAULT), or that it was begun (INTENT, ACCEPTED). One
+attempt may have several rows. When a person resumes a run, its attempts are counted from 1 again.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from sagas.states import FINAL, State
 
 
 class StepState(StrEnum):
-    """What a step is, for people."""
+    """The state of a step, as people read it."""
 
     #: Nothing of it was begun.
     WAITING = "waiting"
     #: A call of a participant in another system is under way.
     CALLING = "being called"
-    #: It was accepted, and somebody will report how it ended.
+    #: The participant has accepted it, and will report how it ended.
     ACCEPTED = "waiting for its report"
     #: Its effect is there.
     DONE = "done"
-    #: What it asked for is held, and neither taken nor given back.
+    #: What it asked for is held: neither confirmed nor cancelled.
     HELD = "held"
     #: Its effect is final.
     CONFIRMED = "confirmed"
-    #: It said no.
+    #: The participant has rejected it.
     REJECTED = "rejected"
-    #: An attempt of it broke, and it is tried again, or a person has it.
+    #: An attempt of it has failed. It is tried again, or the run is escalated.
     FAILING = "failing"
-    #: It was given up, and the run is undone for it or for something else.
+    #: It was given up, and the run is undone for this or for another reason.
     FAILED = "failed"
-    #: Its effect is taken back, or there was none.
+    #: Its effect is undone, or there was none.
     COMPENSATED = "compensated"
-    #: It was not at an end when a person ended its run.
+    #: It had not ended when a person resolved its run.
     RESOLVED = "ended by hand"
 
 
@@ -51,10 +51,10 @@ _AFTER = {
     Operation.COMPENSATE: StepState.COMPENSATED,
 }
 _FORWARD = frozenset({Operation.FORWARD, Operation.TRY})
-#: What no answer to a forward operation changes any more: it comes late.
+#: States that a late answer to a forward operation does not change.
 _BEHIND_FORWARD = frozenset({StepState.DONE, StepState.HELD, StepState.CONFIRMED, StepState.COMPENSATED})
 _OPEN = frozenset({StepState.CALLING, StepState.ACCEPTED, StepState.FAILING})
-#: Outcomes of rows that say how an operation ended, or that it was begun.
+#: The state of a step, by the outcome of a row that says that an operation was begun.
 _BEGUN = {"INTENT": StepState.CALLING, "ACCEPTED": StepState.ACCEPTED}
 
 
@@ -71,15 +71,15 @@ class Entry(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """One step of a run, as far as it came.
+    """How far one step of a run has come.
 
     Attributes:
-        state: what it is.
+        state: the state of the step.
         started_at: when its first operation was begun or performed.
-        finished_at: when an operation of it last ended, one way or the other.
-        attempts: attempts of its operations.
-        failed: attempts of the operation that is failing which have failed, since a person has last resumed the run.
-        error: data of the row that says why it was rejected, or is failing.
+        finished_at: when an operation of it last ended, with whatever outcome.
+        attempts: number of attempts of all its operations.
+        failed: number of failed attempts of the operation that is failing, since a person last resumed the run.
+        error: data of the row that says why it was rejected, or why it is failing.
     """
 
     state: StepState = StepState.WAITING
@@ -92,7 +92,7 @@ class Progress:
     _seen: set[tuple[str, int]] = field(default_factory=set)
 
     def follow(self, entry: Entry) -> None:
-        """Take the next row of the step's."""
+        """Take the next row of the step into account."""
         self.started_at = self.started_at or entry.at
         if (entry.operation, entry.attempt) not in self._seen:
             self._seen.add((entry.operation, entry.attempt))
@@ -114,31 +114,31 @@ class Progress:
             self.error = entry.data
 
     def resumed(self) -> None:
-        """A person has resumed the run: attempts are counted anew."""
+        """Count attempts from 1 again: a person has resumed the run."""
         self._seen = set()
         self.failed = 0
 
     def ended(self, state: State, *, turned_back: bool) -> None:
-        """Say what a step is that has not come to an end, in a run that has, or is on its way back.
+        """Set the state of a step that has not ended, in a run that has ended or is being undone.
 
         Args:
             state: of the run.
-            turned_back: whether it was turned back, though a person may have it now.
+            turned_back: whether the run is or was being undone, even if it is escalated now.
         """
         if self.state not in _OPEN:
             return
         forward = self.operation in _FORWARD
         if self.state is StepState.FAILING and forward and turned_back and state is not State.SUCCEEDED:
-            # Its attempts, or the run's time, are used up.
+            # No attempts are left, or no time.
             self.state = StepState.FAILED
         elif state in FINAL:
-            # What nobody has reported of a forward operation, where there is nothing to undo, is given up as well.
+            # A forward operation without a report, and with nothing to undo, is given up as well.
             given_up = forward and state is State.FAILED
             self.state = StepState.FAILED if given_up else StepState.RESOLVED
 
 
 def of_steps(names: Iterable[str], entries: Iterable[Entry], state: State, *, turned_back: bool) -> dict[str, Progress]:
-    """How far each of these steps has come.
+    """Return how far each of these steps has come.
 
     Args:
         names: of the steps, in order.

@@ -1,6 +1,6 @@
-"""What a person should do about an escalation: said by the engine, which knows where the run stands. Pure.
+"""What a person should do about an escalation: a suggestion of the engine, which knows where the run stands. Pure.
 
-A suggestion goes out in notices: it names steps and sagas, and nothing of a request or of an error's text.
+Notices contain the suggestion. So it names steps and sagas, and quotes neither a request nor an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ESCALATION_LOST = "EscalationLost"
 
 
 def suggest(state: State, step: str, operation: str, error: str) -> str:
-    """Say what to do.
+    """Suggest what to do.
 
     Args:
         state: where the run stood.

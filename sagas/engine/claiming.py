@@ -124,7 +124,7 @@ class Candidate(LockedRun):
 
 
 def _candidates(definition: Definition, rows: Sequence[store.runs.Row]) -> list[Candidate]:
-    chains = {place: tuple(plan.onward(definition, place)) for place in store.runs.by_place(rows)}
+    chains = {place: tuple(plan.next_chains(definition, place)) for place in store.runs.by_place(rows)}
     return [Candidate(row, definition, chains[row.place]) for row in rows]
 
 
@@ -167,7 +167,7 @@ def _escalate_stuck_rows(definition: Definition | None, rows: Sequence[store.run
         if row.claims < _lease_limit():
             going.append(row)
             continue
-        onward = plan.onward(definition, row.place) if definition else []
+        onward = plan.next_chains(definition, row.place) if definition else []
         step, operation = (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
         known = definition and (
             store.definitions.is_own(definition) or not store.definitions.lacks(definition, row.place)
@@ -312,7 +312,7 @@ def _send_out(definition: Definition, runs: Sequence[Candidate]) -> list[Message
         else:
             rows = [run.row for run in group]
             messages += locks.release(rows)
-            store.moves.move(Move(place, plan.finished(place), Due.NEVER), rows)
+            store.moves.move(Move(place, plan.final_place(place), Due.NEVER), rows)
             messages += wake_parents(rows)
     begun = [run for run in leased.values() if run.row.started_at is None]
     if leased:

@@ -40,8 +40,8 @@ def begin_compensation(
     places: list[tuple[Place, list[store.runs.Row]]] = []
     for definition, place, rows in groups:
         for also, some in _group_by_bits(rows, more).items():
-            after, now = plan.compensating(definition, place, also)
-            when = now if due is None or not plan.onward(definition, after) else due
+            after, now = plan.place_to_undo(definition, place, also)
+            when = now if due is None or not plan.next_chains(definition, after) else due
             store.moves.advance(Move(place, after, when), some, entry, data=reasons, keep=store.moves.Keep.REASON)
             places.append((after, some))
     if waiting:

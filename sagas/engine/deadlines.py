@@ -153,7 +153,9 @@ def time_limits(runs: Sequence[LockedRun]) -> dict[UUID, tuple[datetime, str]]:
     for definition, place, rows in by_place([run for run in runs if run.definition.has_timeouts]):
         if place.state is not State.EXECUTING:
             continue
-        steps = [definition.steps[index] for index, phase in plan.current(definition, place) if phase is Phase.FORWARD]
+        steps = [
+            definition.steps[index] for index, phase in plan.operations_at(definition, place) if phase is Phase.FORWARD
+        ]
         timed = [(step.timeout, step.name) for step in steps if step.timeout is not None]
         since = store.log.arrival_times([row.id for row in rows], [step.name for step in steps]) if timed else {}
         for row in rows:

@@ -155,10 +155,10 @@ def continue_chain(delivery: Delivery, place: Place, ids: Sequence[UUID]) -> tup
     Returns:
         The runs that go on to the next link of their chain; and, where the chain ends here, the chains that follow.
     """
-    if not delivery.choreographed and plan.chained(delivery.definition, delivery.index, delivery.phase):
+    if not delivery.choreographed and plan.has_next_link(delivery.definition, delivery.index, delivery.phase):
         return list(ids), []
     event = choreography.done(delivery.definition, delivery.index, delivery.phase) if delivery.choreographed else ""
-    return [], [Chain(links, tuple(ids), event=event) for links in plan.onward(delivery.definition, place)]
+    return [], [Chain(links, tuple(ids), event=event) for links in plan.next_chains(delivery.definition, place)]
 
 
 def redeliver(link: Link, ids: Sequence[UUID], delay: float, *, token: int = 0, interruptions: int = 0) -> Message:

@@ -224,7 +224,7 @@ def _begin_confirming(run: LockedRun) -> tuple[State, list[Message]]:
     if before.state is not State.AWAITING_CONFIRM:
         # The steps are not done. The last of them will find the confirmation.
         return before.state, []
-    after, due = plan.confirming(run.definition, before=before.state)
+    after, due = plan.place_to_confirm(run.definition, before=before.state)
     store.moves.move(Move(before, after, due), [run.row])
     return after.state, [Kick()]
 

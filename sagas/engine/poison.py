@@ -137,7 +137,7 @@ def _escalate(row: store.runs.Row, error: Exception) -> None:
 def _next(row: store.runs.Row) -> tuple[str, str]:
     """Step and operation that come next for the run; empty where they cannot be determined."""
     try:
-        onward = plan.onward(LockedRun.of(row).definition, row.place)
+        onward = plan.next_chains(LockedRun.of(row).definition, row.place)
     except Exception:
         return "", ""
     return (onward[0][0].step, onward[0][0].operation) if onward else ("", "")

@@ -99,7 +99,9 @@ def _record_done(
             rows = [row for row in group if (row.id in confirmed) is is_confirmed]
             if not rows:
                 continue
-            after, due = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=is_confirmed)
+            after, due = plan.place_after(
+                delivery.definition, before, delivery.index, delivery.phase, confirmed=is_confirmed
+            )
             put = store.runs.Put(delivery.step.name) if any(row.pending for row in rows) else None
             if due is Due.LEASE and (delivery.forked or put is not None):
                 # The run may have been due much later, at the end of its wait for this answer.
@@ -123,7 +125,7 @@ def wake_parents(rows: Sequence[store.runs.Row]) -> list[Message]:
 
 def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.runs.Row]) -> set[UUID]:
     """Runs that have all their confirmations. The database is only asked where that decides what comes next."""
-    after, _ = plan.done(delivery.definition, before, delivery.index, delivery.phase, confirmed=False)
+    after, _ = plan.place_after(delivery.definition, before, delivery.index, delivery.phase, confirmed=False)
     if after.state is not State.AWAITING_CONFIRM:
         return set()
     if not delivery.definition.confirmations and not any(row.parent_id for row in rows):
@@ -147,7 +149,7 @@ def _record_rejected(
     chains: list[Message] = [
         Chain(links, tuple(row.id for row in rows), event=event)
         for place, rows in places
-        for links in plan.onward(delivery.definition, place)
+        for links in plan.next_chains(delivery.definition, place)
     ]
     return chains
 

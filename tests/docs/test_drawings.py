@@ -126,7 +126,7 @@ def test_every_queue_exchange_key_and_task_that_is_named_exists() -> None:
 
 def performed(definition: Definition, place: Place) -> list[str]:
     """The steps that a run at ``place`` performs one after the other."""
-    return [link.step for link in plan.links(definition, place)]
+    return [link.step for link in plan.links_at(definition, place)]
 
 
 def test_the_steps_of_an_order_are_drawn_in_the_order_in_which_they_are_performed() -> None:

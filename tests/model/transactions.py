@@ -67,12 +67,12 @@ class Transactions:
         self.refuses = refuses
         self.onward = cache(self._onward)
         self.stand = cache(partial(plan.stand, definition))
-        self.done = cache(partial(plan.done, definition))
+        self.done = cache(partial(plan.place_after, definition))
 
     def _onward(self, place: Place) -> tuple[Chain, ...]:
         return tuple(
             tuple((self.definition.index(link.step), link.phase) for link in links)
-            for links in plan.onward(self.definition, place)
+            for links in plan.next_chains(self.definition, place)
         )
 
     def results(self, task: Task, row: Row, world: World) -> Iterator[Result]:
@@ -121,7 +121,7 @@ class Transactions:
                 # A publish whose confirmation did not come in time was refused, as far as anybody knows.
                 yield Result("is refused by the broker, which has it", Kind.FAULT, given_back, out=going)
         else:
-            after = plan.finished(place)
+            after = plan.final_place(place)
             yield Result("finds nothing left to do", Kind.ENGINE, self._moved(row, after, Due.NEVER))
 
     def _leased(self, row: Row) -> Row:
@@ -204,7 +204,7 @@ class Transactions:
     def _passed_on(self, place: Place, chain: Chain) -> tuple[Message, ...]:
         """``engine.delivery.continue_chain``."""
         (index, phase), rest = chain[0], chain[1:]
-        if plan.chained(self.definition, index, phase):
+        if plan.has_next_link(self.definition, index, phase):
             return (rest,) if rest else ()
         return self.onward(place)
 
@@ -282,7 +282,7 @@ class Transactions:
         yield Result("confirms", Kind.CHOICE, after)
 
     def _confirmed(self, row: Row) -> Row:
-        return self._moved(row, *plan.confirming(self.definition, before=row.place.state))
+        return self._moved(row, *plan.place_to_confirm(self.definition, before=row.place.state))
 
     def _cancel(self, row: Row) -> Iterator[Result]:
         """``cancel_run``."""
@@ -334,7 +334,7 @@ class Transactions:
 
     def _turned_back(self, row: Row, why: str) -> Row:
         """``engine.compensation.begin_compensation``. What its branches waited for is nothing to an undo."""
-        after, due = plan.compensating(self.definition, row.place, self._refund(row))
+        after, due = plan.place_to_undo(self.definition, row.place, self._refund(row))
         return self._moved(row, after, due)._replace(why=why, waits=())
 
     def _escalated(self, row: Row) -> Row:

@@ -124,14 +124,14 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a bit of a fork is lost")
 def _() -> AbstractContextManager[object]:
-    honest = plan.done
+    honest = plan.place_after
 
     def done(definition: Any, place: Place, index: int, phase: Phase, *, confirmed: bool) -> Any:
         if phase is Phase.FORWARD and place.fork and place.fork.bit_count() + 2 <= len(definition.stages[index]):
             place = replace(place, fork=0)
         return honest(definition, place, index, phase, confirmed=confirmed)
 
-    return patch.object(plan, "done", done)
+    return patch.object(plan, "place_after", done)
 
 
 @_mutant("a resumed run begins again")
@@ -158,14 +158,14 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("branches are undone in their forward order", "order")
 def _() -> AbstractContextManager[object]:
-    honest = plan.current
+    honest = plan.operations_at
 
     def current(definition: Any, place: Place) -> Any:
         if place.state is State.COMPENSATING and place.fork:
             return (((place.fork & -place.fork).bit_length() - 1, Phase.UNDO),)
         return honest(definition, place)
 
-    return patch.object(plan, "current", current)
+    return patch.object(plan, "operations_at", current)
 
 
 # The schema refuses what these three would write: what is seen is an engine that cannot go on.
@@ -174,24 +174,24 @@ _REFUSED = ("raised", "fault", "cause", "stranded")
 
 @_mutant("the step that was rejected is undone too", "null", *_REFUSED)
 def _() -> AbstractContextManager[object]:
-    honest = plan.compensating
+    honest = plan.place_to_undo
 
     def compensating(definition: Any, place: Place, more: int = 0) -> Any:
         if place.state is State.EXECUTING and place.cursor < definition.before_pivot and not place.fork:
             place = replace(place, cursor=place.cursor + 1)
         return honest(definition, place, more)
 
-    return patch.object(plan, "compensating", compensating)
+    return patch.object(plan, "place_to_undo", compensating)
 
 
 @_mutant("the last step that was done is not undone", "nothing")
 def _() -> AbstractContextManager[object]:
-    honest = plan.compensating
+    honest = plan.place_to_undo
 
     def compensating(definition: Any, place: Place, more: int = 0) -> Any:
         return honest(definition, replace(place, cursor=max(place.cursor - 1, 0)), more)
 
-    return patch.object(plan, "compensating", compensating)
+    return patch.object(plan, "place_to_undo", compensating)
 
 
 @_mutant(
@@ -205,7 +205,7 @@ def _() -> AbstractContextManager[object]:
     """,
 )
 def _() -> AbstractContextManager[object]:
-    honest = plan.compensating
+    honest = plan.place_to_undo
 
     def compensating(definition: Any, place: Place, more: int = 0) -> Any:
         with ExitStack() as stack:
@@ -213,7 +213,7 @@ def _() -> AbstractContextManager[object]:
                 stack.enter_context(patch.object(step, "location", Location.LOCAL))
             return honest(definition, place, more)
 
-    return patch.object(plan, "compensating", compensating)
+    return patch.object(plan, "place_to_undo", compensating)
 
 
 @_mutant(

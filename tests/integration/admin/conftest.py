@@ -68,7 +68,7 @@ def carry(run_id: UUID) -> None:
 
 def _links(run_id: UUID) -> tuple[Link, ...]:
     run = Run.objects.get(pk=run_id)
-    return plan.links(Lab.definition, plan.Place(State(run.state), run.cursor))
+    return plan.links_at(Lab.definition, plan.Place(State(run.state), run.cursor))
 
 
 def held(key: str) -> UUID:

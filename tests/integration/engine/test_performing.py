@@ -46,7 +46,7 @@ STEPS = ["one", "two", "three", "four"]
 
 def link(saga: type[sagas.Saga[Any]], step: str, phase: Phase = Phase.FORWARD) -> Link:
     index = saga.definition.index(step)
-    return plan.links(saga.definition, place_of(saga.definition, index, phase))[0]
+    return plan.links_at(saga.definition, place_of(saga.definition, index, phase))[0]
 
 
 def carried(*ids: UUID) -> None:
@@ -170,7 +170,7 @@ def test_a_confirm_or_an_undo_that_is_out_of_attempts_calls_a_person_and_goes_on
     opened.refresh_from_db()
     assert opened.resolved_at is not None
     assert (opened.resolution, opened.resolved_by, opened.note) == ("resumed", "ada", "mended")
-    with pytest.raises(AlreadyDecided, match="only an escalated run"):
+    with pytest.raises(AlreadyDecided, match="it is not escalated"):
         sagas.resume(run_id, by="ada")
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from orders.sagas import PlaceOrder
 from sagas.decisions import choreography
 from sagas.decisions.choreography import bindings, done, reactions, rejected, trigger
-from sagas.decisions.plan import Place, compensating, current
-from sagas.decisions.plan import done as after
+from sagas.decisions.plan import Place, operations_at, place_to_undo
+from sagas.decisions.plan import place_after as after
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
 from sagas.states import LIVE, UNDECIDED, State
@@ -54,14 +54,14 @@ def test_every_operation_is_led_to(definition: Definition) -> None:
 def test_what_is_done_leads_to_what_comes_next(data: st.DataObject, random: Random) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition))
-    for index, phase in current(definition, place):
+    for index, phase in operations_at(definition, place):
         if place.state is State.PENDING:
             continue
         following, _ = after(definition, place, index, phase, confirmed=False)
         if following.state is place.state:
             told = reactions(definition).get(done(definition, index, phase), [])
             # Of a fork that is not whole yet, nothing follows.
-            new = set(current(definition, following)) - set(current(definition, place))
+            new = set(operations_at(definition, following)) - set(operations_at(definition, place))
             assert new <= set(told), (place, index, phase)
 
 
@@ -70,10 +70,10 @@ def test_a_rejection_leads_to_the_first_undo(data: st.DataObject) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition).filter(lambda place: place.state is State.EXECUTING))
     came = data.draw(st.sampled_from([0, refunds(definition, 0.0), refunds(definition, 0.6)]))
-    for index, _ in current(definition, place):
+    for index, _ in operations_at(definition, place):
         begun = 1 << index if definition.has_operation(index, Phase.UNDO) and data.draw(st.booleans()) else 0
-        back, _ = compensating(definition, place, came | begun)
-        assert set(current(definition, back)) <= set(reactions(definition).get(rejected(definition, index), []))
+        back, _ = place_to_undo(definition, place, came | begun)
+        assert set(operations_at(definition, back)) <= set(reactions(definition).get(rejected(definition, index), []))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -86,7 +86,7 @@ def test_events_alone_bring_an_order_to_its_end(seed: int) -> None:
             place, event = Place(State.CONFIRMING, 0), definition.event_names.confirmed
             continue
         (index, phase) = random.choice(reactions(definition)[event])
-        assert (index, phase) in current(definition, place)
+        assert (index, phase) in operations_at(definition, place)
         seen.append(definition.all_steps[index].name)
         place = one_further(definition, place, confirmed=False, choose=random.choice)
         event = done(definition, index, phase)

@@ -18,16 +18,16 @@ from sagas.decisions.plan import (
     Move,
     Place,
     Stand,
-    chained,
-    compensating,
-    confirming,
-    current,
-    done,
-    finished,
-    links,
+    final_place,
+    has_next_link,
+    links_at,
     links_from,
-    onward,
+    next_chains,
+    operations_at,
+    place_after,
     place_of,
+    place_to_confirm,
+    place_to_undo,
     stand,
     state_of,
 )
@@ -89,7 +89,7 @@ def standing(draw: st.DrawFn, definition: Definition) -> Place:
     passed = [place]
     while place.state in LIVE:
         if place.state in UNDECIDED and random.random() < 0.15:
-            place, _ = compensating(definition, place, refunds(definition, random.random()))
+            place, _ = place_to_undo(definition, place, refunds(definition, random.random()))
         else:
             place = one_further(definition, place, confirmed=random.random() < 0.5, choose=random.choice)
         passed.append(place)
@@ -105,17 +105,17 @@ def one_further(
     definition: Definition, place: Place, *, confirmed: bool, choose: Callable[[Sequence[tuple[int, Phase]]], Any]
 ) -> Place:
     """Perform one of the operations that come next, as the dispatcher and the workers do."""
-    coming = current(definition, place)
+    coming = operations_at(definition, place)
     if place.state is State.AWAITING_CONFIRM:
-        after, due = confirming(definition, before=place.state)
+        after, due = place_to_confirm(definition, before=place.state)
     elif coming:
         if place.state is State.PENDING:
             place = replace(place, state=State.EXECUTING)
         index, phase = choose(coming)
         assert stand(definition, place, index, phase) is Stand.HERE
-        after, due = done(definition, place, index, phase, confirmed=confirmed or not definition.confirmations)
+        after, due = place_after(definition, place, index, phase, confirmed=confirmed or not definition.confirmations)
     else:
-        after, due = finished(place), Due.NEVER
+        after, due = final_place(place), Due.NEVER
     # The move checks itself against the table of transitions.
     Move(place, after, due)
     assert (due is Due.NEVER) is (after.state in FINAL)
@@ -184,18 +184,18 @@ def test_a_run_that_is_undone_fails_wherever_it_stood(data: st.DataObject) -> No
     came = data.draw(st.sampled_from([0, refunds(definition, 0.0), refunds(definition, 0.6)]))
 
     # When
-    back, due = compensating(definition, place, came)
+    back, due = place_to_undo(definition, place, came)
 
     # Then it undoes what was done and can be undone, from the last to the first, and nothing else
     assert back.state is State.COMPENSATING
     assert due == 0
     undone: list[int] = []
     following = back
-    while current(definition, following):
-        ((index, phase),) = current(definition, following)
+    while operations_at(definition, following):
+        ((index, phase),) = operations_at(definition, following)
         assert phase is Phase.UNDO
         undone.append(index)
-        following, _ = done(definition, following, index, phase, confirmed=False)
+        following, _ = place_after(definition, following, index, phase, confirmed=False)
     stage = definition.stages[place.cursor] if place.cursor < definition.before_pivot else range(0)
     applied = [
         index
@@ -222,7 +222,7 @@ def test_a_delivery_finds_the_run_where_the_run_waits_for_it(data: st.DataObject
         for index, phase in deliveries(definition)
         if stand(definition, place, index, phase) is Stand.HERE
     ]
-    assert here == ([] if place.state is State.PENDING else list(current(definition, place)))
+    assert here == ([] if place.state is State.PENDING else list(operations_at(definition, place)))
 
 
 @given(definitions())
@@ -232,7 +232,7 @@ def test_a_repeat_finds_the_run_right_behind(definition: Definition) -> None:
         stage = definition.stages[index]
         if phase is Phase.FORWARD and len(stage) > 1:
             before = replace(before, fork=sum(1 << other for other in stage if other != index))
-        after, _ = done(definition, before, index, phase, confirmed=False)
+        after, _ = place_after(definition, before, index, phase, confirmed=False)
         found = stand(definition, after, index, phase)
         assert found is (Stand.BEHIND if after.state is before.state else Stand.ELSEWHERE)
 
@@ -243,13 +243,13 @@ def test_a_branch_that_is_done_drops_its_repeat_while_others_are_not(data: st.Da
     for fork in definition.forks:
         for index in fork:
             before = place_of(definition, index, Phase.FORWARD)
-            after, due = done(definition, before, index, Phase.FORWARD, confirmed=False)
+            after, due = place_after(definition, before, index, Phase.FORWARD, confirmed=False)
             assert due is Due.KEEP
             assert after.cursor == before.cursor
             assert stand(definition, after, index, Phase.FORWARD) is Stand.ELSEWHERE
             # The others still wait for theirs.
             others = [other for other in fork if other != index]
-            assert [other for other, _ in current(definition, after)] == others
+            assert [other for other, _ in operations_at(definition, after)] == others
 
 
 @given(st.data())
@@ -275,11 +275,13 @@ def test_of_branches_that_are_undone_a_repeat_is_passed_on(data: st.DataObject) 
 def test_what_goes_out_is_what_the_run_waits_for(data: st.DataObject) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition))
-    chains = onward(definition, place)
+    chains = next_chains(definition, place)
     if place.state is State.AWAITING_CONFIRM or place.state not in LIVE:
         assert chains == []
         return
-    assert [(definition.index(chain[0].step), chain[0].phase) for chain in chains] == list(current(definition, place))
+    assert [(definition.index(chain[0].step), chain[0].phase) for chain in chains] == list(
+        operations_at(definition, place)
+    )
     for chain in chains:
         # A chain goes on from link to link as the run does, and ends before a fork.
         for number, link in enumerate(chain):
@@ -288,7 +290,7 @@ def test_what_goes_out_is_what_the_run_waits_for(data: st.DataObject) -> None:
             if place.fork == 0:
                 assert links_from(definition, index, link.phase) == chain[number:]
             if number + 1 < len(chain):
-                assert chained(definition, index, link.phase)
+                assert has_next_link(definition, index, link.phase)
 
 
 @given(st.data(), phases)
@@ -304,9 +306,9 @@ def test_no_operation_is_for_a_run_of_another_state(data: st.DataObject, phase: 
 def test_a_phase_goes_through_every_step_that_takes_part_in_it(definition: Definition) -> None:
     if definition.forks:
         return
-    forward = [link.step for link in links(definition, Place(State.EXECUTING, 0))]
-    confirm = [link.step for link in links(definition, Place(State.CONFIRMING, 0))]
-    undo = [link.step for link in links(definition, Place(State.COMPENSATING, definition.before_pivot))]
+    forward = [link.step for link in links_at(definition, Place(State.EXECUTING, 0))]
+    confirm = [link.step for link in links_at(definition, Place(State.CONFIRMING, 0))]
+    undo = [link.step for link in links_at(definition, Place(State.COMPENSATING, definition.before_pivot))]
     names = [step.name for step in definition.steps]
     before = definition.before_pivot
     assert forward == names[:before]
@@ -323,11 +325,11 @@ def ahead(definition: Definition, place: Place) -> set[tuple[int, Phase]]:
     waiting = [place]
     while waiting:
         at = waiting.pop()
-        coming = current(definition, at)
+        coming = operations_at(definition, at)
         found |= set(coming)
         following: list[Place] = []
         if at.state in UNDECIDED:
-            following += [compensating(definition, at, more)[0] for more in refunded]
+            following += [place_to_undo(definition, at, more)[0] for more in refunded]
             # Also where it has no confirmation: as a step of another run it waits for that one.
             following.append(Place(State.AWAITING_CONFIRM, definition.before_pivot))
         if coming or at.state is State.AWAITING_CONFIRM:

@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from sagas import Saga, Step, Tcc, runtime
 from sagas.checks import check_other_databases
-from sagas.decisions.plan import Place, compensating
+from sagas.decisions.plan import Place, place_to_undo
 from sagas.definition.participants import Location, Phase
 from sagas.errors import DefinitionError
 from sagas.remote import HttpParticipant
@@ -84,10 +84,10 @@ def test_a_remote_participant_is_in_no_database() -> None:
 @pytest.mark.parametrize(("database", "first_undone"), [("loyalty", 1), ("", 0)])
 def test_a_run_that_is_turned_back_at_a_step_elsewhere_undoes_that_step_too(database: str, first_undone: int) -> None:
     definition = declare(database=database).definition
-    after, _ = compensating(definition, Place(State.EXECUTING, 1))
+    after, _ = place_to_undo(definition, Place(State.EXECUTING, 1))
     assert after == (Place(State.COMPENSATING, 1, 1 << 1) if first_undone else Place(State.COMPENSATING, 1))
     # One that has not begun has nothing anywhere
-    assert compensating(definition, Place(State.PENDING, 0))[0] == Place(State.COMPENSATING, 0)
+    assert place_to_undo(definition, Place(State.PENDING, 0))[0] == Place(State.COMPENSATING, 0)
 
 
 # -- Checked --------------------------------------------------------------------------------------------------
