@@ -1,10 +1,10 @@
-"""A database that an earlier state of the engine has made, with runs in flight, goes on under today's.
+"""An upgrade: runs that an earlier version of the engine began are ended by the present one.
 
-``make`` was run by the earlier state, and wrote what is in ``before``: two databases, and the messages that lay in
-RabbitMQ. ``play`` has today's engine end all of it. Both are run by the same code, and by the public face alone.
+The folder ``before`` has two databases, with runs in flight, and the messages that were in RabbitMQ. The earlier
+version wrote them by ``make``. ``play`` has the present version end all runs.
 """
 
 from pathlib import Path
 
-#: What the earlier state has left.
+#: What the earlier version wrote.
 BEFORE = Path(__file__).parent / "before"

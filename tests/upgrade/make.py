@@ -1,8 +1,7 @@
-"""Make what is in ``before``: runs in every live state, as the engine of this state of the code leaves them.
+"""Write ``before``: two databases with runs in every live state, and the messages that are in RabbitMQ then.
 
-It is run by the state that is to be remembered: put this folder into its ``tests``, then ``PYTHONPATH=scripts python -m
-tests.upgrade.make``. It takes servers of its own, plays the runs, writes down both databases and the messages that lie
-in RabbitMQ.
+The earlier version of the engine runs this: copy this folder into its ``tests``, then ``PYTHONPATH=scripts python -m
+tests.upgrade.make``. It starts servers of its own and stops them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _NOT_DATA = ("django_content_type", "auth_permission")
 
 
 def main() -> None:
-    """Make it on servers of our own."""
+    """Write it, on servers of its own."""
     os.environ.update(
         DJANGO_SETTINGS_MODULE="tests.settings",
         UPGRADE_MAKING="1",
@@ -36,14 +35,14 @@ def main() -> None:
     from django.db import connections
 
     from tests.support import servers
-    from tests.upgrade.hands import System
-    from tests.upgrade.making import Making
+    from tests.upgrade.runs import RunMaker
+    from tests.upgrade.worker import System
 
     try:
         _make_databases()
         with System().running() as system:
             os.environ["UPGRADE_POINTS_URL"] = system.url
-            runs = Making()
+            runs = RunMaker()
             runs.make()
             written = {
                 "runs": {name: [str(run_id), runs.states()[name]] for name, run_id in runs.ids.items()},
@@ -65,7 +64,7 @@ def _make_databases() -> None:
     from django.core.management import call_command
     from django.db import connections
 
-    from tests.upgrade.hands import query
+    from tests.upgrade.worker import query
 
     names = {alias: connections[alias].settings_dict["NAME"] for alias in ("default", "loyalty")}
     with connections["default"]._nodb_cursor() as cursor:
@@ -80,7 +79,7 @@ def _make_databases() -> None:
 
 
 def _dumped(alias: str) -> str:
-    """A database as plain SQL, which PostgreSQL of any version that is supported takes."""
+    """Dump a database as plain SQL that every supported version of PostgreSQL can load without psql."""
     from django.conf import settings
 
     url = urlsplit(os.environ["DATABASE_URL"])
@@ -90,13 +89,13 @@ def _dumped(alias: str) -> str:
     done = subprocess.run(
         [*command, url._replace(path=f"/{name}").geturl()], capture_output=True, text=True, check=True
     )
-    # Without what is only for psql, and what says which version has written it.
+    # Without psql's own commands and without comments, which name the version.
     kept = [line for line in done.stdout.splitlines() if line and not line.startswith(("--", "\\"))]
     return "\n".join(kept) + "\n"
 
 
 def _lines(written: dict[str, Any]) -> str:
-    """As JSON, with a line for each run and message."""
+    """Write JSON with a line for each run and message."""
     parts = []
     for name, part in written.items():
         left, right = "{}" if isinstance(part, dict) else "[]"

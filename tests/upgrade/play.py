@@ -1,6 +1,6 @@
-"""Have today's engine end all runs of ``before``, in the databases of this process, and print what became of them.
+"""Migrate the databases of ``before``, end all their runs, and print as JSON how they ended.
 
-``python -m tests.upgrade.play``, with ``lost`` where RabbitMQ has lost all of its messages.
+``python -m tests.upgrade.play``; with the argument ``lost``, the messages of ``before`` are lost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sagas.selectors import run_view  # noqa: E402
 from tests.support import broker  # noqa: E402
 from tests.upgrade import BEFORE  # noqa: E402
 from tests.upgrade import sagas as definitions  # noqa: E402
-from tests.upgrade.hands import (  # noqa: E402
+from tests.upgrade.worker import (  # noqa: E402
     EVENTS_QUEUE,
     Message,
     System,
@@ -41,12 +41,12 @@ from tests.upgrade.hands import (  # noqa: E402
     taken,
 )
 
-#: Passes after which something is taken to be stranded.
+#: Passes after which a run that has not ended is taken to be stranded.
 LIMIT = 40
 
 
 def main(*, lost: bool) -> dict[str, Any]:
-    """Play it; what became of the runs, their effects, and of what is beside them."""
+    """End all runs; return how they ended, their effects, and what is in the other tables."""
     before = json.loads((BEFORE / "messages.json").read_text())
     messages: list[Message] = [] if lost else before["messages"]
     ids = {name: UUID(run_id) for name, (run_id, _) in before["runs"].items()}
@@ -67,7 +67,7 @@ def main(*, lost: bool) -> dict[str, Any]:
         _decide(ids)
         _settle(ids)
         ended = _standing(ids)
-        # What still comes of before comes too late for everything.
+        # All messages are delivered once more, after all runs have ended.
         for message in messages:
             perform(message)
         _settle(ids)
@@ -91,7 +91,7 @@ def main(*, lost: bool) -> dict[str, Any]:
 
 
 def _as_if_it_were_now() -> None:
-    """Move all times as if the database had been written down just now: what waits is still to wait for as long."""
+    """Move all times forward by the age of the dump, so that a deadline is as far away as when the dump was made."""
     moved = {
         "sagas_run": ("started_at", "deadline", "due_at", "held_until"),
         "sagas_escalation": ("notify_at",),
@@ -111,7 +111,7 @@ def _as_if_it_were_now() -> None:
 
 
 def _decide(ids: dict[str, UUID]) -> None:
-    """What people, other systems and customers do now."""
+    """Do what operators, other systems and customers do after the upgrade."""
     sagas.report(ids["accepted"], "right", definitions.REPORT)
     sagas.cancel(ids["waiting"], reason="too slow")
     for name in ("half confirmed", "order waiting", "child waiting: child"):
@@ -132,7 +132,7 @@ def _confirm(run_id: UUID) -> None:
 
 
 def _settle(ids: dict[str, UUID]) -> None:
-    """Carry what is on its way, and let the time pass that runs wait for, until all have ended or wait for people."""
+    """Perform all messages and skip all waits until every run has ended or is escalated."""
     for _ in range(LIMIT):
         while messages := [m for m in taken() if not m["queue"].startswith("sagas.deadline")]:
             for message in messages:
@@ -194,7 +194,7 @@ def _standing(ids: dict[str, UUID]) -> dict[str, Any]:
 
 
 def _other_shapes() -> list[str]:
-    """The sagas whose shape has another number today than the one that runs and messages name it by."""
+    """Return the sagas whose shape has another number now than in the runs and messages of ``before``."""
     stored = {(name, number) for name, number in query("SELECT saga, shape FROM sagas_definition")}
     sagas_of_today = [
         found for found in vars(definitions).values() if isinstance(found, type) and issubclass(found, Saga)

@@ -1,6 +1,6 @@
-"""The sagas of the runs in ``before``. What is written here is what those runs were begun with: change none of it.
+"""The sagas of the runs in ``before``. Do not change them: those runs were begun with exactly these definitions.
 
-Only what the earlier state knew, too, can be used here.
+They use only what both versions of the engine have.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db import connections, transaction
 from sagas import Accepted, Call, Confirmation, Done, Lock, Parallel, Personal, Rejected, Saga, Step, SubSaga
 from sagas.remote import HttpParticipant
 
-#: Whether the runs are being made: what is to break breaks, and the definitions are what they were.
+#: Whether the runs are being made: participants break on demand, and ``Changed`` has its first shape.
 MAKING = bool(os.environ.get("UPGRADE_MAKING"))
 
 HOUR = timedelta(hours=1)
@@ -29,7 +29,7 @@ class Wish:
         customer: who wishes it.
         rejects: the steps that say no.
         breaks: ``step.operation`` that fail while the runs are being made.
-        dies: the operation in the other database behind whose commit there the worker dies.
+        dies: the operation in the other database after whose commit the worker is killed.
         key: the business key that the run locks.
     """
 
@@ -49,7 +49,7 @@ class Died(BaseException):
 
 
 def effect(call: Call[Wish], alias: str = "default") -> dict[str, str]:
-    """Write down that the operation took effect, or say no, or break."""
+    """Record that the operation took effect; or reject it, or break."""
     name = f"{call.step}.{call.operation}"
     if call.step in call.request.rejects and call.operation in {"forward", "try"}:
         raise Rejected(f"{call.step} says no", code="SoldOut")
@@ -61,7 +61,7 @@ def effect(call: Call[Wish], alias: str = "default") -> dict[str, str]:
 
 
 def effect_there(call: Call[Wish]) -> dict[str, str]:
-    """Do the same in the other database."""
+    """Do the same in the other database; the worker may be killed after the commit there."""
     if MAKING and call.request.dies == f"{call.step}.{call.operation}":
         transaction.on_commit(_die, using="loyalty")
     return effect(call, "loyalty")
@@ -72,13 +72,13 @@ def _die() -> None:
 
 
 def begin(call: Call[Wish]) -> Accepted:
-    """Begin what somebody will report."""
+    """Accept an operation that another system is to report."""
     effect(call)
     return Accepted(timedelta(days=1))
 
 
 class Order(Saga[Wish]):
-    """Two confirmations, of which one is given back where the run is undone; tells what becomes of it."""
+    """Has two confirmations, one of them with a compensation; publishes events."""
 
     name = "upgrade.Order"
     publishes = True
@@ -92,7 +92,7 @@ class Order(Saga[Wish]):
 
 
 class Forked(Saga[Wish]):
-    """Two branches, one of them reported; between two other steps. No confirmation."""
+    """Has two branches, one of which is accepted and reported later; no confirmation."""
 
     name = "upgrade.Forked"
 
@@ -105,7 +105,7 @@ class Forked(Saga[Wish]):
 
 
 class Pivoted(Saga[Wish]):
-    """Behind its second step it only goes forward."""
+    """Only goes forward after its second step."""
 
     name = "upgrade.Pivoted"
 
@@ -115,7 +115,7 @@ class Pivoted(Saga[Wish]):
 
 
 class Child(Saga[Wish]):
-    """A step of ``Parent``; asks for a confirmation of its own."""
+    """A step of ``Parent``, with a confirmation of its own."""
 
     name = "upgrade.Child"
 
@@ -125,7 +125,7 @@ class Child(Saga[Wish]):
 
 
 class Parent(Saga[Wish]):
-    """One of its steps is a saga."""
+    """Has a saga as a step."""
 
     name = "upgrade.Parent"
 
@@ -135,7 +135,7 @@ class Parent(Saga[Wish]):
 
 
 class Keyed(Saga[Wish]):
-    """Must be alone at its key until it is approved."""
+    """Locks its business key until it is approved."""
 
     name = "upgrade.Keyed"
 
@@ -158,7 +158,7 @@ class Travelling(Saga[Wish]):
 
 
 class Changed(Saga[Wish]):
-    """Has one more step today than when its run was begun, under the same version."""
+    """Has one step more now than when its run was begun, under the same version."""
 
     name = "upgrade.Changed"
 
@@ -176,7 +176,7 @@ def _wanted(call: Call[Any]) -> object:
 
 
 class Remote(Saga[Wish]):
-    """Its second step is in another system."""
+    """Has its second step in another system."""
 
     name = "upgrade.Remote"
 
@@ -185,7 +185,7 @@ class Remote(Saga[Wish]):
 
 
 class Afar(Saga[Wish]):
-    """Two of its steps are in another database."""
+    """Has two steps in another database."""
 
     name = "upgrade.Afar"
 
@@ -197,7 +197,7 @@ class Afar(Saga[Wish]):
 
 
 class Breaking(Saga[Wish]):
-    """The participant of its confirm breaks so often that its breaker opens."""
+    """Has a confirm that breaks until the breaker of its participant opens."""
 
     name = "upgrade.Breaking"
 
@@ -206,5 +206,5 @@ class Breaking(Saga[Wish]):
     one = Step(effect, confirm=effect, compensate=effect, queue="orders")
 
 
-#: What a person or another system says of a step that was accepted.
+#: The report of the step that was accepted.
 REPORT = Done({"by": "somebody"})

@@ -1,4 +1,4 @@
-"""Runs of an earlier state of the engine, in flight when its database was written down, end as they should today."""
+"""The present engine ends the runs that an earlier version had in flight when its databases were dumped."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ UNDONE = [*FORWARD, "three.compensate", "two.compensate", "one.compensate"]
 BOTH = ["one.forward", "left.forward", "right.forward", "four.forward"]
 THERE = ["two.forward", "three.forward", "two.confirm"]
 
-#: How each run ends: its state, why it was undone, and the effects that its participants have left. What is done in
-#: another database stands in ``THERE``, what the shop does in its tables.
+#: How each run ends: its state, why it was undone, and the effects that its participants recorded. Effects in the other
+#: database are in ``THERE``; those of the shop's participants are in the shop's tables.
 ENDS: dict[str, tuple[str, str | None, list[str]]] = {
     # EXECUTING; its last message was to begin it, to go on with it, came twice, was lost twice, is tried again
     "begun": ("SUCCEEDED", None, CONFIRMED),
@@ -114,7 +114,7 @@ def ended(
     shared_workers: SharedWorkers,
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[dict[str, Any]]:
-    """What has become of everything, with the messages that lay in RabbitMQ, or without them."""
+    """How all runs ended, with the messages that were in RabbitMQ or without them."""
     shared_workers.stop()
     broker.purge()
     with django_db_blocker.unblock():
@@ -128,17 +128,17 @@ def ended(
             _drop_databases()
 
 
-def test_runs_of_an_earlier_state_end_as_they_should(ended: dict[str, Any]) -> None:
+def test_runs_of_an_earlier_version_end_as_they_should(ended: dict[str, Any]) -> None:
     before = json.loads((BEFORE / "messages.json").read_text())
     runs = ended["runs"]
 
-    # Every run has ended, with these effects, each once and in this order; branches of a fork come in any order
+    # Every run has ended with these effects, each once and in this order; branches of a fork come in any order
     assert {name: _end(run) for name, run in runs.items()} == {
         name: (state, because, sorted(effects) if "left.forward" in effects else effects)
         for name, (state, because, effects) in ENDS.items()
     }
     assert ended["unknown runs"] == 0
-    # Those in the other database, too, of which one was done there and not known here, and one undone in advance
+    # So have those with steps in the other database
     assert {name: run["there"] for name, run in runs.items() if run["there"]} == {
         "afar": THERE,
         "done there and not here": THERE,
@@ -156,14 +156,14 @@ def test_runs_of_an_earlier_state_end_as_they_should(ended: dict[str, Any]) -> N
         "order undoing": "REJECTED",
         "order confirming": "CONFIRMED",
     }
-    # Nothing is left open
+    # Nothing is left to do
     assert not any(ended[what] for what in ("open escalations", "open breakers", "locks", "unpublished events"))
-    # Each event that waited was published, and all that followed, without a gap; the consumer took the first before
+    # The events that waited were published, and those that followed, without a gap; one was taken before the upgrade
     for positions, first in ended["heard of"].values():
         assert positions == list(range(first, first + len(positions)))
     assert len(ended["heard of"]) >= 3
     assert ended["taken by the mailer"] == [False, True]
-    # Messages of before that come late change nothing
+    # The old messages, delivered again after the end, change nothing
     assert ended["changed by late messages"] == []
     # What is personal can be erased
     assert ended["erased"] == "[erased]"
@@ -190,7 +190,7 @@ def _played(*, lost: bool) -> dict[str, Any]:
 
 
 def _delete_queues(names: Iterable[str]) -> None:
-    """No other test is to meet queues which only these sagas need."""
+    """Delete queues that only these sagas need."""
     with broker.channel() as channel:
         for name in names:
             channel.queue_delete(name)

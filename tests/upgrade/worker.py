@@ -1,4 +1,7 @@
-"""What a worker does, by hand: take messages off the queues, perform their tasks, dispatch. By the public face."""
+"""Do in this process what workers do: take messages off the queues, perform their tasks, dispatch.
+
+It uses only what both versions have: the names of tasks and queues, and the Celery app.
+"""
 
 from __future__ import annotations
 
@@ -20,27 +23,27 @@ from tests.support import broker
 app: Any = _app
 #: A message as it lies in a queue: ``queue``, ``headers``, ``properties`` and ``body``, all of JSON.
 Message = dict[str, Any]
-#: A queue of the tests that hears all domain events.
+#: A queue of the tests that receives all domain events.
 EVENTS_QUEUE = "upgrade.events"
 #: Under which header a worker's main process notes from which queue a message came.
 _QUEUE_HEADER = "x-sagas-queue"
 
 
 def ready() -> None:
-    """Be a worker that consumes the dispatches alone: it performs no first step itself."""
+    """Load the tasks; consume only the dispatch queue, so that a dispatch performs no first step itself."""
     app.loader.import_default_modules()
     app.select_queues(["sagas.dispatch"])
 
 
 def listen() -> None:
-    """Have a queue that hears all domain events from now on."""
+    """Declare a queue that receives all domain events from now on."""
     with broker.channel() as channel:
         channel.queue_declare(EVENTS_QUEUE, durable=True, auto_delete=False)
         channel.queue_bind(EVENTS_QUEUE, exchange="sagas.events", routing_key="#")
 
 
 def taken(*others: str) -> list[Message]:
-    """Take all messages off the engine's queues, those that are held back too, and off others."""
+    """Take all messages off the engine's queues, delay queues included, and off these others."""
     found: list[Message] = []
     with broker.channel() as channel:
         for queue in [*broker.queue_names(""), *others]:
@@ -59,14 +62,14 @@ def taken(*others: str) -> list[Message]:
 
 
 def perform(message: Message) -> None:
-    """Do what the message's task says, as a worker does, which publishes the next link of its chain."""
+    """Perform the message's task, and have Celery publish the next link of its chain."""
     args, kwargs, embedded = json.loads(message["body"])
     headers = {**message["headers"], _QUEUE_HEADER: message["queue"]}
     _trace(headers["task"], headers["id"], args, kwargs, {**headers, **embedded, "headers": headers})
 
 
 def dispatch(*, tick: bool = False) -> None:
-    """Have claimed and published what is due; with ``tick`` lapsed leases and notices, too."""
+    """Claim and publish what is due; with ``tick`` lapsed leases and notices, too."""
     _trace("sagas.dispatch", "dispatch", [], {"tick": tick}, {"id": "dispatch"})
 
 
@@ -79,14 +82,14 @@ def _trace(name: str, task_id: str, args: list[Any], kwargs: dict[str, Any], req
 
 
 def query(sql: str, params: Sequence[Any] = (), using: Any = connection) -> list[tuple[Any, ...]]:
-    """Ask the database."""
+    """Run one SQL statement and return its rows."""
     with using.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall()) if cursor.description else []
 
 
 def let_time_pass(*ids: UUID) -> None:
-    """Let all be over that these runs wait for: leases, attempts, reports."""
+    """End all waits of these runs: leases, delays between attempts, reports."""
     query(
         "UPDATE sagas_run SET due_at = clock_timestamp(), pending = (SELECT jsonb_object_agg(key, "
         "jsonb_set(value, '{until}', '0')) FROM jsonb_each(pending)) WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
@@ -95,7 +98,12 @@ def let_time_pass(*ids: UUID) -> None:
 
 
 class System:
-    """Another system: does what each idempotency key says once, and answers once it may."""
+    """Another system: performs each idempotency key once, and answers once ``may_answer`` is set.
+
+    Attributes:
+        asked: the key of each request.
+        done: the keys that were performed.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self.done: list[str] = []
@@ -127,7 +135,7 @@ class System:
 
     @contextmanager
     def running(self) -> Iterator[System]:
-        """Answer inside this block."""
+        """Serve inside this block."""
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:
             yield self

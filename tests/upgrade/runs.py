@@ -1,4 +1,4 @@
-"""The runs that are made: each is brought to where it is to stand, by the messages of its cohort, one by one."""
+"""Make runs, and perform their messages one by one until each run is in the state that is wanted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from inventory.models import Sku
 from orders.models import Order as ShopOrder
 from orders.requests import Item, OrderRequest
 from orders.sagas import PlaceOrder
-from tests.upgrade import hands
-from tests.upgrade.hands import EVENTS_QUEUE, Message, dispatch, let_time_pass, perform, query, taken
+from tests.upgrade import worker
 from tests.upgrade.sagas import (
     Afar,
     Breaking,
@@ -35,22 +34,36 @@ from tests.upgrade.sagas import (
     Travelling,
     Wish,
 )
+from tests.upgrade.worker import EVENTS_QUEUE, Message, dispatch, let_time_pass, perform, query, taken
 
 
-class Making:
-    """The runs, and the messages that were taken off the queues and not performed."""
+class RunMaker:
+    """Makes the runs.
+
+    Attributes:
+        ids: each run's id, by the name that says what is special about it.
+        waiting: the messages that were taken off the queues and not performed.
+    """
 
     def __init__(self) -> None:
         self.ids: dict[str, UUID] = {}
         self.waiting: list[Message] = []
         call_command("sagas", "topology", verbosity=0)
-        hands.ready()
-        hands.listen()
+        worker.ready()
+        worker.listen()
         self._open_shop()
 
     def make(self) -> None:
-        """All runs. Those that nobody has claimed come last."""
-        for part in (self._orders, self._people, self._others, self._elsewhere, self._shop, self._breaker, self._last):
+        """Make all runs. Those that must not be claimed come last, because every dispatch claims what is due."""
+        for part in (
+            self._orders,
+            self._people,
+            self._others,
+            self._other_systems,
+            self._shop,
+            self._breaker,
+            self._last,
+        ):
             part()
         self._collect()
 
@@ -59,7 +72,7 @@ class Making:
     def _orders(self) -> None:
         self._begun("begun", Order)
         self._forward("halfway", Order, 1)
-        # The worker has died between the commit and the next link: the message comes again.
+        # The worker was killed between the commit and the next link, so the message is delivered again.
         self._begun("done and delivered again", Order)
         again = list(self._messages_of("done and delivered again"))
         self._perform("done and delivered again")
@@ -75,7 +88,7 @@ class Making:
         dispatch()
         self._collect()
         self._perform("undoing")
-        # The payment came early; the third step says no.
+        # The payment comes before the steps are done; then the third step is rejected.
         self._start("to be refunded", Order, rejects=("three",))
         sagas.confirm(self.ids["to be refunded"], "payment", {"payment_id": "P-1"})
         dispatch()
@@ -89,7 +102,7 @@ class Making:
         dispatch()
         self._collect()
         self._perform_all("failed")
-        # Its message is lost, twice.
+        # Its message is lost twice.
         self._forward("interrupted", Order, 1)
         for _ in range(2):
             self._drop("interrupted")
@@ -110,7 +123,7 @@ class Making:
         sagas.assign(self.ids["undo that breaks"], to="bo", by="mei")
         self._forward("broken behind the pivot", Pivoted, 2, breaks=("three.forward",))
         self._until_escalated("broken behind the pivot")
-        # Notices of them go out.
+        # Publishes notices of the escalations.
         dispatch(tick=True)
         self._collect()
 
@@ -138,14 +151,14 @@ class Making:
         self._forward("travelling", Travelling, 1)
         self._confirmed("travelling to its end", Travelling)
 
-    def _elsewhere(self) -> None:
+    def _other_systems(self) -> None:
         self._forward("afar", Afar, 2)
         self._forward("done there and not here", Afar, 1, dies="two.forward")
         again = list(self._messages_of("done there and not here"))
         with suppress(Died):
             self._perform("done there and not here")
         self.waiting += again
-        # Its undo has overtaken its forward operation, whose message still comes.
+        # It is undone before its forward operation was performed; the message of that one is still to come.
         self._forward("undone before it was done", Afar, 1)
         sagas.cancel(self.ids["undone before it was done"])
         late = self._drop("undone before it was done")
@@ -205,7 +218,7 @@ class Making:
             [self.ids["late"]],
         )
 
-    # -- by which they are made ---------------------------------------------------------------------------------------
+    # -- how they are made --------------------------------------------------------------------------------------------
 
     def _start(self, name: str, saga: Any, **wish: Any) -> None:
         self.ids[name] = sagas.start(saga, Wish(**wish), business_key=name)
@@ -221,7 +234,7 @@ class Making:
             self._perform(name)
 
     def _confirmed(self, name: str, saga: Any, **wish: Any) -> None:
-        """All steps are done, and the confirmations are here, and claimed."""
+        """Start a run, perform all steps, confirm it, and have it claimed."""
         self._begun(name, saga, **wish)
         self._perform_all(name)
         for confirmation in [name for name in ("approval", "payment") if hasattr(saga, name)]:
@@ -241,7 +254,7 @@ class Making:
             self._perform(name)
 
     def _perform(self, name: str, *, step: str = "") -> None:
-        """Perform the first message of a run, and take what follows off the queues."""
+        """Perform the first message of a run, and take the messages that follow off the queues."""
         message = next(m for m in self._messages_of(name) if not step or f'"step": "{step}"' in m["body"])
         self.waiting.remove(message)
         perform(message)
@@ -261,7 +274,7 @@ class Making:
         self.waiting += taken()
 
     def _place(self, name: str) -> None:
-        """An order of the shop, as its API inserts it."""
+        """Insert an order of the shop, as its API does."""
         request = OrderRequest(
             order_no=name,
             customer_id=self._customer,
@@ -290,20 +303,20 @@ class Making:
                 code=name, customer_id=self._customer, discount_cents=500, expires_at=tomorrow + timedelta(days=300)
             )
 
-    # -- what is written down -----------------------------------------------------------------------------------------
+    # -- what is written ----------------------------------------------------------------------------------------------
 
     def states(self) -> dict[str, str]:
-        """Where each run stands."""
+        """Return the state of each run."""
         found = dict(query("SELECT id, state FROM sagas_run"))
         return {name: found[run_id] for name, run_id in self.ids.items()}
 
     def messages(self) -> list[Message]:
-        """The messages that were not performed. Of the many that only ask for a dispatch, one of each queue."""
+        """Return the messages that were not performed; of those that only ask for a dispatch, one of each queue."""
         dispatches = {m["queue"]: m for m in self.waiting if m["headers"]["task"] == "sagas.dispatch"}
         return [m for m in self.waiting if m["headers"]["task"] != "sagas.dispatch"] + list(dispatches.values())
 
     def events(self) -> list[Message]:
-        """The domain events of one run that were published. A consumer has taken the first."""
+        """Return the domain events of one run that were published, and note that a consumer has taken the first."""
         found = [m for m in taken(EVENTS_QUEUE) if str(self.ids["halfway"]) in m["body"]]
         query(
             "INSERT INTO sagas_inbox (consumer, event_id) VALUES ('mailer', %s)",
