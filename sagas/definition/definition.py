@@ -16,7 +16,7 @@ from pydantic_core.core_schema import ErrorType
 
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.events import EventNames
-from sagas.definition.locks import Lock, LockKeys, lock_keys
+from sagas.definition.locks import Lock, LockKeys, compute_keys
 from sagas.definition.participants import Phase
 from sagas.definition.personal_data import Marks, Paths
 from sagas.definition.round_trip import first_difference
@@ -213,7 +213,7 @@ class Definition:
 
     def lock_keys(self, stored: str) -> LockKeys:
         """Compute the keys that a run with this request locks; ``InvalidRequest`` for an invalid key."""
-        return lock_keys(self.locks, self.load(stored)) if self.locks else LockKeys()
+        return compute_keys(self.locks, self.load(stored)) if self.locks else LockKeys()
 
 
 # What is wrong with a request, in words -----------------------------------------------------------------------

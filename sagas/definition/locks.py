@@ -54,7 +54,7 @@ def check_locks(saga: str, locks: object) -> tuple[Lock, ...]:
     return tuple(locks)
 
 
-def lock_keys(locks: Sequence[Lock], request: object) -> LockKeys:
+def compute_keys(locks: Sequence[Lock], request: object) -> LockKeys:
     """Compute the keys of a request; ``InvalidRequest`` for an invalid key."""
     found: dict[str, bool] = {}
     for lock in locks:

@@ -27,7 +27,7 @@ from sagas.db import ConnectionLost, ErrorKind, classify_error, is_lost
 from sagas.definition.participants import Accepted, Call, Done, Phase
 from sagas.definition.steps import Step
 from sagas.engine import invocation
-from sagas.engine.invocation import Answer, Broken, Fault
+from sagas.engine.invocation import Answer, Fault, SetBasedFailure
 from sagas.errors import Rejected
 from sagas.postgresql import sessions
 from sagas.postgresql.sessions import Patience
@@ -102,8 +102,8 @@ def call_through_barrier(
             if patience is not None:
                 patience.limit(step.database)
             return _collect_in_transaction(step, phase, calls, may_reject=may_reject)
-    except (Error, Broken, DatabaseAway, ConnectionLost) as error:
-        cause = error.error if isinstance(error, Broken) else error
+    except (Error, SetBasedFailure, DatabaseAway, ConnectionLost) as error:
+        cause = error.error if isinstance(error, SetBasedFailure) else error
         if isinstance(cause, DatabaseAway | ConnectionLost) or is_lost(cause, step.database):
             # Also where it was the engine's own connection, through which a participant may read: that is found out
             # as soon as these faults are to be written.
@@ -157,7 +157,7 @@ def _collect_in_transaction(step: Step, phase: Phase, calls: Sequence[Call[Any]]
         for answer in given:
             if isinstance(answer, Fault) and isinstance(answer.error, WrongDatabase):
                 # Django may take the engine's transaction for broken now: both must be rolled back.
-                raise Broken(answer.error)
+                raise SetBasedFailure(answer.error)
         answers |= {
             call.run_id: _rejection_as_fault(answer, may_reject) for call, answer in zip(entry.new, given, strict=True)
         }

@@ -37,7 +37,7 @@ from sagas.definition.steps import Refund
 from sagas.engine import barrier, invocation, poison, remote_calls
 from sagas.engine.deadlines import undo_timed_out
 from sagas.engine.delivery import Delivery, continue_chain, redeliver, sort_by_stand
-from sagas.engine.invocation import Answer, Broken, Fault
+from sagas.engine.invocation import Answer, Fault, SetBasedFailure
 from sagas.engine.results import record_answers
 from sagas.errors import NoReport
 from sagas.postgresql.sessions import Patience
@@ -196,7 +196,7 @@ class _Cohort:
 
     def _failed(self, part: Sequence[UUID], locked: _Locked, error: Exception) -> None:
         """Decide what to do about a part whose transaction was rolled back."""
-        cause = error.error if isinstance(error, Broken) else error
+        cause = error.error if isinstance(error, SetBasedFailure) else error
         if is_soft_time_limit(cause) and self.size > 1:
             # Which run took the time is not known: each half gets as much time.
             raise TimeUp(self.performed) from error

@@ -44,7 +44,7 @@ class ThirdDatabase(Exception):
     """
 
 
-class Broken(Exception):
+class SetBasedFailure(Exception):
     """A set-based participant raised: its transaction must be rolled back, and the cohort made smaller."""
 
     def __init__(self, error: Exception) -> None:
@@ -65,7 +65,7 @@ def collect(
     To accept is a fault where it is the ``pivot``.
 
     Raises:
-        Broken: a set-based participant raised.
+        SetBasedFailure: a set-based participant raised.
         ConnectionLost: what a participant did could not be taken back.
         django.db.Error: what is nobody's fault: the transaction collided with another, or the database cannot do it.
         SoftTimeLimitExceeded: there was not enough time for all the calls.
@@ -91,10 +91,10 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, 
         if is_soft_time_limit(error):
             raise
         if is_other_database_lost(error, using):
-            raise Broken(ThirdDatabase(describe_error(error))) from error
+            raise SetBasedFailure(ThirdDatabase(describe_error(error))) from error
         if is_transient(error, using):
             raise
-        raise Broken(error) from error
+        raise SetBasedFailure(error) from error
     return answers
 
 

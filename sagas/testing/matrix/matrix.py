@@ -27,7 +27,7 @@ MAX_DETAILED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CaseOutcome:
     """How a case has ended. ``problem`` is empty if the case has passed."""
 
     case: Case
@@ -35,7 +35,7 @@ class Outcome:
     problem: str = ""
 
 
-def outcomes(subject: Subject, *, carriers: Sequence[str] = CARRIERS) -> list[Outcome]:
+def outcomes(subject: Subject, *, carriers: Sequence[str] = CARRIERS) -> list[CaseOutcome]:
     """Play every case that need not commit, and roll each back.
 
     If the caller has no open transaction, also play the cases that must commit. Their rows stay.
@@ -43,7 +43,7 @@ def outcomes(subject: Subject, *, carriers: Sequence[str] = CARRIERS) -> list[Ou
     check_carriers(carriers)
     databases = databases_of(subject.saga.definition)
     may_commit = not any(connections[database].in_atomic_block for database in databases)
-    found: list[Outcome] = []
+    found: list[CaseOutcome] = []
     for case in cases(subject.saga, carriers=carriers):
         if case.commits and not may_commit:
             continue
@@ -54,9 +54,9 @@ def outcomes(subject: Subject, *, carriers: Sequence[str] = CARRIERS) -> list[Ou
                 with rolled_back(databases):
                     ended = play(subject, case)
         except AssertionError as error:
-            found.append(Outcome(case, "", str(error)))
+            found.append(CaseOutcome(case, "", str(error)))
         else:
-            found.append(Outcome(case, ended))
+            found.append(CaseOutcome(case, ended))
     return found
 
 

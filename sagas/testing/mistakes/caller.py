@@ -13,7 +13,7 @@ from sagas.definition.participants import Call, Participant, participant_name
 from sagas.definition.steps import Step
 
 # Imported by name, because scenarios patch these names in the module ``invocation``.
-from sagas.engine.invocation import Answer, Broken, Fault, RolledBack, collect
+from sagas.engine.invocation import Answer, Fault, RolledBack, SetBasedFailure, collect
 from sagas.testing.mistakes.catalogue import MistakeKind
 from sagas.testing.mistakes.lines import ProjectLines
 from sagas.testing.mistakes.observe import TransactionEnded, observed
@@ -73,7 +73,7 @@ class ParticipantCaller:
                     return [Fault(RolledBack(msg))] * len(calls)
                 if may_commit:
                     self._check_constraints()
-        except Broken as failure:
+        except SetBasedFailure as failure:
             return [Fault(failure.error)] * len(calls)
         except DatabaseError as error:
             return [Fault(error)] * len(calls)

@@ -162,6 +162,6 @@ def collected_errors(raised: list[Exception]) -> Iterator[None]:
     # Patched where the engine turns errors into faults, because the log has the names of the participants.
     with (
         patch.object(invocation, "Fault", noting(invocation.Fault)),
-        patch.object(invocation, "Broken", noting(invocation.Broken)),
+        patch.object(invocation, "SetBasedFailure", noting(invocation.SetBasedFailure)),
     ):
         yield

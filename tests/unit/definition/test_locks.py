@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from sagas import InvalidRequest, Lock, Saga, Step
-from sagas.definition.locks import LockKeys, lock_keys
+from sagas.definition.locks import LockKeys, compute_keys
 from sagas.errors import DefinitionError
 
 
@@ -27,19 +27,19 @@ table = Lock(lambda change: change.table, wait=False)
 
 
 def test_keys_are_taken_in_one_order_each_once() -> None:
-    assert lock_keys((table, order, order), Change("7", "a")) == LockKeys(("a", "order:7"), ("a",))
-    assert lock_keys((table, order), Change("7")) == LockKeys(("order:7",))
-    assert lock_keys((), Change("7")) == LockKeys()
+    assert compute_keys((table, order, order), Change("7", "a")) == LockKeys(("a", "order:7"), ("a",))
+    assert compute_keys((table, order), Change("7")) == LockKeys(("order:7",))
+    assert compute_keys((), Change("7")) == LockKeys()
 
 
 def test_who_asks_in_both_ways_does_not_wait() -> None:
-    assert lock_keys((order, table), Change("7", "order:7")) == LockKeys(("order:7",), ("order:7",))
+    assert compute_keys((order, table), Change("7", "order:7")) == LockKeys(("order:7",), ("order:7",))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "a\0", "a\n", 7, ["a"]])
 def test_what_is_no_key(key: Any) -> None:
     with pytest.raises(InvalidRequest, match="is no key of a lock"):
-        lock_keys((Lock(lambda _: key),), Change("7"))
+        compute_keys((Lock(lambda _: key),), Change("7"))
 
 
 def test_a_definition_knows_its_locks() -> None:
