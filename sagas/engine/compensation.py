@@ -66,7 +66,7 @@ def _also_to_undo(runs: Sequence[LockedRun], waiting: Sequence[LockedRun]) -> di
 
 
 def refunds_due(runs: Sequence[LockedRun]) -> dict[UUID, int]:
-    """What takes back the confirmations that have come for these locked runs, as bits of positions, by run."""
+    """The refunds of the confirmations that these locked runs have received, as bits of positions, by run."""
     due: dict[UUID, int] = defaultdict(int)
     refundable = {
         run.row.id: run.definition for run in runs if any(c.refund is not None for c in run.definition.confirmations)
@@ -95,13 +95,13 @@ def _wait_for_outcomes(runs: Sequence[LockedRun]) -> None:
 
 
 def escalate(row: store.runs.Row, entry: store.moves.Entry, error: str, *, operation: str = "") -> None:
-    """Hand a locked run to a person: it stands still until it is resumed, or resolved by hand.
+    """Escalate a locked run: nothing happens to it until a person resumes or resolves it.
 
     Args:
         row: the run.
         entry: what happened to it, for the log; its step is where the run stands.
         error: what is wrong, as JSON text.
-        operation: what comes next for it, where the entry is an event and does not say so.
+        operation: the run's next operation, if the entry is an event, which names none.
     """
     operation = operation if entry.outcome == "EVENT" else entry.operation
     suggestion = suggest(row.state, entry.step, operation, error)

@@ -37,26 +37,26 @@ Run = TypeVar("Run", bound=LockedRun)
 
 
 def check_deadlines(definition: Definition, request: str) -> None:
-    """Refuse a request (JSON text) of which a deadline cannot be computed: no run of it could ever begin."""
+    """Refuse a request (JSON text) for which a deadline cannot be computed: its run could never begin."""
     for confirmation in definition.confirmations:
         if confirmation.until is None:
             continue
         try:
             confirmation.compute_deadline(definition.load(request))
         except Error:
-            # Of the caller's transaction, in which the application has looked something up.
+            # An error of the caller's transaction, in which the application has made a query.
             raise
         except Exception as error:
-            # Only our own text: the application's may quote what others must not read.
+            # Only the engine's own text: the application's may quote personal data.
             why = str(error) if isinstance(error, DeadlineUnknown) else type(error).__name__
             msg = f"the request does not fit {definition.name}: when {confirmation.name} is too late: {why}"
             raise InvalidRequest(msg, [{"loc": [], "type": "deadline", "msg": msg}]) from error
 
 
 def set_first_deadlines(runs: Sequence[LockedRun]) -> None:
-    """Give runs that begin now their first deadline, where it depends on the request.
+    """Give runs that begin now their first deadline, if it depends on the request.
 
-    The others got theirs with the lease.
+    Other deadlines are set with the lease.
     """
     computed = [(run, [c for c in run.definition.confirmations if c.until is not None]) for run in runs]
     if any(confirmations for _, confirmations in computed):
@@ -72,12 +72,12 @@ def first_deadline(confirmations: Sequence[Confirmation], run: LockedRun, starte
 
 
 def deadline_of(confirmation: Confirmation, run: LockedRun, started_at: datetime) -> datetime:
-    """When this confirmation is too late for a run that began then, and not before what it is held until."""
+    """When this confirmation is too late for a run that began then; not before the time until which the run is held."""
     return run.row.not_before(confirmation.deadline(started_at, partial(run.definition.load, run.row.request)))
 
 
 def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Message]:
-    """Undo those locked, unconfirmed runs whose deadline is over; arm it again for the others.
+    """Undo the locked, unconfirmed runs whose deadline is over; the others get a new deadline message.
 
     Args:
         name: the confirmation that has not come.
@@ -87,7 +87,7 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
     Raises:
         UnknownConfirmation: the saga of a run has none of this name.
     """
-    # Read after the lock: a run that waited for its lock is judged by the time it got it.
+    # Read after the lock: what counts is the time at which the lock was got.
     now = store.runs.clock()
     late: list[LockedRun] = []
     early: dict[Deadline, list[UUID]] = defaultdict(list)
@@ -122,7 +122,7 @@ def _describe_missed(confirmation: Confirmation, deadline: datetime) -> str:
 
 
 def undo_timed_out(runs: Sequence[Run]) -> tuple[list[Run], list[Message]]:
-    """Turn back those locked runs whose time is over.
+    """Undo the locked runs whose time-out is over.
 
     Returns:
         The others, and what must be published after the commit.
@@ -145,9 +145,9 @@ def undo_timed_out(runs: Sequence[Run]) -> tuple[list[Run], list[Message]]:
 
 
 def time_limits(runs: Sequence[LockedRun]) -> dict[UUID, tuple[datetime, str]]:
-    """Until when each of these runs may take over its forward steps, and whose time-out that is.
+    """When each of these runs is timed out, and by the time-out of which step; "" is that of all steps together.
 
-    Runs that have no limit, have not begun, or are past turning back, are left out.
+    Runs without a time-out, runs that have not begun, and runs that cannot be undone any more are left out.
     """
     found: dict[UUID, tuple[datetime, str]] = {}
     for definition, place, rows in by_place([run for run in runs if run.definition.has_timeouts]):
@@ -171,7 +171,7 @@ def time_limits(runs: Sequence[LockedRun]) -> dict[UUID, tuple[datetime, str]]:
 
 
 def timeout_reason(limit: datetime, step: str, now: datetime, cause: str = "") -> str:
-    """Write why a run is undone whose time is over. ``cause``, what had broken before, is for operators."""
+    """Write the reason of a run that is undone by a time-out. ``cause``, an earlier fault, is for operators."""
     detail = f"{step or 'the steps'} took too long"
     told = f"{detail}{LAST_ATTEMPT}{cause}" if cause else detail
     late_ms = max(0, round((now - limit).total_seconds() * 1000))

@@ -1,7 +1,8 @@
-"""Erase personal data of finished runs, once and for all. What happened, when, and how it ended stays on record.
+"""Erase the personal data of finished runs for good. What happened, when, and how it ended stays on record.
 
-One transaction under the runs' locks. A run that is not finished needs its data; it is named, and nothing is erased.
-Barrier rows of other databases are erased before this transaction commits: whatever dies, it is to be repeated.
+Erasing is one transaction under the runs' locks. If a run is not finished, and so needs its data, the error names it
+and nothing is erased. Barrier rows in other databases are erased before this transaction commits. If the process dies
+between the two commits, the erasure must be repeated.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Erasure:
     """What an erasure did.
 
     Attributes:
-        runs: the runs it found.
-        changed: those of them in which something was left to erase; each has an ``erase`` in its log.
+        runs: the runs that were found.
+        changed: the runs in which there was something to erase; each has an ``erase`` in its log.
     """
 
     runs: tuple[UUID, ...]
@@ -37,13 +38,13 @@ class Erasure:
 
 
 def erase(*, business_key: str, by: str) -> Erasure:
-    """Erase what is personal in every run of a business key. See ``sagas.erase``."""
+    """Erase the personal data in every run of a business key. See ``sagas.erase``."""
     check_person("by", by)
     if not business_key or not by:
         msg = "erase: say which business key, and who erases"
         raise InvalidArgument(msg)
     with transaction.atomic():
-        # What cannot be stored is no run's key.
+        # A key that PostgreSQL cannot store is no run's key.
         rows = store.runs.lock(store.erasures.runs_of(None if why_unstorable(business_key) else business_key))
         if not rows:
             msg = f"there is no run of {business_key!r}"
@@ -59,7 +60,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
 
 
 def _erase_run(row: store.runs.Row) -> bool:
-    """Erase one locked, finished run; whether there was anything to erase."""
+    """Erase one locked, finished run. Return whether there was anything to erase."""
     try:
         definition = store.definitions.find(row.saga, row.version, row.shape)
     except UnknownSaga:
@@ -70,7 +71,7 @@ def _erase_run(row: store.runs.Row) -> bool:
     request, results = json.loads(row.request), json.loads(row.results)
     with store.erasures.allowed():
         texts = store.erasures.lock_texts(row.id)
-        # All that is to go, from wherever it stands, before the first of it is gone.
+        # Collect all personal values, wherever they stand, before the first of them is overwritten.
         secrets = marks.values(request, results)
         named = [(found.name, found.text) for found in texts]
         named += [(step, text) for copies in barrier_texts.values() for step, _, text in copies]
@@ -110,7 +111,7 @@ def _read_barriers(database: str, row: store.runs.Row) -> Sequence[tuple[str, st
 def _erase_barriers(
     database: str, row: store.runs.Row, copies: Sequence[tuple[str, str, str]], marks: Marks, secrets: Set[str]
 ) -> bool:
-    """Erase what the barrier rows of another database have recorded. A finished run is not delivered any more."""
+    """Erase the results in the barrier rows of another database. No delivery of a finished run reads them."""
     changed = False
     with _must_answer(database, row), transaction.atomic(using=database):
         for step, operation, text in copies:
@@ -129,10 +130,10 @@ def _must_answer(database: str, row: store.runs.Row) -> Iterator[None]:
     except (Error, ConnectionDoesNotExist) as error:
         if not isinstance(error, ConnectionDoesNotExist):
             connections[database].close()
-        msg = f"the database {database!r} has copies of what {row.id} knows, and cannot be asked: {error}".strip()
+        msg = f"the database {database!r} has copies of the data of run {row.id}, and does not answer: {error}".strip()
         raise NotErased(msg) from error
 
 
 def _masked(data: Any, personal: Paths, secrets: Set[str]) -> Any:
-    """A copy without what is personal in it, and without what was personal somewhere else."""
+    """A copy without its own personal data, and without values that are personal elsewhere in the run."""
     return mask_texts(mask(data, personal, ERASED), secrets, ERASED)

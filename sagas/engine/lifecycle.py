@@ -1,7 +1,7 @@
-"""What happens to a run from outside its steps: started, confirmed, cancelled, expired, resumed.
+"""What happens to a run besides its steps: it is started, confirmed, cancelled, expired or woken.
 
-Each is one transaction under the run's lock. A confirm and its deadline race for that lock; the state
-decides, and the clock, read after the lock, only advises.
+Each function is one transaction under the run's lock. A confirmation and its deadline compete for that lock. The
+state decides between them; the time, read after the lock, only tells whether the deadline is over.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a confirmation got. ``data`` and ``received_at`` are the same for the first and for every repeat.
+    """The answer to a confirmation. ``data`` and ``received_at`` are the same for the first one and for every repeat.
 
-    A confirmation that was taken is not settled yet: while the steps are under way one of them may say no. The run is
-    undone then, and the confirmation's ``compensate`` gives back what it stands for. ``state`` and ``settled`` are as
-    they are now, also for a repeat.
+    A confirmation that was taken may not be settled yet: a step that is not done may still reject. Then the run is
+    undone, and the confirmation's ``compensate`` gives back what was taken. ``state`` and ``settled`` are those of
+    now, also for a repeat.
 
     Attributes:
-        data: what came with the first.
-        received_at: when the first came.
+        data: the data of the first.
+        received_at: when the first was received.
         state: the run's state now.
         first: whether this was the first.
         settled: whether the run is past its pivot, so that what was taken is kept.
@@ -81,7 +81,8 @@ def insert_run(
 ) -> UUID:
     """Insert a run that is due now, in the caller's transaction. See ``sagas.start``.
 
-    ``parent`` is the run, and the step of it, that this one is: it is confirmed and undone with it.
+    ``parent`` names the parent run and its step, if the new run is a step of another run. A child is confirmed and
+    undone with its parent.
     """
     definition = saga.definition
     _check_key(definition, business_key)
@@ -90,12 +91,12 @@ def insert_run(
     deadlines.check_deadlines(definition, text)
     store.definitions.record(definition)
     keys = definition.lock_keys(text)
-    # The run and its places in line are there together; a saga without locks is inserted in one statement.
+    # A run and its places in the queues for its keys commit together. Without keys one statement is enough.
     with transaction.atomic() if keys.all else nullcontext():
         try:
             wait = locks.enqueue(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
         except IntegrityError:
-            # A run has one place at a key: this one has it already.
+            # A run has one place in the queue for a key: this run exists and has its place.
             raise _run_exists(run_id) from None
         inserted = store.moves.insert(
             run_id=run_id,
@@ -131,7 +132,7 @@ def _check_key(definition: Definition, business_key: object) -> None:
 
 
 def _parse_given_id(definition: Definition, run_id: object) -> UUID:
-    """The id that the caller has chosen, where it is one."""
+    """The run id that the caller has chosen; ``InvalidRequest`` if it is no UUID."""
     try:
         return parse_run_id(run_id)
     except RunNotFound:
@@ -144,7 +145,7 @@ def _run_exists(run_id: UUID) -> RunExists:
 
 
 def _dump_request(definition: Definition, request: object) -> str:
-    """Write a request as JSON, if it fits its saga and is not too large."""
+    """Write a request as JSON; ``InvalidRequest`` if it does not fit its saga or is too large."""
     text = definition.dump(request)
     try:
         check_size(text, f"the request of {definition.name}")
@@ -159,7 +160,7 @@ def receive_confirmation(run_id: UUID, name: str, data: str) -> tuple[Receipt, l
         run = LockedRun.lock(run_id)
         # Compared, and not looked up: a caller without a type checker may give a name that has no hash.
         if not any(name == awaited for awaited in run.awaited):
-            run.definition.confirmation(name)  # raises, and says why
+            run.definition.confirmation(name)  # raises UnknownConfirmation
         state = run.row.state
         known = store.confirmations.find(run_id, name)
         if known is not None:
@@ -177,7 +178,7 @@ def receive_confirmation(run_id: UUID, name: str, data: str) -> tuple[Receipt, l
 
 
 def _is_settled(row: store.runs.Row) -> bool:
-    """Whether a locked run only goes forward from now on: it is past its pivot, whoever has it."""
+    """Whether a locked run is past its pivot, also if it is escalated: it only goes forward from now on."""
     state = row.state
     if state is State.ESCALATED and (found := store.escalations.find_open(row.id)) is not None:
         state = found.state
@@ -185,14 +186,14 @@ def _is_settled(row: store.runs.Row) -> bool:
 
 
 def _confirm_or_leave_due(run: LockedRun, received: Set[str]) -> tuple[State, list[Message]]:
-    """As ``confirm_if_complete``. If the next deadline cannot be computed, the run is due: a claim calls a person."""
+    """As ``confirm_if_complete``. If the next deadline cannot be computed, the run is due: a claim escalates it."""
     try:
         return confirm_if_complete(run, received)
     except (Error, SagaError) as error:
         if not isinstance(error, DeadlineUnknown):
             raise
     except Exception as error:
-        # The application's: its request loads no more, or its ``until`` breaks. Here, and perhaps nowhere else.
+        # The request no longer loads, or the application's ``until`` raises: in this process, perhaps in no other.
         trace = exc_info_of(error, run.hide)
         logger.exception("sagas: the next deadline of run %s cannot be computed", run.id, exc_info=trace)
     if run.row.state is State.AWAITING_CONFIRM:
@@ -205,12 +206,12 @@ def confirm_if_complete(run: LockedRun, received: Set[str]) -> tuple[State, list
     row = run.row
     missing = [c for c in run.definition.confirmations if c.name not in received]
     if missing:
-        # What this process cannot compute stays as it is: whoever looks then can.
+        # A deadline that this process cannot compute stays as it is; a process with the code for it computes it.
         if row.started_at is not None and all(c.has_known_deadline for c in missing):
             store.confirmations.set_deadline(row.id, deadlines.first_deadline(missing, run, row.started_at))
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
-        # All that this run itself waits for is there: it waits for its parent now, however long that takes.
+        # Only the parent's confirmation is missing. There is no deadline for it.
         ended = store.runs.final_state(row.parent_id)
         if ended is not None:
             return _end_with_parent(run, ended)
@@ -222,7 +223,7 @@ def confirm_if_complete(run: LockedRun, received: Set[str]) -> tuple[State, list
 def _begin_confirming(run: LockedRun) -> tuple[State, list[Message]]:
     before = run.row.place
     if before.state is not State.AWAITING_CONFIRM:
-        # The steps are not done. The last of them will find the confirmation.
+        # The steps are not done. The last step finds the confirmation.
         return before.state, []
     after, due = plan.place_to_confirm(run.definition, before=before.state)
     store.moves.move(Move(before, after, due), [run.row])
@@ -230,9 +231,9 @@ def _begin_confirming(run: LockedRun) -> tuple[State, list[Message]]:
 
 
 def _end_with_parent(run: LockedRun, ended: State) -> tuple[State, list[Message]]:
-    """End a locked run as its parent has ended, by a person's hand: nobody else will tell it.
+    """End a locked child as a person has ended its parent: the parent itself does not confirm or undo it any more.
 
-    The parent is not locked: what is final stays so.
+    The parent need not be locked, because a final state does not change.
     """
     if ended is State.FAILED:
         entry = store.moves.event_entry("cancel", by="parent")
@@ -249,7 +250,7 @@ def decline_confirmation(
     with transaction.atomic():
         run = LockedRun.lock(run_id)
         row = run.row
-        run.definition.confirmation(name)  # raises if there is none
+        run.definition.confirmation(name)  # raises UnknownConfirmation if there is none
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
         if row.state not in UNDECIDED or name in store.confirmations.received_by(run_id):
@@ -262,7 +263,7 @@ def decline_confirmation(
 def cancel_run(
     run_id: UUID, *, reason: str, by: str, message: str = "", by_parent: bool = False
 ) -> tuple[State, list[Message]]:
-    """Undo an undecided run on somebody's wish. See ``sagas.cancel``."""
+    """Undo an undecided run. See ``sagas.cancel``."""
     with transaction.atomic():
         row = store.runs.lock_one(run_id)
         if row.state in {State.COMPENSATING, State.FAILED}:
@@ -283,7 +284,7 @@ def cancel_run(
 def _compensate(
     run: LockedRun, entry: store.moves.Entry, kind: ReasonKind, reason: str, message: str = ""
 ) -> tuple[State, list[Message]]:
-    """Undo a locked run. Its reason says ``message`` to customers, and ``reason`` to operators."""
+    """Undo a locked run. Customers may read ``message``, and operators ``reason``."""
     told = run.hide(message) if message else ""
     why = write_reason(kind, entry.step, kind.capitalize(), run.hide(reason), message=told)
     begin_compensation([run], entry, {run.row.id: why})
@@ -302,7 +303,7 @@ def _check_parent(row: store.runs.Row, parent: UUID, *, held: bool) -> None:
 
 
 def expire_unconfirmed(saga: str, version: int, name: str, ids: Sequence[UUID], *, by: str) -> list[Message]:
-    """Judge a confirm deadline: undo the runs whose confirmation ``name`` has not come in time.
+    """Undo the runs whose confirmation ``name`` has not come in time.
 
     Args:
         saga: name of the runs' saga.
@@ -312,7 +313,7 @@ def expire_unconfirmed(saga: str, version: int, name: str, ids: Sequence[UUID], 
         by: what brought the deadline here ("message" or "tick"), for the log.
 
     Returns:
-        A kick where runs are to be undone; a new deadline for those that were judged too early.
+        A kick if runs are to be undone; a new deadline message for the runs whose deadline is not over.
 
     Raises:
         UnknownSaga: there is no such run, and this process does not know the saga.
@@ -323,7 +324,7 @@ def expire_unconfirmed(saga: str, version: int, name: str, ids: Sequence[UUID], 
         rows = [row for row in found if row.state in UNDECIDED and row.started_at is not None]
         received = store.confirmations.received([row.id for row in rows])
         if not found:
-            # The code must make sense of it at least.
+            # A message that makes no sense to this code is refused, although it has no runs.
             store.definitions.find(saga, version).confirmation(name)
         if not rows:
             return []
@@ -332,7 +333,7 @@ def expire_unconfirmed(saga: str, version: int, name: str, ids: Sequence[UUID], 
 
 
 def wake_run(run_id: UUID, step: str) -> None:
-    """Let a run look at what it waits for at a step. Nothing happens to a run that does not wait there."""
+    """End a run's wait at a step, so that the step is asked again now. A run that does not wait there is left alone."""
     with transaction.atomic():
         if store.runs.lock([run_id]):
             store.runs.end_wait(run_id, step)

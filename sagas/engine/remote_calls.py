@@ -1,8 +1,8 @@
-"""The two transactions around a call of a remote participant: it is begun, and it has answered.
+"""The two transactions around a call of a remote participant: the call begins, and its answer is recorded.
 
-Between them the call is made, outside any transaction (``sagas.engine.remote_threads``). A process that dies there
-leaves a run that is due when its lease is over: the attempt counts as failed, and is repeated with the same key, or
-undone by it.
+The call itself is made between the two, outside any transaction (``sagas.engine.remote_threads``). If the process dies
+there, the run is due when its lease is over. The attempt counts as failed; it is repeated, or undone, with the same
+idempotency key.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class StillNotYet(Exception):
 
 @dataclass(slots=True)
 class Capacity:
-    """How many calls may be begun now; and how long those wait that may not.
+    """How many calls may begin now, and how long the others wait.
 
     Attributes:
-        lane: whose capacity.
-        left: calls that may still be begun.
+        lane: the lane in which the calls are made.
+        left: how many calls may still begin.
         wait: seconds that the others wait at least, because the circuit is open; 0 if it is closed.
     """
 
@@ -47,12 +47,12 @@ class Capacity:
     wait: float
 
     def take(self, messages: Sequence[Message]) -> None:
-        """Count the calls that were begun, once that is committed."""
+        """Subtract the calls that have begun, after the commit."""
         self.left -= sum(len(message.calls) for message in messages if isinstance(message, RemoteCalls))
 
 
 def capacity_for(delivery: Delivery, wanted: int) -> Capacity | None:
-    """Ask how many calls may begin, of so many; ``None`` if the participant is not remote. Not in a transaction."""
+    """Ask how many of so many calls may begin; ``None`` if the participant is not remote. Not in a transaction."""
     if delivery.action.location is not Location.REMOTE:
         return None
     participant = delivery.action.remote
@@ -66,13 +66,13 @@ def capacity_for(delivery: Delivery, wanted: int) -> Capacity | None:
 def begin_calls(
     delivery: Delivery, rows: Sequence[store.runs.Row], calls: Sequence[Call[Any]], capacity: Capacity
 ) -> list[Message]:
-    """Write for locked runs that stand here that their call is about to be made; put off those without capacity.
+    """Record for locked runs that stand here that their call begins; postpone the runs without capacity.
 
     Args:
         delivery: the operation.
         rows: the runs.
-        calls: the calls of the first of them, for which there is capacity.
-        capacity: where there is capacity, and how long the others wait.
+        calls: the calls of the first runs, for which there is capacity.
+        capacity: the lane, and how long the other runs wait.
 
     Returns:
         The calls to make after the commit.
@@ -100,13 +100,13 @@ def begin_calls(
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A call that was made.
+    """A call that was made, and its answer.
 
     Attributes:
-        call: what was asked.
+        call: the call.
         begun: whether an earlier attempt may have taken effect.
-        answer: what came of it.
-        duration_us: how long it took.
+        answer: the answer.
+        duration_us: how long the call took.
     """
 
     call: Call[Any]
@@ -116,13 +116,13 @@ class Answered:
 
 
 def finish_calls(link: Link, answered: Sequence[Answered], *, worker: str) -> list[Message]:
-    """Write what remote participants answered, each once a run: one transaction for all of them.
+    """Record the answers of remote participants, at most one for each run, in one transaction.
 
-    An answer may come late: after its lease, when the next attempt is under way or the run has been turned back.
-    That it was done or rejected is the truth all the same.
+    An answer may come late: after its lease, when the next attempt has begun or the run is being undone. If it says
+    done or rejected, it counts all the same.
 
     Returns:
-        What follows, the runs that go on first.
+        What must be published after the commit; the chain of the runs that go on comes first.
     """
     delivery = delivery_of(link, worker)
     by_run = {one.call.run_id: one for one in answered}
@@ -165,7 +165,7 @@ def _was_begun(delivery: Delivery, row: store.runs.Row) -> bool:
 
 
 def _is_awaited(delivery: Delivery, row: store.runs.Row, one: Answered) -> bool:
-    """Whether the run waits for the answer of this very attempt."""
+    """Whether the run waits for the answer to this attempt."""
     wait = row.waits.get(delivery.step.name)
     return wait is not None and (wait.operation, wait.failed) == (one.call.operation, one.call.attempt - 1)
 
@@ -173,12 +173,12 @@ def _is_awaited(delivery: Delivery, row: store.runs.Row, one: Answered) -> bool:
 def _answer_in_place(
     delivery: Delivery, row: store.runs.Row, one: Answered
 ) -> tuple[tuple[store.runs.Row, Answer] | None, list[Message]]:
-    """What is to be recorded for a run that stands where the call was made; and what follows if nothing is."""
+    """The answer to record for a run that stands where the call was made, if any; and what must be published."""
     step = delivery.step.name
     row = row._replace(attempt=one.call.attempt - 1)
     answer = one.answer
     if not _is_awaited(delivery, row, one):
-        # Its lease was over, and the attempt has been counted as failed. What broke then is no news.
+        # Its lease is over, and the attempt was counted as failed. So a fault is not counted again.
         told = isinstance(answer, Done) or (isinstance(answer, Rejected) and delivery.compensatable)
         return ((row, answer) if told and not isinstance(answer, NotYet) else None), []
     if isinstance(answer, Done):
@@ -196,17 +196,17 @@ def _answer_in_place(
 
 
 def _may_have_taken_effect(one: Answered) -> bool:
-    """Whether the effect may be there, although nobody says so: unless nothing was ever sent.
+    """Whether the operation may have taken effect, although the answer does not say so: unless nothing was ever sent.
 
-    After "not yet" too: a request that the network doubled meets itself, and is answered so while its first copy is
-    executed.
+    Also after "not yet": the network may deliver a request twice, and the second copy is answered so while the first
+    one is executed.
     """
     never_sent = isinstance(one.answer, Fault) and isinstance(one.answer.error, NotSent)
     return one.begun or not never_sent
 
 
 def _answer_after_move(delivery: Delivery, row: store.runs.Row, one: Answered) -> list[Message]:
-    """A run that was turned back meanwhile, or that a person has: put on record what came of it."""
+    """Record the answer for a run that is being undone by now, is escalated, or has ended."""
     if not _is_awaited(delivery, row, one):
         return []
     answer = one.answer
@@ -218,7 +218,7 @@ def _answer_after_move(delivery: Delivery, row: store.runs.Row, one: Answered) -
 
 
 def _postpone(delivery: Delivery, rows: Sequence[tuple[store.runs.Row, float]], now: float) -> list[Message]:
-    """Let locked runs stand here for a while, without counting an attempt."""
+    """Postpone locked runs that stand here; that counts as no attempt."""
     if delivery.forked:
         # The other branches may be due sooner.
         for row, delay in rows:

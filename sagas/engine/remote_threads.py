@@ -1,7 +1,8 @@
-"""Make the calls of remote participants in threads, and have what they answer recorded.
+"""Make the calls of remote participants in threads, and record their answers.
 
-Calls are made by the lanes' threads, as many at a time as each participant bears. One more thread records: it takes
-whatever has been answered meanwhile, and writes it in one transaction an operation, on a connection of its own.
+The threads of the lanes make the calls, at most as many at a time as the participant allows. One more thread, the
+recorder, takes all answers that have come, and records them in one transaction for each operation, on a database
+connection of its own.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ from sagas.serialization import check_size, dump_json
 logger = logging.getLogger(__name__)
 
 Publish = Callable[[list[Message]], None]
-#: Seconds after which an idle recorder gives back its connection, and ends.
+#: Seconds after which an idle recorder closes its connection, and ends.
 IDLE = 2.0
 #: Seconds between tries to record when the database is away or a run is locked.
 PAUSE = 0.2
-#: Tries to record; then the lease tells.
+#: Tries to record an answer. After them the run is found by its lease.
 TRIES = 50
 
 
 def start_remote_calls(message: RemoteCalls, publish: Publish) -> None:
-    """Have calls made whose INTENT is committed. Returns at once.
+    """Have the lanes' threads make calls whose INTENT is committed. Return at once.
 
     Args:
         message: the calls.
-        publish: takes what follows, in another thread.
+        publish: called in another thread with what must be published after an answer is recorded.
     """
     assert not connection.in_atomic_block, "a call before its INTENT is committed"
     participant = _participant(message.link)
@@ -56,7 +57,7 @@ def start_remote_calls(message: RemoteCalls, publish: Publish) -> None:
 
 
 def perform_calls_now(message: RemoteCalls) -> list[Message]:
-    """Make the calls in this thread, one after the other, and record them; say what follows."""
+    """Make the calls in this thread, one after the other, and record their answers; return what must be published."""
     assert not connection.in_atomic_block, "a call before its INTENT is committed"
     participant = _participant(message.link)
     answered = [_call(participant, call, begun=call.run_id in message.begun) for call in message.calls]
@@ -64,7 +65,7 @@ def perform_calls_now(message: RemoteCalls) -> list[Message]:
 
 
 def drain_remote_calls(seconds: float) -> bool:
-    """Wait for the calls of this process to be made and recorded. Return whether all are."""
+    """Wait until the calls of this process are made and recorded. Return whether all of them are."""
     end = time.monotonic() + seconds
     while lanes.count_calls() or _recorder().busy:
         if time.monotonic() > end:
@@ -79,7 +80,7 @@ def _participant(link: Link) -> Remote:
 
 def _call_and_record(participant: Remote, message: RemoteCalls, call: Call[Any], publish: Publish) -> None:
     answered = _call(participant, call, begun=call.run_id in message.begun)
-    # Before the lane counts the call as over: a drain must find it either here or there.
+    # Before the lane counts the call as ended: a drain must find it in the lane or at the recorder.
     _recorder().note(_Unrecorded(message.link, message.worker, answered, publish))
 
 
@@ -96,7 +97,7 @@ def _call(participant: Remote, call: Call[Any], *, begun: bool) -> Answered:
 
 
 class _Unrecorded:
-    """An answer that is to be recorded."""
+    """An answer that is not recorded yet."""
 
     __slots__ = ("answered", "link", "publish", "tries", "worker")
 
@@ -109,7 +110,7 @@ class _Unrecorded:
 
 
 class Recorder:
-    """The one thread that writes answers."""
+    """The one thread that records answers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -119,11 +120,11 @@ class Recorder:
 
     @property
     def busy(self) -> bool:
-        """Whether something is not recorded yet."""
+        """Whether an answer is not recorded yet."""
         return self._open > 0
 
     def note(self, noted: _Unrecorded) -> None:
-        """Have it recorded."""
+        """Have an answer recorded."""
         with self._lock:
             self._open += 1
             self._noted.put(noted)
@@ -158,7 +159,7 @@ class Recorder:
 
 
 def _by_operation(noted: Sequence[_Unrecorded]) -> list[list[_Unrecorded]]:
-    """Those that one transaction can record: of one operation, each run once."""
+    """Group answers that one transaction can record: of one operation, and each run once."""
     groups: dict[tuple[Link, str, int], list[_Unrecorded]] = defaultdict(list)
     seen: dict[Any, int] = defaultdict(int)
     for one in noted:
@@ -169,13 +170,13 @@ def _by_operation(noted: Sequence[_Unrecorded]) -> list[list[_Unrecorded]]:
 
 
 def _record(group: Sequence[_Unrecorded]) -> list[_Unrecorded]:
-    """Record answers, and publish what follows; return those to be tried again."""
+    """Record answers, and publish what follows; return the answers that must be tried again."""
     first = group[0]
     try:
         messages = remote_calls.finish_calls(first.link, [one.answered for one in group], worker=first.worker)
     except Exception as error:
         if len(group) > 1 and not is_lost(error):
-            # One of them is to blame, or is locked; the others must not wait for it.
+            # One run is the cause, or is locked; the others must not wait for it.
             return [left for one in group for left in _record([one])]
         return _retry_or_drop(group, error)
     if messages:
@@ -198,7 +199,7 @@ def _retry_or_drop(group: Sequence[_Unrecorded], error: Exception) -> list[_Unre
         else:
             call = one.answered.call
             logger.error(
-                "sagas: the answer to %s was not recorded; its lease will tell",
+                "sagas: the answer to %s was not recorded; the run is found by its lease",
                 call.key,
                 exc_info=exc_info_of(error, _first_line),
             )
@@ -206,7 +207,7 @@ def _retry_or_drop(group: Sequence[_Unrecorded], error: Exception) -> list[_Unre
 
 
 def _first_line(text: str) -> str:
-    """Of what the database says, the first line: the others quote the row."""
+    """The first line of a database error. The other lines quote the row."""
     return text.partition("\n")[0]
 
 

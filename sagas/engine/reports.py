@@ -1,7 +1,7 @@
-"""How an operation ended that a participant had accepted: one transaction under the run's lock.
+"""Reports of accepted operations, and the answers that come when their run has moved on.
 
-A report names its operation. It may come twice, or late: when the run waits for the report of another operation of the
-same step, has been turned back, stands with a person, or has ended.
+A report is one transaction under the run's lock, and names its operation. It may come twice, and it may come late:
+when the run waits for another operation of the same step, is being undone, is escalated, or has ended.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sagas.serialization import dump_json, dump_limited
 from sagas.states import FINAL, LIVE, State
 from sagas.store.locked_runs import LockedRun
 
-#: The log's entry for what is told while a person has the run.
+#: The log's entry for an answer that comes while the run is escalated.
 LATE = "late_answer"
 
 
@@ -48,8 +48,8 @@ def receive_report(
                 msg = f"the {delivery.action.operation} of {definition.name}.{step} of {run_id} has not been begun: "
                 raise NotAwaited(msg + "nothing is to be reported")
             if not (here and "ACCEPTED" in begun and _settles_operation(delivery, answer)):
-                return row.state, []  # a repeat, or one that comes when it was given up already
-            # Its time was over, and the next attempt is not begun yet: what it came to is the truth all the same.
+                return row.state, []  # a repeat, or a report of an operation that was given up
+            # It came too late, but before the next attempt was begun: the outcome counts.
             return _record_report(
                 delivery, row._replace(attempt=max(0, (wait.failed if wait else row.attempt) - 1)), answer
             )
@@ -62,7 +62,7 @@ def receive_report(
 
 
 def _check_outcome(step: str, answer: object) -> None:
-    """Refuse an answer that cannot be kept, before the run is locked for it."""
+    """Refuse an outcome that cannot be stored, before the run is locked."""
     if isinstance(answer, Done):
         dump_limited(answer.result, f"the result of {step}")
     elif not isinstance(answer, Rejected):
@@ -71,9 +71,9 @@ def _check_outcome(step: str, answer: object) -> None:
 
 
 def _settles_operation(delivery: Delivery, answer: Done | Rejected) -> bool:
-    """Whether an answer counts for an operation that waits for its next attempt. That it broke before is no news.
+    """Whether an answer counts for an operation that waits for its next attempt.
 
-    A child is asked what became of its operation, and nothing else.
+    Not for an operation on a child: its outcome is read from the child.
     """
     definition = delivery.definition
     if definition.action(delivery.index, delivery.phase).location is Location.CHILD:
@@ -82,22 +82,21 @@ def _settles_operation(delivery: Delivery, answer: Done | Rejected) -> bool:
 
 
 def _record_report(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected) -> tuple[State, list[Message]]:
-    """Record it for a locked run that stands at this operation."""
+    """Record the answer for a locked run that stands at this operation."""
     _, following = record_answers(delivery, [row], [answer], 0)
-    # What is for other runs; what comes next for this one is the dispatcher's to find.
+    # Messages to other runs only. The dispatcher sends this run on: a web request does not wait for the broker.
     messages: list[Message] = [Kick(), *(message for message in following if isinstance(message, Wake | Unlock))]
     (now,) = store.runs.lock([row.id])
     if now.state in LIVE and now.state is row.state and not now.waits_for_retry:
-        # What comes next goes out by the dispatcher: a web request does not wait for the broker.
         store.runs.make_due([row.id])
     return now.state, messages
 
 
 def _find_delivery(definition: Definition, step: str, operation: str, by: str) -> Delivery:
-    """The operation of a report; the forward one where it names none. ``UnknownStep`` if the step has no such one."""
+    """The operation of a report, by default the forward one; ``UnknownStep`` if the step has no such operation."""
     index = definition.index(step)
     actions = definition.all_steps[index].actions
-    # What takes a confirmation back has no forward operation, and only one.
+    # The step that takes a confirmation back has one operation, which is no forward one.
     first = Phase.FORWARD if Phase.FORWARD in actions else next(iter(actions))
     named = operation or actions[first].operation
     for phase, action in actions.items():
@@ -116,16 +115,16 @@ def record_late_answer(
     begun: bool = True,
     duration_us: int = 0,
 ) -> None:
-    """Put on record how an operation ended for which a locked run waits, and where it does not stand.
+    """Record how an operation ended, for a locked run that still waits for it but stands elsewhere by now.
 
-    Its undo need not wait for that any more. What comes next is for whoever has the run now.
+    The operation's undo need not wait any more. The run does not move: it is being undone, is escalated, or has ended.
 
     Args:
         delivery: the operation.
         row: the run.
-        wait: what it waits for: this very operation.
-        answer: what came of it.
-        begun: whether it may have taken effect.
+        wait: the run's wait for this operation.
+        answer: the outcome.
+        begun: whether the operation may have taken effect.
         duration_us: how long it took.
     """
     step = delivery.step.name
@@ -134,15 +133,15 @@ def record_late_answer(
     due = plan.NOW if row.state is State.COMPENSATING else Due.KEEP
     change = Move(row.place, row.place, due, row.attempt)
     if row.state is State.ESCALATED:
-        # No effect row: where the run still stands at this operation, it asks again when it is resumed, by the same
-        # key, and the log takes an effect once. What was returned may be personal: the participant says it again.
+        # No effect row: the log takes an effect once, and a run that is resumed at this operation asks again, with the
+        # same key. The result is left out, because it may be personal: the participant returns it again.
         entry = store.moves.event_entry(LATE, step=step, by=delivery.worker)
         why = {} if isinstance(answer, Done) else json.loads(said or "{}")
         said = dump_json({**why, "operation": delivery.action.operation, "outcome": outcome})
     else:
         entry = delivery.entry(outcome, duration_us=duration_us)
     if row.state in FINAL:
-        # It may have been erased: that there was an answer goes on record_answers, and nothing of what it said.
+        # The run may have been erased: the log says that there was an answer, and not what it was.
         said = None
     data = {row.id: said} if said is not None else None
     begun_as = row._replace(attempt=wait.failed)
@@ -152,7 +151,7 @@ def record_late_answer(
 
 
 def _outcome_of(delivery: Delivery, row: store.runs.Row, answer: Done | Rejected | Fault) -> tuple[str, str | None]:
-    """The log's word for an answer, and its data as JSON text: what was returned, or why nothing was."""
+    """The log's word for an answer, and its data as JSON text: the result, or the reason why there is none."""
     step = delivery.step.name
     if isinstance(answer, Done):
         return "DONE", None if answer.result is None else dump_json(answer.result)

@@ -1,8 +1,8 @@
 """A step that is a saga: its outcome is the step's outcome, and it is confirmed and undone with its parent.
 
-The child is a run of its own. It holds what its steps hold until its parent decides, as if it waited for one more
-confirmation. Parent and child never lock each other: the parent reads what the child has committed, and what it
-wants of the child it asks for after its own commit; what is lost on the way is asked for again.
+The child is a run of its own. It keeps its holds until its parent decides, as if it awaited one more confirmation.
+Parent and child never lock each other. The parent reads what the child has committed, and confirms or cancels the
+child after its own commit. A request that is lost is made again.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from sagas.store.locked_runs import PARENT
 
 logger = logging.getLogger(__name__)
 
-#: After so long a parent looks by itself what has become of a child that has not told it.
+#: After so long a parent reads its child's state again, if the child has not woken it.
 RECHECK = timedelta(seconds=30)
-#: A child that has ended does not change by being asked again: a person is called at once.
+#: The state of a child that has ended does not change, so there is no second attempt: the parent is escalated at once.
 _FINISH = replace(FINISH_RETRY, never=(ChildEnded,))
 
 
@@ -43,12 +43,12 @@ class SubSaga(Step):
     ...     goods = SubSaga(BuyGoods, request=lambda call: GoodsRequest(call.request.sku), queue="orders")
 
     Args:
-        saga: the child's definition. It needs no confirmation for its parent's sake; one that it has must come.
-        request: what the child is asked for, computed from the parent's call.
-        queue: the queue whose workers look after the child on behalf of the parent.
-        business_key: what people know the child by; the parent's call is given.
-        retry: policy of starting the child.
-        timeout: how long the child may take; then both are undone.
+        saga: the child's saga. It needs no confirmation for its parent; confirmations that it has must come.
+        request: computes the child's request from the parent's call.
+        queue: the queue whose workers start, confirm and cancel the child.
+        business_key: computes the child's business key from the parent's call.
+        retry: when starting the child is tried again.
+        timeout: how long the child may take; then parent and child are undone.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SubSaga(Step):
             timeout=timeout,
         )
         self.saga = saga
-        # Its result is the child's, and as personal.
+        # Its result has the child's results in it, which are personal where they are in the child.
         self.personal = frozenset(
             ("results", name, *path) for name, paths in saga.definition.marks.results.items() for path in paths
         )
@@ -81,11 +81,11 @@ class SubSaga(Step):
 
 
 def child_run_id(run_id: UUID, step: str) -> UUID:
-    """The id of the run that is this step of this run: the same however often it is started."""
+    """The id of the child that is this step of this run. It is always the same, so a child is started once."""
     return uuid5(run_id, step)
 
 
-# The operations on a child: each asks for what it wants, and accepts until it sees that done.
+# The operations on a child: each reads the child's state, and asks for a change until it reads that it is done.
 
 
 class _Start:
@@ -114,15 +114,15 @@ class _Start:
             return Accepted(RECHECK)
         if found.state is State.FAILED:
             raise _rejection_of_child(json.loads(found.reason or "{}"), self.saga.name)
-        # Before its parent decides, only a person can have ended it as SUCCEEDED: it holds all, and more firmly. If the
-        # parent is undone after all, that cannot be, and another person is called then.
+        # Before its parent decides, only a person can end a child as SUCCEEDED. Its effects are there, so the step is
+        # done. They cannot be undone: if the parent is undone later, it is escalated.
         if found.state is State.SUCCEEDED or (found.state is State.AWAITING_CONFIRM and _is_complete(child, found)):
             return Done({"run": str(child), "results": json.loads(found.results)})
         return Accepted(RECHECK)
 
 
 def _rejection_of_child(why: Mapping[str, Any], saga: str) -> Rejected:
-    """Why a child has failed, as its parent says it: what is for operators stays so."""
+    """The rejection of the parent's step, whose child has failed. Customers may read what they may of the child."""
     if not why:
         return Rejected(f"{saga} failed", code="ChildFailed")
     told, detail = public_reason(why), why.get("detail", "")
@@ -131,7 +131,7 @@ def _rejection_of_child(why: Mapping[str, Any], saga: str) -> Rejected:
 
 
 def _is_complete(run_id: UUID, child: store.runs.Child) -> bool:
-    """Whether all that the child itself waits for has come: by the definition that it follows."""
+    """Whether a child has received all confirmations of its own definition."""
     definition = store.definitions.find(child.saga, child.version, child.shape)
     return definition.confirmation_names <= store.confirmations.received_by(run_id)
 
@@ -152,7 +152,7 @@ class _Cancel:
     def __call__(self, call: Call[Any]) -> Done | Accepted:
         child = child_run_id(call.run_id, call.step)
         found = store.runs.read_child(child)
-        # None: it was never started, and never will be, for its parent is being undone.
+        # None: the child was never started, and will not be, because its parent is being undone.
         if found is None or found.state is State.FAILED:
             return Done()
         if found.state is State.SUCCEEDED:
@@ -161,31 +161,31 @@ class _Cancel:
         return Accepted(RECHECK)
 
 
-# What the children of a run are told ---------------------------------------------------------------------------
+# Changes of a child --------------------------------------------------------------------------------------------
 #
-# Each in a transaction of its own that locks the child only, behind the commit of its parent. What is lost there is
-# found again: a live parent asks again, and a child looks itself at a parent that has ended.
+# Each is a transaction of its own after the parent's commit, and locks the child only. If it is lost, a live parent
+# asks again, and a child reads the state of a parent that has ended.
 
 
 def confirm_child(child: UUID) -> None:
-    """Confirm it."""
+    """Confirm a child for its parent."""
     lifecycle.receive_confirmation(child, PARENT, "{}")
     kick()
 
 
 def cancel_child(child: UUID, reason: str) -> None:
-    """Undo it."""
+    """Undo a child for its parent."""
     try:
         lifecycle.cancel_run(child, reason=reason, by="parent", by_parent=True)
     except AlreadyDecided as decided:
         if decided.state is not State.ESCALATED:
             raise
-        # A person has it; the parent asks again until it is resolved.
+        # The child is escalated. The parent asks again until a person has resolved it.
     kick()
 
 
 def end_children(parent: UUID, outcome: State) -> None:
-    """Have the children of a run that a person has ended end as it did."""
+    """End the children of a run that a person has ended, each as that person has ended the parent."""
     for child in store.runs.children(parent):
         try:
             if outcome is State.SUCCEEDED:
@@ -193,7 +193,7 @@ def end_children(parent: UUID, outcome: State) -> None:
             else:
                 cancel_child(child, f"{parent} was ended by hand")
         except AlreadyDecided as decided:
-            # Its siblings are told all the same. One that has gone the other way is for whoever ended its parent.
+            # The other children are ended all the same. A child that has ended otherwise is reported in the log.
             if decided.state is not State.ESCALATED:
                 logger.warning(
                     "sagas: %s was ended as %s, and its child %s is %s", parent, outcome, child, decided.state

@@ -1,6 +1,6 @@
 """What a person does about an escalated run: acknowledge, assign, resume, resolve.
 
-Each is one transaction under the run's lock, and on record in its log.
+Each action is one transaction under the run's lock, and has an entry in the run's log.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sagas.validation import printable
 
 
 def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool:
-    """Note that somebody has seen it. See ``sagas.acknowledge``."""
+    """Record that somebody has seen the escalation. See ``sagas.acknowledge``."""
     _check_name(by, "by")
     with transaction.atomic():
         row, found = _lock_escalated(run_id, escalation)
@@ -42,7 +42,7 @@ def acknowledge(run_id: UUID, *, by: str, escalation: int | None = None) -> bool
 
 
 def assign(run_id: UUID, *, to: str, by: str, escalation: int | None = None) -> None:
-    """Say who sees to it. See ``sagas.assign``."""
+    """Record who sees to the escalated run. See ``sagas.assign``."""
     _check_name(to, "to")
     _check_name(by, "by")
     with transaction.atomic():
@@ -69,7 +69,7 @@ def resume(run_id: UUID, *, by: str, note: str, escalation: int | None = None) -
 def resolve(
     run_id: UUID, *, outcome: State, by: str, note: str, escalation: int | None = None
 ) -> tuple[State, list[Message]]:
-    """End it by hand. See ``sagas.resolve``."""
+    """End an escalated run by hand. See ``sagas.resolve``."""
     _check_name(by, "by")
     _check_note(note)
     if outcome not in list(FINAL):
@@ -81,25 +81,25 @@ def resolve(
         given_back = _refunds_to_make(row, found) if outcome is State.FAILED else 0
         store.escalations.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
         data = json.dumps({"outcome": outcome, "note": printable(note)})
-        # The cursor stays: it says which effects the engine itself has confirmed or undone.
+        # The cursor stays: it says which effects the engine has confirmed or undone.
         change = Move(row.place, Place(outcome, row.cursor), Due.NEVER)
         if given_back:
             change = Move(row.place, Place(State.COMPENSATING, 0, given_back), plan.NOW)
         store.moves.advance(change, [row], store.moves.event_entry("resolve", by=by), data={run_id: data})
-        # The customer reads the reason: the note is none of their business.
+        # Customers may read the reason, so the note is not in it.
         by_hand = write_reason(ReasonKind.RESOLVED, "", "ResolvedByHand", "Somebody has ended this by hand.")
         store.escalations.set_reason(run_id, by_hand if outcome is State.FAILED else None)
-        # Behind the commit, for parent and child never lock each other. What is lost there a child finds out itself.
+        # After the commit, because parent and child never lock each other. If this is lost, the child finds out itself.
         after_commit(subsagas.end_children, run_id, outcome)
         ended = [Kick()] if given_back else locks.release([row])
         return change.after.state, [*wake_parents([row]), *ended]
 
 
 def _refunds_to_make(row: store.runs.Row, found: store.escalations.Open) -> int:
-    """What takes back the confirmations of a run that a person ends as FAILED, as bits of positions.
+    """The refunds of a run that a person ends as FAILED, as bits of positions.
 
-    They came from outside, whatever the person has undone in here. One whose compensation is what the person was
-    called for is theirs to vouch for, and so is all where nobody here knows the saga any more.
+    Confirmations came from outside, so they are given back whatever the person has undone. The person vouches for the
+    refund at which the run was escalated, and for all of them if this process does not know the saga.
     """
     try:
         run = LockedRun.of(row)
@@ -107,7 +107,7 @@ def _refunds_to_make(row: store.runs.Row, found: store.escalations.Open) -> int:
         return 0
     bits = refunds_due([run]).get(row.id, 0)
     if found.state is State.COMPENSATING:
-        # Those that are marked are left, and the run stands at the highest.
+        # The bits of the fork are the refunds that are left. The run was escalated at the highest one.
         bits &= row.fork & ~(1 << row.fork.bit_length() >> 1)
     return bits
 

@@ -1,7 +1,7 @@
-"""Send text to people through apprise: DingTalk, Slack, mail and what else it knows.
+"""Send text to people through apprise: DingTalk, Slack, mail and other services that it knows.
 
 The URLs of the channels have secrets in them. Apprise logs a URL that it cannot read, and urllib3 logs paths, in
-which chat services put their tokens: while we send, neither reaches any log.
+which chat services put their tokens. While a text is sent, nothing of that reaches any log.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 #: Seconds that one channel may take in all.
 PATIENCE = 20
 
-#: Loggers that are told URLs, or parts of them.
+#: Loggers that log URLs, or parts of URLs.
 _TALKATIVE = (
     "apprise",
     "oauthlib",
@@ -31,7 +31,7 @@ _TALKATIVE = (
     "urllib3.poolmanager",
     "urllib3.util.retry",
 )
-#: Copied to the threads in which apprise sends.
+#: A context variable, because it is copied to the threads in which apprise sends.
 _sending: ContextVar[bool] = ContextVar("sagas_sending", default=False)
 
 
@@ -45,9 +45,9 @@ def _is_not_sending(_: logging.LogRecord) -> bool:
 
 @contextmanager
 def _silenced_loggers() -> Iterator[None]:
-    """Let nothing that is logged in here by those who know the URLs pass, whatever the level is."""
+    """Drop all records of the loggers that log URLs, at any level, inside this block."""
     for name in _TALKATIVE:
-        # Adding it again does nothing. On the loggers themselves: a filter does not see what their children log.
+        # Adding a filter again does nothing. Each logger needs it: a filter does not see the records of child loggers.
         logging.getLogger(name).addFilter(_is_not_sending)
     token = _sending.set(True)
     try:
@@ -62,7 +62,7 @@ def _silenced_loggers() -> Iterator[None]:
 def _channel(url: str) -> Apprise | None:
     """Read a URL; ``None`` if apprise cannot."""
     try:
-        # Here, and not above: half a second, which only those pay who have channels.
+        # Imported here, because the import takes half a second, and few processes have channels.
         from apprise import Apprise  # noqa: PLC0415
     except ImportError as error:
         raise AppriseMissing from error
@@ -81,7 +81,7 @@ def unreadable_urls(urls: Sequence[str]) -> list[int]:
 
 
 def send_text(urls: Sequence[str], *, title: str, body: str) -> int:
-    """Send a text to every channel, and say how many took it. Those that did not are logged, by their place.
+    """Send a text to every channel; return how many took it. Channels that did not are logged by their position.
 
     Raises:
         AppriseMissing: the package is not installed.

@@ -1,10 +1,11 @@
 """Notices of escalations: which are due, what they say, and that they were sent.
 
-The database drives them. An escalation that nobody has acknowledged has a time at which a notice of it is due
-(``Escalation.notify_at``). The tick claims what is due, which moves that time by a lease, and publishes it; a
-worker sends it, which moves the time by what a person has to acknowledge it. Whatever is lost on the way is due again.
+The database decides what is due. An escalation that nobody has acknowledged has a time at which its next notice is due
+(``Escalation.notify_at``). The tick claims the notices that are due, which moves that time by a lease, and publishes
+them. A worker sends them, which moves the time by the time that a person has to acknowledge. A notice that is lost
+on the way is due again.
 
-What escalates together is told together: a participant that breaks a thousand runs makes a few notices.
+Runs that escalate for the same cause share a notice: a participant that breaks a thousand runs makes a few notices.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from sagas.store.escalations import Told
 
 logger = logging.getLogger(__name__)
 
-#: Escalations of which notices are claimed at once.
+#: Escalations whose notices are claimed at once.
 AT_ONCE = 500
-#: Runs that a notice names; of the others it tells the number.
+#: Runs that a notice names. It gives the number of the others.
 NAMED = 10
 
 
@@ -41,19 +42,19 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What people are told of runs that escalated for the same cause. Nothing of a request, and no error's text.
+    """A notice of runs that escalated for the same cause. It has nothing of a request, and no error's text.
 
     Attributes:
-        saga: of all of them.
-        state: in which they stood.
-        step: at which they stood; "" where that is not known.
-        operation: what broke, or came next.
-        kind: of the error: "fault", "stuck", …
-        code: of the error: the exception's class.
+        saga: the saga of all of them.
+        state: the state in which they were escalated.
+        step: the step at which they stood; "" if it is not known.
+        operation: the operation that broke, or that came next.
+        kind: the kind of the error: "fault", "stuck", …
+        code: the code of the error: the exception's class.
         suggestion: what to do.
-        count: how many runs.
+        count: the number of runs.
         runs: the first few of them.
-        reminder: whether somebody was told of all of them before.
+        reminder: whether a notice of each of them was sent before.
     """
 
     saga: str
@@ -96,7 +97,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A notice, and of which escalations it is: their ids, with the number of the notice of each."""
+    """A notice, and its escalations: their ids, each with the number of its notice."""
 
     notice: Notice
     numbers: dict[int, int]
@@ -107,33 +108,33 @@ class Published:
 
 
 def claim_notices() -> list[Published]:
-    """Take the notices that are due, in a transaction of its own. They must be published now, or given back."""
+    """Claim the notices that are due, in a transaction of its own. They must be published now, or given back."""
     with transaction.atomic(durable=True):
         told = store.escalations.claim_notices(AT_ONCE)
     return _group_by_cause(told)
 
 
 def give_back_notices(unpublished: Iterable[Published]) -> None:
-    """Notices that could not be published are due again soon."""
+    """Make notices that could not be published due again soon."""
     with transaction.atomic(durable=True):
         store.escalations.give_back([found for published in unpublished for found in published.numbers])
 
 
 def deliver_notices(numbers: Mapping[int, int]) -> int:
-    """Send what is still to be sent of a message, and note that.
+    """Send the notices of a message that were not sent before, and record that they were sent.
 
-    A message that comes twice is dropped; one that comes twice at once may be sent twice. If we die between the
-    sending and its note, it is sent again.
+    A message that comes a second time is dropped. If it comes twice at the same time, or if the process dies between
+    the sending and its record, a notice may be sent twice.
 
     Args:
-        numbers: which notice it is, by escalation.
+        numbers: the number of the notice, by escalation.
 
     Returns:
-        How many escalations somebody was told of.
+        For how many escalations a notice was sent.
     """
     count = 0
     for published in _group_by_cause(store.escalations.unsent(numbers)):
-        # No transaction is open: a channel may take its time.
+        # No transaction is open, because a channel may take long.
         if _send_notice(published.notice):
             store.escalations.note_sent(list(published.numbers))
             count += len(published.numbers)
@@ -141,7 +142,7 @@ def deliver_notices(numbers: Mapping[int, int]) -> int:
 
 
 def _send_notice(notice: Notice) -> bool:
-    """Whether anybody was told. Without channels the log is the channel."""
+    """Send a notice; return whether a channel took it. Without channels, the log is the channel."""
     runs = " ".join(subject.run for subject in notice.runs)
     logger.error("sagas: %s (%s). %s", notice.title, runs, notice.suggestion)
     urls = config().escalation_urls

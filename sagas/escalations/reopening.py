@@ -1,7 +1,7 @@
-"""An escalated run whose open escalation is gone: opened anew, so that a person can resume or resolve the run.
+"""Open a new escalation for an escalated run whose open escalation is gone, so that a person can resolve the run.
 
-The schema refuses to lose it; but who owns the tables can. Where the run stood, its own row, its confirmations and its
-log still tell.
+The schema refuses to lose an escalation, but the owner of the tables can delete it. The run's own row, its
+confirmations and its log still tell in which state the run was escalated.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 def open_escalation_of(row: store.runs.Row, meant: int | None = None) -> store.escalations.Open | None:
-    """The open escalation of a locked run; of one that is ESCALATED and has none, one that is opened now.
+    """The open escalation of a locked run. If the run is ESCALATED and has none, one is opened now.
 
     Raises:
-        AlreadyDecided: it is another than was ``meant``.
-        UnknownSaga: it is to be opened, and this process does not know where such a run may stand.
+        AlreadyDecided: the open escalation is not the one that was ``meant``.
+        UnknownSaga: an escalation must be opened, and this process does not know the run's saga.
     """
     found = store.escalations.find_open(row.id, meant)
     if found is not None or row.state is not State.ESCALATED:
@@ -40,7 +40,7 @@ def open_escalation_of(row: store.runs.Row, meant: int | None = None) -> store.e
 def reopen_lost_escalations() -> list[UUID]:
     """Open an escalation for every run that is ESCALATED and has none, each in a transaction of its own.
 
-    Those of which this process does not know where they may stand are left, with a line in the log.
+    A run whose saga this process does not know is left as it is, with a line in the log.
     """
     done = []
     for run_id in store.escalations.runs_without_escalation():
@@ -67,9 +67,9 @@ def _reopen(row: store.runs.Row) -> None:
 
 
 def _state_before(row: store.runs.Row) -> State:
-    """Where a run stood before it was escalated."""
+    """The state in which a run was escalated."""
     if store.escalations.has_reason(row.id):
-        # Whoever turns a run back says why, and none that goes forward has a reason.
+        # A run has a reason when it is being undone, and none while it goes forward.
         return State.COMPENSATING
     run = LockedRun.of(row)
     done = store.log.effects_of(row.id)

@@ -196,7 +196,7 @@ def test_while_it_cannot_be_reached_nothing_is_erased() -> None:
     story = Run.objects.get(pk=run_id)
 
     # When
-    with loyalty.away(), pytest.raises(NotErased, match=rf"'loyalty' has copies of what {run_id} knows"):
+    with loyalty.away(), pytest.raises(NotErased, match=rf"'loyalty' has copies of the data of run {run_id}"):
         sagas.erase(business_key="D-1", by="ada")
 
     # Then
