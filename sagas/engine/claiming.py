@@ -170,7 +170,7 @@ def _escalate_stuck_rows(definition: Definition | None, rows: Sequence[store.run
         onward = plan.next_chains(definition, row.place) if definition else []
         step, operation = (onward[0][0].step, onward[0][0].operation) if onward else ("", "")
         known = definition and (
-            store.definitions.is_own(definition) or not store.definitions.lacks(definition, row.place)
+            store.definitions.is_own(definition) or not store.definitions.missing_parts(definition, row.place)
         )
         code = NO_PROGRESS if known else UNKNOWN_SAGA
         detail = f"claimed {row.claims} times in {row.state} without progress"
@@ -190,7 +190,7 @@ def _leave_foreign(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Mes
     going: list[Candidate] = []
     for place, group in _by_place(runs).items():
         definition = group[0].definition
-        if why := store.definitions.lacks(definition, place):
+        if why := store.definitions.missing_parts(definition, place):
             _leave_to_others([run.row for run in group], f"{definition.name} version {definition.version}: {why}")
         else:
             going += group

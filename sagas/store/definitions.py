@@ -90,7 +90,7 @@ def is_own(definition: Definition) -> bool:
     return registry.is_registered(definition)
 
 
-def lacks(definition: Definition, place: Place) -> str:
+def missing_parts(definition: Definition, place: Place) -> str:
     """What runs that follow ``definition`` and stand at ``place`` need and this process lacks; "" if nothing."""
     try:
         here = registry.find_registered(definition.name, definition.version)
@@ -192,7 +192,7 @@ def problems(*, within: int | None = None) -> Sequence[Problem]:
             known, what = False, str(error)
         else:
             try:
-                what = lacks(find(saga, version, shape), Place(State(state), cursor_at, fork))
+                what = missing_parts(find(saga, version, shape), Place(State(state), cursor_at, fork))
             except UnknownSaga as error:
                 what = str(error)
         if what:

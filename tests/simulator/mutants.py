@@ -432,24 +432,6 @@ def _() -> AbstractContextManager[object]:
     return patch.object(store.moves, "advance", advance)
 
 
-@_mutant(
-    "a cohort that has killed its worker is not halved",
-    "cause",
-    trace="""
-    seed 1
-    0 start a saga=Small kills=two.forward
-    0 start b saga=Small
-    0 confirm a what=approval
-    0 confirm b what=approval
-    """,
-)
-def _() -> AbstractContextManager[object]:
-    def whole(link: Any, ids: Sequence[UUID], *, token: int = 0, **_: Any) -> Any:
-        return performing.perform(link, list(ids), worker="", token=token).messages
-
-    return patch.object(tasks, "redeliver_in_halves", whole)
-
-
 @_mutant("a process takes runs for which it has no code", "raised", "fault", "stranded", among=("Changing",))
 def _() -> AbstractContextManager[object]:
     return patch.object(store.definitions, "missing_parts", lambda *_: "")
@@ -590,9 +572,18 @@ def _() -> AbstractContextManager[object]:
 # What is lost with its worker is like a lost message: the lease lapses, and the tick sends the runs out again.
 @_mutant("a delivery is acked before it is performed", harmless=True)
 def _() -> AbstractContextManager[object]:
-    from tests.simulator.simulation import Simulation
+    from tests.simulator.machines import Machines
 
-    return patch.object(Simulation, "_again", lambda *_: None)
+    return patch.object(Machines, "_again", lambda *_: None)
+
+
+# When the lease of its runs lapses, they are sent out again in smaller cohorts, and each run alone in the end.
+@_mutant("a cohort that has killed its worker is not halved", harmless=True)
+def _() -> AbstractContextManager[object]:
+    def whole(link: Any, ids: Sequence[UUID], *, token: int = 0, **_: Any) -> Any:
+        return performing.perform(link, list(ids), worker="", token=token).messages
+
+    return patch.object(tasks, "redeliver_in_halves", whole)
 
 
 # The runs it would have carried on are claimed again when their lease lapses.
