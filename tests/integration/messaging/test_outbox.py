@@ -147,6 +147,7 @@ class TestWriting:
     def test_a_step_that_takes_too_long_has_failed(self, carrier: str, monkeypatch: pytest.MonkeyPatch) -> None:
         # Given a step whose time is over before it was performed
         monkeypatch.setattr(Telling.definition.steps[2], "timeout", timedelta(seconds=5))
+        monkeypatch.setitem(Telling.definition.__dict__, "has_timeouts", True)
         run_id = sagas.start(Telling, Experiment())
         moving = Carrier()
         moving.run([run_id], until=lambda: "SecondMade" in told_names(run_id))
@@ -162,6 +163,7 @@ class TestWriting:
         self, carrier: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(Telling.definition.__dict__, "timeout", timedelta(seconds=5))
+        monkeypatch.setitem(Telling.definition.__dict__, "has_timeouts", True)
         run_id = sagas.start(Telling, Experiment())
         moving = Carrier()
         moving.run([run_id], until=lambda: "SecondMade" in told_names(run_id))
