@@ -79,7 +79,7 @@ class Kick:
     delay: float = 0.0
 
 
-#: What a carrier takes to those who perform it.
+#: What a carrier takes to the processes that perform it.
 Publication = Chain | Deadline | Kick
 
 
@@ -93,7 +93,7 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Unlock:
-    """Runs have left the lines at these business keys: those who are first now may begin."""
+    """Runs have given up these business keys: the first runs in the lines may begin."""
 
     keys: tuple[str, ...]
 

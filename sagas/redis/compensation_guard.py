@@ -20,7 +20,7 @@ PREFIX = "sagas:undo:"
 
 #: A key holds "<token>:<owner>" while a delivery with this token performs the undo, and "<token>:done" after that.
 #: If the known token is higher than the delivery's, only the database can tell. A key that holds no string, or would
-#: stay for longer than any delivery lets it, was not left by one: it holds nobody back.
+#: stay for longer than any delivery lets it, was not left by a delivery, and counts as free.
 _TAKE = """
 local answers = {}
 local token, life = tonumber(ARGV[2]), tonumber(ARGV[3])

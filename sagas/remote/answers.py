@@ -90,8 +90,8 @@ def wait_of(reply: Reply) -> float:
 
 
 def _unexpected(message: str, status: int) -> UnexpectedAnswer:
-    blame = 400 <= status < 500 and status not in _PASSING
-    return (ClientError if blame else UnexpectedAnswer)(message, status)
+    is_callers_fault = 400 <= status < 500 and status not in _PASSING
+    return (ClientError if is_callers_fault else UnexpectedAnswer)(message, status)
 
 
 def _rejection(said: dict[str, Any]) -> Rejected:

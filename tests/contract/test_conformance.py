@@ -38,7 +38,7 @@ def broken(careless: Careless, routes: dict[Operation, Route]) -> dict[str, str]
             observe="/balance",
             restart=(sys.executable, "-S", "-c", RESTART, url),
         )
-        return {verdict.check: verdict.why for verdict in examine(examined) if verdict.outcome is CheckOutcome.BROKEN}
+        return {result.check: result.why for result in examine(examined) if result.outcome is CheckOutcome.BROKEN}
 
 
 def test_who_keeps_all_rules_breaks_none() -> None:
@@ -89,9 +89,9 @@ def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_cannot_be_asked_is_said() -> None:
     with serving(Careless()) as url:
-        verdicts = list(examine(Subject(url, FORWARD, {"points": 1})))
-    assert {verdict.outcome for verdict in verdicts} == {CheckOutcome.KEPT, CheckOutcome.NOT_ASKED}
-    why = {verdict.check: verdict.why for verdict in verdicts if verdict.outcome is CheckOutcome.NOT_ASKED}
+        results = list(examine(Subject(url, FORWARD, {"points": 1})))
+    assert {result.outcome for result in results} == {CheckOutcome.KEPT, CheckOutcome.NOT_ASKED}
+    why = {result.check: result.why for result in results if result.outcome is CheckOutcome.NOT_ASKED}
     assert why.keys() == {"branches_apart", "confirmed", "refused", "queried", "survives"}
     assert all(why.values())
 

@@ -1,10 +1,10 @@
-"""Does a participant keep the contract? Asks a running one as the network and the engine would, and judges the answers.
+"""Checks whether a running participant keeps the contract: asks it as the network and the engine would.
 
-For whoever writes a participant, in any language: ``python -m sagas.remote.conformance --help``. Needs neither a
+For people who write a participant, in any language: ``python -m sagas.remote.conformance --help``. It needs neither a
 database nor Django's settings. The rules are in ``docs/reference/remote-participants.md``.
 """
 
-from sagas.remote.conformance.examine import CheckOutcome, Verdict, examine
+from sagas.remote.conformance.examine import CheckOutcome, CheckResult, examine
 from sagas.remote.conformance.subject import Branch, Pair, Route, Subject
 
-__all__ = ["Branch", "CheckOutcome", "Pair", "Route", "Subject", "Verdict", "examine"]
+__all__ = ["Branch", "CheckOutcome", "CheckResult", "Pair", "Route", "Subject", "examine"]

@@ -28,7 +28,7 @@ All is undone in the end, but what was confirmed.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Examine a participant, and print the verdicts; give the exit code."""
+    """Examine a participant and print the results; return the exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
@@ -36,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DefinitionError, ValueError) as error:
         parser.error(str(error))
     counts = dict.fromkeys(CheckOutcome, 0)
-    for verdict in examine(subject):
-        counts[verdict.outcome] += 1
-        rule = f"rule {verdict.rule}" if verdict.rule else ""
-        _say(f"{verdict.outcome:9}  {verdict.pair:7}  {rule:6}  {verdict.title}")
-        if verdict.why:
-            _say(f"           {verdict.why}")
+    for result in examine(subject):
+        counts[result.outcome] += 1
+        rule = f"rule {result.rule}" if result.rule else ""
+        _say(f"{result.outcome:9}  {result.pair:7}  {rule:6}  {result.title}")
+        if result.why:
+            _say(f"           {result.why}")
     _say(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
     return 1 if counts[CheckOutcome.BROKEN] else 0
 

@@ -1,7 +1,7 @@
-"""What is asked of a participant to see whether it keeps a rule: each check is one story, with transactions of its own.
+"""The checks of a participant. Each check is one story with its own transactions.
 
-A check returns, or raises ``Violation`` that says what should have come and what came. It takes back what it did, as
-far as that can be taken back: what was confirmed stays.
+A check returns, or raises a ``Violation`` with the expected and the actual answer. It undoes its effects, except those
+that were confirmed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sagas.remote.conformance.subject import Answer, Branch, Pair, Subject, Viol
 CROWD = 8
 
 Story = Callable[[Subject, Pair], None]
-#: Says why something cannot be asked of a participant; ``""`` if it can.
+#: Returns why a check cannot be made; ``""`` if it can.
 Need = Callable[[Subject, Pair], str]
 
 
@@ -29,10 +29,10 @@ class Check:
 
     Attributes:
         name: a word for it.
-        rule: which of the contract's rules it is about; 0 for what comes before all rules.
-        title: what a participant that keeps it does.
-        story: asks.
-        need: what it takes to ask.
+        rule: number of the rule in the contract; 0 for the check before all rules.
+        title: what a participant that keeps the rule does.
+        story: makes the calls.
+        need: whether the check can be made.
     """
 
     name: str
@@ -46,7 +46,7 @@ CHECKS: list[Check] = []
 
 
 def _check(rule: int, need: Need = lambda *_: "") -> Callable[[Story], Story]:
-    """Make a check of a story, whose docstring is its title."""
+    """Make a check from a story, whose docstring is the title."""
 
     def add(story: Story) -> Story:
         title = (story.__doc__ or "").strip().removesuffix(".")

@@ -1,4 +1,4 @@
-"""Ask all that can be asked of a participant, and say what came of it."""
+"""Make every check that a participant allows, and return the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sagas.remote.conformance.subject import Pair, Subject, Violation
 
 
 class CheckOutcome(StrEnum):
-    """What came of a check."""
+    """The outcome of a check."""
 
     KEPT = "kept"
     BROKEN = "BROKEN"
@@ -19,16 +19,16 @@ class CheckOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of one check.
+class CheckResult:
+    """The result of one check.
 
     Attributes:
         check: name of the check.
-        pair: of which operations: "forward" or "try".
-        rule: which of the contract's rules it is about; 0 for what comes before all rules.
-        title: what a participant that keeps it does.
-        outcome: what came of it.
-        why: what was wanted and what came; or why it was not asked.
+        pair: the operations: "forward" or "try".
+        rule: number of the rule in the contract; 0 for the check before all rules.
+        title: what a participant that keeps the rule does.
+        outcome: whether the rule is kept.
+        why: the expected and the actual answer; or why the check was not made.
     """
 
     check: str
@@ -39,10 +39,10 @@ class Verdict:
     why: str = ""
 
 
-def examine(subject: Subject) -> Iterator[Verdict]:
-    """Examine a running participant; give each verdict as it comes.
+def examine(subject: Subject) -> Iterator[CheckResult]:
+    """Examine a running participant; yield each result as it comes.
 
-    One that does not even do what it is asked is asked nothing more of those operations.
+    If the operations of a pair do not work at all, their other checks are not made.
     """
     for pair in subject.pairs:
         hopeless = ""
@@ -50,7 +50,7 @@ def examine(subject: Subject) -> Iterator[Verdict]:
             outcome, why = _judge(subject, pair, check, hopeless)
             if outcome is CheckOutcome.BROKEN and check.rule == 0:
                 hopeless = "it does not even do what it is asked"
-            yield Verdict(check.name, str(pair.do), check.rule, check.title, outcome, why)
+            yield CheckResult(check.name, str(pair.do), check.rule, check.title, outcome, why)
 
 
 def _judge(subject: Subject, pair: Pair, check: Check, hopeless: str) -> tuple[CheckOutcome, str]:

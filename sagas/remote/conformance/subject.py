@@ -1,4 +1,4 @@
-"""The participant that is examined: how to ask for its operations, and how to see what they did."""
+"""The examined participant: how to call its operations, and how to see their effects."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from sagas.remote.answers import UnexpectedAnswer, read
 from sagas.remote.client import HttpParticipant
 from sagas.remote.exchange import Reply, TooLarge, Unanswered
 
-#: Seconds for which "not yet" is asked again, and a restarted participant is waited for.
+#: Seconds for which a call with the answer "not yet" is repeated, and a restarted participant is awaited.
 PATIENCE = 30.0
 
 T = TypeVar("T")
 
 
 class Violation(Exception):
-    """The participant does not keep the contract; says what was asked, and what came."""
+    """The participant does not keep the contract. The text has the call and the answer."""
 
 
 class Away(Violation):
-    """It was not reached, or gave no answer."""
+    """The participant was not reached, or gave no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one operation is asked for."""
+    """Method and path of one operation."""
 
     method: str
     path: str
@@ -49,7 +49,7 @@ class Pair:
     Attributes:
         do: forward or try.
         undo: compensate or cancel.
-        confirm: of a try.
+        confirm: the confirm of a try.
     """
 
     do: Operation
@@ -63,7 +63,7 @@ TRY = Pair(Operation.TRY, Operation.CANCEL, Operation.CONFIRM)
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One branch of a global transaction that never was before."""
+    """One branch of a new global transaction."""
 
     tx: UUID = field(default_factory=uuid4)
     name: str = "conformance"
@@ -74,12 +74,12 @@ class Branch:
         return replace(self, name=f"{self.name}_beside")
 
 
-#: What an operation was answered, as the engine reads it.
+#: The answer to an operation, as the engine reads it.
 Answer = Done | Rejected
 
 
 def told(answer: Answer | None) -> str:
-    """Say what came, in a line."""
+    """Describe an answer in one line."""
     match answer:
         case None:
             return "404, it never came"
@@ -93,18 +93,18 @@ class Subject:
     """A running participant.
 
     Args:
-        base_url: where it is.
-        routes: method and path of each operation it has, such as ``{Operation.FORWARD: Route("POST", "/debits")}``.
-        body: what forward and try are asked with; a body that can be done again and again.
-        refused: one that the business refuses; ``None`` if none is known.
-        headers: what it wants besides, such as ``Authorization``.
-        query: path where operations can be asked about by their key, if there is one.
-        observe: path of a ``GET`` whose answer differs before and behind an effect, if there is one.
+        base_url: its address.
+        routes: method and path of each of its operations, such as ``{Operation.FORWARD: Route("POST", "/debits")}``.
+        body: the body for forward and try, which the participant can accept many times.
+        refused: a body that the participant rejects; ``None`` if none is known.
+        headers: further headers, such as ``Authorization``.
+        query: path for queries of operations by their key, if there is one.
+        observe: path of a ``GET`` whose answer differs before and after an effect, if there is one.
         restart: a command that kills it (``kill -9``) and starts it again, if there is one.
         timeout: seconds for an answer.
 
     Raises:
-        DefinitionError: the address cannot be called, or a path is none.
+        DefinitionError: the address or a path is wrong.
     """
 
     def __init__(
@@ -138,14 +138,14 @@ class Subject:
 
     @property
     def pairs(self) -> list[Pair]:
-        """The operations it has."""
+        """The pairs of operations that it has."""
         return [pair for pair in (FORWARD, TRY) if pair.do in self.routes]
 
     def ask(self, branch: Branch, operation: Operation, *, refused: bool = False) -> Answer:
-        """Ask for an operation, again where it says "not yet", until it is done or rejected.
+        """Call an operation, again after the answer "not yet", until it is done or rejected.
 
         Raises:
-            Violation: neither came.
+            Violation: there was no such answer.
         """
         self._asked.add(branch)
         route = self.routes[operation]
@@ -156,27 +156,27 @@ class Subject:
             return read(self._send(route, branch, operation, body))
 
         answer = self._patiently(f"{operation} ({route})", ask)
-        assert answer is not None  # which only a query may say
+        assert answer is not None  # only a query may answer that
         return answer
 
     def forget(self) -> None:
-        """What was asked until now need not be taken back."""
+        """Do not take back what was called until now."""
         self._asked.clear()
 
     def take_back(self, undo: Operation) -> None:
-        """Undo what was asked, as well as it goes: what a broken rule has left must not be blamed on the next."""
+        """Undo what was called, if possible, so that the effects of one broken rule do not break the next check."""
         for branch in list(self._asked):
             with contextlib.suppress(Violation):
                 self.ask(branch, undo)
         self._asked.clear()
 
     def query(self, branch: Branch, operation: Operation) -> Answer | None:
-        """Ask what became of an operation; ``None`` if the participant says that it never came."""
+        """Query an operation; ``None`` if the participant says that it never came."""
         call = _call(branch, operation)
         return self._patiently(f"a query for {operation}", lambda: self._participant.query(call))
 
     def observed(self) -> object:
-        """What is to be seen from outside; always the same where nothing can be."""
+        """What can be observed from outside; always the same without ``observe``."""
         if not self.observes:
             return None
         what = f"GET {self._observe}"
@@ -188,8 +188,8 @@ class Subject:
         return reply.body if answer.result is None else answer.result
 
     def restart(self, branch: Branch, operation: Operation) -> Answer:
-        """Kill it and start it again, and ask for an operation when it is back."""
-        # Not captured: what it starts would keep the other end of a pipe open.
+        """Kill the participant and start it again; call an operation when it is back."""
+        # Not captured, for the process that it starts would keep a pipe open.
         code = subprocess.run(  # noqa: S603 - the user's own command
             self._restart,
             stdin=subprocess.DEVNULL,
@@ -229,7 +229,7 @@ def _call(branch: Branch, operation: Operation) -> Call[None]:
 
 
 def _judged(what: str, ask: Callable[[], T]) -> T:
-    """Ask, and make violations of whatever decides nothing."""
+    """Call, and raise a ``Violation`` for an answer that decides nothing."""
     try:
         return ask()
     except NotSent as error:
