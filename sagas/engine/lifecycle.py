@@ -158,8 +158,7 @@ def receive_confirmation(run_id: UUID, name: str, data: str) -> tuple[Receipt, l
     """Take a confirmation, with its data as JSON text, under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
         run = LockedRun.lock(run_id)
-        # Compared, and not looked up: a caller without a type checker may give a name that has no hash.
-        if not any(name == awaited for awaited in run.awaited):
+        if not run.awaits(name):
             run.definition.confirmation(name)  # raises UnknownConfirmation
         state = run.row.state
         known = store.confirmations.find(run_id, name)

@@ -48,6 +48,11 @@ class LockedRun:
         own = self.definition.confirmation_names
         return own if self.row.parent_id is None else own | {PARENT}
 
+    def awaits(self, name: str) -> bool:
+        """Whether the run needs the confirmation of this name, be it received or not."""
+        # Compared, and not looked up: a caller without a type checker may give a name that has no hash.
+        return any(name == awaited for awaited in self.awaited)
+
     def hide(self, text: str) -> str:
         """Take out of a text what is personal in the run's data."""
         return self.definition.marks.hide(text, self.row.request, self.row.results)
