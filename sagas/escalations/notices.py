@@ -21,7 +21,7 @@ from django.db import transaction
 from sagas import store
 from sagas.conf import config
 from sagas.escalations import channels
-from sagas.store.escalations import Told
+from sagas.store.escalations import DueNotice
 
 logger = logging.getLogger(__name__)
 
@@ -149,14 +149,14 @@ def _send_notice(notice: Notice) -> bool:
     return not urls or channels.send_text(urls, title=notice.title, body=notice.body) > 0
 
 
-def _group_by_cause(told: Iterable[Told]) -> list[Published]:
-    groups: dict[tuple[str, ...], list[Told]] = defaultdict(list)
+def _group_by_cause(told: Iterable[DueNotice]) -> list[Published]:
+    groups: dict[tuple[str, ...], list[DueNotice]] = defaultdict(list)
     for one in told:
         groups[one.cause].append(one)
     return [_published(group) for group in groups.values()]
 
 
-def _published(group: Sequence[Told]) -> Published:
+def _published(group: Sequence[DueNotice]) -> Published:
     first = group[0]
     notice = Notice(
         saga=first.saga,
@@ -173,6 +173,6 @@ def _published(group: Sequence[Told]) -> Published:
     return Published(notice, {one.id: one.number for one in group})
 
 
-def _link(told: Told) -> str:
+def _link(told: DueNotice) -> str:
     url = config().admin_url
     return f"{url.rstrip('/')}/sagas/run/{told.run_id}/change/" if url else ""

@@ -59,13 +59,13 @@ class Heartbeat(threading.Thread):
                 return
             self.stopping.wait(PERIOD)
 
-    def look(self) -> store.workers.Beat:
+    def look(self) -> store.workers.Heartbeat:
         """Look what the worker is doing now."""
         now, count = time.monotonic(), state.all_total_count[0]
         if count != self._count:
             self._count, self._delivered_at = count, now
         started = [begun for request in list(state.active_requests) if (begun := request.time_start)]
-        return store.workers.Beat(
+        return store.workers.Heartbeat(
             self.worker,
             ticked=ticker.seconds_since_tick(),
             delivered=None if self._delivered_at is None else now - self._delivered_at,

@@ -30,7 +30,7 @@ class Open(NamedTuple):
     acknowledged: bool
 
 
-class Told(NamedTuple):
+class DueNotice(NamedTuple):
     """An escalation of which a notice is due. ``number`` counts its notices; ``sent`` is the last one that was sent."""
 
     id: int
@@ -52,7 +52,7 @@ class Told(NamedTuple):
         return self.saga, self.state, self.step, self.operation, self.kind, self.code, self.suggestion
 
 
-_TOLD = (
+_DUE_NOTICE = (
     "e.id, e.notices, e.sent, e.run_id, run.saga, run.business_key, e.state, e.step, e.operation, "
     "COALESCE(e.error->>'kind', ''), COALESCE(e.error->>'code', ''), e.suggestion"
 )
@@ -63,10 +63,10 @@ def _execute(sql: str, params: Sequence[Any]) -> None:
         cursor.execute(sql, params)
 
 
-def _told(sql: str, params: Sequence[Any]) -> list[Told]:
+def _due_notices(sql: str, params: Sequence[Any]) -> list[DueNotice]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return [Told(*row) for row in cursor.fetchall()]
+        return [DueNotice(*row) for row in cursor.fetchall()]
 
 
 def find_open(run_id: UUID, meant: int | None = None) -> Open | None:
@@ -132,19 +132,19 @@ def set_reason(run_id: UUID, reason: str | None) -> None:
         _execute("UPDATE sagas_run SET reason = %s::jsonb WHERE id = %s AND reason IS NULL", [reason, run_id])
 
 
-def claim_notices(limit: int) -> list[Told]:
+def claim_notices(limit: int) -> list[DueNotice]:
     """Claim escalations of which a notice is due, and give each a lease: the time in which its notice is to be sent.
 
     The lease doubles with every notice that was published and is not known to be sent. So a notifier that was away
     does not find a message for every minute of its absence.
     """
-    return _told(
+    return _due_notices(
         # now(), not clock_timestamp(): only a stable function can use the index on notify_at.
         "WITH due AS (SELECT id FROM sagas_escalation WHERE notify_at <= now() "
         "ORDER BY notify_at, id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) "
         "UPDATE sagas_escalation AS e SET notices = e.notices + 1, notify_at = clock_timestamp() "
         "+ LEAST(%s * power(2, LEAST(e.notices - e.sent, 16)), %s) "
-        f"FROM due, sagas_run AS run WHERE e.id = due.id AND run.id = e.run_id RETURNING {_TOLD}",
+        f"FROM due, sagas_run AS run WHERE e.id = due.id AND run.id = e.run_id RETURNING {_DUE_NOTICE}",
         [limit, timedelta(seconds=config().notice_lease), timedelta(seconds=config().acknowledge_within)],
     )
 
@@ -159,14 +159,14 @@ def give_back(ids: Sequence[int]) -> None:
     )
 
 
-def unsent(numbers: Mapping[int, int]) -> list[Told]:
+def unsent(numbers: Mapping[int, int]) -> list[DueNotice]:
     """Of the notices in a message, those that are still to be sent: not acknowledged, resolved or sent already.
 
     Args:
         numbers: the number of the notice, by escalation.
     """
-    return _told(
-        f"SELECT {_TOLD} FROM unnest(%s::bigint[], %s::bigint[]) AS message(id, number) "
+    return _due_notices(
+        f"SELECT {_DUE_NOTICE} FROM unnest(%s::bigint[], %s::bigint[]) AS message(id, number) "
         "JOIN sagas_escalation AS e ON e.id = message.id JOIN sagas_run AS run ON run.id = e.run_id "
         "WHERE e.notify_at IS NOT NULL AND e.sent < message.number ORDER BY e.id",
         [list(numbers), list(numbers.values())],

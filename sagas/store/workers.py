@@ -18,7 +18,7 @@ FORGOTTEN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """What a worker's main process reports about itself.
 
     Attributes:
@@ -39,11 +39,11 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class KnownWorker:
     """The last heartbeat of a worker, and the seconds since then."""
 
     silent: float
-    beat: Beat
+    beat: Heartbeat
 
     @property
     def is_silent(self) -> bool:
@@ -51,7 +51,7 @@ class Heard:
         return self.silent > SILENT
 
 
-def record_heartbeat(said: Beat) -> None:
+def record_heartbeat(said: Heartbeat) -> None:
     """Record a worker's heartbeat, and delete workers that have had none for long."""
     execute(
         "INSERT INTO sagas_worker (name, beat_at, ticked_at, delivered_at, busy, busy_since, queues) "
@@ -79,7 +79,7 @@ def forget(name: str) -> None:
     execute("DELETE FROM sagas_worker WHERE name = %s", [name[: limits.WORKER_NAME]])
 
 
-def known_workers() -> list[Heard]:
+def known_workers() -> list[KnownWorker]:
     """All workers that are not deleted, in the order of their names."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -89,7 +89,9 @@ def known_workers() -> list[Heard]:
             "FROM sagas_worker ORDER BY name"
         )
         return [
-            Heard(silent, Beat(name, ticked, delivered, busy, longest, tuple(filter(None, queues.split(",")))))
+            KnownWorker(
+                silent, Heartbeat(name, ticked, delivered, busy, longest, tuple(filter(None, queues.split(","))))
+            )
             for silent, name, ticked, delivered, busy, longest, queues in cursor.fetchall()
         ]
 

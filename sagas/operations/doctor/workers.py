@@ -8,7 +8,7 @@ from sagas import store
 from sagas.conf import config
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one
-from sagas.store.workers import Heard
+from sagas.store.workers import KnownWorker
 
 #: Seconds after which one delivery is reported as hanging.
 LONG = 300.0
@@ -37,7 +37,7 @@ def pulse() -> Iterator[Finding]:
         yield from _idle(alive)
 
 
-def _look(worker: Heard) -> Finding:
+def _look(worker: KnownWorker) -> Finding:
     beat = worker.beat
     ticked = "has had no tick" if beat.ticked is None else f"ticked {beat.ticked:.0f} s before"
     began = "has begun no delivery" if beat.delivered is None else f"began a delivery {beat.delivered:.0f} s before"
@@ -51,7 +51,7 @@ def _look(worker: Heard) -> Finding:
     return Finding(Severity.FINE, f"{what}.")
 
 
-def _idle(alive: Sequence[Heard]) -> Iterator[Finding]:
+def _idle(alive: Sequence[KnownWorker]) -> Iterator[Finding]:
     """Report runs that are due while no live worker ticks, or none begins a delivery."""
     patience = max(config().lease, store.workers.SILENT)
     overdue, age = one(
@@ -71,5 +71,5 @@ def _idle(alive: Sequence[Heard]) -> Iterator[Finding]:
         )
 
 
-def _names(workers: Sequence[Heard]) -> str:
+def _names(workers: Sequence[KnownWorker]) -> str:
     return ", ".join(f"{worker.beat.name} ({worker.silent:.0f} s)" for worker in workers)

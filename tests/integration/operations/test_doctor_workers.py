@@ -16,11 +16,11 @@ import sagas
 from sagas import State, store
 from sagas.messaging import topology
 from sagas.models import Run
-from sagas.models import Worker as Heard
+from sagas.models import Worker as WorkerRow
 from sagas.operations import doctor
 from sagas.operations.doctor import Finding, Severity
 from sagas.operations.doctor import workers as probes
-from sagas.store.workers import Beat
+from sagas.store.workers import Heartbeat
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker
@@ -30,7 +30,7 @@ from tests.support.workers import Worker
 
 pytestmark = pytest.mark.usefixtures("alone", "loyalty_database")
 
-WELL = Beat("worker1@here", ticked=0.4, delivered=0.7, busy=1, longest=0.1, queues=("orders",))
+WELL = Heartbeat("worker1@here", ticked=0.4, delivered=0.7, busy=1, longest=0.1, queues=("orders",))
 
 
 def said(severity: Severity) -> list[str]:
@@ -97,7 +97,7 @@ def test_one_of_them_silent_is_told() -> None:
         (replace(WELL, longest=400.0), "one has taken 400 s"),
     ],
 )
-def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Beat, told: str) -> None:
+def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Heartbeat, told: str) -> None:
     store.workers.record_heartbeat(beat)
     (found,) = pulse()
     assert found.severity is Severity.WARNING
@@ -108,7 +108,7 @@ def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Beat, told: str) 
     ("beat", "told"),
     [(replace(WELL, delivered=60.0), "no worker begins a delivery"), (replace(WELL, ticked=60.0), "no worker ticks")],
 )
-def test_runs_that_are_due_and_that_nobody_takes_up_are_wrong(beat: Beat, told: str) -> None:
+def test_runs_that_are_due_and_that_nobody_takes_up_are_wrong(beat: Heartbeat, told: str) -> None:
     # Given a worker that lives, and a run that has been due for 22 s
     store.workers.record_heartbeat(beat)
     run_id = sagas.start(Lab, Experiment())
@@ -161,7 +161,7 @@ def test_a_worker_process_that_stands_still(start_worker: Start, monkeypatch: py
     # Given a worker that works
     worker = start_worker()
     await_state(sagas.start(Lab, Experiment()), State.AWAITING_CONFIRM)
-    eventually(lambda: Heard.objects.filter(delivered_at__isnull=False).exists(), what="a beat after a delivery")
+    eventually(lambda: WorkerRow.objects.filter(delivered_at__isnull=False).exists(), what="a beat after a delivery")
     assert said(Severity.ERROR) == []
     assert any(what.startswith("Every queue is consumed: ") for what in said(Severity.FINE))
 

@@ -116,7 +116,7 @@ def test_whole_sagas_run_as_it() -> None:
     # And leases lapse, workers beat, events are published
     make_due([sagas.start(Lab, Experiment(jar=jar))], since=100)
     Carrier().run(ids)
-    store.workers.record_heartbeat(store.workers.Beat("worker1@here"))
+    store.workers.record_heartbeat(store.workers.Heartbeat("worker1@here"))
     store.workers.forget("worker1@here")
     relay.relay(engine_app())
     # And the doctor, as the same role, says so

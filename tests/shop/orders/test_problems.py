@@ -217,7 +217,7 @@ def test_health(anyone: Api, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_are_asked_after_apart_from_the_web(anyone: Api, db: None) -> None:
     # Given no worker, then one that is well, then one that stands still
     assert anyone.client.get("/workersz").status_code == 503
-    store.workers.record_heartbeat(store.workers.Beat("worker1@here"))
+    store.workers.record_heartbeat(store.workers.Heartbeat("worker1@here"))
     reply = anyone.client.get("/workersz")
     assert (reply.status_code, reply.content) == (200, b"1 of 1 worker(s) were heard of lately\n")
     Worker.objects.update(beat_at="2026-01-01T00:00:00Z")
