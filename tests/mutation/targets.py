@@ -75,6 +75,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"{_HERE}/remote/test_attempts.py",
         f"{_HERE}/engine/test_subsagas.py",
     ),
+    "sagas/engine/carrier.py": (f"{_HERE}/engine/test_neighbours.py", f"{_HERE}/engine/test_subsagas.py"),
     "sagas/engine/claiming.py": (
         f"{_HERE}/engine/test_lifecycle.py",
         f"{_HERE}/engine/test_neighbours.py",
