@@ -71,7 +71,7 @@ class Listener:
 
 
 @pytest.mark.usefixtures("tap")
-def test_a_paid_order_is_moved_by_what_its_domains_tell(customer: Caller, shop: Shop) -> None:
+def test_domain_events_move_a_paid_order_to_its_end(customer: Caller, shop: Shop) -> None:
     order_no = ordered(customer, shop)
     seen(customer, order_no, "AWAITING_CONFIRM")
     # An order that comes alone is begun by whoever claims it: that it was started need not be told.
@@ -88,7 +88,7 @@ def test_a_paid_order_is_moved_by_what_its_domains_tell(customer: Caller, shop: 
 
 
 @pytest.mark.usefixtures("tap")
-def test_a_refused_order_is_undone_by_what_its_domains_tell(customer: Caller, shop: Shop) -> None:
+def test_domain_events_undo_a_rejected_order(customer: Caller, shop: Shop) -> None:
     first = ordered(customer, shop)
     seen(customer, first, "AWAITING_CONFIRM")
 

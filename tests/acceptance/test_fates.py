@@ -86,7 +86,7 @@ def test_a_paid_order_is_confirmed_in_every_domain(crew: Crew, customer: Caller,
     assert_books_balance(shop.before)
 
 
-def test_out_of_stock(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_that_is_out_of_stock_is_rejected(crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire()
     Sku.objects.filter(code=PEACH).update(available=0)
     before = books.snapshot()
@@ -104,7 +104,7 @@ def test_out_of_stock(crew: Crew, customer: Caller, shop: Shop) -> None:
     assert_books_balance(before)
 
 
-def test_a_coupon_that_is_used(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_with_a_used_coupon_is_rejected(crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire()
     Coupon.objects.filter(code="C1").update(used=True)
     before = books.snapshot()
@@ -122,7 +122,7 @@ def test_a_coupon_that_is_used(crew: Crew, customer: Caller, shop: Shop) -> None
     assert_books_balance(before)
 
 
-def test_a_slot_that_is_full(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_for_a_full_slot_is_rejected(crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire()
     Slot.objects.filter(pk=shop.slot).update(available=0)
     before = books.snapshot()
@@ -140,7 +140,7 @@ def test_a_slot_that_is_full(crew: Crew, customer: Caller, shop: Shop) -> None:
     assert_books_balance(before)
 
 
-def test_a_slot_that_begins_before_its_turn(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_whose_slot_has_begun_before_its_step_is_rejected(crew: Crew, customer: Caller, shop: Shop) -> None:
     # Accepted while the slot lay ahead, and worked off when it did not any more.
     crew.hire()
     with crew.on_break():
@@ -154,7 +154,7 @@ def test_a_slot_that_begins_before_its_turn(crew: Crew, customer: Caller, shop: 
     assert_books_balance(shop.before)
 
 
-def test_an_order_that_is_gone_before_its_first_step(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_that_was_deleted_before_its_first_step_fails(crew: Crew, customer: Caller, shop: Shop) -> None:
     # A person put it right by hand while nobody worked.
     crew.hire()
     with crew.on_break():
@@ -169,7 +169,7 @@ def test_an_order_that_is_gone_before_its_first_step(crew: Crew, customer: Calle
     assert_books_balance(shop.before)
 
 
-def test_a_first_step_that_breaks_for_good(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_whose_first_step_always_fails_is_undone(crew: Crew, customer: Caller, shop: Shop) -> None:
     # More than fits the column of the order lines: no rejection, but a fault at every attempt.
     crew.hire()
     with crew.on_break():
@@ -202,7 +202,7 @@ def test_an_order_that_fails_before_its_first_step_was_never_placed(crew: Crew, 
     assert books.snapshot() == shop.before
 
 
-def test_the_customer_cancels(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_a_customer_cancels_an_order(crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire()
     order_no = ordered(customer, shop)
     seen(customer, order_no, "AWAITING_CONFIRM")
@@ -219,7 +219,7 @@ def test_the_customer_cancels(crew: Crew, customer: Caller, shop: Shop) -> None:
     assert_books_balance(shop.before)
 
 
-def test_the_customer_cancels_before_anything_is_done(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_a_customer_cancels_before_the_first_step(crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire()
     with crew.on_break():
         order_no = ordered(customer, shop)
@@ -232,7 +232,7 @@ def test_the_customer_cancels_before_anything_is_done(crew: Crew, customer: Call
     assert_books_balance(shop.before)
 
 
-def test_paid_before_the_steps_are_done(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_that_is_paid_before_its_steps_are_done_is_confirmed(crew: Crew, customer: Caller, shop: Shop) -> None:
     # The provider was faster than every worker: the run is PENDING still.
     crew.hire()
     with crew.on_break():
@@ -250,7 +250,7 @@ def test_paid_before_the_steps_are_done(crew: Crew, customer: Caller, shop: Shop
 
 
 @pytest.mark.slow
-def test_nobody_pays_within_the_real_half_minute(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_unpaid_order_is_undone_after_the_real_thirty_seconds(crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire()
     order_no = ordered(customer, shop)
     waiting = seen(customer, order_no, "AWAITING_CONFIRM")
@@ -270,7 +270,7 @@ def test_nobody_pays_within_the_real_half_minute(crew: Crew, customer: Caller, s
 # -- with a short deadline ----------------------------------------------------------------------------------
 
 
-def test_nobody_pays_and_rabbitmqs_message_cancels(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_the_deadline_message_cancels_an_unpaid_order(crew: Crew, customer: Caller, shop: Shop) -> None:
     # The tick would be 20 seconds later: it is not what ends this.
     # Nor is looked for what stands between: on a slow machine it may be over before anybody looks.
     crew.hire(confirm_within=SHORT, GRACE=20)
@@ -285,7 +285,9 @@ def test_nobody_pays_and_rabbitmqs_message_cancels(crew: Crew, customer: Caller,
     assert_books_balance(shop.before)
 
 
-def test_the_deadline_message_is_lost_and_the_tick_cancels(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_the_tick_cancels_an_unpaid_order_if_the_deadline_message_is_lost(
+    crew: Crew, customer: Caller, shop: Shop
+) -> None:
     # Given the real half minute: a short one may have brought its message before anybody could lose it
     crew.hire()
     broker.purge("sagas.deadline.30000")
@@ -304,7 +306,9 @@ def test_the_deadline_message_is_lost_and_the_tick_cancels(crew: Crew, customer:
     assert_books_balance(shop.before)
 
 
-def test_paid_in_time_but_the_steps_take_longer_than_the_deadline(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_paid_in_time_is_confirmed_though_its_steps_outlast_the_deadline(
+    crew: Crew, customer: Caller, shop: Shop
+) -> None:
     # Given a paid order that stands in the middle of its steps, for nobody works for coupons
     crew.hire(confirm_within=SHORT, queues="sagas.dispatch,sagas.cancel,orders,inventory", LEASE=1)
     with crew.on_break():
@@ -325,7 +329,7 @@ def test_paid_in_time_but_the_steps_take_longer_than_the_deadline(crew: Crew, cu
     assert_books_balance(shop.before)
 
 
-def test_fates_side_by_side(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_orders_with_different_outcomes_run_side_by_side(crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire(confirm_within=SHORT)
     Sku.objects.filter(code=PEACH).update(available=2)
     before = books.snapshot()

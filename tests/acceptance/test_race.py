@@ -28,7 +28,7 @@ def pay_at(provider: Caller, order_no: str, moment: datetime) -> int:
     return provider.pay(order_no).status
 
 
-def test_payment_and_deadline_race(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_payment_and_deadline_race_and_one_of_them_wins(crew: Crew, customer: Caller, shop: Shop) -> None:
     # Given orders that begin as they come, so that each has a deadline of its own
     crew.hire(confirm_within=8.0)
     with ThreadPoolExecutor(4) as pool:

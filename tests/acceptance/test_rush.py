@@ -44,7 +44,7 @@ def decided() -> bool:
     return Run.objects.filter(state__in=["AWAITING_CONFIRM", "FAILED"]).count() == CUSTOMERS
 
 
-def test_a_thousand_want_the_last_hundred(crew: Crew, web: Web) -> None:
+def test_a_thousand_customers_order_the_last_hundred_cups(crew: Crew, web: Web) -> None:
     # Long: on a slow machine the first cups would be given back before the last customer has come.
     crew.hire(confirm_within=600.0)
     shop = open_shop(stock={LIMITED: CUPS})
@@ -64,7 +64,7 @@ def test_a_thousand_want_the_last_hundred(crew: Crew, web: Web) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_want_the_last_hundred_and_some_never_pay(crew: Crew, web: Web) -> None:
+def test_a_thousand_customers_order_the_last_hundred_cups_and_some_never_pay(crew: Crew, web: Web) -> None:
     crew.hire()
     shop = open_shop(stock={LIMITED: CUPS})
     customer = Caller(web, shop.token)

@@ -35,7 +35,7 @@ def slow(web: Web) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("slow")
-def test_forty_slow_clients_do_not_keep_one_from_ordering(web: Web, shop: Shop) -> None:
+def test_forty_slow_clients_do_not_keep_another_client_from_ordering(web: Web, shop: Shop) -> None:
     customer = Caller(web, shop.token)
     for _ in range(4):
         assert customer.place([(TEA, 1)], slot=shop.slot).status == 202
@@ -56,7 +56,7 @@ def in_chunks(web: Web, path: str, body: bytes, headers: dict[str, str]) -> tupl
     return int(told.split()[1]), json.loads(text)
 
 
-def test_an_order_and_its_payment_may_come_in_chunks(web: Web, shop: Shop) -> None:
+def test_an_order_and_its_payment_may_be_sent_in_chunks(web: Web, shop: Shop) -> None:
     order = json.dumps({"items": [{"sku": TEA, "quantity": 1}], "slot": shop.slot}).encode()
     status, accepted = in_chunks(web, ORDERS, order, {"Authorization": f"Token {shop.token}"})
     assert status == 202
@@ -66,7 +66,7 @@ def test_an_order_and_its_payment_may_come_in_chunks(web: Web, shop: Shop) -> No
 
 
 @pytest.mark.slow
-def test_a_web_process_that_is_told_to_stop_ends_what_is_in_hand(django_db_setup: None) -> None:
+def test_a_web_process_finishes_its_requests_before_it_stops(django_db_setup: None) -> None:
     web = Web().await_ready()
     try:
         with socket.create_connection(("127.0.0.1", web.port), timeout=30) as client:

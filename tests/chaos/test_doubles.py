@@ -58,7 +58,7 @@ def doubled() -> int:
     return int(count or 0)
 
 
-def test_every_message_comes_twice(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_every_message_is_delivered_twice(crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire(confirm_within=2.0, double=0.0, COHORT=20)
     with Crowd(customer, shop) as crowd:
         crowd.arrive(ORDERS)
@@ -70,7 +70,9 @@ def test_every_message_comes_twice(crew: Crew, customer: Caller, shop: Shop) -> 
 
 
 @pytest.mark.slow
-def test_every_step_comes_again_after_all_is_decided(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_every_step_message_is_delivered_again_after_the_run_is_decided(
+    crew: Crew, customer: Caller, shop: Shop
+) -> None:
     # Two seconds late: what was not paid has been undone by then.
     crew.hire(confirm_within=1.0, double=2.0, COHORT=20)
     with Crowd(customer, shop) as crowd:
@@ -84,7 +86,7 @@ def test_every_step_comes_again_after_all_is_decided(crew: Crew, customer: Calle
     assert_books_balance(shop.before)
 
 
-def test_forward_messages_after_the_undo(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_forward_messages_are_delivered_after_the_undo(crew: Crew, customer: Caller, shop: Shop) -> None:
     # Given orders that are undone
     crew.hire(confirm_within=1.0)
     numbers = [customer.place([("TEA-M", 1)], slot=shop.slot, coupon=f"C{n}").body["order_no"] for n in range(20)]

@@ -111,7 +111,7 @@ def put_back(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("what", [runs_out, is_flushed])
-def test_the_lock_is_lost_in_the_middle_of_a_refund(
+def test_the_redis_lock_is_lost_during_a_refund(
     what: Callable[[redis.Redis], None], crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis
 ) -> None:
     # Given refunds that take longer than their locks last
@@ -129,7 +129,7 @@ def test_the_lock_is_lost_in_the_middle_of_a_refund(
     assert_refunded_once(runs, shop)
 
 
-def test_redis_is_frozen_for_longer_than_its_locks_last(
+def test_redis_is_frozen_for_longer_than_its_locks_live(
     crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis
 ) -> None:
     crew.hire(**TWO)
@@ -143,7 +143,7 @@ def test_redis_is_frozen_for_longer_than_its_locks_last(
     assert_refunded_once(runs, shop)
 
 
-def test_redis_is_gone_in_the_middle_of_a_refund(crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis) -> None:
+def test_redis_is_stopped_during_a_refund(crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis) -> None:
     crew.hire(**TWO)
     runs = place(customer, shop)
     try:
@@ -159,7 +159,7 @@ def test_redis_is_gone_in_the_middle_of_a_refund(crew: Crew, customer: Caller, s
 
 
 @pytest.mark.slow
-def test_redis_comes_back_with_locks_of_the_dead(
+def test_redis_restarts_with_locks_of_killed_workers(
     crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis, tmp_path: Path
 ) -> None:
     # Given a copy of Redis that was taken when refunds were under way
@@ -182,7 +182,9 @@ def test_redis_comes_back_with_locks_of_the_dead(
     assert_refunded_once(runs, shop)
 
 
-def test_a_double_of_every_message_is_held_back(crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis) -> None:
+def test_the_guard_holds_back_a_duplicate_of_every_message(
+    crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis
+) -> None:
     crew.hire(**TWO, double=0.0, LEASE=40)
     runs = place(customer, shop)
     cancel(runs)

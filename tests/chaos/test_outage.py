@@ -44,7 +44,9 @@ class Till:
 
 
 @pytest.mark.parametrize("outage", [6.0, pytest.param(60.0, marks=[pytest.mark.slow, pytest.mark.timeout(240)])])
-def test_orders_are_taken_while_rabbitmq_is_away(outage: float, crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_orders_are_accepted_while_rabbitmq_is_unavailable(
+    outage: float, crew: Crew, customer: Caller, shop: Shop
+) -> None:
     crew.hire(confirm_within=3.0)
     till = Till(customer, shop)
     before = till.open_for(3.0)

@@ -29,7 +29,9 @@ def dispatcher(crew: Crew, shop: Shop) -> Iterator[Worker]:
     worker.stop()
 
 
-def test_an_overload_waits_in_the_database(dispatcher: Worker, customer: Caller, shop: Shop) -> None:
+def test_excess_orders_wait_in_the_database_and_not_in_the_broker(
+    dispatcher: Worker, customer: Caller, shop: Shop
+) -> None:
     # Given orders that come in one by one, each with its kick, and nobody who performs their first step
     def place() -> None:
         assert customer.place([(TEA, 1)], slot=shop.slot).status == 202

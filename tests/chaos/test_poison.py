@@ -56,7 +56,7 @@ def kills_its_worker(run: Run) -> None:
         (kills_its_worker, "ESCALATED"),
     ],
 )
-def test_neighbours_of_a_poisonous_run(
+def test_runs_in_one_cohort_with_a_poisonous_run_are_unharmed(
     poisoning: Poisoning, ends: str, crew: Crew, customer: Caller, shop: Shop
 ) -> None:
     # Given a hundred paid orders that begin together, one of them poisonous

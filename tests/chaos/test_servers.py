@@ -35,7 +35,7 @@ def assert_all_is_well(crowd: Crowd, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_rabbitmq_dies_and_comes_back(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_rabbitmq_is_killed_and_restarted(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire(**QUICK)
     with Crowd(customer, shop) as crowd:
         crowd.arrive(ORDERS // 2)
@@ -51,7 +51,7 @@ def test_rabbitmq_dies_and_comes_back(step: str, crew: Crew, customer: Caller, s
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_redis_dies_and_comes_back(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_redis_is_killed_and_restarted(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire(**QUICK)
     with Crowd(customer, shop) as crowd:
         crowd.arrive(ORDERS // 2)
@@ -65,7 +65,7 @@ def test_redis_dies_and_comes_back(step: str, crew: Crew, customer: Caller, shop
     assert_all_is_well(crowd, shop)
 
 
-def test_redis_dies_and_stays_away(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_redis_is_killed_and_not_restarted(crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire(**QUICK)
     try:
         with Crowd(customer, shop) as crowd:
@@ -79,7 +79,7 @@ def test_redis_dies_and_stays_away(crew: Crew, customer: Caller, shop: Shop) -> 
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_postgresql_dies_and_comes_back(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_postgresql_is_killed_and_restarted(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire(**QUICK)
     with Crowd(customer, shop) as crowd:
         crowd.arrive(ORDERS // 2)
@@ -94,7 +94,7 @@ def test_postgresql_dies_and_comes_back(step: str, crew: Crew, customer: Caller,
     assert books.query("SELECT count(*) FROM orders_order") == [(ORDERS,)]
 
 
-def test_while_postgresql_stands_still_the_web_answers_and_serves_when_it_goes_on(
+def test_the_web_answers_while_postgresql_hangs_and_serves_again_afterwards(
     crew: Crew, customer: Caller, shop: Shop
 ) -> None:
     # Given a web whose threads all have a session
@@ -126,7 +126,7 @@ def test_while_postgresql_stands_still_the_web_answers_and_serves_when_it_goes_o
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_all_queues_are_wiped(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_all_queues_are_purged(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
     crew.hire(**QUICK)
     with Crowd(customer, shop) as crowd:
         crowd.arrive(ORDERS // 2)

@@ -75,7 +75,7 @@ def sniper(shop: Shop) -> Iterator[Sniper]:
 @pytest.mark.parametrize(
     "point", [pytest.param(point, marks=[] if point in REPRESENTATIVE else pytest.mark.slow) for point in EVERYWHERE]
 )
-def test_a_child_dies(point: str, crew: Crew, customer: Caller, shop: Shop, sniper: Sniper) -> None:
+def test_a_worker_child_is_killed(point: str, crew: Crew, customer: Caller, shop: Shop, sniper: Sniper) -> None:
     # Given two hundred orders, of which half are paid
     crew.hire(**QUICK)
     sniper.arm(point)
@@ -102,12 +102,12 @@ def test_a_child_dies(point: str, crew: Crew, customer: Caller, shop: Shop, snip
         pytest.param("claim.committed", marks=pytest.mark.slow),
     ],
 )
-def test_a_child_dies_while_events_move_the_orders(
+def test_a_worker_child_is_killed_under_choreography(
     point: str, crew: Crew, customer: Caller, shop: Shop, sniper: Sniper
 ) -> None:
     crew.carrier = "choreography"
     try:
-        test_a_child_dies(point, crew, customer, shop, sniper)
+        test_a_worker_child_is_killed(point, crew, customer, shop, sniper)
     finally:
         crew.carrier = "orchestration"
 
@@ -121,7 +121,7 @@ def test_a_child_dies_while_events_move_the_orders(
         pytest.param("schedule_delivery", marks=pytest.mark.slow),
     ],
 )
-def test_all_workers_die_at_once(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_all_workers_are_killed_at_once(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
     # Given two processes in the middle of a step, and orders piling up before it
     with Crowd(customer, shop) as crowd:
         crowd.arrive(ORDERS // 2)

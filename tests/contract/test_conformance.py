@@ -41,7 +41,7 @@ def broken(careless: Careless, routes: dict[Operation, Route]) -> dict[str, str]
         return {result.check: result.why for result in examine(examined) if result.outcome is CheckOutcome.BROKEN}
 
 
-def test_who_keeps_all_rules_breaks_none() -> None:
+def test_a_conforming_participant_violates_no_rule() -> None:
     assert broken(Careless(), BOTH) == {}
 
 
@@ -65,29 +65,29 @@ def test_who_keeps_all_rules_breaks_none() -> None:
         ("keeps it in memory", {"survives"}),
     ],
 )
-def test_what_is_broken_is_found(defect: str, found: set[str]) -> None:
+def test_each_violation_is_found(defect: str, found: set[str]) -> None:
     # What is found by a race besides may be found or not.
     assert set(broken(Careless(defect), FORWARD)) - {"at_the_same_moment"} == found
 
 
-def test_an_undo_that_is_overtaken_by_what_it_undoes_is_found() -> None:
+def test_an_undo_that_its_forward_call_overtakes_is_found() -> None:
     assert "at_the_same_moment" in broken(Careless("looks before it leaps"), FORWARD)
 
 
-def test_without_a_barrier_next_to_nothing_is_kept() -> None:
+def test_a_participant_without_a_barrier_violates_most_rules() -> None:
     assert broken(Careless("has no barrier"), FORWARD).keys() >= {"repeated", "repeated_at_once", "dangling"}
 
 
-def test_a_confirm_that_is_taken_twice_is_found() -> None:
+def test_a_confirm_with_two_effects_is_found() -> None:
     assert set(broken(Careless("confirms as often as it is asked"), TRY)) == {"confirmed"}
 
 
-def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checks_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "PATIENCE", 0.2)
     assert "not yet" in broken(Careless("is never ready"), FORWARD)["asked_and_taken_back"]
 
 
-def test_what_cannot_be_asked_is_said() -> None:
+def test_a_check_that_is_impossible_is_reported() -> None:
     with serving(Careless()) as url:
         results = list(examine(Subject(url, FORWARD, {"points": 1})))
     assert {result.outcome for result in results} == {CheckOutcome.KEPT, CheckOutcome.NOT_ASKED}
@@ -156,7 +156,7 @@ def test_the_participant_in_node_keeps_the_contract(kept_alive: tuple[Points, Pa
     assert points.account("conformance") == (999, 0)
 
 
-def test_the_command_says_what_is_broken() -> None:
+def test_the_command_names_the_violations() -> None:
     with serving(Careless("lets a late one through")) as url:
         done = run(url, "--forward", "POST /debits", "--compensate", "DELETE /debits", "--body", '{"points": 1}')
     assert done.returncode == 1, done.stderr
@@ -181,7 +181,7 @@ PAIR = ("--forward", "POST /a", "--compensate", "DELETE /a")
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_meant_is_refused(
+def test_invalid_arguments_are_refused(
     arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -198,7 +198,7 @@ def test_an_address_with_a_password_is_refused_and_not_repeated() -> None:
     assert "sesame" not in done.stderr + done.stdout
 
 
-def test_nobody_there() -> None:
+def test_an_unreachable_participant_is_reported() -> None:
     done = run("http://127.0.0.1:1", *PAIR)
     assert done.returncode == 1
     assert "not reached: Connection refused" in done.stdout

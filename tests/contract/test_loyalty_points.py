@@ -65,7 +65,7 @@ class Branch:
         return self.points.call("GET", "/operations", **self.headers(operation))
 
 
-def test_what_was_answered_survives_a_kill(points: Points, account: str) -> None:
+def test_answered_operations_survive_a_kill(points: Points, account: str) -> None:
     # Given
     branch, other = Branch(points, account), Branch(points, account, 20)
     assert branch.ask("forward").json() == {"left": 90}
@@ -99,7 +99,7 @@ def test_a_repeat_gets_the_first_answer(points: Points, account: str, operation:
     assert points.account(account)[0] == 1000
 
 
-def test_repeats_at_the_same_moment_are_one(points: Points, account: str) -> None:
+def test_simultaneous_repeats_have_one_effect(points: Points, account: str) -> None:
     branch = Branch(points, account)
     with ThreadPoolExecutor(8) as callers:
         answers = list(callers.map(lambda _: branch.ask("forward"), range(32)))
@@ -109,7 +109,7 @@ def test_repeats_at_the_same_moment_are_one(points: Points, account: str) -> Non
 
 
 @pytest.mark.parametrize(("forward", "undo"), [("forward", "compensate"), ("try", "cancel")])
-def test_an_undo_that_comes_first_undoes_nothing_and_refuses_what_comes_late(
+def test_an_early_undo_undoes_nothing_and_blocks_the_late_forward_call(
     points: Points, account: str, forward: str, undo: str
 ) -> None:
     branch = Branch(points, account)
@@ -121,14 +121,14 @@ def test_an_undo_that_comes_first_undoes_nothing_and_refuses_what_comes_late(
     assert branch.query(forward).json()["outcome"] == "rejected"
 
 
-def test_an_undo_gives_back_once(points: Points, account: str) -> None:
+def test_an_undo_returns_points_once(points: Points, account: str) -> None:
     branch = Branch(points, account)
     branch.ask("forward")
     assert [branch.ask("compensate").json() for _ in range(2)] == [{"undone": 10}] * 2
     assert points.account(account) == (100, 0)
 
 
-def test_a_query_says_what_became_of_it(points: Points, account: str) -> None:
+def test_a_query_returns_the_outcome_of_an_operation(points: Points, account: str) -> None:
     branch, poor = Branch(points, account), Branch(points, account, 1000)
     branch.ask("try")
     poor.ask("try")
@@ -141,7 +141,7 @@ def test_a_query_says_what_became_of_it(points: Points, account: str) -> None:
     assert branch.query("confirm").status_code == 404
 
 
-def test_who_may_not_ask(points: Points, account: str) -> None:
+def test_a_request_without_a_valid_token_is_refused(points: Points, account: str) -> None:
     branch = Branch(points, account)
     assert httpx.post(f"{points.url}/debits", json=branch.wanted).status_code == 401
     headers = {**branch.headers("forward"), "Idempotency_Key": f"{branch.tx}:b:compensate"}
@@ -154,7 +154,7 @@ def test_who_may_not_ask(points: Points, account: str) -> None:
 
 @given(asked=st.lists(st.sampled_from(["forward", "compensate", "compensate", "kill"]), min_size=1, max_size=6))
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_comes_in_whatever_order_an_effect_is_there_or_undone(points: Points, asked: list[str]) -> None:
+def test_in_any_order_of_calls_an_effect_exists_once_or_is_undone(points: Points, asked: list[str]) -> None:
     # Given a branch, and a network that doubles and reorders, and a process that dies in between
     account = f"account-{uuid4().hex[:8]}"
     points.open(account, 100)
@@ -175,7 +175,7 @@ def test_the_openapi_document_is_valid() -> None:
     schemathesis.openapi.from_dict(yaml.safe_load(CONTRACT.read_text())).validate()
 
 
-def test_every_answer_is_as_the_openapi_document_says(points: Points, account: str) -> None:
+def test_every_answer_matches_the_openapi_document(points: Points, account: str) -> None:
     # Given answers of each kind to each operation
     document = yaml.safe_load(CONTRACT.read_text())
     schema = schemathesis.openapi.from_dict(document)

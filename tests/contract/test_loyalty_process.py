@@ -30,7 +30,7 @@ def debit(points: Points, tx: str) -> httpx.Response:
     return points.call("POST", "/debits", {"account": "mei", "points": 10}, **headers)
 
 
-def test_its_own_tests_pass() -> None:
+def test_the_tests_of_the_example_pass() -> None:
     assert NODE
     done = subprocess.run([NODE, "--test"], cwd=SERVER.parent, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -40,7 +40,7 @@ def test_its_own_tests_pass() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prlimit is Linux's")
-def test_a_disk_that_is_full_in_the_middle_of_a_record_costs_that_record_and_no_other(points: Points) -> None:
+def test_a_disk_that_fills_up_during_a_write_loses_only_that_record(points: Points) -> None:
     # Given a disk with room for half a record
     points.open("mei", 100)
     assert debit(points, str(uuid4())).status_code == 200

@@ -76,7 +76,7 @@ def answers(url: str) -> bool:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the reference's commands need curl")
-def test_the_commands_work_as_they_stand(shop: Path) -> None:
+def test_the_commands_in_the_reference_work_as_written(shop: Path) -> None:
     script = "".join(block.text for block in blocks(REFERENCE, "sh"))
     ended = 'until api "orders/$order_no/" | grep -qE "SUCCEEDED|FAILED"; do sleep 0.1; done'
     paid = 'pay.py "$order_no" pay_1 2400\n'

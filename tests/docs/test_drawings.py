@@ -60,13 +60,13 @@ def members(drawn: str) -> frozenset[State]:
     return LIVE if drawn == "LIVE" else frozenset({State(drawn)})
 
 
-def test_every_drawing_is_of_a_kind_that_is_looked_at() -> None:
+def test_every_drawing_is_of_a_kind_that_is_checked() -> None:
     assert len(STATES) == 2
     assert len(FLOWCHARTS) == 2
     assert len(STATES) + len(SEQUENCES) + len(FLOWCHARTS) == len(DRAWINGS)
 
 
-def test_the_states_and_their_changes_are_those_of_the_code() -> None:
+def test_the_drawn_states_and_transitions_are_those_of_the_code() -> None:
     drawn = {
         (before, after)
         for source, target in edges()
@@ -77,18 +77,18 @@ def test_the_states_and_their_changes_are_those_of_the_code() -> None:
     assert drawn == {(before, after) for before, following in TRANSITIONS.items() for after in following}
 
 
-def test_a_run_begins_where_the_drawing_begins() -> None:
+def test_the_drawing_begins_with_the_initial_state() -> None:
     assert [after for before, after in edges() if before == "[*]"] == [State.PENDING]
 
 
-def test_every_change_of_state_has_its_sentence() -> None:
+def test_every_transition_has_a_sentence() -> None:
     rows = table(PAGE, "from")
     assert sorted((before, after) for before, after, _ in rows) == sorted(edge for edge in edges() if edge[0] != "[*]")
     for *edge, sentence in rows:
         assert re.fullmatch(r"[A-Z].+\.", sentence), edge
 
 
-def test_every_line_of_a_sequence_is_understood_and_every_arrow_joins_two_who_are_there() -> None:
+def test_every_line_of_a_sequence_is_valid_and_every_arrow_joins_declared_participants() -> None:
     for drawing in SEQUENCES:
         there: set[str] = set()
         for line in lines(drawing):
@@ -108,7 +108,7 @@ def test_every_frame_of_a_sequence_is_closed() -> None:
         assert len(opened) == lines(drawing).count("end")
 
 
-def test_every_line_of_a_flowchart_is_understood() -> None:
+def test_every_line_of_a_flowchart_is_valid() -> None:
     for drawing in FLOWCHARTS:
         for line in lines(drawing):
             assert _FLOW.fullmatch(line), line
@@ -146,7 +146,7 @@ def test_the_steps_of_an_order_are_drawn_in_the_order_in_which_they_are_performe
     assert all(definition.has_operation(index, Phase.UNDO) for index in range(last))
 
 
-def test_every_arrow_on_the_way_of_an_order_is_explained() -> None:
+def test_every_arrow_in_the_drawing_of_an_order_is_explained() -> None:
     for drawing, way in ((FORWARD, "forward"), (BACK, "back")):
         arrows = sum(_ARROW.fullmatch(line) is not None for line in lines(drawing))
         explained: list[int] = []
@@ -156,7 +156,7 @@ def test_every_arrow_on_the_way_of_an_order_is_explained() -> None:
         assert explained == list(range(1, arrows + 1))
 
 
-def test_an_order_is_drawn_to_change_its_state_as_a_run_may() -> None:
+def test_the_drawn_transitions_of_an_order_are_legal() -> None:
     for drawing, first, final in ((FORWARD, State.PENDING, State.SUCCEEDED), (BACK, State.COMPENSATING, State.FAILED)):
         states = [State(found["label"]) for line in lines(drawing) if (found := _NOTE.fullmatch(line))]
         assert (states[0], states[-1]) == (first, final)
@@ -171,7 +171,7 @@ def test_the_screens_of_a_claim_are_those_of_the_code_in_order() -> None:
     assert [row[0].strip("`") for row in table(PAGE, "screen")] == names
 
 
-def test_whoever_loses_the_race_for_the_row_finds_it_decided() -> None:
+def test_the_loser_of_the_drawn_race_finds_the_run_decided() -> None:
     for won in (State.CONFIRMING, State.COMPENSATING):
         assert f", {won}, commit" in RACE
     assert State.COMPENSATING not in TRANSITIONS[State.CONFIRMING]

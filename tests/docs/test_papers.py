@@ -24,7 +24,7 @@ def code(cell: str) -> str:
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=name)
-def test_every_link_leads_somewhere(paper: Path) -> None:
+def test_every_link_has_a_target(paper: Path) -> None:
     for text, target in links(paper):
         path, _, anchor = target.partition("#")
         there = (paper.parent / path).resolve() if path else paper
@@ -71,7 +71,7 @@ def test_a_saga_in_another_module_than_sagas_is_said_to_need_an_import(paper: Pa
         assert re.search(r"imported by (the app's|`tastings/)", prose(paper))
 
 
-def test_the_readme_installs_all_that_the_engine_cannot_do_without() -> None:
+def test_the_readme_installs_all_required_packages() -> None:
     (install,) = (block.text for block in blocks("README.md", "sh") if "pip install" in block.text)
     (command,) = (line for line in install.splitlines() if line.startswith("pip install"))
     installed = command.partition("constraints.txt ")[2].split()
@@ -86,7 +86,7 @@ def test_every_sample_is_python(paper: Path) -> None:
         compile(block.text, f"{name(paper)}: {block.title}", "exec")
 
 
-def test_the_settings_are_those_of_the_engine() -> None:
+def test_the_documented_settings_are_those_of_the_engine() -> None:
     documented = {code(row[0]): code(row[2]) for row in table("docs/reference/settings.md", "key")}
     actual = {
         field.name.upper(): repr(field.default)
@@ -100,7 +100,7 @@ def test_the_settings_are_those_of_the_engine() -> None:
         assert meaning, key
 
 
-def test_the_lease_sum_is_right() -> None:
+def test_the_documented_sum_of_lease_times_is_right() -> None:
     config = Config(queues=("any",))
     leases = [config.lease * 2**claim for claim in range(config.lease_limit)]
     said = re.search(r"claimed after ([\d, and]+) seconds", prose(ROOT / "docs/reference/settings.md"))
@@ -109,7 +109,7 @@ def test_the_lease_sum_is_right() -> None:
     assert sum(leases) == 630  # ten and a half minutes
 
 
-def test_the_variables_are_those_of_the_project() -> None:
+def test_the_documented_environment_variables_are_those_of_the_project() -> None:
     documented = {code(row[0]) for row in table("docs/reference/settings.md", "variable")}
     source = (ROOT / "drinkgroup/settings.py").read_text()
     assert documented == set(re.findall(r"env\.\w+\(\"(\w+)\"", source))
@@ -127,7 +127,7 @@ def layers(container: str = "") -> list[list[str]]:
 
 
 @pytest.mark.parametrize("container", ["", "sagas"])
-def test_the_layers_are_those_that_are_checked(container: str) -> None:
+def test_the_documented_layers_are_those_that_are_checked(container: str) -> None:
     drawn = [[line.split(" | ") for line in block.text.splitlines()] for block in blocks("ARCHITECTURE.md", "text")]
     assert layers(container) in drawn
 
@@ -199,12 +199,12 @@ def resolve(dotted: str) -> object:
     raise AssertionError(dotted)
 
 
-def test_every_pin_has_its_reason() -> None:
+def test_every_pinned_version_has_a_reason() -> None:
     pinned = re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert sorted(code(row[0]) for row in table("docs/adr/0013-libraries.md", "pin")) == sorted(pinned)
 
 
-def test_every_decision_is_listed() -> None:
+def test_every_architecture_decision_is_listed() -> None:
     listed = [row[0] for row in table("docs/adr/README.md", "file")]
     files = sorted(path.name for path in (ROOT / "docs/adr").glob("0*.md"))
     assert [re.sub(r".*\((.+)\)", r"\1", cell) for cell in listed] == files
@@ -214,7 +214,7 @@ def test_every_decision_is_listed() -> None:
         assert parts == ["Context", "Decision", "Consequences", "Alternatives"], file
 
 
-def test_the_engine_needs_only_what_the_readme_lists() -> None:
+def test_the_engine_imports_only_packages_that_the_readme_lists() -> None:
     said = prose(ROOT / "README.md")
     needs = said[said.index("install what it needs") :].partition(", as pinned")[0].lower()
     imported: set[str] = set()

@@ -126,7 +126,7 @@ def await_state(run_id, state):
 """
 
 
-def test_the_settings_of_the_readme_are_warned_of_by_nobody(shop: Shop) -> None:
+def test_the_settings_of_the_readme_cause_no_warnings(shop: Shop) -> None:
     shop.run(sys.executable, "manage.py", "check", "--database", "default", "--fail-level", "WARNING")
 
 
@@ -307,7 +307,7 @@ def test_the_engine_and_the_project_can_share_an_app(shop: Shop) -> None:
     ]
 
 
-def test_the_worker_leaves_no_queues_but_its_own(shop: Shop) -> None:
+def test_the_worker_creates_only_its_own_queues(shop: Shop) -> None:
     name = shop.python("from django.conf import settings; print(settings.CELERY_BROKER_URL.rpartition('/')[2])").strip()
 
     def queues() -> set[str]:

@@ -97,7 +97,7 @@ def failed(saga: type[Saga[Any]], request: object) -> UUID:
     return run_id
 
 
-def test_what_a_participant_raises_is_logged_with_its_traceback_and_whose_it_was(
+def test_a_participants_error_is_logged_with_its_traceback_and_runs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run_id = failed(Losing, Plain(7))
@@ -114,7 +114,7 @@ def test_what_a_participant_raises_is_logged_with_its_traceback_and_whose_it_was
 
 
 @pytest.mark.parametrize("saga", [Calling, CallingAll])
-def test_what_is_personal_is_in_no_line_of_the_log(caplog: pytest.LogCaptureFixture, saga: type[Saga[Guest]]) -> None:
+def test_personal_data_is_in_no_line_of_the_log(caplog: pytest.LogCaptureFixture, saga: type[Saga[Guest]]) -> None:
     failed(saga, Guest("555-1234-567"))
     assert len(told(caplog)) == 2
     assert "LookupError: nobody answers at [personal]" in caplog.text
@@ -132,20 +132,20 @@ def test_what_is_personal_is_in_no_line_of_the_log(caplog: pytest.LogCaptureFixt
         assert "phone" not in frames[-1].f_locals
 
 
-def test_an_exception_that_cannot_say_what_it_is_is_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_whose_text_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     run_id = failed(Calling, Guest("555", "mute"))
     assert "Fragile: (its text cannot be made: RuntimeError)" in told(caplog)[-1].getMessage()
     assert state(run_id) is State.FAILED
 
 
-def test_a_step_that_breaks_every_run_does_not_drown_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_step_that_fails_every_run_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
     ids = [sagas.start(Losing, Plain(number)) for number in range(3 * BURST)]
     Carrier().run(ids)
     assert {state(run_id) for run_id in ids} == {State.FAILED}
     assert len(told(caplog)) == 2 * BURST
 
 
-def test_of_many_alike_a_few_are_told_in_a_while_and_the_others_counted() -> None:
+def test_a_few_of_many_equal_errors_are_logged_and_the_others_counted() -> None:
     now = [0.0]
     throttle = Throttle(lambda: now[0])
     assert [throttle.take("a") for _ in range(BURST + 2)] == [0] * BURST + [None, None]
@@ -195,7 +195,7 @@ def projects_app() -> Iterator[None]:
     before.set_current()
 
 
-def test_a_dispatch_goes_by_the_engines_app_whichever_is_the_current_one(
+def test_a_dispatch_uses_the_engines_app_whichever_is_current(
     projects_app: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_id = sagas.start(Losing, Plain())
@@ -220,7 +220,7 @@ class Halved(Saga[Guest]):
     one = Step(half_a_letter, queue="orders", retry=Retry(attempts=1))
 
 
-def test_a_text_that_no_stream_can_write_is_told_as_one_that_it_can(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_text_that_a_stream_cannot_write_is_escaped(caplog: pytest.LogCaptureFixture) -> None:
     run_id = sagas.start(Halved, Guest("1"))
     with caplog.at_level(logging.WARNING, "sagas"):
         Carrier().run([run_id])

@@ -41,7 +41,7 @@ def ways(told: Sequence[Transition]) -> list[str]:
     return [f"{t.source} {t.target}" for t in told]
 
 
-def test_every_transition_of_a_confirmed_run_is_told(heard: list[Transition]) -> None:
+def test_a_hook_receives_every_transition_of_a_confirmed_run(heard: list[Transition]) -> None:
     # Given
     Jar.objects.create(name="told", available=5)
     run_id = sagas.start(Lab, Experiment(jar="told"), business_key="K-1")
@@ -63,14 +63,14 @@ def test_every_transition_of_a_confirmed_run_is_told(heard: list[Transition]) ->
     assert timezone.now() - timedelta(minutes=1) < heard[0].at <= timezone.now()
 
 
-def test_why_a_run_is_undone_is_told(heard: list[Transition]) -> None:
+def test_a_hook_receives_the_reason_of_an_undone_run(heard: list[Transition]) -> None:
     run_id = sagas.start(Unconfirmed, Experiment(reject=("two",)))
     Carrier().run([run_id])
     assert ways(heard) == ["PENDING EXECUTING", "EXECUTING COMPENSATING", "COMPENSATING FAILED"]
     assert [t.reason and t.reason["kind"] for t in heard] == [None, "rejected", "rejected"]
 
 
-def test_a_run_with_nothing_to_undo_is_told_of(heard: list[Transition]) -> None:
+def test_a_hook_receives_a_run_with_nothing_to_undo(heard: list[Transition]) -> None:
     run_id = sagas.start(Unconfirmed, Experiment())
     sagas.cancel(run_id, reason="never mind")
     claim_all()
@@ -79,7 +79,7 @@ def test_a_run_with_nothing_to_undo_is_told_of(heard: list[Transition]) -> None:
     assert heard[-1].reason["detail"] == "never mind"
 
 
-def test_an_expired_run_is_told_of(heard: list[Transition]) -> None:
+def test_a_hook_receives_an_expired_run(heard: list[Transition]) -> None:
     run_id = sagas.start(Lab, Experiment(reject=()))
     Carrier().run([run_id])
     shift_clock([run_id], 60)
@@ -89,7 +89,7 @@ def test_an_expired_run_is_told_of(heard: list[Transition]) -> None:
     assert heard[-1].reason["kind"] == "timeout"
 
 
-def test_an_escalation_and_its_resumption_are_told_of_with_the_error(heard: list[Transition]) -> None:
+def test_a_hook_receives_an_escalation_with_its_error_and_the_resumption(heard: list[Transition]) -> None:
     run_id = sagas.start(Unconfirmed, Experiment(reject=("two",), faults={"one.compensate": 99}))
     Carrier().run([run_id])
     assert ways(heard)[-1] == "COMPENSATING ESCALATED"
@@ -99,7 +99,7 @@ def test_an_escalation_and_its_resumption_are_told_of_with_the_error(heard: list
     assert ways(heard)[-1] == "ESCALATED COMPENSATING"
 
 
-def test_a_lease_that_is_taken_up_again_is_no_transition(heard: list[Transition]) -> None:
+def test_a_renewed_lease_is_no_transition(heard: list[Transition]) -> None:
     run_id = sagas.start(Unconfirmed, Experiment())
     claim_all()
     Run.objects.filter(pk=run_id).update(due_at="2000-01-01T00:00:00Z")
@@ -107,7 +107,7 @@ def test_a_lease_that_is_taken_up_again_is_no_transition(heard: list[Transition]
     assert ways(heard) == ["PENDING EXECUTING"]
 
 
-def test_nothing_is_told_of_what_is_rolled_back(heard: list[Transition]) -> None:
+def test_a_rolled_back_transition_calls_no_hook(heard: list[Transition]) -> None:
     run_id = sagas.start(Unconfirmed, Experiment())
     with pytest.raises(RuntimeError), transaction.atomic():
         sagas.cancel(run_id)
@@ -116,7 +116,7 @@ def test_nothing_is_told_of_what_is_rolled_back(heard: list[Transition]) -> None
     assert heard == []
 
 
-def test_nothing_is_told_before_the_commit(heard: list[Transition]) -> None:
+def test_hooks_are_called_after_the_commit(heard: list[Transition]) -> None:
     run_id = sagas.start(Unconfirmed, Experiment())
     with transaction.atomic():
         sagas.cancel(run_id)
@@ -124,7 +124,7 @@ def test_nothing_is_told_before_the_commit(heard: list[Transition]) -> None:
     assert ways(heard) == ["PENDING COMPENSATING"]
 
 
-def test_filters() -> None:
+def test_a_hook_is_called_only_for_its_filters() -> None:
     # Given
     told: dict[str, list[Transition]] = {name: [] for name in ("saga", "name", "other", "target", "source", "both")}
     on_transition(saga=Unconfirmed)(told["saga"].append)
@@ -148,7 +148,7 @@ def test_filters() -> None:
     }
 
 
-def test_a_cohort_is_told_of_at_once() -> None:
+def test_a_hook_is_called_once_for_a_cohort() -> None:
     told: list[Sequence[Transition]] = []
     on_transition(target=State.SUCCEEDED, many=True)(told.append)
     ids = [sagas.start(Unconfirmed, Experiment()) for _ in range(5)]
@@ -157,7 +157,9 @@ def test_a_cohort_is_told_of_at_once() -> None:
     assert {t.run_id for t in told[0]} == set(ids)
 
 
-def test_a_hook_that_fails_harms_nobody(heard: list[Transition], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_hook_affects_no_run_and_no_other_hook(
+    heard: list[Transition], caplog: pytest.LogCaptureFixture
+) -> None:
     # Given a hook that fails between two others, one of them a set's
     def failing(transition: Transition) -> None:
         raise ValueError(transition.saga)
@@ -196,7 +198,7 @@ def test_a_hook_may_use_the_database_and_start_another_run() -> None:
     assert Run.objects.get(pk=started[0]).business_key == str(run_id)[:8]
 
 
-def test_without_hooks_nothing_is_asked_of_the_database_for_them() -> None:
+def test_without_hooks_no_statement_is_executed_for_them() -> None:
     def statements() -> list[str]:
         with CaptureQueriesContext(
             connection,

@@ -67,7 +67,7 @@ def test_a_business_key_that_cannot_be_stored_starts_nothing(key: Any, experimen
 
 
 @pytest.mark.parametrize("run_id", [name for name in NAMELESS if name is not None], ids=repr)
-def test_an_id_that_is_none_starts_nothing(run_id: Any) -> None:
+def test_an_invalid_id_starts_nothing(run_id: Any) -> None:
     refused(InvalidRequest, lambda: sagas.start(Lab, Experiment(), run_id=run_id))
     assert not Run.objects.exists()
 
@@ -95,7 +95,7 @@ CALLS: dict[str, Call] = {
 
 @pytest.mark.parametrize("name", NAMELESS, ids=repr)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_what_no_run_can_be_called_is_not_found(call: Call, name: Any) -> None:
+def test_an_invalid_run_id_is_not_found(call: Call, name: Any) -> None:
     refused(RunNotFound, lambda: call(name))
 
 
@@ -121,7 +121,7 @@ DECISIONS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("decide", DECISIONS.values(), ids=DECISIONS)
-def test_a_decision_that_cannot_be_put_on_record_is_refused(decide: Call) -> None:
+def test_a_decision_that_cannot_be_stored_is_refused(decide: Call) -> None:
     run_id = run_in(State.ESCALATED)
     refused(InvalidDecision, lambda: decide(run_id))
     assert state(run_id) is State.ESCALATED
@@ -147,7 +147,7 @@ WISHES: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
-def test_what_cannot_be_kept_of_a_wish_is_refused(wish: Call) -> None:
+def test_arguments_that_cannot_be_stored_are_refused(wish: Call) -> None:
     run_id = sagas.start(Lab, Experiment())
     refused(InvalidArgument, lambda: wish(run_id))
     assert story(run_id) == ["start"]
@@ -156,14 +156,14 @@ def test_what_cannot_be_kept_of_a_wish_is_refused(wish: Call) -> None:
 @pytest.mark.parametrize(
     "name", ["", "x" * 10_000, "a\x00b", "\ud800", 5, None, ["approval"]], ids=lambda n: repr(n)[:9]
 )
-def test_what_no_confirmation_is_called_is_unknown(name: Any) -> None:
+def test_an_invalid_name_of_a_confirmation_is_unknown(name: Any) -> None:
     run_id = sagas.start(Lab, Experiment())
     refused(UnknownConfirmation, lambda: sagas.confirm(run_id, name, {}))
     refused(UnknownConfirmation, lambda: sagas.decline(run_id, name))
 
 
 @pytest.mark.parametrize("number", [-1, 0, 2**63, 2**200, "nonsense", "\x00", 1.5])
-def test_the_number_of_no_escalation_decides_nothing(number: Any) -> None:
+def test_an_unknown_escalation_number_decides_nothing(number: Any) -> None:
     run_id = run_in(State.ESCALATED)
     refused(SagaError, lambda: sagas.resume(run_id, by="mei", escalation=number))
     refused(SagaError, lambda: sagas.acknowledge(run_id, by="mei", escalation=number))
@@ -171,7 +171,7 @@ def test_the_number_of_no_escalation_decides_nothing(number: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\ud800 Lin", "x" * 150], ids=["nul", "surrogate", "long"])
-def test_what_a_person_writes_is_put_on_record_as_far_as_it_can_be(text: str) -> None:
+def test_an_operators_text_is_stored_as_far_as_possible(text: str) -> None:
     waiting, cancelled = run_in(State.ESCALATED), run_in(State.PENDING)
     sagas.assign(waiting, to=text, by=text)
     sagas.resolve(waiting, outcome=State.FAILED, by=text, note=text)
@@ -180,7 +180,7 @@ def test_what_a_person_writes_is_put_on_record_as_far_as_it_can_be(text: str) ->
     assert state(cancelled) is State.COMPENSATING
 
 
-def test_personal_data_of_what_is_no_key_is_not_erased() -> None:
+def test_an_erasure_with_invalid_arguments_is_refused() -> None:
     run_id = run_in(State.FAILED)
     Run.objects.filter(pk=run_id).update(business_key="ORD-1")
     refused(RunNotFound, lambda: sagas.erase(business_key="ORD\x00-1", by="mei"))
@@ -210,7 +210,7 @@ REPORTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("outcome", REPORTS.values(), ids=REPORTS)
-def test_a_report_that_cannot_be_kept_is_refused(outcome: Any) -> None:
+def test_a_report_that_cannot_be_stored_is_refused(outcome: Any) -> None:
     run_id = accepted()
     before = story(run_id)
     refused(InvalidArgument, lambda: sagas.report(run_id, "two", outcome))
@@ -220,14 +220,14 @@ def test_a_report_that_cannot_be_kept_is_refused(outcome: Any) -> None:
 @pytest.mark.parametrize(
     "step", ["", "nine", "a\x00b", "\ud800", "x" * 1000, 5, None, ["two"]], ids=lambda n: repr(n)[:9]
 )
-def test_a_report_of_what_is_no_step_is_refused(step: Any) -> None:
+def test_a_report_of_an_unknown_step_is_refused(step: Any) -> None:
     run_id = accepted()
     refused(UnknownStep, lambda: sagas.report(run_id, step, Done()))
     if step:
         refused(UnknownStep, lambda: sagas.report(run_id, "two", Done(), operation=step))
 
 
-def test_a_rejection_says_what_can_be_stored_of_it() -> None:
+def test_the_text_of_a_rejection_is_stored_as_far_as_possible() -> None:
     run_id = accepted()
     sagas.report(run_id, "two", Rejected("a\x00b\ud800", code=5))  # type: ignore[arg-type]
     why = Run.objects.get(pk=run_id).reason
@@ -235,7 +235,7 @@ def test_a_rejection_says_what_can_be_stored_of_it() -> None:
     assert (why["code"], why["detail"]) == ("5", "a\\0b?")
 
 
-def test_what_a_step_returns_is_read_with_its_microseconds() -> None:
+def test_a_steps_result_keeps_its_microseconds() -> None:
     run_id = accepted()
     at = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     sagas.report(run_id, "two", Done({"at": at, "deep": nested(60)}))
@@ -245,7 +245,7 @@ def test_what_a_step_returns_is_read_with_its_microseconds() -> None:
 
 
 @pytest.mark.parametrize("within", [timedelta.max, timedelta(days=40_000)])
-def test_nobody_waits_for_ever(within: timedelta) -> None:
+def test_a_duration_above_the_limit_is_refused(within: timedelta) -> None:
     with pytest.raises(ValueError, match="36500 days"):
         Accepted(within)
     for after in (float("nan"), float("inf"), -1.0, within.total_seconds()):
@@ -260,7 +260,7 @@ def test_nobody_waits_for_ever(within: timedelta) -> None:
             declare()
 
 
-def test_nobody_stands_in_line_at_what_is_no_key() -> None:
+def test_an_invalid_key_or_run_id_selects_nothing() -> None:
     assert selectors.lock_line("a\x00b") == []
     assert selectors.lock_line("\ud800") == []
     assert selectors.lock_line(None) == []  # type: ignore[arg-type]
@@ -270,7 +270,7 @@ def test_nobody_stands_in_line_at_what_is_no_key() -> None:
 
 
 @pytest.mark.parametrize("odd", ["a\x00b", "\ud800", "x" * 200, 5, None], ids=lambda n: repr(n)[:9])
-def test_the_inbox_takes_no_name_that_it_cannot_store(odd: Any) -> None:
+def test_the_inbox_refuses_a_name_that_it_cannot_store(odd: Any) -> None:
     refused(InvalidArgument, lambda: first_time(odd, "1"))
     refused(InvalidArgument, lambda: first_time("mailer", odd))
 
@@ -299,7 +299,7 @@ ODD_EVENTS = {
 
 
 @pytest.mark.parametrize("text", ODD_EVENTS.values(), ids=ODD_EVENTS)
-def test_what_is_no_event_is_a_value_error(text: str | bytes) -> None:
+def test_an_invalid_event_is_a_value_error(text: str | bytes) -> None:
     assert Event.from_json(an_event()).business_key == "ORD-1"
     with pytest.raises(ValueError):
         Event.from_json(text)
@@ -311,7 +311,7 @@ def test_a_long_name_of_a_worker_stops_no_run() -> None:
     assert Log.objects.get(run_id=run_id, operation="cancel").worker == "b" * 100
 
 
-def test_a_run_that_demands_what_no_hold_can_say_fails_with_a_sentence_and_harms_nobody() -> None:
+def test_an_impossible_quantity_fails_one_run_with_a_clear_error() -> None:
     jar = new_jar(2**62)
     ids = [sagas.start(Lab, Experiment(jar=jar, quantity=quantity)) for quantity in (1, 2**31, 2)]
     Carrier().run(ids)

@@ -26,7 +26,7 @@ QUOTES = 2
 
 
 @pytest.mark.parametrize(("letter", "size"), [("x", 1), ("é", 2), ("茶", 3), ("🧋", 4)])
-def test_bytes_are_counted_and_not_letters(settings: Settings, letter: str, size: int) -> None:
+def test_limits_count_bytes_and_not_characters(settings: Settings, letter: str, size: int) -> None:
     settings.SAGAS = {**settings.SAGAS, "DATA_LIMIT": 120}
     check_size(letter * (120 // size), "it")
     with pytest.raises(DataTooLarge, match=rf"^it is {120 + size} bytes of JSON; SAGAS\['DATA_LIMIT'\] is 120\.") as e:
@@ -38,7 +38,7 @@ def test_bytes_are_counted_and_not_letters(settings: Settings, letter: str, size
 
 
 @pytest.mark.django_db
-def test_a_request_of_the_limit_is_taken_and_one_byte_more_is_not() -> None:
+def test_a_request_at_the_limit_is_accepted_and_one_byte_more_is_refused() -> None:
     # Given
     largest = Luggage("x" * (LIMIT - EMPTY))
     sagas.start(Carry, largest)
@@ -58,7 +58,7 @@ def test_a_request_of_the_limit_is_taken_and_one_byte_more_is_not() -> None:
 
 @pytest.mark.parametrize("step", ["one", "two"])
 @pytest.mark.usefixtures("alone")
-def test_a_result_that_is_too_large_is_a_fault_of_its_run_and_of_no_other(step: str) -> None:
+def test_a_too_large_result_is_a_fault_of_its_run_only(step: str) -> None:
     # Given a cohort in which one run's result is one byte too large, and another's just not
     good = [sagas.start(Carry, Luggage()) for _ in range(5)]
     largest = sagas.start(Carry, Luggage(results={step: LIMIT - QUOTES}))
@@ -105,7 +105,7 @@ def test_on_a_real_worker_with_a_limit_of_its_own_later_steps_read_what_was_smal
 
 
 @pytest.mark.django_db
-def test_a_confirmation_that_is_too_large_is_not_taken_and_a_smaller_one_may_follow() -> None:
+def test_a_too_large_confirmation_is_refused_and_a_smaller_one_may_follow() -> None:
     run_id = sagas.start(Carry, Luggage())
 
     # When

@@ -122,7 +122,7 @@ everybody = list(range(RUNS))
         ],
     )
 )
-def test_any_cohorts_in_any_order(tale: Tale) -> None:
+def test_a_pool_adds_up_after_any_cohorts_in_any_order(tale: Tale) -> None:
     # Given
     jars = [f"jar-{uuid4().hex[:8]}" for _ in range(JARS + 1)]
     Jar.objects.all().delete()
@@ -182,20 +182,20 @@ def jar() -> str:
     return new_jar(10)
 
 
-def test_a_refusal_says_what_is_missing_and_holds_nothing_of_the_rest(jar: str) -> None:
+def test_a_rejection_names_the_missing_item_and_holds_nothing(jar: str) -> None:
     (outcome,) = take(Operation.TRY, [call(Operation.TRY, {jar: 3, "jar-of-nobody": 1})])
     assert isinstance(outcome, Rejected)
     assert str(outcome) == "jar-of-nobody: 1 wanted, 0 left"
     assert counts(jar) == (10, 0, 0)
 
 
-def test_the_first_calls_of_a_cohort_come_first(jar: str) -> None:
+def test_the_first_calls_of_a_cohort_are_served_first(jar: str) -> None:
     outcomes = take(Operation.TRY, [call(Operation.TRY, {jar: quantity}) for quantity in (6, 5, 4, 1)])
     assert [isinstance(outcome, Done) for outcome in outcomes] == [True, False, True, False]
     assert counts(jar) == (0, 10, 0)
 
 
-def test_two_steps_of_a_run_hold_apart(jar: str) -> None:
+def test_two_steps_of_a_run_have_separate_holds(jar: str) -> None:
     # Given a run that takes from one jar in two steps
     run_id = uuid4()
     for step in ("early", "late"):
@@ -210,7 +210,7 @@ def test_two_steps_of_a_run_hold_apart(jar: str) -> None:
     assert_jar_adds_up(jar, 10)
 
 
-def test_a_hold_is_kept_once(jar: str) -> None:
+def test_a_repeated_try_makes_one_hold(jar: str) -> None:
     run_id = uuid4()
     take(Operation.TRY, [call(Operation.TRY, {jar: 2}, run_id=run_id)])
     with pytest.raises(IntegrityError, match="lab_jarhold_once"):
@@ -219,12 +219,12 @@ def test_a_hold_is_kept_once(jar: str) -> None:
 
 
 @pytest.mark.parametrize("count", ["available", "held", "sold"])
-def test_no_hand_makes_a_count_negative(jar: str, count: str) -> None:
+def test_no_statement_makes_a_count_negative(jar: str, count: str) -> None:
     with pytest.raises(IntegrityError, match=f"lab_jar_{count}_ge_0"), transaction.atomic():
         Jar.objects.filter(name=jar).update(**{count: -1})
 
 
-def test_stock_that_a_person_takes_away_is_refused_to_the_next(jar: str) -> None:
+def test_stock_that_an_operator_removed_is_rejected_to_the_next_run(jar: str) -> None:
     take(Operation.TRY, [call(Operation.TRY, {jar: 4})])
     Jar.objects.filter(name=jar).update(available=3)
     outcomes = take(Operation.TRY, [call(Operation.TRY, {jar: 4}), call(Operation.TRY, {jar: 3})])
@@ -255,7 +255,9 @@ TAMPERED: dict[str, tuple[Callable[[UUID, str], object], str]] = {
 
 @pytest.mark.parametrize("operation", [Operation.CONFIRM, Operation.CANCEL])
 @pytest.mark.parametrize("what", TAMPERED)
-def test_what_is_missing_is_a_fault_and_moves_nothing(jar: str, operation: Operation, what: str) -> None:
+def test_a_hold_that_was_tampered_with_is_a_fault_and_changes_nothing(
+    jar: str, operation: Operation, what: str
+) -> None:
     # Given a run that holds two of one jar and three of another, as its log says, and somebody who changes that
     tamper, told = TAMPERED[what]
     other = new_jar(10)
@@ -277,7 +279,9 @@ def test_what_is_missing_is_a_fault_and_moves_nothing(jar: str, operation: Opera
 @pytest.mark.parametrize(
     ("first", "second"), [(Operation.CONFIRM, Operation.CANCEL), (Operation.CANCEL, Operation.CONFIRM)]
 )
-def test_what_is_sold_is_not_given_back_nor_the_other_way_round(jar: str, first: Operation, second: Operation) -> None:
+def test_a_confirmed_hold_is_not_cancelled_and_a_cancelled_one_not_confirmed(
+    jar: str, first: Operation, second: Operation
+) -> None:
     run_id = uuid4()
     for operation in (Operation.TRY, first, first):
         take(operation, [call(operation, {jar: 2}, run_id=run_id)])
@@ -286,7 +290,7 @@ def test_what_is_sold_is_not_given_back_nor_the_other_way_round(jar: str, first:
     assert_jar_adds_up(jar, 10)
 
 
-def test_an_undo_of_what_never_happened_meets_no_hold_and_is_right(jar: str) -> None:
+def test_an_undo_without_a_hold_succeeds(jar: str) -> None:
     (outcome,) = take(Operation.CANCEL, [call(Operation.CANCEL, {jar: 2})])
     assert isinstance(outcome, Done)
     assert counts(jar) == (10, 0, 0)
@@ -302,7 +306,7 @@ def ask(demand: object) -> Outcome:
 @pytest.mark.parametrize(
     "quantity", [2**31, 2**62, -1, 1.5, "1", None, True, float("nan")], ids=lambda quantity: repr(quantity)[:9]
 )
-def test_a_demand_that_no_hold_can_say_is_an_error_that_says_so(quantity: Any) -> None:
+def test_a_quantity_that_a_hold_cannot_store_is_a_clear_error(quantity: Any) -> None:
     jar = new_jar(2**62)
     with pytest.raises(InvalidDemand, match=rf"lab_jar '{jar}'.*demanded"), transaction.atomic():
         ask({jar: quantity})
@@ -310,14 +314,14 @@ def test_a_demand_that_no_hold_can_say_is_an_error_that_says_so(quantity: Any) -
     assert not JarHold.objects.filter(pool_key=jar).exists()
 
 
-def test_the_largest_demand_is_held() -> None:
+def test_the_largest_quantity_is_held() -> None:
     jar = new_jar(2**62)
     assert ask({jar: 2**31 - 1}) == Done()
     assert counts(jar) == (2**62 - 2**31 + 1, 2**31 - 1, 0)
 
 
 @pytest.mark.parametrize("quantity", [11, 2**31, 2**62, 2**70])
-def test_more_than_there_is_is_rejected_however_much_it_is(quantity: int) -> None:
+def test_any_quantity_above_the_stock_is_rejected(quantity: int) -> None:
     jar = new_jar(10)
     refused = ask({jar: quantity})
     assert isinstance(refused, Rejected)
@@ -325,14 +329,16 @@ def test_more_than_there_is_is_rejected_however_much_it_is(quantity: int) -> Non
 
 
 @pytest.mark.parametrize("key", ["x" * 65, "a\x00b", "\ud800"], ids=["long", "nul", "surrogate"])
-def test_a_key_that_no_hold_can_name_is_an_error_that_says_so(key: str) -> None:
+def test_a_key_that_a_hold_cannot_store_is_a_clear_error(key: str) -> None:
     with pytest.raises(InvalidDemand, match="at most 64 characters"), transaction.atomic():
         ask({key: 1})
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 
 
-def test_a_pool_with_keys_that_no_hold_can_name_is_refused_when_it_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_with_keys_that_a_hold_cannot_store_is_refused_at_its_declaration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Jar._meta.pk, "max_length", 65)
     with pytest.raises(DefinitionError, match=r"lab\.Jar: its primary key has up to 65 .* at most 64"):
         PoolResource(pool=Jar, hold=JarHold, demand=lambda demand: demand)

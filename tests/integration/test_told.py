@@ -77,7 +77,7 @@ def failed(saga: type[Saga[Wish]], how: str = "breaks") -> UUID:
         (Parent, "says no", ("rejected", "SoldOut", "Sold out.")),
     ],
 )
-def test_customers_read_what_is_meant_for_them_and_operators_all(
+def test_customers_read_public_reasons_and_operators_read_all(
     saga: type[Saga[Wish]], how: str, told: tuple[str, str, str]
 ) -> None:
     run_id = failed(saga, how)
@@ -96,7 +96,7 @@ def test_customers_read_what_is_meant_for_them_and_operators_all(
 
 @pytest.mark.parametrize("end", ["cancel", "refuse"])
 @pytest.mark.parametrize(("message", "told"), [("as you wished", "as you wished"), ("", None)])
-def test_an_operators_note_is_for_operators(end: str, message: str, told: str | None) -> None:
+def test_an_operators_note_is_shown_to_operators_only(end: str, message: str, told: str | None) -> None:
     run_id = sagas.start(Lab, Experiment())
     if end == "cancel":
         sagas.cancel(run_id, reason="a fraud, says Mei", by="mei", message=message)
@@ -108,7 +108,7 @@ def test_an_operators_note_is_for_operators(end: str, message: str, told: str | 
     assert public_reason(reason(run_id))["detail"] == told
 
 
-def test_reasons_of_before_are_told_likewise() -> None:
+def test_old_reasons_are_shown_in_the_same_way() -> None:
     run_id = failed(Patient, "says no")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sagas_run SET reason = reason - 'message' WHERE id = %s", [run_id])

@@ -52,28 +52,28 @@ def examine(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_nothing_breaks_a_promise_and_nobody_is_stranded(name: str) -> None:
+def test_no_scenario_breaks_a_promise_or_strands_a_run(name: str) -> None:
     examine(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(LONG))
 @pytest.mark.timeout(600)
-def test_nothing_breaks_a_promise_in_the_long_ones_either(name: str) -> None:
+def test_no_long_scenario_breaks_a_promise(name: str) -> None:
     examine(name)
 
 
-def test_the_paper_has_every_scenario_and_no_other() -> None:
+def test_the_paper_lists_exactly_the_scenarios() -> None:
     assert set(said()) == set(SCENARIOS)
 
 
-def test_every_move_of_the_table_is_made_in_some_scenario() -> None:
+def test_every_transition_occurs_in_a_scenario() -> None:
     made = set[tuple[State, State]]().union(*(moves(explored(name)) for name in SHORT))
     in_table = {(before, after) for before, afters in TRANSITIONS.items() for after in afters}
     assert made == in_table
 
 
-def test_without_faults_and_persons_a_run_ends_by_itself() -> None:
+def test_a_run_without_faults_and_operators_ends() -> None:
     kinds = {Kind.ENGINE, Kind.CHOICE}
     for name in SHORT:
         found = explored(name)
@@ -82,7 +82,7 @@ def test_without_faults_and_persons_a_run_ends_by_itself() -> None:
         assert states & FINAL, name
 
 
-def test_whoever_reads_before_he_writes_changes_nothing_while_there_is_a_lock() -> None:
+def test_reading_before_writing_changes_nothing_under_a_lock() -> None:
     # Given transactions that are two actions, the read and the write, between which anything else may happen
     scenario = SCENARIOS["a refund"]
     apart = scenario.explore(stepwise=True)
@@ -96,7 +96,7 @@ def test_whoever_reads_before_he_writes_changes_nothing_while_there_is_a_lock() 
 # -- The explorer itself --------------------------------------------------------------------------------------
 
 
-def test_a_trace_is_the_shortest_way() -> None:
+def test_a_trace_is_the_shortest_path() -> None:
     found = explored("no confirmation")
     told = partial(describe, SCENARIOS["no confirmation"].make())
     number = next(n for n, world in enumerate(found.states) if world.row.place.state is State.SUCCEEDED)
@@ -110,7 +110,7 @@ def test_a_trace_is_the_shortest_way() -> None:
     ]
 
 
-def test_a_round_is_found() -> None:
+def test_a_cycle_is_found() -> None:
     found = explorer.explore(0, lambda n: [("on", Kind.ENGINE, (n + 1) % 3)], lambda _: None)
     with pytest.raises(explorer.Violation, match="lead back to themselves"):
         explorer.check_ends(found, lambda _: False)
@@ -124,6 +124,6 @@ def test_a_dead_end_is_found() -> None:
         explorer.check_reaches(found, lambda _: False, {Kind.ENGINE})
 
 
-def test_a_model_without_end_is_refused() -> None:
+def test_an_infinite_model_is_refused() -> None:
     with pytest.raises(RuntimeError, match="finite"):
         explorer.explore(0, lambda n: [("on", Kind.ENGINE, n + 1)], lambda _: None, limit=100)

@@ -43,7 +43,7 @@ SPARED = {
 
 
 @pytest.mark.parametrize("rule", sorted(MISSED))
-def test_a_rule_that_is_broken_is_missed(rule: str) -> None:
+def test_removing_a_rule_breaks_a_promise(rule: str) -> None:
     # Given
     name, why = MISSED[rule]
     scenario = SCENARIOS[name]
@@ -57,13 +57,13 @@ def test_a_rule_that_is_broken_is_missed(rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", sorted(SPARED))
-def test_without_these_it_only_takes_longer(rule: str) -> None:
+def test_removing_these_rules_only_delays_runs(rule: str) -> None:
     scenario = SCENARIOS[REFUND]
     found = scenario.explore(replace(RIGHT, **{rule: False}))
     scenario.judge(found)
 
 
-def test_the_guard_alone_is_not_enough() -> None:
+def test_the_guarded_update_alone_is_not_enough() -> None:
     # Given no lock, and the guard of the UPDATE, which names the place that was read
     without = replace(RIGHT, locks=False)
     with pytest.raises(Violation) as caught:
@@ -72,5 +72,5 @@ def test_the_guard_alone_is_not_enough() -> None:
     print(caught.value)
 
 
-def test_every_rule_is_accounted_for() -> None:
+def test_every_rule_is_tested() -> None:
     assert {field.name for field in fields(Rules)} == set(MISSED) | set(SPARED)

@@ -88,7 +88,7 @@ def walk_all(saga: type[Saga[Any]], seeds: range, participants: Participants) ->
     return done
 
 
-def test_the_engine_does_what_the_model_does(participants: Participants) -> None:
+def test_the_engine_behaves_as_the_model(participants: Participants) -> None:
     # When
     done = Counter[str]()
     for saga in SAGAS:
@@ -100,7 +100,7 @@ def test_the_engine_does_what_the_model_does(participants: Participants) -> None
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("saga", SAGAS, ids=lambda saga: saga.__name__)
-def test_the_engine_does_what_the_model_does_on_many_paths(saga: type[Saga[Any]], participants: Participants) -> None:
+def test_the_engine_behaves_as_the_model_on_many_paths(saga: type[Saga[Any]], participants: Participants) -> None:
     assert_not_trivial(walk_all(saga, range(WALKS, WALKS + MANY), participants))
 
 
@@ -111,7 +111,7 @@ def assert_not_trivial(done: Counter[str]) -> None:
     assert done["ends SUCCEEDED"] > 1 < done["ends FAILED"]
 
 
-def test_a_model_that_is_not_the_engine_is_found_out(participants: Participants) -> None:
+def test_a_model_that_differs_from_the_engine_is_found(participants: Participants) -> None:
     life = Life(Unconfirmed.definition, replace(RIGHT, reads_cursor=False), lease_limit=LIMIT)
     replay, here = Replay(Unconfirmed, participants), life.first
     for wanted in ("claim: sends it on", "one.forward two.forward: done, and comes again"):

@@ -177,7 +177,7 @@ def at_the_jars(*wanted: str) -> Chain:
     return up_to(chain, "three")
 
 
-def test_two_cohorts_want_the_same_two_jars_the_other_way_round(race: Race, pair: tuple[str, str]) -> None:
+def test_two_cohorts_want_the_same_two_jars_in_opposite_order(race: Race, pair: tuple[str, str]) -> None:
     # Given
     a, b = pair
     one, other = at_the_jars(a, b, a), at_the_jars(b, a, b)
@@ -191,9 +191,7 @@ def test_two_cohorts_want_the_same_two_jars_the_other_way_round(race: Race, pair
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_whoever_waits_for_a_jar_holds_none_that_comes_behind_it(
-    race: Race, pair: tuple[str, str], turned: bool
-) -> None:
+def test_a_cohort_that_waits_for_a_jar_holds_no_later_jar(race: Race, pair: tuple[str, str], turned: bool) -> None:
     # Given somebody who has the first jar
     a, b = pair
     cohort = at_the_jars(b, a) if turned else at_the_jars(a, b)

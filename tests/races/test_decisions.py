@@ -140,7 +140,7 @@ def test_the_deadline_comes_twice(race: Race, run: tuple[UUID, Chain | None], ja
 
 
 @pytest.mark.parametrize("first", ["cancel", "deadline"])
-def test_the_cancel_and_the_deadline(race: Race, run: tuple[UUID, Chain | None], jar: str, first: str) -> None:
+def test_a_cancel_and_a_deadline_race(race: Race, run: tuple[UUID, Chain | None], jar: str, first: str) -> None:
     run_id, chain = run
     works = [cancel(run_id), expire(run_id)]
     outcomes = race.overtake(*(works if first == "cancel" else works[::-1]))
@@ -202,7 +202,7 @@ def test_the_deadline_comes_before_the_last_step(race: Race, jar: str) -> None:
 
 
 @pytest.mark.parametrize("first", ["step", "confirmation"])
-def test_the_last_step_and_the_confirmation(race: Race, jar: str, first: str) -> None:
+def test_the_last_step_and_the_confirmation_race(race: Race, jar: str, first: str) -> None:
     # Whoever comes second finds what the first has left: the run is never left waiting for what is there.
     run_id, chain = begun(jar, "four")
     works = [perform(chain), confirm(run_id)]
@@ -213,7 +213,7 @@ def test_the_last_step_and_the_confirmation(race: Race, jar: str, first: str) ->
 
 
 @pytest.mark.parametrize("first", ["undo", "late step"])
-def test_the_undo_and_a_late_step(race: Race, jar: str, first: str) -> None:
+def test_an_undo_and_a_late_step_race(race: Race, jar: str, first: str) -> None:
     # Given a run that is being undone, and a step of it that was on its way for long
     run_id, late = begun(jar, "four")
     sagas.cancel(run_id)
@@ -251,7 +251,9 @@ def resolve(run_id: UUID) -> Callable[[], State]:
 
 
 @pytest.mark.parametrize("works", [(resume, resolve), (resolve, resume), (resume, resume), (resolve, resolve)])
-def test_two_persons_decide(race: Race, stuck: UUID, works: tuple[Callable[[UUID], Callable[[], State]], ...]) -> None:
+def test_two_operators_decide_at_once(
+    race: Race, stuck: UUID, works: tuple[Callable[[UUID], Callable[[], State]], ...]
+) -> None:
     first, second = (work(stuck) for work in works)
     won, lost = race.overtake(first, second)
     assert isinstance(won, State)
@@ -259,7 +261,7 @@ def test_two_persons_decide(race: Race, stuck: UUID, works: tuple[Callable[[UUID
     assert len(events(stuck)) == 2  # the cancel before, and one of them
 
 
-def test_a_person_resolves_before_a_retry_comes(race: Race, stuck: UUID, jar: str) -> None:
+def test_an_operator_resolves_before_a_retry_comes(race: Race, stuck: UUID, jar: str) -> None:
     # Given a message of before that comes once more
     undo = retry_of(stuck)
     # When
@@ -269,7 +271,7 @@ def test_a_person_resolves_before_a_retry_comes(race: Race, stuck: UUID, jar: st
     assert not Log.objects.filter(run_id=stuck, step="three", operation="cancel", outcome="DONE").exists()
 
 
-def test_a_retry_that_somebody_resumed_comes_before_another_resolves(race: Race, stuck: UUID, jar: str) -> None:
+def test_a_resumed_retry_comes_before_another_operator_resolves(race: Race, stuck: UUID, jar: str) -> None:
     # Given that somebody has it tried again, which works now
     sagas.resume(stuck, by="one", note="again")
     claim_all()
@@ -283,7 +285,7 @@ def test_a_retry_that_somebody_resumed_comes_before_another_resolves(race: Race,
     assert counts(jar) == (1000, 0, 0)
 
 
-def test_the_last_attempt_breaks_while_a_person_decides(race: Race, jar: str) -> None:
+def test_the_last_attempt_fails_while_an_operator_decides(race: Race, jar: str) -> None:
     # Given the last attempt of an undo, in the middle of which nobody has anything to resolve
     run_id = sagas.start(Lab, Experiment(jar=jar, faults={"three.cancel": 9}))
     Carrier().run([run_id])

@@ -74,7 +74,7 @@ def family(jar: str) -> Family:
     return Family(jar)
 
 
-def test_the_child_ends_its_steps_before_its_parent_takes_it_back(race: Race, family: Family, jar: str) -> None:
+def test_the_child_ends_its_steps_before_its_parent_undoes_it(race: Race, family: Family, jar: str) -> None:
     sagas.cancel(family.parent)
     _, told = race.overtake(family.perform_last, family.cancel_child)
     # What the child has just done is undone with the rest
@@ -84,7 +84,7 @@ def test_the_child_ends_its_steps_before_its_parent_takes_it_back(race: Race, fa
     assert counts(jar) == (1000, 0, 0)
 
 
-def test_the_parent_takes_the_child_back_before_its_last_step(race: Race, family: Family, jar: str) -> None:
+def test_the_parent_undoes_the_child_before_its_last_step(race: Race, family: Family, jar: str) -> None:
     sagas.cancel(family.parent)
     told, survivors = race.overtake(family.cancel_child, family.perform_last)
     assert (told, survivors) == (State.COMPENSATING, [])
@@ -93,7 +93,7 @@ def test_the_parent_takes_the_child_back_before_its_last_step(race: Race, family
     assert counts(jar) == (1000, 0, 0)
 
 
-def test_nobody_waits_for_his_child_to_be_cancelled(race: Race, family: Family, jar: str) -> None:
+def test_the_cancel_of_a_parent_does_not_wait_for_its_child(race: Race, family: Family, jar: str) -> None:
     # Given a child in the middle of its last step
     working = race.start(family.perform_last, COMMIT)
     # When its parent is cancelled, that does not wait: parent and child never lock each other
@@ -107,7 +107,7 @@ def test_nobody_waits_for_his_child_to_be_cancelled(race: Race, family: Family, 
 
 @pytest.mark.parametrize("outcome", [State.FAILED, State.SUCCEEDED])
 @pytest.mark.parametrize("first", ["last step", "person"])
-def test_a_person_ends_the_parent_at_the_childs_last_step(
+def test_an_operator_resolves_the_parent_at_the_childs_last_step(
     race: Race, family: Family, jar: str, first: str, outcome: State
 ) -> None:
     # Given a parent that a person has, in the middle of its steps
@@ -134,7 +134,7 @@ def test_a_person_ends_the_parent_at_the_childs_last_step(
 
 
 @pytest.mark.parametrize("first", ["word of the child", "cancel"])
-def test_word_of_the_child_and_the_cancel_of_its_parent(race: Race, family: Family, jar: str, first: str) -> None:
+def test_a_childs_message_and_the_cancel_of_its_parent_race(race: Race, family: Family, jar: str, first: str) -> None:
     # Given a child that has done all, and its parent has not been told
     family.carrier.wakes = False
     family.perform_last()

@@ -43,7 +43,7 @@ def at_the_end(key: str) -> tuple[UUID, Chain]:
     return run_id, following
 
 
-def test_two_runs_get_in_line_at_one_key(race: Race, key: str) -> None:
+def test_two_runs_queue_for_one_key(race: Race, key: str) -> None:
     # When one is about to commit its place in line, the next one waits to learn whether it is the first
     first, second = race.overtake(start(key), start(key), at=ADVISORY)
     assert isinstance(first, UUID)
@@ -55,7 +55,7 @@ def test_two_runs_get_in_line_at_one_key(race: Race, key: str) -> None:
     assert (state(first), state(second)) == (State.EXECUTING, State.PENDING)
 
 
-def test_the_second_in_line_does_not_begin_before_the_first_is_known(race: Race, key: str) -> None:
+def test_the_second_run_does_not_begin_before_the_first_commits(race: Race, key: str) -> None:
     # Given one that has its place, and has not committed
     slow = race.start(start(key), COMMIT)
     quick = race.start(start(key))
@@ -70,13 +70,13 @@ def test_the_second_in_line_does_not_begin_before_the_first_is_known(race: Race,
     assert states(ids) == {State.EXECUTING: 1, State.PENDING: 1}  # type: ignore[arg-type]  # as above
 
 
-def test_who_does_not_wait_is_refused_by_one_that_has_not_committed(race: Race, key: str) -> None:
+def test_a_run_that_does_not_wait_is_refused_by_an_uncommitted_holder(race: Race, key: str) -> None:
     holder, refused = race.overtake(start(key, saga=Impatient), start(key, saga=Impatient), at=ADVISORY)
     assert isinstance(refused, Locked)
     assert refused.holder == holder
 
 
-def test_two_keys_crosswise(race: Race, key: str) -> None:
+def test_two_runs_want_two_keys_in_opposite_order(race: Race, key: str) -> None:
     first, second = race.overtake(start(key, f"{key}-b"), start(f"{key}-b", key), at=ADVISORY)
     ids = [first, second]
     make_due(ids)  # type: ignore[arg-type]  # if one has failed, this does
@@ -99,7 +99,7 @@ def unlock(messages: list[Message]) -> list[bool]:
     return [locks.wake_next(message.keys) for message in messages if isinstance(message, Unlock)]
 
 
-def test_the_holder_ends_while_another_gets_in_line(race: Race, key: str) -> None:
+def test_the_holder_ends_while_another_run_queues(race: Race, key: str) -> None:
     # Given a holder that is about to commit its end
     holder, last = at_the_end(key)
     messages: list[Message] = []
@@ -117,7 +117,7 @@ def test_the_holder_ends_while_another_gets_in_line(race: Race, key: str) -> Non
     assert (state(holder), state(second)) == (State.SUCCEEDED, State.EXECUTING)
 
 
-def test_another_gets_in_line_while_the_holder_ends(race: Race, key: str) -> None:
+def test_another_run_queues_while_the_holder_ends(race: Race, key: str) -> None:
     # Given another that saw the holder in the line, and has not committed
     holder, last = at_the_end(key)
     messages: list[Message] = []
@@ -138,7 +138,7 @@ def test_another_gets_in_line_while_the_holder_ends(race: Race, key: str) -> Non
 
 
 @pytest.mark.parametrize("first", ["line up", "claim"])
-def test_the_next_in_line_is_told_and_claimed_at_once(race: Race, key: str, first: str) -> None:
+def test_the_next_run_is_woken_and_claimed_at_once(race: Race, key: str, first: str) -> None:
     # Given a free key, and the next in line, which looks just now
     holder, last = at_the_end(key)
     second = start(key)()

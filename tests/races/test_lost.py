@@ -28,8 +28,9 @@ def blind(race: Race) -> Race:
 
 @pytest.fixture
 def no_lock_on_runs(alone: None, monkeypatch: Patch) -> None:
-    """``store.runs.lock`` only reads."""
+    """``store.runs.lock`` and ``lock_one`` only read."""
     monkeypatch.setattr(store.runs, "lock", store.runs.read)
+    monkeypatch.setattr(store.runs, "lock_one", lambda run_id: store.runs.read([run_id])[0])
 
 
 @pytest.fixture(params=["under way", "all done"])
@@ -63,7 +64,7 @@ def test_without_the_lock_on_runs_both_decide(blind: Race, run: tuple[str, tuple
 
 
 @pytest.mark.usefixtures("no_lock_on_runs")
-def test_without_the_lock_on_runs_a_double_is_performed_and_rolled_back(race: Race) -> None:
+def test_without_the_lock_on_runs_a_duplicate_is_performed_and_rolled_back(race: Race) -> None:
     double = test_cohorts.test_a_cohort_is_delivered_twice_at_once
     # It comes as far as the log, whose key is a second line
     with pytest.raises(AssertionError, match="sagas_log"):
@@ -87,7 +88,7 @@ def test_without_skip_locked_claims_wait_for_each_other(race: Race, monkeypatch:
         test_cohorts.test_two_claims_take_different_runs(race, new_jar(1000), lapsed=False)
 
 
-def test_without_the_lock_on_a_pool_the_last_piece_is_promised_twice(blind: Race, monkeypatch: Patch) -> None:
+def test_without_the_lock_on_a_pool_the_last_piece_is_held_twice(blind: Race, monkeypatch: Patch) -> None:
     execute = PoolResource._execute
 
     def unlocked(self: PoolResource, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -110,13 +111,13 @@ def test_a_pool_locked_in_the_order_of_calls_holds_what_others_need(race: Race, 
     monkeypatch.setattr(PoolResource, "_lock", one_by_one)
     first, second = sorted((new_jar(10), new_jar(10)))
     with pytest.raises(AssertionError):
-        test_cohorts.test_whoever_waits_for_a_jar_holds_none_that_comes_behind_it(race, (first, second), turned=False)
+        test_cohorts.test_a_cohort_that_waits_for_a_jar_holds_no_later_jar(race, (first, second), turned=False)
 
 
-def test_without_the_lock_on_a_key_the_line_has_two_first_ones(blind: Race, monkeypatch: Patch) -> None:
+def test_without_the_lock_on_a_key_two_runs_hold_it(blind: Race, monkeypatch: Patch) -> None:
     monkeypatch.setattr(store.locks, "lock_keys", lambda _: None)
     with pytest.raises(AssertionError):
-        test_lines.test_the_second_in_line_does_not_begin_before_the_first_is_known(blind, f"order:{uuid4().hex[:8]}")
+        test_lines.test_the_second_run_does_not_begin_before_the_first_commits(blind, f"order:{uuid4().hex[:8]}")
 
 
 def test_an_undo_that_takes_no_row_of_the_forward_operation_is_too_early(

@@ -11,7 +11,7 @@ from tests.races import test_barrier, test_cohorts, test_decisions, test_familie
 MODULES: list[ModuleType] = [test_barrier, test_cohorts, test_decisions, test_families, test_lines]
 
 
-def test_the_paper_has_every_race() -> None:
+def test_the_guarantees_name_every_race() -> None:
     said = [name for row in table("docs/guarantees.md", "race") for name in re.findall(r"`(test_\w+)`", row[-1])]
     driven = [name for module in MODULES for name in vars(module) if name.startswith("test_")]
     assert sorted(said) == sorted(driven)

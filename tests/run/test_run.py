@@ -50,11 +50,11 @@ def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
     assert not (tmp_path / "services").exists()
 
 
-def test_a_port_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_port_is_refused(tmp_path: Path) -> None:
     assert "is no port" in _run(tmp_path, port="http").stderr
 
 
-def test_a_second_one_names_the_first(tmp_path: Path) -> None:
+def test_a_second_platform_names_the_running_one(tmp_path: Path) -> None:
     Record(url="http://127.0.0.1:8000").save(tmp_path)
     with only_one(tmp_path) as alone:
         assert alone
@@ -63,11 +63,11 @@ def test_a_second_one_names_the_first(tmp_path: Path) -> None:
     assert "It runs already: http://127.0.0.1:8000" in answer.stderr
 
 
-def test_stopping_what_does_not_run(tmp_path: Path) -> None:
+def test_stopping_without_a_platform_is_reported(tmp_path: Path) -> None:
     assert _run(tmp_path, "--stop").stdout == "nothing runs\n"
 
 
-def test_secrets_last_and_are_nobody_elses(tmp_path: Path) -> None:
+def test_secrets_are_kept_and_readable_by_the_owner_only(tmp_path: Path) -> None:
     urls = dict.fromkeys(environment.SERVICE_URLS, "scheme://x")
     first = environment.build(tmp_path, urls)
     environment.write_demo_file(tmp_path, first, url="http://x", token="t")
@@ -162,7 +162,7 @@ def answers(port: int) -> bool:
         return False
 
 
-def test_what_dies_is_started_again_after_a_pause_that_grows_and_in_the_end_not_at_all() -> None:
+def test_a_process_that_ends_is_restarted_after_growing_pauses_and_finally_given_up() -> None:
     revival = Revival()
     assert [revival.pause(0) for _ in range(LIMIT)] == [0.5, 1, 2, 4, 8, 16]
     assert revival.pause(0) is None
@@ -170,7 +170,7 @@ def test_what_dies_is_started_again_after_a_pause_that_grows_and_in_the_end_not_
     assert revival.pause(LONG + 1) == 0.5
 
 
-def test_what_ends_at_once_again_and_again_ends_the_platform_with_its_log(
+def test_a_process_that_keeps_ending_at_once_stops_the_platform_and_shows_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("local_platform.revival.FIRST_PAUSE", 0.0)
@@ -196,7 +196,7 @@ def test_what_ends_at_once_again_and_again_ends_the_platform_with_its_log(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_platform_runs_is_shown_and_leaves_nothing(directory: Path) -> None:
+def test_the_platform_runs_shows_its_state_and_leaves_no_processes(directory: Path) -> None:
     # Given a platform that was killed with no time to clean up
     first = Running(directory).await_ready()
     left = first.others()

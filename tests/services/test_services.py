@@ -150,7 +150,7 @@ def test_postgres_and_redis_keep_data_and_ports_through_a_kill(servers: Servers)
         assert client.get("kept") == b"42"
 
 
-def test_a_stop_in_order_keeps_data(servers: Servers) -> None:
+def test_an_orderly_stop_keeps_data(servers: Servers) -> None:
     servers.run("start", "postgres")
     servers.sql("CREATE TABLE kept AS SELECT 42 AS value")
 
@@ -161,7 +161,7 @@ def test_a_stop_in_order_keeps_data(servers: Servers) -> None:
     assert servers.sql("SELECT value FROM kept") == [(42,)]
 
 
-def test_the_role_may_make_databases_and_is_no_superuser(servers: Servers) -> None:
+def test_the_role_may_create_databases_and_is_no_superuser(servers: Servers) -> None:
     servers.run("start", "postgres")
 
     role = servers.sql("SELECT rolcreatedb, rolsuper FROM pg_roles WHERE rolname = current_user")
@@ -180,14 +180,14 @@ def test_a_second_start_changes_nothing(servers: Servers) -> None:
     assert servers.memory == before
 
 
-def test_secrets_are_for_the_owner_only(servers: Servers) -> None:
+def test_secrets_are_readable_by_the_owner_only(servers: Servers) -> None:
     servers.run("start", "redis")
 
     for file in ("services.env", "instance.json", "redis/redis.conf"):
         assert (servers.directory / file).stat().st_mode & 0o777 == 0o600, file
 
 
-def test_a_stranger_with_a_recycled_pid_is_not_touched(servers: Servers, stranger: psutil.Popen) -> None:
+def test_another_process_with_a_recycled_pid_is_not_touched(servers: Servers, stranger: psutil.Popen) -> None:
     servers.run("start", "postgres", "redis")
     servers.run("kill", "postgres")
     servers.run("kill", "redis")
@@ -207,7 +207,7 @@ def test_a_stranger_with_a_recycled_pid_is_not_touched(servers: Servers, strange
     assert stranger.is_running()
 
 
-def test_a_url_in_the_environment_is_taken_over(servers: Servers) -> None:
+def test_a_url_in_the_environment_is_used(servers: Servers) -> None:
     said = servers.run("start", "postgres", "redis", REDIS_URL="redis://elsewhere:6379/0")
 
     assert "redis: not started, REDIS_URL is set" in said
@@ -222,7 +222,7 @@ def test_the_environment_can_be_ignored(servers: Servers) -> None:
     assert "elsewhere" not in servers.urls["REDIS_URL"]
 
 
-def test_our_own_url_in_the_environment_is_not_somebody_elses(servers: Servers) -> None:
+def test_the_services_own_url_in_the_environment_is_recognized(servers: Servers) -> None:
     servers.run("start", "redis")
     urls = servers.urls
     servers.run("stop")
@@ -274,7 +274,7 @@ def test_an_installation_forbids_daemons_and_then_allows_them_again(tmp_path: Pa
     assert not policy.exists()
 
 
-def test_an_installation_keeps_what_the_machine_has_decided(tmp_path: Path) -> None:
+def test_an_installation_keeps_existing_configuration_files(tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     policy.write_text("theirs")
     configuration = tmp_path / "createcluster.conf"
@@ -286,7 +286,7 @@ def test_an_installation_keeps_what_the_machine_has_decided(tmp_path: Path) -> N
     assert policy.read_text() == configuration.read_text() == "theirs"
 
 
-def test_two_that_miss_the_same_program_install_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_that_need_a_program_install_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the two halves of the tests do, on a new machine."""
     installed, asked, calls = (tmp_path / name for name in ("installed", "asked", "calls"))
     apt_get = tmp_path / "bin" / "apt-get"

@@ -121,7 +121,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("trace", [*ENGINE.values(), *CHECKS.values()], ids=[*ENGINE, *CHECKS])
-def test_what_was_found_is_found_no_more(bench: Bench, trace: str) -> None:
+def test_schedules_that_found_bugs_pass_now(bench: Bench, trace: str) -> None:
     from tests.simulator.play import replay
     from tests.simulator.trace import parse
 

@@ -43,7 +43,7 @@ def test_a_mistake_in_the_engine_is_found(bench: Bench, mutant: Mutant) -> None:
 
 
 @pytest.mark.parametrize("mutant", [mutant for mutant in MUTANTS if mutant.trace], ids=lambda mutant: mutant.name)
-def test_a_mistake_that_is_seldom_met_is_found_by_its_schedule(bench: Bench, mutant: Mutant) -> None:
+def test_a_rare_mistake_is_found_by_its_schedule(bench: Bench, mutant: Mutant) -> None:
     from tests.simulator.play import replay
 
     assert not replay(bench, mutant.trace).failed
@@ -52,5 +52,5 @@ def test_a_mistake_that_is_seldom_met_is_found_by_its_schedule(bench: Bench, mut
     assert codes & mutant.promise
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_mutants() -> None:
     assert len(MUTANTS) >= 20

@@ -43,7 +43,7 @@ def test_no_schedule_breaks_a_promise(play_from: Callable[[int], Report], first:
     assert play_from(first).schedules == EACH
 
 
-def test_together_they_meet_every_kind_of_fault_and_end(play_from: Callable[[int], Report]) -> None:
+def test_the_schedules_together_contain_every_kind_of_fault_and_end(play_from: Callable[[int], Report]) -> None:
     from tests.simulator.report import Report
 
     # Given
@@ -97,7 +97,7 @@ def test_a_schedule_played_again_from_its_text_meets_the_same_faults(bench: Benc
     assert struck > 20
 
 
-def test_a_bug_shrinks_to_a_trace_that_shows_it_and_that_the_honest_engine_survives(bench: Bench) -> None:
+def test_a_bug_shrinks_to_a_trace_that_fails_with_it_and_passes_without_it(bench: Bench) -> None:
     from tests.simulator.mutants import named
     from tests.simulator.play import play_seed, replay, shrunk
 
@@ -118,7 +118,7 @@ def test_a_bug_shrinks_to_a_trace_that_shows_it_and_that_the_honest_engine_survi
     assert not replay(bench, str(smallest.schedule)).failed
 
 
-def test_a_trace_is_read_as_it_is_written() -> None:
+def test_a_written_trace_is_read_unchanged() -> None:
     schedule = Schedule(
         7,
         {"carrier": "choreography"},
@@ -129,6 +129,6 @@ def test_a_trace_is_read_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a trace", "seed x", "seed 1\nlose", "seed 1\nstart a", "seed 1\n3 lose a"])
-def test_what_is_no_trace_is_refused(text: str) -> None:
+def test_an_invalid_trace_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="trace"):
         parse(text)

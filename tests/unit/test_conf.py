@@ -18,7 +18,7 @@ from sagas.conf import Misconfigured, config, parse_settings
 OK: dict[Any, Any] = {"QUEUES": ["orders"]}
 
 
-def test_only_the_queues_must_be_given() -> None:
+def test_only_queues_is_required() -> None:
     parsed = parse_settings(OK)
     assert parsed.queues == ("orders",)
     assert parsed.redis_url is None
@@ -83,7 +83,7 @@ def test_each_queue_is_taken_once() -> None:
     ],
     ids=repr,
 )
-def test_what_cannot_be_meant_is_refused_and_a_hint_says_how_to_mend_it(raw: object, said: str) -> None:
+def test_an_invalid_setting_is_refused_with_a_hint(raw: object, said: str) -> None:
     with pytest.raises(Misconfigured) as raised:
         parse_settings(raw)
     assert said in raised.value.message
@@ -91,7 +91,7 @@ def test_what_cannot_be_meant_is_refused_and_a_hint_says_how_to_mend_it(raw: obj
     assert str(raised.value) == f"{raised.value.message} {raised.value.hint}"
 
 
-def test_no_secret_is_in_what_is_said_of_the_channels() -> None:
+def test_messages_about_channels_contain_no_secret() -> None:
     secret = "hunter2"
     assert secret not in repr(parse_settings({**OK, "ESCALATION_URLS": [f"slack://{secret}"]}))
     with pytest.raises(Misconfigured) as raised:
@@ -129,14 +129,14 @@ def of_the_project() -> dict[str, checks.CheckMessage]:
     return {name: message for name, message in problems().items() if not message.msg.startswith("tests.")}
 
 
-def test_a_right_set_up_has_no_problems() -> None:
+def test_a_valid_configuration_has_no_problems() -> None:
     assert of_the_project() == {}
 
 
 @pytest.mark.parametrize(
     "wrong", [None, {"QUEUES": []}, {"QUEUES": ["orders"], "LEASE": 0}, {"QUEUES": ["orders"], "DELAYS": 5}]
 )
-def test_e001_settings_that_cannot_be_meant(settings: Settings, wrong: Any) -> None:
+def test_e001_reports_invalid_settings(settings: Settings, wrong: Any) -> None:
     settings.SAGAS = wrong
     found = problems()["sagas.E001"]
     assert "SAGAS" in found.msg
@@ -144,7 +144,7 @@ def test_e001_settings_that_cannot_be_meant(settings: Settings, wrong: Any) -> N
     assert found.level == checks.ERROR
 
 
-def test_e002_a_queue_that_no_worker_is_told_of(_registry: None) -> None:
+def test_e002_reports_a_queue_that_is_not_in_the_settings(_registry: None) -> None:
     class Lost(Saga[Request]):
         somewhere = Step(print, queue="nowhere")
 
@@ -154,7 +154,7 @@ def test_e002_a_queue_that_no_worker_is_told_of(_registry: None) -> None:
     assert "Add 'nowhere' to SAGAS['QUEUES']" in found.hint
 
 
-def test_e010_a_confirmation_that_nothing_gives_back(_registry: None) -> None:
+def test_e010_reports_a_confirmation_without_a_compensation(_registry: None) -> None:
     # Given one that takes a payment and keeps it, one that has nothing to give back, and one that gives it back
     class Kept(Saga[Request]):
         payment = Confirmation(within=timedelta(seconds=5))
@@ -173,25 +173,25 @@ def test_e010_a_confirmation_that_nothing_gives_back(_registry: None) -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_YQ==", "whsec_?", 5, [], ["whsec_YQ=="]], ids=str)
-def test_a_secret_of_reports_that_is_none_is_refused(settings: Settings, secret: object) -> None:
+def test_an_invalid_secret_of_reports_is_refused(settings: Settings, secret: object) -> None:
     settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": secret}
     assert "CALLBACK_SECRET" in problems()["sagas.E001"].msg
 
 
-def test_a_secret_of_reports_may_be_several(settings: Settings) -> None:
+def test_several_secrets_of_reports_are_accepted(settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": [f"whsec_{'A' * 32}", f"whsec_{'B' * 32}"]}
     assert of_the_project() == {}
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_YQ==", "whsec_?", f"whsec_{'A' * 31}"], ids=str)
-def test_a_secret_of_payments_that_is_none_is_refused_and_not_shown(settings: Settings, secret: str) -> None:
+def test_an_invalid_secret_of_payments_is_refused_and_not_shown(settings: Settings, secret: str) -> None:
     settings.WEBHOOK_SECRET = secret
     (found,) = checks.run_checks(tags=["orders"])
     assert (found.id, found.level) == ("orders.E001", checks.ERROR)
     assert "DRINKGROUP_WEBHOOK_SECRET" in str(found.hint)
 
 
-def test_e003_a_module_that_cannot_be_imported(_registry: None) -> None:
+def test_e003_reports_a_module_that_cannot_be_imported(_registry: None) -> None:
     runtime.declared.failed_imports["shop.sagas"] = NameError("name 'Stpe' is not defined")
     found = problems()["sagas.E003"]
     assert found.msg == "shop.sagas cannot be imported: NameError: name 'Stpe' is not defined"
@@ -199,7 +199,7 @@ def test_e003_a_module_that_cannot_be_imported(_registry: None) -> None:
     assert "Repair the module" in found.hint
 
 
-def test_e004_another_database(settings: Settings) -> None:
+def test_e004_reports_a_database_that_is_not_postgresql(settings: Settings) -> None:
     with warnings.catch_warnings():
         # Django warns whoever overrides it; only the check reads it here.
         warnings.filterwarnings("ignore", "Overriding setting DATABASES", UserWarning)
@@ -210,7 +210,7 @@ def test_e004_another_database(settings: Settings) -> None:
     assert "DATABASES['default']" in found.hint
 
 
-def test_e009_a_driver_by_which_the_engines_sql_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_e009_reports_a_driver_that_the_engine_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given what Django finds out at import where psycopg 3 is installed beside psycopg2
     monkeypatch.setattr(psycopg_any, "is_psycopg3", True)
     # When

@@ -59,6 +59,6 @@ def test_every_exception_is_needed(place: str) -> None:
     assert any(is_in(module, place) for module in opening())
 
 
-def test_a_cursor_is_seen_however_it_is_opened() -> None:
+def test_a_cursor_is_found_however_it_is_opened() -> None:
     code = "with connection.cursor() as one: ...\nwith connections[alias].chunked_cursor() as two: ...\nrun.cursor\n"
     assert openers(ast.parse(code)) == [1, 2]

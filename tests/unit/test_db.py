@@ -52,7 +52,7 @@ def gone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
         *((code, ErrorKind.FAULT) for code in ("22003", "23505", "23514", "42P01", "42501", "25P02", "54001", "P0001")),
     ],
 )
-def test_the_code_alone_says_whose_fault_it_is(
+def test_the_sqlstate_alone_classifies_an_error(
     monkeypatch: pytest.MonkeyPatch, driver: Any, code: str, kind: ErrorKind
 ) -> None:
     monkeypatch.setattr(db, "is_disconnected", lambda using="default": False)  # noqa: ARG005
@@ -63,7 +63,9 @@ def test_the_code_alone_says_whose_fault_it_is(
 
 @pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
 @pytest.mark.parametrize("cause", [_Psycopg2(None), None])
-def test_without_a_code_the_connection_was_lost(gone: bool, kind: type[Exception], cause: Exception | None) -> None:
+def test_an_error_without_a_sqlstate_is_a_lost_connection(
+    gone: bool, kind: type[Exception], cause: Exception | None
+) -> None:
     error = raised(kind, cause)
     assert classify_error(error) is ErrorKind.LOST
     # But of which connection? Of ours, if it is not there any more.
@@ -71,22 +73,22 @@ def test_without_a_code_the_connection_was_lost(gone: bool, kind: type[Exception
 
 
 @pytest.mark.parametrize("kind", [ProgrammingError, InternalError])
-def test_what_django_refuses_on_a_connection_that_was_closed_is_a_lost_one(gone: bool, kind: type[Exception]) -> None:
+def test_djangos_error_on_a_closed_connection_is_a_lost_connection(gone: bool, kind: type[Exception]) -> None:
     assert classify_error(raised(kind, None)) is (ErrorKind.LOST if gone else ErrorKind.FAULT)
 
 
-def test_what_no_database_has_raised_is_a_fault(gone: bool) -> None:
+def test_an_error_that_no_database_raised_is_a_fault(gone: bool) -> None:
     assert classify_error(ValueError("08006")) is ErrorKind.FAULT
     assert classify_error(raised(DataError, _Psycopg2("22003"))) is ErrorKind.FAULT
 
 
-def test_an_error_of_the_drivers_own_cursor_is_classified_too_and_one_that_it_has_caused_is_not() -> None:
+def test_an_error_of_the_drivers_cursor_is_classified_but_not_one_it_caused() -> None:
     assert classify_error(_Psycopg2("53100")) is ErrorKind.TROUBLE
     assert classify_error(_Psycopg3("40001")) is ErrorKind.COLLISION
     assert classify_error(raised(ValueError, _Psycopg2("53100"))) is ErrorKind.FAULT
 
 
-def test_people_are_told_the_code_and_the_first_line() -> None:
+def test_a_description_contains_the_sqlstate_and_the_first_line() -> None:
     error = raised(OperationalError, _Psycopg2("53100"))
     assert describe_error(error) == "OperationalError 53100: said the server"
     lost = ConnectionLost()

@@ -41,17 +41,17 @@ def story() -> Story:
     return story
 
 
-def test_when_all_is_right_it_says_so(story: Story) -> None:
+def test_the_demo_reports_success(story: Story) -> None:
     assert _told(story).endswith("All three ended as they should.\n")
 
 
-def test_when_only_the_counts_do_not_fit_it_asks_who_else_has_ordered(story: Story) -> None:
+def test_the_demo_asks_for_other_orders_if_only_the_counts_differ(story: Story) -> None:
     story.slot.see(story.slot.now - 1)
     assert not story.is_right
     assert "did somebody else order meanwhile?" in _told(story)
 
 
-def test_when_an_order_has_not_ended_as_it_should_nobody_else_is_asked_after(story: Story) -> None:
+def test_the_demo_does_not_ask_for_other_orders_if_an_order_ended_wrongly(story: Story) -> None:
     story.slot.see(story.slot.now - 1)
     story.tales[0].order["state"] = "FAILED"
     assert "Something is not as it should be." in _told(story)

@@ -55,7 +55,7 @@ def test_every_file_is_in_exactly_one_slice(project: Path) -> None:
     assert sorted(names) == ["tests/test_one.py", "tests/test_three.py", "tests/test_two.py"]
 
 
-def test_a_slice_that_failed_is_run_again_and_those_that_passed_are_not(project: Path) -> None:
+def test_failed_slices_are_run_again_and_passed_slices_are_not(project: Path) -> None:
     first = run_the_rest(project)
     assert ran(project) == {"one", "two", "three"}
     assert first.to_run() == [3]
@@ -65,7 +65,7 @@ def test_a_slice_that_failed_is_run_again_and_those_that_passed_are_not(project:
     assert ran(project) == {"two"}
 
 
-def test_a_run_that_was_stopped_goes_on_with_what_was_not_run(project: Path) -> None:
+def test_a_stopped_run_continues_with_the_remaining_slices(project: Path) -> None:
     full(project).run(1)
     ran(project)
     assert "slice 2/3: not run yet" in full(project).report()
@@ -86,6 +86,6 @@ def test_a_change_begins_a_new_run_unless_results_are_kept(project: Path, change
     assert ran(project) == {"one", "two", "three"}
 
 
-def test_all_results_are_forgotten_when_asked(project: Path) -> None:
+def test_all_results_are_deleted_on_request(project: Path) -> None:
     run_the_rest(project)
     assert full(project, anew=True).to_run() == [1, 2, 3]

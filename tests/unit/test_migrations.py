@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support import servers
 
 
-def test_another_database_than_postgresql_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_database_other_than_postgresql_is_refused_with_a_clear_error(tmp_path: Path) -> None:
     # Given a project on SQLite that has not run the system checks, as in the making of a test database
     (tmp_path / "on_sqlite.py").write_text(
         "from drinkgroup.settings import *\n"

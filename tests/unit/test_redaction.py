@@ -39,11 +39,11 @@ def test_a_password_is_hidden_and_the_host_is_not(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no URL", "amqp://rabbit:5672//", "mail me@shop.example: soon", "12:30 a@b"])
-def test_what_has_no_password_is_left_alone(text: str) -> None:
+def test_a_url_without_a_password_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
-def test_whatever_holds_a_url_is_looked_through() -> None:
+def test_urls_at_any_depth_are_redacted() -> None:
     value = {"one": [URLS[0], (URLS[1], {"two": URLS[2]})], "three": 3, "four": None}
     assert "p4ss" not in json.dumps(redact_all(value))
     assert redact_all(value)["three"] == 3
@@ -65,7 +65,7 @@ def test_whatever_holds_a_url_is_looked_through() -> None:
     ],
     ids=str,
 )
-def test_settings_that_are_refused_are_not_shown_with_their_secrets(wrong: dict[str, object]) -> None:
+def test_refused_settings_are_shown_without_their_secrets(wrong: dict[str, object]) -> None:
     with pytest.raises(Misconfigured) as refused:
         parse_settings({"QUEUES": ["orders"], **wrong})
     assert "p4ss" not in str(refused.value)

@@ -42,7 +42,7 @@ def is_empty(value: ast.expr | None) -> bool:
     )
 
 
-def test_no_other_module_keeps_anything() -> None:
+def test_no_other_module_keeps_state() -> None:
     paths = [path for path in ENGINE.rglob("*.py") if not NOT_LOOKED_AT & set(path.relative_to(ENGINE).parts)]
     found = {name for path in paths for name in kept(path)}
     own = {name for name in found if name.startswith("runtime.py")}
@@ -51,14 +51,14 @@ def test_no_other_module_keeps_anything() -> None:
     assert own == {"runtime.py: declared", "runtime.py: memory", "runtime.py: own"}
 
 
-def test_what_was_learnt_can_be_forgotten() -> None:
+def test_learnt_state_can_be_reset() -> None:
     runtime.memory.recorded.add(("shop.PlaceOrder", 1, 1))
     runtime.memory.redis_paused_until = 1e9
     runtime.reset()
     assert runtime.memory == runtime.Memory()
 
 
-def test_what_is_declared_and_learnt_apart_is_forgotten() -> None:
+def test_state_declared_inside_a_block_is_forgotten() -> None:
     runtime.memory.recorded.add(("shop.PlaceOrder", 1, 1))
     declared = dict(runtime.declared.definitions)
     with runtime.apart():

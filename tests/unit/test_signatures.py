@@ -52,14 +52,14 @@ def accepted(headers: dict[str, str], *secrets: str, body: bytes = BODY, now: fl
     ],
     ids=str,
 )
-def test_what_is_no_secret_is_refused_and_never_quoted(given: object, why: str) -> None:
+def test_an_invalid_secret_is_refused_and_never_quoted(given: object, why: str) -> None:
     with pytest.raises(BadSecret, match=why) as raised:
         parse_secrets(given)
     assert secret("a")[10:] not in str(raised.value)
 
 
 @pytest.mark.parametrize("separator", [" ", ",", ", ", "\n"])
-def test_several_secrets_are_one_text(separator: str) -> None:
+def test_several_secrets_are_given_as_one_text(separator: str) -> None:
     assert parse_secrets(f" {secret('a')}{separator}{secret('b', 24)} ") == (b"a" * 32, b"b" * 24)
 
 
@@ -68,7 +68,7 @@ def test_a_secret_may_lack_its_padding() -> None:
 
 
 @pytest.mark.parametrize("of", ["a", "b"])
-def test_each_of_several_secrets_is_believed_while_they_change(of: str) -> None:
+def test_each_of_several_secrets_is_accepted_during_a_rotation(of: str) -> None:
     assert accepted(signed(secret(of)), secret("a"), secret("b"))
     assert not accepted(signed(secret("c")), secret("a"), secret("b"))
 
@@ -115,7 +115,7 @@ def test_a_signature_holds_for_five_minutes(off: int, right: bool) -> None:
     ],
     ids=str,
 )
-def test_what_is_not_what_was_signed_is_refused(changed: dict[str, str]) -> None:
+def test_changed_headers_are_refused(changed: dict[str, str]) -> None:
     assert not accepted({**signed(secret("a")), **changed}, secret("a"))
 
 
@@ -123,5 +123,5 @@ def test_another_body_is_refused() -> None:
     assert not accepted(signed(secret("a")), secret("a"), body=BODY + b" ")
 
 
-def test_what_lacks_its_headers_is_refused() -> None:
+def test_a_message_without_its_headers_is_refused() -> None:
     assert not accepted({}, secret("a"))

@@ -10,17 +10,17 @@ from sagas.errors import IllegalTransition
 from sagas.states import FINAL, LIVE, TRANSITIONS, UNDECIDED, State, check_transition
 
 
-def test_every_state_is_live_final_or_escalated_and_only_one_of_it() -> None:
+def test_every_state_is_exactly_one_of_live_final_and_escalated() -> None:
     assert set(State) == LIVE | FINAL | {State.ESCALATED}
     assert not LIVE & FINAL
     assert UNDECIDED < LIVE
 
 
-def test_nothing_leaves_a_final_state() -> None:
+def test_a_final_state_has_no_transitions() -> None:
     assert all(not TRANSITIONS[final] for final in FINAL)
 
 
-def test_every_live_state_leads_to_a_final_one_and_to_a_person() -> None:
+def test_every_live_state_leads_to_a_final_state_and_to_escalated() -> None:
     for live in LIVE:
         reached, found = {live}, {live}
         while found:

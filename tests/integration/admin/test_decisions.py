@@ -59,7 +59,7 @@ def test_a_run_is_cancelled_once_that_is_confirmed(boss: Client) -> None:
     assert runs.state(run_id) is State.FAILED
 
 
-def test_many_are_cancelled_and_those_that_cannot_be_are_named(boss: Client) -> None:
+def test_selected_runs_are_cancelled_and_the_others_are_named(boss: Client) -> None:
     run_id, decided = held("ORD-1"), held("ORD-2")
     sagas.confirm(decided, "approval")
     text = decide(boss, "cancel_runs", run_id, decided).content.decode()
@@ -101,7 +101,7 @@ def resume_in_vain(run_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("action", ["fail_runs", "succeed_runs", "resume_runs"])
-def test_a_decision_about_one_escalation_is_none_about_the_next(boss: Client, action: str) -> None:
+def test_a_decision_on_one_escalation_does_not_apply_to_the_next(boss: Client, action: str) -> None:
     # Given somebody who reads why a run is escalated, and is asked for a note
     run_id = stuck("ORD-1")
     page = ask(boss, action, run_id).content.decode()
@@ -125,7 +125,7 @@ def test_a_decision_about_one_escalation_is_none_about_the_next(boss: Client, ac
 
 
 @pytest.mark.parametrize("action", ["assign_runs", "acknowledge_runs"])
-def test_whoever_takes_an_escalation_takes_no_other(boss: Client, action: str) -> None:
+def test_acknowledging_one_escalation_acknowledges_no_other(boss: Client, action: str) -> None:
     # Given a run's own page, which was opened before it was escalated again
     run_id = stuck("ORD-1")
     page = boss.get(f"{RUNS}{run_id}/change/").content.decode()
@@ -141,7 +141,7 @@ def test_whoever_takes_an_escalation_takes_no_other(boss: Client, action: str) -
     assert (now.assignee, now.acknowledged_by, now.acknowledged_at) == ("", "", None)
 
 
-def test_a_run_that_was_escalated_after_the_question_was_asked(boss: Client) -> None:
+def test_a_decision_asked_about_an_earlier_escalation_is_refused(boss: Client) -> None:
     run_id = carried("ORD-1", Experiment(faults={"two.compensate": 3}))
     page = ask(boss, "fail_runs", run_id).content.decode()
     sagas.cancel(run_id)
@@ -150,19 +150,19 @@ def test_a_run_that_was_escalated_after_the_question_was_asked(boss: Client) -> 
     assert runs.state(run_id) is State.ESCALATED
 
 
-def test_without_a_reason_nothing_happens(boss: Client) -> None:
+def test_a_decision_without_a_reason_is_refused(boss: Client) -> None:
     run_id = held("ORD-1")
     assert "This field is required" in decide(boss, "cancel_runs", run_id, note="  ").content.decode()
     assert runs.state(run_id) is State.AWAITING_CONFIRM
 
 
-def test_a_link_cannot_do_it(boss: Client) -> None:
+def test_a_get_request_decides_nothing(boss: Client) -> None:
     run_id = held("ORD-1")
     boss.get(RUNS, {"action": "cancel_runs", "_selected_action": str(run_id), "decided": "yes", "note": "x"})
     assert runs.state(run_id) is State.AWAITING_CONFIRM
 
 
-def test_another_site_cannot_do_it(boss: Client) -> None:
+def test_a_request_without_a_csrf_token_decides_nothing(boss: Client) -> None:
     run_id = held("ORD-1")
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = boss.cookies
@@ -170,7 +170,7 @@ def test_another_site_cannot_do_it(boss: Client) -> None:
     assert runs.state(run_id) is State.AWAITING_CONFIRM
 
 
-def test_who_may_only_look_is_offered_nothing_and_can_do_nothing(staff: Clients) -> None:
+def test_a_user_with_view_permission_only_is_offered_no_decisions(staff: Clients) -> None:
     client = staff("view_run")
     run_id = held("ORD-1")
     text = client.get(f"{RUNS}{run_id}/change/").content.decode()
@@ -181,7 +181,7 @@ def test_who_may_only_look_is_offered_nothing_and_can_do_nothing(staff: Clients)
     assert runs.state(run_id) is State.AWAITING_CONFIRM
 
 
-def test_the_two_permissions_are_two(staff: Clients) -> None:
+def test_the_two_permissions_are_independent(staff: Clients) -> None:
     client = staff("view_run", "change_run")
     cancellable, resumable = held("ORD-1"), escalated("ORD-2")
     decide(client, "resume_runs", resumable)
@@ -190,7 +190,7 @@ def test_the_two_permissions_are_two(staff: Clients) -> None:
     assert runs.state(cancellable) is State.COMPENSATING
 
 
-def test_a_run_offers_what_can_be_decided_about_it(boss: Client) -> None:
+def test_a_run_offers_only_the_decisions_that_are_possible(boss: Client) -> None:
     texts = [boss.get(f"{RUNS}{i}/change/").content.decode() for i in (held("ORD-1"), escalated("ORD-2"))]
     assert ["Cancel this run" in text for text in texts] == [True, False]
     assert ["Resume this run" in text for text in texts] == [False, True]
@@ -214,7 +214,9 @@ class _Said(Exception):
         ("57P01", "Nothing was done to it, as far as is known: look before you try again."),
     ],
 )
-def test_what_kept_the_database_from_it_is_said(boss: Client, monkeypatch: MonkeyPatch, code: str, said: str) -> None:
+def test_a_database_error_during_a_decision_is_shown(
+    boss: Client, monkeypatch: MonkeyPatch, code: str, said: str
+) -> None:
     run_id = held("ORD-1")
 
     def fails(*_: object, **__: object) -> None:
@@ -225,7 +227,7 @@ def test_what_kept_the_database_from_it_is_said(boss: Client, monkeypatch: Monke
     assert runs.state(run_id) is State.AWAITING_CONFIRM
 
 
-def test_too_many_at_once_are_refused(boss: Client, monkeypatch: MonkeyPatch) -> None:
+def test_a_decision_on_too_many_runs_is_refused(boss: Client, monkeypatch: MonkeyPatch) -> None:
     monkeypatch.setattr("sagas.admin.decisions.MOST", 2)
     ids = [accept(f"ORD-{number}") for number in range(3)]
     text = boss.post(RUNS, {"action": "cancel_runs", "index": "0", "_selected_action": ids}, follow=True)
@@ -241,7 +243,7 @@ def test_the_longest_user_name_fits_the_record(boss: Client) -> None:
     assert runs.event(run_id, "cancel").worker == "b" * 100
 
 
-def test_many_decisions_are_told_in_one_message_each_way(boss: Client) -> None:
+def test_many_decisions_are_reported_in_one_message_for_each_result(boss: Client) -> None:
     # Given five runs that can be cancelled, and five that cannot
     undecided, decided = [held(f"ORD-U{n}") for n in range(5)], [held(f"ORD-D{n}") for n in range(5)]
     for run_id in decided:

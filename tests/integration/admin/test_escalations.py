@@ -20,7 +20,7 @@ def of_escalation(client: Client, action: str, *ids: object) -> str:
     return client.post(ESCALATIONS, chosen, follow=True).content.decode()
 
 
-def test_who_takes_it_is_shown_and_on_record(boss: Client) -> None:
+def test_the_user_who_acknowledges_an_escalation_is_shown_and_recorded(boss: Client) -> None:
     # Given
     run_id = escalated("ORD-1")
     assert "nobody; 0 notices sent" in boss.get(ESCALATIONS).content.decode()
@@ -41,7 +41,7 @@ def test_who_takes_it_is_shown_and_on_record(boss: Client) -> None:
 
 
 @pytest.mark.parametrize("action", ["assign_runs", "acknowledge_runs"])
-def test_escalations_are_taken_from_their_list(boss: Client, action: str) -> None:
+def test_escalations_are_acknowledged_from_their_list(boss: Client, action: str) -> None:
     run_id = escalated("ORD-1")
     text = of_escalation(boss, action, runs.escalation(run_id).pk)
     assert "ORD-1 is " in text
@@ -83,7 +83,7 @@ ALL = ("assign_runs", "acknowledge_runs", "resume_runs", "fail_runs", "succeed_r
         ("resolve_escalation", ("fail_runs", "succeed_runs")),
     ],
 )
-def test_each_permission_allows_its_own_and_no_more(staff: Clients, permission: str, allowed: tuple[str, ...]) -> None:
+def test_each_permission_allows_only_its_own_action(staff: Clients, permission: str, allowed: tuple[str, ...]) -> None:
     client = staff("view_run", permission)
     run_id = escalated("ORD-1")
     for page in (RUNS, ESCALATIONS):
@@ -100,7 +100,7 @@ def test_each_permission_allows_its_own_and_no_more(staff: Clients, permission: 
         assert runs.story(run_id)[-1] in {"assign", "resume", "resolve"}
 
 
-def test_the_list_shows_who_has_what(boss: Client, staff: Clients) -> None:
+def test_the_list_shows_who_has_acknowledged_what(boss: Client, staff: Clients) -> None:
     mine, seen, unseen = escalated("ORD-1"), escalated("ORD-2"), escalated("ORD-3")
     ask(boss, "assign_runs", mine)
     ask(boss, "acknowledge_runs", seen)
@@ -115,7 +115,7 @@ def test_the_list_shows_who_has_what(boss: Client, staff: Clients) -> None:
     assert runs.escalation(unseen).assignee == ""
 
 
-def test_a_long_error_is_cut_where_one_sees_it(boss: Client) -> None:
+def test_a_long_error_is_visibly_shortened(boss: Client) -> None:
     run_id = escalated("ORD-1")
     Escalation.objects.filter(run_id=run_id).update(error={"code": "NotReturned", "detail": "x" * 1000})
     page = boss.get(ESCALATIONS).content.decode()
@@ -123,7 +123,7 @@ def test_a_long_error_is_cut_where_one_sees_it(boss: Client) -> None:
     assert "x" * 500 not in page
 
 
-def test_a_run_that_is_not_escalated_cannot_be_taken_or_ended(boss: Client) -> None:
+def test_a_run_that_is_not_escalated_cannot_be_acknowledged_or_ended(boss: Client) -> None:
     run_id = held("ORD-1")
     for action in ("assign_runs", "acknowledge_runs", "fail_runs"):
         assert "it is not escalated" in decide(boss, action, run_id).content.decode()
@@ -137,7 +137,7 @@ def test_the_run_page_says_what_to_do(boss: Client) -> None:
         assert verb in text
 
 
-def test_whoever_may_resume_and_not_look_at_runs_resumes_from_the_list_of_escalations(staff: Clients) -> None:
+def test_a_user_without_view_permission_on_runs_resumes_from_the_list_of_escalations(staff: Clients) -> None:
     client = staff("view_escalation", "change_escalation")
     run_id = escalated("ORD-1")
     # Then the list has no link that would be refused
@@ -154,7 +154,7 @@ def test_whoever_may_resume_and_not_look_at_runs_resumes_from_the_list_of_escala
     assert runs.story(run_id)[-1] == "resume"
 
 
-def test_a_decision_from_the_list_about_what_was_resolved_meanwhile_says_so(boss: Client) -> None:
+def test_a_decision_on_an_escalation_that_was_resolved_meanwhile_is_reported(boss: Client) -> None:
     # Given the question about an escalation, which somebody else answers first
     run_id = escalated("ORD-1")
     chosen = {"action": "resume_runs", "index": "0", "_selected_action": [str(runs.escalation(run_id).pk)]}

@@ -17,7 +17,7 @@ LOCKS = "/admin/sagas/lock/"
 pytestmark = pytest.mark.django_db
 
 
-def test_who_holds_and_who_waits(boss: Client) -> None:
+def test_the_page_shows_which_runs_hold_a_key_and_which_wait(boss: Client) -> None:
     # Given
     key = f"order:{uuid4().hex}"
     first, second, third = (sagas.start(Keyed, Experiment(keys=(key,))) for _ in range(3))
@@ -33,5 +33,5 @@ def test_who_holds_and_who_waits(boss: Client) -> None:
 
 
 @pytest.mark.parametrize(("permissions", "status"), [(["view_run"], 200), ([], 403)])
-def test_who_may_see_it(staff: Clients, permissions: list[str], status: int) -> None:
+def test_the_page_needs_view_permission(staff: Clients, permissions: list[str], status: int) -> None:
     assert staff(*permissions).get(LOCKS).status_code == status

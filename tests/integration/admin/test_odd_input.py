@@ -17,7 +17,7 @@ PAGES = [RUNS, ESCALATIONS, ORDERS, BREAKERS, LOCKS]
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_an_address_of_nothing_is_not_found(boss: Client, page: str) -> None:
+def test_an_unknown_address_is_not_found(boss: Client, page: str) -> None:
     for odd in ODD:
         for tail in ("change/", "history/"):
             assert boss.get(f"{page}{odd}/{tail}").status_code in {302, 403, 404}
@@ -25,12 +25,12 @@ def test_an_address_of_nothing_is_not_found(boss: Client, page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("name", ["q", "state", "standing", "created_at__gte", "run_id"])
-def test_a_list_is_asked_for_whatever(boss: Client, page: str, name: str) -> None:
+def test_a_list_answers_any_query_parameters(boss: Client, page: str, name: str) -> None:
     for odd in ODD:
         assert boss.get(f"{page}?{name}={odd}").status_code in {200, 302, 400}
 
 
-def test_what_is_chosen_and_written_may_be_anything(boss: Client) -> None:
+def test_an_action_answers_any_selection_and_text(boss: Client) -> None:
     run_id = escalated("ORD-1")
     for chosen in ["nonsense", "\x00", "9" * 40, str(run_id)]:
         for action in ("resume_runs", "assign_runs", "nonsense"):
@@ -47,7 +47,7 @@ def test_what_is_chosen_and_written_may_be_anything(boss: Client) -> None:
     assert runs.state(run_id) == "ESCALATED" or "resume" in runs.story(run_id)
 
 
-def test_a_run_that_waits_for_a_person_has_its_failed_attempts(boss: Client) -> None:
+def test_an_escalated_run_shows_its_failed_attempts(boss: Client) -> None:
     run_id = escalated("ORD-1")
     broke = Log.objects.filter(run_id=run_id, step="two", operation="compensate", outcome="FAULT").count()
     assert broke > 1

@@ -42,7 +42,7 @@ def test_a_run_is_found_by_its_whole_order_number_or_id(boss: Client) -> None:
     assert listed(boss, f"q={uuid4()}") == set()
 
 
-def test_a_blank_search_lists_all(boss: Client) -> None:
+def test_a_blank_search_lists_all_runs(boss: Client) -> None:
     accept("ORD-1")
     assert listed(boss, "q=+++") == {"ORD-1"}
 
@@ -82,7 +82,7 @@ def _queries(client: Client, url: str) -> list[str]:
 
 
 @pytest.mark.parametrize("url", [RUNS, ESCALATIONS])
-def test_a_long_list_asks_no_more_of_the_database_than_a_short_one(boss: Client, url: str) -> None:
+def test_a_long_list_needs_as_many_queries_as_a_short_one(boss: Client, url: str) -> None:
     escalated("ORD-0")
     few = _queries(boss, url)
     for number in range(1, 6):
@@ -92,14 +92,14 @@ def test_a_long_list_asks_no_more_of_the_database_than_a_short_one(boss: Client,
 
 
 @pytest.mark.parametrize("url", [RUNS, f"{RUNS}?state=FAILED", ESCALATIONS])
-def test_no_list_counts_without_end(boss: Client, url: str) -> None:
+def test_no_list_counts_more_rows_than_its_bound(boss: Client, url: str) -> None:
     accept("ORD-1")
     counts = [sql for sql in _queries(boss, url) if "COUNT(" in sql and "sagas_" in sql]
     assert counts
     assert all("LIMIT" in sql for sql in counts)
 
 
-def test_one_run_shows_its_steps_its_log_and_what_was_asked(boss: Client) -> None:
+def test_a_run_shows_its_steps_its_log_and_its_request(boss: Client) -> None:
     run_id = held("ORD-7")
     text = page(boss, f"{RUNS}{run_id}/change/")
     for word in ("ORD-7", "AWAITING_CONFIRM", "waits for approval", "three", "held", "in-process", "&quot;jam&quot;"):
@@ -108,7 +108,7 @@ def test_one_run_shows_its_steps_its_log_and_what_was_asked(boss: Client) -> Non
     assert re.findall(r'<th scope="row">(\w+)</th>', text)[:4] == ["one", "two", "three", "four"]
 
 
-def test_a_run_that_was_undone_says_why(boss: Client) -> None:
+def test_a_run_that_was_undone_shows_the_reason(boss: Client) -> None:
     run_id = carried("ORD-8", Experiment(reject=("two",)))
     text = page(boss, f"{RUNS}{run_id}/change/")
     assert "Why it is undone" in text
@@ -117,20 +117,20 @@ def test_a_run_that_was_undone_says_why(boss: Client) -> None:
     assert "compensated" in text
 
 
-def test_what_customers_wrote_is_shown_as_text(boss: Client) -> None:
+def test_text_from_customers_is_escaped(boss: Client) -> None:
     run_id = accept("<script>alert(1)</script>")
     assert "<script>alert" not in page(boss, RUNS)
     assert "<script>alert" not in page(boss, f"{RUNS}{run_id}/change/")
 
 
-def test_a_run_whose_saga_is_gone_is_still_on_record(boss: Client) -> None:
+def test_a_run_whose_saga_was_removed_is_still_shown(boss: Client) -> None:
     run_id = held("ORD-9")
     Run.objects.filter(pk=run_id).update(saga="gone.Saga")
     assert "unknown saga" in page(boss, RUNS)
     assert "three" in page(boss, f"{RUNS}{run_id}/change/")
 
 
-def test_nothing_can_be_typed_over(boss: Client) -> None:
+def test_no_field_can_be_edited(boss: Client) -> None:
     run_id = held("ORD-1")
     before = Run.objects.values().get(pk=run_id)
     url = f"{RUNS}{run_id}/change/"
@@ -151,12 +151,12 @@ def test_no_page_needs_inline_scripts_or_styles(boss: Client) -> None:
         assert "sagas/admin.css" in text
 
 
-def test_a_run_that_does_not_exist(boss: Client) -> None:
+def test_a_run_that_does_not_exist_is_not_found(boss: Client) -> None:
     assert boss.get(f"{RUNS}{uuid4()}/change/").status_code == 302
     assert boss.get(f"{RUNS}nonsense/change/").status_code == 302
 
 
-def test_who_may_not_look_does_not_see(staff: Clients) -> None:
+def test_a_user_without_view_permission_sees_no_runs(staff: Clients) -> None:
     client = staff()
     run_id = accept("ORD-1")
     assert client.get(RUNS).status_code == 403

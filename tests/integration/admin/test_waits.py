@@ -28,7 +28,7 @@ def standing(boss: Client, run_id: object) -> str:
     return cell
 
 
-def test_a_run_in_line_says_at_which_key_and_who_holds_it(boss: Client) -> None:
+def test_a_run_that_waits_for_a_lock_shows_the_key_and_its_holder(boss: Client) -> None:
     key = f"order:{uuid4().hex}"
     first, second, third = (sagas.start(Keyed, Experiment(keys=(key,))) for _ in range(3))
     assert "waits" not in standing(boss, first)
@@ -36,7 +36,7 @@ def test_a_run_in_line_says_at_which_key_and_who_holds_it(boss: Client) -> None:
     assert f"waits in line at {key}: 2 before it, run {first} holds it" in standing(boss, third)
 
 
-def test_a_run_behind_an_open_breaker_says_so(boss: Client) -> None:
+def test_a_run_that_waits_for_an_open_breaker_shows_it(boss: Client) -> None:
     # Given
     run_id, other = held("ORD-1"), accept("ORD-2")
     sagas.cancel(run_id)
@@ -55,7 +55,7 @@ def test_a_run_behind_an_open_breaker_says_so(boss: Client) -> None:
     assert "breaker" not in standing(boss, run_id)
 
 
-def test_a_page_of_runs_asks_twice_however_many_wait(boss: Client) -> None:
+def test_a_page_of_runs_needs_two_queries_however_many_runs_wait(boss: Client) -> None:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 

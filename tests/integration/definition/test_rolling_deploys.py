@@ -107,7 +107,7 @@ def start(names: list[str], version: int, count: int) -> list[UUID]:
 
 
 @pytest.mark.parametrize(("code", "version", "steps"), DEPLOYS)
-def test_nothing_is_lost_and_nothing_done_twice(
+def test_a_rolling_deploy_loses_no_run_and_repeats_no_effect(
     start_worker: Start, tmp_path: Path, code: str, version: int, steps: list[str]
 ) -> None:
     # Given a worker of the old code, and runs on their way

@@ -85,7 +85,7 @@ FOLLOWED = {
 
 @pytest.mark.parametrize("changed", FOLLOWED.values(), ids=FOLLOWED)
 @pytest.mark.parametrize("done", [0, 1, 2])
-def test_a_run_goes_on_by_its_own_list_of_steps(changed: Any, done: int) -> None:
+def test_a_run_continues_with_its_own_list_of_steps(changed: Any, done: int) -> None:
     # Given a run, and a deploy of changed steps while it is on its way
     old = run_to(deploy(abc()), done)
     new = sagas.start(deploy(changed()), Experiment())
@@ -108,7 +108,7 @@ def test_a_run_goes_on_by_its_own_list_of_steps(changed: Any, done: int) -> None
         assert_effects_once(run_id)
 
 
-def test_a_changed_fork_is_noticed_and_a_run_in_the_middle_of_one_goes_on_by_its_own() -> None:
+def test_a_changed_fork_is_noticed_and_a_run_inside_a_fork_continues_with_its_own() -> None:
     # Given a run in the middle of a fork: one of two branches is done
     forked = deploy({"approval": approval(), "a": step(), "both": Parallel(b=step(), c=step()), "d": step()})
     old = run_to(forked, 1)
@@ -141,7 +141,7 @@ def test_a_changed_fork_is_noticed_and_a_run_in_the_middle_of_one_goes_on_by_its
     assert effects(old)[4:] == effects(new)[4:] == undone
 
 
-def test_a_changed_pivot_is_noticed_and_a_run_goes_on_by_its_own() -> None:
+def test_a_changed_pivot_is_noticed_and_a_run_continues_with_its_own() -> None:
     def last(*, pivoted: bool) -> dict[str, Any]:
         before: dict[str, Any] = {"a": step()}
         middle, behind = {"approval": approval()}, {"z": step(compensate=None)}
@@ -166,7 +166,7 @@ def test_a_changed_pivot_is_noticed_and_a_run_goes_on_by_its_own() -> None:
         assert (state(run_id), effects(run_id)) == (State.SUCCEEDED, ["a.forward", "z.forward"])
 
 
-def test_a_step_that_has_come_before_the_pivot_is_not_given_up_by_a_run_for_which_it_is_behind() -> None:
+def test_a_step_that_moved_before_the_pivot_keeps_its_retry_for_a_run_past_the_pivot() -> None:
     once = Retry(attempts=1, delay=timedelta(0), jitter=0)
     saga = deploy({"a": step(), "approval": approval(), "z": step(compensate=None, retry=once)})
     run_id = run_to(saga, 1)
@@ -183,7 +183,7 @@ def closing(until: Any) -> Confirmation:
     return Confirmation(until=until, compensate=mark, queue="orders")
 
 
-def test_a_computed_deadline_that_is_gone_stays_as_it_was() -> None:
+def test_a_run_keeps_a_computed_deadline_that_the_code_has_dropped() -> None:
     """Whoever takes another confirmation meanwhile cannot compute it, and does not forget it."""
     at = datetime.now(UTC) + timedelta(hours=1)
     steps: dict[str, Step | Confirmation | Parallel] = {"approval": approval(), "a": step()}
@@ -202,7 +202,7 @@ def test_a_computed_deadline_that_is_gone_stays_as_it_was() -> None:
     assert state(run_id) is State.SUCCEEDED
 
 
-def test_a_refund_is_done_by_the_code_for_a_run_of_another_shape() -> None:
+def test_a_run_of_another_shape_is_refunded_by_the_present_code() -> None:
     # Given a run of which one confirmation came, which can be taken back
     def payment() -> Confirmation:
         return Confirmation(within=timedelta(seconds=30), compensate=mark, queue="orders")
@@ -220,7 +220,7 @@ def test_a_refund_is_done_by_the_code_for_a_run_of_another_shape() -> None:
     assert marks(run_id) == Counter(effects(run_id))
 
 
-def test_versions_live_side_by_side() -> None:
+def test_two_versions_of_a_saga_run_side_by_side() -> None:
     old = run_to(deploy(abc()), 1)
     newer = sagas.start(deploy({"x": step(), "a": step()}, version=2, beside=True), Experiment())
     carry(old)
@@ -231,7 +231,7 @@ def test_versions_live_side_by_side() -> None:
     assert (state(newer), effects(newer)) == (State.SUCCEEDED, ["x.forward", "a.forward"])
 
 
-def test_a_run_of_before_definitions_were_on_record_follows_the_code() -> None:
+def test_a_run_without_a_recorded_definition_follows_the_code() -> None:
     run_id = sagas.start(deploy(abc()), Experiment())
     Run.objects.filter(pk=run_id).update(shape=0)
     carry(run_id)
@@ -253,9 +253,7 @@ WITHOUT_B = {
 
 @pytest.mark.parametrize("changed", WITHOUT_B.values(), ids=WITHOUT_B)
 @pytest.mark.parametrize(("done", "undone"), [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1)])
-def test_a_run_that_needs_a_step_which_is_gone_is_left_to_a_process_that_has_it(
-    done: int, undone: int, changed: Any
-) -> None:
+def test_a_run_that_needs_a_removed_step_is_left_to_a_process_that_has_it(done: int, undone: int, changed: Any) -> None:
     # Given a run that has still to do with b, and a process without that b
     run_id = run_to(deploy(abc()), done)
     if undone:
@@ -285,7 +283,7 @@ def test_a_run_that_needs_a_step_which_is_gone_is_left_to_a_process_that_has_it(
     assert_effects_once(run_id)
 
 
-def test_a_step_that_is_gone_is_not_missed_once_it_is_behind() -> None:
+def test_a_removed_step_is_not_missed_by_a_run_that_has_passed_it() -> None:
     # Given a run whose step b is done and undone
     run_id = run_to(deploy(abc()), 3)
     sagas.cancel(run_id)
@@ -327,7 +325,7 @@ def hear(event: str, run_id: UUID, shape: int) -> None:
     tasks.event.apply(([str(run_id)],), which, headers={QUEUE_HEADER: "orders"}, throw=True)
 
 
-def test_an_event_for_code_of_another_shape_is_passed_on_if_somebody_waits_for_it() -> None:
+def test_an_event_for_code_of_another_shape_is_passed_on_if_a_run_waits_for_it() -> None:
     # Given a run that stands at b, and an event that leads there; this process does not know b
     run_id = run_to(deploy(abc()), 1)
     shape = Run.objects.get(pk=run_id).shape
@@ -360,7 +358,7 @@ def test_a_late_message_for_code_of_another_shape_is_dropped_if_its_runs_have_en
     assert tasks.step.apply(([str(uuid4())],), which).state == REJECTED
 
 
-def test_confirm_and_cancel_need_the_record_only() -> None:
+def test_confirm_and_cancel_need_only_the_recorded_definition() -> None:
     """A web process of before the deploy, or one whose saga is gone, takes what comes from outside all the same."""
     # Given
     confirmed, cancelled = run_to(deploy(abc()), 3), run_to(deploy(abc()), 3)
@@ -383,7 +381,7 @@ def expire_unconfirmed(*ids: UUID) -> list[Any]:
     return expire_runs(NAME, 1, "approval", list(ids), by="message")
 
 
-def test_a_deadline_needs_the_record_only() -> None:
+def test_a_deadline_needs_only_the_recorded_definition() -> None:
     """During a deploy of a new saga half of all deadlines come to processes that have not heard of it."""
     # Given one run that is paid, one that is undone, and one that waits; and a process whose saga is gone
     paid, undone, waiting = (run_to(deploy(abc()), 3) for _ in range(3))
@@ -412,7 +410,7 @@ def recorded() -> list[tuple[int, list[str]]]:
     return [(version, [s["name"] for s in body["steps"]]) for version, body in found]
 
 
-def test_a_definition_is_on_record_once_and_only_by_a_start_that_is_committed() -> None:
+def test_a_definition_is_recorded_once_and_only_by_a_committed_start() -> None:
     Definition.objects.filter(saga=NAME).delete()
     runtime.memory.recorded.difference_update([key for key in runtime.memory.recorded if key[0] == NAME])
     steps = {"only": step()}
@@ -433,7 +431,7 @@ def test_a_definition_is_on_record_once_and_only_by_a_start_that_is_committed() 
     assert recorded() == [(1, ["only"]), (1, ["first", "only", "last"]), (2, ["other"])]
 
 
-def test_a_start_pays_for_the_record_only_once(django_assert_num_queries: Any) -> None:
+def test_only_the_first_start_of_a_process_records_the_definition(django_assert_num_queries: Any) -> None:
     saga = deploy(abc())
     sagas.start(saga, Experiment())
     with django_assert_num_queries(1):
@@ -512,7 +510,7 @@ def test_only_escalated_runs_do_not_stop_a_deploy() -> None:
     assert (warning.id, warning.level) == ("sagas.W003", checks.WARNING)
 
 
-def test_runs_of_a_version_that_is_gone_are_found() -> None:
+def test_runs_of_a_removed_version_are_found() -> None:
     run_to(deploy(abc()), 1)
     deploy(abc(), version=2)
     (error,) = check_runs(databases=["default"])
@@ -520,7 +518,7 @@ def test_runs_of_a_version_that_is_gone_are_found() -> None:
     assert "Deploy the code that has it" in str(error.hint)
 
 
-def test_the_check_asks_the_database_only_where_django_was_told_to() -> None:
+def test_the_check_queries_the_database_only_if_django_is_told_to() -> None:
     run_to(deploy(abc()), 1)
     deploy({"x": step()})
     assert check_runs() == []
@@ -529,7 +527,7 @@ def test_the_check_asks_the_database_only_where_django_was_told_to() -> None:
     assert [m.id for m in checks.run_checks(databases=["default"]) if m.id == "sagas.E006"] == ["sagas.E006"]
 
 
-def test_the_check_is_silent_before_the_first_migration_and_tells_of_a_database_that_is_away(
+def test_the_check_is_silent_before_the_first_migration_and_reports_an_unreachable_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
@@ -552,7 +550,7 @@ def doctor(out: StringIO) -> None:
     call_command("sagas", "doctor", stdout=out, no_color=True)
 
 
-def test_a_claim_writes_nothing_to_runs_that_are_for_others() -> None:
+def test_a_claim_does_not_write_to_runs_that_other_processes_must_take() -> None:
     run_id = run_to(deploy(abc()), 0)
     deploy({"x": step()})
     before = Run.objects.values().get(pk=run_id)

@@ -89,7 +89,7 @@ def is_open(participant: str = ONE) -> bool:
 # -- What it costs --------------------------------------------------------------------------------------------
 
 
-def test_what_succeeds_at_once_pays_no_statement() -> None:
+def test_an_operation_that_succeeds_at_once_needs_no_statement() -> None:
     (run_id,) = confirmed()
     with CaptureQueriesContext(
         connection,
@@ -121,7 +121,7 @@ def test_only_retried_confirms_and_undos_are_counted() -> None:
 # -- What opens it --------------------------------------------------------------------------------------------
 
 
-def test_bad_windows_open_it_and_its_runs_escalate_at_once() -> None:
+def test_failing_windows_open_a_breaker_and_its_runs_escalate_at_once() -> None:
     # Given a run whose confirm has broken once, in troubled times, and one that has broken as well
     troubled()
     first, second = confirmed(Experiment(faults={"one.confirm": 9}), count=2)
@@ -147,7 +147,7 @@ def test_bad_windows_open_it_and_its_runs_escalate_at_once() -> None:
     assert story(second).count("one.confirm FAULT") == 1
 
 
-def test_one_run_that_breaks_alone_opens_nothing() -> None:
+def test_one_failing_run_does_not_open_a_breaker() -> None:
     (run_id,) = confirmed(Experiment(faults={"one.confirm": 9}))
     Carrier().run([run_id])
     assert state(run_id) is State.ESCALATED
@@ -155,7 +155,7 @@ def test_one_run_that_breaks_alone_opens_nothing() -> None:
     assert not Breaker.objects.exists()
 
 
-def test_it_is_turned_off_by_no_windows(settings: Settings) -> None:
+def test_a_breaker_without_windows_is_off(settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "BREAKER_WINDOWS": 0}
     troubled()
     (run_id,) = confirmed(Experiment(faults={"one.confirm": 1}))
@@ -164,7 +164,7 @@ def test_it_is_turned_off_by_no_windows(settings: Settings) -> None:
     assert BreakerSample.objects.count() == 3
 
 
-def test_a_first_attempt_that_breaks_at_an_open_breaker_escalates_too() -> None:
+def test_a_first_attempt_that_fails_at_an_open_breaker_escalates_too() -> None:
     (run_id,) = confirmed(Experiment(faults={"one.confirm": 9}))
     # Given a chain that was on its way when the breaker opened
     (chain,) = chains(claim_all())
@@ -181,7 +181,7 @@ def test_a_first_attempt_that_breaks_at_an_open_breaker_escalates_too() -> None:
 # -- Who waits, and who is the probe --------------------------------------------------------------------------
 
 
-def test_who_comes_to_an_open_breaker_waits_and_is_no_escalation() -> None:
+def test_a_run_that_reaches_an_open_breaker_waits_without_an_escalation() -> None:
     opened()
     ids = confirmed(count=3)
     for _ in range(3):
@@ -197,7 +197,7 @@ def test_who_comes_to_an_open_breaker_waits_and_is_no_escalation() -> None:
     assert state(other) is State.SUCCEEDED
 
 
-def test_after_a_pause_one_is_let_through_and_its_success_lets_the_others_go() -> None:
+def test_after_a_pause_one_run_is_let_through_and_its_success_releases_the_others() -> None:
     # Given
     opened()
     ids = confirmed(count=3)
@@ -220,7 +220,7 @@ def test_after_a_pause_one_is_let_through_and_its_success_lets_the_others_go() -
     assert states(ids) == {State.SUCCEEDED: 3}
 
 
-def test_a_probe_that_breaks_escalates_and_the_next_one_goes_after_another_pause() -> None:
+def test_a_failing_probe_escalates_and_the_next_probe_follows_after_another_pause() -> None:
     opened()
     ids = confirmed(Experiment(faults={"one.confirm": 1}), count=2)
     pause_is_over(ids)
@@ -236,7 +236,7 @@ def test_a_probe_that_breaks_escalates_and_the_next_one_goes_after_another_pause
     assert is_open()
 
 
-def test_of_two_dispatchers_one_has_the_probe() -> None:
+def test_only_one_of_two_dispatchers_gets_the_probe() -> None:
     opened()
     pause_is_over()
     with transaction.atomic():
@@ -265,7 +265,7 @@ def test_a_chain_ends_before_an_open_breaker() -> None:
     assert state(run_id) is State.CONFIRMING
 
 
-def test_an_escalated_run_that_is_resumed_waits_for_its_probe_like_others() -> None:
+def test_a_resumed_run_waits_for_a_probe_like_other_runs() -> None:
     opened()
     (run_id,) = confirmed(Experiment(faults={"one.confirm": 1}))
     pause_is_over()
@@ -276,7 +276,7 @@ def test_an_escalated_run_that_is_resumed_waits_for_its_probe_like_others() -> N
     assert state(run_id) is State.CONFIRMING
 
 
-def test_after_it_closed_the_old_samples_say_nothing() -> None:
+def test_samples_from_before_a_breaker_closed_do_not_count() -> None:
     troubled()
     opened()
     assert store.breakers.close_breaker(ONE)
@@ -299,7 +299,7 @@ def test_old_samples_are_deleted() -> None:
 # -- Real workers ---------------------------------------------------------------------------------------------
 
 
-def test_a_pool_that_breaks_and_is_mended(start_worker: Start) -> None:
+def test_a_breaker_opens_for_a_failing_pool_and_closes_when_the_pool_is_repaired(start_worker: Start) -> None:
     # Given workers, runs that hold something, and a pool that refuses each confirm: its count would fall below 0
     worker = start_worker(
         concurrency=2,

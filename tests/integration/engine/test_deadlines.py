@@ -48,7 +48,7 @@ def on_record(run_id: UUID) -> datetime:
 
 
 @pytest.mark.parametrize("early", [MICROSECOND, timedelta(milliseconds=1), timedelta(seconds=1)])
-def test_a_message_that_comes_early_is_armed_again_for_what_is_left(
+def test_an_early_deadline_message_is_sent_again_for_the_remaining_time(
     waiting: UUID, monkeypatch: pytest.MonkeyPatch, early: timedelta
 ) -> None:
     # Given a clock that is just before the deadline
@@ -62,7 +62,7 @@ def test_a_message_that_comes_early_is_armed_again_for_what_is_left(
     assert early.total_seconds() <= (again.delay or 0) <= early.total_seconds() + 0.2
 
 
-def test_a_deadline_is_over_when_its_moment_has_come(waiting: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_expires_at_its_exact_time(waiting: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     at = deadline_of(waiting)
     monkeypatch.setattr(store.runs, "clock", lambda: at)
     lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [waiting], by="message")
@@ -78,7 +78,7 @@ def test_a_deadline_is_over_when_its_moment_has_come(waiting: UUID, monkeypatch:
         (0 * MICROSECOND, State.COMPENSATING),
     ],
 )
-def test_the_tick_judges_by_the_later_of_the_two_moments(
+def test_the_tick_expires_a_run_at_the_later_of_its_two_times(
     waiting: UUID, monkeypatch: pytest.MonkeyPatch, off: timedelta, after: State
 ) -> None:
     # Given a run that the tick looks at, however early

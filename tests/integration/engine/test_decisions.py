@@ -53,7 +53,7 @@ def database_clock() -> datetime:
 # -- The pivot of a saga without a confirmation ---------------------------------------------------------------
 
 
-def test_what_comes_before_the_pivot_is_undone_when_the_pivot_says_no(jar: str) -> None:
+def test_steps_before_the_pivot_are_undone_when_the_pivot_rejects(jar: str) -> None:
     run_id = sagas.start(Charged, Experiment(jar=jar, reject=("two",)))
     carried(run_id)
     assert state(run_id) is State.FAILED
@@ -61,7 +61,7 @@ def test_what_comes_before_the_pivot_is_undone_when_the_pivot_says_no(jar: str) 
     assert counts(jar) == (10, 0, 0)
 
 
-def test_behind_the_pivot_the_run_only_goes_forward(jar: str) -> None:
+def test_a_run_past_its_pivot_only_goes_forward(jar: str) -> None:
     # Given a run of which the step behind the pivot breaks more often than a step before it may
     run_id = sagas.start(Charged, Experiment(jar=jar, faults={"four.forward": 2}))
 
@@ -95,9 +95,7 @@ class AcceptedCharges(Saga[Experiment]):
 
 
 @pytest.mark.parametrize("saga", [AcceptedCharge, AcceptedCharges])
-def test_a_pivot_that_leaves_open_whether_there_is_a_way_back_has_broken(
-    jar: str, saga: type[Saga[Experiment]]
-) -> None:
+def test_an_accepted_pivot_is_a_fault(jar: str, saga: type[Saga[Experiment]]) -> None:
     # Given runs of which the pivot is accepted: cancelled then, it would stay, and all else be undone
     ids = [sagas.start(saga, Experiment(jar=jar)) for _ in range(2)]
 
@@ -113,7 +111,7 @@ def test_a_pivot_that_leaves_open_whether_there_is_a_way_back_has_broken(
         assert not any("ACCEPTED" in line for line in story(run_id))
 
 
-def test_behind_the_pivot_nobody_cancels(jar: str) -> None:
+def test_a_run_past_its_pivot_cannot_be_cancelled(jar: str) -> None:
     run_id = sagas.start(Charged, Experiment(jar=jar))
     chain = chains(claim_all())[0]
     _, following = deliver(chain)
@@ -134,7 +132,7 @@ def closing(seconds: float) -> UUID:
     return sagas.start(Closing, Experiment(closes_at=database_clock() + timedelta(seconds=seconds)))
 
 
-def test_a_deadline_of_its_own_rides_on_the_dispatchers_clock() -> None:
+def test_a_computed_deadline_has_no_message_and_sets_the_due_time() -> None:
     # Given
     run_id = closing(3600)
 
@@ -180,7 +178,7 @@ def test_a_deadline_that_cannot_be_computed_is_refused_at_the_start(monkeypatch:
 
 
 @pytest.mark.parametrize("hours", [-12, 0, 8])
-def test_an_open_end_is_a_deadline_like_any_other(hours: int) -> None:
+def test_a_run_with_the_latest_possible_deadline_succeeds(hours: int) -> None:
     """``datetime.max``, in whatever time zone: as people write "no end"."""
     # Given
     zone = timezone(timedelta(hours=hours))
@@ -203,7 +201,7 @@ def str_request(run: Run) -> str:
     return text
 
 
-def test_it_is_undone_when_that_time_has_come_and_its_payment_is_given_back() -> None:
+def test_a_run_is_undone_at_its_computed_deadline_and_its_payment_is_refunded() -> None:
     # Given a paid run whose approval can come no more
     run_id = closing(0.0)
     sagas.confirm(run_id, "payment", {"amount": 12})
@@ -222,7 +220,7 @@ def test_it_is_undone_when_that_time_has_come_and_its_payment_is_given_back() ->
     assert event(run_id, "expire").step == "approval"
 
 
-def test_a_deadline_judged_too_early_is_not_held_against_the_run() -> None:
+def test_a_deadline_message_that_comes_too_early_has_no_effect() -> None:
     run_id = closing(3600)
     carried(run_id)
     assert lifecycle.expire_unconfirmed("lab.Closing", 1, "approval", [run_id], by="message") == []
@@ -233,7 +231,7 @@ def test_a_deadline_judged_too_early_is_not_held_against_the_run() -> None:
 
 
 @pytest.mark.parametrize("came", [(), ("payment",), ("approval",), ("approval", "payment")])
-def test_only_what_came_is_taken_back(came: tuple[str, ...]) -> None:
+def test_only_confirmations_that_came_are_compensated(came: tuple[str, ...]) -> None:
     # Given a run whose second step says no, and confirmations that came before
     run_id = sagas.start(Closing, Experiment(reject=("two",)))
     for name in came:
@@ -260,7 +258,7 @@ def test_a_refund_that_comes_twice_is_done_once() -> None:
     assert effects(run_id).count("payment.compensate") == 1
 
 
-def test_in_the_middle_of_a_fork_both_are_remembered(jar: str) -> None:
+def test_confirmations_that_come_during_a_fork_are_both_compensated(jar: str) -> None:
     # Given a run that was approved early, and stands in a fork of which a part is done
     run_id = sagas.start(Forked, Experiment(jar=jar, reject=("right",)))
     sagas.confirm(run_id, "approval", {})
@@ -278,7 +276,7 @@ def test_in_the_middle_of_a_fork_both_are_remembered(jar: str) -> None:
     assert counts(jar) == (10, 0, 0)
 
 
-def test_what_came_with_the_confirmation_is_told_to_whoever_takes_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refund_receives_the_data_of_its_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
     refund = Closing.definition.all_steps[Closing.definition.index("payment")]
     (phase,) = refund.actions
@@ -297,7 +295,7 @@ def test_what_came_with_the_confirmation_is_told_to_whoever_takes_it_back(monkey
 # -- Refusals -------------------------------------------------------------------------------------------------
 
 
-def test_a_confirmation_that_is_refused_undoes_the_run() -> None:
+def test_a_declined_confirmation_undoes_the_run() -> None:
     run_id = sagas.start(Twice, Experiment())
     carried(run_id)
     assert sagas.decline(run_id, "payment", reason="card declined", by="bank") is State.COMPENSATING
@@ -310,7 +308,7 @@ def test_a_confirmation_that_is_refused_undoes_the_run() -> None:
     assert sagas.decline(run_id, "payment") is State.FAILED
 
 
-def test_what_has_come_cannot_be_refused() -> None:
+def test_a_confirmation_that_came_cannot_be_declined() -> None:
     run_id = sagas.start(Twice, Experiment())
     carried(run_id)
     sagas.confirm(run_id, "payment", {})
@@ -334,7 +332,7 @@ def before_its_hurried_step(seconds: float, **experiment: Any) -> tuple[UUID, Ch
     return run_id, following
 
 
-def test_a_step_that_takes_too_long_is_not_performed_any_more() -> None:
+def test_a_step_past_its_timeout_is_not_performed_any_more() -> None:
     # Given
     run_id, following = before_its_hurried_step(6)
 
@@ -351,7 +349,7 @@ def test_a_step_that_takes_too_long_is_not_performed_any_more() -> None:
     assert 900 <= why["late_ms"] < 5000
 
 
-def test_a_step_has_no_next_attempt_that_would_be_too_late() -> None:
+def test_a_step_gets_no_attempt_after_its_timeout() -> None:
     # Given a step that breaks, is tried every two seconds, and has five: begun three and a half ago
     run_id, following = before_its_hurried_step(3.5, faults={"two.forward": 9})
 
@@ -367,7 +365,7 @@ def test_a_step_has_no_next_attempt_that_would_be_too_late() -> None:
     assert state(run_id) is State.FAILED
 
 
-def test_what_the_last_attempt_said_is_told_though_the_database_cannot_store_it(
+def test_the_last_error_is_reported_though_the_database_cannot_store_its_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given a step without time for a next attempt, and an error with a character that PostgreSQL's JSON has not
@@ -382,7 +380,7 @@ def test_what_the_last_attempt_said_is_told_though_the_database_cannot_store_it(
     assert reason(run_id)["detail"].endswith("the last attempt: Boom: a\\0b")
 
 
-def test_all_steps_together_have_their_time() -> None:
+def test_a_run_past_its_timeout_is_undone() -> None:
     # Given a run whose message is lost, and whose time is over
     run_id = sagas.start(Hurried, Experiment())
     claim_all()
@@ -398,7 +396,7 @@ def test_all_steps_together_have_their_time() -> None:
     assert (reason(run_id)["step"], reason(run_id)["detail"]) == ("", "the steps took too long")
 
 
-def test_in_time_nothing_happens() -> None:
+def test_a_run_within_its_timeout_goes_on() -> None:
     run_id = sagas.start(Hurried, Experiment(faults={"two.forward": 1}))
     carried(run_id)
     assert state(run_id) is State.SUCCEEDED

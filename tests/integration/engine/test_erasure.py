@@ -67,7 +67,7 @@ def everything(run_id: UUID) -> str:
 # -- Read by participants, hidden from people -----------------------------------------------------------------
 
 
-def test_participants_read_what_people_do_not() -> None:
+def test_participants_get_personal_data_that_operators_do_not_see() -> None:
     # Given a run whose participants read the phone number and each other's results
     run_id = host()
     assert state(run_id) is State.AWAITING_CONFIRM
@@ -84,7 +84,7 @@ def test_participants_read_what_people_do_not() -> None:
     assert not any(secret in str(shown) for secret in SECRETS)
 
 
-def test_the_admin_does_not_show_them() -> None:
+def test_the_admin_does_not_show_personal_data() -> None:
     # Given a run that is paid, and one that waits for a person
     paid, stuck = host(key="seen", pay=True), host(replace(VISIT, clumsy="greet.confirm"), pay=True)
     user = get_user_model()._default_manager.create_superuser(f"boss-{uuid4().hex[:8]}", password="pw")
@@ -107,7 +107,7 @@ def test_the_admin_does_not_show_them() -> None:
 
 
 @pytest.mark.parametrize("visit", [replace(VISIT, fail="seat"), replace(VISIT, refuse="seat")])
-def test_a_value_is_taken_out_of_an_errors_text(visit: Visit) -> None:
+def test_a_personal_value_is_removed_from_an_errors_text(visit: Visit) -> None:
     run_id = host(visit)
     assert state(run_id) is State.FAILED
     texts = json.dumps(
@@ -122,14 +122,14 @@ def log_data(run_id: UUID, *outcomes: str) -> list[Any]:
     return list(Log.objects.filter(run_id=run_id, outcome__in=outcomes).values_list("data", flat=True))
 
 
-def test_a_value_is_taken_out_of_what_a_person_is_called_for() -> None:
+def test_a_personal_value_is_removed_from_an_escalation() -> None:
     run_id = host(replace(VISIT, clumsy="greet.confirm"), pay=True)
     found = escalation(run_id)
     assert found.error["detail"].startswith("cannot reach [personal] (")
     assert not any(secret in json.dumps(found.error) for secret in SECRETS)
 
 
-def test_a_value_is_taken_out_of_why_a_run_was_cancelled() -> None:
+def test_a_personal_value_is_removed_from_the_reason_of_a_cancel() -> None:
     run_id = host()
     sagas.cancel(run_id, reason=f"{PHONE} called", by="ada")
     assert reason(run_id)["detail"] == "[personal] called"
@@ -147,7 +147,7 @@ def party(visit: Visit = VISIT, *, key: str = "") -> UUID:
     return run_id
 
 
-def test_what_is_marked_is_not_told_with_events() -> None:
+def test_personal_data_is_not_published_with_events() -> None:
     run_id = party()
     assert state(run_id) is State.SUCCEEDED
     data = {event.name: event.data for event in told(run_id)}
@@ -158,26 +158,26 @@ def test_what_is_marked_is_not_told_with_events() -> None:
     assert not any(secret in event.to_json() for event in told(run_id) for secret in SECRETS)
 
 
-def test_what_a_step_has_from_a_saga_of_its_own_is_as_personal_as_there() -> None:
+def test_the_result_of_a_sub_saga_is_as_personal_as_in_the_child() -> None:
     run_id = party()
     shown = next(entry.data for entry in timeline(run_id) if (entry.step, entry.outcome) == ("ride", "DONE"))
     assert shown is not None
     assert shown["results"] == {"greet": {"seat": 7, "card": {"holder": HIDDEN, "kind": "gold"}}}
 
 
-def test_a_value_of_a_confirmation_is_taken_out_of_why_it_cannot_be_taken_back() -> None:
+def test_a_personal_value_of_a_confirmation_is_removed_from_a_refunds_error() -> None:
     run_id = party(replace(VISIT, refuse="wish"))
     assert state(run_id) is State.ESCALATED
     assert escalation(run_id).error["detail"] == f"{HIDDEN} has no account"
 
 
-def test_a_value_is_taken_out_of_why_a_confirmation_was_refused() -> None:
+def test_a_personal_value_is_removed_from_the_reason_of_a_decline() -> None:
     run_id = host()
     sagas.decline(run_id, "payment", reason=f"{PHONE} is not a customer", by="bank")
     assert reason(run_id)["detail"] == "[personal] is not a customer"
 
 
-def test_on_a_real_worker_nothing_personal_is_logged_or_told(start_worker: Start) -> None:
+def test_a_real_worker_logs_and_publishes_no_personal_data(start_worker: Start) -> None:
     worker = start_worker()
     failed = sagas.start(Host, replace(VISIT, fail="seat"))
     await_state(failed, State.FAILED)
@@ -190,7 +190,7 @@ def test_on_a_real_worker_nothing_personal_is_logged_or_told(start_worker: Start
 # -- Erased ---------------------------------------------------------------------------------------------------
 
 
-def test_erasing_takes_the_data_and_leaves_the_record() -> None:
+def test_erasure_removes_personal_data_and_keeps_the_record() -> None:
     # Given two runs of one order, one that failed and was tried again, and one of another
     key = f"K-{uuid4().hex[:8]}"
     failed = host(replace(VISIT, fail="seat", extra={"remark": f"ring {PHONE} twice", "cups": 3}), key=key)
@@ -227,7 +227,7 @@ def test_erasing_takes_the_data_and_leaves_the_record() -> None:
     assert everything(other) == untouched
 
 
-def test_steps_that_are_sagas_are_erased_with_theirs_and_events_that_wait() -> None:
+def test_children_and_waiting_events_are_erased_with_their_run() -> None:
     # Given a run with a child that has no business key, and events that nobody has published
     key = f"K-{uuid4().hex[:8]}"
     run_id = party(replace(VISIT, extra={"remark": f"ring {PHONE} twice"}), key=key)
@@ -249,7 +249,7 @@ def test_steps_that_are_sagas_are_erased_with_theirs_and_events_that_wait() -> N
     assert wish == {"remark": f"ring {ERASED} twice"}
 
 
-def test_events_that_are_being_published_are_waited_for() -> None:
+def test_erasure_waits_for_events_that_are_being_published() -> None:
     """Who publishes has locked the first event of the run; an erasure takes no other before it."""
     key = f"K-{uuid4().hex[:8]}"
     run_id = party(replace(VISIT, extra={"remark": PHONE}), key=key)
@@ -298,7 +298,7 @@ def rows(run_id: UUID) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "data"} for row in found]
 
 
-def test_erasing_again_does_nothing() -> None:
+def test_a_second_erasure_does_nothing() -> None:
     run_id = host(key="once", pay=True)
     sagas.erase(business_key="once", by="ada")
     before = everything(run_id)
@@ -307,7 +307,7 @@ def test_erasing_again_does_nothing() -> None:
     assert everything(run_id) == before
 
 
-def test_a_run_that_is_not_finished_is_named_and_nothing_is_erased() -> None:
+def test_a_run_that_has_not_ended_is_named_and_nothing_is_erased() -> None:
     # Given one run that is done, one on its way, and one that waits for a person
     done = host(key="mixed", pay=True)
     live = host(key="mixed")
@@ -363,7 +363,7 @@ def test_a_repeated_confirmation_is_still_answered_after_the_erasure() -> None:
     assert not any(secret in everything(run_id) for secret in SECRETS)
 
 
-def test_nobody_is_erased_by_mistake() -> None:
+def test_an_erasure_without_a_known_key_or_a_name_is_refused() -> None:
     with pytest.raises(RunNotFound, match="'nobody'"):
         sagas.erase(business_key="nobody", by="ada")
     for nothing in ({"business_key": "", "by": "ada"}, {"business_key": "K", "by": ""}):
@@ -371,7 +371,7 @@ def test_nobody_is_erased_by_mistake() -> None:
             sagas.erase(**nothing)
 
 
-def test_an_erasure_is_its_callers_to_roll_back() -> None:
+def test_the_caller_can_roll_back_an_erasure() -> None:
     run_id = host(key="back", pay=True)
     before = everything(run_id)
     with transaction.atomic():
@@ -394,7 +394,7 @@ def test_an_erasure_is_its_callers_to_roll_back() -> None:
         "DELETE FROM sagas_log WHERE run_id = %s",
     ],
 )
-def test_all_else_in_the_log_is_refused_even_to_who_erases(change: str) -> None:
+def test_an_erasure_may_change_nothing_else_in_the_log(change: str) -> None:
     run_id = host(pay=True)
     with (
         pytest.raises(IntegrityError, match="append-only"),
@@ -408,7 +408,7 @@ def test_all_else_in_the_log_is_refused_even_to_who_erases(change: str) -> None:
 REDACT = "UPDATE sagas_log SET data = '{}' WHERE run_id = %s AND data IS NOT NULL"
 
 
-def test_the_hole_is_open_for_one_transaction_and_for_finished_runs() -> None:
+def test_the_log_may_be_erased_only_for_ended_runs_and_in_one_transaction() -> None:
     finished, live = host(pay=True), host()
     # Not without the word
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
@@ -451,7 +451,7 @@ def erase(key: str, *arguments: str) -> str:
     return out.getvalue()
 
 
-def test_a_saga_without_marks_has_nothing_to_erase() -> None:
+def test_a_saga_without_personal_data_has_nothing_to_erase() -> None:
     run_id = sagas.start(Lab, Experiment(), business_key="plain")
     Carrier().run([run_id])
     sagas.cancel(run_id)

@@ -87,7 +87,7 @@ def test_a_run_goes_on_when_all_branches_are_done_in_whatever_order(jar: str, se
     assert counts(jar) == (997, 0, 3)
 
 
-def test_the_branches_go_out_each_by_its_own_and_the_last_one_joins(jar: str) -> None:
+def test_each_branch_has_its_own_message_and_the_last_one_joins(jar: str) -> None:
     # Given
     run_id, branches = at_the_fork(jar)
 
@@ -108,7 +108,7 @@ def test_the_branches_go_out_each_by_its_own_and_the_last_one_joins(jar: str) ->
     assert chains(again.messages) == [following]
 
 
-def test_the_admin_names_every_branch_that_a_run_stands_at(jar: str) -> None:
+def test_the_admin_names_every_branch_under_way(jar: str) -> None:
     run_id, branches = at_the_fork(jar)
     assert standing(Run.objects.get(pk=run_id), []) == "left forward, right forward, three try"
     deliver(branches["right"])
@@ -137,7 +137,7 @@ def test_a_lost_branch_is_found_by_the_lease_and_the_others_are_not_done_twice(j
 
 @pytest.mark.parametrize("first", [0, 1, 2])
 @pytest.mark.parametrize("step", BRANCHES)
-def test_one_branch_that_says_no_undoes_the_others_also_those_in_flight(jar: str, step: str, first: int) -> None:
+def test_a_rejected_branch_undoes_the_others_and_those_in_flight(jar: str, step: str, first: int) -> None:
     # Given a run of which so many other branches are done, and the rest is on its way
     run_id, branches = at_the_fork(jar, reject=(step,))
     others = [other for other in BRANCHES if other != step]
@@ -162,7 +162,7 @@ def test_one_branch_that_says_no_undoes_the_others_also_those_in_flight(jar: str
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_rejections_and_faults_in_any_order(jar: str, seed: int) -> None:
+def test_rejections_and_faults_of_branches_in_any_order_undo_the_run(jar: str, seed: int) -> None:
     random = Random(seed)
     ids = [
         sagas.start(
@@ -189,7 +189,7 @@ def test_rejections_and_faults_in_any_order(jar: str, seed: int) -> None:
     assert counts(jar) == (1000 - held, held, 0)
 
 
-def test_each_branch_counts_its_own_attempts_and_waits_for_its_own_time(jar: str) -> None:
+def test_each_branch_has_its_own_attempts_and_delays(jar: str) -> None:
     # Given two branches that break: one once, the other more often than it is tried
     run_id, branches = at_the_fork(jar, faults={"left.forward": 1, "three.try": 2})
 
@@ -231,7 +231,7 @@ def test_a_branch_out_of_attempts_undoes_the_run(jar: str) -> None:
     assert (reason(run_id)["kind"], reason(run_id)["step"]) == ("fault", "right")
 
 
-def test_a_cancel_in_the_middle_undoes_what_is_done(jar: str) -> None:
+def test_a_cancel_during_a_fork_undoes_the_finished_branches(jar: str) -> None:
     run_id, branches = at_the_fork(jar)
     deliver(branches["left"])
     deliver(branches["three"])
@@ -242,7 +242,7 @@ def test_a_cancel_in_the_middle_undoes_what_is_done(jar: str) -> None:
     assert "right.forward" not in effects(run_id)
 
 
-def test_a_cohort_of_runs_that_came_differently_far_joins_each_for_itself(jar: str) -> None:
+def test_each_run_of_a_cohort_joins_when_its_own_branches_are_done(jar: str) -> None:
     # Given two runs in one cohort, of which one has one branch done already
     ids = sorted(sagas.start(Forked, Experiment(jar=jar)) for _ in range(2))
     (chain,) = chains(claim_all())
@@ -263,7 +263,7 @@ def test_a_cohort_of_runs_that_came_differently_far_joins_each_for_itself(jar: s
     carried(*ids)
 
 
-def test_branches_behind_the_pivot_only_go_forward(jar: str) -> None:
+def test_branches_after_the_pivot_only_go_forward(jar: str) -> None:
     # Given
     run_id = sagas.start(Pivoted, Experiment(jar=jar, faults={"left.forward": 1}, reject=("right",)))
     carried(run_id)

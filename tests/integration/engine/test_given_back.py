@@ -65,7 +65,7 @@ def undone_once(run_id: UUID, *names: str) -> None:
     [Experiment(reject=("two",)), Experiment(faults={"two.forward": 9}), Experiment(reject=("one",))],
     ids=["a step says no", "a step is out of attempts", "the first step says no"],
 )
-def test_both_confirmations_are_given_back_when_a_step_fails(request_: Experiment, at: str) -> None:
+def test_both_confirmations_are_refunded_when_a_step_fails(request_: Experiment, at: str) -> None:
     # Given
     run_id = sagas.start(Closing, request_)
     going = chains(claim_all())[0] if at == "while the steps are under way" else None
@@ -101,7 +101,7 @@ def _let_the_other_deadline_pass(run_id: UUID) -> None:
 
 @pytest.mark.parametrize("undo", [_cancel, _refuse, _let_the_other_deadline_pass], ids=lambda undo: undo.__name__[1:])
 @pytest.mark.parametrize("begun", [False, True], ids=["not begun", "all steps done"])
-def test_what_came_is_given_back_when_the_other_never_comes(undo: Callable[[UUID], None], begun: bool) -> None:
+def test_a_confirmation_is_refunded_when_the_other_never_comes(undo: Callable[[UUID], None], begun: bool) -> None:
     run_id = sagas.start(Closing, Experiment())
     if begun:
         carry(run_id)
@@ -111,7 +111,7 @@ def test_what_came_is_given_back_when_the_other_never_comes(undo: Callable[[UUID
     undone_once(run_id, "payment")
 
 
-def test_what_came_is_given_back_when_the_steps_take_too_long() -> None:
+def test_a_confirmation_is_refunded_when_the_steps_take_too_long() -> None:
     run_id = sagas.start(Paid, Experiment(faults={"one.forward": 1}))
     sagas.confirm(run_id, "payment", {})
     chain = chains(claim_all())[0]
@@ -122,7 +122,7 @@ def test_what_came_is_given_back_when_the_steps_take_too_long() -> None:
     undone_once(run_id, "payment")
 
 
-def test_a_child_gives_back_what_came_for_it_when_its_parent_is_undone() -> None:
+def test_a_childs_confirmation_is_refunded_when_its_parent_is_undone() -> None:
     # Given a parent whose child is paid, and whose last step will say no
     run_id = sagas.start(Whole, Experiment(reject=("four",)))
     child = child_run_id(run_id, "part")
@@ -155,7 +155,7 @@ def _fail(run_id: UUID) -> State:
     return sagas.resolve(run_id, outcome=State.FAILED, by="mei", note="undone by hand")
 
 
-def test_ending_a_stuck_run_by_hand_gives_back_what_came_and_touches_no_step() -> None:
+def test_resolving_a_stuck_run_refunds_its_confirmations_and_touches_no_step() -> None:
     # Given
     run_id = _stuck(Paid)
 
@@ -171,7 +171,7 @@ def test_ending_a_stuck_run_by_hand_gives_back_what_came_and_touches_no_step() -
     assert reason(run_id)["kind"] == "resolved"
 
 
-def test_ending_a_run_by_hand_that_is_past_its_pivot_gives_back_what_came() -> None:
+def test_resolving_a_run_past_its_pivot_as_failed_refunds_its_confirmations() -> None:
     run_id = sagas.start(Paid, Experiment(faults={"one.confirm": 9}))
     sagas.confirm(run_id, "payment", {})
     carry(run_id)
@@ -183,7 +183,7 @@ def test_ending_a_run_by_hand_that_is_past_its_pivot_gives_back_what_came() -> N
     undone_once(run_id, "payment")
 
 
-def test_what_was_given_back_before_a_person_came_is_not_given_back_again() -> None:
+def test_a_refund_from_before_an_escalation_is_not_repeated() -> None:
     run_id = sagas.start(Paid, Experiment(reject=("three",), faults={"one.compensate": 9}))
     sagas.confirm(run_id, "payment", {})
     carry(run_id)
@@ -192,7 +192,7 @@ def test_what_was_given_back_before_a_person_came_is_not_given_back_again() -> N
     undone_once(run_id, "payment")
 
 
-def test_a_person_vouches_for_the_compensation_that_has_broken_and_the_other_is_still_made() -> None:
+def test_an_operator_vouches_for_a_failed_refund_and_the_other_is_still_made() -> None:
     # Given a run whose payment cannot be given back by itself
     run_id = sagas.start(Closing, Experiment(reject=("two",), faults={"payment.compensate": 9}))
     for name in ("payment", "approval"):
@@ -209,7 +209,7 @@ def test_a_person_vouches_for_the_compensation_that_has_broken_and_the_other_is_
     assert [effect for effect in effects(run_id) if effect.startswith(("pay", "app"))] == ["approval.compensate"]
 
 
-def test_a_compensation_that_breaks_after_a_person_has_ended_the_run_calls_a_person_again() -> None:
+def test_a_refund_that_fails_after_a_resolution_escalates_again() -> None:
     run_id = _stuck(Paid)
     Run.objects.filter(pk=run_id).update(request={"faults": {"payment.compensate": 9}})
     _fail(run_id)
@@ -219,7 +219,7 @@ def test_a_compensation_that_breaks_after_a_person_has_ended_the_run_calls_a_per
     assert _fail(run_id) is State.FAILED
 
 
-def test_ending_a_run_by_hand_as_succeeded_gives_nothing_back() -> None:
+def test_resolving_a_run_as_succeeded_refunds_nothing() -> None:
     run_id = _stuck(Paid)
     assert sagas.resolve(run_id, outcome=State.SUCCEEDED, by="mei", note="delivered") is State.SUCCEEDED
     assert effects(run_id) == []
@@ -229,7 +229,7 @@ def test_ending_a_run_by_hand_as_succeeded_gives_nothing_back() -> None:
 # -- What whoever brings it is told ---------------------------------------------------------------------------
 
 
-def test_a_confirmation_is_taken_first_and_settled_once_the_run_is_past_its_pivot() -> None:
+def test_a_confirmation_is_settled_once_the_run_is_past_its_pivot() -> None:
     run_id = sagas.start(Paid, Experiment())
     assert not sagas.confirm(run_id, "payment", {}).settled
     carry(run_id)
@@ -237,7 +237,7 @@ def test_a_confirmation_is_taken_first_and_settled_once_the_run_is_past_its_pivo
     assert (repeat.settled, repeat.state, repeat.first) == (True, State.SUCCEEDED, False)
 
 
-def test_a_confirmation_that_comes_last_is_settled_at_once() -> None:
+def test_the_last_confirmation_is_settled_at_once() -> None:
     run_id = sagas.start(Paid, Experiment())
     carry(run_id)
     receipt = sagas.confirm(run_id, "payment", {})
@@ -245,7 +245,7 @@ def test_a_confirmation_that_comes_last_is_settled_at_once() -> None:
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["being undone", "undone"])
-def test_a_confirmation_that_comes_too_late_is_not_taken_and_its_bringer_told_so(done: bool) -> None:
+def test_a_late_confirmation_is_refused_with_an_error(done: bool) -> None:
     run_id = sagas.start(Paid, Experiment())
     carry(run_id)
     sagas.cancel(run_id)

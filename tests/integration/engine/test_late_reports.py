@@ -140,7 +140,7 @@ def test_a_late_report_of_a_step_does_not_undo_it(jar: str) -> None:
     assert story(run_id) == before
 
 
-def test_what_was_not_begun_is_not_reported(jar: str) -> None:
+def test_a_report_of_an_operation_that_was_not_begun_is_refused(jar: str) -> None:
     run_id = started(Couriered, jar)
     before = story(run_id)
     for operation in ("confirm", "cancel"):
@@ -212,14 +212,14 @@ def begin_again(run_id: UUID) -> None:
     assert story(run_id)[-1] == "left.forward ACCEPTED"
 
 
-def test_a_report_of_a_branch_is_of_the_attempt_that_is_under_way(jar: str) -> None:
+def test_a_report_of_a_branch_belongs_to_the_attempt_under_way(jar: str) -> None:
     run_id = in_the_fork(jar)
     begin_again(run_id)
     sagas.report(run_id, "left", Done())
     assert attempt_that_did(run_id, "left") == 2
 
 
-def test_a_report_of_a_branch_between_two_attempts_is_of_the_last(jar: str) -> None:
+def test_a_report_of_a_branch_between_two_attempts_belongs_to_the_last(jar: str) -> None:
     run_id = in_the_fork(jar)
     begin_again(run_id)
     lapse(run_id)
@@ -236,7 +236,7 @@ class Patiently(Saga[Experiment]):
     two = Step(mark, queue="orders", retry=QUICK)
 
 
-def test_after_a_report_that_it_broke_its_next_attempt_waits_as_its_retry_says(jar: str) -> None:
+def test_the_attempt_after_a_reported_fault_waits_as_its_retry_says(jar: str) -> None:
     run_id = started(Patiently, jar, reject=("two",))
     assert story(run_id)[-1] == "one.compensate ACCEPTED"
     sagas.report(run_id, "one", Rejected("too late"), operation="compensate")
@@ -244,7 +244,7 @@ def test_after_a_report_that_it_broke_its_next_attempt_waits_as_its_retry_says(j
     assert 30 < due_in(run_id) < 70
 
 
-def test_a_report_that_says_no_between_two_attempts_counts(jar: str) -> None:
+def test_a_reported_rejection_between_two_attempts_counts(jar: str) -> None:
     run_id = between_attempts(jar)
     assert sagas.report(run_id, "two", Rejected("no courier")) is State.COMPENSATING
     carried(run_id)
@@ -252,7 +252,7 @@ def test_a_report_that_says_no_between_two_attempts_counts(jar: str) -> None:
     assert effects(run_id) == ["one.forward", "two.compensate", "one.compensate"]
 
 
-def test_of_an_undo_that_was_refused_a_repeat_is_no_second_fault(jar: str) -> None:
+def test_a_repeated_report_of_a_refused_undo_is_no_second_fault(jar: str) -> None:
     # Given an undo that was reported as refused, which nobody may: a fault
     run_id = undoing(jar)
     sagas.report(run_id, "left", Rejected("too late"), operation="compensate")
@@ -269,7 +269,7 @@ def test_of_an_undo_that_was_refused_a_repeat_is_no_second_fault(jar: str) -> No
     assert state(run_id) is State.FAILED
 
 
-def test_nobody_reports_what_a_saga_in_a_saga_came_to(jar: str) -> None:
+def test_the_outcome_of_a_sub_saga_cannot_be_reported(jar: str) -> None:
     # Given a parent that waits for its child
     run_id = started(Parent, jar)
     assert "asked.forward ACCEPTED" in story(run_id)
@@ -295,21 +295,21 @@ class Carrying(Saga[Experiment]):
     child = SubSaga(Carried, request=lambda call: call.request, queue="orders")
 
 
-def test_a_parent_need_not_ask_for_what_was_reported_to_its_child(jar: str) -> None:
+def test_a_report_to_a_child_reaches_its_parent_without_a_query(jar: str) -> None:
     run_id = started(Carrying, jar)
     child = Run.objects.get(parent_id=run_id).pk
     _, messages = receive_report(child, "told", Done())
     assert Wake(run_id, "child") in messages
 
 
-def test_a_report_that_ends_a_run_lets_the_next_in_line_begin(jar: str) -> None:
+def test_a_report_that_ends_a_run_passes_its_lock_to_the_next_run(jar: str) -> None:
     run_id = started(Carried, jar)
     _, messages = receive_report(run_id, "told", Done())
     assert state(run_id) is State.SUCCEEDED
     assert [type(message) for message in messages] == [Kick, Unlock]
 
 
-def test_the_undo_of_what_is_reported_late_need_not_wait_for_the_next_tick(jar: str) -> None:
+def test_the_undo_of_a_late_report_does_not_wait_for_the_next_tick(jar: str) -> None:
     run_id = started(Reported, jar)
     sagas.cancel(run_id)
     assert receive_report(run_id, "two", Done()) == (State.COMPENSATING, [Kick()])
@@ -323,7 +323,7 @@ class Refunded(Saga[Experiment]):
     one = Step(mark, compensate=mark, queue="orders", retry=QUICK)
 
 
-def test_a_report_of_what_gives_a_payment_back_needs_no_operation(jar: str) -> None:
+def test_a_report_of_a_refund_needs_no_operation(jar: str) -> None:
     # Given a run whose payment came, and whose step says no
     run_id = sagas.start(Refunded, Experiment(jar=jar, reject=("one",)))
     sagas.confirm(run_id, "payment", {})
@@ -363,7 +363,7 @@ def escalated(jar: str) -> UUID:
     return run_id
 
 
-def test_a_report_while_a_person_has_the_run_is_on_record_and_counts_when_it_is_told_again(jar: str) -> None:
+def test_a_report_during_an_escalation_is_recorded_and_counts_when_it_is_repeated(jar: str) -> None:
     # Given
     run_id = escalated(jar)
 
@@ -384,7 +384,7 @@ def test_a_report_while_a_person_has_the_run_is_on_record_and_counts_when_it_is_
     assert sagas.report(run_id, "left", Done({"ref": 7})) is State.SUCCEEDED
 
 
-def test_a_report_that_says_no_while_a_person_has_the_run_is_on_record(jar: str) -> None:
+def test_a_reported_rejection_during_an_escalation_is_recorded(jar: str) -> None:
     run_id = escalated(jar)
     assert sagas.report(run_id, "left", Rejected("rain", code="NoCourier")) is State.ESCALATED
     heard = event(run_id, "late_answer").data or {}
@@ -403,7 +403,7 @@ def hand_to_a_person(run_id: UUID) -> None:
         compensation.escalate(row, store.moves.event_entry("escalate", step="two"), why)
 
 
-def test_a_report_that_comes_when_a_person_has_just_given_the_run_back_is_of_the_first_attempt(jar: str) -> None:
+def test_a_report_right_after_a_resumption_belongs_to_the_first_attempt(jar: str) -> None:
     # Given a run of which attempts are counted anew
     run_id = started(Reported, jar)
     let_time_pass(run_id)
@@ -415,7 +415,7 @@ def test_a_report_that_comes_when_a_person_has_just_given_the_run_back_is_of_the
     assert attempt_that_did(run_id, "two") == 1
 
 
-def test_what_is_reported_while_a_person_has_the_run_is_undone_if_it_is_not_asked_for_again(jar: str) -> None:
+def test_an_effect_reported_during_an_escalation_is_undone_if_it_is_not_repeated(jar: str) -> None:
     # Given a run that a person has while its step is under way
     run_id = started(Reported, jar)
     hand_to_a_person(run_id)
@@ -429,7 +429,7 @@ def test_what_is_reported_while_a_person_has_the_run_is_undone_if_it_is_not_aske
     assert effects(run_id) == ["one.forward", "two.compensate", "one.compensate"]
 
 
-def test_a_report_of_a_run_that_a_person_has_ended_changes_nothing(jar: str) -> None:
+def test_a_report_of_a_resolved_run_changes_nothing(jar: str) -> None:
     run_id = escalated(jar)
     sagas.resolve(run_id, outcome=State.SUCCEEDED, by="mei", note="by hand")
     before = story(run_id)

@@ -92,7 +92,7 @@ def test_a_run_that_is_rolled_back_was_never_there() -> None:
     assert not Run.objects.filter(pk=run_id).exists()
 
 
-def test_a_run_may_be_given_its_id_but_once() -> None:
+def test_an_id_can_be_given_to_one_run_only() -> None:
     run_id = uuid4()
     assert sagas.start(Lab, Experiment(), run_id=run_id) == run_id
     with pytest.raises(IntegrityError):
@@ -136,14 +136,14 @@ def test_a_doubled_confirmation_gets_the_answer_of_the_first(after: State) -> No
     assert story(run_id).count("confirmation") == 1
 
 
-def test_the_first_answer_is_the_stored_one() -> None:
+def test_the_first_answer_is_the_stored_answer() -> None:
     run_id = run_in(State.AWAITING_CONFIRM)
     data = {"at": datetime(2026, 1, 1, tzinfo=UTC), "ids": (1, 2)}
     assert sagas.confirm(run_id, "approval", data).data == sagas.confirm(run_id, "approval", data).data
 
 
 @pytest.mark.parametrize("after", [State.COMPENSATING, State.FAILED, State.ESCALATED])
-def test_a_confirmation_after_the_cancel_is_refused_and_says_so(after: State) -> None:
+def test_a_confirmation_after_the_cancel_is_refused(after: State) -> None:
     run_id = run_in(after)
     with pytest.raises(AlreadyDecided, match=f"the run is {after}: it cannot be confirmed") as raised:
         sagas.confirm(run_id, "approval", {})
@@ -152,7 +152,7 @@ def test_a_confirmation_after_the_cancel_is_refused_and_says_so(after: State) ->
     assert "confirmation" not in story(run_id)
 
 
-def test_confirmations_of_nothing() -> None:
+def test_a_confirmation_of_an_unknown_run_or_name_is_refused() -> None:
     with pytest.raises(RunNotFound):
         sagas.confirm(uuid4(), "approval", {})
     with pytest.raises(SagaError, match="no confirmation 'nothing'"):
@@ -197,7 +197,7 @@ def test_a_confirmation_that_came_disarms_its_own_deadline() -> None:
     assert event(run_id, "expire").step == "payment"
 
 
-def test_a_confirmation_that_came_before_the_begin_disarms_its_own_deadline() -> None:
+def test_a_confirmation_before_the_first_claim_disarms_its_own_deadline() -> None:
     # Given
     run_id = run_in(State.PENDING, Twice)
     sagas.confirm(run_id, "approval", {})
@@ -228,7 +228,7 @@ def test_an_undecided_run_can_be_cancelled(before: State) -> None:
 
 
 @pytest.mark.parametrize("before", [State.COMPENSATING, State.FAILED])
-def test_a_doubled_cancel_is_answered_alike(before: State) -> None:
+def test_a_repeated_cancel_gets_the_same_answer(before: State) -> None:
     run_id = run_in(before)
     story_before = story(run_id)
     assert sagas.cancel(run_id) is before
@@ -260,7 +260,7 @@ def test_a_run_without_confirmations_can_be_cancelled() -> None:
     assert state(run_id) is State.FAILED
 
 
-def test_cancel_of_nothing() -> None:
+def test_a_cancel_of_an_unknown_run_is_refused() -> None:
     with pytest.raises(RunNotFound):
         sagas.cancel(uuid4())
 
@@ -279,7 +279,7 @@ def test_any_user_name_can_be_put_on_record(name: str) -> None:
 
 
 @pytest.mark.parametrize("before", [State.EXECUTING, State.AWAITING_CONFIRM])
-def test_a_deadline_undoes_what_is_not_confirmed(before: State) -> None:
+def test_a_deadline_undoes_an_unconfirmed_run(before: State) -> None:
     run_id = run_in(before)
     shift_clock([run_id], 30)
     assert lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [run_id], by="message") == [Kick()]
@@ -319,7 +319,7 @@ def test_a_deadline_that_is_delivered_early_is_armed_again() -> None:
     assert state(late) is State.COMPENSATING
 
 
-def test_the_tick_judges_where_the_message_was_lost() -> None:
+def test_the_tick_expires_a_run_whose_deadline_message_was_lost() -> None:
     run_id = run_in(State.AWAITING_CONFIRM)
     # Within the grace it leaves the run to the message.
     shift_clock([run_id], 30.5)
@@ -330,7 +330,7 @@ def test_the_tick_judges_where_the_message_was_lost() -> None:
     assert expired_by(run_id) == "tick"
 
 
-def test_the_tick_judges_a_run_whose_steps_were_lost_too() -> None:
+def test_the_tick_expires_a_run_whose_step_messages_were_lost() -> None:
     run_id = run_in(State.EXECUTING)
     shift_clock([run_id], 31)
     assert claim(lapsed=True).count == 1
@@ -338,7 +338,7 @@ def test_the_tick_judges_a_run_whose_steps_were_lost_too() -> None:
     assert expired_by(run_id) == "tick"
 
 
-def test_the_message_and_the_tick_together_undo_once() -> None:
+def test_a_deadline_by_message_and_by_tick_undoes_once() -> None:
     run_id = run_in(State.AWAITING_CONFIRM)
     shift_clock([run_id], 32)
     lifecycle.expire_unconfirmed("lab.Lab", 1, "approval", [run_id], by="message")
@@ -347,7 +347,7 @@ def test_the_message_and_the_tick_together_undo_once() -> None:
     assert story(run_id).count("expire") == 1
 
 
-def test_a_deadline_goes_out_for_each_confirmation_of_runs_that_begin_and_only_then() -> None:
+def test_deadline_messages_are_published_once_when_runs_begin() -> None:
     ids = sorted(sagas.start(Twice, Experiment()) for _ in range(3))
     armed = deadlines(claim_all())
     assert [(d.confirmation, d.within, d.ids) for d in armed] == [
@@ -362,7 +362,7 @@ def test_a_deadline_goes_out_for_each_confirmation_of_runs_that_begin_and_only_t
 # -- Leases ---------------------------------------------------------------------------------------------------
 
 
-def test_a_lease_doubles_until_a_person_is_called() -> None:
+def test_a_lease_doubles_until_the_run_escalates() -> None:
     run_id = run_in(State.EXECUTING)
     waits = []
     for _ in range(5):
@@ -386,7 +386,7 @@ def test_a_lease_doubles_until_a_person_is_called() -> None:
     assert state(run_id) is State.AWAITING_CONFIRM
 
 
-def test_progress_ends_the_counting() -> None:
+def test_progress_resets_the_count_of_lapsed_leases() -> None:
     run_id = run_in(State.EXECUTING)
     for _ in range(4):
         make_due([run_id])
@@ -405,7 +405,7 @@ def test_reclaiming_is_capped(settings: Settings) -> None:
     assert [claim(lapsed=True).count for _ in range(3)] == [3, 2, 0]
 
 
-def test_runs_of_an_unknown_saga_wait_and_then_call_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_an_unknown_saga_wait_and_then_escalate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime.memory, "foreign", set())
     # Given runs of a saga that this process does not know, and one of another
     ids = [run_in(State.PENDING) for _ in range(2)]
@@ -442,7 +442,7 @@ def test_runs_of_an_unknown_saga_wait_and_then_call_a_person(monkeypatch: pytest
     assert states(ids) == {State.AWAITING_CONFIRM: 2}
 
 
-def test_resume_of_what_does_not_wait_for_anybody() -> None:
+def test_a_resume_of_a_run_that_is_not_escalated_is_refused() -> None:
     with pytest.raises(RunNotFound):
         sagas.resume(uuid4(), by="ada")
     for standing in (State.PENDING, State.AWAITING_CONFIRM, State.FAILED):
@@ -451,7 +451,7 @@ def test_resume_of_what_does_not_wait_for_anybody() -> None:
     assert not Escalation.objects.exists()
 
 
-def test_claims_go_out_in_cohorts_of_those_that_stand_alike(settings: Settings) -> None:
+def test_a_claim_groups_runs_at_the_same_step_into_cohorts(settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "COHORT": 4, "CLAIM": 10}
     ids = sorted(run_in(State.PENDING) for _ in range(9))
     other = sagas.start(Unconfirmed, Experiment())
@@ -462,7 +462,7 @@ def test_claims_go_out_in_cohorts_of_those_that_stand_alike(settings: Settings) 
     assert sorted(run_id for chain in chains(claimed.messages) for run_id in chain.ids) == sorted([*ids, other])
 
 
-def test_the_longest_due_come_first(settings: Settings) -> None:
+def test_the_runs_that_are_due_longest_are_claimed_first(settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "CLAIM": 2}
     ids = [run_in(State.PENDING) for _ in range(3)]
     assert set(chains(claim().messages)[0].ids) == set(ids[:2])

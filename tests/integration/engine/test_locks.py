@@ -47,7 +47,7 @@ def carry(*ids: UUID, **how: Any) -> None:
 # -- In line --------------------------------------------------------------------------------------------------
 
 
-def test_the_second_waits_in_line_until_the_first_has_ended(order: str) -> None:
+def test_the_second_run_waits_until_the_first_has_ended(order: str) -> None:
     # Given
     first, second, third = start(order), start(order), start(order, saga=Keyed)
     carry(first, second, third)
@@ -67,7 +67,7 @@ def test_the_second_waits_in_line_until_the_first_has_ended(order: str) -> None:
     assert not Lock.objects.exists()
 
 
-def test_others_go_their_way(order: str) -> None:
+def test_runs_with_other_keys_do_not_wait(order: str) -> None:
     first, elsewhere, unlocked = start(order), start(f"{order}-b"), start(saga=Keyed)
     plain = sagas.start(Lab, Experiment())
     carry(first, elsewhere, unlocked, plain)
@@ -76,7 +76,7 @@ def test_others_go_their_way(order: str) -> None:
     assert Lock.objects.count() == 2
 
 
-def test_a_saga_without_locks_is_asked_nothing_more(order: str) -> None:
+def test_a_saga_without_locks_needs_no_more_statements(order: str) -> None:
     from django.test.utils import CaptureQueriesContext
 
     with CaptureQueriesContext(connection) as asked:
@@ -88,7 +88,7 @@ def test_a_saga_without_locks_is_asked_nothing_more(order: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "rejected", "expired"])
-def test_a_run_that_is_undone_leaves_the_line(order: str, how: str) -> None:
+def test_a_run_that_is_undone_releases_its_lock(order: str, how: str) -> None:
     first, second = start(order, reject=("one",) if how == "rejected" else ()), start(order)
     carry(first, second)
     if how == "cancelled":
@@ -102,7 +102,7 @@ def test_a_run_that_is_undone_leaves_the_line(order: str, how: str) -> None:
     assert set(Lock.objects.values_list("run_id", flat=True)) == {second}
 
 
-def test_it_is_kept_while_a_run_is_undone(order: str) -> None:
+def test_a_lock_is_held_while_its_run_is_undone(order: str) -> None:
     first, second = start(order), start(order)
     carry(first, second)
     sagas.cancel(first)
@@ -116,7 +116,7 @@ def test_it_is_kept_while_a_run_is_undone(order: str) -> None:
     assert state(second) is State.AWAITING_CONFIRM
 
 
-def test_one_that_waits_and_is_cancelled_leaves_the_line(order: str) -> None:
+def test_a_waiting_run_that_is_cancelled_leaves_the_queue(order: str) -> None:
     first, second, third = start(order), start(order), start(order)
     carry(first, second, third)
     sagas.cancel(second)
@@ -127,7 +127,7 @@ def test_one_that_waits_and_is_cancelled_leaves_the_line(order: str) -> None:
     assert [state(r) for r in (first, second, third)] == [State.SUCCEEDED, State.FAILED, State.AWAITING_CONFIRM]
 
 
-def test_a_person_who_has_the_run_has_the_lock(order: str) -> None:
+def test_an_escalated_run_keeps_its_lock(order: str) -> None:
     # Given a run that cannot be confirmed
     first, second = start(order, faults={"one.confirm": 99}), start(order)
     sagas.confirm(first, "approval", {})
@@ -144,7 +144,7 @@ def test_a_person_who_has_the_run_has_the_lock(order: str) -> None:
     assert (state(first), state(second)) == (State.SUCCEEDED, State.AWAITING_CONFIRM)
 
 
-def test_whatever_hand_ends_a_run_frees_its_keys(order: str) -> None:
+def test_a_run_that_is_ended_in_any_way_releases_its_keys(order: str) -> None:
     first, second = start(order), start(order)
     carry(first, second)
     with transaction.atomic(), connection.cursor() as cursor:
@@ -157,7 +157,7 @@ def test_whatever_hand_ends_a_run_frees_its_keys(order: str) -> None:
     assert state(second) is State.AWAITING_CONFIRM
 
 
-def test_what_is_told_may_get_lost(order: str) -> None:
+def test_a_lost_wake_up_is_made_up_for(order: str) -> None:
     # Given a process that dies between the commit in which a run ends and the telling
     ids = [start(order, saga=Keyed) for _ in range(4)]
     carrier = Carrier()
@@ -171,7 +171,7 @@ def test_what_is_told_may_get_lost(order: str) -> None:
     assert states(ids) == {State.SUCCEEDED: 4}
 
 
-def test_the_next_in_line_always_looks_soon(order: str) -> None:
+def test_the_next_run_for_a_lock_is_always_due_soon(order: str) -> None:
     ids = [start(order) for _ in range(5)]
     for run_id in ids[:3]:
         carry(*ids)
@@ -181,7 +181,7 @@ def test_the_next_in_line_always_looks_soon(order: str) -> None:
     assert 0 < due_in(ids[4]) <= locks.RECHECK
 
 
-def test_a_long_line_costs_little(order: str) -> None:
+def test_a_long_queue_for_a_lock_is_cheap(order: str) -> None:
     # Given hundreds in line
     ids = [start(order) for _ in range(120)]
     carry(*ids)
@@ -198,7 +198,7 @@ def test_a_long_line_costs_little(order: str) -> None:
     assert claim().count == 0
 
 
-def test_they_are_no_backlog(order: str) -> None:
+def test_runs_that_wait_for_a_lock_are_no_backlog(order: str) -> None:
     first, second = start(order), start(order)
     carry(first, second)
     Run.objects.filter(pk=second).update(due_at=timezone.now() - timedelta(hours=1))
@@ -214,7 +214,7 @@ def test_they_are_no_backlog(order: str) -> None:
     assert [found.severity for found in backlog()] == [Severity.ERROR]
 
 
-def test_a_wake_for_one_that_is_not_first_changes_nothing(order: str) -> None:
+def test_waking_a_run_that_is_not_first_changes_nothing(order: str) -> None:
     ids = [start(order) for _ in range(3)]
     carry(*ids)
     before = [Run.objects.get(pk=run_id).due_at for run_id in ids]
@@ -226,7 +226,7 @@ def test_a_wake_for_one_that_is_not_first_changes_nothing(order: str) -> None:
 # -- Refused --------------------------------------------------------------------------------------------------
 
 
-def test_one_that_does_not_wait_is_refused_and_leaves_nothing(order: str) -> None:
+def test_a_run_that_does_not_wait_for_a_lock_is_refused_and_leaves_nothing(order: str) -> None:
     # Given
     first = start(order)
     # When
@@ -248,7 +248,7 @@ def test_one_that_does_not_wait_is_refused_and_leaves_nothing(order: str) -> Non
     assert states(Run.objects.values_list("pk", flat=True)) == {State.FAILED: 1, State.AWAITING_CONFIRM: 2}
 
 
-def test_one_that_does_not_wait_for_the_one_key_may_wait_for_the_other(order: str) -> None:
+def test_a_run_may_refuse_to_wait_for_one_key_and_wait_for_another(order: str) -> None:
     first = start(order)
     second = start(f"{order}-a", order, saga=Impatient)
     carry(first, second)
@@ -258,7 +258,7 @@ def test_one_that_does_not_wait_for_the_one_key_may_wait_for_the_other(order: st
     assert refused.value.holder == second
 
 
-def test_of_many_that_come_at_once_one_is_taken(order: str) -> None:
+def test_one_of_many_simultaneous_runs_gets_the_lock(order: str) -> None:
     started: list[UUID] = []
     refused: list[Locked] = []
     together = threading.Barrier(8)
@@ -282,7 +282,7 @@ def test_of_many_that_come_at_once_one_is_taken(order: str) -> None:
 
 
 @pytest.mark.parametrize("keys", [("x" * 129,), ("",), ("a\0b",)])
-def test_what_is_no_key_is_refused(keys: tuple[str, ...]) -> None:
+def test_an_invalid_key_is_refused(keys: tuple[str, ...]) -> None:
     with pytest.raises(sagas.InvalidRequest):
         start(*keys)
     assert not Run.objects.exists()
@@ -291,7 +291,7 @@ def test_what_is_no_key_is_refused(keys: tuple[str, ...]) -> None:
 # -- The order of arrival -------------------------------------------------------------------------------------
 
 
-def test_nobody_is_overtaken_by_one_that_commits_later(order: str) -> None:
+def test_a_run_that_commits_later_does_not_overtake(order: str) -> None:
     # Given one that came first, and has not committed yet
     ids: list[UUID] = []
     came, go = threading.Event(), threading.Event()
@@ -321,7 +321,7 @@ def test_nobody_is_overtaken_by_one_that_commits_later(order: str) -> None:
     assert [state(run_id) for run_id in ids] == [State.AWAITING_CONFIRM, State.PENDING]
 
 
-def test_two_keys_crosswise(order: str) -> None:
+def test_runs_that_want_two_keys_in_opposite_order_do_not_deadlock(order: str) -> None:
     a, b = f"{order}-a", f"{order}-b"
     together = threading.Barrier(2)
     ids: list[UUID] = []
@@ -365,7 +365,7 @@ def assert_alone(ids: list[UUID]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_mixture_ends_in_order_and_without_overlap(order: str, seed: int) -> None:
+def test_any_mixture_of_runs_ends_in_order_and_without_overlap(order: str, seed: int) -> None:
     # Given runs of three keys at random, of every fate, whose messages come in any order, twice, and some never
     random = Random(seed)
     keys = [f"{order}-{letter}" for letter in "abc"]
@@ -409,7 +409,7 @@ def carry_family(*ids: UUID) -> None:
         carry(*ids)
 
 
-def test_children_share_what_their_family_holds(order: str) -> None:
+def test_children_share_the_locks_of_their_family(order: str) -> None:
     # Given a parent and two children at the same key, and the children at another
     ids = family(order, f"{order}-b")
     stranger = start(order)
@@ -427,7 +427,7 @@ def test_children_share_what_their_family_holds(order: str) -> None:
     assert states([stranger, other]) == {State.AWAITING_CONFIRM: 2}
 
 
-def test_a_stranger_waits_for_the_last_of_a_family(order: str) -> None:
+def test_another_run_waits_for_the_last_run_of_a_family(order: str) -> None:
     ids = family(order, f"{order}-b")
     stranger = None
     for _ in range(6):
@@ -448,7 +448,7 @@ def test_a_stranger_waits_for_the_last_of_a_family(order: str) -> None:
     assert state(stranger) is State.PENDING
 
 
-def test_a_child_does_not_wait_for_strangers(order: str) -> None:
+def test_a_child_does_not_wait_for_runs_outside_its_family(order: str) -> None:
     # Given a stranger at the key of the children
     stranger = start(f"{order}-b")
     ids = family(order, f"{order}-b")
@@ -460,7 +460,7 @@ def test_a_child_does_not_wait_for_strangers(order: str) -> None:
     assert set(Lock.objects.values_list("run_id", flat=True)) == {stranger}
 
 
-def test_a_run_ends_and_says_whom_to_tell(order: str) -> None:
+def test_the_end_of_a_run_names_the_runs_to_wake(order: str) -> None:
     first, _second = start(order, saga=Keyed), start(order, saga=Keyed)
     chain = next(c for c in chains(claim_all()) if first in c.ids)
     assert Unlock((order,)) in deliver_all(chain).messages

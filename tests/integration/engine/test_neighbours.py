@@ -70,7 +70,7 @@ def break_for(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) 
     [RuntimeError("bug"), OperationalError("the database"), sagas.errors.UnknownStep("two"), MemoryError()],
     ids=lambda error: type(error).__name__,
 )
-def test_a_first_step_that_raises_leaves_the_other_cohorts_alone(
+def test_a_first_step_that_raises_does_not_affect_other_cohorts(
     cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch, saga: Any, error: Exception
 ) -> None:
     break_for(monkeypatch, saga.name, error)
@@ -84,7 +84,7 @@ def test_a_first_step_that_raises_leaves_the_other_cohorts_alone(
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()], ids=lambda error: type(error).__name__)
-def test_a_process_that_ends_at_a_first_step_gives_back_the_others(
+def test_a_process_that_ends_at_a_first_step_releases_the_other_cohorts(
     cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     break_for(monkeypatch, Unconfirmed.name, error)
@@ -95,7 +95,7 @@ def test_a_process_that_ends_at_a_first_step_gives_back_the_others(
     assert [Run.objects.get(pk=run_id).claims for run_id in cohorts] == [0, 1, 0]
 
 
-def test_a_session_that_is_lost_at_a_first_step_is_found_as_by_a_message(
+def test_a_session_lost_at_a_first_step_is_handled_as_for_a_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given
@@ -121,7 +121,7 @@ def test_a_session_that_is_lost_at_a_first_step_is_found_as_by_a_message(
     assert story(other)[-1] == "one.forward DONE"
 
 
-def test_a_cohort_that_cannot_be_published_leaves_the_others_alone(
+def test_a_cohort_that_cannot_be_published_does_not_affect_the_others(
     cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest: Callable[[Celery, Chain], None] = publisher._publish_chain
@@ -139,9 +139,7 @@ def test_a_cohort_that_cannot_be_published_leaves_the_others_alone(
     assert Run.objects.get(pk=cohorts[0]).claims == 1
 
 
-def test_a_first_step_that_raises_and_a_broker_that_refuses(
-    cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_first_step_raises_while_the_broker_refuses(cohorts: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
     break_for(monkeypatch, Lab.name, RuntimeError("bug"))
     monkeypatch.setattr(publisher, "_publish_chain", refuse)
     with pytest.raises(BrokerAway):
@@ -153,7 +151,7 @@ def refuse(*_: Any, **__: Any) -> None:
     raise BrokerAway
 
 
-def test_what_follows_a_commit_is_published_although_a_parent_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_are_published_after_a_commit_although_a_parent_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a message that wakes somebody, what breaks is his; the next link is not lost with it."""
     run_id = sagas.start(Lab, Experiment())
     claim_all()
@@ -171,7 +169,7 @@ def test_what_follows_a_commit_is_published_although_a_parent_is_locked(monkeypa
     tasks._carry_or_leave([Wake(run_id, "child")])
 
 
-def test_a_broker_that_is_away_is_asked_once_and_parents_are_told_all_the_same(
+def test_an_unreachable_broker_is_tried_once_and_parents_are_still_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[object] = []
@@ -190,7 +188,7 @@ def test_a_broker_that_is_away_is_asked_once_and_parents_are_told_all_the_same(
     assert (len(asked), len(told)) == (1, 1)
 
 
-def test_calls_that_cannot_be_made_lose_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remote_calls_that_cannot_be_made_lose_no_other_message(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_thread(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -199,7 +197,7 @@ def test_calls_that_cannot_be_made_lose_nothing_else(monkeypatch: pytest.MonkeyP
     assert start_calls([calls, Kick(1.0)], Publisher) == [Kick(1.0)]
 
 
-def test_a_part_of_the_tick_that_breaks_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_part_of_the_tick_delays_no_other_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a saga that always breaks the fresh claim would stop lapsed leases, notices and events for ever."""
     done: list[str] = []
 
@@ -216,7 +214,7 @@ def test_a_part_of_the_tick_that_breaks_keeps_no_other_waiting(monkeypatch: pyte
     assert done == ["fresh", "lapsed", "notices", "tidy", "relay"]
 
 
-def test_a_notice_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notice_that_cannot_be_written_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given two escalations for different causes
     ids = [sagas.start(Lab, Experiment(faults={f"{step}.compensate": 9})) for step in ("one", "two")]
     Carrier().run(ids)
@@ -243,7 +241,7 @@ def test_a_notice_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pyt
     assert escalation(ids[0]).notify_at is not None
 
 
-def test_an_event_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_cannot_be_written_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [sagas.start(Telling, Experiment()) for _ in range(3)]
     honest = relay._message
 
@@ -260,7 +258,7 @@ def test_an_event_that_cannot_be_written_keeps_no_other_waiting(monkeypatch: pyt
     relay.close()
 
 
-def test_a_run_whose_failure_cannot_be_written_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_failure_cannot_be_written_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     from sagas.engine import cohort
 
     ids = [sagas.start(Lab, Experiment(faults={"one.forward": 1} if n == 1 else {})) for n in range(3)]

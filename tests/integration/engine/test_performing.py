@@ -58,7 +58,7 @@ def carried(*ids: UUID) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_rejection_undoes_what_was_done_in_reverse_order(jar: str, step: str) -> None:
+def test_a_rejection_undoes_the_done_steps_in_reverse_order(jar: str, step: str) -> None:
     # Given a run of which one step will say no
     run_id = sagas.start(Lab, Experiment(jar=jar, quantity=2, reject=(step,)))
 
@@ -78,7 +78,7 @@ def test_a_rejection_undoes_what_was_done_in_reverse_order(jar: str, step: str) 
     assert (why["kind"], why["step"], why["code"], why["detail"]) == ("rejected", step, "Rejected", f"{step} says no")
 
 
-def test_a_pool_that_has_too_little_says_no(jar: str) -> None:
+def test_a_pool_with_too_little_rejects(jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar, quantity=1001))
     carried(run_id)
     assert state(run_id) is State.FAILED
@@ -86,7 +86,7 @@ def test_a_pool_that_has_too_little_says_no(jar: str) -> None:
     assert_effects_once(run_id)
 
 
-def test_only_those_that_are_refused_leave_the_cohort(jar: str) -> None:
+def test_only_rejected_runs_leave_the_cohort(jar: str) -> None:
     ids = [sagas.start(Lab, Experiment(jar=jar, reject=(STEPS[n % 4],) if n < 8 else ())) for n in range(12)]
     carried(*ids)
     assert states(ids) == {State.FAILED: 8, State.AWAITING_CONFIRM: 4}
@@ -116,7 +116,7 @@ def run_to(jar: str, operation: str, faults: int) -> UUID:
 
 @pytest.mark.parametrize("faults", [1, 2])
 @pytest.mark.parametrize("operation", [*FORWARD, *CONFIRM, *UNDO])
-def test_what_breaks_is_tried_again(jar: str, operation: str, faults: int) -> None:
+def test_a_failed_step_is_retried(jar: str, operation: str, faults: int) -> None:
     # When
     run_id = run_to(jar, operation, faults)
 
@@ -141,7 +141,7 @@ def test_a_step_that_is_out_of_attempts_is_compensated(jar: str, operation: str)
 
 
 @pytest.mark.parametrize("operation", [*CONFIRM, *UNDO])
-def test_a_confirm_or_an_undo_that_is_out_of_attempts_calls_a_person_and_goes_on_when_mended(
+def test_a_confirm_or_an_undo_that_is_out_of_attempts_escalates_and_goes_on_when_resumed(
     jar: str, operation: str
 ) -> None:
     # Given
@@ -183,7 +183,7 @@ def test_a_run_may_be_escalated_and_resumed_more_than_once(jar: str) -> None:
     assert story(run_id).count("one.confirm FAULT") == 6
 
 
-def test_a_no_to_a_confirm_is_a_fault(jar: str) -> None:
+def test_a_rejected_confirm_is_a_fault(jar: str) -> None:
     # Nobody may refuse what is decided.
     class Refusing(sagas.Saga[Experiment]):
         name = "lab.Refusing"
@@ -212,7 +212,7 @@ def refuse(call: sagas.Call[Experiment]) -> None:
 
 @pytest.mark.parametrize("copies", [2, 3])
 @pytest.mark.parametrize("fate", ["confirmed", "cancelled", "rejected"])
-def test_every_message_delivered_more_than_once(jar: str, fate: str, copies: int) -> None:
+def test_every_message_may_be_delivered_more_than_once(jar: str, fate: str, copies: int) -> None:
     ids = [sagas.start(Lab, Experiment(jar=jar, reject=("four",) if fate == "rejected" else ())) for _ in range(5)]
     carrier = Carrier(copies=copies)
     carrier.run(ids)
@@ -229,7 +229,7 @@ def test_every_message_delivered_more_than_once(jar: str, fate: str, copies: int
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_doubled_messages_in_any_order(jar: str, seed: int) -> None:
+def test_duplicate_messages_in_any_order_have_effects_once(jar: str, seed: int) -> None:
     random = Random(seed)
     experiments = [
         Experiment(
@@ -271,7 +271,7 @@ def test_a_repeat_after_the_commit_does_nothing_and_passes_the_runs_on(jar: str)
     assert following.links == chain.links[1:]
 
 
-def test_a_repeat_for_runs_that_are_further_on_passes_nobody_on(jar: str) -> None:
+def test_a_repeat_for_runs_that_are_further_on_passes_no_run_on(jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
     deliver_all(chain)
@@ -573,7 +573,7 @@ def test_delivering_again_keeps_the_rest_of_the_chain() -> None:
     assert message.delay == 1.5
 
 
-def test_what_kills_its_workers_is_a_fault_without_being_called_again(jar: str) -> None:
+def test_an_operation_that_kills_its_workers_is_a_fault_without_another_call(jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     claim_all()
     give_up(link(Lab, "one"), run_id, RuntimeError("three workers died"))
@@ -704,7 +704,7 @@ def followed_by(step: str, run_id: UUID) -> list[str]:
 
 
 @pytest.mark.usefixtures("_by_events")
-def test_an_undo_that_did_not_happen_is_not_told(jar: str) -> None:
+def test_an_undo_that_was_rolled_back_is_not_published(jar: str) -> None:
     # Given a run that turned back at a step, which has nothing to undo
     run_id = sagas.start(Lab, Experiment(jar=jar, reject=("two",)))
     Carrier().run([run_id], until=lambda: state(run_id) is State.COMPENSATING)
@@ -715,7 +715,7 @@ def test_an_undo_that_did_not_happen_is_not_told(jar: str) -> None:
 
 
 @pytest.mark.usefixtures("_by_events")
-def test_an_undo_that_did_happen_is_told_again(jar: str) -> None:
+def test_an_undo_that_was_committed_is_published_again(jar: str) -> None:
     # Given a run of which an undo is done, and what follows from it was lost
     run_id = sagas.start(Lab, Experiment(jar=jar, reject=("three",)))
     Carrier().run([run_id], until=lambda: state(run_id) is State.COMPENSATING)

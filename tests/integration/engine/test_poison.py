@@ -51,7 +51,7 @@ def poisoned(count: int = 1) -> list[UUID]:
     return found
 
 
-def test_a_request_that_loads_no_more_stops_nobody_else() -> None:
+def test_an_unreadable_request_stops_no_other_run() -> None:
     # Given one such run amid others, of its saga and of another
     before = [sagas.start(Closing, Experiment()) for _ in range(3)]
     (poison,) = poisoned()
@@ -78,7 +78,7 @@ def test_a_request_that_loads_no_more_stops_nobody_else() -> None:
     assert state(poison) is State.AWAITING_CONFIRM
 
 
-def test_a_deadline_without_a_time_zone_stops_nobody_else_when_the_tick_judges() -> None:
+def test_a_deadline_without_a_time_zone_stops_no_other_run_at_the_tick() -> None:
     # Given a run that waits for its confirmations, and whose deadline was stored by code that did not refuse it
     poison = sagas.start(Closing, Experiment())
     carried(poison)
@@ -97,7 +97,7 @@ def test_a_deadline_without_a_time_zone_stops_nobody_else_when_the_tick_judges()
     assert escalation(poison).error["code"] == "DeadlineUnknown"
 
 
-def test_what_the_database_refuses_for_one_run_stops_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_error_of_one_run_stops_no_other_run(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a saga of before there was a limit, of more steps than the run's column has bits, the last of them begun
     monkeypatch.setattr("sagas.limits.STEPS", 100)
     body = {f"s{number}": sagas.Step(mark, compensate=mark, queue="orders", retry=QUICK) for number in range(63)}
@@ -119,7 +119,7 @@ def test_what_the_database_refuses_for_one_run_stops_nobody_else(monkeypatch: py
     assert escalation(poison).error["code"] == DataError.__name__
 
 
-def test_there_are_never_more_savepoints_than_postgresql_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_savepoints_stay_within_postgresqls_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given
     monkeypatch.setattr("sagas.engine.poison.SAVEPOINTS", 3)
     ids = poisoned(7)
@@ -131,7 +131,7 @@ def test_there_are_never_more_savepoints_than_postgresql_likes(monkeypatch: pyte
     assert states(ids) == {State.ESCALATED: 7}
 
 
-def test_where_nothing_breaks_there_is_no_savepoint() -> None:
+def test_a_cohort_without_errors_uses_no_savepoint() -> None:
     sagas.start(Closing, Experiment())
     sagas.start(Unconfirmed, Experiment())
     with CaptureQueriesContext(connection) as queries:
@@ -155,7 +155,7 @@ class Refused(Exception):
         *((ProgrammingError, code) for code in ("42P01", "42703")),
     ],
 )
-def test_for_what_is_the_databases_no_run_is_to_blame(
+def test_an_error_of_the_database_itself_is_no_runs_fault(
     monkeypatch: pytest.MonkeyPatch, kind: type[Exception], pgcode: str | None
 ) -> None:
     run_id = sagas.start(Unconfirmed, Experiment())
@@ -175,7 +175,7 @@ def test_for_what_is_the_databases_no_run_is_to_blame(
     assert state(run_id) is State.SUCCEEDED
 
 
-def test_one_that_cannot_even_be_escalated_is_left_for_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_cannot_even_be_escalated_is_postponed_by_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     (poison,) = poisoned()
     other = sagas.start(Unconfirmed, Experiment())
 
@@ -189,7 +189,7 @@ def test_one_that_cannot_even_be_escalated_is_left_for_a_lease(monkeypatch: pyte
     assert due_in(poison) == pytest.approx(10, abs=5)
 
 
-def test_a_confirmation_is_taken_all_the_same() -> None:
+def test_a_poisonous_run_accepts_its_confirmation() -> None:
     # Given a run whose next deadline cannot be computed any more
     run_id = sagas.start(Closing, Experiment())
     carried(run_id)
@@ -213,7 +213,7 @@ def test_a_confirmation_is_taken_all_the_same() -> None:
     assert state(run_id) is State.SUCCEEDED
 
 
-def test_such_a_run_is_cancelled_like_any_other() -> None:
+def test_a_poisonous_run_can_be_cancelled() -> None:
     (run_id,) = poisoned()
     assert sagas.cancel(run_id) is State.COMPENSATING
     carried(run_id)

@@ -90,7 +90,7 @@ def test_while_a_run_waits_no_message_performs_its_step_again(jar: str) -> None:
     assert story(run_id) == before
 
 
-def test_a_report_that_says_no_undoes_the_step_itself_too(jar: str) -> None:
+def test_a_reported_rejection_undoes_the_step_itself_too(jar: str) -> None:
     run_id = accepted(jar)
     assert sagas.report(run_id, "two", Rejected("no courier", code="NoCourier")) is State.COMPENSATING
     carried(run_id)
@@ -99,7 +99,7 @@ def test_a_report_that_says_no_undoes_the_step_itself_too(jar: str) -> None:
     assert (reason(run_id)["code"], reason(run_id)["detail"]) == ("NoCourier", "no courier")
 
 
-def test_without_a_report_it_is_tried_again_then_undone_and_so_is_what_may_have_happened(jar: str) -> None:
+def test_a_step_without_a_report_is_retried_and_then_undone(jar: str) -> None:
     # Given
     run_id = accepted(jar)
 
@@ -119,7 +119,7 @@ def test_without_a_report_it_is_tried_again_then_undone_and_so_is_what_may_have_
     assert state(run_id) is State.FAILED
 
 
-def test_a_report_after_the_next_attempt_was_begun_counts(jar: str) -> None:
+def test_a_report_after_the_next_attempt_has_begun_counts(jar: str) -> None:
     run_id = accepted(jar)
     let_time_pass(run_id)
     carried(run_id)
@@ -128,7 +128,7 @@ def test_a_report_after_the_next_attempt_was_begun_counts(jar: str) -> None:
     assert story(run_id).count("two.forward DONE") == 1
 
 
-def test_an_undo_waits_for_what_is_under_way(jar: str) -> None:
+def test_an_undo_waits_for_an_operation_under_way(jar: str) -> None:
     # Given a run that is cancelled while its step is under way
     run_id = accepted(jar)
     sagas.cancel(run_id)
@@ -176,7 +176,7 @@ def test_an_undo_may_be_reported_as_well(jar: str, seed: int) -> None:
     assert counts(jar) == (10, 0, 0)
 
 
-def test_reports_of_nothing(jar: str) -> None:
+def test_a_report_of_an_unknown_run_or_step_is_refused(jar: str) -> None:
     with pytest.raises(RunNotFound):
         sagas.report(uuid4(), "two", Done())
     run_id = accepted(jar)

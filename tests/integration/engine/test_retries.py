@@ -64,7 +64,7 @@ def test_a_retry_that_is_delivered_twice_is_one() -> None:
 
 
 @pytest.mark.parametrize("step", ["one", "two", "three", "charge"])
-def test_what_another_attempt_cannot_mend_is_undone_at_once(step: str, jar: str) -> None:
+def test_an_error_that_is_never_retried_undoes_the_run_at_once(step: str, jar: str) -> None:
     operation = "try" if step == "three" else "forward"
     run_id = sagas.start(Hopeless, Experiment(jar=jar, faults={f"{step}.{operation}": 1}))
     Carrier().run([run_id])
@@ -83,7 +83,9 @@ def test_what_another_attempt_cannot_mend_is_undone_at_once(step: str, jar: str)
     ],
     ids=["confirm", "behind the pivot", "one-call undo", "set-based undo"],
 )
-def test_what_must_end_calls_a_person_at_once(where: str, asked: dict[str, Any], jar: str) -> None:
+def test_an_error_of_a_confirm_or_an_undo_that_is_never_retried_escalates_at_once(
+    where: str, asked: dict[str, Any], jar: str
+) -> None:
     # Given an operation that cannot be given up, and an error that another attempt cannot mend
     run_id = sagas.start(Hopeless, Experiment(jar=jar, faults={where: 1}, **asked))
     Carrier().run([run_id])
@@ -96,7 +98,9 @@ def test_what_must_end_calls_a_person_at_once(where: str, asked: dict[str, Any],
 
 
 @pytest.mark.parametrize("where", ["left.forward", "right.forward", "three.try"])
-def test_a_hopeless_branch_turns_the_others_back(where: str, jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_branch_that_is_never_retried_undoes_the_others(
+    where: str, jar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     never(monkeypatch, Forked, Boom)
     run_id = sagas.start(Forked, Experiment(jar=jar, faults={where: 1}))
     Carrier(random=Random(7), copies=2).run([run_id])
@@ -104,7 +108,7 @@ def test_a_hopeless_branch_turns_the_others_back(where: str, jar: str, monkeypat
     assert story(run_id).count(f"{where} FAULT") == 1
 
 
-def test_what_is_not_reported_in_time_need_not_be_begun_again(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_report_need_not_lead_to_another_attempt(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an operation that was accepted, and must not be begun twice
     never(monkeypatch, Reported, NoReport)
     run_id = sagas.start(Reported, Experiment(jar=jar))
@@ -121,7 +125,7 @@ def test_what_is_not_reported_in_time_need_not_be_begun_again(jar: str, monkeypa
     assert effects(run_id) == ["one.forward", "two.compensate", "one.compensate"]
 
 
-def test_an_undo_that_is_reported_as_refused_is_for_a_person_at_once(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undo_reported_as_refused_escalates_at_once(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an undo that somebody will report
     never(monkeypatch, Reported, sagas.Rejected)
     run_id = sagas.start(Reported, Experiment(jar=jar, reject=("four",)))
@@ -140,7 +144,7 @@ def test_an_undo_that_is_reported_as_refused_is_for_a_person_at_once(jar: str, m
     assert escalation(run_id).error["detail"] == "It has been delivered."
 
 
-def test_the_neighbours_of_a_hopeless_one_go_on(jar: str) -> None:
+def test_neighbours_of_a_run_that_is_never_retried_go_on(jar: str) -> None:
     bad = sagas.start(Hopeless, Experiment(jar=jar, faults={"two.forward": 9}))
     good = [sagas.start(Hopeless, Experiment(jar=jar)) for _ in range(5)]
     Carrier().run([bad, *good])

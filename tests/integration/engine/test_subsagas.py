@@ -95,7 +95,7 @@ def test_a_parent_that_is_undone_undoes_its_children(jar: str, seed: int | None,
     assert counts(jar) == (10, 0, 0)
 
 
-def test_a_parent_that_is_cancelled_undoes_children_in_the_middle(jar: str) -> None:
+def test_a_cancelled_parent_undoes_children_under_way(jar: str) -> None:
     # Given children that have begun
     family = Family(Experiment(jar=jar))
     for chain in chains(claim_all()):
@@ -115,7 +115,7 @@ def test_a_parent_that_is_cancelled_undoes_children_in_the_middle(jar: str) -> N
     assert family.states() == (State.FAILED, State.FAILED, State.FAILED)
 
 
-def test_a_child_that_was_never_started_is_no_reason_to_wait(jar: str) -> None:
+def test_a_parent_does_not_wait_for_a_child_that_was_never_started(jar: str) -> None:
     family = Family(Experiment(jar=jar))
     (chain,) = chains(claim_all())
     performed, _ = deliver(chain)
@@ -127,7 +127,7 @@ def test_a_child_that_was_never_started_is_no_reason_to_wait(jar: str) -> None:
     assert not Run.objects.filter(parent_id=family.parent).exists()
 
 
-def test_a_deadline_of_the_child_undoes_all(jar: str) -> None:
+def test_an_expired_deadline_of_a_child_undoes_the_family(jar: str) -> None:
     family = Family(Experiment(jar=jar))
     family.carried()
     shift_clock([family.asked], 40)
@@ -137,7 +137,7 @@ def test_a_deadline_of_the_child_undoes_all(jar: str) -> None:
     assert reason(family.parent)["code"] == "NotConfirmed"
 
 
-def test_a_child_on_which_its_parent_counts_is_not_cancelled_alone(jar: str) -> None:
+def test_a_child_cannot_be_cancelled_without_its_parent(jar: str) -> None:
     family = Family(Experiment(jar=jar))
     family.carried()
     with pytest.raises(AlreadyDecided, match=f"is a step of {family.parent}"):
@@ -148,13 +148,13 @@ def test_a_child_on_which_its_parent_counts_is_not_cancelled_alone(jar: str) -> 
     assert family.states() == (State.FAILED, State.FAILED, State.FAILED)
 
 
-def test_nobody_else_confirms_in_the_parents_place(jar: str) -> None:
+def test_only_the_parent_confirms_a_held_child(jar: str) -> None:
     run_id: UUID = Family(Experiment(jar=jar)).parent
     with pytest.raises(UnknownConfirmation):
         sagas.confirm(run_id, PARENT, {})
 
 
-def test_a_held_child_waits_without_being_looked_at(jar: str) -> None:
+def test_a_held_child_waits_without_being_claimed(jar: str) -> None:
     family = Family(Experiment(jar=jar))
     family.carried()
     due = Run.objects.get(pk=family.child).due_at
@@ -164,7 +164,7 @@ def test_a_held_child_waits_without_being_looked_at(jar: str) -> None:
     assert (due - started).total_seconds() > 3000
 
 
-def test_what_the_child_has_to_say_may_get_lost(jar: str) -> None:
+def test_a_lost_message_from_a_child_is_made_up_for(jar: str) -> None:
     # Given a child that holds what it has, of which nobody told the parent
     family = Family(Experiment(jar=jar))
     carrier = Carrier()
@@ -182,7 +182,7 @@ def test_what_the_child_has_to_say_may_get_lost(jar: str) -> None:
     assert "child.forward DONE" in story(family.parent)
 
 
-def test_a_parent_whose_child_waits_for_a_person_asks_ever_less_often_and_writes_nothing(jar: str) -> None:
+def test_a_parent_of_an_escalated_child_polls_ever_less_often_and_writes_nothing(jar: str) -> None:
     # Given a parent that is undone, and a child that cannot be
     family = Family(Experiment(jar=jar, faults={"three.cancel": 99}))
     family.carried()
@@ -215,7 +215,7 @@ def test_a_parent_whose_child_waits_for_a_person_asks_ever_less_often_and_writes
     assert family.states() == (State.FAILED, State.FAILED, State.FAILED)
 
 
-def test_what_breaks_behind_the_commit_is_no_fault_of_the_run(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_after_the_commit_is_no_fault_of_the_run(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a confirmed parent, and a child that cannot be told so: the database is gone right behind the commit
     family = Family(Experiment(jar=jar))
     family.carried()
@@ -239,7 +239,9 @@ def test_what_breaks_behind_the_commit_is_no_fault_of_the_run(jar: str, monkeypa
     assert family.states() == (State.SUCCEEDED, State.SUCCEEDED, State.SUCCEEDED)
 
 
-def test_a_decision_does_not_fail_for_what_breaks_behind_its_commit(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decision_does_not_fail_because_of_an_error_after_its_commit(
+    jar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given a child that a person has
     family = Family(Experiment(jar=jar, reject=("four",), faults={"two.compensate": 9}))
     family.carried()

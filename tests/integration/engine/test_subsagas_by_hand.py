@@ -60,7 +60,7 @@ def assert_a_person_is_called(family: Family, operation: str, told: str) -> None
     assert story(family.parent).count(f"child.{operation} FAULT") == 1
 
 
-def test_a_child_that_was_confirmed_by_hand_while_its_parent_is_undone() -> None:
+def test_a_child_resolved_as_succeeded_escalates_its_compensating_parent() -> None:
     # Given
     family = Family(Experiment(reject=("four",), faults={"two.compensate": 99}))
     assert family.states == (State.COMPENSATING, State.ESCALATED)
@@ -71,7 +71,7 @@ def test_a_child_that_was_confirmed_by_hand_while_its_parent_is_undone() -> None
     assert_a_person_is_called(family, "compensate", "was ended by hand, and is confirmed; this run wants it undone")
 
 
-def test_a_child_that_was_undone_by_hand_while_its_parent_is_confirmed() -> None:
+def test_a_child_resolved_as_failed_escalates_its_confirming_parent() -> None:
     family = Family(Experiment(faults={"two.confirm": 99}))
     assert family.states == (State.CONFIRMING, State.ESCALATED)
     sagas.resolve(family.child, outcome=State.FAILED, by="mei", note="undone by hand")
@@ -131,9 +131,7 @@ def test_a_parent_that_was_ended_by_hand_takes_its_child_along(
 
 
 @pytest.mark.parametrize("outcome", [State.FAILED, State.SUCCEEDED])
-def test_a_child_whose_parent_has_ended_is_nobodys_to_cancel_but_free(
-    monkeypatch: pytest.MonkeyPatch, outcome: State
-) -> None:
+def test_a_child_whose_parent_has_ended_can_be_cancelled(monkeypatch: pytest.MonkeyPatch, outcome: State) -> None:
     # Given a child that has not heard of it
     family = broken()
     monkeypatch.setattr("sagas.engine.subsagas.end_children", lambda *_: None)
@@ -149,7 +147,7 @@ def test_a_child_whose_parent_has_ended_is_nobodys_to_cancel_but_free(
 
 
 @pytest.mark.parametrize("outcome", [State.FAILED, State.SUCCEEDED])
-def test_a_child_that_a_person_has_follows_its_parent_when_it_is_resumed(outcome: State) -> None:
+def test_an_escalated_child_follows_its_parent_when_it_is_resumed(outcome: State) -> None:
     # Given both escalated, the child while it holds what it has
     family = broken()
     hand_over(family.child)
@@ -162,7 +160,7 @@ def test_a_child_that_a_person_has_follows_its_parent_when_it_is_resumed(outcome
     assert family.states == (outcome, outcome)
 
 
-def test_a_child_that_has_gone_the_other_way_is_told_of_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_child_that_ended_differently_from_its_parent_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     # Given a child that was undone with its parent, which a person then calls a success
     family = Family(Experiment(reject=("four",), faults={"one.compensate": 99}))
     assert family.states == (State.ESCALATED, State.FAILED)
@@ -171,7 +169,7 @@ def test_a_child_that_has_gone_the_other_way_is_told_of_in_the_log(caplog: pytes
     assert f"its child {family.child} is FAILED" in caplog.text
 
 
-def test_a_confirmation_of_the_childs_own_comes_when_its_parent_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_accepts_its_confirmation_after_its_parent_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a child that waits for its own approval, and whose parent was ended meanwhile without its hearing of it
     parent = sagas.start(AskedGuardian, Experiment())
     child = child_run_id(parent, "child")

@@ -37,7 +37,7 @@ def confirm_broken() -> UUID:
     return run_id
 
 
-def test_an_escalation_says_what_broke_and_what_to_do() -> None:
+def test_an_escalation_names_the_error_and_a_remedy() -> None:
     found = escalation(undo_broken())
     assert (found.state, found.step, found.operation) == ("COMPENSATING", "two", "compensate")
     assert "The undo of two.compensate keeps failing" in found.suggestion
@@ -45,7 +45,7 @@ def test_an_escalation_says_what_broke_and_what_to_do() -> None:
     assert (found.assignee, found.acknowledged_by, found.notices) == ("", "", 0)
 
 
-def test_a_stuck_run_says_where_it_stood() -> None:
+def test_the_escalation_of_a_stuck_run_names_its_step() -> None:
     run_id = sagas.start(Lab, Experiment())
     Run.objects.filter(pk=run_id).update(state="EXECUTING")
     Run.objects.filter(pk=run_id).update(cursor=1, claims=6)
@@ -55,7 +55,7 @@ def test_a_stuck_run_says_where_it_stood() -> None:
     assert "consume this step's queue" in found.suggestion
 
 
-def test_a_run_of_an_unknown_saga_says_so() -> None:
+def test_the_escalation_of_an_unknown_saga_names_it() -> None:
     run_id = sagas.start(Lab, Experiment())
     Run.objects.filter(pk=run_id).update(saga="lab.FromTomorrow", claims=6)
     claim_all(lapsed=True)
@@ -64,7 +64,7 @@ def test_a_run_of_an_unknown_saga_says_so() -> None:
     assert "Deploy it" in found.suggestion
 
 
-def test_the_first_who_acknowledges_is_on_record_and_no_notice_is_due() -> None:
+def test_the_first_acknowledgement_is_recorded_and_ends_the_notices() -> None:
     run_id = undo_broken()
     assert sagas.acknowledge(run_id, by="mei")
     assert not sagas.acknowledge(run_id, by="bo")
@@ -76,7 +76,7 @@ def test_the_first_who_acknowledges_is_on_record_and_no_notice_is_due() -> None:
     assert state(run_id) is State.ESCALATED
 
 
-def test_it_is_assigned_and_passed_on() -> None:
+def test_an_escalation_is_assigned_and_reassigned() -> None:
     run_id = undo_broken()
     # When one who only delegates assigns it, then the other has not seen it yet
     sagas.assign(run_id, to="bo", by="mei")
@@ -90,7 +90,7 @@ def test_it_is_assigned_and_passed_on() -> None:
     assert story(run_id)[-3:] == ["assign", "acknowledge", "assign"]
 
 
-def test_a_run_is_ended_as_failed_by_hand() -> None:
+def test_an_escalated_run_is_resolved_as_failed() -> None:
     # Given
     run_id = confirm_broken()
     before = marks(run_id)
@@ -137,7 +137,7 @@ DECISIONS: list[Callable[[UUID], object]] = [
 
 
 @pytest.mark.parametrize("decide", DECISIONS)
-def test_only_an_escalated_run_is_decided_so(decide: Callable[[UUID], object]) -> None:
+def test_only_an_escalated_run_can_be_resolved(decide: Callable[[UUID], object]) -> None:
     with pytest.raises(RunNotFound):
         decide(uuid4())
     run_id = undo_broken()
@@ -159,7 +159,7 @@ def test_only_an_escalated_run_is_decided_so(decide: Callable[[UUID], object]) -
         (lambda run_id: sagas.resolve(run_id, outcome=State.PENDING, by="mei", note="n"), "FAILED or SUCCEEDED"),
     ],
 )
-def test_a_decision_of_nobody_for_nothing_is_refused(decide: Callable[[UUID], object], said: str) -> None:
+def test_a_decision_without_a_name_or_a_note_is_refused(decide: Callable[[UUID], object], said: str) -> None:
     run_id = undo_broken()
     with pytest.raises(InvalidDecision, match=said):
         decide(run_id)
@@ -167,7 +167,7 @@ def test_a_decision_of_nobody_for_nothing_is_refused(decide: Callable[[UUID], ob
     assert state(run_id) is State.ESCALATED
 
 
-def test_of_two_who_decide_at_once_one_is_told_that_the_other_was_quicker() -> None:
+def test_the_second_of_two_simultaneous_decisions_is_refused() -> None:
     run_id = undo_broken()
 
     def decide(outcome: State) -> str:
@@ -186,7 +186,7 @@ def test_of_two_who_decide_at_once_one_is_told_that_the_other_was_quicker() -> N
     assert story(run_id).count("resolve") == 1
 
 
-def test_a_run_that_escalates_again_calls_again() -> None:
+def test_a_run_that_escalates_again_notifies_again() -> None:
     run_id = undo_broken()
     sagas.acknowledge(run_id, by="mei")
     sagas.resume(run_id, by="mei", note="mended, she thought")
@@ -198,7 +198,7 @@ def test_a_run_that_escalates_again_calls_again() -> None:
     assert found.notify_at is not None
 
 
-def test_an_escalation_of_which_nobody_is_told_is_refused_by_the_database() -> None:
+def test_the_database_refuses_an_open_escalation_without_a_time_of_its_notice() -> None:
     run_id = undo_broken()
     with pytest.raises(IntegrityError, match="sagas_escalation_is_told"):
         Escalation.objects.filter(run_id=run_id).update(notify_at=None)

@@ -104,7 +104,7 @@ def test_a_notice_is_a_task_message_that_tells_what_to_do_and_nothing_of_the_req
         assert secret not in json.dumps(kwargs)
 
 
-def test_what_is_published_has_a_lease_and_what_was_lost_is_due_again() -> None:
+def test_a_published_notice_has_a_lease_and_a_lost_one_is_due_again() -> None:
     (run_id,) = escalate("ORD-1")
     assert publish_notices() == 1
     assert publish_notices() == 0
@@ -146,7 +146,7 @@ def test_two_dispatchers_do_not_publish_one_notice_twice() -> None:
     assert len(claimed) == 1
 
 
-def test_who_sends_notes_it_and_a_second_copy_is_dropped(channel: Receiver) -> None:
+def test_a_sent_notice_is_recorded_and_a_second_copy_is_dropped(channel: Receiver) -> None:
     # Given
     (run_id,) = escalate("ORD-1")
     publish_notices()
@@ -173,7 +173,7 @@ def test_who_sends_notes_it_and_a_second_copy_is_dropped(channel: Receiver) -> N
     assert channel.bodies[1]["title"] == "Still escalated: lab.Lab two.compensate, run ORD-1"
 
 
-def test_what_was_acknowledged_or_resolved_on_the_way_is_not_sent(channel: Receiver) -> None:
+def test_a_notice_is_not_sent_once_its_escalation_is_acknowledged_or_resolved(channel: Receiver) -> None:
     seen, mended, waiting = escalate("ORD-1", "ORD-2", "ORD-3")
     publish_notices()
     sagas.acknowledge(seen, by="mei")
@@ -185,7 +185,7 @@ def test_what_was_acknowledged_or_resolved_on_the_way_is_not_sent(channel: Recei
     assert str(mended) not in body["message"]
 
 
-def test_what_breaks_together_is_told_together(channel: Receiver) -> None:
+def test_runs_that_fail_together_share_one_notice(channel: Receiver) -> None:
     escalate(*(f"ORD-{number}" for number in range(25)))
     assert publish_notices() == 1
     assert notices.deliver_notices(numbers(taken())) == 25
@@ -196,7 +196,7 @@ def test_what_breaks_together_is_told_together(channel: Receiver) -> None:
     assert Escalation.objects.filter(sent=1).count() == 25
 
 
-def test_where_no_channel_takes_it_it_is_due_again(channel: Receiver) -> None:
+def test_a_notice_that_no_channel_accepts_is_due_again(channel: Receiver) -> None:
     (run_id,) = escalate("ORD-1")
     channel.status = 500
     publish_notices()
@@ -220,7 +220,7 @@ def test_without_channels_the_log_is_the_channel(caplog: pytest.LogCaptureFixtur
 # -- Real workers ---------------------------------------------------------------------------------------------
 
 
-def test_people_are_told_as_soon_as_they_can_be_until_one_acknowledges(start_worker: Start, receiver: Receiver) -> None:
+def test_notices_are_repeated_until_an_acknowledgement(start_worker: Start, receiver: Receiver) -> None:
     # Given workers whose channel is away, and a run that escalates
     worker = start_worker(
         ESCALATION_URLS=[receiver.url], ADMIN_URL=ADMIN, NOTICE_LEASE=0.2, ACKNOWLEDGE_WITHIN=0.6, TICK=0.2

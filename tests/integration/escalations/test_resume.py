@@ -62,7 +62,7 @@ def attempts(run_id: UUID, step: str, outcome: str) -> list[int]:
 
 
 @pytest.mark.parametrize("saga", [NeverAgain, Once])
-def test_what_nobody_reported_is_asked_for_again(jar: str, saga: type[Saga[Experiment]]) -> None:
+def test_a_resumed_run_repeats_an_operation_without_a_report(jar: str, saga: type[Saga[Experiment]]) -> None:
     # Given a run that a person has because nobody has reported an undo in time
     run_id = sagas.start(saga, Experiment(jar=jar, reject=("four",)))
     carried(run_id)
@@ -100,7 +100,7 @@ def test_a_report_that_comes_after_the_resumption_counts(jar: str) -> None:
     assert marks(run_id)["courier.compensate"] == 1
 
 
-def test_a_branch_has_all_its_attempts_again_and_the_other_is_waited_for(jar: str) -> None:
+def test_a_resumed_branch_has_all_its_attempts_and_the_run_waits_for_the_other(jar: str) -> None:
     # Given a run that a person has for one branch, while the other is under way
     run_id = sagas.start(Beside, Experiment(jar=jar, faults={"right.forward": 99}))
     carried(run_id)
@@ -123,7 +123,7 @@ def test_a_branch_has_all_its_attempts_again_and_the_other_is_waited_for(jar: st
     assert sagas.report(run_id, "left", Done()) is State.SUCCEEDED
 
 
-def test_a_branch_whose_time_is_over_when_the_run_is_resumed_is_asked_again(jar: str) -> None:
+def test_a_branch_whose_report_is_overdue_is_repeated_when_the_run_is_resumed(jar: str) -> None:
     # Given the same, and nobody has reported the other branch meanwhile
     run_id = sagas.start(Beside, Experiment(jar=jar, faults={"right.forward": 99}))
     carried(run_id)

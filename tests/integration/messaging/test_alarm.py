@@ -47,7 +47,7 @@ def assert_ends_when_told(worker: Worker) -> None:
     assert worker.process.wait(timeout=25) == 0, worker.text()[-4000:]
 
 
-def test_under_an_alarm_a_worker_judges_deadlines_and_ends_when_told(start_worker: Start, jar: str) -> None:
+def test_during_an_alarm_a_worker_expires_deadlines_and_stops_when_told(start_worker: Start, jar: str) -> None:
     # Given a run that waits for its confirmation, and a deadline message that comes under the alarm
     worker = start_worker()
     run_id = sagas.start(Lab, Experiment(jar=jar))
@@ -71,7 +71,7 @@ def test_under_an_alarm_a_worker_judges_deadlines_and_ends_when_told(start_worke
 
 
 @pytest.mark.slow
-def test_under_an_alarm_a_worker_starts_and_goes_on_when_it_is_over(start_worker: Start, jar: str) -> None:
+def test_a_worker_starts_during_an_alarm_and_works_when_it_is_over(start_worker: Start, jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     with broker.taking_nothing():
         worker = start_worker()
@@ -80,14 +80,14 @@ def test_under_an_alarm_a_worker_starts_and_goes_on_when_it_is_over(start_worker
     assert worker.process.poll() is None
 
 
-def test_a_worker_ends_when_told_while_rabbitmq_stands_still(start_worker: Start) -> None:
+def test_a_worker_stops_when_told_while_rabbitmq_hangs(start_worker: Start) -> None:
     worker = start_worker()
     with servers.standing_still("rabbitmq"):
         assert_ends_when_told(worker)
 
 
 @pytest.mark.slow
-def test_a_worker_outlives_a_rabbitmq_that_stands_still(start_worker: Start, jar: str) -> None:
+def test_a_worker_survives_a_rabbitmq_that_hangs(start_worker: Start, jar: str) -> None:
     worker = start_worker()
     with servers.standing_still("rabbitmq"):
         run_id = sagas.start(Lab, Experiment(jar=jar))
@@ -99,7 +99,7 @@ def test_a_worker_outlives_a_rabbitmq_that_stands_still(start_worker: Start, jar
 # -- One process ----------------------------------------------------------------------------------------------
 
 
-def test_nobody_waits_under_an_alarm_and_one_connection_tells_when_it_is_over() -> None:
+def test_no_publisher_waits_during_an_alarm_and_one_connection_learns_its_end() -> None:
     publisher.ask_for_dispatch(app, tick=False)
     with broker.taking_nothing():
         before = connections()
@@ -126,7 +126,7 @@ def connections() -> int:
 
 
 @pytest.mark.slow
-def test_one_that_says_nothing_more_is_not_believed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_connection_does_not_keep_an_alarm_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_connection, "LISTEN", 0.0)
     publisher.ask_for_dispatch(app, tick=False)
     with broker.taking_nothing():
@@ -137,7 +137,7 @@ def test_one_that_says_nothing_more_is_not_believed_for_ever(monkeypatch: pytest
         assert not told.lasts()
 
 
-def test_who_waited_once_for_a_rabbitmq_that_stands_still_does_not_wait_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_waits_only_once_for_a_rabbitmq_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_connection, "PATIENCE", 0.3)
     monkeypatch.setattr(broker_connection, "PAUSE", 60.0)
     publisher.ask_for_dispatch(app, tick=False)
@@ -150,7 +150,7 @@ def test_who_waited_once_for_a_rabbitmq_that_stands_still_does_not_wait_again(mo
                 publisher.Publisher().publish(Kick(1.0))
 
 
-def test_new_runs_begin_where_a_queue_is_gone_and_nobody_can_say_how_long_it_is(
+def test_new_runs_begin_although_the_length_of_a_missing_queue_is_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(runtime.memory, "are_queues_long", True)

@@ -17,7 +17,7 @@ from tests.support.project import ASK, START, project
 @pytest.mark.slow
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 @pytest.mark.parametrize("shared", [False, True], ids=["two apps", "one app"])
-def test_tasks_of_the_project_and_sagas_work_beside_each_other(tmp_path: Path, *, shared: bool, pool: str) -> None:
+def test_tasks_of_the_project_and_sagas_share_a_broker(tmp_path: Path, *, shared: bool, pool: str) -> None:
     # Given a project whose tasks have a queue and a result backend of their own
     with project(tmp_path, shared=shared) as till:
         till.run(sys.executable, "-m", "django", "check")
@@ -41,7 +41,7 @@ PARTNER_URL = "https://me:p4ssword@partner.example/"
 
 
 @pytest.mark.slow
-def test_nobody_learns_a_secret_from_a_worker_or_a_report(tmp_path: Path) -> None:
+def test_workers_and_reports_reveal_no_secret(tmp_path: Path) -> None:
     # Given a project that shares its app, whose workers may be asked
     with project(tmp_path, shared=True, settings=SECRETS) as till:
         till.run(sys.executable, "-m", "django", "migrate", "-v", "0")
@@ -60,7 +60,7 @@ def test_nobody_learns_a_secret_from_a_worker_or_a_report(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_engines_own_workers_cannot_be_asked_at_all(tmp_path: Path) -> None:
+def test_the_engines_workers_answer_no_remote_control(tmp_path: Path) -> None:
     with project(tmp_path) as till:
         till.run(sys.executable, "-m", "django", "migrate", "-v", "0")
         with till.workers("sagas"):

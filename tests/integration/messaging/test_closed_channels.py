@@ -41,7 +41,7 @@ def assert_it_goes_on(worker: Worker, jar: str) -> None:
     assert worker.process.poll() is None, worker.text()[-4000:]
 
 
-def test_a_delivery_is_not_acknowledged_in_time(hurry: None, start_worker: Start, jar: str) -> None:
+def test_a_worker_survives_the_acknowledgement_timeout(hurry: None, start_worker: Start, jar: str) -> None:
     # Given a participant that takes longer than RabbitMQ waits
     worker = start_worker(concurrency=2)
     with closed_at("three"):
@@ -56,7 +56,7 @@ def test_a_delivery_is_not_acknowledged_in_time(hurry: None, start_worker: Start
     assert_it_goes_on(worker, jar)
 
 
-def test_a_queue_is_deleted_that_is_consumed(start_worker: Start, jar: str) -> None:
+def test_a_worker_survives_the_deletion_of_its_queue(start_worker: Start, jar: str) -> None:
     # RabbitMQ cancels the consumer
     worker = start_worker()
     for queue in ("orders", "sagas.dispatch"):
@@ -74,7 +74,7 @@ def is_there(queue: str) -> bool:
     return True
 
 
-def test_a_right_is_taken_away_and_given_back(start_worker: Start, jar: str) -> None:
+def test_a_worker_survives_the_loss_of_a_permission(start_worker: Start, jar: str) -> None:
     # Given a worker whose right to consume one queue is taken away (403)
     worker = start_worker()
     user = ("-q", "set_permissions", "drinkgroup", ".*", ".*")
@@ -133,7 +133,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("error", [NotFound, PreconditionFailed, ResourceLocked, AccessRefused])
-def test_what_was_ready_once_outlives_it_and_what_never_was_says_so(error: type[BaseException]) -> None:
+def test_a_consumer_that_was_ready_reconnects_and_one_that_never_was_raises(error: type[BaseException]) -> None:
     # Given a worker that is started twice by one name, or without its rights: it is to end
     consumer = Consumer()
     consumer.met = error("closed")
@@ -146,7 +146,7 @@ def test_what_was_ready_once_outlives_it_and_what_never_was_says_so(error: type[
     assert isinstance(consumer.met, consumer.connection_errors)
 
 
-def test_it_waits_longer_each_time_and_begins_anew_when_that_was_long_ago(now: list[float]) -> None:
+def test_a_worker_reconnects_after_growing_delays_which_reset(now: list[float]) -> None:
     consumer = Consumer()
     waits = []
     for _ in range(8):

@@ -59,7 +59,7 @@ def await_length(queue: str, length: int) -> None:
 # -- The list -------------------------------------------------------------------------------------------------
 
 
-def test_the_list_says_when_from_where_why_and_how_often() -> None:
+def test_the_list_shows_time_queue_reason_and_count() -> None:
     die("orders", 5)
     (found,) = listed()
     assert len(found.pop("letter")) == 12
@@ -107,7 +107,7 @@ def test_the_list_is_filtered() -> None:
         (("--drop", "--replay", "--id", "a"), "not allowed with"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_arguments_are_refused(arguments: tuple[str, ...], said: str) -> None:
     die("orders", id="a")
     with pytest.raises(CommandError, match=said):
         command(*arguments)
@@ -117,7 +117,7 @@ def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...], said: str) 
 # -- Replay ---------------------------------------------------------------------------------------------------
 
 
-def test_a_letter_is_replayed_as_it_was_and_the_others_stay(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dead_letter_is_replayed_unchanged_and_the_others_stay(caplog: pytest.LogCaptureFixture) -> None:
     # Given
     die("orders", 1, id="a")
     die("orders", 2, id="b")
@@ -137,7 +137,7 @@ def test_a_letter_is_replayed_as_it_was_and_the_others_stay(caplog: pytest.LogCa
     assert "(sagas.nothing b from orders, dead 1 time(s): rejected) replayed by mei" in caplog.text
 
 
-def test_all_are_replayed_and_each_goes_where_it_came_from() -> None:
+def test_all_dead_letters_are_replayed_to_their_queues() -> None:
     die("orders", id="a")
     die("coupons", id="b")
     die("coupons", id="c")
@@ -148,7 +148,7 @@ def test_all_are_replayed_and_each_goes_where_it_came_from() -> None:
     assert command("--replay", "--all")[-1] == "0 message(s) replayed"
 
 
-def test_one_that_still_makes_no_sense_comes_back_and_is_counted(start_worker: Start) -> None:
+def test_a_replayed_letter_that_is_still_unreadable_returns_and_is_counted(start_worker: Start) -> None:
     # Given a real worker, and a message of which it makes nothing
     start_worker()
     broker.publish_raw("orders", "{nonsense")
@@ -171,7 +171,7 @@ class Killed(BaseException):
     """Nobody catches it: as good as a SIGKILL, for the broker sees a connection that ends."""
 
 
-def test_who_dies_between_the_publish_and_the_ack_has_doubled_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_publish_and_ack_duplicates_the_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     die("orders", id="a")
 
     def killed(_: object) -> None:
@@ -185,7 +185,7 @@ def test_who_dies_between_the_publish_and_the_ack_has_doubled_it(monkeypatch: py
     assert broker.length("orders") == 1
 
 
-def test_where_the_queue_refuses_or_is_gone_the_letter_stays() -> None:
+def test_a_letter_stays_if_its_queue_refuses_it_or_is_missing() -> None:
     # Given one from a queue that is gone, one from a queue that takes nothing, and one that can go
     gone = f"gone-{uuid4().hex[:8]}"
     with broker.channel() as channel:
@@ -218,7 +218,7 @@ def test_a_note_of_the_engine_cannot_be_replayed() -> None:
     await_length(DEAD, 1)
 
 
-def test_a_note_comes_there_after_the_broker_was_away() -> None:
+def test_a_note_is_published_after_an_outage_of_the_broker() -> None:
     # Given a connection in the pool that the broker has closed
     set_aside("lab.Lab.one.forward", [uuid4()], "1 run(s) that do not exist")
     servers.rabbitmqctl("close_all_connections", "as a restart does")
@@ -230,7 +230,7 @@ def test_a_note_comes_there_after_the_broker_was_away() -> None:
     await_length(DEAD, 2)
 
 
-def test_a_letter_that_is_not_there_is_named() -> None:
+def test_an_unknown_letter_is_named() -> None:
     die("orders", id="a")
     with pytest.raises(CommandError, match="not replayed: zz: not there"):
         command("--replay", "--id", "zz", "--id", "a")
@@ -240,7 +240,7 @@ def test_a_letter_that_is_not_there_is_named() -> None:
 # -- Drop -----------------------------------------------------------------------------------------------------
 
 
-def test_a_letter_is_dropped_on_record(caplog: pytest.LogCaptureFixture) -> None:
+def test_dropping_a_letter_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     die("orders", id="a")
     die("orders", id="b")
     assert command("--drop", "--id", "a", "--yes", "--by", "mei")[-1] == "1 message(s) dropped"

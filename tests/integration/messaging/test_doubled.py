@@ -41,7 +41,7 @@ def await_quiet() -> None:
         eventually(lambda name=name: broker.length(name) == 0, what=f"{name} empty")  # type: ignore[misc]
 
 
-def test_confirmed_cancelled_and_rejected(jar: str) -> None:
+def test_runs_end_correctly_when_every_message_is_duplicated(jar: str) -> None:
     # Given runs of each fate, in cohorts that are mixed
     before = doubled()
     fates = ["confirm", "cancel", "reject"]
@@ -69,7 +69,7 @@ def test_confirmed_cancelled_and_rejected(jar: str) -> None:
     assert_jar_adds_up(jar, 1000)
 
 
-def test_what_breaks_once_goes_through(jar: str) -> None:
+def test_a_step_that_fails_once_succeeds_when_every_message_is_duplicated(jar: str) -> None:
     ids = [sagas.start(Lab, Experiment(jar=jar, faults={"two.forward": 1, "three.try": 1})) for _ in range(10)]
     await_states(ids, State.AWAITING_CONFIRM)
     await_quiet()
@@ -79,7 +79,7 @@ def test_what_breaks_once_goes_through(jar: str) -> None:
     assert_jar_adds_up(jar, 1000)
 
 
-def test_a_deadline_that_comes_twice_expires_once(jar: str) -> None:
+def test_a_duplicate_deadline_expires_a_run_once(jar: str) -> None:
     before = doubled()
     ids = [sagas.start(ShortLab, Experiment(jar=jar)) for _ in range(10)]
     assert await_states(ids, State.FAILED) == {State.FAILED: 10}

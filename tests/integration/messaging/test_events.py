@@ -49,7 +49,7 @@ def empty() -> bool:
     return not Outbox.objects.exists()
 
 
-def test_events_follow_the_run(listener: str) -> None:
+def test_events_are_published_in_the_order_of_the_run(listener: str) -> None:
     # Given a run that was performed
     run_id = sagas.start(Telling, Experiment())
     await_state(run_id, State.AWAITING_CONFIRM)
@@ -115,7 +115,7 @@ def marks(ids: list[UUID]) -> list[str]:
     return list(Mark.objects.filter(run_id__in=ids, operation="heard").order_by("id").values_list("step", flat=True))
 
 
-def test_a_publisher_that_dies_before_it_deletes(listener: str, listening: Listening) -> None:
+def test_a_publisher_that_is_killed_before_it_deletes_publishes_again(listener: str, listening: Listening) -> None:
     # Given a publisher that is killed when RabbitMQ has its events, and it has not yet deleted them
     arm("relay.published")
     run_id = sagas.start(Telling, Experiment())
@@ -148,7 +148,7 @@ def test_a_consumer_that_fails_gets_the_event_again_and_then_the_next(listening:
     assert len(listening.delivered) == len(REJECTED) + 2
 
 
-def test_what_is_no_event_is_set_aside(listening: Listening) -> None:
+def test_an_invalid_event_is_dead_lettered(listening: Listening) -> None:
     listening.start()
     broker.purge("sagas.dead")
     broker.publish_raw(listening.queue, "no event")
@@ -158,7 +158,7 @@ def test_what_is_no_event_is_set_aside(listening: Listening) -> None:
     broker.purge("sagas.dead")
 
 
-def test_the_inbox_is_written_with_what_it_guards(own_worker: Worker) -> None:
+def test_the_inbox_row_commits_with_its_effect(own_worker: Worker) -> None:
     event_id = f"{uuid4()}:1"
     with pytest.raises(transaction.TransactionManagementError):
         consumer.first_time("mailer", event_id)
@@ -232,7 +232,7 @@ def test_the_example_counts_each_event_once(tally: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_workers_killed_in_turn_and_rabbitmq_as_well(
+def test_events_survive_kills_of_two_workers_and_rabbitmq(
     listener: str, own_worker: Worker, django_db_blocker: DjangoDbBlocker
 ) -> None:
     # Given two hundred runs of three fates, under two workers

@@ -34,7 +34,7 @@ def jar(own_worker: Worker) -> str:
     return new_jar(1000)
 
 
-def test_all_step_queues_are_purged(jar: str) -> None:
+def test_runs_end_after_all_step_queues_are_purged(jar: str) -> None:
     # Given many cohorts, and nobody who gets beyond the third step
     with gate.closed_at("three"):
         with transaction.atomic():
@@ -53,7 +53,7 @@ def test_all_step_queues_are_purged(jar: str) -> None:
     assert_jar_adds_up(jar, 1000)
 
 
-def test_the_confirms_and_undos_are_purged(jar: str) -> None:
+def test_runs_end_after_confirm_and_undo_messages_are_purged(jar: str) -> None:
     # Given runs that are all decided while nobody gets at the jar
     with transaction.atomic():
         ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(RUNS)]
@@ -78,7 +78,7 @@ def test_the_confirms_and_undos_are_purged(jar: str) -> None:
     assert_jar_adds_up(jar, 1000)
 
 
-def test_the_deadlines_are_purged_and_the_tick_expires_the_runs(jar: str) -> None:
+def test_the_tick_expires_runs_whose_deadline_messages_are_purged(jar: str) -> None:
     # Given a run that waits, and its deadline lost
     run_id = sagas.start(Lab, Experiment(jar=jar))
     await_state(run_id, State.AWAITING_CONFIRM)

@@ -110,7 +110,7 @@ def relay_all() -> None:
 class TestWriting:
     """What is in the outbox."""
 
-    def test_a_confirmed_run(self) -> None:
+    def test_a_confirmed_run_publishes_its_events(self) -> None:
         (run_id,) = confirmed()
         events = told(run_id)
         assert_in_order(events, [run_id])
@@ -122,14 +122,14 @@ class TestWriting:
         assert [event.data for event in events if event.data] == [{"by": "one"}, {"by": "one"}]
         assert Run.objects.get(pk=run_id).events == len(CONFIRMED)
 
-    def test_a_rejected_run_says_why_and_no_more(self) -> None:
+    def test_a_rejected_run_publishes_the_reason_and_nothing_else(self) -> None:
         run_id = rejected()
         events = told(run_id)
         assert_in_order(events, [run_id], REJECTED)
         why = {"kind": "rejected", "step": "three", "code": "Rejected"}
         assert [event.data for event in events if event.data and "kind" in event.data] == [why, why, why]
 
-    def test_a_step_that_is_given_up_says_so_and_why(self, carrier: str) -> None:
+    def test_a_step_out_of_attempts_publishes_the_reason(self, carrier: str) -> None:
         run_id = sagas.start(Telling, Experiment(faults={"three.try": 99}))
         Carrier().run([run_id])
         assert state(run_id) is State.FAILED
@@ -139,12 +139,12 @@ class TestWriting:
         assert [event.data for event in events if event.data and "kind" in event.data] == [why, why, why]
         assert [event.step for event in events if event.name == "ThreeFailed"] == ["three"]
 
-    def test_an_attempt_that_breaks_says_nothing(self, carrier: str) -> None:
+    def test_a_failed_attempt_publishes_nothing(self, carrier: str) -> None:
         run_id = sagas.start(Telling, Experiment(faults={"three.try": 2, "one.forward": 1}))
         Carrier().run([run_id])
         assert told_names(run_id) == CONFIRMED[:5]
 
-    def test_a_step_that_takes_too_long_has_failed(self, carrier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_step_past_its_timeout_publishes_a_failure(self, carrier: str, monkeypatch: pytest.MonkeyPatch) -> None:
         # Given a step whose time is over before it was performed
         monkeypatch.setattr(Telling.definition.steps[2], "timeout", timedelta(seconds=5))
         monkeypatch.setitem(Telling.definition.__dict__, "has_timeouts", True)
@@ -159,7 +159,7 @@ class TestWriting:
         assert_in_order(told(run_id), [run_id], GIVEN_UP)
         assert told(run_id)[3].data == {"kind": "timeout", "step": "three", "code": "TimedOut"}
 
-    def test_no_step_has_failed_where_all_together_took_too_long(
+    def test_a_run_past_its_timeout_publishes_no_failure_of_a_step(
         self, carrier: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(Telling.definition.__dict__, "timeout", timedelta(seconds=5))
@@ -171,14 +171,14 @@ class TestWriting:
         moving.run([run_id])
         assert_in_order(told(run_id), [run_id], [name for name in GIVEN_UP if name != "ThreeFailed"])
 
-    def test_a_cancelled_run(self) -> None:
+    def test_a_cancelled_run_publishes_its_events(self) -> None:
         run_id = sagas.start(Telling, Experiment())
         sagas.cancel(run_id, reason="my name is Li Lei")
         claim_all()
         assert told_names(run_id) == ["TellingStarted", "TellingTurnedBack", "TellingFailed"]
         assert "Li Lei" not in "".join(event.to_json() for event in told(run_id))
 
-    def test_an_escalated_run(self) -> None:
+    def test_an_escalated_run_publishes_its_events(self) -> None:
         run_id = sagas.start(Telling, Experiment(faults={"one.compensate": 5}, reject=("two",)))
         Carrier().run([run_id])
         assert told_names(run_id)[-2:] == ["TellingTurnedBack", "TellingEscalated"]
@@ -187,7 +187,7 @@ class TestWriting:
         assert told_names(run_id)[-1] == "TellingResumed"
         assert [event.position for event in told(run_id)] == list(range(1, len(told(run_id)) + 1))
 
-    def test_a_run_of_a_saga_that_nobody_knows(self) -> None:
+    def test_a_run_of_an_unknown_saga_publishes_its_events(self) -> None:
         run_id = sagas.start(Telling, Experiment())
         with runtime.apart():
             del runtime.declared.definitions["lab.Telling", 1]
@@ -199,7 +199,7 @@ class TestWriting:
         assert state(run_id) is State.ESCALATED
         assert told_names(run_id) == ["TellingStarted", "TellingEscalated"]
 
-    def test_what_is_private_is_not_told(self) -> None:
+    def test_private_members_are_not_published(self) -> None:
         # Given a step whose result has something private
         step = Telling.definition.event_names.steps["one"]
         Telling.definition.event_names.steps["one"] = sagas.Events(private=("by", 'q"uo\\te', "x,y")).with_defaults(
@@ -213,7 +213,7 @@ class TestWriting:
         assert told(run_id)[1].data == {}
         assert Run.objects.get(pk=run_id).results == {"one": {"by": "one"}}
 
-    def test_nothing_is_told_of_what_is_rolled_back(self) -> None:
+    def test_a_rolled_back_change_publishes_nothing(self) -> None:
         run_id = sagas.start(Telling, Experiment())
         with pytest.raises(RuntimeError), transaction.atomic():
             sagas.cancel(run_id)
@@ -222,7 +222,7 @@ class TestWriting:
         sagas.cancel(run_id)
         assert [event.position for event in told(run_id)] == [1, 2]
 
-    def test_a_run_that_began_before_its_saga_published_tells_nothing(self) -> None:
+    def test_a_run_from_before_its_saga_published_publishes_nothing(self) -> None:
         ids = [sagas.start(Telling, Experiment()) for _ in range(2)]
         Outbox.objects.all().delete()
         Run.objects.filter(pk=ids[0]).update(events=None)
@@ -231,13 +231,13 @@ class TestWriting:
         assert told(ids[0]) == []
         assert len(told(ids[1])) == 4
 
-    def test_who_does_not_publish_pays_nothing(self) -> None:
+    def test_a_saga_that_does_not_publish_needs_no_statement(self) -> None:
         with CaptureQueriesContext(connection) as quiet:
             Carrier().run([sagas.start(Unconfirmed, Experiment())])
         assert not Outbox.objects.exists()
         assert not [query for query in quiet.captured_queries if "sagas_outbox" in query["sql"]]
 
-    def test_who_publishes_pays_no_statement_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_saga_that_publishes_needs_no_extra_statement(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def statements() -> int:
             with CaptureQueriesContext(connection) as queries:
                 Carrier().run([sagas.start(Telling, Experiment())])
@@ -260,21 +260,19 @@ def together(*works: Callable[[], None]) -> None:
 class TestPublishing:
     """What RabbitMQ gets."""
 
-    def test_every_event_in_order(self, listener: str) -> None:
+    def test_every_event_is_published_in_order(self, listener: str) -> None:
         ids = confirmed(5)
         relay_all()
         assert_in_order(heard(listener), ids)
         assert not Outbox.objects.exists()
 
-    def test_a_step_has_its_events_published_without_waiting_for_a_tick(
-        self, listener: str, start_worker: Start
-    ) -> None:
+    def test_the_events_of_a_step_do_not_wait_for_a_tick(self, listener: str, start_worker: Start) -> None:
         start_worker(TICK=60)
         run_id = sagas.start(Telling, Experiment())
         eventually(lambda: broker.length(listener) == 5, within=20, what="the events of all steps")
         assert_in_order(heard(listener), [run_id], CONFIRMED[:5])
 
-    def test_the_message(self, listener: str) -> None:
+    def test_an_event_is_published_as_a_cloudevent(self, listener: str) -> None:
         run_id = sagas.start(Telling, Experiment())
         relay_all()
         message = broker.take(listener)
@@ -287,7 +285,7 @@ class TestPublishing:
         assert properties["delivery_mode"] == 2
         assert json.loads(message.body)["specversion"] == "1.0"
 
-    def test_who_binds_to_some_gets_those(self) -> None:
+    def test_a_queue_receives_the_events_that_it_is_bound_to(self) -> None:
         with subscribed("lab.Telling.*Started") as queue:
             # No pattern: a word is whole.
             confirmed()
@@ -298,12 +296,12 @@ class TestPublishing:
             relay_all()
             assert [event.name for event in heard(queue)] == ["TellingSucceeded"]
 
-    def test_an_event_that_nobody_listens_to_is_no_error(self) -> None:
+    def test_an_event_without_a_bound_queue_is_no_error(self) -> None:
         confirmed()
         relay_all()
         assert not Outbox.objects.exists()
 
-    def test_at_most_so_many_runs_at_once(self, listener: str, settings: Any) -> None:
+    def test_the_relay_publishes_a_bounded_number_of_runs_at_once(self, listener: str, settings: Any) -> None:
         settings.SAGAS = {**settings.SAGAS, "RELAY": 2}
         ids = confirmed(5)
         assert relay.relay(app)
@@ -357,7 +355,7 @@ class TestPublishing:
                 Outbox.objects.update(due_at="2000-01-01T00:00:00Z")
             assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
-    def test_a_broken_connection_is_an_error_and_the_next_is_new(self, listener: str) -> None:
+    def test_a_broken_connection_is_replaced(self, listener: str) -> None:
         ids = confirmed(2)
         relay_all()
         line: Any = runtime.own.per_thread.line
@@ -369,7 +367,9 @@ class TestPublishing:
         relay_all()
         assert_in_order(heard(listener), [*ids, *more])
 
-    def test_who_has_not_got_it_confirmed_does_not_go_on(self, listener: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_relay_does_not_go_on_without_a_publisher_confirm(
+        self, listener: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         # Given a RabbitMQ that confirms nothing in time
         (run_id,) = confirmed()
         monkeypatch.setattr(relay, "CONFIRM_TIMEOUT", 0.0)
@@ -390,7 +390,7 @@ class TestPublishing:
         assert [event.position for event in events] == [1, *range(1, len(CONFIRMED) + 1)]
         assert_in_order(unique(events), [run_id])
 
-    def test_how_long_the_oldest_waits(self) -> None:
+    def test_the_age_of_the_oldest_event_is_known(self) -> None:
         assert selectors.outbox_view() == selectors.OutboxView(0, 0.0)
         sagas.start(Telling, Experiment())
         Outbox.objects.update(occurred_at="2026-01-01T00:00:00Z")
@@ -404,7 +404,7 @@ class TestPublishing:
 class TestManyPublishers:
     """One run's events are one publisher's at a time."""
 
-    def test_a_claimed_run_is_nobody_elses(self, listener: str) -> None:
+    def test_a_claimed_runs_events_are_published_by_one_relay(self, listener: str) -> None:
         # Given a run that is being published elsewhere, and another
         held, other = confirmed(2)
         with elsewhere() as cursor:
@@ -419,7 +419,7 @@ class TestManyPublishers:
         relay_all()
         assert_in_order(heard(listener), [held])
 
-    def test_what_was_published_meanwhile_is_not_published_again(self, listener: str) -> None:
+    def test_events_published_meanwhile_are_not_published_again(self, listener: str) -> None:
         # Given somebody who has published the first two of a run, and not yet committed
         (run_id,) = confirmed()
         with elsewhere() as cursor:
@@ -432,7 +432,7 @@ class TestManyPublishers:
         relay_all()
         assert [event.position for event in heard(listener)] == list(range(3, len(CONFIRMED) + 1))
 
-    def test_threads_of_one_process(self, listener: str, settings: Any) -> None:
+    def test_threads_of_one_process_publish_each_event_once(self, listener: str, settings: Any) -> None:
         # Given a worker with threads in place of processes
         settings.SAGAS = {**settings.SAGAS, "RELAY": 3}
         ids = confirmed(30)
@@ -455,7 +455,7 @@ class TestManyPublishers:
         assert errors == []
         assert_in_order(heard(listener), ids)
 
-    def test_three_at_once(self, listener: str, settings: Any) -> None:
+    def test_three_relays_at_once_keep_the_order_of_events(self, listener: str, settings: Any) -> None:
         settings.SAGAS = {**settings.SAGAS, "RELAY": 3}
         ids = confirmed(30)
         errors: list[BaseException] = []

@@ -39,7 +39,9 @@ def third_step() -> Iterator[Worker]:
     worker.stop()
 
 
-def test_the_next_link_is_refused(own_worker: Worker, request: pytest.FixtureRequest) -> None:
+def test_runs_wait_without_a_lapsed_lease_while_their_next_message_is_refused(
+    own_worker: Worker, request: pytest.FixtureRequest
+) -> None:
     # Given a queue that holds a message already, and takes no other
     jar = f"jar-{uuid4().hex[:8]}"
     Jar.objects.create(name=jar, available=1000)

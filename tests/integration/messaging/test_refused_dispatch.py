@@ -21,7 +21,7 @@ from tests.support.runs import make_due, shift_clock, state
 pytestmark = pytest.mark.usefixtures("alone")
 
 
-def test_a_dispatch_that_is_refused_leaves_the_runs_as_they_were() -> None:
+def test_a_refused_dispatch_leaves_the_runs_unchanged() -> None:
     # Given
     broker.publish_task("orders", "sagas.step")
     ids = [sagas.start(Lab, Experiment()) for _ in range(3)]
@@ -46,7 +46,7 @@ def test_a_dispatch_that_is_refused_leaves_the_runs_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("paid", [False, True], ids=["not paid", "paid"])
-def test_what_was_refused_as_far_as_anybody_knew_and_came_all_the_same_has_its_deadline(paid: bool, jar: str) -> None:
+def test_a_message_without_a_publisher_confirm_that_arrives_still_has_its_deadline(paid: bool, jar: str) -> None:
     # Given runs whose lease was given back, for the broker did not confirm in time that it had their message
     run_id = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
@@ -73,7 +73,7 @@ def test_what_was_refused_as_far_as_anybody_knew_and_came_all_the_same_has_its_d
     assert state(run_id) is (State.SUCCEEDED if paid else State.FAILED)
 
 
-def test_its_deadline_is_judged_by_the_tick_where_the_message_is_lost(jar: str) -> None:
+def test_the_tick_expires_such_a_run_if_the_deadline_message_is_lost(jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
     store.claims.release_leases([run_id])

@@ -64,7 +64,7 @@ def while_it_stands_still(work: Callable[[], object], *, connected: Callable[[],
     return raised[0] if raised else None
 
 
-def test_events_are_left_to_the_next_tick() -> None:
+def test_events_wait_for_the_next_tick_while_rabbitmq_hangs() -> None:
     # Given events that wait, and a connection that was good
     def publish_some() -> None:
         confirmed(1)
@@ -82,19 +82,19 @@ def test_events_are_left_to_the_next_tick() -> None:
     assert not Outbox.objects.exists()
 
 
-def test_the_length_of_the_queues_is_not_waited_for() -> None:
+def test_a_dispatch_does_not_wait_for_queue_lengths_while_rabbitmq_hangs() -> None:
     error = while_it_stands_still(lambda: dispatcher.is_congested(app), connected=lambda: dispatcher.is_congested(app))
     assert isinstance(error, TimeoutError)
 
 
-def test_pooled_connections_are_dropped_without_a_goodbye() -> None:
+def test_pooled_connections_are_dropped_without_a_closing_handshake() -> None:
     error = while_it_stands_still(
         lambda: publisher.drop_connections(app), connected=lambda: dispatcher.is_congested(app)
     )
     assert error is None
 
 
-def test_whoever_listens_to_events_connects_anew() -> None:
+def test_an_event_consumer_reconnects() -> None:
     # Given somebody who listens, to a broker that answers, for longer than it says nothing
     listens = threading.Event()
     questions = iter(range(100))

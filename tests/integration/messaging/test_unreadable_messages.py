@@ -126,7 +126,7 @@ def complaints(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
-def test_it_is_set_aside_and_logged_once_and_the_worker_goes_on(shared_worker: Worker, bad: Bad) -> None:
+def test_an_unreadable_message_is_dead_lettered_once_and_the_worker_goes_on(shared_worker: Worker, bad: Bad) -> None:
     # Given
     logged = len(shared_worker.text())
     process = shared_worker.process.pid

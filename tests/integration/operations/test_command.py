@@ -51,7 +51,7 @@ def rows(what: str, *columns: str) -> list[list[str]]:
 # -- topology -------------------------------------------------------------------------------------------------
 
 
-def test_topology_declares_what_is_not_there(topology_of_a_fresh_broker: list[str]) -> None:
+def test_topology_declares_missing_queues(topology_of_a_fresh_broker: list[str]) -> None:
     # When
     said = command("topology")
 
@@ -118,7 +118,7 @@ def test_workers_use_the_queues_of_an_earlier_version_and_say_how_to_renew_them(
 
 
 @pytest.mark.usefixtures("queues_of_an_earlier_version")
-def test_topology_renews_on_command_what_is_empty() -> None:
+def test_topology_renews_empty_queues_on_request() -> None:
     # Given queues of which one is not empty
     broker.publish_task(DEAD, "sagas.nothing")
 
@@ -170,12 +170,12 @@ def test_dispatch_once_publishes_what_is_due(alone: None) -> None:
     assert broker.length("orders") == 2
 
 
-def test_dispatch_is_told_how_often() -> None:
+def test_dispatch_runs_at_the_given_interval() -> None:
     with pytest.raises(CommandError, match="--once"):
         command("dispatch")
 
 
-def test_dispatch_as_a_process(alone: None) -> None:
+def test_dispatch_runs_as_a_process(alone: None) -> None:
     run_id = sagas.start(Lab, Experiment())
     done = subprocess.run(
         [sys.executable, "-W", "error", "manage.py", "sagas", "dispatch", "--once"],
@@ -199,7 +199,7 @@ def no_poison(alone: None) -> None:
     broker.purge(DEAD)
 
 
-def test_dead_shows_what_was_set_aside_and_leaves_it_there(no_poison: None) -> None:
+def test_dead_shows_dead_letters_and_leaves_them(no_poison: None) -> None:
     # Given two messages
     for number in range(2):
         broker.publish_task(DEAD, "sagas.nothing", [number])
@@ -219,11 +219,11 @@ def test_dead_shows_what_was_set_aside_and_leaves_it_there(no_poison: None) -> N
     eventually(lambda: broker.length(DEAD) == 2, what="both put back")
 
 
-def test_dead_shows_nothing_where_nothing_is(no_poison: None) -> None:
+def test_dead_shows_nothing_if_there_are_no_letters(no_poison: None) -> None:
     assert command("dead") == "0 message(s) shown\n"
 
 
-def test_dead_may_be_looked_at_as_often_as_one_likes(no_poison: None) -> None:
+def test_dead_may_be_run_repeatedly(no_poison: None) -> None:
     broker.publish_task(DEAD, "sagas.nothing")
     for _ in range(25):
         assert command("dead").splitlines()[-1] == "1 message(s) shown"
@@ -233,7 +233,7 @@ def test_dead_may_be_looked_at_as_often_as_one_likes(no_poison: None) -> None:
 # -- What workers leave behind --------------------------------------------------------------------------------
 
 
-def test_workers_leave_nothing_of_celerys_delays_and_do_not_touch_ours(shared_worker: Worker) -> None:
+def test_workers_create_none_of_celerys_delay_queues_and_keep_the_engines(shared_worker: Worker) -> None:
     # Given a worker that has done everything: steps, a retry, a confirm
     jar = f"jar-{uuid4().hex[:8]}"
     Jar.objects.create(name=jar, available=10)
@@ -276,7 +276,7 @@ THERE = "The database 'loyalty', which steps use,"
 
 
 @pytest.mark.usefixtures("alone", "loyalty_database")
-def test_doctor_finds_nothing_where_nothing_is_wrong() -> None:
+def test_doctor_finds_nothing_in_a_healthy_system() -> None:
     command("topology")
     said, error = doctor()
     assert error == ""
@@ -300,7 +300,7 @@ def test_doctor_finds_nothing_where_nothing_is_wrong() -> None:
 
 
 @pytest.mark.usefixtures("alone", "loyalty_database")
-def test_doctor_tells_of_a_database_without_barrier_or_away() -> None:
+def test_doctor_reports_a_database_without_a_barrier_table_or_unreachable() -> None:
     command("topology")
     # Given a database in which steps are, not migrated
     loyalty.execute("ALTER TABLE sagas_barrier RENAME TO barrier_of_another")
@@ -320,7 +320,7 @@ def test_doctor_tells_of_a_database_without_barrier_or_away() -> None:
 
 
 @pytest.mark.usefixtures("alone", "loyalty_database")
-def test_doctor_tells_of_runs_that_do_not_get_on() -> None:
+def test_doctor_reports_runs_without_progress() -> None:
     # Given a run that stands still, one that waits for a person, and two that wait to begin
     stuck, person, *waiting = (sagas.start(Lab, Experiment()) for _ in range(4))
     Run.objects.filter(pk=stuck).update(state="EXECUTING", claims=4)
@@ -344,7 +344,7 @@ def test_doctor_tells_of_runs_that_do_not_get_on() -> None:
 
 
 @pytest.mark.usefixtures("loyalty_database")
-def test_doctor_tells_of_queues_that_are_missing_or_old(topology_of_a_fresh_broker: list[str]) -> None:
+def test_doctor_reports_missing_and_outdated_queues(topology_of_a_fresh_broker: list[str]) -> None:
     # Given one queue of other arguments, and no other
     with broker.channel() as channel:
         channel.queue_declare(
@@ -364,7 +364,7 @@ def test_doctor_tells_of_queues_that_are_missing_or_old(topology_of_a_fresh_brok
     assert "         → Run manage.py sagas topology." in said
 
 
-def test_doctor_as_a_process_with_every_server_away() -> None:
+def test_doctor_runs_as_a_process_without_any_server() -> None:
     away = {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
         "RABBITMQ_URL": "amqp://nobody@127.0.0.1:1//",
@@ -401,7 +401,7 @@ def test_doctor_as_a_process_with_every_server_away() -> None:
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("subcommand", [["dispatch", "--once"], ["topology"], ["doctor"]])
-def test_what_is_not_rabbitmqs_is_not_blamed_on_it(
+def test_an_error_that_is_not_rabbitmqs_is_not_reported_as_rabbitmqs(
     monkeypatch: pytest.MonkeyPatch, error: OSError, subcommand: list[str]
 ) -> None:
     def fails(*_: object, **__: object) -> None:
@@ -416,7 +416,9 @@ def test_what_is_not_rabbitmqs_is_not_blamed_on_it(
 
 
 @pytest.mark.parametrize("subcommand", [["dispatch", "--once"], ["topology"]])
-def test_what_is_rabbitmqs_is(monkeypatch: pytest.MonkeyPatch, settings: Settings, subcommand: list[str]) -> None:
+def test_an_error_of_rabbitmq_is_reported_as_rabbitmqs(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, subcommand: list[str]
+) -> None:
     # Given nobody at RabbitMQ's port, and a run that is due
     sagas.start(Lab, Experiment())
     settings.SAGAS = {**settings.SAGAS, "BROKER_URL": "amqp://guest:guest@127.0.0.1:1//"}

@@ -42,7 +42,7 @@ def look() -> list[Finding]:
 
 
 @pytest.mark.slow
-def test_the_doctor_names_what_a_policy_takes_away(api: str, settings: Settings) -> None:
+def test_doctor_names_policies_that_weaken_the_queues(api: str, settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "BROKER_API_URL": api}
     assert [finding.what for finding in look()] == ["No policy of RabbitMQ removes messages from the engine's queues."]
     # Given somebody's policy for all queues
@@ -75,12 +75,12 @@ def test_the_doctor_names_what_a_policy_takes_away(api: str, settings: Settings)
         ({"consumer-timeout": 7_200_000}, []),
     ],
 )
-def test_each_policy_has_its_word(policy: dict[str, Any], severities: list[Severity]) -> None:
+def test_each_harmful_policy_has_a_message(policy: dict[str, Any], severities: list[Severity]) -> None:
     assert [finding.severity for finding in broker._judge("orders", policy)] == severities
 
 
 @pytest.mark.parametrize("url", ["http://guest:hush@127.0.0.1:1", "http://guest:hush@127.0.0.1:1/rabbit/"])
-def test_an_api_that_does_not_answer_is_said_without_its_password(settings: Settings, url: str) -> None:
+def test_an_unreachable_api_is_reported_without_its_password(settings: Settings, url: str) -> None:
     settings.SAGAS = {**settings.SAGAS, "BROKER_API_URL": url}
     (finding,) = look()
     assert finding.severity is Severity.WARNING
@@ -88,6 +88,6 @@ def test_an_api_that_does_not_answer_is_said_without_its_password(settings: Sett
     assert "hush" not in finding.what
 
 
-def test_without_an_api_the_doctor_says_that_it_does_not_look(settings: Settings) -> None:
+def test_without_an_api_doctor_says_that_policies_are_not_checked(settings: Settings) -> None:
     (finding,) = look()
     assert (finding.severity, "not checked" in finding.what) == (Severity.FINE, True)

@@ -24,7 +24,7 @@ def doctor() -> list[str]:
     return said
 
 
-def test_doctor_finds_nothing_where_nothing_is() -> None:
+def test_doctor_finds_nothing_in_an_empty_redis() -> None:
     assert doctor() == ["fine Redis answers.", ""]
 
 
@@ -45,7 +45,7 @@ def test_doctor_finds_nothing_where_nothing_is() -> None:
         ("sagas:circuit:points:calls", lambda r, key: r.set(key, "1"), "a string, and should be a list"),
     ],
 )
-def test_doctor_tells_of_keys_in_redis_that_no_worker_has_left_there(
+def test_doctor_reports_keys_that_no_worker_has_written(
     key: str, plant: Callable[[Any, str], object], said: str
 ) -> None:
     with Client.from_url(settings.SAGAS["REDIS_URL"]) as client:
@@ -59,7 +59,7 @@ def test_doctor_tells_of_keys_in_redis_that_no_worker_has_left_there(
     assert any(line.startswith(f"Delete it (redis-cli DEL {key})") for line in lines)
 
 
-def test_doctor_tells_of_a_circuit_that_is_open_far_too_long() -> None:
+def test_doctor_reports_a_circuit_that_is_open_far_too_long() -> None:
     with Client.from_url(settings.SAGAS["REDIS_URL"]) as client:
         client.hset("sagas:circuit:points", "open_until", "9" * 15)
         client.expire("sagas:circuit:points", 60)
@@ -67,7 +67,7 @@ def test_doctor_tells_of_a_circuit_that_is_open_far_too_long() -> None:
     assert any("sagas:circuit:points is a hash whose open_until is too far ahead" in line for line in lines)
 
 
-def test_doctor_tells_of_a_redis_that_takes_nothing() -> None:
+def test_doctor_reports_a_redis_that_refuses_writes() -> None:
     with Client.from_url(settings.SAGAS["REDIS_URL"]) as client:
         client.config_set("maxmemory", 1)
         try:
@@ -78,7 +78,7 @@ def test_doctor_tells_of_a_redis_that_takes_nothing() -> None:
 
 
 @pytest.mark.parametrize(("policy", "told"), [("noeviction", True), ("allkeys-lru", False)])
-def test_doctor_tells_of_a_redis_that_will_soon_take_nothing(policy: str, told: bool) -> None:
+def test_doctor_reports_a_redis_that_will_soon_refuse_writes(policy: str, told: bool) -> None:
     with Client.from_url(settings.SAGAS["REDIS_URL"]) as client:
         info: Any = client.info("memory")
         before: Any = client.config_get("maxmemory-policy")

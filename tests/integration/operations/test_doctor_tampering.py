@@ -37,7 +37,7 @@ def _no_others_books(alone: None) -> None:
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-def test_a_run_without_its_hold_calls_a_person_and_its_neighbours_go_on(confirmed: bool) -> None:
+def test_a_run_without_its_hold_escalates_and_its_neighbours_go_on(confirmed: bool) -> None:
     # Given three runs that hold, and the hold of one deleted by hand
     jar = new_jar(10)
     ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(3)]
@@ -145,7 +145,7 @@ def failed(jar: str) -> UUID:
 
 
 @pytest.mark.parametrize("make", [awaiting, ended, forked, confirming, compensating, failed])
-def test_what_the_engine_has_done_is_no_finding(make: Callable[[str], UUID]) -> None:
+def test_rows_written_by_the_engine_are_no_finding(make: Callable[[str], UUID]) -> None:
     call_command("sagas", "topology")
     make(new_jar(10))
     assert errors() == []
@@ -270,7 +270,7 @@ FOUND: dict[str, tuple[Callable[[str], UUID], str, str]] = {
 
 
 @pytest.mark.parametrize("what", FOUND)
-def test_what_somebody_has_written_is_found(what: str) -> None:
+def test_rows_changed_by_hand_are_found(what: str) -> None:
     # Given
     make, sql, said = FOUND[what]
     call_command("sagas", "topology")
@@ -287,7 +287,7 @@ def test_what_somebody_has_written_is_found(what: str) -> None:
         Jar.objects.filter(name=jar).delete()
 
 
-def test_dead_letters_are_told() -> None:
+def test_dead_letters_are_reported() -> None:
     call_command("sagas", "topology")
     broker.publish_raw(dead_letter_queue().name, "nonsense")
     said = {finding.what: finding.severity for finding in doctor.examine()}
@@ -329,7 +329,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("stands", ENDS)
-def test_it_is_resumed_where_its_log_says_that_it_stood(stands: State) -> None:
+def test_a_reopened_run_resumes_at_the_step_in_its_log(stands: State) -> None:
     # Given
     run_id = stood_in(stands)
     # When it is resumed
@@ -342,13 +342,13 @@ def test_it_is_resumed_where_its_log_says_that_it_stood(stands: State) -> None:
     assert errors() == []
 
 
-def test_it_is_resolved_by_hand() -> None:
+def test_a_reopened_run_is_resolved_by_hand() -> None:
     run_id = stood_in(State.COMPENSATING)
     sagas.resolve(run_id, outcome=State.FAILED, by="ada", note="undone by hand")
     assert state(run_id) is State.FAILED
 
 
-def test_all_of_them_are_opened_anew_for_people() -> None:
+def test_all_damaged_runs_are_escalated_again() -> None:
     ids = sorted([stood_in(State.EXECUTING), stood_in(State.CONFIRMING)])
     call_command("sagas", "reopen")
     assert [escalation(run_id).error["code"] for run_id in ids] == ["EscalationLost"] * 2

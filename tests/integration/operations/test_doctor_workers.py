@@ -51,14 +51,14 @@ def pulse() -> list[Finding]:
     return list(probes.pulse())
 
 
-def test_a_worker_that_is_well_says_so() -> None:
+def test_a_healthy_worker_is_reported_as_fine() -> None:
     store.workers.record_heartbeat(WELL)
     (found,) = pulse()
     assert found.severity is Severity.FINE
     assert found.what == "worker1@here gave a sign of life 0 s ago, ticked 0 s before, and began a delivery 1 s before."
 
 
-def test_no_worker_at_all_is_told() -> None:
+def test_the_absence_of_workers_is_reported() -> None:
     (found,) = pulse()
     assert (found.severity, found.what) == (
         Severity.WARNING,
@@ -66,7 +66,7 @@ def test_no_worker_at_all_is_told() -> None:
     )
 
 
-def test_all_of_them_silent_is_wrong() -> None:
+def test_it_is_an_error_if_all_workers_are_silent() -> None:
     for name in ("worker1@here", "worker2@here"):
         store.workers.record_heartbeat(replace(WELL, name=name))
         silent_for(22, name)
@@ -79,7 +79,7 @@ def test_all_of_them_silent_is_wrong() -> None:
         call_command("sagas", "doctor")
 
 
-def test_one_of_them_silent_is_told() -> None:
+def test_one_silent_worker_is_reported() -> None:
     for name in ("worker1@here", "worker2@here"):
         store.workers.record_heartbeat(replace(WELL, name=name))
     silent_for(22, "worker2@here")
@@ -97,7 +97,7 @@ def test_one_of_them_silent_is_told() -> None:
         (replace(WELL, longest=400.0), "one has taken 400 s"),
     ],
 )
-def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Heartbeat, told: str) -> None:
+def test_a_worker_without_progress_is_reported(beat: Heartbeat, told: str) -> None:
     store.workers.record_heartbeat(beat)
     (found,) = pulse()
     assert found.severity is Severity.WARNING
@@ -108,7 +108,7 @@ def test_a_worker_that_lives_and_does_not_get_on_is_told(beat: Heartbeat, told: 
     ("beat", "told"),
     [(replace(WELL, delivered=60.0), "no worker begins a delivery"), (replace(WELL, ticked=60.0), "no worker ticks")],
 )
-def test_runs_that_are_due_and_that_nobody_takes_up_are_wrong(beat: Heartbeat, told: str) -> None:
+def test_due_runs_that_no_worker_claims_are_an_error(beat: Heartbeat, told: str) -> None:
     # Given a worker that lives, and a run that has been due for 22 s
     store.workers.record_heartbeat(beat)
     run_id = sagas.start(Lab, Experiment())
@@ -119,7 +119,7 @@ def test_runs_that_are_due_and_that_nobody_takes_up_are_wrong(beat: Heartbeat, t
     assert found.what == f"1 run(s) are due, since 22 s, and {told}."
 
 
-def test_leases_that_lapse_are_wrong() -> None:
+def test_lapsed_leases_are_an_error() -> None:
     run_id = sagas.start(Lab, Experiment())
     Run.objects.filter(pk=run_id).update(state=State.EXECUTING, claims=1)
     make_due([run_id], since=30)
@@ -128,7 +128,7 @@ def test_leases_that_lapse_are_wrong() -> None:
     assert wrong.endswith("the leases of 1 have lapsed.")
 
 
-def test_queues_that_nobody_consumes_are_told_and_wrong_where_messages_wait() -> None:
+def test_queues_without_consumers_are_reported_and_an_error_if_messages_wait() -> None:
     call_command("sagas", "topology")
     (told,) = [what for what in said(Severity.WARNING) if what.startswith("Nobody consumes ")]
     assert {queue.name for queue in topology.work_queues()} <= set(told[16:].rstrip(".").split(", "))
@@ -136,7 +136,7 @@ def test_queues_that_nobody_consumes_are_told_and_wrong_where_messages_wait() ->
     assert "Messages wait on queues that nobody consumes: orders (1)." in said(Severity.ERROR)
 
 
-def test_who_ends_in_good_order_is_forgotten_and_who_was_killed_after_an_hour() -> None:
+def test_a_stopped_worker_is_forgotten_at_once_and_a_killed_one_after_an_hour() -> None:
     for name in ("worker1@here", "worker2@here"):
         store.workers.record_heartbeat(replace(WELL, name=name))
     store.workers.forget("worker1@here")
@@ -157,7 +157,7 @@ def standing_still(worker: Worker) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_worker_process_that_stands_still(start_worker: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_process_that_hangs_is_reported(start_worker: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a worker that works
     worker = start_worker()
     await_state(sagas.start(Lab, Experiment()), State.AWAITING_CONFIRM)

@@ -48,14 +48,14 @@ def application(alone: None) -> Iterator[str]:
     connect_as(owner)
 
 
-def test_every_table_of_the_engine_has_its_rights() -> None:
+def test_every_table_of_the_engine_has_its_privileges() -> None:
     assert set(grants.RIGHTS) == {model._meta.db_table for model in apps.get_app_config("sagas").get_models()}
     # Nobody may truncate, and the log may only be added to.
     assert not any("TRUNCATE" in right for right in grants.RIGHTS.values())
     assert grants.RIGHTS["sagas_log"] == "SELECT, INSERT"
 
 
-def test_without_apply_it_is_printed_for_the_owner_to_read() -> None:
+def test_without_apply_the_grants_are_printed() -> None:
     call_command("sagas", "grants", role='an "app"', stdout=(out := StringIO()))
     lines = out.getvalue().splitlines()
     assert lines[0] == "BEGIN;"
@@ -81,7 +81,7 @@ def test_without_apply_it_is_printed_for_the_owner_to_read() -> None:
         "SET session_replication_role = replica",
     ],
 )
-def test_it_is_refused_what_only_an_owner_may_do(sql: str) -> None:
+def test_the_role_may_not_do_what_only_an_owner_may(sql: str) -> None:
     run_id = sagas.start(Lab, Experiment())
     # (no error of a trigger, and none that the engine would take for a collision)
     refused = pytest.raises(ProgrammingError, match=r"permission denied|must be owner")
@@ -91,7 +91,7 @@ def test_it_is_refused_what_only_an_owner_may_do(sql: str) -> None:
 
 
 @pytest.mark.usefixtures("application")
-def test_whole_sagas_run_as_it() -> None:
+def test_whole_sagas_run_with_the_role() -> None:
     jar = new_jar(10)
     # Given a run that is confirmed, one with a fork that is cancelled, and one that a person must see to
     sold, given_back = sagas.start(Lab, Experiment(jar=jar)), sagas.start(Forked, Experiment(jar=jar))
@@ -123,7 +123,7 @@ def test_whole_sagas_run_as_it() -> None:
     assert f"The role {ROLE} may add to the log, and change nothing in it." in {f.what for f in doctor.examine()}
 
 
-def test_to_erase_is_a_right_of_its_own(application: str) -> None:
+def test_erasure_needs_a_privilege_of_its_own(application: str) -> None:
     run_id = sagas.start(Host, Visit("+86 20 555"), business_key="forget-me")
     Carrier().run([run_id])
     sagas.cancel(run_id, reason="no more", by="ada")
@@ -142,7 +142,7 @@ def test_to_erase_is_a_right_of_its_own(application: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_process_runs_as_it(start_worker: Start) -> None:
+def test_a_worker_process_runs_with_the_role(start_worker: Start) -> None:
     call_command("sagas", "grants", role=ROLE, apply=True, stdout=StringIO())
     url = urlsplit(servers.worker_environment()["DATABASE_URL"])
     as_role = urlunsplit(url._replace(netloc=url.netloc.replace(f"{url.username}:", f"{ROLE}:", 1)))

@@ -162,7 +162,7 @@ def test_the_first_error_is_named_without_what_is_personal(requests: type[Any], 
     assert f"cannot be read here: {told} (run {run_id})." in doctor()
 
 
-def test_some_may_fit_and_some_not() -> None:
+def test_readable_and_unreadable_requests_are_told_apart() -> None:
     # Given runs of the type as it was, and of the one that came after
     old = begin(3)
     saga = deploy({"a": step(), "b": step()}, requests=OneFieldMore)
@@ -172,7 +172,7 @@ def test_some_may_fit_and_some_not() -> None:
     assert (found.saga, found.version, found.live, found.escalated, found.first) == (NAME, 1, 3, 0, min(old))
 
 
-def test_a_saga_that_is_not_known_here_is_not_this_findings_to_tell() -> None:
+def test_an_unknown_saga_is_not_reported_by_this_finding() -> None:
     begin(1)
     deploy({"a": step()}, version=2)
     assert requests.find() == []

@@ -57,7 +57,7 @@ def let_grace_pass() -> None:
 # -- Held back ------------------------------------------------------------------------------------------------
 
 
-def test_a_deadline_that_has_passed_undoes_nothing_until_the_grace_is_over() -> None:
+def test_an_expired_deadline_undoes_nothing_during_the_grace_period() -> None:
     # Given a run whose deadline passed an hour ago, as after a restore
     run_id = awaiting()
     shift_clock([run_id], 3600)
@@ -84,7 +84,7 @@ def test_a_deadline_that_has_passed_undoes_nothing_until_the_grace_is_over() -> 
     assert state(run_id) is State.FAILED
 
 
-def test_a_payment_that_comes_in_the_grace_counts() -> None:
+def test_a_payment_during_the_grace_period_counts() -> None:
     run_id = awaiting()
     shift_clock([run_id], 3600)
     restored()
@@ -93,7 +93,7 @@ def test_a_payment_that_comes_in_the_grace_counts() -> None:
     assert state(run_id) is State.SUCCEEDED
 
 
-def test_the_second_of_two_confirmations_is_held_when_the_first_has_come() -> None:
+def test_the_deadline_of_a_missing_second_confirmation_is_extended() -> None:
     run_id = awaiting(Twice)
     shift_clock([run_id], 3600)
     restored()
@@ -105,7 +105,7 @@ def test_the_second_of_two_confirmations_is_held_when_the_first_has_come() -> No
     assert deadline == Run.objects.get(pk=run_id).held_until
 
 
-def test_a_deadline_that_the_request_says_is_held_too() -> None:
+def test_a_computed_deadline_is_extended_too() -> None:
     # Given a run that was to be approved until an hour ago
     run_id = sagas.start(Closing, Experiment(jar=new_jar(10)))
     Carrier().run([run_id])
@@ -120,7 +120,7 @@ def test_a_deadline_that_the_request_says_is_held_too() -> None:
     assert state(run_id) is State.COMPENSATING
 
 
-def test_a_time_out_that_has_passed_undoes_nothing_until_the_grace_is_over() -> None:
+def test_an_expired_timeout_undoes_nothing_during_the_grace_period() -> None:
     # Given a run that has stood at a step with a time-out of five seconds for an hour
     run_id = sagas.start(Hurried, Experiment())
     Carrier().run([run_id], until=lambda: "one.forward DONE" in story(run_id))
@@ -134,7 +134,7 @@ def test_a_time_out_that_has_passed_undoes_nothing_until_the_grace_is_over() -> 
     assert "two.forward DONE" in story(run_id)
 
 
-def test_one_that_has_not_begun_has_its_whole_time_and_the_grace() -> None:
+def test_a_run_that_has_not_begun_has_its_whole_time_and_the_grace_period() -> None:
     run_id = sagas.start(Lab, Experiment(jar=new_jar(10)))
     restored()
     assert Run.objects.get(pk=run_id).deadline is None
@@ -145,7 +145,7 @@ def test_one_that_has_not_begun_has_its_whole_time_and_the_grace() -> None:
     assert state(run_id) is State.AWAITING_CONFIRM
 
 
-def test_a_repeat_holds_nobody_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_restore_extends_no_grace_period(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given many runs, and batches of two
     monkeypatch.setattr(restoring, "BATCH", 2)
     ids = [awaiting() for _ in range(5)]
@@ -162,7 +162,7 @@ def test_a_repeat_holds_nobody_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "restored" not in story(ended)
 
 
-def test_a_grace_is_a_time() -> None:
+def test_an_invalid_grace_period_is_refused() -> None:
     with pytest.raises(CommandError, match="--grace 0"):
         restored("--grace", "0")
 
@@ -170,7 +170,7 @@ def test_a_grace_is_a_time() -> None:
 # -- What messages know ---------------------------------------------------------------------------------------
 
 
-def test_messages_that_name_unknown_runs_are_told_and_stay_where_they_are(tmp_path: Path) -> None:
+def test_messages_that_name_unknown_runs_are_reported_and_kept(tmp_path: Path) -> None:
     # Given messages of a run that is known, and of others that are not
     known, lost, later, letter = awaiting(), uuid4(), uuid4(), uuid4()
     saga = {"saga": "lab.Lab", "version": 1, "step": "one", "phase": "forward"}
@@ -196,7 +196,7 @@ def test_messages_that_name_unknown_runs_are_told_and_stay_where_they_are(tmp_pa
     assert [broker.length(queue) for queue in ("orders", "coupons", delays, dead_letter_queue().name)] == [2, 1, 1, 1]
 
 
-def test_workers_must_not_take_them_meanwhile() -> None:
+def test_the_search_for_messages_is_refused_while_workers_consume() -> None:
     run_id = awaiting()
     with broker.channel() as channel:
         channel.basic_consume("orders", callback=lambda _: None)

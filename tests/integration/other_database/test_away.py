@@ -47,7 +47,7 @@ def before_the_second_step(*ids: UUID) -> Chain:
 # -- Away -----------------------------------------------------------------------------------------------------
 
 
-def test_while_it_is_away_its_steps_are_tried_again_and_others_go_on(purse: str) -> None:
+def test_steps_are_retried_while_their_database_is_unreachable_and_others_go_on(purse: str) -> None:
     # Given a cohort before its first step there
     ids = sorted(start(purse) for _ in range(6))
     chain = before_the_second_step(*ids)
@@ -71,7 +71,7 @@ def test_while_it_is_away_its_steps_are_tried_again_and_others_go_on(purse: str)
     assert_all_once(ids)
 
 
-def test_while_it_is_away_for_long_runs_are_turned_back_and_wait_for_it_to_be_undone(purse: str) -> None:
+def test_a_run_escalates_after_a_long_outage_and_is_undone_when_resumed(purse: str) -> None:
     # Given
     run_id = start(purse)
     chain = before_the_second_step(run_id)
@@ -93,7 +93,7 @@ def test_while_it_is_away_for_long_runs_are_turned_back_and_wait_for_it_to_be_un
     assert_once_in_both(run_id)
 
 
-def test_a_restart_of_it_costs_no_attempt(purse: str) -> None:
+def test_a_restart_of_the_other_database_costs_no_attempt(purse: str) -> None:
     run_id = start(purse)
     chain: Chain | None = before_the_second_step(run_id)
     while chain is not None:
@@ -108,7 +108,7 @@ def test_a_restart_of_it_costs_no_attempt(purse: str) -> None:
 
 @pytest.mark.parametrize("operation", ["two.forward", "three.try", "four.forward"])
 @pytest.mark.parametrize("count", [1, 3], ids=["alone", "in company"])
-def test_a_connection_that_breaks_in_the_middle_is_a_failed_attempt_of_who_is_alone(
+def test_a_connection_lost_during_a_call_is_a_failed_attempt_of_a_single_run(
     purse: str, operation: str, count: int
 ) -> None:
     # Given
@@ -131,9 +131,7 @@ def test_a_connection_that_breaks_in_the_middle_is_a_failed_attempt_of_who_is_al
     assert counts(purse) == (1000 - count, count, 0)
 
 
-def test_a_commit_there_whose_answer_is_lost_is_found_out_by_the_next_attempt(
-    purse: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_attempt_finds_a_commit_whose_answer_was_lost(purse: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given
     ids = [start(purse) for _ in range(3)]
     chain = before_the_second_step(*ids)
@@ -160,7 +158,7 @@ def test_a_commit_there_whose_answer_is_lost_is_found_out_by_the_next_attempt(
     assert_all_once(ids)
 
 
-def test_a_barrier_table_that_is_not_there_is_nobodys_fault_but_said(purse: str) -> None:
+def test_a_missing_barrier_table_costs_no_attempt_and_is_logged(purse: str) -> None:
     ids = [start(purse) for _ in range(4)]
     chain = before_the_second_step(*ids)
     loyalty.execute("ALTER TABLE sagas_barrier RENAME TO away")
@@ -245,7 +243,7 @@ def deliver_apart(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("step", ["two", "three", "four"])
-def test_a_zombie_that_comes_after_the_undo_does_nothing(
+def test_a_late_forward_operation_after_the_undo_does_nothing(
     purse: str, step: str, zombie_at: Callable[[Chain], Zombie], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a worker that stalls right before the barrier, and loses its run's lock
@@ -281,7 +279,7 @@ def test_a_zombie_that_comes_after_the_undo_does_nothing(
 
 
 @pytest.mark.parametrize("ends_well", [True, False])
-def test_an_undo_waits_for_a_zombie_in_the_middle_and_undoes_what_it_has_done(
+def test_an_undo_waits_for_a_late_forward_operation_and_undoes_it(
     purse: str, ends_well: bool, zombie_at: Callable[[Chain], Zombie]
 ) -> None:
     # Given a worker that stalls behind its effect, before the commit there, and loses its run's lock
@@ -316,7 +314,7 @@ def test_an_undo_waits_for_a_zombie_in_the_middle_and_undoes_what_it_has_done(
     assert state(run_id) is State.FAILED
 
 
-def test_the_engines_database_ends_a_session_that_waits_too_long_for_the_other_one(purse: str) -> None:
+def test_the_engines_database_ends_a_session_that_idles_too_long(purse: str) -> None:
     # Given an engine's database that allows a tenth of a second
     run_id = start(purse)
     chain = before_the_second_step(run_id)
@@ -350,7 +348,9 @@ def test_the_engines_database_ends_a_session_that_waits_too_long_for_the_other_o
     assert_once_in_both(run_id)
 
 
-def test_two_deliveries_at_once_of_which_neither_has_the_lock(purse: str, zombie_at: Callable[[Chain], Zombie]) -> None:
+def test_a_second_delivery_waits_for_the_first_and_uses_its_outcome(
+    purse: str, zombie_at: Callable[[Chain], Zombie]
+) -> None:
     # Given a worker in the middle of its effect, cut off from the engine
     run_id = start(purse)
     chain = before_the_second_step(run_id)

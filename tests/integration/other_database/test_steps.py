@@ -85,7 +85,7 @@ def dies_between_the_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], No
 # -- Without trouble ------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_is_confirmed(purse: str) -> None:
+def test_a_run_is_confirmed_in_both_databases(purse: str) -> None:
     # Given
     run_id = start(purse, quantity=2)
     carried(run_id)
@@ -109,7 +109,7 @@ def test_a_run_that_is_confirmed(purse: str) -> None:
     )
 
 
-def test_a_cohort_takes_few_statements_there(purse: str) -> None:
+def test_a_cohort_needs_few_statements_in_the_other_database(purse: str) -> None:
     # Given
     ids = [start(purse) for _ in range(20)]
     statements: list[str] = []
@@ -129,7 +129,7 @@ def test_a_cohort_takes_few_statements_there(purse: str) -> None:
 
 
 @pytest.mark.parametrize("step", FORWARD)
-def test_each_step_says_no_in_turn(purse: str, step: str) -> None:
+def test_a_rejection_of_each_step_undoes_the_run(purse: str, step: str) -> None:
     run_id = start(purse, reject=(step,))
     carried(run_id)
     assert state(run_id) is State.FAILED
@@ -142,7 +142,7 @@ def test_each_step_says_no_in_turn(purse: str, step: str) -> None:
         assert rows(run_id)[f"{step}.{FORWARD[step]}"] == "REJECTED"
 
 
-def test_a_purse_that_is_empty_says_no_and_its_neighbours_get_theirs(purse: str) -> None:
+def test_an_empty_purse_rejects_its_run_and_no_other(purse: str) -> None:
     ids = [start(purse, quantity=300) for _ in range(5)]
     carried(*ids)
     assert states(ids) == {State.AWAITING_CONFIRM: 3, State.FAILED: 2}
@@ -151,7 +151,7 @@ def test_a_purse_that_is_empty_says_no_and_its_neighbours_get_theirs(purse: str)
 
 
 @pytest.mark.parametrize("step", THERE)
-def test_what_breaks_there_is_tried_again_and_then_given_up(purse: str, step: str) -> None:
+def test_a_failing_step_in_the_other_database_is_retried_and_then_undone(purse: str, step: str) -> None:
     operation = f"{step}.{FORWARD[step]}"
     mended = start(purse, faults={operation: 2})
     broken = start(purse, faults={operation: 99})
@@ -165,7 +165,7 @@ def test_what_breaks_there_is_tried_again_and_then_given_up(purse: str, step: st
 
 
 @pytest.mark.parametrize("operation", ["two.forward", "three.try", "four.forward"])
-def test_what_another_attempt_cannot_mend_is_undone_at_once_there_too(
+def test_an_error_that_is_never_retried_undoes_the_run_at_once(
     purse: str, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never(monkeypatch, Afar, Boom)
@@ -179,7 +179,7 @@ def test_what_another_attempt_cannot_mend_is_undone_at_once_there_too(
 
 
 @pytest.mark.parametrize("operation", ["two.compensate", "three.cancel", "two.confirm"])
-def test_what_must_end_there_is_for_a_person_at_once(
+def test_an_error_of_a_confirm_or_an_undo_that_is_never_retried_escalates_at_once(
     purse: str, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never(monkeypatch, Afar, Boom)
@@ -193,7 +193,7 @@ def test_what_must_end_there_is_for_a_person_at_once(
 
 
 @pytest.mark.parametrize("operation", ["two.confirm", "three.confirm"])
-def test_a_confirm_there_that_breaks_calls_a_person_and_ends_well_when_mended(purse: str, operation: str) -> None:
+def test_a_failing_confirm_escalates_and_succeeds_when_resumed(purse: str, operation: str) -> None:
     run_id = start(purse, faults={operation: 99})
     carried(run_id)
     sagas.confirm(run_id, "approval", {})
@@ -207,7 +207,7 @@ def test_a_confirm_there_that_breaks_calls_a_person_and_ends_well_when_mended(pu
 
 
 @pytest.mark.parametrize("operation", ["two.compensate", "three.cancel", "four.compensate"])
-def test_an_undo_there_that_breaks_is_tried_again(purse: str, operation: str) -> None:
+def test_a_failing_undo_is_retried(purse: str, operation: str) -> None:
     run_id = start(purse, reject=("five",), faults={operation: 2})
     carried(run_id)
     assert state(run_id) is State.FAILED
@@ -217,7 +217,7 @@ def test_an_undo_there_that_breaks_is_tried_again(purse: str, operation: str) ->
 
 
 @pytest.mark.parametrize("operation", ["two.confirm", "two.compensate"])
-def test_nobody_may_say_no_to_a_confirm_or_an_undo_and_the_row_does_not_keep_it(purse: str, operation: str) -> None:
+def test_a_rejected_confirm_or_undo_is_a_fault_and_leaves_no_barrier_row(purse: str, operation: str) -> None:
     # Given a participant that does, once
     def refuse(_: Call[Experiment]) -> None:
         INTERRUPTIONS.clear()
@@ -241,7 +241,7 @@ def test_nobody_may_say_no_to_a_confirm_or_an_undo_and_the_row_does_not_keep_it(
 
 
 @pytest.mark.parametrize("step", THERE)
-def test_one_poison_in_a_cohort_leaves_its_neighbours_alone(purse: str, step: str) -> None:
+def test_a_poisonous_run_does_not_affect_its_cohort(purse: str, step: str) -> None:
     ids = [start(purse, faults={f"{step}.{FORWARD[step]}": 99} if n == 3 else {}) for n in range(9)]
     carried(*ids)
     assert states(ids) == {State.AWAITING_CONFIRM: 8, State.FAILED: 1}
@@ -249,7 +249,7 @@ def test_one_poison_in_a_cohort_leaves_its_neighbours_alone(purse: str, step: st
     assert_all_once(ids)
 
 
-def test_what_only_the_commit_there_finds_out_is_one_runs_fault() -> None:
+def test_an_error_at_the_commit_is_the_fault_of_one_run() -> None:
     Purse.objects.create(name="real")
     ids = [sagas.start(Tied, Experiment(jar="nowhere" if n == 1 else "real")) for n in range(4)]
     carried(*ids)
@@ -259,7 +259,7 @@ def test_what_only_the_commit_there_finds_out_is_one_runs_fault() -> None:
     Purse.objects.filter(name="real").delete()
 
 
-def test_a_participant_that_writes_in_the_wrong_database_is_told(purse: str) -> None:
+def test_a_write_to_the_wrong_database_is_reported(purse: str) -> None:
     run_id = start(purse, Astray)
     carried(run_id)
     assert state(run_id) is State.FAILED
@@ -268,7 +268,7 @@ def test_a_participant_that_writes_in_the_wrong_database_is_told(purse: str) -> 
     assert_once_in_both(run_id)
 
 
-def test_a_step_there_may_be_reported_later(purse: str) -> None:
+def test_a_step_in_another_database_can_be_reported_later(purse: str) -> None:
     # Given
     run_id = start(purse, AfarReported)
     (chain,) = chains(claim_all())
@@ -292,7 +292,7 @@ def waits(run_id: UUID) -> dict[str, dict[str, object]]:
     return dict(Run.objects.values_list("pending", flat=True).get(pk=run_id) or {})
 
 
-def test_an_accepted_step_there_is_undone_for_real(purse: str) -> None:
+def test_an_accepted_step_in_another_database_is_really_undone(purse: str) -> None:
     run_id = start(purse, AfarReported)
     carried(run_id)
     sagas.cancel(run_id)
@@ -317,7 +317,7 @@ def until_escalated(run_id: UUID) -> None:
     assert state(run_id) is State.ESCALATED
 
 
-def test_what_nobody_reported_is_asked_for_again_there_when_its_run_is_resumed(purse: str) -> None:
+def test_a_resumed_run_repeats_an_accepted_step_without_a_report(purse: str) -> None:
     # Given a run that a person has because nobody has reported, at any attempt
     run_id = start(purse, AfarRecalled, reject=("two",))
     until_escalated(run_id)
@@ -332,7 +332,7 @@ def test_what_nobody_reported_is_asked_for_again_there_when_its_run_is_resumed(p
         assert stamps(run_id)["one.compensate"] == story(run_id).count("one.compensate ACCEPTED") == times
 
 
-def test_what_was_accepted_there_before_its_worker_died_is_not_asked_for_again(
+def test_a_step_accepted_before_its_worker_died_is_not_repeated(
     purse: str, dies_between_the_commits: Callable[[], None]
 ) -> None:
     # Given an undo that was accepted there at its first attempt after a resumption, of which nobody here knows
@@ -361,7 +361,7 @@ def test_what_was_accepted_there_before_its_worker_died_is_not_asked_for_again(
 
 
 @pytest.mark.parametrize("step", THERE)
-def test_a_redelivery_finds_the_row_and_records_what_it_says(
+def test_a_redelivery_records_the_result_in_the_barrier_row(
     purse: str, step: str, dies_between_the_commits: Callable[[], None]
 ) -> None:
     # Given a worker that dies when the effect is there, and nobody here knows
@@ -389,7 +389,7 @@ def test_a_redelivery_finds_the_row_and_records_what_it_says(
 
 
 @pytest.mark.parametrize("step", THERE)
-def test_a_rejection_is_the_answer_of_a_redelivery_too(
+def test_a_redelivery_after_a_rejection_is_rejected_too(
     purse: str, step: str, dies_between_the_commits: Callable[[], None]
 ) -> None:
     run_id, chain = at(step, purse, reject=(step,))
@@ -407,7 +407,7 @@ def test_a_rejection_is_the_answer_of_a_redelivery_too(
 
 
 @pytest.mark.parametrize("operation", ["two.confirm", "three.confirm", "two.compensate", "three.cancel"])
-def test_a_confirm_and_an_undo_are_once_as_well(
+def test_a_confirm_and_an_undo_have_one_effect_each(
     purse: str, operation: str, dies_between_the_commits: Callable[[], None]
 ) -> None:
     # Given
@@ -441,7 +441,7 @@ def test_a_confirm_and_an_undo_are_once_as_well(
 
 
 @pytest.mark.parametrize("step", THERE)
-def test_a_run_that_is_cancelled_between_the_commits_is_undone_there_too(
+def test_a_run_cancelled_between_the_two_commits_is_undone_in_both_databases(
     purse: str, step: str, dies_between_the_commits: Callable[[], None]
 ) -> None:
     # Given an effect there that nobody here knows of
@@ -469,7 +469,7 @@ def test_a_run_that_is_cancelled_between_the_commits_is_undone_there_too(
 
 
 @pytest.mark.parametrize("step", THERE)
-def test_an_undo_that_comes_first_is_null_and_the_late_forward_does_nothing(purse: str, step: str) -> None:
+def test_an_early_undo_is_null_and_the_late_forward_operation_does_nothing(purse: str, step: str) -> None:
     # Given a run that is cancelled while the message to its step is on its way
     run_id, chain = at(step, purse)
     sagas.cancel(run_id)
@@ -492,7 +492,7 @@ def test_an_undo_that_comes_first_is_null_and_the_late_forward_does_nothing(purs
     assert_once_in_both(run_id)
 
 
-def test_an_undo_of_what_the_barrier_does_not_know_and_the_log_does_calls_a_person(purse: str) -> None:
+def test_an_undo_of_a_logged_step_without_a_barrier_row_escalates(purse: str) -> None:
     # Given an effect there, and its barrier row gone
     run_id = start(purse)
     carried(run_id)
@@ -524,7 +524,7 @@ def test_an_undo_of_what_the_barrier_does_not_know_and_the_log_does_calls_a_pers
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_branches_here_and_there_in_any_order(purse: str, seed: int) -> None:
+def test_branches_in_both_databases_join_in_any_order(purse: str, seed: int) -> None:
     random = Random(seed)
     steps = ["one", "two", "three", "jar", "left", "four"]
     ids = [
@@ -550,7 +550,7 @@ def test_branches_here_and_there_in_any_order(purse: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_comes_twice_or_out_of_order_effects_are_once_and_all_or_none(purse: str, seed: int) -> None:
+def test_effects_are_once_and_all_or_none_in_any_order_of_deliveries(purse: str, seed: int) -> None:
     random = Random(seed)
     operations = [*ALL, *(f"{step}.{undo}" for step, undo in UNDO.items())]
     ids = [

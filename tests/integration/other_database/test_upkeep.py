@@ -103,12 +103,12 @@ def test_rows_of_runs_that_ended_long_ago_are_deleted_and_no_others(purse: str) 
         ([], "--older-than"),
     ],
 )
-def test_what_is_asked_of_it_must_make_sense(arguments: list[str], complaint: str) -> None:
+def test_invalid_arguments_of_the_barrier_command_are_refused(arguments: list[str], complaint: str) -> None:
     with pytest.raises(CommandError, match=complaint):
         command("barrier", *arguments)
 
 
-def test_migrate_makes_the_barrier_there_and_all_else_here() -> None:
+def test_migrate_creates_only_the_barrier_table_in_another_database() -> None:
     def tables(alias: str) -> set[str]:
         return {name for name in connections[alias].introspection.table_names() if name.startswith("sagas_")}
 
@@ -129,7 +129,7 @@ def test_the_dispatcher_does_not_wait_for_another_database_itself(purse: str) ->
     assert [effects(run_id) for run_id in ids] == [[]] * len(ids)
 
 
-def test_a_pool_takes_its_locks_there(purse: str) -> None:
+def test_a_pool_locks_rows_in_its_own_database(purse: str) -> None:
     # Given
     run_id = sagas.start(Afar, Experiment(jar=purse))
     seen: dict[str, list[str]] = {"default": [], "loyalty": []}
@@ -161,7 +161,7 @@ def recorded(run_id: UUID) -> str:
 
 
 @pytest.mark.parametrize("refuse", ["", "welcomed"], ids=["succeeded", "refused"])
-def test_what_is_personal_is_erased_there_too(refuse: str) -> None:
+def test_personal_data_is_erased_in_both_databases(refuse: str) -> None:
     # Given a finished run whose barrier rows know somebody
     run_id = sagas.start(Membership, Visit(PHONE, refuse=refuse), business_key="D-1")
     carrier = Carrier()
@@ -189,7 +189,7 @@ def test_what_is_personal_is_erased_there_too(refuse: str) -> None:
     assert sagas.erase(business_key="D-1", by="ada").changed == ()
 
 
-def test_while_it_cannot_be_reached_nothing_is_erased() -> None:
+def test_nothing_is_erased_while_the_other_database_is_unreachable() -> None:
     # Given
     run_id = sagas.start(Membership, Visit(PHONE), business_key="D-1")
     Carrier().run([run_id])
@@ -207,7 +207,7 @@ def test_while_it_cannot_be_reached_nothing_is_erased() -> None:
     assert "5678" not in recorded(run_id)
 
 
-def test_half_an_erasure_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_erasure_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an erasure that dies between its two commits
     run_id = sagas.start(Membership, Visit(PHONE), business_key="D-1")
     Carrier().run([run_id])

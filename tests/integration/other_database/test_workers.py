@@ -67,7 +67,7 @@ def killer() -> Iterator[redis.Redis]:
         for point in (f"{operation}.{moment}" for operation in FORWARD + CONFIRM + UNDO for moment in MOMENTS)
     ],
 )
-def test_a_worker_dies_and_the_effects_are_there_once(purse: str, killer: redis.Redis, point: str) -> None:
+def test_effects_are_once_although_a_worker_is_killed(purse: str, killer: redis.Redis, point: str) -> None:
     # Given a cohort, and a worker child that will die there
     killer.set(KEY, point)
     with transaction.atomic():
@@ -91,7 +91,7 @@ def test_a_worker_dies_and_the_effects_are_there_once(purse: str, killer: redis.
         assert [run_id for run_id in ids if rows(run_id).get(step_operation) == "DONE"]
 
 
-def test_it_goes_away_and_comes_back(purse: str) -> None:
+def test_runs_end_after_an_outage_of_the_other_database(purse: str) -> None:
     # Given it is away
     with loyalty.away():
         with transaction.atomic():

@@ -44,7 +44,7 @@ class _ServerRestarts:
 @pytest.mark.parametrize(
     "then", [None, Rejected("no"), ValueError("broken")], ids=["it returns", "it rejects", "it breaks"]
 )
-def test_a_connection_that_is_lost_in_a_participant_is_no_attempt_of_its_run(
+def test_a_connection_lost_in_a_participant_costs_no_attempt(
     monkeypatch: pytest.MonkeyPatch, then: Exception | None
 ) -> None:
     # Given a run whose first step will lose the connection, in the savepoint that its answer ends

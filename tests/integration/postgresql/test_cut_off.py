@@ -35,7 +35,7 @@ def run_id() -> Iterator[UUID]:
     connection.close()
 
 
-def test_a_dispatch_leaves_it_to_the_next(run_id: UUID) -> None:
+def test_a_dispatch_without_the_database_is_left_to_the_next(run_id: UUID) -> None:
     hang_up()
     tasks.dispatch_task.apply(kwargs={"tick": True}, throw=True)
     assert state(run_id) is State.AWAITING_CONFIRM
@@ -43,7 +43,7 @@ def test_a_dispatch_leaves_it_to_the_next(run_id: UUID) -> None:
     assert state(run_id) is State.COMPENSATING
 
 
-def test_a_deadline_is_left_to_the_tick(run_id: UUID) -> None:
+def test_a_deadline_without_the_database_is_left_to_the_tick(run_id: UUID) -> None:
     which = {"saga": Lab.name, "version": 1, "confirmation": "approval", "ids": [str(run_id)]}
     hang_up()
     tasks.cancel.apply(kwargs=which, throw=True)
@@ -52,13 +52,13 @@ def test_a_deadline_is_left_to_the_tick(run_id: UUID) -> None:
     assert state(run_id) is State.COMPENSATING
 
 
-def test_a_notice_is_due_again(run_id: UUID) -> None:
+def test_a_notice_without_the_database_is_due_again(run_id: UUID) -> None:
     hang_up()
     tasks.notify.apply(kwargs={"escalations": [[1, 1]], "notice": {"saga": Lab.name}}, throw=True)
     assert connection.connection is None
 
 
-def test_a_step_is_delivered_again(run_id: UUID) -> None:
+def test_a_step_without_the_database_is_redelivered(run_id: UUID) -> None:
     sagas.cancel(run_id)
     claim_all()
     before = story(run_id)

@@ -104,7 +104,7 @@ def _connected() -> Iterator[None]:
 
 @pytest.mark.parametrize("operation", ["one.forward", "two.forward", "three.try"], ids=["one call", "a set", "a pool"])
 @pytest.mark.parametrize("cut", WAYS, ids=lambda way: way.__name__)
-def test_a_run_whose_session_ends_is_found_and_its_neighbours_go_on(
+def test_a_run_that_ends_its_session_is_found_and_its_neighbours_go_on(
     jar: str, monkeypatch: pytest.MonkeyPatch, operation: str, cut: Cut
 ) -> None:
     # Given a cohort of seven, of which one cuts the session off at a step, whenever it comes there
@@ -129,7 +129,7 @@ def test_a_run_whose_session_ends_is_found_and_its_neighbours_go_on(
         assert_effects_once(run_id)
 
 
-def test_a_run_whose_statement_is_always_cancelled_keeps_nobody(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_statement_is_always_cancelled_delays_no_other(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is it blamed: it waits for its lease, alone, until a person is called."""
     cutting = _Cutting(monkeypatch, "two.forward", too_slow)
     ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(7)]
@@ -145,7 +145,7 @@ def test_a_run_whose_statement_is_always_cancelled_keeps_nobody(jar: str, monkey
 
 
 @pytest.mark.parametrize("phase", ["confirm", "compensate"])
-def test_a_run_whose_session_ends_when_it_may_not_fail_is_escalated_alone(
+def test_a_run_that_ends_its_session_in_a_confirm_or_undo_escalates_alone(
     jar: str, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
     # Given a cohort that is to be confirmed, or undone
@@ -167,7 +167,7 @@ def test_a_run_whose_session_ends_when_it_may_not_fail_is_escalated_alone(
 
 @pytest.mark.parametrize("saga", [Forked, Telling], ids=lambda saga: saga.__name__)
 @pytest.mark.parametrize("carriers", ["orchestration", "choreography"])
-def test_it_is_found_in_a_fork_and_by_events_too(
+def test_a_run_that_ends_its_session_is_found_in_a_fork_and_under_choreography(
     jar: str, monkeypatch: pytest.MonkeyPatch, settings: Settings, saga: Any, carriers: str
 ) -> None:
     settings.SAGAS = {**settings.SAGAS, "CARRIERS": {saga.name: carriers}}
@@ -184,7 +184,7 @@ def test_it_is_found_in_a_fork_and_by_events_too(
 
 
 @pytest.mark.parametrize("operation", ["two.forward", "three.try", "four.forward"])
-def test_it_is_found_in_another_database_too(purse: str, operation: str) -> None:
+def test_a_run_that_ends_its_session_in_another_database_is_found(purse: str, operation: str) -> None:
     # Given a run whose participant ends the session there, each time
     ids = [sagas.start(Afar, Experiment(jar=purse)) for _ in range(7)]
 
@@ -206,7 +206,7 @@ def test_it_is_found_in_another_database_too(purse: str, operation: str) -> None
     assert_all_once(neighbours)
 
 
-def test_the_others_go_on_while_it_is_looked_for(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_other_runs_go_on_during_the_bisection(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By messages of their own, and not behind it."""
     cutting = _Cutting(monkeypatch, "one.forward", terminated)
     ids = sorted(sagas.start(Lab, Experiment(jar=jar)) for _ in range(8))
@@ -223,7 +223,7 @@ def test_the_others_go_on_while_it_is_looked_for(jar: str, monkeypatch: pytest.M
     )
 
 
-def test_what_was_committed_before_goes_on(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_committed_before_the_interruption_go_on(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cohort of one-call participants goes in parts, of which the first are done when the session is lost."""
     cutting = _Cutting(monkeypatch, "one.forward", terminated)
     ids = sorted(sagas.start(Lab, Experiment(jar=jar)) for _ in range(60))
@@ -237,7 +237,9 @@ def test_what_was_committed_before_goes_on(jar: str, monkeypatch: pytest.MonkeyP
     assert sorted(run_id for half in chains(performed.messages) for run_id in half.ids) == ids[50:]
 
 
-def test_alone_it_is_tried_as_often_as_what_kills_its_workers(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_interrupted_run_has_as_many_deliveries_as_one_that_kills_workers(
+    jar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cutting = _Cutting(monkeypatch, "one.forward", terminated)
     run_id = cutting.who = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
@@ -251,7 +253,7 @@ def test_alone_it_is_tried_as_often_as_what_kills_its_workers(jar: str, monkeypa
     assert cutting.times == 3
 
 
-def test_one_that_idles_too_long_is_known_at_once(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_ended_for_idling_is_recognized_at_once(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a server that lets no transaction idle for long
     options = connection.settings_dict["OPTIONS"]
     monkeypatch.setitem(options, "options", "-c lock_timeout=10s -c idle_in_transaction_session_timeout=200ms")
@@ -268,7 +270,7 @@ def test_one_that_idles_too_long_is_known_at_once(jar: str, monkeypatch: pytest.
     connection.close()
 
 
-def test_a_server_that_goes_away_is_nobodys_attempt(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_goes_away_costs_no_attempt(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given runs in whose middle the server itself went, as often as a session may be lost, and oftener
     monkeypatch.setattr(sessions, "examine_loss", lambda _: sessions.Loss())
     cutting = _Cutting(monkeypatch, "one.forward", terminated)
@@ -283,7 +285,7 @@ def test_a_server_that_goes_away_is_nobodys_attempt(jar: str, monkeypatch: pytes
     assert story(run_id) == ["start", "one.forward FAULT"]
 
 
-def test_what_a_server_says_that_has_restarted() -> None:
+def test_a_restarted_server_is_recognized() -> None:
     """It has not outlived a session that began before."""
     assert sessions.examine_loss(0.0).outlived
     assert not sessions.examine_loss(10 * 365 * 86400.0).outlived
@@ -308,7 +310,7 @@ def test_a_session_that_was_lost_before_any_run_was_locked_counts_nothing(jar: s
     assert same.interruptions == 0
 
 
-def test_a_commit_that_was_done_after_all_is_no_fault(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_with_a_lost_answer_is_no_fault(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a run whose COMMIT nobody hears of
     run_id = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
@@ -356,7 +358,7 @@ def test_lapsed_leases_travel_in_ever_smaller_cohorts_and_alone_in_the_end(setti
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 6])
 @pytest.mark.parametrize("size", [2, 7])
-def test_nobody_is_escalated_who_was_not_alone_before(settings: Settings, limit: int, size: int) -> None:
+def test_only_a_run_that_was_alone_before_is_escalated(settings: Settings, limit: int, size: int) -> None:
     settings.SAGAS = {**settings.SAGAS, "LEASE_LIMIT": limit}
     ids = [sagas.start(Lab, Experiment()) for _ in range(size)]
     sent = chains(claim_all())
@@ -387,7 +389,9 @@ def time_is_up() -> None:
 
 
 @pytest.mark.parametrize("operation", ["one.forward", "two.forward"], ids=["one call", "a set"])
-def test_a_soft_time_limit_blames_nobody_in_company(jar: str, monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
+def test_a_soft_time_limit_in_a_cohort_is_no_runs_fault(
+    jar: str, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
     cutting = _Cutting(monkeypatch, operation, time_is_up)
     ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(4)]
     cutting.who = ids[1]
@@ -405,7 +409,7 @@ def test_a_soft_time_limit_blames_nobody_in_company(jar: str, monkeypatch: pytes
     assert story(ids[1])[-1] == f"{operation} FAULT"
 
 
-def test_what_a_soft_time_limit_cut_off_is_redelivered_and_so_counted(
+def test_a_message_ended_by_a_soft_time_limit_is_redelivered_and_counted(
     jar: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cutting = _Cutting(monkeypatch, "one.forward", time_is_up)
@@ -417,7 +421,7 @@ def test_what_a_soft_time_limit_cut_off_is_redelivered_and_so_counted(
     assert rejected.value.args
 
 
-def test_what_a_hard_time_limit_cut_off_is_redelivered_and_not_acked() -> None:
+def test_a_message_ended_by_a_hard_time_limit_is_redelivered_and_not_acked() -> None:
     assert not tasks.step.acks_on_timeout
     assert not tasks.event.acks_on_timeout
 
@@ -443,7 +447,7 @@ def test_a_forged_header_harms_no_healthy_run(jar: str, header: str, said: objec
     assert story(run_id) == ["start", "one.forward DONE"]
 
 
-def test_a_redelivery_counts_also_where_no_header_does() -> None:
+def test_a_redelivery_without_a_header_counts() -> None:
     assert tasks._deliveries(delivered(redelivered=True)) == 1
     assert tasks._deliveries(delivered({"x-delivery-count": 4}, redelivered=True)) == 4
     assert tasks._deliveries(delivered({"x-delivery-count": 4})) == 0

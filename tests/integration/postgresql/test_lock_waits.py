@@ -95,7 +95,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("waiting", [1, 3, 20], ids=["one", "three", "most"])
-def test_who_wants_the_row_is_put_off_and_the_others_go_on(
+def test_a_run_that_waits_for_a_locked_row_is_postponed_and_the_others_go_on(
     jar: str, other: str, waiting: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given a cohort of which some want a jar that somebody holds
@@ -144,7 +144,7 @@ def test_who_wants_the_row_is_put_off_and_the_others_go_on(
         assert not [entry for entry in story(run_id) if entry.endswith("FAULT")]
 
 
-def test_one_alone_is_put_off_after_one_wait(jar: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_single_run_is_postponed_after_one_wait(jar: str, caplog: pytest.LogCaptureFixture) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     chain = before_the_pool([run_id])
     with holding(jar) as pid, caplog.at_level(logging.WARNING):
@@ -214,7 +214,7 @@ def test_a_row_in_another_database_is_waited_for_there(purse: str, caplog: pytes
     assert states(ids) == {State.AWAITING_CONFIRM: 3}
 
 
-def test_nowait_is_a_wait_too(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nowait_error_counts_as_a_lock_wait(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A participant that does not want to wait says the same: not now."""
 
     def judge(call: Call[Experiment]) -> None:
@@ -233,7 +233,7 @@ def test_nowait_is_a_wait_too(jar: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert due_in(run_id) > 0
 
 
-def test_runs_that_are_locked_themselves_come_again_and_the_others_go_on(jar: str) -> None:
+def test_locked_runs_are_retried_and_the_others_go_on(jar: str) -> None:
     ids = sorted(sagas.start(Lab, Experiment(jar=jar)) for _ in range(5))
     (chain,) = chains(claim_all())
     with held("SELECT FROM sagas_run WHERE id = %s FOR UPDATE", str(ids[2])):
@@ -248,7 +248,9 @@ def test_runs_that_are_locked_themselves_come_again_and_the_others_go_on(jar: st
     assert story(ids[2]) == ["start", "one.forward DONE"]
 
 
-def test_the_next_cohort_knows_that_somebody_holds_it(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_cohort_waits_only_shortly_for_a_row_known_to_be_locked(
+    jar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else each would keep its worker, and its neighbours, for as long as the first."""
     limits: list[float] = []
     real: Callable[..., int] = sessions.limit_waits
@@ -268,7 +270,7 @@ def test_the_next_cohort_knows_that_somebody_holds_it(jar: str, monkeypatch: pyt
     assert limits[0] == sessions.SHORT
 
 
-def test_a_wait_is_never_made_longer(jar: str) -> None:
+def test_a_lock_timeout_is_never_made_longer(jar: str) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '20ms'")
         sessions.limit_waits(10)
@@ -281,7 +283,7 @@ def test_a_wait_is_never_made_longer(jar: str) -> None:
         assert cursor.fetchone() == ("50ms",)
 
 
-def test_a_prepared_transaction_or_nobody_is_said_in_words() -> None:
+def test_the_holder_of_a_lock_is_described_if_it_has_no_session() -> None:
     assert sessions._told((0, None, None, None, None, None)) == "a prepared transaction"
     assert sessions._told((7, "", "ada", None, None, None)) == "process 7 (user ada)"
     with pytest.raises(OperationalError), held("SELECT 1"):

@@ -66,7 +66,7 @@ def carry(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("code", ["53100", "53200", "57000", "58030", "58P01", "XX000", "XX001"])
-def test_orders_wait_until_the_server_can_do_it_and_none_of_it_counts(jar: str, code: str) -> None:
+def test_orders_wait_for_the_server_and_lose_no_attempt(jar: str, code: str) -> None:
     # Given a cohort before its hold, of which there is no room on the disk
     ids = sorted(sagas.start(Lab, Experiment(jar=jar)) for _ in range(5))
     chain = before_the_third_step(*ids)
@@ -87,7 +87,7 @@ def test_orders_wait_until_the_server_can_do_it_and_none_of_it_counts(jar: str, 
     assert not [line for run_id in ids for line in story(run_id) if line.endswith(("FAULT", "REJECTED"))]
 
 
-def test_neighbours_of_the_one_for_which_it_cannot_go_on(jar: str) -> None:
+def test_neighbours_of_a_run_that_the_server_cannot_serve_go_on(jar: str) -> None:
     ids = sorted(sagas.start(Lab, Experiment(jar=jar)) for _ in range(5))
     chain = before_the_third_step(*ids)
     with refusing("lab_jarhold", "XX001", only=ids[2]):
@@ -101,7 +101,7 @@ def test_neighbours_of_the_one_for_which_it_cannot_go_on(jar: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["53100", "58030", "XX000"])
-def test_an_undo_waits_too_and_calls_nobody(jar: str, code: str) -> None:
+def test_an_undo_waits_for_the_server_and_does_not_escalate(jar: str, code: str) -> None:
     # Given an order that is undone, whose undo the log has no room for
     run_id = sagas.start(Lab, Experiment(jar=jar))
     Carrier().run([run_id])
@@ -120,7 +120,7 @@ def test_an_undo_waits_too_and_calls_nobody(jar: str, code: str) -> None:
 
 @pytest.mark.parametrize("table", ["lab_jarhold", "sagas_log"])
 @pytest.mark.parametrize("code", ["25006", "25P03", "57P01", "57P03", "08006", "53300"])
-def test_where_nothing_can_be_written_the_same_delivery_comes_again(jar: str, code: str, table: str) -> None:
+def test_a_delivery_is_repeated_while_nothing_can_be_written(jar: str, code: str, table: str) -> None:
     ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(2)]
     chain = before_the_third_step(*ids)
     before = [story(run_id) for run_id in ids]
@@ -135,7 +135,7 @@ def test_where_nothing_can_be_written_the_same_delivery_comes_again(jar: str, co
 
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("code", ["25006", "25004", "57014"])
-def test_however_often_it_comes_again_for_this_nobody_is_blamed(jar: str, code: str, size: int) -> None:
+def test_repeated_deliveries_because_of_the_server_are_no_runs_fault(jar: str, code: str, size: int) -> None:
     # Given a cohort, at whose hold the server says so
     ids = sorted(sagas.start(Lab, Experiment(jar=jar)) for _ in range(size))
     waiting = [before_the_third_step(*ids)]
@@ -188,7 +188,7 @@ def called(task: Any, *args: Any, **kwargs: Any) -> None:
     task.apply(args, kwargs, throw=True)
 
 
-def test_a_worker_whose_server_only_reads_makes_a_new_session_and_goes_on(jar: str) -> None:
+def test_a_worker_on_a_read_only_server_opens_a_new_session_and_goes_on(jar: str) -> None:
     # Given a step that comes to a worker in the middle of a failover
     run_id = sagas.start(Lab, Experiment(jar=jar))
     (chain,) = chains(claim_all())
@@ -204,7 +204,7 @@ def test_a_worker_whose_server_only_reads_makes_a_new_session_and_goes_on(jar: s
 
 
 @pytest.mark.parametrize("tick", [True, False])
-def test_a_dispatcher_whose_server_only_reads_makes_a_new_session(jar: str, tick: bool) -> None:
+def test_a_dispatcher_on_a_read_only_server_opens_a_new_session(jar: str, tick: bool) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     only_reads()
     called(tasks.dispatch_task, tick=tick)
@@ -213,7 +213,7 @@ def test_a_dispatcher_whose_server_only_reads_makes_a_new_session(jar: str, tick
     assert state(run_id) is State.EXECUTING
 
 
-def test_a_deadline_whose_server_only_reads_is_left_to_the_tick(jar: str) -> None:
+def test_a_deadline_on_a_read_only_server_is_left_to_the_tick(jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     Carrier().run([run_id])
     only_reads()
@@ -227,7 +227,7 @@ def test_a_deadline_whose_server_only_reads_is_left_to_the_tick(jar: str) -> Non
 
 @pytest.mark.parametrize("table", ["loyalty_pursehold", "sagas_barrier"])
 @pytest.mark.parametrize("code", ["53100", "58030", "XX000"])
-def test_the_trouble_of_another_database_counts_as_little(purse: str, code: str, table: str) -> None:
+def test_a_failure_of_another_databases_server_costs_no_attempt(purse: str, code: str, table: str) -> None:
     # Given a cohort before its hold in the second database, which has no room
     ids = sorted(sagas.start(Afar, Experiment(jar=purse)) for _ in range(3))
     chain = before_the_third_step(*ids)
@@ -242,7 +242,7 @@ def test_the_trouble_of_another_database_counts_as_little(purse: str, code: str,
     assert_all_once(ids)
 
 
-def test_another_database_that_only_reads_is_away_and_its_session_is_closed(purse: str) -> None:
+def test_another_database_that_is_read_only_counts_as_unreachable(purse: str) -> None:
     ids = sorted(sagas.start(Afar, Experiment(jar=purse)) for _ in range(3))
     chain = before_the_third_step(*ids)
     loyalty.execute("SET default_transaction_read_only = on")
@@ -257,7 +257,7 @@ def test_another_database_that_only_reads_is_away_and_its_session_is_closed(purs
 
 
 @pytest.mark.parametrize("step", ["one", "two"])
-def test_a_participant_that_asks_a_third_database_which_is_away_has_failed_alone(
+def test_an_unreachable_third_database_is_a_fault_of_one_run(
     jar: str, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a cohort, of which one asks a database that is away

@@ -59,7 +59,9 @@ def roll_back() -> None:
         *((work, False) for work in (ask, use_the_drivers_cursor)),
     ],
 )
-def test_whoever_waits_for_it_finds_the_connection_lost(work: Callable[[], None], connected: bool) -> None:
+def test_a_statement_on_a_server_that_hangs_fails_with_a_lost_connection(
+    work: Callable[[], None], connected: bool
+) -> None:
     if connected:
         connection.set_autocommit(work not in {commit, roll_back})
         ask()
@@ -75,7 +77,7 @@ def test_whoever_waits_for_it_finds_the_connection_lost(work: Callable[[], None]
     ask()
 
 
-def test_a_kept_session_that_is_looked_at_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_session_that_is_checked_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sagas.postgresql.base.USABLE_WITHIN", 0.5)
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "patience", FOR_EVER)
     ask()
@@ -85,14 +87,14 @@ def test_a_kept_session_that_is_looked_at_is_given_up(monkeypatch: pytest.Monkey
         assert time.monotonic() - began < FOR_EVER / 2
 
 
-def test_a_block_may_have_less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_may_have_a_shorter_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "patience", FOR_EVER)
     ask()
     with paused(), watchdog.within(0.5), pytest.raises(OperationalError):
         ask()
 
 
-def test_what_takes_less_than_that_is_left_alone() -> None:
+def test_a_statement_within_the_timeout_is_left_alone() -> None:
     # Given somebody who computes for longer than a statement may take, between two of them
     with transaction.atomic():
         ask()
@@ -100,7 +102,7 @@ def test_what_takes_less_than_that_is_left_alone() -> None:
         ask()
 
 
-def test_many_threads_are_each_given_their_time() -> None:
+def test_each_of_many_threads_has_its_own_timeout() -> None:
     ended: list[BaseException] = []
 
     def wait() -> None:
@@ -130,7 +132,7 @@ def test_many_threads_are_each_given_their_time() -> None:
     assert len(ended) == 8
 
 
-def test_a_child_has_a_watchdog_of_its_own() -> None:
+def test_a_forked_child_has_a_watchdog_of_its_own() -> None:
     ask()
     connection.close()
     pid = os.fork()

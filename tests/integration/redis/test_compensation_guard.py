@@ -111,7 +111,7 @@ def at_the_gate(chain: Chain) -> Iterator[threading.Thread]:
 # -- What it spares -------------------------------------------------------------------------------------------
 
 
-def test_a_double_that_comes_in_the_middle_costs_the_database_nothing(jar: str) -> None:
+def test_a_duplicate_during_an_undo_costs_the_database_nothing(jar: str) -> None:
     # Given
     ids, chain = being_undone(jar, 3)
     chain = up_to(chain, "three")
@@ -125,7 +125,7 @@ def test_a_double_that_comes_in_the_middle_costs_the_database_nothing(jar: str) 
     assert counts(jar) == (1000, 0, 0)
 
 
-def test_a_double_that_comes_late_costs_one_read_and_is_passed_on(jar: str) -> None:
+def test_a_late_duplicate_costs_one_read_and_is_passed_on(jar: str) -> None:
     # Given
     ids, chain = being_undone(jar, 3)
     first, _ = deliver(chain)
@@ -146,7 +146,7 @@ def test_a_double_that_comes_late_costs_one_read_and_is_passed_on(jar: str) -> N
     assert_undone_once(ids)
 
 
-def test_it_is_asked_at_most_twice_a_cohort_and_not_on_the_way_forward(
+def test_the_guard_is_called_at_most_twice_a_cohort_and_never_forward(
     jar: str, memory: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -170,7 +170,7 @@ def test_it_is_asked_at_most_twice_a_cohort_and_not_on_the_way_forward(
     assert asked == [5, 5, 5]
 
 
-def test_a_confirmed_run_never_meets_it(jar: str, memory: redis.Redis) -> None:
+def test_a_confirmed_run_never_uses_the_guard(jar: str, memory: redis.Redis) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     sagas.confirm(run_id, "approval", {})
     Carrier().run([run_id])
@@ -181,7 +181,7 @@ def test_a_confirmed_run_never_meets_it(jar: str, memory: redis.Redis) -> None:
 # -- The fencing token of a delivery ----------------------------------------------------------------------------
 
 
-def test_what_is_issued_anew_is_not_held_back_by_what_was_issued_before(jar: str, memory: redis.Redis) -> None:
+def test_a_message_with_a_newer_token_is_not_held_back_by_an_older_one(jar: str, memory: redis.Redis) -> None:
     # Given a delivery whose worker died with the lock
     ids, chain = being_undone(jar, 2)
     compensation_guard.take("four", chain.token, ids)
@@ -228,7 +228,7 @@ def test_the_next_attempt_has_a_higher_fencing_token(jar: str) -> None:
     assert_undone_once([run_id])
 
 
-def test_an_issue_that_is_older_than_what_is_known_asks_the_database(jar: str, memory: redis.Redis) -> None:
+def test_a_message_with_an_outdated_token_is_performed_if_the_database_allows_it(jar: str, memory: redis.Redis) -> None:
     # Given a lock with a fencing token that the database knows nothing of
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
@@ -240,7 +240,7 @@ def test_an_issue_that_is_older_than_what_is_known_asks_the_database(jar: str, m
     assert {memory.get(compensation_guard.key(run_id, "four")) for run_id in ids} == {f"{chain.token + 99}:somebody"}
 
 
-def test_what_redis_takes_for_done_is_done_if_the_database_says_so(jar: str, memory: redis.Redis) -> None:
+def test_an_undo_that_redis_calls_done_is_checked_in_the_database(jar: str, memory: redis.Redis) -> None:
     # Given a database that was put back to before the commit
     ids, chain = being_undone(jar, 2)
     for run_id in ids:
@@ -249,7 +249,7 @@ def test_what_redis_takes_for_done_is_done_if_the_database_says_so(jar: str, mem
     assert_undone_once(ids)
 
 
-def test_runs_of_one_cohort_may_stand_to_it_in_every_way(jar: str, memory: redis.Redis) -> None:
+def test_a_cohort_may_mix_all_states_of_the_guard(jar: str, memory: redis.Redis) -> None:
     # Given one that is free, one busy, one done, one wrongly held for done, and one that does not exist
     ids, chain = being_undone(jar, 4)
     free, busy, done, wrong = ids
@@ -280,7 +280,7 @@ def test_a_parent_that_waits_for_its_childs_undo_is_not_held_back(jar: str, memo
 # -- Redis is gone, forgetful, old, or slow -------------------------------------------------------------------
 
 
-def test_a_lock_that_runs_out_in_the_middle(jar: str, memory: redis.Redis) -> None:
+def test_a_lock_that_expires_during_an_undo_does_no_harm(jar: str, memory: redis.Redis) -> None:
     with saga_settings(GUARD_TTL=0.2):
         # Given an undo that takes longer than its lock lasts
         ids, chain = being_undone(jar, 3)
@@ -310,7 +310,7 @@ def closing(work: Callable[[], object]) -> Callable[[], None]:
     return wrapper
 
 
-def test_a_lock_is_given_back_only_by_whom_it_belongs_to(jar: str, memory: redis.Redis) -> None:
+def test_a_lock_is_released_only_by_its_owner(jar: str, memory: redis.Redis) -> None:
     run_id = uuid4()
     first = compensation_guard.take("four", 7, [run_id])
     memory.delete(compensation_guard.key(run_id, "four"))
@@ -323,7 +323,7 @@ def test_a_lock_is_given_back_only_by_whom_it_belongs_to(jar: str, memory: redis
     assert 0 < memory.pttl(compensation_guard.key(run_id, "four")) <= 5000
 
 
-def test_it_is_flushed_in_the_middle(jar: str, memory: redis.Redis) -> None:
+def test_redis_is_flushed_during_an_undo(jar: str, memory: redis.Redis) -> None:
     ids, chain = being_undone(jar, 3)
     chain = up_to(chain, "three")
     with at_the_gate(chain):
@@ -335,7 +335,7 @@ def test_it_is_flushed_in_the_middle(jar: str, memory: redis.Redis) -> None:
     assert_undone_once(ids)
 
 
-def test_it_is_gone_and_costs_nothing(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_redis_is_called_once_and_delays_no_undo(jar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a Redis that nobody reaches
     ids, chain = being_undone(jar, 3)
     with redis.Redis(port=1, retry=Retry(NoBackoff(), 0)) as nobody:
@@ -354,7 +354,7 @@ def test_it_is_gone_and_costs_nothing(jar: str, monkeypatch: pytest.MonkeyPatch)
         assert len(asked) == 1
 
 
-def test_strange_things_lie_where_it_remembers(jar: str, memory: redis.Redis) -> None:
+def test_invalid_values_in_the_guards_keys_do_no_harm(jar: str, memory: redis.Redis) -> None:
     ids, chain = being_undone(jar, 3)
     memory.set(compensation_guard.key(ids[0], "four"), "nonsense")
     memory.set(compensation_guard.key(ids[1], "four"), "")
@@ -365,7 +365,7 @@ def test_strange_things_lie_where_it_remembers(jar: str, memory: redis.Redis) ->
 
 @pytest.mark.parametrize("left", [None, 3_600_000], ids=["that stays", "that stays for an hour"])
 @pytest.mark.parametrize("by", ["somebody", "done"])
-def test_a_lock_that_no_delivery_has_taken_holds_nobody_back(
+def test_a_lock_that_no_delivery_has_taken_holds_back_no_delivery(
     jar: str, memory: redis.Redis, by: str, left: int | None
 ) -> None:
     # Given locks with this very fencing token, which stay for longer than any delivery lets its own stay
@@ -379,7 +379,7 @@ def test_a_lock_that_no_delivery_has_taken_holds_nobody_back(
     assert_undone_once(ids)
 
 
-def test_without_a_time_to_live_all_is_left_to_the_database(jar: str, memory: redis.Redis) -> None:
+def test_without_a_time_to_live_the_guard_is_off(jar: str, memory: redis.Redis) -> None:
     with saga_settings(GUARD_TTL=0):
         ids, chain = being_undone(jar, 3)
         deliver_all(chain)
@@ -432,7 +432,7 @@ def two_at_once(jar: str, cohorts: int, size: int) -> tuple[int, int, float]:
 
 
 @pytest.mark.slow
-def test_what_it_spares(jar: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_guard_saves_statements_locks_and_waiting(jar: str, capsys: pytest.CaptureFixture[str]) -> None:
     measured = {}
     for ttl in (0, 5.0):
         with saga_settings(GUARD_TTL=ttl):

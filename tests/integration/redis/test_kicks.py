@@ -94,14 +94,14 @@ STRANGE: dict[str, Callable[[redis.Redis, str], object]] = {
 
 @pytest.mark.parametrize("strange", STRANGE)
 @pytest.mark.parametrize("key", [kicks.ASKED, kicks.KICK])
-def test_whatever_stands_in_a_key_of_the_kicks_a_tick_comes(memory: redis.Redis, key: str, strange: str) -> None:
+def test_any_value_in_a_kicks_key_does_not_stop_the_tick(memory: redis.Redis, key: str, strange: str) -> None:
     STRANGE[strange](memory, key)
     with ticking(app):
         assert_ticks_come()
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-def test_and_kicks_wake_a_worker_again_after_the_next_dispatch(memory: redis.Redis, strange: str) -> None:
+def test_kicks_wake_a_worker_again_after_the_next_dispatch(memory: redis.Redis, strange: str) -> None:
     STRANGE[strange](memory, kicks.ASKED)
     STRANGE[strange](memory, kicks.KICK)
     with ticking(app, tick=60):
@@ -152,7 +152,7 @@ def changed_password(memory: redis.Redis, stack: ExitStack) -> None:
 
 
 @pytest.mark.parametrize("trouble", [standing_still, full, read_only, changed_password])
-def test_whatever_becomes_of_redis_a_tick_comes(
+def test_a_failing_redis_does_not_stop_the_tick(
     memory: redis.Redis, trouble: Callable[[redis.Redis, ExitStack], None]
 ) -> None:
     with ticking(app), ExitStack() as stack:
@@ -212,7 +212,7 @@ def answering(answer: bytes) -> Iterator[str]:
     ],
     ids=["moved", "loading", "no password", "wrong password", "not allowed", "cluster down", "HTTP", "noise", "closed"],
 )
-def test_whatever_redis_answers_a_tick_comes(answer: bytes) -> None:
+def test_any_answer_of_redis_does_not_stop_the_tick(answer: bytes) -> None:
     with answering(answer) as url, ticking(app, url=url):
         assert_ticks_come()
         kicks.kick()
@@ -220,7 +220,7 @@ def test_whatever_redis_answers_a_tick_comes(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:none/0", "redis://nowhere.invalid:6379/0", "unix:///nowhere"])
-def test_without_a_way_to_redis_a_tick_comes(url: str) -> None:
+def test_an_unreachable_redis_does_not_stop_the_tick(url: str) -> None:
     with ticking(app, url=url):
         assert_ticks_come()
         kicks.kick()
@@ -257,7 +257,7 @@ def test_workers_that_have_lost_rabbitmq_leave_the_kicks_to_one_that_has_not(mem
             well.join(30)
 
 
-def test_a_reservation_is_given_back_by_whoever_has_it_only(memory: redis.Redis) -> None:
+def test_a_reservation_is_released_only_by_its_owner(memory: redis.Redis) -> None:
     with redis_at(URL, tick=60):
         mine = kicks.try_reserve_dispatch()
         kicks.end_reservation()

@@ -52,7 +52,7 @@ def test_without_redis_all_runs_end(own_worker: Worker, no_redis: None, jar: str
     assert own_worker.process.poll() is None
 
 
-def test_redis_goes_and_comes_back_with_runs_in_flight(own_worker: Worker, jar: str) -> None:
+def test_redis_restarts_with_runs_in_flight(own_worker: Worker, jar: str) -> None:
     # Given runs that begin while it is there
     ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(12)]
     servers.kill("redis")

@@ -105,7 +105,7 @@ def assert_nothing_to_undo_there(run_id: UUID) -> None:
 
 @BOTH
 @pytest.mark.parametrize("unknown", [0, 1, 2])
-def test_what_one_attempt_may_have_done_is_undone_whatever_the_others_were(
+def test_an_attempt_with_an_unknown_outcome_is_undone_whatever_the_others_were(
     saga: type[Saga[Experiment]], unknown: int
 ) -> None:
     # Given three attempts, of which one was sent, and nobody knows what became of it
@@ -119,7 +119,7 @@ def test_what_one_attempt_may_have_done_is_undone_whatever_the_others_were(
 
 
 @BOTH
-def test_what_lapsed_is_undone_though_the_next_attempt_was_never_sent(saga: type[Saga[Experiment]]) -> None:
+def test_a_lapsed_attempt_is_undone_though_the_next_was_never_sent(saga: type[Saga[Experiment]]) -> None:
     run_id, _ = started(saga)
     lapse(run_id)
     answer(following(run_id), UNSENT)
@@ -128,7 +128,7 @@ def test_what_lapsed_is_undone_though_the_next_attempt_was_never_sent(saga: type
 
 
 @BOTH
-def test_what_was_said_to_be_not_ready_is_undone_though_it_was_never_sent_again(saga: type[Saga[Experiment]]) -> None:
+def test_an_attempt_answered_not_yet_is_undone_though_it_was_never_sent_again(saga: type[Saga[Experiment]]) -> None:
     # Given "not yet": it may be what a request that the network doubled was told, while its first copy was executed
     run_id, call = started(saga)
     answer(call, LATER)
@@ -138,7 +138,7 @@ def test_what_was_said_to_be_not_ready_is_undone_though_it_was_never_sent_again(
 
 
 @BOTH
-def test_what_no_attempt_has_sent_is_not_undone(saga: type[Saga[Experiment]]) -> None:
+def test_an_operation_that_was_never_sent_is_not_undone(saga: type[Saga[Experiment]]) -> None:
     run_id, call = started(saga)
     answer(call, UNSENT)
     answer(following(run_id), UNSENT)
@@ -147,7 +147,7 @@ def test_what_no_attempt_has_sent_is_not_undone(saga: type[Saga[Experiment]]) ->
 
 
 @BOTH
-def test_what_waits_for_room_has_not_forgotten_its_attempts(
+def test_a_run_that_waits_for_a_free_call_keeps_its_attempts(
     saga: type[Saga[Experiment]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an attempt of which nobody knows what became, and no room for the next
@@ -168,7 +168,7 @@ def test_what_waits_for_room_has_not_forgotten_its_attempts(
     assert_undone_there(run_id)
 
 
-def test_what_a_person_has_seen_fail_is_still_undone_when_he_gives_the_run_back(database: None) -> None:
+def test_an_attempt_that_failed_before_an_escalation_is_undone_after_the_resumption(database: None) -> None:
     # Given a run that a person has, of which an attempt is unknown, and the next was not sent
     run_id, call = started(Alone)
     answer(call, UNKNOWN)
@@ -182,7 +182,7 @@ def test_what_a_person_has_seen_fail_is_still_undone_when_he_gives_the_run_back(
     assert_undone_there(run_id)
 
 
-def test_what_was_never_sent_is_not_undone_when_a_person_gives_the_run_back(database: None) -> None:
+def test_an_operation_never_sent_is_not_undone_after_a_resumption(database: None) -> None:
     run_id, call = started(Alone)
     hand_to_a_person(run_id)
     answer(call, UNSENT)
@@ -203,7 +203,7 @@ def hand_to_a_person(run_id: UUID) -> None:
 
 @BOTH
 @pytest.mark.parametrize("said", [UNKNOWN, UNSENT, LATER], ids=["unknown", "unsent", "not yet"])
-def test_what_broke_at_an_attempt_that_was_given_up_says_nothing_of_the_next(
+def test_a_late_fault_of_an_abandoned_attempt_does_not_affect_the_next(
     saga: type[Saga[Experiment]], said: Fault | NotYet
 ) -> None:
     # Given two calls under way, for the lease of the first is over
@@ -221,7 +221,7 @@ def test_what_broke_at_an_attempt_that_was_given_up_says_nothing_of_the_next(
 
 
 @BOTH
-def test_what_an_attempt_that_was_given_up_did_is_told_as_its_own(saga: type[Saga[Experiment]]) -> None:
+def test_the_result_of_an_abandoned_attempt_is_logged_as_its_own(saga: type[Saga[Experiment]]) -> None:
     run_id, first = started(saga)
     lapse(run_id)
     following(run_id)
@@ -230,7 +230,7 @@ def test_what_an_attempt_that_was_given_up_did_is_told_as_its_own(saga: type[Sag
 
 
 @BOTH
-def test_a_no_to_an_attempt_that_was_given_up_counts_and_the_undo_waits_for_the_other(
+def test_a_rejection_of_an_abandoned_attempt_counts_and_the_undo_waits_for_the_other(
     saga: type[Saga[Experiment]],
 ) -> None:
     # Given two calls under way
@@ -249,7 +249,7 @@ def test_a_no_to_an_attempt_that_was_given_up_counts_and_the_undo_waits_for_the_
     assert_undone_there(run_id)
 
 
-def test_a_no_to_an_undo_that_was_given_up_is_no_second_fault(database: None) -> None:
+def test_a_rejection_of_an_abandoned_undo_is_no_second_fault(database: None) -> None:
     # Given an undo whose first call is still under way when the second is
     run_id, call = started(Alone)
     answer(call, UNKNOWN)
@@ -267,7 +267,7 @@ def test_a_no_to_an_undo_that_was_given_up_is_no_second_fault(database: None) ->
 
 
 @pytest.mark.parametrize("said", [UNKNOWN, LATER], ids=["unknown", "not yet"])
-def test_an_answer_to_an_earlier_attempt_does_not_end_the_wait_of_a_run_that_was_turned_back(
+def test_an_answer_to_an_earlier_attempt_does_not_end_the_wait_of_a_compensating_run(
     database: None, said: Fault | NotYet
 ) -> None:
     # Given a run that was cancelled while its second attempt was under way
@@ -287,7 +287,7 @@ def test_an_answer_to_an_earlier_attempt_does_not_end_the_wait_of_a_run_that_was
     assert_undone_there(run_id)
 
 
-def test_not_ready_is_on_record_when_its_run_was_turned_back_and_the_undo_goes_out(
+def test_not_yet_is_recorded_for_a_compensating_run_and_the_undo_goes_out(
     database: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing like it was told a moment ago
@@ -307,7 +307,7 @@ def test_not_ready_is_on_record_when_its_run_was_turned_back_and_the_undo_goes_o
 
 
 @BOTH
-def test_attempts_are_counted_on_when_the_other_side_was_not_ready_between_them(saga: type[Saga[Experiment]]) -> None:
+def test_attempts_are_counted_on_after_the_answer_not_yet(saga: type[Saga[Experiment]]) -> None:
     # Given one attempt that broke, and one to which the other side said "not yet"
     run_id, call = started(saga)
     answer(call, UNKNOWN)
@@ -348,7 +348,7 @@ def test_a_branch_that_waits_for_its_next_attempt_does_not_delay_the_others(data
     assert 50 < wait["until"] - store.runs.clock().timestamp() < 70
 
 
-def test_what_is_said_while_a_person_has_the_run_names_its_attempt(database: None) -> None:
+def test_an_answer_during_an_escalation_names_its_attempt(database: None) -> None:
     run_id, _ = started(Alone)
     lapse(run_id)
     second = following(run_id)
@@ -357,7 +357,7 @@ def test_what_is_said_while_a_person_has_the_run_names_its_attempt(database: Non
     assert event(run_id, "late_answer").attempt == 2
 
 
-def test_runs_without_room_are_looked_at_when_the_first_of_them_may_have_it(
+def test_runs_without_a_free_call_are_due_when_the_first_can_be_called(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a lane that takes four seconds for each call, and two runs that find it full
@@ -376,7 +376,7 @@ def test_runs_without_room_are_looked_at_when_the_first_of_them_may_have_it(
     assert first <= (kick.delay or 0) <= 4.1
 
 
-def test_nobody_reports_what_another_system_was_called_for_between_two_attempts(database: None) -> None:
+def test_a_remote_call_cannot_be_reported_between_two_attempts(database: None) -> None:
     # Given a call that came to nothing: it asks for no report, so whoever sends one means something else
     run_id, call = started(Alone)
     answer(call, UNKNOWN)
@@ -395,7 +395,7 @@ class Undone(Saga[Experiment]):
     )
 
 
-def test_an_answer_that_comes_while_another_step_is_undone_takes_away_none_of_its_attempts(database: None) -> None:
+def test_an_answer_during_the_undo_of_another_step_costs_it_no_attempt(database: None) -> None:
     # Given a run of which one branch is being undone, and has broken once, while the other's call is under way
     run_id = sagas.start(Undone, Experiment(faults={"left.compensate": 1}))
     call = begun(run_id, step="held")
@@ -416,7 +416,7 @@ class Onward(Saga[Experiment]):
     then = Step(mark, queue="orders", retry=QUICK)
 
 
-def test_of_runs_that_are_answered_together_those_that_go_on_go_out_first(database: None) -> None:
+def test_runs_that_go_on_are_published_before_those_that_are_undone(database: None) -> None:
     ids = [sagas.start(Onward, Experiment()) for _ in range(3)]
     (chain,) = chains(claim_all())
     performed, _ = deliver(chain)
@@ -439,7 +439,7 @@ class Dawdling(Saga[Experiment]):
     then = Step(mark, queue="orders", retry=QUICK)
 
 
-def test_a_run_that_is_answered_is_due_after_a_lease_however_long_it_might_have_waited(database: None) -> None:
+def test_an_answered_run_is_due_after_a_lease(database: None) -> None:
     # Given a call that may take ten minutes
     run_id = sagas.start(Dawdling, Experiment())
     call = begun(run_id, step="held")
@@ -450,7 +450,7 @@ def test_a_run_that_is_answered_is_due_after_a_lease_however_long_it_might_have_
     assert due_in(run_id) <= config().lease
 
 
-def test_the_attempts_of_a_branch_are_not_its_runs(database: None) -> None:
+def test_the_attempts_of_a_branch_are_counted_apart_from_the_runs(database: None) -> None:
     # Else messages of the other branches would be dropped, as of a run that waits for its next attempt
     run_id, call = started(Beside)
     answer(call, UNKNOWN)
@@ -459,7 +459,7 @@ def test_the_attempts_of_a_branch_are_not_its_runs(database: None) -> None:
     assert (run.attempt, (run.pending or {})["held"]["failed"]) == (0, 1)
 
 
-def test_a_run_from_before_shapes_were_on_record_takes_its_answer(database: None) -> None:
+def test_a_run_without_a_recorded_shape_accepts_its_answer(database: None) -> None:
     run_id, call = started(Alone)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sagas_run SET shape = 0 WHERE id = %s", [run_id])
@@ -467,12 +467,12 @@ def test_a_run_from_before_shapes_were_on_record_takes_its_answer(database: None
     assert state(run_id) is State.SUCCEEDED
 
 
-def test_what_broke_goes_nowhere(database: None) -> None:
+def test_a_failed_call_only_causes_a_kick(database: None) -> None:
     run_id = sagas.start(Onward, Experiment())
     assert [type(message) for message in answer(begun(run_id, step="held"), UNKNOWN)] == [Kick]
 
 
-def test_no_call_is_begun_in_a_lane_that_is_full(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_call_is_begun_at_full_concurrency(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_of("nobody", nobody.concurrency), "_busy", nobody.concurrency)
     ids = [sagas.start(Alone, Experiment()) for _ in range(2)]
     (chain,) = chains(claim_all())

@@ -66,13 +66,13 @@ def done(run_id: UUID, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("levels", [65, 990, 20_000])
-def test_a_report_that_is_nested_without_end_is_refused(accepted: UUID, levels: int) -> None:
+def test_a_report_that_is_nested_too_deeply_is_refused(accepted: UUID, levels: int) -> None:
     body = json.dumps(done(accepted, result="deep")).replace('"deep"', "[" * levels + "]" * levels)
     assert post(body).status_code == 400
     assert post("[" * levels).status_code == 400
 
 
-def test_a_report_moves_the_run_on_and_a_repeat_is_answered_alike(accepted: UUID) -> None:
+def test_a_report_moves_the_run_on_and_a_repeat_gets_the_same_answer(accepted: UUID) -> None:
     for _ in range(2):
         answer = post(done(accepted, result={"ref": 7}))
         assert (answer.status_code, json.loads(answer.content)["state"]) == (200, "EXECUTING")
@@ -99,7 +99,7 @@ def test_a_repeat_of_a_webhook_is_no_report_of_the_next_operation(database: None
     assert json.loads(post(confirmed).content)["state"] == "SUCCEEDED"
 
 
-def test_a_rejection_undoes_it(accepted: UUID) -> None:
+def test_a_reported_rejection_undoes_the_run(accepted: UUID) -> None:
     body = {"run": str(accepted), "step": "two", "outcome": "rejected", "code": "NoCourier", "detail": "rain"}
     assert json.loads(post(body).content)["state"] == "COMPENSATING"
     Carrier().run([accepted])
@@ -111,7 +111,7 @@ def test_a_rejection_undoes_it(accepted: UUID) -> None:
     [("No\0Courier", "No\\0Courier"), ("\ud800", "?"), ("x" * 5000, "x" * 2000)],
     ids=["NUL", "half a surrogate pair", "long"],
 )
-def test_a_rejection_says_why_in_characters_that_can_be_stored(accepted: UUID, code: str, stored: str) -> None:
+def test_the_reason_of_a_rejection_is_made_storable(accepted: UUID, code: str, stored: str) -> None:
     body = {"run": str(accepted), "step": "two", "outcome": "rejected", "code": code, "detail": code}
     assert post(body).status_code == 200
     Carrier().run([accepted])
@@ -128,7 +128,7 @@ def test_a_rejection_says_why_in_characters_that_can_be_stored(accepted: UUID, c
         ({"webhook-signature": ""}, 401),
     ],
 )
-def test_what_is_not_signed_well_is_refused(accepted: UUID, given: dict[str, Any], status: int) -> None:
+def test_a_report_with_a_wrong_signature_is_refused(accepted: UUID, given: dict[str, Any], status: int) -> None:
     before = story(accepted)
     answer = post(done(accepted), **given)
     assert answer.status_code == status
@@ -150,13 +150,13 @@ def test_what_is_not_signed_well_is_refused(accepted: UUID, given: dict[str, Any
     ],
     ids=str,
 )
-def test_a_body_that_is_no_report_is_refused(body: Any) -> None:
+def test_an_invalid_body_is_refused(body: Any) -> None:
     if body == "run-without-outcome":
         body = {"run": str(uuid4()), "step": "two", "outcome": "perhaps"}
     assert post(body).status_code == 400
 
 
-def test_a_field_that_nobody_knows_is_named(accepted: UUID) -> None:
+def test_an_unknown_field_is_named(accepted: UUID) -> None:
     before = story(accepted)
     for name, told in [("resutl", "'resutl'"), ("\ud800", "'\\ud800'"), ("x" * 500, "xxx")]:
         answer = post({**done(accepted), name: {"ref": 7}})
@@ -184,7 +184,7 @@ def in_chunks(body: bytes, *, whole: bool = True, **environ: Any) -> HttpRespons
     return answer
 
 
-def test_a_report_in_chunks_is_a_report(accepted: UUID) -> None:
+def test_a_report_in_chunks_is_accepted(accepted: UUID) -> None:
     answer = in_chunks(json.dumps(done(accepted, result={"ref": 7})).encode())
     assert (answer.status_code, json.loads(answer.content)["state"]) == (200, "EXECUTING")
     assert Run.objects.get(pk=accepted).results["two"] == {"ref": 7}
@@ -194,12 +194,12 @@ def test_a_report_in_chunks_is_bounded(accepted: UUID) -> None:
     assert in_chunks(b" " * 100_001).status_code == 413
 
 
-def test_a_report_whose_end_nobody_knows_needs_a_length(accepted: UUID) -> None:
+def test_a_report_of_unknown_length_is_refused(accepted: UUID) -> None:
     assert in_chunks(json.dumps(done(accepted)).encode(), whole=False).status_code == 411
     assert "two.forward DONE" not in story(accepted)
 
 
-def test_reports_of_nothing(accepted: UUID) -> None:
+def test_a_report_of_an_unknown_run_or_step_is_refused(accepted: UUID) -> None:
     assert post(done(uuid4())).status_code == 404
     assert post({**done(accepted), "step": "nothing"}).status_code == 404
     assert post({**done(accepted), "operation": "cancel"}).status_code == 404
@@ -214,13 +214,13 @@ def test_reports_of_nothing(accepted: UUID) -> None:
     assert post(done(accepted), **compressed).status_code == 415
 
 
-def test_without_a_secret_nothing_is_taken(accepted: UUID, settings: Settings) -> None:
+def test_without_a_secret_every_report_is_refused(accepted: UUID, settings: Settings) -> None:
     settings.SAGAS = {key: value for key, value in settings.SAGAS.items() if key != "CALLBACK_SECRET"}
     assert post(done(accepted)).status_code == 404
     assert "two.forward DONE" not in story(accepted)
 
 
-def test_a_report_that_the_database_cannot_take_is_to_be_repeated(accepted: UUID) -> None:
+def test_a_report_is_to_be_repeated_if_the_database_is_unavailable(accepted: UUID) -> None:
     # Given a session on a server that only reads, as after a failover
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")
@@ -235,7 +235,7 @@ def test_a_report_that_the_database_cannot_take_is_to_be_repeated(accepted: UUID
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_YQ==", "", "whsec_?"])
-def test_with_a_secret_that_is_none_no_report_is_taken(accepted: UUID, settings: Settings, secret: str) -> None:
+def test_with_an_invalid_secret_every_report_is_refused(accepted: UUID, settings: Settings, secret: str) -> None:
     settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": secret}
     answer = post(done(accepted))
     settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": SECRET}
@@ -243,7 +243,7 @@ def test_with_a_secret_that_is_none_no_report_is_taken(accepted: UUID, settings:
     assert "two.forward DONE" not in story(accepted)
 
 
-def test_a_secret_of_reports_is_changed_without_losing_one(accepted: UUID, settings: Settings) -> None:
+def test_the_secret_is_rotated_without_losing_a_report(accepted: UUID, settings: Settings) -> None:
     # Given the time in which whoever reports changes over
     other = f"whsec_{b64encode(bytes(31) + b'x').decode()}"
     settings.SAGAS = {**settings.SAGAS, "CALLBACK_SECRET": [other, SECRET]}

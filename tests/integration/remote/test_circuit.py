@@ -41,7 +41,7 @@ def open_it(name: str) -> None:
         SWITCH.broke(name)
 
 
-def test_it_opens_probes_and_closes(name: str) -> None:
+def test_a_circuit_opens_probes_and_closes(name: str) -> None:
     # Given so many faults with no answer between them
     open_it(name)
 
@@ -59,7 +59,7 @@ def test_it_opens_probes_and_closes(name: str) -> None:
     assert SWITCH.admit(name, 5, 1.0) == (5, 0.0)
 
 
-def test_a_probe_that_breaks_opens_it_again(name: str) -> None:
+def test_a_failing_probe_opens_the_circuit_again(name: str) -> None:
     open_it(name)
     eventually(lambda: SWITCH.admit(name, 1, 5.0)[0], what="a probe")
     SWITCH.broke(name)
@@ -76,7 +76,7 @@ def test_a_probe_that_never_returns_is_followed_by_another(name: str) -> None:
     eventually(lambda: SWITCH.admit(name, 1, 0.3)[0], what="another, when it should be back")
 
 
-def test_answers_between_faults_keep_it_closed(name: str) -> None:
+def test_answers_between_faults_keep_the_circuit_closed(name: str) -> None:
     for _ in range(5):
         SWITCH.broke(name)
         SWITCH.broke(name)
@@ -84,7 +84,7 @@ def test_answers_between_faults_keep_it_closed(name: str) -> None:
     assert SWITCH.admit(name, 1, 1.0) == (1, 0.0)
 
 
-def test_a_participant_that_fails_half_its_calls_is_left_alone(name: str) -> None:
+def test_a_participant_that_fails_half_its_calls_is_not_called(name: str) -> None:
     # Given one that breaks and answers in turns: never twice running
     for _ in range(HALF.minimum // 2 - 1):
         HALF.answered(name)
@@ -106,7 +106,7 @@ def test_a_participant_that_fails_half_its_calls_is_left_alone(name: str) -> Non
     assert HALF.admit(name, 5, 1.0) == (5, 0.0)
 
 
-def test_one_that_fails_less_is_called_on(name: str) -> None:
+def test_a_participant_that_fails_few_calls_is_still_called(name: str) -> None:
     for _ in range(10):
         HALF.answered(name)
         HALF.answered(name)
@@ -114,7 +114,7 @@ def test_one_that_fails_less_is_called_on(name: str) -> None:
     assert HALF.admit(name, 5, 1.0) == (5, 0.0)
 
 
-def test_one_that_stops_answering_is_left_alone_at_once_however_well_it_did(name: str) -> None:
+def test_a_participant_that_stops_answering_is_not_called_whatever_its_history(name: str) -> None:
     for _ in range(200):
         HALF.answered(name)
     for _ in range(HALF.faults):
@@ -123,7 +123,7 @@ def test_one_that_stops_answering_is_left_alone_at_once_however_well_it_did(name
     assert HALF.admit(name, 5, 1.0)[0] == 0
 
 
-def test_what_was_long_ago_does_not_count(name: str) -> None:
+def test_old_faults_do_not_count(name: str) -> None:
     # Given faults, all but the last of them before the window
     with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
         for _ in range(20):
@@ -137,7 +137,7 @@ def test_what_was_long_ago_does_not_count(name: str) -> None:
     assert HALF.admit(name, 5, 1.0) == (5, 0.0)
 
 
-def test_late_answers_do_not_close_it(name: str) -> None:
+def test_late_answers_do_not_close_the_circuit(name: str) -> None:
     open_it(name)
     for _ in range(5):
         SWITCH.answered(name)  # of calls that were out when it opened
@@ -145,7 +145,7 @@ def test_late_answers_do_not_close_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_it_opens_by_the_rule_of_the_breakers(name: str, seed: int) -> None:
+def test_the_circuit_opens_by_the_breaker_policy(name: str, seed: int) -> None:
     """The script in Redis decides as the pure rule does: after each call of a random history."""
     random = Random(seed)
     circuit = Circuit(
@@ -170,20 +170,20 @@ def test_it_opens_by_the_rule_of_the_breakers(name: str, seed: int) -> None:
             return
 
 
-def test_late_faults_do_not_keep_it_open(name: str) -> None:
+def test_late_faults_do_not_keep_the_circuit_open(name: str) -> None:
     open_it(name)
     for _ in range(20):
         SWITCH.broke(name)  # of calls that were out when it opened
     eventually(lambda: SWITCH.admit(name, 1, 1.0)[0], what="a probe")
 
 
-def test_none_never_opens(name: str) -> None:
+def test_a_participant_without_a_circuit_is_always_called(name: str) -> None:
     for _ in range(10):
         Circuit(faults=0).broke(name)
     assert Circuit(faults=0).admit(name, 7, 1.0) == (7, 0.0)
 
 
-def test_without_redis_everybody_calls(name: str) -> None:
+def test_without_redis_the_circuit_is_closed(name: str) -> None:
     open_it(name)
     servers.kill("redis")
     try:
@@ -212,7 +212,7 @@ STRANGE: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-def test_whatever_moment_it_finds_nobody_waits_longer_than_its_pause(
+def test_any_time_in_redis_keeps_the_circuit_open_for_at_most_its_pause(
     name: str, memory: redis.Redis, strange: str
 ) -> None:
     # Given what no circuit has noted, or one whose clock has been set back since
@@ -231,7 +231,9 @@ def test_whatever_moment_it_finds_nobody_waits_longer_than_its_pause(
 
 @pytest.mark.parametrize("of", ["", ":calls"])
 @pytest.mark.parametrize("kind", ["string", "list", "hash", "set"])
-def test_whatever_kind_of_key_it_finds_it_counts_and_opens(name: str, memory: redis.Redis, of: str, kind: str) -> None:
+def test_a_key_of_any_type_in_redis_does_not_stop_the_circuit(
+    name: str, memory: redis.Redis, of: str, kind: str
+) -> None:
     key = f"sagas:circuit:{name}{of}"
     match kind:
         case "string":
@@ -248,7 +250,7 @@ def test_whatever_kind_of_key_it_finds_it_counts_and_opens(name: str, memory: re
 
 
 @needs_node
-def test_runs_wait_for_a_participant_that_is_away(node: Points, alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_wait_for_an_unreachable_participant(node: Points, alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a participant that breaks down
     monkeypatch.setenv("LAB_POINTS_URL", node.url)
     monkeypatch.setattr(participant, "circuit", Circuit(faults=3, within=30, pause=1))

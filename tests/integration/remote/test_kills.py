@@ -31,7 +31,7 @@ def reward(account: str) -> UUID:
     return sagas.start(Rewarded, Experiment(jar=account, quantity=1))
 
 
-def test_a_worker_that_is_killed_between_intent_and_call(points: Points, account: str, start_worker: Start) -> None:
+def test_a_worker_is_killed_between_intent_and_call(points: Points, account: str, start_worker: Start) -> None:
     # Given a worker that will be killed when the INTENT is committed
     with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
         client.set(KEY, "debit.forward.committed")
@@ -54,9 +54,7 @@ def test_a_worker_that_is_killed_between_intent_and_call(points: Points, account
     assert points.account(account) == (9_999, 0)
 
 
-def test_a_worker_that_is_killed_while_the_other_side_executes(
-    points: Points, account: str, start_worker: Start
-) -> None:
+def test_a_worker_is_killed_during_a_remote_call(points: Points, account: str, start_worker: Start) -> None:
     # Given a call that is executed and not answered, when its whole worker is killed
     points.fail(on="POST /debits", do="hold")
     worker = start_worker(environment=with_points(points, LAB_POINTS_TIMEOUT="60"))
@@ -77,7 +75,7 @@ def test_a_worker_that_is_killed_while_the_other_side_executes(
 
 
 @pytest.mark.slow
-def test_the_database_is_away_when_the_answer_comes(points: Points, account: str, start_worker: Start) -> None:
+def test_the_database_is_unreachable_when_the_answer_comes(points: Points, account: str, start_worker: Start) -> None:
     # Given a call in flight
     points.fail(on="POST /debits", do="hold")
     worker = start_worker(environment=with_points(points, LAB_POINTS_TIMEOUT="60"))

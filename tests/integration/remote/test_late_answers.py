@@ -104,7 +104,7 @@ def escalated(account: str = "") -> tuple[UUID, RemoteCalls]:
 
 
 @needs_node
-def test_a_branch_that_is_answered_while_a_person_has_its_run_is_asked_again(points: Points, account: str) -> None:
+def test_a_branch_answered_during_an_escalation_is_called_again(points: Points, account: str) -> None:
     # Given
     run_id, call = escalated(account)
 
@@ -129,7 +129,7 @@ def test_a_branch_that_is_answered_while_a_person_has_its_run_is_asked_again(poi
 
 
 @needs_node
-def test_an_undo_that_is_answered_when_a_person_has_its_run_is_asked_again(points: Points, account: str) -> None:
+def test_an_undo_answered_during_an_escalation_is_called_again(points: Points, account: str) -> None:
     # Given the last attempt of an undo, whose worker stands still beyond its lease
     run_id = sagas.start(Recalled, Experiment(jar=account, quantity=1, reject=("four",)))
     (call,) = carry_but("compensate")
@@ -156,7 +156,7 @@ def test_an_undo_that_is_answered_when_a_person_has_its_run_is_asked_again(point
     ],
     ids=["no", "fault"],
 )
-def test_a_person_sees_what_else_was_answered(database: None, said: Rejected | Fault, heard: dict[str, str]) -> None:
+def test_an_operator_sees_late_answers(database: None, said: Rejected | Fault, heard: dict[str, str]) -> None:
     run_id, call = escalated()
     answer(call, said)
     assert heard.items() <= (event(run_id, "late_answer").data or {}).items()
@@ -192,7 +192,7 @@ def written(run_id: UUID) -> str:
 
 
 @pytest.mark.parametrize("said", [Rejected(f"{PHONE} is on the list already"), Fault(ValueError(f"{PHONE}?"))], ids=str)
-def test_what_is_answered_late_quotes_no_customer(database: None, said: Rejected | Fault) -> None:
+def test_a_late_answer_is_logged_without_personal_data(database: None, said: Rejected | Fault) -> None:
     # Given a run that was turned back while its call was on its way
     run_id = sagas.start(Listed, Who(PHONE))
     call = begun(run_id)
@@ -210,7 +210,7 @@ def test_what_is_answered_late_quotes_no_customer(database: None, said: Rejected
 @pytest.mark.parametrize(
     "said", [Done({"holder": PHONE}), Rejected(f"{PHONE} is on the list already"), Fault(ValueError(PHONE))], ids=str
 )
-def test_what_is_erased_stays_erased(
+def test_a_late_answer_restores_no_erased_data(
     database: None, said: Done | Rejected | Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given a run that has ended, and was erased, while its call was on its way

@@ -79,7 +79,7 @@ def start(account: str, quantity: int = 10, **what: Any) -> UUID:
     return sagas.start(Rewarded, Experiment(jar=account, quantity=quantity, **what))
 
 
-def test_done(points: Points, account: str) -> None:
+def test_a_remote_step_is_done(points: Points, account: str) -> None:
     run_id = start(account)
     carried(run_id)
     assert state(run_id) is State.SUCCEEDED
@@ -97,7 +97,7 @@ def test_done(points: Points, account: str) -> None:
     assert done.compensate == "points: DELETE /debits"
 
 
-def test_a_cohort_goes_out_as_one_and_comes_back_as_one(points: Points, account: str) -> None:
+def test_a_cohort_stays_one_cohort_after_its_remote_calls(points: Points, account: str) -> None:
     ids = [start(account, 1) for _ in range(4)]
     carrier = Carrier()
     carrier.run(ids)
@@ -109,7 +109,7 @@ def test_a_cohort_goes_out_as_one_and_comes_back_as_one(points: Points, account:
     ]
 
 
-def test_rejected(points: Points, account: str) -> None:
+def test_a_rejected_remote_step_undoes_the_run(points: Points, account: str) -> None:
     run_id = start(account, 101)
     carried(run_id)
     assert state(run_id) is State.FAILED
@@ -121,7 +121,7 @@ def test_rejected(points: Points, account: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["No\x00", "\ud800", "two\nlines", ""])
-def test_a_rejection_whose_code_cannot_be_stored_is_one_all_the_same(points: Points, account: str, code: str) -> None:
+def test_a_rejection_whose_code_cannot_be_stored_is_still_a_rejection(points: Points, account: str, code: str) -> None:
     points.fail(on="POST /debits", do="status", status=409, body={"code": code, "detail": f"no{code}"})
     run_id = start(account)
     carried(run_id)
@@ -145,7 +145,7 @@ def test_a_rejection_whose_code_cannot_be_stored_is_one_all_the_same(points: Poi
     ],
     ids=lambda fault: f"{fault['do']}{fault.get('status', '')}",
 )
-def test_one_attempt_breaks_and_the_effect_is_there_once(points: Points, account: str, fault: dict[str, Any]) -> None:
+def test_a_failed_attempt_is_retried_with_one_effect(points: Points, account: str, fault: dict[str, Any]) -> None:
     # Given a participant that breaks, before it executes or after, the first time it is called
     points.fail(on="POST /debits", **fault)
     run_id = start(account)
@@ -159,7 +159,7 @@ def test_one_attempt_breaks_and_the_effect_is_there_once(points: Points, account
     assert points.account(account) == (90, 0)
 
 
-def test_what_executes_and_never_says_so_is_found_out_by_asking(points: Points, account: str) -> None:
+def test_an_unanswered_operation_is_found_by_a_query(points: Points, account: str) -> None:
     # Given a participant that executes, and cuts off every answer
     points.fail(on="POST /debits", do="reset", times=100)
     run_id = start(account)
@@ -171,7 +171,7 @@ def test_what_executes_and_never_says_so_is_found_out_by_asking(points: Points, 
     assert points.account(account) == (90, 0)
 
 
-def test_out_of_attempts_it_is_undone_by_key(points: Points, account: str) -> None:
+def test_a_remote_step_out_of_attempts_is_undone_by_key(points: Points, account: str) -> None:
     # Given one that executes but can neither say so nor be asked
     points.fail(on="POST /debits", do="reset", times=100)
     from tests.lab.sagas import points as participant
@@ -191,9 +191,7 @@ def test_out_of_attempts_it_is_undone_by_key(points: Points, account: str) -> No
     assert points.account(account) == (100, 0)
 
 
-def test_a_request_that_is_wrong_need_not_be_sent_again(
-    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_request_is_not_retried(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a participant that will never take this request
     never(monkeypatch, Rewarded, ClientError)
     points.fail(on="POST /debits", do="status", status=422, times=100)
@@ -207,7 +205,7 @@ def test_a_request_that_is_wrong_need_not_be_sent_again(
     assert effects(run_id) == ["one.forward", "debit.compensate", "one.compensate"]
 
 
-def test_an_undo_whose_request_is_wrong_is_for_a_person_at_once(
+def test_an_undo_with_an_invalid_request_escalates_at_once(
     points: Points, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never(monkeypatch, Rewarded, ClientError)
@@ -223,7 +221,7 @@ def test_an_undo_whose_request_is_wrong_is_for_a_person_at_once(
     assert points.account(account) == (100, 0)
 
 
-def test_what_breaks_otherwise_is_tried_again(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_retried(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
     never(monkeypatch, Rewarded, ClientError)
     points.fail(on="POST /debits", do="status", status=429, times=2)
     run_id = start(account)
@@ -232,7 +230,7 @@ def test_what_breaks_otherwise_is_tried_again(points: Points, account: str, monk
     assert story(run_id).count("debit.forward FAULT") == 2
 
 
-def test_what_was_never_reached_is_not_undone_there(
+def test_an_operation_that_never_reached_the_participant_is_not_undone(
     points: Points, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given nobody there
@@ -246,7 +244,7 @@ def test_what_was_never_reached_is_not_undone_there(
     assert (reason(run_id)["code"], reason(run_id)["detail"]) == ("NotSent", "Connection refused")
 
 
-def test_not_yet_is_no_attempt(points: Points, account: str) -> None:
+def test_the_answer_not_yet_costs_no_attempt(points: Points, account: str) -> None:
     # Given a participant that says "not yet" more often than there are attempts
     points.fail(on="POST /debits", do="status", status=425, times=5, headers={"Retry-After": "7"})
     run_id = start(account)
@@ -265,7 +263,7 @@ def test_not_yet_is_no_attempt(points: Points, account: str) -> None:
     assert points.account(account) == (90, 0)
 
 
-def test_not_yet_does_not_mean_that_nothing_is_done(points: Points, account: str) -> None:
+def test_the_answer_not_yet_does_not_exclude_an_effect(points: Points, account: str) -> None:
     # Given one who executes, and says "not yet": as to a request that the network doubled, which meets itself
     points.fail(on="POST /debits", do="status", status=425, stage="after", headers={"Retry-After": "60"})
     run_id = start(account)
@@ -281,7 +279,9 @@ def test_not_yet_does_not_mean_that_nothing_is_done(points: Points, account: str
     assert points.account(account) == (100, 0)
 
 
-def test_not_yet_for_too_long_is_an_attempt(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_answer_not_yet_for_too_long_costs_an_attempt(
+    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tests.lab.sagas import points as participant
 
     monkeypatch.setattr(participant, "patience", 1e-6)
@@ -295,7 +295,7 @@ def test_not_yet_for_too_long_is_an_attempt(points: Points, account: str, monkey
     assert points.account(account) == (100, 0)
 
 
-def test_whoever_dies_between_intent_and_call_leaves_it_to_the_lease(points: Points, account: str) -> None:
+def test_a_kill_between_intent_and_call_is_left_to_the_lease(points: Points, account: str) -> None:
     # Given a call that was begun and never made
     run_id = start(account)
     begun(run_id)
@@ -343,7 +343,7 @@ def test_an_answer_that_comes_after_its_lease_counts(points: Points, account: st
     assert points.account(account) == (90, 0)
 
 
-def test_both_attempts_are_answered_and_one_counts(points: Points, account: str) -> None:
+def test_one_of_two_answered_attempts_counts(points: Points, account: str) -> None:
     run_id = start(account)
     first = begun(run_id)
     let_time_pass(run_id)
@@ -379,7 +379,7 @@ def test_a_cancel_while_a_call_is_in_flight_waits_for_its_outcome(points: Points
     assert points.account(account) == (100, 0)
 
 
-def test_an_undo_that_overtakes_its_call_leaves_nothing_to_do_for_it(points: Points, account: str) -> None:
+def test_an_undo_that_overtakes_its_call_blocks_it(points: Points, account: str) -> None:
     # Given a run that was cancelled, and undone, while its call was on its way for ever
     run_id = start(account)
     call = begun(run_id)
@@ -397,7 +397,7 @@ def test_an_undo_that_overtakes_its_call_leaves_nothing_to_do_for_it(points: Poi
     assert state(run_id) is State.FAILED
 
 
-def test_an_answer_to_a_run_that_has_ended_is_put_on_record(points: Points, account: str) -> None:
+def test_an_answer_to_an_ended_run_is_logged(points: Points, account: str) -> None:
     # Given a step that cannot be undone, and a run that was cancelled, and has ended, while its call was on its way
     run_id = sagas.start(Told, Experiment(jar=account, quantity=10))
     call = begun(run_id)
@@ -414,7 +414,7 @@ def test_an_answer_to_a_run_that_has_ended_is_put_on_record(points: Points, acco
     assert state(run_id) is State.FAILED
 
 
-def test_an_undo_that_breaks_for_good_calls_a_person(points: Points, account: str) -> None:
+def test_an_undo_that_always_fails_escalates(points: Points, account: str) -> None:
     points.fail(on="DELETE /debits", do="status", status=500, times=1000)
     run_id = start(account, reject=("four",))
     carried(run_id)
@@ -476,7 +476,7 @@ def test_attempts_in_a_fork_are_counted_by_branch(points: Points, account: str) 
     assert points.account(account) == (90, 10)
 
 
-def test_no_more_calls_are_begun_than_the_lane_has_room_for(
+def test_no_more_calls_are_begun_than_the_concurrency_allows(
     points: Points, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a lane of which one place is left
@@ -511,7 +511,7 @@ def test_no_call_is_made_in_a_transaction(points: Points, account: str) -> None:
     assert points.account(account) == (100, 0)
 
 
-def test_a_call_that_is_begun_is_made_though_the_broker_refuses_what_goes_out_with_it(
+def test_a_begun_call_is_made_though_the_broker_refuses_other_messages(
     points: Points, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a run whose call was lost with its worker, and a new one, which come to the step together
@@ -535,7 +535,7 @@ def test_a_call_that_is_begun_is_made_though_the_broker_refuses_what_goes_out_wi
     assert points.account(account) == (99, 0)
 
 
-def test_a_call_that_the_dispatcher_has_begun_is_made_though_the_next_chain_breaks(
+def test_a_call_begun_by_the_dispatcher_is_made_though_the_next_chain_fails(
     points: Points, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a run that stands at its remote step, and one of another saga, due at the same time
@@ -559,7 +559,9 @@ def refused(*_args: object, **_kwargs: object) -> NoReturn:
     raise OperationalError("nacked")
 
 
-def test_the_other_side_is_told_who_asks(points: Points, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_carries_its_run_step_operation_key_and_trace(
+    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sagas.remote import client, exchange
 
     sent: list[exchange.Request] = []
@@ -583,7 +585,7 @@ def test_the_other_side_is_told_who_asks(points: Points, account: str, monkeypat
     assert refund.body is None
 
 
-def test_secrets_are_on_no_record(
+def test_secrets_are_never_stored(
     points: Points, account: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given a participant that breaks in every way, and a token that it does not accept

@@ -42,7 +42,7 @@ def reward(account: str) -> UUID:
     return sagas.start(Rewarded, Experiment(jar=account, quantity=1))
 
 
-def test_runs_of_every_fate(points: Points, account: str, worker: Worker) -> None:
+def test_runs_with_every_outcome_end_correctly(points: Points, account: str, worker: Worker) -> None:
     # Given more runs than there is room for calls at a time, some of which are refused, later or there
     good = [reward(account) for _ in range(30)]
     refused = [sagas.start(Rewarded, Experiment(jar=account, quantity=1, reject=("four",))) for _ in range(5)]
@@ -65,7 +65,7 @@ def test_runs_of_every_fate(points: Points, account: str, worker: Worker) -> Non
         assert done == ["one.forward", "debit.forward", "four.forward"]
 
 
-def test_the_other_side_is_killed_in_the_middle_and_comes_back(points: Points, account: str, worker: Worker) -> None:
+def test_the_participant_is_killed_and_restarted(points: Points, account: str, worker: Worker) -> None:
     # Given a participant that dies by SIGKILL with calls in flight, after it has executed one of them
     points.fail(on="POST /debits", do="die", stage="after")
     ids = [reward(account) for _ in range(6)]
@@ -83,7 +83,7 @@ def test_the_other_side_is_killed_in_the_middle_and_comes_back(points: Points, a
             assert effects(run_id) == ["one.forward", "debit.forward", "four.forward"]
 
 
-def test_a_cancel_while_the_call_is_in_flight(points: Points, account: str, worker: Worker) -> None:
+def test_a_cancel_during_a_call_undoes_it(points: Points, account: str, worker: Worker) -> None:
     points.fail(on="POST /debits", do="hold")
     run_id = reward(account)
     eventually(lambda: points.holding() == 1, what="the call is held")
@@ -94,7 +94,7 @@ def test_a_cancel_while_the_call_is_in_flight(points: Points, account: str, work
     assert points.account(account) == (10_000, 0)
 
 
-def test_a_slow_participant_slows_no_other_step(points: Points, account: str, worker: Worker) -> None:
+def test_a_slow_participant_delays_no_other_step(points: Points, account: str, worker: Worker) -> None:
     # Given 50 runs whose remote step hangs, on the very worker, and the very queue, that others need
     points.fail(on="POST /debits", do="hold", times=1000)
     jar = f"jar-{uuid4().hex[:8]}"

@@ -63,7 +63,7 @@ def isolation() -> str:
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_transactions_are_at_read_committed_whatever_the_server_is_set_to(level: str) -> None:
+def test_transactions_are_read_committed_whatever_the_servers_default(level: str) -> None:
     with database_set(default_transaction_isolation=level):
         assert isolation() == "read committed"
 
@@ -138,7 +138,7 @@ def test_a_last_step_that_waited_for_a_confirmation_sees_it(level: str, under_wa
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 @pytest.mark.parametrize("what", ["confirm", "cancel", "expire"])
-def test_what_decides_a_run_in_a_callers_transaction_of_another_level_is_refused(
+def test_a_decision_in_a_transaction_of_another_isolation_level_is_refused(
     level: str, what: str, under_way: tuple[UUID, Any]
 ) -> None:
     run_id, _ = under_way
@@ -159,7 +159,7 @@ def test_what_decides_a_run_in_a_callers_transaction_of_another_level_is_refused
     assert story(run_id) == before
 
 
-def test_read_uncommitted_is_read_committed(under_way: tuple[UUID, Any]) -> None:
+def test_read_uncommitted_is_accepted_as_read_committed(under_way: tuple[UUID, Any]) -> None:
     run_id, _ = under_way
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -194,7 +194,9 @@ def doctors_word() -> str:
         ("timezone", "Asia/Kathmandu", None, "has the settings that the promises need"),
     ],
 )
-def test_check_and_doctor_say_what_a_server_is_set_to(setting: str, value: str, check: str | None, said: str) -> None:
+def test_check_and_doctor_report_harmful_server_settings(
+    setting: str, value: str, check: str | None, said: str
+) -> None:
     with database_set(**{setting: value}):
         assert asked() == ({check} if check else set())
         assert said in doctors_word()
@@ -209,7 +211,7 @@ def test_check_and_doctor_say_what_a_server_is_set_to(setting: str, value: str, 
         ("idle_in_transaction_session_timeout", "200ms", "W024"),
     ],
 )
-def test_the_time_outs_that_a_session_really_has_are_asked_for(setting: str, value: str, check: str) -> None:
+def test_the_effective_timeouts_of_a_session_are_read(setting: str, value: str, check: str) -> None:
     # Given what a pooler does that ignores "options"
     with connection.cursor() as cursor:
         cursor.execute(f"SET {setting} = '{value}'")
@@ -218,7 +220,7 @@ def test_the_time_outs_that_a_session_really_has_are_asked_for(setting: str, val
     assert [str(one.id) for one in found] == [f"sagas.{check}"]
 
 
-def test_a_database_that_is_not_to_be_asked_is_not_asked() -> None:
+def test_a_database_that_is_not_selected_is_not_queried() -> None:
     with database_set(synchronous_commit="off"):
         assert checks.check_servers(databases=None) == []
         assert checks.check_servers(databases=["loyalty"]) == []
@@ -236,7 +238,7 @@ def test_a_database_that_is_not_to_be_asked_is_not_asked() -> None:
     ],
 )
 @pytest.mark.parametrize("alias", ["default", "loyalty"])
-def test_what_django_itself_is_told_is_checked_without_asking_anybody(
+def test_djangos_database_settings_are_checked_without_a_connection(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, alias: str, changes: dict[str, Any], said: str | None
 ) -> None:
     monkeypatch.setitem(settings.DATABASES, alias, {**settings.DATABASES[alias], **changes})
@@ -263,7 +265,7 @@ def test_a_failover_keeps_no_worker_from_starting() -> None:
         assert server_settings.refusals() == []
 
 
-def test_nor_does_a_server_that_is_away(settings: Settings) -> None:
+def test_an_unreachable_server_keeps_no_worker_from_starting(settings: Settings) -> None:
     away = connections["default"].settings_dict
     before = away["PORT"]
     connection.close()
@@ -275,7 +277,7 @@ def test_nor_does_a_server_that_is_away(settings: Settings) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_refused_says_why_and_ends(topology: None) -> None:
+def test_a_refused_worker_reports_the_reason_and_ends(topology: None) -> None:
     with database_set(synchronous_commit="off"):
         worker = Worker()
         assert worker.process.wait(timeout=60) == 1

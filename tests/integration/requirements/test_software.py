@@ -59,7 +59,7 @@ def test_a_package_that_is_too_old_is_named_in_one_line(
 
 
 @pytest.mark.parametrize(("package", "found"), GOOD)
-def test_later_versions_are_taken(monkeypatch: pytest.MonkeyPatch, package: str, found: str) -> None:
+def test_later_versions_are_accepted(monkeypatch: pytest.MonkeyPatch, package: str, found: str) -> None:
     pretend(monkeypatch, package, found)
     assert check_requirements() == []
     _refuse(Worker())
@@ -91,7 +91,7 @@ def test_a_python_that_is_too_old_is_named_at_the_import() -> None:
         ("RabbitMQ", "unknown", False),
     ],
 )
-def test_servers_that_are_too_old(name: str, found: str, *, is_too_old: bool) -> None:
+def test_servers_that_are_too_old_are_refused(name: str, found: str, *, is_too_old: bool) -> None:
     lack = server(name, found)
     assert (lack is not None) is is_too_old
     if lack:
@@ -146,7 +146,7 @@ def test_a_worker_ends_on_a_rabbitmq_that_is_too_old(
 
 
 @pytest.mark.parametrize("url", ["redis://:p4ssword@127.0.0.1:1/0", "memory://", "sqs://a:p4ssword@"])
-def test_a_broker_that_is_no_rabbitmq_is_named_wherever_somebody_looks(
+def test_check_doctor_and_workers_name_a_broker_that_is_not_rabbitmq(
     settings: Settings, database: None, url: str
 ) -> None:
     settings.CELERY_BROKER_URL = url

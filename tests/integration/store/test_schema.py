@@ -45,7 +45,7 @@ def insert(state: State) -> UUID:
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(State, State)), ids=lambda s: s.value)
-def test_the_trigger_knows_the_same_moves_as_the_code(before: State, after: State) -> None:
+def test_the_trigger_allows_the_same_transitions_as_the_code(before: State, after: State) -> None:
     # Given
     run_id = insert(before)
     allowed = before is after or after in TRANSITIONS[before]
@@ -71,14 +71,14 @@ def test_the_trigger_knows_the_same_moves_as_the_code(before: State, after: Stat
 
 
 @pytest.mark.parametrize("live", sorted(LIVE))
-def test_a_live_run_without_a_time_to_look_at_it_is_refused(live: State) -> None:
+def test_a_live_run_without_a_due_time_is_refused(live: State) -> None:
     run_id = insert(live)
     with pytest.raises(IntegrityError, match="sagas_run_live_is_due"):
         Run.objects.filter(pk=run_id).update(due_at=None)
 
 
 @pytest.mark.parametrize("still", sorted(set(State) - LIVE))
-def test_a_run_that_stands_for_good_has_no_time_to_look_at_it(still: State) -> None:
+def test_an_ended_run_has_no_due_time(still: State) -> None:
     run_id = insert(still)
     with pytest.raises(IntegrityError, match="sagas_run_live_is_due"):
         Run.objects.filter(pk=run_id).update(due_at="2030-01-01T00:00:00Z")
@@ -120,7 +120,7 @@ def test_a_run_has_one_open_escalation() -> None:
 
 
 @pytest.mark.parametrize("how", ["move", "advance"])
-def test_a_move_of_a_run_that_stands_elsewhere_is_an_error_and_nothing_of_it_stays(how: str) -> None:
+def test_a_move_of_a_run_at_another_step_is_an_error_and_is_rolled_back(how: str) -> None:
     # Given two runs, of which one stands further on
     here, elsewhere = sagas.start(Lab, Experiment()), sagas.start(Lab, Experiment())
     Run.objects.filter(pk=elsewhere).update(state=State.EXECUTING)
@@ -192,7 +192,7 @@ def run_at(stands: State, cursor: int, *, saga: type[sagas.Saga[Experiment]] = L
         (State.FAILED, 2, 0, 3, False),
     ],
 )
-def test_the_cursor_goes_the_way_of_its_state(
+def test_the_cursor_moves_in_the_direction_of_its_state(
     stands: State, cursor: int, fork: int, wanted: int, allowed: bool
 ) -> None:
     run_id = run_at(stands, cursor, fork=fork)
@@ -208,7 +208,7 @@ def test_the_cursor_goes_the_way_of_its_state(
 
 
 @pytest.mark.parametrize("before", [State.PENDING, State.EXECUTING, State.AWAITING_CONFIRM])
-def test_a_run_that_turns_back_has_no_more_to_undo_than_it_has_done(before: State) -> None:
+def test_a_compensating_run_undoes_no_more_steps_than_it_has_done(before: State) -> None:
     run_id = run_at(before, 0 if before is State.PENDING else 2)
     with pytest.raises(IntegrityError, match="the cursor of a run"):
         Run.objects.filter(pk=run_id).update(state=State.COMPENSATING, cursor=3)
@@ -224,7 +224,7 @@ def test_a_run_that_turns_back_has_no_more_to_undo_than_it_has_done(before: Stat
     ],
 )
 @pytest.mark.parametrize("saga", [Twice, Lab])
-def test_no_run_goes_over_the_pivot_without_its_confirmations(
+def test_no_run_passes_its_pivot_without_its_confirmations(
     saga: type[sagas.Saga[Experiment]], before: State, after: State
 ) -> None:
     # Given a run of which one confirmation has come, and of another saga's two
@@ -240,7 +240,7 @@ def test_no_run_goes_over_the_pivot_without_its_confirmations(
         Run.objects.filter(pk=run_id).update(**to)
 
 
-def test_no_child_goes_over_the_pivot_without_its_parent() -> None:
+def test_no_child_passes_its_pivot_without_its_parent() -> None:
     run_id = run_at(State.AWAITING_CONFIRM, 1)
     Run.objects.filter(pk=run_id).update(parent_id=run_id)
     with pytest.raises(IntegrityError, match="without its confirmations"), transaction.atomic():
@@ -250,7 +250,7 @@ def test_no_child_goes_over_the_pivot_without_its_parent() -> None:
 
 
 @pytest.mark.parametrize("stands", State)
-def test_a_run_that_may_hold_something_is_not_deleted(stands: State) -> None:
+def test_a_run_that_may_have_effects_cannot_be_deleted(stands: State) -> None:
     run_id = run_at(stands, 1 if stands is not State.PENDING else 0)
     try:
         with transaction.atomic(), connection.cursor() as cursor:
@@ -303,7 +303,7 @@ def test_an_escalated_run_has_an_open_escalation_and_no_other_run_has(change: st
         connection.check_constraints()
 
 
-def test_a_run_is_not_escalated_without_an_escalation_by_any_hand() -> None:
+def test_no_statement_escalates_a_run_without_an_escalation() -> None:
     run_id = run_at(State.EXECUTING, 1)
     with pytest.raises(IntegrityError, match="would have no open escalation"), transaction.atomic():
         Run.objects.filter(pk=run_id).update(state=State.ESCALATED, due_at=None)
@@ -314,14 +314,14 @@ def test_a_run_is_not_escalated_without_an_escalation_by_any_hand() -> None:
         connection.check_constraints()
 
 
-def test_an_escalation_is_of_a_run_that_was_live() -> None:
+def test_an_escalation_needs_a_live_run() -> None:
     run_id = escalated()
     with pytest.raises(IntegrityError, match="sagas_escalation_of_live"):
         Escalation.objects.filter(run_id=run_id).update(state=State.SUCCEEDED)
 
 
 @pytest.mark.parametrize("stands", [State.EXECUTING, State.SUCCEEDED])
-def test_a_confirmation_that_came_stays(stands: State) -> None:
+def test_a_confirmation_of_a_live_run_cannot_be_changed_or_deleted(stands: State) -> None:
     run_id = run_at(stands, 1)
     mine = Confirmation.objects.filter(run_id=run_id)
     with pytest.raises(IntegrityError, match="has come, and stays"), transaction.atomic():
@@ -336,7 +336,7 @@ def test_a_confirmation_that_came_stays(stands: State) -> None:
 @pytest.mark.parametrize(
     "table", ["sagas_log", "sagas_confirmation", "sagas_escalation", "sagas_definition", "sagas_lock"]
 )
-def test_what_runs_rest_on_is_not_truncated_under_their_feet(table: str) -> None:
+def test_tables_that_runs_depend_on_cannot_be_truncated(table: str) -> None:
     sagas.start(Lab, Experiment())
     # (a constraint that waits for the COMMIT would be refused before ours)
     connection.check_constraints()

@@ -68,7 +68,7 @@ ALL: dict[str, Callable[[UUID], None]] = {
 
 
 @pytest.mark.parametrize("does", ALL.values(), ids=ALL)
-def test_a_run_that_is_not_due_stays_so(does: Callable[[UUID], None]) -> None:
+def test_a_run_without_a_due_time_gets_none(does: Callable[[UUID], None]) -> None:
     run_id = with_a_person()
     does(run_id)
     assert Run.objects.get(pk=run_id).due_at is None
@@ -91,7 +91,7 @@ def test_a_run_that_is_not_due_stays_so(does: Callable[[UUID], None]) -> None:
         ("make_due", 100, 0),
     ],
 )
-def test_when_it_is_due_then(does: str, due: float, after: float) -> None:
+def test_each_change_of_a_wait_sets_the_expected_due_time(does: str, due: float, after: float) -> None:
     run_id = waiting(due=due)
     ALL[does](run_id)
     assert due_in(run_id) == pytest.approx(after, abs=5)
@@ -111,20 +111,20 @@ def test_when_it_is_due_then(does: str, due: float, after: float) -> None:
         ("be_lapsed_in", 1),
     ],
 )
-def test_what_its_claims_in_vain_are_then(does: str, after: int) -> None:
+def test_each_change_of_a_wait_sets_the_expected_number_of_claims(does: str, after: int) -> None:
     run_id = waiting(claims=3)
     ALL[does](run_id)
     assert claims(run_id) == after
 
 
 @pytest.mark.parametrize(("due", "after"), [(20, 20), (100, 50)])
-def test_what_is_put_off_in_a_fork_is_due_when_it_was_if_that_is_sooner(due: float, after: float) -> None:
+def test_a_postponed_branch_keeps_an_earlier_due_time(due: float, after: float) -> None:
     run_id = waiting(due=due)
     store.runs.be_lapsed_in([run_id], 50, sooner=True)
     assert due_in(run_id) == pytest.approx(after, abs=5)
 
 
-def test_a_run_is_woken_only_where_it_waits() -> None:
+def test_a_run_is_woken_only_while_it_waits() -> None:
     run_id = waiting(one=Wait(in_seconds(500), operation="forward"))
     store.runs.end_wait(run_id, "two")
     assert (due_in(run_id) > 50, claims(run_id)) == (True, 3)
@@ -134,7 +134,7 @@ def test_a_run_is_woken_only_where_it_waits() -> None:
 
 
 @pytest.mark.parametrize("begun", [True, False])
-def test_what_was_answered_is_waited_for_no_more(begun: bool) -> None:
+def test_an_answered_operation_is_no_longer_pending(begun: bool) -> None:
     run_id = waiting(one=Wait(in_seconds(500), 2, "forward", begun=not begun), two=Wait(7, 1))
     (row,) = store.runs.read([run_id])
     after = store.runs.note_answer(row, "one", begun=begun)
@@ -155,7 +155,7 @@ def test_what_was_answered_is_waited_for_no_more(begun: bool) -> None:
         (Wait(1_000, 2), None),
     ],
 )
-def test_what_a_run_still_waits_for_when_a_person_resumes_it(wait: Wait, after: Wait | None) -> None:
+def test_a_resumed_run_has_the_expected_waits(wait: Wait, after: Wait | None) -> None:
     run_id = waiting(one=wait)
     (row,) = store.runs.read([run_id])
     store.runs.reset_waits(row, 500)
@@ -175,6 +175,6 @@ def lease_left(part: float) -> float:
     return due_in(run_id)
 
 
-def test_a_lease_is_renewed_when_half_of_it_is_gone_and_not_before() -> None:
+def test_a_lease_is_renewed_after_half_of_it() -> None:
     assert lease_left(0.2) > config().lease / 2
     assert lease_left(0.8) <= config().lease * 0.8

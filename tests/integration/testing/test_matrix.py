@@ -53,7 +53,7 @@ def test_an_undo_that_does_nothing_is_found_without_an_invariant() -> None:
     assert 'to allow a record that stays, pass leaves=["table"]' in found[InjectedFault.TWICE]
 
 
-def test_a_record_may_stay() -> None:
+def test_rows_named_in_leaves_may_stay() -> None:
     def take_back(call: Call[Experiment]) -> None:
         JarHold.objects.filter(run_id=call.run_id).update(quantity=0)
 
@@ -62,7 +62,7 @@ def test_a_record_may_stay() -> None:
         assert problems(saga, leaves=["lab_jarhold"]) == {}
 
 
-def test_a_change_that_is_never_taken_back_is_no_record() -> None:
+def test_a_change_that_is_never_undone_is_found() -> None:
     def take(call: Call[Experiment]) -> None:
         hold(call)
         Jar.objects.filter(name=call.request.jar).update(available=9)
@@ -73,7 +73,7 @@ def test_a_change_that_is_never_taken_back_is_no_record() -> None:
         assert problems(saga, leaves=["lab_jar.available"]) == {}
 
 
-def test_a_hold_that_was_cancelled_holds_nothing() -> None:
+def test_a_cancelled_hold_may_stay() -> None:
     with mistaken.saga(hold, give_back) as saga:
         assert problems(saga) == {}
 
@@ -105,7 +105,7 @@ def test_the_undo_of_the_last_branch_of_a_fork_is_played_too() -> None:
         "the last step that was done is not undone",
     ],
 )
-def test_an_engine_with_a_mistake_is_found(mistake: str) -> None:
+def test_the_matrix_finds_a_mistake_in_the_engine(mistake: str) -> None:
     def finds() -> bool:
         for case in cases(Lab, carriers=["orchestration"]):
             if case.commits:
@@ -124,7 +124,7 @@ def test_an_engine_with_a_mistake_is_found(mistake: str) -> None:
 # -- What is no fault -----------------------------------------------------------------------------------------
 
 
-def test_each_matrix_of_a_saga_knows_what_differs_by_chance_in_its_own_runs() -> None:
+def test_each_matrix_finds_the_varying_columns_of_its_own_runs() -> None:
     """The first writes no row of a table whose rows have a number; the second does."""
 
     def hold_if_asked(call: Call[Experiment]) -> None:
@@ -136,7 +136,7 @@ def test_each_matrix_of_a_saga_knows_what_differs_by_chance_in_its_own_runs() ->
         assert problems(saga, an_experiment) == {}
 
 
-def test_a_date_and_a_day_between_attempts() -> None:
+def test_a_stored_date_may_differ_after_a_day_between_attempts() -> None:
     def write_the_date(call: Call[Experiment]) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT now()::date::text")
@@ -157,7 +157,7 @@ def test_a_date_and_a_day_between_attempts() -> None:
         assert problems(Dated) == {}
 
 
-def test_a_refund_gets_what_came_with_the_confirmation() -> None:
+def test_a_refund_gets_the_data_of_its_confirmation() -> None:
     def refund(call: Call[Experiment]) -> None:
         charge = call.results["payment"]["charge"]
         Mark.objects.filter(run_id=call.run_id, step=charge).delete()
@@ -185,7 +185,7 @@ def test_a_refund_gets_what_came_with_the_confirmation() -> None:
 # -- What is compared -----------------------------------------------------------------------------------------
 
 
-def test_tables_of_any_shape_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_with_any_names_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with isolate_apps("tests.lab") as isolated:
         assert isolated is not None
         _read_a_table_of_another_shape(isolated, monkeypatch)
@@ -223,7 +223,7 @@ def test_djangos_users_are_compared_and_the_engines_runs_are_not() -> None:
 # -- What it says ---------------------------------------------------------------------------------------------
 
 
-def test_an_invariant_that_breaks_is_told_with_its_case() -> None:
+def test_an_invariant_that_raises_is_reported_with_its_case() -> None:
     def ask(_: Ended) -> None:
         JarHold.objects.get(run_id="00000000-0000-0000-0000-000000000000")
 
@@ -234,7 +234,7 @@ def test_an_invariant_that_breaks_is_told_with_its_case() -> None:
     assert "JarHold matching query does not exist." in said
 
 
-def test_of_many_cases_a_few_are_told_in_full() -> None:
+def test_only_the_first_failed_cases_are_described_in_full() -> None:
     with mistaken.saga(hold, give_back) as saga, pytest.raises(AssertionError) as failed:
         assert_saga_unwinds(saga, an_experiment, invariant=lambda _: False)
     assert str(failed.value).count("mistaken.Mistaken ") == 3
@@ -249,7 +249,7 @@ def test_of_many_cases_a_few_are_told_in_full() -> None:
         ({"leaves": "lab_jar"}, TypeError, r"pass a list, as in \['lab_jar'\]"),
     ],
 )
-def test_what_makes_no_sense_is_refused_when_the_test_is_made(
+def test_invalid_arguments_are_refused_when_the_test_is_made(
     more: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):

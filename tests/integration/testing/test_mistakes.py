@@ -113,7 +113,7 @@ def named(value: object) -> str:
     ],
     ids=named,
 )
-def test_a_forward_operation_with_a_mistake(do: Participant, kind: MistakeKind, observed: str) -> None:
+def test_a_mistake_of_a_forward_operation_is_found(do: Participant, kind: MistakeKind, observed: str) -> None:
     (mistake,) = found(do)
     assert (mistake.step, mistake.operation, mistake.kind) == ("hold", "forward", kind)
     assert mistake.observed.startswith(observed)
@@ -131,7 +131,7 @@ def test_a_forward_operation_with_a_mistake(do: Participant, kind: MistakeKind, 
         mistaken.close,
     ],
 )
-def test_a_commit_is_found_and_not_let_through(do: Participant) -> None:
+def test_a_commit_is_found_and_prevented(do: Participant) -> None:
     before = transaction_number()
     (mistake,) = found(do)
     assert mistake.kind is MistakeKind.COMMITS
@@ -167,14 +167,14 @@ def test_a_commit_is_found_and_not_let_through(do: Participant) -> None:
     ],
     ids=named,
 )
-def test_an_undo_with_a_mistake(compensate: Participant, kind: MistakeKind, observed: str) -> None:
+def test_a_mistake_of_an_undo_is_found(compensate: Participant, kind: MistakeKind, observed: str) -> None:
     (mistake,) = found(hold, compensate)
     assert (mistake.step, mistake.operation, mistake.kind) == ("hold", "compensate", kind)
     assert mistake.observed.startswith(observed)
 
 
 @pytest.mark.django_db(databases=["default", "loyalty"])
-def test_one_that_writes_in_another_database(loyalty_database: None) -> None:
+def test_a_write_in_another_database_is_found(loyalty_database: None) -> None:
     (mistake,) = found(mistaken.write_elsewhere)
     assert mistake.kind is MistakeKind.OUTSIDE_EFFECT
     assert mistake.observed.startswith("it writes in the database 'loyalty': INSERT INTO")
@@ -185,13 +185,13 @@ def test_one_that_writes_in_another_database(loyalty_database: None) -> None:
     "query",
     [sql.SQL("DELETE FROM loyalty_stamp"), "-- audit\nDELETE FROM loyalty_stamp", "SELECT 1 AS a INTO TABLE another"],
 )
-def test_one_that_writes_in_another_database_in_sql(query: object, loyalty_database: None) -> None:
+def test_a_write_in_another_database_by_sql_is_found(query: object, loyalty_database: None) -> None:
     (mistake,) = found(mistaken.write_elsewhere_in(query))
     assert mistake.kind is MistakeKind.OUTSIDE_EFFECT
     assert mistake.observed.startswith("it writes in the database 'loyalty': ")
 
 
-def test_one_with_a_connection_that_was_there_before() -> None:
+def test_the_use_of_an_older_connection_is_found() -> None:
     with mistaken.connected_before() as connected:
         (mistake,) = found(connected)
     assert mistake.kind is MistakeKind.OUTSIDE_EFFECT
@@ -206,18 +206,18 @@ def test_one_with_a_connection_that_was_there_before() -> None:
     ],
     ids=["beside-the-engine", "installed"],
 )
-def test_a_clock_that_is_read_in_a_project_that_is_somewhere_else(file: str, module: str) -> None:
+def test_a_clock_is_found_wherever_the_project_is_installed(file: str, module: str) -> None:
     (mistake,) = found(mistaken.read_the_clock_in(file, module))
     assert (mistake.kind, mistake.observed) == (MistakeKind.READS_CLOCK, "it calls now() at participants.py:2")
 
 
-def test_a_thread_that_stays_is_not_watched_any_more() -> None:
+def test_a_thread_that_outlives_the_search_is_not_observed() -> None:
     with mistaken.with_a_thread() as (threaded, pool):
         assert found(threaded) == []
         assert pool.submit(sys.getprofile).result() is None
 
 
-def test_who_is_refused_hides_nobody() -> None:
+def test_a_rejected_call_hides_no_mistake_of_the_others() -> None:
     reject: list[tuple[str, ...]] = [(), ("hold",)] * 9
     with mistaken.saga(mistaken.hold_again_unless_refused) as saga:
         found = find_mistakes(saga, lambda: Experiment(jar=an_experiment().jar, reject=reject.pop(0)))
@@ -225,7 +225,7 @@ def test_who_is_refused_hides_nobody() -> None:
 
 
 @pytest.mark.parametrize("jars", ["ab", "ba"])
-def test_answers_in_an_order_of_their_own_are_found_whichever_it_is(jars: str) -> None:
+def test_answers_in_a_wrong_order_are_found_in_either_order_of_calls(jars: str) -> None:
     names = [Jar.objects.create(name=f"{letter}-{uuid4().hex[:8]}", available=10).name for letter in jars]
     with mistaken.saga(mistaken.hold_in_the_order_of_jars) as saga:
         (mistake,) = find_mistakes(saga, in_turn([Experiment(jar=name) for name in names]))
@@ -255,14 +255,14 @@ def in_turn(experiments: list[Experiment]) -> Callable[[], Experiment]:
     ],
     ids=named,
 )
-def test_a_confirm_with_a_mistake(confirm: Participant, kind: MistakeKind, observed: str) -> None:
+def test_a_mistake_of_a_confirm_is_found(confirm: Participant, kind: MistakeKind, observed: str) -> None:
     with mistaken.saga(hold, give_back, confirm) as saga:
         (mistake,) = find_mistakes(saga, an_experiment)
     assert (mistake.step, mistake.operation, mistake.kind) == ("hold", "confirm", kind)
     assert mistake.observed.startswith(observed)
 
 
-def test_a_refund_may_go_by_what_came_with_its_confirmation() -> None:
+def test_a_refund_may_use_the_data_of_its_confirmation() -> None:
     with mistaken.refunded(mistaken.refund) as saga:
 
         def paid() -> UUID:
@@ -273,7 +273,7 @@ def test_a_refund_may_go_by_what_came_with_its_confirmation() -> None:
         assert find_mistakes(saga, paid) == []
 
 
-def test_a_refund_without_what_should_have_come_breaks() -> None:
+def test_a_refund_without_the_data_of_its_confirmation_is_found() -> None:
     with mistaken.refunded(mistaken.refund) as saga:
         (mistake,) = find_mistakes(saga, an_experiment)
     assert (mistake.step, mistake.operation, mistake.kind) == ("payment", "compensate", MistakeKind.BREAKS)
@@ -283,21 +283,21 @@ def test_a_refund_without_what_should_have_come_breaks() -> None:
     )
 
 
-def test_an_undo_may_go_by_what_another_step_has_returned() -> None:
+def test_an_undo_may_use_the_result_of_another_step() -> None:
     with mistaken.in_two_steps(mistaken.unmark_what_is_held) as saga:
         assert find_mistakes(saga, an_experiment) == []
 
 
-def test_an_undo_may_take_a_short_cut_by_its_own_result() -> None:
+def test_an_undo_may_use_its_own_result_if_it_also_works_without() -> None:
     assert found(hold, mistaken.give_back_quickly) == []
 
 
-def test_a_confirm_without_a_mistake() -> None:
+def test_a_correct_confirm_has_no_mistake() -> None:
     with mistaken.saga(hold, give_back, mistaken.confirm) as saga:
         assert find_mistakes(saga, an_experiment) == []
 
 
-def test_a_confirm_is_watched_too() -> None:
+def test_an_outside_effect_of_a_confirm_is_found() -> None:
     with mistaken.saga(hold, give_back, mistaken.mail) as saga:
         (mistake,) = find_mistakes(saga, an_experiment)
     assert (mistake.operation, mistake.kind) == ("confirm", MistakeKind.OUTSIDE_EFFECT)
@@ -315,15 +315,15 @@ def test_a_confirm_is_watched_too() -> None:
     ],
     ids=["one-call", "set-based", "and-logs", "speaks-of-commits", "default-of-a-field", "measures"],
 )
-def test_participants_without_a_mistake(do: Participant) -> None:
+def test_correct_participants_have_no_mistake(do: Participant) -> None:
     assert found(do) == []
 
 
-def test_the_orders_participants_make_none() -> None:
+def test_the_shops_participants_have_no_mistake() -> None:
     assert_no_usual_mistakes(PlaceOrder, place)
 
 
-def test_nothing_is_left_behind() -> None:
+def test_the_search_leaves_no_rows() -> None:
     before = holds_and_jars()
     found(hold)
     assert holds_and_jars() == before
@@ -354,7 +354,7 @@ def test_the_laboratorys_marks_are_doubled_on_purpose() -> None:
     assert_no_usual_mistakes(Lab, an_experiment, allow=lambda mistake: mistake.kind in on_purpose)
 
 
-def test_it_says_who_and_how_it_is_mended() -> None:
+def test_the_message_names_the_participant_and_the_fix() -> None:
     with mistaken.saga(hold, mistaken.give_back_by_id) as saga, pytest.raises(AssertionError) as failed:
         assert_no_usual_mistakes(saga, an_experiment)
     assert str(failed.value).splitlines() == [
@@ -366,7 +366,7 @@ def test_it_says_who_and_how_it_is_mended() -> None:
     ]
 
 
-def test_what_was_never_called_was_not_found_faultless() -> None:
+def test_an_operation_that_was_never_called_fails_the_search() -> None:
     with mistaken.saga(mistaken.never) as saga, pytest.raises(AssertionError) as failed:
         find_mistakes(saga, an_experiment)
     assert str(failed.value).splitlines() == [

@@ -56,7 +56,7 @@ def assert_nothing_is_taken() -> None:
 
 
 @CARRIERS
-def test_an_order_that_is_paid(carrier: str) -> None:
+def test_a_paid_order_succeeds(carrier: str) -> None:
     order(carrier).when_confirmed("payment", data={"payment_id": "p-1"}).then_done(*STEPS).then_succeeded()
     assert Sku.objects.values_list("available", "held", "sold").get(code=TEA) == (8, 0, 2)
     assert Order.objects.get().status == "CONFIRMED"
@@ -64,7 +64,7 @@ def test_an_order_that_is_paid(carrier: str) -> None:
 
 @CARRIERS
 @pytest.mark.parametrize("step", STEPS)
-def test_an_order_of_which_a_step_says_no(step: str, carrier: str) -> None:
+def test_an_order_with_a_rejected_step_is_undone(step: str, carrier: str) -> None:
     before = STEPS[: STEPS.index(step)]
     scenario = order(carrier).when_rejects(step, code="NotToday").then_because("NotToday")
     scenario.then_compensated(*reversed(before))
@@ -74,21 +74,21 @@ def test_an_order_of_which_a_step_says_no(step: str, carrier: str) -> None:
 
 @CARRIERS
 @pytest.mark.parametrize("step", STEPS)
-def test_an_order_of_which_a_step_breaks_for_good(step: str, carrier: str) -> None:
+def test_an_order_with_a_step_that_always_fails_is_undone(step: str, carrier: str) -> None:
     before = STEPS[: STEPS.index(step)]
     order(carrier).when_fails(step).then_compensated(*reversed(before)).then_because("Broken")
 
 
 @CARRIERS
 @pytest.mark.parametrize("step", STEPS)
-def test_an_order_of_which_a_step_is_answered_at_the_third_attempt(step: str, carrier: str) -> None:
+def test_an_order_whose_step_is_answered_at_the_third_attempt_succeeds(step: str, carrier: str) -> None:
     scenario = order(carrier).when_times_out(step, attempts=2).when_confirmed().then_succeeded()
     assert Log.objects.filter(run_id=scenario.run_id, step=step, outcome="FAULT").count() == 2
     assert Sku.objects.values_list("available", "held", "sold").get(code=TEA) == (8, 0, 2)
 
 
 @CARRIERS
-def test_an_order_that_nobody_pays(carrier: str) -> None:
+def test_an_unpaid_order_is_undone(carrier: str) -> None:
     scenario = order(carrier).when_not_confirmed("payment").then_compensated(*reversed(STEPS))
     scenario.then_because("NotConfirmed").then(assert_nothing_is_taken)
     # By RabbitMQ's message, a moment of the test's own clock after its time
@@ -97,12 +97,12 @@ def test_an_order_that_nobody_pays(carrier: str) -> None:
     assert (late["by"], late["late_ms"]) == ("message", 0)
 
 
-def test_an_order_that_is_cancelled() -> None:
+def test_a_cancelled_order_is_undone() -> None:
     order("orchestration").when_cancelled().then_compensated(*reversed(STEPS)).then(assert_nothing_is_taken)
 
 
 @CARRIERS
-def test_an_undo_that_breaks_for_ever_calls_a_person(carrier: str) -> None:
+def test_an_undo_that_always_fails_escalates(carrier: str) -> None:
     scenario = order(carrier).when_rejects("schedule_delivery").when_fails("apply_coupon", operation="compensate")
     scenario.then_escalated("apply_coupon")
 
@@ -111,45 +111,45 @@ def test_an_undo_that_breaks_for_ever_calls_a_person(carrier: str) -> None:
 
 
 @CARRIERS
-def test_a_saga_in_which_nothing_goes_wrong(carrier: str) -> None:
+def test_a_saga_without_faults_succeeds(carrier: str) -> None:
     scenario = given(Unconfirmed, Experiment(), business_key="E-1", carrier=carrier).then_succeeded()
     assert_effects_once(scenario.run_id)
     assert Run.objects.get(pk=scenario.run_id).business_key == "E-1"
 
 
 @CARRIERS
-def test_a_run_that_waits(carrier: str, jar: str) -> None:
+def test_a_run_without_its_confirmation_waits(carrier: str, jar: str) -> None:
     given(Lab, Experiment(jar=jar), carrier=carrier).then_done("one", "two", "three", "four").then_waits()
 
 
 @CARRIERS
 @pytest.mark.parametrize("step", ["one", "left", "right", "three", "four"])
-def test_a_fork(step: str, carrier: str, jar: str) -> None:
+def test_the_branches_of_a_fork_are_undone(step: str, carrier: str, jar: str) -> None:
     scenario = given(Forked, Experiment(jar=jar), carrier=carrier).when_rejects(step).when_confirmed().then_failed()
     assert_effects_once(scenario.run_id)
     assert Jar.objects.get(name=jar).available == 10
 
 
-def test_one_of_two_confirmations_comes() -> None:
+def test_a_run_with_one_of_two_confirmations_is_undone() -> None:
     scenario = given(Twice, Experiment()).when_not_confirmed("payment").then_failed().then_because("NotConfirmed")
     reason = Run.objects.get(pk=scenario.run_id).reason
     assert reason is not None
     assert reason["step"] == "payment"
 
 
-def test_one_is_refused() -> None:
+def test_a_run_with_a_declined_confirmation_is_undone() -> None:
     given(Twice, Experiment()).when_declined("payment", reason="no money").then_failed().then_because("Refused")
 
 
-def test_behind_the_pivot_a_run_waits_for_its_next_attempt(jar: str) -> None:
+def test_a_run_past_its_pivot_waits_for_its_next_attempt(jar: str) -> None:
     given(Pivoted, Experiment(jar=jar)).when_fails("two", attempts=2).when_confirmed().then_succeeded()
 
 
-def test_a_step_that_takes_too_long() -> None:
+def test_a_step_past_its_timeout_is_undone() -> None:
     given(Hurried, Experiment()).when_fails("two").then_compensated("one").then_because("TimedOut")
 
 
-def test_what_is_accepted_is_reported(jar: str) -> None:
+def test_an_accepted_step_is_reported(jar: str) -> None:
     scenario = given(Reported, Experiment(jar=jar)).when_reported("two", Done({"by": "post"})).when_reported("left")
     scenario.then_succeeded()
     assert Run.objects.get(pk=scenario.run_id).results["two"] == {"by": "post"}
@@ -158,7 +158,7 @@ def test_what_is_accepted_is_reported(jar: str) -> None:
     refused.then_compensated("two", "one").then_because("NotAtHome")
 
 
-def test_a_step_that_is_a_saga(jar: str) -> None:
+def test_a_sub_saga_is_played(jar: str) -> None:
     scenario = given(Parent, Experiment(jar=jar)).when_child_confirmed("asked").when_rejects("four").then_failed()
     children = Run.objects.filter(parent_id=scenario.run_id)
     assert children
@@ -190,7 +190,7 @@ def test_an_expectation_that_does_not_hold_shows_the_runs_log() -> None:
     assert "0.1 s two forward DONE 2" in rows or "0.0 s two forward DONE 2" in rows
 
 
-def test_ones_own_assertion_shows_it_too() -> None:
+def test_a_failed_check_shows_the_runs_log() -> None:
     def check() -> None:
         msg = "the books do not balance"
         raise AssertionError(msg)
@@ -219,7 +219,7 @@ def test_names_that_the_saga_does_not_have_are_refused_at_once() -> None:
 # -- What it leaves -------------------------------------------------------------------------------------------
 
 
-def test_afterwards_all_is_as_it_was() -> None:
+def test_a_scenario_restores_settings_and_clock() -> None:
     actions = [dict(step.actions) for step in Lab.definition.all_steps]
     with connection.cursor() as cursor:
         cursor.execute("SHOW search_path")
@@ -282,19 +282,19 @@ def test_a_scenario_goes_on_from_the_clock_of_its_test() -> None:
         (lambda: given(Twice, Experiment()).when_fails("one").when_declined("payment"), "when_declined('payment')"),
     ],
 )
-def test_what_was_to_happen_and_never_did_fails_the_test(scenario: Callable[[], Scenario], said: str) -> None:
+def test_a_declared_event_that_never_happens_fails_the_test(scenario: Callable[[], Scenario], said: str) -> None:
     with pytest.raises(AssertionError, match="to happen: the run never came to it") as failed:
         scenario().then(lambda: None)
     assert said in str(failed.value)
 
 
-def test_it_is_said_before_it_is_played() -> None:
+def test_an_event_declared_after_the_scenario_was_played_is_refused() -> None:
     scenario = given(Unconfirmed, Experiment()).when_fails("two", attempts=1).then_succeeded()
     with pytest.raises(RuntimeError, match="say what happens before the first then_…"):
         scenario.when_rejects("one")
 
 
-def test_what_makes_no_sense_is_refused_at_once() -> None:
+def test_invalid_arguments_are_refused_at_once() -> None:
     with pytest.raises(ValueError, match="attempts=0: at one at least"):
         given(Lab, Experiment()).when_fails("two", attempts=0)
     with pytest.raises(TypeError, match=r"two is reported as Done\(…\) or Rejected\(…\), and not as 3"):
@@ -309,7 +309,7 @@ def test_what_makes_no_sense_is_refused_at_once() -> None:
         given(Unconfirmed, Experiment()).then_done("onne")
 
 
-def test_a_scenario_that_is_never_played_is_told() -> None:
+def test_a_scenario_that_is_never_played_causes_a_warning() -> None:
     scenario = given(Lab, Experiment()).when_fails("two")
     with pytest.warns(UserWarning, match=r"lab\.Lab has no then_…, and was never played"):
         del scenario
@@ -323,7 +323,7 @@ def test_the_traceback_of_a_participant_is_shown() -> None:
     assert any(frame.name == "judge" for frame in traceback.extract_tb(cause.__traceback__))
 
 
-def test_a_run_of_code_that_is_not_here_keeps_no_scenario_from_its_end() -> None:
+def test_a_run_of_unknown_code_keeps_no_scenario_from_its_end() -> None:
     other = sagas.start(Lab, Experiment())
     Run.objects.filter(pk=other).update(saga="nobody.Knows")
     given(Unconfirmed, Experiment()).then_succeeded()

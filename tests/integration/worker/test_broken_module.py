@@ -29,7 +29,7 @@ from tests.support.runs import (
 pytestmark = pytest.mark.usefixtures("alone")
 
 
-def test_it_serves_the_other_sagas(start_worker: Start, tmp_path: Path) -> None:
+def test_a_worker_with_a_broken_sagas_module_serves_the_other_sagas(start_worker: Start, tmp_path: Path) -> None:
     # Given a run of the broken module's saga, and one of another
     jar = f"jar-{uuid4().hex[:8]}"
     Jar.objects.create(name=jar, available=10)

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("database", "shared_worker")
 STEPS = ["one", "two", "three", "four"]
 
 
-def test_a_run_that_is_confirmed(jar: str) -> None:
+def test_a_confirmed_run_succeeds(jar: str) -> None:
     # Given
     run_id = sagas.start(Lab, Experiment(jar=jar, quantity=2), business_key="K-1")
     await_state(run_id, State.AWAITING_CONFIRM)
@@ -62,14 +62,14 @@ def test_a_run_that_is_confirmed(jar: str) -> None:
     assert Run.objects.get(pk=run_id).results == {"one": {"by": "one"}, "four": {"by": "four"}}
 
 
-def test_a_saga_without_confirmations_succeeds_by_itself() -> None:
+def test_a_saga_without_confirmations_succeeds() -> None:
     run_id = sagas.start(Unconfirmed, Experiment())
     await_state(run_id, State.SUCCEEDED)
     assert effects(run_id) == ["one.forward", "two.forward"]
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_each_step_says_no_in_turn(jar: str, step: str) -> None:
+def test_a_rejection_of_each_step_undoes_the_run(jar: str, step: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar, reject=(step,)))
     await_state(run_id, State.FAILED)
     assert_effects_once(run_id)
@@ -77,7 +77,7 @@ def test_each_step_says_no_in_turn(jar: str, step: str) -> None:
     assert counts(jar) == (1000, 0, 0)
 
 
-def test_what_breaks_is_tried_again_and_then_given_up(jar: str) -> None:
+def test_a_failing_step_is_retried_and_then_undone(jar: str) -> None:
     mended = sagas.start(Lab, Experiment(jar=jar, faults={"two.forward": 2, "three.try": 1}))
     broken = sagas.start(Lab, Experiment(jar=jar, faults={"four.forward": 99}))
     await_state(mended, State.AWAITING_CONFIRM)
@@ -88,7 +88,7 @@ def test_what_breaks_is_tried_again_and_then_given_up(jar: str) -> None:
     assert counts(jar) == (999, 1, 0)
 
 
-def test_a_run_that_cannot_be_confirmed_is_escalated_and_ends_well_when_mended(jar: str) -> None:
+def test_a_run_that_cannot_be_confirmed_escalates_and_succeeds_when_resumed(jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar, faults={"three.confirm": 99}))
     sagas.confirm(run_id, "approval", {})
     await_state(run_id, State.ESCALATED)
@@ -98,7 +98,7 @@ def test_a_run_that_cannot_be_confirmed_is_escalated_and_ends_well_when_mended(j
     assert_effects_once(run_id)
 
 
-def test_the_customer_cancels(jar: str) -> None:
+def test_a_cancelled_run_is_undone(jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     await_state(run_id, State.AWAITING_CONFIRM)
     assert sagas.cancel(run_id, reason="changed my mind", by="ada") is State.COMPENSATING
@@ -118,7 +118,7 @@ def test_both_confirmations_must_come() -> None:
     await_state(run_id, State.SUCCEEDED)
 
 
-def test_no_confirmation_in_time_and_rabbitmqs_message_says_so(jar: str) -> None:
+def test_the_deadline_message_undoes_an_unconfirmed_run(jar: str) -> None:
     # Given
     run_id = sagas.start(ShortLab, Experiment(jar=jar))
 
@@ -137,7 +137,7 @@ def test_no_confirmation_in_time_and_rabbitmqs_message_says_so(jar: str) -> None
     assert counts(jar) == (1000, 0, 0)
 
 
-def test_many_runs_at_once(jar: str) -> None:
+def test_many_runs_at_once_end_correctly(jar: str) -> None:
     ids = [sagas.start(Lab, Experiment(jar=jar, reject=("four",) if n % 3 == 0 else ())) for n in range(150)]
     await_states(ids, State.AWAITING_CONFIRM, State.FAILED)
     for run_id in ids[1::3]:
@@ -212,5 +212,5 @@ def test_a_deadline_of_runs_that_are_confirmed_does_nothing(jar: str) -> None:
     assert state(run_id) is State.SUCCEEDED
 
 
-def test_place_of_is_where_the_messages_find_their_runs() -> None:
+def test_place_of_returns_the_place_at_which_messages_find_a_run() -> None:
     assert place_of(Lab.definition, 0, Phase.FORWARD).state is State.EXECUTING

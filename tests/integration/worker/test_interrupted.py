@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("count", [7, 20], ids=["begun by the dispatcher", "by messages"])
-def test_a_run_whose_session_ends_each_time_is_found(alone: None, start_worker: Start, count: int) -> None:
+def test_a_run_that_always_ends_its_session_is_found(alone: None, start_worker: Start, count: int) -> None:
     # Given
     ids = [sagas.start(Unconfirmed, Experiment()) for _ in range(count)]
     with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
@@ -42,7 +42,7 @@ def test_a_run_whose_session_ends_each_time_is_found(alone: None, start_worker: 
     assert worker.process.poll() is None
 
 
-def test_while_somebody_holds_a_row_the_others_get_on(alone: None, start_worker: Start) -> None:
+def test_other_runs_go_on_while_a_row_is_locked(alone: None, start_worker: Start) -> None:
     # Given somebody who holds a jar, and runs that want it amid others
     jar, other = new_jar(1000), new_jar(1000)
     wanted = {**connection.get_connection_params(), "cursor_factory": None, "application_name": "psql"}

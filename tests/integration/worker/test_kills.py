@@ -69,7 +69,7 @@ def operations(*names: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("operation", operations(*FORWARD))
-def test_a_step_that_kills_is_given_up_and_undone(own_worker: Worker, jar: str, operation: str) -> None:
+def test_a_step_that_kills_its_workers_is_undone(own_worker: Worker, jar: str, operation: str) -> None:
     # Given a cohort that goes out as a message
     killer, neighbours = start_together(Experiment(jar=jar, kills=(operation,)), neighbours=2 * FEW, paid=True)
 
@@ -89,7 +89,7 @@ def test_a_step_that_kills_is_given_up_and_undone(own_worker: Worker, jar: str, 
     assert_jar_adds_up(jar, 100)
 
 
-def test_a_step_that_kills_the_dispatcher(own_worker: Worker, jar: str) -> None:
+def test_a_step_that_kills_the_dispatcher_is_undone(own_worker: Worker, jar: str) -> None:
     # Given so few runs that the dispatcher performs their first step itself
     killer, neighbours = start_together(Experiment(jar=jar, kills=("one.forward",)), neighbours=FEW // 2, paid=True)
 
@@ -103,7 +103,7 @@ def test_a_step_that_kills_the_dispatcher(own_worker: Worker, jar: str) -> None:
 
 
 @pytest.mark.parametrize("operation", operations("three.confirm", "two.compensate"))
-def test_a_confirm_or_an_undo_that_kills_calls_a_person(own_worker: Worker, jar: str, operation: str) -> None:
+def test_a_confirm_or_an_undo_that_kills_its_workers_escalates(own_worker: Worker, jar: str, operation: str) -> None:
     # Given a cohort that waits, one of it a killer later on
     killer, neighbours = start_together(Experiment(jar=jar, kills=(operation,)), neighbours=2 * FEW)
     everyone = [killer, *neighbours]

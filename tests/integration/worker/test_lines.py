@@ -55,7 +55,7 @@ def test_fifty_runs_on_one_key_end_one_after_the_other(own_worker: Worker) -> No
     assert not Lock.objects.filter(key=key).exists()
 
 
-def test_the_holder_dies_between_its_commit_and_the_telling(own_worker: Worker) -> None:
+def test_the_holder_of_a_key_is_killed_before_it_wakes_the_next_run(own_worker: Worker) -> None:
     # Given runs in line
     key = f"order:{uuid4().hex}"
     with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
@@ -73,7 +73,7 @@ def test_the_holder_dies_between_its_commit_and_the_telling(own_worker: Worker) 
     assert in_order(ids) == ids
 
 
-def test_runs_at_many_keys_do_not_hold_each_other_up(own_worker: Worker) -> None:
+def test_runs_with_different_keys_do_not_delay_each_other(own_worker: Worker) -> None:
     keys = [f"order:{uuid4().hex}" for _ in range(40)]
     ids = [start(key) for key in keys * 3]
     await_states(ids, State.SUCCEEDED)

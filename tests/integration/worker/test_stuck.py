@@ -33,7 +33,7 @@ def start_unknown(saga: str = "lab.FromTomorrow", version: int = 1) -> UUID:
     return run_id
 
 
-def test_a_run_without_progress_calls_a_person(own_worker: Worker, jar: str) -> None:
+def test_a_run_without_progress_escalates(own_worker: Worker, jar: str) -> None:
     run_id = sagas.start(Lab, Experiment(jar=jar))
     await_state(run_id, State.ESCALATED)
     found = escalation(run_id)
@@ -49,7 +49,7 @@ def test_a_run_without_progress_calls_a_person(own_worker: Worker, jar: str) -> 
 
 
 @pytest.mark.parametrize(("saga", "version"), [("lab.FromTomorrow", 1), ("lab.Lab", 99)])
-def test_a_run_of_an_unknown_saga_calls_a_person(own_worker: Worker, saga: str, version: int) -> None:
+def test_a_run_of_an_unknown_saga_escalates(own_worker: Worker, saga: str, version: int) -> None:
     run_id = start_unknown(saga, version)
     await_state(run_id, State.ESCALATED)
     found = escalation(run_id)

@@ -34,7 +34,7 @@ def at_work(carrier: str, start_worker: Start) -> list[Worker]:
     return [start_worker(CARRIERS=carriers, LEASE=3) for _ in range(2)]
 
 
-def test_everything_at_once(jar: str) -> None:
+def test_many_kinds_of_runs_and_faults_at_once_end_correctly(jar: str) -> None:
     """One test, because workers take a while to start; each part is a saga of its own."""
     forked = [sagas.start(Forked, Experiment(jar=jar)) for _ in range(20)]
     refused = [sagas.start(Forked, Experiment(jar=jar, reject=(step,))) for step in ("left", "right", "three", "four")]

@@ -30,7 +30,7 @@ def test_the_lists_can_be_searched(admin: Client, api: Api, shop: Shop, page: st
     assert admin.get(f"/admin/{page}/?q=1").status_code == 200
 
 
-def test_an_order_is_found_by_its_number_and_only_looked_at(admin: Client, api: Api, shop: Shop) -> None:
+def test_an_order_is_found_by_its_number_and_cannot_be_edited(admin: Client, api: Api, shop: Shop) -> None:
     order_no = api.order(shop).body["order_no"]
     assert order_no in admin.get(f"/admin/orders/order/?q={order_no}").content.decode()
     order = admin.get(f"/admin/orders/order/?q={order_no}").context["cl"].queryset.get()
@@ -49,7 +49,9 @@ def _counts(pool: Pool) -> tuple[int, int, int]:
     return pool.available, pool.held, pool.sold
 
 
-def test_a_price_is_changed_and_the_counts_are_not(admin: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_price_can_be_edited_and_the_counts_cannot(
+    admin: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given that the engine moves the stock between the form's read and its write
     full_clean = Sku.full_clean
 
@@ -66,7 +68,7 @@ def test_a_price_is_changed_and_the_counts_are_not(admin: Client, shop: Shop, mo
     assert (shop.tea.price_cents, shop.tea.name) == (1300, "New tea")
 
 
-def test_stock_is_added_by_a_difference(admin: Client, shop: Shop) -> None:
+def test_stock_is_changed_by_a_difference(admin: Client, shop: Shop) -> None:
     url = f"/admin/inventory/sku/{shop.tea.pk}/change/"
     assert admin.post(url, _form(restock=50)).status_code == 302
     assert _counts(shop.tea) == (150, 0, 0)
@@ -74,12 +76,12 @@ def test_stock_is_added_by_a_difference(admin: Client, shop: Shop) -> None:
     assert _counts(shop.tea) == (150, 0, 0)
 
 
-def test_a_new_sku(admin: Client) -> None:
+def test_a_new_sku_can_be_added(admin: Client) -> None:
     assert admin.post("/admin/inventory/sku/add/", _form(code="NEW", restock=30)).status_code == 302
     assert _counts(Sku.objects.get(code="NEW")) == (30, 0, 0)
 
 
-def test_a_payment_is_marked_as_returned_and_otherwise_only_looked_at(admin: Client, api: Api, shop: Shop) -> None:
+def test_a_payment_can_be_marked_as_returned_and_not_edited(admin: Client, api: Api, shop: Shop) -> None:
     # Given one that is due back, and one that is taken
     order_no = api.order(shop).body["order_no"]
     confirm(order_no, "pay_wrong", says={"amount": 1})

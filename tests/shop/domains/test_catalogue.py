@@ -39,7 +39,7 @@ USES = [(Sku, "held"), (Sku, "sold"), (Slot, "held"), (Slot, "sold"), (Coupon, "
 
 
 @pytest.mark.parametrize(("model", "how"), USES)
-def test_what_a_run_has_taken_is_not_deleted_in_the_admin(
+def test_a_row_that_a_run_uses_cannot_be_deleted_in_the_admin(
     admin: Client, shop: Shop, model: type[models.Model], how: str
 ) -> None:
     row = in_use(shop, model, how)
@@ -55,7 +55,7 @@ def test_what_a_run_has_taken_is_not_deleted_in_the_admin(
 
 
 @pytest.mark.parametrize(("model", "how"), USES)
-def test_nor_by_any_other_hand(shop: Shop, model: type[models.Model], how: str) -> None:
+def test_a_row_that_a_run_uses_cannot_be_deleted_in_any_way(shop: Shop, model: type[models.Model], how: str) -> None:
     row = in_use(shop, model, how)
     with pytest.raises(IntegrityError, match="in use"), transaction.atomic():
         model._default_manager.filter(pk=row.pk).delete()
@@ -67,7 +67,7 @@ def test_nor_by_any_other_hand(shop: Shop, model: type[models.Model], how: str) 
         model._default_manager.filter(pk=row.pk).update(**{model._meta.pk.name: -1 if model is Slot else "NEW"})
 
 
-def test_a_deletion_that_a_run_forestalls_is_refused_in_words(
+def test_a_deletion_that_loses_to_a_run_is_refused_with_a_message(
     admin: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a run that takes a cup between the page's look and its deletion
@@ -84,7 +84,7 @@ def test_a_deletion_that_a_run_forestalls_is_refused_in_words(
     assert Sku.objects.filter(pk=shop.tea.pk).exists()
 
 
-def test_what_nobody_has_used_may_go(admin: Client, shop: Shop) -> None:
+def test_an_unused_row_can_be_deleted(admin: Client, shop: Shop) -> None:
     code = shop.coupon()
     for page in (f"inventory/sku/{shop.gone.pk}", f"delivery/slot/{shop.past.pk}", f"coupons/coupon/{code}"):
         assert admin.post(f"/admin/{page}/delete/", {"post": "yes"}).status_code == 302
@@ -100,7 +100,7 @@ def test_an_inactive_slot_is_not_offered_and_takes_no_orders(api: Api, shop: Sho
     assert (answer.status, answer.body["errors"][0]["code"]) == (422, "inactive-slot")
 
 
-def test_an_inactive_coupon_takes_nothing_off(api: Api, shop: Shop) -> None:
+def test_an_inactive_coupon_gives_no_discount(api: Api, shop: Shop) -> None:
     code = shop.coupon()
     Coupon.objects.filter(pk=code).update(active=False)
     answer = api.order(shop, coupon=code)
@@ -112,7 +112,7 @@ OUT_OF_RANGE = ["0001-01-01", "1969-12-31", "9999-12-31", "9999-12-30"]
 
 
 @pytest.mark.parametrize("day", OUT_OF_RANGE)
-def test_a_coupon_expires_in_a_year_that_everyone_can_read(admin: Client, shop: Shop, day: str) -> None:
+def test_a_coupon_must_expire_between_2000_and_2100(admin: Client, shop: Shop, day: str) -> None:
     form = {"code": "ODD", "discount_cents": 100, "expires_at_0": day, "expires_at_1": "00:00:00", "active": "on"}
     answer = admin.post("/admin/coupons/coupon/add/", form)
     assert answer.status_code == 200
@@ -121,7 +121,7 @@ def test_a_coupon_expires_in_a_year_that_everyone_can_read(admin: Client, shop: 
 
 
 @pytest.mark.parametrize("day", OUT_OF_RANGE)
-def test_a_slot_lies_in_years_that_everyone_can_read(admin: Client, shop: Shop, day: str) -> None:
+def test_a_slot_must_lie_between_2000_and_2100(admin: Client, shop: Shop, day: str) -> None:
     form = {"starts_at_0": day, "starts_at_1": "10:00", "ends_at_0": day, "ends_at_1": "12:00"}
     form |= {"available": "5", "active": "on"}
     answer = admin.post("/admin/delivery/slot/add/", form)
@@ -130,7 +130,7 @@ def test_a_slot_lies_in_years_that_everyone_can_read(admin: Client, shop: Shop, 
 
 
 @pytest.mark.parametrize("at", ["0001-01-01 00:00+08", "0044-03-15 BC", "9999-12-31 23:59+00", "infinity", "-infinity"])
-def test_the_tables_hold_no_other_years_either(shop: Shop, at: str) -> None:
+def test_the_tables_refuse_other_years(shop: Shop, at: str) -> None:
     code = shop.coupon()
     for table, column, key in (
         ("coupons_coupon", "expires_at", code),
@@ -142,7 +142,7 @@ def test_the_tables_hold_no_other_years_either(shop: Shop, at: str) -> None:
             cursor.execute(f"UPDATE {table} SET {column} = %s WHERE {pk} = %s", [at, key])  # noqa: S608 - ours
 
 
-def test_capacities_and_prices_are_those_of_a_shop(admin: Client, shop: Shop) -> None:
+def test_capacities_and_prices_have_plausible_bounds(admin: Client, shop: Shop) -> None:
     start = {"starts_at_0": "2026-12-24", "starts_at_1": "10:00", "ends_at_0": "2026-12-24", "ends_at_1": "12:00"}
     answer = admin.post("/admin/delivery/slot/add/", {**start, "available": 2**63 - 1, "active": "on"})
     assert answer.status_code == 200
@@ -170,7 +170,7 @@ def test_capacities_and_prices_are_those_of_a_shop(admin: Client, shop: Shop) ->
         "id=99999999999999999999",
     ],
 )
-def test_whatever_a_list_is_asked_for_it_answers(admin: Client, shop: Shop, page: str, query: str) -> None:
+def test_a_list_answers_any_query_parameters(admin: Client, shop: Shop, page: str, query: str) -> None:
     assert admin.get(f"/admin/{page}/?{query}").status_code in {200, 302, 400}
 
 

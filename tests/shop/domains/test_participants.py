@@ -65,23 +65,23 @@ def received(call: Call[OrderRequest], discount_cents: int = 0) -> UUID:
 
 
 class TestCoupons:
-    def test_of_two_that_want_one_coupon_the_first_gets_it(self, shop: Shop) -> None:
+    def test_the_first_of_two_runs_gets_a_coupon(self, shop: Shop) -> None:
         code = shop.coupon()
         calls = [ask(shop, coupon=code), ask(shop), ask(shop, coupon=code)]
         assert outcomes(redeem, calls) == [{"discount_cents": 500}, None, CouponUsed]
         assert Coupon.objects.get(code=code).used
         assert runs(Redemption, calls) == {calls[0].run_id}
 
-    def test_what_it_says_no_to(self, shop: Shop) -> None:
+    def test_an_unusable_coupon_is_rejected(self, shop: Shop) -> None:
         codes = ["NO-SUCH", shop.coupon(owner=shop.other), shop.coupon(days=-1), shop.coupon(used=True)]
         calls = [ask(shop, coupon=code) for code in codes]
         assert outcomes(redeem, calls) == [CouponUnknown, CouponNotYours, CouponExpired, CouponUsed]
         assert runs(Redemption, calls) == set()
 
-    def test_ones_own_coupon(self, shop: Shop) -> None:
+    def test_a_coupon_of_the_customer_is_accepted(self, shop: Shop) -> None:
         assert outcomes(redeem, [ask(shop, coupon=shop.coupon(owner=shop.customer))]) == [{"discount_cents": 500}]
 
-    def test_its_value_is_the_one_for_which_the_order_was_accepted(self, shop: Shop) -> None:
+    def test_the_discount_is_that_of_the_accepted_order(self, shop: Shop) -> None:
         # Given an order with a coupon whose value is changed before its step
         code = shop.coupon()
         call = ask(shop, coupon=code)
@@ -90,7 +90,7 @@ class TestCoupons:
         assert outcomes(redeem, [call]) == [{"discount_cents": 500}]
         assert Redemption.objects.get(run_id=call.run_id).discount_cents == 500
 
-    def test_a_refund_frees_it_once(self, shop: Shop) -> None:
+    def test_a_refund_frees_a_coupon_once(self, shop: Shop) -> None:
         code = shop.coupon()
         first, second = ask(shop, coupon=code), ask(shop, coupon=code)
         redeem.many([first])
@@ -103,13 +103,13 @@ class TestCoupons:
         states = dict(Redemption.objects.filter(coupon_code=code).values_list("run_id", "state"))
         assert states == {first.run_id: RedemptionState.REFUNDED, second.run_id: RedemptionState.REDEEMED}
 
-    def test_a_refund_of_what_was_never_redeemed(self, shop: Shop) -> None:
+    def test_a_refund_of_a_coupon_that_was_never_redeemed_does_nothing(self, shop: Shop) -> None:
         code = shop.coupon(used=True)
         assert outcomes(refund, [ask(shop, coupon=code), ask(shop)]) == [None, None]
         assert Coupon.objects.get(code=code).used
 
     @pytest.mark.parametrize("gone", ["redemption", "coupon", "use"])
-    def test_a_refund_that_meets_less_than_was_redeemed_is_a_fault(self, shop: Shop, gone: str) -> None:
+    def test_a_refund_of_a_redemption_that_was_tampered_with_is_a_fault(self, shop: Shop, gone: str) -> None:
         # Given a coupon that was redeemed, and somebody who has changed that by other means
         code = shop.coupon()
         call = ask(shop, coupon=code)
@@ -128,7 +128,9 @@ class TestCoupons:
             refund.many([replace(call, results={call.step: redeemed})])
 
     @pytest.mark.parametrize("size", [1, 50])
-    def test_a_cohort_costs_the_same(self, shop: Shop, django_assert_num_queries: Any, size: int) -> None:
+    def test_a_cohort_needs_as_many_statements_as_one_run(
+        self, shop: Shop, django_assert_num_queries: Any, size: int
+    ) -> None:
         calls = [ask(shop, coupon=shop.coupon()) for _ in range(size)]
         with django_assert_num_queries(3):  # lock, clock, redemptions with coupons
             redeem.many(calls)
@@ -137,21 +139,21 @@ class TestCoupons:
 
 
 class TestDelivery:
-    def test_a_slot_holds_as_many_as_it_can(self, shop: Shop) -> None:
+    def test_a_slot_accepts_orders_up_to_its_capacity(self, shop: Shop) -> None:
         shop.slot.available = 2
         shop.slot.save()
         calls = [ask(shop) for _ in range(3)]
         assert outcomes(slots.try_, calls) == [None, None, SlotFull]
         assert runs(SlotHold, calls) == {calls[0].run_id, calls[1].run_id}
 
-    def test_a_past_slot_among_others(self, shop: Shop) -> None:
+    def test_only_the_orders_for_a_past_slot_are_rejected(self, shop: Shop) -> None:
         calls = [ask(shop), ask(shop, slot=shop.past.pk), ask(shop)]
         assert outcomes(slots.try_, calls) == [None, SlotPast, None]
         assert runs(SlotHold, calls) == {calls[0].run_id, calls[2].run_id}
         shop.slot.refresh_from_db()
         assert (shop.slot.available, shop.slot.held) == (48, 2)
 
-    def test_a_cancel_gives_the_place_back(self, shop: Shop) -> None:
+    def test_a_cancel_releases_the_place(self, shop: Shop) -> None:
         calls = [ask(shop), ask(shop)]
         slots.try_.many(calls)
         slots.confirm.many(calls[:1])
@@ -161,14 +163,14 @@ class TestDelivery:
 
 
 class TestInventory:
-    def test_a_sku_that_comes_twice_is_summed(self, shop: Shop) -> None:
+    def test_quantities_of_a_repeated_sku_are_added_up(self, shop: Shop) -> None:
         item = Item(shop.tea.code, 3, 1250)
         request = OrderRequest("ORD", shop.customer.pk, (item, item), shop.slot.pk)
         assert outcomes(stock.try_, [Call(uuid4(), "step", Operation.TRY, 1, request)]) == [None]
         shop.tea.refresh_from_db()
         assert (shop.tea.available, shop.tea.held) == (94, 6)
 
-    def test_all_or_nothing(self, shop: Shop) -> None:
+    def test_an_order_holds_all_its_items_or_none(self, shop: Shop) -> None:
         # There is no CAKE
         assert outcomes(stock.try_, [ask(shop)]) == [OutOfStock]
         shop.tea.refresh_from_db()
@@ -190,7 +192,7 @@ class TestOrders:
             ("CAKE", 1, 800),
         ]
 
-    def test_a_run_without_an_order(self, shop: Shop) -> None:
+    def test_a_run_without_an_order_is_rejected(self, shop: Shop) -> None:
         there, missing = ask(shop), ask(shop)
         received(there)
         assert outcomes(orders.create_order, [missing, there]) == [orders.NoSuchOrder, None]
@@ -205,14 +207,16 @@ class TestOrders:
         ("participant", "status"),
         [(orders.confirm_order, OrderStatus.CONFIRMED), (orders.reject_order, OrderStatus.REJECTED)],
     )
-    def test_how_it_ends(self, shop: Shop, participant: SetBasedFunction, status: OrderStatus) -> None:
+    def test_an_order_gets_its_final_status(
+        self, shop: Shop, participant: SetBasedFunction, status: OrderStatus
+    ) -> None:
         call = ask(shop)
         received(call)
         orders.create_order.many([call])
         participant.many([call])
         assert Order.objects.get(run_id=call.run_id).status == status
 
-    def test_to_end_it_again_does_nothing(self, shop: Shop) -> None:
+    def test_ending_an_order_twice_does_nothing(self, shop: Shop) -> None:
         calls = [ask(shop), ask(shop)]
         for call in calls:
             received(call)
@@ -232,7 +236,7 @@ class TestOrders:
             (orders.reject_order, OrderStatus.CONFIRMED),
         ],
     )
-    def test_an_order_that_stands_otherwise_is_a_fault(
+    def test_an_order_with_another_final_status_is_a_fault(
         self, shop: Shop, participant: SetBasedFunction, stands: OrderStatus | None
     ) -> None:
         call = ask(shop)

@@ -38,7 +38,7 @@ def test_seeding_again_leaves_the_stock_alone() -> None:
     assert count_rows() == before
 
 
-def test_an_admin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeding_creates_an_admin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_USER", "boss")
     with pytest.raises(CommandError):
         call_command("seed")

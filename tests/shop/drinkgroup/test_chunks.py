@@ -49,12 +49,12 @@ def token(lasting_shop: Shop) -> dict[str, str]:
     return {"Authorization": f"Token {demo.token(customer=lasting_shop.customer)}"}
 
 
-def test_an_order_in_chunks_is_an_order(lasting_shop: Shop, token: dict[str, str]) -> None:
+def test_an_order_in_chunks_is_accepted(lasting_shop: Shop, token: dict[str, str]) -> None:
     status, answer = post(ORDERS, json.dumps(lasting_shop.body()).encode(), token)
     assert (status, answer["state"]) == (202, "PENDING")
 
 
-def test_a_payment_in_chunks_is_a_payment(lasting_shop: Shop, token: dict[str, str]) -> None:
+def test_a_payment_in_chunks_is_accepted(lasting_shop: Shop, token: dict[str, str]) -> None:
     order_no = Api(token["Authorization"].split()[1]).order(lasting_shop).body["order_no"]
     body = json.dumps(paid(order_no, "pay_chunks")).encode()
     status, answer = post(f"{ORDERS}{order_no}/confirm/", body, sign(body, secret=SECRET))
@@ -66,7 +66,7 @@ def test_too_many_chunks_are_refused(lasting_shop: Shop, token: dict[str, str]) 
     assert (status, answer["type"]) == (413, "/problems/body-too-large")
 
 
-def test_chunks_whose_end_the_server_does_not_know_need_a_length(lasting_shop: Shop, token: dict[str, str]) -> None:
+def test_chunks_that_the_server_cannot_delimit_are_refused(lasting_shop: Shop, token: dict[str, str]) -> None:
     body = json.dumps(lasting_shop.body()).encode()
     status, answer = post(ORDERS, body, token, **{"wsgi.input_terminated": False})
     assert (status, answer["type"]) == (411, "/problems/length-required")

@@ -64,25 +64,25 @@ def test_the_list_of_failures_does_not_call_one_who_may_try_again_locked_out(chi
     assert "Locked Out" not in page
 
 
-def test_the_owner_of_the_name_gets_in_from_elsewhere(chief: User) -> None:
+def test_the_owner_of_a_locked_name_can_log_in_from_another_address(chief: User) -> None:
     for _ in range(5):
         tried(chief.get_username(), "wrong", address="198.51.100.1")
     assert is_in(tried(chief.get_username(), "right", address="198.51.100.2"))
 
 
-def test_an_address_that_tries_many_names_is_refused_for_all(chief: User, settings: Settings) -> None:
+def test_an_address_that_tries_many_names_is_locked_out(chief: User, settings: Settings) -> None:
     for n in range(settings.LOGIN_FAILURES["address"]):
         tried(f"nobody-{n}", "wrong")
     assert tried(chief.get_username(), "right").status_code == 429
 
 
-def test_a_name_that_is_tried_from_many_addresses_is_refused_to_all(chief: User, settings: Settings) -> None:
+def test_a_name_that_is_tried_from_many_addresses_is_locked(chief: User, settings: Settings) -> None:
     for n in range(settings.LOGIN_FAILURES["name"]):
         tried(chief.get_username(), "wrong", address=f"198.51.100.{n}")
     assert tried(chief.get_username(), "right", address="192.0.2.1").status_code == 429
 
 
-def test_after_a_while_it_may_be_tried_again(chief: User) -> None:
+def test_a_lockout_ends_after_a_while(chief: User) -> None:
     from axes.models import AccessAttempt
 
     for _ in range(6):
@@ -115,7 +115,7 @@ def test_no_name_breaks_the_page(db: None, name: str) -> None:
     assert answer.status_code == 200
 
 
-def test_a_login_without_a_goal_ends_in_the_admin(chief: User) -> None:
+def test_a_login_without_a_next_page_leads_to_the_admin(chief: User) -> None:
     answer = tried(chief.get_username(), "right")
     assert answer["Location"] == reverse("admin:index")
 

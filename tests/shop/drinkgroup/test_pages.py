@@ -31,7 +31,7 @@ def test_every_answer_has_a_policy_that_allows_nothing_inline(database: None, pa
 
 
 @pytest.mark.parametrize("path", ["/api/docs/", "/api/docs/?script", "/api/schema/"])
-def test_the_docs_are_behind_a_switch(database: None, settings: Settings, path: str) -> None:
+def test_the_api_docs_can_be_switched_off(database: None, settings: Settings, path: str) -> None:
     assert Client().get(path).status_code == 200
     settings.API_DOCS = False
     assert Client().get(path).status_code == 404
@@ -49,7 +49,7 @@ def settings_of(names: str, **environment: str) -> str:
     ).stdout.strip()
 
 
-def test_behind_tls_all_is_redirected_and_the_docs_are_closed_unless_somebody_opens_them() -> None:
+def test_with_tls_requests_are_redirected_and_the_api_docs_are_off_by_default() -> None:
     assert settings_of("SECURE_SSL_REDIRECT API_DOCS") == "False True"
     assert settings_of("SECURE_SSL_REDIRECT API_DOCS", HTTPS="on") == "True False"
     assert settings_of("API_DOCS", HTTPS="on", API_DOCS="on") == "True"
@@ -75,14 +75,14 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_a_deployment_is_clean_by_djangos_own_check(database: None) -> None:
+def test_a_deployment_passes_djangos_check(database: None) -> None:
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
     done = run(command, HTTPS="on", SECRET_KEY=secrets.token_urlsafe(48))
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("config", [[], ["--config", "/dev/null"]], ids=["ours", "another's"])
-def test_web_processes_that_would_each_draw_a_key_of_their_own_do_not_start(config: list[str]) -> None:
+def test_web_processes_without_a_shared_secret_key_do_not_start(config: list[str]) -> None:
     command = [sys.executable, "-m", "gunicorn", "drinkgroup.wsgi", "--bind", "127.0.0.1:0", *config]
     done = run([*command, "--no-control-socket"], HTTPS="on")
     assert done.returncode != 0
@@ -109,7 +109,7 @@ def is_complaint(message: Any) -> bool:
 
 
 @pytest.mark.browser
-def test_a_browser_finds_nothing_to_complain_of(web: Web, chief: User) -> None:
+def test_a_browser_reports_no_errors(web: Web, chief: User) -> None:
     """A login is one for all of the server's processes, though nobody has set a key."""
     from playwright.sync_api import sync_playwright
 

@@ -120,7 +120,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch, shop: Shop) -> Shop:
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS)
-def test_whoever_sends_half_a_request_holds_nobody_up(shop: Shop, beginning: bytes) -> None:
+def test_an_incomplete_request_delays_no_other_client(shop: Shop, beginning: bytes) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(8 * THREADS):
             stack.enter_context(shop.open(beginning))
@@ -132,14 +132,16 @@ def test_whoever_sends_half_a_request_holds_nobody_up(shop: Shop, beginning: byt
     [(b, None if name == "nothing" else (408, "request-timeout")) for name, b in BEGINNINGS.items()],
     ids=BEGINNINGS,
 )
-def test_half_a_request_is_ended_at_its_deadline(hasty: Shop, beginning: bytes, says: tuple[int, str] | None) -> None:
+def test_an_incomplete_request_is_ended_at_its_deadline(
+    hasty: Shop, beginning: bytes, says: tuple[int, str] | None
+) -> None:
     answer = hasty.say(beginning)
     assert (problem(answer) if answer else None) == says
 
 
 @pytest.mark.parametrize("drop", [b"x", b"\r\n"], ids=["a header", "empty lines"])
 @pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"], ids=["at first", "kept alive"])
-def test_whoever_sends_a_byte_at_a_time_is_ended_all_the_same(hasty: Shop, beginning: bytes, drop: bytes) -> None:
+def test_a_head_that_is_sent_byte_by_byte_is_ended(hasty: Shop, beginning: bytes, drop: bytes) -> None:
     # Given a client that is never idle
     ended = threading.Event()
     with hasty.open(beginning) as connection:
@@ -160,7 +162,7 @@ def test_whoever_sends_a_byte_at_a_time_is_ended_all_the_same(hasty: Shop, begin
         dribbling.join(10)
 
 
-def test_a_body_that_comes_a_byte_at_a_time_is_ended_too(hasty: Shop) -> None:
+def test_a_body_that_is_sent_byte_by_byte_is_ended(hasty: Shop) -> None:
     with hasty.open(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 60000\r\n\r\n") as connection:
         connection.settimeout(0.02)
         answer = b""
@@ -173,7 +175,7 @@ def test_a_body_that_comes_a_byte_at_a_time_is_ended_too(hasty: Shop) -> None:
     assert problem(answer) == (408, "request-timeout")
 
 
-def test_whoever_does_not_take_the_answer_is_ended(hasty: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_the_answer_is_ended(hasty: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a client that asks for more than the buffers of its connection hold, and reads nothing
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -204,7 +206,7 @@ def test_an_idle_connection_is_closed_in_time(hasty: Shop) -> None:
     [b"5\r\nhello\r\n0\r\n\r\n", b"2\r\nhe\r\n3;ext=1\r\nllo\r\n00\r\n\r\n", b"5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n"],
     ids=["one chunk", "two", "a trailer"],
 )
-def test_a_body_in_chunks_is_a_body(shop: Shop, body: bytes) -> None:
+def test_a_body_in_chunks_is_accepted(shop: Shop, body: bytes) -> None:
     head = b"POST / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = shop.say(head + body)
     assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"body": "hello", "length": "5"}
@@ -227,7 +229,7 @@ def test_a_body_in_chunks_is_a_body(shop: Shop, body: bytes) -> None:
     ],
     ids=str,
 )
-def test_a_head_that_is_refused(shop: Shop, head: bytes, says: tuple[int, str]) -> None:
+def test_an_invalid_head_is_refused(shop: Shop, head: bytes, says: tuple[int, str]) -> None:
     assert problem(shop.say(b"POST / HTTP/1.1\r\nHost: shop\r\n" + head + b"\r\n\r\nhello")) == says
 
 
@@ -243,11 +245,11 @@ def test_a_head_that_is_refused(shop: Shop, head: bytes, says: tuple[int, str]) 
     ],
     ids=["long", "very long", "long query", "no request", "no method", "TLS"],
 )
-def test_a_request_line_that_is_refused(shop: Shop, request_line: bytes, says: tuple[int, str]) -> None:
+def test_an_invalid_request_line_is_refused(shop: Shop, request_line: bytes, says: tuple[int, str]) -> None:
     assert problem(shop.say(request_line + b"\r\nHost: shop\r\n\r\n")) == says
 
 
-def test_chunks_in_an_old_protocol_are_refused(shop: Shop) -> None:
+def test_chunks_in_http_1_0_are_refused(shop: Shop) -> None:
     answer = shop.say(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
     assert problem(answer) == (400, "bad-request")
 
@@ -255,12 +257,12 @@ def test_chunks_in_an_old_protocol_are_refused(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "body", [b"nonsense\r\n", b"5\r\nhelloX\r\n0\r\n\r\n", b"-5\r\nhello\r\n", b"0x5\r\nhello\r\n"]
 )
-def test_chunks_that_are_none_are_refused(shop: Shop, body: bytes) -> None:
+def test_invalid_chunks_are_refused(shop: Shop, body: bytes) -> None:
     head = b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert problem(shop.say(head + body)) == (400, "bad-request")
 
 
-def test_whoever_sends_too_much_hears_so_once_all_is_sent(shop: Shop) -> None:
+def test_a_too_large_body_gets_its_answer_once_it_is_sent(shop: Shop) -> None:
     # As curl, urllib and most clients do: all is sent before the answer is read
     size = 10_000_000
     for head, body in [
@@ -272,31 +274,31 @@ def test_whoever_sends_too_much_hears_so_once_all_is_sent(shop: Shop) -> None:
         assert problem(answer) == (413, "body-too-large")
 
 
-def test_a_body_at_the_limit_is_taken(shop: Shop) -> None:
+def test_a_body_at_the_limit_is_accepted(shop: Shop) -> None:
     head = b"POST / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: 65536\r\n\r\n"
     assert b" 200 OK\r\n" in shop.say(head + b" " * 65536)
 
 
-def test_whoever_asks_before_sending_too_much_is_told_at_once(shop: Shop) -> None:
+def test_a_too_large_body_announced_by_expect_is_refused_at_once(shop: Shop) -> None:
     head = b"POST / HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 10000000\r\n\r\n"
     with shop.open(head) as connection:
         assert problem(read(connection)) == (413, "body-too-large")
 
 
-def test_whoever_goes_on_sending_for_ever_is_cut_off(hasty: Shop) -> None:
+def test_an_endless_body_is_cut_off(hasty: Shop) -> None:
     head = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 100000000000\r\n\r\n"
     with hasty.open(head) as connection, pytest.raises(ConnectionError):
         while True:
             connection.sendall(b" " * 65536)
 
 
-def test_a_fault_of_the_application_is_a_problem_without_the_inside(shop: Shop) -> None:
+def test_an_error_of_the_application_is_answered_without_details(shop: Shop) -> None:
     answer = shop.say(b"GET /break HTTP/1.1\r\nHost: shop\r\n\r\n")
     assert problem(answer) == (500, "internal-error")
     assert b"inside" not in answer
 
 
-def test_idle_connections_make_room_when_there_are_too_many(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_are_closed_when_there_are_too_many(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given as many idle connections as there may be (the listening socket and its trigger are two more)
     monkeypatch.setattr(shop.loop._servers[0].adj, "connection_limit", 12)
     with contextlib.ExitStack() as stack:
@@ -307,7 +309,7 @@ def test_idle_connections_make_room_when_there_are_too_many(shop: Shop, monkeypa
         assert shop.answers()
 
 
-def test_a_stopping_server_ends_what_is_in_hand(shop: Shop) -> None:
+def test_a_stopping_server_finishes_its_requests(shop: Shop) -> None:
     with shop.open(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n") as idle, shop.open(b"GET / HTTP/1.1\r\nHost: sh") as begun:
         answered(idle)
         eventually(lambda: len(shop.loop.connections) == 2, what="both are accepted")

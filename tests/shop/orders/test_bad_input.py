@@ -16,7 +16,7 @@ NoTrace = Callable[[], None]
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 10**9, 1001, "two", "2", 1.5, True, None, [], {}, 10**400])
-def test_a_quantity_that_is_none(api: Api, shop: Shop, no_trace: NoTrace, quantity: Any) -> None:
+def test_an_invalid_quantity_is_refused(api: Api, shop: Shop, no_trace: NoTrace, quantity: Any) -> None:
     reply = api.order(shop, items=[{"sku": shop.tea.code, "quantity": quantity}], key="k")
     assert (reply.status, reply.problem) == (422, "invalid-request")
     assert reply.pointers == ["#/items/0/quantity"]
@@ -24,7 +24,7 @@ def test_a_quantity_that_is_none(api: Api, shop: Shop, no_trace: NoTrace, quanti
 
 
 @pytest.mark.parametrize("sku", ["", " ", "x" * 33, 7, None, True, [], {"a": 1}, "a\x00b", "\ud800", "\udfff tea"])
-def test_a_sku_that_cannot_be_one(api: Api, shop: Shop, no_trace: NoTrace, sku: Any) -> None:
+def test_an_invalid_sku_is_refused(api: Api, shop: Shop, no_trace: NoTrace, sku: Any) -> None:
     reply = api.order(shop, items=[{"sku": sku, "quantity": 1}])
     assert (reply.status, reply.problem) == (422, "invalid-request")
     assert reply.pointers[0] == "#/items/0/sku"
@@ -52,7 +52,7 @@ def test_a_sku_that_cannot_be_one(api: Api, shop: Shop, no_trace: NoTrace, sku: 
         ({"coupon": "x" * 33}, "#/coupon"),
     ],
 )
-def test_a_body_that_does_not_fit(
+def test_a_body_of_the_wrong_form_is_refused(
     api: Api, shop: Shop, no_trace: NoTrace, change: dict[str, Any], pointer: str
 ) -> None:
     body = json.dumps(shop.body(**change)).replace("Infinity", "1e400").encode()
@@ -83,7 +83,7 @@ def test_missing_fields_are_all_named(api: Api, no_trace: NoTrace) -> None:
         ("x" * 5000, f"#/{'x' * 5000}", None),
     ],
 )
-def test_a_field_that_nobody_knows(
+def test_an_unknown_field_is_refused(
     api: Api, shop: Shop, no_trace: NoTrace, *, name: str, pointer: str, meant: str | None
 ) -> None:
     reply = api.order(shop, key="k", **{name: "SAVE5"})
@@ -95,14 +95,14 @@ def test_a_field_that_nobody_knows(
     no_trace()
 
 
-def test_a_field_that_nobody_knows_in_an_item(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+def test_an_unknown_field_of_an_item_is_refused(api: Api, shop: Shop, no_trace: NoTrace) -> None:
     items = [{"sku": shop.tea.code, "quantity": 1}, {"sku": shop.tea.code, "quantity": 1, "quantitiy": 5}]
     reply = api.order(shop, items=items)
     assert (reply.status, reply.problem, reply.pointers) == (422, "unknown-field", ["#/items/1/quantitiy"])
     no_trace()
 
 
-def test_unknown_fields_and_wrong_values_are_told_together(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+def test_unknown_fields_and_wrong_values_are_reported_together(api: Api, shop: Shop, no_trace: NoTrace) -> None:
     reply = api.order(shop, items=[{"sku": 5, "quantity": 1, "size": "L"}], cupon="X")
     assert (reply.status, reply.problem) == (422, "invalid-request")
     assert set(reply.pointers) == {"#/items/0/sku", "#/items/0/size", "#/cupon"}
@@ -126,25 +126,25 @@ def test_thousands_of_unknown_fields_get_a_short_answer(api: Api, shop: Shop, no
         f"{ORDERS}ORD-1/?expand=steps",
     ],
 )
-def test_a_query_parameter_that_nobody_knows(api: Api, path: str) -> None:
+def test_an_unknown_query_parameter_is_refused(api: Api, path: str) -> None:
     reply = api.get(path)
     assert (reply.status, reply.problem) == (400, "unknown-parameter")
     assert ('Is "cursor" meant?' in reply.body["detail"]) == ("curser" in path and ORDERS in path)
 
 
-def test_query_parameters_of_requests_that_write_are_looked_at_too(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+def test_unknown_query_parameters_of_writing_requests_are_refused(api: Api, shop: Shop, no_trace: NoTrace) -> None:
     reply = api.post(f"{ORDERS}?coupon=X", shop.body())
     assert (reply.status, reply.problem) == (400, "unknown-parameter")
     no_trace()
 
 
-def test_too_many_lines(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+def test_an_order_with_too_many_lines_is_refused(api: Api, shop: Shop, no_trace: NoTrace) -> None:
     items = [{"sku": f"S{n}", "quantity": 1} for n in range(51)]
     assert api.order(shop, items=items).pointers == ["#/items"]
     no_trace()
 
 
-def test_a_sku_listed_twice(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+def test_a_repeated_sku_is_refused(api: Api, shop: Shop, no_trace: NoTrace) -> None:
     reply = api.order(shop, items=[{"sku": shop.tea.code, "quantity": 1}] * 2)
     assert (reply.status, reply.pointers) == (422, ["#/items"])
     assert reply.body["errors"][0]["code"] == "duplicate-sku"
@@ -163,7 +163,7 @@ def test_a_sku_listed_twice(api: Api, shop: Shop, no_trace: NoTrace) -> None:
         ("coupon-not-usable", "#/coupon", lambda shop: {"coupon": shop.coupon(owner=shop.other)}),
     ],
 )
-def test_what_the_shop_says_no_to_at_once(
+def test_an_impossible_order_is_refused_at_once(
     api: Api, shop: Shop, *, problem: str, pointer: str, wrong: Callable[[Shop], dict[str, Any]]
 ) -> None:
     changes = wrong(shop)
@@ -173,7 +173,7 @@ def test_what_the_shop_says_no_to_at_once(
     assert count_rows() == before
 
 
-def test_codes_of_coupons_cannot_be_found_out(api: Api, shop: Shop) -> None:
+def test_answers_do_not_reveal_which_coupon_codes_exist(api: Api, shop: Shop) -> None:
     switched_off = shop.coupon()
     Coupon.objects.filter(code=switched_off).update(active=False)
     codes = ["NO-SUCH", shop.coupon(days=-1), shop.coupon(owner=shop.other), switched_off]
@@ -181,7 +181,7 @@ def test_codes_of_coupons_cannot_be_found_out(api: Api, shop: Shop) -> None:
     assert told == [told[0]] * 4
 
 
-def test_all_that_is_wrong_is_said_at_once(api: Api, shop: Shop, no_trace: NoTrace) -> None:
+def test_all_errors_are_reported_at_once(api: Api, shop: Shop, no_trace: NoTrace) -> None:
     reply = api.order(shop, items=[{"sku": "NO-SUCH", "quantity": 1}], slot=shop.past.pk, coupon="NO-SUCH")
     assert (reply.status, reply.problem) == (422, "order-refused")
     assert reply.pointers == ["#/items/0/sku", "#/slot", "#/coupon"]
@@ -205,26 +205,28 @@ def test_all_that_is_wrong_is_said_at_once(api: Api, shop: Shop, no_trace: NoTra
     ],
     ids=["cut", "text", "utf16", "nan", "infinity", "huge", "deep-cut", "deep", "deep-object", "twice", "twice-inside"],
 )
-def test_a_body_that_is_no_json(api: Api, no_trace: NoTrace, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(api: Api, no_trace: NoTrace, body: bytes) -> None:
     reply = api.call("POST", ORDERS, body=body)
     assert (reply.status, reply.problem) == (400, "malformed-json")
     no_trace()
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"5"])
-def test_json_that_is_no_object(api: Api, no_trace: NoTrace, body: bytes) -> None:
+def test_json_that_is_not_an_object_is_refused(api: Api, no_trace: NoTrace, body: bytes) -> None:
     assert api.call("POST", ORDERS, body=body).status == 422
     no_trace()
 
 
-def test_a_body_of_ten_megabytes(api: Api, no_trace: NoTrace) -> None:
+def test_a_body_of_ten_megabytes_is_refused(api: Api, no_trace: NoTrace) -> None:
     reply = api.call("POST", ORDERS, body=b" " * 10_000_000)
     assert (reply.status, reply.problem) == (413, "body-too-large")
     no_trace()
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
-def test_a_body_that_is_not_called_json(api: Api, shop: Shop, no_trace: NoTrace, content_type: str) -> None:
+def test_a_body_with_another_content_type_is_refused(
+    api: Api, shop: Shop, no_trace: NoTrace, content_type: str
+) -> None:
     body = json.dumps(shop.body()).encode()
     reply = api.call("POST", ORDERS, body=body, content_type=content_type)
     assert (reply.status, reply.problem) == (415, "unsupported-media-type")
@@ -235,7 +237,7 @@ def test_a_body_that_is_not_called_json(api: Api, shop: Shop, no_trace: NoTrace,
     "header",
     ["", "Token", "Token wrong", "Token a b", "Bearer x", "Token \xff\xfe", "Token \x00", "Token " + "f" * 10_000],
 )
-def test_a_wrong_token(anyone: Api, shop: Shop, no_trace: NoTrace, header: str) -> None:
+def test_a_wrong_token_is_refused(anyone: Api, shop: Shop, no_trace: NoTrace, header: str) -> None:
     body = json.dumps(shop.body()).encode()
     reply = anyone.call("POST", ORDERS, body=body, headers={"Authorization": header} if header else {})
     assert (reply.status, reply.problem) == (401, "unauthenticated")
@@ -243,7 +245,9 @@ def test_a_wrong_token(anyone: Api, shop: Shop, no_trace: NoTrace, header: str) 
     no_trace()
 
 
-def test_an_order_that_is_larger_than_a_run_may_be(api: Api, shop: Shop, no_trace: NoTrace, settings: Settings) -> None:
+def test_an_order_that_exceeds_the_limit_of_a_request_is_refused(
+    api: Api, shop: Shop, no_trace: NoTrace, settings: Settings
+) -> None:
     settings.SAGAS = {**settings.SAGAS, "DATA_LIMIT": 100}
     reply = api.order(shop, key="k")
     assert (reply.status, reply.problem) == (422, "invalid-request")

@@ -9,7 +9,7 @@ from sagas.models import Run
 from tests.shop.conftest import ORDERS, Api, Shop, confirm
 
 
-def test_a_cancel_turns_the_run_round(api: Api, shop: Shop) -> None:
+def test_a_cancel_compensates_the_run(api: Api, shop: Shop) -> None:
     order_no = api.order(shop).body["order_no"]
     reply = api.post(f"{ORDERS}{order_no}/cancel/")
     assert (reply.status, reply.body) == (202, {"order_no": order_no, "state": "COMPENSATING"})
@@ -19,14 +19,14 @@ def test_a_cancel_turns_the_run_round(api: Api, shop: Shop) -> None:
     assert Order.objects.get(order_no=order_no).status == OrderStatus.REJECTED
 
 
-def test_a_doubled_cancel_is_answered_alike(api: Api, shop: Shop) -> None:
+def test_a_repeated_cancel_gets_the_same_answer(api: Api, shop: Shop) -> None:
     order_no = api.order(shop).body["order_no"]
     first = api.post(f"{ORDERS}{order_no}/cancel/")
     second = api.post(f"{ORDERS}{order_no}/cancel/")
     assert (second.status, second.body) == (first.status, first.body)
 
 
-def test_a_cancel_of_what_is_undone(api: Api, shop: Shop) -> None:
+def test_a_cancel_of_an_undone_order_gets_the_same_answer(api: Api, shop: Shop) -> None:
     order_no = api.order(shop).body["order_no"]
     api.post(f"{ORDERS}{order_no}/cancel/")
     Run.objects.filter(business_key=order_no).update(state="FAILED", due_at=None)
@@ -44,7 +44,7 @@ def test_a_confirmed_order_cannot_be_cancelled(api: Api, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
-def test_a_cancel_says_nothing(api: Api, shop: Shop, body: bytes) -> None:
+def test_a_cancel_needs_no_body(api: Api, shop: Shop, body: bytes) -> None:
     order_no = api.order(shop).body["order_no"]
     assert api.call("POST", f"{ORDERS}{order_no}/cancel/", body=body).status == 202
 
@@ -53,7 +53,7 @@ def test_a_cancel_says_nothing(api: Api, shop: Shop, body: bytes) -> None:
     ("body", "status", "problem"),
     [(b'{"items": ["TEA"]}', 422, "unknown-field"), (b"[]", 422, "invalid-request"), (b"{", 400, "malformed-json")],
 )
-def test_a_cancel_that_says_what_nobody_knows_cancels_nothing(
+def test_a_cancel_with_unknown_fields_is_refused(
     api: Api, shop: Shop, *, body: bytes, status: int, problem: str
 ) -> None:
     # Whoever wants to cancel a part would else have cancelled all

@@ -27,27 +27,27 @@ def order_no(api: Api, shop: Shop) -> str:
     return str(api.order(shop).body["order_no"])
 
 
-def test_a_payment_confirms(order_no: str) -> None:
+def test_a_payment_confirms_its_order(order_no: str) -> None:
     reply = confirm(order_no)
     assert (reply.status, reply.body["order_no"], reply.body["payment_id"]) == (200, order_no, "pay_1")
     run = Run.objects.get(business_key=order_no)
     assert Confirmation.objects.get(run_id=run.id, name="payment").data == PAID
 
 
-def test_a_doubled_confirm_gets_the_same_answer(order_no: str) -> None:
+def test_a_repeated_payment_gets_the_same_answer(order_no: str) -> None:
     first, second = confirm(order_no), confirm(order_no, message="msg_2")
     assert (second.status, second.body) == (first.status, first.body)
     assert Confirmation.objects.count() == 1
 
 
-def test_another_payment_for_a_confirmed_order(order_no: str) -> None:
+def test_another_payment_for_a_confirmed_order_is_refused(order_no: str) -> None:
     confirm(order_no)
     reply = confirm(order_no, "pay_2")
     assert (reply.status, reply.problem) == (409, "payment-conflict")
     assert Confirmation.objects.get().data == PAID
 
 
-def test_a_confirm_after_the_cancel(api: Api, order_no: str) -> None:
+def test_a_payment_after_the_cancel_is_refused(api: Api, order_no: str) -> None:
     api.post(f"{ORDERS}{order_no}/cancel/")
     reply = confirm(order_no)
     assert (reply.status, reply.problem) == (409, "order-undone")
@@ -55,14 +55,14 @@ def test_a_confirm_after_the_cancel(api: Api, order_no: str) -> None:
     assert not Confirmation.objects.exists()
 
 
-def test_an_order_that_does_not_exist(shop: Shop) -> None:
+def test_a_payment_for_an_unknown_order_is_not_found(shop: Shop) -> None:
     reply = confirm("ORD-20260101-00000000")
     assert (reply.status, reply.problem) == (404, "order-not-found")
     # It is kept, and due back
     assert (Payment.objects.get().state, Payment.objects.get().reason) == ("DUE_BACK", "unknown_order")
 
 
-def test_a_forger_is_not_told_that_an_order_does_not_exist(shop: Shop, no_trace: NoTrace) -> None:
+def test_an_unsigned_payment_does_not_reveal_which_orders_exist(shop: Shop, no_trace: NoTrace) -> None:
     assert confirm("ORD-20260101-00000000", secret=FORGED).status == 401
     no_trace()
 
@@ -87,7 +87,7 @@ def test_a_forger_is_not_told_that_an_order_does_not_exist(shop: Shop, no_trace:
     ],
     ids=str,
 )
-def test_a_signature_that_is_none(order_no: str, headers: dict[str, str | None]) -> None:
+def test_an_invalid_signature_is_refused(order_no: str, headers: dict[str, str | None]) -> None:
     body = json.dumps(paid(order_no)).encode()
     signed: dict[str, Any] = {**sign(body), **headers} if headers else {}
     sent = {name: value for name, value in signed.items() if value is not None}
@@ -96,29 +96,29 @@ def test_a_signature_that_is_none(order_no: str, headers: dict[str, str | None])
     assert not Confirmation.objects.exists()
 
 
-def test_a_signature_by_another_secret(order_no: str) -> None:
+def test_a_signature_by_another_secret_is_refused(order_no: str) -> None:
     assert confirm(order_no, secret=FORGED).problem == "invalid-signature"
 
 
-def test_a_signature_of_another_body(order_no: str) -> None:
+def test_a_signature_of_another_body_is_refused(order_no: str) -> None:
     one, other = (json.dumps(paid(order_no, f"pay_{n}")).encode() for n in (1, 2))
     headers, body = sign(one), other
     assert Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=headers).status == 401
 
 
 @pytest.mark.parametrize("minutes", [-6, 6, -60 * 24 * 365])
-def test_a_signature_of_another_time(order_no: str, minutes: int) -> None:
+def test_a_signature_of_another_time_is_refused(order_no: str, minutes: int) -> None:
     reply = confirm(order_no, at=datetime.now(UTC) + timedelta(minutes=minutes))
     assert (reply.status, reply.problem) == (401, "invalid-signature")
     assert not Confirmation.objects.exists()
 
 
-def test_a_customers_token_is_no_signature(api: Api, order_no: str) -> None:
+def test_a_customers_token_does_not_replace_a_signature(api: Api, order_no: str) -> None:
     assert api.post(f"{ORDERS}{order_no}/confirm/", paid(order_no)).status == 401
 
 
 @pytest.mark.parametrize("payment_id", ["", None, 5, "a\x00b", "x" * 101, "\ud800", ["pay_1"]])
-def test_a_payment_that_is_none(order_no: str, payment_id: Any) -> None:
+def test_an_invalid_payment_is_refused(order_no: str, payment_id: Any) -> None:
     reply = confirm(order_no, payment_id)
     assert (reply.status, reply.pointers) == (422, ["#/payment_id"])
     assert not Confirmation.objects.exists()
@@ -146,7 +146,7 @@ def test_a_signed_payment_of_one_order_confirms_no_other(
 
 
 @pytest.mark.parametrize("named", ["", None, 5, "a\x00b", "x" * 33, "missing"])
-def test_a_payment_that_names_no_order(order_no: str, named: Any) -> None:
+def test_a_payment_without_an_order_is_refused(order_no: str, named: Any) -> None:
     body = json.dumps(paid(... if named == "missing" else named)).encode()
     reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body))
     assert (reply.status, reply.pointers) == (422, ["#/order_no"])
@@ -154,7 +154,7 @@ def test_a_payment_that_names_no_order(order_no: str, named: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"x" * 100_000])
-def test_a_signed_body_that_is_no_payment(order_no: str, body: bytes) -> None:
+def test_a_signed_body_that_is_not_a_payment_is_refused(order_no: str, body: bytes) -> None:
     # Signed as it stands; what is not UTF-8 cannot be, and is no signature.
     headers = sign(body) if body != b"\xff" else sign(b"")
     reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=headers)
@@ -163,14 +163,14 @@ def test_a_signed_body_that_is_no_payment(order_no: str, body: bytes) -> None:
     assert not Confirmation.objects.exists()
 
 
-def test_what_else_the_provider_sends_is_no_matter(order_no: str) -> None:
+def test_other_fields_of_the_provider_are_ignored(order_no: str) -> None:
     body = json.dumps(paid(order_no, type="payment.succeeded", card={"last4": "4242"})).encode()
     reply = Api().call("POST", f"{ORDERS}{order_no}/confirm/", body=body, headers=sign(body))
     assert reply.status == 200
 
 
 @pytest.mark.parametrize("signed_by", [SECRET, FORGED])
-def test_a_secret_is_changed_without_losing_a_payment(order_no: str, settings: Settings, signed_by: str) -> None:
+def test_the_secret_is_rotated_without_losing_a_payment(order_no: str, settings: Settings, signed_by: str) -> None:
     # Given the time in which the gateway changes over
     settings.WEBHOOK_SECRET = f"{FORGED} {SECRET}"
     assert confirm(order_no, secret=signed_by).status == 200
@@ -185,7 +185,7 @@ def test_a_bad_entry_before_a_good_signature_is_skipped(order_no: str, before: s
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_YQ==", "", "whsec_?"])
-def test_without_a_secret_no_payment_is_taken_and_the_gateway_repeats(
+def test_without_a_secret_payments_are_refused_until_the_gateway_repeats_them(
     order_no: str, settings: Settings, secret: str
 ) -> None:
     settings.WEBHOOK_SECRET = secret
@@ -212,7 +212,7 @@ def test_without_a_secret_no_payment_is_taken_and_the_gateway_repeats(
     ],
     ids=str,
 )
-def test_what_does_not_say_what_was_paid_is_refused(order_no: str, says: dict[str, Any], pointer: str) -> None:
+def test_a_payment_without_an_amount_is_refused(order_no: str, says: dict[str, Any], pointer: str) -> None:
     reply = confirm(order_no, says=says)
     assert (reply.status, reply.pointers) == (422, [pointer])
     assert not Confirmation.objects.exists()

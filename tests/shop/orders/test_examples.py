@@ -29,15 +29,13 @@ def test_a_shop_that_is_sold_out_has_no_example(anyone: Api, shop: Shop) -> None
     assert example(anyone) is None
 
 
-def test_programs_read_a_schema_that_asks_nothing_of_the_database(
-    anyone: Api, shop: Shop, django_assert_num_queries: Any
-) -> None:
+def test_the_schema_for_programs_needs_no_query(anyone: Api, shop: Shop, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         schema = anyone.get("/api/schema/?format=json").body
     assert "example" not in schema["paths"]["/api/v1/orders/"]["post"]["requestBody"]["content"]["application/json"]
 
 
-def test_a_database_that_is_away_costs_the_page_its_example_only(anyone: Api, shop: Shop, monkeypatch: Any) -> None:
+def test_the_page_without_a_database_lacks_only_its_example(anyone: Api, shop: Shop, monkeypatch: Any) -> None:
     def away() -> None:
         raise OperationalError("connection refused")
 

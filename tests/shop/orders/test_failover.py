@@ -31,7 +31,7 @@ def assert_unavailable(reply: Reply) -> None:
     assert reply.headers["Retry-After"] == "1"
 
 
-def test_an_order_is_refused_for_now_and_its_repeat_finds_the_primary(api: Api, lasting_shop: Shop) -> None:
+def test_an_order_during_a_failover_gets_503_and_its_repeat_succeeds(api: Api, lasting_shop: Shop) -> None:
     only_reads()
     key = uuid4().hex
     # When
@@ -41,21 +41,21 @@ def test_an_order_is_refused_for_now_and_its_repeat_finds_the_primary(api: Api, 
     assert api.order(lasting_shop, key=key).status == 202
 
 
-def test_a_payment_is_refused_for_now_and_taken_when_it_is_repeated(api: Api, lasting_shop: Shop) -> None:
+def test_a_payment_during_a_failover_gets_503_and_its_repeat_succeeds(api: Api, lasting_shop: Shop) -> None:
     order_no = api.order(lasting_shop).body["order_no"]
     only_reads()
     assert_unavailable(confirm(order_no))
     assert confirm(order_no).status == 200
 
 
-def test_a_cancel_is_refused_for_now(api: Api, lasting_shop: Shop) -> None:
+def test_a_cancel_during_a_failover_gets_503(api: Api, lasting_shop: Shop) -> None:
     order_no = api.order(lasting_shop).body["order_no"]
     only_reads()
     assert_unavailable(api.post(f"{ORDERS}{order_no}/cancel/"))
     assert api.post(f"{ORDERS}{order_no}/cancel/").status in {200, 202}
 
 
-def test_the_web_is_not_ready_where_it_cannot_write(anyone: Api, database: None) -> None:
+def test_the_web_is_not_ready_on_a_read_only_database(anyone: Api, database: None) -> None:
     only_reads()
     answer = anyone.client.get("/readyz")
     assert (answer.status_code, answer.content) == (503, b"the database takes no writes\n")
@@ -64,7 +64,7 @@ def test_the_web_is_not_ready_where_it_cannot_write(anyone: Api, database: None)
     assert anyone.client.get("/readyz").status_code == 200
 
 
-def test_a_login_in_the_admin_is_refused_for_now(anyone: Api, database: None) -> None:
+def test_a_login_in_the_admin_during_a_failover_gets_503(anyone: Api, database: None) -> None:
     name = f"ada-{uuid4().hex[:8]}"
     get_user_model()._default_manager.create_superuser(name, password="a good password")
     anyone.client.handler.enforce_csrf_checks = False
@@ -95,7 +95,7 @@ def refusing(table: str, code: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("code", ["25006", "53100", "53200", "53300", "57014", "57P01", "58030", "XX000", "08006"])
-def test_whatever_keeps_the_server_from_it_is_no_error_of_ours(api: Api, lasting_shop: Shop, code: str) -> None:
+def test_a_server_that_cannot_execute_a_statement_is_answered_with_503(api: Api, lasting_shop: Shop, code: str) -> None:
     key = uuid4().hex
     with refusing("sagas_run", code):
         assert_unavailable(api.order(lasting_shop, key=key))
@@ -105,6 +105,6 @@ def test_whatever_keeps_the_server_from_it_is_no_error_of_ours(api: Api, lasting
 
 
 @pytest.mark.parametrize("code", ["22003", "P0001", "42501"])
-def test_what_was_asked_wrongly_is_still_an_error(api: Api, lasting_shop: Shop, code: str) -> None:
+def test_an_invalid_statement_is_still_an_error(api: Api, lasting_shop: Shop, code: str) -> None:
     with refusing("sagas_run", code):
         assert api.order(lasting_shop).problem == "internal-error"

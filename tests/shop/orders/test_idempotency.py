@@ -37,7 +37,7 @@ def test_a_repeat_gets_the_first_answer(api: Api, shop: Shop) -> None:
     assert Order.objects.filter(customer=shop.customer).count() == 1
 
 
-def test_the_same_key_with_another_body(api: Api, shop: Shop) -> None:
+def test_the_same_key_with_another_body_is_refused(api: Api, shop: Shop) -> None:
     api.order(shop, key="once")
     reply = api.order(shop, key="once", items=[{"sku": shop.tea.code, "quantity": 3}])
     assert (reply.status, reply.problem) == (422, "idempotency-key-reused")
@@ -77,7 +77,7 @@ def test_a_refused_request_leaves_its_key_free(api: Api, shop: Shop) -> None:
         "\x7f",
     ],
 )
-def test_a_key_that_cannot_be_one(api: Api, shop: Shop, key: str) -> None:
+def test_an_invalid_key_is_refused(api: Api, shop: Shop, key: str) -> None:
     reply = api.post(ORDERS, shop.body(), **{"Idempotency-Key": key})
     assert (reply.status, reply.problem) == (400, "invalid-idempotency-key")
     assert not Order.objects.filter(customer=shop.customer).exists()
@@ -85,7 +85,7 @@ def test_a_key_that_cannot_be_one(api: Api, shop: Shop, key: str) -> None:
 
 # Two headers of one name come as one, with a comma between.
 @pytest.mark.parametrize("again", ["k-1", '"k-1"', "k-1,k-1", 'k-1, "k-1"', '"k-1","k-1"'])
-def test_one_key_in_whatever_form_it_comes_is_one(api: Api, shop: Shop, again: str) -> None:
+def test_quoted_and_unquoted_forms_of_a_key_are_equal(api: Api, shop: Shop, again: str) -> None:
     first, second = api.order(shop, key='"k-1"'), api.order(shop, key=again)
     assert (second.status, second.body) == (202, first.body)
 
@@ -94,7 +94,7 @@ def test_one_key_in_whatever_form_it_comes_is_one(api: Api, shop: Shop, again: s
     ("quoted", "key"),
     [(r'"a,b"', "a,b"), (r'"say \"so\""', 'say "so"'), (r'"a\\b"', "a\\b"), ("two words", "two words")],
 )
-def test_what_a_quoted_key_says(api: Api, shop: Shop, quoted: str, key: str) -> None:
+def test_a_quoted_key_is_unescaped(api: Api, shop: Shop, quoted: str, key: str) -> None:
     assert api.order(shop, key=quoted).status == 202
     assert IdempotencyKey.objects.get(customer=shop.customer).key == key
 
@@ -107,7 +107,7 @@ def test_two_keys_that_differ_are_refused(api: Api, shop: Shop, keys: str) -> No
     assert not Order.objects.filter(customer=shop.customer).exists()
 
 
-def test_the_same_request_written_otherwise_is_the_same(api: Api, shop: Shop) -> None:
+def test_the_same_request_in_another_notation_is_a_repeat(api: Api, shop: Shop) -> None:
     sku, slot = shop.tea.code, shop.slot.pk
     bodies = [
         f'{{"items":[{{"sku":"{sku}","quantity":2}}],"slot":{slot}}}',
@@ -152,7 +152,7 @@ def test_new_keys_sweep_old_ones(api: Api, stranger: Api, shop: Shop) -> None:
     assert set(IdempotencyKey.objects.values_list("key", flat=True)) == {"young", "first", "second"}
 
 
-def test_a_sweep_takes_all_that_are_old(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_deletes_all_old_keys(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     for key in "abcde":
         api.order(shop, key=key)
         if key != "e":
@@ -226,7 +226,7 @@ def _held_up(shop: Shop, monkeypatch: pytest.MonkeyPatch, *, refuse: bool = Fals
             go_on.set()
 
 
-def test_a_repeat_is_told_at_once_that_the_first_is_at_work(
+def test_a_repeat_during_the_first_request_is_refused_at_once(
     lasting_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = Api(demo.token(customer=lasting_shop.customer))
@@ -246,7 +246,7 @@ def test_a_repeat_is_told_at_once_that_the_first_is_at_work(
     assert (accepted.status, repeat.body) == (202, accepted.body)
 
 
-def test_a_repeat_after_a_first_that_was_refused_is_the_first(
+def test_a_repeat_after_a_refused_first_request_is_performed(
     lasting_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with _held_up(lasting_shop, monkeypatch, refuse=True) as first:
@@ -255,7 +255,7 @@ def test_a_repeat_after_a_first_that_was_refused_is_the_first(
     assert Api(demo.token(customer=lasting_shop.customer)).order(lasting_shop, key="held").status == 202
 
 
-def test_a_repeat_after_a_first_whose_session_died_is_the_first(
+def test_a_repeat_after_a_first_request_whose_session_died_is_performed(
     lasting_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = Api(demo.token(customer=lasting_shop.customer))

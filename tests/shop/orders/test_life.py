@@ -47,7 +47,7 @@ def steps(order: dict[str, Any]) -> list[str]:
     return [step["state"] for step in order["steps"]]
 
 
-def test_an_order_that_is_paid(api: Api, shop: Shop) -> None:
+def test_a_paid_order_is_confirmed(api: Api, shop: Shop) -> None:
     code = shop.coupon()
     order_no = api.order(shop, coupon=code).body["order_no"]
     waiting = seen(api, order_no, "AWAITING_CONFIRM")
@@ -74,7 +74,7 @@ def test_an_order_that_is_paid(api: Api, shop: Shop) -> None:
     ("refused_by", "code"),
     [("reserve_inventory", "OutOfStock"), ("apply_coupon", "CouponUsed"), ("schedule_delivery", "SlotFull")],
 )
-def test_an_order_that_a_step_refuses(api: Api, shop: Shop, refused_by: str, code: str) -> None:
+def test_an_order_with_a_rejected_step_is_undone(api: Api, shop: Shop, refused_by: str, code: str) -> None:
     coupon = shop.coupon(used=refused_by == "apply_coupon")
     if refused_by == "schedule_delivery":
         shop.slot.available = 0
@@ -97,7 +97,7 @@ def test_an_order_that_a_step_refuses(api: Api, shop: Shop, refused_by: str, cod
     assert late.problem == "order-undone"
 
 
-def test_an_order_that_is_cancelled(api: Api, shop: Shop) -> None:
+def test_a_cancelled_order_is_undone(api: Api, shop: Shop) -> None:
     code = shop.coupon()
     order_no = api.order(shop, coupon=code).body["order_no"]
     seen(api, order_no, "AWAITING_CONFIRM")

@@ -35,7 +35,7 @@ def another(n: int) -> Api:
     return Api(demo.token(customer=get_user_model()._default_manager.create(username=f"another-{n}")))
 
 
-def test_a_customer_has_so_many_orders_open(api: Api, stranger: Api, shop: Shop) -> None:
+def test_the_open_orders_of_a_customer_are_bounded(api: Api, stranger: Api, shop: Shop) -> None:
     for _ in range(3):
         assert order(api, shop).status == 202
     refused = order(api, shop)
@@ -46,7 +46,7 @@ def test_a_customer_has_so_many_orders_open(api: Api, stranger: Api, shop: Shop)
     assert order(stranger, shop).status == 202
 
 
-def test_a_customer_has_so_many_cups_open(api: Api, shop: Shop) -> None:
+def test_the_open_cups_of_a_customer_are_bounded(api: Api, shop: Shop) -> None:
     assert order(api, shop, 6).status == 202
     assert order(api, shop, 5).problem == "too-many-open-orders"
     assert order(api, shop, 4).status == 202
@@ -58,7 +58,7 @@ def test_an_order_that_could_never_be_placed_is_refused_for_good(api: Api, shop:
 
 
 @pytest.mark.parametrize("end", ["paid", "cancelled"])
-def test_what_is_paid_or_undone_is_not_open(api: Api, shop: Shop, end: str) -> None:
+def test_a_paid_or_undone_order_is_not_open(api: Api, shop: Shop, end: str) -> None:
     # Given
     for _ in range(3):
         order(api, shop)
@@ -72,7 +72,7 @@ def test_what_is_paid_or_undone_is_not_open(api: Api, shop: Shop, end: str) -> N
     assert order(api, shop).status == 202
 
 
-def test_an_order_whose_run_has_failed_is_not_open_though_its_status_was_never_told(api: Api, shop: Shop) -> None:
+def test_an_order_whose_run_has_failed_is_not_open_whatever_its_status(api: Api, shop: Shop) -> None:
     for _ in range(3):
         order(api, shop)
     run_id = Order.objects.filter(customer=shop.customer).latest("id").run_id
@@ -91,7 +91,7 @@ def test_a_repeat_of_an_open_order_gets_its_answer(api: Api, shop: Shop) -> None
     assert order(api, shop, Idempotency_Key="later").status == 202
 
 
-def test_an_address_has_so_many_open_whoever_orders(shop: Shop, caps: dict[str, Any]) -> None:
+def test_the_open_orders_of_an_address_are_bounded_for_all_customers(shop: Shop, caps: dict[str, Any]) -> None:
     for n in range(5):
         assert order(another(n), shop, address="203.0.113.7").status == 202
     assert order(another(5), shop, address="203.0.113.7").problem == "too-many-open-orders"
@@ -101,13 +101,13 @@ def test_an_address_has_so_many_open_whoever_orders(shop: Shop, caps: dict[str, 
     assert order(another(8), shop, 9, address="203.0.113.7").status == 202
 
 
-def test_the_address_of_a_proxy_on_this_machine_is_nobodys(shop: Shop) -> None:
+def test_the_address_of_a_local_proxy_is_not_counted(shop: Shop) -> None:
     for n in range(7):
         assert order(another(n), shop, address="127.0.0.1").status == 202
         assert Order.objects.latest("id").address is None
 
 
-def test_behind_a_trusted_proxy_the_client_is_whom_the_proxy_names(shop: Shop, settings: Settings) -> None:
+def test_a_trusted_proxy_names_the_address_of_the_client(shop: Shop, settings: Settings) -> None:
     from rest_framework.settings import api_settings
 
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NUM_PROXIES": 1}
@@ -119,13 +119,13 @@ def test_behind_a_trusted_proxy_the_client_is_whom_the_proxy_names(shop: Shop, s
         assert Order.objects.latest("id").address is None
 
 
-def test_without_bounds_nothing_is_asked(api: Api, shop: Shop, caps: dict[str, Any]) -> None:
+def test_without_bounds_no_query_is_made(api: Api, shop: Shop, caps: dict[str, Any]) -> None:
     caps["customer"] = caps["address"] = {"orders": 0, "cups": 0}
     for _ in range(6):
         assert order(api, shop, 20, address="203.0.113.7").status == 202
 
 
-def test_orders_at_once_pass_the_bound_no_more_than_one_after_the_other(lasting_shop: Shop) -> None:
+def test_simultaneous_orders_do_not_exceed_the_bound(lasting_shop: Shop) -> None:
     token = demo.token(customer=lasting_shop.customer)
 
     def place(_: int) -> int:

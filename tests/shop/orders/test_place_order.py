@@ -32,7 +32,7 @@ def test_an_order_is_accepted_and_its_run_waits_to_begin(api: Api, shop: Shop) -
     assert order.lines.count() == 0
 
 
-def test_prices_are_those_of_the_moment_of_acceptance(api: Api, shop: Shop) -> None:
+def test_prices_are_those_at_acceptance(api: Api, shop: Shop) -> None:
     reply = api.order(shop)
     shop.tea.price_cents = 99_900
     shop.tea.save()
@@ -40,7 +40,9 @@ def test_prices_are_those_of_the_moment_of_acceptance(api: Api, shop: Shop) -> N
     assert run.request["items"] == [{"sku": shop.tea.code, "quantity": 2, "unit_price_cents": 1250}]
 
 
-def test_placing_is_lean(api: Api, shop: Shop, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
+def test_placing_an_order_needs_few_statements(
+    api: Api, shop: Shop, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
     coupon = shop.coupon()
     # token, savepoint, key, SKUs, slot, coupon, backlog, run and log, order, release; and what else is
     # open, under a lock of its own
@@ -60,7 +62,7 @@ def test_a_taken_order_number_is_drawn_again(api: Api, shop: Shop, monkeypatch: 
     assert Run.objects.filter(business_key__in=[taken, "ORD-20261123-FREEFREE"]).count() == 2
 
 
-def test_a_backlog_that_is_too_old_refuses_at_the_door(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orders_are_refused_while_the_backlog_is_too_old(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def overloaded() -> None:
         raise sagas.Overloaded("the oldest run has waited 200 s to begin", retry_after=17)
 

@@ -25,13 +25,13 @@ from tests.shop.conftest import ORDERS, Api, Shop
     ["/api/", "/api/v1/", "/api/v2/orders/", "/api/v1/orders", "/api/v1/orders/a%00b/", "/api/v1/orders/../x/"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_an_unknown_url(anyone: Api, db: None, method: str, path: str) -> None:
+def test_an_unknown_url_is_a_problem(anyone: Api, db: None, method: str, path: str) -> None:
     reply = anyone.call(method, path)
     assert (reply.status, reply.problem) == (404, "not-found")
 
 
 @pytest.mark.parametrize(("method", "path"), [("DELETE", ORDERS), ("PUT", "/api/v1/menu/"), ("POST", "/api/v1/slots/")])
-def test_a_method_that_is_not_allowed(api: Api, method: str, path: str) -> None:
+def test_a_method_that_is_not_allowed_is_a_problem(api: Api, method: str, path: str) -> None:
     reply = api.call(method, path)
     assert (reply.status, reply.problem) == (405, "method-not-allowed")
     assert reply.headers["Allow"]
@@ -53,7 +53,7 @@ def test_a_method_that_is_not_allowed(api: Api, method: str, path: str) -> None:
         "application/json;q=2",
     ],
 )
-def test_an_answer_in_another_form(api: Api, accept: str) -> None:
+def test_an_unavailable_media_type_is_a_problem(api: Api, accept: str) -> None:
     reply = api.get("/api/v1/menu/", Accept=accept)
     assert (reply.status, reply.problem) == (406, "not-acceptable")
 
@@ -74,7 +74,7 @@ def test_an_answer_in_another_form(api: Api, accept: str) -> None:
         "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
     ],
 )
-def test_whoever_can_read_json_gets_it(api: Api, accept: str) -> None:
+def test_a_client_that_accepts_json_gets_json(api: Api, accept: str) -> None:
     reply = api.get("/api/v1/menu/", Accept=accept)
     assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
 
@@ -83,20 +83,20 @@ def test_whoever_can_read_json_gets_it(api: Api, accept: str) -> None:
     "content_type",
     ["*/*", "application/*", "*/json", "application/json, text/html", "application/json; charset=utf-16", "json"],
 )
-def test_a_media_type_that_is_none_of_json(api: Api, shop: Shop, content_type: str) -> None:
+def test_a_media_type_other_than_json_is_a_problem(api: Api, shop: Shop, content_type: str) -> None:
     body = json.dumps(shop.body()).encode()
     reply = api.call("POST", ORDERS, body=body, content_type=content_type)
     assert (reply.status, reply.problem) == (415, "unsupported-media-type")
 
 
 @pytest.mark.parametrize("content_type", ["Application/JSON", 'application/json; charset="UTF-8"', "application/json;"])
-def test_json_by_another_spelling(api: Api, shop: Shop, content_type: str) -> None:
+def test_other_spellings_of_the_json_media_type_are_accepted(api: Api, shop: Shop, content_type: str) -> None:
     body = json.dumps(shop.body()).encode()
     assert api.call("POST", ORDERS, body=body, content_type=content_type).status == 202
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip", "x"])
-def test_a_body_that_is_compressed(api: Api, shop: Shop, encoding: str) -> None:
+def test_a_compressed_body_is_refused(api: Api, shop: Shop, encoding: str) -> None:
     body = gzip.compress(json.dumps(shop.body()).encode())
     for path in (ORDERS, f"{ORDERS}ORD-1/confirm/"):
         reply = api.call("POST", path, body=body, headers={"Content-Encoding": encoding})
@@ -116,18 +116,18 @@ def test_a_body_that_is_compressed(api: Api, shop: Shop, encoding: str) -> None:
         ("GET", "/api/docs/", "application/json", "not-acceptable"),
     ],
 )
-def test_the_schema_and_the_docs_have_problems_like_everything(
+def test_errors_of_the_schema_and_the_docs_are_problems(
     anyone: Api, db: None, *, method: str, path: str, accept: str, problem: str
 ) -> None:
     assert anyone.call(method, path, headers={"Accept": accept}).problem == problem
 
 
 @pytest.mark.parametrize("form", ["", "?format=json", "?format=yaml"])
-def test_the_schema_comes_as_people_want_it(anyone: Api, db: None, form: str) -> None:
+def test_the_schema_is_available_in_several_formats(anyone: Api, db: None, form: str) -> None:
     assert anyone.client.get(f"/api/schema/{form}").status_code == 200
 
 
-def test_a_database_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_a_problem(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> None:
         raise OperationalError("connection refused")
 
@@ -136,7 +136,7 @@ def test_a_database_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     assert (reply.status, reply.problem, reply.headers["Retry-After"]) == (503, "database-unavailable", "1")
 
 
-def test_what_nobody_expected(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_a_problem(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise KeyError("the inside")
 
@@ -146,14 +146,14 @@ def test_what_nobody_expected(api: Api, monkeypatch: pytest.MonkeyPatch) -> None
     assert "inside" not in str(reply.body)
 
 
-def test_a_host_that_is_not_ours(api: Api) -> None:
+def test_an_unknown_host_is_a_problem(api: Api) -> None:
     reply = api.get("/api/v1/menu/", Host="evil.example")
     assert (reply.status, reply.problem) == (400, "bad-request")
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 @pytest.mark.parametrize("host", ["10.1.2.3:8000", "evil.example", "a b", ""])
-def test_a_probe_asks_by_any_host(anyone: Api, db: None, path: str, host: str) -> None:
+def test_a_probe_may_use_any_host(anyone: Api, db: None, path: str, host: str) -> None:
     assert anyone.client.get(path, headers={"Host": host}).status_code == 200
     assert anyone.client.head(path, headers={"Host": host}).status_code == 200
     assert anyone.client.post(path, headers={"Host": host}).status_code == 405
@@ -170,7 +170,7 @@ def test_every_problem_has_a_page(anyone: Api, db: None) -> None:
     assert anyone.client.get("/problems/no-such-problem").status_code == 404
 
 
-def test_every_problem_that_is_raised_is_one_of_them() -> None:
+def test_every_problem_that_is_raised_is_documented() -> None:
     root = Path(settings.BASE_DIR)
     raised = re.compile(r'\b(?:Problem\(\s*\d+,\s*|Fault\(\s*|\d{3}: \(?)"([a-z][a-z-]+)"')
     files = [*root.glob("orders/**/*.py"), root / "drinkgroup/server.py"]
@@ -179,7 +179,7 @@ def test_every_problem_that_is_raised_is_one_of_them() -> None:
     assert codes <= set(TYPES)
 
 
-def test_the_home_page_leads_on(anyone: Api, db: None) -> None:
+def test_the_home_page_links_to_the_others(anyone: Api, db: None) -> None:
     page = anyone.client.get("/").content.decode()
     links = re.findall(r'href="([^"]+)"', page)
     assert {"/api/v1/menu/", "/api/docs/", "/problems/", "/admin/"} <= set(links)
@@ -188,7 +188,7 @@ def test_the_home_page_leads_on(anyone: Api, db: None) -> None:
     assert "<script" not in page
 
 
-def test_browsers_find_the_icon_that_they_ask_for(anyone: Api, db: None) -> None:
+def test_browsers_find_the_icon(anyone: Api, db: None) -> None:
     leads_to = anyone.client.get("/favicon.ico")
     assert leads_to.status_code == 302
     icon = anyone.client.get(leads_to["Location"])
@@ -197,12 +197,14 @@ def test_browsers_find_the_icon_that_they_ask_for(anyone: Api, db: None) -> None
     icon.close()
 
 
-def test_outside_of_the_api_errors_are_for_people(anyone: Api, db: None) -> None:
+def test_errors_outside_the_api_are_html_pages(anyone: Api, db: None) -> None:
     response = anyone.client.get("/nowhere")
     assert (response.status_code, response.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
 
 
-def test_health(anyone: Api, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_healthz_answers_without_the_database_and_readyz_does_not(
+    anyone: Api, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert anyone.client.get("/healthz").status_code == 200
     assert anyone.client.get("/readyz").status_code == 200
 
@@ -214,7 +216,7 @@ def test_health(anyone: Api, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert anyone.client.get("/readyz").status_code == 503
 
 
-def test_workers_are_asked_after_apart_from_the_web(anyone: Api, db: None) -> None:
+def test_the_health_of_workers_has_its_own_endpoint(anyone: Api, db: None) -> None:
     # Given no worker, then one that is well, then one that stands still
     assert anyone.client.get("/workersz").status_code == 503
     store.workers.record_heartbeat(store.workers.Heartbeat("worker1@here"))

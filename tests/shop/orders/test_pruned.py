@@ -33,7 +33,7 @@ def pruned(api: Api, shop: Shop, status: OrderStatus = OrderStatus.CONFIRMED) ->
 
 
 @pytest.mark.parametrize(("status", "state"), ENDED)
-def test_it_is_read(api: Api, shop: Shop, status: OrderStatus, state: str) -> None:
+def test_an_order_whose_run_is_pruned_can_be_read(api: Api, shop: Shop, status: OrderStatus, state: str) -> None:
     order_no, other = pruned(api, shop, status), str(api.order(shop).body["order_no"])
     listed = api.get(ORDERS)
     assert listed.status == 200
@@ -46,13 +46,13 @@ def test_it_is_read(api: Api, shop: Shop, status: OrderStatus, state: str) -> No
     assert (read.body["steps"], read.body["reason"], read.body["confirm_deadline"]) == ([], None, None)
 
 
-def test_its_payment_is_told_that_it_comes_too_late(api: Api, shop: Shop) -> None:
+def test_a_payment_for_an_order_whose_run_is_pruned_is_too_late(api: Api, shop: Shop) -> None:
     # Which payment confirmed it is pruned as well.
     assert confirm(pruned(api, shop)).problem == "order-decided"
     assert confirm(pruned(api, shop, OrderStatus.REJECTED), "pay_2").problem == "order-undone"
 
 
-def test_it_is_cancelled_if_it_was(api: Api, shop: Shop) -> None:
+def test_a_cancel_of_an_order_whose_run_is_pruned_answers_by_its_status(api: Api, shop: Shop) -> None:
     reply = api.post(f"{ORDERS}{pruned(api, shop, OrderStatus.REJECTED)}/cancel/")
     assert (reply.status, reply.body["state"]) == (200, "FAILED")
     reply = api.post(f"{ORDERS}{pruned(api, shop)}/cancel/")

@@ -11,20 +11,20 @@ from sagas.models import Log, Run
 from tests.shop.conftest import ORDERS, Api, Shop
 
 
-def test_the_menu_has_what_can_be_ordered(api: Api, shop: Shop) -> None:
+def test_the_menu_lists_what_can_be_ordered(api: Api, shop: Shop) -> None:
     menu = {drink["sku"]: drink for drink in api.get("/api/v1/menu/").body}
     assert menu[shop.tea.code] == {"sku": shop.tea.code, "name": "Tea", "price": "12.50", "available": 100}
     assert shop.gone.code not in menu
 
 
-def test_the_slots_are_those_ahead(api: Api, shop: Shop) -> None:
+def test_only_future_slots_are_listed(api: Api, shop: Shop) -> None:
     slots = {slot["id"]: slot for slot in api.get("/api/v1/slots/").body}
     assert slots[shop.slot.pk]["available"] == 50
     assert set(slots[shop.slot.pk]) == {"id", "starts_at", "ends_at", "available"}
     assert shop.past.pk not in slots
 
 
-def test_an_order_tells_the_state_of_every_step(api: Api, shop: Shop) -> None:
+def test_an_order_shows_the_status_of_every_step(api: Api, shop: Shop) -> None:
     order_no = api.order(shop).body["order_no"]
     body = api.get(f"{ORDERS}{order_no}/").body
     assert (body["order_no"], body["state"], body["slot"]) == (order_no, "PENDING", shop.slot.pk)
@@ -40,7 +40,7 @@ def test_an_order_tells_the_state_of_every_step(api: Api, shop: Shop) -> None:
     }
 
 
-def test_what_broke_inside_is_not_for_customers(api: Api, shop: Shop) -> None:
+def test_customers_do_not_see_internal_errors(api: Api, shop: Shop) -> None:
     # Given a step that broke, with a message from the inside
     order_no = api.order(shop).body["order_no"]
     run_id: UUID = Order.objects.get(order_no=order_no).run_id
@@ -63,7 +63,7 @@ def test_what_broke_inside_is_not_for_customers(api: Api, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("call", ["GET ", "POST cancel/"])
-def test_another_customers_order_is_not_there(api: Api, stranger: Api, shop: Shop, call: str) -> None:
+def test_another_customers_order_is_not_found(api: Api, stranger: Api, shop: Shop, call: str) -> None:
     order_no = api.order(shop).body["order_no"]
     method, _, tail = call.partition(" ")
     reply = stranger.call(method, f"{ORDERS}{order_no}/{tail}")
@@ -73,7 +73,7 @@ def test_another_customers_order_is_not_there(api: Api, stranger: Api, shop: Sho
     assert Run.objects.get(business_key=order_no).state == "PENDING"
 
 
-def test_the_list_has_ones_own_orders_newest_first(api: Api, stranger: Api, shop: Shop) -> None:
+def test_the_list_has_the_customers_own_orders_newest_first(api: Api, stranger: Api, shop: Shop) -> None:
     theirs = stranger.order(shop).body["order_no"]
     mine = [api.order(shop).body["order_no"] for _ in range(25)]
     # When the pages are read to the end
@@ -93,12 +93,14 @@ def test_the_list_has_ones_own_orders_newest_first(api: Api, stranger: Api, shop
 @pytest.mark.parametrize(
     "cursor", ["x", "\x00", "ü", "cD1hYmM=", "cD0tMQ==", "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "bz05OTk5"]
 )
-def test_a_cursor_that_is_none(api: Api, shop: Shop, cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(api: Api, shop: Shop, cursor: str) -> None:
     api.order(shop)
     assert api.get(f"{ORDERS}?cursor={cursor}").status in {200, 404}
 
 
-def test_the_list_costs_the_same_for_many_orders(api: Api, shop: Shop, django_assert_max_num_queries: object) -> None:
+def test_the_list_needs_as_many_queries_for_many_orders(
+    api: Api, shop: Shop, django_assert_max_num_queries: object
+) -> None:
     for _ in range(20):
         api.order(shop)
     # token, orders, lines, runs

@@ -33,7 +33,9 @@ def is_too_many(reply: Reply) -> bool:
     return True
 
 
-def test_a_customer_that_runs_wild_is_slowed_down(api: Api, stranger: Api, shop: Shop, settings: Settings) -> None:
+def test_a_customer_with_too_many_requests_is_throttled(
+    api: Api, stranger: Api, shop: Shop, settings: Settings
+) -> None:
     settings.ORDERS_PER_MINUTE = 2
     assert [api.order(shop).status for _ in range(3)] == [202, 202, 429]
     assert is_too_many(api.order(shop))
@@ -42,7 +44,7 @@ def test_a_customer_that_runs_wild_is_slowed_down(api: Api, stranger: Api, shop:
     assert stranger.order(shop).status == 202
 
 
-def test_every_answer_says_what_is_left(api: Api, shop: Shop, settings: Settings) -> None:
+def test_every_answer_has_the_remaining_number_of_requests(api: Api, shop: Shop, settings: Settings) -> None:
     settings.ORDERS_PER_MINUTE = 2
     told = [api.order(shop, slot=slot).headers for slot in (shop.slot.pk, shop.past.pk, shop.slot.pk)]
     assert [headers["RateLimit"] for headers in told] == [f'"orders";r={left};t=42' for left in (1, 0, 0)]
@@ -62,14 +64,14 @@ def test_cancels_are_counted(api: Api, settings: Settings) -> None:
     assert [api.post(f"{ORDERS}ORD-1/cancel/").status for _ in range(3)] == [404, 404, 429]
 
 
-def test_payments_of_one_order_hold_up_no_other(api: Api, shop: Shop, settings: Settings) -> None:
+def test_payments_of_one_order_throttle_no_other(api: Api, shop: Shop, settings: Settings) -> None:
     settings.CONFIRMS_PER_MINUTE = 2
     one, other = (api.order(shop).body["order_no"] for _ in range(2))
     assert [confirm(one).status for _ in range(3)] == [200, 200, 429]
     assert confirm(other, "pay_2").status == 200
 
 
-def test_forgeries_hold_up_no_payment(api: Api, shop: Shop, settings: Settings) -> None:
+def test_forged_payments_throttle_no_payment(api: Api, shop: Shop, settings: Settings) -> None:
     settings.FORGERIES_PER_MINUTE = 2
     order_no = api.order(shop).body["order_no"]
     forged = [confirm(order_no, secret="whsec_YW5vdGhlciBzZWNyZXQ=").status for _ in range(3)]
@@ -77,9 +79,7 @@ def test_forgeries_hold_up_no_payment(api: Api, shop: Shop, settings: Settings) 
     assert confirm(order_no).status == 200
 
 
-def test_codes_of_coupons_cannot_be_tried_one_after_the_other(
-    api: Api, stranger: Api, shop: Shop, settings: Settings
-) -> None:
+def test_guesses_of_coupon_codes_are_throttled(api: Api, stranger: Api, shop: Shop, settings: Settings) -> None:
     settings.COUPON_GUESSES_PER_MINUTE = 2
     assert [api.order(shop, coupon=f"GUESS{n}").status for n in range(3)] == [422, 422, 429]
     # Then not even one that exists tells so
@@ -90,12 +90,12 @@ def test_codes_of_coupons_cannot_be_tried_one_after_the_other(
     assert stranger.order(shop, coupon=good).status == 202
 
 
-def test_coupons_that_can_be_used_are_no_guesses(api: Api, shop: Shop, settings: Settings) -> None:
+def test_usable_coupons_do_not_count_as_guesses(api: Api, shop: Shop, settings: Settings) -> None:
     settings.COUPON_GUESSES_PER_MINUTE = 1
     assert [api.order(shop, coupon=shop.coupon()).status for _ in range(3)] == [202, 202, 202]
 
 
-def test_nobody_is_forgotten_because_many_others_came(api: Api, shop: Shop, settings: Settings) -> None:
+def test_many_other_clients_do_not_reset_a_count(api: Api, shop: Shop, settings: Settings) -> None:
     settings.ORDERS_PER_MINUTE = 1
     assert api.order(shop).status == 202
     for n in range(400):
@@ -103,7 +103,7 @@ def test_nobody_is_forgotten_because_many_others_came(api: Api, shop: Shop, sett
     assert is_too_many(api.order(shop))
 
 
-def test_a_count_ends_with_its_minute(
+def test_a_count_expires_after_its_minute(
     api: Api, shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.ORDERS_PER_MINUTE = 1
@@ -114,7 +114,7 @@ def test_a_count_ends_with_its_minute(
 
 
 @pytest.mark.parametrize("nonsense", ["words", "-5", b"\xff", [1, 2]])
-def test_nonsense_under_a_count_denies_nobody(
+def test_an_invalid_count_in_redis_throttles_no_client(
     api: Api, shop: Shop, settings: Settings, counts: redis.Redis, nonsense: object
 ) -> None:
     settings.ORDERS_PER_MINUTE = 5
@@ -129,7 +129,7 @@ def test_nonsense_under_a_count_denies_nobody(
     assert not redis_client.is_paused()
 
 
-def test_a_count_without_end_denies_for_its_minute_only(
+def test_a_count_without_expiry_throttles_for_its_minute_only(
     api: Api, shop: Shop, counts: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.order(shop)
@@ -141,7 +141,7 @@ def test_a_count_without_end_denies_for_its_minute_only(
     assert api.order(shop).status == 202
 
 
-def test_without_redis_nobody_is_held_back(
+def test_without_redis_no_client_is_throttled(
     api: Api, shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.ORDERS_PER_MINUTE = 1
@@ -151,7 +151,7 @@ def test_without_redis_nobody_is_held_back(
     assert "RateLimit" not in replies[0].headers
 
 
-def test_counts_do_not_stay(api: Api, shop: Shop, counts: redis.Redis) -> None:
+def test_counts_in_redis_expire(api: Api, shop: Shop, counts: redis.Redis) -> None:
     api.order(shop)
     keys = counts.keys(f"{throttles.PREFIX}:*")
     assert keys

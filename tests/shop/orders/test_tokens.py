@@ -62,7 +62,9 @@ def _switched_off(user: User) -> User:
     ],
     ids=["wrong password", "stripped password", "no such name", "other case", "switched off"],
 )
-def test_whoever_fails_learns_nothing_of_the_name(customer: User, attempt: Callable[[User], Reply]) -> None:
+def test_a_failed_login_does_not_reveal_whether_the_name_exists(
+    customer: User, attempt: Callable[[User], Reply]
+) -> None:
     reply = attempt(customer)
     assert (reply.status, reply.problem) == (401, "invalid-credentials")
     assert reply.body["detail"] == "Name and password do not fit."
@@ -81,13 +83,13 @@ def test_whoever_fails_learns_nothing_of_the_name(customer: User, attempt: Calla
         ({"pasword": "x"}, "#/pasword"),
     ],
 )
-def test_a_login_that_is_none(customer: User, change: dict[str, Any], pointer: str) -> None:
+def test_an_invalid_login_is_refused(customer: User, change: dict[str, Any], pointer: str) -> None:
     reply = Api().post(TOKENS, {"username": customer.username, "password": PASSWORD, **change})
     assert (reply.status, reply.pointers) == (422, [pointer])
 
 
 @pytest.mark.parametrize("name", ["theirs", "nobody's"])
-def test_guessing_is_held_back_before_a_password_is_looked_at(customer: User, settings: Settings, name: str) -> None:
+def test_guesses_are_throttled_before_the_password_is_checked(customer: User, settings: Settings, name: str) -> None:
     username = customer.username if name == "theirs" else "nobody-of-that-name"
     settings.LOGIN_FAILURES = {"both": 3, "address": 100, "name": 100}
     assert [log_in(username, "wrong").status for _ in range(4)] == [401, 401, 429, 429]
@@ -104,7 +106,7 @@ def test_logins_of_an_address_are_counted(customer: User, settings: Settings) ->
     assert [log_in(customer.username).status for _ in range(3)] == [201, 201, 429]
 
 
-def test_an_old_token_keeps_nobody_from_a_new_one(customer: User) -> None:
+def test_an_expired_token_does_not_prevent_a_login(customer: User) -> None:
     reply = Api("wrong").post(TOKENS, {"username": customer.username, "password": PASSWORD})
     assert reply.status == 201
 
@@ -119,7 +121,7 @@ def test_a_customer_sees_their_own_tokens(customer: User, stranger: Api) -> None
 
 
 @pytest.mark.parametrize("which", ["id", "current"])
-def test_a_token_that_is_taken_back_is_wrong_from_then_on(customer: User, which: str) -> None:
+def test_a_revoked_token_is_refused(customer: User, which: str) -> None:
     first, second = (log_in(customer.username).body for _ in range(2))
     by = Api(first["token"] if which == "current" else second["token"])
     assert by.call("DELETE", f"{TOKENS}{'current' if which == 'current' else first['id']}/").status == 204
@@ -127,28 +129,28 @@ def test_a_token_that_is_taken_back_is_wrong_from_then_on(customer: User, which:
     assert Api(second["token"]).get(TOKENS).status == 200
 
 
-def test_nobody_takes_back_anothers_token(customer: User, stranger: Api) -> None:
+def test_a_customer_cannot_revoke_anothers_token(customer: User, stranger: Api) -> None:
     mine = log_in(customer.username).body
     reply = stranger.call("DELETE", f"{TOKENS}{mine['id']}/")
     assert (reply.status, reply.problem) == (404, "token-not-found")
     assert Api(mine["token"]).get(TOKENS).status == 200
 
 
-def test_all_are_taken_back_at_once(customer: User, stranger: Api) -> None:
+def test_all_tokens_are_revoked_at_once(customer: User, stranger: Api) -> None:
     mine = [log_in(customer.username).body["token"] for _ in range(3)]
     assert Api(mine[0]).call("DELETE", TOKENS).status == 204
     assert {Api(token).get(TOKENS).status for token in mine} == {401}
     assert stranger.get(TOKENS).status == 200
 
 
-def test_without_a_token_there_is_nothing_to_see(anyone: Api, shop: Shop) -> None:
+def test_without_a_token_the_list_is_refused(anyone: Api, shop: Shop) -> None:
     assert anyone.get(TOKENS).status == 401
     assert anyone.call("DELETE", TOKENS).status == 401
     assert anyone.call("DELETE", f"{TOKENS}current/").status == 401
 
 
 @pytest.mark.parametrize("had_an_end", [True, False])
-def test_a_token_ends(customer: User, had_an_end: bool) -> None:
+def test_a_token_expires(customer: User, had_an_end: bool) -> None:
     secret = log_in(customer.username).body["token"]
     token = AuthToken.objects.filter(user=customer)
     ago = timezone.now() - timedelta(days=30, seconds=1)
@@ -159,14 +161,14 @@ def test_a_token_ends(customer: User, had_an_end: bool) -> None:
     assert not token.exists()
 
 
-def test_a_token_without_an_end_lives_as_long_as_others(customer: User) -> None:
+def test_a_token_without_an_expiry_expires_like_others(customer: User) -> None:
     secret = log_in(customer.username).body["token"]
     AuthToken.objects.filter(user=customer).update(expiry=None)
     (told,) = Api(secret).get(TOKENS).body
     assert datetime.fromisoformat(told["expires_at"]) - datetime.fromisoformat(told["created_at"]) == tokens.lifetime()
 
 
-def test_staff_see_whose_tokens_there_are_and_take_one_back(customer: User, admin_client: Client) -> None:
+def test_staff_list_tokens_and_revoke_one(customer: User, admin_client: Client) -> None:
     # Given
     secret = log_in(customer.username).body["token"]
     token = AuthToken.objects.get(user=customer)
@@ -181,7 +183,7 @@ def test_staff_see_whose_tokens_there_are_and_take_one_back(customer: User, admi
     assert Api(secret).get(TOKENS).status == 401
 
 
-def test_the_oldest_of_too_many_ends(customer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_of_too_many_tokens_is_revoked(customer: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "MOST", 2)
     made = [log_in(customer.username).body["token"] for _ in range(3)]
     assert [Api(token).get(TOKENS).status for token in made] == [401, 200, 200]

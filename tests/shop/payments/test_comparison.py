@@ -33,7 +33,7 @@ def compare(folder: Path, *rows: str) -> tuple[list[str], str]:
     return out.getvalue().splitlines(), ""
 
 
-def test_what_the_gateway_alone_knows_is_named(tmp_path: Path) -> None:
+def test_payments_that_only_the_gateway_knows_are_listed(tmp_path: Path) -> None:
     take("p-1", "ORD-1", 1200)
     take("p-2", "ORD-2", 1500)
     said, error = compare(
@@ -49,7 +49,7 @@ def test_what_the_gateway_alone_knows_is_named(tmp_path: Path) -> None:
     assert unknown == {"payment_id": "p-3", "order_no": "ORD-3", "amount": "900", "currency": "CNY", "here": None}
 
 
-def test_where_both_tell_the_same_nothing_is_wrong(tmp_path: Path) -> None:
+def test_equal_records_have_no_differences(tmp_path: Path) -> None:
     take("p-1", "ORD-1", 1200)
     rows = ("payment_id,order_no,amount,currency", "p-1,ORD-1,1200,CNY")
     assert compare(tmp_path, *rows) == (["the gateway and this database tell the same"], "")

@@ -86,7 +86,7 @@ def outcomes() -> list[str]:
 # -- A payment that is taken, and an order that is undone -----------------------------------------------------
 
 
-def test_a_payment_while_the_steps_are_under_way_is_taken_and_not_settled(api: Api, order_no: str) -> None:
+def test_a_payment_during_the_steps_is_accepted_and_not_settled(api: Api, order_no: str) -> None:
     # Given an order of which the first step is done
     deliver(chains(claim_all())[0])
 
@@ -119,7 +119,7 @@ def _slot_full(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_sold_out, _slot_full], ids=lambda spoil: spoil.__name__[1:])
-def test_a_payment_that_was_taken_is_due_back_when_a_step_says_no(
+def test_an_accepted_payment_is_due_back_when_a_step_rejects(
     api: Api, shop: Shop, order_no: str, spoil: Callable[[Shop], None]
 ) -> None:
     # Given
@@ -144,7 +144,7 @@ def test_a_payment_that_was_taken_is_due_back_when_a_step_says_no(
     assert (told["payment_id"], told["amount"], told["state"], told["reason"]) == ("pay_1", 2500, "RETURNING", "undone")
 
 
-def test_a_person_who_ends_a_paid_order_as_failed_owes_its_payment(order_no: str) -> None:
+def test_a_paid_order_resolved_as_failed_owes_its_payment(order_no: str) -> None:
     confirm(order_no)
     run_id = run_of(order_no)
     Run.objects.filter(pk=run_id).update(state="EXECUTING", claims=6)
@@ -155,7 +155,7 @@ def test_a_person_who_ends_a_paid_order_as_failed_owes_its_payment(order_no: str
     assert due_back() == "RETURNING undone"
 
 
-def test_what_is_marked_as_returned_ends_its_run(api: Api, shop: Shop, order_no: str) -> None:
+def test_a_payment_marked_as_returned_ends_its_run(api: Api, shop: Shop, order_no: str) -> None:
     # Given
     confirm(order_no)
     _sold_out(shop)
@@ -176,7 +176,7 @@ def test_what_is_marked_as_returned_ends_its_run(api: Api, shop: Shop, order_no:
     assert confirm(order_no).problem == "order-undone"
 
 
-def test_a_return_that_is_ended_by_hand_is_returned_too(order_no: str) -> None:
+def test_a_return_run_resolved_by_hand_marks_its_payment_as_returned(order_no: str) -> None:
     confirm(order_no, says={"amount": 1})
     due_back()
     run_id = Payment.objects.get().return_run_id
@@ -200,7 +200,7 @@ def test_a_return_that_is_ended_by_hand_is_returned_too(order_no: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_not_the_price_is_due_back_and_the_order_stays_payable(
+def test_a_payment_of_a_wrong_amount_is_due_back_and_the_order_stays_payable(
     order_no: str, says: dict[str, Any], reason: str, problem: str
 ) -> None:
     reply = confirm(order_no, says=says)
@@ -212,7 +212,7 @@ def test_what_is_not_the_price_is_due_back_and_the_order_stays_payable(
 
 
 @pytest.mark.parametrize("status", ["failed", "pending", "closed", "Succeeded", "anything"])
-def test_what_is_not_paid_is_noted_and_another_attempt_pays(order_no: str, status: str) -> None:
+def test_a_failed_payment_is_recorded_and_another_attempt_pays(order_no: str, status: str) -> None:
     reply = confirm(order_no, says={"status": status})
     assert (reply.status, reply.body["outcome"], reply.body["order_state"]) == (200, "not_paid", "PENDING")
     assert not Confirmation.objects.exists()
@@ -234,7 +234,7 @@ def test_a_payment_that_comes_too_late_is_due_back(api: Api, order_no: str) -> N
     assert Run.objects.filter(saga=ReturnPayment.name).count() == 1
 
 
-def test_a_payment_while_a_person_has_the_order_is_due_back(order_no: str) -> None:
+def test_a_payment_during_an_escalation_is_due_back(order_no: str) -> None:
     Run.objects.filter(pk=run_of(order_no)).update(state="EXECUTING", claims=6)
     claim_all(lapsed=True)
     assert confirm(order_no).problem == "order-decided"
@@ -260,7 +260,7 @@ def test_a_payment_for_an_unknown_order_is_due_back(shop: Shop) -> None:
     assert due_back() == "RETURNING unknown_order"
 
 
-def test_the_message_for_another_orders_url_is_kept(api: Api, shop: Shop, order_no: str) -> None:
+def test_a_payment_sent_to_another_orders_url_is_recorded(api: Api, shop: Shop, order_no: str) -> None:
     another = str(api.order(shop).body["order_no"])
     body = json.dumps(paid(order_no)).encode()
     reply = Api().call("POST", f"{ORDERS}{another}/confirm/", body=body, headers=sign(body))
@@ -274,7 +274,7 @@ def test_the_message_for_another_orders_url_is_kept(api: Api, shop: Shop, order_
 
 
 @pytest.mark.parametrize("same_amount", [True, False])
-def test_one_payment_for_two_orders_is_for_a_person(api: Api, shop: Shop, order_no: str, same_amount: bool) -> None:
+def test_one_payment_for_two_orders_needs_an_operator(api: Api, shop: Shop, order_no: str, same_amount: bool) -> None:
     # Given
     items = [{"sku": shop.tea.code, "quantity": 2 if same_amount else 4}]
     another = str(api.order(shop, items=items).body["order_no"])
@@ -331,7 +331,7 @@ def test_the_same_payment_many_times_at_once_is_one(order_no: str) -> None:
 # -- What the schema holds ------------------------------------------------------------------------------------
 
 
-def test_what_the_gateway_said_is_append_only(order_no: str) -> None:
+def test_the_gateways_messages_are_append_only(order_no: str) -> None:
     confirm(order_no)
     for change in (PaymentEvent.objects.all().delete, lambda: PaymentEvent.objects.update(outcome="too_late")):
         with pytest.raises(IntegrityError, match="append-only"):
@@ -341,7 +341,7 @@ def test_what_the_gateway_said_is_append_only(order_no: str) -> None:
 @pytest.mark.parametrize(
     "change", [{"amount": 1}, {"payment_id": "pay_9"}, {"state": "RETURNED"}, {"state": "CONFLICT"}]
 )
-def test_a_payment_is_changed_by_no_hand(order_no: str, change: dict[str, Any]) -> None:
+def test_no_statement_changes_a_payment(order_no: str, change: dict[str, Any]) -> None:
     confirm(order_no)
     # The last is a move that is allowed, and calls nobody
     with pytest.raises(IntegrityError):
@@ -352,7 +352,7 @@ def test_a_payment_is_changed_by_no_hand(order_no: str, change: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("worth", [2500, 2501, 99_999])
-def test_an_order_that_costs_nothing_is_confirmed_without_a_payment(api: Api, shop: Shop, worth: int) -> None:
+def test_a_free_order_is_confirmed_without_a_payment(api: Api, shop: Shop, worth: int) -> None:
     # Given
     code = shop.coupon()
     Coupon.objects.filter(code=code).update(discount_cents=worth)
@@ -370,7 +370,7 @@ def test_an_order_that_costs_nothing_is_confirmed_without_a_payment(api: Api, sh
     assert confirm(order_no).problem == "wrong-amount"
 
 
-def test_an_order_that_costs_nothing_and_is_undone_owes_nothing(api: Api, shop: Shop) -> None:
+def test_a_free_order_that_is_undone_owes_nothing(api: Api, shop: Shop) -> None:
     code = shop.coupon()
     Coupon.objects.filter(code=code).update(discount_cents=2500)
     order_no = api.order(shop, coupon=code).body["order_no"]
@@ -381,7 +381,7 @@ def test_an_order_that_costs_nothing_and_is_undone_owes_nothing(api: Api, shop: 
     assert not Run.objects.filter(saga=ReturnPayment.name).exists()
 
 
-def test_what_an_order_costs_is_known_when_it_is_accepted_and_does_not_change(api: Api, shop: Shop) -> None:
+def test_the_price_of_an_order_is_fixed_at_acceptance(api: Api, shop: Shop) -> None:
     # Given
     code = shop.coupon()
     order_no = api.order(shop, coupon=code).body["order_no"]
@@ -407,5 +407,5 @@ def test_an_order_that_was_accepted_before_totals_were_known_can_be_paid(order_n
     assert (state(run_of(order_no)), Order.objects.get().total_cents) == (State.SUCCEEDED, 2500)
 
 
-def test_the_saga_gives_back_what_it_takes() -> None:
+def test_the_payment_of_an_order_has_a_compensation() -> None:
     assert PlaceOrder.definition.confirmations[0].refund is not None

@@ -20,7 +20,7 @@ def judge(*samples: Sample, rule: Rule = RULE) -> bool:
 BAD = (Sample(5, 4, 1), Sample(65, 4, 1), Sample(125, 4, 1))
 
 
-def test_three_bad_windows_running_open_it() -> None:
+def test_three_failing_windows_in_a_row_open_a_breaker() -> None:
     assert judge(*BAD)
     assert windows(BAD, RULE) == [Window(5, 1)] * 3
 
@@ -36,11 +36,11 @@ def test_three_bad_windows_running_open_it() -> None:
         ((BAD[0], BAD[1], replace(BAD[2], age=180)), "the third is too long ago"),
     ],
 )
-def test_it_stays_closed(samples: tuple[Sample, ...], why: str) -> None:
+def test_a_breaker_stays_closed(samples: tuple[Sample, ...], why: str) -> None:
     assert not judge(*samples), why
 
 
-def test_the_rate_itself_is_bad() -> None:
+def test_a_rate_at_the_threshold_counts_as_failing() -> None:
     rule = replace(RULE, windows=1)
     assert judge(Sample(1, 17, 3), rule=rule)
     assert not judge(Sample(1, 86, 15 - 1), rule=rule)
@@ -53,7 +53,7 @@ def test_the_last_operations_of_a_window_count() -> None:
     assert not judge(*mended, rule=rule)
 
 
-def test_what_comes_from_a_clock_that_is_ahead_is_now() -> None:
+def test_a_sample_from_a_fast_clock_counts_as_present() -> None:
     assert windows([Sample(-0.5, 1, 1)], RULE)[0] == Window(2, 1)
 
 
@@ -71,7 +71,7 @@ RULES = st.builds(
 
 
 @given(SAMPLES, RULES)
-def test_it_never_opens_where_nothing_failed_nor_where_a_window_is_empty(samples: list[Sample], rule: Rule) -> None:
+def test_a_breaker_never_opens_without_failures_or_with_an_empty_window(samples: list[Sample], rule: Rule) -> None:
     counted = windows(samples, rule)
     assert len(counted) == rule.windows
     if opens(counted, rule):
@@ -80,14 +80,14 @@ def test_it_never_opens_where_nothing_failed_nor_where_a_window_is_empty(samples
 
 
 @given(SAMPLES, RULES)
-def test_more_failures_of_as_many_operations_never_keep_it_closed(samples: list[Sample], rule: Rule) -> None:
+def test_more_failures_of_the_same_operations_never_keep_a_breaker_closed(samples: list[Sample], rule: Rule) -> None:
     worse = [Sample(s.age, 0, s.succeeded + s.failed) for s in samples]
     if judge(*samples, rule=rule):
         assert judge(*worse, rule=rule)
 
 
 @given(SAMPLES, RULES)
-def test_no_window_counts_more_than_is_there(samples: list[Sample], rule: Rule) -> None:
+def test_no_window_counts_more_samples_than_exist(samples: list[Sample], rule: Rule) -> None:
     for index, window in enumerate(windows(samples, rule)):
         mine = [s for s in samples if int(s.age // rule.window) == index]
         assert window.failed <= sum(s.failed for s in mine)

@@ -19,7 +19,7 @@ from sagas.states import LIVE, UNDECIDED, State
 from tests.unit.decisions.test_plan import definitions, deliveries, one_further, randoms, refunds, standing
 
 
-def test_the_order_moves_by_its_domains_events() -> None:
+def test_domain_events_move_an_order() -> None:
     domains = {"orders", "inventory", "coupons", "delivery", "payments"}
     assert {queue for queue, _ in bindings(PlaceOrder.definition)} == domains
     names = ["create_order", "reserve_inventory", "apply_coupon", "schedule_delivery", "payment"]
@@ -45,13 +45,13 @@ def test_the_order_moves_by_its_domains_events() -> None:
 
 
 @given(definitions())
-def test_every_operation_is_led_to(definition: Definition) -> None:
+def test_every_operation_has_an_event_that_triggers_it(definition: Definition) -> None:
     for index, phase in deliveries(definition):
         assert (index, phase) in reactions(definition)[trigger(definition, index, phase)]
 
 
 @given(st.data(), randoms)
-def test_what_is_done_leads_to_what_comes_next(data: st.DataObject, random: Random) -> None:
+def test_a_done_operation_triggers_the_next(data: st.DataObject, random: Random) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition))
     for index, phase in operations_at(definition, place):
@@ -66,7 +66,7 @@ def test_what_is_done_leads_to_what_comes_next(data: st.DataObject, random: Rand
 
 
 @given(st.data())
-def test_a_rejection_leads_to_the_first_undo(data: st.DataObject) -> None:
+def test_a_rejection_triggers_the_first_undo(data: st.DataObject) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition).filter(lambda place: place.state is State.EXECUTING))
     came = data.draw(st.sampled_from([0, refunds(definition, 0.0), refunds(definition, 0.6)]))
@@ -94,5 +94,5 @@ def test_events_alone_bring_an_order_to_its_end(seed: int) -> None:
     assert len(seen) == 7
 
 
-def test_routing_keys_tell_versions_apart() -> None:
+def test_routing_keys_distinguish_versions() -> None:
     assert choreography.binding_key(PlaceOrder.definition, "OrderCreated") == "orders.PlaceOrder.1.OrderCreated"

@@ -143,7 +143,7 @@ randoms = st.randoms(use_true_random=False)
 
 
 @given(definitions(), st.booleans(), randoms)
-def test_a_run_of_which_all_goes_well_succeeds(definition: Definition, confirmed: bool, random: Random) -> None:
+def test_a_run_without_faults_succeeds(definition: Definition, confirmed: bool, random: Random) -> None:
     passed = walk(definition, Place(State.PENDING, 0), confirmed=confirmed, random=random)
     assert passed[-1].state is State.SUCCEEDED
     waited = State.AWAITING_CONFIRM in {place.state for place in passed}
@@ -151,7 +151,7 @@ def test_a_run_of_which_all_goes_well_succeeds(definition: Definition, confirmed
 
 
 @given(st.data(), randoms)
-def test_a_run_of_which_all_goes_well_performs_each_operation_once(data: st.DataObject, random: Random) -> None:
+def test_a_run_without_faults_performs_each_operation_once(data: st.DataObject, random: Random) -> None:
     definition = data.draw(definitions())
     performed: list[tuple[int, Phase]] = []
 
@@ -177,7 +177,7 @@ def test_a_run_of_which_all_goes_well_performs_each_operation_once(data: st.Data
 
 
 @given(st.data())
-def test_a_run_that_is_undone_fails_wherever_it_stood(data: st.DataObject) -> None:
+def test_a_run_that_is_undone_at_any_step_fails(data: st.DataObject) -> None:
     # Given a run that is not decided
     definition = data.draw(definitions())
     place = data.draw(standing(definition).filter(lambda place: place.state in UNDECIDED))
@@ -214,7 +214,7 @@ def test_a_run_that_is_undone_fails_wherever_it_stood(data: st.DataObject) -> No
 
 
 @given(st.data())
-def test_a_delivery_finds_the_run_where_the_run_waits_for_it(data: st.DataObject) -> None:
+def test_a_delivery_is_valid_where_the_run_waits_for_it(data: st.DataObject) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition))
     here = [
@@ -226,7 +226,7 @@ def test_a_delivery_finds_the_run_where_the_run_waits_for_it(data: st.DataObject
 
 
 @given(definitions())
-def test_a_repeat_finds_the_run_right_behind(definition: Definition) -> None:
+def test_a_repeated_delivery_finds_the_run_right_behind(definition: Definition) -> None:
     for index, phase in deliveries(definition):
         before = place_of(definition, index, phase)
         stage = definition.stages[index]
@@ -253,7 +253,7 @@ def test_a_branch_that_is_done_drops_its_repeat_while_others_are_not(data: st.Da
 
 
 @given(st.data())
-def test_of_branches_that_are_undone_a_repeat_is_passed_on(data: st.DataObject) -> None:
+def test_a_repeated_undo_of_a_branch_is_passed_on(data: st.DataObject) -> None:
     # Given a run of which some branches are to be undone, and those behind them are
     definition = data.draw(definitions())
     cursor = data.draw(st.sampled_from([definition.stages[index].start for index in range(definition.before_pivot)]))
@@ -272,7 +272,7 @@ def test_of_branches_that_are_undone_a_repeat_is_passed_on(data: st.DataObject) 
 
 
 @given(st.data())
-def test_what_goes_out_is_what_the_run_waits_for(data: st.DataObject) -> None:
+def test_published_operations_are_those_that_the_run_waits_for(data: st.DataObject) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition))
     chains = next_chains(definition, place)
@@ -294,7 +294,7 @@ def test_what_goes_out_is_what_the_run_waits_for(data: st.DataObject) -> None:
 
 
 @given(st.data(), phases)
-def test_no_operation_is_for_a_run_of_another_state(data: st.DataObject, phase: Phase) -> None:
+def test_an_operation_is_for_runs_of_one_state_only(data: st.DataObject, phase: Phase) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition))
     for index, delivered in deliveries(definition):
@@ -303,7 +303,7 @@ def test_no_operation_is_for_a_run_of_another_state(data: st.DataObject, phase: 
 
 
 @given(definitions())
-def test_a_phase_goes_through_every_step_that_takes_part_in_it(definition: Definition) -> None:
+def test_a_phase_visits_every_step_that_takes_part_in_it(definition: Definition) -> None:
     if definition.forks:
         return
     forward = [link.step for link in links_at(definition, Place(State.EXECUTING, 0))]
@@ -361,7 +361,7 @@ def without(definition: Definition, index: int, phase: Phase) -> Shape:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_code_is_missed_exactly_where_a_run_may_still_come_by_it(data: st.DataObject) -> None:
+def test_missing_code_matters_exactly_where_a_run_may_still_need_it(data: st.DataObject) -> None:
     definition = data.draw(definitions())
     place = data.draw(standing(definition))
     needed = ahead(definition, place)

@@ -125,7 +125,9 @@ FIVE = ", ".join(f"compensate FAULT {n}" for n in range(1, 6))
         ("forward INTENT", SUCCEEDED, "ended by hand", 1, 0),
     ],
 )
-def test_a_step_is_shown_as_what_it_is(history: str, state: State, expected: str, attempts: int, failed: int) -> None:
+def test_each_step_has_the_expected_status(
+    history: str, state: State, expected: str, attempts: int, failed: int
+) -> None:
     step = shown(history, state)
     assert (step.state.value, step.attempts, step.failed) == (expected, attempts, failed)
     assert step.error is None or step.state in {
@@ -136,7 +138,7 @@ def test_a_step_is_shown_as_what_it_is(history: str, state: State, expected: str
     }
 
 
-def test_a_step_that_was_given_up_stays_so_while_a_person_has_its_run() -> None:
+def test_a_step_out_of_attempts_keeps_its_status_during_an_escalation() -> None:
     assert shown("forward FAULT", ESCALATED, back=True).state is StepState.FAILED
     assert shown("forward FAULT", ESCALATED, back=False).state is StepState.FAILING
 
@@ -146,7 +148,7 @@ ROWS = [f"{operation.value} {outcome}" for operation in Operation for outcome in
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_whatever_the_log_says_a_step_is_something_and_no_ended_run_has_one_under_way(state: State) -> None:
+def test_every_step_has_a_status_and_no_step_of_an_ended_run_is_under_way(state: State) -> None:
     for length in (1, 2, 3):
         for rows in product(ROWS, repeat=length):
             history = ", ".join(f"{row} {number}" for number, row in enumerate(rows, start=1))
@@ -163,7 +165,7 @@ def test_whatever_the_log_says_a_step_is_something_and_no_ended_run_has_one_unde
             break
 
 
-def test_steps_of_which_the_log_says_nothing_wait() -> None:
+def test_steps_without_a_log_row_are_waiting() -> None:
     steps = of_steps(["zero", "one"], log("forward DONE"), EXECUTING, turned_back=False)
     assert [(name, step.state.value) for name, step in steps.items()] == [("zero", "waiting"), ("one", "done")]
     assert (steps["one"].started_at, steps["one"].finished_at) == (START, START)

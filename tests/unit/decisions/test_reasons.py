@@ -12,12 +12,12 @@ from sagas.decisions.reasons import ReasonKind, public_reason, write_rejection
 
 
 @pytest.mark.parametrize("kind", ["fault", "breaker"])
-def test_the_inside_of_a_fault_is_for_operators(kind: str) -> None:
+def test_the_details_of_a_fault_are_for_operators_only(kind: str) -> None:
     told = ReasonSerializer({"kind": kind, "code": "OperationalError", "detail": "password=hunter2"}).data
     assert told == {"kind": "fault", "code": "Fault", "detail": "Something broke on our side."}
 
 
-def test_that_a_person_has_ended_it_is_told() -> None:
+def test_a_resolution_by_an_operator_is_shown() -> None:
     reason = {"kind": "resolved", "code": "ResolvedByHand", "detail": "Somebody has ended this by hand."}
     assert ReasonSerializer(reason).data == reason
 
@@ -27,7 +27,7 @@ BROKE = {"kind": "fault", "code": "Fault", "detail": "Something broke on our sid
 
 
 @pytest.mark.parametrize("kind", list(ReasonKind))
-def test_every_kind_of_reason_is_one_that_the_api_may_answer(kind: ReasonKind) -> None:
+def test_the_api_documents_every_kind_of_reason(kind: ReasonKind) -> None:
     told = ReasonSerializer({"kind": kind.value, **INSIDE}).data
     assert told["kind"] in ReasonSerializer().fields["kind"].choices  # type: ignore[attr-defined]
     assert told["detail"]
@@ -37,7 +37,7 @@ def test_every_kind_of_reason_is_one_that_the_api_may_answer(kind: ReasonKind) -
 
 
 @pytest.mark.parametrize("kind", ["fault", "breaker", "stuck", "unreadable", "something newer", ""])
-def test_of_what_broke_a_customer_learns_that_it_did(kind: str) -> None:
+def test_a_customer_learns_of_a_fault_without_its_details(kind: str) -> None:
     reason = {"kind": kind, **INSIDE, "message": "password=hunter2"}
     assert ReasonSerializer(reason).data == BROKE
 
@@ -56,7 +56,7 @@ def test_of_what_broke_a_customer_learns_that_it_did(kind: str) -> None:
         ({"kind": "rejected", "detail": ""}, "It was not possible."),
     ],
 )
-def test_what_a_customer_reads_was_written_for_customers(reason: dict[str, str], told: str) -> None:
+def test_customers_read_only_texts_written_for_customers(reason: dict[str, str], told: str) -> None:
     assert public_reason({"code": "Code", "step": "one", **reason})["detail"] == told
 
 

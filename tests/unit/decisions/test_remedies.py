@@ -32,7 +32,7 @@ SECRET = "password=hunter2"
         (State.EXECUTING, ReasonKind.REJECTED, "Odd", "Mend the cause of two.compensate, then resume."),
     ],
 )
-def test_it_says_what_to_mend_and_nothing_of_the_error_text(
+def test_a_remedy_names_the_repair_and_quotes_no_error_text(
     state: State, kind: ReasonKind, code: str, said: str
 ) -> None:
     suggestion = suggest(state, "two", "compensate", write_reason(kind, "two", code, SECRET))
@@ -41,6 +41,6 @@ def test_it_says_what_to_mend_and_nothing_of_the_error_text(
     assert SECRET not in suggestion
 
 
-def test_it_lives_with_an_error_that_has_no_form() -> None:
+def test_a_remedy_exists_for_any_form_of_error() -> None:
     assert suggest(State.EXECUTING, "", "", "{}") == "Mend the cause of the step at which it stands, then resume."
     assert "then resume" in suggest(State.COMPENSATING, "", "", json.dumps("text"))

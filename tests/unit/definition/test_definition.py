@@ -87,7 +87,7 @@ def test_two_steps_of_one_name_are_refused() -> None:
             booked = Parallel(car=step(), hotel=step())
 
 
-def test_a_step_behind_a_confirmation_only_goes_forward() -> None:
+def test_a_step_after_a_confirmation_only_goes_forward() -> None:
     class Shipped(Saga[Request]):
         held = Tcc(Resource(), queue="inventory")
         payment = Confirmation(within=timedelta(seconds=5))
@@ -100,7 +100,7 @@ def test_a_step_behind_a_confirmation_only_goes_forward() -> None:
 
 
 @pytest.mark.parametrize("given", [{"compensate": nothing}, {"confirm": nothing}])
-def test_nothing_behind_the_pivot_is_undone_or_waits(given: dict[str, Any]) -> None:
+def test_steps_after_the_pivot_have_no_undo_and_no_timeout(given: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match="ship stands behind the pivot"):
 
         class Shipped(Saga[Request]):
@@ -118,7 +118,7 @@ def test_a_saga_without_a_confirmation_may_mark_its_pivot() -> None:
     assert Charged.definition.pivot == 2
 
 
-def test_there_is_one_point_of_no_return() -> None:
+def test_a_saga_has_at_most_one_pivot() -> None:
     with pytest.raises(DefinitionError, match="a saga has one pivot"):
 
         class Confirmed(Saga[Request]):
@@ -140,7 +140,7 @@ def test_there_is_one_point_of_no_return() -> None:
         Step(nothing, compensate=nothing, queue="orders", pivot=True)
 
 
-def test_a_pivot_is_not_in_another_system() -> None:
+def test_a_pivot_cannot_be_remote() -> None:
     there = HttpParticipant("payments", "https://pay.example").post("/charges")
     with pytest.raises(DefinitionError, match=r"payments: POST /charges is in another system.*Give it a compensation"):
         Step(there, queue="orders", pivot=True)
@@ -158,7 +158,7 @@ def test_a_pivot_is_not_in_another_system() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
-def test_time_outs_leave_time(seconds: int) -> None:
+def test_timeouts_must_be_positive(seconds: int) -> None:
     with pytest.raises(DefinitionError, match="give a positive time"):
         Step(nothing, queue="orders", timeout=timedelta(seconds=seconds))
     with pytest.raises(DefinitionError, match="give a positive time"):
@@ -187,7 +187,7 @@ def test_a_deadline_that_is_computed_has_a_time_zone(said: object) -> None:
 
 
 @pytest.mark.parametrize("hours", [-23, 0, 23])
-def test_a_deadline_beyond_all_times_is_one_that_the_database_can_say(hours: int) -> None:
+def test_a_deadline_beyond_the_range_of_the_database_is_limited_to_it(hours: int) -> None:
     zone = timezone(timedelta(hours=hours))
     ends = datetime.min.replace(tzinfo=zone), datetime.max.replace(tzinfo=zone)
     found = [Confirmation(until=lambda end: end).compute_deadline(end) for end in ends]
@@ -195,7 +195,7 @@ def test_a_deadline_beyond_all_times_is_one_that_the_database_can_say(hours: int
     assert found[1] + timedelta(days=1) > found[1]
 
 
-def test_it_has_as_many_positions_as_a_run_has_bits() -> None:
+def test_a_saga_has_at_most_as_many_steps_as_a_run_has_bits() -> None:
     body: dict[str, Any] = {f"s{number}": step() for number in range(62)}
     make("Long", {**body, "paid": _paid()})
     with pytest.raises(DefinitionError, match=r"TooLong has 64 steps .* at most 63"):
@@ -206,14 +206,14 @@ def _paid() -> Confirmation:
     return Confirmation(within=timedelta(seconds=5), compensate=nothing, queue="orders")
 
 
-def test_it_needs_a_step() -> None:
+def test_a_saga_needs_a_step() -> None:
     with pytest.raises(DefinitionError, match="Empty has no steps"):
 
         class Empty(Saga[Request]):
             payment = Confirmation(within=timedelta(seconds=5))
 
 
-def test_it_needs_the_type_of_its_request() -> None:
+def test_a_saga_needs_the_type_of_its_request() -> None:
     with pytest.raises(DefinitionError, match=r"Saga\[MyRequest\]"):
 
         class Untyped(Saga):  # type: ignore[type-arg]
@@ -222,13 +222,13 @@ def test_it_needs_the_type_of_its_request() -> None:
 
 @pytest.mark.parametrize("wrong", [5, "nothing", object()])
 @pytest.mark.parametrize("role", ["do", "confirm", "compensate"])
-def test_a_participant_can_be_called(wrong: Any, role: str) -> None:
+def test_a_participant_must_be_callable(wrong: Any, role: str) -> None:
     given: dict[str, Any] = {"do": nothing, role: wrong}
     with pytest.raises(DefinitionError, match="is no participant; give a function"):
         Step(queue="orders", **given)
 
 
-def test_a_set_based_participant_is_one() -> None:
+def test_a_set_based_participant_is_accepted() -> None:
     Step(set_based(list), queue="orders")
 
 
@@ -261,22 +261,22 @@ def test_a_confirmation_belongs_to_one_attribute_of_one_saga() -> None:
 
 
 @pytest.mark.parametrize("within", [timedelta(0), timedelta(seconds=-1), timedelta(microseconds=999)])
-def test_a_deadline_lies_in_the_future(within: timedelta) -> None:
+def test_a_deadline_must_lie_in_the_future(within: timedelta) -> None:
     with pytest.raises(DefinitionError, match="give at least a millisecond"):
         Confirmation(within=within)
 
 
-def test_a_name_fits_the_log() -> None:
+def test_a_steps_name_must_fit_its_column() -> None:
     with pytest.raises(DefinitionError, match="at most 48 characters"):
         make("Long", {"s" * 49: step()})
 
 
-def test_a_confirmations_name_fits_its_table() -> None:
+def test_a_confirmations_name_must_fit_its_column() -> None:
     with pytest.raises(DefinitionError, match="at most 48 characters"):
         make("Long", {"one": step(), "c" * 49: Confirmation(within=timedelta(seconds=1))})
 
 
-def test_the_sagas_name_fits_its_column() -> None:
+def test_a_sagas_name_must_fit_its_column() -> None:
     with pytest.raises(DefinitionError, match="at most 100 characters"):
 
         class Long(Saga[Request]):
@@ -285,12 +285,12 @@ def test_the_sagas_name_fits_its_column() -> None:
 
 
 @pytest.mark.parametrize("version", [0, -1, "2", 40_000])
-def test_a_version_is_a_small_number_from_one(version: Any) -> None:
+def test_a_version_must_be_a_small_positive_number(version: Any) -> None:
     with pytest.raises(DefinitionError, match="version"):
         make("Odd", {"one": step(), "version": version})
 
 
-def test_steps_are_not_lost_by_inheriting() -> None:
+def test_a_subclass_inherits_steps() -> None:
     class Base(Saga[Request], abstract=True):
         one = step()
 
@@ -300,7 +300,7 @@ def test_steps_are_not_lost_by_inheriting() -> None:
     assert [s.name for s in Inheriting.definition.steps] == ["one", "two"]
 
 
-def test_two_versions_live_side_by_side() -> None:
+def test_two_versions_of_a_saga_can_be_declared() -> None:
     class First(Saga[Request]):
         name = "tests.Growing"
         one = step()
@@ -317,7 +317,7 @@ def test_two_versions_live_side_by_side() -> None:
         registry.find_registered("tests.Growing", 3)
 
 
-def test_a_policy_is_no_part_of_what_runs_depend_on() -> None:
+def test_a_run_of_another_shape_uses_the_present_retry_policy() -> None:
     # Given a saga, and the same with another policy
     class Hopeful(Saga[Request]):
         name = "tests.Tried"
@@ -362,7 +362,7 @@ def test_a_class_that_is_declared_with_other_parts_needs_another_version(more: d
     assert registry.find_registered("tests.Changed", 1) is vars(first)["definition"]
 
 
-def test_a_module_may_be_imported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_may_be_imported_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a module that was imported
     (tmp_path / "teas.py").write_text(
         "from sagas import Saga, Step\n\nclass Brew(Saga[dict]):\n    pour = Step(print, queue='orders')\n"
@@ -377,7 +377,7 @@ def test_a_module_may_be_imported_again(tmp_path: Path, monkeypatch: pytest.Monk
     del sys.modules["teas"]
 
 
-def test_an_abstract_saga_is_none() -> None:
+def test_an_abstract_saga_has_no_definition() -> None:
     class Base(Saga[Request], abstract=True):
         """Nothing yet."""
 
@@ -392,7 +392,7 @@ def test_a_saga_has_no_instances() -> None:
         Plain()
 
 
-def test_unknown_steps_and_operations() -> None:
+def test_unknown_steps_and_operations_are_refused() -> None:
     class Bare(Saga[Request]):
         one = step()
 

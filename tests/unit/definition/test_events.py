@@ -47,7 +47,7 @@ def test_a_step_is_called_by_its_name_unless_it_says_otherwise() -> None:
     assert made.definition.publishes is False
 
 
-def test_the_names_of_an_order() -> None:
+def test_the_event_names_of_an_order() -> None:
     assert names(PlaceOrder, "create_order") == (
         "OrderCreated",
         "OrderRefused",
@@ -75,12 +75,12 @@ def test_the_names_of_an_order() -> None:
 @pytest.mark.parametrize(
     "name", ["inventoryReserved", "Inventory_Reserved", "Inventory.Reserved", "1st", "A b", "A" * 121]
 )
-def test_what_is_no_name(name: str) -> None:
+def test_invalid_event_names_are_refused(name: str) -> None:
     with pytest.raises(DefinitionError, match=r"no name of an event|at most 120"):
         Events(done=name)
 
 
-def test_private_members_are_a_list() -> None:
+def test_private_members_must_be_a_list() -> None:
     mistake: Any = "phone"
     with pytest.raises(DefinitionError, match="list names of members"):
         Events(private=mistake)
@@ -104,7 +104,7 @@ def test_what_is_published_can_be_routed() -> None:
     make("Routed", {"name": "two words", "a": step()})
 
 
-def test_publishes_is_yes_or_no() -> None:
+def test_publishes_must_be_a_boolean() -> None:
     with pytest.raises(DefinitionError, match="give True or False"):
         make("Perhaps", {"publishes": "yes", "a": step()})
     with pytest.raises(DefinitionError, match="the class Saga has this attribute"):
@@ -115,7 +115,7 @@ def test_publishes_is_yes_or_no() -> None:
     ("name", "said"),
     [("reserve_inventory", "ReserveInventory"), ("a__b_", "AB"), ("payURL", "PayURL"), ("订货", "订货")],
 )
-def test_camel(name: str, said: str) -> None:
+def test_names_are_converted_to_camel_case(name: str, said: str) -> None:
     assert camel_case(name) == said
 
 
@@ -159,7 +159,7 @@ TRIP = EventNames("trips.BookTrip", {"car": Events(done="CarBooked", private=("p
         (("pay_back", "compensate", "DONE", "COMPENSATING", "COMPENSATING"), ["PayBackUndone"]),
     ],
 )
-def test_what_follows_from_what_is_recorded(record: tuple[str, str, str, str, str], told: list[Any]) -> None:
+def test_events_follow_from_log_rows(record: tuple[str, str, str, str, str], told: list[Any]) -> None:
     step, operation, outcome, before, after = record
     found = TRIP.drafts(step=step, operation=operation, outcome=outcome, before=State(before), after=State(after))
     assert [event.name for event in found] == [t.name if isinstance(t, EventDraft) else t for t in told]
@@ -180,7 +180,7 @@ EVENT = Event(
 )
 
 
-def test_an_event_goes_out_as_a_cloudevent() -> None:
+def test_an_event_is_encoded_as_a_cloudevent() -> None:
     assert json.loads(EVENT.to_json()) == {
         "specversion": "1.0",
         "id": "01930000-0000-7000-8000-000000000001:3",
@@ -199,7 +199,7 @@ def test_an_event_goes_out_as_a_cloudevent() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"data": None, "step": "", "business_key": ""}, {"data": [1, "two", None]}])
-def test_what_is_written_can_be_read(changes: dict[str, Any]) -> None:
+def test_an_encoded_event_can_be_decoded(changes: dict[str, Any]) -> None:
     from dataclasses import replace
 
     event = replace(EVENT, **changes)
@@ -209,6 +209,6 @@ def test_what_is_written_can_be_read(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"[]", b"5", b"{}", b'{"type": 5}', b"\xff", b'{"type": "a.B", "runid": "x"}']
 )
-def test_what_is_no_event_of_ours(text: bytes) -> None:
+def test_a_message_that_is_no_event_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Event.from_json(text)

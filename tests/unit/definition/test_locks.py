@@ -26,18 +26,18 @@ order = Lock(lambda change: f"order:{change.order}")
 table = Lock(lambda change: change.table, wait=False)
 
 
-def test_keys_are_taken_in_one_order_each_once() -> None:
+def test_keys_are_locked_in_one_order_and_once_each() -> None:
     assert compute_keys((table, order, order), Change("7", "a")) == LockKeys(("a", "order:7"), ("a",))
     assert compute_keys((table, order), Change("7")) == LockKeys(("order:7",))
     assert compute_keys((), Change("7")) == LockKeys()
 
 
-def test_who_asks_in_both_ways_does_not_wait() -> None:
+def test_a_key_locked_with_and_without_waiting_is_not_waited_for() -> None:
     assert compute_keys((order, table), Change("7", "order:7")) == LockKeys(("order:7",), ("order:7",))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "a\0", "a\n", 7, ["a"]])
-def test_what_is_no_key(key: Any) -> None:
+def test_an_invalid_key_is_refused(key: Any) -> None:
     with pytest.raises(InvalidRequest, match="is no key of a lock"):
         compute_keys((Lock(lambda _: key),), Change("7"))
 
@@ -51,7 +51,7 @@ def test_a_definition_knows_its_locks() -> None:
     assert Changing.definition.lock_keys(Changing.definition.dump(Change("7"))) == LockKeys(("order:7",))
 
 
-def test_what_is_no_lock() -> None:
+def test_an_invalid_lock_is_refused() -> None:
     key: Any = "order:7"
     with pytest.raises(DefinitionError, match="give a function"):
         Lock(key)

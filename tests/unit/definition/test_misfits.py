@@ -85,7 +85,7 @@ def test_a_participant_is_called_with_one_argument_and_answers_at_once(wrong: An
         dict,
     ],
 )
-def test_whatever_takes_one_argument_will_do(right: Any) -> None:
+def test_any_callable_with_one_argument_is_accepted(right: Any) -> None:
     Step(right, queue="orders")
 
 
@@ -93,7 +93,7 @@ def test_whatever_takes_one_argument_will_do(right: Any) -> None:
     ("wrong", "lacks"),
     [(nothing, "no try_ and no confirm and no cancel"), (Half(), "no cancel"), (None, "no try_ and no")],
 )
-def test_what_is_reserved_has_three_operations(wrong: Any, lacks: str) -> None:
+def test_a_tcc_resource_needs_three_operations(wrong: Any, lacks: str) -> None:
     with pytest.raises(DefinitionError, match=rf"^Tcc\(.*\): it has {lacks}") as raised:
         Tcc(wrong, queue="orders")
     assert "give a TccResource, or Step(do, compensate=…)" in str(raised.value)
@@ -116,7 +116,7 @@ def test_what_is_reserved_has_three_operations(wrong: Any, lacks: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_number_is_no_time(declare: Callable[[], object], said: str) -> None:
+def test_a_number_is_refused_as_a_duration(declare: Callable[[], object], said: str) -> None:
     with pytest.raises(DefinitionError) as raised:
         declare()
     assert str(raised.value) == f"{said}; give a timedelta, such as timedelta(seconds=10)"

@@ -56,7 +56,7 @@ def declare(**what: Any) -> type[Saga[dict[str, Any]]]:
 
 
 @pytest.mark.usefixtures("_registry")
-def test_a_step_says_which_database_and_is_elsewhere() -> None:
+def test_a_step_with_a_database_is_located_in_another_database() -> None:
     near, far, _ = declare(database="loyalty").definition.steps
     assert (near.database, near.location) == ("", Location.LOCAL)
     assert (far.database, far.location) == ("loyalty", Location.OTHER_DATABASE)
@@ -64,17 +64,17 @@ def test_a_step_says_which_database_and_is_elsewhere() -> None:
     assert (tcc.database, tcc.location, set(tcc.actions)) == ("loyalty", Location.OTHER_DATABASE, set(Phase))
 
 
-def test_the_engines_own_is_left_out() -> None:
+def test_the_engines_own_database_is_left_out() -> None:
     with pytest.raises(DefinitionError, match=r"'default'.*leave it out"):
         Step(work, queue="orders", database="default")
 
 
-def test_a_pivot_is_not_elsewhere() -> None:
+def test_a_pivot_cannot_be_in_another_database() -> None:
     with pytest.raises(DefinitionError, match="a pivot must be in the engine's own database"):
         Step(work, queue="orders", pivot=True, database="loyalty")
 
 
-def test_a_remote_participant_is_in_no_database() -> None:
+def test_a_remote_participant_has_no_database() -> None:
     there = HttpParticipant("points", "https://points.example").post("/forward")
     with pytest.raises(DefinitionError, match="is in another system, not in a database"):
         Step(there, queue="orders", database="loyalty")
@@ -82,7 +82,7 @@ def test_a_remote_participant_is_in_no_database() -> None:
 
 @pytest.mark.usefixtures("_registry")
 @pytest.mark.parametrize(("database", "first_undone"), [("loyalty", 1), ("", 0)])
-def test_a_run_that_is_turned_back_at_a_step_elsewhere_undoes_that_step_too(database: str, first_undone: int) -> None:
+def test_a_run_that_fails_at_a_step_in_another_database_undoes_that_step_too(database: str, first_undone: int) -> None:
     definition = declare(database=database).definition
     after, _ = place_to_undo(definition, Place(State.EXECUTING, 1))
     assert after == (Place(State.COMPENSATING, 1, 1 << 1) if first_undone else Place(State.COMPENSATING, 1))
@@ -102,13 +102,13 @@ def found(settings: Settings, **databases: dict[str, Any]) -> list[CheckMessage]
 
 
 @pytest.mark.usefixtures("_registry")
-def test_all_is_well(settings: Settings) -> None:
+def test_a_valid_configuration_passes_the_checks(settings: Settings) -> None:
     declare(database="far")
     assert found(settings, far={"ENGINE": POSTGRESQL, "OPTIONS": LIMITS}) == []
 
 
 @pytest.mark.usefixtures("_registry")
-def test_e007_a_database_that_is_not_there(settings: Settings) -> None:
+def test_e007_reports_an_unknown_database(settings: Settings) -> None:
     declare(database="far")
     (problem,) = found(settings, loyalty={"ENGINE": POSTGRESQL, "OPTIONS": LIMITS})
     assert problem.id == "sagas.E007"
@@ -117,14 +117,14 @@ def test_e007_a_database_that_is_not_there(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("_registry")
-def test_e008_another_kind_of_database(settings: Settings) -> None:
+def test_e008_reports_a_database_that_is_not_postgresql(settings: Settings) -> None:
     declare(database="far")
     (problem,) = found(settings, far={"ENGINE": "django.db.backends.sqlite3"})
     assert problem.id == "sagas.E008"
 
 
 @pytest.mark.usefixtures("_registry")
-def test_w004_a_database_that_may_keep_one_waiting(settings: Settings) -> None:
+def test_w004_reports_a_database_without_timeouts(settings: Settings) -> None:
     declare(database="far")
     (problem,) = found(settings, far={"ENGINE": POSTGRESQL, "OPTIONS": {"options": "-c lock_timeout=5s"}})
     assert isinstance(problem, CheckWarning)
@@ -148,12 +148,14 @@ def test_w004_a_database_that_may_keep_one_waiting(settings: Settings) -> None:
         ("far", "orders", "order", None),
     ],
 )
-def test_each_table_is_made_where_it_belongs(database: str, app: str, model: str | None, allowed: bool | None) -> None:
+def test_each_table_is_created_in_its_database(
+    database: str, app: str, model: str | None, allowed: bool | None
+) -> None:
     assert BarrierRouter().allow_migrate(database, app, model_name=model) is allowed
 
 
 @pytest.mark.usefixtures("_registry")
-def test_where_no_step_is_in_another_database_the_barrier_command_says_so() -> None:
+def test_the_barrier_command_reports_that_no_step_uses_another_database() -> None:
     # Given
     declare()
     # When

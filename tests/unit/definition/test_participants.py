@@ -66,15 +66,15 @@ HERE = __name__
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_log_names_a_participant_by_where_it_is_written(participant: Participant, name: str) -> None:
+def test_the_log_names_a_participant_by_its_module_and_name(participant: Participant, name: str) -> None:
     assert participant_name(participant) == f"{HERE}.{name}"
 
 
-def test_whatever_can_be_called_has_a_name() -> None:
+def test_any_callable_has_a_name() -> None:
     assert participant_name(functools.partial(one)).endswith("partial")
 
 
-def test_many_in_a_class_is_bound_like_a_method() -> None:
+def test_set_based_functions_of_a_class_are_bound_as_methods() -> None:
     call = Call(UUID(int=1), "step", Operation.TRY, 1, None)
     first, second = Resource("first"), Resource("second")
     assert isinstance(first.set_based, SetBased)
@@ -82,6 +82,6 @@ def test_many_in_a_class_is_bound_like_a_method() -> None:
     assert second.set_based.many([call, call]) == [Done("second")] * 2
 
 
-def test_the_idempotency_key_says_run_step_and_operation_but_not_the_attempt() -> None:
+def test_the_idempotency_key_contains_run_step_and_operation_but_not_the_attempt() -> None:
     keys = {Call(UUID(int=7), "pay", Operation.FORWARD, attempt, None).key for attempt in (1, 2, 3)}
     assert keys == {"00000000-0000-0000-0000-000000000007:pay:forward"}

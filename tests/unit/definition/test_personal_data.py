@@ -102,16 +102,16 @@ def test_the_marks_of_all_kinds_of_fields_are_found() -> None:
 
 
 @pytest.mark.parametrize("kind", [int, str, Any, dict, list[int], dict[str, int], None])
-def test_what_bears_no_mark_has_no_paths(kind: Any) -> None:
+def test_a_type_without_marks_has_no_paths(kind: Any) -> None:
     assert personal_paths(kind) == frozenset()
 
 
-def test_a_field_is_found_under_the_name_it_is_written_by() -> None:
+def test_a_field_is_found_under_its_serialized_name() -> None:
     written = TypeAdapter(Aliased).dump_python(Aliased(phone="13800000000"))
     assert mask(written, personal_paths(Aliased), HIDDEN) == {"tel": HIDDEN}
 
 
-def test_a_type_that_holds_itself_is_blanked_at_every_depth() -> None:
+def test_a_recursive_type_is_blanked_at_every_depth() -> None:
     tree = Tree("Lin", [Tree("Mei", [Tree("Bo", [Tree("An", [])])]), Tree("Yu", [])])
     blanked = TypeAdapter(Tree).dump_python(tree, mode="json")
     assert set(personal_values(blanked, personal_paths(Tree))) == {"Lin", "Mei", "Bo", "An", "Yu"}
@@ -120,7 +120,7 @@ def test_a_type_that_holds_itself_is_blanked_at_every_depth() -> None:
     assert not any(name in text for name in ("Lin", "Mei", "Bo", "An", "Yu"))
 
 
-def test_blanking_copies_and_leaves_what_is_null_or_not_there() -> None:
+def test_blanking_copies_and_leaves_null_and_missing_values() -> None:
     data = {
         "contact": {"phone": "1", "city": "X"},
         "maybe": None,
@@ -142,7 +142,7 @@ def test_blanking_copies_and_leaves_what_is_null_or_not_there() -> None:
         st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
     )
 )
-def test_whatever_the_data_it_is_blanked_without_an_error_and_only_once(data: Any) -> None:
+def test_any_data_is_blanked_without_an_error_and_idempotently(data: Any) -> None:
     paths = personal_paths(Everything) | personal_paths(Tree) | parse_personal(["a.*.b", "*"])
     once = mask(data, paths, ERASED)
     assert mask(once, paths, ERASED) == once
@@ -157,7 +157,7 @@ def test_a_declaration_is_a_path_some_paths_or_everything() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", [""], ["a..b"], [".a"], [5], [None]])
-def test_a_declaration_that_is_no_path_is_refused(wrong: Any) -> None:
+def test_an_invalid_path_is_refused(wrong: Any) -> None:
     with pytest.raises(DefinitionError, match="is no path"):
         parse_personal(wrong)
 
@@ -179,23 +179,23 @@ def test_a_declaration_that_is_no_path_is_refused(wrong: Any) -> None:
         ("all is well", "  ", "all is well"),
     ],
 )
-def test_a_value_is_replaced_in_a_text(text: str, secret: str, left: str) -> None:
+def test_a_personal_value_is_replaced_in_a_text(text: str, secret: str, left: str) -> None:
     assert mask_text(text, [secret], "#") == left
 
 
-def test_the_longest_is_replaced_first() -> None:
+def test_the_longest_value_is_replaced_first() -> None:
     assert mask_text("Lin Mei-Hua and Lin Mei", ["Lin Mei", "Lin Mei-Hua"], "#") == "# and #"
     assert mask_text(f"{HIDDEN} {ERASED}", [HIDDEN, ERASED], "#") == f"{HIDDEN} {ERASED}"
 
 
-def test_texts_are_scrubbed_wherever_they_stand() -> None:
+def test_texts_at_any_depth_are_scrubbed() -> None:
     assert mask_texts({"a": ["for Mei-Hua", 5, None], "Mei-Hua": True}, ["Mei-Hua"], "#") == {
         "a": ["for #", 5, None],
         "Mei-Hua": True,
     }
 
 
-def test_the_values_of_a_run_are_those_of_its_request_and_its_results() -> None:
+def test_the_personal_values_of_a_run_come_from_its_request_and_results() -> None:
     marks = Marks(personal_paths(Contact), {"greet": parse_personal("card"), "note": parse_personal(True)})
     found = marks.values({"phone": "138", "city": "X"}, {"greet": {"card": {"a": 1, "b": True}}, "note": "N", "x": "Y"})
     assert found == {"138", "1", "N"}

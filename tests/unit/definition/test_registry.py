@@ -28,7 +28,7 @@ def manage(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     )
 
 
-def test_check_reports_it(broken_app: dict[str, str]) -> None:
+def test_check_reports_a_sagas_module_that_fails_to_import(broken_app: dict[str, str]) -> None:
     done = manage(broken_app, "check")
     assert done.returncode == 1
     assert "sagas.E003" in done.stderr
@@ -36,7 +36,7 @@ def test_check_reports_it(broken_app: dict[str, str]) -> None:
     assert "HINT: Repair the module" in done.stderr
 
 
-def test_it_is_logged_once_and_the_other_sagas_are_known(broken_app: dict[str, str]) -> None:
+def test_a_failed_import_is_logged_once_and_the_other_sagas_are_known(broken_app: dict[str, str]) -> None:
     code = (
         "from sagas.definition import registry; from sagas.errors import UnknownSaga\n"
         "print(registry.find_registered('lab.Lab', 1).name)\n"

@@ -27,7 +27,7 @@ class Requested(Saga[Request]):
 
 
 @pytest.mark.parametrize("request_", [Request("a", 2), {"name": "a", "amount": 2}, {"name": "a", "amount": "2"}])
-def test_a_request_comes_back_as_its_type(request_: object) -> None:
+def test_a_stored_request_is_read_as_its_type(request_: object) -> None:
     definition = Requested.definition
     assert definition.load(definition.dump(request_)) == Request("a", 2)
 
@@ -96,14 +96,14 @@ class Seated(Saga[Guests]):
     ],
     ids=repr,
 )
-def test_what_is_wrong_with_a_request_is_said_without_what_stands_in_it(wrong: object, said: str) -> None:
+def test_the_error_about_a_request_quotes_no_values(wrong: object, said: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         Seated.definition.dump(wrong)
     assert str(raised.value).startswith(f"the request does not fit tests.Seated: {said}")
     assert "Lin" not in str(raised.value)
 
 
-def test_of_many_problems_with_a_request_the_first_are_said() -> None:
+def test_only_the_first_problems_of_a_request_are_reported() -> None:
     with pytest.raises(InvalidRequest, match=r"Field required; and 15 more$") as raised:
         Seated.definition.dump({"lines": [{}] * 10})
     assert len(raised.value.errors) == 20
@@ -111,7 +111,7 @@ def test_of_many_problems_with_a_request_the_first_are_said() -> None:
 
 @pytest.mark.parametrize("wrong", ["a\x00b", "\ud800"], ids=["nul", "surrogate"])
 @pytest.mark.parametrize("make", [Request, lambda name: {"name": name}], ids=["instance", "dict"])
-def test_text_that_the_database_cannot_store_is_refused_at_the_door(make: Any, wrong: str) -> None:
+def test_text_that_the_database_cannot_store_is_refused_at_the_start(make: Any, wrong: str) -> None:
     with pytest.raises(InvalidRequest):
         Requested.definition.dump(make(wrong))
 

@@ -34,12 +34,12 @@ policies = st.builds(
 
 
 @given(policies, st.integers(1, 2000))
-def test_it_gives_up_after_the_last_attempt_and_not_before(retry: Retry, attempt: int) -> None:
+def test_a_policy_gives_up_after_the_last_attempt_and_not_before(retry: Retry, attempt: int) -> None:
     assert isinstance(retry.decide(attempt, Boom()), GiveUp) is (attempt >= retry.attempts)
 
 
 @given(policies, st.integers(1, 2000), st.sampled_from([Boom, Worse]))
-def test_what_another_attempt_cannot_mend_is_given_up_at_once(retry: Retry, attempt: int, kind: type[Boom]) -> None:
+def test_an_error_that_is_never_retried_gives_up_at_once(retry: Retry, attempt: int, kind: type[Boom]) -> None:
     assert isinstance(replace(retry, never=(KeyError, Boom)).decide(attempt, kind()), GiveUp)
     # Its kind only, not what it is a kind of
     assert replace(retry, never=(Worse,)).decide(attempt, Boom(), spread=0) == retry.decide(attempt, Boom(), spread=0)
@@ -70,7 +70,7 @@ def test_the_first_wait_is_the_delay(retry: Retry) -> None:
 
 
 @given(policies, st.integers(1, 999))
-def test_the_jitter_spreads_by_as_much_as_it_says(retry: Retry, attempt: int) -> None:
+def test_the_jitter_stays_within_its_fraction(retry: Retry, attempt: int) -> None:
     low, middle, high = (retry.decide(attempt, Boom(), spread=spread) for spread in (-1, 0, 1))
     if isinstance(low, Again) and isinstance(middle, Again) and isinstance(high, Again):
         part = middle.after.total_seconds() * retry.jitter
@@ -101,6 +101,6 @@ def test_the_jitter_spreads_by_as_much_as_it_says(retry: Retry, attempt: int) ->
     ],
     ids=str,
 )
-def test_a_policy_that_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_invalid_policy_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match=f"Retry.*{next(iter(wrong))}"):
         Retry(**wrong)

@@ -50,7 +50,7 @@ RUN = shape(("a", FORWARD), ("b", UNDONE), ("c", TCC))
         shape(("a", FORWARD), ("b", UNDONE), ("c", TCC), waits=("payment", "approval")),  # a confirmation more
     ],
 )
-def test_what_has_all_that_the_run_has_can_serve_it_anywhere(here: Shape) -> None:
+def test_code_with_all_steps_of_a_run_can_serve_it_anywhere(here: Shape) -> None:
     for state in State:
         for cursor in range(4):
             assert missing_parts(RUN, here, state, cursor) == []
@@ -95,7 +95,7 @@ WITHOUT_UNDO = shape(("a", FORWARD), ("b", FORWARD), ("c", TCC))
         (None, State.COMPENSATING, 1, []),
     ],
 )
-def test_what_is_missed_is_what_the_run_may_still_come_by(
+def test_code_misses_only_the_steps_that_the_run_may_still_need(
     here: Shape | None, state: State, cursor: int, said: list[str]
 ) -> None:
     assert missing_parts(RUN, here, state, cursor) == said
@@ -105,7 +105,7 @@ def moved(step: StepShape, database: str) -> Shape:
     return replace(RUN, steps=tuple(replace(s, database=database) if s is step else s for s in RUN.steps))
 
 
-def test_a_step_is_missed_where_it_is_in_another_database() -> None:
+def test_a_step_that_moved_to_another_database_is_missed() -> None:
     afar = moved(RUN.steps[1], "loyalty")
     (said,) = missing_parts(RUN, afar, State.COMPENSATING, 2)
     assert said == "step b was in the engine's database, and is in the database 'loyalty'"
@@ -155,13 +155,13 @@ CHARGED = shape(("a", UNDONE), refunds=("payment",))
         (CHARGED, shape(("a", UNDONE), ("payment", REFUND)), (State.COMPENSATING, 1, 0b10), [LOST]),
     ],
 )
-def test_what_is_missed_at_forks_behind_the_pivot_and_of_what_takes_confirmations_back(
+def test_missing_steps_are_found_in_forks_after_the_pivot_and_in_refunds(
     run: Shape, here: Shape, place: tuple[State, int, int], said: list[str]
 ) -> None:
     assert missing_parts(run, here, *place) == said
 
 
-def test_forks_the_pivot_and_refunds_are_part_of_the_number() -> None:
+def test_forks_the_pivot_and_refunds_are_part_of_a_shapes_number() -> None:
     steps = (("a", UNDONE), ("b", FORWARD), ("c", FORWARD))
     shapes = [
         shape(*steps),
@@ -177,7 +177,7 @@ def test_forks_the_pivot_and_refunds_are_part_of_the_number() -> None:
         assert Shape.read(json.loads(each.dump())) == each
 
 
-def test_a_shape_is_known_by_its_number() -> None:
+def test_a_shape_is_identified_by_its_number() -> None:
     # Given the same, written and read
     again = Shape.read(json.loads(RUN.dump()))
     assert (again, again.number) == (RUN, RUN.number)

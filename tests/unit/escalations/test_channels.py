@@ -31,14 +31,14 @@ def away() -> Iterator[Receiver]:
     found.stop()
 
 
-def test_a_channel_takes_a_text(receiver: Receiver) -> None:
+def test_a_channel_accepts_a_text(receiver: Receiver) -> None:
     receiver.start()
     assert channels.send_text([receiver.url], title="Escalated", body="one\ntwo") == 1
     (body,) = receiver.bodies
     assert (body["title"], body["message"]) == ("Escalated", "one\ntwo")
 
 
-def test_one_that_refuses_does_not_keep_the_others_from_it(
+def test_a_failing_channel_does_not_stop_the_others(
     receiver: Receiver, away: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given one that nobody listens on, one that apprise cannot read, and one that works
@@ -58,7 +58,7 @@ def test_one_that_refuses_does_not_keep_the_others_from_it(
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_no_log_of_any_level_has_a_secret(
+def test_no_log_line_contains_a_secret(
     receiver: Receiver, away: Receiver, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     caplog.set_level(1)
@@ -75,13 +75,13 @@ def test_no_log_of_any_level_has_a_secret(
     assert "somebody else's" in caplog.text
 
 
-def test_e005_a_channel_that_apprise_cannot_read(settings: Settings) -> None:
+def test_e005_reports_a_channel_that_apprise_cannot_read(settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "ESCALATION_URLS": ["json://127.0.0.1", "nonsense://hunter2/T0KEN"]}
     (found,) = (message for message in checks.run_checks(tags=["sagas"]) if message.id == "sagas.E005")
     assert found.msg == "SAGAS['ESCALATION_URLS'][1] is no URL of apprise."
 
 
-def test_e005_apprise_is_not_installed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_e005_reports_that_apprise_is_not_installed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     assert not [message for message in checks.run_checks(tags=["sagas"]) if message.id == "sagas.E005"]
     settings.SAGAS = {**settings.SAGAS, "ESCALATION_URLS": ["json://127.0.0.1"]}

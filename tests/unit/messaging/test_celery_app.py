@@ -42,7 +42,7 @@ def project(**settings: Any) -> Any:
 # -- An app of its own ----------------------------------------------------------------------------------------
 
 
-def test_the_engines_app_takes_of_the_projects_settings_only_how_the_broker_is_reached(
+def test_the_engines_app_uses_only_the_projects_broker_settings(
     settings: Settings,
 ) -> None:
     settings.CELERY_BROKER_URL = BROKER
@@ -60,7 +60,7 @@ def test_the_engines_app_takes_of_the_projects_settings_only_how_the_broker_is_r
     assert engine.backend.as_uri() == "disabled://"
 
 
-def test_a_broker_of_the_engines_own_goes_before_the_projects_and_the_environments(
+def test_the_engines_broker_setting_precedes_the_projects_and_the_environments(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0")
@@ -72,7 +72,7 @@ def test_a_broker_of_the_engines_own_goes_before_the_projects_and_the_environmen
     assert check_requirements() == []
 
 
-def test_settings_of_celery_for_the_engines_app(settings: Settings) -> None:
+def test_celery_settings_can_be_given_for_the_engines_app(settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, "CELERY": {"worker_max_tasks_per_child": 1000, "broker_heartbeat": 30}}
     engine = make_app()
     assert engine.conf.worker_max_tasks_per_child == 1000
@@ -80,7 +80,7 @@ def test_settings_of_celery_for_the_engines_app(settings: Settings) -> None:
     assert check_celery() == []
 
 
-def test_the_engines_app_does_not_take_the_place_of_the_projects() -> None:
+def test_the_engines_app_does_not_replace_the_projects() -> None:
     current: Any = current_app
     before = current._get_current_object()
     theirs = Celery("shop")
@@ -94,7 +94,7 @@ def test_the_engines_app_does_not_take_the_place_of_the_projects() -> None:
         before.set_default()
 
 
-def test_the_engine_publishes_by_its_own_app_until_it_is_given_another() -> None:
+def test_the_engine_publishes_with_its_own_app_unless_it_is_given_another() -> None:
     assert engine_app() is app
     assert does_engine_work(app)
     shared = project()
@@ -103,7 +103,7 @@ def test_the_engine_publishes_by_its_own_app_until_it_is_given_another() -> None
     assert not does_engine_work(Celery("other", set_as_current=False))
 
 
-def test_nobody_may_ask_the_engines_workers_for_their_settings() -> None:
+def test_the_engines_workers_do_not_reveal_their_settings() -> None:
     assert app.conf.worker_enable_remote_control is False
 
 
@@ -133,7 +133,7 @@ THEIRS: dict[str, Any] = {
 
 @pytest.mark.parametrize("way", ["settings", "update", "attribute", "afterwards"])
 @pytest.mark.parametrize("name", THEIRS)
-def test_what_a_project_sets_stays_as_it_is(name: str, way: str) -> None:
+def test_the_projects_settings_of_a_shared_app_are_kept(name: str, way: str) -> None:
     value = THEIRS[name]
     if way == "settings":
         shared = project(**{name: value})
@@ -164,7 +164,7 @@ def test_what_a_project_sets_stays_as_it_is(name: str, way: str) -> None:
         "CELERY_DB_REUSE_MAX",
     ],
 )
-def test_what_a_project_does_not_set_is_as_celery_has_it(name: str) -> None:
+def test_unset_settings_of_a_shared_app_are_celerys_defaults(name: str) -> None:
     assert project().conf.get(name) == Celery("bare", set_as_current=False).conf.get(name)
 
 
@@ -188,7 +188,7 @@ def test_the_projects_queue_is_consumed_beside_those_of_the_engine(settings: Set
     ],
 )
 @pytest.mark.parametrize("when", ["before", "afterwards"])
-def test_a_setting_that_the_promises_do_not_bear_is_refused_by_its_name(name: str, value: Any, when: str) -> None:
+def test_a_setting_that_breaks_a_promise_is_refused_by_name(name: str, value: Any, when: str) -> None:
     if when == "before":
         project(**{name: value})
     else:
@@ -217,7 +217,7 @@ def test_an_app_on_another_broker_is_refused_without_its_password() -> None:
         ("CELERY_TASK_ACKS_LATE", False),
     ],
 )
-def test_settings_for_the_engines_app_are_refused_by_their_names(settings: Settings, name: str, value: Any) -> None:
+def test_invalid_settings_for_the_engines_app_are_refused_by_name(settings: Settings, name: str, value: Any) -> None:
     settings.SAGAS = {**settings.SAGAS, "CELERY": {name: value}}
     (error,) = check_celery()
     assert error.id == "sagas.E031"
@@ -251,7 +251,7 @@ def test_a_broker_that_is_no_rabbitmq_is_refused_in_one_line(
 @pytest.mark.parametrize(
     "url", [BROKER, "amqps://h//", "pyamqp://h", f"{BROKER};amqp://b:c@two:5672//", [BROKER, "amqp://two//"]]
 )
-def test_a_rabbitmq_is_taken_however_its_url_is_written(settings: Settings, url: Any) -> None:
+def test_any_form_of_a_rabbitmq_url_is_accepted(settings: Settings, url: Any) -> None:
     settings.CELERY_BROKER_URL = url
     assert check_requirements() == []
     settings.SAGAS = {**settings.SAGAS, "BROKER_URL": url}
@@ -273,7 +273,7 @@ CONFIDENTIAL: dict[str, Any] = {
 }
 
 
-def test_what_a_shared_app_tells_of_its_settings_has_no_secrets() -> None:
+def test_the_settings_report_of_a_shared_app_has_no_secrets() -> None:
     shared: Any = Celery("shop", set_as_current=False)
     shared.config_from_object(SimpleNamespace(**{**CONFIDENTIAL, "CELERY_BROKER_URL": BROKER}), namespace="CELERY")
     configure(shared)
@@ -287,7 +287,7 @@ def test_what_a_shared_app_tells_of_its_settings_has_no_secrets() -> None:
     assert "partner.example" in told[1]
 
 
-def test_what_the_engines_app_tells_of_its_settings_has_no_secrets(settings: Settings) -> None:
+def test_the_settings_report_of_the_engines_app_has_no_secrets(settings: Settings) -> None:
     settings.SAGAS = {**settings.SAGAS, **CONFIDENTIAL["SAGAS"], "CELERY": {"broker_use_ssl": {"keyfile": "/k"}}}
     engine = make_app()
     for text in (engine.bugreport(), json.dumps(engine.conf.table(with_defaults=True), default=repr)):

@@ -49,7 +49,7 @@ def connection(sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest
         ("redis://somewhere", RedisTransport),
     ],
 )
-def test_only_connections_to_rabbitmq_are_others_than_kombus(url: str, transport: type[Any]) -> None:
+def test_only_connections_to_rabbitmq_differ_from_kombus(url: str, transport: type[Any]) -> None:
     connection = BrokerConnection(url)
     assert connection.get_transport_cls() is transport
     assert connection.clone().get_transport_cls() is transport
@@ -60,7 +60,9 @@ def test_only_connections_to_rabbitmq_are_others_than_kombus(url: str, transport
     assert connection.get_transport_cls() is transport
 
 
-def test_heartbeats_are_no_answer(connection: Connection, sockets: tuple[socket.socket, socket.socket]) -> None:
+def test_heartbeats_do_not_count_as_an_answer(
+    connection: Connection, sockets: tuple[socket.socket, socket.socket]
+) -> None:
     # Given a server that sends nothing else
     over = threading.Event()
 
@@ -86,7 +88,7 @@ def test_heartbeats_are_no_answer(connection: Connection, sockets: tuple[socket.
         connection.connect()
 
 
-def test_a_frame_whose_rest_does_not_come_holds_up_no_loop(
+def test_an_incomplete_frame_does_not_block_the_loop(
     connection: Connection, sockets: tuple[socket.socket, socket.socket]
 ) -> None:
     frame = b"\x01\x00\x01\x00\x00\x00\x02ab\xce"
@@ -100,7 +102,7 @@ def test_a_frame_whose_rest_does_not_come_holds_up_no_loop(
     connection.drain_events(timeout=0)
 
 
-def test_a_socket_that_takes_no_more_ends_the_connection(
+def test_a_socket_that_accepts_no_more_data_ends_the_connection(
     connection: Connection, sockets: tuple[socket.socket, socket.socket]
 ) -> None:
     sockets[0].setblocking(False)

@@ -30,7 +30,7 @@ from sagas.postgresql.statements import ends_transaction, only_reads, writes
         "SELECT $$ never closed; COMMIT",
     ],
 )
-def test_a_transaction_that_is_ended(sql: str) -> None:
+def test_a_statement_that_ends_a_transaction_is_recognized(sql: str) -> None:
     assert ends_transaction(sql)
 
 
@@ -50,7 +50,7 @@ def test_a_transaction_that_is_ended(sql: str) -> None:
         "SELECT committed FROM commit",
     ],
 )
-def test_one_that_is_not(sql: str) -> None:
+def test_a_statement_that_does_not_end_a_transaction_is_recognized(sql: str) -> None:
     assert not ends_transaction(sql)
 
 
@@ -58,12 +58,12 @@ def test_one_that_is_not(sql: str) -> None:
     "sql",
     ["-- audit\nINSERT INTO a VALUES (1)", "WITH b AS (DELETE FROM a) SELECT 1", "SELECT 1 INTO a", "SELECT 1; DROP a"],
 )
-def test_what_writes(sql: str) -> None:
+def test_a_writing_statement_is_recognized(sql: str) -> None:
     assert writes(sql)
 
 
 @pytest.mark.parametrize("sql", ["SELECT 'INSERT INTO a'", "WITH b AS (SELECT 1) SELECT * FROM b", "SHOW timezone"])
-def test_what_does_not(sql: str) -> None:
+def test_a_statement_that_does_not_write_is_recognized(sql: str) -> None:
     assert not writes(sql)
 
 
@@ -102,12 +102,12 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("sql", READS)
-def test_what_only_reads(sql: str) -> None:
+def test_a_read_only_statement_is_recognized(sql: str) -> None:
     assert only_reads(sql)
 
 
 @pytest.mark.parametrize("sql", OTHERS)
-def test_what_does_not_only_read(sql: str) -> None:
+def test_a_statement_that_may_write_is_not_read_only(sql: str) -> None:
     assert not only_reads(sql)
 
 
@@ -137,7 +137,7 @@ LONG: dict[str, Callable[[int], str]] = {
 
 
 @pytest.mark.parametrize("begin", LONG.values(), ids=LONG)
-def test_whatever_stands_before_it_a_statement_is_judged_in_linear_time(begin: Callable[[int], str]) -> None:
+def test_a_statement_with_any_prefix_is_classified_in_linear_time(begin: Callable[[int], str]) -> None:
     def taken(n: int) -> float:
         sql = "".join((begin(n), "UPDATE a SET b = 1"))
         began = time.process_time()
@@ -150,7 +150,7 @@ def test_whatever_stands_before_it_a_statement_is_judged_in_linear_time(begin: C
     assert long < 40 * short + 0.05
 
 
-def test_a_write_behind_comments_is_seen() -> None:
+def test_a_write_after_comments_is_recognized() -> None:
     assert not only_reads("/* a */ " * 50 + "UPDATE a SET b = 1")
     assert not only_reads("/* a */" * 5_000 + "UPDATE a SET b = 1")
     assert only_reads("/* a */" * 5_000 + "SELECT 1")

@@ -84,16 +84,16 @@ def post(host: str, port: int, body: bytes = b"hello") -> exchange.Reply:
     return exchange.exchange(request, connect_timeout=5, timeout=5, limit=1_000_000)
 
 
-def test_a_certificate_that_is_trusted(trusted: None, port: int) -> None:
+def test_a_trusted_certificate_is_accepted(trusted: None, port: int) -> None:
     assert post("localhost", port, b"x" * 500_000).body == b"x" * 500_000
 
 
-def test_one_that_is_not(port: int) -> None:
+def test_an_untrusted_certificate_is_refused(port: int) -> None:
     exchange._tls.cache_clear()
     with pytest.raises(NotSent):
         post("localhost", port)
 
 
-def test_one_of_another_name(trusted: None, port: int) -> None:
+def test_a_certificate_of_another_name_is_refused(trusted: None, port: int) -> None:
     with pytest.raises(NotSent):
         post("127.0.0.1", port)

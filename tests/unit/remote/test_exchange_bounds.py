@@ -65,7 +65,7 @@ def post(url: str, *, body: bytes | None = None, connect_timeout: float = 5.0, t
 
 
 @pytest.mark.parametrize("said", [1001, 10**10, 10**20])
-def test_a_length_that_is_promised_and_not_kept_reserves_no_memory(said: int) -> None:
+def test_an_announced_length_reserves_no_memory(said: int) -> None:
     with (
         serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n{}" % said)) as port,
         pytest.raises(Unanswered, match="cut off"),
@@ -106,7 +106,7 @@ def test_an_answer_of_just_the_limit_is_whole_and_one_more_is_too_large(head: by
     ],
     ids=["nothing", "no HTTP", "no status", "no length of a chunk", "many headers", "a long header"],
 )
-def test_what_is_no_answer_does_not_say_that_nothing_was_sent(text: bytes) -> None:
+def test_an_invalid_answer_does_not_mean_that_nothing_was_sent(text: bytes) -> None:
     with serving(answering(text)) as port, pytest.raises(Unanswered):
         post(f"http://127.0.0.1:{port}/")
 
@@ -143,7 +143,7 @@ def test_all_addresses_of_a_name_share_the_time_to_connect(monkeypatch: pytest.M
     assert time.monotonic() - began < 8 * 2.0  # which each of them alone would take
 
 
-def test_an_address_that_is_dead_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch, silent_port: int) -> None:
+def test_an_unreachable_address_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch, silent_port: int) -> None:
     with serving(answering(b"HTTP/1.1 204 Fine\r\n\r\n")) as port:
         resolving_to(monkeypatch, silent_port, port)
         assert post("http://points.example/", connect_timeout=1.0).status == 204
@@ -161,7 +161,7 @@ def test_nothing_is_sent_once_the_time_to_connect_is_over(monkeypatch: pytest.Mo
 
 
 @needs_openssl
-def test_who_reads_slowly_does_not_stretch_the_time(
+def test_a_slow_reader_does_not_extend_the_timeout(
     certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given somebody who takes one small piece after the other, each well within the time-out

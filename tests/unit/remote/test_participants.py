@@ -29,7 +29,7 @@ def reply(status: int, body: object = None, *, kind: str = "application/json", *
     return Reply(status, {"content-type": kind, **{k.replace("_", "-"): v for k, v in headers.items()}}, text)
 
 
-def test_what_statuses_mean() -> None:
+def test_each_status_has_its_outcome() -> None:
     assert read(reply(200, {"left": 1})) == Done({"left": 1})
     assert read(reply(204)) == Done()
     assert read(reply(201, b"<p>fine</p>", kind="text/html")) == Done()
@@ -50,20 +50,20 @@ def test_a_rejection_needs_no_reason(body: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422])
-def test_what_the_request_itself_is_to_blame_for_has_an_error_of_its_own(status: int) -> None:
+def test_an_invalid_request_has_an_error_class_of_its_own(status: int) -> None:
     with pytest.raises(ClientError, match=f"HTTP {status}"):
         read(reply(status))
     assert isinstance(Retry(never=(ClientError,)).decide(1, ClientError("no", status)), GiveUp)
 
 
 @pytest.mark.parametrize("status", [302, 408, 421, 423, 429, 500, 502, 503])
-def test_what_may_pass_is_no_error_of_the_request(status: int) -> None:
+def test_a_temporary_failure_is_no_error_of_the_request(status: int) -> None:
     with pytest.raises(UnexpectedAnswer) as raised:
         read(reply(status))
     assert not isinstance(raised.value, ClientError)
 
 
-def test_a_question_may_be_refused_too() -> None:
+def test_a_query_may_be_refused() -> None:
     with pytest.raises(ClientError, match="HTTP 401 to a query"):
         read_query(reply(401))
 
@@ -84,7 +84,7 @@ def test_a_question_may_be_refused_too() -> None:
     ],
     ids=str,
 )
-def test_a_circuit_that_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_invalid_circuit_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match="Circuit"):
         Circuit(**wrong)
 
@@ -98,7 +98,7 @@ def test_problem_details_are_understood() -> None:
 @pytest.mark.parametrize(
     "body", [b"{", b"\xff", b"[" * 100_000, b"[" * 65 + b"]" * 65, b"[" * 990 + b"]" * 990, b"NaN"]
 )
-def test_a_body_that_says_it_is_json_must_be(body: bytes) -> None:
+def test_a_body_declared_as_json_must_be_json(body: bytes) -> None:
     with pytest.raises(UnexpectedAnswer, match="no JSON"):
         read(reply(200, body))
 
@@ -116,7 +116,7 @@ def test_retry_after_may_be_a_date() -> None:
     assert 25 < wait_of(reply(425, retry_after=at)) <= 30
 
 
-def test_queries() -> None:
+def test_a_query_has_the_expected_request_and_outcome() -> None:
     assert read_query(reply(200, {"outcome": "done", "result": 3})) == Done(3)
     assert isinstance(read_query(reply(200, {"outcome": "rejected"})), Rejected)
     assert read_query(reply(200, {"outcome": "pending"}, retry_after="2")) == NotYet(2)
@@ -144,13 +144,13 @@ def test_queries() -> None:
         {"concurrency": 0},
     ],
 )
-def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError) as refused:
         HttpParticipant(**{"name": "points", "base_url": "http://points.example", **wrong})
     assert "secret" not in str(refused.value)
 
 
-def test_a_path_begins_with_a_slash() -> None:
+def test_a_path_must_begin_with_a_slash() -> None:
     with pytest.raises(DefinitionError):
         HttpParticipant("points", "http://points.example").post("debits")
 
@@ -169,12 +169,12 @@ def test_operations_are_remote_and_named() -> None:
     ]
 
 
-def test_a_lease_is_longer_than_all_that_a_call_may_take() -> None:
+def test_a_lease_is_longer_than_a_call_may_take() -> None:
     assert HttpParticipant("p", "http://p.example", timeout=2, connect_timeout=1).lease == 3 + 5
     assert HttpParticipant("p", "http://p.example", timeout=2, connect_timeout=1, query="/o").lease == 9 + 5
 
 
-def test_headers_and_paths_say_who_asks() -> None:
+def test_headers_and_paths_identify_the_operation() -> None:
     headers = _headers_of(CALL)
     assert headers["Idempotency-Key"] == f"{UUID(int=1)}:debit:forward"
     version, trace, span, flags = headers["traceparent"].split("-")
@@ -184,20 +184,20 @@ def test_headers_and_paths_say_who_asks() -> None:
 
 
 @pytest.mark.parametrize("body", [lambda _: object(), lambda _: {"x": float("nan")}, lambda _: 1 / 0])
-def test_a_body_that_cannot_be_made_was_not_sent(body: Any) -> None:
+def test_a_body_that_cannot_be_built_was_not_sent(body: Any) -> None:
     points = HttpParticipant("points", "http://127.0.0.1:1", circuit=None)
     with pytest.raises(NotSent, match="no body"):
         points.post("/debits", body).call(CALL, repeated=False)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:port", "http://[::1", "points.example", ""])
-def test_an_address_that_turns_out_to_be_none_was_not_called(address: str) -> None:
+def test_an_invalid_address_was_not_called(address: str) -> None:
     points = HttpParticipant("points", lambda: address, circuit=Circuit(faults=0))
     with pytest.raises(NotSent):
         points.post("/debits").call(CALL, repeated=False)
 
 
-def test_those_without_room_are_spread_over_time() -> None:
+def test_runs_without_a_free_call_are_spread_over_time() -> None:
     lane = Lane("points", 4)
     delays = lane.book(1000)
     assert delays == sorted(delays)

@@ -50,7 +50,7 @@ GOOD = {
     ],
     ids=str,
 )
-def test_each_setting_has_its_word(change: dict[str, str], check: str | None) -> None:
+def test_each_harmful_setting_has_a_message(change: dict[str, str], check: str | None) -> None:
     found = {name: Setting(value, GOOD.get(name, value)) for name, value in {**GOOD, **change}.items()}
     said = judge("default", found)
     assert [deviation.check for deviation in said] == ([check] if check else [])
@@ -60,7 +60,7 @@ def test_each_setting_has_its_word(change: dict[str, str], check: str | None) ->
         assert deviation.remedy
 
 
-def test_what_a_server_does_not_know_it_does_not_do() -> None:
+def test_a_setting_that_a_server_does_not_have_is_no_problem() -> None:
     assert judge("default", {}) == []
 
 
@@ -73,7 +73,7 @@ def test_what_a_server_does_not_know_it_does_not_do() -> None:
         ({"connect_timeout": 3, "patience": 5}, None),
     ],
 )
-def test_w020_a_database_that_may_hold_all_who_ask_it(
+def test_w020_reports_a_database_without_timeouts(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, options: dict[str, Any], missing: str | None
 ) -> None:
     monkeypatch.setitem(settings.DATABASES, "default", {**settings.DATABASES["default"], "OPTIONS": options})

@@ -9,7 +9,7 @@ REJECTED = {"id": 1, "status": "REJECTED"}
 LINE = {"id": 7, "sku": "TEA"}
 
 
-def test_columns_and_whole_tables_are_named() -> None:
+def test_names_of_columns_and_tables_are_parsed() -> None:
     assert columns_of(["shop_order.status", "shop_order.id", "shop_line"]) == {
         "shop_order": {"status", "id"},
         "shop_line": {ALL},
@@ -21,7 +21,7 @@ def test_a_whole_table_is_not_compared() -> None:
     assert differences({"t": [LINE]}, {"t": []}, {"t": {ALL}}) == []
 
 
-def test_what_a_failed_run_leaves_is_said() -> None:
+def test_rows_that_a_failed_run_leaves_are_described() -> None:
     # Given
     before, after = {"order": [ORDER]}, {"order": [REJECTED], "line": [LINE]}
 
@@ -41,7 +41,7 @@ def test_rows_may_be_left_and_none_may_be_lost() -> None:
     ]
 
 
-def test_a_row_that_nobody_should_touch_is_compared_whole() -> None:
+def test_earlier_rows_are_compared_in_all_columns() -> None:
     # Given a column that differs from one run to the next, so that it is ignored
     before = {"order": [ORDER]}
     wanted = {"order": [ORDER, {"id": 2, "status": "PLACED"}]}
