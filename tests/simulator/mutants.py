@@ -629,11 +629,15 @@ def _() -> AbstractContextManager[object]:
     @contextmanager
     def early() -> Iterator[None]:
         read: list[Any] = []
-        lock, clock, lock_due = store.runs.lock, store.runs.clock, store.claims.lock_due
+        lock, lock_one, clock, lock_due = store.runs.lock, store.runs.lock_one, store.runs.clock, store.claims.lock_due
 
         def lock_late(ids: Any) -> Any:
             read[:] = [clock()]
             return lock(ids)
+
+        def lock_one_late(run_id: UUID) -> Any:
+            read[:] = [clock()]
+            return lock_one(run_id)
 
         def claim_late(*args: Any, **more: Any) -> Any:
             read[:] = [clock()]
@@ -641,6 +645,7 @@ def _() -> AbstractContextManager[object]:
 
         with (
             patch.object(store.runs, "lock", lock_late),
+            patch.object(store.runs, "lock_one", lock_one_late),
             patch.object(store.claims, "lock_due", claim_late),
             patch.object(store.runs, "clock", lambda: read[0]),
         ):
