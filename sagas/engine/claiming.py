@@ -269,7 +269,7 @@ def _hold_behind_breaker(
     going: list[Candidate] = []
     for group in _by_place(runs).values():
         if len(group[0].chains) != 1:
-            # At an end nobody is called, and the branches of a fork go forward: there are no breakers.
+            # There are no breakers for runs with nothing left to do, nor for the branches of a fork: these go forward.
             going += group
             continue
         links, let_in = breakers.admit(group[0].chains[0], [run.row for run in group], open_breakers)

@@ -443,7 +443,7 @@ def record_failure(delivery: Delivery, run_id: UUID, error: Exception, performed
 def _sort_out_unanswered(
     delivery: Delivery, rows: list[store.runs.Row]
 ) -> tuple[list[store.runs.Row], list[store.runs.Row]]:
-    """Take out the runs for which this operation was begun, and nobody has reported in time how it ended."""
+    """Take out the runs for which this operation was begun, and no report of how it ended came in time."""
     if not any(row.pending for row in rows) or delivery.action.location is Location.CHILD:
         return rows, []
     unanswered = {

@@ -67,7 +67,7 @@ def collect(
     Raises:
         SetBasedFailure: a set-based participant raised.
         ConnectionLost: what a participant did could not be taken back.
-        django.db.Error: what is nobody's fault: the transaction collided with another, or the database cannot do it.
+        django.db.Error: no run is the cause: the transaction collided with another, or the database cannot do it.
         SoftTimeLimitExceeded: there was not enough time for all the calls.
     """
     if is_set_based(participant):
@@ -82,7 +82,7 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, 
             msg = (
                 f"{participant_name(participant)} returned {given!r} for {len(calls)} calls; return an outcome for each"
             )
-            raise TypeError(msg)  # noqa: TRY301 - it is as broken as if it had raised by itself
+            raise TypeError(msg)  # noqa: TRY301 - to the engine it is the same as if the participant had raised
         answers = list(given)
         _check(answers, calls, participant)
         for answer, call in zip(answers, calls, strict=True):

@@ -73,7 +73,7 @@ def find_open(run_id: UUID, meant: int | None = None) -> Open | None:
     """The open escalation of a locked run, if it has one. ``state`` is the one from which it was escalated.
 
     Raises:
-        AlreadyDecided: it is another than was ``meant``: somebody has resumed the run, and it was escalated again.
+        AlreadyDecided: it is not the one ``meant``: the run was resumed, and escalated again.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -29,12 +29,12 @@ class LockedRun:
 
     @classmethod
     def lock(cls, run_id: UUID) -> LockedRun:
-        """Lock a run; ``RunNotFound`` if there is none, ``UnknownSaga`` if nobody knows what it follows."""
+        """Lock a run; ``RunNotFound`` if there is none, ``UnknownSaga`` if its definition is not known."""
         return cls.of(runs.lock_one(run_id))
 
     @classmethod
     def of(cls, row: Row) -> LockedRun:
-        """Find the definition of a run that is locked already; ``UnknownSaga`` if nobody knows it."""
+        """Find the definition of a run that is locked already; ``UnknownSaga`` if it is not known."""
         return cls(row, definitions.find(row.saga, row.version, row.shape))
 
     @property

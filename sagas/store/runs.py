@@ -29,7 +29,7 @@ class Wait:
     """What a run waits for at one of its steps.
 
     Attributes:
-        until: when it waits no more, in seconds of Unix time by the database's clock.
+        until: when the wait is over, in seconds of Unix time by the database's clock.
         failed: attempts that have failed.
         operation: what was begun and has not been answered; nothing where it waits for its next attempt.
         begun: whether an attempt was ever begun that may have taken effect unreported.
