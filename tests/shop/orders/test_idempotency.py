@@ -209,7 +209,7 @@ def _held_up(shop: Shop, monkeypatch: pytest.MonkeyPatch, *, refuse: bool = Fals
             if refuse:
                 raise OrderRefused([Fault("no", "No.", "/slot")])
 
-    monkeypatch.setattr(sagas, "admit", hold_up)
+    monkeypatch.setattr(sagas, "check_admission", hold_up)
 
     def post() -> Reply:
         try:

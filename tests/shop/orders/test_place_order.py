@@ -66,7 +66,7 @@ def test_orders_are_refused_while_the_backlog_is_too_old(api: Api, shop: Shop, m
     def overloaded() -> None:
         raise sagas.Overloaded("the oldest run has waited 200 s to begin", retry_after=17)
 
-    monkeypatch.setattr(sagas, "admit", overloaded)
+    monkeypatch.setattr(sagas, "check_admission", overloaded)
     reply = api.order(shop, key="k")
     assert (reply.status, reply.problem, reply.headers["Retry-After"]) == (503, "overloaded", "17")
     # And the key is free for the repeat
