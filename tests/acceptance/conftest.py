@@ -1,5 +1,5 @@
 """Fixtures of the acceptance tests: the whole house, as a customer meets it."""
 
-from tests.support.house import _crew, crew, customer, shop, web
+from tests.support.platform_fixtures import _worker_group, customer, shop, web, worker_group
 
-__all__ = ["_crew", "crew", "customer", "shop", "web"]
+__all__ = ["_worker_group", "customer", "shop", "web", "worker_group"]

@@ -12,7 +12,7 @@ from tests.acceptance.test_fates import ordered, seen
 from tests.support import broker
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance
-from tests.support.house import Crew
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import Shop, run_of
 from tests.support.web import Caller
 
@@ -20,16 +20,16 @@ TAP = "test.tap"
 
 
 @pytest.fixture
-def tap(crew: Crew) -> Iterator[None]:
+def tap(worker_group: WorkerGroup) -> Iterator[None]:
     """Everything that is told on the exchange comes here, too."""
-    crew.carrier = "choreography"
+    worker_group.carrier = "choreography"
     # Long: an order whose time is over, on a slow machine, would tell of it here.
-    crew.hire(confirm_within=600.0)
+    worker_group.start(confirm_within=600.0)
     with broker.channel() as channel:
         channel.queue_declare(TAP, durable=False, auto_delete=False)
         channel.queue_bind(TAP, CHOREOGRAPHY_EXCHANGE, "orders.PlaceOrder.#")
     yield
-    crew.carrier = "orchestration"
+    worker_group.carrier = "orchestration"
     with broker.channel() as channel:
         channel.queue_delete(TAP)
 

@@ -18,7 +18,7 @@ from sagas.models import Log, Run
 from tests.support import books, broker
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
-from tests.support.house import Crew
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.runs import shift_clock
 from tests.support.shop import PEACH, TEA, Shop, run_of
 from tests.support.web import Caller
@@ -29,11 +29,11 @@ EVERYTHING = [(TEA, 2), (PEACH, 1)]
 
 
 @pytest.fixture(autouse=True, scope="module", params=["orchestration", "choreography"])
-def carrier(request: pytest.FixtureRequest, _crew: Crew) -> Iterator[str]:
+def carrier(request: pytest.FixtureRequest, _worker_group: WorkerGroup) -> Iterator[str]:
     """The same orders, the same fates, however their cohorts travel."""
-    _crew.carrier = request.param
+    _worker_group.carrier = request.param
     yield request.param
-    _crew.carrier = "orchestration"
+    _worker_group.carrier = "orchestration"
 
 
 def ordered(customer: Caller, shop: Shop, coupon: str | None = "C1") -> str:
@@ -69,8 +69,8 @@ def expired_by(order_no: str) -> str:
 # -- with the real half minute ------------------------------------------------------------------------------
 
 
-def test_a_paid_order_is_confirmed_in_every_domain(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire()
+def test_a_paid_order_is_confirmed_in_every_domain(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start()
     order_no = ordered(customer, shop)
     waiting = seen(customer, order_no, "AWAITING_CONFIRM")
     assert set(steps(waiting).values()) == {"done", "held"}
@@ -86,8 +86,8 @@ def test_a_paid_order_is_confirmed_in_every_domain(crew: Crew, customer: Caller,
     assert_books_balance(shop.before)
 
 
-def test_an_order_that_is_out_of_stock_is_rejected(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire()
+def test_an_order_that_is_out_of_stock_is_rejected(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start()
     Sku.objects.filter(code=PEACH).update(available=0)
     before = books.snapshot()
 
@@ -104,8 +104,8 @@ def test_an_order_that_is_out_of_stock_is_rejected(crew: Crew, customer: Caller,
     assert_books_balance(before)
 
 
-def test_an_order_with_a_used_coupon_is_rejected(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire()
+def test_an_order_with_a_used_coupon_is_rejected(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start()
     Coupon.objects.filter(code="C1").update(used=True)
     before = books.snapshot()
 
@@ -122,8 +122,8 @@ def test_an_order_with_a_used_coupon_is_rejected(crew: Crew, customer: Caller, s
     assert_books_balance(before)
 
 
-def test_an_order_for_a_full_slot_is_rejected(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire()
+def test_an_order_for_a_full_slot_is_rejected(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start()
     Slot.objects.filter(pk=shop.slot).update(available=0)
     before = books.snapshot()
 
@@ -140,10 +140,12 @@ def test_an_order_for_a_full_slot_is_rejected(crew: Crew, customer: Caller, shop
     assert_books_balance(before)
 
 
-def test_an_order_whose_slot_has_begun_before_its_step_is_rejected(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_whose_slot_has_begun_before_its_step_is_rejected(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
     # Accepted while the slot lay ahead, and worked off when it did not any more.
-    crew.hire()
-    with crew.on_break():
+    worker_group.start()
+    with worker_group.suspended():
         order_no = ordered(customer, shop)
         Slot.objects.filter(pk=shop.slot).update(starts_at=timezone.now() - timedelta(minutes=1))
 
@@ -154,10 +156,12 @@ def test_an_order_whose_slot_has_begun_before_its_step_is_rejected(crew: Crew, c
     assert_books_balance(shop.before)
 
 
-def test_an_order_that_was_deleted_before_its_first_step_fails(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_that_was_deleted_before_its_first_step_fails(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
     # A person put it right by hand while nobody worked.
-    crew.hire()
-    with crew.on_break():
+    worker_group.start()
+    with worker_group.suspended():
         order_no = ordered(customer, shop)
         Order.objects.filter(order_no=order_no).update(status=OrderStatus.REJECTED)
 
@@ -169,10 +173,12 @@ def test_an_order_that_was_deleted_before_its_first_step_fails(crew: Crew, custo
     assert_books_balance(shop.before)
 
 
-def test_an_order_whose_first_step_always_fails_is_undone(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_whose_first_step_always_fails_is_undone(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
     # More than fits the column of the order lines: no rejection, but a fault at every attempt.
-    crew.hire()
-    with crew.on_break():
+    worker_group.start()
+    with worker_group.suspended():
         order_no = ordered(customer, shop)
         run = Run.objects.get(pk=run_of(order_no))
         run.request["items"][0]["quantity"] = 2**31
@@ -186,9 +192,11 @@ def test_an_order_whose_first_step_always_fails_is_undone(crew: Crew, customer: 
     assert_books_balance(shop.before)
 
 
-def test_an_order_that_fails_before_its_first_step_was_never_placed(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire()
-    with crew.on_break():
+def test_an_order_that_fails_before_its_first_step_was_never_placed(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
+    worker_group.start()
+    with worker_group.suspended():
         order_no = ordered(customer, shop)
         run = Run.objects.get(pk=run_of(order_no))
         run.request["items"][0]["quantity"] = 2**31
@@ -202,8 +210,8 @@ def test_an_order_that_fails_before_its_first_step_was_never_placed(crew: Crew, 
     assert books.snapshot() == shop.before
 
 
-def test_a_customer_cancels_an_order(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire()
+def test_a_customer_cancels_an_order(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start()
     order_no = ordered(customer, shop)
     seen(customer, order_no, "AWAITING_CONFIRM")
     assert books.snapshot() != shop.before
@@ -219,9 +227,9 @@ def test_a_customer_cancels_an_order(crew: Crew, customer: Caller, shop: Shop) -
     assert_books_balance(shop.before)
 
 
-def test_a_customer_cancels_before_the_first_step(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire()
-    with crew.on_break():
+def test_a_customer_cancels_before_the_first_step(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start()
+    with worker_group.suspended():
         order_no = ordered(customer, shop)
         assert customer.cancel(order_no).status == 202
 
@@ -232,10 +240,12 @@ def test_a_customer_cancels_before_the_first_step(crew: Crew, customer: Caller, 
     assert_books_balance(shop.before)
 
 
-def test_an_order_that_is_paid_before_its_steps_are_done_is_confirmed(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_an_order_that_is_paid_before_its_steps_are_done_is_confirmed(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
     # The provider was faster than every worker: the run is PENDING still.
-    crew.hire()
-    with crew.on_break():
+    worker_group.start()
+    with worker_group.suspended():
         order_no = ordered(customer, shop)
         first = customer.pay(order_no)
         assert (first.status, customer.read(order_no).body["state"]) == (200, "PENDING")
@@ -250,8 +260,10 @@ def test_an_order_that_is_paid_before_its_steps_are_done_is_confirmed(crew: Crew
 
 
 @pytest.mark.slow
-def test_an_unpaid_order_is_undone_after_the_real_thirty_seconds(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire()
+def test_an_unpaid_order_is_undone_after_the_real_thirty_seconds(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
+    worker_group.start()
     order_no = ordered(customer, shop)
     waiting = seen(customer, order_no, "AWAITING_CONFIRM")
     assert waiting["confirm_deadline"] is not None
@@ -270,10 +282,10 @@ def test_an_unpaid_order_is_undone_after_the_real_thirty_seconds(crew: Crew, cus
 # -- with a short deadline ----------------------------------------------------------------------------------
 
 
-def test_the_deadline_message_cancels_an_unpaid_order(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_the_deadline_message_cancels_an_unpaid_order(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
     # The tick would be 20 seconds later: it is not what ends this.
     # Nor is looked for what stands between: on a slow machine it may be over before anybody looks.
-    crew.hire(confirm_within=SHORT, GRACE=20)
+    worker_group.start(confirm_within=SHORT, GRACE=20)
     order_no = ordered(customer, shop)
 
     failed = seen(customer, order_no, "FAILED")
@@ -286,10 +298,10 @@ def test_the_deadline_message_cancels_an_unpaid_order(crew: Crew, customer: Call
 
 
 def test_the_tick_cancels_an_unpaid_order_if_the_deadline_message_is_lost(
-    crew: Crew, customer: Caller, shop: Shop
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
 ) -> None:
     # Given the real half minute: a short one may have brought its message before anybody could lose it
-    crew.hire()
+    worker_group.start()
     broker.purge("sagas.deadline.30000")
     order_no = ordered(customer, shop)
     seen(customer, order_no, "AWAITING_CONFIRM")
@@ -307,11 +319,11 @@ def test_the_tick_cancels_an_unpaid_order_if_the_deadline_message_is_lost(
 
 
 def test_an_order_paid_in_time_is_confirmed_though_its_steps_outlast_the_deadline(
-    crew: Crew, customer: Caller, shop: Shop
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
 ) -> None:
     # Given a paid order that stands in the middle of its steps, for nobody works for coupons
-    crew.hire(confirm_within=SHORT, queues="sagas.dispatch,sagas.cancel,orders,inventory", LEASE=1)
-    with crew.on_break():
+    worker_group.start(confirm_within=SHORT, queues="sagas.dispatch,sagas.cancel,orders,inventory", LEASE=1)
+    with worker_group.suspended():
         # In time, however slow the machine is.
         order_no = ordered(customer, shop)
         assert customer.pay(order_no).status == 200
@@ -324,13 +336,15 @@ def test_an_order_paid_in_time_is_confirmed_though_its_steps_outlast_the_deadlin
     eventually(lambda: not any(map(broker.length, queues)), what="the deadline message consumed")
 
     # Then it is not cancelled
-    crew.hire(confirm_within=SHORT)
+    worker_group.start(confirm_within=SHORT)
     seen(customer, order_no, "SUCCEEDED")
     assert_books_balance(shop.before)
 
 
-def test_orders_with_different_outcomes_run_side_by_side(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire(confirm_within=SHORT)
+def test_orders_with_different_outcomes_run_side_by_side(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
+    worker_group.start(confirm_within=SHORT)
     Sku.objects.filter(code=PEACH).update(available=2)
     before = books.snapshot()
     numbers = [ordered(customer, shop, coupon=f"C{n}") for n in range(6)]

@@ -12,7 +12,7 @@ from orders.sagas import PlaceOrder
 from sagas.models import Log, Run
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
-from tests.support.house import Crew
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop
 from tests.support.web import Caller
 
@@ -28,9 +28,11 @@ def pay_at(provider: Caller, order_no: str, moment: datetime) -> int:
     return provider.pay(order_no).status
 
 
-def test_payment_and_deadline_race_and_one_of_them_wins(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_payment_and_deadline_race_and_one_of_them_wins(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
     # Given orders that begin as they come, so that each has a deadline of its own
-    crew.hire(confirm_within=8.0)
+    worker_group.start(confirm_within=8.0)
     with ThreadPoolExecutor(4) as pool:
         replies = pool.map(lambda n: customer.place([(TEA, 1)], slot=shop.slot, coupon=f"C{n}"), range(RACES))
         numbers = [str(reply.body["order_no"]) for reply in replies]

@@ -10,7 +10,7 @@ from sagas.models import Log, Run
 from tests.support import books
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
-from tests.support.house import Crew
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import open_shop
 from tests.support.web import Caller, Web
 
@@ -44,9 +44,9 @@ def decided() -> bool:
     return Run.objects.filter(state__in=["AWAITING_CONFIRM", "FAILED"]).count() == CUSTOMERS
 
 
-def test_a_thousand_customers_order_the_last_hundred_cups(crew: Crew, web: Web) -> None:
+def test_a_thousand_customers_order_the_last_hundred_cups(worker_group: WorkerGroup, web: Web) -> None:
     # Long: on a slow machine the first cups would be given back before the last customer has come.
-    crew.hire(confirm_within=600.0)
+    worker_group.start(confirm_within=600.0)
     shop = open_shop(stock={LIMITED: CUPS})
     customer = Caller(web, shop.token)
 
@@ -64,8 +64,10 @@ def test_a_thousand_customers_order_the_last_hundred_cups(crew: Crew, web: Web) 
 
 
 @pytest.mark.slow
-def test_a_thousand_customers_order_the_last_hundred_cups_and_some_never_pay(crew: Crew, web: Web) -> None:
-    crew.hire()
+def test_a_thousand_customers_order_the_last_hundred_cups_and_some_never_pay(
+    worker_group: WorkerGroup, web: Web
+) -> None:
+    worker_group.start()
     shop = open_shop(stock={LIMITED: CUPS})
     customer = Caller(web, shop.token)
 

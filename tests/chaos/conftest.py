@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import _crew, crew, customer, shop, web
+from tests.support.platform_fixtures import _worker_group, customer, shop, web, worker_group
 
-__all__ = ["_crew", "crew", "customer", "shop", "web"]
+__all__ = ["_worker_group", "customer", "shop", "web", "worker_group"]
 
 
 #: The files that take longest begin first. No process is left alone with one at the end, while the others have nothing.

@@ -15,8 +15,8 @@ from tests.lab.points import DOUBLED
 from tests.support import books, broker, servers
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
-from tests.support.crowd import Crowd
-from tests.support.house import Crew
+from tests.support.customers import Customers
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import Shop
 from tests.support.web import Caller
 
@@ -45,9 +45,9 @@ def await_silence() -> None:
 
 
 @pytest.fixture(autouse=True)
-def silence(crew: Crew) -> None:
+def silence(worker_group: WorkerGroup) -> None:
     """No deadlines of the tests before are on their way: some take ten minutes, and nobody's order waits for them."""
-    crew.dismiss()
+    worker_group.stop_all()
     broker.purge(*messages())
 
 
@@ -58,37 +58,37 @@ def doubled() -> int:
     return int(count or 0)
 
 
-def test_every_message_is_delivered_twice(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire(confirm_within=2.0, double=0.0, COHORT=20)
-    with Crowd(customer, shop) as crowd:
-        crowd.arrive(ORDERS)
+def test_every_message_is_delivered_twice(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start(confirm_within=2.0, double=0.0, COHORT=20)
+    with Customers(customer, shop) as customers:
+        customers.place_orders(ORDERS)
     await_all_ended()
     await_silence()
     assert doubled()
-    crowd.assert_fates()
+    customers.assert_outcomes()
     assert_books_balance(shop.before)
 
 
 @pytest.mark.slow
 def test_every_step_message_is_delivered_again_after_the_run_is_decided(
-    crew: Crew, customer: Caller, shop: Shop
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
 ) -> None:
     # Two seconds late: what was not paid has been undone by then.
-    crew.hire(confirm_within=1.0, double=2.0, COHORT=20)
-    with Crowd(customer, shop) as crowd:
-        crowd.arrive(ORDERS)
+    worker_group.start(confirm_within=1.0, double=2.0, COHORT=20)
+    with Customers(customer, shop) as customers:
+        customers.place_orders(ORDERS)
     await_all_ended()
     now = books.snapshot()
     await_silence()
     assert doubled()
-    crowd.assert_fates()
+    customers.assert_outcomes()
     assert books.snapshot() == now
     assert_books_balance(shop.before)
 
 
-def test_forward_messages_are_delivered_after_the_undo(crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_forward_messages_are_delivered_after_the_undo(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
     # Given orders that are undone
-    crew.hire(confirm_within=1.0)
+    worker_group.start(confirm_within=1.0)
     numbers = [customer.place([("TEA-M", 1)], slot=shop.slot, coupon=f"C{n}").body["order_no"] for n in range(20)]
     await_all_ended()
     assert set(Run.objects.values_list("state", flat=True)) == {"FAILED"}

@@ -21,10 +21,10 @@ from coupons.models import Coupon
 from orders.sagas import PlaceOrder
 from sagas.messaging.publisher import STEP_TASK
 from sagas.models import Log, Run
-from tests.support import broker, gate, servers
+from tests.support import broker, row_locks, servers
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
-from tests.support.house import Crew
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.runs import await_states
 from tests.support.shop import TEA, Shop, run_of
 from tests.support.web import Caller
@@ -112,47 +112,49 @@ def put_back(copy: Path) -> None:
 
 @pytest.mark.parametrize("what", [runs_out, is_flushed])
 def test_the_redis_lock_is_lost_during_a_refund(
-    what: Callable[[redis.Redis], None], crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis
+    what: Callable[[redis.Redis], None], worker_group: WorkerGroup, customer: Caller, shop: Shop, memory: redis.Redis
 ) -> None:
     # Given refunds that take longer than their locks last
-    crew.hire(**TWO)
+    worker_group.start(**TWO)
     runs = place(customer, shop)
-    with gate.closed_at("apply_coupon"):
+    with row_locks.blocked_at("apply_coupon"):
         cancel(runs)
-        gate.await_somebody_waiting()
+        row_locks.await_lock_waits()
         what(memory)
         # When a double comes, nobody holds it back: it waits for the runs themselves
         send_double(runs)
         # (so it got past Redis. The locks that it has there may have run out before anybody looks.)
-        gate.await_somebody_waiting(2)
+        row_locks.await_lock_waits(2)
     # Then
     assert_refunded_once(runs, shop)
 
 
 def test_redis_is_frozen_for_longer_than_its_locks_live(
-    crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis
+    worker_group: WorkerGroup, customer: Caller, shop: Shop, memory: redis.Redis
 ) -> None:
-    crew.hire(**TWO)
+    worker_group.start(**TWO)
     runs = place(customer, shop)
-    with gate.closed_at("apply_coupon"):
+    with row_locks.blocked_at("apply_coupon"):
         cancel(runs)
-        gate.await_somebody_waiting()
+        row_locks.await_lock_waits()
         with frozen(memory):
             send_double(runs)
-            gate.await_somebody_waiting(2)
+            row_locks.await_lock_waits(2)
     assert_refunded_once(runs, shop)
 
 
-def test_redis_is_stopped_during_a_refund(crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis) -> None:
-    crew.hire(**TWO)
+def test_redis_is_stopped_during_a_refund(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop, memory: redis.Redis
+) -> None:
+    worker_group.start(**TWO)
     runs = place(customer, shop)
     try:
-        with gate.closed_at("apply_coupon"):
+        with row_locks.blocked_at("apply_coupon"):
             cancel(runs)
-            gate.await_somebody_waiting()
+            row_locks.await_lock_waits()
             servers.kill("redis")
             send_double(runs)
-            gate.await_somebody_waiting(2)
+            row_locks.await_lock_waits(2)
         assert_refunded_once(runs, shop)
     finally:
         servers.start("redis")
@@ -160,32 +162,32 @@ def test_redis_is_stopped_during_a_refund(crew: Crew, customer: Caller, shop: Sh
 
 @pytest.mark.slow
 def test_redis_restarts_with_locks_of_killed_workers(
-    crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis, tmp_path: Path
+    worker_group: WorkerGroup, customer: Caller, shop: Shop, memory: redis.Redis, tmp_path: Path
 ) -> None:
     # Given a copy of Redis that was taken when refunds were under way
-    crew.hire(**{**TWO, "GUARD_TTL": 120.0, "LEASE": 1})
+    worker_group.start(**{**TWO, "GUARD_TTL": 120.0, "LEASE": 1})
     runs = place(customer, shop)
-    with gate.closed_at("apply_coupon"):
+    with row_locks.blocked_at("apply_coupon"):
         cancel(runs)
         eventually(lambda: locks(memory) == set(runs), what="the refunds under way")
-        gate.await_somebody_waiting()
+        row_locks.await_lock_waits()
         copy = tmp_path / "copy"
         shutil.copytree(folder(), copy)
         # When all who performed them die, and Redis comes back with their locks, which last
-        for worker in crew.workers:
+        for worker in worker_group.workers:
             worker.kill()
         put_back(copy)
         assert locks(memory) == set(runs)
-    crew.hire(**{**TWO, "GUARD_TTL": 120.0, "LEASE": 1})
+    worker_group.start(**{**TWO, "GUARD_TTL": 120.0, "LEASE": 1})
 
     # Then nothing stops
     assert_refunded_once(runs, shop)
 
 
 def test_the_guard_holds_back_a_duplicate_of_every_message(
-    crew: Crew, customer: Caller, shop: Shop, memory: redis.Redis
+    worker_group: WorkerGroup, customer: Caller, shop: Shop, memory: redis.Redis
 ) -> None:
-    crew.hire(**TWO, double=0.0, LEASE=40)
+    worker_group.start(**TWO, double=0.0, LEASE=40)
     runs = place(customer, shop)
     cancel(runs)
     assert_refunded_once(runs, shop)

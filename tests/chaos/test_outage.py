@@ -10,7 +10,7 @@ import pytest
 from sagas.models import Run
 from tests.support import servers
 from tests.support.books import assert_books_balance, await_all_ended
-from tests.support.house import Crew
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop
 from tests.support.web import Caller
 
@@ -45,9 +45,9 @@ class Till:
 
 @pytest.mark.parametrize("outage", [6.0, pytest.param(60.0, marks=[pytest.mark.slow, pytest.mark.timeout(240)])])
 def test_orders_are_accepted_while_rabbitmq_is_unavailable(
-    outage: float, crew: Crew, customer: Caller, shop: Shop
+    outage: float, worker_group: WorkerGroup, customer: Caller, shop: Shop
 ) -> None:
-    crew.hire(confirm_within=3.0)
+    worker_group.start(confirm_within=3.0)
     till = Till(customer, shop)
     before = till.open_for(3.0)
 

@@ -9,7 +9,7 @@ import pytest
 from sagas.models import Run
 from tests.support import broker
 from tests.support.awaiting import eventually
-from tests.support.house import Crew
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop
 from tests.support.web import Caller
 from tests.support.workers import Worker
@@ -20,9 +20,9 @@ BACKLOG, CLAIM = 5, 10
 
 
 @pytest.fixture
-def dispatcher(crew: Crew, shop: Shop) -> Iterator[Worker]:
+def dispatcher(worker_group: WorkerGroup, shop: Shop) -> Iterator[Worker]:
     """A worker that dispatches, and performs no step."""
-    crew.dismiss()
+    worker_group.stop_all()
     environment = {"LAB_SAGAS": f'{{"BACKLOG": {BACKLOG}, "CLAIM": {CLAIM}, "COHORT": 1}}'}
     worker = Worker(queues="sagas.dispatch", environment=environment).await_ready()
     yield worker

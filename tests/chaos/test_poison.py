@@ -12,7 +12,7 @@ from sagas.models import Escalation, Run
 from tests.lab.points import POISON
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
-from tests.support.house import Crew
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop, run_of
 from tests.support.web import Caller
 
@@ -57,11 +57,11 @@ def kills_its_worker(run: Run) -> None:
     ],
 )
 def test_runs_in_one_cohort_with_a_poisonous_run_are_unharmed(
-    poisoning: Poisoning, ends: str, crew: Crew, customer: Caller, shop: Shop
+    poisoning: Poisoning, ends: str, worker_group: WorkerGroup, customer: Caller, shop: Shop
 ) -> None:
     # Given a hundred paid orders that begin together, one of them poisonous
-    crew.hire(LEASE=1)
-    with crew.on_break():
+    worker_group.start(LEASE=1)
+    with worker_group.suspended():
         numbers = [str(customer.place([(TEA, 1)], slot=shop.slot).body["order_no"]) for _ in range(NEIGHBOURS + 1)]
         assert {customer.pay(order_no).status for order_no in numbers} == {200}
         poison = numbers[len(numbers) // 2]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.support import books, broker, gate, servers
+from tests.support import books, broker, row_locks, servers
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
-from tests.support.crowd import Crowd
-from tests.support.house import Crew
+from tests.support.customers import Customers
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop
 from tests.support.web import Caller, Reply
 
@@ -28,74 +28,74 @@ STEPS = [
 ]
 
 
-def assert_all_is_well(crowd: Crowd, shop: Shop) -> None:
+def assert_all_is_well(customers: Customers, shop: Shop) -> None:
     await_all_ended()
-    crowd.assert_fates()
+    customers.assert_outcomes()
     assert_books_balance(shop.before)
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_rabbitmq_is_killed_and_restarted(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire(**QUICK)
-    with Crowd(customer, shop) as crowd:
-        crowd.arrive(ORDERS // 2)
-        crowd.await_answers(ORDERS // 4)
-        with gate.closed_at(step):
-            gate.await_somebody_waiting()
+def test_rabbitmq_is_killed_and_restarted(step: str, worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start(**QUICK)
+    with Customers(customer, shop) as customers:
+        customers.place_orders(ORDERS // 2)
+        customers.await_answers(ORDERS // 4)
+        with row_locks.blocked_at(step):
+            row_locks.await_lock_waits()
             servers.kill("rabbitmq")
         # Orders are taken as ever.
-        crowd.arrive(ORDERS // 2)
-        crowd.await_answers(ORDERS)
+        customers.place_orders(ORDERS // 2)
+        customers.await_answers(ORDERS)
         servers.start("rabbitmq")
-    assert_all_is_well(crowd, shop)
+    assert_all_is_well(customers, shop)
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_redis_is_killed_and_restarted(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire(**QUICK)
-    with Crowd(customer, shop) as crowd:
-        crowd.arrive(ORDERS // 2)
-        crowd.await_answers(ORDERS // 4)
-        with gate.closed_at(step):
-            gate.await_somebody_waiting()
+def test_redis_is_killed_and_restarted(step: str, worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start(**QUICK)
+    with Customers(customer, shop) as customers:
+        customers.place_orders(ORDERS // 2)
+        customers.await_answers(ORDERS // 4)
+        with row_locks.blocked_at(step):
+            row_locks.await_lock_waits()
             servers.kill("redis")
-        crowd.arrive(ORDERS // 2)
-        crowd.await_answers(ORDERS)
+        customers.place_orders(ORDERS // 2)
+        customers.await_answers(ORDERS)
         servers.start("redis")
-    assert_all_is_well(crowd, shop)
+    assert_all_is_well(customers, shop)
 
 
-def test_redis_is_killed_and_not_restarted(crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire(**QUICK)
+def test_redis_is_killed_and_not_restarted(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start(**QUICK)
     try:
-        with Crowd(customer, shop) as crowd:
-            crowd.arrive(ORDERS // 2)
-            crowd.await_answers(ORDERS // 4)
+        with Customers(customer, shop) as customers:
+            customers.place_orders(ORDERS // 2)
+            customers.await_answers(ORDERS // 4)
             servers.kill("redis")
-            crowd.arrive(ORDERS // 2)
-        assert_all_is_well(crowd, shop)
+            customers.place_orders(ORDERS // 2)
+        assert_all_is_well(customers, shop)
     finally:
         servers.start("redis")
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_postgresql_is_killed_and_restarted(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire(**QUICK)
-    with Crowd(customer, shop) as crowd:
-        crowd.arrive(ORDERS // 2)
-        crowd.await_answers(ORDERS // 4)
-        with gate.closed_at(step):
-            gate.await_somebody_waiting()
+def test_postgresql_is_killed_and_restarted(step: str, worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start(**QUICK)
+    with Customers(customer, shop) as customers:
+        customers.place_orders(ORDERS // 2)
+        customers.await_answers(ORDERS // 4)
+        with row_locks.blocked_at(step):
+            row_locks.await_lock_waits()
             servers.kill("postgres")
         # Nobody can be answered now; everybody repeats the request, with its idempotency key.
-        crowd.arrive(ORDERS // 2)
+        customers.place_orders(ORDERS // 2)
         servers.start("postgres")
-    assert_all_is_well(crowd, shop)
+    assert_all_is_well(customers, shop)
     assert books.query("SELECT count(*) FROM orders_order") == [(ORDERS,)]
 
 
 def test_the_web_answers_while_postgresql_hangs_and_serves_again_afterwards(
-    crew: Crew, customer: Caller, shop: Shop
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
 ) -> None:
     # Given a web whose threads all have a session
     replies: list[Reply] = []
@@ -108,7 +108,7 @@ def test_the_web_answers_while_postgresql_hangs_and_serves_again_afterwards(
             for call in [pool.submit(call) for call in calls]:
                 call.result()
 
-    crew.hire(**QUICK)
+    worker_group.start(**QUICK)
     at_once(*[place] * 16)
     assert {reply.status for reply in replies} == {202}
     replies.clear()
@@ -126,18 +126,18 @@ def test_the_web_answers_while_postgresql_hangs_and_serves_again_afterwards(
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_all_queues_are_purged(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
-    crew.hire(**QUICK)
-    with Crowd(customer, shop) as crowd:
-        crowd.arrive(ORDERS // 2)
-        crowd.await_answers(ORDERS // 4)
-        with gate.closed_at(step):
-            crowd.arrive(ORDERS // 2)
-            gate.await_somebody_waiting()
+def test_all_queues_are_purged(step: str, worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
+    worker_group.start(**QUICK)
+    with Customers(customer, shop) as customers:
+        customers.place_orders(ORDERS // 2)
+        customers.await_answers(ORDERS // 4)
+        with row_locks.blocked_at(step):
+            customers.place_orders(ORDERS // 2)
+            row_locks.await_lock_waits()
             # (at a moment all may be out at workers)
             lost = eventually(wipe_queues, within=60, what="something to lose")
         assert lost
-    assert_all_is_well(crowd, shop)
+    assert_all_is_well(customers, shop)
 
 
 def wipe_queues() -> int:

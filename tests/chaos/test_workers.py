@@ -10,11 +10,11 @@ import redis
 from django.conf import settings
 
 from tests.lab.points import KEY
-from tests.support import gate
+from tests.support import row_locks
 from tests.support.awaiting import eventually
 from tests.support.books import assert_books_balance, await_all_ended
-from tests.support.crowd import Crowd
-from tests.support.house import Crew
+from tests.support.customers import Customers
+from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import Shop
 from tests.support.web import Caller
 
@@ -75,19 +75,21 @@ def sniper(shop: Shop) -> Iterator[Sniper]:
 @pytest.mark.parametrize(
     "point", [pytest.param(point, marks=[] if point in REPRESENTATIVE else pytest.mark.slow) for point in EVERYWHERE]
 )
-def test_a_worker_child_is_killed(point: str, crew: Crew, customer: Caller, shop: Shop, sniper: Sniper) -> None:
+def test_a_worker_child_is_killed(
+    point: str, worker_group: WorkerGroup, customer: Caller, shop: Shop, sniper: Sniper
+) -> None:
     # Given two hundred orders, of which half are paid
-    crew.hire(**QUICK)
+    worker_group.start(**QUICK)
     sniper.arm(point)
-    with Crowd(customer, shop) as crowd:
-        crowd.arrive(ORDERS)
+    with Customers(customer, shop) as customers:
+        customers.place_orders(ORDERS)
 
         # When a worker child dies at this point
         sniper.await_shot()
 
     # Then every order ends as if nothing had been
     await_all_ended()
-    crowd.assert_fates()
+    customers.assert_outcomes()
     assert_books_balance(shop.before)
 
 
@@ -103,13 +105,13 @@ def test_a_worker_child_is_killed(point: str, crew: Crew, customer: Caller, shop
     ],
 )
 def test_a_worker_child_is_killed_under_choreography(
-    point: str, crew: Crew, customer: Caller, shop: Shop, sniper: Sniper
+    point: str, worker_group: WorkerGroup, customer: Caller, shop: Shop, sniper: Sniper
 ) -> None:
-    crew.carrier = "choreography"
+    worker_group.carrier = "choreography"
     try:
-        test_a_worker_child_is_killed(point, crew, customer, shop, sniper)
+        test_a_worker_child_is_killed(point, worker_group, customer, shop, sniper)
     finally:
-        crew.carrier = "orchestration"
+        worker_group.carrier = "orchestration"
 
 
 @pytest.mark.parametrize(
@@ -121,24 +123,24 @@ def test_a_worker_child_is_killed_under_choreography(
         pytest.param("schedule_delivery", marks=pytest.mark.slow),
     ],
 )
-def test_all_workers_are_killed_at_once(step: str, crew: Crew, customer: Caller, shop: Shop) -> None:
+def test_all_workers_are_killed_at_once(step: str, worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
     # Given two processes in the middle of a step, and orders piling up before it
-    with Crowd(customer, shop) as crowd:
-        crowd.arrive(ORDERS // 2)
-        # The gate of the first step holds the orders that are there when it is closed.
-        crowd.await_answers()
-        with gate.closed_at(step):
-            workers = crew.hire(workers=2, children=1, **QUICK)
-            crowd.arrive(ORDERS // 2)
-            gate.await_somebody_waiting(2)
+    with Customers(customer, shop) as customers:
+        customers.place_orders(ORDERS // 2)
+        # The locked rows of the first step stop the orders that exist when they are locked.
+        customers.await_answers()
+        with row_locks.blocked_at(step):
+            workers = worker_group.start(workers=2, children=1, **QUICK)
+            customers.place_orders(ORDERS // 2)
+            row_locks.await_lock_waits(2)
 
             # When all die
             for worker in workers:
                 worker.kill()
-        crowd.await_answers()
+        customers.await_answers()
 
     # Then those who come after them end what they have begun
-    crew.hire(workers=2, children=1, **QUICK)
+    worker_group.start(workers=2, children=1, **QUICK)
     await_all_ended()
-    crowd.assert_fates()
+    customers.assert_outcomes()
     assert_books_balance(shop.before)

@@ -16,7 +16,7 @@ from sagas.remote.conformance import CheckOutcome, Route, Subject, examine, subj
 from sagas.remote.conformance.__main__ import main
 from tests.support import servers
 from tests.support.awaiting import eventually
-from tests.support.careless import ROUTES, Careless, serving
+from tests.support.faulty_participant import ROUTES, FaultyParticipant, serving
 from tests.support.points import NODE, SERVER, Points, needs_node
 
 BOTH = {Operation(operation): Route(*route) for route, operation in ROUTES.items()}
@@ -26,9 +26,9 @@ TRY = {operation: BOTH[operation] for operation in BOTH if operation not in FORW
 RESTART = "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1] + '/restart', method='POST'))"
 
 
-def broken(careless: Careless, routes: dict[Operation, Route]) -> dict[str, str]:
+def broken(faulty: FaultyParticipant, routes: dict[Operation, Route]) -> dict[str, str]:
     """The checks that a participant does not pass, and why."""
-    with serving(careless) as url:
+    with serving(faulty) as url:
         examined = Subject(
             url,
             routes,
@@ -42,7 +42,7 @@ def broken(careless: Careless, routes: dict[Operation, Route]) -> dict[str, str]
 
 
 def test_a_conforming_participant_violates_no_rule() -> None:
-    assert broken(Careless(), BOTH) == {}
+    assert broken(FaultyParticipant(), BOTH) == {}
 
 
 @pytest.mark.parametrize(
@@ -67,28 +67,28 @@ def test_a_conforming_participant_violates_no_rule() -> None:
 )
 def test_each_violation_is_found(defect: str, found: set[str]) -> None:
     # What is found by a race besides may be found or not.
-    assert set(broken(Careless(defect), FORWARD)) - {"at_the_same_moment"} == found
+    assert set(broken(FaultyParticipant(defect), FORWARD)) - {"at_the_same_moment"} == found
 
 
 def test_an_undo_that_its_forward_call_overtakes_is_found() -> None:
-    assert "at_the_same_moment" in broken(Careless("looks before it leaps"), FORWARD)
+    assert "at_the_same_moment" in broken(FaultyParticipant("looks before it leaps"), FORWARD)
 
 
 def test_a_participant_without_a_barrier_violates_most_rules() -> None:
-    assert broken(Careless("has no barrier"), FORWARD).keys() >= {"repeated", "repeated_at_once", "dangling"}
+    assert broken(FaultyParticipant("has no barrier"), FORWARD).keys() >= {"repeated", "repeated_at_once", "dangling"}
 
 
 def test_a_confirm_with_two_effects_is_found() -> None:
-    assert set(broken(Careless("confirms as often as it is asked"), TRY)) == {"confirmed"}
+    assert set(broken(FaultyParticipant("confirms as often as it is asked"), TRY)) == {"confirmed"}
 
 
 def test_the_checks_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "PATIENCE", 0.2)
-    assert "not yet" in broken(Careless("is never ready"), FORWARD)["asked_and_taken_back"]
+    assert "not yet" in broken(FaultyParticipant("is never ready"), FORWARD)["asked_and_taken_back"]
 
 
 def test_a_check_that_is_impossible_is_reported() -> None:
-    with serving(Careless()) as url:
+    with serving(FaultyParticipant()) as url:
         results = list(examine(Subject(url, FORWARD, {"points": 1})))
     assert {result.outcome for result in results} == {CheckOutcome.KEPT, CheckOutcome.NOT_ASKED}
     why = {result.check: result.why for result in results if result.outcome is CheckOutcome.NOT_ASKED}
@@ -157,7 +157,7 @@ def test_the_participant_in_node_keeps_the_contract(kept_alive: tuple[Points, Pa
 
 
 def test_the_command_names_the_violations() -> None:
-    with serving(Careless("lets a late one through")) as url:
+    with serving(FaultyParticipant("lets a late one through")) as url:
         done = run(url, "--forward", "POST /debits", "--compensate", "DELETE /debits", "--body", '{"points": 1}')
     assert done.returncode == 1, done.stderr
     assert 'forward came after its compensate: done, {"points": 1}; wanted: 409' in done.stdout

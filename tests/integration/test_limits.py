@@ -12,7 +12,7 @@ from sagas.errors import DataTooLarge
 from sagas.models import Confirmation, Log, Run
 from sagas.serialization import check_size
 from tests.integration.conftest import Start
-from tests.lab.luggage import Carry, Luggage
+from tests.lab.large_data import Carry, Luggage
 from tests.support.carrier import Carrier
 from tests.support.runs import await_state, effects, marks, reason, state, states, story
 

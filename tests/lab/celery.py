@@ -36,7 +36,7 @@ import sagas.store.outbox
 import sagas.tasks
 from sagas.engine.cohort import Performed
 from sagas.messaging.app import app
-from tests.lab.doubling import twice
+from tests.lab.duplication import twice
 from tests.lab.points import CUT_OFF, DOUBLED, ENDED, KEY, POISON, STALLED
 
 __all__ = ["app"]

@@ -31,7 +31,7 @@ from sagas import (
 from sagas.pool import PoolResource
 from sagas.remote import HttpParticipant
 from sagas.remote.circuit import Circuit
-from tests.lab import luggage, persons  # noqa: F401 - their sagas are of this app
+from tests.lab import large_data, personal_data  # noqa: F401 - their sagas are of this app
 from tests.lab.models import Jar, JarHold, Label, Mark
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from sagas import Accepted, Call, Confirmation, Outcome, Parallel, Rejected, Retry, Saga, Step, Tcc, set_based
-from tests.lab.persons import Visit
+from tests.lab.personal_data import Visit
 from tests.lab.sagas import QUICK, Experiment, Jars, demand, jars, judge, leave_all, mark, mark_all
 from tests.loyalty.models import Purse, PurseHold, Ribbon, Stamp
 

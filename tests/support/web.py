@@ -30,7 +30,7 @@ from tests.support.awaiting import eventually
 _numbers = itertools.count(1)
 _LISTENING = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
 _SECRET = f"whsec_{base64.b64encode(b'a secret of the tests, 32 bytes.').decode()}"
-#: One customer stands for a crowd.
+#: One customer stands for many.
 _UNBOUNDED = dict.fromkeys(
     ("OPEN_ORDERS_PER_CUSTOMER", "OPEN_CUPS_PER_CUSTOMER", "OPEN_ORDERS_PER_ADDRESS", "OPEN_CUPS_PER_ADDRESS"), "0"
 )

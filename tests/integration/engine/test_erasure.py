@@ -23,7 +23,7 @@ from sagas.errors import NotFinished
 from sagas.models import Confirmation, Escalation, Log, Run
 from sagas.selectors import run_view, timeline
 from tests.integration.conftest import Start
-from tests.lab.persons import Guest, Host, Party, Visit
+from tests.lab.personal_data import Guest, Host, Party, Visit
 from tests.lab.sagas import Experiment, Lab
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier

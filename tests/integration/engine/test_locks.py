@@ -25,7 +25,7 @@ from sagas.operations.doctor.runs import backlog
 from tests.lab.sagas import Experiment, Impatient, Keyed, KeyedParent, KeyedTillApproved, Lab
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver_all
-from tests.support.gate import await_somebody_waiting
+from tests.support.row_locks import await_lock_waits
 from tests.support.runs import assert_effects_once, due_in, make_due, state, states, story
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -312,7 +312,7 @@ def test_a_run_that_commits_later_does_not_overtake(order: str) -> None:
     assert came.wait(30)
     # When another comes, it waits to learn whether it is the first
     quick.start()
-    await_somebody_waiting()
+    await_lock_waits()
     go.set()
     slow.join(30)
     quick.join(30)

@@ -14,8 +14,8 @@ from pytest_django import DjangoDbBlocker
 
 from orders.sagas import PlaceOrder
 from sagas.testing.matrix.cases import Case
-from tests.lab.luggage import Carry, Luggage
-from tests.lab.persons import Host, Ride, Visit
+from tests.lab.large_data import Carry, Luggage
+from tests.lab.personal_data import Host, Ride, Visit
 from tests.lab.sagas import (
     AskedChild,
     AskedGuardian,

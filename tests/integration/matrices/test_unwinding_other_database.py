@@ -6,7 +6,7 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from sagas.testing import Ended
-from tests.lab.persons import Visit
+from tests.lab.personal_data import Visit
 from tests.lab.sagas import Experiment
 from tests.loyalty.models import Purse, PurseHold, Stamp
 from tests.loyalty.sagas import Afar, AfarForked, AfarPatient, AfarReported, Membership, Tied

@@ -14,7 +14,7 @@ from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker, servers
 from tests.support.awaiting import eventually
-from tests.support.gate import await_somebody_waiting, closed_at
+from tests.support.row_locks import await_lock_waits, blocked_at
 from tests.support.runs import assert_effects_once, await_state
 from tests.support.workers import Worker
 
@@ -44,9 +44,9 @@ def assert_it_goes_on(worker: Worker, jar: str) -> None:
 def test_a_worker_survives_the_acknowledgement_timeout(hurry: None, start_worker: Start, jar: str) -> None:
     # Given a participant that takes longer than RabbitMQ waits
     worker = start_worker(concurrency=2)
-    with closed_at("three"):
+    with blocked_at("three"):
         run_id = sagas.start(Lab, Experiment(jar=jar))
-        await_somebody_waiting()
+        await_lock_waits()
         # When it closes the channel, with 406
         worker.await_text("RabbitMQ closed a channel")
         assert "PRECONDITION_FAILED" in worker.text()

@@ -9,7 +9,7 @@ from django.db import transaction
 import sagas
 from sagas import State
 from tests.lab.sagas import Experiment, Lab
-from tests.support import broker, gate
+from tests.support import broker, row_locks
 from tests.support.awaiting import eventually
 from tests.support.runs import (
     assert_effects_once,
@@ -36,10 +36,10 @@ def jar(own_worker: Worker) -> str:
 
 def test_runs_end_after_all_step_queues_are_purged(jar: str) -> None:
     # Given many cohorts, and nobody who gets beyond the third step
-    with gate.closed_at("three"):
+    with row_locks.blocked_at("three"):
         with transaction.atomic():
             ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(RUNS)]
-        gate.await_somebody_waiting(2)
+        row_locks.await_lock_waits(2)
 
         # When
         lost = eventually(lambda: broker.purge(*settings.SAGAS["QUEUES"]), what="something to lose")
@@ -58,13 +58,13 @@ def test_runs_end_after_confirm_and_undo_messages_are_purged(jar: str) -> None:
     with transaction.atomic():
         ids = [sagas.start(Lab, Experiment(jar=jar)) for _ in range(RUNS)]
     await_states(ids, State.AWAITING_CONFIRM)
-    with gate.closed_at("three"):
+    with row_locks.blocked_at("three"):
         with transaction.atomic():
             for run_id in ids[0::2]:
                 sagas.confirm(run_id, "approval", {})
             for run_id in ids[1::2]:
                 sagas.cancel(run_id)
-        gate.await_somebody_waiting(2)
+        row_locks.await_lock_waits(2)
 
         # When
         lost = eventually(lambda: broker.purge(*settings.SAGAS["QUEUES"]), what="something to lose")

@@ -20,7 +20,7 @@ from sagas.messaging.app import engine_app
 from sagas.models import Log
 from sagas.operations import doctor, grants
 from tests.integration.conftest import Start
-from tests.lab.persons import Host, Visit
+from tests.lab.personal_data import Host, Visit
 from tests.lab.sagas import Experiment, Forked, Lab
 from tests.support import servers
 from tests.support.carrier import Carrier

@@ -16,7 +16,7 @@ from sagas.errors import NotErased
 from sagas.messaging.dispatcher import FEW, dispatch
 from sagas.models import Barrier, Run
 from sagas.operations import pruning
-from tests.lab.persons import Visit
+from tests.lab.personal_data import Visit
 from tests.lab.sagas import Experiment
 from tests.loyalty.sagas import Afar, AfarForked, Membership
 from tests.support import broker, loyalty

@@ -28,7 +28,7 @@ from sagas.redis import compensation_guard
 from tests.lab.sagas import Experiment, Lab, Parent
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_all
-from tests.support.gate import await_somebody_waiting, closed_at
+from tests.support.row_locks import await_lock_waits, blocked_at
 from tests.support.runs import assert_effects_once, counts, make_due, marks, state, states
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -99,9 +99,9 @@ def at_the_gate(chain: Chain) -> Iterator[threading.Thread]:
             connection.close()
 
     thread = threading.Thread(target=work)
-    with closed_at("three"):
+    with blocked_at("three"):
         thread.start()
-        await_somebody_waiting()
+        await_lock_waits()
         yield thread
     thread.join(30)
     assert not thread.is_alive()
@@ -292,7 +292,7 @@ def test_a_lock_that_expires_during_an_undo_does_no_harm(jar: str, memory: redis
             # (one that is still there when somebody looks)
             with saga_settings(GUARD_TTL=60):
                 double.start()
-                await_somebody_waiting(2)
+                await_lock_waits(2)
                 assert len(memory.keys("sagas:undo:*:three")) == 3
         double.join(30)
     # Then
@@ -330,7 +330,7 @@ def test_redis_is_flushed_during_an_undo(jar: str, memory: redis.Redis) -> None:
         memory.flushall()
         double = threading.Thread(target=closing(lambda: deliver_all(chain)))
         double.start()
-        await_somebody_waiting(2)
+        await_lock_waits(2)
     double.join(30)
     assert_undone_once(ids)
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests on the whole house: web, workers, servers. For the ``conftest.py`` of their folders."""
+"""Fixtures for tests of the whole platform: web process, workers and servers. Imported by ``conftest.py`` files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.web import Caller, Web
 from tests.support.workers import Worker
 
 
-class Crew:
-    """The workers of these tests. They go on to the next test if it wants the same ones."""
+class WorkerGroup:
+    """The workers of these tests. The next test keeps them if it needs the same ones."""
 
     def __init__(self) -> None:
         self.workers: list[Worker] = []
@@ -27,7 +27,7 @@ class Crew:
         self.carrier = "orchestration"
         self._wanted: tuple[Any, ...] = ()
 
-    def hire(
+    def start(
         self,
         *,
         confirm_within: float = 30.0,
@@ -37,13 +37,13 @@ class Crew:
         queues: str | None = None,
         **sagas: Any,
     ) -> list[Worker]:
-        """Have these workers run, and no other.
+        """Run these workers, and no others.
 
         Args:
             confirm_within: how long an order waits for its payment, in seconds.
             workers: main processes.
             children: of each.
-            queues: what they consume; all by default.
+            queues: the queues that they consume; all by default.
             double: publish every message twice, the second copy this much later (seconds).
             sagas: keys of ``settings.SAGAS``, such as ``LEASE=1``.
         """
@@ -52,7 +52,7 @@ class Crew:
         wanted = (confirm_within, workers, children, double, queues, json.dumps(sagas, sort_keys=True))
         if wanted == self._wanted and all(worker.process.poll() is None for worker in self.workers):
             return self.workers
-        self.dismiss()
+        self.stop_all()
         environment = {"CONFIRM_WITHIN_SECONDS": str(confirm_within), "LAB_SAGAS": wanted[-1]}
         if double is not None:
             environment["LAB_DOUBLE"] = str(double)
@@ -63,8 +63,8 @@ class Crew:
         return self.workers
 
     @contextmanager
-    def on_break(self) -> Iterator[None]:
-        """Nobody works inside this block; they stand still (SIGSTOP), and go on after it (SIGCONT)."""
+    def suspended(self) -> Iterator[None]:
+        """Suspend the workers inside the block (SIGSTOP), and let them go on after it (SIGCONT)."""
         for worker in self.workers:
             os.killpg(worker.process.pid, signal.SIGSTOP)
         try:
@@ -73,8 +73,8 @@ class Crew:
             for worker in self.workers:
                 os.killpg(worker.process.pid, signal.SIGCONT)
 
-    def dismiss(self) -> None:
-        """Nobody works after this."""
+    def stop_all(self) -> None:
+        """Stop all workers."""
         for worker in self.workers:
             worker.stop()
         self.workers.clear()
@@ -82,37 +82,37 @@ class Crew:
 
 
 @pytest.fixture(scope="package")
-def _crew() -> Iterator[Crew]:
-    crew = Crew()
-    yield crew
-    crew.dismiss()
+def _worker_group() -> Iterator[WorkerGroup]:
+    worker_group = WorkerGroup()
+    yield worker_group
+    worker_group.stop_all()
 
 
 @pytest.fixture(scope="package")
 def web(django_db_setup: None) -> Iterator[Web]:
-    """The web process, for a whole folder of tests."""
+    """The web process, shared by the tests of a folder."""
     process = Web().await_ready()
     yield process
     process.stop()
 
 
 @pytest.fixture
-def crew(_crew: Crew, database: None, shared_workers: SharedWorkers) -> Iterator[Crew]:
-    """Workers of these tests' own; nobody else is at work."""
+def worker_group(_worker_group: WorkerGroup, database: None, shared_workers: SharedWorkers) -> Iterator[WorkerGroup]:
+    """Workers for these tests only; the shared workers are stopped."""
     shared_workers.stop()
-    yield _crew
+    yield _worker_group
     if not books.all_ended():
-        # What this test has left undone is not the next one's to find.
-        _crew.dismiss()
+        # The next test must not find runs that this test has left.
+        _worker_group.stop_all()
 
 
 @pytest.fixture
-def shop(crew: Crew) -> Shop:
+def shop(worker_group: WorkerGroup) -> Shop:
     """An empty shop with plenty of everything."""
     return open_shop(coupons=[f"C{n}" for n in range(400)])
 
 
 @pytest.fixture
 def customer(web: Web, shop: Shop) -> Caller:
-    """The customer's phone."""
+    """A customer who calls the API."""
     return Caller(web, shop.token)

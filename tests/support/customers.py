@@ -1,4 +1,4 @@
-"""Many customers at once: orders come in, some are paid, and everyone repeats what got no answer."""
+"""Many customers at once: they place orders, pay some of them, and repeat requests without an answer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.support.awaiting import eventually
 from tests.support.shop import PEACH, TEA, Shop, run_of
 from tests.support.web import Caller, Reply
 
-#: What a client repeats: nobody answered, or the server could not.
+#: Answers from this status on are repeated, as are requests without an answer.
 _TRY_LATER = 500
 
 
 @dataclass(frozen=True)
 class Placed:
-    """One order of the crowd.
+    """One order of these customers.
 
     Attributes:
         order_no: its number.
@@ -37,7 +37,7 @@ class Placed:
     seconds: float
 
 
-class Crowd:
+class Customers:
     """Customers on a few threads. Every second order is paid at once; every tenth wants its neighbour's coupon.
 
     Use it in a ``with`` block, which waits for all answers at its end.
@@ -62,8 +62,8 @@ class Crowd:
             self.await_answers()
             self._pool.shutdown()
 
-    def arrive(self, count: int) -> None:
-        """So many more orders come in, from now on."""
+    def place_orders(self, count: int) -> None:
+        """Place ``count`` more orders, in the background."""
         first = len(self._futures)
         self._futures += [self._pool.submit(self._order, number) for number in range(first, first + count)]
 
@@ -75,10 +75,10 @@ class Crowd:
         else:
             eventually(lambda: len(self.orders) >= count or self._failed(), within=60, what=f"{count} orders placed")
 
-    def assert_fates(self) -> None:
-        """What was paid in time succeeded, what was not was cancelled; of two for one coupon, one at most had it.
+    def assert_outcomes(self) -> None:
+        """Assert that orders paid in time succeeded, others were cancelled, and a coupon was used once at most.
 
-        Who paid and did not get the coupon has the money back: a person is called for it.
+        The payment of an order that was paid and did not get its coupon is due back.
         """
         fates = {str(key): (state, reason) for key, state, reason in _fates()}
         for order in self.orders:
@@ -89,7 +89,7 @@ class Crowd:
             assert (state, reason["code"] if reason else "") in allowed, f"{order}: {state} {reason}"
         own = {order.order_no: fates[order.order_no][0] for order in self.orders}
         assert set(own.values()) == {"SUCCEEDED", "FAILED"}
-        # What came too late (409) is due back as well.
+        # A payment that came too late (409) is due back as well.
         due_back = set(Payment.objects.filter(state=PaymentState.RETURNING).values_list("order_no", flat=True))
         assert due_back == {o.order_no for o in self.orders if o.paid is not None and own[o.order_no] == "FAILED"}
 
@@ -110,7 +110,7 @@ class Crowd:
         self.orders.append(Placed(order_no, paid, contested, placed.seconds))
 
     def _insist(self, call: Callable[[], Reply]) -> Reply:
-        """Repeat a request until it is answered, as everyone does whom the network lets down."""
+        """Repeat a request until it is answered, as clients do after a network error."""
 
         def answered() -> Reply | None:
             if self._closed.is_set():

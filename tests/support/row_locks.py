@@ -1,4 +1,4 @@
-"""Stop the traffic at a chosen place: a row that a step needs is held, so that runs pile up in the middle of it."""
+"""Locks the rows that a step needs, so that its runs wait inside their transaction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psycopg2
 from tests.support import books, servers
 from tests.support.awaiting import eventually
 
-#: What a step locks, by the step.
+#: The rows that each step locks.
 _ROWS = {
     "create_order": "SELECT FROM orders_order ORDER BY id FOR UPDATE",
     "reserve_inventory": "SELECT FROM inventory_sku ORDER BY code FOR UPDATE",
@@ -22,21 +22,21 @@ _ROWS = {
 
 
 @contextmanager
-def closed_at(step: str) -> Iterator[None]:
-    """Hold what the step locks until the end of the block: whoever performs it waits in mid-transaction."""
+def blocked_at(step: str) -> Iterator[None]:
+    """Lock the step's rows until the end of the block: workers that perform the step wait for them."""
     connection = psycopg2.connect(servers.worker_environment()["DATABASE_URL"])
     try:
         with connection.cursor() as cursor:
             cursor.execute(_ROWS[step])
         yield
     finally:
-        # The server may be dead by now, and the lock with it.
+        # The server may have been killed, which has released the lock.
         with suppress(psycopg2.Error):
             connection.rollback()
         connection.close()
 
 
-def await_somebody_waiting(count: int = 1) -> None:
-    """Wait until so many transactions wait for a lock."""
+def await_lock_waits(count: int = 1) -> None:
+    """Wait until ``count`` transactions wait for a lock."""
     sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    eventually(lambda: books.query(sql)[0][0] >= count, what=f"{count} transactions at the gate")
+    eventually(lambda: books.query(sql)[0][0] >= count, what=f"{count} transactions wait for a lock")
