@@ -11,9 +11,9 @@ from sagas.messaging.topology import CHOREOGRAPHY_EXCHANGE
 from tests.acceptance.test_fates import ordered, seen
 from tests.support import broker
 from tests.support.awaiting import eventually
-from tests.support.books import assert_books_balance
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import Shop, run_of
+from tests.support.shop_invariants import assert_shop_invariants
 from tests.support.web import Caller
 
 TAP = "test.tap"
@@ -84,7 +84,7 @@ def test_domain_events_move_a_paid_order_to_its_end(customer: Caller, shop: Shop
     # So is a confirmation. And of what is done last, nothing follows.
     order.hears("OrderConfirmed", "InventoryTaken")
     order.hears_nothing()
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
 
 
 @pytest.mark.usefixtures("tap")

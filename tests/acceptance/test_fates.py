@@ -15,12 +15,12 @@ from delivery.models import Slot
 from inventory.models import Sku
 from orders.models import Order, OrderStatus
 from sagas.models import Log, Run
-from tests.support import books, broker
+from tests.support import broker, shop_invariants
 from tests.support.awaiting import eventually
-from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.runs import shift_clock
 from tests.support.shop import PEACH, TEA, Shop, run_of
+from tests.support.shop_invariants import assert_shop_invariants, await_all_ended
 from tests.support.web import Caller
 
 #: Seconds within which an order of these tests must be paid, where nobody pays it.
@@ -79,17 +79,17 @@ def test_a_paid_order_is_confirmed_in_every_domain(worker_group: WorkerGroup, cu
 
     seen(customer, order_no, "SUCCEEDED")
     assert Order.objects.get(order_no=order_no).status == OrderStatus.CONFIRMED
-    now = books.snapshot()
+    now = shop_invariants.snapshot()
     assert (now.stock[TEA], now.stock[PEACH]) == ((9998, 0, 2), (9999, 0, 1))
     assert now.slots[shop.slot] == (shop.before.slots[shop.slot][0] - 1, 0, 1)
     assert now.coupons["C1"]
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
 
 
 def test_an_order_that_is_out_of_stock_is_rejected(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
     worker_group.start()
     Sku.objects.filter(code=PEACH).update(available=0)
-    before = books.snapshot()
+    before = shop_invariants.snapshot()
 
     failed = seen(customer, ordered(customer, shop), "FAILED")
 
@@ -100,14 +100,14 @@ def test_an_order_that_is_out_of_stock_is_rejected(worker_group: WorkerGroup, cu
         "apply_coupon": "waiting",
         "schedule_delivery": "waiting",
     }
-    assert books.snapshot() == before
-    assert_books_balance(before)
+    assert shop_invariants.snapshot() == before
+    assert_shop_invariants(before)
 
 
 def test_an_order_with_a_used_coupon_is_rejected(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
     worker_group.start()
     Coupon.objects.filter(code="C1").update(used=True)
-    before = books.snapshot()
+    before = shop_invariants.snapshot()
 
     failed = seen(customer, ordered(customer, shop), "FAILED")
 
@@ -118,14 +118,14 @@ def test_an_order_with_a_used_coupon_is_rejected(worker_group: WorkerGroup, cust
         "apply_coupon": "rejected",
         "schedule_delivery": "waiting",
     }
-    assert books.snapshot() == before
-    assert_books_balance(before)
+    assert shop_invariants.snapshot() == before
+    assert_shop_invariants(before)
 
 
 def test_an_order_for_a_full_slot_is_rejected(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
     worker_group.start()
     Slot.objects.filter(pk=shop.slot).update(available=0)
-    before = books.snapshot()
+    before = shop_invariants.snapshot()
 
     failed = seen(customer, ordered(customer, shop), "FAILED")
 
@@ -136,8 +136,8 @@ def test_an_order_for_a_full_slot_is_rejected(worker_group: WorkerGroup, custome
         "apply_coupon": "compensated",
         "schedule_delivery": "rejected",
     }
-    assert books.snapshot() == before
-    assert_books_balance(before)
+    assert shop_invariants.snapshot() == before
+    assert_shop_invariants(before)
 
 
 def test_an_order_whose_slot_has_begun_before_its_step_is_rejected(
@@ -152,8 +152,8 @@ def test_an_order_whose_slot_has_begun_before_its_step_is_rejected(
     failed = seen(customer, order_no, "FAILED")
 
     assert failed["reason"]["code"] == "SlotPast"
-    assert books.snapshot() == shop.before
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == shop.before
+    assert_shop_invariants(shop.before)
 
 
 def test_an_order_that_was_deleted_before_its_first_step_fails(
@@ -169,8 +169,8 @@ def test_an_order_that_was_deleted_before_its_first_step_fails(
 
     assert failed["reason"]["code"] == "NoSuchOrder"
     assert set(steps(failed).values()) == {"rejected", "waiting"}
-    assert books.snapshot() == shop.before
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == shop.before
+    assert_shop_invariants(shop.before)
 
 
 def test_an_order_whose_first_step_always_fails_is_undone(
@@ -188,8 +188,8 @@ def test_an_order_whose_first_step_always_fails_is_undone(
 
     assert failed["reason"]["kind"] == "fault"
     assert Log.objects.filter(run_id=run.pk, step="create_order", outcome="FAULT").count() == 3
-    assert books.snapshot() == shop.before
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == shop.before
+    assert_shop_invariants(shop.before)
 
 
 def test_an_order_that_fails_before_its_first_step_was_never_placed(
@@ -207,14 +207,14 @@ def test_an_order_that_fails_before_its_first_step_was_never_placed(
     # No step was done, so none is undone; a hook marks the order, for whoever reads only that.
     eventually(lambda: Order.objects.get(order_no=order_no).status == OrderStatus.REJECTED)
     assert set(steps(failed).values()) <= {"failed", "waiting"}
-    assert books.snapshot() == shop.before
+    assert shop_invariants.snapshot() == shop.before
 
 
 def test_a_customer_cancels_an_order(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
     worker_group.start()
     order_no = ordered(customer, shop)
     seen(customer, order_no, "AWAITING_CONFIRM")
-    assert books.snapshot() != shop.before
+    assert shop_invariants.snapshot() != shop.before
 
     assert customer.cancel(order_no).status == 202
 
@@ -223,8 +223,8 @@ def test_a_customer_cancels_an_order(worker_group: WorkerGroup, customer: Caller
     assert set(steps(failed).values()) == {"compensated"}
     assert customer.cancel(order_no).status == 200
     assert customer.pay(order_no).status == 409
-    assert books.snapshot() == shop.before
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == shop.before
+    assert_shop_invariants(shop.before)
 
 
 def test_a_customer_cancels_before_the_first_step(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
@@ -236,8 +236,8 @@ def test_a_customer_cancels_before_the_first_step(worker_group: WorkerGroup, cus
     failed = seen(customer, order_no, "FAILED")
 
     assert set(steps(failed).values()) == {"waiting"}
-    assert books.snapshot() == shop.before
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == shop.before
+    assert_shop_invariants(shop.before)
 
 
 def test_an_order_that_is_paid_before_its_steps_are_done_is_confirmed(
@@ -256,7 +256,7 @@ def test_an_order_that_is_paid_before_its_steps_are_done_is_confirmed(
     repeat = customer.pay(order_no).body
     assert (repeat["outcome"], repeat["confirmed_at"]) == ("settled", first.body["received_at"])
     assert customer.cancel(order_no).status == 409
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
 
 
 @pytest.mark.slow
@@ -275,8 +275,8 @@ def test_an_unpaid_order_is_undone_after_the_real_thirty_seconds(
     ended = Log.objects.get(run_id=run.pk, operation="expire").at
     assert (ended - run.started_at).total_seconds() >= 30
     assert expired_by(order_no) == "message"
-    assert books.snapshot() == shop.before
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == shop.before
+    assert_shop_invariants(shop.before)
 
 
 # -- with a short deadline ----------------------------------------------------------------------------------
@@ -293,8 +293,8 @@ def test_the_deadline_message_cancels_an_unpaid_order(worker_group: WorkerGroup,
     assert (failed["reason"]["kind"], failed["reason"]["code"]) == ("timeout", "NotConfirmed")
     assert expired_by(order_no) == "message"
     assert customer.pay(order_no).status == 409
-    assert books.snapshot() == shop.before
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == shop.before
+    assert_shop_invariants(shop.before)
 
 
 def test_the_tick_cancels_an_unpaid_order_if_the_deadline_message_is_lost(
@@ -314,8 +314,8 @@ def test_the_tick_cancels_an_unpaid_order_if_the_deadline_message_is_lost(
     seen(customer, order_no, "FAILED")
 
     assert expired_by(order_no) == "tick"
-    assert books.snapshot() == shop.before
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == shop.before
+    assert_shop_invariants(shop.before)
 
 
 def test_an_order_paid_in_time_is_confirmed_though_its_steps_outlast_the_deadline(
@@ -338,7 +338,7 @@ def test_an_order_paid_in_time_is_confirmed_though_its_steps_outlast_the_deadlin
     # Then it is not cancelled
     worker_group.start(confirm_within=SHORT)
     seen(customer, order_no, "SUCCEEDED")
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
 
 
 def test_orders_with_different_outcomes_run_side_by_side(
@@ -346,12 +346,12 @@ def test_orders_with_different_outcomes_run_side_by_side(
 ) -> None:
     worker_group.start(confirm_within=SHORT)
     Sku.objects.filter(code=PEACH).update(available=2)
-    before = books.snapshot()
+    before = shop_invariants.snapshot()
     numbers = [ordered(customer, shop, coupon=f"C{n}") for n in range(6)]
     for order_no in numbers[::2]:
         customer.pay(order_no)
 
     await_all_ended()
 
-    assert_books_balance(before)
+    assert_shop_invariants(before)
     assert sum(state == "SUCCEEDED" for state in Run.objects.values_list("state", flat=True)) <= 2

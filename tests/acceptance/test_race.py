@@ -11,9 +11,9 @@ from orders.models import Order
 from orders.sagas import PlaceOrder
 from sagas.models import Log, Run
 from tests.support.awaiting import eventually
-from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop
+from tests.support.shop_invariants import assert_shop_invariants, await_all_ended
 from tests.support.web import Caller
 
 RACES = 200
@@ -54,7 +54,7 @@ def test_payment_and_deadline_race_and_one_of_them_wins(
     states = dict(Run.objects.filter(saga=PlaceOrder.name).values_list("business_key", "state"))
     assert {number: "SUCCEEDED" if answer == 200 else "FAILED" for number, answer in answers.items()} == states
     assert set(answers.values()) == {200, 409}
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
     expired = Log.objects.filter(operation="expire").values_list("data__by", flat=True)
     assert "message" in set(expired)
 

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sagas.models import Log, Run
-from tests.support import books
+from tests.support import shop_invariants
 from tests.support.awaiting import eventually
-from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import open_shop
+from tests.support.shop_invariants import assert_shop_invariants, await_all_ended
 from tests.support.web import Caller, Web
 
 LIMITED = "LIMITED-M"
@@ -33,7 +33,7 @@ def lucky() -> list[str]:
 def assert_exactly_the_cups_are_held() -> None:
     held = Log.objects.filter(step="reserve_inventory", operation="try", outcome="DONE").count()
     assert held == CUPS
-    assert books.snapshot().stock[LIMITED] == (0, CUPS, 0)
+    assert shop_invariants.snapshot().stock[LIMITED] == (0, CUPS, 0)
     reasons = Run.objects.filter(state="FAILED").values_list("reason__code", "reason__detail").distinct()
     assert list(reasons) == [("OutOfStock", f"{LIMITED}: 1 wanted, 0 left")]
     assert Run.objects.filter(state="FAILED").count() == CUSTOMERS - CUPS
@@ -59,8 +59,8 @@ def test_a_thousand_customers_order_the_last_hundred_cups(worker_group: WorkerGr
     assert {customer.pay(order_no).status for order_no in holders[:PAID]} == {200}
     assert {customer.cancel(order_no).status for order_no in holders[PAID:]} == {202}
     await_all_ended()
-    assert books.snapshot().stock[LIMITED] == (CUPS - PAID, 0, PAID)
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot().stock[LIMITED] == (CUPS - PAID, 0, PAID)
+    assert_shop_invariants(shop.before)
 
 
 @pytest.mark.slow
@@ -77,5 +77,5 @@ def test_a_thousand_customers_order_the_last_hundred_cups_and_some_never_pay(
 
     assert {customer.pay(order_no).status for order_no in lucky()[:PAID]} == {200}
     await_all_ended()
-    assert books.snapshot().stock[LIMITED] == (CUPS - PAID, 0, PAID)
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot().stock[LIMITED] == (CUPS - PAID, 0, PAID)
+    assert_shop_invariants(shop.before)

@@ -12,12 +12,12 @@ from orders.sagas import PlaceOrder
 from sagas.messaging.publisher import STEP_TASK
 from sagas.models import Run
 from tests.lab.points import DOUBLED
-from tests.support import books, broker, servers
+from tests.support import broker, servers, shop_invariants
 from tests.support.awaiting import eventually
-from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.customers import Customers
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import Shop
+from tests.support.shop_invariants import assert_shop_invariants, await_all_ended
 from tests.support.web import Caller
 
 pytestmark = pytest.mark.chaos
@@ -66,7 +66,7 @@ def test_every_message_is_delivered_twice(worker_group: WorkerGroup, customer: C
     await_silence()
     assert doubled()
     customers.assert_outcomes()
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
 
 
 @pytest.mark.slow
@@ -78,12 +78,12 @@ def test_every_step_message_is_delivered_again_after_the_run_is_decided(
     with Customers(customer, shop) as customers:
         customers.place_orders(ORDERS)
     await_all_ended()
-    now = books.snapshot()
+    now = shop_invariants.snapshot()
     await_silence()
     assert doubled()
     customers.assert_outcomes()
-    assert books.snapshot() == now
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == now
+    assert_shop_invariants(shop.before)
 
 
 def test_forward_messages_are_delivered_after_the_undo(worker_group: WorkerGroup, customer: Caller, shop: Shop) -> None:
@@ -102,5 +102,5 @@ def test_forward_messages_are_delivered_after_the_undo(worker_group: WorkerGroup
     await_silence()
 
     # Then nothing has happened
-    assert books.snapshot() == shop.before
-    assert_books_balance(shop.before)
+    assert shop_invariants.snapshot() == shop.before
+    assert_shop_invariants(shop.before)

@@ -23,10 +23,10 @@ from sagas.messaging.publisher import STEP_TASK
 from sagas.models import Log, Run
 from tests.support import broker, row_locks, servers
 from tests.support.awaiting import eventually
-from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.runs import await_states
 from tests.support.shop import TEA, Shop, run_of
+from tests.support.shop_invariants import assert_shop_invariants, await_all_ended
 from tests.support.web import Caller
 
 pytestmark = pytest.mark.chaos
@@ -75,7 +75,7 @@ def assert_refunded_once(runs: list[UUID], shop: Shop) -> None:
     for run_id in runs:
         assert Log.objects.filter(run_id=run_id, step="apply_coupon", operation="compensate").count() == 1
     assert not Coupon.objects.filter(used=True).exists()
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
 
 
 def runs_out(memory: redis.Redis) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from sagas.models import Run
 from tests.support import servers
-from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop
+from tests.support.shop_invariants import assert_shop_invariants, await_all_ended
 from tests.support.web import Caller
 
 pytestmark = pytest.mark.chaos
@@ -65,4 +65,4 @@ def test_orders_are_accepted_while_rabbitmq_is_unavailable(
     await_all_ended(within=90)
     assert set(Run.objects.filter(state="SUCCEEDED").values_list("business_key", flat=True)) == till.paid
     assert set(Run.objects.filter(state="FAILED").values_list("business_key", flat=True)) == till.unpaid
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)

@@ -11,9 +11,9 @@ from django.conf import settings
 from sagas.models import Escalation, Run
 from tests.lab.points import POISON
 from tests.support.awaiting import eventually
-from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop, run_of
+from tests.support.shop_invariants import assert_shop_invariants, await_all_ended
 from tests.support.web import Caller
 
 pytestmark = pytest.mark.chaos
@@ -76,6 +76,6 @@ def test_runs_in_one_cohort_with_a_poisonous_run_are_unharmed(
     run = Run.objects.get(business_key=poison)
     assert (run.state, run.reason and run.reason["kind"]) == (ends, "fault")
     if ends == "FAILED":
-        assert_books_balance(shop.before)
+        assert_shop_invariants(shop.before)
     else:
         assert Escalation.objects.get(resolved_at=None).step == "payment"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import books, broker, row_locks, servers
+from tests.support import broker, row_locks, servers, shop_invariants
 from tests.support.awaiting import eventually
-from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.customers import Customers
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop
+from tests.support.shop_invariants import assert_shop_invariants, await_all_ended
 from tests.support.web import Caller, Reply
 
 pytestmark = pytest.mark.chaos
@@ -31,7 +31,7 @@ STEPS = [
 def assert_all_is_well(customers: Customers, shop: Shop) -> None:
     await_all_ended()
     customers.assert_outcomes()
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -91,7 +91,7 @@ def test_postgresql_is_killed_and_restarted(step: str, worker_group: WorkerGroup
         customers.place_orders(ORDERS // 2)
         servers.start("postgres")
     assert_all_is_well(customers, shop)
-    assert books.query("SELECT count(*) FROM orders_order") == [(ORDERS,)]
+    assert shop_invariants.query("SELECT count(*) FROM orders_order") == [(ORDERS,)]
 
 
 def test_the_web_answers_while_postgresql_hangs_and_serves_again_afterwards(
@@ -122,7 +122,7 @@ def test_the_web_answers_while_postgresql_hangs_and_serves_again_afterwards(
     assert customer.call("GET", "/readyz").status == 200
     assert customer.place([(TEA, 1)], slot=shop.slot).status == 202
     await_all_ended()
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -12,10 +12,10 @@ from django.conf import settings
 from tests.lab.points import KEY
 from tests.support import row_locks
 from tests.support.awaiting import eventually
-from tests.support.books import assert_books_balance, await_all_ended
 from tests.support.customers import Customers
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import Shop
+from tests.support.shop_invariants import assert_shop_invariants, await_all_ended
 from tests.support.web import Caller
 
 pytestmark = pytest.mark.chaos
@@ -90,7 +90,7 @@ def test_a_worker_child_is_killed(
     # Then every order ends as if nothing had been
     await_all_ended()
     customers.assert_outcomes()
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ def test_all_workers_are_killed_at_once(step: str, worker_group: WorkerGroup, cu
     worker_group.start(workers=2, children=1, **QUICK)
     await_all_ended()
     customers.assert_outcomes()
-    assert_books_balance(shop.before)
+    assert_shop_invariants(shop.before)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import SharedWorkers
-from tests.support import books
+from tests.support import shop_invariants
 from tests.support.shop import Shop, open_shop
 from tests.support.web import Caller, Web
 from tests.support.workers import Worker
@@ -101,7 +101,7 @@ def worker_group(_worker_group: WorkerGroup, database: None, shared_workers: Sha
     """Workers for these tests only; the shared workers are stopped."""
     shared_workers.stop()
     yield _worker_group
-    if not books.all_ended():
+    if not shop_invariants.all_ended():
         # The next test must not find runs that this test has left.
         _worker_group.stop_all()
 

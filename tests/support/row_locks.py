@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg2
 
-from tests.support import books, servers
+from tests.support import servers, shop_invariants
 from tests.support.awaiting import eventually
 
 #: The rows that each step locks.
@@ -39,4 +39,4 @@ def blocked_at(step: str) -> Iterator[None]:
 def await_lock_waits(count: int = 1) -> None:
     """Wait until ``count`` transactions wait for a lock."""
     sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    eventually(lambda: books.query(sql)[0][0] >= count, what=f"{count} transactions wait for a lock")
+    eventually(lambda: shop_invariants.query(sql)[0][0] >= count, what=f"{count} transactions wait for a lock")

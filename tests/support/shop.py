@@ -17,7 +17,7 @@ from delivery.models import Slot
 from inventory.models import Sku
 from orders import demo
 from orders.models import Order
-from tests.support import books, broker, tables
+from tests.support import broker, shop_invariants, tables
 
 _TABLES = (
     "sagas_run",
@@ -55,7 +55,7 @@ class Shop:
     customer_id: int
     token: str
     slot: int
-    before: books.Snapshot
+    before: shop_invariants.Snapshot
 
 
 def open_shop(*, stock: dict[str, int] | None = None, places: int = 100_000, coupons: Sequence[str] = ()) -> Shop:
@@ -69,7 +69,7 @@ def open_shop(*, stock: dict[str, int] | None = None, places: int = 100_000, cou
     Coupon.objects.bulk_create(
         Coupon(code=code, discount_cents=500, expires_at=tomorrow + timedelta(days=30)) for code in coupons
     )
-    return Shop(customer.pk, demo.token(customer=customer), slot.pk, books.snapshot())
+    return Shop(customer.pk, demo.token(customer=customer), slot.pk, shop_invariants.snapshot())
 
 
 def run_of(order_no: str) -> UUID:

@@ -128,7 +128,7 @@ def ended(
             _drop_databases()
 
 
-def test_runs_of_an_earlier_version_end_as_they_should(ended: dict[str, Any]) -> None:
+def test_runs_from_an_earlier_version_end_correctly(ended: dict[str, Any]) -> None:
     before = json.loads((BEFORE / "messages.json").read_text())
     runs = ended["runs"]
 

@@ -1,4 +1,4 @@
-"""Do the shop's books balance? Everything that must hold between orders, runs, stock, coupons and slots."""
+"""The invariants of the shop: what must hold between orders, runs, stock, coupons and slots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Counts = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the shop has: to the unit, and for every coupon.
+    """The stock, the slots and the coupons of the shop at one time.
 
     Attributes:
         stock: available, held and sold cups by SKU.
@@ -31,7 +31,7 @@ class Snapshot:
 
 
 def snapshot() -> Snapshot:
-    """Take stock."""
+    """Read stock, slots and coupons from the database."""
     return Snapshot(
         stock={code: (a, h, s) for code, a, h, s in query("SELECT code, available, held, sold FROM inventory_sku")},
         slots={key: (a, h, s) for key, a, h, s in query("SELECT id, available, held, sold FROM delivery_slot")},
@@ -40,16 +40,16 @@ def snapshot() -> Snapshot:
 
 
 def query(sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-    """Ask the database."""
+    """Execute a query and return its rows."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
 
 
-def _stories() -> tuple[list[str], str]:
-    """The effects that a run may have had, in order: those of the undone ones (by how far they came), and of the done.
+def _effect_sequences() -> tuple[list[str], str]:
+    """The possible sequences of effects: of undone runs, for each number of done steps, and of confirmed runs.
 
-    From the definition, and by the book: what was done is undone, each once, backwards, and nothing else.
+    They follow from the definition: each done step is undone once, in reverse order, and nothing else happens.
     """
     steps = PlaceOrder.definition.steps
 
@@ -68,7 +68,7 @@ def _stories() -> tuple[list[str], str]:
 #: Each finds the offenders; what it finds is a lie in the books.
 #: The runs of orders. Beside them are those in which payments are returned, which wait for a person.
 _PLACED = "WITH placed AS (SELECT * FROM sagas_run WHERE saga = 'orders.PlaceOrder')"
-_OFFENDERS = {
+_VIOLATIONS = {
     "a SKU's counts are not the sums of its holds": """
         SELECT code, held, sold, h.* FROM inventory_sku LEFT JOIN (
             SELECT pool_key, sum(quantity) FILTER (WHERE state = 'HELD') AS held_by_holds,
@@ -158,17 +158,17 @@ _OFFENDERS = {
 }
 
 
-def assert_books_balance(before: Snapshot) -> None:
-    """Every order has ended, wholly confirmed or wholly undone, and nothing is lost, found or held.
+def assert_shop_invariants(before: Snapshot) -> None:
+    """Assert that every order has ended, wholly confirmed or wholly undone, and that counts add up and nothing is held.
 
     Args:
-        before: the shop when it opened.
+        before: the snapshot from before the orders.
     """
-    undone, done = _stories()
+    undone, done = _effect_sequences()
     used_before = [code for code, used in before.coupons.items() if used]
-    for lie, sql in _OFFENDERS.items():
+    for violation, sql in _VIOLATIONS.items():
         found = query(f"{_PLACED} {sql}", {"undone": undone, "done": done, "used_before": used_before})
-        assert not found, f"{lie}: {len(found)}, such as {found[:5]}"
+        assert not found, f"{violation}: {len(found)}, such as {found[:5]}"
     now = snapshot()
     assert {key: sum(counts) for key, counts in now.stock.items()} == {k: sum(c) for k, c in before.stock.items()}
     assert {key: sum(counts) for key, counts in now.slots.items()} == {k: sum(c) for k, c in before.slots.items()}
@@ -177,12 +177,12 @@ def assert_books_balance(before: Snapshot) -> None:
 
 
 def all_ended() -> bool:
-    """Whether no run is on its way any more."""
+    """Whether every run has ended."""
     return not query("SELECT FROM sagas_run WHERE due_at IS NOT NULL LIMIT 1")
 
 
 def await_all_ended(*, within: float = 60.0) -> None:
-    """Wait until every run has ended, and say of those that have not where they stand."""
+    """Wait until every run has ended. If one does not, report where the live runs stand."""
     try:
         eventually(all_ended, within=within)
     except AssertionError as error:
