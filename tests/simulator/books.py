@@ -1,4 +1,4 @@
-"""What the database says when a schedule is over: read once, for the checks."""
+"""The state of the database after a schedule, read once for the checks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from sagas.states import State
-from tests.simulator.patience import IN_FAMILY, IN_LINE
 from tests.simulator.session import Session
+from tests.simulator.waiting import WAITS_FOR_FAMILY, WAITS_FOR_LOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Books:
 
 _ENGINE = f"""
 SELECT 'run', id, jsonb_build_array(saga, version, shape, state, cursor, fork, claims, attempt, due_at IS NOT NULL,
-    finished_at IS NOT NULL, reason, results, request, events, {IN_LINE} OR {IN_FAMILY},
+    finished_at IS NOT NULL, reason, results, request, events, {WAITS_FOR_LOCK} OR {WAITS_FOR_FAMILY},
     extract(epoch FROM started_at), parent_id)
     FROM sagas_run AS run WHERE id = ANY(%(ids)s::uuid[])
 UNION ALL (SELECT 'log', run_id, jsonb_build_array(step, operation, outcome, data, id, extract(epoch FROM at))

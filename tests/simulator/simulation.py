@@ -21,9 +21,9 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from tests.simulator.chance import Chance
 from tests.simulator.clock import seconds
-from tests.simulator.patience import IN_FAMILY, IN_LINE
 from tests.simulator.session import Blocked, Conflict, Crash, CutOff, Session
 from tests.simulator.trace import Item, Schedule
+from tests.simulator.waiting import WAITS_FOR_FAMILY, WAITS_FOR_LOCK
 
 #: PostgreSQL ends a transaction of which it has heard nothing for so long (``drinkgroup.settings``).
 IDLE_LIMIT = 30.0
@@ -46,8 +46,8 @@ _PLACES = {
 
 
 _NEXT = "SELECT min(due_at) FROM sagas_run AS run WHERE due_at IS NOT NULL"
-_NEXT_BUT_IN_LINE = f"{_NEXT} AND NOT {IN_LINE}"
-_NEXT_BUT_PATIENT = f"{_NEXT_BUT_IN_LINE} AND NOT {IN_FAMILY}"
+_NEXT_BUT_IN_LINE = f"{_NEXT} AND NOT {WAITS_FOR_LOCK}"
+_NEXT_BUT_PATIENT = f"{_NEXT_BUT_IN_LINE} AND NOT {WAITS_FOR_FAMILY}"
 
 
 class Stranded(Exception):
