@@ -346,7 +346,7 @@ class Worker(models.Model):
 
 
 class Barrier(models.Model):
-    """In another database: the row by which an operation takes effect once. See ``sagas.engine.barrier``.
+    """In another database: the row by which an operation takes effect once. See ``sagas.engine.outside.barrier``.
 
     It is inserted in the transaction of the effect. Its key is the idempotency key, ``<run>:<step>:<operation>``.
     """

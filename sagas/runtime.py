@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from sagas.definition.definition import Definition
-    from sagas.engine.remote_threads import Recorder
+    from sagas.engine.outside.remote_threads import Recorder
     from sagas.failure_log import Throttle
     from sagas.hooks import Registration
     from sagas.messaging.broker_connection import Blocked

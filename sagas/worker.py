@@ -11,7 +11,7 @@ from celery.exceptions import WorkerShutdown
 from celery.signals import worker_init, worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
-from sagas.engine import remote_threads
+from sagas.engine.outside import remote_threads
 from sagas.messaging import endurance, heartbeat, ticker, topology
 from sagas.messaging.app import configure, does_engine_work
 from sagas.requirements import server_settings

@@ -66,7 +66,7 @@ class Step:
         events: the names of the events of its outcomes, if the saga publishes events; by default after the step's name.
         personal: what is personal in its results: ``True`` for all, or paths such as ``("phone", "guests.*.name")``.
         database: the alias of the database in which its participants write, if it is not the engine's; see
-            ``sagas.engine.barrier``.
+            ``sagas.engine.outside.barrier``.
 
     Raises:
         DefinitionError: a participant cannot be called with a call or a set of calls, or is async; the time-out is not

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Protocol
 
 from sagas.decisions.messages import Message, Publication, RemoteCalls, Unlock, Wake
-from sagas.engine import lifecycle, locks, remote_threads
+from sagas.engine import lifecycle, locks
+from sagas.engine.outside import remote_threads
 
 logger = logging.getLogger(__name__)
 

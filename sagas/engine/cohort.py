@@ -34,10 +34,11 @@ from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message
 from sagas.definition.participants import Call, Done, Location, Phase, is_set_based
 from sagas.definition.steps import Refund
-from sagas.engine import barrier, invocation, poison, remote_calls
+from sagas.engine import invocation, poison
 from sagas.engine.deadlines import undo_timed_out
 from sagas.engine.delivery import Delivery, continue_chain, redeliver, sort_by_stand
 from sagas.engine.invocation import Answer, Fault, SetBasedFailure
+from sagas.engine.outside import barrier, remote_calls
 from sagas.engine.results import record_answers
 from sagas.errors import NoReport
 from sagas.postgresql.sessions import Patience

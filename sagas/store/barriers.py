@@ -1,7 +1,7 @@
 """SQL of the barrier table of another database. Every statement serves a whole cohort.
 
 The methods of ``Table`` run in the transaction of the effect, and lock rows in the order of their runs.
-``sagas.engine.barrier`` says what the rows mean.
+``sagas.engine.outside.barrier`` says what the rows mean.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from sagas.decisions.messages import Chain, Deadline, Kick, Link, Message, Remot
 from sagas.engine import lifecycle
 from sagas.engine.carrier import do_after_commit
 from sagas.engine.claiming import claim
+from sagas.engine.outside.remote_threads import perform_calls_now
 from sagas.engine.performing import perform
-from sagas.engine.remote_threads import perform_calls_now
 from sagas.models import Run
 from sagas.states import FINAL
 from sagas.store.runs import Row

@@ -27,10 +27,10 @@ from celery.signals import after_task_publish, worker_process_shutdown
 from django.conf import settings
 from django.db import connection
 
-import sagas.engine.barrier
 import sagas.engine.deadlines
 import sagas.engine.invocation
 import sagas.engine.lifecycle
+import sagas.engine.outside.barrier
 import sagas.messaging.dispatcher
 import sagas.store.outbox
 import sagas.tasks
@@ -161,7 +161,7 @@ def _after_publish(sender: str, **_: Any) -> None:
 # Where each is looked up: a module that imported the name has its own.
 for _module, _name, _wrap in (
     (sagas.engine.invocation, "collect", _wrap_collect),
-    (sagas.engine.barrier, "call_through_barrier", _wrap_elsewhere),
+    (sagas.engine.outside.barrier, "call_through_barrier", _wrap_elsewhere),
     (sagas.tasks, "perform", _wrap_perform),
     (sagas.messaging.dispatcher, "perform", _wrap_perform),
     (sagas.messaging.dispatcher, "claim", _wrap_claim),

@@ -41,11 +41,11 @@ class Rules:
     resolving_gives_back: bool = True
     #: ``Row.waits_for_retry``: a run whose attempt is not due is left alone by messages.
     waits_for_its_attempt: bool = True
-    #: ``engine.barrier._enter``: an operation there that has its row is not done again.
+    #: ``engine.outside.barrier._enter``: an operation there that has its row is not done again.
     barrier_remembers: bool = True
-    #: ``engine.barrier._enter_to_undo``: an undo takes the row of the forward operation.
+    #: ``engine.outside.barrier._enter_to_undo``: an undo takes the row of the forward operation.
     undo_takes_forward_row: bool = True
-    #: ``engine.barrier._enter_to_undo``: an undo whose forward operation has not happened calls nobody.
+    #: ``engine.outside.barrier._enter_to_undo``: an undo whose forward operation has not happened calls nobody.
     undo_asks_forward_row: bool = True
 
 

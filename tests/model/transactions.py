@@ -248,7 +248,7 @@ class Transactions:
         index, phase = operation
         return phase is not Phase.UNDO and any(w.at == index and not w.over for w in row.waits)
 
-    # -- In another database: ``engine.barrier.call_through_barrier`` ----------------------------------------------
+    # -- In another database: ``engine.outside.barrier.call_through_barrier`` -----------------------------------------
 
     def pass_barrier(self, rows: Barrier, index: int, phase: Phase) -> Iterator[tuple[str, Kind, Barrier, bool]]:
         """What may happen at the barrier and behind it: label, kind, the rows then, and whether there is an effect."""

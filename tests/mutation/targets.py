@@ -63,7 +63,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"{_HERE}/engine/test_given_back.py",
         f"{_HERE}/escalations/test_actions.py",
     ),
-    "sagas/engine/remote_calls.py": (
+    "sagas/engine/outside/remote_calls.py": (
         f"{_HERE}/remote/test_attempts.py",
         f"{_HERE}/remote/test_late_answers.py",
         f"{_HERE}/remote/test_steps.py",

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from sagas import store
-from sagas.engine import barrier
+from sagas.engine.outside import barrier
 from sagas.pool import PoolResource
 from tests.races import racing, test_barrier, test_cohorts, test_decisions, test_lines
 from tests.races.racing import Race

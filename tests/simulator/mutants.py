@@ -23,9 +23,6 @@ from sagas.decisions import plan
 from sagas.decisions.plan import Due, Move, Place, Stand
 from sagas.definition.participants import Accepted, Done, Location, Phase
 from sagas.engine import (
-    barrier as step_barrier,
-)
-from sagas.engine import (
     claiming,
     cohort,
     compensation,
@@ -36,6 +33,7 @@ from sagas.engine import (
     results,
     subsagas,
 )
+from sagas.engine.outside import barrier as step_barrier
 from sagas.escalations import actions
 from sagas.messaging import dispatcher
 from sagas.states import UNDECIDED, BarrierOutcome, State

@@ -17,8 +17,8 @@ from sagas.decisions.messages import Chain, Deadline, Message, RemoteCalls, Unlo
 from sagas.engine.carrier import do_after_commit
 from sagas.engine.claiming import claim
 from sagas.engine.cohort import Performed
+from sagas.engine.outside.remote_threads import perform_calls_now
 from sagas.engine.performing import perform, recover
-from sagas.engine.remote_threads import perform_calls_now
 from tests.support.runs import make_due
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sagas
 from sagas import Confirmation, Saga, runtime
-from sagas.engine import remote_threads
+from sagas.engine.outside import remote_threads
 from sagas.remote import lanes
 
 ENGINE = Path(sagas.__file__).parent

@@ -16,13 +16,9 @@ from sagas import State, tasks
 from sagas.decisions.messages import Chain, Kick, RemoteCalls, Wake
 from sagas.decisions.plan import link
 from sagas.definition.participants import Phase
-from sagas.engine import (
-    breakers,
-    claiming,
-    lifecycle,
-    remote_threads,
-)
+from sagas.engine import breakers, claiming, lifecycle
 from sagas.engine.carrier import carry, start_calls
+from sagas.engine.outside import remote_threads
 from sagas.engine.performing import perform
 from sagas.escalations import notices
 from sagas.messaging import dispatcher, publisher, relay

@@ -14,7 +14,7 @@ import sagas
 from sagas import Done, Rejected, Saga, State, Step
 from sagas.decisions.messages import Chain
 from sagas.definition.participants import Call
-from sagas.engine import barrier
+from sagas.engine.outside import barrier
 from sagas.models import Log, Run
 from tests.lab.sagas import QUICK, Boom, Experiment, mark
 from tests.loyalty.models import Purse

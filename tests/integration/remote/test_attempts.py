@@ -14,12 +14,10 @@ from sagas.conf import config
 from sagas.decisions.messages import Chain, Kick, Message, RemoteCalls
 from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.definition.participants import NotYet
-from sagas.engine import (
-    compensation,
-    remote_calls,
-)
+from sagas.engine import compensation
 from sagas.engine.invocation import Fault
-from sagas.engine.remote_calls import Answered
+from sagas.engine.outside import remote_calls
+from sagas.engine.outside.remote_calls import Answered
 from sagas.errors import NotSent
 from sagas.failure_log import Throttle
 from sagas.models import Log, Run

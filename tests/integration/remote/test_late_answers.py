@@ -21,10 +21,10 @@ from sagas import (
     Step,
 )
 from sagas.decisions.messages import RemoteCalls
-from sagas.engine import remote_calls
 from sagas.engine.invocation import Fault
-from sagas.engine.remote_calls import Answered
-from sagas.engine.remote_threads import perform_calls_now
+from sagas.engine.outside import remote_calls
+from sagas.engine.outside.remote_calls import Answered
+from sagas.engine.outside.remote_threads import perform_calls_now
 from sagas.models import Log
 from sagas.remote import HttpParticipant
 from tests.integration.remote.test_steps import TOKEN, begun

@@ -17,11 +17,11 @@ import sagas
 from sagas import State
 from sagas.conf import config
 from sagas.decisions.messages import Kick, Link, Message, RemoteCalls
-from sagas.engine import remote_calls, remote_threads
 from sagas.engine.carrier import carry
 from sagas.engine.cohort import Performed
+from sagas.engine.outside import remote_calls, remote_threads
+from sagas.engine.outside.remote_threads import _call, _participant, perform_calls_now
 from sagas.engine.performing import perform
-from sagas.engine.remote_threads import _call, _participant, perform_calls_now
 from sagas.messaging import dispatcher, publisher
 from sagas.messaging.publisher import Publisher
 from sagas.models import Log, Run

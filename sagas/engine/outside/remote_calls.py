@@ -1,8 +1,8 @@
 """The two transactions around a call of a remote participant: the call begins, and its answer is recorded.
 
-The call itself is made between the two, outside any transaction (``sagas.engine.remote_threads``). If the process dies
-there, the run is due when its lease is over. The attempt counts as failed; it is repeated, or undone, with the same
-idempotency key.
+The call itself is made between the two, outside any transaction (``sagas.engine.outside.remote_threads``). If the
+process dies there, the run is due when its lease is over. The attempt counts as failed; it is repeated, or undone, with
+the same idempotency key.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ from sagas import runtime
 from sagas.db import ErrorKind, classify_error, describe_error, is_lost, is_transient
 from sagas.decisions.messages import Link, Message, RemoteCalls
 from sagas.definition.participants import Call, Done, NotYet, Remote
-from sagas.engine import remote_calls
 from sagas.engine.delivery import delivery_of
 from sagas.engine.invocation import Fault
-from sagas.engine.remote_calls import Answered
+from sagas.engine.outside import remote_calls
+from sagas.engine.outside.remote_calls import Answered
 from sagas.errors import Rejected
 from sagas.failure_log import exc_info_of
 from sagas.remote import lanes
