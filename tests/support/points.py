@@ -16,6 +16,7 @@ import httpx
 import pytest
 from private_services import ports
 
+from sagas.remote import lanes
 from tests.support import servers
 from tests.support.awaiting import eventually
 
@@ -108,8 +109,12 @@ class Points:
         self.call("PUT", "/test/faults", fault).raise_for_status()
 
     def recover(self) -> None:
-        """Forget the faults, and let go whoever is held."""
+        """Forget the faults, release the callers that are held, and wait until this process makes no call any more.
+
+        A call that is still under way takes up a place in the lane: the next test could make one call less.
+        """
         self.call("DELETE", "/test/faults").raise_for_status()
+        eventually(lambda: lanes.count_calls() == 0, what="the calls of this process are over")
 
     def holding(self) -> int:
         """How many callers are being held."""
