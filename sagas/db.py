@@ -143,11 +143,6 @@ def is_other_database_lost(error: BaseException, using: str) -> bool:
     return lost and not is_disconnected(using)
 
 
-def is_conflict(error: BaseException) -> bool:
-    """Whether two transactions collided, and this one was rolled back."""
-    return classify_error(error) is ErrorKind.COLLISION
-
-
 def is_lost(error: BaseException, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether the session cannot be used any more. The outcome may be unknown: repeat the work in a new session."""
     return classify_error(error, using) in {ErrorKind.LOST, ErrorKind.UNFIT}
