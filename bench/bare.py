@@ -1,7 +1,7 @@
 """The bare Celery chain with which orders are compared: four tasks that do nothing.
 
 It does not use the engine. It has the same guarantees of the broker: durable quorum queue, publisher confirms, late
-acks.
+acks. With ``BENCH_BARE=classic`` it has Celery's defaults instead: a classic queue, and no confirms.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from kombu import Exchange, Queue
 
 from bench import probe
 
-QUEUE = "bench.bare"
+#: Whether it has the broker's guarantees that the engine has.
+SAFE = os.environ.get("BENCH_BARE", "quorum") == "quorum"
+QUEUE = "bench.bare" if SAFE else "bench.classic"
+
+_ARGUMENTS = {"x-queue-type": "quorum"} if SAFE else {}
 
 app = Celery("bare", broker=os.environ["RABBITMQ_URL"])
 app.conf.update(
     task_acks_late=True,
     task_ignore_result=True,
-    worker_prefetch_multiplier=1,
-    broker_transport_options={"confirm_publish": True},
+    broker_transport_options={"confirm_publish": SAFE},
     broker_connection_retry_on_startup=True,
     # An idle worker notices a request to stop only when something wakes its loop; this timer does, each second.
     broker_heartbeat=2,
@@ -31,7 +34,7 @@ app.conf.update(
     task_default_exchange="",
     task_default_exchange_type="direct",
     task_default_routing_key=QUEUE,
-    task_queues=[Queue(QUEUE, Exchange(""), routing_key=QUEUE, queue_arguments={"x-queue-type": "quorum"})],
+    task_queues=[Queue(QUEUE, Exchange(""), routing_key=QUEUE, queue_arguments=_ARGUMENTS)],
     task_create_missing_queues=False,
     worker_consumer="bench.bare:Consumer",
 )

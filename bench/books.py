@@ -8,9 +8,9 @@ from typing import Any
 from django.db.models import Count, Sum
 
 from bench.workload import PLENTY
-from coupons.models import Coupon, Redemption, RedemptionState
+from coupons.models import Coupon, Grant, GrantState
 from delivery.models import Slot, SlotHold
-from inventory.models import Sku, SkuHold
+from inventory.models import Batch, SkuHold
 from orders.models import Order, OrderStatus
 from orders.sagas import PlaceOrder
 from sagas.definition.participants import Phase
@@ -23,32 +23,36 @@ class Unbalanced(Exception):
     """A measured order did not succeed, or a count is wrong."""
 
 
-def check(orders: int) -> None:
+def check(orders: int, *, cancelled: int = 0) -> None:
     """Check that all orders succeeded, with every effect once, and that the stock is right.
 
     Args:
         orders: how many were placed in all.
+        cancelled: how many of them, cancelled while they waited for their payment, must be undone instead.
 
     Raises:
-        Unbalanced: an order did not succeed, or a count is wrong.
+        Unbalanced: an order did not end as it should, or a count is wrong.
     """
-    operations = sum(
-        phase in step.actions for step in PlaceOrder.definition.steps for phase in (Phase.FORWARD, Phase.CONFIRM)
+    steps, paid = PlaceOrder.definition.steps, orders - cancelled
+    forward, confirms, undos = (
+        sum(phase in step.actions for step in steps) for phase in (Phase.FORWARD, Phase.CONFIRM, Phase.UNDO)
     )
-    _expect("runs by state", dict(Run.objects.values_list("state").annotate(Count("id"))), {State.SUCCEEDED: orders})
-    _expect("confirmed orders", Order.objects.filter(status=OrderStatus.CONFIRMED).count(), orders)
-    _expect("operations on record", Log.objects.filter(outcome="DONE").count(), orders * operations)
-    _expect("redemptions", Redemption.objects.filter(state=RedemptionState.REDEEMED).count(), orders)
-    _expect("used coupons", Coupon.objects.filter(used=True).count(), orders)
-    _check_pool(Sku.objects.all(), SkuHold.objects.all(), orders)
-    _check_pool(Slot.objects.all(), SlotHold.objects.all(), orders)
+    states = {state: count for state, count in ((State.SUCCEEDED, paid), (State.FAILED, cancelled)) if count}
+    _expect("runs by state", dict(Run.objects.values_list("state").annotate(Count("id"))), states)
+    _expect("confirmed orders", Order.objects.filter(status=OrderStatus.CONFIRMED).count(), paid)
+    operations = orders * forward + paid * confirms + cancelled * undos
+    _expect("operations on record", Log.objects.filter(outcome="DONE").count(), operations)
+    _expect("used grants", Grant.objects.filter(state=GrantState.USED).count(), paid)
+    _expect("granted coupons", Coupon.objects.aggregate(Sum("sold"))["sold__sum"], orders)
+    _check_pool(Batch.objects.all(), SkuHold.objects.all(), orders, paid)
+    _check_pool(Slot.objects.all(), SlotHold.objects.all(), orders, paid)
 
 
-def _check_pool(pools: Iterable[Pool], holds: Any, orders: int) -> None:
+def _check_pool(pools: Iterable[Pool], holds: Any, orders: int, paid: int) -> None:
     """Check that each row has sold what its holds say, holds nothing, and has the rest available."""
     model: type[Hold] = holds.model
     sold = dict(holds.filter(state=HoldState.CONFIRMED).values_list("pool_key").annotate(Sum("quantity")).order_by())
-    _expect(f"{model.__name__}s", (holds.count(), sum(sold.values())), (orders, orders))
+    _expect(f"{model.__name__}s", (holds.count(), sum(sold.values())), (orders, paid))
     for pool in pools:
         count = sold.get(str(pool.pk), 0)
         _expect(f"{pool} (available, held, sold)", (pool.available, pool.held, pool.sold), (PLENTY - count, 0, count))

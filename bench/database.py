@@ -8,11 +8,21 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.backends.postgresql import base
 
 from bench.workload import Load
 from sagas.states import State
 
 TIMEOUT = 300.0
+#: The driver that Django uses, psycopg 3 or psycopg2.
+psycopg: Any = base.DatabaseWrapper.Database
+
+
+def connect(url: str) -> Any:
+    """Open a session of the driver, without Django's settings, that commits each statement."""
+    session = psycopg.connect(url, cursor_factory=base.Cursor)
+    session.autocommit = True
+    return session
 
 
 def until(condition: Callable[[], bool], *, pause: float) -> None:
@@ -29,10 +39,10 @@ def until(condition: Callable[[], bool], *, pause: float) -> None:
         time.sleep(pause)
 
 
-def all_in(load: Load, state: State) -> bool:
-    """Whether all runs are in a state; the query stops at the first one that is not."""
-    sql = "SELECT NOT EXISTS (SELECT 1 FROM sagas_run WHERE id BETWEEN %s AND %s AND state <> %s)"
-    (found,) = _row(sql, [*load.bounds, state])
+def all_in(load: Load, *states: State) -> bool:
+    """Whether all runs are in one of these states; the query stops at the first one that is not."""
+    sql = "SELECT NOT EXISTS (SELECT 1 FROM sagas_run WHERE id BETWEEN %s AND %s AND state <> ALL(%s))"
+    (found,) = _row(sql, [*load.bounds, [state.value for state in states]])
     return bool(found)
 
 

@@ -7,6 +7,14 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """Chains or runs a second, and the milliseconds of CPU that each costs, by kind of process."""
+
+    per_s: float
+    cpu: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Throughput:
     """Rates of one load of orders.
 
@@ -16,6 +24,8 @@ class Throughput:
         whole: runs a second over both.
         commits: database commits a run, over both.
         messages: task messages a run, over both.
+        forward_cpu: milliseconds of CPU a run, by kind of process and in ``total``, of ``forward``.
+        whole_cpu: the same, over both.
     """
 
     forward: float
@@ -23,6 +33,8 @@ class Throughput:
     whole: float
     commits: float
     messages: float
+    forward_cpu: dict[str, float]
+    whole_cpu: dict[str, float]
 
 
 @dataclass(slots=True)
@@ -40,20 +52,3 @@ class Latencies:
     orders: list[float] = field(default_factory=list)
     confirms: list[float] = field(default_factory=list)
     hops: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-
-@dataclass(slots=True)
-class Measured:
-    """The results of one benchmark: one value a round, and all samples of latency.
-
-    Attributes:
-        bare: bare chains a second.
-        distinct: orders, each of the next of many SKUs.
-        hot: orders, all of one SKU.
-        idle: latencies.
-    """
-
-    bare: list[float] = field(default_factory=list)
-    distinct: list[Throughput] = field(default_factory=list)
-    hot: list[Throughput] = field(default_factory=list)
-    idle: Latencies = field(default_factory=Latencies)

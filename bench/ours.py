@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from bench import probe
 from sagas.messaging.app import app
 
@@ -9,3 +11,5 @@ __all__ = ["app"]
 
 probe.note_first_task()
 probe.count_publishes()
+if prefetch := os.environ.get("BENCH_PREFETCH"):
+    app.conf.worker_prefetch_multiplier = int(prefetch)

@@ -50,10 +50,24 @@ def _set_environment() -> None:
         name, separator, value = line.partition("=")
         if separator:
             os.environ[name] = value.strip("'\"")
-    os.environ["DJANGO_SETTINGS_MODULE"] = "drinkgroup.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
     # The confirmations are inserted between the two halves of a measurement, which takes longer than the deadline.
     os.environ["CONFIRM_WITHIN_SECONDS"] = "1800"
     os.environ["LOG_LEVEL"] = "INFO"
+    # Its sessions of PostgreSQL are the processes' own.
+    os.environ.setdefault("DATABASE_PREPARES", "1")
+    # Limits of unpaid orders are as by default: there are many customers, who pay at once.
+    os.environ["ORDERS_PER_MINUTE"] = "1000000"
+
+
+def destroy() -> None:
+    """Destroy the servers that a benchmark has left behind, unless one is running."""
+    with _LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        _services("destroy")
 
 
 def _services(command: str) -> None:

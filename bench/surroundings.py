@@ -17,13 +17,13 @@ from sagas.messaging.app import app
 
 
 def describe() -> dict[str, Any]:
-    """Versions, settings, and the load of the machine."""
+    """Versions and settings."""
     workers = f"one worker, prefork {CHILDREN}"
     return {
         "cpus": os.cpu_count(),
-        "load_average": os.getloadavg(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("celery", "kombu", "django", "psycopg2-binary")},
+        **{name: version(name) for name in ("celery", "kombu", "django")},
+        "driver": database.psycopg.__version__,
         "postgresql": database.settings("server_version", "synchronous_commit", "fsync", "shared_buffers"),
         "rabbitmq": {"version": _rabbitmq(), "queues": "quorum", "publisher_confirms": True},
         "redis": _redis(),

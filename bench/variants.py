@@ -121,7 +121,7 @@ def _check() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT (SELECT count(*) FROM sagas_run WHERE state NOT IN ('SUCCEEDED', 'FAILED')), "
-            "(SELECT sum(held) FROM inventory_sku), (SELECT sum(held) FROM delivery_slot), "
+            "(SELECT sum(held) FROM inventory_batch), (SELECT sum(held) FROM delivery_slot), "
             "(SELECT sum(sold) FROM delivery_slot) - (SELECT count(*) FROM sagas_run WHERE state = 'SUCCEEDED')"
         )
         found = cursor.fetchone()

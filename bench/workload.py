@@ -19,7 +19,7 @@ from django.utils import timezone
 import sagas
 from coupons.models import Coupon
 from delivery.models import Slot
-from inventory.models import Sku
+from inventory.models import Batch, Sku
 from orders.models import Order
 from orders.requests import Item, OrderRequest
 from orders.sagas import PlaceOrder
@@ -33,7 +33,8 @@ _BATCH = 200
 #: Confirmations in one transaction. Each is a savepoint; with more than 64 PostgreSQL slows down.
 _SAVEPOINTS = 50
 _PAYERS = 4
-_PRICE = 1500
+#: Of each SKU.
+PRICE = 1500
 _DISCOUNT = 100
 
 
@@ -58,25 +59,34 @@ class Load:
 class Shop:
     """One customer who orders, with coupons, stock and slots."""
 
-    def __init__(self) -> None:
-        """Create stock, slots and a customer in an empty database."""
+    def __init__(self, *, slots: int = SLOTS) -> None:
+        """Create stock, slots and a customer in an empty database.
+
+        Args:
+            slots: how many delivery slots there are.
+        """
+        #: Orders placed so far, and those of them that were cancelled.
+        self.placed = self.cancelled = 0
         self._numbers = count(1)
         self._customer: User = get_user_model()._default_manager.create(username="bench")
-        self._skus = [f"BENCH-{number}" for number in range(SKUS)]
-        Sku.objects.bulk_create(Sku(code=code, name=code, price_cents=_PRICE, available=PLENTY) for code in self._skus)
+        self.skus = [f"BENCH-{number}" for number in range(SKUS)]
+        Sku.objects.bulk_create(Sku(code=code, name=code, price_cents=PRICE) for code in self.skus)
+        # Each has a batch by a trigger. These cups are no part of the ledger.
+        Batch.objects.update(available=PLENTY)
         tomorrow = timezone.now() + timedelta(days=1)
-        slots = Slot.objects.bulk_create(
-            Slot(starts_at=tomorrow, ends_at=tomorrow + timedelta(hours=1 + number), available=PLENTY)
-            for number in range(SLOTS)
+        made = Slot.objects.bulk_create(
+            Slot(starts_at=tomorrow, ends_at=tomorrow + timedelta(minutes=10 + number), available=PLENTY)
+            for number in range(slots)
         )
-        self._slots = [slot.id for slot in slots]
+        self.slots = [slot.id for slot in made]
 
-    def place(self, orders: int, *, hot: bool = False) -> Load:
+    def place(self, orders: int, *, skus: int = SKUS, slots: int = SLOTS) -> Load:
         """Insert orders and start their runs.
 
         Args:
             orders: how many.
-            hot: whether all take the same SKU instead of different ones.
+            skus: how many of the SKUs they share.
+            slots: how many of the slots they share.
         """
         ids: list[UUID] = []
         committed: list[float] = []
@@ -84,12 +94,13 @@ class Shop:
             with transaction.atomic():
                 # Registered before the runs register their kicks, so it is called before them.
                 transaction.on_commit(lambda: committed.append(time.time()))
-                ids += self._place_batch(min(_BATCH, orders - begin), hot=hot)
+                ids += self._place_batch(min(_BATCH, orders - begin), skus=skus, slots=slots)
+        self.placed += orders
         return Load(tuple(ids), committed[-1])
 
-    def _place_batch(self, orders: int, *, hot: bool) -> list[UUID]:
+    def _place_batch(self, orders: int, *, skus: int, slots: int) -> list[UUID]:
         numbers = [next(self._numbers) for _ in range(orders)]
-        requests = [self._request(number, hot=hot) for number in numbers]
+        requests = [self._request(number, skus=skus, slots=slots) for number in numbers]
         ids = [uuid_utils.compat.uuid7() for _ in requests]
         Coupon.objects.bulk_create(
             Coupon(
@@ -115,12 +126,12 @@ class Shop:
             sagas.start(PlaceOrder, request, business_key=request.order_no, run_id=run_id)
         return ids
 
-    def _request(self, number: int, *, hot: bool) -> OrderRequest:
+    def _request(self, number: int, *, skus: int, slots: int) -> OrderRequest:
         return OrderRequest(
             order_no=f"B{number}",
             customer_id=self._customer.pk,
-            items=(Item(self._skus[0 if hot else number % SKUS], 1, _PRICE),),
-            slot=self._slots[number % SLOTS],
+            items=(Item(self.skus[number % skus], 1, PRICE),),
+            slot=self.slots[number % min(slots, len(self.slots))],
             coupon=f"B{number}",
             discount_cents=_DISCOUNT,
         )

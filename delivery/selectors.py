@@ -2,43 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from delivery.models import Slot
+from delivery.models import OPEN, Fulfilment, Slot, SlotHold, Store
+from sagas.pool import HoldState
+from sagas.postgresql import prepared
+
+
+class Term(NamedTuple):
+    """What an order needs of a slot: whether it takes orders, and when it ends."""
+
+    standing: Standing
+    ends_at: datetime
 
 
 class Standing(Enum):
     """Whether a slot takes orders. It may still be full."""
 
     OPEN = "open"
+    #: It has begun, or its cut-off is over.
     BEGUN = "begun"
     INACTIVE = "inactive"
 
 
 def upcoming() -> QuerySet[Slot]:
-    """List the slots that are active and have not begun, the next first."""
-    return Slot.objects.filter(starts_at__gt=Now(), active=True).order_by("starts_at", "id")
+    """List the slots that are active and still take orders, the next first."""
+    return Slot.objects.filter(closes_at__gt=Now(), active=True).select_related("store").order_by("starts_at", "id")
 
 
-def begun(*, slots: Iterable[int]) -> set[int]:
-    """Which of these slots have begun."""
-    return set(Slot.objects.filter(id__in=set(slots), starts_at__lte=Now()).values_list("id", flat=True))
+def terms(*, slot: int) -> Term | None:
+    """Whether the slot takes orders, and when it ends; ``None`` if there is no such slot."""
+    with connection.cursor() as cursor:
+        # Not by the ORM, because every order passes here.
+        prepared.execute(cursor, _TERMS, {"slot": slot})
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    begun, active, ends_at = row
+    if begun:
+        return Term(Standing.BEGUN, ends_at)
+    return Term(Standing.OPEN if active else Standing.INACTIVE, ends_at)
 
 
 def standing(*, slot: int) -> Standing | None:
     """Whether the slot takes orders; ``None`` if there is no such slot."""
+    found = terms(slot=slot)
+    return None if found is None else found.standing
+
+
+def is_before_cut_off(*, slot: int) -> bool:
+    """Whether nobody makes the drinks of a slot yet: its cut-off is not over. ``False`` of one that is not there."""
+    return Slot.objects.filter(pk=slot, closes_at__gt=Now()).exists()
+
+
+def open_slots(*, most: int) -> dict[int, Term]:
+    """The slots that take orders, at most so many, the next first."""
     with connection.cursor() as cursor:
-        # Not by the ORM, because every order passes here.
-        cursor.execute("SELECT starts_at <= clock_timestamp(), active FROM delivery_slot WHERE id = %s", [slot])
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    begun, active = row
-    if begun:
-        return Standing.BEGUN
-    return Standing.OPEN if active else Standing.INACTIVE
+        prepared.execute(cursor, _OPEN, {"most": most})
+        return {slot: Term(Standing.OPEN, ends_at) for slot, ends_at in cursor.fetchall()}
+
+
+_OPEN = (
+    "SELECT id, ends_at FROM delivery_slot WHERE closes_at > statement_timestamp() AND active ORDER BY starts_at "
+    "LIMIT %(most)s::int"
+)
+_TERMS = "SELECT closes_at <= clock_timestamp(), active, ends_at FROM delivery_slot WHERE id = %(slot)s::bigint"
+
+
+def booking_of(*, run_id: UUID) -> int | None:
+    """The id of the place that an order's run has in a slot, if it has one."""
+    held = SlotHold.objects.filter(run_id=run_id).exclude(state=HoldState.CANCELLED)
+    return held.values_list("id", flat=True).first()
+
+
+def stores() -> QuerySet[Store]:
+    """List the active stores."""
+    return Store.objects.filter(active=True)
+
+
+def queue(*, store: int) -> QuerySet[Fulfilment]:
+    """List what a store has to do, the next first."""
+    return Fulfilment.objects.filter(store_id=store, state__in=OPEN).order_by("due_at", "id")
+
+
+def fulfilment_of(*, order_no: str) -> Fulfilment | None:
+    """What a store does for an order, with who did what; ``None`` while the order is not confirmed."""
+    return Fulfilment.objects.filter(order_no=order_no).prefetch_related("moves").first()

@@ -1,16 +1,20 @@
 """The web server: gunicorn keeps the processes, waitress reads the requests.
 
 In each process one loop reads all connections, within deadlines and limits, and hands whole requests to the threads.
-A client that sends half a request, or a byte a minute, occupies a connection and no thread. The server's own refusals
-are problems (RFC 9457). `Worker` is gunicorn's ``worker_class``; see ``gunicorn.conf.py``.
+A client that sends half a request, or a byte a minute, occupies a connection and no thread. Nor does one whose answer
+is deferred (`Deferred`) until something has happened. The server's own refusals are problems (RFC 9457). `Worker` is
+gunicorn's ``worker_class``; see ``gunicorn.conf.py``.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
+import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -21,8 +25,12 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer, UnixWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestHeaderFieldsTooLarge
+
+from orders.api.deferred import DEFERS, Deferred, Watch
+
+logger = logging.getLogger(__name__)
 
 #: Seconds from the connection, or from a request's first byte, to the end of its head, and to the end of its body.
 HEAD_WITHIN: Final = 10.0
@@ -40,10 +48,14 @@ LINGER_BYTES: Final = 32 * 1024 * 1024
 LINE_LIMIT: Final = 8 * 1024
 HEAD_LIMIT: Final = 16 * 1024
 CONNECTIONS: Final = 900
+#: Of these, those whose answers may be deferred at a time: the others get theirs at once.
+DEFERRED: Final = 600
 #: Seconds between two checks of the deadlines.
 _JUDGED_EVERY: Final = 0.5
 #: Seconds for which a stopping process keeps idle connections, for requests that are on their way.
 _STOP_LINGER: Final = 1.0
+#: Seconds that threads have to finish what they serve when all is closed.
+_THREADS_END: Final = 5.0
 
 
 class RequestTimeout(Error):  # type: ignore[misc]  # waitress has no types
@@ -77,6 +89,8 @@ class _Bodiless:
 
     request: Any
     chunked_response: bool
+    wrote_header: bool
+    content_bytes_written: int
 
     def write(self, data: bytes) -> None:
         if getattr(self.request, "command", "") == "HEAD":
@@ -86,8 +100,75 @@ class _Bodiless:
             super().write(data)  # type: ignore[misc]
 
 
-class _Answer(_Bodiless, WSGITask):  # type: ignore[misc]
-    """An answer of the application."""
+class _Parked(BaseException):
+    """The rest of an answer comes later. No ``except Exception`` of waitress may see it."""
+
+
+class _Answer(_Bodiless, WSGITask):  # type: ignore[misc]  # waitress has no types
+    """An answer of the application, perhaps a deferred one."""
+
+    deferred: Deferred | None = None
+    _watch: Watch | None = None
+    #: waitress' own; it has no types.
+    response_headers: list[tuple[str, str]]
+    content_length: int | None
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ["drinkgroup.answer"] = self
+        environ[DEFERS] = self.channel.server.may_defer
+        return environ
+
+    def execute(self) -> None:
+        if self.deferred is None:
+            super().execute()
+        else:
+            self._go_on()
+
+    def defer(self, deferred: Deferred) -> Iterable[bytes]:
+        """Give this answer later. Its head is not what the application has said until now."""
+        self.deferred = deferred
+        deferred.close()
+        self.complete, self.response_headers, self.content_length = False, [], None
+        self._go_on()
+        return ()
+
+    def _go_on(self) -> None:
+        if self.deferred is None:
+            return
+        over = bool(self.channel.server.stopping)
+        if not over:
+            # Before it is looked at: what changes meanwhile is not missed.
+            self._watch = self.deferred.watch(self.channel.go_on)
+        piece = self.deferred.resume(over=over)
+        if piece is None:
+            raise _Parked
+        if not self.complete:
+            self.complete, self.status, self.response_headers = True, piece.status, list(piece.headers)
+            if piece.ends:
+                self.content_length = len(piece.data)
+        if piece.ends:
+            self.abandon()
+        self.write(piece.data)
+        if not piece.ends:
+            self.channel.server.pull_trigger()
+            raise _Parked
+
+    def abandon(self) -> None:
+        """Nobody waits for the rest."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def write(self, data: bytes) -> None:
+        """Write head and body at once where that is the whole answer: one packet, for which the client wakes once."""
+        is_whole = self.complete and not self.wrote_header and self.content_length == len(data)
+        if not (is_whole and data and self.has_body and self.request.command != "HEAD"):
+            super().write(data)
+            return
+        head: bytes = self.build_response_header()
+        self.wrote_header = True
+        self.content_bytes_written += len(data)
+        self.channel.write_soon(head + data)
 
 
 class _Refusal(_Bodiless, ErrorTask):  # type: ignore[misc]
@@ -144,7 +225,6 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
     request: Any = None
     parser_class = _Parser
-    task_class = _Answer
     error_task_class = _Refusal
     #: When the first byte of the present request came.
     began = 0.0
@@ -154,6 +234,16 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     refused = False
     lingering_since: float | None = None
     lingered = 0
+    #: The deferred answer of the present request; whether no thread is at it; whether it was to go on before that.
+    _answer: _Answer | None = None
+    _stands = False
+    _is_called = False
+
+    def task_class(self, _channel: Any, request: Any) -> _Answer:
+        """The answer to this request: the one that was begun, if it is a deferred one."""
+        if self._answer is None or self._answer.request is not request:
+            self._answer = _Answer(self, request)
+        return self._answer
 
     def received(self, data: bytes) -> bool:
         if self.request is None:
@@ -166,11 +256,48 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.requests[0].headers["CONNECTION"] = "close"
         # Also before it: the loop may check the channel between the end of the request and the next line.
         self.idle_since = time.time()
-        super().service()
+        try:
+            super().service()
+        except _Parked:
+            self._stand()
+            return
+        self._answer = None
+        self.server.deferred.discard(self)
         self.idle_since = time.time()
 
+    def _stand(self) -> None:
+        """Wait for ``go_on``, which may have come already."""
+        self.server.deferred.add(self)
+        with self.requests_lock:
+            called, self._is_called = self._is_called, False
+            self._stands = not called
+        if called:
+            self.server.add_task(self)
+        elif not self.connected:
+            self._abandon()
+        else:
+            # The loop looks from now on whether the client is still there.
+            self.server.pull_trigger()
+
+    def go_on(self) -> None:
+        """Have a thread go on with the deferred answer."""
+        with self.requests_lock:
+            stood, self._stands = self._stands, False
+            self._is_called = not stood
+        if stood:
+            self.server.add_task(self)
+
+    def _abandon(self) -> None:
+        """The client is gone."""
+        self.server.deferred.discard(self)
+        if self._answer is not None:
+            self._answer.abandon()
+
     def readable(self) -> bool:
-        return bool(super().readable()) if self.lingering_since is None else not self.will_close
+        if self.lingering_since is not None:
+            return not self.will_close
+        # While an answer is deferred, the end of the connection is to be noticed.
+        return bool(super().readable()) or (self._stands and len(self.requests) == 1 and not self.will_close)
 
     def handle_read(self) -> None:
         if self.lingering_since is None:
@@ -195,6 +322,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             else:
                 return
         super().handle_close()
+        self._abandon()
 
     def judge(self, now: float) -> None:
         """Close the connection if it is over a deadline. Only between two turns, which rely on the open connections."""
@@ -236,6 +364,13 @@ class _Server:
     channel_class = _Channel
     #: Since when the process has been stopping; 0 if it is not stopping.
     stopping = 0.0
+    #: The connections of the process whose answers are deferred.
+    deferred: set[_Channel]
+
+    @property
+    def may_defer(self) -> bool:
+        """Whether one more answer may be deferred."""
+        return not self.stopping and len(self.deferred) < DEFERRED
 
     def maintenance(self, now: float) -> None:
         """Do nothing: the loop checks the deadlines."""
@@ -247,6 +382,101 @@ class _TcpServer(_Server, TcpWSGIServer):  # type: ignore[misc]
 
 class _UnixServer(_Server, UnixWSGIServer):  # type: ignore[misc]
     pass
+
+
+class _Thread(threading.Thread):
+    """A thread that calls the application for one request after the other."""
+
+    def __init__(self, threads: Threads, number: int) -> None:
+        super().__init__(name=f"web-{number}", daemon=True)
+        self._threads = threads
+        #: Held while there is nothing to serve.
+        self._called = threading.Lock()
+        self._called.acquire()
+        self._task: Any = None
+
+    def call(self, task: Any) -> None:
+        """Wake it, to serve a task; ``None`` ends it."""
+        self._task = task
+        self._called.release()
+
+    def run(self) -> None:
+        """Serve what waits, and then what it is called for."""
+        while True:
+            task = self._threads.next_for(self)
+            if task is None:
+                self._called.acquire()
+                task, self._task = self._task, None
+                if task is None:
+                    return
+            try:
+                task.service()
+            except BaseException:
+                logger.exception("a request broke its thread, which goes on")
+
+
+class Threads:
+    """The threads that call the application. Of the free ones, that which was busy last is called first.
+
+    So few requests need few threads: their database sessions, and what the processor remembers of them, stay warm. In
+    turns, four threads cost a tenth more of the web's time, and of their sessions'.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._free: list[_Thread] = []
+        self._waiting: deque[Any] = deque()
+        self._ends = False
+        self._all = [_Thread(self, number) for number in range(count)]
+        for thread in self._all:
+            thread.start()
+
+    def add_task(self, task: Any) -> None:
+        """Have a task served by a free thread, or by the first that will be free."""
+        with self._lock:
+            if not self._free:
+                self._waiting.append(task)
+                return
+            thread = self._free.pop()
+        thread.call(task)
+
+    def next_for(self, thread: _Thread) -> Any:
+        """The task that has waited longest; ``None`` if there is none, and the thread is free from now on."""
+        with self._lock:
+            if self._ends:
+                thread.call(None)
+            elif self._waiting:
+                return self._waiting.popleft()
+            else:
+                self._free.append(thread)
+        return None
+
+    def shutdown(self) -> None:
+        """Cancel what waits, and end the threads, which finish what they serve, for some seconds."""
+        with self._lock:
+            self._ends = True
+            free, self._free = self._free, []
+            cancelled, self._waiting = list(self._waiting), deque()
+        for task in cancelled:
+            task.cancel()
+        for thread in free:
+            thread.call(None)
+        until = time.monotonic() + _THREADS_END
+        for thread in self._all:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def _deferring(application: Any) -> Any:
+    """The application, whose deferred responses are taken from it."""
+
+    def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        response: Any = application(environ, start_response)
+        if getattr(response, "is_deferred", False):
+            answer: _Answer = environ["drinkgroup.answer"]
+            return answer.defer(response)
+        return response  # type: ignore[no-any-return]  # of WSGI
+
+    return call
 
 
 class Loop:
@@ -274,14 +504,13 @@ class Loop:
             clear_untrusted_proxy_headers=False,
             log_socket_errors=False,
         )
-        self._threads = ThreadedTaskDispatcher()
-        self._threads.set_thread_count(threads)
+        self._threads = Threads(threads)
         #: Everything that is read and written, by file descriptor.
         self._map: dict[int, Any] = {}
         self._judged = 0.0
         self._servers = [
             (_UnixServer if listener.family == socket.AF_UNIX else _TcpServer)(
-                application,
+                _deferring(application),
                 self._map,
                 True,
                 listener,
@@ -292,6 +521,9 @@ class Loop:
             )
             for listener in listeners
         ]
+        deferred: set[_Channel] = set()
+        for server in self._servers:
+            server.deferred = deferred
 
     @property
     def connections(self) -> list[Any]:
@@ -316,6 +548,8 @@ class Loop:
         """Accept no new connections. Open ones end after their present request, or soon."""
         for server in self._servers:
             server.accepting, server.stopping = False, time.time()
+        for channel in [channel for server in self._servers[:1] for channel in server.deferred]:
+            channel.go_on()
 
     def close(self) -> None:
         """Close everything, and end the idle threads."""

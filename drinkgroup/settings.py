@@ -54,22 +54,26 @@ INSTALLED_APPS = [
     "coupons",
     "delivery",
     "payments",
+    "campaigns",
+    "webhooks",
     "orders",
 ]
 
 MIDDLEWARE = [
+    # Around everything that may write a line into the log.
+    "drinkgroup.middleware.RequestIds",
     # Around all others, so that every answer has a policy.
-    "csp.middleware.CSPMiddleware",
+    "drinkgroup.middleware.ContentPolicy",
     # First, because a probe uses the address of a pod, without TLS.
     "drinkgroup.health.Probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "drinkgroup.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django_otp.middleware.OTPMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "drinkgroup.middleware.Logins",
+    "drinkgroup.middleware.SecondFactors",
+    "drinkgroup.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Last, so that a locked out user gets its answer.
     "axes.middleware.AxesMiddleware",
@@ -100,6 +104,10 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["ENGINE"] = "sagas.postgresql"
 # Seconds that one statement may take: fewer in a web process (drinkgroup/wsgi.py); 0 for no limit, as for migrate.
 STATEMENT_TIMEOUT = env.float("STATEMENT_TIMEOUT", default=30.0)
+# Whether PgBouncer stands between, in transaction mode. Then nothing is set in a session: the limits below are the
+# role's (ALTER ROLE … SET), and docs/reference/where-it-runs.md has the statements.
+POOLED = env.bool("DATABASE_POOLED", default=False)
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = POOLED
 # The wait for a lock ends before the statement's time does, so that the error says what was waited for. A worker that
 # stalls in the middle of a transaction must not hold its runs for ever, nor must a session whose client is gone.
 _SESSION = {
@@ -112,12 +120,14 @@ DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 3,
     # A second more than the server's own limit, which does not end the session.
     "patience": STATEMENT_TIMEOUT + 1 if STATEMENT_TIMEOUT else None,
+    # Small cohorts by prepared statements.
+    "prepares": env.bool("DATABASE_PREPARES", default=False) and not POOLED,
     # For a host or network that is gone and acknowledges nothing. Milliseconds; on Linux.
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+    **({} if POOLED else {"options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items())}),
     **DATABASES["default"].get("OPTIONS", {}),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -130,18 +140,24 @@ STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=None)
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 
+# Empty: there is none, and `manage.py sagas work` performs what is due.
 RABBITMQ_URL = env.str("RABBITMQ_URL", default="amqp://guest:guest@127.0.0.1:5672//")
-CELERY_BROKER_URL = RABBITMQ_URL
+CELERY_BROKER_URL = RABBITMQ_URL or None
 
 SAGAS = {
-    "QUEUES": ["orders", "inventory", "coupons", "delivery", "payments"],
-    "REDIS_URL": env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"),
+    "QUEUES": ["orders", "inventory", "coupons", "delivery", "payments", "campaigns", "webhooks"],
+    "BROKER": "rabbitmq" if RABBITMQ_URL else None,
+    # Empty: there is none, and nobody counts the requests of a client.
+    "REDIS_URL": env.str("REDIS_URL", default="redis://127.0.0.1:6379/0") or None,
     # Not env.list, because such a URL may contain commas.
     "ESCALATION_URLS": env.str("ESCALATION_URLS", default="").split(),
     "ADMIN_URL": env.str("ADMIN_URL", default="") or None,
     # The carrier of orders: Celery chains (orchestration), or the domains' events (choreography).
     "CARRIERS": {"orders.PlaceOrder": env.str("CARRIER", default="orchestration")},
     "CALLBACK_SECRET": env.str("DRINKGROUP_CALLBACK_SECRET", default="") or None,
+    # How many days orders' runs are kept after their end; 0: for ever. How many of the older ones a tick deletes.
+    "RETENTION": {"*": days} if (days := env.float("RETENTION_DAYS", default=0.0)) else {},
+    "PRUNE": env.int("PRUNE", default=0),
 }
 
 # The currency of orders, by ISO 4217. Amounts are in its minor units.
@@ -149,12 +165,19 @@ CURRENCY = env.str("CURRENCY", default="CNY")
 # How long an order waits for its payment, in seconds.
 CONFIRM_WITHIN_SECONDS = env.float("CONFIRM_WITHIN_SECONDS", default=30.0)
 # Whether orders publish domain events on RabbitMQ's exchange sagas.events.
+#: Whether webhooks may go to private addresses, and without TLS: for developers, and for tests.
+WEBHOOKS_PRIVATE = env.bool("WEBHOOKS_PRIVATE", default=False)
 PUBLISH_EVENTS = env.bool("PUBLISH_EVENTS", default=False)
-# Requests in a minute, over all web processes, of one customer: orders, reads, cancels, unusable coupons.
+#: "compressed": all local steps of an order in one commit.
+ORDER_LIFECYCLE = env.str("ORDER_LIFECYCLE", default="ordinary")
+# Requests in a minute, over all web processes, of one customer: orders, reads, cancels, claims, unusable coupons.
 ORDERS_PER_MINUTE = env.int("ORDERS_PER_MINUTE", default=6000)
 READS_PER_MINUTE = env.int("READS_PER_MINUTE", default=6000)
 CANCELS_PER_MINUTE = env.int("CANCELS_PER_MINUTE", default=1000)
+CLAIMS_PER_MINUTE = env.int("CLAIMS_PER_MINUTE", default=120)
 COUPON_GUESSES_PER_MINUTE = env.int("COUPON_GUESSES_PER_MINUTE", default=20)
+# Seconds for which a claim locks a coupon for its customer. A claim that takes more than half of them is undone.
+COUPON_LOCK_SECONDS = env.float("COUPON_LOCK_SECONDS", default=30.0)
 # Logins from one address; failed ones are also counted by name (LOGIN_FAILURES).
 LOGINS_PER_MINUTE = env.int("LOGINS_PER_MINUTE", default=30)
 # Signed payments of one order; webhooks of one address with a wrong signature.
@@ -174,9 +197,24 @@ OPEN_ORDERS = {
 }
 # Shared with the payment provider: one secret, or several separated by spaces while it is being changed. Without it
 # no payment can be confirmed over HTTP, because a random secret matches no signature.
+# The logistics company. Without an address nothing is ordered by courier; examples/courier stands in for it.
+COURIER_URL = env.str("COURIER_URL", default="")
+COURIER_TOKEN = env.str("COURIER_TOKEN", default="")
+
 WEBHOOK_SECRET = env.str("DRINKGROUP_WEBHOOK_SECRET", default="")
 if not WEBHOOK_SECRET:
     WEBHOOK_SECRET = f"whsec_{b64encode(token_bytes(32)).decode()}"
+
+# The name of that gateway in /api/v1/payments/webhook/NAME/, and where its API is; empty: it
+# has none, and people return money in its console (docs/how-to/connect-a-payment-gateway.md).
+PAYMENT_GATEWAY = env.str("PAYMENT_GATEWAY", default="main")
+GATEWAY_URL = env.str("GATEWAY_URL", default="")
+GATEWAY_TOKEN = env.str("GATEWAY_TOKEN", default="")
+# Further gateways by name, each with a secret, an address and a token of its own, as GATEWAY_ALIPAY_SECRET.
+MORE_GATEWAYS = {
+    name: {part.lower(): env.str(f"GATEWAY_{name.upper()}_{part}", default="") for part in ("SECRET", "URL", "TOKEN")}
+    for name in env.list("MORE_GATEWAYS", default=[])
+}
 
 #: The largest body of the API or form of the admin.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
@@ -211,6 +249,7 @@ SPECTACULAR_SETTINGS = {
         "OrderState": "sagas.states.State",
         "StepState": "sagas.decisions.progress.StepState",
         "PaymentState": "payments.models.PaymentState",
+        "RefundState": "payments.models.RefundState",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -250,7 +289,7 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 # Seconds for which a login in the admin lasts.
 SESSION_COOKIE_AGE = env.int("SESSION_AGE", default=8 * 3600)
-# Whether the admin also asks for a one-time password (docs/how-to/operate.md says how to get a device).
+# Whether the admin also asks for a one-time password (docs/shop.md says how to get a device).
 ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=False)
 # Failed logins after which no more are tried for a while: of a name at an address, at an address, of a name.
 LOGIN_FAILURES = {"both": 5, "address": 20, "name": 50}

@@ -7,15 +7,21 @@ from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
 from orders.api import problem_types
+from orders.groups import page
 from sagas import http
 
 # A function, so that it is evaluated when the page is rendered.
 _home = TemplateView.as_view(template_name="home.html", extra_context={"api_docs": lambda: settings.API_DOCS})
 
 urlpatterns = [
-    path("admin/", admin.site.urls),
+    # First, because most requests are of the API, and each pattern before it is tried.
     path("api/", include("orders.api.urls")),
+    path("admin/", admin.site.urls),
+    path("g/<slug:slug>/", page.show, name="group"),
+    path("g/<slug:slug>/qr.svg", page.qr, name="group-qr"),
+    path("g/<slug:slug>/events/", page.events, name="group-events"),
     path("sagas/reports/", http.report),
+    path("staff/", include("orders.fulfilment.urls")),
     path("problems/", problem_types.index, name="problems"),
     path("problems/<slug:code>", problem_types.page, name="problem"),
     # Browsers request it for every page.

@@ -1,5 +1,6 @@
 """The WSGI entry point: ``gunicorn drinkgroup.wsgi`` (``gunicorn.conf.py`` says how)."""
 
+import gc
 import json
 import os
 from io import BytesIO
@@ -50,3 +51,8 @@ def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> 
         body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
     return _django(environ, start_response)
+
+
+# What is loaded stays: a full collection would look at all of it again, 70 ms once in 800 orders.
+gc.collect()
+gc.freeze()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from inventory.models import Sku, SkuHold
+from inventory.models import Batch, SkuHold, SkuHoldDay
 from sagas import Rejected
-from sagas.pool import PoolResource
+from sagas.pool import BatchResource
+
+#: How long a drink must be good after the time that was promised for it.
+MARGIN = timedelta(minutes=10)
 
 
 class Wanted(Protocol):
@@ -33,6 +37,11 @@ class WantsStock(Protocol):
         """The wanted items; a SKU may occur twice."""
         ...
 
+    @property
+    def needed_until(self) -> datetime | None:
+        """The end of the time that is promised; ``None``: it is not known, and nothing that spoils will do."""
+        ...
+
 
 class OutOfStock(Rejected):
     """There is not enough of it left."""
@@ -46,4 +55,13 @@ def demand(request: WantsStock) -> Mapping[str, int]:
     return wanted
 
 
-stock = PoolResource(pool=Sku, hold=SkuHold, demand=demand, rejection=OutOfStock)
+stock = BatchResource(
+    pool=Batch,
+    item="sku",
+    hold=SkuHold,
+    days=SkuHoldDay,
+    demand=demand,
+    needed_until=lambda request: request.needed_until,
+    margin=MARGIN,
+    rejection=OutOfStock,
+)

@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from django.db.models import QuerySet
+from django.db import connection
+from django.db.models import BigIntegerField, DurationField, Q, QuerySet, Sum, Value
+from django.db.models.functions import Coalesce, Now
 
 from inventory.models import Sku
+from inventory.participants import MARGIN
+from sagas.db import array
+from sagas.postgresql import prepared
 
 
-def menu() -> QuerySet[Sku]:
-    """List what can be ordered, by code."""
-    return Sku.objects.filter(active=True).order_by("code")
+def menu() -> QuerySet[Any]:
+    """List the SKUs that can be ordered, by code, each with its ``available`` cups that are good for a while yet."""
+    good = Q(batches__recalled_at=None) & (
+        Q(batches__spoils_at=None) | Q(batches__spoils_at__gt=Now() + Value(MARGIN, DurationField()))
+    )
+    available = Coalesce(Sum("batches__available", filter=good), Value(0), output_field=BigIntegerField())
+    return Sku.objects.filter(active=True).annotate(available=available).order_by("code")
 
 
-def skus(*, codes: Iterable[str]) -> dict[str, Sku]:
-    """Read the SKUs of these codes; unknown codes are left out."""
-    return {sku.code: sku for sku in Sku.objects.filter(code__in=set(codes))}
+class Offer(NamedTuple):
+    """What an order needs of a SKU: the price of one cup, and whether it is on the menu."""
+
+    price_cents: int
+    active: bool
+
+
+def offers(*, codes: Iterable[str]) -> dict[str, Offer]:
+    """Read what is offered of these codes; unknown codes are left out."""
+    return _read(_OF_CODES, {"codes": array(set(codes))})
+
+
+def on_menu(*, most: int) -> dict[str, Offer]:
+    """Read what is on the menu, at most so many SKUs."""
+    return _read(_ON_MENU, {"most": most})
+
+
+def _read(sql: str, params: Mapping[str, Any]) -> dict[str, Offer]:
+    with connection.cursor() as cursor:
+        # Not by the ORM, because every order passes here.
+        prepared.execute(cursor, sql, params)
+        return {code: Offer(price, active) for code, price, active in cursor.fetchall()}
+
+
+_OF_CODES = "SELECT code, price_cents, active FROM inventory_sku WHERE code = ANY(%(codes)s::varchar[])"
+_ON_MENU = "SELECT code, price_cents, active FROM inventory_sku WHERE active LIMIT %(most)s::int"

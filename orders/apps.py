@@ -11,5 +11,6 @@ class OrdersConfig(AppConfig):
     name = "orders"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and what is done on a tick."""
         from orders import checks  # noqa: F401, PLC0415 - apps must be there first
+        from orders.groups import deciding  # noqa: F401, PLC0415 - the same

@@ -1,4 +1,4 @@
-"""Demo data: drinks, delivery slots, and coupons of every kind. Safe to repeat.
+"""Demo data: drinks, delivery slots, coupons of every kind, and a group buy. Safe to repeat.
 
 Existing rows are not changed: once there are orders, runs move stock and coupons.
 """
@@ -13,9 +13,12 @@ from django.db import transaction
 from django.utils import timezone
 from knox.models import AuthToken
 
+from campaigns.models import Campaign, CampaignState
 from coupons.models import Coupon
 from delivery.models import Slot
-from inventory.models import Sku
+from inventory.models import Batch, Sku
+from inventory.services import add_sku
+from orders.groups import staff
 
 CUSTOMER = "demo"
 _OTHER = "someone-else"
@@ -42,6 +45,10 @@ _COUPONS = [
     ("USED", 500, 365, True, False),
     ("NOTYOURS", 500, 365, False, True),
 ]
+#: A tenth off, for whoever claims it.
+_CLAIMED = "TEATIME"
+#: The group buy: the first part of its page's address, its drink, and the cups that are set aside.
+_GROUP, _GROUP_SKU, _GROUP_CUPS = "oolong", "OOLONG-M", 60
 _DAYS = 7
 _HOURS = (10, 12, 15, 18)
 _CAPACITY = 200
@@ -59,18 +66,23 @@ def seed(*, admin: str = "", password: str = "") -> User:
     customer, _ = users.get_or_create(username=CUSTOMER)
     other, _ = users.get_or_create(username=_OTHER)
     for code, name, price_cents, available in _MENU:
-        defaults = {"name": name, "price_cents": price_cents, "available": available}
-        Sku.objects.get_or_create(code=code, defaults=defaults)
+        if not Sku.objects.filter(code=code).exists():
+            add_sku(code=code, name=name, price_cents=price_cents, available=available, reason="demo data")
     now = timezone.now()
     for code, discount_cents, days, used, others in _COUPONS:
         defaults = {
             "discount_cents": discount_cents,
             "expires_at": now + timedelta(days=days),
-            "used": used,
+            # Without holds, as an order that uses a coupon for anyone leaves it.
+            **({"available": 0, "sold": 1, "settled": 1} if used else {}),
             "customer": other if others else None,
         }
         Coupon.objects.get_or_create(code=code, defaults=defaults)
+    part = {"kind": "PERCENT", "percent": 10, "cap_cents": 300, "minimum_cents": 2000}
+    many = {"available": 1000, "per_customer": 3, "expires_at": now + timedelta(days=365)}
+    Coupon.objects.get_or_create(code=_CLAIMED, defaults={**part, **many})
     _open_slots()
+    _open_campaign()
     if admin:
         boss, _ = users.get_or_create(username=admin, defaults={"is_staff": True, "is_superuser": True})
         boss.set_password(password)
@@ -92,3 +104,27 @@ def _open_slots() -> None:
             Slot.objects.get_or_create(
                 starts_at=start, ends_at=start + timedelta(hours=2), defaults={"available": _CAPACITY}
             )
+
+
+def _open_campaign() -> None:
+    """Open a group buy until tomorrow morning, unless one is open."""
+    if Campaign.objects.filter(slug__startswith=_GROUP, state=CampaignState.OPEN).exists():
+        return
+    ends = (timezone.localtime() + timedelta(days=1)).replace(hour=9, minute=0, second=0, microsecond=0)
+    slug = f"{_GROUP}-{ends:%Y%m%d}"
+    slot = Slot.objects.filter(starts_at__gt=ends, active=True).order_by("starts_at").first()
+    has_cups = Batch.objects.filter(key=_GROUP_SKU, available__gte=_GROUP_CUPS).exists()
+    if slot is None or not has_cups or Campaign.objects.filter(slug=slug).exists():
+        return
+    staff.open_campaign(
+        by="seed",
+        slug=slug,
+        title="四季春拼团 Oolong together",
+        sku=_GROUP_SKU,
+        price_cents=900,
+        slot=slot.pk,
+        minimum=3,
+        capacity=20,
+        quota=_GROUP_CUPS,
+        closes_at=ends,
+    )

@@ -45,5 +45,26 @@ class OrderNumberTaken(Exception):
     """The drawn order number exists; roll back and draw another."""
 
 
+class ConditionFailed(Exception):
+    """What the order depends on does not hold; nothing was written."""
+
+
 class OrderNotFound(Exception):
     """The customer has no such order."""
+
+
+class JoinRefused(Exception):
+    """A campaign cannot be joined, or not be left. Its message is for the customer.
+
+    Attributes:
+        code: a stable word for programs: ``campaign-closed``, ``campaign-full``, ``already-joined`` or
+            ``group-formed``.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class NoSuchCampaign(Exception):
+    """There is no such campaign."""

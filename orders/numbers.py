@@ -17,5 +17,8 @@ def draw() -> str:
     40 random bits a day: at 100,000 orders a day two numbers collide once in half a year. The caller that stores a
     number must be prepared to draw again.
     """
-    letters = "".join(secrets.choice(ALPHABET) for _ in range(8))
-    return f"ORD-{timezone.localdate():%Y%m%d}-{letters}"
+    bits = secrets.randbits(40)
+    letters = "".join(ALPHABET[bits >> shift & 31] for shift in range(0, 40, 5))
+    # Not by strftime, which takes longer than all the rest.
+    today = timezone.localdate()
+    return f"ORD-{today.year * 10000 + today.month * 100 + today.day}-{letters}"

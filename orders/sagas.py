@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 
+import campaigns.participants as campaigns
 import coupons.participants as coupons
 import delivery.participants as delivery
 import inventory.participants as inventory
 import payments.participants as payments
 from orders import participants as orders
-from orders.requests import OrderRequest
-from sagas import Confirmation, Events, Retry, Saga, State, Step, Tcc, Transition, on_transition
+from orders import refunding
+from orders.fulfilment.sagas import PlaceStoreOrder
+from orders.refunding import RefundOrderRequest
+from orders.requests import ChargeRequest, GroupRequest, OrderRequest
+from payments import gateways, refunds
+from sagas import Confirmation, Events, PrunedRun, Retry, Saga, State, Step, Tcc, Transition, on_prune, on_transition
 
 
 class PlaceOrder(Saga[OrderRequest]):
     """Confirm an order with its stock, coupon and delivery, or undo every part."""
 
     publishes = settings.PUBLISH_EVENTS
+    lifecycle = settings.ORDER_LIFECYCLE
 
     payment = Confirmation(
         within=timedelta(seconds=settings.CONFIRM_WITHIN_SECONDS), compensate=payments.give_back, queue="payments"
@@ -38,7 +45,7 @@ class PlaceOrder(Saga[OrderRequest]):
             confirmed="OrderConfirmed",
         ),
     )
-    reserve_inventory = Tcc(
+    reserve_inventory = Tcc[OrderRequest](
         inventory.stock,
         rejects=(inventory.OutOfStock,),
         queue="inventory",
@@ -54,11 +61,13 @@ class PlaceOrder(Saga[OrderRequest]):
         coupons.redeem,
         compensate=coupons.refund,
         queue="coupons",
+        # Each call is counted in the grant, up to three.
+        finish_retry=Retry(attempts=3),
         events=Events(
             done="CouponRedeemed", rejected="CouponRejected", failed="CouponNotRedeemed", undone="CouponRefunded"
         ),
     )
-    schedule_delivery = Tcc(
+    schedule_delivery = Tcc[OrderRequest](
         delivery.slots,
         retry=Retry(attempts=3),
         queue="delivery",
@@ -72,6 +81,76 @@ class PlaceOrder(Saga[OrderRequest]):
     )
 
 
+#: The sagas by which an order of one customer is placed.
+PLACING: tuple[type[Saga[Any]], ...] = (PlaceOrder, PlaceStoreOrder)
+
+
+class ChargeOrder(Saga[ChargeRequest]):
+    """Place an order that is paid at once, by a step: the gateway charges a card, and an undo returns it.
+
+    It waits for nobody, so nothing is held for a payer. But holds wait for the gateway: the charge is the last step.
+    """
+
+    create_order = PlaceOrder.create_order
+    reserve_inventory = PlaceOrder.reserve_inventory
+    apply_coupon = PlaceOrder.apply_coupon
+    schedule_delivery = PlaceOrder.schedule_delivery
+    charge = Step(
+        gateways.charges,
+        confirm=payments.note_charge,
+        compensate=gateways.charge_refunds,
+        queue="payments",
+        finish_retry=Retry(attempts=60, delay=timedelta(seconds=2), max_delay=timedelta(minutes=30)),
+    )
+
+
+class RefundOrder(Saga[RefundOrderRequest]):
+    """Give back a confirmed order, or some of its lines. The refund was accepted, so it only goes forward."""
+
+    begin = Step(refunding.begin, queue="orders", pivot=True)
+    return_money = Step(refunding.return_money, queue="payments")
+    give_back_place = Step(refunding.give_back_place, queue="delivery")
+    give_back_coupon = Step(refunding.give_back_coupon, queue="coupons")
+    give_back_cups = Step(refunding.give_back_cups, queue="inventory")
+
+
+class JoinCampaign(Saga[GroupRequest]):
+    """Make a customer a member of a group buy: a place, cups out of its quota, a delivery; or undo every part.
+
+    It is confirmed once the customer has paid and the group has formed. The second is one decision for all members.
+    """
+
+    publishes = settings.PUBLISH_EVENTS
+    lifecycle = settings.ORDER_LIFECYCLE
+
+    # All of a group that is short are refunded at once: behind the refunds that single customers wait for.
+    payment = Confirmation(
+        within=timedelta(seconds=settings.CONFIRM_WITHIN_SECONDS), compensate=payments.give_back_later, queue="payments"
+    )
+    formed = Confirmation(decided_by=lambda request: str(request.campaign), needs_compensation=False)
+
+    create_order = Step(
+        orders.create_order, confirm=orders.confirm_order, compensate=orders.reject_order, queue="orders"
+    )
+    take_place = Tcc[GroupRequest](
+        campaigns.places,
+        rejects=(
+            campaigns.CampaignFull,
+            campaigns.CampaignClosed,
+            campaigns.TermsChanged,
+            campaigns.AlreadyMember,
+        ),
+        queue="campaigns",
+    )
+    take_cups = Tcc[GroupRequest](campaigns.quota, rejects=(campaigns.CupsGone,), queue="campaigns")
+    apply_coupon = Step(coupons.redeem, compensate=coupons.refund, queue="coupons", finish_retry=Retry(attempts=3))
+    schedule_delivery = Tcc[GroupRequest](delivery.slots, retry=Retry(attempts=3), queue="delivery")
+    # Last: whoever is a member has everything, and only the confirmations are missing.
+    join = Step(campaigns.join, confirm=campaigns.keep, compensate=campaigns.leave, queue="campaigns")
+
+
+@on_transition(saga=JoinCampaign, target=State.FAILED, many=True)
+@on_transition(saga=ChargeOrder, target=State.FAILED, many=True)
 @on_transition(saga=PlaceOrder, target=State.FAILED, many=True)
 def mark_unplaced(transitions: Sequence[Transition]) -> None:
     """Reject the orders that failed before their first step, which no compensation marks.
@@ -79,3 +158,27 @@ def mark_unplaced(transitions: Sequence[Transition]) -> None:
     A hook may be lost. Then such an order keeps the status RECEIVED; its run, which the API shows, is FAILED.
     """
     orders.reject_unplaced([transition.run_id for transition in transitions])
+
+
+@on_transition(saga=JoinCampaign, source=State.ESCALATED, many=True)
+@on_transition(saga=PlaceStoreOrder, source=State.ESCALATED, many=True)
+@on_transition(saga=PlaceOrder, source=State.ESCALATED, many=True)
+def offer_parked(transitions: Sequence[Transition]) -> None:
+    """Offer the payments again that came while these orders waited for a person.
+
+    A hook may be lost. Then a repeat of the gateway's message offers the payment, or the sweep.
+    """
+    refunds.offer_parked([transition.run_id for transition in transitions])
+
+
+# A request with an idempotency key may be repeated for a day (orders.api.idempotency). Whatever comes later is answered
+# by the order itself, and by its payments: they stay.
+@on_prune(saga=JoinCampaign, keep=timedelta(days=1))
+@on_prune(saga=ChargeOrder, keep=timedelta(days=1))
+@on_prune(saga=PlaceOrder, keep=timedelta(days=1))
+def keep_ends(runs: Sequence[PrunedRun]) -> None:
+    """Write how their runs ended into orders that do not say it: whose hook was lost, or that a person has ended."""
+    for state in (State.SUCCEEDED, State.FAILED):
+        ended = [run.run_id for run in runs if run.state is state]
+        orders.write_ends(ended, confirmed=state is State.SUCCEEDED)
+        refunds.end_payments(ended, confirmed=state is State.SUCCEEDED)

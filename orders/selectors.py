@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
+import delivery.selectors
+import payments.selectors
+import sagas.selectors
 from orders.errors import OrderNotFound
 from orders.models import Order, OrderStatus
 from payments.models import Payment
@@ -56,6 +60,11 @@ def order_with_run(*, customer_id: int, order_no: str) -> OrderWithRun:
         return OrderWithRun(order, Standing(state_without_run(order.status)), paid)
 
 
+def numbers_of(*, run_ids: Sequence[UUID]) -> list[str]:
+    """The numbers of the orders of these runs."""
+    return list(Order.objects.filter(run_id__in=run_ids).order_by("id").values_list("order_no", flat=True))
+
+
 def with_standings(*, orders: Sequence[Order]) -> list[OrderWithRun]:
     """Read the states of these orders' runs, in one query."""
     rows = Run.objects.filter(id__in=[order.run_id for order in orders]).values_list("id", "state", "deadline")
@@ -64,6 +73,53 @@ def with_standings(*, orders: Sequence[Order]) -> list[OrderWithRun]:
         OrderWithRun(order, standings.get(order.run_id) or Standing(state_without_run(order.status)))
         for order in orders
     ]
+
+
+def is_of(*, customer_id: int, order_no: str) -> bool:
+    """Whether the order is this customer's."""
+    return Order.objects.filter(customer_id=customer_id, order_no=order_no).exists()
+
+
+def version_of(*, customer_id: int, order_no: str) -> tuple[UUID, str]:
+    """The run of a customer's order, and a text that is another one whenever the order is shown differently.
+
+    Three short reads, where the order itself takes a dozen.
+    """
+    order = Order.objects.filter(customer_id=customer_id, order_no=order_no).values_list("run_id", "status").first()
+    if order is None:
+        raise OrderNotFound(order_no)
+    run_id, status = order
+    parts = [status, sagas.selectors.version_of(run_id) or "", payments.selectors.version_of(order_no=order_no)]
+    return run_id, "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a client that waits for an order wants to know.
+
+    Attributes:
+        state: of the order's run.
+        deadline: until when it is to be paid, if it is known.
+        booking_id: of its place in the delivery slot, once that is reserved.
+        reason: why it is undone.
+    """
+
+    run_id: UUID
+    state: State
+    deadline: datetime | None
+    booking_id: int | None
+    reason: dict[str, Any] | None
+
+
+def outcome_of(*, order_no: str) -> Outcome:
+    """Read how far an order has come; ``OrderNotFound`` where there is none."""
+    order = Order.objects.filter(order_no=order_no).values_list("run_id", "status").first()
+    if order is None:
+        raise OrderNotFound(order_no)
+    run_id, status = order
+    run = Run.objects.filter(pk=run_id).values_list("state", "deadline", "reason").first()
+    state, deadline, reason = run or (state_without_run(status), None, None)
+    return Outcome(run_id, State(state), deadline, delivery.selectors.booking_of(run_id=run_id), reason)
 
 
 def state_without_run(status: str) -> State:

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
+import campaigns.services
+import coupons.refusals
 import coupons.selectors
 import delivery.selectors
-import inventory.selectors
+import payments.refunds
 import payments.services
 import sagas
+from campaigns.errors import AlreadyFormed
+from delivery.addresses import Address
+from delivery.models import FulfilmentKind
 from delivery.selectors import Standing
-from orders.errors import Fault, OrderNotFound, OrderNumberTaken, OrderRefused
+from orders import offers, participants
+from orders.errors import ConditionFailed, Fault, JoinRefused, OrderNotFound, OrderNumberTaken, OrderRefused
+from orders.fulfilment.sagas import PlaceStoreOrder, StoreOrderRequest
+from orders.groups import deciding
 from orders.models import Order, OrderStatus
-from orders.requests import Item, OrderRequest
-from orders.sagas import PlaceOrder
+from orders.requests import ChargeRequest, Item, OrderRequest
+from orders.sagas import ChargeOrder, PlaceOrder
 from orders.selectors import state_without_run
+from payments.models import Outcome
 from payments.services import Answer, Bill, Message
 from sagas import State
+from sagas.db import constraint
 from sagas.models import Run
+from sagas.postgresql import prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,33 @@ class Wanted:
 COUPON_NOT_USABLE = "coupon-not-usable"
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What an order depends on, in the statement that inserts it.
+
+    Attributes:
+        ctes: common table expressions. The one named ``name`` returns a row if the order may be placed, or none.
+        name: its name.
+        params: the parameters of all of them.
+    """
+
+    ctes: str
+    name: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A condition that writes nothing: an SQL expression that is true if the order may be placed."""
+
+    sql: str
+    params: Mapping[str, Any]
+
+    def alone(self) -> Condition:
+        """The condition that is nothing but this."""
+        return Condition(f"allowed AS MATERIALIZED (SELECT WHERE {self.sql})", "allowed", self.params)
+
+
 def place_order(
     *,
     order_no: str,
@@ -47,97 +88,206 @@ def place_order(
     items: Sequence[Wanted],
     slot: int,
     coupon: str | None = None,
+    expected_total_cents: int | None = None,
+    fulfilment: FulfilmentKind = FulfilmentKind.SLOT,
+    deliver_to: Address | None = None,
     address: str | None = None,
+    condition: Condition | None = None,
+    card: str = "",
 ) -> UUID:
     """Accept an order: price it, and insert it and its run. Nothing is reserved or redeemed yet.
 
-    Prices and discount are fixed now. An order that costs nothing is confirmed at once. Call it in a transaction, so
-    that the order, the run and the caller's own rows commit together.
+    Prices and discount are fixed now; the prices are those of at most a second ago (``orders.offers``). An order that
+    costs nothing is confirmed at once. One statement writes the order, its run, and what the condition writes. So they
+    commit together, with or without a transaction of the caller's. ``deliver_to`` is where a courier brings the order;
+    ``address`` is the network's, from which it was placed.
+
+    With a card that the customer has left with the shop's gateway, the order does not wait for its payment: a step
+    charges the card (``ChargeOrder``).
 
     Returns:
         The id of the run.
 
     Raises:
-        OrderRefused: a SKU, the slot or the coupon cannot be used, which is known at once.
-        sagas.Overloaded: the backlog is too old; nothing new is accepted.
-        OrderNumberTaken: draw another number, in a new transaction.
+        OrderRefused: a SKU, the slot or the coupon cannot be used, which is known at once; or the order costs something
+            else than was expected.
+        sagas.Overloaded: the order would wait too long to begin.
+        ConditionFailed: the condition does not hold, and nothing was written.
+        OrderNumberTaken: nothing was written; draw another number.
+        ValueError: a card is named, and the order is picked up or brought by a courier.
     """
     request = _check(order_no=order_no, customer_id=customer_id, items=items, slot=slot, coupon=coupon)
+    if expected_total_cents is not None and request.total_cents != expected_total_cents:
+        detail = f"The order costs {request.total_cents} by now, and not {expected_total_cents} (minor units)."
+        raise OrderRefused([Fault("price-changed", detail, "/expected_total_amount")])
+    if card and fulfilment is not FulfilmentKind.SLOT:
+        msg = f"an order of kind {fulfilment.value} cannot charge a card"
+        raise ValueError(msg)
+    if card and request.total_cents:
+        return accept(ChargeOrder, _charge(request, card), address=address, condition=condition)
+    saga, accepted = _saga_of(request, fulfilment, deliver_to)
+    return accept(saga, accepted, address=address, condition=condition)
+
+
+def accept(
+    saga: type[sagas.Saga[Any]],
+    request: OrderRequest,
+    *,
+    address: str | None = None,
+    condition: Condition | None = None,
+    campaign: int | None = None,
+) -> UUID:
+    """Insert a priced order, and its run of this saga; all else is as for ``place_order``."""
     sagas.check_admission()
-    run_id = PlaceOrder.start(request, business_key=order_no)
+    source = f"FROM {condition.name}" if condition else ""
+    start = sagas.start_sql(saga, request, business_key=request.order_no, source=source)
+    # Nothing is to be paid where the order costs nothing, so it does not wait for a payment.
+    free = not request.total_cents
+    ctes = f"{condition.ctes}, {start.ctes}" if condition else start.ctes
+    order = {
+        "order_no": request.order_no,
+        "customer_id": request.customer_id,
+        "status": OrderStatus.RECEIVED.value,
+        "slot": request.slot,
+        "coupon": request.coupon,
+        "campaign": campaign,
+        "discount_cents": request.discount_cents,
+        "total_cents": request.total_cents,
+        "address": address,
+    }
+    # A number that is taken must not break a transaction of the caller's.
+    with transaction.atomic() if free or connection.in_atomic_block else nullcontext():
+        if not _insert(f"WITH {ctes} {_INSERT}", {**start.params, **order, **(condition.params if condition else {})}):
+            raise ConditionFailed
+        start.announce()
+        if free:
+            # No payment id comes with it.
+            data = {"payment_id": None, "amount": 0, "currency": settings.CURRENCY}
+            sagas.confirm(start.run_id, payments.refunds.CONFIRMATION, data)
+    return start.run_id
+
+
+def _saga_of(
+    request: OrderRequest, fulfilment: FulfilmentKind, deliver_to: Address | None
+) -> tuple[type[sagas.Saga[Any]], OrderRequest]:
+    """The saga that places an order, and its request."""
+    if fulfilment is FulfilmentKind.SLOT:
+        return PlaceOrder, request
+    by_courier = fulfilment is FulfilmentKind.COURIER
+    if by_courier and not settings.COURIER_URL:
+        raise OrderRefused([Fault("no-courier", "Nothing is brought by courier at present.", "/fulfilment/kind")])
+    fields = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
+    return PlaceStoreOrder, StoreOrderRequest(**fields, kind=fulfilment, address=deliver_to if by_courier else None)
+
+
+def _charge(request: OrderRequest, card: str) -> ChargeRequest:
+    told = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
+    return ChargeRequest(**told, gateway=settings.PAYMENT_GATEWAY, card=card)
+
+
+#: Without ON CONFLICT: where the number is taken, nothing else of the statement may be written, either.
+_INSERT = (
+    "INSERT INTO orders_order (order_no, run_id, customer_id, status, slot, coupon, campaign, discount_cents, "
+    "total_cents, address) SELECT %(order_no)s, id, %(customer_id)s::int, %(status)s, %(slot)s::bigint, %(coupon)s, "
+    "%(campaign)s::bigint, %(discount_cents)s::int, %(total_cents)s::bigint, %(address)s::inet FROM sagas_started"
+)
+
+
+def _insert(sql: str, params: Mapping[str, Any]) -> bool:
     with connection.cursor() as cursor:
-        # Not by the ORM: a number that is taken must not break the caller's transaction.
-        cursor.execute(
-            "INSERT INTO orders_order (order_no, run_id, customer_id, status, slot, coupon, discount_cents, "
-            "total_cents, address) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_no) DO NOTHING",
-            [
-                order_no,
-                run_id,
-                customer_id,
-                OrderStatus.RECEIVED,
-                slot,
-                coupon,
-                request.discount_cents,
-                request.total_cents,
-                address,
-            ],
-        )
-        if not cursor.rowcount:
-            raise OrderNumberTaken(order_no)
-    if not request.total_cents:
-        # Nothing is to be paid, so it does not wait for a payment. No payment id comes with it.
-        data = {"payment_id": None, "amount": 0, "currency": settings.CURRENCY}
-        sagas.confirm(run_id, payments.services.CONFIRMATION, data)
-    return run_id
+        try:
+            prepared.execute(cursor, sql, params)
+        except IntegrityError as error:
+            if constraint(error) == "orders_order_no_once":
+                raise OrderNumberTaken(params["order_no"]) from error
+            raise
+        return bool(cursor.rowcount)
 
 
 def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: int, coupon: str | None) -> OrderRequest:
     """Check what is known at once, and fix prices and discount."""
     faults: list[Fault] = []
-    known = inventory.selectors.skus(codes=[item.sku for item in items])
+    known = offers.skus(codes=[item.sku for item in items])
     for index, item in enumerate(items):
         pointer = f"/items/{index}/sku"
         if item.sku not in known:
             faults.append(Fault("unknown-sku", f"There is no SKU {item.sku}.", pointer))
         elif not known[item.sku].active:
             faults.append(Fault("inactive-sku", f"{item.sku} is not on the menu any more.", pointer))
-    standing = delivery.selectors.standing(slot=slot)
-    if standing is None:
+    terms = offers.terms(slot=slot)
+    if terms is None:
         faults.append(Fault("unknown-slot", f"There is no slot {slot}.", "/slot"))
-    elif standing is Standing.BEGUN:
+    elif terms.standing is Standing.BEGUN:
         faults.append(Fault("past-slot", f"Slot {slot} has begun already.", "/slot"))
-    elif standing is Standing.INACTIVE:
+    elif terms.standing is Standing.INACTIVE:
         faults.append(Fault("inactive-slot", f"Slot {slot} takes no more orders.", "/slot"))
-    discount = 0
+    price = None if faults else sum(item.quantity * known[item.sku].price_cents for item in items)
+    discount = None
     if coupon is not None:
         try:
-            discount = coupons.selectors.discount(code=coupon, customer_id=customer_id)
+            discount = coupons.selectors.discount(code=coupon, customer_id=customer_id, price_cents=price)
+        except coupons.refusals.BelowMinimum as below:
+            faults.append(Fault("coupon-minimum", f"{below.detail[0].upper()}{below.detail[1:]}.", "/coupon"))
         except sagas.Rejected:
             faults.append(Fault(COUPON_NOT_USABLE, "The coupon cannot be used.", "/coupon"))
-    if faults:
+    if faults or terms is None:
         raise OrderRefused(faults)
     priced = tuple(Item(item.sku, item.quantity, known[item.sku].price_cents) for item in items)
-    # No more than the price of the order, so that lines less discount are the total in every record.
-    discount = min(discount, sum(item.quantity * item.unit_price_cents for item in priced))
-    return OrderRequest(order_no, customer_id, priced, slot, coupon, discount)
+    if discount is None:
+        return OrderRequest(order_no, customer_id, priced, slot, needed_until=terms.ends_at)
+    # The code as the shop writes it: the coupon is locked by it.
+    return OrderRequest(order_no, customer_id, priced, slot, discount.code, discount.cents, terms.ends_at)
 
 
-def receive_payment(*, message: Message) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What a gateway's message came to, and the order's booking, if it is confirmed."""
+
+    answer: Answer
+    booking_id: int | None = None
+
+
+def receive_payment(*, message: Message) -> Paid:
     """Keep a signed message of the gateway, and take its payment if it is what the order costs.
 
     A repeat gets the present state of payment and order. No signed message is refused: a payment that does not pay
     the order is due back, and the answer says why.
     """
-    found = Order.objects.filter(order_no=message.order_no).values_list("run_id", "status", "total_cents").first()
+    found = _find_order(message.order_no)
     if found is None:
-        return payments.services.receive(message, None)
-    run_id, status, total_cents = found
+        return Paid(payments.services.receive(message, None))
+    run_id, status, total_cents, campaign = found
     bill = Bill(run_id, _total(run_id) if total_cents is None else total_cents, settings.CURRENCY)
-    answer = payments.services.receive(message, bill)
+    answer = _receive(message, bill, campaign)
     if answer.state is None:
         # Its run is pruned.
-        return replace(answer, state=state_without_run(status))
+        answer = replace(answer, state=state_without_run(status))
+    # Only a repeat finds its order confirmed: the first message pays no other statement for it.
+    booking = delivery.selectors.booking_of(run_id=run_id) if answer.state is State.SUCCEEDED else None
+    return Paid(answer, booking)
+
+
+def _receive(message: Message, bill: Bill, campaign: int | None) -> Answer:
+    """Receive a message; one of a member's order is written with the membership, and its campaign looked at behind."""
+    if campaign is None:
+        return payments.services.receive(message, bill)
+    with transaction.atomic():
+        answer = payments.services.receive(message, bill)
+        if answer.outcome is Outcome.TAKEN:
+            campaigns.services.mark_paid(run_id=bill.run_id)
+    # In a transaction of its own. If it fails, the next tick does it.
+    transaction.on_commit(partial(deciding.decide, campaign_id=campaign), robust=True)
     return answer
+
+
+def _find_order(order_no: str) -> tuple[UUID, str, int | None, int | None] | None:
+    """The run, the status, the price and the campaign of an order."""
+    with connection.cursor() as cursor:
+        prepared.execute(cursor, _FIND, {"order_no": order_no})
+        return cursor.fetchone()  # type: ignore[no-any-return]  # the columns named below
+
+
+_FIND = "SELECT run_id, status, total_cents, campaign FROM orders_order WHERE order_no = %(order_no)s"
 
 
 def _total(run_id: UUID) -> int:
@@ -152,8 +302,9 @@ def cancel_order(*, customer_id: int, order_no: str) -> State:
     Raises:
         OrderNotFound: the customer has no such order.
         sagas.AlreadyDecided: it is confirmed.
+        JoinRefused: it joins a group that has formed.
     """
-    run_id, status = _run_of(customer_id=customer_id, order_no=order_no)
+    run_id, status, campaign = _run_of(customer_id=customer_id, order_no=order_no)
     with transaction.atomic():
         try:
             state = sagas.cancel(
@@ -167,17 +318,26 @@ def cancel_order(*, customer_id: int, order_no: str) -> State:
                 return ended
             raise sagas.AlreadyDecided(_PRUNED, ended) from None
         # No step has handled the order, so no compensation will mark it. The run is locked, and will not begin.
-        Order.objects.filter(run_id=run_id, status=OrderStatus.RECEIVED).update(status=OrderStatus.REJECTED)
+        participants.reject_unplaced([run_id])
+        if campaign is not None and state is State.COMPENSATING:
+            _leave(campaign, run_id)
     return state
 
 
-#: The reason that is shown for an order whose run was pruned (docs/how-to/operate.md, "Old runs").
+def _leave(campaign: int, run_id: UUID) -> None:
+    try:
+        campaigns.services.leave(campaign_id=campaign, run_id=run_id)
+    except AlreadyFormed as error:
+        raise JoinRefused("group-formed", f"{str(error).capitalize()}.") from error
+
+
+#: The reason that is shown for an order whose run was pruned (docs/how-to/runbook.md, "Old runs").
 _PRUNED = "it has ended long ago, and its record is gone"
 
 
-def _run_of(**which: Any) -> tuple[UUID, str]:
-    """The run and the status of an order; ``OrderNotFound`` if there is none."""
-    found = Order.objects.filter(**which).values_list("run_id", "status").first()
+def _run_of(**which: Any) -> tuple[UUID, str, int | None]:
+    """The run, the status and the campaign of an order; ``OrderNotFound`` if there is none."""
+    found = Order.objects.filter(**which).values_list("run_id", "status", "campaign").first()
     if found is None:
         raise OrderNotFound(which["order_no"])
     return found

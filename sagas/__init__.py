@@ -7,35 +7,58 @@ by ``celery -A sagas worker``. ``sagas.pool`` has a ready-made TCC resource, ``s
 
 import sys
 
+#: The only place that has it: the wheel, the checks and the changelog's test read it here.
+__version__ = "0.1.0"
+
 if sys.version_info < (3, 11):  # noqa: UP036 - said here in a line, and not by the first import that fails
     msg = f"sagas: Python {sys.version.split()[0]} is too old: the engine needs 3.11 or later."
     raise ImportError(msg)
 
 from sagas.api import (
+    acancel,
     acknowledge,
+    aconfirm,
+    adecide,
+    adecline,
     assign,
+    astart,
     cancel,
     check_admission,
     confirm,
+    confirm_sql,
+    decide,
     decline,
     erase,
     report,
     resolve,
     resume,
     start,
+    start_sql,
 )
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.events import Event, Events
 from sagas.definition.locks import Lock
-from sagas.definition.participants import Accepted, Call, Done, Operation, Outcome, TccResource, set_based
+from sagas.definition.participants import (
+    Accepted,
+    Call,
+    Done,
+    Operation,
+    Outcome,
+    TccResource,
+    locking,
+    no_lock_keys,
+    set_based,
+)
 from sagas.definition.personal_data import Personal
 from sagas.definition.retry import Retry
 from sagas.definition.saga import Saga
 from sagas.definition.steps import Parallel, Step, Tcc
 from sagas.engine.subsagas import SubSaga
 from sagas.errors import AlreadyDecided, InvalidRequest, Locked, Overloaded, Rejected, RunNotFound
-from sagas.hooks import Transition, on_transition
+from sagas.hooks import PrunedRun, Transition, on_prune, on_tick, on_transition
+from sagas.listeners import on_event
 from sagas.states import State
+from sagas.waiting import await_run, wait
 
 __all__ = [
     "Accepted",
@@ -53,6 +76,7 @@ __all__ = [
     "Overloaded",
     "Parallel",
     "Personal",
+    "PrunedRun",
     "Rejected",
     "Retry",
     "RunNotFound",
@@ -63,17 +87,32 @@ __all__ = [
     "Tcc",
     "TccResource",
     "Transition",
+    "acancel",
     "acknowledge",
+    "aconfirm",
+    "adecide",
+    "adecline",
     "assign",
+    "astart",
+    "await_run",
     "cancel",
     "check_admission",
     "confirm",
+    "confirm_sql",
+    "decide",
     "decline",
     "erase",
+    "locking",
+    "no_lock_keys",
+    "on_event",
+    "on_prune",
+    "on_tick",
     "on_transition",
     "report",
     "resolve",
     "resume",
     "set_based",
     "start",
+    "start_sql",
+    "wait",
 ]

@@ -7,29 +7,46 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
+
+from asgiref.sync import sync_to_async
 
 from sagas import runtime, store
 from sagas.conf import config
 from sagas.db import after_commit
+from sagas.decisions import admission
 from sagas.decisions.messages import Message, Unlock, Wake
 from sagas.definition.participants import Done
-from sagas.definition.saga import Saga
-from sagas.engine import erasure, lifecycle
-from sagas.engine.carrier import do_after_commit
+from sagas.definition.saga import Saga, Unique
+from sagas.delivery.carrier import do_after_commit
+from sagas.engine import erasure, lifecycle, shared_decisions
 from sagas.engine.erasure import Erasure
 from sagas.engine.lifecycle import Receipt
 from sagas.engine.reports import receive_report
 from sagas.errors import InvalidArgument, InvalidDecision, Overloaded, Rejected
 from sagas.escalations import actions
-from sagas.redis.kicks import kick
 from sagas.serialization import dump_limited
 from sagas.states import State
+from sagas.store.shared_decisions import Decision
+from sagas.store.workers import kick
 from sagas.validation import check_note, check_person, parse_run_id
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None) -> UUID:
+
+def start(
+    saga: type[Saga[Any]],
+    request: object,
+    *,
+    business_key: str = "",
+    run_id: UUID | None = None,
+    unique: Unique | None = None,
+) -> UUID:
     """Start a run. It begins when the surrounding transaction commits.
 
     Args:
@@ -37,6 +54,11 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
         request: an instance of the saga's request type, or a dict that fits it.
         business_key: what people know the run by, such as an order number; at most 64 characters.
         run_id: the run's id, if the caller must know it before the call; by default a new UUIDv7.
+        unique: how a start goes that finds a run of this saga and business key which is not undone, whether it goes on,
+            has succeeded or waits for a person: "reject" raises ``RunExists``, and "attach" returns that run's id. A
+            run that is FAILED is undone, so its key may be started again. Of two such starts at the same time, the
+            second waits for the first one's commit. Starts without it are not stopped, and a run that was pruned is
+            forgotten.
 
     Returns:
         The run's id, which is the global transaction id.
@@ -45,11 +67,56 @@ def start(saga: type[Saga[Any]], request: object, *, business_key: str = "", run
         InvalidRequest: the request does not fit, changes when it is stored and read again, or is larger than
             ``SAGAS["DATA_LIMIT"]``; or the business key or the id is invalid. Nothing was written.
         Locked: another run holds a business key, and this saga does not wait for it.
-        RunExists: a run of this id exists.
+        RunExists: a run of this id exists; or, with ``unique="reject"``, one of this business key.
+        InvalidArgument: ``unique`` is neither of the two, is given without a business key or with a run id, or the
+            transaction's isolation level is above READ COMMITTED. Nothing was written.
+        RunPruned: the id is so old that a run of this id may have ended and been deleted (a ``RunExists``).
     """
-    run_id = lifecycle.insert_run(saga, request, business_key=business_key, run_id=run_id)
+    run_id = lifecycle.insert_run(saga, request, business_key=business_key, run_id=run_id, unique=unique)
     after_commit(kick)
     return run_id
+
+
+@dataclass(frozen=True, slots=True)
+class StartSql:
+    """The start of a run as a part of the caller's own SQL statement. See ``start_sql``.
+
+    Attributes:
+        run_id: the run's id.
+        ctes: common table expressions, to be put behind ``WITH``. ``sagas_started`` returns ``id``: one row if the run
+            was inserted. All names, also those of the parameters, begin with ``sagas_``.
+        params: the parameters, for placeholders such as ``%(sagas_id)s``.
+    """
+
+    run_id: UUID
+    ctes: str
+    params: dict[str, Any]
+
+    def announce(self) -> None:
+        """Wake a worker after the commit. Call it behind the statement; without it the run begins at the next tick."""
+        after_commit(kick)
+
+
+def start_sql(saga: type[Saga[Any]], request: object, *, business_key: str = "", source: str = "") -> StartSql:
+    """Start a run by a statement of the caller, which writes rows of its own in the same statement.
+
+    So both commit together in one round trip, without a transaction around them. Nothing is written here, but for the
+    saga's definition, the first time in a process.
+
+    Args:
+        saga: the saga's class. Its runs must lock no business keys.
+        request: as for ``start``.
+        business_key: as for ``start``.
+        source: a ``FROM`` clause of which each row would start the run, so it has one row, or none: ``"FROM claimed"``,
+            a common table expression that comes before.
+
+    Raises:
+        InvalidRequest: as for ``start``.
+        InvalidArgument: runs of this saga lock business keys.
+    """
+    run = lifecycle.new_run(saga, request, business_key=business_key)
+    ctes = store.moves.starting(publishes=bool(run.event), shared=run.awaits is not None, source=source)
+    return StartSql(run.run_id, ctes, run.params())
 
 
 # ``PlaceOrder.start(request)`` calls this function.
@@ -73,16 +140,51 @@ def confirm(run_id: UUID, name: str, data: dict[str, Any] | None = None) -> Rece
         UnknownConfirmation: its saga has no confirmation of this name.
         AlreadyDecided: the run is being undone, is undone, or is escalated.
         DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``.
-        InvalidArgument: ``data`` is no dict, or JSON cannot represent it.
+        InvalidArgument: ``data`` is no dict, or JSON cannot represent it; or the confirmation comes by ``decide``.
     """
+    return _confirm(run_id, name, data, ("", []))
+
+
+def confirm_sql(
+    run_id: UUID, name: str, data: dict[str, Any] | None = None, *, ctes: str, params: Sequence[Any]
+) -> Receipt:
+    """Confirm a run by a statement that also writes rows of the caller's own. All else is as for ``confirm``.
+
+    It is the counterpart of ``start_sql``, for a door where each round trip counts. Elsewhere, put ``confirm`` and your
+    writes into one transaction.
+
+    Args:
+        run_id: as for ``confirm``.
+        name: as for ``confirm``.
+        data: as for ``confirm``.
+        ctes: common table expressions, to be put behind ``WITH``. Each selects its rows from ``sagas_received``, which
+            has ``run_id`` and ``received_at``: one row if this call is the first, and none if it is a repeat. The text
+            is the application's own; what comes from outside belongs into ``params``.
+        params: the parameters, for the placeholders ``%s``.
+
+    Raises:
+        InvalidArgument: as for ``confirm``; or ``ctes`` is empty.
+        IntegrityError: and every other error of these expressions. Nothing was taken.
+    """
+    if not ctes.strip():
+        msg = "confirm_sql takes the application's common table expressions; without any, call confirm"
+        raise InvalidArgument(msg)
+    return _confirm(run_id, name, data, (f", {ctes}", list(params)))
+
+
+def _confirm(run_id: UUID, name: str, data: dict[str, Any] | None, also: store.runs.Sql) -> Receipt:
+    text = _dump_confirmation(name, data)
+    receipt, messages = lifecycle.receive_confirmation(parse_run_id(run_id), name, text, also)
+    _after_commit(messages)
+    return receipt
+
+
+def _dump_confirmation(name: str, data: object) -> str:
     given: object = {} if data is None else data
     if not isinstance(given, dict):
         msg = f"the data of {name} is a dict, not {type(given).__name__}"
         raise InvalidArgument(msg)
-    text = dump_limited(given, f"the data of {name}")
-    receipt, messages = lifecycle.receive_confirmation(parse_run_id(run_id), name, text)
-    _after_commit(messages)
-    return receipt
+    return dump_limited(given, f"the data of {name}")
 
 
 def decline(run_id: UUID, name: str, *, reason: str = "", by: str = "", message: str = "") -> State:
@@ -112,6 +214,57 @@ def decline(run_id: UUID, name: str, *, reason: str = "", by: str = "", message:
     state, messages = lifecycle.decline_confirmation(parse_run_id(run_id), name, reason=reason, by=by, message=message)
     _after_commit(messages)
     return state
+
+
+def decide(
+    saga: type[Saga[Any]],
+    name: str,
+    key: str,
+    data: dict[str, Any] | None = None,
+    *,
+    decline: str | None = None,
+    message: str = "",
+    by: str = "",
+) -> Decision:
+    """Decide, once and finally, for all runs of a key: those that wait, and those that start later.
+
+    Their confirmation ``name`` is declared with ``decided_by=``, which computes the key. The decision is one row of the
+    caller's transaction; after the commit, workers give it to the undecided runs, a cohort at a time. Where it is the
+    last confirmation of a run, the run can be cancelled no more from the commit on. Do not lock runs in the same
+    transaction before (by ``confirm``, say): the decision comes first.
+
+    Args:
+        saga: the saga's class.
+        name: the confirmation's name.
+        key: the key; a text of 1 to 128 characters.
+        data: what each run keeps of it as JSON.
+        decline: in place of the confirmation, refuse it: the runs are undone. Why, for operators; as in ``decline``.
+        message: with ``decline``, why, for customers.
+        by: who, for the log; at most 150 characters, of which 100 are kept.
+
+    Returns:
+        The decision. A repeat with the same answer, a refusal for whatever reason or the same data, gets the one that
+        was made, and whether it is ``settled`` by now.
+
+    Raises:
+        DecidedOtherwise: the key was decided before, and otherwise (an ``AlreadyDecided``).
+        UnknownConfirmation: the saga has no confirmation of this name.
+        InvalidArgument: it is not declared with ``decided_by=``; the key is none; ``data`` is no dict, or comes with
+            ``decline``; a text is none or too long; or the transaction's isolation level is above READ COMMITTED, and
+            another decision of the key was committed since it began.
+        DataTooLarge: ``data`` is larger than ``SAGAS["DATA_LIMIT"]``.
+    """
+    check_note("decline", "" if decline is None else decline)
+    check_note("message", message)
+    check_person("by", by)
+    text = None if decline is not None else _dump_confirmation(name, data)
+    if (data is not None) if decline is not None else message:
+        msg = f"the decision {name} is data=, or decline= with message=, and not both"
+        raise InvalidArgument(msg)
+    made = shared_decisions.decide(saga.definition, name, key, text, reason=decline or "", message=message, by=by)
+    if made.first:
+        after_commit(kick)
+    return made
 
 
 def cancel(run_id: UUID, *, reason: str = "", by: str = "", message: str = "") -> State:
@@ -241,22 +394,44 @@ def erase(*, business_key: str, by: str) -> Erasure:
     return erasure.erase(business_key=business_key, by=by)
 
 
+#: Seconds between two looks at the backlog, and after which a look says nothing any more.
+_LOOK_EVERY, _STALE = 1.0, 5.0
+
+
 def check_admission() -> None:
-    """Raise ``Overloaded`` if the oldest run that has not begun has waited longer than ``SAGAS["ADMISSION"]``."""
+    """Raise ``Overloaded`` if a new run would wait longer than ``SAGAS["ADMISSION"]`` to begin, as far as is known.
+
+    Its ``retry_after`` is after how many seconds that will be over, from 1 to 60. The database is asked once a second
+    and process, by one thread; the other threads go by the last answer.
+    """
     limit = config().admission
-    age = _backlog_age()
-    if age > limit:
-        msg = f"the oldest run has waited {age:.0f} s to begin; the limit is {limit:g} s"
-        raise Overloaded(msg, retry_after=max(1, math.ceil(min(age - limit, 60))))
+    looks = _looks(limit)
+    if excess := admission.excess(looks, limit):
+        msg = f"a new run would wait {limit + excess:.0f} s to begin; the limit is {limit:g} s"
+        raise Overloaded(msg, retry_after=math.ceil(min(max(excess, 1), 60)))
 
 
-def _backlog_age() -> float:
-    """Seconds for which the oldest new run has waited; the database is asked at most once a second."""
-    memory, now = runtime.memory, time.monotonic()
-    if now - memory.backlog_asked_at >= 1.0:
-        memory.backlog_age = store.claims.backlog_age()
-        memory.backlog_asked_at = now
-    return memory.backlog_age
+def _looks(limit: float) -> tuple[admission.Look, ...]:
+    """The last looks at the backlog; none if they are too old to go by."""
+    memory, looking = runtime.memory, runtime.own.looking
+    if time.monotonic() - memory.backlog_asked_at >= _LOOK_EVERY and looking.acquire(blocking=False):
+        try:
+            memory.looks = _look(memory.looks, limit)
+        finally:
+            # If it failed, too: the next second comes soon enough.
+            memory.backlog_asked_at = time.monotonic()
+            looking.release()
+    is_stale = time.monotonic() - memory.backlog_asked_at > _STALE
+    return () if is_stale else memory.looks
+
+
+def _look(looks: tuple[admission.Look, ...], limit: float) -> tuple[admission.Look, ...]:
+    last = looks[-1] if looks else None
+    look = store.claims.look_at_backlog(last.head if last else None)
+    if most := admission.runs_to_count(admission.keep(looks, look), limit):
+        before = last.count.through if last and last.count else None
+        look = replace(look, count=store.claims.count_backlog(most, since=look.head, before=before))
+    return admission.keep(looks, look)
 
 
 def report(run_id: UUID, step: str, outcome: Done | Rejected, *, operation: str = "", by: str = "") -> State:
@@ -284,6 +459,29 @@ def report(run_id: UUID, step: str, outcome: Done | Rejected, *, operation: str 
     state, messages = receive_report(parse_run_id(run_id), step, outcome, operation=operation, by=by)
     _after_commit(messages)
     return state
+
+
+def _awaited(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """The same for coroutines: it is called in a thread, because Django's database connections belong to threads."""
+    call = sync_to_async(function)
+
+    @wraps(function)
+    async def awaited(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await call(*args, **kwargs)
+
+    awaited.__name__ = awaited.__qualname__ = f"a{function.__name__}"
+    awaited.__doc__ = f"""As ``{function.__name__}``, for coroutines. It is a transaction of its own.
+
+    To do it in a transaction with writes of your own, put both into a function, and call that by ``sync_to_async``.
+    """
+    return awaited
+
+
+astart = _awaited(start)
+aconfirm = _awaited(confirm)
+adecline = _awaited(decline)
+acancel = _awaited(cancel)
+adecide = _awaited(decide)
 
 
 def _check_decision(*, by: str, note: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.signals import connection_created
 
 from sagas import runtime
@@ -22,10 +24,20 @@ class SagasConfig(AppConfig):
     verbose_name = "Sagas"
     default_auto_field = "django.db.models.BigAutoField"
 
-    def import_models(self) -> None:
-        """Import the models, if Django is new enough for them."""
-        software.insist_on_django()
-        super().import_models()
+    def __init__(self, app_name: str, app_module: Any) -> None:
+        super().__init__(app_name, app_module)
+        # Here, because Django makes all configurations before it imports any app's models.
+        software.insist_on_django_and_driver()
+        if self.label != "sagas":
+            msg = f"the engine's label must be 'sagas', and not {self.label!r}: its tables have this name"
+            raise ImproperlyConfigured(msg)
+        other = apps.app_configs.get(self.label)
+        if other is not None and other.name != self.name:
+            msg = (
+                f"the app {other.name!r} has the label 'sagas', which is the engine's: give it another one, by label=… "
+                "in its AppConfig (docs/how-to/install.md)"
+            )
+            raise ImproperlyConfigured(msg)
 
     def ready(self) -> None:
         """Import the definitions of all apps, and the checks."""
@@ -33,7 +45,7 @@ class SagasConfig(AppConfig):
         from sagas import checks  # noqa: F401, PLC0415
         from sagas.requirements import server_settings  # noqa: PLC0415
 
-        connection_created.connect(server_settings.read_committed, dispatch_uid="sagas.read_committed")
+        connection_created.connect(server_settings.begin_session, dispatch_uid="sagas.begin_session")
         autodiscover()
 
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, router, transaction
 
-from sagas import db, runtime, store
-from sagas.conf import Misconfigured, has_readable_port, parse_settings
+from sagas import db, limits, listeners, runtime, store
+from sagas.conf import Misconfigured, config, has_readable_port, parse_settings
 from sagas.definition import registry
 from sagas.escalations import channels
-from sagas.messaging import app as celery
-from sagas.requirements import server_settings, software
+from sagas.models import Run
+from sagas.requirements import extras, installation, migrations, server_settings, software
+from sagas.retention import ages
 
 
 @register("sagas")
@@ -42,6 +43,30 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 
 @register("sagas")
+def check_sizes(**_: Any) -> list[CheckMessage]:
+    """Check that PostgreSQL can take the results of a whole cohort at once."""
+    try:
+        settings = config()
+    except Misconfigured:
+        return []  # E001
+    each, runs, most = settings.data_limit, settings.cohort, limits.JSONB
+    if each * runs <= most:
+        return []
+    cures = [f"SAGAS['DATA_LIMIT'] to at most {most // runs:,}"]
+    if each <= most:
+        cures.append(f"SAGAS['COHORT'] to at most {most // each:,}")
+    return [
+        Warning(
+            f"SAGAS['DATA_LIMIT'] of {each:,} bytes for each of SAGAS['COHORT'], {runs:,} runs, is more than the "
+            f"{most:,} that PostgreSQL takes at once: where results are so large, a cohort is rolled back, and "
+            "performed in halves.",
+            hint=f"Lower {' or '.join(cures)}. What is large belongs in a table of your own, its key in the result.",
+            id="sagas.W007",
+        )
+    ]
+
+
+@register("sagas")
 def check_confirmations(**_: Any) -> list[CheckMessage]:
     """Check that each confirmation can be given back, or needs no compensation."""
     return [
@@ -54,7 +79,28 @@ def check_confirmations(**_: Any) -> list[CheckMessage]:
         )
         for definition in registry.all_definitions()
         for confirmation in definition.confirmations
-        if confirmation.refund is None and confirmation.needs_compensation
+        if confirmation.refund is None and confirmation.needs_compensation and not confirmation.is_shared
+    ]
+
+
+@register("sagas")
+def check_retention(**_: Any) -> list[CheckMessage]:
+    """Check that runs are kept for as long as a message or a request about them may come."""
+    try:
+        found = [*ages.too_short()]
+        unknown = ages.unknown()
+    except Misconfigured:
+        return []  # E001
+    return [
+        *(Error(problem.message, hint=problem.hint, id="sagas.E011") for problem in found),
+        *(
+            Warning(
+                f"SAGAS['RETENTION'] names {saga!r}, and the code has no saga of this name.",
+                hint="Correct the name; or leave it, if runs of a saga that the code had are to be deleted.",
+                id="sagas.W005",
+            )
+            for saga in unknown
+        ),
     ]
 
 
@@ -67,7 +113,7 @@ def check_channels(**_: Any) -> list[CheckMessage]:
     except Misconfigured:
         return []  # E001
     except channels.AppriseMissing:
-        return [Error("SAGAS['ESCALATION_URLS'] needs apprise.", hint="pip install apprise", id="sagas.E005")]
+        return [Error("SAGAS['ESCALATION_URLS'] needs apprise.", hint=extras.install("notices"), id="sagas.E005")]
     return [
         Error(
             f"SAGAS['ESCALATION_URLS'][{position}] is no URL of apprise.",
@@ -80,18 +126,54 @@ def check_channels(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_requirements(**_: Any) -> list[CheckMessage]:
-    """Check the versions of Python and of the packages, and that the broker is RabbitMQ."""
-    return [Error(lack.what, hint=lack.remedy, id="sagas.E030") for lack in (*software.packages(), *software.broker())]
+    """Check that packages are there and new enough, and that the broker is RabbitMQ."""
+    lacks = (*software.packages(), *extras.missing(), *software.broker())
+    return [Error(lack.what, hint=lack.remedy, id="sagas.E030") for lack in lacks]
+
+
+@register("sagas")
+def check_installation(**_: Any) -> list[CheckMessage]:
+    """Check that the package is here once, and that nothing else is called ``sagas``."""
+    return [
+        *(Error(lack.what, hint=lack.remedy, id="sagas.E034") for lack in installation.other_versions()),
+        *(Error(lack.what, hint=lack.remedy, id="sagas.E035") for lack in installation.strangers()),
+        *(Warning(lack.what, hint=lack.remedy, id="sagas.W033") for lack in installation.hidden()),
+    ]
 
 
 @register("sagas")
 def check_celery(**_: Any) -> list[CheckMessage]:
     """Check the settings of Celery on which the promises rest, for the engine's app and for shared apps."""
     try:
-        broken = [*celery.find_unfit_settings()]
+        if config().broker is None or extras.celery():
+            return []  # without a broker Celery need not be installed; with one, E030 reports it
+        from sagas.messaging.app import find_unfit_settings  # noqa: PLC0415
+
+        broken = [*find_unfit_settings()]
     except Misconfigured:
         return []  # E001
     return [Error(lack.what, hint=lack.remedy, id="sagas.E031") for lack in broken]
+
+
+@register("sagas")
+def check_events(**_: Any) -> list[CheckMessage]:
+    """Check that somebody takes the domain events."""
+    try:
+        if config().broker is not None:
+            return []
+    except Misconfigured:
+        return []  # E001
+    heard = listeners.heard_sagas()
+    return [
+        Warning(
+            f"{definition.name} publishes events, SAGAS['BROKER'] is None, and nobody here listens to them: they wait "
+            "in the outbox.",
+            hint="Register a listener by sagas.on_event; or set a broker; or let the saga publish no events.",
+            id="sagas.W006",
+        )
+        for definition in registry.all_definitions()
+        if definition.publishes and definition.name not in heard
+    ]
 
 
 @register("sagas")
@@ -123,9 +205,26 @@ def check_database(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_driver(**_: Any) -> list[CheckMessage]:
-    """Check the driver of PostgreSQL: Django prefers psycopg 3 if both it and psycopg2 are installed."""
+    """Check the version of the driver of PostgreSQL."""
     lack = software.driver()
     return [Error(lack.what, hint=lack.remedy, id="sagas.E009")] if lack else []
+
+
+@register("sagas")
+def check_routers(**_: Any) -> list[CheckMessage]:
+    """Check that no router has the engine's tables in another database than the default one."""
+    found = router.db_for_write(Run)
+    if found == DEFAULT_DB_ALIAS:
+        return []
+    return [
+        Error(
+            f"DATABASE_ROUTERS send writes of the engine's tables to {found!r}; the engine writes into the default "
+            "database, in the transactions of its participants.",
+            hint="Have the routers leave the app sagas in 'default', which is the database of the steps. "
+            "Steps elsewhere name it: Step(…, database=…).",
+            id="sagas.E033",
+        )
+    ]
 
 
 @register("sagas")
@@ -148,7 +247,7 @@ def check_other_databases(**_: Any) -> list[CheckMessage]:
                     id="sagas.E007",
                 )
             )
-        elif "postgresql" not in database.get("ENGINE", ""):
+        elif not software.is_postgresql(database):
             found.append(
                 Error(
                     f"{name} is in the database {alias!r}, which is not PostgreSQL.",
@@ -190,9 +289,22 @@ def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[Chec
             continue
         try:
             found += [_as_message(deviation) for deviation in server_settings.deviations(alias)]
-        except DatabaseError:
-            continue  # W002 reports it
+        except DatabaseError as error:
+            # W002 reports any other.
+            if refused := server_settings.refused_by_pooler(alias, error):
+                found.append(_as_message(refused))
     return found
+
+
+@register("sagas", Tags.database)
+def check_migrations(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Check that the database is not that of a newer version, and that no migration was interrupted."""
+    if DEFAULT_DB_ALIAS not in (databases or ()) or connection.vendor != "postgresql":
+        return []
+    try:
+        return [_as_message(deviation) for deviation in migrations.deviations()]
+    except DatabaseError:
+        return []  # W002 reports it
 
 
 def _as_message(deviation: server_settings.Deviation) -> CheckMessage:
@@ -213,7 +325,7 @@ def check_runs(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMe
     It asks the database, so only if Django may: in ``manage.py check --database default``, and in ``migrate``, which
     runs before the new code is deployed.
     """
-    if "default" not in (databases or ()) or "postgresql" not in connection.settings_dict["ENGINE"]:
+    if "default" not in (databases or ()) or connection.vendor != "postgresql":
         return []
     try:
         with transaction.atomic():

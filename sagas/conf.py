@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS
 
 from sagas.errors import SagaError
+from sagas.limits import WAIT
 from sagas.redaction import redact
 from sagas.signatures import BadSecret, parse_secrets
-from sagas.states import CARRIERS, CHOREOGRAPHY
+from sagas.states import CARRIERS, CHOREOGRAPHY, FINAL
 
 
 class Misconfigured(SagaError):
@@ -29,51 +31,79 @@ class Misconfigured(SagaError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """``SAGAS``, each key in lower case. Times are in seconds.
+    """``SAGAS``, each key in lower case.
+
+    The table in ``docs/reference/settings.md`` is written from these lines (``python -m tests.docs.settings_table``).
 
     Attributes:
-        queues: the RabbitMQ queues of the steps, one for each domain.
-        redis_url: the Redis for kicks; with ``None`` the tick does their work.
-        broker_api_url: RabbitMQ's management API for the doctor, ``http://user:password@host:15672``; or ``None``.
-        broker_url: RabbitMQ, one URL or several; ``None`` for the one in the project's ``CELERY_BROKER_URL``.
-        celery: settings of Celery for the engine's own app, by their names in lower case.
-        cohort: the largest number of runs in one message.
-        claim: the largest number of runs that one dispatch claims.
-        lease: how long a claimed run may make no progress before it is claimed again; doubled each time.
-        lease_limit: the number of claims without progress after which the run is escalated.
-        reclaim: the largest number of runs with a lapsed lease that one dispatch claims again.
-        grace: how long after its deadline the tick waits for RabbitMQ's message.
-        tick: how often a worker asks for a dispatch without a kick.
-        delays: the TTLs of the delay queues for retries; a wait is rounded up to one of them.
-        backlog: the number of messages on the step queues above which no new run is begun.
-        admission: the age of the backlog above which new runs are refused.
-        deliveries: how often a message may be delivered for a run before it counts as a fault.
-        escalation_urls: the URLs of apprise for notices of escalations; they contain secrets.
-        admin_url: the URL of Django's admin, for links in notices; or ``None``.
-        acknowledge_within: how long a person has to acknowledge an escalation before the next notice of it.
-        notice_lease: how long a published notice may go unsent before it is published again; doubled each time.
-        breaker_windows: the number of bad windows in a row that open a participant's breaker; 0 for no breakers.
-        breaker_window: the length of a window.
-        breaker_rate: the part of the retried confirms and undos that fails in a bad window, from 0 to 1.
-        breaker_operations: the number of operations that count in a window: the last ones.
-        breaker_minimum: the smallest number of operations by which a window is judged.
-        breaker_probe: the time between two probes of an open breaker.
-        relay: the largest number of runs whose events are published at once.
-        callback_secret: the secret for the signatures of reports over HTTP, ``whsec_…``, or several while it is
-            changed; with ``None`` no report is taken.
-        carriers: by saga, how its cohorts travel, if not as the saga says.
-        guard_ttl: how long Redis may hold back a duplicate of a compensation; with 0 only the database does.
-        data_limit: the largest size of a request, a step's result or a confirmation's data, in bytes of JSON.
+        queues (names): the RabbitMQ queues that steps may name, one a domain.
+        redis_url (URL): for kicks, the guard of compensations and circuits; without it, tick and database do the work.
+            Each project needs a Redis database number of its own (``…/0``, ``…/1``), because the keys do not name the
+            project.
+        broker (``'rabbitmq'`` or ``None``): ``None``: there is no broker, and ``manage.py sagas work`` claims and
+            performs. ``GRACE`` is 0 then, if it is not set.
+        broker_api_url (URL): RabbitMQ's management API, ``http://user:password@host:15672``, with a user that has the
+            tag ``monitoring``: the doctor looks there for policies that remove messages.
+        broker_url (URL, or a list): RabbitMQ, ``amqp://user:password@host:5672/vhost``; without it the project's
+            ``CELERY_BROKER_URL`` is used. Several URLs are tried one after the other. Each project needs a vhost of
+            its own, because the queues do not name the project.
+        celery (dict): Celery settings for the engine's own app, by their lower-case names, such as
+            ``{"worker_max_tasks_per_child": 1000}``.
+        listen_database (alias): the alias in ``DATABASES`` by which ``manage.py sagas work`` listens for
+            notifications: behind PgBouncer that of the server itself.
+        cohort (runs): the most runs that travel in one message and share a transaction.
+        claim (runs): the most runs that one dispatch claims.
+        lease (seconds): how long a claimed run may stand still before it is claimed again; doubled with each claim
+            without progress.
+        lease_limit (claims): claims without progress after which the run is escalated; at least 2, because it travels
+            alone in the last one.
+        reclaim (runs): the most runs with a lapsed lease that one dispatch claims again.
+        grace (seconds): how long after a deadline the tick waits for RabbitMQ's message before it judges the deadline.
+        tick (seconds): how often each worker asks for a dispatch, with or without a kick.
+        delays (seconds): TTLs of the delay queues; a wait is rounded up to one of them, or down to the longest.
+        backlog (messages): messages on the step queues above which no new run is begun.
+        admission (seconds): expected wait to begin above which ``sagas.check_admission`` refuses new runs.
+        carriers (dict): by the saga's name, ``"orchestration"`` or ``"choreography"``, where it differs from the
+            saga's ``carrier``.
+        callback_secret (secret): the secret of the signatures of reports over HTTP: ``whsec_`` and at least 24 bytes
+            in base64, or a list of secrets while it is being changed. Without a secret no reports are taken.
+        relay (runs): the most runs whose events one dispatch publishes, in one transaction.
+        deliveries (deliveries): deliveries, or interruptions by a lost session, of a single run's message that count
+            as a fault.
+        escalation_urls (URLs): where notices of escalations are sent: a list of apprise URLs, such as
+            ``dingtalk://…``, ``slack://…`` or ``mailtos://…``. They contain secrets: take them from the environment.
+            They are never logged.
+        admin_url (URL): where Django's admin is, such as ``https://shop.example/admin/``, for links in notices.
+        acknowledge_within (seconds): how long people have to acknowledge an escalation before the notice is repeated.
+        notice_lease (seconds): how long a published notice may stay unsent before it is published again; doubled each
+            time, up to ``ACKNOWLEDGE_WITHIN``.
+        breaker_windows (windows): consecutive bad windows after which a participant's breaker opens; ``0`` for no
+            breakers.
+        breaker_window (seconds): length of a window.
+        breaker_rate (part of 1): the part of the retried confirms and undos that fails in a bad window, at least.
+        breaker_operations (operations): the most of them that count in a window: the last ones.
+        breaker_minimum (operations): a window with fewer of them is not bad.
+        breaker_probe (seconds): the pause between the probes of an open breaker.
+        guard_ttl (seconds): how long Redis holds back doubled deliveries of a compensation under way; ``0`` leaves
+            them to the database.
+        data_limit (bytes): the largest JSON of a request, of a step's result, or of a confirmation's data.
+        retention (days): by the saga's name, for how many days runs are kept after their end: a number, ``None`` for
+            ever, or either by outcome (``{"SUCCEEDED": 400, "FAILED": 90}``); ``"*"`` for all sagas that are not
+            named. Empty: all for ever.
+        prune (runs): the most old runs that all ticks together delete in the time of one ``TICK``, at most 1,000; with
+            ``0`` only the commands delete.
     """
 
     queues: tuple[str, ...]
     # Settings with secrets are in no repr: tracebacks with local variables go to logs and to services.
     redis_url: str | None = field(default=None, repr=False)
+    broker: str | None = "rabbitmq"
     broker_url: str | tuple[str, ...] | None = field(default=None, repr=False)
     broker_api_url: str | None = field(default=None, repr=False)
     celery: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    cohort: int = 100
-    claim: int = 400
+    listen_database: str = DEFAULT_DB_ALIAS
+    cohort: int = 400
+    claim: int = 800
     lease: float = 10.0
     lease_limit: int = 6
     reclaim: int = 200
@@ -96,6 +126,8 @@ class Config:
     breaker_probe: float = 30.0
     relay: int = 200
     data_limit: int = 65_536
+    retention: Mapping[str, Any] = field(default_factory=dict)
+    prune: int = 0
     # Not in any repr: tracebacks with local variables go to logs and to services.
     callback_secret: str | Sequence[str] | None = field(default=None, repr=False)
     carriers: Mapping[str, str] = field(default_factory=dict)
@@ -116,6 +148,9 @@ RESERVED_PREFIXES = ("amq.", "sagas.", "celery")
 SHORTEST_DELAY = 0.001
 
 _POSITIVE = ("lease", "tick", "admission", "acknowledge_within", "notice_lease", "breaker_window", "breaker_probe")
+#: The most runs that one transaction prunes.
+MOST_PRUNED = 1000
+
 _NOT_NEGATIVE = ("grace", "guard_ttl")
 _WHOLE = (
     "cohort",
@@ -155,6 +190,8 @@ def parse_settings(raw: object) -> Config:
     if reserved:
         raise Misconfigured(f"SAGAS['QUEUES'] has reserved names: {', '.join(reserved)}.", "Choose other names.")
     values["queues"] = tuple(dict.fromkeys(queues))
+    if values.get("broker", "") is None:
+        values.setdefault("grace", 0.0)
     for name in ("delays", "escalation_urls", "broker_url"):
         if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
@@ -164,8 +201,19 @@ def parse_settings(raw: object) -> Config:
     if not isinstance(delays, tuple) or not delays or not all(_is_number(d) and d >= SHORTEST_DELAY for d in delays):
         raise Misconfigured(f"SAGAS['DELAYS'] is {delays!r}.", "Give a list of seconds, each at least 0.001.")
     _check_carriers(config)
+    if config.broker not in {None, "rabbitmq"}:
+        raise Misconfigured(
+            f"SAGAS['BROKER'] is {redact(repr(config.broker))}.",
+            'Give None to run without a broker; or leave it out. The URL of RabbitMQ is "BROKER_URL".',
+        )
+    if config.listen_database not in settings.DATABASES:
+        raise Misconfigured(
+            f"SAGAS['LISTEN_DATABASE'] is {config.listen_database!r}, which DATABASES does not have.",
+            "Give the alias of the engine's database without a pooler; or leave it out.",
+        )
     _check_urls(config)
     _check_breaker(config)
+    _check_retention(config)
     return config
 
 
@@ -182,6 +230,29 @@ def _check_carriers(config: Config) -> None:
         raise Misconfigured(
             f"SAGAS['CARRIERS'] is {carriers!r}.", 'Give a dict such as {"orders.PlaceOrder": "choreography"}.'
         )
+
+
+def _check_retention(config: Config) -> None:
+    retention: Any = config.retention
+    if not isinstance(retention, Mapping) or not all(
+        isinstance(saga, str)
+        and (set(kept) <= FINAL and all(map(_is_age, kept.values())) if isinstance(kept, Mapping) else _is_age(kept))
+        for saga, kept in retention.items()
+    ):
+        raise Misconfigured(
+            f"SAGAS['RETENTION'] is {retention!r}.",
+            'Give days by saga, such as {"orders.PlaceOrder": {"SUCCEEDED": 400, "FAILED": 90}, "*": 400}; None keeps '
+            "runs for ever.",
+        )
+    if type(config.prune) is not int or not 0 <= config.prune <= MOST_PRUNED:
+        raise Misconfigured(
+            f"SAGAS['PRUNE'] is {config.prune!r}.",
+            f"Give a whole number of runs a tick, at most {MOST_PRUNED}; 0 if only the commands prune.",
+        )
+
+
+def _is_age(days: object) -> bool:
+    return days is None or (isinstance(days, int | float) and _is_number(days) and 0 < days <= WAIT.days)
 
 
 def _check_breaker(config: Config) -> None:

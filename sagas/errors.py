@@ -36,7 +36,24 @@ class InvalidDemand(InvalidArgument):
 
 
 class RunExists(SagaError, IntegrityError):
-    """A run of this id exists already. Nothing was written, and the caller's transaction can go on."""
+    """A run of this id, or of this business key, exists already.
+
+    Nothing was written, and the caller's transaction can go on.
+
+    Attributes:
+        run_id: the run that exists.
+    """
+
+    def __init__(self, message: str = "", run_id: UUID | None = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class RunPruned(RunExists):
+    """The id is so old that a run of this id may have ended and been deleted: a new run would do its work again.
+
+    Nothing was written, and the caller's transaction can go on.
+    """
 
 
 class InvalidRequest(SagaError):
@@ -114,6 +131,22 @@ class AlreadyDecided(SagaError):
     def __init__(self, message: str, state: str) -> None:
         super().__init__(message)
         self.state = state
+
+
+class DecidedOtherwise(AlreadyDecided):
+    """The shared decision of this key was made before, and it is another one: it is final.
+
+    Nothing was written, and the caller's transaction can go on.
+
+    Attributes:
+        declined: whether the decision that stands is a refusal.
+        data: its data; ``None`` for a refusal.
+    """
+
+    def __init__(self, message: str, *, declined: bool, data: dict[str, object] | None) -> None:
+        super().__init__(message, "COMPENSATING" if declined else "CONFIRMING")
+        self.declined = declined
+        self.data = data
 
 
 class InvalidDecision(InvalidArgument):

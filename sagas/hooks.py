@@ -1,7 +1,7 @@
-"""Hooks: functions of the application that are called after the commit of a run's transition.
+"""Hooks: functions of the application, called after the commit of a run's transition, at its pruning, and on a tick.
 
-A hook is called in the process that made the transition, after its commit. The call may be lost: the process may die
-between the commit and the call. Code that must learn of every transition listens to the domain events
+A hook of a transition is called in the process that made the transition, after its commit. The call may be lost: the
+process may die between the commit and the call. Code that must learn of every transition listens to the domain events
 (``sagas.definition.events``).
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar, overload
 from uuid import UUID
 
 from sagas import runtime
-from sagas.db import after_commit
+from sagas.db import after_commit, is_lost
 from sagas.definition.saga import Saga
 from sagas.errors import DefinitionError
 from sagas.states import TRANSITIONS, State
@@ -153,3 +153,99 @@ def call_after_commit(transitions: Iterable[Transition]) -> None:
 def _call_all(transitions: Sequence[Transition]) -> None:
     for hook in list(runtime.declared.hooks):
         hook.call(transitions)
+
+
+# Before the runs are gone ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedRun:
+    """A run that ended long ago, and is about to be deleted.
+
+    Attributes:
+        run_id: the run.
+        saga: the stored name of its saga, as "orders.PlaceOrder".
+        business_key: what people know the run by; empty if it was started without one.
+        state: how it ended.
+        finished_at: when.
+    """
+
+    run_id: UUID
+    saga: str
+    business_key: str
+    state: State
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PruneHook:
+    """A function that deletes what an application has of pruned runs; and for how long the runs must be kept for it."""
+
+    function: Callable[[Sequence[PrunedRun]], object]
+    saga: str | None
+    keep: timedelta
+
+
+PruneHookT = TypeVar("PruneHookT", bound=Callable[[Sequence[PrunedRun]], object])
+
+
+def on_prune(
+    *, saga: type[Saga[Any]] | str | None = None, keep: timedelta = timedelta(0)
+) -> Callable[[PruneHookT], PruneHookT]:
+    """Register a function that is called with runs that are about to be deleted, to delete what belongs to them.
+
+    It is called in the transaction that deletes them, so what it does in the engine's database commits with that. What
+    it does elsewhere must bear being done twice. If it raises, none of these runs is deleted.
+
+    Args:
+        saga: for runs of this saga only, in any version; the class, or its stored name.
+        keep: how long after its end a run must be kept, because a request about it may be repeated so late.
+            ``SAGAS["RETENTION"]`` may not be shorter.
+    """
+    name = saga if isinstance(saga, str) or saga is None else saga.name
+
+    def register(function: PruneHookT) -> PruneHookT:
+        runtime.declared.prune_hooks.append(PruneHook(function, name, keep))
+        return function
+
+    return register
+
+
+def call_before_pruning(runs: Sequence[PrunedRun]) -> None:
+    """Call the functions for the runs that they were registered for. Their errors are raised."""
+    for hook in list(runtime.declared.prune_hooks):
+        if mine := [run for run in runs if hook.saga in {None, run.saga}]:
+            hook.function(mine)
+
+
+# On a tick ------------------------------------------------------------------------------------------------------------
+
+
+TickHook = Callable[[], object]
+TickHookT = TypeVar("TickHookT", bound=TickHook)
+
+
+def on_tick(function: TickHookT) -> TickHookT:
+    """Register a function that each worker calls about once a second, for what is due by the clock and is no run.
+
+    Several workers call it at the same time, and nobody calls it while no worker runs. So it asks the database what is
+    due, and decides under a lock. It is called outside any transaction, and delays the worker's next work: keep it
+    short. Its errors are logged, and it is called again.
+
+    >>> @on_tick
+    ... def end_auctions() -> None: ...
+    """
+    runtime.declared.tick_hooks.append(function)
+    return function
+
+
+def call_on_tick() -> None:
+    """Call the functions, one after the other."""
+    for function in list(runtime.declared.tick_hooks):
+        try:
+            function()
+        except Exception as error:
+            if is_lost(error):
+                # Whoever asked for the tick closes the session, and the others need it, too.
+                raise
+            logger.exception("sagas: %s failed on a tick", getattr(function, "__qualname__", repr(function)))

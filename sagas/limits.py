@@ -22,6 +22,8 @@ OUTCOME = 8
 BUSINESS_KEY = 64
 #: A key that runs lock.
 LOCK_KEY = 128
+#: The key of a decision that many runs await.
+DECISION_KEY = 128
 #: A worker's name.
 WORKER_NAME = 100
 #: The name of the participant that undoes an effect.
@@ -45,6 +47,10 @@ HOLD_STATE = 9
 SMALLINT, INTEGER, BIGINT = 2**15 - 1, 2**31 - 1, 2**63 - 1
 #: Steps of a saga, with the confirmations that have a ``compensate``: ``Run.fork`` has a bit for each.
 STEPS = 63
+#: Steps of a saga that have a ``when``: each doubles the number of shapes, which are all on record.
+CONDITIONAL_STEPS = 6
+#: Bytes of one JSONB object or list (``JENTRY_OFFLENMASK`` in PostgreSQL); beyond it is SQLSTATE 54000.
+JSONB = 2**28 - 1
 
 # What no column limits ----------------------------------------------------------------------------------------
 

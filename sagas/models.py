@@ -7,11 +7,11 @@ selectors read by them.
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Func, Q, When
 from django.db.models.functions import Now
 
 from sagas import limits
-from sagas.states import LIVE, BarrierOutcome, State
+from sagas.states import LIVE, UNDECIDED, BarrierOutcome, State
 
 
 class Run(models.Model):
@@ -56,6 +56,15 @@ class Run(models.Model):
         null=True, help_text="Until when no deadline and no time-out turns it back: the database was restored."
     )
     due_at = models.DateTimeField(null=True, help_text="When the dispatcher looks at it again.")
+    decision_name = models.CharField(  # noqa: DJ001 - NULL takes no room
+        max_length=limits.STEP_NAME, null=True, help_text="The confirmation that comes by a decision for many runs."
+    )
+    decision_key = models.CharField(  # noqa: DJ001 - see above
+        max_length=limits.DECISION_KEY, null=True, help_text="The key of this decision."
+    )
+    decided_at = models.DateTimeField(
+        null=True, help_text="When it was given this decision, if other confirmations were missing then."
+    )
     finished_at = models.DateTimeField(null=True)
     events = models.PositiveIntegerField(
         null=True, editable=False, help_text="How many events it has written to the outbox; none if it publishes none."
@@ -76,6 +85,17 @@ class Run(models.Model):
             # On due_at alone, and not on state, so that most updates of a run do not change the index (HOT).
             models.Index(name="sagas_run_due", fields=["due_at"], condition=Q(due_at__isnull=False)),
             models.Index(name="sagas_run_business_key", fields=["business_key"]),
+            # For the lists of people. A run's state changes where due_at does, so this one prevents no HOT update, and
+            # only runs that fail have an entry.
+            models.Index(name="sagas_run_failed", fields=["id"], condition=Q(state=State.FAILED)),
+            # Runs that await a decision for many. An escalated one gets it when it is resumed.
+            models.Index(
+                name="sagas_run_undecided",
+                fields=["saga", "decision_key", "id"],
+                condition=Q(
+                    decision_key__isnull=False, decided_at__isnull=True, state__in=sorted({*UNDECIDED, State.ESCALATED})
+                ),
+            ),
             models.Index(name="sagas_run_parent", fields=["parent_id"], condition=Q(parent_id__isnull=False)),
         ]
 
@@ -118,10 +138,31 @@ class LogOutcome(models.TextChoices):
     EVENT = "EVENT"
 
 
+class Performer(models.Model):
+    """Who performed an operation and who undoes it: names that many log rows share; see ``sagas.store.performers``.
+
+    Deleted with the last run that may name it.
+    """
+
+    id = models.AutoField(primary_key=True)
+    worker = models.CharField(max_length=limits.WORKER_NAME, blank=True)
+    compensate = models.CharField(max_length=limits.PARTICIPANT_NAME, blank=True, help_text="Who undoes the effect.")
+    seen_at = models.DateTimeField(db_default=Now(), help_text="When its worker last looked whether it is on record.")
+
+    class Meta:
+        """Once each."""
+
+        constraints = [models.UniqueConstraint(name="sagas_performer_once", fields=["worker", "compensate"])]
+
+    def __str__(self) -> str:
+        return self.worker
+
+
 class Log(models.Model):
     """The log of all runs, append-only. It is the audit trail, and the admin draws the timeline from it.
 
-    It has no foreign key, because it is written for every step of every run, under the run's lock.
+    It has no foreign key in the database, because it is written for every step of every run, under the run's lock. Nor
+    has it a primary key there: nothing looks for a row by its ``id``, which only says what came first.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -134,28 +175,61 @@ class Log(models.Model):
     duration_us = models.PositiveIntegerField(
         default=0, help_text="Microseconds in the participant, for the whole cohort where it is set-based."
     )
-    worker = models.CharField(max_length=limits.WORKER_NAME, blank=True)
-    trace_id = models.UUIDField()
-    compensate = models.CharField(max_length=limits.PARTICIPANT_NAME, blank=True, help_text="Who undoes this effect.")
+    worker = models.CharField(  # noqa: DJ001 - NULL takes no room
+        max_length=limits.WORKER_NAME,
+        blank=True,
+        null=True,
+        help_text="Of a row without a performer, and of an event the person.",
+    )
+    trace_id = models.UUIDField(null=True, help_text="Only in rows of earlier versions: it is that of the run.")
+    compensate = models.CharField(  # noqa: DJ001 - see above
+        max_length=limits.PARTICIPANT_NAME,
+        blank=True,
+        null=True,
+        help_text="Who undoes this effect; of a row without a performer.",
+    )
     data = models.JSONField(null=True, help_text="Result or error.")
+    performer = models.ForeignKey(
+        Performer, models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
+    )
 
     class Meta:
         """One index serves both the proof and the timeline of a run, because each index costs time for every step."""
 
         constraints = [
             # An effect happens once; other entries may be repeated. The cursor under the run's lock prevents double
-            # effects, and this constraint proves it.
+            # effects, and this constraint proves it. 64 bits of a hash, because an index of the names would be as large
+            # as the log: within one run two effects have the same with a probability of 1 in 10^15.
             models.UniqueConstraint(
                 "run_id",
-                "step",
-                "operation",
-                Case(When(outcome="DONE", then=Value(0)), default=F("id"), output_field=models.BigIntegerField()),
+                Case(
+                    When(
+                        outcome="DONE",
+                        then=Func(
+                            F("step"),
+                            F("operation"),
+                            arg_joiner=" || ' ' || ",
+                            template="hashtextextended(%(expressions)s, 0)",
+                            output_field=models.BigIntegerField(),
+                        ),
+                    )
+                ),
                 name="sagas_log_effect_once",
             )
         ]
 
     def __str__(self) -> str:
         return f"{self.step} {self.operation} {self.outcome}".strip()
+
+    @property
+    def performed_by(self) -> str:
+        """The worker, or of an event the person; '' if nobody is on record."""
+        return self.worker or "" if self.performer is None else self.performer.worker
+
+    @property
+    def undone_by(self) -> str:
+        """The participant that undoes this effect; '' if there is nothing to undo."""
+        return self.compensate or "" if self.performer is None else self.performer.compensate
 
 
 class Confirmation(models.Model):
@@ -171,6 +245,38 @@ class Confirmation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.run_id}"
+
+
+class SharedDecision(models.Model):
+    """One decision for all runs of a key that await the same confirmation: it is made once, and is final.
+
+    The answer never changes (a trigger, ``0023_shared_decisions``). ``settled_at`` says that no undecided run of the
+    key is left; runs that come later read the answer themselves.
+    """
+
+    saga = models.CharField(max_length=limits.SAGA_NAME)
+    name = models.CharField(max_length=limits.STEP_NAME, help_text="The confirmation.")
+    key = models.CharField(max_length=limits.DECISION_KEY)
+    data = models.JSONField(null=True, help_text="What each run keeps of it; none of a refusal.")
+    reason = models.TextField(blank=True, db_default="", help_text="Of a refusal, for operators.")
+    message = models.TextField(blank=True, db_default="", help_text="Of a refusal, for customers.")
+    decided_by = models.CharField(max_length=limits.WORKER_NAME, blank=True, db_default="")
+    decided_at = models.DateTimeField(db_default=Now())
+    settled_at = models.DateTimeField(null=True, help_text="When no undecided run of the key was left.")
+
+    class Meta:
+        """A key has one decision. The index finds those that are still to be given to runs."""
+
+        constraints = [
+            models.UniqueConstraint(name="sagas_decision_once", fields=["saga", "key", "name"]),
+            models.CheckConstraint(
+                name="sagas_decision_is_one", condition=Q(data__isnull=True) | Q(reason="", message="")
+            ),
+        ]
+        indexes = [models.Index(name="sagas_decision_open", fields=["id"], condition=Q(settled_at__isnull=True))]
+
+    def __str__(self) -> str:
+        return f"{self.saga}.{self.name} {self.key}"
 
 
 class Lock(models.Model):
@@ -286,12 +392,10 @@ class BreakerSample(models.Model):
         return f"{self.participant}: {self.failed} of {self.succeeded + self.failed} failed"
 
 
-class Outbox(models.Model):
-    """A domain event on its way to RabbitMQ. It is inserted with its log entry, and deleted on RabbitMQ's confirm."""
+class WaitingEvent(models.Model):
+    """The columns of a domain event, wherever it waits."""
 
-    pk = models.CompositePrimaryKey("run_id", "position")
     run_id = models.UUIDField()
-    position = models.PositiveIntegerField(help_text="In the run's history, from 1, without a gap.")
     name = models.CharField(max_length=limits.EVENT_NAME)
     saga = models.CharField(max_length=limits.SAGA_NAME)
     version = models.PositiveSmallIntegerField()
@@ -300,6 +404,16 @@ class Outbox(models.Model):
     trace_id = models.UUIDField()
     occurred_at = models.DateTimeField()
     data = models.JSONField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class Outbox(WaitingEvent):
+    """A domain event on its way to RabbitMQ. It is inserted with its log entry, and deleted on RabbitMQ's confirm."""
+
+    pk = models.CompositePrimaryKey("run_id", "position")
+    position = models.PositiveIntegerField(help_text="In the run's history, from 1, without a gap.")
     attempt = models.PositiveSmallIntegerField(default=0, help_text="How often RabbitMQ has refused it.")
     due_at = models.DateTimeField(help_text="When it is published, or tried again.")
 
@@ -330,8 +444,31 @@ class Inbox(models.Model):
         return f"{self.event_id} by {self.consumer}"
 
 
+class QueuedEvent(WaitingEvent):
+    """A domain event that waits for one listener of this project, where there is no broker; deleted when taken."""
+
+    pk = models.CompositePrimaryKey("listener", "run_id", "position")
+    listener = models.CharField(max_length=limits.CONSUMER_NAME)
+    position = models.PositiveIntegerField(help_text="In the run's history, from 1.")
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="How often it was given to the listener.")
+    due_at = models.DateTimeField(help_text="When it is given to the listener, or given again.")
+    error = models.TextField(blank=True, help_text="The class of the error at the last attempt.")
+    dead_at = models.DateTimeField(null=True, help_text="When it was set aside; nobody gives it to the listener again.")
+
+    class Meta:
+        """The first index finds what is due; the second one, all of a run."""
+
+        indexes = [
+            models.Index(name="sagas_queued_due", fields=["due_at"], condition=models.Q(dead_at=None)),
+            models.Index(name="sagas_queued_run", fields=["run_id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}:{self.position} {self.name} for {self.listener}"
+
+
 class Worker(models.Model):
-    """The last heartbeat of a worker's main process, for people; see ``sagas.messaging.heartbeat``."""
+    """The last heartbeat of a worker's main process, for people; see ``sagas.delivery.heartbeat``."""
 
     name = models.CharField(max_length=limits.WORKER_NAME, primary_key=True)
     beat_at = models.DateTimeField(help_text="When it was last heard of.")
@@ -343,6 +480,40 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Horizon(models.Model):
+    """How far back a saga's runs may be gone: none of them was pruned that ended at ``before`` or later.
+
+    It only moves forward (a trigger, ``0015_retention``). An id that is older is not given to a new run.
+    """
+
+    saga = models.CharField(max_length=limits.SAGA_NAME, primary_key=True)
+    before = models.DateTimeField(help_text="Runs that ended before may be gone.")
+
+    def __str__(self) -> str:
+        return f"{self.saga} before {self.before:%Y-%m-%d}"
+
+
+class Tombstone(models.Model):
+    """A pruned run of which the id does not show that it is behind its saga's horizon: no UUIDv7, or one of a child."""
+
+    run_id = models.UUIDField(primary_key=True)
+    pruned_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.run_id}"
+
+
+class Pruning(models.Model):
+    """How far a pass over the runs has come, in a part of their ids; see ``sagas.retention.pruning``."""
+
+    part = models.CharField(max_length=limits.STATE, primary_key=True)
+    after = models.UUIDField(help_text="The last run that was looked at.")
+    next_at = models.DateTimeField(db_default=Now(), help_text="When a tick goes on.")
+
+    def __str__(self) -> str:
+        return f"{self.part} after {self.after}"
 
 
 class Barrier(models.Model):

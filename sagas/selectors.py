@@ -12,11 +12,14 @@ from sagas import store
 from sagas.decisions import progress
 from sagas.decisions.progress import StepState
 from sagas.decisions.reasons import public_reason
+from sagas.definition.confirmations import why_no_key
 from sagas.definition.personal_data import HIDDEN, Marks, mask
+from sagas.definition.saga import Saga
 from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Lock, Log, Run
 from sagas.states import State
 from sagas.store import outbox
+from sagas.store.shared_decisions import Decision
 from sagas.validation import parse_run_id, why_unstorable
 
 #: The members of the log entry's data that a step's error has.
@@ -29,7 +32,7 @@ class StepView:
 
     Attributes:
         name: the step's name.
-        state: a ``StepState``: "waiting", "done", "waiting for its report", …
+        state: a ``StepState``: "waiting", "done", "waiting for its report", "skipped", …
         started_at: when its first operation began.
         finished_at: when an operation of it last ended, with whatever outcome.
         attempts: the number of attempts of its operations.
@@ -66,6 +69,9 @@ class RunView:
     reason: dict[str, Any] | None
     steps: list[StepView] = field(default_factory=list)
     confirmations: dict[str, datetime] = field(default_factory=dict)
+    #: The confirmation that comes by a decision for many runs, and the key of this decision; '' if there is none.
+    decision_name: str = ""
+    decision_key: str = ""
 
     @property
     def public_reason(self) -> dict[str, str] | None:
@@ -89,15 +95,20 @@ def run_view(run_id: UUID) -> RunView:
         deadline=run.deadline,
         finished_at=run.finished_at,
         reason=run.reason,
+        decision_name=run.decision_name or "",
+        decision_key=run.decision_key or "",
     )
     entries = _timeline(run)
     try:
-        names = [step.name for step in store.definitions.find(run.saga, run.version, run.shape).steps]
+        definition = store.definitions.find(run.saga, run.version, run.shape)
+        names, skipped = list(definition.declared_steps), [name for _, name in definition.skipped]
     except UnknownSaga:
         # Neither the code nor the database has the definition; the log has the steps that were performed.
         names = list(dict.fromkeys(entry.step for entry in entries if entry.step and entry.outcome != "EVENT"))
+        skipped = []
     # An escalated run that was being undone has a reason.
     back = view.state in {State.COMPENSATING, State.FAILED} or (view.state is State.ESCALATED and bool(view.reason))
+    steps = progress.of_steps(names, entries, view.state, turned_back=back, skipped=skipped)
     view.steps = [
         StepView(
             name,
@@ -108,13 +119,23 @@ def run_view(run_id: UUID) -> RunView:
             step.failed,
             {key: step.error[key] for key in _ERROR if key in step.error} if step.error else None,
         )
-        for name, step in progress.of_steps(names, entries, view.state, turned_back=back).items()
+        for name, step in steps.items()
     ]
     view.confirmations = {
         confirmation.name: confirmation.received_at
         for confirmation in Confirmation.objects.filter(run_id=run_id).order_by("received_at")
     }
     return view
+
+
+def shared_decision(saga: type[Saga[Any]], name: str, key: str) -> Decision | None:
+    """Read the decision for all runs of a key; ``None`` if it is not made. See ``sagas.decide``."""
+    return None if why_no_key(key) else store.shared_decisions.find(saga.definition.name, name, key)
+
+
+def count_undecided(saga: type[Saga[Any]], name: str, key: str) -> int:
+    """Count the undecided runs of a key that have not got its decision. It counts all of them."""
+    return 0 if why_no_key(key) else store.shared_decisions.count_undecided(saga.definition.name, name, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +190,49 @@ def timeline(run_id: UUID) -> Sequence[Log]:
 
 
 def _timeline(run: Run) -> Sequence[Log]:
-    entries = list(Log.objects.filter(run_id=run.pk).order_by("id"))
+    entries = list(Log.objects.filter(run_id=run.pk).select_related("performer").order_by("id"))
     marks = personal_marks(run)
     for entry in entries:
         entry.data = mask(entry.data, marks.of(entry.step), HIDDEN) if entry.outcome == "DONE" else entry.data
     return entries
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """An entry of a run's log, without its data: it tells nothing that is personal.
+
+    Attributes:
+        sequence: grows from entry to entry of a run, with gaps.
+        at: when it was written, by the database's clock.
+        step: the name of the step; empty for an event in the life of the run.
+        operation: the operation of the step, or the name of the event.
+        outcome: a ``LogOutcome``.
+        attempt: which attempt of the operation it was.
+    """
+
+    sequence: int
+    at: datetime
+    step: str
+    operation: str
+    outcome: str
+    attempt: int
+
+
+def log_after(run_id: UUID, sequence: int, *, limit: int = 500) -> list[LogView]:
+    """List what was written into a run's log after an entry, oldest first.
+
+    Entries of a run are written under its lock: whatever is committed later has a greater ``sequence``.
+    """
+    entries = Log.objects.filter(run_id=run_id, id__gt=sequence).order_by("id")[:limit]
+    return [LogView(*row) for row in entries.values_list("id", "at", "step", "operation", "outcome", "attempt")]
+
+
+def version_of(run_id: UUID) -> str | None:
+    """A short text that is another one after each change of a run or of its log; ``None`` if there is no such run."""
+    try:
+        return store.runs.find_version(parse_run_id(run_id))
+    except RunNotFound:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

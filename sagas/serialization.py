@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, time
+from decimal import Decimal
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -76,6 +77,22 @@ def _dump(value: object) -> str:
         msg = "a result with a NUL character: PostgreSQL cannot store it"
         raise ValueError(msg)
     return text
+
+
+def as_stored(text: str) -> Any:
+    """Read a JSON text as if PostgreSQL's jsonb had stored it, which orders names and writes numbers in full."""
+    return json.loads(text, parse_float=_read_number, object_pairs_hook=_in_order)
+
+
+def _read_number(text: str) -> int | float:
+    # 1e+16 is stored as 10000000000000000. There is no negative zero.
+    if "e" in text.lower() and (number := Decimal(text)) == number.to_integral_value():
+        return int(number)
+    return float(text) or 0.0
+
+
+def _in_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(sorted(pairs, key=lambda pair: (len(pair[0].encode()), pair[0].encode())))
 
 
 def check_size(text: str, what: str) -> None:

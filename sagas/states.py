@@ -75,3 +75,8 @@ class BarrierOutcome(StrEnum):
 ORCHESTRATION: Final = "orchestration"
 CHOREOGRAPHY: Final = "choreography"
 CARRIERS: Final = (ORCHESTRATION, CHOREOGRAPHY)
+
+#: How many transactions a saga's steps take: one each, or one for all that follow each other in one phase.
+ORDINARY: Final = "ordinary"
+COMPRESSED: Final = "compressed"
+LIFECYCLES: Final = (ORDINARY, COMPRESSED)

@@ -1,6 +1,6 @@
 """The five Celery tasks: step and event perform an operation, cancel judges a deadline, dispatch claims, notify tells.
 
-The tasks only call the engine, and publish what it returns. A task message is acknowledged after the work; it may come
+The tasks only read messages, and call ``sagas.delivery``. A task message is acknowledged after the work; it may come
 twice, late or never. The engine decides by where the runs stand.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -19,20 +19,24 @@ from celery.signals import task_failure
 from django.db import Error, connection
 
 from sagas import limits, store
-from sagas.conf import config
-from sagas.db import ConnectionLost, describe_error, is_lost, is_transient
+from sagas.db import ConnectionLost, describe_error, is_transient
 from sagas.decisions import choreography, plan
-from sagas.decisions.messages import Link, Message
+from sagas.decisions.messages import Link
+from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
-from sagas.engine import lifecycle
-from sagas.engine.carrier import carry
-from sagas.engine.cohort import Performed, TimeUp
-from sagas.engine.performing import any_run_at, give_up, perform, recover, redeliver_in_halves
+from sagas.delivery import delivering
+from sagas.delivery.carrier import CarrierAway
+from sagas.delivery.delivering import Foreign
+from sagas.delivery.redelivery import Past
+from sagas.delivery.short_path import ShortPath
+from sagas.engine.cohort import TimeUp
+from sagas.engine.performing import any_run_at, is_due_at, sort_by_waits
 from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.escalations import notices
 from sagas.messaging import dispatcher
 from sagas.messaging.publisher import (
     BROKER_ERRORS,
+    BY_MESSAGE,
     CANCEL_TASK,
     DISPATCH_TASK,
     EVENT_TASK,
@@ -43,9 +47,7 @@ from sagas.messaging.publisher import (
     Publisher,
     drop_connections,
     pass_on,
-    set_aside,
 )
-from sagas.redis import compensation_guard
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,9 @@ else:
     AnyTask = Task
 
 
+_signature = cache(signature)
+
+
 class EngineTask(AnyTask):
     """A task that sets aside a message whose arguments do not fit. If it only failed, Celery would acknowledge it."""
 
@@ -70,7 +75,7 @@ class EngineTask(AnyTask):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task, if the arguments fit."""
         try:
-            signature(self.run).bind(*args, **kwargs)
+            _signature(self.run).bind(*args, **kwargs)
         except TypeError as error:
             raise _poison(self, error) from error
         return serve(self, partial(self.run, *args, **kwargs))
@@ -117,10 +122,6 @@ def _is_not_poison(record: logging.LogRecord) -> bool:
 logging.getLogger("celery.app.trace").addFilter(_is_not_poison)
 
 
-class WorkerKilled(Exception):
-    """Workers died at this operation more than once, and left no error."""
-
-
 @shared_task(name=STEP_TASK, **_OPTIONS)
 def step(
     self: AnyTask,
@@ -142,11 +143,11 @@ def step(
         link = Link(saga, version, step, Phase(phase), definition.all_steps[index].queue, action.operation, shape)
     except (UnknownSaga, UnknownStep) as error:
         kwargs = {"saga": saga, "version": version, "step": step, "phase": phase, "shape": shape}
-        _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
+        _pass_on(self, runs, {**kwargs, "passed": passed}, error)
         return _end(self)
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
-    survivors = _deliver(self, link, runs) if runs else []
+    survivors = _deliver(self, link, runs, _later_links(self, definition, index, link)) if runs else []
     if not survivors:
         return _end(self)
     return [str(run_id) for run_id in survivors]
@@ -163,30 +164,41 @@ def event(
     shape: int = 0,
     passed: int = 0,
 ) -> None:
-    """Perform the operations of this queue that react to an event of a cohort."""
+    """Perform the operations of this queue that react to an event of a cohort.
+
+    Branches of a fork may have one queue. What happened to the message before is counted for the first operation that
+    is still to do: it was performed first.
+    """
     try:
         runs = _read(ids, version=version, shape=shape, passed=passed)
         definition = store.definitions.find(saga, version, shape)
         reacting = choreography.reacting(definition, event)
     except (UnknownSaga, UnknownStep) as error:
         kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
-        _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
+        _pass_on(self, runs, {**kwargs, "passed": passed}, error)
         return
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
     queue = (self.request.headers or {}).get(QUEUE_HEADER)
     failure: Exception | None = None
-    for index, phase in reacting if runs else ():
-        link = plan.link(definition, index, phase)
-        if queue not in {None, link.queue}:
-            continue
+    past, is_counted = _past(self), False
+    links = [plan.link(definition, index, phase) for index, phase in reacting] if runs else []
+    links = [link for link in links if queue in {None, link.queue}]
+    for link in sort_by_waits(links, runs) if past.deaths and len(links) > 1 else links:
         try:
-            _deliver(self, link, runs)
+            is_cause = bool(past.deaths or past.interruptions) and is_due_at(link, runs)
+            if is_cause and is_counted and past.deaths:
+                if len(runs) == 1:
+                    delivering.deliver_for_itself(link, runs, Publisher)
+                # The halves of a cohort come again with the same event.
+                break
+            _deliver(self, link, runs, past=Past(by_message=True) if is_counted else past)
+            is_counted = is_counted or is_cause
         except UnknownStep as error:
             # The runs began under other code. Most operations that react to an event have none of its runs.
             if any_run_at(link, runs):
                 kwargs = {"saga": saga, "version": version, "event": event, "shape": shape}
-                _pass_on(self, runs, {**kwargs, "passed": passed + 1}, error)
+                _pass_on(self, runs, {**kwargs, "passed": passed}, error)
                 return
         except Exception as error:
             # The other operations of this queue are performed all the same.
@@ -211,40 +223,39 @@ def _read(ids: object, **numbers: object) -> list[UUID]:
     return [UUID(run_id) for run_id in ids]
 
 
-def _deliver(task: AnyTask, link: Link, runs: list[UUID]) -> list[UUID]:
-    """Perform an operation and publish what follows. Return the runs that go on to the chain's next link."""
-    more: dict[str, Any] = {
-        "worker": task.request.hostname or "",
-        "token": _number(task, FENCE_HEADER),
-        "interruptions": _number(task, INTERRUPTIONS),
-    }
+def _later_links(task: AnyTask, definition: Definition, index: int, link: Link) -> tuple[Link, ...]:
+    """What is left of the chain of a message. A chain may end early, before a breaker."""
+    left = len(task.request.chain or ())
+    return plan.links_from(definition, index, link.phase)[1 : left + 1]
+
+
+def _past(task: AnyTask) -> Past:
+    """What has happened to a message before, as its headers say."""
+    return Past(
+        _number(task, FENCE_HEADER), _number(task, INTERRUPTIONS), bool(_number(task, BY_MESSAGE)), _deliveries(task)
+    )
+
+
+def _deliver(
+    task: AnyTask, link: Link, runs: list[UUID], later: Sequence[Link] = (), past: Past | None = None
+) -> list[UUID]:
+    """Perform an operation. Return the runs that go on to the chain's next link, which Celery publishes."""
+    past = past or _past(task)
+    path = ShortPath(task.request.hostname or "", task.app.amqp.queues.consume_from)
     try:
-        performed = _perform(task, link, runs, more)
-    except ConnectionLost as error:
-        # Whether it was committed is not known. The next delivery finds out, when the database is back.
-        connection.close()
-        logger.warning(
-            "sagas: %d run(s) come again at %s.%s: %s", len(runs), link.saga, link.step, describe_error(error)
-        )
-        performed = recover(link, runs, error, **more)
+        return delivering.deliver(link, runs, later, past=past, path=path, carriers=Publisher)
     except TimeUp as error:
-        # RabbitMQ delivers it again and counts; then it is split into halves.
-        _carry_or_leave(error.performed.messages)
+        # RabbitMQ delivers it again and counts.
         raise Reject(error, requeue=True) from error
-    _carry_or_leave(performed.messages)
-    if performed.unknown:
-        _set_aside(f"{link.saga}.{link.step}.{link.phase}", performed.unknown)
-    return performed.survivors
 
 
 @shared_task(name=CANCEL_TASK, **_OPTIONS)
 def cancel(self: AnyTask, *, saga: str, version: int, confirmation: str, ids: list[str]) -> None:
     """Undo the runs that were not confirmed before their deadline."""
     try:
-        messages = lifecycle.expire_unconfirmed(saga, version, confirmation, _read(ids, version=version), by="message")
+        delivering.judge_deadline(saga, version, confirmation, _read(ids, version=version), Publisher)
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
-    _carry_or_leave(messages)
 
 
 @shared_task(name=DISPATCH_TASK, **_OPTIONS)
@@ -276,67 +287,27 @@ def _drop_refused_connections(sender: AnyTask, exception: Exception, **_: Any) -
         drop_connections(sender.app)
 
 
-def _set_aside(what: str, unknown: Sequence[UUID]) -> None:
-    """Note that runs do not exist. The other runs of the cohort go on even if the broker refuses the note."""
-    why = f"{len(unknown)} run(s) that do not exist"
-    logger.error("sagas: %s for %s: set aside on the dead-letter queue", why, what)
-    try:
-        set_aside(what, unknown, why)
-    except BROKER_ERRORS as error:
-        logger.warning("sagas: no note of them was left: %s", describe_error(error))
-
-
-def _carry_or_leave(messages: Sequence[Message]) -> None:
-    """Publish what follows a commit. What cannot be published is due in the database, and the tick finds it."""
-    try:
-        carry(messages, Publisher)
-    except BROKER_ERRORS as error:
-        logger.warning("sagas: %d message(s) left to the tick: %s", len(messages), describe_error(error))
-    except Error as error:
-        # Another run is to be woken, and it is locked, or the database is away.
-        if is_lost(error):
-            connection.close()
-        logger.warning("sagas: some of %d message(s) left to the tick: %s", len(messages), describe_error(error))
-    except Exception:
-        # The runs that go on to the next link must not be lost with it.
-        logger.exception("sagas: some of %d message(s) left to the tick", len(messages))
-
-
 def _pass_on(task: AnyTask, runs: Sequence[UUID], kwargs: dict[str, Any], why: SagaError) -> None:
-    """Send a delivery back to its queue: during a rolling deploy another worker has the code for it.
+    """Send a delivery for which this worker lacks the code back to its queue; drop it or set it aside in the end.
 
-    It is held back for a second each time, and passed on for no longer than a lease: by then the tick has found the
-    runs, and counts. A delivery of runs that do not exist is set aside. One of runs that have ended or wait for a
-    person is dropped, as a worker with the code would drop it.
+    It is held back for a second each time.
     """
-    awaiting = store.definitions.are_awaiting(runs, kwargs["saga"], kwargs["version"])
-    if awaiting is False:
-        return
-    if awaiting is None or kwargs["passed"] > config().lease:
-        raise _poison(task, why) from why
+    match delivering.judge_foreign(runs, kwargs["saga"], kwargs["version"], passed=kwargs["passed"]):
+        case Foreign.DROP:
+            return
+        case Foreign.SET_ASIDE:
+            raise _poison(task, why) from why
     logger.warning("sagas: %d run(s) are passed on to another worker: %s", len(runs), why)
     headers = task.request.headers or {}
     queue = headers.get(QUEUE_HEADER) or (task.request.delivery_info or {}).get("routing_key") or ""
     ids = [str(run_id) for run_id in runs]
     try:
-        pass_on(task.name, [ids], kwargs, queue=queue, chain=task.request.chain, delay=PASS_ON_AFTER)
-    except BROKER_ERRORS as error:
-        logger.warning("sagas: a delivery is left to the tick: %s", describe_error(error))
-
-
-def _perform(task: AnyTask, link: Link, runs: list[UUID], more: dict[str, Any]) -> Performed:
-    deliveries = _deliveries(task)
-    if deliveries == 0:
-        return perform(link, runs, **more)
-    # A worker died or was cut off while it had this message. If one run is the cause, the halves show which.
-    if len(runs) > 1:
-        return Performed(
-            messages=redeliver_in_halves(link, runs, token=more["token"], interruptions=more["interruptions"])
-        )
-    if deliveries >= config().deliveries:
-        why = WorkerKilled(f"{deliveries} workers died or vanished at it")
-        return give_up(link, runs[0], why, worker=more["worker"])
-    return perform(link, runs, **(more | {"token": compensation_guard.token_after(more["token"], deliveries)}))
+        # Without them another worker would take it for a delivery to which nothing has happened.
+        kept = {header: str(n) for header in (FENCE_HEADER, INTERRUPTIONS, BY_MESSAGE) if (n := _number(task, header))}
+        kwargs = kwargs | {"passed": kwargs["passed"] + 1}
+        pass_on(task.name, [ids], kwargs, queue=queue, chain=task.request.chain, delay=PASS_ON_AFTER, headers=kept)
+    except CarrierAway as error:
+        logger.warning("sagas: a delivery is left to the tick: %s", error)
 
 
 def _number(task: AnyTask, header: str) -> int:

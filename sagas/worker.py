@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
-from celery import bootsteps
+from celery import Celery, bootsteps
 from celery.exceptions import WorkerShutdown
-from celery.signals import worker_init, worker_process_shutdown, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    celeryd_after_setup,
+    worker_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
+from sagas.definition import registry
+from sagas.definition.participants import is_async, is_remote
 from sagas.engine.outside import remote_threads
-from sagas.messaging import endurance, heartbeat, ticker, topology
-from sagas.messaging.app import configure, does_engine_work
-from sagas.requirements import server_settings
+from sagas.messaging import endurance, handover, heartbeat, task_consumer, ticker, topology
+from sagas.messaging.app import configure, does_engine_work, engine_app
+from sagas.requirements import migrations, server_settings
 from sagas.tasks import QUEUE_HEADER
 
-__all__ = ["Consumer", "Topology", "configure"]
+__all__ = ["Consumer", "Topology", "app", "configure"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +34,20 @@ logger = logging.getLogger(__name__)
 CeleryConsumer: Any = _CeleryConsumer
 
 
-class Consumer(endurance.Endurance, CeleryConsumer):  # type: ignore[misc]  # see above
-    """Celery's consumer without its 28 delay queues. It sets aside messages that it cannot decode."""
+def app() -> Celery:
+    """The Celery app that does the engine's work: its own, or the project's, if that was given to ``configure``."""
+    return engine_app()
+
+
+class Consumer(task_consumer.OwnChannel, endurance.Endurance, handover.HandsOver, CeleryConsumer):  # type: ignore[misc]  # see above
+    """Celery's consumer without 28 delay queues for the engine. It sets aside messages that it cannot decode."""
 
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]  # see above
-        """Celery's steps without native delayed delivery."""
+        """Celery's steps; native delayed delivery only for queues of a project."""
 
         default_steps = [
-            step for step in CeleryConsumer.Blueprint.default_steps if not str(step).endswith(":DelayedDelivery")
+            task_consumer.DelayedDelivery if str(step).endswith(":DelayedDelivery") else step
+            for step in CeleryConsumer.Blueprint.default_steps
         ]
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
@@ -56,7 +71,9 @@ class Consumer(endurance.Endurance, CeleryConsumer):  # type: ignore[misc]  # se
     def _queue_of(self, message: Any) -> str | None:
         """The queue of a message. RabbitMQ only says to which exchange and key it was published."""
         tag = message.delivery_info.get("consumer_tag")
-        return next((queue for queue, mine in self.task_consumer._active_tags.items() if mine == tag), None)
+        consumer: Any = self.task_consumer
+        tags = consumer.tags() if isinstance(consumer, task_consumer.TaskConsumer) else consumer._active_tags
+        return next((queue for queue, mine in tags.items() if mine == tag), None)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Reject the message, so that RabbitMQ dead-letters it. Celery would acknowledge it, and it would be gone."""
@@ -80,14 +97,43 @@ class Topology(bootsteps.StartStopStep):
 
 @worker_init.connect
 def _refuse(sender: Any, **_: Any) -> None:
-    """Do not start a worker if a server's settings break a promise of the engine."""
+    """Do not start a worker if a server's settings break a promise of the engine, or if the database lacks tables."""
     if not does_engine_work(sender.app):
         return
-    refusals = server_settings.refusals()
+    refusals = server_settings.refusals(migrations.missing())
     for refusal in refusals:
         logger.critical("sagas: %s %s (sagas.%s)", refusal.what, refusal.remedy, refusal.check)
     if refusals:
         raise SystemExit(1)
+
+
+@celeryd_after_setup.connect
+def _refuse_coroutines(instance: Any, **_: Any) -> None:
+    """Do not start a worker whose threads are greenlets if it consumes a queue of steps that coroutines perform.
+
+    All its greenlets share the one thread in which the event loop would run, and Django refuses every database call of
+    a thread whose event loop runs: the worker would do nothing any more.
+    """
+    if not does_engine_work(instance.app) or not instance.pool_cls.is_green:
+        return
+    if steps := coroutines_of(set(instance.app.amqp.queues.consume_from)):
+        logger.critical(
+            "sagas: a worker whose pool is gevent or eventlet cannot await the coroutines of %s. Have their queues "
+            "consumed by workers of another pool (-P threads), and start this one without them (-Q)",
+            ", ".join(steps),
+        )
+        raise SystemExit(1)
+
+
+def coroutines_of(queues: Set[str]) -> list[str]:
+    """List the steps of these queues that have an operation of an ``AsyncParticipant``."""
+    return [
+        f"{definition.name}.{step.name} ({step.queue})"
+        for definition in registry.all_definitions()
+        for step in definition.all_steps
+        if step.queue in queues
+        and any(is_remote(action.participant) and is_async(action.participant) for action in step.actions.values())
+    ]
 
 
 @worker_ready.connect

@@ -1,6 +1,10 @@
 """``make test-full``: run every test in slices, and remember which slices have passed.
 
-    python -m tests.full [--slice 3/8] [--keep | --anew] [arguments of pytest]
+    python -m tests.full [--slice 3/8 | compressed | pooled] [--keep | --anew] [arguments of pytest]
+
+Behind the slices come two more. ``compressed``: the tests of the shop and the races once more, with all steps of an
+order in one commit and with prepared statements. ``pooled``: the acceptance tests once more, through PgBouncer in
+transaction mode, where it is or may be installed.
 
 A run that was stopped, or in which slices failed, goes on with the slices that have not passed. A change of the commit
 or of the work tree begins a new run, unless ``--keep`` is given. The exit code is 1 if a slice that was run failed.
@@ -12,14 +16,41 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SLICES = 8
+
+
+@dataclass(frozen=True)
+class OnceMore:
+    """A slice behind the others: which tests are run once more, and with which settings."""
+
+    name: str
+    folders: tuple[str, ...]
+    settings: Mapping[str, str]
+
+
+ONCE_MORE = (
+    OnceMore(
+        "compressed",
+        ("tests/shop", "tests/acceptance", "tests/races"),
+        {"ORDER_LIFECYCLE": "compressed", "DATABASE_PREPARES": "on"},
+    ),
+    OnceMore("pooled", ("tests/acceptance",), {"DRINKGROUP_TEST_POOLED": "1"}),
+)
+
+
+def _has_pooler() -> bool:
+    """Whether PgBouncer is here, or may be installed."""
+    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    return os.geteuid() == 0 or shutil.which("pgbouncer", path=places) is not None
 
 
 @dataclass(frozen=True)
@@ -64,23 +95,43 @@ class FullRun:
 
     def files(self, number: int) -> list[str]:
         """The test files of a slice. Neighbours are in different slices, for they take about as long as each other."""
+        if number > self._slices:
+            return [folder for folder in self._more(number).folders if (self._root / folder).is_dir()]
         files = sorted(str(path.relative_to(self._root)) for path in (self._root / "tests").rglob("test_*.py"))
         return files[number - 1 :: self._slices]
 
     def to_run(self) -> list[int]:
         """The slices that have not passed."""
-        return [n for n in range(1, self._slices + 1) if not (n in self.results and self.results[n].passed)]
+        return [n for n in self._numbers() if not (n in self.results and self.results[n].passed)]
+
+    def _numbers(self) -> list[int]:
+        known = range(1, self._slices + 1 + len(ONCE_MORE))
+        return [n for n in known if n <= self._slices or (self.files(n) and self._is_possible(n))]
+
+    def _more(self, number: int) -> OnceMore:
+        return ONCE_MORE[number - self._slices - 1]
+
+    def _is_possible(self, number: int) -> bool:
+        return self._more(number).name != "pooled" or _has_pooler()
+
+    def _name(self, number: int) -> str:
+        return f"{number}/{self._slices}" if number <= self._slices else self._more(number).name
 
     def run(self, number: int) -> None:
         """Run one slice, show what it prints, and remember what became of it."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        print(f"slice {number}/{self._slices}", flush=True)
+        print(f"slice {self._name(number)}", flush=True)
         summary = ""
         command = [*self._command, *self.files(number)]
         with (
             self._log(number).open("w") as log,
             subprocess.Popen(
-                command, cwd=self._root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                command,
+                cwd=self._root,
+                env=os.environ | dict(self._more(number).settings if number > self._slices else {}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             ) as tests,
         ):
             assert tests.stdout is not None
@@ -94,17 +145,17 @@ class FullRun:
     def report(self) -> str:
         """What is known of each slice, a line each."""
         lines = []
-        for number in range(1, self._slices + 1):
+        for number in self._numbers():
             result = self.results.get(number)
             known = f"{'passed' if result.passed else 'FAILED'} ({result.summary})" if result else "not run yet"
-            lines.append(f"slice {number}/{self._slices}: {known}")
+            lines.append(f"slice {self._name(number)}: {known}")
             if result and not result.passed:
                 lines[-1] += f", {self._log(number).relative_to(self._root)}"
         return "\n".join(lines)
 
     def _log(self, number: int) -> Path:
         """What a slice printed when it was run last."""
-        return self._directory / f"slice-{number}-of-{self._slices}.log"
+        return self._directory / f"slice-{self._name(number).replace('/', '-of-')}.log"
 
     def _save(self) -> None:
         """Write the results; a process that is killed here leaves the old ones."""
@@ -148,10 +199,13 @@ def main() -> int:
 
 
 def _parsed(text: str) -> tuple[int, int]:
-    """Which slice of how many: ``3/8``."""
+    """Which slice of how many: ``3/8``, or one of those behind all."""
+    names = [more.name for more in ONCE_MORE]
+    if text in names:
+        return SLICES + 1 + names.index(text), SLICES
     number, _, slices = text.partition("/")
     if not (number.isdecimal() and slices.isdecimal() and 1 <= int(number) <= int(slices)):
-        msg = f"--slice is K/N, as 3/8, and not {text!r}"
+        msg = f"--slice is K/N, as 3/8, or {' or '.join(names)}, and not {text!r}"
         raise SystemExit(msg)
     return int(number), int(slices)
 

@@ -15,5 +15,6 @@ from tests.static_settings import INSTALLED_APPS as _APPS  # noqa: E402
 from tests.static_settings import SAGAS as _SAGAS  # noqa: E402
 
 # A test may start a worker with leases and limits of its own, or with one more app.
-SAGAS = {**_SAGAS, **json.loads(os.environ.get("LAB_SAGAS", "{}"))}
+# Tests leave runs behind that nobody performs. To admission that is an outage: orders would be refused after seconds.
+SAGAS = {**_SAGAS, "ADMISSION": 1e9, **json.loads(os.environ.get("LAB_SAGAS", "{}"))}
 INSTALLED_APPS = [*_APPS, *os.environ.get("LAB_APPS", "").split()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from django.http import HttpRequest
@@ -16,13 +17,21 @@ def client_address(request: HttpRequest | Request) -> str | None:
     use the same address.
     """
     said = BaseThrottle().get_ident(request)  # type: ignore[arg-type]  # it reads META alone
-    try:
-        return str(ip_address(said))
-    except ValueError:
-        return None
+    return _parse(said)[0]
 
 
 def customers_address(request: HttpRequest | Request) -> str | None:
     """Address of the client, if it distinguishes customers: a proxy's on this machine does not."""
-    address = client_address(request)
-    return None if address is None or ip_address(address).is_loopback else address
+    said = BaseThrottle().get_ident(request)  # type: ignore[arg-type]  # it reads META alone
+    address, is_loopback = _parse(said)
+    return None if is_loopback else address
+
+
+@lru_cache(maxsize=4096)
+def _parse(said: str) -> tuple[str | None, bool]:
+    """An address as it is written everywhere, and whether it is this machine's own."""
+    try:
+        address = ip_address(said)
+    except ValueError:
+        return None, False
+    return str(address), address.is_loopback

@@ -1,26 +1,36 @@
 """Idempotency keys: a repeated request gets the first answer, and does nothing.
 
-The first statement of the request's transaction inserts the key's row. It also tries the key's lock, which the first
-request holds until it commits or its session ends; a repeat that comes meanwhile is refused at once. A key is kept
-for a day. Each new key deletes up to two expired ones, so the table holds about a day.
+The statement that inserts the order inserts the key's row. It also tries the key's lock, which the first request holds
+until it commits or its session ends; a repeat that comes meanwhile is refused at once. A key is kept for a day. Once a
+second each process deletes two expired keys for each new one, so the table holds about a day.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from rest_framework.request import Request
 
 from orders.api.problems import Problem
+from orders.services import Condition, Guard
+from sagas.db import after_commit
 
 #: Seconds for which a key is kept, by the database's clock.
 KEPT_SECONDS = 24 * 60 * 60
+#: Seconds between two deletions of expired keys by one process.
+SWEEP_EVERY = 1.0
+#: Seconds, never set back.
+clock = time.monotonic
 #: The header's value: keys, each a string of RFC 9651 (``"…"``) or bare, with commas between. WSGI joins headers of one
 #: name by commas.
 _MEMBER = r'"(?:[ !#-\[\]-~]|\\["\\])*"|[!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?'
@@ -37,6 +47,8 @@ class Answer:
     body: dict[str, Any]
     location: str
     replayed: bool = False
+    #: The order's run, where this request has begun it.
+    run_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +65,7 @@ def key_of(request: Request) -> str | None:
     Raises:
         Problem: 400, the key is invalid, or there are two different keys.
     """
-    header = request.headers.get("Idempotency-Key")
+    header = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if header is None:
         return None
     keys = _keys(header)
@@ -75,72 +87,100 @@ def _keys(header: str) -> set[str]:
     return {_ESCAPED.sub(r"\1", member[1:-1]) if member.startswith('"') else member for member in found}
 
 
+_LATER = frozenset({"expected_total_amount"})
+
+
 def fingerprint(request: Request, asked: Mapping[str, Any]) -> str:
-    """Digest the endpoint and the validated body of a request, without its order of names and its white space."""
-    said = json.dumps([request.method, request.path, asked], sort_keys=True)
+    """Digest the endpoint and the validated body of a request, without its order of names and its white space.
+
+    A field that was added later counts only if it is there: the keys of a day ago have their digests without it.
+    """
+    given = {name: value for name, value in asked.items() if name not in _LATER or value is not None}
+    said = json.dumps([request.method, request.path, given], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-#: One statement. The lock ends with the transaction. With the lock, no other transaction uses this key, so a key that
-#: conflicts is committed. An expired key is taken over. Rows that another transaction has locked are not swept.
+#: The lock ends with the transaction. With the lock, no other transaction uses this key, so a key that conflicts is
+#: committed. An expired key is taken over.
 _CLAIM = """
-WITH lock AS MATERIALIZED (
-    SELECT pg_try_advisory_xact_lock(hashtextextended(%(customer_id)s || ' ' || %(key)s, 20042)) AS ours
-), mine AS (
+locked AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(hashtextextended(%(customer_id)s::int || ' ' || %(key)s::text, 20042)) AS ours
+), claimed AS (
     INSERT INTO orders_idempotencykey AS kept (customer_id, key, fingerprint, status, body, location)
-    SELECT %(customer_id)s, %(key)s, %(fingerprint)s, %(status)s, %(body)s, %(location)s FROM lock WHERE ours
+    SELECT %(customer_id)s::int, %(key)s::text, %(fingerprint)s, %(answer)s::smallint, %(body)s, %(location)s
+    FROM locked WHERE CASE WHEN ours THEN {guard} END
     ON CONFLICT (customer_id, key) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, status = EXCLUDED.status,
         body = EXCLUDED.body, location = EXCLUDED.location, created_at = EXCLUDED.created_at
-    WHERE kept.created_at <= statement_timestamp() - make_interval(secs => %(kept)s)
+    WHERE kept.created_at <= statement_timestamp() - make_interval(secs => %(kept)s::float8)
     RETURNING id
-), old AS (
-    SELECT id FROM orders_idempotencykey
-    WHERE created_at <= statement_timestamp() - make_interval(secs => %(kept)s)
-        AND NOT (customer_id = %(customer_id)s AND key = %(key)s)
-    ORDER BY created_at LIMIT 2 FOR UPDATE SKIP LOCKED
-), swept AS (
-    DELETE FROM orders_idempotencykey WHERE id IN (SELECT id FROM old) AND EXISTS (SELECT FROM mine)
 )
-SELECT ours, EXISTS (SELECT FROM mine) FROM lock
 """
 
 
-def claim(*, customer_id: int, key: Key, answer: Answer) -> Answer | None:
-    """Store the answer under the key, or find the stored one. Call it first in the transaction.
+def claim(*, customer_id: int, key: Key, answer: Answer, guard: Guard | None = None) -> Condition:
+    """The condition that a key is new. Then its answer is stored with the order, by the same statement.
 
-    Returns:
-        ``None`` if the key is new and the caller must do the work; otherwise the first answer.
+    ``guard`` must hold, too. It is evaluated behind the key's lock, so that a repeat does not wait for anything.
+    """
+    params = {
+        "customer_id": customer_id,
+        "key": key.key,
+        "fingerprint": key.fingerprint,
+        "answer": answer.status,
+        "body": json.dumps(answer.body),
+        "location": answer.location,
+        "kept": KEPT_SECONDS,
+    }
+    if guard is None:
+        return Condition(_CLAIM.format(guard="true"), "claimed", params)
+    return Condition(_CLAIM.format(guard=guard.sql), "claimed", {**params, **guard.params})
+
+
+def answer_before(*, customer_id: int, key: Key) -> Answer | None:
+    """The stored answer under a key, if there is one: a request that was not accepted now may be a repeat.
 
     Raises:
         Problem: 409, a request with this key is being processed; 422, the key came before with another request.
     """
     with connection.cursor() as cursor:
+        # Free, if only for a moment: who had it has committed or given up, and the next statement sees which.
         cursor.execute(
-            _CLAIM,
-            {
-                "customer_id": customer_id,
-                "key": key.key,
-                "fingerprint": key.fingerprint,
-                "status": answer.status,
-                "body": json.dumps(answer.body),
-                "location": answer.location,
-                "kept": KEPT_SECONDS,
-            },
-        )
-        locked, new = cursor.fetchone()
-        if not locked:
-            detail = "A request with this Idempotency-Key is at work. Repeat it later to learn how it ended."
-            raise Problem(409, "request-in-progress", detail, headers={"Retry-After": "1"})
-        if new:
-            return None
-        cursor.execute(
-            "SELECT fingerprint, status, body, location FROM orders_idempotencykey WHERE customer_id = %s AND key = %s",
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s::int || ' ' || %s::text, 20042))",
             [customer_id, key.key],
         )
-        first, status, body, location = cursor.fetchone()
+        (free,) = cursor.fetchone()
+    if not free:
+        detail = "A request with this Idempotency-Key is at work. Repeat it later to learn how it ended."
+        raise Problem(409, "request-in-progress", detail, headers={"Retry-After": "1"})
+    return _find(customer_id, key)
+
+
+def _find(customer_id: int, key: Key) -> Answer | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT fingerprint, status, body, location FROM orders_idempotencykey WHERE customer_id = %s AND key = %s "
+            "AND created_at > statement_timestamp() - make_interval(secs => %s)",
+            [customer_id, key.key, KEPT_SECONDS],
+        )
+        found = cursor.fetchone()
+    if found is None:
+        return None
+    first, status, body, location = found
     if first != key.fingerprint:
         raise Problem(422, "idempotency-key-reused", "This Idempotency-Key came before with another request.")
     return Answer(status, json.loads(body), location, replayed=True)
+
+
+def is_repeat(*, customer_id: int, key: str) -> bool:
+    """Whether a request with this key was accepted before, so that it has an answer whatever the load."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM orders_idempotencykey WHERE customer_id = %s AND key = %s "
+            "AND created_at > statement_timestamp() - make_interval(secs => %s))",
+            [customer_id, key, KEPT_SECONDS],
+        )
+        (found,) = cursor.fetchone()
+    return bool(found)
 
 
 _SWEEP = """
@@ -155,12 +195,42 @@ _SWEPT_AT_ONCE = 1000
 def sweep() -> int:
     """Delete all expired keys, a thousand a transaction; return how many.
 
-    Each new key deletes two, too; this is for cron in a shop without new orders.
+    New keys delete old ones, too; this is for cron in a shop without new orders.
     """
     swept, last = 0, _SWEPT_AT_ONCE
-    with connection.cursor() as cursor:
-        while last == _SWEPT_AT_ONCE:
-            cursor.execute(_SWEEP, [KEPT_SECONDS, _SWEPT_AT_ONCE])
-            last = int(cursor.rowcount)
-            swept += last
+    while last == _SWEPT_AT_ONCE:
+        last = _sweep(_SWEPT_AT_ONCE)
+        swept += last
     return swept
+
+
+def _sweep(most: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_SWEEP, [KEPT_SECONDS, most])
+        return int(cursor.rowcount)
+
+
+class _Sweeping:
+    """The new keys of this process since it last deleted expired ones."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at = -math.inf
+        self._new = 0
+
+    def count(self) -> None:
+        """Count a new key. Once a second, delete two expired keys for each new one, after the commit."""
+        with self._lock:
+            self._new += 1
+            if clock() < self._at + SWEEP_EVERY:
+                return
+            self._at, new, self._new = clock(), self._new, 0
+        after_commit(_sweep, 2 * new)
+
+
+_sweeping = _Sweeping()
+
+
+def note_new() -> None:
+    """A key was stored: sometimes delete expired ones."""
+    _sweeping.count()

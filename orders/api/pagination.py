@@ -8,6 +8,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
+#: Digits that every id of the database has at most.
+_LONGEST_ID = 18
+
 
 class OrderPagination(CursorPagination):
     """Twenty a page, newest first."""
@@ -16,10 +19,16 @@ class OrderPagination(CursorPagination):
     ordering = "-id"
 
     def decode_cursor(self, request: Request) -> Any:
-        """Refuse a cursor whose position is not an id: the query would fail with a 500."""
+        """Refuse a cursor that no page has offered.
+
+        Without a position, or with an empty one, the list would silently begin from the start; with a position that is
+        no id, the query would fail with a 500.
+        """
         cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None:
-            position = str(cursor.position)
-            if not (position.isascii() and position.isdigit() and len(position) < 19):
-                raise NotFound(self.invalid_cursor_message)
+        if cursor is None:
+            return None
+        position = "" if cursor.position is None else str(cursor.position)
+        is_offered = cursor.offset or cursor.reverse if not position else position.isascii() and position.isdigit()
+        if not is_offered or len(position) > _LONGEST_ID:
+            raise NotFound(self.invalid_cursor_message)
         return cursor

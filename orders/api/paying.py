@@ -1,4 +1,4 @@
-"""Payments over HTTP: the answer to a signed message of the gateway."""
+"""Payments over HTTP: the answer to a signed message of a gateway."""
 
 from __future__ import annotations
 
@@ -7,56 +7,110 @@ from typing import Any
 
 from orders import services
 from orders.api.problems import Problem
-from payments.models import Outcome
-from payments.services import Answer, Message, keep
+from orders.services import Paid
+from payments.models import Outcome, Refund
+from payments.services import Message, MessageIdReused, keep
 from sagas import State
 
+#: The outcomes to which ``orders/…/confirm/`` answers 200: the others say that the payment does not pay the order.
+_FINE = frozenset({Outcome.TAKEN, Outcome.NOT_PAID, Outcome.CLOSED, Outcome.REFUNDED, Outcome.DISPUTED})
 
-def receive(*, order_no: str, webhook_id: str, body: str, paid: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep a signed message that was sent to an order's URL, and answer it.
+
+def receive(*, gateway: str, webhook_id: str, body: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep a signed message, and answer what it came to. Everything that is kept is answered so.
 
     Args:
-        order_no: the order of the URL.
+        gateway: whose message it is.
         webhook_id: the message's id.
         body: the signed text.
-        paid: the validated content of the body.
+        said: the validated content of the body.
 
     Raises:
-        Problem: 404 or 409: the payment does not pay this order. The message is kept all the same.
+        Problem: 422: another message came under this id. This one is not kept.
     """
-    message = Message(webhook_id=webhook_id, body=body, **paid)
+    message = Message(webhook_id=webhook_id, body=body, gateway=gateway, **said)
+    return _answer(message, _receive(message))
+
+
+def receive_for_order(
+    *, order_no: str, gateway: str, webhook_id: str, body: str, said: Mapping[str, Any]
+) -> dict[str, Any]:
+    """As ``receive``, of a message that was sent to an order's URL: it says by its status whether it pays the order.
+
+    Raises:
+        Problem: 404 or 409: the payment does not pay this order. The message is kept all the same. 422 as ``receive``.
+    """
+    message = Message(webhook_id=webhook_id, body=body, gateway=gateway, **said)
     if message.order_no != order_no:
         # Otherwise a signed payment could be sent to any order's URL.
-        keep(message, Outcome.ANOTHER_ORDER)
+        _keep_of_another_order(message)
         raise Problem(409, "another-order", f"This payment is for order {message.order_no}, not for {order_no}.")
-    answer = services.receive_payment(message=message)
-    if answer.outcome not in {Outcome.TAKEN, Outcome.NOT_PAID}:
-        raise _problem(message, answer)
+    paid = _receive(message)
+    if paid.answer.outcome not in _FINE:
+        raise _problem(message, paid)
+    return _answer(message, paid)
+
+
+def _receive(message: Message) -> Paid:
+    try:
+        return services.receive_payment(message=message)
+    except MessageIdReused as error:
+        raise _reused(error) from error
+
+
+def _keep_of_another_order(message: Message) -> None:
+    try:
+        keep(message, Outcome.ANOTHER_ORDER)
+    except MessageIdReused as error:
+        raise _reused(error) from error
+
+
+def _reused(error: MessageIdReused) -> Problem:
+    return Problem(422, "webhook-id-reused", f"{str(error).capitalize()}. Give each message an id of its own.")
+
+
+def _answer(message: Message, paid: Paid) -> dict[str, Any]:
+    answer = paid.answer
     return {
-        "order_no": order_no,
+        "order_no": message.order_no,
         "payment_id": message.payment_id,
-        "outcome": "settled" if answer.settled else answer.outcome.value,
+        "outcome": "settled" if answer.settled and answer.outcome is Outcome.TAKEN else answer.outcome.value,
         "order_state": answer.state,
+        "booking_id": paid.booking_id,
+        "refund": None if answer.refund is None else _refund(answer.refund),
         "received_at": answer.received_at,
         "confirmed_at": answer.received_at if answer.settled else None,
     }
 
 
-def _problem(message: Message, answer: Answer) -> Problem:
+def _refund(refund: Refund) -> dict[str, Any]:
+    return {
+        "refund_id": str(refund.pk),
+        "refund_amount": refund.amount,
+        "state": refund.state,
+        "reason": refund.reason,
+    }
+
+
+def _problem(message: Message, paid: Paid) -> Problem:
     """Say why a payment does not pay the order. It is given back, unless a person decides otherwise."""
     order = f"Order {message.order_no}"
+    answer = paid.answer
     match answer.outcome:
         case Outcome.UNKNOWN_ORDER:
             return Problem(404, "order-not-found", f"There is no order {message.order_no}. The payment is due back.")
         case Outcome.DUPLICATE:
             return Problem(409, "payment-conflict", f"{order} is paid by another payment. This one is due back.")
         case Outcome.CONFLICT:
-            detail = f"Payment {message.payment_id} is known for another order, or with another amount."
+            detail = f"The gateway's messages about payment {message.payment_id} contradict each other."
             return Problem(409, "payment-conflict", f"{detail} A person decides what it pays.")
         case Outcome.WRONG_AMOUNT | Outcome.WRONG_CURRENCY:
             code = answer.outcome.value.replace("_", "-")
-            paid = f"{message.amount} {message.currency}, in minor units,"
-            return Problem(409, code, f"{paid} is not what {order[0].lower()}{order[1:]} costs. It is due back.")
+            told = f"{message.amount} {message.currency}, in minor units,"
+            return Problem(409, code, f"{told} is not what {order[0].lower()}{order[1:]} costs. It is due back.")
+        case Outcome.PARKED:
+            detail = f"{order} waits for a person. The payment is kept until the order goes on, or is undone."
+            return Problem(409, "order-decided", detail)
     undone = answer.state in {State.COMPENSATING, State.FAILED}
     code = "order-undone" if undone else "order-decided"
     return Problem(409, code, f"{order} is {answer.state}. The payment is due back.")

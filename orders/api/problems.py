@@ -21,12 +21,13 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+from structlog.contextvars import get_contextvars
 
 import sagas
 from orders.api import unknown
 from orders.api.bodies import drain
 from orders.api.problem_types import title
-from orders.errors import OrderNotFound, OrderRefused, TooMuchOpen
+from orders.errors import JoinRefused, NoSuchCampaign, OrderNotFound, OrderRefused, TooMuchOpen
 from sagas.db import close_session, describe_error, is_transient
 from sagas.errors import DataTooLarge, InvalidArgument, SagaError
 
@@ -70,6 +71,8 @@ class Problem(exceptions.APIException):
             "detail": str(self.detail),
             "instance": path,
         }
+        if request_id := get_contextvars().get("request_id"):
+            body["request_id"] = request_id
         if self.errors:
             body["errors"] = list(self.errors)
         return body
@@ -94,14 +97,8 @@ def _problem(error: Exception) -> Problem | None:
     match error:
         case Problem():
             return error
-        case OrderRefused(faults=faults):
-            codes = {fault.code for fault in faults}
-            errors = [{"pointer": f"#{f.pointer}", "code": f.code, "detail": f.detail} for f in faults]
-            return Problem(422, codes.pop() if len(codes) == 1 else "order-refused", str(error), errors=errors)
-        case TooMuchOpen(retry_after=seconds):
-            return Problem(429, "too-many-open-orders", f"{error}.", headers={"Retry-After": str(seconds)})
-        case OrderNotFound():
-            return Problem(404, "order-not-found", f"There is no order {error}.")
+        case JoinRefused() | NoSuchCampaign() | OrderNotFound() | OrderRefused() | TooMuchOpen():
+            return _of_orders(error)
         case SagaError():
             return _of_engine(error)
         case Error() if _is_unavailable(error):
@@ -121,6 +118,24 @@ def _problem(error: Exception) -> Problem | None:
             return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
         case exceptions.APIException():
             return _of_framework(error)
+    return None
+
+
+def _of_orders(error: Exception) -> Problem | None:
+    """Translate an error of the orders domain."""
+    match error:
+        case OrderRefused(faults=faults):
+            codes = {fault.code for fault in faults}
+            errors = [{"pointer": f"#{f.pointer}", "code": f.code, "detail": f.detail} for f in faults]
+            return Problem(422, codes.pop() if len(codes) == 1 else "order-refused", str(error), errors=errors)
+        case TooMuchOpen(retry_after=seconds):
+            return Problem(429, "too-many-open-orders", f"{error}.", headers={"Retry-After": str(seconds)})
+        case OrderNotFound():
+            return Problem(404, "order-not-found", f"There is no order {error}.")
+        case JoinRefused(code=code):
+            return Problem(409, code, str(error))
+        case NoSuchCampaign():
+            return Problem(404, "campaign-not-found", "There is no such group buy.")
     return None
 
 

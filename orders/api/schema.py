@@ -17,6 +17,7 @@ _ALWAYS = (400, 401, 406, 415, 429, 500, 503)
 _MEANING = {
     400: "The body is no JSON, a header is malformed, or there is no such query parameter.",
     401: "The token or the signature is missing or wrong.",
+    403: "This is for people with a permission that you lack.",
     404: "There is no such thing, or it is another customer's.",
     406: "Only JSON is spoken here.",
     409: "The order was already decided otherwise; or the first request with this Idempotency-Key is at work.",
@@ -49,7 +50,12 @@ TOKEN_ID = OpenApiParameter(
     OpenApiParameter.PATH,
     description="The token's `id`, or `current`.",
 )
-PAGE = OpenApiParameter("cursor", str, OpenApiParameter.QUERY, description="From `next` or `previous` of a page.")
+PAGE = OpenApiParameter(
+    "cursor",
+    {"type": "string", "minLength": 1},
+    OpenApiParameter.QUERY,
+    description="From `next` or `previous` of a page.",
+)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "pattern": r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--~]{1,255})$'},
@@ -60,6 +66,55 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 LOCATION = OpenApiParameter(
     "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, response=[202], description="The order."
 )
+PREFER = [
+    OpenApiParameter(
+        "Prefer",
+        {"type": "string", "example": "wait=8"},
+        OpenApiParameter.HEADER,
+        description="`wait=` and seconds, 30 at most (RFC 7240): wait until the order's steps are done, or one has "
+        "refused. 200 then, with what became of it; 202 as ever where that takes longer, or too many wait already.",
+    ),
+    OpenApiParameter(
+        "Preference-Applied",
+        {"type": "string"},
+        OpenApiParameter.HEADER,
+        response=[200, 202],
+        description="The preference, if the answer has waited.",
+    ),
+]
+LONG_POLL = [
+    OpenApiParameter(
+        "Prefer",
+        {"type": "string", "example": "wait=20"},
+        OpenApiParameter.HEADER,
+        description="`wait=` and seconds, 30 at most: with `If-None-Match`, wait for a change, and only then answer.",
+    ),
+    OpenApiParameter(
+        "Preference-Applied",
+        {"type": "string"},
+        OpenApiParameter.HEADER,
+        response=[200, 304],
+        description="The preference, if the answer has waited.",
+    ),
+]
+SAGA_ID = OpenApiParameter(
+    "X-Saga-ID",
+    OpenApiTypes.UUID,
+    OpenApiParameter.HEADER,
+    response=[200, 202],
+    description="The saga of the order: by it, people find it in the admin.",
+)
+CONDITIONAL = [
+    OpenApiParameter(
+        "If-None-Match",
+        {"type": "string", "example": 'W/"5f0c1e3a"'},
+        OpenApiParameter.HEADER,
+        description="The `ETag` that you have: 304 if that is the present one.",
+    ),
+    OpenApiParameter(
+        "ETag", {"type": "string"}, OpenApiParameter.HEADER, response=[200, 304], description="The version; weak."
+    ),
+]
 RATE = [
     OpenApiParameter(name, str, OpenApiParameter.HEADER, response=True, description=description)
     for name, description in (
@@ -67,6 +122,12 @@ RATE = [
         ("RateLimit", "How many are left (`r`), and in how many seconds (`t`) they are counted anew."),
     )
 ]
+GATEWAY = OpenApiParameter(
+    "gateway",
+    {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,32}$", "example": "main"},
+    OpenApiParameter.PATH,
+    description="The gateway's name in the shop's settings.",
+)
 SIGNATURE = [
     OpenApiParameter(name, str, OpenApiParameter.HEADER, required=True, description="Standard Webhooks.")
     for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -87,6 +148,17 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
             "name": "Authorization",
             "description": "`Token` and the token, with a space between.",
         }
+
+
+class TicketScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped
+    """How a page opens a stream."""
+
+    target_class = "orders.api.streams.TicketAuthentication"
+    name = "ticket"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, str]:
+        """Describe the parameter."""
+        return {"type": "apiKey", "in": "query", "name": "ticket", "description": "Of one order, for a while."}
 
 
 class StrictFields(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped

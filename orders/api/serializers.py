@@ -8,8 +8,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from delivery.models import FulfilmentKind
 from orders.api.unknown import StrictSerializer
-from payments.models import Outcome, PaymentState
+from payments.models import Outcome, PaymentState, RefundState
+from payments.services import REFUNDED
 from sagas import State
 from sagas.decisions.progress import StepState
 from sagas.decisions.reasons import PUBLIC_KINDS, public_reason
@@ -17,6 +19,9 @@ from sagas.decisions.reasons import PUBLIC_KINDS, public_reason
 #: The largest id of the database.
 _MAX_ID = 2**63 - 1
 _MAX_LINES = 50
+_MAX_QUANTITY = 1000
+_MAX_CODE = 32
+_MAX_PAYMENT_ID = 100
 
 
 class Integer(serializers.IntegerField):
@@ -25,6 +30,16 @@ class Integer(serializers.IntegerField):
     def to_internal_value(self, data: Any) -> int:
         """Refuse texts and booleans."""
         if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class RegexField(serializers.RegexField):
+    """A text of a pattern; a number is refused."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse numbers."""
+        if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
 
@@ -51,8 +66,34 @@ class Yuan(serializers.Field[int, Any, str, int]):
 class WantedSerializer(StrictSerializer):
     """Cups of one SKU."""
 
-    sku = Text(max_length=32)
-    quantity = Integer(min_value=1, max_value=1000)
+    sku = Text(max_length=_MAX_CODE)
+    quantity = Integer(min_value=1, max_value=_MAX_QUANTITY)
+
+
+class AddressSerializer(StrictSerializer):
+    """Whither a courier brings an order, and to whom. It is personal, and shown to nobody but the courier."""
+
+    recipient = Text(max_length=200)
+    phone = RegexField(r"^\+?[0-9][0-9 -]{4,28}[0-9]\Z", help_text="Digits, blanks and hyphens, perhaps a plus.")
+    street = Text(max_length=200)
+    city = Text(max_length=200)
+    note = Text(max_length=200, required=False, allow_blank=True, default="")
+
+
+class WantedFulfilmentSerializer(StrictSerializer):
+    """How the customer gets an order: at a store's counter, or by courier."""
+
+    kind = serializers.ChoiceField(choices=[FulfilmentKind.PICK_UP.value, FulfilmentKind.COURIER.value])
+    address = AddressSerializer(required=False, allow_null=True, default=None)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Require an address for a courier, and refuse one that nobody would use."""
+        by_courier = attrs["kind"] == FulfilmentKind.COURIER
+        if by_courier and attrs["address"] is None:
+            raise serializers.ValidationError({"address": ["A courier needs an address."]}, code="required")
+        if not by_courier and attrs["address"] is not None:
+            raise serializers.ValidationError({"address": ["Nobody brings what is picked up."]}, code="not-used")
+        return attrs
 
 
 class PlaceOrderSerializer(StrictSerializer):
@@ -60,7 +101,19 @@ class PlaceOrderSerializer(StrictSerializer):
 
     items = serializers.ListField(child=WantedSerializer(), allow_empty=False, min_length=1, max_length=_MAX_LINES)
     slot = Integer(min_value=1, max_value=_MAX_ID)
-    coupon = Text(max_length=32, required=False, allow_null=True, default=None)
+    coupon = Text(max_length=_MAX_CODE, required=False, allow_null=True, default=None)
+    expected_total_amount = Integer(
+        min_value=0,
+        max_value=_MAX_ID,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="What the customer was told that the order costs, in minor units: 2500 is 25.00 yuan. If it costs "
+        "something else by now, it is refused (`price-changed`).",
+    )
+    fulfilment = WantedFulfilmentSerializer(
+        required=False, help_text="Without it, the order is delivered in its slot, as it was arranged with the shop."
+    )
 
     def validate_items(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Refuse a SKU that comes twice: it is unclear whether the second replaces the first or adds to it."""
@@ -72,18 +125,137 @@ class PlaceOrderSerializer(StrictSerializer):
         return items
 
 
+def read_order(data: Any) -> dict[str, Any]:
+    """Validate the body of an order. What is plainly right is read here; ``PlaceOrderSerializer`` decides the rest.
+
+    The serializer makes its fields anew for each request, which costs more than the order's statement.
+
+    Raises:
+        serializers.ValidationError: what the serializer says is wrong.
+    """
+    read = _plainly_right(data)
+    if read is None:
+        body = PlaceOrderSerializer(data=data)
+        body.is_valid(raise_exception=True)
+        read = body.validated_data
+    return read
+
+
+def _plainly_right(data: Any) -> dict[str, Any] | None:
+    """What the serializer would make of a body; ``None`` where a look is not enough."""
+    if type(data) is not dict or not data.keys() <= _ORDER_FIELDS:
+        return None
+    items, slot, coupon = data.get("items"), data.get("slot"), data.get("coupon")
+    expected = data.get("expected_total_amount")
+    if expected is not None and (type(expected) is not int or not 0 <= expected <= _MAX_ID):
+        return None
+    if type(items) is not list or not 1 <= len(items) <= _MAX_LINES:
+        return None
+    if type(slot) is not int or not 1 <= slot <= _MAX_ID:
+        return None
+    if coupon is not None and not _is_plain(coupon):
+        return None
+    for item in items:
+        if type(item) is not dict or item.keys() != _ITEM_FIELDS or not _is_plain(item["sku"]):
+            return None
+        quantity = item["quantity"]
+        if type(quantity) is not int or not 1 <= quantity <= _MAX_QUANTITY:
+            return None
+    if len(items) > 1 and len({item["sku"] for item in items}) < len(items):
+        return None
+    return {"items": items, "slot": slot, "coupon": coupon, "expected_total_amount": expected}
+
+
+_ORDER_FIELDS = frozenset({"items", "slot", "coupon", "expected_total_amount"})
+_ITEM_FIELDS = frozenset({"sku", "quantity"})
+
+
+def _is_plain(text: Any, most: int = _MAX_CODE) -> bool:
+    """Whether a text is one that the serializer leaves as it is: printable ASCII, nothing to be trimmed."""
+    return (
+        type(text) is str and len(text) <= most and text.isascii() and text.isprintable() and text == text.strip() != ""
+    )
+
+
 class PaymentSerializer(serializers.Serializer[Any]):
     """What the gateway says of a payment: the signature is over this, and not over the URL."""
 
-    order_no = Text(max_length=32)
-    payment_id = Text(max_length=100)
+    order_no = Text(max_length=_MAX_CODE)
+    payment_id = Text(max_length=_MAX_PAYMENT_ID)
     amount = Integer(min_value=0, max_value=_MAX_ID, help_text="In minor units: 1200 is 12.00 yuan.")
     currency = Text(min_length=3, max_length=3, help_text="ISO 4217, such as CNY.")
-    status = Text(max_length=32, help_text="`succeeded` where the money has come; anything else is only noted.")
+    status = Text(
+        max_length=_MAX_CODE,
+        help_text="`succeeded`: the money has come. `failed`: another attempt may follow. `closed`: none will. "
+        "`refunded`: `refund_amount` of it was returned. `disputed`: the payer disputes it. Others are only kept.",
+    )
+    occurred_at = serializers.DateTimeField(required=False, help_text="When it happened, by the gateway's clock.")
+    refund_id = Text(
+        required=False, max_length=_MAX_PAYMENT_ID, help_text="Of a refund: the shop's id, or the gateway's own."
+    )
+    refund_amount = Integer(required=False, min_value=1, max_value=_MAX_ID, help_text="In minor units.")
 
     def validate_currency(self, currency: str) -> str:
         """Accept lower case: some gateways write "cny"."""
         return currency.upper()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Ask a refund for its id and its amount."""
+        if attrs["status"] == REFUNDED:
+            lacking = [name for name in ("refund_id", "refund_amount") if name not in attrs]
+            if lacking:
+                raise serializers.ValidationError(
+                    {name: [serializers.ErrorDetail("A refund has it.", code="required")] for name in lacking}
+                )
+        return attrs
+
+
+def read_payment(data: Any) -> dict[str, Any]:
+    """Validate the body of a payment's webhook, as ``read_order`` does for an order's.
+
+    Raises:
+        serializers.ValidationError: what the serializer says is wrong.
+    """
+    read = _plain_payment(data)
+    if read is None:
+        body = PaymentSerializer(data=data)
+        body.is_valid(raise_exception=True)
+        read = body.validated_data
+    return read
+
+
+#: Fields that few messages have.
+_RARE = frozenset({"occurred_at", "refund_id", "refund_amount"})
+
+
+def _plain_payment(data: Any) -> dict[str, Any] | None:
+    """What the serializer would make of the body of a payment; ``None`` where a look is not enough."""
+    if type(data) is not dict or not _RARE.isdisjoint(data) or data.get("status") == REFUNDED:
+        return None
+    order_no, payment_id, status = data.get("order_no"), data.get("payment_id"), data.get("status")
+    if not (_is_plain(order_no) and _is_plain(payment_id, _MAX_PAYMENT_ID) and _is_plain(status)):
+        return None
+    amount, currency = data.get("amount"), data.get("currency")
+    if type(amount) is not int or not 0 <= amount <= _MAX_ID:
+        return None
+    if type(currency) is not str or len(currency) != 3 or not _is_plain(currency):
+        return None
+    return {
+        "order_no": order_no,
+        "payment_id": payment_id,
+        "amount": amount,
+        "currency": currency.upper(),
+        "status": status,
+    }
+
+
+class RefundSerializer(serializers.Serializer[Any]):
+    """A return of a payment, or of a part of it."""
+
+    refund_id = serializers.CharField()
+    refund_amount = serializers.IntegerField(help_text="In minor units of the payment's currency.")
+    state = serializers.ChoiceField(choices=RefundState.values)
+    reason = serializers.ChoiceField(choices=Outcome.values)
 
 
 class ReceivedSerializer(serializers.Serializer[Any]):
@@ -92,13 +264,32 @@ class ReceivedSerializer(serializers.Serializer[Any]):
     order_no = serializers.CharField()
     payment_id = serializers.CharField()
     outcome = serializers.ChoiceField(
-        choices=["taken", "settled", "not_paid"],
+        choices=["settled", *Outcome.values],
         help_text="`taken`: it may still be given back, if a step of the order says no. `settled`: the order is "
-        "confirmed by it. `not_paid`: the message tells of no money that has come; it is kept, and changes nothing.",
+        "confirmed by it. `parked`: the order waits for a person. `not_paid`: the message tells of no money that has "
+        "come; it is kept, and changes nothing. Others say why the payment is given back, or is for a person.",
     )
     order_state = serializers.ChoiceField(choices=[state.value for state in State], allow_null=True)
+    booking_id = serializers.IntegerField(
+        allow_null=True, help_text="Of the order's place in its slot, once confirmed."
+    )
+    refund = RefundSerializer(allow_null=True, help_text="The payment's latest refund.")
     received_at = serializers.DateTimeField(allow_null=True, help_text="When the payment came first.")
     confirmed_at = serializers.DateTimeField(allow_null=True, help_text="The same, once it is settled.")
+
+
+def write_received(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what a payment came to, as ``ReceivedSerializer`` does, without making its fields anew."""
+    state: State | None = answer["order_state"]
+    return {
+        **answer,
+        "order_state": None if state is None else state.value,
+        "received_at": _TIME.to_representation(answer["received_at"]),
+        "confirmed_at": _TIME.to_representation(answer["confirmed_at"]),
+    }
+
+
+_TIME = serializers.DateTimeField()
 
 
 class AcceptedSerializer(serializers.Serializer[Any]):
@@ -116,6 +307,29 @@ class CancelledSerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=[state.value for state in State])
 
 
+class RefundOrderSerializer(StrictSerializer):
+    """What of an order is to be refunded; everything that is left, without lines."""
+
+    lines = serializers.ListField(child=WantedSerializer(), required=False, min_length=1, max_length=_MAX_LINES)
+    reason = Text(max_length=500, required=False, default="")
+
+    def validate_lines(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Refuse a SKU that is named twice."""
+        if len({line["sku"] for line in lines}) < len(lines):
+            raise serializers.ValidationError("A SKU is named twice.")
+        return lines
+
+
+class OrderRefundSerializer(serializers.Serializer[Any]):
+    """A refund as it was accepted. The order's payments say when the money has gone back."""
+
+    order_no = serializers.CharField(source="order.order_no")
+    refund_amount = serializers.IntegerField(source="amount", help_text="In minor units of the shop's currency.")
+    whole = serializers.BooleanField(help_text="Whether nothing of the order is left.")
+    lines = serializers.DictField(child=serializers.IntegerField(), help_text="Refunded cups by SKU.")
+    created_at = serializers.DateTimeField()
+
+
 class SkuSerializer(serializers.Serializer[Any]):
     """A drink on the menu."""
 
@@ -126,11 +340,13 @@ class SkuSerializer(serializers.Serializer[Any]):
 
 
 class SlotSerializer(serializers.Serializer[Any]):
-    """A delivery slot that lies ahead."""
+    """A slot of a store that lies ahead."""
 
     id = serializers.IntegerField()
+    store = serializers.CharField(source="store.code", help_text="The store's code.")
     starts_at = serializers.DateTimeField()
     ends_at = serializers.DateTimeField()
+    closes_at = serializers.DateTimeField(help_text="Until when it takes orders, and gives its places back.")
     available = serializers.IntegerField()
 
 
@@ -156,7 +372,7 @@ class OrderSerializer(serializers.Serializer[Any]):
     total = Yuan(source="order.total_cents", allow_null=True)
 
 
-_COUPON_NOT_USABLE = {"CouponUnknown", "CouponNotYours", "CouponExpired", "CouponInactive"}
+_COUPON_NOT_USABLE = {"CouponUnknown", "CouponNotYours", "CouponExpired", "CouponNotYet", "CouponInactive"}
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -184,6 +400,18 @@ class StepSerializer(serializers.Serializer[Any]):
     error = ReasonSerializer(allow_null=True)
 
 
+class OutcomeSerializer(serializers.Serializer[Any]):
+    """How far an order had come when its client had waited: it is no longer `PENDING` or `EXECUTING`."""
+
+    order_no = serializers.CharField()
+    state = serializers.ChoiceField(choices=[state.value for state in State], source="outcome.state")
+    confirm_deadline = serializers.DateTimeField(source="outcome.deadline", allow_null=True)
+    booking_id = serializers.IntegerField(
+        source="outcome.booking_id", allow_null=True, help_text="Of the place in the delivery slot."
+    )
+    reason = ReasonSerializer(source="outcome.reason", allow_null=True, help_text="Why it is undone.")
+
+
 class OrderPaymentSerializer(serializers.Serializer[Any]):
     """A payment that the gateway has named the order for, and where the money is."""
 
@@ -192,9 +420,11 @@ class OrderPaymentSerializer(serializers.Serializer[Any]):
     currency = serializers.CharField()
     state = serializers.ChoiceField(
         choices=PaymentState.values,
-        help_text="TAKEN; DUE_BACK, RETURNING or RETURNED where it is given back; CONFLICT where a person must decide.",
+        help_text="TAKEN; PARKED while its order waits for a person; DUE_BACK, RETURNING, RETURNED or PARTLY_RETURNED "
+        "where it is given back; CONFLICT where a person must decide.",
     )
     reason = serializers.ChoiceField(choices=Outcome.values, allow_blank=True, help_text="Why it is due back.")
+    returned_amount = serializers.IntegerField(help_text="What is returned of it.")
     received_at = serializers.DateTimeField()
     returned_at = serializers.DateTimeField(allow_null=True)
 
@@ -215,6 +445,13 @@ class OrderPageSerializer(serializers.Serializer[Any]):
     next = serializers.URLField(allow_null=True)
     previous = serializers.URLField(allow_null=True)
     results = OrderSerializer(many=True)
+
+
+class TicketSerializer(serializers.Serializer[Any]):
+    """A URL for a browser's EventSource."""
+
+    url = serializers.CharField(help_text="The path of the stream, with its ticket.")
+    expires_in = serializers.IntegerField(help_text="Seconds for which it can be opened.")
 
 
 class LoginSerializer(StrictSerializer):
@@ -258,4 +495,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     instance = serializers.CharField()
+    request_id = serializers.CharField(
+        required=False, help_text="As in `X-Request-ID`: by it, we find what the log says of the request."
+    )
     errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # a field, as RFC 9457 names it

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+from uuid import UUID
 
+from django.conf import settings
+from django.db import Error
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -13,21 +19,52 @@ from rest_framework.views import APIView
 
 import delivery.selectors
 import inventory.selectors
-from orders import selectors, services
-from orders.api import idempotency, paying, placing, serializers, throttles, unknown, webhooks
+import sagas
+from delivery.addresses import Address
+from delivery.models import FulfilmentKind
+from orders import refunds, selectors, services
+from orders.api import conditional, idempotency, paying, placing, serializers, throttles, unknown, waiting, webhooks
 from orders.api.addresses import customers_address
 from orders.api.idempotency import Answer, Key
 from orders.api.pagination import OrderPagination
 from orders.api.problems import Problem
-from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, ORDER_NO, PAGE, RATE, SIGNATURE, problems
+from orders.api.schema import (
+    CONDITIONAL,
+    GATEWAY,
+    IDEMPOTENCY_KEY,
+    LOCATION,
+    LONG_POLL,
+    ORDER_NO,
+    PAGE,
+    PREFER,
+    RATE,
+    SAGA_ID,
+    SIGNATURE,
+    problems,
+)
+from orders.api.waiting import Late
 from orders.errors import OrderRefused
-from orders.services import COUPON_NOT_USABLE, Wanted
+from orders.services import COUPON_NOT_USABLE, Condition, Wanted
+from payments import gateways
 from sagas import State
 
+logger = logging.getLogger(__name__)
 
-def _customer(request: Request) -> int:
+
+def customer_of(request: Request) -> int:
     """Id of the authenticated user; the permissions have ensured that there is one."""
     return int(request.user.pk)  # type: ignore[arg-type]  # not None: authenticated
+
+
+def _fulfilment(wanted: Mapping[str, Any] | None) -> dict[str, Any]:
+    """How an order is to get to its customer, as ``placing.place`` takes it."""
+    if wanted is None:
+        return {}
+    address = wanted["address"]
+    return {
+        "fulfilment": FulfilmentKind(wanted["kind"]),
+        "deliver_to": None if address is None else Address(**address),
+    }
 
 
 class View(APIView):
@@ -52,14 +89,14 @@ class View(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check both after authentication and permissions."""
         super().initial(request, *args, **kwargs)
-        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
         if encoding not in {"", "identity"}:
             raise Problem(
                 415, "unsupported-content-encoding", "Send the body as it is.", headers={"Accept-Encoding": "identity"}
             )
         if self.parameters is None:
             return
-        for name in request.query_params:
+        for name in request._request.GET:
             if name not in self.parameters:
                 raise Problem(400, "unknown-parameter", unknown.complaint("query parameter", name, self.parameters))
 
@@ -68,22 +105,26 @@ class MenuView(View):
     """The menu."""
 
     @extend_schema(
-        operation_id="menu", parameters=RATE, responses={200: serializers.SkuSerializer(many=True), **problems()}
+        operation_id="menu",
+        parameters=[*CONDITIONAL, *RATE],
+        responses={200: serializers.SkuSerializer(many=True), 304: None, **problems()},
     )
-    def get(self, _request: Request) -> Response:
+    def get(self, request: Request) -> Response:
         """List the drinks, with what is available now. It may be gone when an order is processed."""
-        return Response(serializers.SkuSerializer(inventory.selectors.menu(), many=True).data)
+        return conditional.answer(request, serializers.SkuSerializer(inventory.selectors.menu(), many=True).data)
 
 
 class SlotsView(View):
     """The delivery slots."""
 
     @extend_schema(
-        operation_id="slots", parameters=RATE, responses={200: serializers.SlotSerializer(many=True), **problems()}
+        operation_id="slots",
+        parameters=[*CONDITIONAL, *RATE],
+        responses={200: serializers.SlotSerializer(many=True), 304: None, **problems()},
     )
-    def get(self, _request: Request) -> Response:
+    def get(self, request: Request) -> Response:
         """List the coming delivery slots, the next first."""
-        return Response(serializers.SlotSerializer(delivery.selectors.upcoming(), many=True).data)
+        return conditional.answer(request, serializers.SlotSerializer(delivery.selectors.upcoming(), many=True).data)
 
 
 class OrdersView(View):
@@ -91,6 +132,22 @@ class OrdersView(View):
 
     rates = {"GET": "reads", "POST": "orders"}
     parameters = frozenset({"cursor"})
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse new orders under overload before anything else is done for them, but never an accepted order's repeat.
+
+        Whether a request is a repeat is known by its key and its customer, so a request with a key is authenticated.
+        """
+        is_new = request.method == "POST"
+        if is_new and "HTTP_IDEMPOTENCY_KEY" not in request.META:
+            sagas.check_admission()
+        super().initial(request, *args, **kwargs)
+        if is_new and (key := idempotency.key_of(request)) is not None:
+            try:
+                sagas.check_admission()
+            except sagas.Overloaded:
+                if not idempotency.is_repeat(customer_id=customer_of(request), key=key):
+                    raise
 
     @extend_schema(
         operation_id="list_orders",
@@ -100,48 +157,71 @@ class OrdersView(View):
     def get(self, request: Request) -> Response:
         """List your orders, newest first."""
         paginator = OrderPagination()
-        orders = selectors.orders_of(customer_id=_customer(request))
+        orders = selectors.orders_of(customer_id=customer_of(request))
         page = selectors.with_standings(orders=paginator.paginate_queryset(orders, request, view=self) or [])
         return paginator.get_paginated_response(serializers.OrderSerializer(page, many=True).data)
 
     @extend_schema(
         operation_id="place_order",
-        parameters=[IDEMPOTENCY_KEY, LOCATION, *RATE],
+        parameters=[IDEMPOTENCY_KEY, *PREFER, LOCATION, SAGA_ID, *RATE],
         request=serializers.PlaceOrderSerializer,
-        responses={202: serializers.AcceptedSerializer, **problems(409, 413, 422)},
+        responses={
+            200: serializers.OutcomeSerializer,
+            202: serializers.AcceptedSerializer,
+            **problems(409, 413, 422),
+        },
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Place an order. It is processed from now on; `Location` shows how far it has come.
 
         What is known at once to be wrong is refused here (422). Stock, the use of a coupon and the capacity of a
         slot are decided by the order's steps: such an order ends `FAILED`, with the reason.
         """
         key = idempotency.key_of(request)
-        body = serializers.PlaceOrderSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        wanted = body.validated_data
-        customer = f"customer {_customer(request)}"
+        wanted = serializers.read_order(request.data)
+        customer_id = customer_of(request)
+        customer = f"customer {customer_id}"
         if wanted["coupon"] is not None:
             throttles.hold_back_if_spent("coupon_guesses", customer)
         try:
-            answer = self._place(request, key, wanted)
+            answer = self._place(request, customer_id, key, wanted)
         except OrderRefused as refused:
             if any(fault.code == COUPON_NOT_USABLE for fault in refused.faults):
                 throttles.hold_back("coupon_guesses", customer)
             raise
-        headers = {"Location": answer.location}
+        run_id = answer.run_id or selectors.outcome_of(order_no=answer.body["order_no"]).run_id
+        headers = {"Location": answer.location, "X-Saga-ID": str(run_id)}
         if answer.replayed:
             headers["Idempotency-Replayed"] = "true"
+        # The order is committed, and so is the answer that a repeat gets. Whoever repeats waits anew.
+        if (wait := waiting.preferred_wait(request)) is not None:
+            return waiting.wait_for_steps(answer, run_id, wait, headers=headers)
         return Response(answer.body, status=answer.status, headers=headers)
 
-    def _place(self, request: Request, key: str | None, wanted: Mapping[str, Any]) -> Answer:
+    def _place(self, request: Request, customer_id: int, key: str | None, wanted: Mapping[str, Any]) -> Answer:
+        address = customers_address(request)
+        items = [Wanted(item["sku"], item["quantity"]) for item in wanted["items"]]
+
+        def accept(order_no: str, condition: Condition | None) -> UUID:
+            return services.place_order(
+                order_no=order_no,
+                customer_id=customer_id,
+                items=items,
+                slot=wanted["slot"],
+                coupon=wanted["coupon"],
+                expected_total_cents=wanted["expected_total_amount"],
+                **_fulfilment(wanted.get("fulfilment")),
+                address=address,
+                condition=condition,
+            )
+
         return placing.place(
-            customer_id=_customer(request),
-            address=customers_address(request),
+            url=request.path,
+            customer_id=customer_id,
+            address=address,
             key=None if key is None else Key(key, idempotency.fingerprint(request, wanted)),
-            items=[Wanted(item["sku"], item["quantity"]) for item in wanted["items"]],
-            slot=wanted["slot"],
-            coupon=wanted["coupon"],
+            quantities=[item.quantity for item in items],
+            accept=accept,
         )
 
 
@@ -150,13 +230,36 @@ class OrderView(View):
 
     @extend_schema(
         operation_id="get_order",
-        parameters=[ORDER_NO, *RATE],
-        responses={200: serializers.OrderDetailSerializer, **problems(404)},
+        parameters=[ORDER_NO, *CONDITIONAL, *LONG_POLL, SAGA_ID, *RATE],
+        responses={200: serializers.OrderDetailSerializer, 304: None, **problems(404)},
     )
-    def get(self, request: Request, order_no: str) -> Response:
-        """Read one of your orders, with the state of every step."""
-        order = selectors.order_with_run(customer_id=_customer(request), order_no=order_no)
-        return Response(serializers.OrderDetailSerializer(order).data)
+    def get(self, request: Request, order_no: str) -> HttpResponse:
+        """Read one of your orders, with the state of every step.
+
+        With `If-None-Match` and the last `ETag` the answer is 304 as long as nothing has changed; with `Prefer: wait=`
+        besides, it waits for a change.
+        """
+        customer_id = customer_of(request)
+        # The version first: what changes between both reads has another one next time.
+        run_id, version = selectors.version_of(customer_id=customer_id, order_no=order_no)
+        etag, saga = conditional.tag(version), {"X-Saga-ID": str(run_id)}
+        if conditional.is_known(request, etag):
+            seconds = waiting.preferred_wait(request)
+            if seconds is None:
+                return conditional.unchanged(etag)
+            look = partial(self._look, customer_id, order_no, etag)
+            return waiting.wait_for_change(run_id, etag, seconds, look)
+        return Response(self._read(customer_id, order_no), headers={**conditional.headers(etag), **saga})
+
+    def _look(self, customer_id: int, order_no: str, known: str) -> Late | None:
+        _, version = selectors.version_of(customer_id=customer_id, order_no=order_no)
+        if (etag := conditional.tag(version)) == known:
+            return None
+        return Late(self._read(customer_id, order_no), headers=conditional.headers(etag))
+
+    def _read(self, customer_id: int, order_no: str) -> Any:
+        order = selectors.order_with_run(customer_id=customer_id, order_no=order_no)
+        return serializers.OrderDetailSerializer(order).data
 
 
 class ConfirmView(View):
@@ -180,15 +283,89 @@ class ConfirmView(View):
         gets the present state. 409 if the payment does not pay the order (it is cancelled, or paid by another
         payment, or costs something else), or if the signed order is another one; such a payment is due back.
         """
-        webhook_id = webhooks.verified(request)
+        gateway = gateways.find(settings.PAYMENT_GATEWAY)
+        assert gateway is not None
+        webhook_id = webhooks.verified(request, gateway)
         # The rate is of one order, so other orders' payments are not affected. Forgeries are counted by address.
         throttles.hold_back("confirms", f"order {order_no}")
-        body = serializers.PaymentSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        answer = paying.receive(
-            order_no=order_no, webhook_id=webhook_id, body=request.body.decode(), paid=body.validated_data
+        said = serializers.read_payment(request.data)
+        answer = paying.receive_for_order(
+            order_no=order_no, gateway=gateway.name, webhook_id=webhook_id, body=request.body.decode(), said=said
         )
-        return Response(serializers.ReceivedSerializer(answer).data)
+        return Response(serializers.write_received(answer))
+
+
+class WebhookView(View):
+    """The webhook of a payment gateway."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    parameters = None
+
+    @extend_schema(
+        operation_id="payment_webhook",
+        auth=[],
+        parameters=[GATEWAY, *SIGNATURE],
+        request=serializers.PaymentSerializer,
+        responses={200: serializers.ReceivedSerializer, **problems(404, 413, 422)},
+    )
+    def post(self, request: Request, gateway: str) -> Response:
+        """Take a gateway's message about a payment, signed by the Standard Webhooks specification.
+
+        200 once it is stored, whatever it came to: `outcome` says that, and a repeat is told the present truth. 4xx
+        where it is not stored, and would not be if it were repeated; 503 where it could not be stored now.
+        """
+        found = gateways.find(gateway)
+        if found is None:
+            raise Problem(404, "not-found", f"There is no gateway {gateway}.")
+        webhook_id = webhooks.verified(request, found)
+        said = serializers.read_payment(request.data)
+        try:
+            answer = paying.receive(gateway=found.name, webhook_id=webhook_id, body=request.body.decode(), said=said)
+        except (Problem, Error):
+            raise
+        except Exception:
+            logger.exception("a message of gateway %s could not be stored: %s", gateway, webhook_id)
+            detail = "The message could not be stored. Repeat it."
+            raise Problem(503, "payments-unavailable", detail, headers={"Retry-After": "60"}) from None
+        return Response(serializers.write_received(answer))
+
+
+class RefundView(View):
+    """Refunding an order."""
+
+    rates = {"POST": "cancels"}
+
+    @extend_schema(
+        operation_id="refund_order",
+        parameters=[ORDER_NO, IDEMPOTENCY_KEY, *RATE],
+        request=serializers.RefundOrderSerializer,
+        responses={202: serializers.OrderRefundSerializer, **problems(404, 409, 413, 422)},
+    )
+    def post(self, request: Request, order_no: str) -> Response:
+        """Refund one of your confirmed orders, or some of its lines, until its slot's cut-off.
+
+        Without `lines` everything that is left is refunded, and a repeat gets the same refund. With `lines` the
+        request needs an `Idempotency-Key`, under which a repeat gets the same refund.
+        """
+        body = serializers.RefundOrderSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        key, lines = idempotency.key_of(request), body.validated_data.get("lines")
+        if lines is not None and key is None:
+            raise Problem(400, "invalid-idempotency-key", "A refund of lines needs an Idempotency-Key.")
+        customer_id = customer_of(request)
+        try:
+            refund = refunds.refund_order(
+                order_no=order_no,
+                reason=body.validated_data["reason"] or "wanted by the customer",
+                by=f"customer {customer_id}",
+                lines=None if lines is None else {line["sku"]: line["quantity"] for line in lines},
+                customer_id=customer_id,
+                key=key,
+            )
+        except refunds.NotRefundable as refused:
+            raise Problem(409, refused.code, str(refused)) from refused
+        return Response(serializers.OrderRefundSerializer(refund).data, status=202)
 
 
 class CancelView(View):
@@ -209,6 +386,6 @@ class CancelView(View):
     def post(self, request: Request, order_no: str) -> Response:
         """Cancel one of your orders. 202 while it is being undone, 200 once it is undone; 409 if it is confirmed."""
         unknown.NothingSerializer(data=request.data).is_valid(raise_exception=True)
-        state = services.cancel_order(customer_id=_customer(request), order_no=order_no)
+        state = services.cancel_order(customer_id=customer_of(request), order_no=order_no)
         body = serializers.CancelledSerializer({"order_no": order_no, "state": state}).data
         return Response(body, status=200 if state is State.FAILED else 202)

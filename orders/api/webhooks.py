@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import logging
 
-from django.conf import settings
 from rest_framework.request import Request
 
 from orders.api import throttles
 from orders.api.problems import Problem
+from payments.gateways import Gateway
 from sagas.signatures import BadSecret, BadSignature, parse_secrets, verify_signature
 
 logger = logging.getLogger(__name__)
 
 
-def verified(request: Request) -> str:
+def verified(request: Request, gateway: Gateway) -> str:
     """Check the signature of the raw body, and that it is at most 5 minutes old; return the message's id.
+
+    Args:
+        request: the request.
+        gateway: whose secrets it must be signed by, one of them.
 
     Raises:
         Problem: 503, there is no usable secret; 401, without details that would help a forger.
     """
     try:
-        keys = parse_secrets(settings.WEBHOOK_SECRET)
+        keys = parse_secrets(gateway.secret)
     except BadSecret:
         # No process starts without a secret, unless the check is silenced. The gateway repeats its message.
-        logger.exception("the secret of the payments' webhooks is none")
+        logger.exception("gateway %s has no usable secret", gateway.name)
         detail = "Payments cannot be taken at the moment."
         raise Problem(503, "payments-unavailable", detail, headers={"Retry-After": "60"}) from None
     try:

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
 from sagas.definition import registry
 from sagas.models import Escalation, Run
 from sagas.states import LIVE, State
+
+#: Runs that a list looks at, from the last one on, for what no index finds. To find an older run, users search.
+LATEST = 100_000
+
+
+def of_the_latest(queryset: QuerySet[Run]) -> QuerySet[Run]:
+    """Keep the latest runs: without a bound a list of rare ones would read all of the table."""
+    oldest = Run.objects.order_by("-id").values("id")[LATEST : LATEST + 1]
+    return queryset.filter(id__gt=Coalesce(Subquery(oldest), Value(UUID(int=0))))
+
+
+class CreatedFilter(admin.DateFieldListFilter):
+    """Filters the latest runs by the time when they were accepted."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run] | None:
+        latest = of_the_latest(queryset) if self.used_parameters and not _by_state(request) else queryset
+        return super().queryset(request, latest)
+
+
+def _by_state(request: HttpRequest) -> bool:
+    """Whether the list is filtered by a state of which an index finds the runs."""
+    return request.GET.get(StateFilter.parameter_name) in {*LIVE, State.ESCALATED, State.FAILED}
 
 
 class SagaFilter(admin.SimpleListFilter):
@@ -22,12 +46,15 @@ class SagaFilter(admin.SimpleListFilter):
     def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
         return [(name, name) for name in dict.fromkeys(d.name for d in registry.all_definitions())]
 
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        return queryset.filter(saga=self.value()) if self.value() else queryset
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if not self.value():
+            return queryset
+        found = queryset.filter(saga=self.value())
+        return found if _by_state(request) else of_the_latest(found)
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Filters by state. An index finds the few runs that are live or escalated."""
+    """Filters by state. An index finds the few runs that are live, escalated or failed."""
 
     title = "state"
     parameter_name = "state"

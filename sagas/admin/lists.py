@@ -11,6 +11,7 @@ from django.db import DataError, IntegrityError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from sagas.db import sqlstate
 from sagas.postgresql.operations import IN_USE
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -90,7 +91,7 @@ class KeptWhileUsedAdmin(ListAdmin[ModelT]):
         try:
             return view()
         except IntegrityError as error:
-            if getattr(error.__cause__, "pgcode", None) != IN_USE:
+            if sqlstate(error) != IN_USE:
                 raise
             messages.error(request, f"Nothing was deleted: {error}; {self.instead}.")
             return HttpResponseRedirect(request.get_full_path())

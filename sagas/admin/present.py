@@ -45,6 +45,7 @@ _COLOURS = {
     StepState.FAILED: "bad",
     StepState.COMPENSATED: "undo",
     StepState.RESOLVED: "still",
+    StepState.SKIPPED: "still",
     "open": "alarm",
     "closed": "good",
     LogOutcome.DONE: "good",

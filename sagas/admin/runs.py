@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from sagas import selectors
 from sagas.admin import present
 from sagas.admin.decisions import ACKNOWLEDGE, ASSIGN, CANCEL, FAIL, OF_ESCALATIONS, RESUME, SUCCEED, Decision, decide
-from sagas.admin.filters import SagaFilter, StateFilter
+from sagas.admin.filters import CreatedFilter, SagaFilter, StateFilter
 from sagas.admin.readonly import LookOnly
 from sagas.admin.waits import waits_of
 from sagas.decisions.progress import StepState
@@ -28,7 +28,7 @@ class RunAdmin(LookOnly[Run]):
     """Users find a run by its business key, see its steps and log, and cancel, resume or resolve it."""
 
     list_display = ["known_as", "saga", "state_label", "stands_at", "accepted", "age", "confirm_by"]
-    list_filter = [StateFilter, SagaFilter, "created_at"]
+    list_filter = [StateFilter, SagaFilter, ("created_at", CreatedFilter)]
     #: Ids are UUIDv7: their order is that of time, and they have an index.
     ordering = ["-id"]
     sortable_by = ["accepted"]
@@ -202,6 +202,7 @@ def _facts(run: Run, view: RunView) -> list[tuple[str, str]]:
         ("Finished", present.moment(run.finished_at)),
         ("Duration" if run.finished_at else "Age", present.age(run)),
         ("Confirm deadline", present.moment(run.deadline)),
+        *([("Decided with", f"{run.decision_name}: {run.decision_key}")] if run.decision_key else []),
         ("Looked at again", present.moment(run.due_at)),
         ("Failed attempts here", str(max((s.failed for s in view.steps if s.state == StepState.FAILING), default=0))),
         ("Trace", run.trace_id.hex),

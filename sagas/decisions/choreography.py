@@ -54,10 +54,11 @@ def reacting(definition: Definition, event: str) -> list[Op]:
 
 
 def bindings(definition: Definition) -> set[tuple[str, str]]:
-    """The bindings of the queues, as (queue, routing key)."""
+    """The bindings of the queues, as (queue, routing key), for runs that skip steps too."""
     return {
-        (link(definition, index, phase).queue, binding_key(definition, event))
-        for event, operations in reactions(definition).items()
+        (link(variant, index, phase).queue, binding_key(variant, event))
+        for variant in definition.variants.values()
+        for event, operations in reactions(variant).items()
         for index, phase in operations
     }
 

@@ -47,6 +47,8 @@ class Chain:
         token: the fencing token of the first link, which is higher whenever it is published again. It is made and read
             in ``sagas.redis.compensation_guard``.
         interruptions: how often in a row a lost session, a lapsed lease or a time limit cut the cohort off.
+        by_message: whether each link is performed for a message of its own: something of the cohort went wrong before,
+            and RabbitMQ counts the deaths of workers by message. See ``sagas.delivery.short_path``.
     """
 
     links: tuple[Link, ...]
@@ -55,6 +57,7 @@ class Chain:
     event: str = ""
     token: int = 0
     interruptions: int = 0
+    by_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class Due(Enum):
 
     #: Leave ``due_at`` unless the lease is half gone; then renew it. Most updates leave it, which is cheap.
     LEASE = auto()
-    #: Leave ``due_at``, and all that belongs to the wait for it: other branches of the run are under way.
+    #: Leave ``due_at``, and what belongs to the wait for it.
     KEEP = auto()
     #: At the deadline and a grace, so that RabbitMQ's message comes first.
     DEADLINE = auto()
@@ -32,10 +32,17 @@ NOW = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sooner:
-    """Due after so many seconds, or when the run is due anyway if that is sooner."""
+class Branches:
+    """Due as what is left of a fork wants it.
 
-    seconds: float
+    That is when the first of its waits is over. Where a branch is under way, which waits for nothing, the run is due no
+    later than it would be anyway: when the lease of that branch is over.
+
+    Attributes:
+        open: the branches that are not done.
+    """
+
+    open: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class Move:
 
     before: Place
     after: Place
-    due: Due | Sooner | float
+    due: Due | Branches | float
     attempt: int = 0
 
     def __post_init__(self) -> None:
@@ -100,12 +107,18 @@ def stand(definition: Definition, place: Place, index: int, phase: Phase) -> Sta
         return Stand.ELSEWHERE
     if (index, phase) in operations_at(definition, place):
         return Stand.HERE
+    if phase is Phase.UNDO and _is_refund(definition, index) and not place.fork:
+        # Refunds come before all steps.
+        return Stand.BEHIND
     if place.fork and phase is Phase.UNDO:
         # The place does not say which branches were undone. But they are undone from the last to the first.
         return Stand.BEHIND if index >= place.fork.bit_length() else Stand.ELSEWHERE
     following = _behind(definition, index, phase)
     if following is not None and (place.state, place.cursor) == (following.state, following.cursor):
         return Stand.BEHIND
+    if phase is Phase.UNDO and len(stage := definition.stages[index]) > 1:
+        # It may be one of the branches that were never done, to which the chain of a redelivery leads as well.
+        return Stand.BEHIND if place == _undoing(definition, stage.start, 0, Due.LEASE)[0] else Stand.ELSEWHERE
     return Stand.ELSEWHERE
 
 
@@ -122,8 +135,8 @@ def _behind(definition: Definition, index: int, phase: Phase) -> Place | None:
 def place_of(definition: Definition, index: int, phase: Phase) -> Place:
     """Where a run stands when this phase of step ``index`` is next and nothing else of its stage is done."""
     if phase is Phase.UNDO:
-        last = index >= len(definition.steps)
-        return Place(State.COMPENSATING, 0, 1 << index) if last else Place(State.COMPENSATING, index + 1)
+        refund = _is_refund(definition, index)
+        return Place(State.COMPENSATING, 0, 1 << index) if refund else Place(State.COMPENSATING, index + 1)
     cursor = definition.stages[index].start if phase is Phase.FORWARD else index
     return Place(state_of(definition, index, phase), cursor)
 
@@ -161,6 +174,9 @@ def links_at(definition: Definition, place: Place) -> tuple[Link, ...]:
             break
         index, phase = operations[0]
         found.append(link(definition, index, phase))
+        if _is_refund(definition, index):
+            # What is undone next depends on where the run stood, which a delivery of the refund alone does not say.
+            break
         place, _ = place_after(definition, place, index, phase, confirmed=False)
     return tuple(found)
 
@@ -174,8 +190,11 @@ def next_chains(definition: Definition, place: Place) -> list[tuple[Link, ...]]:
 
 
 def has_next_link(definition: Definition, index: int, phase: Phase) -> bool:
-    """Whether the chain goes on after this operation: it ends before a fork, each branch of which has its own chain."""
-    if is_fork(definition, index, phase):
+    """Whether the chain goes on after this operation.
+
+    It ends before a fork, each branch of which has its own chain; and after a refund.
+    """
+    if is_fork(definition, index, phase) or _is_refund(definition, index):
         return False
     following = _behind(definition, index, phase)
     if following is None:
@@ -204,7 +223,7 @@ def link(definition: Definition, index: int, phase: Phase) -> Link:
 
 def place_after(
     definition: Definition, place: Place, index: int, phase: Phase, *, confirmed: bool
-) -> tuple[Place, Due | float]:
+) -> tuple[Place, Due | Branches | float]:
     """Where a run stands when this operation is done, and when it is due then.
 
     Args:
@@ -224,14 +243,18 @@ def place_after(
     if len(stage) > 1:
         fork = place.fork | 1 << index
         if fork != _bits(stage):
-            return Place(place.state, place.cursor, fork), Due.KEEP
+            after = Place(place.state, place.cursor, fork)
+            return after, branches_at(definition, after)
     if place.state is State.CONFIRMING:
         return _confirming_from(definition, stage.stop, Due.LEASE)
     if stage.stop < definition.before_pivot:
         return Place(place.state, stage.stop), Due.LEASE
-    if not confirmed:
-        return Place(State.AWAITING_CONFIRM, definition.before_pivot), Due.DEADLINE
-    return place_to_confirm(definition, before=State.EXECUTING)
+    return place_at_pivot(definition, confirmed=confirmed)
+
+
+def branches_at(definition: Definition, place: Place) -> Branches:
+    """When a run is due that stands at a fork."""
+    return Branches(len(operations_at(definition, place)))
 
 
 def place_to_confirm(definition: Definition, *, before: State) -> tuple[Place, Due | float]:
@@ -241,6 +264,13 @@ def place_to_confirm(definition: Definition, *, before: State) -> tuple[Place, D
         return after, NOW
     # An AWAITING_CONFIRM run does not succeed at once: the next claim finds that nothing is left to do.
     return (after, Due.NEVER) if before is State.EXECUTING else (Place(State.CONFIRMING, 0), NOW)
+
+
+def place_at_pivot(definition: Definition, *, confirmed: bool) -> tuple[Place, Due | float]:
+    """Where a run goes that has all steps before the pivot behind it: done, or skipped."""
+    if not confirmed:
+        return Place(State.AWAITING_CONFIRM, definition.before_pivot), Due.DEADLINE
+    return place_to_confirm(definition, before=State.EXECUTING)
 
 
 def place_to_undo(definition: Definition, place: Place, more: int = 0) -> tuple[Place, Due | float]:
@@ -263,6 +293,10 @@ def place_to_undo(definition: Definition, place: Place, more: int = 0) -> tuple[
     after, _ = _undoing(definition, applied, fork | more, NOW)
     # A run becomes COMPENSATING before it becomes FAILED, even if the next claim finds nothing to undo.
     return (after if after.state is State.COMPENSATING else Place(State.COMPENSATING, 0)), NOW
+
+
+def _is_refund(definition: Definition, index: int) -> bool:
+    return index >= len(definition.steps)
 
 
 def final_place(place: Place) -> Place:

@@ -6,7 +6,7 @@ attempt may have several rows. When a person resumes a run, its attempts are cou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -39,6 +39,8 @@ class StepState(StrEnum):
     FAILED = "failed"
     #: Its effect is undone, or there was none.
     COMPENSATED = "compensated"
+    #: The run has left it out from its start.
+    SKIPPED = "skipped"
     #: It had not ended when a person resolved its run.
     RESOLVED = "ended by hand"
 
@@ -137,7 +139,14 @@ class Progress:
             self.state = StepState.FAILED if given_up else StepState.RESOLVED
 
 
-def of_steps(names: Iterable[str], entries: Iterable[Entry], state: State, *, turned_back: bool) -> dict[str, Progress]:
+def of_steps(
+    names: Iterable[str],
+    entries: Iterable[Entry],
+    state: State,
+    *,
+    turned_back: bool,
+    skipped: Collection[str] = (),
+) -> dict[str, Progress]:
     """Return how far each of these steps has come.
 
     Args:
@@ -145,8 +154,9 @@ def of_steps(names: Iterable[str], entries: Iterable[Entry], state: State, *, tu
         entries: the run's log, oldest first.
         state: of the run.
         turned_back: whether it is or was being undone.
+        skipped: those of the steps that the run leaves out.
     """
-    steps = {name: Progress() for name in names}
+    steps = {name: Progress(StepState.SKIPPED if name in skipped else StepState.WAITING) for name in names}
     for entry in entries:
         if entry.outcome == "EVENT":
             for step in steps.values() if entry.operation == "resume" else ():

@@ -22,6 +22,7 @@ from sagas.definition.personal_data import Marks, Paths
 from sagas.definition.round_trip import first_difference
 from sagas.definition.shapes import Shape
 from sagas.definition.steps import Action, Step, missing_participant
+from sagas.definition.variants import variants_of
 from sagas.errors import InvalidRequest, UnknownConfirmation, UnknownStep
 from sagas.states import ORCHESTRATION
 from sagas.validation import check_depth, parse_json
@@ -45,6 +46,9 @@ class Definition:
         locks: the business keys that a run locks.
         personal: the paths of personal data in the request.
         declared_by: the name of the class, with its module.
+        compressed: whether all local steps that follow each other in one phase are one commit. No part of its shape.
+        skipped: the steps that its runs leave out by their ``when``, each with its position among those declared.
+            ``steps`` does not have them; see ``sagas.definition.variants``.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Definition:
     locks: tuple[Lock, ...] = ()
     personal: Paths = frozenset()
     declared_by: str = ""
+    compressed: bool = False
+    skipped: tuple[tuple[int, str], ...] = ()
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
@@ -95,6 +101,11 @@ class Definition:
         return frozenset(confirmation.name for confirmation in self.confirmations)
 
     @cached_property
+    def shared(self) -> Confirmation | None:
+        """The confirmation that comes by one decision for many runs; ``None`` if there is none."""
+        return next((confirmation for confirmation in self.confirmations if confirmation.is_shared), None)
+
+    @cached_property
     def event_names(self) -> EventNames:
         """The names of its events. An event has no data that is marked as personal in a step's results."""
         first = {step.name: {path[0] if path else "" for path in step.personal} for step in self.all_steps}
@@ -124,7 +135,24 @@ class Definition:
             self.forks,
             self.before_pivot,
             self.personal,
+            self.skipped,
         )
+
+    @cached_property
+    def variants(self) -> Mapping[int, Definition]:
+        """What runs of this saga follow, by the number of its shape: itself, and one for each set of skipped steps.
+
+        Each is one and the same object for as long as this one is there.
+        """
+        return variants_of(self)
+
+    @cached_property
+    def declared_steps(self) -> tuple[str, ...]:
+        """The names of the steps in the order in which they are declared, with those that are skipped."""
+        names = [step.name for step in self.steps]
+        for position, name in self.skipped:
+            names.insert(position, name)
+        return tuple(names)
 
     def index(self, step: str) -> int:
         """The position of the step of this name; ``UnknownStep`` if there is none."""
@@ -210,6 +238,14 @@ class Definition:
     def load(self, stored: str) -> Any:
         """Read a stored request as the declared type."""
         return self.requests.validate_json(stored)
+
+    def awaits(self, stored: str) -> tuple[str, str] | None:
+        """The name and the key of the decision for many runs that a run with this request awaits; ``None`` if none.
+
+        Raises:
+            InvalidRequest: the key cannot be computed, or is none.
+        """
+        return (self.shared.name, self.shared.compute_key(self.load(stored))) if self.shared is not None else None
 
     def lock_keys(self, stored: str) -> LockKeys:
         """Compute the keys that a run with this request locks; ``InvalidRequest`` for an invalid key."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from sagas.definition.confirmations import Confirmation, missing_deadline
+from sagas.definition.confirmations import Confirmation, missing_deadline, missing_key
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Location
 from sagas.definition.shapes import ConfirmationShape, Shape, StepShape
@@ -44,8 +44,10 @@ def definition_for_shape(name: str, version: int, shape: Shape, here: Definition
         publishes=here.publishes if here else False,
         carrier=here.carrier if here else ORCHESTRATION,
         locks=here.locks if here else (),
+        compressed=here.compressed if here else False,
         # Data that was marked as personal when the run began stays so.
         personal=shape.personal | (here.personal if here else frozenset()),
+        skipped=shape.skipped,
     )
 
 
@@ -72,8 +74,10 @@ def _follow_step(shape: StepShape, here: StepT) -> StepT:
 
 
 def _follow_confirmation(shape: ConfirmationShape, here: Confirmation | None) -> Confirmation:
-    if here is not None:
+    if here is not None and here.is_shared == shape.shared:
         confirmation = copy.copy(here)
+    elif shape.shared:
+        confirmation = Confirmation(decided_by=missing_key)
     elif shape.within is not None:
         confirmation = Confirmation(within=timedelta(seconds=shape.within))
     else:

@@ -15,13 +15,15 @@ A fourth form, ``Remote``, is in another system, and is called outside any trans
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from types import MethodType
-from typing import Any, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar, overload, runtime_checkable
 from uuid import UUID
+
+from django.db.models import Model
 
 from sagas import limits
 from sagas.errors import Rejected
@@ -58,11 +60,14 @@ class Operation(StrEnum):
     CANCEL = "cancel"
 
 
-RequestT = TypeVar("RequestT")
+# Covariant: a participant that needs stock takes the call of any request that wants stock.
+RequestT_co = TypeVar("RequestT_co", covariant=True)
+#: Of participants and resources: what takes the requests of one type takes those of its subtypes, too.
+RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[RequestT]):
+class Call(Generic[RequestT_co]):
     """The call of a participant for one operation of one run.
 
     Attributes:
@@ -79,7 +84,7 @@ class Call(Generic[RequestT]):
     step: str
     operation: Operation
     attempt: int
-    request: RequestT
+    request: RequestT_co
     results: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
 
@@ -120,31 +125,87 @@ class Accepted:
 Outcome = Done | Rejected | Accepted
 
 
+#: Says which rows an operation locks, besides rows that belong to its own run: pairs of a model and a primary key.
+RowKeys = Callable[[Call[Any]], Iterable[tuple[type[Model], Hashable]]]
+
+ParticipantT = TypeVar("ParticipantT")
+
+
+def locking(lock_keys: RowKeys) -> Callable[[ParticipantT], ParticipantT]:
+    """Say which rows a participant locks, so that its step can be part of a saga with ``lifecycle = "compressed"``.
+
+    >>> @locking(lambda call: [(Coupon, call.request.coupon)])
+    ... @set_based
+    ... def redeem(calls: Sequence[Call[Order]]) -> list[Outcome]: ...
+
+    Args:
+        lock_keys: a function of a call that returns ``(model, primary key)`` of each row that other runs may lock too.
+            It must always return the same for a run, so it reads the request only: the results of steps in the same
+            transaction are not there yet. A row that belongs to the run alone is left out: the run is locked.
+            ``no_lock_keys`` is for a participant that has no others.
+    """
+
+    def mark(participant: ParticipantT) -> ParticipantT:
+        if isinstance(participant, SetBasedFunction):
+            return replace(participant, lock_keys=lock_keys)
+        marked: Any = participant
+        marked.lock_keys = lock_keys
+        return participant
+
+    return mark
+
+
+def no_lock_keys(_call: Call[Any]) -> tuple[()]:
+    """The lock keys of a participant that locks only rows of its own run."""
+    return ()
+
+
+def lock_keys_of(participant: object) -> RowKeys | None:
+    """The function that says which rows a participant locks; ``None`` if it has none.
+
+    A method has that of its object, so that a ``TccResource`` offers one for its three operations.
+    """
+    found: RowKeys | None = getattr(participant, "lock_keys", None)
+    if found is None:
+        function = participant.function if isinstance(participant, SetBasedFunction) else participant
+        found = getattr(getattr(function, "__self__", None), "lock_keys", None)
+    return found
+
+
 @runtime_checkable
-class SetBased(Protocol):
+class SetBased(Protocol[RequestT_contra]):
     """A participant that is called once for a whole cohort."""
 
-    def many(self, calls: Sequence[Call[Any]], /) -> Sequence[Outcome]:
+    def many(self, calls: Sequence[Call[RequestT_contra]], /) -> Sequence[Outcome]:
         """Return an outcome for each call, in the order of the calls. An exception is a fault of all of them."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class SetBasedFunction:
+class SetBasedFunction(Generic[RequestT_contra]):
     """A set-based function or method; see ``set_based``."""
 
     function: Callable[..., Sequence[Outcome]]
+    lock_keys: RowKeys | None = None
 
-    def many(self, calls: Sequence[Call[Any]], /) -> Sequence[Outcome]:
+    def many(self, calls: Sequence[Call[RequestT_contra]], /) -> Sequence[Outcome]:
         """Return an outcome for each call, in the order of the calls."""
         return self.function(calls)
 
-    def __get__(self, instance: object, owner: type | None = None) -> SetBasedFunction:
+    def __get__(self, instance: object, owner: type | None = None) -> SetBasedFunction[RequestT_contra]:
         """Bind as a method does, so that ``@set_based`` also works in the body of a class."""
-        return self if instance is None else SetBasedFunction(MethodType(self.function, instance))
+        return self if instance is None else replace(self, function=MethodType(self.function, instance))
 
 
-def set_based(function: Callable[..., Sequence[Outcome]]) -> SetBasedFunction:
+@overload
+def set_based(
+    function: Callable[[Sequence[Call[RequestT_contra]]], Sequence[Outcome]],
+) -> SetBasedFunction[RequestT_contra]: ...
+@overload
+def set_based(
+    function: Callable[[Any, Sequence[Call[RequestT_contra]]], Sequence[Outcome]],
+) -> SetBasedFunction[RequestT_contra]: ...
+def set_based(function: Callable[..., Sequence[Outcome]]) -> SetBasedFunction[Any]:
     """Mark a function or method as a set-based participant: it is called once for all calls of a cohort."""
     return SetBasedFunction(function)
 
@@ -211,33 +272,44 @@ class Remote(Protocol):
         ...
 
 
-Participant = Callable[[Call[Any]], Any] | SetBased | Remote
+class AsyncRemote(Remote, Protocol):
+    """One operation of a participant in another system, called by a coroutine in the process's event loop."""
+
+    async def acall(self, call: Call[Any], *, repeated: bool) -> Done | Rejected | NotYet:
+        """Call the participant; see ``Remote.call``."""
+        ...
 
 
-class TccResource(Protocol):
+Participant = Callable[[Call[Any]], Any] | SetBased[Any] | Remote
+
+
+class TccResource(Protocol[RequestT_contra]):
     """Something that can be reserved: ``try_`` holds it, ``confirm`` takes it, ``cancel`` gives it back.
 
     Each is a participant: a method that takes one call, or a method marked ``@set_based``. ``try_`` may raise
     ``Rejected``. ``confirm`` and ``cancel`` must succeed in the end.
+
+    ``TccResource[T]`` reads requests of type ``T``, usually a protocol of its own domain. So it serves any saga whose
+    request is a ``T``, and a type checker refuses ``Tcc[Request](resource, …)`` where the request is none.
     """
 
     @property
-    def try_(self) -> Participant:
-        """Hold what the call asks for, or raise ``Rejected``."""
+    def try_(self) -> Callable[[Call[RequestT_contra]], Any] | SetBased[RequestT_contra] | Remote:
+        """Hold what the call asks for, or raise ``Rejected``. The result is on record, such as a reserve id."""
         ...
 
     @property
-    def confirm(self) -> Participant:
+    def confirm(self) -> Callable[[Call[RequestT_contra]], Any] | SetBased[RequestT_contra] | Remote:
         """Turn the hold into a sale."""
         ...
 
     @property
-    def cancel(self) -> Participant:
+    def cancel(self) -> Callable[[Call[RequestT_contra]], Any] | SetBased[RequestT_contra] | Remote:
         """Give the hold back."""
         ...
 
 
-def is_set_based(participant: object) -> TypeGuard[SetBased]:
+def is_set_based(participant: object) -> TypeGuard[SetBased[Any]]:
     """Whether a participant is called once for a whole cohort.
 
     Called several times for each delivery: ``isinstance`` with a protocol takes 20 µs and more to return ``False``.
@@ -248,6 +320,11 @@ def is_set_based(participant: object) -> TypeGuard[SetBased]:
 def is_remote(participant: object) -> TypeGuard[Remote]:
     """Whether a participant is in another system. The engine reads ``Action.location``, which is computed once."""
     return hasattr(participant, "lane") and isinstance(participant, Remote)
+
+
+def is_async(participant: Remote) -> TypeGuard[AsyncRemote]:
+    """Whether coroutines call a participant in another system."""
+    return hasattr(participant, "acall")
 
 
 def participant_problem(participant: object) -> str:
@@ -265,7 +342,10 @@ def participant_problem(participant: object) -> str:
         return f"{participant!r} is no participant; give a function, or an object with many()"
     name = participant_name(target)
     if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__):
-        return f"{name} is async; give an ordinary function: it runs in the transaction of a worker"
+        return (
+            f"{name} is async; give an ordinary function: it runs in the transaction of a worker. A coroutine that "
+            "calls another system is an operation of a sagas.remote.AsyncParticipant"
+        )
     try:
         signature = inspect.signature(target)
     except (TypeError, ValueError):

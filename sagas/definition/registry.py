@@ -41,8 +41,11 @@ def find_registered(name: str, version: int) -> Definition:
 
 
 def is_registered(definition: Definition) -> bool:
-    """Whether this very definition is registered under its name and version."""
-    return runtime.declared.definitions.get((definition.name, definition.version)) is definition
+    """Whether this very definition is registered under its name and version, or is a variant of one that is."""
+    known = runtime.declared.definitions.get((definition.name, definition.version))
+    if known is None or known is definition:
+        return known is not None
+    return known.variants.get(definition.shape.number) is definition
 
 
 def all_definitions() -> list[Definition]:

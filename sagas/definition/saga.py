@@ -8,35 +8,61 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, get_args, get_origin
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from pydantic import TypeAdapter
 
 from sagas import limits
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
 from sagas.definition.locks import Lock, check_locks
+from sagas.definition.participants import Location, lock_keys_of, participant_name
 from sagas.definition.personal_data import personal_paths
 from sagas.definition.registry import register
 from sagas.definition.retry import check_duration
 from sagas.definition.steps import Parallel, Step
+from sagas.definition.variants import check_conditions
 from sagas.errors import DefinitionError
-from sagas.states import CARRIERS, CHOREOGRAPHY, ORCHESTRATION
+from sagas.states import CARRIERS, CHOREOGRAPHY, COMPRESSED, LIFECYCLES, ORCHESTRATION, ORDINARY
 
 RequestT = TypeVar("RequestT")
 
 #: Attributes of every saga. A step cannot have such a name.
 RESERVED = frozenset(
-    {"name", "version", "timeout", "publishes", "carrier", "locks", "abstract", "definition", "start", "starter"}
+    {
+        "name",
+        "version",
+        "timeout",
+        "publishes",
+        "carrier",
+        "lifecycle",
+        "locks",
+        "abstract",
+        "astart",
+        "definition",
+        "start",
+        "starter",
+    }
 )
+
+
+#: What a start does that finds a run of its business key: it raises ``RunExists``, or returns that run's id.
+Unique = Literal["reject", "attach"]
 
 
 class Starter(Protocol):
     """What starts a run: ``sagas.start``."""
 
     def __call__(
-        self, saga: type[Saga[Any]], request: object, *, business_key: str = "", run_id: UUID | None = None
+        self,
+        saga: type[Saga[Any]],
+        request: object,
+        *,
+        business_key: str = "",
+        run_id: UUID | None = None,
+        unique: Unique | None = None,
     ) -> UUID:
         """Start a run of a saga."""
         ...
@@ -55,6 +81,8 @@ class Saga(Generic[RequestT]):
         timeout: how long a run may take over all steps that can be undone, from its begin; then it is undone.
         publishes: whether its runs publish domain events; see ``sagas.definition.events``.
         carrier: "orchestration" (Celery chains) or "choreography" (each step's events). The runs are the same.
+        lifecycle: "ordinary" (a commit a step) or "compressed" (one commit for all forward steps, one for all confirms,
+            one for all undos). The runs and their log are the same; see ``check_compressible``.
         locks: the business keys that a run locks; see ``Lock``.
         name: the stored name, by default ``app.Class``. Set it to keep the name when the class moves.
     """
@@ -63,6 +91,7 @@ class Saga(Generic[RequestT]):
     timeout: ClassVar[timedelta | None] = None
     publishes: ClassVar[bool] = False
     carrier: ClassVar[str] = ORCHESTRATION
+    lifecycle: ClassVar[str] = ORDINARY
     locks: ClassVar[tuple[Lock, ...]] = ()
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
@@ -71,9 +100,28 @@ class Saga(Generic[RequestT]):
     starter: ClassVar[Starter]
 
     @classmethod
-    def start(cls, request: RequestT | dict[str, Any], *, business_key: str = "", run_id: UUID | None = None) -> UUID:
+    def start(
+        cls,
+        request: RequestT | dict[str, Any],
+        *,
+        business_key: str = "",
+        run_id: UUID | None = None,
+        unique: Unique | None = None,
+    ) -> UUID:
         """Start a run of this saga; see ``sagas.start``."""
-        return Saga.starter(cls, request, business_key=business_key, run_id=run_id)
+        return Saga.starter(cls, request, business_key=business_key, run_id=run_id, unique=unique)
+
+    @classmethod
+    async def astart(
+        cls,
+        request: RequestT | dict[str, Any],
+        *,
+        business_key: str = "",
+        run_id: UUID | None = None,
+        unique: Unique | None = None,
+    ) -> UUID:
+        """Start a run of this saga in a coroutine; see ``sagas.astart``."""
+        return await sync_to_async(cls.start)(request, business_key=business_key, run_id=run_id, unique=unique)
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         """Read the class body; raise ``DefinitionError`` if it is wrong."""
@@ -102,6 +150,9 @@ class Saga(Generic[RequestT]):
         if cls.carrier not in CARRIERS:
             msg = f"{cls.__name__}: carrier is {cls.carrier!r}; give {' or '.join(CARRIERS)}"
             raise DefinitionError(msg)
+        if cls.lifecycle not in LIFECYCLES:
+            msg = f"{cls.__name__}: lifecycle is {cls.lifecycle!r}; give {' or '.join(LIFECYCLES)}"
+            raise DefinitionError(msg)
         publishes: Any = cls.publishes
         if not isinstance(publishes, bool):
             msg = f"{cls.__name__}: publishes is {publishes!r}; give True or False"
@@ -121,6 +172,7 @@ class Saga(Generic[RequestT]):
             check_locks(cls.__name__, cls.locks),
             personal_paths(asked),
             f"{cls.__module__}.{cls.__qualname__}",
+            compressed=cls.lifecycle == COMPRESSED,
         )
         if len(cls.definition.all_steps) > limits.STEPS:
             msg = (
@@ -128,6 +180,9 @@ class Saga(Generic[RequestT]):
                 f"has at most {limits.STEPS}. Make some of them a SubSaga"
             )
             raise DefinitionError(msg)
+        if cls.definition.compressed:
+            check_compressible(cls.__name__, cls.definition, carrier=cls.carrier)
+        check_conditions(cls.definition)
         # With choreography, events move the runs: they are routed even if the saga does not publish.
         cls.definition.event_names.check(publishes=cls.publishes or cls.carrier == CHOREOGRAPHY)
         register(cls.definition)
@@ -136,6 +191,39 @@ class Saga(Generic[RequestT]):
         """Refuse to make an instance: a saga is a definition, and a run is its execution."""
         msg = f"{cls.__name__} is a definition; start a run with {cls.__name__}.start(request)"
         raise TypeError(msg)
+
+
+def check_compressible(saga: str, definition: Definition, *, carrier: str) -> None:
+    """Refuse a compressed lifecycle where steps cannot share a commit, or where their rows cannot be locked in order.
+
+    Raises:
+        DefinitionError: the saga is choreographed or has a fork; a step is in another database or system, or a child;
+            or a participant does not say which rows it locks.
+    """
+    why = f'{saga}: lifecycle = "compressed" is not for'
+    if carrier == CHOREOGRAPHY:
+        msg = f"{why} a choreographed saga, in which each step has an event and a commit of its own"
+        raise DefinitionError(msg)
+    if definition.forks:
+        branches = " and ".join(definition.steps[index].name for index in definition.forks[0])
+        msg = f"{why} a Parallel, whose branches ({branches}) are performed at the same time"
+        raise DefinitionError(msg)
+    for step in definition.all_steps:
+        for action in step.actions.values():
+            if action.location is not Location.LOCAL:
+                what = {
+                    Location.CHILD: "is a saga of its own",
+                    Location.OTHER_DATABASE: "is in another database",
+                    Location.REMOTE: "is in another system",
+                }[action.location]
+                msg = f"{why} {step.name}.{action.operation}, which {what}"
+                raise DefinitionError(msg)
+            if not callable(lock_keys_of(action.participant)):
+                msg = (
+                    f"{why} {step.name}.{action.operation}: {participant_name(action.participant)} does not say which "
+                    "rows it locks. Give it lock_keys(call), for example by @sagas.locking(sagas.no_lock_keys)"
+                )
+                raise DefinitionError(msg)
 
 
 class _Body:
@@ -156,6 +244,9 @@ class _Body:
             self.steps.append(value)
         elif isinstance(value, Confirmation):
             self._name("confirmation", name, value)
+            if value.is_shared and any(other.is_shared for other in self.confirmations):
+                msg = f"{self.saga}.{name}: a saga has at most one confirmation with decided_by="
+                raise DefinitionError(msg)
             self.confirmations.append(value)
             if self.steps:
                 self.placed = len(self.steps)

@@ -37,13 +37,19 @@ class StepShape:
 class ConfirmationShape:
     """A confirmation: its name, its time in seconds, what is personal in its data, and the step that takes it back.
 
-    ``within`` is ``None`` if the deadline is computed from the request.
+    ``within`` is ``None`` if the deadline is computed from the request, and if it is ``shared``: then there is none.
     """
 
     name: str
     within: float | None
     personal: Paths = frozenset()
     refund: StepShape | None = None
+    shared: bool = False
+
+    @property
+    def essence(self) -> list[object]:
+        """What is a part of the shape's number. Shapes of before, which have no shared decisions, keep theirs."""
+        return [self.name, self.refund is not None, *([True] if self.shared else [])]
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Shape:
         forks: the positions of steps that are performed at the same time.
         pivot: the number of steps that can be undone or are the pivot; the others only go forward.
         personal: the paths of personal data in the request.
+        skipped: the steps that its runs leave out, each with its position among all that are declared.
     """
 
     steps: tuple[StepShape, ...]
@@ -63,6 +70,7 @@ class Shape:
     forks: tuple[range, ...]
     pivot: int
     personal: Paths = frozenset()
+    skipped: tuple[tuple[int, str], ...] = ()
 
     @cached_property
     def all_steps(self) -> tuple[StepShape, ...]:
@@ -77,9 +85,11 @@ class Shape:
         """
         essence = [
             [[step.name, sorted(step.operations.items()), step.database] for step in self.steps],
-            [[confirmation.name, confirmation.refund is not None] for confirmation in self.confirmations],
+            [confirmation.essence for confirmation in self.confirmations],
             [[fork.start, fork.stop] for fork in self.forks],
             self.pivot,
+            # Only where there are some: the shapes of sagas without them keep their numbers.
+            *([[name for _, name in self.skipped]] if self.skipped else []),
         ]
         digest = blake2b(json.dumps(essence).encode(), digest_size=4).digest()
         return int.from_bytes(digest, signed=True) or 1
@@ -95,12 +105,14 @@ class Shape:
                         "within": c.within,
                         "personal": _write(c.personal),
                         "refund": c.refund and _write_step(c.refund),
+                        "shared": c.shared,
                     }
                     for c in self.confirmations
                 ],
                 "forks": [[fork.start, fork.stop] for fork in self.forks],
                 "pivot": self.pivot,
                 "personal": _write(self.personal),
+                "skipped": [list(one) for one in self.skipped],
             }
         )
 
@@ -111,13 +123,18 @@ class Shape:
             tuple(_read_step(step) for step in stored["steps"]),
             tuple(
                 ConfirmationShape(
-                    c["name"], c["within"], _read(c["personal"]), _read_step(c["refund"]) if c["refund"] else None
+                    c["name"],
+                    c["within"],
+                    _read(c["personal"]),
+                    _read_step(c["refund"]) if c["refund"] else None,
+                    c.get("shared", False),
                 )
                 for c in stored["confirmations"]
             ),
             tuple(range(start, stop) for start, stop in stored["forks"]),
             stored["pivot"],
             _read(stored["personal"]),
+            tuple((position, name) for position, name in stored.get("skipped", ())),
         )
 
 
@@ -183,9 +200,20 @@ def missing_parts(shape: Shape, here: Shape | None, state: State, cursor: int, f
         else:
             missing.append(f"step {step.name} has lost its {step.operations[phase]}")
     if state in UNDECIDED:
-        names = {confirmation.name for confirmation in here.confirmations} if here else set()
-        missing += [f"confirmation {c.name} is gone" for c in shape.confirmations if c.name not in names]
+        there = {confirmation.name: confirmation for confirmation in here.confirmations} if here else {}
+        missing += [lack for c in shape.confirmations if (lack := _lack(c, there.get(c.name)))]
     return list(dict.fromkeys(missing))
+
+
+def _lack(mine: ConfirmationShape, here: ConfirmationShape | None) -> str:
+    """What the code lacks to let this confirmation come, or be too late; '' if nothing."""
+    if here is None:
+        return f"confirmation {mine.name} is gone"
+    if mine.shared and not here.shared:
+        return f"confirmation {mine.name} is not decided by a key any more"
+    if here.shared and not mine.shared and mine.within is None:
+        return f"confirmation {mine.name} has lost its deadline"
+    return ""
 
 
 def _called(database: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from inspect import iscoroutinefunction
+from typing import Any, Generic
 
 from django.db import DEFAULT_DB_ALIAS
 
@@ -16,6 +17,7 @@ from sagas.definition.participants import (
     Participant,
     Phase,
     Remote,
+    RequestT_contra,
     TccResource,
     is_remote,
     participant_name,
@@ -61,6 +63,8 @@ class Step:
         finish_retry: when confirm and compensate are tried again; by default 5 attempts, then a person is called.
         rejects: exception classes of the domain that mean a rejection, besides ``Rejected``.
         timeout: how long a run may take over the forward operation, with waits and retries; then the run is undone.
+        when: a function of the request that says whether a run performs the step, ``True`` or ``False``. It is called
+            once, at the start, and must be pure. A step that a run skips has no operation in it, none to undo either.
         pivot: the point of no return of a saga without a confirmation: the steps after it only go forward. It is done
             when its participant returns; ``Accepted`` is a fault.
         events: the names of the events of its outcomes, if the saga publishes events; by default after the step's name.
@@ -70,7 +74,8 @@ class Step:
 
     Raises:
         DefinitionError: a participant cannot be called with a call or a set of calls, or is async; the time-out is not
-            positive; the pivot can be undone, or is in another database or another system.
+            positive; the pivot can be undone or skipped, or is in another database or another system; ``when`` is no
+            function, or is async.
     """
 
     _forward = Operation.FORWARD
@@ -87,6 +92,7 @@ class Step:
         finish_retry: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
+        when: Callable[[Any], bool] | None = None,
         pivot: bool = False,
         events: Events | None = None,
         personal: Collection[str] | bool = (),
@@ -94,6 +100,11 @@ class Step:
     ) -> None:
         if not queue:
             msg = "a step needs a queue, one of SAGAS['QUEUES']"
+            raise DefinitionError(msg)
+        self.when = _check_when(when)
+        if pivot and when is not None:
+            # What is behind the pivot cannot be undone, and what is before it is. Neither may depend on a request.
+            msg = "a pivot is the point of no return of every run: it cannot have when="
             raise DefinitionError(msg)
         if pivot and compensate is not None:
             msg = "a pivot is the point of no return: it cannot have compensate="
@@ -174,8 +185,18 @@ class Step:
             self.actions[Phase.FORWARD] = replace(action, retry=FINISH_RETRY)
 
 
-class Tcc(Step):
+def _check_when(when: Any) -> Callable[[Any], bool] | None:
+    if when is not None and (not callable(when) or iscoroutinefunction(when)):
+        msg = f"when={when!r}: give a function of the request that returns True or False, and is not async"
+        raise DefinitionError(msg)
+    return when  # type: ignore[no-any-return]  # callers without a type checker get an error, too
+
+
+class Tcc(Step, Generic[RequestT_contra]):
     """A step that reserves first: try, then confirm or cancel. The other arguments are those of ``Step``.
+
+    ``Tcc[Request](resource, …)`` names the saga's request, and lets a type checker compare what the resource reads of
+    it. Without the name everything is as well, and nothing is compared.
 
     Args:
         resource: what is reserved.
@@ -184,6 +205,7 @@ class Tcc(Step):
         finish_retry: when confirm and cancel are tried again.
         rejects: exception classes of the domain that mean a rejection, besides ``Rejected``.
         timeout: how long a run may take over try, with waits and retries; then the run is undone.
+        when: a function of the request that says whether a run performs the step; see ``Step``.
         events: the names of the events of its outcomes.
         personal: what is personal in its results.
         database: the alias of the database in which the resource is, if it is not the engine's.
@@ -197,13 +219,14 @@ class Tcc(Step):
 
     def __init__(
         self,
-        resource: TccResource,
+        resource: TccResource[RequestT_contra],
         *,
         queue: str,
         retry: Retry = FORWARD_RETRY,
         finish_retry: Retry = FINISH_RETRY,
         rejects: tuple[type[Exception], ...] = (),
         timeout: timedelta | None = None,
+        when: Callable[[Any], bool] | None = None,
         events: Events | None = None,
         personal: Collection[str] | bool = (),
         database: str = "",
@@ -222,6 +245,7 @@ class Tcc(Step):
             finish_retry=finish_retry,
             rejects=rejects,
             timeout=timeout,
+            when=when,
             events=events,
             personal=personal,
             database=database,

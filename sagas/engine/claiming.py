@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from sagas import runtime, store
+from sagas import hooks, runtime, store
 from sagas.conf import config
 from sagas.decisions import plan
-from sagas.decisions.messages import Chain, Deadline, Link, Message
+from sagas.decisions.messages import Chain, Deadline, Kick, Link, Message
 from sagas.decisions.plan import Due, Move, Place
 from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.decisions.remedies import NO_PROGRESS, UNKNOWN_SAGA
@@ -32,17 +33,22 @@ from sagas.engine import (
     lifecycle,
     locks,
     poison,
+    shared_decisions,
 )
 from sagas.engine.compensation import escalate
 from sagas.engine.deadlines import undo_timed_out
 from sagas.engine.results import wake_parents
 from sagas.errors import UnknownSaga
+from sagas.postgresql.transactions import Transaction
 from sagas.redis import compensation_guard
-from sagas.states import UNDECIDED, State
+from sagas.states import FINAL, UNDECIDED, State
 from sagas.store.breakers import Open
 from sagas.store.locked_runs import LockedRun
 
 logger = logging.getLogger(__name__)
+
+#: Seconds for which a process leaves runs to others of which it would perform a branch that waits.
+LOOK_AGAIN = 1.0
 
 
 @dataclass(slots=True)
@@ -60,43 +66,98 @@ class Claimed:
     messages: list[Message] = field(default_factory=list)
 
 
-def claim(*, lapsed: bool = False, begin: bool = True) -> Claimed:
+def claim(
+    *, lapsed: bool = False, begin: bool = True, limit: int | None = None, queues: Collection[str] = ()
+) -> Claimed:
     """Take due runs and give each a lease.
 
     Args:
         lapsed: take runs whose lease ran out, at most ``SAGAS["RECLAIM"]``, instead of fresh ones, at most
             ``SAGAS["CLAIM"]``. Only the tick asks for them, so that an overload is not fed with repeats.
         begin: take new runs too. Confirmed runs, and those to be undone, never wait for a congestion.
+        limit: take at most so many.
+        queues: leave runs whose next steps are all at other queues; at none by default.
     """
     try:
-        return _claim(lapsed=lapsed, begin=begin, carefully=False)
+        if not lapsed and not queues and (few := _claim_few(begin=begin, limit=limit)) is not None:
+            return few
+        return _claim(lapsed=lapsed, begin=begin, limit=limit, queues=queues, carefully=False)
     except Exception as error:
         if poison.is_systemic(error):
             raise
         # Nothing was taken. One run is the cause; a savepoint for each run is too expensive before that is known.
         logger.warning("sagas: a claim broke, and is made again in parts: %s", type(error).__name__)
-    return _claim(lapsed=lapsed, begin=begin, carefully=True)
+    return _claim(lapsed=lapsed, begin=begin, limit=limit, queues=queues, carefully=True)
 
 
-def _claim(*, lapsed: bool, begin: bool, carefully: bool) -> Claimed:
-    limit = config().reclaim if lapsed else config().claim
+#: States in which nothing of a run has to be looked at but what ``store.claims.lease_few`` looks at.
+_PLAIN_STATES = frozenset({State.PENDING, State.CONFIRMING, State.COMPENSATING})
+#: Kinds of runs that are remembered to be plain, at most.
+_MOST_PLAIN = 64
+
+
+def _claim_few(*, begin: bool, limit: int | None) -> Claimed | None:
+    """Claim a few runs at which no screen would stop, by one statement; ``None`` if the screens must look.
+
+    It is only asked for kinds of runs that this process has sent out before.
+    """
+    memory = runtime.memory
+    if limit is not None and limit < store.claims.FEW:
+        return None
+    if not memory.plain or memory.foreign or memory.elsewhere or connection.in_atomic_block:
+        return None
+    if hooks.is_watched(State.PENDING, State.EXECUTING):
+        return None
+    leased = store.claims.lease_few(memory.plain, begin=begin)
+    if leased is None:
+        return None
     claimed = Claimed()
-    with transaction.atomic(durable=True):
-        rows = store.claims.lock_due(limit, lapsed=lapsed, begin=begin, foreign=runtime.memory.foreign)
+    for (saga, version, shape, state, cursor), ids in leased.items():
+        definition = store.definitions.find(saga, version, shape)
+        (links,) = plan.next_chains(definition, Place(State(state), cursor))
+        token = compensation_guard.token_of(0, 0) if links[0].phase is Phase.UNDO else 0
+        claimed.count += len(ids)
+        claimed.messages += [Chain(links, cohort, token=token) for cohort in _cohorts(ids)]
+        claimed.messages += _deadlines(definition, ids if state == State.PENDING else [])
+    return claimed
+
+
+def _remember_plain(place: Place, run: Candidate) -> None:
+    """Remember the kind of a run that passes the screens, if those of its kind need no look by this process."""
+    definition, plain = run.definition, runtime.memory.plain
+    if place.state not in _PLAIN_STATES or place.fork or len(run.chains) != 1 or len(plain) >= _MOST_PLAIN:
+        return
+    if run.row.pending:
+        # It may stand at a fork of which the other branches wait.
+        return
+    if place.state is State.PENDING and any(confirmation.until for confirmation in definition.confirmations):
+        return
+    if store.definitions.is_own(definition):
+        plain[run.row.saga, run.row.version, run.row.shape, place.state.value, place.cursor] = _shortest(definition)
+
+
+def _claim(*, lapsed: bool, begin: bool, limit: int | None, queues: Collection[str], carefully: bool) -> Claimed:
+    limit = limit or (config().reclaim if lapsed else config().claim)
+    claimed = Claimed()
+    with Transaction():
+        memory = runtime.memory
+        rows = store.claims.lock_due(
+            limit, lapsed=lapsed, begin=begin, foreign=memory.foreign, elsewhere=_known_elsewhere()
+        )
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
         open_breakers = breakers.all_open() if rows and rows[0].guarded else {}
         if not carefully:
-            claimed.messages = _take(rows, open_breakers)
+            claimed.messages = _take(rows, open_breakers, queues)
         else:
-            claimed.messages, left = poison.bisect(rows, partial(_take, open_breakers=open_breakers))
+            claimed.messages, left = poison.bisect(rows, partial(_take, open_breakers=open_breakers, queues=queues))
             # Those are still due: the next claim takes them.
             claimed.count -= len(left)
             claimed.full = claimed.full or bool(left)
     return claimed
 
 
-def _take(rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open]) -> list[Message]:
+def _take(rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open], queues: Collection[str]) -> list[Message]:
     messages: list[Message] = []
     rows, unlocked = locks.postpone_in_line(rows)
     by_saga: dict[tuple[str, int, int], list[store.runs.Row]] = defaultdict(list)
@@ -109,7 +170,7 @@ def _take(rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open]) -> 
             _leave_to_others(_escalate_stuck_rows(None, group), str(error))
             continue
         runs = _candidates(definition, group)
-        for screen in screens(open_breakers):
+        for screen in screens(open_breakers, queues):
             runs, following = screen(runs)
             messages += following
         messages += _send_out(definition, runs)
@@ -124,8 +185,11 @@ class Candidate(LockedRun):
 
 
 def _candidates(definition: Definition, rows: Sequence[store.runs.Row]) -> list[Candidate]:
-    chains = {place: tuple(plan.next_chains(definition, place)) for place in store.runs.by_place(rows)}
-    return [Candidate(row, definition, chains[row.place]) for row in rows]
+    chains = {
+        (place.state, place.cursor, place.fork): tuple(plan.next_chains(definition, place))
+        for place in store.runs.by_place(rows)
+    }
+    return [Candidate(row, definition, chains[row.state, row.cursor, row.fork]) for row in rows]
 
 
 # -- Screens ----------------------------------------------------------------------------------------------------
@@ -134,7 +198,7 @@ def _candidates(definition: Definition, rows: Sequence[store.runs.Row]) -> list[
 Screen = Callable[[Sequence[Candidate]], tuple[list[Candidate], list[Message]]]
 
 
-def screens(open_breakers: Mapping[str, Open]) -> tuple[Screen, ...]:
+def screens(open_breakers: Mapping[str, Open], queues: Collection[str] = ()) -> tuple[Screen, ...]:
     """What may keep a claimed run from going out, in order.
 
     Runs in line at a business key are taken out before, by one statement for all sagas; see ``locks.postpone_in_line``.
@@ -145,14 +209,16 @@ def screens(open_breakers: Mapping[str, Open]) -> tuple[Screen, ...]:
         _undo_overdue,
         undo_timed_out,
         _postpone_waiting,
+        partial(_leave_elsewhere, queues),
         partial(_hold_behind_breaker, open_breakers),
     )
 
 
 def _escalate_stuck(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Message]]:
     """Escalate the runs that were claimed too often without making progress."""
-    if not runs:
-        return [], []
+    limit = _lease_limit()
+    if all(run.row.claims < limit for run in runs):
+        return list(runs), []
     going = {row.id for row in _escalate_stuck_rows(runs[0].definition, [run.row for run in runs])}
     return [run for run in runs if run.id in going], []
 
@@ -230,6 +296,7 @@ def _undo_overdue(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Mess
             for run in overdue
             if run.id not in expired
             and confirmation.name not in received[run.id]
+            and not confirmation.is_shared
             and run.row.started_at is not None
             and deadlines.deadline_of(confirmation, run, run.row.started_at) <= now
         ]
@@ -258,6 +325,38 @@ def _postpone_waiting(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[
     if waiting:
         store.runs.wait_until({run.id: run.row.next_wait(now) for run in waiting})
     return going, []
+
+
+def _leave_elsewhere(queues: Collection[str], runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Message]]:
+    """Leave the runs whose next steps are all at queues that this process does not serve, as long as that takes.
+
+    Where a branch of a fork is at a queue of this process and waits, the kind of run is left for a moment only.
+    """
+    if not queues:
+        return list(runs), []
+    going = [run for run in runs if not run.chains or any(links[0].queue in queues for links in run.chains)]
+    mine = {run.id for run in going}
+    kinds: dict[store.claims.Foreign, float] = {}
+    for place, group in _by_place(run for run in runs if run.id not in mine).items():
+        definition = group[0].definition
+        waits = any(links[0].queue in queues for links in plan.next_chains(definition, place))
+        until = time.monotonic() + LOOK_AGAIN if waits else math.inf
+        kinds[definition.name, definition.version, group[0].row.shape, place.state.value, place.cursor, place.fork] = (
+            until
+        )
+    if kinds:
+        # Nothing is written, so the next claim must not take them for due.
+        transaction.on_commit(lambda: runtime.memory.elsewhere.update(kinds))
+    return going, []
+
+
+def _known_elsewhere() -> list[store.claims.Foreign]:
+    """The kinds of runs that ``_leave_elsewhere`` leaves now."""
+    elsewhere = runtime.memory.elsewhere
+    if over := [kind for kind, until in elsewhere.items() if until <= time.monotonic()]:
+        for kind in over:
+            del elsewhere[kind]
+    return list(elsewhere)
 
 
 def _hold_behind_breaker(
@@ -296,8 +395,10 @@ def _send_out(definition: Definition, runs: Sequence[Candidate]) -> list[Message
     leased: dict[UUID, Candidate] = {}
     for place, group in _by_place(runs).items():
         if place.state is State.AWAITING_CONFIRM:
-            # Its deadline is over, but that confirmation came before the run began.
-            for run in group:
+            # Its deadline is over, but that confirmation came before the run began; or it awaits a decision for many.
+            decided, following = shared_decisions.give_made(group) if definition.shared is not None else (set(), [])
+            messages += following
+            for run in [run for run in group if run.id not in decided]:
                 state, following = lifecycle.confirm_if_complete(run, store.confirmations.received_by(run.id))
                 messages += following
                 if run.row.started_at is None and state is State.AWAITING_CONFIRM:
@@ -309,6 +410,9 @@ def _send_out(definition: Definition, runs: Sequence[Candidate]) -> list[Message
                 for fate, ids in _by_fate(links[0], members).items():
                     cohorts.setdefault((links, fate), []).extend(ids)
                 leased |= {run.id: run for run in members}
+            _remember_plain(place, group[0])
+        elif place.state in UNDECIDED:
+            messages += _pass_over(definition, group)
         else:
             rows = [run.row for run in group]
             messages += locks.release(rows)
@@ -322,16 +426,45 @@ def _send_out(definition: Definition, runs: Sequence[Candidate]) -> list[Message
     # The chains first: the tick judges a deadline that is not published because this process dies here.
     for (links, fate), ids in cohorts.items():
         messages += [
-            Chain(links, cohort, token=fate.token, interruptions=fate.claims)
+            Chain(links, cohort, token=fate.token, interruptions=fate.claims, by_message=fate.has_past)
             for cohort in _cohorts(ids, claims=fate.claims)
         ]
     return messages + _deadlines(definition, [run.id for run in begun])
 
 
+def _pass_over(definition: Definition, runs: Sequence[Candidate]) -> list[Message]:
+    """Bring runs to what follows that skip all steps before the pivot. Their deadlines begin as those of any run."""
+    begun = [run for run in runs if run.row.started_at is None]
+    store.claims.lease([run.id for run in runs], begin=True, within=_shortest(definition))
+    deadlines.set_first_deadlines(begun)
+    came = store.confirmations.received([run.id for run in runs])
+    made = store.shared_decisions.of_runs([run.id for run in runs]).keys() if definition.shared else set()
+    messages: list[Message] = []
+    for confirmed, is_made in ((True, False), (True, True), (False, False), (False, True)):
+        rows = [run.row for run in runs if (run.awaited <= came[run.id], run.id in made) == (confirmed, is_made)]
+        if rows:
+            after, due = plan.place_at_pivot(definition, confirmed=confirmed)
+            messages += locks.release(rows) if after.state in FINAL else []
+            if after.state is State.AWAITING_CONFIRM and is_made:
+                # The next claim gives them the decision.
+                due = plan.NOW
+            messages += [Kick()] if due == plan.NOW else []
+            store.moves.move(Move(Place(State.EXECUTING, 0), after, due), rows)
+            messages += wake_parents(rows)
+    return messages + _deadlines(definition, [run.id for run in begun])
+
+
 def _chains_of(definition: Definition, runs: Sequence[Candidate]) -> list[tuple[Link, ...]]:
-    """The chains by which runs of one place go on, in the order of their branches."""
+    """The chains by which runs of one place go on, in the order of their branches.
+
+    A branch that has waited comes behind those that could go on before. So the first branch of a run whose lease has
+    lapsed again and again was the first one each time: deaths of processes that had all branches are counted for it.
+    """
     found = {links[0].step: links for run in runs for links in run.chains}
-    return [found[step] for step in sorted(found, key=definition.index)]
+    if len(found) == 1:
+        return list(found.values())
+    waited = store.runs.ends_of_waits(run.row for run in runs)
+    return [found[step] for step in sorted(found, key=lambda step: (waited.get(step, 0.0), definition.index(step)))]
 
 
 def _deadlines(definition: Definition, begun: Sequence[UUID]) -> list[Message]:
@@ -362,21 +495,38 @@ class _Fate:
     claims: int
     broken: bool
 
+    @property
+    def has_past(self) -> bool:
+        """Whether something went wrong with these runs where they stand."""
+        return self.broken or self.claims > 0
+
 
 def _by_fate(link: Link, runs: Sequence[Candidate]) -> dict[_Fate, list[UUID]]:
-    found: dict[_Fate, list[UUID]] = defaultdict(list)
+    found: dict[tuple[int, int, bool], list[UUID]] = defaultdict(list)
     for run in runs:
-        token = compensation_guard.token_of(run.row.attempt, run.row.claims) if link.phase is Phase.UNDO else 0
-        found[_Fate(token, run.row.claims, run.row.attempt > 0)].append(run.id)
-    return dict(found)
+        row = run.row
+        token = compensation_guard.token_of(row.attempt, row.claims) if link.phase is Phase.UNDO else 0
+        found[token, row.claims, _has_failed(row, link)].append(row.id)
+    return {_Fate(*fate): ids for fate, ids in found.items()}
+
+
+def _has_failed(row: store.runs.Row, link: Link) -> bool:
+    """Whether the operation has failed before. In a fork each branch counts its own attempts."""
+    wait = row.waits.get(link.step) if row.pending else None
+    return row.attempt > 0 or (wait is not None and wait.failed > 0)
 
 
 def _hasten(leased: Sequence[store.runs.Row]) -> None:
-    """Have branches that wait claimed when their time has come, though their run has a lease."""
-    waiting = [row for row in leased if row.pending]
+    """Have branches that wait claimed when their time has come, though their run has a lease.
+
+    Only a first lease is cut short so. What is due at the end of a wait says nothing of the branches under way, so that
+    end is not counted as the end of their lease. A lease that follows a lapsed one is waited for: who does not come
+    back must be counted. It is no longer than the time since the wait began, and a first lease.
+    """
+    waiting = [row for row in leased if row.pending and not row.claims]
     if waiting:
         now = store.runs.clock().timestamp()
-        store.runs.be_due_by({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
+        store.runs.cut_leases({row.id: row.next_wait(now) for row in waiting if row.next_wait(now) > now})
 
 
 def _lease_limit() -> int:

@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -32,16 +32,18 @@ from sagas.db import (
 )
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message
+from sagas.definition.immutable import is_immutable
 from sagas.definition.participants import Call, Done, Location, Phase, is_set_based
 from sagas.definition.steps import Refund
 from sagas.engine import invocation, poison
 from sagas.engine.deadlines import undo_timed_out
-from sagas.engine.delivery import Delivery, continue_chain, redeliver, sort_by_stand
+from sagas.engine.delivery import Delivery, continue_chain, redeliver, sort_by_stand, unknown_of
 from sagas.engine.invocation import Answer, Fault, SetBasedFailure
 from sagas.engine.outside import barrier, remote_calls
-from sagas.engine.results import record_answers
+from sagas.engine.results import postpone, record_answers
 from sagas.errors import NoReport
 from sagas.postgresql.sessions import Patience
+from sagas.postgresql.transactions import Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +72,24 @@ class Performed:
         messages: what must be published now.
         unknown: ids of which there is no run.
         done: the runs of which the operation is done, by this delivery or an earlier one.
+        troubled: whether anything went wrong with this cohort or its runs: they go on by messages; see
+            ``Chain.by_message``.
+        left: survivors as they were left, where this process has written all of them; see ``store.runs.lock``.
     """
 
     survivors: list[UUID] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     unknown: list[UUID] = field(default_factory=list)
     done: list[UUID] = field(default_factory=list)
+    troubled: bool = False
+    left: dict[UUID, store.runs.Row] = field(default_factory=dict)
+
+    def add(self, more: Performed) -> None:
+        """Add what became of other runs of the same delivery."""
+        self.survivors += more.survivors
+        self.messages += more.messages
+        self.unknown += more.unknown
+        self.done += more.done
 
 
 class Interrupted(ConnectionLost):
@@ -115,7 +129,13 @@ class TimeUp(Exception):
 
 
 def perform_cohort(
-    delivery: Delivery, ids: Sequence[UUID], performed: Performed, *, token: int, interruptions: int
+    delivery: Delivery,
+    ids: Sequence[UUID],
+    performed: Performed,
+    *,
+    token: int,
+    interruptions: int,
+    left: Mapping[UUID, store.runs.Row],
 ) -> None:
     """Perform the operation for those of the runs that stand at it. What was committed is added to ``performed``.
 
@@ -125,6 +145,7 @@ def perform_cohort(
         performed: what became of the delivery so far.
         token: see ``Chain.token``.
         interruptions: see ``Chain.interruptions``.
+        left: see ``store.runs.lock``.
 
     Raises:
         Interrupted: the session was lost.
@@ -132,7 +153,7 @@ def perform_cohort(
     """
     patience = Patience(f"{delivery.definition.name}.{delivery.step.name}", careful=interruptions > 0)
     try:
-        _Cohort(delivery, ids, performed, patience, token=token, interruptions=interruptions).perform()
+        _Cohort(delivery, ids, performed, patience, token=token, interruptions=interruptions, left=left).perform()
     finally:
         patience.close()
 
@@ -157,6 +178,7 @@ class _Cohort:
         *,
         token: int,
         interruptions: int,
+        left: Mapping[UUID, store.runs.Row],
     ) -> None:
         self.delivery = delivery
         self.size = len(ids)
@@ -164,6 +186,7 @@ class _Cohort:
         self.patience = patience
         self.token = token
         self.interruptions = interruptions
+        self.left = left
         self.capacity = remote_calls.capacity_for(delivery, len(ids))
         self.parts = poison.Parts(ids, _part_size(delivery))
         self.collisions = 0
@@ -180,7 +203,13 @@ class _Cohort:
             locked = _Locked()
             try:
                 _perform_once(
-                    self.delivery, part, self.performed, capacity=self.capacity, patience=self.patience, locked=locked
+                    self.delivery,
+                    part,
+                    self.performed,
+                    capacity=self.capacity,
+                    patience=self.patience,
+                    locked=locked,
+                    left=self.left,
                 )
             except Exception as error:
                 # Not only what the participant raised: also a request that does not load any more, or a constraint
@@ -198,6 +227,9 @@ class _Cohort:
     def _failed(self, part: Sequence[UUID], locked: _Locked, error: Exception) -> None:
         """Decide what to do about a part whose transaction was rolled back."""
         cause = error.error if isinstance(error, SetBasedFailure) else error
+        # What is left of the cohort, and what was done of it, goes on by messages.
+        self.delivery = replace(self.delivery, held=False)
+        self.performed.troubled = True
         if is_soft_time_limit(cause) and self.size > 1:
             # Which run took the time is not known: each half gets as much time.
             raise TimeUp(self.performed) from error
@@ -294,8 +326,10 @@ class _Cohort:
             with transaction.atomic(durable=True):
                 self.patience.limit()
                 here, _ = sort_by_stand(self.delivery, store.runs.lock(ids))
-                if here:
-                    store.runs.be_lapsed_in([row.id for row in here], wait, sooner=self.delivery.forked)
+                if self.delivery.forked:
+                    self._postpone_branch(here, wait)
+                elif here:
+                    store.runs.be_lapsed_in([row.id for row in here], wait)
         except Error as error:
             if not is_transient(error):
                 raise
@@ -314,12 +348,20 @@ class _Cohort:
         try:
             with transaction.atomic(durable=True):
                 here, _ = sort_by_stand(self.delivery, store.runs.lock(self.troubled))
-                store.runs.wait_for([row.id for row in here], PAUSE)
+                if self.delivery.forked:
+                    self._postpone_branch(here, PAUSE)
+                else:
+                    store.runs.wait_for([row.id for row in here], PAUSE)
         except Error as error:
             if is_transient(error):
                 raise self._interrupted(list(self.troubled), _Locked(), error) from error
             raise
         self.performed.messages.append(Kick(PAUSE))
+
+    def _postpone_branch(self, rows: Sequence[store.runs.Row], wait: float) -> None:
+        """Postpone this branch of locked runs. Another one may be on its way, and has nothing to do with it."""
+        if rows:
+            postpone(self.delivery, [(row, wait) for row in rows], store.runs.clock().timestamp())
 
     def _record_failure(self, part: Sequence[UUID], cause: Exception) -> None:
         """Write that the operation raised for this run. If that fails too, its neighbours go on all the same."""
@@ -371,17 +413,23 @@ def _perform_once(
     capacity: remote_calls.Capacity | None,
     patience: Patience,
     locked: _Locked,
+    left: Mapping[UUID, store.runs.Row],
 ) -> None:
     """One transaction: lock, call, write. ``performed`` grows only if it commits."""
     survivors: list[UUID] = []
+    going_on: list[store.runs.Row] = []
     finished: list[UUID] = []
     messages: list[Message] = []
     away = barrier.connect_database(delivery.step)
-    with transaction.atomic(durable=True):
+    with Transaction():
         patience.limit()
-        rows = store.runs.lock(ids)
+        rows = store.runs.lock(ids, left=left)
         locked.ids, locked.since = ids, time.monotonic()
         here, behind = sort_by_stand(delivery, rows)
+        # A repeat of a delivery, or runs with which something went wrong since their message was published.
+        troubled = bool(behind) or any(row.attempt or row.claims > 1 for row in here)
+        if troubled and delivery.held:
+            delivery = replace(delivery, held=False)
         for place, some in behind.items():
             going, following = continue_chain(delivery, place, some)
             finished += some
@@ -397,22 +445,26 @@ def _perform_once(
             errors = [Fault(_unanswered(delivery))] * len(unanswered)
             messages += record_answers(delivery, unanswered, errors, 0)[1]
         if here and capacity is not None:
-            messages += remote_calls.begin_calls(delivery, here, _calls(delivery, here[: capacity.left]), capacity)
+            messages += remote_calls.begin_calls(delivery, here, make_calls(delivery, here[: capacity.left]), capacity)
         elif here:
-            calls = _calls(delivery, here)
+            calls = make_calls(delivery, here)
             began = time.perf_counter()
             answers = _answers(delivery, calls, away, patience)
             duration = int((time.perf_counter() - began) * 1e6)
-            done, following = record_answers(delivery, here, answers, duration)
-            survivors += [row.id for row in done]
+            if delivery.held:
+                here = with_requests(here, calls)
+            going_on, following = record_answers(delivery, here, answers, duration)
+            survivors += [row.id for row in going_on]
             finished += [row.id for row, answer in zip(here, answers, strict=True) if isinstance(answer, Done)]
             messages += following
     if capacity is not None:
         capacity.take(messages)
     known = {row.id for row in rows}
-    performed.unknown += [run_id for run_id in ids if run_id not in known]
+    performed.unknown += unknown_of(delivery.definition.name, [run_id for run_id in ids if run_id not in known])
     performed.survivors += sorted(survivors)
+    performed.left |= {row.id: row for row in going_on if row.left_by}
     performed.done += finished
+    performed.troubled = performed.troubled or troubled
     performed.messages += messages
 
 
@@ -439,6 +491,7 @@ def record_failure(delivery: Delivery, run_id: UUID, error: Exception, performed
         raise
     performed.survivors += survivors
     performed.messages += messages
+    performed.troubled = True
 
 
 def _sort_out_unanswered(
@@ -474,11 +527,20 @@ def _answers(
     return invocation.collect(delivery.action.participant, calls, delivery.step.rejects, pivot=pivot)
 
 
-def _calls(delivery: Delivery, rows: Sequence[store.runs.Row]) -> list[Call[Any]]:
+def make_calls(delivery: Delivery, rows: Sequence[store.runs.Row]) -> list[Call[Any]]:
+    """The calls of the delivery's participant for these runs, with what is stored of each."""
     came: dict[UUID, str] = {}
     if isinstance(delivery.step, Refund):
         came = store.confirmations.data_of([row.id for row in rows], delivery.step.name)
     return [_call(delivery, row, {delivery.step.name: came[row.id]} if row.id in came else {}) for row in rows]
+
+
+def with_requests(rows: Sequence[store.runs.Row], calls: Sequence[Call[Any]]) -> list[store.runs.Row]:
+    """The runs with their requests as they were loaded, where no participant can have changed them."""
+    return [
+        row._replace(loaded=call.request) if row.loaded is None and is_immutable(call.request) else row
+        for row, call in zip(rows, calls, strict=True)
+    ]
 
 
 def _call(delivery: Delivery, row: store.runs.Row, came: Mapping[str, str]) -> Call[Any]:
@@ -488,7 +550,7 @@ def _call(delivery: Delivery, row: store.runs.Row, came: Mapping[str, str]) -> C
         step=delivery.step.name,
         operation=delivery.action.operation,
         attempt=row.attempt + 1,
-        request=delivery.definition.load(row.request),
+        request=delivery.definition.load(row.request) if row.loaded is None else row.loaded,
         results=results | {name: json.loads(data) for name, data in came.items()},
         trace_id=row.trace_id,
     )

@@ -62,13 +62,18 @@ def set_first_deadlines(runs: Sequence[LockedRun]) -> None:
     if any(confirmations for _, confirmations in computed):
         now = store.runs.clock()
         store.confirmations.bring_deadlines_forward(
-            {run.id: first_deadline(confirmations, run, now) for run, confirmations in computed if confirmations}
+            {
+                run.id: min(deadline_of(confirmation, run, now) for confirmation in confirmations)
+                for run, confirmations in computed
+                if confirmations
+            }
         )
 
 
-def first_deadline(confirmations: Sequence[Confirmation], run: LockedRun, started_at: datetime) -> datetime:
-    """When the first of these confirmations is too late for a run that began then."""
-    return min(deadline_of(confirmation, run, started_at) for confirmation in confirmations)
+def first_deadline(confirmations: Sequence[Confirmation], run: LockedRun, started_at: datetime) -> datetime | None:
+    """When the first of these confirmations is too late for a run that began then; ``None`` if none ever is."""
+    timed = [confirmation for confirmation in confirmations if not confirmation.is_shared]
+    return min((deadline_of(confirmation, run, started_at) for confirmation in timed), default=None)
 
 
 def deadline_of(confirmation: Confirmation, run: LockedRun, started_at: datetime) -> datetime:
@@ -94,7 +99,7 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
     reasons: dict[UUID, str] = {}
     for run in runs:
         confirmation = run.definition.confirmation(name)
-        if run.row.started_at is None:
+        if run.row.started_at is None or confirmation.is_shared:
             continue
         over = (now - deadline_of(confirmation, run, run.row.started_at)).total_seconds()
         if over >= 0:

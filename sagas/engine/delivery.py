@@ -30,6 +30,7 @@ class Delivery:
         phase: forward, confirm or undo.
         action: who performs it, and how often it is tried.
         worker: name of the worker, for the log.
+        held: whether this process means to go on with the runs that are done; see ``sagas.delivery.short_path``.
     """
 
     definition: Definition
@@ -37,6 +38,7 @@ class Delivery:
     phase: Phase
     action: Action
     worker: str
+    held: bool = False
 
     @property
     def step(self) -> Step:
@@ -82,8 +84,14 @@ class Delivery:
         )
 
 
-def delivery_of(link: Link, worker: str) -> Delivery:
-    """The delivery of a link to a worker.
+def unknown_of(saga: str, missing: Sequence[UUID]) -> list[UUID]:
+    """Of ids of which there is no run, those that never had one. Those of pruned runs are left out: they are late."""
+    gone = store.retention.pruned(saga, missing) if missing else set()
+    return [run_id for run_id in missing if run_id not in gone]
+
+
+def delivery_of(link: Link, worker: str, *, held: bool = False) -> Delivery:
+    """The delivery of a link to a worker; ``held`` as in ``Delivery``.
 
     Raises:
         UnknownSaga: this process does not know the saga.
@@ -91,7 +99,7 @@ def delivery_of(link: Link, worker: str) -> Delivery:
     """
     definition = store.definitions.find(link.saga, link.version, link.shape)
     index = definition.index(link.step)
-    return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker)
+    return Delivery(definition, index, link.phase, definition.action(index, link.phase), worker, held)
 
 
 def sort_by_stand(
@@ -179,4 +187,24 @@ def redeliver(link: Link, ids: Sequence[UUID], delay: float, *, token: int = 0, 
         delay,
         token=compensation_guard.token_after(token),
         interruptions=interruptions,
+        by_message=True,
     )
+
+
+def triggered_links(chain: Chain) -> Sequence[Link]:
+    """The links to which a chain leads: its first link or, under choreography, all that react to its event."""
+    first = chain.links[0]
+    if not travels_by_events(chain):
+        return [first]
+    definition = store.definitions.find(first.saga, first.version, first.shape)
+    event = chain.event or choreography.trigger(definition, definition.index(first.step), first.phase)
+    links = [plan.link(definition, *operation) for operation in choreography.reacting(definition, event)]
+    # A delayed message goes only to the queue for which it was delayed.
+    return [link for link in links if not chain.delay or link.queue == first.queue]
+
+
+def travels_by_events(chain: Chain) -> bool:
+    """Whether a chain's runs are choreographed."""
+    first = chain.links[0]
+    definition = store.definitions.find(first.saga, first.version, first.shape)
+    return config().is_choreographed(definition.name, definition.carrier)

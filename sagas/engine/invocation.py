@@ -75,7 +75,9 @@ def collect(
     return [_collect_one(participant, call, rejects, using, pivot=pivot) for call in calls]
 
 
-def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, *, pivot: bool) -> Sequence[Answer]:
+def _collect_set(
+    participant: SetBased[Any], calls: Sequence[Call[Any]], using: str, *, pivot: bool
+) -> Sequence[Answer]:
     try:
         given: Any = participant.many(calls)
         if not isinstance(given, Iterable):
@@ -98,7 +100,7 @@ def _collect_set(participant: SetBased, calls: Sequence[Call[Any]], using: str, 
     return answers
 
 
-def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetBased) -> None:
+def _check(answers: Sequence[Any], calls: Sequence[Call[Any]], participant: SetBased[Any]) -> None:
     """Refuse answers that cannot be stored, as errors of the participant."""
     if len(answers) != len(calls):
         msg = (

@@ -10,9 +10,9 @@ import json
 import logging
 from collections.abc import Sequence, Set
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import uuid_utils.compat
@@ -24,7 +24,8 @@ from sagas.decisions.messages import Kick, Message, Wake
 from sagas.decisions.plan import Move, Place
 from sagas.decisions.reasons import ReasonKind, write_reason
 from sagas.definition.definition import Definition
-from sagas.definition.saga import Saga
+from sagas.definition.saga import Saga, Unique
+from sagas.definition.variants import choose_variant
 from sagas.engine import (
     deadlines,
     locks,
@@ -34,9 +35,11 @@ from sagas.errors import (
     AlreadyDecided,
     DataTooLarge,
     DeadlineUnknown,
+    InvalidArgument,
     InvalidRequest,
     RunExists,
     RunNotFound,
+    RunPruned,
     SagaError,
 )
 from sagas.failure_log import exc_info_of
@@ -77,6 +80,7 @@ def insert_run(
     *,
     business_key: str,
     run_id: UUID | None,
+    unique: Unique | None = None,
     parent: tuple[UUID, str] | None = None,
 ) -> UUID:
     """Insert a run that is due now, in the caller's transaction. See ``sagas.start``.
@@ -85,37 +89,70 @@ def insert_run(
     undone with its parent.
     """
     definition = saga.definition
-    _check_key(definition, business_key)
+    # A child's id is always the same, and its parent is live: neither was pruned.
+    given = run_id is not None and parent is None
+    definition, text = _check(definition, request, business_key)
+    _check_unique(definition, unique, business_key, run_id)
     run_id = _parse_given_id(definition, run_id) if run_id is not None else uuid_utils.compat.uuid7()
-    text = _dump_request(definition, request)
-    deadlines.check_deadlines(definition, text)
     store.definitions.record(definition)
     keys = definition.lock_keys(text)
     # A run and its places in the queues for its keys commit together. Without keys one statement is enough.
-    with transaction.atomic() if keys.all else nullcontext():
+    with transaction.atomic() if keys.all or given or unique else nullcontext():
+        if unique and (kept := store.runs.find_kept(definition.name, business_key)):
+            if unique == "attach":
+                return kept
+            msg = f"there is a run {kept} of {definition.name} for {business_key} already"
+            raise RunExists(msg, kept)
         try:
             wait = locks.enqueue(run_id, keys, parent=parent[0] if parent else None) if keys.all else 0.0
         except IntegrityError:
             # A run has one place in the queue for a key: this run exists and has its place.
             raise _run_exists(run_id) from None
-        inserted = store.moves.insert(
-            run_id=run_id,
-            saga=definition.name,
-            version=definition.version,
-            shape=definition.shape.number,
-            business_key=business_key,
-            request=text,
-            trace_id=uuid_utils.compat.uuid4(),
-            first=Place(State.PENDING, 0),
-            worker="",
-            parent=parent,
-            event=definition.event_names.started if definition.publishes else "",
-            locked=bool(keys.all),
-            wait=wait,
-        )
-        if not inserted:
+        run = _new_run(definition, run_id, business_key, text)
+        if not store.moves.insert(replace(run, parent=parent, locked=bool(keys.all), wait=wait)):
             raise _run_exists(run_id)
+        # Behind the insert, which waits for a transaction that deletes a run of this id.
+        if given and store.retention.pruned(definition.name, [run_id]):
+            msg = (
+                f"the id {run_id} is older than what is kept of {definition.name}: a run of it may have ended long ago"
+            )
+            raise RunPruned(msg, run_id)
     return run_id
+
+
+def new_run(saga: type[Saga[Any]], request: object, *, business_key: str) -> store.moves.NewRun:
+    """A run that the caller's own statement inserts. See ``sagas.start_sql``."""
+    definition = saga.definition
+    definition, text = _check(definition, request, business_key)
+    if definition.lock_keys(text).all:
+        msg = f"runs of {definition.name} lock business keys, which one statement cannot: start them by sagas.start"
+        raise InvalidArgument(msg)
+    store.definitions.record(definition)
+    return _new_run(definition, uuid_utils.compat.uuid7(), business_key, text)
+
+
+def _new_run(definition: Definition, run_id: UUID, business_key: str, request: str) -> store.moves.NewRun:
+    return store.moves.NewRun(
+        run_id=run_id,
+        saga=definition.name,
+        version=definition.version,
+        shape=definition.shape.number,
+        business_key=business_key,
+        request=request,
+        trace_id=uuid_utils.compat.uuid4(),
+        first=Place(State.PENDING, 0),
+        awaits=definition.awaits(request),
+        event=definition.event_names.started if definition.publishes else "",
+    )
+
+
+def _check(definition: Definition, request: object, business_key: str) -> tuple[Definition, str]:
+    """Check what a run is started with; return the definition that it follows, and its request as JSON text."""
+    _check_key(definition, business_key)
+    text = _dump_request(definition, request)
+    deadlines.check_deadlines(definition, text)
+    # Asked once: from now on the run's shape says which steps it skips.
+    return choose_variant(definition, text), text
 
 
 def _check_key(definition: Definition, business_key: object) -> None:
@@ -131,6 +168,21 @@ def _check_key(definition: Definition, business_key: object) -> None:
     raise InvalidRequest(msg, [{"loc": ["business_key"], "type": "business_key", "msg": msg}])
 
 
+def _check_unique(definition: Definition, unique: object, business_key: str, run_id: UUID | None) -> None:
+    if unique is None:
+        return
+    if unique not in get_args(Unique):
+        why = f"is one of {', '.join(map(repr, get_args(Unique)))}, not {unique!r:.80}"
+    elif not business_key:
+        why = "needs a business key"
+    elif run_id is not None:
+        why = "goes without a run id: each of the two says which run there is once"
+    else:
+        return
+    msg = f"unique= {why} (a start of {definition.name})"
+    raise InvalidArgument(msg)
+
+
 def _parse_given_id(definition: Definition, run_id: object) -> UUID:
     """The run id that the caller has chosen; ``InvalidRequest`` if it is no UUID."""
     try:
@@ -141,7 +193,7 @@ def _parse_given_id(definition: Definition, run_id: object) -> UUID:
 
 
 def _run_exists(run_id: UUID) -> RunExists:
-    return RunExists(f"there is a run {run_id} already")
+    return RunExists(f"there is a run {run_id} already", run_id)
 
 
 def _dump_request(definition: Definition, request: object) -> str:
@@ -154,26 +206,38 @@ def _dump_request(definition: Definition, request: object) -> str:
     return text
 
 
-def receive_confirmation(run_id: UUID, name: str, data: str) -> tuple[Receipt, list[Message]]:
+def receive_confirmation(
+    run_id: UUID, name: str, data: str, also: store.runs.Sql = ("", [])
+) -> tuple[Receipt, list[Message]]:
     """Take a confirmation, with its data as JSON text, under the run's lock. See ``sagas.confirm``."""
     with transaction.atomic():
+        # A statement of its own, so that what follows sees what was committed while this one waited.
         run = LockedRun.lock(run_id)
         if not run.awaits(name):
             run.definition.confirmation(name)  # raises UnknownConfirmation
+        if run.definition.shared is not None and run.definition.shared.name == name:
+            msg = f"{name} of {run.row.saga} comes to all runs of a key, by sagas.decide; a single run may be declined"
+            raise InvalidArgument(msg)
         state = run.row.state
+        # Where a run awaits one confirmation, nobody needs to ask which have come: the same statement moves the run.
+        is_only = run.awaited == {name}
+        change = _change_to_confirm(run) if is_only else None
+        taken = None
+        if state in UNDECIDED:
+            taken = store.moves.record_confirmation(run.row, name, data, change=change, also=also)
+        if taken is not None:
+            messages: list[Message] = [Kick()] if change else []
+            if change is not None:
+                state = change.after.state
+            elif not is_only:
+                state, messages = _confirm_or_leave_due(run, store.confirmations.received_by(run_id))
+            settled = state is State.CONFIRMING
+            return Receipt(json.loads(taken[0]), taken[1], state, first=True, settled=settled), messages
         known = store.confirmations.find(run_id, name)
-        if known is not None:
-            return Receipt(json.loads(known[0]), known[1], state, first=False, settled=_is_settled(run.row)), []
-        if state not in UNDECIDED:
+        if known is None:
             msg = f"the run is {state}: it cannot be confirmed any more"
             raise AlreadyDecided(msg, state)
-        store.confirmations.insert(run_id, name, data)
-        store.moves.log(store.moves.event_entry("confirmation", step=name), [run.row])
-        state, messages = _confirm_or_leave_due(run, store.confirmations.received_by(run_id))
-        recorded = store.confirmations.find(run_id, name)
-        assert recorded is not None
-        settled = state is State.CONFIRMING
-        return Receipt(json.loads(recorded[0]), recorded[1], state, first=True, settled=settled), messages
+        return Receipt(json.loads(known[0]), known[1], state, first=False, settled=_is_settled(run.row)), []
 
 
 def _is_settled(row: store.runs.Row) -> bool:
@@ -208,6 +272,10 @@ def confirm_if_complete(run: LockedRun, received: Set[str]) -> tuple[State, list
         # A deadline that this process cannot compute stays as it is; a process with the code for it computes it.
         if row.started_at is not None and all(c.has_known_deadline for c in missing):
             store.confirmations.set_deadline(row.id, deadlines.first_deadline(missing, run, row.started_at))
+        if row.state is State.AWAITING_CONFIRM and run.definition.shared in missing and _is_decided(run):
+            # Its last step has made it due, for the next claim gives it the decision; the deadline may be an hour away.
+            store.runs.make_due([run.id])
+            return row.state, [Kick()]
         return row.state, []
     if row.parent_id is not None and row.parent_step is not None and PARENT not in received:
         # Only the parent's confirmation is missing. There is no deadline for it.
@@ -219,14 +287,26 @@ def confirm_if_complete(run: LockedRun, received: Set[str]) -> tuple[State, list
     return _begin_confirming(run)
 
 
+def _is_decided(run: LockedRun) -> bool:
+    """Whether the decision for many runs that a locked run awaits is made, and not given to it yet."""
+    return bool(store.shared_decisions.of_runs([run.id]))
+
+
 def _begin_confirming(run: LockedRun) -> tuple[State, list[Message]]:
+    change = _change_to_confirm(run)
+    if change is None:
+        return run.row.state, []
+    store.moves.move(change, [run.row])
+    return change.after.state, [Kick()]
+
+
+def _change_to_confirm(run: LockedRun) -> Move | None:
+    """Where a run goes by its last confirmation; ``None`` while its steps are not done: the last one finds it."""
     before = run.row.place
     if before.state is not State.AWAITING_CONFIRM:
-        # The steps are not done. The last step finds the confirmation.
-        return before.state, []
+        return None
     after, due = plan.place_to_confirm(run.definition, before=before.state)
-    store.moves.move(Move(before, after, due), [run.row])
-    return after.state, [Kick()]
+    return Move(before, after, due)
 
 
 def _end_with_parent(run: LockedRun, ended: State) -> tuple[State, list[Message]]:
@@ -237,8 +317,7 @@ def _end_with_parent(run: LockedRun, ended: State) -> tuple[State, list[Message]
     if ended is State.FAILED:
         entry = store.moves.event_entry("cancel", by="parent")
         return _compensate(run, entry, ReasonKind.CANCELLED, f"{run.row.parent_id} has ended")
-    store.confirmations.insert(run.id, PARENT, "{}")
-    store.moves.log(store.moves.event_entry("confirmation", step=PARENT), [run.row])
+    store.moves.record_confirmation(run.row, PARENT, "{}")
     return _begin_confirming(run)
 
 
@@ -252,7 +331,7 @@ def decline_confirmation(
         run.definition.confirmation(name)  # raises UnknownConfirmation if there is none
         if row.state in {State.COMPENSATING, State.FAILED}:
             return row.state, []
-        if row.state not in UNDECIDED or name in store.confirmations.received_by(run_id):
+        if row.state not in UNDECIDED or name in _received_or_decided(run):
             msg = f"{name} has come, or the run is {row.state}: it cannot be refused any more"
             raise AlreadyDecided(msg, row.state)
         entry = store.moves.event_entry("refuse", step=name, by=by)
@@ -269,7 +348,7 @@ def cancel_run(
             return row.state, []
         run = LockedRun.of(row)
         own = run.definition.confirmation_names
-        complete = own <= store.confirmations.received_by(run_id)
+        complete = own <= _received_or_decided(run)
         if row.parent_id is not None and not by_parent:
             _check_parent(row, row.parent_id, held=complete and row.state is State.AWAITING_CONFIRM)
         confirmed = row.parent_id is None and bool(own) and complete
@@ -278,6 +357,14 @@ def cancel_run(
             raise AlreadyDecided(msg, row.state)
         entry = store.moves.event_entry("cancel", by=by)
         return _compensate(run, entry, ReasonKind.CANCELLED, reason, message)
+
+
+def _received_or_decided(run: LockedRun) -> Set[str]:
+    """The confirmations that a locked run has, and the one that a decision for many gives it in a moment."""
+    came = store.confirmations.received_by(run.id)
+    if run.definition.shared is not None:
+        came |= {made.name for made in store.shared_decisions.of_runs([run.id]).values() if not made.declined}
+    return came
 
 
 def _compensate(
@@ -322,7 +409,7 @@ def expire_unconfirmed(saga: str, version: int, name: str, ids: Sequence[UUID], 
         found = [row for row in store.runs.lock(ids) if (row.saga, row.version) == (saga, version)]
         rows = [row for row in found if row.state in UNDECIDED and row.started_at is not None]
         received = store.confirmations.received([row.id for row in rows])
-        if not found:
+        if not found and (not ids or len(store.retention.pruned(saga, ids)) < len(ids)):
             # A message that makes no sense to this code is refused, although it has no runs.
             store.definitions.find(saga, version).confirmation(name)
         if not rows:

@@ -87,7 +87,9 @@ def _record_report(delivery: Delivery, row: store.runs.Row, answer: Done | Rejec
     # Messages to other runs only. The dispatcher sends this run on: a web request does not wait for the broker.
     messages: list[Message] = [Kick(), *(message for message in following if isinstance(message, Wake | Unlock))]
     (now,) = store.runs.lock([row.id])
-    if now.state in LIVE and now.state is row.state and not now.waits_for_retry:
+    # At a fork, the branches that are left say when.
+    stands = delivery.forked and now.cursor == row.cursor
+    if now.state in LIVE and now.state is row.state and not now.waits_for_retry and not stands:
         store.runs.make_due([row.id])
     return now.state, messages
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -13,7 +15,7 @@ from sagas.conf import config
 from sagas.db import after_commit
 from sagas.decisions import choreography, plan
 from sagas.decisions.messages import Chain, Kick, Message, Wake
-from sagas.decisions.plan import Due, Move, Place, Sooner
+from sagas.decisions.plan import Branches, Due, Move, Place
 from sagas.decisions.reasons import ReasonKind, error_text, write_reason, write_rejection
 from sagas.definition.participants import Accepted, Done, Location, Phase, participant_name
 from sagas.definition.retry import Again
@@ -28,12 +30,24 @@ from sagas.states import FINAL, State
 
 
 def record_answers(
-    delivery: Delivery, rows: Sequence[store.runs.Row], answers: Sequence[Answer], duration_us: int
+    delivery: Delivery,
+    rows: Sequence[store.runs.Row],
+    answers: Sequence[Answer],
+    duration_us: int,
+    unwritten: Unwritten | None = None,
 ) -> tuple[list[store.runs.Row], list[Message]]:
     """Write the answers for locked runs that stand at the delivery's step.
 
+    Args:
+        delivery: the operation.
+        rows: the runs.
+        answers: one for each.
+        duration_us: how long the participant took, in microseconds.
+        unwritten: what these runs have done before, of which nothing is written. Then all answers must be ``Done``.
+
     Returns:
-        The runs that go on to the next link, and what must be published after the commit.
+        The runs that go on to the next link, as ``store.moves.advance`` returns them; and what must be published after
+        the commit.
     """
     done: list[tuple[store.runs.Row, Done]] = []
     rejected: list[tuple[store.runs.Row, Rejected]] = []
@@ -52,7 +66,7 @@ def record_answers(
     survivors: list[store.runs.Row] = []
     messages: list[Message] = []
     if done:
-        survivors, messages = _record_done(delivery, done, duration_us)
+        survivors, messages = _record_done(delivery, done, duration_us, unwritten)
     if rejected:
         messages += _record_rejected(delivery, rejected, duration_us)
     if accepted:
@@ -64,6 +78,41 @@ def record_answers(
         # Events were inserted that must be published.
         messages.append(Kick())
     return survivors, messages
+
+
+@dataclass(slots=True)
+class Unwritten:
+    """Operations that all runs of a cohort have done in this transaction, and that are to be written with the next.
+
+    Attributes:
+        place: where the runs stand as far as is written.
+        came: the confirmations that have come, if that is known.
+        passed: the operations, in their order.
+    """
+
+    place: Place
+    came: Mapping[UUID, Set[str]] | None = None
+    passed: list[store.moves.Passed] = field(default_factory=list)
+
+    def write(
+        self,
+        after: Place,
+        due: Due | Branches | float,
+        rows: Sequence[store.runs.Row],
+        *last: store.moves.Passed,
+        keep: store.moves.Keep,
+    ) -> None:
+        """Write them, and ``last``, for these runs, which stand at ``after`` then."""
+        came = None if self.came is None else sum(len(self.came[row.id]) for row in rows)
+        store.moves.advance_through(Move(self.place, after, due), rows, [*self.passed, *last], keep=keep, came=came)
+
+
+def done_entry(delivery: Delivery, duration_us: int) -> store.moves.Entry:
+    """What the log rows of an operation share that is done."""
+    undo = delivery.step.actions.get(Phase.UNDO) if delivery.phase is Phase.FORWARD else None
+    return delivery.entry(
+        "DONE", duration_us=duration_us, compensate=participant_name(undo.participant)[:200] if undo else ""
+    )
 
 
 def _observe(
@@ -82,35 +131,45 @@ def _observe(
 
 
 def _record_done(
-    delivery: Delivery, done: Sequence[tuple[store.runs.Row, Done]], duration_us: int
+    delivery: Delivery,
+    done: Sequence[tuple[store.runs.Row, Done]],
+    duration_us: int,
+    unwritten: Unwritten | None,
 ) -> tuple[list[store.runs.Row], list[Message]]:
     results = {row.id: dump_json(answer.result) for row, answer in done if answer.result is not None}
     forward = delivery.phase is Phase.FORWARD
-    undo = delivery.step.actions.get(Phase.UNDO) if forward else None
-    entry = delivery.entry(
-        "DONE", duration_us=duration_us, compensate=participant_name(undo.participant)[:200] if undo else ""
-    )
+    entry = done_entry(delivery, duration_us)
     keep = store.moves.Keep.RESULT if forward else store.moves.Keep.NOTHING
     survivors: list[store.runs.Row] = []
     messages: list[Message] = []
     for before, group in store.runs.by_place([row for row, _ in done]).items():
-        confirmed = _confirmed(delivery, before, group)
-        for is_confirmed in (True, False):
-            rows = [row for row in group if (row.id in confirmed) is is_confirmed]
+        confirmed = _confirmed(delivery, before, group, unwritten.came if unwritten else None)
+        made = _with_decision(delivery, before, group, confirmed)
+        for is_confirmed, is_made in ((True, False), (False, True), (False, False)):
+            rows = [row for row in group if (row.id in confirmed, row.id in made) == (is_confirmed, is_made)]
             if not rows:
                 continue
             after, due = plan.place_after(
                 delivery.definition, before, delivery.index, delivery.phase, confirmed=is_confirmed
             )
+            if is_made:
+                # The claim gives them the decision.
+                due = plan.NOW
+                messages.append(Kick())
             put = store.runs.Put(delivery.step.name) if any(row.pending for row in rows) else None
             if due is Due.LEASE and (delivery.forked or put is not None):
                 # The run may have been due much later, at the end of its wait for this answer.
                 due = config().lease
             messages += locks.release(rows) if after.state in FINAL else []
-            store.moves.advance(Move(before, after, due), rows, entry, data=results, keep=keep, put=put)
+            held = delivery.held and after.state is before.state
+            if unwritten is None:
+                change = Move(before, after, due)
+                rows = store.moves.advance(change, rows, entry, data=results, keep=keep, put=put, held=held)
+            else:
+                unwritten.write(after, due, rows, store.moves.Passed(entry, results, time.monotonic()), keep=keep)
             if forward and after.state is State.CONFIRMING is not before.state:
                 messages.append(Kick())
-            elif after.state is before.state and due is not Due.KEEP:
+            elif after.state is before.state and not isinstance(due, Branches):
                 going, following = continue_chain(delivery, after, [row.id for row in rows])
                 survivors += rows if going else []
                 messages += following
@@ -123,15 +182,32 @@ def wake_parents(rows: Sequence[store.runs.Row]) -> list[Message]:
     return [Wake(row.parent_id, row.parent_step) for row in rows if row.parent_id and row.parent_step]
 
 
-def _confirmed(delivery: Delivery, before: Place, rows: Sequence[store.runs.Row]) -> set[UUID]:
-    """Runs that have all their confirmations. The database is only asked where that decides what comes next."""
+def _confirmed(
+    delivery: Delivery, before: Place, rows: Sequence[store.runs.Row], came: Mapping[UUID, Set[str]] | None
+) -> set[UUID]:
+    """Runs that have all their confirmations. The database is only asked where that decides what comes next.
+
+    ``came`` are those that have come, if they were read before.
+    """
     after, _ = plan.place_after(delivery.definition, before, delivery.index, delivery.phase, confirmed=False)
     if after.state is not State.AWAITING_CONFIRM:
         return set()
     if not delivery.definition.confirmations and not any(row.parent_id for row in rows):
         return {row.id for row in rows}
-    came = store.confirmations.received([row.id for row in rows])
+    if came is None:
+        came = store.confirmations.received([row.id for row in rows])
     return {run.id for run in delivery.locked(rows) if run.awaited <= came[run.id]}
+
+
+def _with_decision(
+    delivery: Delivery, before: Place, rows: Sequence[store.runs.Row], confirmed: Set[UUID]
+) -> Set[UUID]:
+    """Those of the runs which come to wait for confirmations now and whose decision for many is made already."""
+    if delivery.definition.shared is None:
+        return set()
+    after, _ = plan.place_after(delivery.definition, before, delivery.index, delivery.phase, confirmed=False)
+    waiting = [row.id for row in rows if row.id not in confirmed] if after.state is State.AWAITING_CONFIRM else []
+    return store.shared_decisions.of_runs(waiting).keys() if waiting else set()
 
 
 def _record_rejected(
@@ -200,9 +276,7 @@ def await_report(
 
     ``outcome`` is logged; ``None`` if it was logged before.
     """
-    seconds = max(0.0, wait.until - now)
-    # The other branches of a fork may be due sooner.
-    due = Sooner(seconds) if delivery.forked else seconds
+    due = plan.branches_at(delivery.definition, place) if delivery.forked else max(0.0, wait.until - now)
     put = store.runs.Put(delivery.step.name, wait)
     attempt = 0 if delivery.forked else wait.failed
     if outcome is None:
@@ -279,8 +353,22 @@ def _try_again(delivery: Delivery, row: store.runs.Row, entry: store.moves.Entry
         put = store.runs.Put(delivery.step.name, store.runs.Wait(until, failed, begun=begun))
     if delivery.forked:
         # The other branches have their own attempts, and may be on their way.
-        store.moves.advance(Move(row.place, row.place, Sooner(wait)), [row], entry, data={row.id: reason}, put=put)
+        due = plan.branches_at(delivery.definition, row.place)
+        store.moves.advance(Move(row.place, row.place, due), [row], entry, data={row.id: reason}, put=put)
     else:
         change = Move(row.place, row.place, wait, attempt=failed)
         store.moves.advance(change, [row], entry, data={row.id: reason}, put=put)
     return Kick(wait)
+
+
+def postpone(delivery: Delivery, rows: Sequence[tuple[store.runs.Row, float]], now: float) -> None:
+    """Postpone locked runs that stand here, each by so many seconds; that counts as no attempt."""
+    if not delivery.forked:
+        store.runs.wait_until({row.id: now + delay for row, delay in rows})
+        return
+    # The other branches have their own waits, and may be on their way.
+    for row, delay in rows:
+        waited = row.waits.get(delivery.step.name)
+        wait = store.runs.Wait(now + delay, row.attempt, begun=waited is not None and waited.begun)
+        due = plan.branches_at(delivery.definition, row.place)
+        store.moves.move(Move(row.place, row.place, due), [row], put=store.runs.Put(delivery.step.name, wait))

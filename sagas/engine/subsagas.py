@@ -24,9 +24,9 @@ from sagas.definition.saga import Saga
 from sagas.definition.steps import FINISH_RETRY, FORWARD_RETRY, Step
 from sagas.engine import lifecycle
 from sagas.errors import AlreadyDecided, ChildEnded, Rejected
-from sagas.redis.kicks import kick
 from sagas.states import State
 from sagas.store.locked_runs import PARENT
+from sagas.store.workers import kick
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class SubSaga(Step):
         business_key: computes the child's business key from the parent's call.
         retry: when starting the child is tried again.
         timeout: how long the child may take; then parent and child are undone.
+        when: a function of the parent's request that says whether there is a child; see ``Step``.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class SubSaga(Step):
         business_key: Callable[[Call[Any]], str] = lambda _: "",
         retry: Retry = FORWARD_RETRY,
         timeout: timedelta | None = None,
+        when: Callable[[Any], bool] | None = None,
     ) -> None:
         super().__init__(
             _Start(saga, request, business_key),
@@ -69,6 +71,7 @@ class SubSaga(Step):
             retry=retry,
             finish_retry=_FINISH,
             timeout=timeout,
+            when=when,
         )
         self.saga = saga
         # Its result has the child's results in it, which are personal where they are in the child.

@@ -16,12 +16,13 @@ def add_arguments(parser: CommandParser) -> None:
         "--database", default=DEFAULT_DB_ALIAS, choices=list(connections), help="Alias of the database."
     )
     parser.add_argument("--erases", action="store_true", help="Let the role erase personal data (sagas.erase), too.")
+    parser.add_argument("--prunes", action="store_true", help="Let the role delete old runs (SAGAS['PRUNE']), too.")
     parser.add_argument("--apply", action="store_true", help="Carry it out, as the tables' owner; else it is printed.")
 
 
-def run(out: OutputWrapper, *, role: str, database: str, erases: bool, apply: bool, **_: Any) -> None:
+def run(out: OutputWrapper, *, role: str, database: str, erases: bool, prunes: bool, apply: bool, **_: Any) -> None:
     """Print the statements, or execute them in one transaction."""
-    lines = grants.statements(role, database=database, erases=erases)
+    lines = grants.statements(role, database=database, erases=erases, prunes=prunes)
     if not apply:
         out.write("\n".join(["BEGIN;", *(f"{line};" for line in lines), "COMMIT;"]))
         return

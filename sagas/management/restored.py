@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
-from sagas.messaging.app import engine_app
+from sagas.conf import config
+from sagas.management.person import user_here
 from sagas.operations import restoring
+from sagas.requirements import extras
 
 #: The most messages that are shown. The report has all of them.
 _SHOWN = 20
@@ -21,7 +22,7 @@ def add_arguments(parser: CommandParser) -> None:
         "--grace", type=float, default=900.0, metavar="SECONDS", help="How long nothing is undone for being too late."
     )
     parser.add_argument("--report", type=Path, help="A file for all that messages know, one JSON line each.")
-    parser.add_argument("--by", default=f"manage.py {getpass.getuser()}", help="Who does it, for the record.")
+    parser.add_argument("--by", default=f"manage.py {user_here()}", help="Who does it, for the record.")
 
 
 def run(out: OutputWrapper, *, grace: float, report: Path | None, by: str, **_: Any) -> None:
@@ -34,6 +35,14 @@ def run(out: OutputWrapper, *, grace: float, report: Path | None, by: str, **_: 
         f"{held.runs} run(s) are held until {held.until:%Y-%m-%d %H:%M:%S %Z}: no deadline and no time-out turns them "
         f"back before; {held.before} were held already"
     )
+    if config().broker is None:
+        return
+    if lack := extras.celery():
+        msg = f"messages were not looked at. {lack}"
+        raise CommandError(msg)
+    # Without a broker Celery need not be installed.
+    from sagas.messaging.app import engine_app  # noqa: PLC0415
+
     with engine_app().connection_for_write() as broker:
         broker.ensure_connection(max_retries=1, timeout=5)
         if consuming := restoring.consumers(broker):

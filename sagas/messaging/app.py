@@ -24,7 +24,8 @@ from sagas import runtime
 from sagas.conf import Misconfigured, config, is_rabbitmq_url
 from sagas.messaging import broker_connection, topology
 from sagas.redaction import MASK, redact, redact_all
-from sagas.requirements.software import Lack, lacking
+from sagas.requirements.lack import Lack
+from sagas.requirements.software import lacking
 
 #: Celery's record of the current app, which its types do not show.
 _state: Any = _celery_state
@@ -34,7 +35,6 @@ _state: Any = _celery_state
 NEEDED: dict[str, Any] = {
     "accept_content": ["json"],
     "worker_consumer": "sagas.worker:Consumer",
-    "worker_detect_quorum_queues": True,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_transport_options": {"confirm_publish": True},
@@ -53,6 +53,7 @@ OWN: dict[str, Any] = {
     "task_default_exchange_type": "direct",
     "task_default_routing_key": topology.DISPATCH,
     "task_default_queue_type": "quorum",
+    "worker_detect_quorum_queues": True,
     "task_create_missing_queues": False,
     "worker_prefetch_multiplier": 1,
     "worker_cancel_long_running_tasks_on_connection_loss": True,
@@ -91,7 +92,6 @@ _PROMISED = {
         "a list with 'json' in it", lambda value: not {"json", "application/json"}.isdisjoint(value or ())
     ),
     "worker_consumer": Promised("'sagas.worker:Consumer'", lambda value: value == NEEDED["worker_consumer"]),
-    "worker_detect_quorum_queues": Promised("True", bool),
     "broker_connection_retry_on_startup": Promised("True", lambda value: value is not False),
     "broker_connection_max_retries": Promised("None", lambda value: value is None),
     "broker_transport_options": Promised(
@@ -104,6 +104,7 @@ _PROMISED = {
 _PROMISED_OF_OWN = {
     **_PROMISED,
     "task_acks_late": Promised("True", bool),
+    "worker_detect_quorum_queues": Promised("True", bool),
     "task_reject_on_worker_lost": Promised("True", bool),
     "task_create_missing_queues": Promised("False", lambda value: not value),
     "task_queues": Promised("left alone: SAGAS['QUEUES'] says which", lambda value: not value),
@@ -246,8 +247,10 @@ def _add_queues(shared: Celery) -> None:
 
 
 def _with_ours(queues: Any) -> Any:
-    for queue in topology.celery_queues():
-        queues.select_add(queue)
+    for queue in topology.celery_queues(typed=False):
+        exchange = queue.exchange
+        # Celery puts the project's default exchange in place of RabbitMQ's.
+        queues.select_add(queue).exchange = exchange
     return queues
 
 

@@ -207,10 +207,19 @@ def _publish_again(connection: Connection, queue: str, deaths: int, message: Any
     headers = {name: value for name, value in (message.headers or {}).items() if not name.startswith(_DEATH_HEADERS)}
     properties = {name: message.properties[name] for name in _PROPERTIES if name in message.properties}
     copy = Message(message.body, application_headers={**headers, REPLAYS: deaths}, delivery_mode=2, **properties)
+    publish_to_queue(connection, queue, copy)
+
+
+def publish_to_queue(connection: Connection, queue: str, message: Message) -> None:
+    """Publish a message to a queue, past all exchanges, and wait for RabbitMQ's confirm.
+
+    Raises:
+        AMQPError, MessageNacked, OSError: the queue is gone or full, or RabbitMQ is away.
+    """
     # A new channel each time: after a missing queue or a refusal RabbitMQ refuses everything on it.
     with connection.channel() as opened:
         channel: Any = opened
-        channel.basic_publish_confirm(copy, exchange="", routing_key=queue, mandatory=True, confirm_timeout=_CONFIRM)
+        channel.basic_publish_confirm(message, exchange="", routing_key=queue, mandatory=True, confirm_timeout=_CONFIRM)
 
 
 def _ack(message: Any) -> None:

@@ -1,63 +1,26 @@
-"""The heartbeat of a worker's main process: every few seconds it writes into the database what the worker is doing.
-
-Only the doctor and monitoring read it. It has a thread of its own, so a stalled database stops nothing else.
-"""
+"""What the heartbeat of a Celery worker's main process says; see ``sagas.delivery.heartbeat``."""
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from typing import Any
 
 from celery import Celery
 from celery.worker import state
-from django.db import Error, connection
 
 from sagas import runtime, store
+from sagas.delivery.heartbeat import Heartbeat
 from sagas.messaging import ticker
 
-logger = logging.getLogger(__name__)
 
-#: Seconds between two beats.
-PERIOD = 4.0
-
-
-class Heartbeat(threading.Thread):
-    """Writes what the worker is doing, until it shuts down."""
+class Activity:
+    """What the worker is doing."""
 
     def __init__(self, app: Celery, name: str) -> None:
-        super().__init__(name="sagas-heartbeat", daemon=True)
         self.app = app
         self.worker = name
-        self.stopping = threading.Event()
         self._count = state.all_total_count[0]
         self._delivered_at: float | None = None
-
-    def run(self) -> None:
-        """Write, whatever happens to the database."""
-        failing = False
-        while True:
-            stopping = self.stopping.is_set()
-            try:
-                if stopping:
-                    store.workers.forget(self.worker)
-                else:
-                    store.workers.record_heartbeat(self.look())
-                failing = False
-            except Error as error:
-                if not failing:
-                    logger.warning("sagas: the worker's heartbeat is not written (%s); trying again", error)
-                failing = True
-            except Exception:
-                # Not expected, and no reason to end a worker.
-                logger.exception("sagas: the worker's heartbeat met an error, and goes on")
-            finally:
-                # Not kept, for children that are forked later would inherit it.
-                connection.close()
-            if stopping:
-                return
-            self.stopping.wait(PERIOD)
 
     def look(self) -> store.workers.Heartbeat:
         """Look what the worker is doing now."""
@@ -78,7 +41,7 @@ class Heartbeat(threading.Thread):
 def start(app: Celery, name: str) -> None:
     """Start this process's heartbeat, unless one runs already."""
     if not any(heartbeat.is_alive() for heartbeat in runtime.own.heartbeats):
-        heartbeat = Heartbeat(app, name)
+        heartbeat = Heartbeat(name, Activity(app, name).look)
         runtime.own.heartbeats.append(heartbeat)
         heartbeat.start()
 
@@ -88,4 +51,4 @@ def stop(**_: Any) -> None:
     for heartbeat in runtime.own.heartbeats:
         heartbeat.stopping.set()
     for heartbeat in runtime.own.heartbeats:
-        heartbeat.join(timeout=1.0)
+        heartbeat.stop()

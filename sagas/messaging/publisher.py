@@ -1,6 +1,7 @@
 """Publish through Celery: cohorts as chains, deadlines and late kicks through delay queues, events to an exchange.
 
-Every publish is confirmed and mandatory: a message that RabbitMQ cannot route or store is an error here.
+Every publish is confirmed and mandatory: a message that RabbitMQ cannot route or store is an error here. What follows a
+commit is published by ``Publisher``, which says ``CarrierAway``; whoever publishes beside it gets Celery's errors.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from kombu.exceptions import OperationalError
 
 from sagas import store
 from sagas.conf import config
+from sagas.db import describe_error
 from sagas.decisions import choreography
 from sagas.decisions.messages import Chain, Deadline, Kick, Link, Publication
 from sagas.definition.definition import Definition
-from sagas.messaging import topology
+from sagas.delivery.carrier import CarrierAway
+from sagas.escalations.notices import Published
+from sagas.messaging import gathered_deadlines, topology
 from sagas.messaging.app import engine_app
-from sagas.redis import kicks
 
 STEP_TASK = "sagas.step"
 EVENT_TASK = "sagas.event"
@@ -35,6 +38,9 @@ NOTIFY_TASK = "sagas.notify"
 FENCE_HEADER = "sagas-issue"
 #: The header of a step's message with its ``Chain.interruptions``.
 INTERRUPTIONS = "sagas-interruptions"
+
+#: The header of every step's message of a chain with ``Chain.by_message``.
+BY_MESSAGE = "sagas-by-message"
 
 #: What a publish raises when the broker is away or refuses.
 BROKER_ERRORS = (OperationalError, MessageNacked, AMQPError, OSError)
@@ -73,20 +79,44 @@ class Publisher:
         """Publish it.
 
         Raises:
-            kombu.exceptions.OperationalError, amqp.AMQPError, OSError: the broker is away or refuses.
+            CarrierAway: the broker is away or refuses.
         """
         if self._is_away:
             return
         try:
             with _new_connections_after_errors(self._app):
                 self._publish(publication)
-        except BROKER_ERRORS:
+        except CarrierAway:
             self._is_away = True
             raise
 
     def kick(self) -> None:
         """Wake a worker's main process, which asks for a dispatch."""
-        kicks.kick()
+        store.workers.kick()
+
+    def notify(self, notice: Published) -> None:
+        """Publish a notice of escalations; see ``tasks.notify``."""
+        with _new_connections_after_errors(self._app):
+            send_task(self._app, NOTIFY_TASK, [], notice.message(), queue=topology.ESCALATION)
+
+    def is_congested(self) -> bool:
+        """Whether the step queues hold so many messages that new runs must wait in the database."""
+        with _new_connections_after_errors(self._app), self._app.producer_or_acquire() as producer:
+            counts = (producer.channel.queue_declare(name, passive=True).message_count for name in config().queues)
+            waiting: int = sum(counts)
+        return waiting > config().backlog
+
+    def set_aside(self, what: str, ids: Iterable[UUID], why: str) -> None:
+        """Put a note about runs that do not exist on the dead-letter queue, where a person can see it."""
+        with _new_connections_after_errors(self._app), self._app.producer_or_acquire() as producer:
+            producer.publish(
+                {"what": what, "ids": [str(run_id) for run_id in ids], "why": why},
+                exchange="exchange.dead",
+                routing_key="",
+                declare=[],
+                delivery_mode=2,
+                **_OPTIONS,
+            )
 
     def _publish(self, publication: Publication) -> None:
         if isinstance(publication, Chain):
@@ -97,7 +127,8 @@ class Publisher:
             else:
                 _publish_chain(self._app, publication)
         elif isinstance(publication, Deadline):
-            _publish_deadline(self._app, publication)
+            for deadline in gathered_deadlines.add(publication):
+                _publish_deadline(self._app, deadline)
         else:
             self._publish_kick(publication)
 
@@ -119,27 +150,33 @@ class Publisher:
             self.kick()
 
 
+def publish_gathered(app: Celery, *, at_once: bool = False) -> None:
+    """Publish the deadlines that have been gathered for long enough, or all of them.
+
+    Raises:
+        CarrierAway: the broker is away or refuses. The tick judges them.
+    """
+    with _new_connections_after_errors(app):
+        for deadline in gathered_deadlines.take(at_once=at_once):
+            _publish_deadline(app, deadline)
+
+
 def ask_for_dispatch(app: Celery, *, tick: bool, delay: float = 0.0) -> None:
     """Publish a dispatch task, held back for ``delay`` seconds; see ``tasks.dispatch_task``."""
     where: dict[str, Any] = _held_back(delay, topology.DISPATCH) if delay else {"queue": topology.DISPATCH}
     send_task(app, DISPATCH_TASK, [], {"tick": tick}, **where)
 
 
-def set_aside(what: str, ids: Iterable[UUID], why: str) -> None:
-    """Put a note about runs that do not exist on the dead-letter queue, where a person can see it."""
-    app = engine_app()
-    with _new_connections_after_errors(app), app.producer_or_acquire() as producer:
-        producer.publish(
-            {"what": what, "ids": [str(run_id) for run_id in ids], "why": why},
-            exchange="exchange.dead",
-            routing_key="",
-            declare=[],
-            delivery_mode=2,
-            **_OPTIONS,
-        )
-
-
-def pass_on(name: str, args: list[Any], kwargs: dict[str, Any], *, queue: str, chain: Any, delay: float) -> None:
+def pass_on(
+    name: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    *,
+    queue: str,
+    chain: Any,
+    delay: float,
+    headers: dict[str, str],
+) -> None:
     """Send a task that this worker cannot perform back to its queue, for another worker.
 
     Args:
@@ -149,10 +186,17 @@ def pass_on(name: str, args: list[Any], kwargs: dict[str, Any], *, queue: str, c
         queue: where it came from.
         chain: the rest of its Celery chain, as Celery keeps it in a request.
         delay: seconds for which it is held back, so that it does not come back to this worker at once.
+        headers: what its headers say to the engine.
+
+    Raises:
+        CarrierAway: the broker is away or refuses.
     """
     app = engine_app()
     with _new_connections_after_errors(app):
-        send_task(app, name, args, kwargs, chain=chain, **_held_back(delay, queue))
+        where: dict[str, Any] = _held_back(delay, queue)
+        if headers:
+            where["headers"] = headers
+        send_task(app, name, args, kwargs, chain=chain, **where)
 
 
 def send_task(app: Celery, name: str, args: list[Any], kwargs: dict[str, Any], **where: Any) -> None:
@@ -177,9 +221,9 @@ def drop_connections(app: Celery) -> None:
 def _new_connections_after_errors(app: Celery) -> Iterator[None]:
     try:
         yield
-    except BROKER_ERRORS:
+    except BROKER_ERRORS as error:
         drop_connections(app)
-        raise
+        raise CarrierAway(describe_error(error)) from error
 
 
 def _publish_chain(app: Celery, publication: Chain) -> None:
@@ -190,15 +234,24 @@ def _publish_chain(app: Celery, publication: Chain) -> None:
         where["headers"] = headers
     signatures = [
         _signature(app, first, (ids,)).set(**where),
-        *(_signature(app, link).set(queue=link.queue) for link in rest),
+        *(_signature(app, link).set(queue=link.queue, **_mark(publication)) for link in rest),
     ]
     chain(*signatures).apply_async()
 
 
 def _headers(publication: Chain) -> dict[str, str]:
     """Its numbers as headers. As arguments a worker of an earlier version would not know them, and set it aside."""
-    said = {FENCE_HEADER: publication.token, INTERRUPTIONS: publication.interruptions}
+    said = {
+        FENCE_HEADER: publication.token,
+        INTERRUPTIONS: publication.interruptions,
+        BY_MESSAGE: int(publication.by_message),
+    }
     return {header: str(number) for header, number in said.items() if number}
+
+
+def _mark(publication: Chain) -> dict[str, Any]:
+    """What the later links of a chain are told. The other numbers are those of the first link alone."""
+    return {"headers": {BY_MESSAGE: "1"}} if publication.by_message else {}
 
 
 def _event(definition: Definition, publication: Chain) -> str:

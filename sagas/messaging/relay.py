@@ -150,7 +150,7 @@ class _Line:
         try:
             for index, event in enumerate(events):
                 try:
-                    message = _message(event)
+                    message = message_of(event)
                 except Exception:
                     # Treated as refused: tried again after ever longer waits, while the others go on.
                     logger.exception("sagas: event %s cannot be written", event.id)
@@ -198,7 +198,8 @@ def _open(app: Celery) -> _Line:
     return line
 
 
-def _message(event: Event) -> Message:
+def message_of(event: Event) -> Message:
+    """An event as RabbitMQ takes it."""
     return Message(
         event.to_json().encode(),
         content_type=CONTENT_TYPE,

@@ -1,5 +1,7 @@
 """The ticker of a worker's main process: it asks for a dispatch on every tick, and on kicks in between.
 
+Kicks that follow each other closely are gathered; see ``sagas.delivery.gathering``.
+
 A tick goes by this process's own clock, and never waits for Redis. A second thread waits for kicks. While RabbitMQ
 takes no messages from this process, the ticker leaves kicks to other processes, and gives back a kick or a reservation
 that it has taken.
@@ -16,6 +18,9 @@ from celery import Celery
 from sagas import runtime
 from sagas.conf import config
 from sagas.db import describe_error
+from sagas.delivery.gathering import Gathering
+from sagas.delivery.ticks import Ticks
+from sagas.messaging.handover import hand_over
 from sagas.messaging.publisher import ask_for_dispatch
 from sagas.redis import kicks
 
@@ -33,16 +38,18 @@ class Ticker(threading.Thread):
         #: Whether RabbitMQ took the last message of this process.
         self.publishes = threading.Event()
         self.publishes.set()
-        self._ticked_at = time.monotonic()
+        self._ticks = Ticks()
+        self._gathering = Gathering()
         #: When a dispatch was last published on a tick.
-        self.asked_at = self._ticked_at
+        self.asked_at = time.monotonic()
 
     def run(self) -> None:
         """Ask for dispatches until the worker shuts down, whatever happens to Redis and RabbitMQ."""
         if config().redis_url:
             threading.Thread(target=self._listen, name="sagas-kicks", daemon=True).start()
         while not self.stopping.is_set():
-            self.kicked.wait(max(0.0, self._ticked_at + config().tick - time.monotonic()))
+            if self.kicked.wait(self._ticks.seconds_left):
+                self.stopping.wait(self._gathering.seconds_left)
             if self.stopping.is_set():
                 return
             try:
@@ -57,7 +64,10 @@ class Ticker(threading.Thread):
         kicked = self.kicked.is_set()
         self.kicked.clear()
         # Kicks may come without a pause. The tick, which also finds lapsed leases, must not wait for one.
-        tick = time.monotonic() - self._ticked_at >= config().tick
+        tick = self._ticks.is_due
+        if not tick and hand_over():
+            self._gathering.done()
+            return
         reservation = None if tick else kicks.try_reserve_dispatch()
         if not tick and reservation is None:
             return
@@ -69,12 +79,27 @@ class Ticker(threading.Thread):
             if kicked or reservation:
                 kicks.give_back(reservation)
             # The next try is a tick.
-            self._ticked_at = time.monotonic() - config().tick
+            self._ticks.hasten()
             self.stopping.wait(config().tick)
             return
         self.publishes.set()
+        if kicked:
+            # A tick that nobody has kicked mostly finds nothing: a run that comes right behind it comes alone.
+            self._gathering.done()
         if tick:
-            self._ticked_at = self.asked_at = time.monotonic()
+            self._ticks.done()
+            self.asked_at = time.monotonic()
+
+    def _hand_over_at_once(self) -> bool:
+        """Hand over a kick from the thread that has got it, which saves a run that comes alone the change of threads.
+
+        Returns:
+            Whether that was done: not while kicks are gathered, when a tick is due, or where no child is free.
+        """
+        if self._gathering.seconds_left or self._ticks.is_due or not hand_over():
+            return False
+        self._gathering.done()
+        return True
 
     def _listen(self) -> None:
         while not self.stopping.is_set():
@@ -83,7 +108,8 @@ class Ticker(threading.Thread):
             if not kicks.wait(config().tick):
                 continue
             if self.publishes.is_set() and not self.stopping.is_set():
-                self.kicked.set()
+                if not self._hand_over_at_once():
+                    self.kicked.set()
             else:
                 # RabbitMQ has gone away, or the worker is stopping: another process gets the kick.
                 kicks.kick()

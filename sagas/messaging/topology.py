@@ -19,7 +19,8 @@ from kombu import Connection, Exchange, Queue, binding
 from sagas.conf import config
 from sagas.decisions import choreography
 from sagas.definition import registry
-from sagas.requirements.software import Lack, server
+from sagas.requirements.lack import Lack
+from sagas.requirements.software import server
 
 logger = logging.getLogger(__name__)
 
@@ -177,11 +178,17 @@ def all_queues() -> list[Queue]:
     return [dead_letter_queue(), *work_queues(), *delay_queues()]
 
 
-def celery_queues() -> list[Queue]:
-    """The queues of ``work_queues`` for Celery, which must not declare them: ``declare`` accepts old arguments."""
+def celery_queues(*, typed: bool = True) -> list[Queue]:
+    """The queues of ``work_queues`` for Celery, which must not declare them: ``declare`` accepts old arguments.
+
+    Args:
+        typed: whether Celery may see that they are quorum queues; see ``task_consumer``.
+    """
     queues: list[Any] = work_queues()
     for queue in queues:
         queue.no_declare = True
+        if not typed:
+            queue.queue_arguments = None
     return queues
 
 

@@ -21,29 +21,51 @@ _ALL = "SELECT, INSERT, UPDATE, DELETE"
 RIGHTS = {
     "sagas_run": _CHANGE,
     "sagas_log": _ADD,
+    "sagas_performer": "SELECT, INSERT, UPDATE (seen_at)",
     "sagas_confirmation": _ADD,
     "sagas_definition": _ADD,
     "sagas_escalation": _CHANGE,
     "sagas_breaker": _CHANGE,
     "sagas_breakersample": _ALL,
     "sagas_lock": "SELECT, INSERT, DELETE",
+    "sagas_shareddecision": "SELECT, INSERT, UPDATE (settled_at)",
     "sagas_outbox": _ALL,
+    "sagas_queuedevent": _ALL,
     "sagas_inbox": "SELECT, INSERT, DELETE",
     "sagas_worker": _ALL,
     "sagas_barrier": _ALL,
+    "sagas_horizon": _READ,
+    "sagas_tombstone": _READ,
+    "sagas_pruning": _READ,
 }
 
 #: Further privileges for ``sagas.erase``. The tables' triggers allow no other change to the rows of finished runs.
 ERASING = {"sagas_log": "UPDATE (data)", "sagas_confirmation": "UPDATE (data)"}
 
+#: Further privileges to prune old runs. A trigger lets go of no rows of the log but those of runs behind the horizon.
+PRUNING = {
+    "sagas_run": "DELETE",
+    "sagas_log": "DELETE",
+    "sagas_confirmation": "DELETE",
+    "sagas_escalation": "DELETE",
+    "sagas_performer": "DELETE",
+    "sagas_shareddecision": "DELETE",
+    "sagas_horizon": "INSERT, UPDATE",
+    "sagas_tombstone": "INSERT",
+    "sagas_pruning": "INSERT, UPDATE",
+}
 
-def statements(role: str, *, database: str = DEFAULT_DB_ALIAS, erases: bool = False) -> Sequence[str]:
+
+def statements(
+    role: str, *, database: str = DEFAULT_DB_ALIAS, erases: bool = False, prunes: bool = False
+) -> Sequence[str]:
     """Return the SQL that revokes a role's privileges in a database and grants those that the whole project needs.
 
     Args:
         role: an existing role of PostgreSQL.
         database: alias of the database.
         erases: whether the role also runs ``sagas.erase``.
+        prunes: whether the role also deletes old runs.
     """
     connection = connections[database]
     to = _quoted(role)
@@ -59,6 +81,8 @@ def statements(role: str, *, database: str = DEFAULT_DB_ALIAS, erases: bool = Fa
         lines += [f"REVOKE ALL ON {_quoted(table)} FROM {to}", f"GRANT {rights[table]} ON {_quoted(table)} TO {to}"]
         if erases and table in ERASING:
             lines.append(f"GRANT {ERASING[table]} ON {_quoted(table)} TO {to}")
+        if prunes and table in PRUNING:
+            lines.append(f"GRANT {PRUNING[table]} ON {_quoted(table)} TO {to}")
     return [*lines, f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {_quoted(schema)} TO {to}"]
 
 

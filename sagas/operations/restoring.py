@@ -10,19 +10,19 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from amqp import NotFound
 from django.db import connection, transaction
-from kombu import Connection
 
 from sagas import store
 from sagas.conf import config
 from sagas.db import uuid_array
-from sagas.messaging import topology
 from sagas.serialization import dump_json
 from sagas.states import UNDECIDED
+
+if TYPE_CHECKING:
+    from kombu import Connection
 
 #: Number of runs that are held in one transaction.
 BATCH = 500
@@ -108,11 +108,15 @@ class Stray:
 
 def consumers(broker: Connection) -> int:
     """Count the consumers of the engine's queues. There must be none while the queues are read."""
+    from sagas.messaging import topology  # noqa: PLC0415 - without a broker Celery need not be installed
+
     return sum(_look(broker, queue.name)[1] for queue in topology.work_queues())
 
 
 def strays(broker: Connection) -> Iterator[Stray]:
     """Read every message of the engine's queues, put it back, and yield those that name unknown runs."""
+    from sagas.messaging import topology  # noqa: PLC0415 - without a broker Celery need not be installed
+
     for queue in [*topology.work_queues(), *topology.delay_queues(), topology.dead_letter_queue()]:
         if not _look(broker, queue.name)[0]:
             continue
@@ -120,12 +124,17 @@ def strays(broker: Connection) -> Iterator[Stray]:
         known = _known({run for _, runs, _ in found for run in runs})
         for task, runs, saga in found:
             unknown = tuple(run for run in runs if run not in known)
+            # A run that was pruned is not lost.
+            pruned = store.retention.pruned(saga, unknown)
+            unknown = tuple(run for run in unknown if run not in pruned)
             if unknown:
                 yield Stray(queue.name, task, unknown, saga)
 
 
 def _look(broker: Connection, name: str) -> tuple[int, int]:
     """Count the ready messages and the consumers of a queue; both are 0 if the queue does not exist."""
+    from amqp import NotFound  # noqa: PLC0415 - as above
+
     try:
         with broker.channel() as opened:
             channel: Any = opened

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sagas import runtime
 
@@ -25,6 +26,22 @@ REMEMBERED = 30.0
 _LOOK_EVERY = 0.01
 #: Seconds within which the session for these queries must be open; otherwise there are no queries.
 _CONNECT = 1.0
+
+
+def is_pooled(database: BaseDatabaseWrapper, pid: int) -> bool:
+    """Whether a pooler may give each transaction of a connection another session of the server.
+
+    Then nothing may be set in a session: it is not there in the next transaction, but in one of another program. A
+    pooler such as PgBouncer answers for the server, with a process id of its own. One that passes on the server's is
+    known by Django's ``DISABLE_SERVER_SIDE_CURSORS``, which it needs as well.
+
+    Args:
+        database: Django's, connected.
+        pid: what ``pg_backend_pid()`` has answered there.
+    """
+    declared: bool = database.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS", False)
+    session: Any = database.connection
+    return declared or session.info.backend_pid != pid
 
 
 def limit_waits(seconds: float, using: str = DEFAULT_DB_ALIAS) -> int:

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from sagas import runtime
+from sagas.postgresql.driver import driver
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ class Watch:
     ) -> None:
         if self.until:
             _watchdog().leave(self)
+        if error is not None:
+            driver.interrupted(self.session, error)
 
 
 _limit = threading.local()

@@ -61,6 +61,11 @@ def token_of(attempt: int, claims: int) -> int:
     return attempt << 32 | claims + 1 << 16
 
 
+def comes_again(token: int) -> bool:
+    """Whether a delivery with this token is a repeat. The tokens of all operations count deliveries in this way."""
+    return token & 0xFFFF > 0
+
+
 def token_after(token: int, deliveries: int = 1) -> int:
     """The fencing token of the same undo, so many deliveries later."""
     return token + deliveries

@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 from uuid import uuid4
-
-import redis
 
 from sagas.conf import config
 from sagas.redis import client as redis_client
 
+if TYPE_CHECKING:
+    from redis import Redis
+
 #: A list of at most one element, for which workers wait.
 KICK = "sagas:kick"
+_KICK = redis_client.pack((b"LPUSH", KICK.encode(), b"1"), (b"LTRIM", KICK.encode(), b"0", b"0"))
+_FORGET_KICKS = redis_client.pack((b"DEL", KICK.encode()))
 #: There while a dispatch is on its way, so that the kicks of many workers ask for one. It holds who has asked for it.
 ASKED = "sagas:dispatch"
+_END = redis_client.pack((b"DEL", ASKED.encode()))
 
 #: Deletes only this process's own reservation: it may have run out, and the key may be another process's.
 _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 def kick() -> None:
-    """Wake one worker's main process, if one waits; it will ask for a dispatch."""
-    redis_client.ask(_leave)
-
-
-def _leave(client: redis.Redis) -> None:
-    with client.pipeline(transaction=False) as pipe:
-        pipe.lpush(KICK, 1)
-        pipe.ltrim(KICK, 0, 0)
-        pipe.execute()
+    """Wake one worker's main process, if one waits; it will ask for a dispatch. Nobody waits for Redis here."""
+    redis_client.tell(_KICK)
 
 
 def wait(seconds: float) -> bool:
@@ -46,16 +44,19 @@ def wait(seconds: float) -> bool:
     return bool(came)
 
 
-def _wait(client: redis.Redis, seconds: float) -> bool:
+def _wait(client: Redis, seconds: float) -> bool:
+    from redis import ResponseError  # noqa: PLC0415 - whoever has a client has it imported
+
     try:
         if client.blpop([KICK], timeout=seconds) is None:
             return False
-    except redis.ResponseError as error:
+    except ResponseError as error:
         if not str(error).startswith("WRONGTYPE"):
             raise
-    # One kick stands for all that are there: their work is committed, and the next dispatch finds it. A value of
-    # another type would stop kicks, or be taken for one again and again.
-    client.delete(KICK)
+        # A value of another type would stop kicks, or be taken for one again and again.
+        client.delete(KICK)
+    # One kick stands for all that are there: their work is committed, and the next dispatch finds it.
+    redis_client.tell(_FORGET_KICKS)
     return True
 
 
@@ -83,5 +84,8 @@ def give_back(reservation: str | None) -> None:
 
 
 def end_reservation() -> None:
-    """A dispatch begins: what becomes due from now on needs another one."""
-    redis_client.ask(lambda client: client.delete(ASKED))
+    """A dispatch begins: what becomes due from now on needs another one.
+
+    Nobody waits for Redis. Where it is so late that a kick is lost by it, the tick finds the work.
+    """
+    redis_client.tell(_END)

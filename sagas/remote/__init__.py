@@ -1,4 +1,4 @@
-"""Participants in other systems, over HTTP: ``HttpParticipant``.
+"""Participants in other systems: over HTTP ``HttpParticipant``, by coroutines of your own ``AsyncParticipant``.
 
 The contract that they keep is in ``docs/reference/remote-participants.md``.
 """
@@ -6,6 +6,7 @@ The contract that they keep is in ``docs/reference/remote-participants.md``.
 from sagas.remote.answers import ClientError, UnexpectedAnswer
 from sagas.remote.circuit import Circuit
 from sagas.remote.client import HttpParticipant
+from sagas.remote.coroutines import AsyncParticipant
 from sagas.remote.exchange import NoRequest, TooLarge
 
-__all__ = ["Circuit", "ClientError", "HttpParticipant", "NoRequest", "TooLarge", "UnexpectedAnswer"]
+__all__ = ["AsyncParticipant", "Circuit", "ClientError", "HttpParticipant", "NoRequest", "TooLarge", "UnexpectedAnswer"]

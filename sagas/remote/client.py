@@ -23,6 +23,7 @@ Body = Callable[[Call[Any]], object]
 MARGIN = 5.0
 #: Methods without a body.
 _BARE = frozenset({"GET", "DELETE"})
+#: Names of participants: they are parts of keys in Redis.
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PLACES = re.compile(r"\{(tx|branch|operation)\}")
 
@@ -71,15 +72,10 @@ class HttpParticipant:
         patience: float = 600.0,
         circuit: Circuit | None = None,
     ) -> None:
-        if not _NAME.fullmatch(name):
-            msg = f"HttpParticipant({name!r}): a name has letters, digits, dots, dashes, at most 64"
-            raise DefinitionError(msg)
+        check_name("HttpParticipant", name)
         if isinstance(base_url, str):
             check_url(name, base_url)
-        for what, value in (("connect_timeout", connect_timeout), ("timeout", timeout), ("patience", patience)):
-            if not 0 < value < math.inf:
-                msg = f"HttpParticipant({name!r}, {what}={value}): give seconds above 0"
-                raise DefinitionError(msg)
+        check_seconds("HttpParticipant", name, connect_timeout=connect_timeout, timeout=timeout, patience=patience)
         if query and not query.startswith("/"):
             # Without a slash the path would become part of the host's name.
             msg = f"HttpParticipant({name!r}, query={query!r}): a path begins with a slash"
@@ -128,7 +124,7 @@ class HttpParticipant:
         """An operation: ``DELETE``, without a body."""
         return HttpOperation(self, "DELETE", path, None)
 
-    def tcc(self, path: str, body: Body = whole_call) -> TccResource:
+    def tcc(self, path: str, body: Body = whole_call) -> TccResource[Any]:
         """A TCC resource: try is ``POST``, confirm ``PUT``, cancel ``DELETE``, all of one path."""
         return HttpResource(self.post(path, body), self.put(path, body), self.delete(path))
 
@@ -262,6 +258,21 @@ class HttpResource:
         self.try_ = try_
         self.confirm = confirm
         self.cancel = cancel
+
+
+def check_name(kind: str, name: str) -> None:
+    """Refuse a participant's name that cannot be a part of a key in Redis; ``kind`` is its class."""
+    if not _NAME.fullmatch(name):
+        msg = f"{kind}({name!r}): a name has letters, digits, dots, dashes, at most 64"
+        raise DefinitionError(msg)
+
+
+def check_seconds(kind: str, name: str, **given: float) -> None:
+    """Refuse arguments of a participant that are no seconds above 0."""
+    for what, value in given.items():
+        if not 0 < value < math.inf:
+            msg = f"{kind}({name!r}, {what}={value}): give seconds above 0"
+            raise DefinitionError(msg)
 
 
 def check_url(name: str, url: str) -> None:

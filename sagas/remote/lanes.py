@@ -1,18 +1,22 @@
-"""Lanes: the limited number of threads with which one process calls a remote participant.
+"""Lanes: the limited number of calls that one process makes to a remote participant at a time.
 
-Each participant has its own lane, so that a slow one delays no other. Threads start when they are needed, and end when
-they are idle. They are daemons: a run whose call they have not made is found by its lease.
+Each participant has its own lane, so that a slow one delays no other. A ``Lane`` has threads, which start when they are
+needed, and end when they are idle. The calls of an ``AsyncLane`` are coroutines; all of them share one thread with an
+event loop. Threads are daemons: a run whose call they have not made is found by its lease.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from sagas import runtime
+from sagas.definition.participants import Remote, is_async
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +27,8 @@ SHORTEST, LONGEST = 0.1, 60.0
 #: The weight of the latest call in the mean duration.
 _NEWEST = 0.2
 
-Job = Callable[[], None]
+#: A function, or in an ``AsyncLane`` a coroutine function.
+Job = Callable[[], Any]
 
 
 class Lane:
@@ -94,15 +99,48 @@ class Lane:
                 job()
             except Exception:
                 logger.exception("sagas: a call of %s broke; its lease will tell", self.name)
-            with self._lock:
-                self._busy -= 1
-                self._pace += _NEWEST * (time.monotonic() - began - self._pace)
+            self._count(time.monotonic() - began)
+
+    def _count(self, duration: float) -> None:
+        """Count a call as over; ``duration`` is in seconds."""
+        with self._lock:
+            self._busy -= 1
+            self._pace += _NEWEST * (duration - self._pace)
 
 
-def lane_of(name: str, width: int) -> Lane:
-    """The lane of a participant in this process."""
+class AsyncLane(Lane):
+    """The calls of a participant that coroutines make, in the event loop of this process."""
+
+    def submit(self, job: Job) -> None:
+        """Have the event loop do the job, a coroutine function."""
+        with self._lock:
+            self._busy += 1
+        asyncio.run_coroutine_threadsafe(self._perform(job), _event_loop())
+
+    async def _perform(self, job: Callable[[], Awaitable[None]]) -> None:
+        began = time.monotonic()
+        try:
+            await job()
+        except Exception:
+            logger.exception("sagas: a call of %s broke; its lease will tell", self.name)
+        self._count(time.monotonic() - began)
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of the calls of this process, in a thread of its own."""
     with runtime.own.lock:
-        return runtime.own.lanes.setdefault(name, Lane(name, width))
+        if (loop := runtime.own.event_loop) is None:
+            loop = runtime.own.event_loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="sagas-calls", daemon=True).start()
+        return loop
+
+
+def lane_of(participant: Remote) -> Lane:
+    """The lane of a participant in this process."""
+    kind = AsyncLane if is_async(participant) else Lane
+    key = (kind, participant.lane)
+    with runtime.own.lock:
+        return runtime.own.lanes.setdefault(key, kind(participant.lane, participant.concurrency))
 
 
 def count_calls() -> int:

@@ -1,14 +1,15 @@
 """Settings of PostgreSQL on which the promises depend, and which a server, a role or a pooler may change.
 
-The engine sets the isolation level in each new session to READ COMMITTED: a statement must see what was committed while
-the statement before it waited for a lock. The other settings are checked by ``manage.py check --database default``, by
+The engine needs READ COMMITTED: a statement must see what was committed while the statement before it waited for a
+lock. It sets that in each new session whose server has another default, unless a pooler may hand the session to another
+program. The other settings are checked by ``manage.py check --database default``, by
 ``manage.py sagas doctor``, and by each worker, which does not start if one of them breaks a promise.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,10 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.utils.connection import ConnectionDoesNotExist
 
 from sagas import runtime
+from sagas.conf import config
 from sagas.db import describe_error
 from sagas.definition import registry
+from sagas.postgresql import sessions
 from sagas.requirements import software
 
 logger = logging.getLogger(__name__)
@@ -61,22 +64,28 @@ def databases() -> list[str]:
 # -- Set on each new session ------------------------------------------------------------------------------------------
 
 
-def read_committed(*, connection: Any, **_: object) -> None:
-    """Set a new session to READ COMMITTED: a receiver of Django's signal ``connection_created``.
+def begin_session(*, connection: Any, **_: object) -> None:
+    """Set a new session to READ COMMITTED if its server's default is another: a receiver of ``connection_created``.
 
     This takes one statement a session, not one a transaction. Nothing is set if the project uses Django's option
-    ``isolation_level``, which is sent with each BEGIN: the checks report that.
+    ``isolation_level``, which is sent with each BEGIN; nor through a pooler: the checks report both.
     """
     if connection.vendor != "postgresql" or connection.alias not in databases():
         return
-    if "isolation_level" in connection.settings_dict["OPTIONS"]:
-        return
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
-        cursor.execute(f"SELECT current_setting('{_SETTING}'), set_config('{_SETTING}', 'read committed', false)")
-        (was, _) = cursor.fetchone()
+        cursor.execute(f"SELECT current_setting('{_SETTING}'), pg_backend_pid()")
+        was, pid = cursor.fetchone()
+        pooled = sessions.is_pooled(connection, pid)
+        sets = (
+            was not in _READ_COMMITTED and not pooled and "isolation_level" not in connection.settings_dict["OPTIONS"]
+        )
+        if sets:
+            cursor.execute(f"SET {_SETTING} = 'read committed'")
     if not connection.get_autocommit():
         connection.connection.commit()
-    if was not in _READ_COMMITTED and connection.alias not in runtime.memory.isolation_told:
+    if pooled:
+        runtime.memory.prepares = False
+    if sets and connection.alias not in runtime.memory.isolation_told:
         runtime.memory.isolation_told.add(connection.alias)
         logger.warning("sagas: the database %r is set to %s; here it is READ COMMITTED", connection.alias, was)
 
@@ -129,7 +138,7 @@ _RULES: Sequence[_Rule] = (
     ),
     _Rule(
         _SETTING,
-        lambda setting: setting.server in _READ_COMMITTED,
+        lambda setting: setting.server in _READ_COMMITTED or setting.value not in _READ_COMMITTED,  # E021
         Deviation(
             "W021",
             "the default is {server}; the sessions of this project run at READ COMMITTED all the same",
@@ -211,7 +220,7 @@ def declared() -> list[Deviation]:
 
 def _declared(alias: str) -> Iterator[Deviation]:
     database = settings.DATABASES.get(alias, {})
-    if "postgresql" not in database.get("ENGINE", ""):
+    if not software.is_postgresql(database):
         return  # E004, E007, E008
     if not database.get("AUTOCOMMIT", True):
         yield Deviation(
@@ -259,9 +268,60 @@ def deviations(alias: str) -> list[Deviation]:
     names = {rule.name for rule in _RULES}
     with connections[alias].cursor() as cursor:
         # ``reset_val`` is the value with which the session began, before the engine's own SET.
-        cursor.execute("SELECT name, setting, reset_val FROM pg_settings WHERE name = ANY(%s)", [sorted(names)])
-        found = {name: Setting(value or "", server or "") for name, value, server in cursor.fetchall()}
-    return judge(alias, found)
+        cursor.execute(
+            "SELECT name, setting, reset_val, pg_backend_pid() FROM pg_settings WHERE name = ANY(%s)", [sorted(names)]
+        )
+        rows = cursor.fetchall()
+    if not (rows and sessions.is_pooled(connections[alias], rows[0][3])):
+        return judge(alias, {name: Setting(value or "", server or "") for name, value, server, _ in rows})
+    # What was set in this session, by whomever, is not there in the next transaction.
+    return [*judge(alias, {name: Setting(server or "", server or "") for name, _, server, _ in rows}), *_pooled(alias)]
+
+
+def _pooled(alias: str) -> Iterator[Deviation]:
+    """Yield what does not work through a pooler that gives each transaction another session."""
+    database = settings.DATABASES[alias]
+    options = database.get("OPTIONS", {})
+    if options.get("assume_role"):
+        yield Deviation(
+            "E028",
+            f"DATABASES[{alias!r}] has assume_role, and a pooler stands before the server: SET ROLE stays in a session "
+            "that another program gets next.",
+            "Leave assume_role out, and log in as that role.",
+        )
+    if options.get("prepares"):
+        yield Deviation(
+            "W025",
+            f'DATABASES[{alias!r}] has "prepares", and a pooler stands before the server: nothing is prepared there.',
+            'Leave "prepares" out.',
+        )
+    if not database.get("DISABLE_SERVER_SIDE_CURSORS"):
+        yield Deviation(
+            "W026",
+            f"A pooler stands before the database {alias!r}, and DISABLE_SERVER_SIDE_CURSORS is not set: QuerySet."
+            "iterator() fails there outside a transaction.",
+            f"Set DATABASES[{alias!r}]['DISABLE_SERVER_SIDE_CURSORS'] = True, unless the pooler works in session mode.",
+        )
+    if config().broker is None and config().listen_database == alias:
+        yield Deviation(
+            "W027",
+            f"A pooler stands before the database {alias!r}, and notifications do not come through it: manage.py sagas "
+            "work finds what is due up to a second later.",
+            "Add the server itself to DATABASES, and name it in SAGAS['LISTEN_DATABASE'].",
+        )
+
+
+def refused_by_pooler(alias: str, error: Exception) -> Deviation | None:
+    """The deviation because of which a pooler has refused to connect; ``None`` if the error is another."""
+    if "startup parameter" not in str(error):
+        return None
+    return Deviation(
+        "E027",
+        f'The pooler before the database {alias!r} takes no "options", in which DATABASES has the time-outs.',
+        'Leave "options" (and "prepares") out, set DISABLE_SERVER_SIDE_CURSORS, and give the time-outs to the role: '
+        "ALTER ROLE … SET lock_timeout = '10s', likewise statement_timeout and idle_in_transaction_session_timeout. Do "
+        "not have PgBouncer ignore them (ignore_startup_parameters): they would be lost in silence.",
+    )
 
 
 def judge(alias: str, found: Mapping[str, Setting]) -> list[Deviation]:
@@ -281,16 +341,22 @@ def judge(alias: str, found: Mapping[str, Setting]) -> list[Deviation]:
     ]
 
 
-def refusals() -> list[Deviation]:
+def refusals(more: Iterable[Deviation] = ()) -> list[Deviation]:
     """Find the deviations because of which no worker may start, without those that the project has silenced.
 
     A server that does not answer does not keep a worker from starting.
+
+    Args:
+        more: others that were found.
     """
-    found = declared()
+    found = [*declared(), *more]
     for alias in databases():
         try:
             found += deviations(alias)
         except (DatabaseError, ConnectionDoesNotExist) as error:
+            if refused := refused_by_pooler(alias, error):
+                found.append(refused)
+                continue
             logger.warning(
                 "sagas: the settings of the database %r could not be asked for: %s", alias, describe_error(error)
             )

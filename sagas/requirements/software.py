@@ -9,13 +9,17 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import load_backend
 
 from sagas.conf import Misconfigured, config, is_rabbitmq_url
+from sagas.requirements import extras
+from sagas.requirements.lack import Lack
 
 #: The oldest versions that the engine runs on. The tests run with these and with the pinned versions.
 PYTHON = (3, 11)
@@ -24,43 +28,32 @@ PACKAGES: Mapping[str, tuple[int, ...]] = {
     "celery": (5, 5),
     "kombu": (5, 5),
     "redis": (5,),
-    "pydantic": (2,),
+    "pydantic": (2, 7),
 }
+#: The drivers of PostgreSQL, in the order in which Django looks for them.
+DRIVERS: Mapping[str, tuple[int, ...]] = {"psycopg": (3, 2), "psycopg2": (2, 9)}
 SERVERS: Mapping[str, tuple[int, ...]] = {"PostgreSQL": (15,), "RabbitMQ": (3, 10), "Redis": (6,)}
-
-
-@dataclass(frozen=True, slots=True)
-class Lack:
-    """A requirement that is not met.
-
-    Attributes:
-        what: the problem, in one sentence.
-        remedy: what to do.
-    """
-
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.remedy}"
 
 
 def lacking() -> Iterator[Lack]:
     """Yield the unmet requirements of this process. Connects to no server."""
     yield from packages()
+    yield from extras.missing()
     yield from broker()
     for lack in (database(), driver()):
         if lack:
             yield lack
 
 
-def insist_on_django() -> None:
-    """Exit with one line if Django is too old to import the models.
+def insist_on_django_and_driver() -> None:
+    """Exit with one line if models cannot be imported: Django is too old, or no driver of PostgreSQL will do.
 
     An exception would be shown with a long traceback, because nothing catches it while Django loads its apps.
     """
-    if not _suffices(version("Django"), PACKAGES["Django"]):
-        msg = f"sagas: {_too_old('Django', version('Django'), PACKAGES['Django'])}"
+    found = version("Django")
+    lack = driver() if _suffices(found, PACKAGES["Django"]) else _too_old("Django", found, PACKAGES["Django"])
+    if lack:
+        msg = f"sagas: {lack}"
         raise SystemExit(msg)
 
 
@@ -75,22 +68,39 @@ def database() -> Lack | None:
 
 
 def driver() -> Lack | None:
-    """Report a driver other than psycopg2. Django uses psycopg 3 if it is installed."""
-    if not _is_postgresql():
+    """Report that there is no driver of PostgreSQL, or that the one which Django takes is too old."""
+    if lack := extras.driver():
+        return lack
+    # By its name, too: a backend cannot be loaded without a driver.
+    if "postgresql" not in settings.DATABASES.get("default", {}).get("ENGINE", "") and not _is_postgresql():
         return None
-    # Imported here, because the import fails if no driver is installed, as in a project on SQLite.
-    from django.db.backends.postgresql import psycopg_any  # noqa: PLC0415
-
-    if not psycopg_any.is_psycopg3:
-        return None
-    return Lack(
-        "Django uses psycopg 3, by which the engine's SQL does not run: it is written for psycopg2.",
-        "pip uninstall psycopg; psycopg2 is enough for Django too.",
-    )
+    broken = ""
+    # Django takes the first that can be imported.
+    for name, oldest in DRIVERS.items():
+        if not extras.is_installed(name):
+            continue
+        try:
+            found = str(import_module(name).__version__).partition(" ")[0]
+        except ImportError as error:
+            broken += f" {name}: {str(error).strip().partition(chr(10))[0].rstrip('.')}."
+            continue
+        return None if _suffices(found, oldest) else _too_old(name, found, oldest)
+    return Lack(f"No driver of PostgreSQL can be imported:{broken}", "Install one again.") if broken else None
 
 
 def _is_postgresql() -> bool:
-    return "postgresql" in settings.DATABASES.get("default", {}).get("ENGINE", "")
+    return is_postgresql(settings.DATABASES.get("default", {}))
+
+
+def is_postgresql(database: Mapping[str, Any]) -> bool:
+    """Whether a database of ``DATABASES`` is PostgreSQL, whatever its backend: PostGIS, say, or a project's own."""
+    engine = str(database.get("ENGINE", ""))
+    if not engine:
+        return False
+    try:
+        return bool(load_backend(engine).DatabaseWrapper.vendor == "postgresql")
+    except (ImportError, ImproperlyConfigured):
+        return False  # Django says why at the first connection
 
 
 def packages() -> Iterator[Lack]:
@@ -109,6 +119,8 @@ def packages() -> Iterator[Lack]:
 def broker() -> Iterator[Lack]:
     """Report a broker that is not RabbitMQ, without its URL, which may contain a password."""
     try:
+        if config().broker is None:
+            return
         url: Any = config().broker_url
     except Misconfigured:
         return  # the system checks report it

@@ -16,7 +16,11 @@ from sagas.store import (
     log,
     moves,
     outbox,
+    performers,
+    retention,
     runs,
+    shared_decisions,
+    shared_rows,
     workers,
 )
 
@@ -33,6 +37,10 @@ __all__ = [
     "log",
     "moves",
     "outbox",
+    "performers",
+    "retention",
     "runs",
+    "shared_decisions",
+    "shared_rows",
     "workers",
 ]

@@ -10,6 +10,7 @@ from django.db import connection
 
 from sagas.conf import config
 from sagas.db import uuid_array
+from sagas.postgresql import prepared
 from sagas.store.runs import UNBOUNDED, execute
 
 
@@ -17,7 +18,8 @@ def received(ids: Sequence[UUID]) -> dict[UUID, set[str]]:
     """Names of the confirmations that have come, by run. To be read under the runs' locks."""
     found: dict[UUID, set[str]] = {run_id: set() for run_id in ids}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])", [uuid_array(ids)])
+        sql = "SELECT run_id, name FROM sagas_confirmation WHERE run_id = ANY(%s::uuid[])"
+        prepared.execute(cursor, sql, [uuid_array(ids)], rows=prepared.ANY)
         for run_id, name in cursor.fetchall():
             found[run_id].add(name)
     return found
@@ -38,15 +40,6 @@ def find(run_id: UUID, name: str) -> tuple[str, datetime] | None:
             [run_id, name],
         )
         return cursor.fetchone()  # type: ignore[no-any-return]  # the two columns named above
-
-
-def insert(run_id: UUID, name: str, data: str) -> None:
-    """Record a confirmation. The run is locked, so the unique constraint only proves that it is the first."""
-    execute(
-        "INSERT INTO sagas_confirmation (run_id, name, data, received_at) "
-        "VALUES (%s, %s, %s::jsonb, clock_timestamp())",
-        [run_id, name, data],
-    )
 
 
 def data_of(ids: Sequence[UUID], name: str) -> dict[UUID, str]:

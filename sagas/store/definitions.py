@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from sagas.definition.evolution import definition_for_shape
 from sagas.definition.shapes import Shape
 from sagas.errors import UnknownSaga
 from sagas.states import State
+from sagas.store import retention
 
 
 def _key(definition: Definition) -> tuple[str, int, int]:
@@ -32,12 +33,13 @@ def _key(definition: Definition) -> tuple[str, int, int]:
 def record(definition: Definition) -> None:
     """Record a definition, in the caller's transaction. Where that was done before, it costs a look into a set.
 
-    All definitions that this process knows are recorded in one statement and in one order: two transactions that start
-    the first runs of two new sagas must not wait for each other.
+    All definitions that this process knows, with their variants, are recorded in one statement and in one order: two
+    transactions that start the first runs of two new sagas must not wait for each other.
     """
     if _key(definition) in runtime.memory.recorded:
         return
-    wanted = list({_key(d): d for d in (*registry.all_definitions(), definition)}.values())
+    variants = [variant for known in registry.all_definitions() for variant in known.variants.values()]
+    wanted = list({_key(d): d for d in (*variants, definition)}.values())
     keys = [_key(d) for d in wanted]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -70,8 +72,8 @@ def find(saga: str, version: int, shape: int = 0) -> Definition:
         if not shape:
             raise
         here = None
-    if here is not None and shape in {0, here.shape.number}:
-        return here
+    if here is not None and (own := here.variants.get(shape) if shape else here) is not None:
+        return own
     followed = runtime.memory.followed.get((saga, version, shape))
     if followed is None or followed[0] is not here:
         stored = _load(saga, version, shape)
@@ -100,10 +102,10 @@ def missing_parts(definition: Definition, place: Place) -> str:
     return ", ".join(missing)
 
 
-def are_awaiting(ids: Iterable[UUID], saga: str, version: int) -> bool | None:
+def are_awaiting(ids: Collection[UUID], saga: str, version: int) -> bool | None:
     """Whether one of these runs of this saga and version is live. Then some process must know the saga.
 
-    ``None`` if there is no such run at all, and what names them makes no sense to anybody.
+    ``None`` if there never was such a run, and what names them makes no sense to anybody.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -113,6 +115,8 @@ def are_awaiting(ids: Iterable[UUID], saga: str, version: int) -> bool | None:
         )
         awaiting: bool | None
         (awaiting,) = cursor.fetchone()
+    if awaiting is None and len(retention.pruned(saga, ids)) == len(ids):
+        return False
     return awaiting
 
 

@@ -32,6 +32,7 @@ _TEXTS = (
     ("sagas_escalation", "id", "error", "''"),
     # Events that are not published yet. A relay that publishes them is waited for: it locks the first event first.
     ("sagas_outbox", "position", "data", "step"),
+    ("sagas_queuedevent", "position", "data", "step"),
 )
 
 

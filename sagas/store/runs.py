@@ -1,16 +1,17 @@
 """SQL of the runs: they are locked or read, and made due. Every statement serves a whole cohort.
 
-Every function runs inside a transaction of its caller (``docs/transactions.md``). There is one order of locks: runs by
-id, then what the participants lock.
+Every function runs inside a transaction of its caller (``docs/maintainers/transactions.md``). There is one order of
+locks: runs by id, then what the participants lock.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,8 +21,13 @@ from sagas import hooks
 from sagas.db import uuid_array
 from sagas.decisions.plan import Place
 from sagas.definition.participants import Phase
-from sagas.errors import RunNotFound
+from sagas.errors import InvalidArgument, RunNotFound
+from sagas.postgresql import prepared
+from sagas.serialization import as_stored, dump_json
 from sagas.states import FINAL, State
+
+#: Isolation levels in which a statement sees what was committed before it; PostgreSQL takes the first for the second.
+_SEES_WHAT_IS_COMMITTED = frozenset({"read uncommitted", "read committed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,12 @@ class Row(NamedTuple):
     shape: int
     #: Until when no deadline and no time-out turns it back.
     held_until: datetime | None
-    #: Whether any breaker is open. Only a claim asks.
+    #: Whether any breaker is open. Only ``GUARDED`` asks.
     guarded: bool = False
+    #: The transaction of this process that has left the run so, if it was not read.
+    left_by: str = ""
+    #: The request as it was loaded, if it can never change.
+    loaded: Any = None
 
     def not_before(self, limit: datetime) -> datetime:
         """``limit``, or the time until which the run is held if that is later."""
@@ -107,6 +117,12 @@ class Row(NamedTuple):
         return self.attempt > 0 and self.claims == 0
 
 
+#: By name. A look-up takes a third of the time of a call of the class.
+_STATES = {state.value: state for state in State}
+
+#: No run is as this process has left it: all are read.
+NONE_LEFT: Mapping[UUID, Row] = MappingProxyType({})
+
 #: A part of a statement, and its parameters.
 Sql = tuple[str, list[Any]]
 
@@ -119,6 +135,9 @@ COLUMNS = (
     "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape, held_until"
 )
 
+#: Behind ``COLUMNS``, for ``Row.guarded``: so breakers cost no statement while none is open.
+GUARDED = "EXISTS (SELECT 1 FROM sagas_breaker WHERE closed_at IS NULL)"
+
 
 def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
     """Group runs by where they stand: what is decided for one run holds for all of its group."""
@@ -128,11 +147,14 @@ def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
     return {Place(*place): group for place, group in groups.items()}
 
 
-def rows_of(sql: str, params: Sequence[Any]) -> list[Row]:
-    """Execute a statement that returns runs, as ``COLUMNS``."""
+def rows_of(sql: str, params: Sequence[Any], *, rows: int | None = None) -> list[Row]:
+    """Execute a statement that returns runs, as ``COLUMNS``; of about so many ``rows``, if that is known."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return [Row(r[0], r[1], r[2], State(r[3]), *r[4:]) for r in cursor.fetchall()]
+        if rows is None:
+            cursor.execute(sql, params)
+        else:
+            prepared.execute(cursor, sql, params, rows=rows)
+        return [Row(r[0], r[1], r[2], _STATES[r[3]], *r[4:]) for r in cursor.fetchall()]
 
 
 def execute(sql: str, params: Sequence[Any]) -> int:
@@ -142,25 +164,94 @@ def execute(sql: str, params: Sequence[Any]) -> int:
         return int(cursor.rowcount)
 
 
+def find_kept(saga: str, business_key: str) -> UUID | None:
+    """The newest run of a saga and business key that is not undone, committed or of this transaction.
+
+    Until this transaction ends, no other one that asks gets an answer.
+
+    Raises:
+        InvalidArgument: the transaction does not see what was committed since it began.
+    """
+    # A statement of its own, so that the next one sees what was committed while this one waited.
+    execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 20043))", [f"{saga}\n{business_key}"])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('transaction_isolation'), (SELECT id FROM sagas_run "
+            "WHERE business_key = %s AND saga = %s AND state <> 'FAILED' ORDER BY id DESC LIMIT 1)",
+            [business_key, saga],
+        )
+        isolation, found = cursor.fetchone()
+    if found is None and isolation not in _SEES_WHAT_IS_COMMITTED:
+        msg = f"in a transaction of isolation level {isolation}, whether a run exists already is not known"
+        raise InvalidArgument(msg)
+    return found  # type: ignore[no-any-return]  # a UUID column
+
+
 def clock() -> datetime:
     """The database's time now. Call it after the lock of the runs that it decides on."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()
-    return now  # type: ignore[no-any-return]  # psycopg2 maps timestamptz to datetime
+    return now  # type: ignore[no-any-return]  # the driver maps timestamptz to datetime
 
 
-def lock(ids: Iterable[UUID]) -> list[Row]:
-    """Lock runs in the order of their ids; ids of which there is no run are left out."""
+def lock(ids: Iterable[UUID], *, guarded: bool = False, left: Mapping[UUID, Row] = NONE_LEFT) -> list[Row]:
+    """Lock runs in the order of their ids; ids of which there is no run are left out.
+
+    Args:
+        ids: the runs.
+        guarded: see ``GUARDED``.
+        left: the runs as this process has left them, with ``Row.left_by``. They are not read again unless a
+            transaction has changed one of them since.
+    """
+    columns = f"{COLUMNS}, {GUARDED}" if guarded else COLUMNS
+    wanted = set(ids)
+    if left and _lock_as_left(wanted, left):
+        return [left[run_id] for run_id in sorted(wanted)]
     return rows_of(
-        f"SELECT {COLUMNS} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
-        [uuid_array(sorted(set(ids)))],
+        f"SELECT {columns} FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
+        [uuid_array(wanted)],
+        rows=prepared.ANY,
     )
+
+
+def _lock_as_left(ids: Collection[UUID], left: Mapping[UUID, Row]) -> bool:
+    """Lock runs; say whether all are as one transaction of this process has left them."""
+    by = {left[run_id].left_by if run_id in left else "" for run_id in ids}
+    if len(by) != 1 or "" in by:
+        return False
+    with connection.cursor() as cursor:
+        # A row that was waited for is the one that the other transaction has written.
+        prepared.execute(
+            cursor,
+            "WITH locked AS MATERIALIZED (SELECT xmin FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id "
+            "FOR NO KEY UPDATE) SELECT count(*) = %s AND bool_and(xmin = %s::xid) FROM locked",
+            [uuid_array(ids), len(ids), *by],
+            rows=prepared.ANY,
+        )
+        (same,) = cursor.fetchone()
+    return bool(same)
+
+
+def with_results(rows: Iterable[Row], step: str, results: Mapping[UUID, str]) -> list[Row]:
+    """The runs as the database would have them with these results of a step, which they did not have before."""
+    name = json.dumps(step)
+    # Many runs have the same result.
+    stored = {text: f"{name}: {dump_json(as_stored(text))}}}" for text in set(results.values())}
+    given: list[Row] = []
+    for row in rows:
+        text = results.get(row.id)
+        if text is None:
+            given.append(row)
+        else:
+            before = "{" if row.results == "{}" else f"{row.results[:-1]}, "
+            given.append(row._replace(results=before + stored[text]))
+    return given
 
 
 def lock_one(run_id: UUID) -> Row:
     """Lock one run; ``RunNotFound`` if there is none."""
-    rows = rows_of(f"SELECT {COLUMNS} FROM sagas_run WHERE id = %s FOR NO KEY UPDATE", [run_id])
+    rows = rows_of(f"SELECT {COLUMNS} FROM sagas_run WHERE id = %s FOR NO KEY UPDATE", [run_id], rows=1)
     if not rows:
         msg = f"there is no run {run_id}"
         raise RunNotFound(msg)
@@ -220,6 +311,32 @@ def read_child(run_id: UUID) -> Child | None:
     return Child(State(found[0]), *found[1:]) if found else None
 
 
+def find_states(ids: Collection[UUID]) -> dict[UUID, State]:
+    """The states of runs, as they are committed; ids of which there is no run are left out."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, state FROM sagas_run WHERE id = ANY(%s::uuid[])", [uuid_array(ids)])
+        return {run_id: State(state) for run_id, state in cursor.fetchall()}
+
+
+def find_versions(ids: Collection[UUID]) -> dict[UUID, str]:
+    """What is another text after each change of a run, as they are committed; ids without a run are left out."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, xmin::text FROM sagas_run WHERE id = ANY(%s::uuid[])", [uuid_array(ids)])
+        return dict(cursor.fetchall())
+
+
+def find_version(run_id: UUID) -> str | None:
+    """What is another text after each change of a run or of its log, as they are committed; ``None`` without a run."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run.xmin::text || '-' || (SELECT max(id) FROM sagas_log WHERE run_id = run.id) "
+            "FROM sagas_run AS run WHERE run.id = %s",
+            [run_id],
+        )
+        found = cursor.fetchone()
+    return None if found is None else str(found[0])
+
+
 def final_state(run_id: UUID) -> State | None:
     """The final state of a run; ``None`` if it has not ended, as far as is committed, or does not exist."""
     found = read_child(run_id)
@@ -247,12 +364,18 @@ def ended_before(ids: Sequence[UUID], *, days: float) -> tuple[int, list[UUID]]:
 
 # When runs are claimed again ----------------------------------------------------------------------------------------
 
+#: No run becomes due at a time that is over: claims need not look so far back (``sagas.store.claims.floor``).
+_AT_OR_NOW = "GREATEST(to_timestamp(v.at), clock_timestamp())"
 
-def be_due_by(times: Mapping[UUID, float]) -> None:
-    """Make locked runs due at these times (seconds of Unix time), unless they are due before."""
+
+def cut_leases(times: Mapping[UUID, float]) -> None:
+    """Make locked runs due at these times (seconds of Unix time), unless their leases are over before.
+
+    Then no claim is counted: what is due then is no lease.
+    """
     execute(
-        "UPDATE sagas_run AS run SET due_at = LEAST(run.due_at, to_timestamp(v.at)) "
-        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
+        f"UPDATE sagas_run AS run SET due_at = {_AT_OR_NOW}, claims = 0 "
+        "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at > to_timestamp(v.at)",
         [uuid_array(times), list(times.values())],
     )
 
@@ -279,7 +402,7 @@ def be_due_within(waits: Mapping[UUID, float]) -> None:
 def wait_until(times: Mapping[UUID, float]) -> None:
     """Make locked runs due at these times (seconds of Unix time), with no claim counted: they wait for something."""
     execute(
-        "UPDATE sagas_run AS run SET due_at = to_timestamp(v.at), claims = 0 "
+        f"UPDATE sagas_run AS run SET due_at = {_AT_OR_NOW}, claims = 0 "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, at) WHERE run.id = v.id AND run.due_at IS NOT NULL",
         [uuid_array(times), list(times.values())],
     )
@@ -294,17 +417,25 @@ def wait_for(ids: Sequence[UUID], seconds: float) -> None:
     )
 
 
-def be_lapsed_in(ids: Sequence[UUID], seconds: float, *, sooner: bool) -> None:
+def be_lapsed_in(ids: Sequence[UUID], seconds: float) -> None:
     """Make locked runs due after so many seconds, as if their first lease had lapsed then.
 
-    So their cohorts are apart from those of other runs. ``sooner`` keeps a due time that comes before.
+    So their cohorts are apart from those of other runs.
     """
-    when = "clock_timestamp() + %s * interval '1 second'"
     execute(
-        f"UPDATE sagas_run SET claims = 1, due_at = {f'LEAST(due_at, {when})' if sooner else when} "
+        "UPDATE sagas_run SET claims = 1, due_at = clock_timestamp() + %s * interval '1 second' "
         "WHERE id = ANY(%s::uuid[]) AND due_at IS NOT NULL",
         [seconds, uuid_array(ids)],
     )
+
+
+def ends_of_waits(rows: Iterable[Row]) -> dict[str, float]:
+    """When the first of these runs has waited, or will have waited, at each step at which one does."""
+    found: dict[str, float] = {}
+    for row in rows:
+        for step, wait in row.waits.items():
+            found[step] = min(wait.until, found.get(step, wait.until))
+    return found
 
 
 def note_answer(row: Row, step: str, *, begun: bool = True) -> Row:

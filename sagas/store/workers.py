@@ -1,20 +1,32 @@
-"""SQL of the workers' heartbeats. They are for people: nothing that the engine does depends on them."""
+"""Workers: SQL of their heartbeats, and kicks, by which they are woken.
+
+Heartbeats are for people: nothing that the engine does depends on them. A kick is a hint that something is due now,
+through Redis or, without a broker, by PostgreSQL's NOTIFY. It may be lost. Then a tick finds the work.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import connection
+from django.db import Error, connection
 
-from sagas import limits
+from sagas import limits, runtime
+from sagas.conf import config
+from sagas.redis import kicks
 from sagas.store.runs import execute
 
 #: Seconds without a heartbeat after which a worker counts as silent. There is a heartbeat every four seconds.
 SILENT = 15.0
 #: A worker without a heartbeat for so long is deleted: it was stopped, or another one replaced it.
 FORGOTTEN = timedelta(hours=1)
+#: On which PostgreSQL notifies where there is no broker.
+CHANNEL = "sagas"
+#: Seconds for which one notification stands for all others of this process. A worker that was woken keeps looking for
+#: longer than that.
+COALESCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +110,31 @@ def known_workers() -> list[KnownWorker]:
 
 def _ago(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
+
+
+def kick() -> None:
+    """Wake a worker, if one waits. Call it after the commit."""
+    if config().broker is None:
+        _notify()
+    else:
+        kicks.kick()
+
+
+def _notify() -> None:
+    """Notify in a transaction of its own, which does not wait for the disk.
+
+    In the transaction of the work, NOTIFY would hold a lock of the whole database until that commit is on disk, and
+    halve the commits in a second.
+    """
+    if connection.in_atomic_block or not connection.get_autocommit():
+        return
+    now = time.monotonic()
+    if now - runtime.memory.notified_at < COALESCE:
+        return
+    runtime.memory.notified_at = now
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, '')", [CHANNEL])
+    except Error:
+        # Whoever has committed must not be told that it has failed.
+        connection.close()

@@ -7,24 +7,24 @@ production. Deadlines are delivered when the test's clock reaches their time.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
 from sagas import store
-from sagas.conf import config
-from sagas.decisions import choreography, plan
-from sagas.decisions.messages import Chain, Deadline, Kick, Link, Message, RemoteCalls
-from sagas.engine import lifecycle
-from sagas.engine.carrier import do_after_commit
+from sagas.decisions.messages import Chain, Deadline, Kick, Message, RemoteCalls
+from sagas.delivery.carrier import do_after_commit
+from sagas.engine import lifecycle, shared_decisions
 from sagas.engine.claiming import claim
+from sagas.engine.delivery import travels_by_events, triggered_links
 from sagas.engine.outside.remote_threads import perform_calls_now
 from sagas.engine.performing import perform
 from sagas.models import Run
 from sagas.states import FINAL
 from sagas.store.runs import Row
+from sagas.store.shared_decisions import Decision
 
 #: The worker's name in the log.
 WORKER = "sagas.testing"
@@ -45,8 +45,14 @@ class Carrier:
         self.deadlines: list[tuple[datetime, Deadline]] = []
 
     def dispatch(self, now: datetime) -> bool:
-        """Claim what is due, as the dispatcher does. Return whether anything was due."""
+        """Settle decisions and claim what is due, as the dispatcher does. Return whether anything was due."""
         busy = False
+        with self._without_excluded():
+            more = True
+            while more:
+                settled = shared_decisions.settle_some()
+                self.post(settled.messages, now)
+                more = settled.more
         for lapsed in (False, True):
             with self._without_excluded():
                 claimed = claim(lapsed=lapsed)
@@ -63,7 +69,20 @@ class Carrier:
             rows = lock_due(limit + len(self.excluded), **which)
             return [row for row in rows if row.id not in self.excluded][:limit]
 
-        with patch.object(store.claims, "lock_due", lock_own) if self.excluded else nullcontext():
+        if not self.excluded:
+            yield
+            return
+        lock_undecided = store.shared_decisions.lock_undecided
+
+        def lock_own_undecided(decision: Decision, limit: int) -> list[Row]:
+            rows = lock_undecided(decision, limit + len(self.excluded))
+            return [row for row in rows if row.id not in self.excluded][:limit]
+
+        with (
+            patch.object(store.claims, "lock_due", lock_own),
+            patch.object(store.shared_decisions, "lock_undecided", lock_own_undecided),
+            patch.object(store.claims, "lease_few", lambda *_, **__: None),
+        ):
             yield
 
     def post(self, messages: Sequence[Message], now: datetime) -> None:
@@ -97,8 +116,8 @@ class Carrier:
         """Perform a message and return what follows, before it is published: a worker may be killed in between."""
         following: list[Message] = []
         for link in triggered_links(chain):
-            performed = perform(link, chain.ids, worker=WORKER, token=chain.token)
-            rest = () if _travels_by_events(chain) else chain.links[1:]
+            performed = perform(link, chain.ids, worker=WORKER, token=chain.token, interruptions=chain.interruptions)
+            rest = () if travels_by_events(chain) else chain.links[1:]
             if rest and performed.survivors:
                 following.append(Chain(rest, tuple(performed.survivors)))
             following += performed.messages
@@ -117,21 +136,3 @@ class Carrier:
 def live_run_ids() -> set[UUID]:
     """Return the ids of all runs that have not ended."""
     return set(Run.objects.exclude(state__in=FINAL).values_list("pk", flat=True))
-
-
-def triggered_links(chain: Chain) -> Sequence[Link]:
-    """Return the links that a message leads to: its first link or, under choreography, all that react to its event."""
-    first = chain.links[0]
-    if not _travels_by_events(chain):
-        return [first]
-    definition = store.definitions.find(first.saga, first.version, first.shape)
-    event = chain.event or choreography.trigger(definition, definition.index(first.step), first.phase)
-    links = [plan.link(definition, *operation) for operation in choreography.reacting(definition, event)]
-    # A delayed message goes only to the queue for which it was delayed.
-    return [link for link in links if not chain.delay or link.queue == first.queue]
-
-
-def _travels_by_events(chain: Chain) -> bool:
-    first = chain.links[0]
-    definition = store.definitions.find(first.saga, first.version, first.shape)
-    return config().is_choreographed(definition.name, definition.carrier)

@@ -12,6 +12,8 @@ from typing import Self
 
 from django.db import connection
 
+from sagas import runtime
+
 SCHEMA = "sagas_clock"
 #: ``CURRENT_TIMESTAMP`` is part of PostgreSQL's grammar and cannot be replaced. The engine does not use it.
 FUNCTIONS = ("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp")
@@ -41,6 +43,7 @@ class Clock:
             self.now, self._path = _entered[-1].now, _entered[-1]._path
         else:
             self._make()
+            _forget_due_times()
         _entered.append(self)
         return self
 
@@ -65,6 +68,7 @@ class Clock:
         if _entered:
             _entered[-1].now = self.now
             return
+        _forget_due_times()
         if connection.needs_rollback or (connection.connection is not None and connection.connection.closed):
             return  # the test's transaction failed, and its rollback removes the schema
         with connection.cursor() as cursor:
@@ -82,6 +86,7 @@ class Clock:
         """Return to an earlier time, after what happened since was rolled back."""
         self.now = moment
         self._set_time()
+        _forget_due_times()
 
     def advance(self, time: timedelta) -> None:
         """Advance the clock by ``time``."""
@@ -95,3 +100,8 @@ class Clock:
     def _set_time(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config(%s, %s, false)", [_SETTING, self.now.isoformat()])
+
+
+def _forget_due_times() -> None:
+    """Have claims look from the start again: at another time nothing was due before, and now something may be."""
+    runtime.memory.is_due_crowded = False

@@ -14,10 +14,13 @@ from typing import Final
 
 from private_services import ports
 from private_services.console import Failure, complain, say
+from private_services.disk import explain
+from private_services.instance import Instance
 
 from local_platform import environment
 from local_platform.platform import REPOSITORY, Platform, Stopped, services
 from local_platform.record import Record, only_one
+from local_platform.servers import choose
 
 _SECONDS_TO_STOP: Final = 90
 #: SIGHUP: the terminal was closed.
@@ -33,25 +36,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--dir", type=Path, default=REPOSITORY / ".run", help="where all it owns is kept (default: .run)"
     )
+    parser.add_argument("--embedded", action="store_true", help="PostgreSQL of a wheel, and neither RabbitMQ nor Redis")
     arguments = parser.parse_args(argv)
     directory: Path = arguments.dir.resolve()
     try:
-        return _stop(directory) if arguments.stop else _run(directory)
+        return _stop(directory) if arguments.stop else _run(directory, embedded=arguments.embedded)
     except Failure as failure:
         complain(str(failure))
         return failure.exit_code
+    except OSError as error:
+        complain(explain(error))
+        return Failure.exit_code
 
 
-def _run(directory: Path) -> int:
+def _run(directory: Path, *, embedded: bool) -> int:
     port = _port()
     with only_one(directory) as alone:
         if not alone:
             raise Failure(f"It runs already: {Record.load(directory).url or 'starting'}. `make stop` stops it.")
         asked = _listen_for_the_end()
-        platform = Platform(directory, port=port, tell=_tell, stopping=lambda: bool(asked))
+        choice = choose(Instance(directory / "services"), embedded=embedded)
+        platform = Platform(directory, port=port, choice=choice, tell=_tell, stopping=lambda: bool(asked))
         platform.clear_up_after_a_crash()
         if not ports.is_free(port):
             raise Failure(f"Port {port} is taken by another program. Choose another one: PORT={port + 1} make run")
+        environment.check_given(directory / "services")
         try:
             platform.start()
             _announce(platform)

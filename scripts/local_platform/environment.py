@@ -6,11 +6,14 @@ import base64
 import os
 import secrets
 import shlex
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
-from private_services.instance import write_private
+from private_services.console import Failure
+from private_services.instance import Instance, write_private
 
 #: Generated at the first run and kept, so that sessions, signatures and the admin's password survive a restart.
 _KEY_FILE: Final = "secret_key"
@@ -23,6 +26,31 @@ def demo_file(directory: Path) -> Path:
     return directory / _DEMO_FILE
 
 
+def check_given(services: Path) -> None:
+    """Refuse a URL in the environment where nothing listens, before anything is started.
+
+    Raises:
+        Failure: it says which one. A URL of our own servers, in this folder, is no such case: they will be started.
+    """
+    own = set(Instance(services).environment().values())
+    for name in SERVICE_URLS:
+        if not (url := os.environ.get(name)) or url in own:
+            continue
+        try:
+            parts = urlsplit(url)
+            # Without a host it is a list or a socket, which only its client understands.
+            if parts.hostname and parts.port:
+                socket.create_connection((parts.hostname, parts.port), timeout=5).close()
+        except ValueError:
+            raise Failure(f"{name} is no URL.") from None
+        except OSError as error:
+            place = f"{parts.hostname}:{parts.port}"
+            raise Failure(
+                f"{name} is set to a server at {place}, which does not answer ({error.strerror or error}). "
+                f"Start it; or unset {name}, and a private one is started."
+            ) from None
+
+
 def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
     """Return the environment of web, workers and management commands. Variables that are set take precedence."""
     known = _read(demo_file(directory))
@@ -31,6 +59,7 @@ def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
         "ADMIN_USER": lambda: known.get("ADMIN_USER") or "admin",
         "ADMIN_PASSWORD": lambda: known.get("ADMIN_PASSWORD") or secrets.token_urlsafe(12),
         "DRINKGROUP_WEBHOOK_SECRET": lambda: known.get("DRINKGROUP_WEBHOOK_SECRET") or _webhook_secret(),
+        "GATEWAY_TOKEN": lambda: known.get("GATEWAY_TOKEN") or secrets.token_urlsafe(24),
     }
     return {
         **os.environ,
@@ -38,14 +67,25 @@ def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
         **{name: os.environ.get(name) or make() for name, make in made.items()},
         "DJANGO_SETTINGS_MODULE": "drinkgroup.settings",
         "PYTHONUNBUFFERED": "1",
+        # Without one, a sandbox is started.
+        "GATEWAY_URL": os.environ.get("GATEWAY_URL", ""),
         "API_DOCS": os.environ.get("API_DOCS") or "on",
+        # Not in a database that was given: a pooler may stand before it.
+        "DATABASE_PREPARES": os.environ.get("DATABASE_PREPARES") or ("off" if "DATABASE_URL" in os.environ else "on"),
     }
 
 
 def write_demo_file(directory: Path, environment: dict[str, str], *, url: str, token: str) -> None:
     """Write URL, token and secret for clients, readable only by this user."""
     told = {"DRINKGROUP_URL": url, "DRINKGROUP_TOKEN": token}
-    for name in ("DRINKGROUP_WEBHOOK_SECRET", "ADMIN_USER", "ADMIN_PASSWORD", *SERVICE_URLS):
+    for name in (
+        "DRINKGROUP_WEBHOOK_SECRET",
+        "GATEWAY_URL",
+        "GATEWAY_TOKEN",
+        "ADMIN_USER",
+        "ADMIN_PASSWORD",
+        *SERVICE_URLS,
+    ):
         told[name] = environment[name]
     write_private(demo_file(directory), "".join(f"{name}={shlex.quote(value)}\n" for name, value in told.items()))
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from private_services import ports
 from private_services.cli import SERVERS
 from private_services.console import Failure, tail
 from private_services.instance import Instance
@@ -26,6 +27,7 @@ from local_platform import environment
 from local_platform.child import Child
 from local_platform.record import Record
 from local_platform.revival import Revival
+from local_platform.servers import Choice
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _BIN: Final = REPOSITORY / ".venv" / "bin"
@@ -66,19 +68,29 @@ class Platform:
     Args:
         directory: the folder for its files.
         port: the web's port.
+        choice: the servers that it uses.
         tell: prints a line.
         stopping: whether a stop was requested.
     """
 
     def __init__(
-        self, directory: Path, *, port: int, tell: Callable[[str], None], stopping: Callable[[], bool]
+        self,
+        directory: Path,
+        *,
+        port: int,
+        choice: Choice,
+        tell: Callable[[str], None],
+        stopping: Callable[[], bool],
     ) -> None:
         self.directory = directory
         self.url = f"http://127.0.0.1:{port}"
         self.environment: dict[str, str] = {}
         self._port = port
+        #: Of the sandbox gateway; 0 where the environment names a gateway.
+        self._gateway_port = 0
         self._tell = tell
         self._stopping = stopping
+        self._choice = choice
         self._children: dict[str, Child] = {}
         self._record = Record(url=self.url, supervisor=Process.find(os.getpid()))
 
@@ -101,17 +113,21 @@ class Platform:
         """
         urls = self._start_servers()
         self.environment = environment.build(self.directory, urls)
-        self._stage("database: migrated", "migrate", "--noinput")
-        self._stage("rabbitmq: queues declared", "sagas", "topology")
-        seeded = self._stage("demo data: there", "seed", "--json")
-        token = json.loads(seeded.splitlines()[-1])["token"]
+        prepared = self._stage("tables, queues and demo data: there", "prepare")
+        token = json.loads(prepared.splitlines()[-1])["token"]
+        if not self.environment["GATEWAY_URL"]:
+            self._gateway_port = ports.choose(taken={self._port})
+            self.environment["GATEWAY_URL"] = f"http://127.0.0.1:{self._gateway_port}"
+            gateway = self._start_gateway()
+            self._await(gateway, lambda: gateway.said("sandbox gateway is at"))
+            self._tell(f"gateway: a sandbox on {self.environment['GATEWAY_URL']}")
         environment.write_demo_file(self.directory, self.environment, url=self.url, token=token)
         began = time.monotonic()
         web, workers = self._start_web(), self._start_workers()
         self._await(web, self._web_answers)
         self._tell(f"web: answers on {self.url} ({time.monotonic() - began:.1f} s)")
         self._await(workers, lambda: workers.said(" ready."))
-        self._tell(f"workers: consuming ({time.monotonic() - began:.1f} s)")
+        self._tell(f"workers: ready ({time.monotonic() - began:.1f} s)")
 
     def watch(self) -> None:
         """Show warnings, and restart processes that have died, until a stop is requested.
@@ -155,6 +171,8 @@ class Platform:
 
     def _kept_children(self) -> Iterator[Kept]:
         starts: dict[str, Callable[[], Child]] = {"web": self._start_web, "workers": self._start_workers}
+        if self._gateway_port:
+            starts["gateway"] = self._start_gateway
         for name, start in starts.items():
             yield Kept(name, partial(self._how_ended, name), partial(self._start_again, name, start), self._log(name))
 
@@ -178,20 +196,23 @@ class Platform:
 
     def _start_servers(self) -> dict[str, str]:
         instance = Instance(self._services)
-        running = {name for name, kind in SERVERS.items() if instance.exists and kind(instance).process}
-        self._record.servers = sorted({*self._record.servers, *(set(SERVERS) - running)})
+        names = self._choice.names
+        running = {name for name in names if instance.exists and SERVERS[name](instance).process}
+        self._record.servers = sorted({*self._record.servers, *(set(names) - running)})
         # Before the start, so that a killed run leaves no unknown servers.
         self._record.save(self.directory)
-        starting = self._run_services()
+        starting = self._run_services(*(["--embedded"] if self._choice.embedded else []), *names)
         if starting.returncode:
             raise Failure("The servers did not start; see above.")
         self._stop_if_asked()
-        return instance.environment()
+        for line in self._choice.described(instance):
+            self._tell(line)
+        return self._choice.urls(instance.environment())
 
-    def _run_services(self, *names: str) -> subprocess.Popen[bytes]:
+    def _run_services(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the servers, and wait until that is done."""
         # Its progress goes to the console. It has a session of its own, so that Ctrl-C does not interrupt apt-get.
-        starting = subprocess.Popen(services(self._services, "start", *names), start_new_session=True)
+        starting = subprocess.Popen(services(self._services, "start", *arguments), start_new_session=True)
         while starting.poll() is None:
             if self._stopping():
                 self._tell("waiting for the servers' start, to stop them in order")
@@ -205,7 +226,8 @@ class Platform:
         began = time.monotonic()
         process = subprocess.Popen(
             [_BIN / "python", REPOSITORY / "manage.py", *command],
-            env=self.environment,
+            # An index takes as long as it takes.
+            env={**self.environment, "STATEMENT_TIMEOUT": "0"},
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -229,6 +251,14 @@ class Platform:
                 return process.communicate(timeout=_WATCH_SECONDS)[0]
             self._stop_if_asked()
 
+    def _start_gateway(self) -> Child:
+        """Start the stand-in of a payment gateway, on a port of its own."""
+        program = REPOSITORY / "examples" / "sandbox-gateway" / "gateway.py"
+        books = self.directory / "gateway.sqlite"
+        webhook = f"{self.url}/api/v1/payments/webhook/main/"
+        options: list[str | Path] = ["--port", str(self._gateway_port), "--db", books, "--webhook", webhook]
+        return self._child("gateway", [_BIN / "python", program, *options])
+
     def _start_web(self) -> Child:
         # The rest is in gunicorn.conf.py.
         command: list[str | Path] = [_BIN / "gunicorn", "drinkgroup.wsgi", "--bind", f"127.0.0.1:{self._port}"]
@@ -236,6 +266,9 @@ class Platform:
         return self._child("web", command)
 
     def _start_workers(self) -> Child:
+        if not self._choice.has_broker:
+            work: list[str | Path] = [_BIN / "python", REPOSITORY / "manage.py", "sagas", "work"]
+            return self._child("workers", [*work, "--processes", "2"])
         # A name of its own distinguishes this worker from an earlier one that RabbitMQ still knows.
         name = f"run-{secrets.token_hex(4)}@%h"
         command: list[str | Path] = [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from private_services.console import Failure, complain, say
+from private_services.disk import explain
 from private_services.instance import Instance
+from private_services.pgbouncer import PgBouncer
 from private_services.postgres import Postgres
 from private_services.provision import provide
 from private_services.rabbitmq import RabbitMQ
@@ -20,6 +22,9 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
 #: In the order of starting: RabbitMQ takes the longest.
 SERVERS: Final[dict[str, type[Server]]] = {kind.name: kind for kind in (RabbitMQ, Postgres, Redis)}
+#: Started by name only, behind the others, and stopped before them.
+EXTRAS: Final[dict[str, type[Server]]] = {PgBouncer.name: PgBouncer}
+_ALL: Final = {**SERVERS, **EXTRAS}
 
 # As of `systemctl status`.
 _NOT_RUNNING: Final = 3
@@ -34,17 +39,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Failure as failure:
         complain(str(failure))
         return failure.exit_code
+    except OSError as error:
+        complain(explain(error))
+        return Failure.exit_code
 
 
 def _start(instance: Instance, arguments: argparse.Namespace) -> int:
     with instance.locked():
-        servers = [SERVERS[name](instance) for name in SERVERS if name in (arguments.names or SERVERS)]
+        servers = [kind(instance) for name, kind in _ALL.items() if name in (arguments.names or SERVERS)]
         given = {} if arguments.ignore_environment else _given(servers)
+        for server in servers:
+            if isinstance(server, Postgres):
+                server.embedded = arguments.embedded
         own = [server for server in servers if server.variable not in given]
         for server in servers:
             if server.variable in given:
                 say(f"{server.name}: not started, {server.variable} is set in the environment")
         provide(own, instance.log("apt"))
+        for server in own:
+            if not server.process:
+                server.check()
         for server in own:
             server.start()
         for server in own:
@@ -64,22 +78,27 @@ def _given(servers: Sequence[Server]) -> dict[str, str]:
 def _stop(instance: Instance, arguments: argparse.Namespace) -> int:
     if instance.exists:
         with instance.locked():
-            for name in arguments.names or SERVERS:
-                SERVERS[name](instance).stop()
+            for name in arguments.names or [*_started(instance, EXTRAS), *SERVERS]:
+                _ALL[name](instance).stop()
     return 0
 
 
 def _kill(instance: Instance, arguments: argparse.Namespace) -> int:
     if instance.exists:
         with instance.locked():
-            SERVERS[arguments.name](instance).kill()
+            _ALL[arguments.name](instance).kill()
     return 0
+
+
+def _started(instance: Instance, names: Iterable[str]) -> list[str]:
+    """Those that were started here before."""
+    return [name for name in names if instance.port(name) is not None]
 
 
 def _status(instance: Instance, _: argparse.Namespace) -> int:
     running = True
-    for name, kind in SERVERS.items():
-        process = kind(instance).process
+    for name in [*SERVERS, *_started(instance, EXTRAS)]:
+        process = _ALL[name](instance).process
         running = running and process is not None
         say(f"{name}: pid {process.pid}, port {instance.port(name)}" if process else f"{name}: not running")
     return 0 if running else _NOT_RUNNING
@@ -108,8 +127,8 @@ def _destroy(instance: Instance, arguments: argparse.Namespace) -> int:
 
 
 def _server_name(text: str) -> str:
-    if text not in SERVERS:
-        raise argparse.ArgumentTypeError(f"there is no {text}, only {', '.join(SERVERS)}")
+    if text not in _ALL:
+        raise argparse.ArgumentTypeError(f"there is no {text}, only {', '.join(_ALL)}")
     return text
 
 
@@ -131,7 +150,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    start = commands.add_parser("start", help="start servers (default: all) and write services.env")
+    start = commands.add_parser("start", help="start servers (default: all but pgbouncer) and write services.env")
+    start.add_argument(
+        "--embedded", action="store_true", help="make a new cluster with the wheel's PostgreSQL, also where another is"
+    )
     start.add_argument("names", nargs="*", type=_server_name, metavar="NAME")
     start.set_defaults(command=_start)
 

@@ -26,8 +26,8 @@ class Identity:
     gid: int
 
     @classmethod
-    def for_directory(cls, directory: Path) -> Identity:
-        """Return the identity that can work in a directory; create the user if there is none.
+    def for_directories(cls, *directories: Path) -> Identity:
+        """Return the identity that can work in these directories; create the user if there is none.
 
         Raises:
             Failure: this system has no way to change the user.
@@ -38,7 +38,7 @@ class Identity:
             raise Failure("PostgreSQL refuses to run as root, and setpriv was not found: run this as a user.")
         user = _user()
         prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        if not _is_open_to_all(directory):
+        if not all(map(_is_open_to_all, directories)):
             # A directory above is private, such as /root: let the server pass through.
             prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
         return cls(tuple(prefix), user.pw_uid, user.pw_gid)

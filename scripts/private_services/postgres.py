@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from private_services import programs
+from private_services import programs, wheel
 from private_services.console import Failure, say, tail
+from private_services.disk import FULL, need_space
 from private_services.identity import Identity
 from private_services.ports import LOOPBACK
 from private_services.programs import Missing
@@ -37,6 +38,10 @@ SETTINGS: Final[Mapping[str, str]] = {
     "log_line_prefix": "%m [%p] %d ",
 }
 
+#: Megabytes of a new cluster with its first segments of WAL, and those without which none is started.
+_MEGABYTES_TO_CREATE: Final = 200
+_MEGABYTES_TO_START: Final = 50
+
 _NOBODYS_PID: Final = 2**31 - 1  # beyond what any system gives out
 
 _PROGRAMS: Final = ("postgres", "initdb", "psql")
@@ -50,13 +55,19 @@ _CLUSTER_OPTIONS: Final = (
 
 
 class Postgres(Server):
-    """PostgreSQL; it refuses to run as root, so it runs as another user then."""
+    """PostgreSQL; it refuses to run as root, so it runs as another user then.
+
+    Attributes:
+        embedded: whether a new cluster is made by the wheel's PostgreSQL, also where the machine has another one.
+    """
 
     name = "postgres"
     variable = "DATABASE_URL"
     package = "postgresql"
+    fetchable = True
     stop_signal = signal.SIGINT  # the fast mode: sessions are ended instead of awaited
 
+    embedded: bool = False
     _bin: Path
 
     @property
@@ -64,21 +75,58 @@ class Postgres(Server):
         """The data directory."""
         return self.directory / "data"
 
+    @property
+    def made_by(self) -> int | None:
+        """The release that made the cluster, because no other can read it; ``None`` without a cluster."""
+        file = self.cluster / "PG_VERSION"
+        return int(file.read_text()) if file.exists() else None
+
+    @property
+    def installable(self) -> bool:
+        """Not for a cluster: Debian's archive has one release, and that of the cluster is not here."""
+        return not self.embedded and self.made_by is None
+
+    @property
+    def is_of_wheel(self) -> bool:
+        """Whether the programs that `locate` has found are the wheel's."""
+        return self._bin == wheel.programs()
+
     def locate(self) -> None:
-        """Find the release that created the cluster, because no other can read it; otherwise the newest."""
-        made_by = self.cluster / "PG_VERSION"
+        """Find the release that made the cluster; for a new one, the machine's newest, or the wheel's.
+
+        Raises:
+            Missing: there is none; `fetch` gets the wheel's.
+            Failure: the cluster was made by a release that is neither on this machine nor in the wheel.
+        """
         releases = {_release(folder): folder for folder in programs.folders_with(*_PROGRAMS)}
-        release = int(made_by.read_text()) if made_by.exists() else max(releases, default=0)
-        if release not in releases or release < OLDEST:
-            raise Missing(f"PostgreSQL {max(release, OLDEST)} was not found.")
-        self._bin = releases[release]
+        newest = max(releases, default=0)
+        if wheel.is_installed():
+            releases.setdefault(wheel.release(), wheel.programs())
+        wanted = self.made_by or (wheel.release() if self.embedded or newest < OLDEST else newest)
+        if wanted in releases:
+            self._bin = releases[wanted]
+        elif wanted == wheel.release():
+            raise Missing(f"PostgreSQL {OLDEST} was not found.")
+        else:
+            raise Failure(
+                f"{self.cluster} was made by PostgreSQL {wanted}, which no other release can read, and which is not on "
+                f"this machine. Install PostgreSQL {wanted}; or move {self.directory} away, to begin with no data."
+            )
+
+    def fetch(self) -> None:
+        """Unpack the wheel."""
+        wheel.install()
+
+    def check(self) -> None:
+        """See whether there is space for a cluster, or for its next changes."""
+        need_space(self.instance.directory, _MEGABYTES_TO_START if self.made_by else _MEGABYTES_TO_CREATE)
 
     def launch(self) -> None:
         """Create the cluster at the first start; start the server."""
         port = self.instance.claim_port(self.name)
-        identity = Identity.for_directory(self.directory)
-        if not (self.cluster / "PG_VERSION").exists():
-            say(f"{self.name}: making a cluster")
+        identity = Identity.for_directories(self.directory, self._bin)
+        if not self.made_by:
+            say(f"{self.name}: making a cluster of PostgreSQL {_release(self._bin)}")
             self._make_cluster(identity)
         self._disown_pid_file()
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
@@ -102,16 +150,20 @@ class Postgres(Server):
     def _make_cluster(self, identity: Identity) -> None:
         """Create it beside its place and move it there when complete, so that an incomplete one is never used."""
         draft = self.directory / "draft"
-        if draft.exists():
-            shutil.rmtree(draft)
+        # What a killed process has left.
+        shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
+        try:
+            self._fill(draft, identity)
+            draft.rename(self.cluster)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _fill(self, draft: Path, identity: Identity) -> None:
         identity.own(draft)
         # Nobody logs in as the superuser: it has no password, and the rules below admit one role only.
         # A sync would take a second, and protect only an empty cluster.
-        self._run(
-            identity,
-            [self._bin / "initdb", "-D", draft, *_CLUSTER_OPTIONS],
-        )
+        self._run(identity, [self._bin / "initdb", "-D", draft, *_CLUSTER_OPTIONS])
         # The single-user mode needs no login, and ends before a client can connect.
         password = self.instance.secret(self.name)
         self._run(
@@ -122,10 +174,10 @@ class Postgres(Server):
             f"CREATE ROLE {APPLICATION} LOGIN PASSWORD '{password}'\n",
         )
         (draft / "pg_hba.conf").write_text(f"host all {ROLE},{APPLICATION} {LOOPBACK}/32 scram-sha-256\n")
-        draft.rename(self.cluster)
 
     def _run(self, identity: Identity, command: Sequence[str | Path], text: str = "") -> None:
         with self.log.open("ab") as log:
+            before = log.tell()
             done = subprocess.run(
                 identity.command(command),
                 input=text.encode(),
@@ -135,6 +187,8 @@ class Postgres(Server):
                 check=False,
             )
         if done.returncode:
+            if FULL.encode() in self.log.read_bytes()[before:]:
+                raise Failure(f"The disk is full: {self.directory} could not take a new cluster.")
             raise Failure(f"{command[0]} failed.\n{tail(self.log)}")
 
     def _disown_pid_file(self) -> None:

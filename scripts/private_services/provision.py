@@ -1,4 +1,4 @@
-"""Provide the servers' programs: install them if allowed, otherwise say how to."""
+"""Provide the servers' programs: install them if allowed, fetch PostgreSQL's otherwise; say how to get the rest."""
 
 from __future__ import annotations
 
@@ -34,17 +34,22 @@ def provide(servers: Sequence[Server], log: Path) -> None:
         Failure: the installation failed.
     """
     missing = _locate(servers)
-    if missing and apt.can_install():
+    if any(server.installable for server in missing) and apt.can_install():
         with apt.alone():
             # Another process may have installed them during the wait.
-            if missing := _locate(servers):
-                packages = [server.package for server in missing]
+            missing = _locate(servers)
+            if packages := [server.package for server in missing if server.installable]:
                 say(f"installing {', '.join(packages)} (a minute or two)")
                 apt.install(packages, log)
                 missing = _locate(servers)
-    if missing:
-        packages_text = " ".join(server.package for server in missing)
-        raise Missing(_ADVICE.format(reasons="\n".join(map(str, missing.values())), packages=packages_text))
+    # Nothing is fetched in vain.
+    if all(server.fetchable for server in missing):
+        for server in missing:
+            server.fetch()
+            server.locate()
+    else:
+        reasons = {server.package: str(reason) for server, reason in missing.items() if not server.fetchable}
+        raise Missing(_ADVICE.format(reasons="\n".join(reasons.values()), packages=" ".join(reasons)))
 
 
 def _locate(servers: Sequence[Server]) -> dict[Server, Missing]:

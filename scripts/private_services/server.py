@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from private_services.console import Failure, say, tail
+from private_services.disk import FULL
 from private_services.instance import Instance
 from private_services.processes import Process, spawn, wait_until
 
@@ -22,9 +23,11 @@ class Server(ABC):
     variable: ClassVar[str]
     #: Its name in Debian's archive.
     package: ClassVar[str]
+    #: Whether `fetch` gets its programs without root.
+    fetchable: ClassVar[bool] = False
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    seconds_to_start: ClassVar[float] = 60
+    seconds_to_start: ClassVar[float] = 180
     seconds_to_stop: ClassVar[float] = 30
 
     def __init__(self, instance: Instance) -> None:
@@ -38,6 +41,26 @@ class Server(ABC):
 
         Raises:
             Missing: a program is not on this machine.
+        """
+
+    @property
+    def installable(self) -> bool:
+        """Whether Debian's package would have the programs that are wanted."""
+        return True
+
+    def fetch(self) -> None:
+        """Get the programs into the repository's own folder, without root.
+
+        Raises:
+            Failure: that failed.
+        """
+        raise NotImplementedError
+
+    def check(self) -> None:  # noqa: B027 - most need nothing
+        """Refuse what could not be started, before any server is.
+
+        Raises:
+            Failure: the text says why.
         """
 
     @abstractmethod
@@ -79,6 +102,8 @@ class Server(ABC):
         """
         ended_or_ready = wait_until(lambda: not self.process or self.is_ready(), self.seconds_to_start)
         if not self.process:
+            if FULL in tail(self.log):
+                raise Failure(f"The disk is full: {self.name} could not start on {self.directory}.")
             raise Failure(f"{self.name} ended instead of starting.\n{tail(self.log)}")
         if not ended_or_ready:
             raise Failure(f"{self.name} was not ready in {self.seconds_to_start} s.\n{tail(self.log)}")

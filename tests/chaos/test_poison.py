@@ -52,7 +52,7 @@ def kills_its_worker(run: Run) -> None:
     [
         (breaks_the_statement, "FAILED"),
         # Its payment was taken, and what gives it back breaks as well: a person is called.
-        (cannot_be_read, "ESCALATED"),
+        pytest.param(cannot_be_read, "ESCALATED", marks=pytest.mark.slow),
         (kills_its_worker, "ESCALATED"),
     ],
 )

@@ -153,7 +153,7 @@ def test_a_request_without_a_valid_token_is_refused(points: Points, account: str
 
 
 @given(asked=st.lists(st.sampled_from(["forward", "compensate", "compensate", "kill"]), min_size=1, max_size=6))
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_in_any_order_of_calls_an_effect_exists_once_or_is_undone(points: Points, asked: list[str]) -> None:
     # Given a branch, and a network that doubles and reorders, and a process that dies in between
     account = f"account-{uuid4().hex[:8]}"

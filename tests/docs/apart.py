@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
-
 from tests.support import servers
+from tests.support.databases import drop_database
+from tests.support.driver import psycopg
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def apart() -> Iterator[dict[str, str]]:
         }
     finally:
         servers.rabbitmqctl("delete_vhost", name)
-        _execute(f"DROP DATABASE {name} WITH (FORCE)")
+        drop_database(_execute, name)
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def _with_path(variable: str, path: str) -> str:
 
 def _execute(sql: str) -> None:
     """Run one statement outside a transaction."""
-    connection = psycopg2.connect(os.environ["DATABASE_URL"])
+    connection = psycopg.connect(os.environ["DATABASE_URL"])
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

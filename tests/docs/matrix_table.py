@@ -1,4 +1,4 @@
-"""The fault matrix of ``PlaceOrder`` as a table, for docs/guarantees.md. ``make guarantees`` plays it, then writes it.
+"""The fault matrix of ``PlaceOrder`` as a table in the paper of the evidence. ``make guarantees`` plays and writes it.
 
 Each case says how its run must end (``Case.expected``), and fails in ``test_unwinding`` if the run ends otherwise. So
 the table contains only what has been played.
@@ -14,7 +14,7 @@ from sagas.states import State
 from sagas.testing.matrix.cases import Case, InjectedFault, cases
 from tests.docs.papers import ROOT
 
-PAPER = ROOT / "docs/guarantees.md"
+PAPER = ROOT / "docs/maintainers/evidence.md"
 BEGIN, END = "<!-- the fault matrix: make guarantees -->", "<!-- end of the fault matrix -->"
 
 _TOLD = {
@@ -25,6 +25,8 @@ _TOLD = {
     InjectedFault.ANSWER_LOST: "done, answer lost for good",
     InjectedFault.KILLED_BEFORE: "SIGKILL before the commit",
     InjectedFault.KILLED_AFTER: "SIGKILL after the commit",
+    InjectedFault.LOST_BEFORE: "the same without a broker, before",
+    InjectedFault.LOST_AFTER: "and after",
     InjectedFault.TWICE: "delivered twice",
     InjectedFault.LATE: "again when the run has ended",
     InjectedFault.OUT_OF_ORDER: "all others first",

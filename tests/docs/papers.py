@@ -10,7 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>[\w{}-]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
 _LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 
 
@@ -42,9 +44,23 @@ def blocks(paper: str, language: str) -> list[Block]:
     ]
 
 
+def all_blocks(paper: Path) -> list[Block]:
+    """List the unindented blocks of every language, in their order."""
+    return [
+        Block(found["language"], found["text"]) for found in _FENCE.finditer(paper.read_text()) if not found["indent"]
+    ]
+
+
 def prose(paper: Path) -> str:
     """The paper without its code blocks."""
     return _FENCE.sub("", paper.read_text())
+
+
+def words(paper: Path) -> int:
+    """How many words a reader reads there: text, lists and tables; no code, no targets of links, nothing generated."""
+    text = re.sub(r"<!-- [^>]*?: (?:python|make) .*?<!-- end of [^>]* -->", "", prose(paper), flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    return sum(bool(re.search(r"\w", word)) for word in re.sub(r"\]\([^)]*\)", "]", text).split())
 
 
 def headings(paper: Path) -> list[str]:

@@ -85,12 +85,15 @@ def test_the_commands_in_the_reference_work_as_written(shop: Path) -> None:
     done = subprocess.run(["bash", "-c", script], cwd=shop, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     said = [json.loads(line) for line in done.stdout.splitlines() if line]
-    menu, replayed, read, paid_answer, confirmed, cancelled, refused, orders = said
+    menu, replayed, read, paid_answer, confirmed, cancelled, claimed, claim, coupons, refused, orders = said
     assert {drink["sku"] for drink in menu} >= {"OOLONG-M"}
     assert replayed["order_no"] == read["order_no"] == paid_answer["order_no"]
     assert paid_answer["payment_id"] == "pay_1"
     assert confirmed["state"] == State.SUCCEEDED
     assert cancelled["state"] in {State.COMPENSATING, State.FAILED}
+    assert claimed["coupon"] == claim["coupon"] == "TEATIME"
+    assert {claimed["state"], claim["state"]} <= set(State) - {State.FAILED}
+    assert {one["coupon"] for one in coupons["results"]} <= {"TEATIME"}
     assert refused["status"] == 422
     assert [order["state"] for order in orders["results"]] == [State.FAILED, State.SUCCEEDED]
 

@@ -77,6 +77,17 @@ def test_the_drawn_states_and_transitions_are_those_of_the_code() -> None:
     assert drawn == {(before, after) for before, following in TRANSITIONS.items() for after in following}
 
 
+def test_the_states_and_transitions_of_the_concepts_are_those_of_the_code() -> None:
+    picture = (ROOT / "docs/concepts/states.svg").read_text()
+    drawn = re.findall(r'data-from="(\w+)" data-to="(\w+)"', picture)
+    assert sorted(drawn) == sorted((before, after) for before, following in TRANSITIONS.items() for after in following)
+    assert set(re.findall(r">([A-Z_]{6,})<", picture)) == set(State)
+    assert [row[0] for row in table("docs/concepts.md", "state")] == [
+        *(state for state in State if state in LIVE - {State.COMPENSATING}),
+        *(State.SUCCEEDED, State.COMPENSATING, State.FAILED, State.ESCALATED),
+    ]
+
+
 def test_the_drawing_begins_with_the_initial_state() -> None:
     assert [after for before, after in edges() if before == "[*]"] == [State.PENDING]
 

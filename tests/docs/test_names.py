@@ -60,7 +60,7 @@ def test_every_dotted_name_of_a_paper_exists(paper: Path) -> None:
 
 
 def test_dotted_names_are_found() -> None:
-    assert {"engine.lifecycle.insert_run", "sagas.engine.poison"} <= dotted(ROOT / "docs/transactions.md")
+    assert {"engine.lifecycle.insert_run", "sagas.engine.poison"} <= dotted(ROOT / "docs/maintainers/transactions.md")
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=name)

@@ -14,7 +14,7 @@ from django.db.models import F
 from pytest_django import DjangoDbBlocker
 
 from delivery.models import Slot, SlotHold
-from inventory.models import Sku, SkuHold
+from inventory.models import Batch, SkuHold
 from sagas import runtime
 from sagas.pool import Hold, Pool
 from tests.conftest import SharedWorkers
@@ -33,12 +33,17 @@ _TABLES = (
     "sagas_escalation",
     "sagas_outbox",
     "sagas_inbox",
+    "sagas_queuedevent",
     "sagas_lock",
+    "sagas_shareddecision",
     "sagas_breaker",
     "sagas_breakersample",
     "sagas_worker",
+    "sagas_horizon",
+    "sagas_tombstone",
+    "sagas_pruning",
 )
-_POOLS: tuple[tuple[type[Pool], type[Hold]], ...] = ((Jar, JarHold), (Sku, SkuHold), (Slot, SlotHold))
+_POOLS: tuple[tuple[type[Pool], type[Hold]], ...] = ((Jar, JarHold), (Batch, SkuHold), (Slot, SlotHold))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +70,8 @@ def wipe() -> None:
     broker.purge()
     with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
         client.flushdb()
-    runtime.memory.backlog_asked_at = -1e9
+    # What this process has learnt is of the runs that are gone.
+    runtime.reset()
 
 
 @pytest.fixture
@@ -109,8 +115,16 @@ def start_worker(alone: None) -> Iterator[Start]:
     """Start workers with settings of their own: ``start_worker(LEASE=1)``. They end with the test."""
     workers: list[Worker] = []
 
-    def start(*, concurrency: int = 1, environment: dict[str, str] | None = None, **settings: Any) -> Worker:
-        worker = Worker(concurrency=concurrency, environment={"LAB_SAGAS": json.dumps(settings), **(environment or {})})
+    def start(
+        *,
+        concurrency: int = 1,
+        pool: str = "prefork",
+        queues: str | None = None,
+        environment: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> Worker:
+        variables = {"LAB_SAGAS": json.dumps(settings), **(environment or {})}
+        worker = Worker(concurrency=concurrency, pool=pool, queues=queues, environment=variables)
         workers.append(worker)
         return worker.await_ready()
 

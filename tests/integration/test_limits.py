@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from pytest_django import Settings
 
 import sagas
-from sagas import InvalidRequest, State
+from sagas import InvalidRequest, State, limits
+from sagas.checks import check_sizes
 from sagas.errors import DataTooLarge
 from sagas.models import Confirmation, Log, Run
 from sagas.serialization import check_size
@@ -32,6 +35,35 @@ def test_limits_count_bytes_and_not_characters(settings: Settings, letter: str, 
     with pytest.raises(DataTooLarge, match=rf"^it is {120 + size} bytes of JSON; SAGAS\['DATA_LIMIT'\] is 120\.") as e:
         check_size(letter * (120 // size + 1), "it")
     assert (e.value.size, e.value.limit) == (120 + size, 120)
+
+
+def test_settings_by_which_a_cohort_may_be_too_large_for_postgresql_are_told_with_the_cure(settings: Settings) -> None:
+    # Given just not too large
+    settings.SAGAS = {**settings.SAGAS, "COHORT": 400, "DATA_LIMIT": 671_088}
+    assert check_sizes() == []
+
+    # When
+    settings.SAGAS = {**settings.SAGAS, "DATA_LIMIT": 671_089}
+    (warning,) = check_sizes()
+
+    # Then
+    assert warning.id == "sagas.W007"
+    assert warning.msg.startswith(
+        "SAGAS['DATA_LIMIT'] of 671,089 bytes for each of SAGAS['COHORT'], 400 runs, is more than the 268,435,455"
+    )
+    assert warning.hint is not None
+    assert "SAGAS['DATA_LIMIT'] to at most 671,088 or SAGAS['COHORT'] to at most 399" in warning.hint
+
+    # When no cohort is small enough
+    settings.SAGAS = {**settings.SAGAS, "COHORT": 1, "DATA_LIMIT": limits.JSONB + 1}
+
+    # Then
+    assert [warning.hint.count("at most") for warning in check_sizes() if warning.hint] == [1]
+
+
+def test_settings_that_cannot_be_read_are_told_by_another_check(settings: Settings) -> None:
+    settings.SAGAS = {**settings.SAGAS, "COHORT": 0}
+    assert check_sizes() == []
 
 
 # -- The request ----------------------------------------------------------------------------------------------
@@ -83,6 +115,43 @@ def test_a_too_large_result_is_a_fault_of_its_run_only(step: str) -> None:
     assert why["detail"].startswith(
         f"the result of {step} forward is 65,537 bytes of JSON; SAGAS['DATA_LIMIT'] is 65,536. Keep"
     )
+
+
+#: As PostgreSQL refuses a JSONB of more than 256 MB: here the results of more than two runs at once.
+SMALL_JSONB = """
+CREATE FUNCTION small_jsonb() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) > 2 FROM changed WHERE results ? 'two') THEN
+        RAISE EXCEPTION 'total size of jsonb object elements exceeds the maximum' USING ERRCODE = '54000';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER small_jsonb AFTER UPDATE ON sagas_run REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION small_jsonb();
+"""
+
+
+@pytest.fixture
+def small_jsonb(alone: None) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute(SMALL_JSONB)
+        yield
+        cursor.execute("DROP FUNCTION small_jsonb CASCADE")
+
+
+@pytest.mark.usefixtures("small_jsonb")
+def test_a_cohort_whose_results_postgresql_cannot_take_at_once_is_performed_in_halves() -> None:
+    # Given
+    ids = [sagas.start(Carry, Luggage(results={"two": 10})) for _ in range(7)]
+
+    # When
+    Carrier().run(ids)
+
+    # Then none of it counts as a failed attempt, and the effects are there once
+    assert states(ids) == {State.AWAITING_CONFIRM: 7}
+    for run_id in ids:
+        assert "FAULT" not in "".join(story(run_id))
+        assert set(marks(run_id).values()) == {1}
 
 
 @pytest.mark.usefixtures("alone")

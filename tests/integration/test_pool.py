@@ -107,7 +107,7 @@ tales = st.builds(
 everybody = list(range(RUNS))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tales)
 @example(
     Tale(
@@ -193,6 +193,22 @@ def test_the_first_calls_of_a_cohort_are_served_first(jar: str) -> None:
     outcomes = take(Operation.TRY, [call(Operation.TRY, {jar: quantity}) for quantity in (6, 5, 4, 1)])
     assert [isinstance(outcome, Done) for outcome in outcomes] == [True, False, True, False]
     assert counts(jar) == (0, 10, 0)
+
+
+def test_a_reserve_id_finds_the_holds_of_its_step(jar: str) -> None:
+    # Given two runs that hold of two jars
+    other = new_jar(10)
+    calls = [call(Operation.TRY, {jar: 3, other: 1}), call(Operation.TRY, {jar: 1})]
+
+    # When
+    (first, _) = take(Operation.TRY, calls)
+
+    # Then
+    assert isinstance(first, Done)
+    assert first.result == {"reserve_id": f"{calls[0].run_id}:step"}
+    found = resource.holds_of(first.result["reserve_id"])
+    assert {hold.pool_key: hold.quantity for hold in found} == {jar: 3, other: 1}
+    assert not resource.holds_of("nonsense").exists()
 
 
 def test_two_steps_of_a_run_have_separate_holds(jar: str) -> None:
@@ -316,7 +332,7 @@ def test_a_quantity_that_a_hold_cannot_store_is_a_clear_error(quantity: Any) -> 
 
 def test_the_largest_quantity_is_held() -> None:
     jar = new_jar(2**62)
-    assert ask({jar: 2**31 - 1}) == Done()
+    assert isinstance(ask({jar: 2**31 - 1}), Done)
     assert counts(jar) == (2**62 - 2**31 + 1, 2**31 - 1, 0)
 
 
@@ -342,3 +358,9 @@ def test_a_pool_with_keys_that_a_hold_cannot_store_is_refused_at_its_declaration
     monkeypatch.setattr(Jar._meta.pk, "max_length", 65)
     with pytest.raises(DefinitionError, match=r"lab\.Jar: its primary key has up to 65 .* at most 64"):
         PoolResource(pool=Jar, hold=JarHold, demand=lambda demand: demand)
+
+
+def test_the_time_at_which_rows_close_must_be_a_time() -> None:
+    for column in ("available", "no such column"):
+        with pytest.raises(DefinitionError, match="has no time"):
+            PoolResource(pool=Jar, hold=JarHold, demand=lambda demand: demand, closes=column)

@@ -13,6 +13,7 @@ With ``LAB_DOUBLE`` in the environment every message of the engine goes out twic
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import signal
 import threading
@@ -27,17 +28,21 @@ from celery.signals import after_task_publish, worker_process_shutdown
 from django.conf import settings
 from django.db import connection
 
+import sagas.delivery.dispatching
+import sagas.delivery.redelivery
 import sagas.engine.deadlines
 import sagas.engine.invocation
 import sagas.engine.lifecycle
 import sagas.engine.outside.barrier
-import sagas.messaging.dispatcher
 import sagas.store.outbox
 import sagas.tasks
 from sagas.engine.cohort import Performed
 from sagas.messaging.app import app
 from tests.lab.duplication import twice
 from tests.lab.points import CUT_OFF, DOUBLED, ENDED, KEY, POISON, STALLED
+
+#: A test looks whether kicks were handed over.
+logging.getLogger("sagas.messaging.handover").setLevel(logging.DEBUG)
 
 __all__ = ["app"]
 
@@ -162,9 +167,8 @@ def _after_publish(sender: str, **_: Any) -> None:
 for _module, _name, _wrap in (
     (sagas.engine.invocation, "collect", _wrap_collect),
     (sagas.engine.outside.barrier, "call_through_barrier", _wrap_elsewhere),
-    (sagas.tasks, "perform", _wrap_perform),
-    (sagas.messaging.dispatcher, "perform", _wrap_perform),
-    (sagas.messaging.dispatcher, "claim", _wrap_claim),
+    (sagas.delivery.redelivery, "perform", _wrap_perform),
+    (sagas.delivery.dispatching, "claim", _wrap_claim),
     (sagas.store.outbox, "delete", _wrap_delete),
     (sagas.engine.deadlines, "expire_overdue", partial(_wrap_expiry, moment="effect")),
     (sagas.engine.lifecycle, "expire_unconfirmed", partial(_wrap_expiry, moment="committed")),

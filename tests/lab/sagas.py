@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import httpx
 from django.db.models import Model
 
 from sagas import (
@@ -26,10 +30,14 @@ from sagas import (
     Step,
     SubSaga,
     Tcc,
+    locking,
+    no_lock_keys,
     set_based,
 )
+from sagas.definition.participants import NotYet
+from sagas.errors import NotSent
 from sagas.pool import PoolResource
-from sagas.remote import HttpParticipant
+from sagas.remote import AsyncParticipant, HttpParticipant
 from sagas.remote.circuit import Circuit
 from tests.lab import large_data, personal_data  # noqa: F401 - their sagas are of this app
 from tests.lab.models import Jar, JarHold, Label, Mark
@@ -47,6 +55,9 @@ class Experiment:
         kills: ``step.operation`` that kill the process in which they are performed.
         closes_at: until when it may be approved.
         keys: the business keys that it locks, two at most.
+        until: the path of a file: the steps that ask ``judge`` wait until it exists.
+        group: by which it is decided together with others.
+        skip: names of the steps that a saga with conditions leaves out.
     """
 
     jar: str = ""
@@ -56,6 +67,9 @@ class Experiment:
     kills: tuple[str, ...] = ()
     closes_at: datetime = datetime(2100, 1, 1, tzinfo=UTC)
     keys: tuple[str, ...] = ()
+    until: str = ""
+    group: str = ""
+    skip: tuple[str, ...] = ()
 
 
 class Boom(Exception):
@@ -63,6 +77,8 @@ class Boom(Exception):
 
 
 def judge(call: Call[Experiment]) -> None:
+    while call.request.until and not Path(call.request.until).exists():
+        time.sleep(0.02)
     if f"{call.step}.{call.operation}" in call.request.kills:
         os.kill(os.getpid(), signal.SIGKILL)
     if call.step in call.request.reject and call.operation in {"forward", "try"}:
@@ -71,13 +87,19 @@ def judge(call: Call[Experiment]) -> None:
         raise Boom(f"{call.step}.{call.operation} attempt {call.attempt}")
 
 
+class Given(dict[str, str]):
+    """A result as a participant gives it. What later steps get is what is stored: an ordinary dict."""
+
+
+@locking(no_lock_keys)
 def mark(call: Call[Experiment]) -> dict[str, str]:
     """One call: leave a mark, then fail if asked to, so that a rollback must take the mark back."""
     Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
     judge(call)
-    return {"by": call.step}
+    return Given(by=call.step)
 
 
+@locking(no_lock_keys)
 @set_based
 def mark_all(calls: Sequence[Call[Experiment]]) -> list[Outcome]:
     """Set-based: the same for a whole cohort; one that breaks breaks the set."""
@@ -102,7 +124,7 @@ def leave_all(
     return outcomes
 
 
-class Jars(PoolResource):
+class Jars(PoolResource[Any]):
     """The pool of jars, which rejects and breaks on demand besides."""
 
     def judge(self, call: Call[Experiment]) -> None:
@@ -159,6 +181,63 @@ class Lab(Saga[Experiment]):
     two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
     three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK)
     four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
+
+
+class Compressed(Saga[Experiment]):
+    """As ``Lab``, with one commit for all steps of a phase."""
+
+    lifecycle = "compressed"
+
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK)
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
+
+
+#: Each takes one of the two jars of "a+b".
+first_jar = PoolResource[Any](pool=Jar, hold=JarHold, demand=lambda wanted: {wanted.jar.split("+")[0]: wanted.quantity})
+second_jar = PoolResource[Any](
+    pool=Jar, hold=JarHold, demand=lambda wanted: {wanted.jar.split("+")[1]: wanted.quantity}
+)
+
+
+def wants(step: str) -> Callable[[Experiment], bool]:
+    """Whether an experiment does not skip this step."""
+    return lambda experiment: step not in experiment.skip
+
+
+class Choosy(Saga[Experiment]):
+    """Each of its steps may be skipped: before a fork, in it, and behind the pivot."""
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK, when=wants("one"))
+    taken = Parallel(
+        two=Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK, when=wants("two")),
+        three=Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK, when=wants("three")),
+    )
+    approval = Confirmation(within=timedelta(seconds=30), compensate=mark, queue="orders")
+    four = Step(mark, queue="delivery", retry=QUICK, when=wants("four"))
+
+
+class ChoosyCompressed(Saga[Experiment]):
+    """No confirmation, one commit; each step may be skipped."""
+
+    lifecycle = "compressed"
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK, when=wants("one"))
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK, when=wants("two"))
+
+
+class TwoJars(Saga[Experiment]):
+    """Takes one jar after the other in a commit, and so gives them back in the other order."""
+
+    lifecycle = "compressed"
+
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
+
+    one = Tcc(first_jar, queue="inventory", retry=QUICK, finish_retry=QUICK)
+    two = Tcc(second_jar, queue="delivery", retry=QUICK, finish_retry=QUICK)
 
 
 class ShortLab(Saga[Experiment]):
@@ -254,6 +333,45 @@ class Closing(Saga[Experiment]):
     two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
 
 
+class Grouped(Saga[Experiment]):
+    """It is decided together with all others of its group."""
+
+    formed = Confirmation(decided_by=lambda request: request.group)
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
+
+
+class CompressedGroup(Saga[Experiment]):
+    """As ``Grouped``, with one commit for all steps of a phase."""
+
+    lifecycle = "compressed"
+
+    formed = Confirmation(decided_by=lambda request: request.group)
+
+    one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
+
+
+class PaidGroup(Saga[Experiment]):
+    """It is paid, and decided together with its group; both can be taken back, and both come before its last step."""
+
+    three = Tcc(jars, queue="inventory", retry=QUICK, finish_retry=QUICK)
+    two = Step(mark_all, compensate=mark_all, queue="coupons", retry=QUICK, finish_retry=QUICK)
+
+    payment = Confirmation(within=timedelta(seconds=30), compensate=mark, queue="orders", finish_retry=QUICK)
+    formed = Confirmation(decided_by=lambda request: request.group, compensate=mark, queue="orders", finish_retry=QUICK)
+
+    four = Step(mark, queue="delivery", retry=QUICK)
+
+
+class GroupGuardian(Saga[Experiment]):
+    """Its child is decided together with the child's group."""
+
+    child = SubSaga(Grouped, request=lambda call: call.request, queue="orders")
+    four = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+
+
 def accept(call: Call[Experiment]) -> Accepted:
     """One call: begin what somebody else will report."""
     Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
@@ -321,6 +439,15 @@ class AskedGuardian(Saga[Experiment]):
     """Its child waits for a confirmation of its own."""
 
     child = SubSaga(AskedChild, request=lambda call: call.request, queue="orders")
+
+
+class ChoosyParent(Saga[Experiment]):
+    """Its child, which may be skipped, may skip all of its own steps."""
+
+    approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    child = SubSaga(ChoosyCompressed, request=lambda call: call.request, queue="orders", when=wants("child"))
 
 
 class Telling(Saga[Experiment]):
@@ -419,6 +546,74 @@ class Rewarded(Saga[Experiment]):
         points.post("/debits", wanted_points),
         compensate=points.delete("/debits"),
         queue="coupons",
+        retry=QUICK,
+        finish_retry=QUICK,
+    )
+    four = Step(mark, compensate=mark, queue="delivery", retry=QUICK, finish_retry=QUICK)
+
+
+#: The same service, called by coroutines.
+awaited_points = AsyncParticipant(
+    "awaited-points",
+    timeout=float(os.environ.get("LAB_POINTS_TIMEOUT", "2")),
+    concurrency=60,
+    circuit=Circuit(faults=int(os.environ.get("LAB_POINTS_FAULTS", "0")), within=30, pause=1),
+)
+
+
+class NotEnoughPoints(Exception):
+    """The account has too few points: what its step ``rejects``."""
+
+
+async def ask_points(call: Call[Experiment], method: str, path: str) -> httpx.Response:
+    """One request, with the call's key."""
+    headers = {"Authorization": f"Bearer {os.environ.get('LAB_POINTS_TOKEN', 'of-the-lab')}"}
+    headers |= {"X-Tx-ID": str(call.run_id), "X-Branch-ID": call.step, "X-Operation": call.operation.value}
+    async with httpx.AsyncClient(base_url=os.environ["LAB_POINTS_URL"], timeout=100) as client:
+        return await client.request(
+            method, path, json=wanted_points(call), headers={**headers, "Idempotency-Key": call.key}
+        )
+
+
+@awaited_points.operation
+async def debit_points(call: Call[Experiment]) -> object:
+    """Take the points off the account."""
+    try:
+        answer = await ask_points(call, "POST", "/debits")
+    except httpx.ConnectError as error:
+        raise NotSent(str(error)) from error
+    if answer.status_code == 409:
+        raise NotEnoughPoints(answer.json()["detail"])
+    if answer.status_code == 425:
+        return NotYet(0.1)
+    return answer.raise_for_status().json()
+
+
+@debit_points.query
+async def find_debit(call: Call[Experiment]) -> Done | Rejected | None:
+    """What became of a debit."""
+    answer = await ask_points(call, "GET", "/operations")
+    if answer.status_code == 404:
+        return None
+    found = answer.raise_for_status().json()
+    return Done(found["result"]) if found["outcome"] == "done" else Rejected(found["detail"], code=found["code"])
+
+
+@awaited_points.operation
+async def undo_debit(call: Call[Experiment]) -> None:
+    """Give the points back."""
+    (await ask_points(call, "DELETE", "/debits")).raise_for_status()
+
+
+class Awaited(Saga[Experiment]):
+    """As ``Rewarded``, with coroutines, at a queue of their own: workers of the pool gevent are refused there."""
+
+    one = Step(mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)
+    debit = Step(
+        debit_points,
+        compensate=undo_debit,
+        queue="payments",
+        rejects=(NotEnoughPoints,),
         retry=QUICK,
         finish_retry=QUICK,
     )

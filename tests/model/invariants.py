@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
 from sagas.states import FINAL, LIVE, State
-from tests.model.world import PHASES, Row, World
+from tests.model.world import NO, PHASES, YES, Row, World
 
 #: Each says in which of its worlds it does not hold, and why.
 Invariant = Callable[[Definition, World], str | None]
@@ -65,6 +65,14 @@ def undone_in_reverse(definition: Definition, world: World) -> str | None:
     return None
 
 
+def one_answer(definition: Definition, world: World) -> str | None:
+    """What a run has got is the decision for its group."""
+    shared = definition.shared is not None
+    if shared and ((world.row.came and world.decided != YES) or (world.row.why == "refused" and world.decided != NO)):
+        return f"its group is {world.decided or 'undecided'}"
+    return None
+
+
 def live_is_due(definition: Definition, world: World) -> str | None:
     """Exactly the runs that the engine moves have a time at which it looks at them."""
     row = world.row
@@ -119,15 +127,32 @@ def pivot_first(definition: Definition, world: World) -> str | None:
     return None
 
 
+def death_is_counted(definition: Definition, world: World) -> str | None:
+    """Where a process has died, no other one goes without a message: RabbitMQ counts the deaths by messages."""
+    for chain in world.hands:
+        if chain[0] in world.died:
+            index, phase = chain[0]
+            return f"a process has died in {definition.all_steps[index].name}.{phase}, and another goes on there"
+    return None
+
+
+def blames_who_lapsed(definition: Definition, world: World) -> str | None:
+    """Without a broker, an operation is given up for as many lapsed leases as are allowed, and these were its own."""
+    return world.wronged or None
+
+
 INVARIANTS: tuple[Invariant, ...] = (
     effects_once,
     confirm_xor_cancel,
+    one_answer,
     no_undo_without_effect,
     undone_in_reverse,
     live_is_due,
     escalated_is_open,
     ends_whole,
     pivot_first,
+    death_is_counted,
+    blames_who_lapsed,
 )
 
 

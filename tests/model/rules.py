@@ -47,6 +47,31 @@ class Rules:
     undo_takes_forward_row: bool = True
     #: ``engine.outside.barrier._enter_to_undo``: an undo whose forward operation has not happened calls nobody.
     undo_asks_forward_row: bool = True
+    #: ``engine.compressed._Cohort``: a run that is rejected takes no part in what follows in the same transaction.
+    rejected_leaves: bool = True
+    #: ``store.moves.advance(held=True)``: a run with which this process goes on keeps its claim.
+    keeps_claim: bool = True
+    #: ``engine.claiming._Fate.has_past``: a run that comes back goes out by a message, which RabbitMQ counts.
+    lapsed_by_message: bool = True
+    #: ``delivery.delivering.deliver``: a delivery with a mark performs its own link only.
+    marked_performs_one_link: bool = True
+    #: ``local.worker.Worker._take_up_lapsed``: deaths are counted for the first branch of a fork only.
+    counts_for_first: bool = True
+    #: ``engine.claiming._chains_of``: branches that have waited are performed last.
+    waited_last: bool = True
+    #: ``store.moves._BY_BRANCHES``: a branch that is done ends the count of leases that lapsed.
+    branch_ends_lapses: bool = True
+    #: ``store.moves._BY_BRANCHES``: nobody has a run all of whose branches wait.
+    waits_alone: bool = True
+    #: ``engine.claiming._hasten``, ``store.moves._BY_BRANCHES``: the end of a wait is not counted as that of a lease.
+    wait_is_no_lease: bool = True
+
+    #: ``engine.results._with_decision``: the last step looks whether the decision for many is made.
+    last_step_looks_for_decision: bool = True
+    #: ``engine.shared_decisions.give_made``: so does the claim of a run that waits.
+    claim_looks_for_decision: bool = True
+    #: ``store.shared_decisions.settle``: a decision is open while a run is undecided, be it under way or not begun.
+    settling_sees_all_undecided: bool = True
 
 
 RIGHT = Rules()

@@ -53,12 +53,51 @@ class Row(NamedTuple):
     escalated_from: State | None = None
     #: Why it was turned back, or that a person has ended it.
     why: str = ""
+    #: Not of the run: the decision for many, as the transaction that works on it has seen it.
+    seen: str = ""
 
 
 #: A chain of operations in the order of its links, as (position, phase); or a confirm deadline.
 Chain = tuple[tuple[int, Phase], ...]
-Message = Chain | str
 DEADLINE = "deadline"
+
+
+class Mark(Enum):
+    """Why a chain's message performs its own link only, where others go on by the short path."""
+
+    #: RabbitMQ says so: a worker died while it had the message.
+    AGAIN = "delivered again"
+    #: ``Chain.by_message``: something went wrong with these runs before.
+    ALONE = "by messages"
+
+
+class Marked(NamedTuple):
+    """The message of a chain, with a mark."""
+
+    chain: Chain
+    mark: Mark
+
+
+Message = Chain | Marked | str
+
+
+class Own(NamedTuple):
+    """A chain in the memory of a process that works without a broker."""
+
+    message: Chain | Marked
+    #: How many leases had lapsed when it was claimed: so often a process may have ended at its first operation.
+    deaths: int = 0
+    #: How many of them had lapsed while this operation was the first to perform.
+    its_own: int = 0
+
+    @property
+    def chain(self) -> Chain:
+        """Its links."""
+        return self.message.chain if isinstance(self.message, Marked) else self.message
+
+
+#: A process that works without a broker: its chains, in the order in which it performs them.
+Process = tuple[Own, ...]
 
 #: Of a step in another database: the rows of its forward operation, its confirm and its undo.
 Barrier = tuple[BarrierOutcome | None, BarrierOutcome | None, BarrierOutcome | None]
@@ -90,6 +129,15 @@ class World(NamedTuple):
         ghosts: operations in another database that a worker is in the middle of which has lost its run's lock.
         working: transactions that have read the run and not written yet, with what they read. Where transactions are
             explored whole, there are none.
+        hands: on the short path, the links that a process goes on with itself: no message has them.
+        died: operations in the middle of which such a process has died.
+        decided: the decision for many that the run awaits: ``YES`` or ``NO``, once it is made.
+        settled: whether it was found that no undecided run is left.
+        hidden: whether the run's start is not committed.
+        processes: those that work without a broker, and have chains.
+        lapses: how often the lease lapsed while an operation was the first to perform, since the run was last moved.
+        given: the operations that the last claim gave out, while it is counted.
+        wronged: what was given up for deaths that were not its own.
     """
 
     row: Row
@@ -98,12 +146,27 @@ class World(NamedTuple):
     there: tuple[Barrier, ...] = ()
     ghosts: frozenset[tuple[int, Phase]] = frozenset()
     working: tuple[tuple[Task, Row], ...] = ()
+    hands: frozenset[Chain] = frozenset()
+    died: frozenset[tuple[int, Phase]] = frozenset()
+    processes: frozenset[Process] = frozenset()
+    lapses: tuple[tuple[tuple[int, Phase], int], ...] = ()
+    given: tuple[tuple[int, Phase], ...] = ()
+    wronged: str = ""
+    decided: str = ""
+    settled: bool = False
+    hidden: bool = False
+
+
+#: Decisions for many.
+YES, NO = "formed", "not formed"
 
 
 def name(definition: Definition, message: Message) -> str:
     """A message in few words."""
     if isinstance(message, str):
         return message
+    if isinstance(message, Marked):
+        return f"{name(definition, message.chain)}, {message.mark.value}"
     return " ".join(f"{definition.all_steps[index].name}.{phase}" for index, phase in message)
 
 
@@ -122,6 +185,7 @@ def describe(definition: Definition, world: World) -> str:
         f"attempt {row.attempt}" if row.attempt else "",
         f"claims {row.claims}" if row.claims else "",
         "confirmed" if row.came else "",
+        world.decided,
         row.why,
         f"[{' '.join(done)}]",
     ]

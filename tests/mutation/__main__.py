@@ -4,7 +4,8 @@
 
 In slices: what was done is kept in ``.run/mutation``, and the next call goes on; a module that was changed since begins
 again. cosmic-ray makes the mutants; ``judge`` has one process judge them all. Survivors are printed, to be triaged in
-docs/mutation.md. It needs cosmic-ray beside the tests' own packages: ``pip install -r requirements-mutation.txt``.
+docs/maintainers/mutation.md. It needs cosmic-ray beside the tests' own packages: ``pip install -r
+requirements-mutation.txt``.
 """
 
 from __future__ import annotations

@@ -50,6 +50,24 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"{_HERE}/engine/test_late_reports.py",
     ),
     "sagas/store/confirmations.py": (f"{_HERE}/engine/test_lifecycle.py", f"{_HERE}/engine/test_given_back.py"),
+    # delivery
+    "sagas/delivery/carrier.py": (f"{_HERE}/delivery/test_neighbours.py", f"{_HERE}/engine/test_subsagas.py"),
+    "sagas/delivery/delivering.py": (
+        f"{_HERE}/delivery/test_short_path.py",
+        f"{_HERE}/local/test_claims.py",
+        f"{_HERE}/postgresql/test_interruptions.py",
+        f"{_HERE}/messaging/test_unreadable_messages.py",
+    ),
+    "sagas/delivery/dispatching.py": (
+        f"{_HERE}/delivery/test_neighbours.py",
+        f"{_HERE}/messaging/test_refused_dispatch.py",
+    ),
+    "sagas/delivery/redelivery.py": (
+        f"{_HERE}/delivery/test_short_path.py",
+        f"{_HERE}/local/test_claims.py",
+        f"{_HERE}/postgresql/test_interruptions.py",
+    ),
+    "sagas/delivery/short_path.py": (f"{_HERE}/delivery/test_short_path.py",),
     # engine
     "sagas/engine/deadlines.py": (
         f"{_HERE}/engine/test_deadlines.py",
@@ -75,17 +93,24 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"{_HERE}/remote/test_attempts.py",
         f"{_HERE}/engine/test_subsagas.py",
     ),
-    "sagas/engine/carrier.py": (f"{_HERE}/engine/test_neighbours.py", f"{_HERE}/engine/test_subsagas.py"),
     "sagas/engine/claiming.py": (
         f"{_HERE}/engine/test_lifecycle.py",
-        f"{_HERE}/engine/test_neighbours.py",
+        f"{_HERE}/delivery/test_neighbours.py",
         f"{_HERE}/engine/test_poison.py",
     ),
     "sagas/engine/performing.py": (
         f"{_HERE}/engine/test_performing.py",
-        f"{_HERE}/engine/test_neighbours.py",
+        f"{_HERE}/delivery/test_neighbours.py",
         f"{_HERE}/postgresql/test_lock_waits.py",
     ),
+    "sagas/engine/cohort.py": (
+        f"{_HERE}/engine/test_performing.py",
+        f"{_HERE}/delivery/test_neighbours.py",
+        f"{_HERE}/delivery/test_short_path.py",
+        f"{_HERE}/postgresql/test_lock_waits.py",
+        f"{_HERE}/postgresql/test_interruptions.py",
+    ),
+    "sagas/engine/compressed.py": (f"{_HERE}/engine/test_compressed.py", "tests/races/test_compressed.py"),
     "sagas/engine/results.py": (
         f"{_HERE}/remote/test_attempts.py",
         f"{_HERE}/engine/test_performing.py",

@@ -6,10 +6,11 @@ COMMIT. Whether another one is blocked by it is asked of PostgreSQL (``pg_blocki
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from django.db import connection, connections
@@ -20,19 +21,23 @@ T = TypeVar("T")
 U = TypeVar("U")
 #: Seconds until a race is given up: far longer than it takes, also on a slow machine.
 PATIENCE = 20.0
+_PREPARE = re.compile(r"PREPARE (?P<name>\w+) AS (?P<body>.*)", re.DOTALL)
+_EXECUTE = re.compile(r"EXECUTE (?P<name>\w+)")
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Where a racer stops: the first time it is about to commit, or to execute a statement with these words.
+    """Where a racer stops: when it is about to commit, or to execute a statement with these words.
 
     Attributes:
         words: of the statement.
         alias: in which database.
+        time: which one of such statements: 1 is the first.
     """
 
     words: str = "COMMIT"
     alias: str = "default"
+    time: int = 1
 
 
 COMMIT = Stop()
@@ -57,6 +62,8 @@ class Racer(Generic[T]):
         self._go = threading.Event()
         self._over = threading.Event()
         self._connections: dict[str, Any] = {}
+        #: What it has prepared, by name: an ``EXECUTE`` does not say which statement it is.
+        self._prepared: dict[str, str] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -80,8 +87,17 @@ class Racer(Generic[T]):
             self._over.set()
 
     def _before_statement(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        self._pause(str(sql), context["connection"].alias)
+        prepared = _PREPARE.match(str(sql))
+        if prepared:
+            self._prepared[prepared["name"]] = prepared["body"]
+        else:
+            self._pause(self._text(str(sql)), context["connection"].alias)
         return execute(sql, params, many, context)
+
+    def _text(self, sql: str) -> str:
+        """A statement; of one that executes a prepared one, that."""
+        executes = _EXECUTE.match(sql)
+        return self._prepared[executes["name"]] if executes else sql
 
     def _stop_before_commit(self, alias: str, mine: Any) -> None:
         # Of this thread's connection only, which ends with it.
@@ -96,6 +112,9 @@ class Racer(Generic[T]):
     def _pause(self, words: str, alias: str) -> None:
         stop = self.stop
         if stop is not None and alias == stop.alias and stop.words in words:
+            if stop.time > 1:
+                self.stop = replace(stop, time=stop.time - 1)
+                return
             self.stop = None
             self._stopped.set()
             if not self._go.wait(4 * PATIENCE):
@@ -128,7 +147,7 @@ class Racer(Generic[T]):
         """What it waits in."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT query FROM pg_stat_activity WHERE pid = %s", [self.pid(alias)])
-            return str(cursor.fetchone()[0])
+            return self._text(str(cursor.fetchone()[0]))
 
     def go(self) -> None:
         """Let it go on."""

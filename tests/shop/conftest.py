@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from standardwebhooks import Webhook
 
 from coupons.models import Coupon
 from delivery.models import Slot
-from inventory.models import Sku
+from inventory.models import Batch, Sku
+from inventory.services import add_sku
 from orders import demo
 from orders.api import throttles
 
@@ -104,13 +106,19 @@ class Shop:
     customer: User
     other: User
 
+    @property
+    def cups(self) -> Batch:
+        """The cups of tea."""
+        return Batch.objects.get(pk=self.tea.pk)
+
     def body(self, **changes: Any) -> dict[str, Any]:
         return {"items": [{"sku": self.tea.code, "quantity": 2}], "slot": self.slot.pk, **changes}
 
     def coupon(self, *, days: int = 1, used: bool = False, owner: User | None = None) -> str:
         code = f"C{uuid4().hex[:12]}"
         expires_at = timezone.now() + timedelta(days=days)
-        Coupon.objects.create(code=code, discount_cents=500, expires_at=expires_at, used=used, customer=owner)
+        counts = {"available": 0, "sold": 1, "settled": 1} if used else {}
+        Coupon.objects.create(code=code, discount_cents=500, expires_at=expires_at, customer=owner, **counts)
         return code
 
 
@@ -120,8 +128,8 @@ def build_shop() -> Shop:
     # Slots are unique by their time.
     start = timezone.now() + timedelta(days=1, microseconds=uuid4().int % 10**9)
     return Shop(
-        tea=Sku.objects.create(code=f"TEA-{word}", name="Tea", price_cents=1250, available=100),
-        gone=Sku.objects.create(code=f"GONE-{word}", name="Gone", price_cents=900, available=5, active=False),
+        tea=add_sku(code=f"TEA-{word}", name="Tea", price_cents=1250, available=100),
+        gone=add_sku(code=f"GONE-{word}", name="Gone", price_cents=900, available=5, active=False),
         slot=Slot.objects.create(starts_at=start, ends_at=start + timedelta(hours=1), available=50),
         past=Slot.objects.create(starts_at=start - timedelta(days=2), ends_at=start - timedelta(days=1), available=50),
         customer=users.create(username=f"customer-{word}"),
@@ -184,10 +192,16 @@ _TABLES = (
     "sagas_run",
     "sagas_log",
     "sagas_confirmation",
+    "inventory_batch",
+    "inventory_move",
     "inventory_skuhold",
+    "inventory_skuholdday",
     "delivery_slothold",
-    "coupons_redemption",
+    "delivery_fulfilment",
+    "coupons_grant",
+    "coupons_couponhold",
     "payments_payment",
+    "payments_refund",
     "payments_paymentevent",
 )
 
@@ -214,9 +228,13 @@ def no_trace(db: None) -> Callable[[], None]:
     return check
 
 
-def sign(body: bytes, *, secret: str = SECRET, at: datetime | None = None, message: str = "msg_1") -> dict[str, str]:
+def sign(
+    body: bytes, *, secret: str = SECRET, at: datetime | None = None, message: str | None = None
+) -> dict[str, str]:
     """Headers of a webhook as the payment provider signs it."""
     moment = at or datetime.now(UTC)
+    # A repeat has the id of the first, and another message has another one.
+    message = message or f"msg_{hashlib.sha256(body).hexdigest()[:16]}"
     return {
         "webhook-id": message,
         "webhook-timestamp": str(int(moment.timestamp())),

@@ -27,7 +27,7 @@ from payments.models import Outcome
 from sagas import Locked, RunNotFound, Saga, State, runtime
 from sagas.definition import registry
 from sagas.engine.subsagas import child_run_id
-from sagas.errors import AlreadyDecided, UnknownSaga
+from sagas.errors import AlreadyDecided, DecidedOtherwise, UnknownSaga
 from tests.lab.sagas import Experiment
 from tests.simulator import clock
 from tests.simulator.bench import Bench
@@ -85,6 +85,8 @@ class Actors:
         self.simulation = simulation
         self.runs: dict[str, Started] = {}
         self.answers: list[Answer] = []
+        #: What those who decided about the group were told: whether it forms.
+        self.decisions: list[bool] = []
         self._foreign: set[Any] = set()
         self.key = f"{simulation.schedule.seed:x}"
         #: When the first process has the new code, and when the last has; and when it is taken back.
@@ -117,11 +119,12 @@ class Actors:
         sql = ""
         if "PlaceOrder" in wanted:
             sql += (
-                f"INSERT INTO inventory_sku VALUES ({{stock}}, 0, 0, 'tea-{self.key}', 'Tea', 1500, true);"
+                f"INSERT INTO inventory_sku VALUES ('tea-{self.key}', 'Tea', 1500, true);"
+                f"UPDATE inventory_batch SET available = {{stock}} WHERE key = 'tea-{self.key}';"
                 "INSERT INTO delivery_slot (available, held, sold, id, starts_at, ends_at) VALUES "
                 f"({{stock}}, 0, 0, {self.slot}, {opens}, {opens} + interval '1 hour');"
-                "INSERT INTO coupons_coupon (code, discount_cents, expires_at, used) VALUES "
-                + ", ".join(f"('{name}-{self.key}', 500, '2031-01-01Z', false)" for name in ("shared", *"abcdefgh"))
+                "INSERT INTO coupons_coupon (code, discount_cents, expires_at) VALUES "
+                + ", ".join(f"('{name}-{self.key}', 500, '2031-01-01Z')" for name in ("shared", *"abcdefgh"))
                 + ";"
             )
         if any(Traits(SAGAS[name]).takes for name in wanted - {"PlaceOrder"}):
@@ -141,6 +144,8 @@ class Actors:
                 act: Callable[[], None] = partial(self._start, item)
             case "confirm" | "cancel" | "refuse" | "resume" | "resolve":
                 act = partial(self._ask, item, number)
+            case "decide":
+                act = partial(self._decide, item)
             case "deploy":
                 duration = item.number("for")
                 self.deployed = item.at, item.at + duration
@@ -231,6 +236,9 @@ class Actors:
             pass  # an earlier attempt got through
         except (Locked, OrderRefused):
             return
+        finally:
+            # The id was not drawn if it broke before: the next run is another one.
+            self.simulation.next_ids.pop(self.simulation.depth, None)
         started.there = True
 
     def _order(self, item: Item) -> None:
@@ -258,9 +266,26 @@ class Actors:
             reject=tuple(item.get("reject").split(",")) if item.get("reject") else (),
             faults={operation: int(times) for operation, times in faults},
             kills=tuple(item.get("kills").split(",")) if item.get("kills") else (),
+            skip=tuple(item.get("skip").split(",")) if item.get("skip") else (),
             keys=tuple(f"{self.key}-{key}" for key in item.get("keys").split(",") if key),
+            group=f"{self.key}-{item.get('group')}",
             closes_at=clock.EPOCH + timedelta(seconds=item.number("closes", 45.0)),
         )
+
+    def _decide(self, item: Item) -> None:
+        declines = item.get("answer") == "no"
+        try:
+            with transaction.atomic():
+                sagas.decide(
+                    SAGAS[item.get("saga")],
+                    "formed",
+                    f"{self.key}-{item.subject}",
+                    decline="too few" if declines else None,
+                )
+        except DecidedOtherwise as other:
+            self.decisions.append(not other.declined)
+        else:
+            self.decisions.append(not declines)
 
     def _ask(self, item: Item, number: int) -> None:
         started = self.runs.get(item.subject)
@@ -303,7 +328,7 @@ class Actors:
         if total_cents is None:
             raise OrderNotFound(order_no)
         message = payments.Message(payment_id, "{}", order_no, payment_id, total_cents, "CNY", payments.SUCCEEDED)
-        answer = services.receive_payment(message=message)
+        answer = services.receive_payment(message=message).answer
         if answer.outcome is not Outcome.TAKEN:
             raise AlreadyDecided(f"the payment is {answer.outcome}", answer.state or State.FAILED)
         return answer

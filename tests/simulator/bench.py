@@ -7,12 +7,14 @@ decides, locks or writes.
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import psycopg2
 from django.conf import settings
@@ -23,19 +25,28 @@ import sagas.api
 import sagas.engine.claiming
 import tests.lab.sagas
 import tests.loyalty.sagas
+import webhooks.services
+from orders import offers
 from sagas import conf, runtime, store, tasks
 from sagas.decisions import plan
 from sagas.definition import retry
-from sagas.definition.participants import Call
+from sagas.definition.participants import Call, Location
+from sagas.delivery import delivering, dispatching, short_path, ticks
 from sagas.engine import breakers, lifecycle
-from sagas.messaging import dispatcher, publisher
+from sagas.local import carrier as local_carrier
+from sagas.local import worker as local_worker
+from sagas.messaging import dispatcher, gathered_deadlines, publisher
+from sagas.postgresql import base as postgresql_base
+from sagas.postgresql import sessions
 from sagas.redis import client as redis_client
-from sagas.states import State, check_transition
+from sagas.states import COMPRESSED, State, check_transition
+from sagas.store import workers
 from tests.simulator import clock
-from tests.simulator.cast import CHANGED, KEY, OWN, Changing
+from tests.simulator.cast import CHANGED, KEY, OWN, Changing, compressible
+from tests.simulator.local_machines import LocalMachines
 from tests.simulator.machines import Machines
 from tests.simulator.prepared import Statements
-from tests.simulator.session import ALIASES, Session
+from tests.simulator.session import ALIASES, Crash, Session
 from tests.simulator.simulation import DEPTH, Simulation
 from tests.simulator.trace import Schedule
 
@@ -43,9 +54,12 @@ from tests.simulator.trace import Schedule
 _TABLES = {
     "default": (
         "sagas_run, sagas_log, sagas_confirmation, sagas_escalation, sagas_outbox, sagas_lock, sagas_breaker, "
-        "sagas_breakersample, orders_order, orders_orderline, payments_payment, payments_paymentevent, inventory_sku, "
-        "inventory_skuhold, delivery_slot, "
-        "delivery_slothold, coupons_coupon, coupons_redemption, lab_mark, lab_jar, lab_jarhold, lab_label"
+        "sagas_shareddecision, "
+        "sagas_breakersample, orders_order, orders_orderline, orders_orderrefund, payments_payment, "
+        "payments_paymentevent, payments_refund, inventory_sku, "
+        "inventory_batch, inventory_move, inventory_skuholdday, inventory_skuhold, "
+        "delivery_slot, delivery_fulfilment, delivery_fulfilmentmove, "
+        "delivery_slothold, coupons_coupon, coupons_grant, lab_mark, lab_jar, lab_jarhold, lab_label"
     ),
     "loyalty": "sagas_barrier, loyalty_stamp, loyalty_purse, loyalty_pursehold, loyalty_ribbon",
 }
@@ -56,11 +70,12 @@ class Bench:
     """A place to play one schedule after the other. Use it as ``with Bench.open() as bench``."""
 
     #: Those of the schedule that is played.
-    machines: Machines
+    machines: Machines | LocalMachines
 
     def __init__(self) -> None:
         self.simulation: Simulation | None = None
         self.carrier = "orchestration"
+        self._end_machines: Callable[[], None] = lambda: None
         #: Whether participants that break have been mended.
         self.mended = False
         #: Shapes of other code that a process has loaded when a schedule begins.
@@ -69,6 +84,7 @@ class Bench:
         self.sessions = [
             Session(number, self.point, self.waits, self.now, self.statements) for number in range(DEPTH + 1)
         ]
+        self.compressible = compressible()
         self.customer_id = 0
         #: Rows that no other schedule may meet: the database was not emptied since.
         self.used: set[int] = set()
@@ -99,6 +115,8 @@ class Bench:
                 yield bench
             finally:
                 bench.wipe()
+                bench.compress(compressed=False)
+                bench._end_machines()
                 for session in bench.sessions:
                     session.close()
                 for statements in bench.statements.values():
@@ -122,13 +140,41 @@ class Bench:
         for session in self.sessions:
             session.reset()
         simulation = self.simulation = Simulation(schedule, self.sessions)
-        self.machines = Machines(simulation)
+        self._end_machines()
+        self._set_broker(work="work" in schedule.settings)
+        self.machines = LocalMachines(simulation) if "work" in schedule.settings else Machines(simulation)
+        self._end_machines = self.machines.close
         self.carrier = schedule.settings.get("carrier", "orchestration")
+        self.compress(compressed=schedule.settings.get("lifecycle") == COMPRESSED)
         self.mended = False
         recorded = runtime.memory.recorded
         runtime.reset()
         runtime.memory.recorded, runtime.memory.followed = recorded, dict(self.followed)
+        # The simulator's sessions prepare what they can. What the engine prepares in one lasts beyond a schedule.
+        runtime.memory.prepares = False
+        self._crowd(crowded="floor" in schedule.settings)
+        offers.forget()
+        webhooks.services.forget()
         return simulation
+
+    def compress(self, *, compressed: bool) -> None:
+        """Have all sagas that may be compressed, or none."""
+        for definition in self.compressible:
+            for variant in definition.variants.values():
+                # A definition is frozen. Nothing else that it remembers depends on this.
+                object.__setattr__(variant, "compressed", compressed)
+
+    def _crowd(self, *, crowded: bool) -> None:
+        """Have claims look from a floor on, or not. No look takes any of the simulated time."""
+        runtime.memory.is_due_crowded = crowded
+        store.claims._CROWDED = 0.0 if crowded else math.inf
+
+    def _set_broker(self, *, work: bool) -> None:
+        """Have the processes work with a broker, or without."""
+        wanted = None if work else "rabbitmq"
+        if settings.SAGAS["BROKER"] != wanted:
+            settings.SAGAS["BROKER"] = wanted
+            conf.config.cache_clear()
 
     def wipe(self) -> None:
         """Forget all schedules."""
@@ -153,19 +199,38 @@ class Bench:
         put(redis_client, "time", SimpleNamespace(monotonic=self.now))
         put(publisher, "_publish_chain", self._late("machines.publish_chain"))
         put(publisher, "send_task", self._late("machines.send_task"))
-        for module in (publisher, dispatcher, tasks):
+        for module in (publisher, tasks):
             put(module, "drop_connections", lambda _: None)
-        put(tasks, "set_aside", self._late("machines.set_aside"))
+        put(publisher.Publisher, "set_aside", self._late("machines.set_aside"))
         put(tasks, "pass_on", self._late("machines.pass_on"))
         put(dispatcher, "ask_for_dispatch", self._late("machines.ask_for_dispatch"))
         # Congestion, notices and the relay are not simulated: none of them moves a run.
-        put(dispatcher, "is_time_to_look", lambda: False)
-        put(dispatcher, "look_at_queues", lambda _: False)
-        put(dispatcher, "publish_notices", lambda: 0)
+        put(dispatching, "is_time_to_look", lambda: False)
+        put(dispatching, "look_at_queues", lambda _: False)
+        put(dispatching, "publish_notices", lambda _: 0)
         put(dispatcher, "_relay", lambda *_, **__: False)
         put(breakers, "prune_samples", lambda: None)
+        put(workers, "_notify", self._late("machines.notify"))
+        put(local_worker, "publish_notices", lambda _: 0)
+        put(local_worker, "deliver_chain", self._watch_chain(delivering.deliver_chain))
+        for module in (local_worker, local_carrier, ticks, gathered_deadlines):
+            put(module, "time", SimpleNamespace(monotonic=self.now))
+        put(store.claims, "time", SimpleNamespace(monotonic=self.now))
+        put(sagas.engine.claiming, "time", SimpleNamespace(monotonic=self.now))
+        # As it is at the end; each schedule sets it.
+        put(store.claims, "_CROWDED", store.claims._CROWDED)
+        for module in (short_path, dispatching):
+            put(module, "time", SimpleNamespace(monotonic=self.now))
+            watched = self._watch_short_path(module.perform_delivery, is_first=module is dispatching)
+            put(module, "perform_delivery", watched)
+        # Sessions are looked up by the actor here, not by the thread: a thread of its own would get another's.
+        put(sessions, "_Watch", lambda using: SimpleNamespace(using=using, found="", pid=0, stop=lambda: None))
+        # Whether a session was idle is a question of real time, and a statement more or less.
+        put(postgresql_base, "IDLE", float("inf"))
+        put(offers, "clock", self.now)
+        put(webhooks.services, "clock", self.now)
         # The age of the backlog is asked for by the machine's clock.
-        put(sagas.api, "_backlog_age", lambda: 0.0)
+        put(sagas.api, "_looks", lambda _: ())
         put(retry, "random", SimpleNamespace(uniform=self._late("simulation.uniform")))
         ids = SimpleNamespace(uuid7=self._late("simulation.new_id"), uuid4=self._late("simulation.any_id"))
         put(lifecycle, "uuid_utils", SimpleNamespace(compat=ids))
@@ -193,10 +258,50 @@ class Bench:
 
         return late
 
+    def _watch_chain(self, deliver_chain: Callable[..., None]) -> Callable[..., None]:
+        def watched(*args: Any, **more: Any) -> None:
+            assert isinstance(self.machines, LocalMachines)
+            self.machines.watch(deliver_chain)(*args, **more)
+
+        return watched
+
+    def _watch_short_path(self, perform: Callable[..., Any], *, is_first: bool) -> Callable[..., Any]:
+        """Complain where a step is performed without a message for a run to which something has happened."""
+
+        def watched(link: Any, ids: Sequence[UUID], past: Any, **more: Any) -> Any:
+            simulation = self._playing
+            if not is_first and simulation.running[-1].alone:
+                simulation.complain("path", f"{link.step} follows a delivery that was to perform one link only")
+            where = {(run_id, link.step, link.phase) for run_id in ids}
+            definition = store.definitions.find(link.saga, link.version, link.shape)
+            index = definition.index(link.step)
+            if definition.action(index, link.phase).location is Location.CHILD:
+                # A child is asked again and again. Each answer is progress, and the run is claimed as fresh.
+                where = set()
+            if plan.is_fork(definition, index, link.phase):
+                simulation.complain("path", f"{link.step} is a branch of a fork, and is performed without a message")
+            resumed = self.mended or any(item.verb == "resume" for item in simulation.schedule.items)
+            if (again := where & simulation.died_at) and not resumed:
+                names = sorted(simulation.names.get(run_id, "?") for run_id, *_ in again)
+                simulation.complain("path", f"{names} killed a process at {link.step}, and go there without a message")
+            running = simulation.running[-1]
+            commits = running.commits
+            try:
+                return perform(link, ids, past, **more)
+            except Crash:
+                if running.commits == commits:
+                    # Behind its commit a process dies of nothing that the step does, and the run may come here again.
+                    simulation.died_at |= where
+                raise
+
+        return watched
+
     def _judge(self, judge: Any) -> Any:
         def unless_mended(call: Call[Any]) -> None:
             if self.mended:
                 return
+            if any(isinstance(result, tests.lab.sagas.Given) for result in call.results.values()):
+                self._playing.complain("result", f"{call.step} gets a result that was never stored and read")
             if (killer := f"{call.step}.{call.operation}") in call.request.kills:
                 self._playing.kill(killer)
             judge(call)
@@ -258,7 +363,7 @@ class _Carriers(dict[str, str]):
 
 @contextmanager
 def _carriers(bench: Bench) -> Iterator[None]:
-    changed = {**settings.SAGAS, "CARRIERS": _Carriers(bench), "REDIS_URL": "redis://simulated/0"}
+    changed = {**settings.SAGAS, "CARRIERS": _Carriers(bench), "REDIS_URL": "redis://simulated/0", "BROKER": "rabbitmq"}
     with patch.object(settings, "SAGAS", changed):
         conf.config.cache_clear()
         try:

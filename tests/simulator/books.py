@@ -90,9 +90,10 @@ class Books:
     orders: dict[UUID, tuple[str, int | None, list[Any]]] = field(default_factory=dict)
     #: (state, why it is due back, whether a run returns it)
     payments: dict[UUID, list[tuple[str, str, bool]]] = field(default_factory=lambda: defaultdict(list))
-    #: (coupon, state)
+    #: (coupon, state of the grant that the run uses or has used)
     redemptions: dict[UUID, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
-    coupons: dict[str, bool] = field(default_factory=dict)
+    #: (available, sold, granted)
+    coupons: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     #: (position, name)
     events: dict[UUID, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     #: Rows of sagas_lock.
@@ -122,19 +123,21 @@ UNION ALL SELECT 'hold', run_id, jsonb_build_array('sku', pool_key, step, quanti
     WHERE run_id = ANY(%(ids)s::uuid[])
 UNION ALL SELECT 'hold', run_id, jsonb_build_array('slot', pool_key, step, quantity, state) FROM delivery_slothold
     WHERE run_id = ANY(%(ids)s::uuid[])
-UNION ALL SELECT 'pool', NULL, jsonb_build_array('sku', code, available, held, sold) FROM inventory_sku
-    WHERE code = 'tea-' || %(key)s
+UNION ALL SELECT 'pool', NULL, jsonb_build_array('sku', key, available, held, sold) FROM inventory_batch
+    WHERE key = 'tea-' || %(key)s
 UNION ALL SELECT 'pool', NULL, jsonb_build_array('slot', id::text, available, held, sold) FROM delivery_slot
     WHERE id = %(slot)s
 UNION ALL SELECT 'order', run_id, jsonb_build_array(status, total_cents, (SELECT COALESCE(jsonb_agg(
     jsonb_build_array(sku, quantity, unit_price_cents)), '[]') FROM orders_orderline AS l WHERE l.order_id = o.id))
     FROM orders_order AS o WHERE run_id = ANY(%(ids)s::uuid[])
 UNION ALL SELECT 'payment', run_id, jsonb_build_array(state, reason, EXISTS (
-    SELECT FROM sagas_run AS back WHERE back.id = p.return_run_id)) FROM payments_payment AS p
+    SELECT FROM payments_refund AS r JOIN sagas_run AS back ON back.id = r.id WHERE r.payment_id = p.id))
+    FROM payments_payment AS p
     WHERE run_id = ANY(%(ids)s::uuid[])
-UNION ALL SELECT 'redemption', run_id, jsonb_build_array(coupon_code, state) FROM coupons_redemption
-    WHERE run_id = ANY(%(ids)s::uuid[])
-UNION ALL SELECT 'coupon', NULL, jsonb_build_array(code, used) FROM coupons_coupon
+UNION ALL SELECT 'redemption', used_by_run, jsonb_build_array(coupon_id, state) FROM coupons_grant
+    WHERE used_by_run = ANY(%(ids)s::uuid[])
+UNION ALL SELECT 'coupon', NULL, jsonb_build_array(code, available, sold, (SELECT count(*) FROM coupons_grant
+    WHERE coupon_id = code AND state IN ('ISSUED', 'USED', 'REFUNDING'))) FROM coupons_coupon
     WHERE code = ANY(%(coupons)s)
 """
 _LAB = """
@@ -211,7 +214,7 @@ def _take_of_all(books: Books, kind: str, row: Any) -> None:
         case "pool":
             books.pools[row[0], row[1]] = tuple(row[2:])
         case "coupon":
-            books.coupons[row[0]] = row[1]
+            books.coupons[row[0]] = tuple(row[1:])
         case "locks":
             books.locks = row
         case "breaker":

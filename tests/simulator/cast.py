@@ -16,7 +16,11 @@ from typing import Any
 
 from orders.sagas import PlaceOrder
 from sagas import Confirmation, Saga, Step, SubSaga, runtime
+from sagas.definition.definition import Definition
 from sagas.definition.participants import Phase
+from sagas.definition.saga import check_compressible
+from sagas.errors import DefinitionError
+from sagas.states import COMPRESSED, ORCHESTRATION
 from tests.lab import sagas as lab
 from tests.lab.sagas import QUICK, Experiment
 from tests.loyalty import sagas as loyalty
@@ -82,8 +86,44 @@ WEIGHTS: dict[type[Saga[Any]], int] = {
     loyalty.Afar: 5,
     loyalty.AfarForked: 3,
     Changing: 5,
+    # Some of the runs of ``Small``: what was drawn for a seed before there was this one is still drawn for it.
+    lab.Choosy: 0,
 }
-SAGAS = {saga.__name__: saga for saga in WEIGHTS}
+#: Decided together with others of their group; drawn apart.
+GROUPS: tuple[type[Saga[Any]], ...] = (lab.Grouped, lab.PaidGroup)
+SAGAS = {saga.__name__: saga for saga in (*WEIGHTS, *GROUPS)}
+
+
+def compressible() -> list[Definition]:
+    """The definitions that may be compressed."""
+    return [one.definition for one in (*WEIGHTS, *GROUPS, CHANGED) if _may_be_compressed(one.definition)]
+
+
+def _may_be_compressed(definition: Definition) -> bool:
+    try:
+        check_compressible("", definition, carrier=ORCHESTRATION)
+    except DefinitionError:
+        return False
+    return True
+
+
+#: The share of the schedules in which ``manage.py sagas work`` performs, in place of Celery's workers.
+WITHOUT_BROKER = 0.25
+#: The share of these in which its processes are of several programs, each for some queues (``--queues``). Together the
+#: programs serve all queues: else a run would wait for ever.
+FOR_SOME_QUEUES = 0.4
+PROGRAMS = (
+    "orders,inventory,payments/coupons,delivery",
+    "orders,delivery/inventory,coupons,payments",
+    "orders,inventory,coupons/delivery,payments",
+    "orders,coupons/inventory,delivery/payments,orders",
+)
+#: The share of all schedules in which a group joins.
+WITH_GROUP = 0.2
+#: The share of all schedules in which the index of due times is crowded, so that claims look from a floor on.
+CROWDED = 0.15
+#: The share of the runs of ``Small`` that are of a saga that skips steps.
+CHOOSY = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +184,23 @@ def draw(seed: int, among: Sequence[str] = ()) -> Schedule:
         "here": random.choice(("", "", "orders,inventory,coupons,delivery", "orders,coupons")),
         "stock": str(random.choice((100, 100, 100, 3, 1))),
     }
+    # Drawn apart, as what is rare below.
+    settings |= {"lifecycle": COMPRESSED} if Random(f"{seed}|lifecycle").random() < 0.4 else {}
     items: list[Item] = []
     for name in string.ascii_lowercase[: random.choices((1, 2, 3, 5), (64, 22, 10, 4))[0]]:
         items += _run(random, name, [SAGAS[one] for one in among] or list(WEIGHTS))
     items += _weather(random)
     # Drawn apart: what was drawn for a seed before there were these is still drawn for it.
+    if Random(f"{seed}|work").random() < WITHOUT_BROKER:
+        settings["work"] = "yes"
+        if (apart := Random(f"{seed}|queues")).random() < FOR_SOME_QUEUES:
+            settings["programs"] = apart.choice(PROGRAMS)
+    if Random(f"{seed}|floor").random() < CROWDED:
+        settings["floor"] = "yes"
     rare = Random(f"{seed}|rare")
     items = [_poisoned(rare, item) for item in items]
+    apart = Random(f"{seed}|skip")
+    items = [_choosy(apart, item) for item in items]
     # Somebody says that what has come will not come.
     denied = [item for item in items if item.verb == "confirm" and rare.random() < 0.05]
     items += [Item("refuse", item.subject, _moment(rare), item.args) for item in denied]
@@ -163,11 +213,13 @@ def draw(seed: int, among: Sequence[str] = ()) -> Schedule:
         if rare.random() < 0.3:
             deploy = deploy.having(back=rare.choice((0.01, 1, 30)), gone=rare.choice((None, None, 1)))
         items.append(deploy)
+    if not among and (apart := Random(f"{seed}|group")).random() < WITH_GROUP:
+        items += _group(apart)
     return Schedule(seed, settings, tuple(items), drawn=random.choice((0.0, 0.1, 0.2, 0.4, 0.7)) or 1e-9)
 
 
 def _run(random: Random, name: str, among: Sequence[type[Saga[Any]]]) -> list[Item]:
-    saga = random.choices(among, [WEIGHTS[saga] for saga in among])[0]
+    saga = random.choices(among, [WEIGHTS[saga] for saga in among] if len(among) > 1 else None)[0]
     begins = random.choice((0.0, 0.0, 0.001, random.uniform(0, 3)))
     if saga is PlaceOrder:
         args = {"cups": str(random.choice((1, 1, 2))), "coupon": random.choice(("", "", "yours", "yours", "shared"))}
@@ -187,6 +239,27 @@ def _run(random: Random, name: str, among: Sequence[type[Saga[Any]]]) -> list[It
     return items
 
 
+def _group(random: Random) -> list[Item]:
+    """Some who join a group, also while it is decided; and who decides about it, perhaps twice, perhaps otherwise."""
+    saga = random.choice(GROUPS)
+    items: list[Item] = []
+    for name in "xyz"[: random.choice((1, 2, 3))]:
+        args = {key: value for key, value in _experiment(random, Traits(saga)).items() if value}
+        begins = random.choice((0.0, 0.001, random.uniform(0, 3), _moment(random)))
+        items.append(Item("start", name, round(begins, 3), (("saga", saga.__name__), ("group", "g"), *args.items())))
+        if saga is lab.PaidGroup and random.random() < 0.8:
+            items += _repeated(random, "confirm", name, (("what", "payment"),))
+        if random.random() < 0.3:
+            verb, what = random.choice((("cancel", ()), ("cancel", ()), ("refuse", (("what", "formed"),))))
+            items += _repeated(random, verb, name, what)
+    moments = [_moment(random) for _ in range(random.choice((1, 1, 2)))]
+    # Somebody decides in the end, whatever has become of those before.
+    for at in (*moments, 200.0, 2000.0, 20_000.0):
+        answer = random.choice(("yes", "yes", "no"))
+        items.append(Item("decide", "g", at, (("saga", saga.__name__), ("answer", answer))))
+    return items
+
+
 def _poisoned(random: Random, item: Item) -> Item:
     """Now and then a run with a step that kills whoever performs it, or with a child that breaks for good."""
     if item.verb != "start" or item.get("saga") == "PlaceOrder":
@@ -196,6 +269,14 @@ def _poisoned(random: Random, item: Item) -> Item:
     if random.random() < 0.04:
         return item.having(kills=random.choice([*traits.fallible, *theirs]))
     return item.having(faults=f"{random.choice(theirs)}:9") if theirs and random.random() < 0.3 else item
+
+
+def _choosy(random: Random, item: Item) -> Item:
+    """Now and then a run that skips some of its steps, or all of them."""
+    if item.verb != "start" or item.get("saga") not in {"Small", "Choosy"} or random.random() >= CHOOSY:
+        return item
+    skip = [step.name for step in lab.Choosy.definition.steps if random.random() < random.choice((0.2, 0.5, 0.9))]
+    return item.having(saga="Choosy", skip=",".join(skip) or None)
 
 
 def _repeated(random: Random, verb: str, name: str, args: tuple[tuple[str, str], ...] = ()) -> list[Item]:

@@ -55,7 +55,7 @@ def _of_run(actors: Actors, books: Books, started: Started, run: Run, *, final: 
     yield from life_checks.escalations(actors, books, run, log)
     yield from life_checks.patience(definition, books, run, log)
     yield from life_checks.deadlines(definition, run, log)
-    yield from life_checks.breaks(run, log)
+    yield from life_checks.breaks(actors, run, log)
     yield from effect_checks.effects(definition, books, run, log)
     yield from effect_checks.order_of_effects(definition, books, run, log)
     yield from _decided_once(books, run, log)
@@ -99,8 +99,22 @@ def _answers(actors: Actors, books: Books, started: Started, run: Run) -> Compla
             continue  # that one had come, and another was refused
         if refused and run.state is State.FAILED and (run.reason or {}).get("kind") not in {*_STEPS_FAULT, "timeout"}:
             yield "answer", f"the {answer.verb} was refused, and it failed: {run.reason}"
+    yield from _of_group(actors, books, run)
     if set(came) - own - {"@parent"}:
         yield "answer", f"it has confirmations that nobody waits for: {set(came) - own}"
+
+
+def _of_group(actors: Actors, books: Books, run: Run) -> Complaints:
+    """All of a group have the one answer."""
+    if len(set(actors.decisions)) > 1:
+        yield "decision", f"those who decided were told {actors.decisions}"
+    if not run.request.get("group", "").endswith("-g"):
+        return
+    formed = "formed" in books.confirmations[run.id]
+    refused = (run.reason or {}).get("step") == "formed" and (run.reason or {}).get("code") == "Refused"
+    by_group = refused and (run.reason or {}).get("detail") == "too few"
+    if (formed and False in actors.decisions) or (by_group and True in actors.decisions):
+        yield "decision", f"it has another answer than its group: {actors.decisions}"
 
 
 def _family(actors: Actors, books: Books, started: Started, run: Run) -> Complaints:

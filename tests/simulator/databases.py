@@ -9,6 +9,7 @@ from django.db import connections
 from django.test.utils import setup_databases
 
 from tests.simulator.session import ALIASES
+from tests.support.databases import drop_database
 
 
 def migrate() -> None:
@@ -33,7 +34,7 @@ def copy(number: int) -> None:
 def drop(number: int) -> None:
     """Drop them."""
     for original in _originals():
-        _maintain(f'DROP DATABASE IF EXISTS "{name(original, number)}" WITH (FORCE)')
+        drop_database(_maintain, name(original, number))
 
 
 def use(number: int) -> None:

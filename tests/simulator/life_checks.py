@@ -17,9 +17,12 @@ from tests.simulator.entries import Complaints
 #: Seconds by which two times may differ that are the same: what is left of a microsecond in a float.
 _GRAIN = 2e-6
 
+#: Deaths after which an operation is given up (``SAGAS["DELIVERIES"]``).
+DEATHS = 3
 #: What may break in a simulation: a participant on demand, another database, a worker that is killed again and again,
-#: a child whose key another run holds: it does not wait, for its parent would wait with it.
-_FAULTS = frozenset({"Boom", "Rejected", "DatabaseAway", "WorkerKilled", "Locked"})
+#: a child whose key another run holds: it does not wait, for its parent would wait with it. A worker that stands still,
+#: and whose session the server ends, looks like a participant that does: a run with lapsed leases is given up for it.
+_FAULTS = frozenset({"Boom", "Rejected", "DatabaseAway", "WorkerKilled", "CutOff", "Locked"})
 
 
 def alive(run: Run, log: list[Entry], *, final: bool) -> Complaints:
@@ -106,8 +109,13 @@ def deadlines(definition: Definition, run: Run, log: list[Entry]) -> Complaints:
             yield "early", f"its {entry.step} expired {due - entry.at:.6f} s before its deadline"
 
 
-def breaks(run: Run, log: list[Entry]) -> Complaints:
+def breaks(actors: Actors, run: Run, log: list[Entry]) -> Complaints:
     """What the log calls a fault is one of the participants', and not one of the engine's."""
+    tally = actors.simulation.tally.faults
     for entry in log:
+        if entry.outcome == "FAULT" and entry.data["code"] == "WorkerKilled":
+            operation = f"{entry.step}.{entry.operation}"
+            if operation not in run.request.get("kills", ()) and sum(tally.values()) - tally["poison"] < DEATHS:
+                yield "blame", f"{operation} was given up for what another has done: {entries.told(log)}"
         if entry.outcome == "FAULT" and entry.data.get("kind") != "timeout" and entry.data["code"] not in _FAULTS:
             yield "fault", f"{entry.step}.{entry.operation} broke: {entry.data}"

@@ -1,4 +1,4 @@
-"""The machines of a simulation: a broker that loses, a Redis that forgets, and the workers that perform what comes.
+"""The machines of a simulation with a broker, which loses, a Redis that forgets, and the workers that perform.
 
 The engine's own tasks run here, each as an activity of the simulation. ``Machines`` is also what stands in place of
 the calls by which ``sagas.messaging.publisher`` speaks to Celery and kombu.
@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sagas import tasks
 from sagas.conf import config
 from sagas.decisions.messages import Chain, Link
+from sagas.delivery.carrier import CarrierAway
 from sagas.messaging import publisher
 from sagas.redis import kicks
 from tests.simulator import outside
@@ -48,6 +49,9 @@ class Machines:
         self._here = frozenset(simulation.schedule.settings.get("here", "").split(",")) - {""}
         self._is_kicked = False
         simulation.ticks = self._tick
+
+    def close(self) -> None:
+        """The simulation is over: there is nothing to close."""
 
     # -- the broker ---------------------------------------------------------------------------------------------------
 
@@ -109,10 +113,13 @@ class Machines:
 
     def _step(self, parcel: Parcel) -> None:
         task = self._task(publisher.STEP_TASK, parcel)
+        self.simulation.running[-1].alone = bool(parcel.by_message or parcel.interruptions or parcel.deliveries)
         survivors = _serve(tasks.step, task, [str(run_id) for run_id in parcel.ids], **parcel.kwargs)
         if survivors and task.request.chain:
             ids = [UUID(run_id) for run_id in survivors]
-            self.send(outside.step_parcel(parcel.rest, ids, self._called(ids)))
+            following = outside.step_parcel(parcel.rest, ids, self._called(ids))
+            following.by_message = parcel.by_message
+            self.send(following)
         self.simulation.point("acked")
 
     def _event(self, parcel: Parcel) -> None:
@@ -139,8 +146,16 @@ class Machines:
             headers[publisher.FENCE_HEADER] = str(parcel.token)
         if parcel.deliveries:
             headers["x-delivery-count"] = parcel.deliveries
+        if parcel.interruptions:
+            headers[publisher.INTERRUPTIONS] = str(parcel.interruptions)
+        if parcel.by_message:
+            headers[publisher.BY_MESSAGE] = "1"
         request = SimpleNamespace(
-            id=parcel.name, hostname="simulated", headers=headers, delivery_info={}, chain=list(parcel.rest)
+            id=parcel.name,
+            hostname="simulated",
+            headers=headers,
+            delivery_info={"redelivered": parcel.deliveries > 0},
+            chain=list(parcel.rest),
         )
         app = SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from=self._here)))
         return SimpleNamespace(name=name, request=request, app=app)
@@ -179,17 +194,33 @@ class Machines:
         self.send(Parcel("dispatch", "dispatch", delay))
 
     def pass_on(
-        self, name: str, args: list[Any], kwargs: dict[str, Any], *, queue: str, chain: Any, delay: float
+        self,
+        name: str,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        *,
+        queue: str,
+        chain: Any,
+        delay: float,
+        headers: dict[str, str],
     ) -> None:
         """``publisher.pass_on``: another worker may have the code for it."""
         ids = tuple(map(UUID, args[0]))
         rest: tuple[Link, ...] = tuple(chain or ())
         kind = "step" if name == publisher.STEP_TASK else "event"
         what = kwargs.get("step") or kwargs.get("event")
-        self.send(Parcel(kind, f"passed:{what}({self._called(ids)})", delay, ids, kwargs, rest, queue=queue))
+        parcel = Parcel(kind, f"passed:{what}({self._called(ids)})", delay, ids, kwargs, rest, queue=queue)
+        parcel.token, parcel.interruptions = (
+            int(headers.get(header, 0)) for header in (publisher.FENCE_HEADER, publisher.INTERRUPTIONS)
+        )
+        parcel.by_message = publisher.BY_MESSAGE in headers
+        try:
+            self.send(parcel)
+        except BrokerError as error:
+            raise CarrierAway from error
 
     def set_aside(self, what: str, _ids: Sequence[UUID], why: str) -> None:
-        """``publisher.set_aside``: all runs of a simulation exist."""
+        """``publisher.Publisher.set_aside``: all runs of a simulation exist."""
         self.simulation.complain("unknown", f"{what}: {why}")
 
     def _called(self, ids: Sequence[UUID]) -> str:
@@ -199,7 +230,7 @@ class Machines:
 
 def _may_break(error: Exception) -> bool:
     """What a worker outlives: a refusing broker. The message is gone, and the lease finds its runs."""
-    return isinstance(error, BrokerError)
+    return isinstance(error, BrokerError | CarrierAway)
 
 
 def _serve(task: Any, called: Any, *args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,15 +17,17 @@ from unittest.mock import patch
 from uuid import UUID
 
 from payments import participants as payments
-from sagas import pool, store, tasks
+from sagas import store, tasks
 from sagas.db import is_transient
 from sagas.decisions import plan
 from sagas.decisions.plan import Due, Move, Place, Stand
 from sagas.definition.participants import Accepted, Done, Location, Phase
+from sagas.delivery import dispatching, redelivery
 from sagas.engine import (
     claiming,
     cohort,
     compensation,
+    compressed,
     invocation,
     lifecycle,
     locks,
@@ -35,7 +37,8 @@ from sagas.engine import (
 )
 from sagas.engine.outside import barrier as step_barrier
 from sagas.escalations import actions
-from sagas.messaging import dispatcher
+from sagas.local import worker
+from sagas.pool import resource as pool
 from sagas.states import UNDECIDED, BarrierOutcome, State
 from sagas.store import outbox
 from sagas.store.locked_runs import LockedRun
@@ -117,7 +120,7 @@ def _() -> AbstractContextManager[object]:
 @_mutant("runs are read without their locks", among=("Forked",))
 def _() -> AbstractContextManager[object]:
     return _all(
-        patch.object(store.runs, "lock", lambda ids: store.runs.read(sorted(set(ids)))),
+        patch.object(store.runs, "lock", lambda ids, **_: store.runs.read(sorted(set(ids)))),
         patch.object(store.runs, "lock_one", lambda run_id: store.runs.read([run_id])[0]),
     )
 
@@ -136,10 +139,10 @@ def _() -> AbstractContextManager[object]:
 
 @_mutant("a resumed run begins again")
 def _() -> AbstractContextManager[object]:
-    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
+    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> Any:
         if entry.operation == "resume":
             change = replace(change, after=Place(change.after.state, 0))
-        honest(change, rows, entry, **more)
+        return honest(change, rows, entry, **more)
 
     honest = store.moves.advance
     return patch.object(store.moves, "advance", advance)
@@ -358,8 +361,8 @@ def _() -> AbstractContextManager[object]:
 def _() -> AbstractContextManager[object]:
     honest = lifecycle.receive_confirmation
 
-    def receive(run_id: UUID, name: str, data: str) -> Any:
-        receipt, messages = honest(run_id, name, data)
+    def receive(run_id: UUID, name: str, data: str, *also: Any) -> Any:
+        receipt, messages = honest(run_id, name, data, *also)
         return replace(receipt, data=json.loads(data)), messages
 
     return patch.object(lifecycle, "receive_confirmation", receive)
@@ -404,7 +407,7 @@ def _() -> AbstractContextManager[object]:
     def fresh_only(*, lapsed: bool = False, begin: bool = True) -> claiming.Claimed:
         return claiming.Claimed() if lapsed else claiming.claim(begin=begin)
 
-    return patch.object(dispatcher, "claim", fresh_only)
+    return patch.object(dispatching, "claim", fresh_only)
 
 
 @_mutant("every kick and every tick is lost", "stranded")
@@ -412,22 +415,34 @@ def _() -> AbstractContextManager[object]:
     from tests.simulator.outside import Redis
     from tests.simulator.simulation import Simulation
 
-    return _all(patch.object(Redis, "execute", lambda _: None), patch.object(Simulation, "_tick_before", lambda *_: 0))
+    return _all(
+        patch.object(Redis, "send_packed_command", lambda *_, **__: None),
+        patch.object(Simulation, "_tick_before", lambda *_: 0),
+    )
 
 
 @_mutant("a lease never ends", "stranded")
 def _() -> AbstractContextManager[object]:
-    return patch.object(store.claims, "_LEASE", store.claims._LEASE.replace("%s *", "%s * 1000000 *"))
+    # A claim of a few plain runs gives its lease by a statement of its own.
+    of_a_few = store.claims._lease_few
+
+    def endless(*, begin: bool) -> str:
+        return of_a_few(begin=begin).replace("%s::interval", "1000000 * %s::interval")
+
+    return _all(
+        patch.object(store.claims, "_LEASE", store.claims._LEASE.replace("%s *", "%s * 1000000 *")),
+        patch.object(store.claims, "_lease_few", endless),
+    )
 
 
 @_mutant("a retry has no time at which it is due", "raised", "stranded", "cause")
 def _() -> AbstractContextManager[object]:
     honest = store.moves.advance
 
-    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
+    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> Any:
         if entry.outcome == "FAULT" and change.after == change.before:
             change = replace(change, due=Due.NEVER)
-        honest(change, rows, entry, **more)
+        return honest(change, rows, entry, **more)
 
     return patch.object(store.moves, "advance", advance)
 
@@ -450,10 +465,10 @@ def _() -> AbstractContextManager[object]:
 def _() -> AbstractContextManager[object]:
     honest = store.moves.advance
 
-    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> None:
+    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> Any:
         if entry.outcome == "FAULT":
             change = replace(change, attempt=0)
-        honest(change, rows, entry, **more)
+        return honest(change, rows, entry, **more)
 
     return patch.object(store.moves, "advance", advance)
 
@@ -516,10 +531,9 @@ def _() -> AbstractContextManager[object]:
 def _() -> AbstractContextManager[object]:
     honest = pool.PoolResource._execute
 
-    def execute(self: pool.PoolResource, sql: str, params: Sequence[Any]) -> Any:
-        return honest(
-            self, sql.replace("WHERE run_id = ANY(%s::uuid[]) AND", "WHERE %s::uuid[] IS NOT NULL AND"), params
-        )
+    def execute(self: pool.PoolResource[Any], sql: str, params: Sequence[Any], **more: Any) -> Any:
+        sql = sql.replace("WHERE run_id = ANY(%s::uuid[]) AND", "WHERE %s::uuid[] IS NOT NULL AND")
+        return honest(self, sql, params, **more)
 
     return patch.object(pool.PoolResource, "_execute", execute)
 
@@ -527,14 +541,14 @@ def _() -> AbstractContextManager[object]:
 # The pool compares its counts with the holds, and refuses: a fault, which the honest engine has not.
 @_mutant("holds are given back twice", "pool", "raised", "cause", "fault")
 def _() -> AbstractContextManager[object]:
-    honest = pool.PoolResource._shift
+    honest = vars(pool.PoolResource)["_settle_sql"].func
 
-    def shift(self: pool.PoolResource, quantities: Mapping[Any, int], source: str, target: str) -> Any:
-        if target == "available":
-            quantities = {key: 2 * quantity for key, quantity in quantities.items()}
-        return honest(self, quantities, source, target)
+    def settle_sql(self: pool.PoolResource[Any]) -> dict[str, str]:
+        texts: dict[str, str] = honest(self)
+        return {**texts, "available": texts["available"].replace("sum(quantity)", "2 * sum(quantity)")}
 
-    return patch.object(pool.PoolResource, "_shift", shift)
+    # A property goes before what the resource has cached.
+    return patch.object(pool.PoolResource, "_settle_sql", property(settle_sql))
 
 
 @_mutant("the result of a step is not kept", "result")
@@ -568,6 +582,113 @@ def _() -> AbstractContextManager[object]:
     return _all(patch.object(cohort, "_answers", answers))
 
 
+# -- the short path ---------------------------------------------------------------------------------------------------
+
+
+@_mutant("an attempt is carried over on the short path", "attempt", "raised", "cause", "gave up", "stranded")
+def _() -> AbstractContextManager[object]:
+    honest = store.moves.advance
+
+    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> Any:
+        if more.get("held"):
+            change = replace(change, attempt=rows[0].attempt + 1)
+        return honest(change, rows, entry, **more)
+
+    return patch.object(store.moves, "advance", advance)
+
+
+@_mutant("a redelivery goes on by the short path", "path")
+def _() -> AbstractContextManager[object]:
+    return patch.object(tasks, "_number", lambda *_: 0)
+
+
+@_mutant("the short path leaves runs as if nobody had them", "path")
+def _() -> AbstractContextManager[object]:
+    honest = store.moves.advance
+
+    def advance(change: Move, rows: Any, entry: Any, **more: Any) -> Any:
+        return honest(change, rows, entry, **(more | {"held": False}))
+
+    return patch.object(store.moves, "advance", advance)
+
+
+# -- without a broker -------------------------------------------------------------------------------------------------
+
+
+@_mutant(
+    "a death without a broker is counted for every branch",
+    "blame",
+    trace="""
+        seed 5 work=yes
+        0 start a saga=Pivoted kills=left.forward
+        1 confirm a what=approval
+    """,
+)
+def _() -> AbstractContextManager[object]:
+    honest = worker.Worker._perform
+
+    def perform(self: worker.Worker, chain: Any, *, deaths: int = 0) -> None:
+        honest(self, chain, deaths=chain.interruptions or deaths)
+
+    # The other branches keep the number, too.
+    kept = patch.object(worker, "replace", lambda chain, **_: chain)
+    return _all(kept, patch.object(worker.Worker, "_perform", perform))
+
+
+@_mutant(
+    "nobody without a broker takes up a lapsed lease",
+    "stranded",
+    trace="""
+        seed 5 work=yes
+        0 start a saga=Small
+        crash work#1 at=12
+    """,
+)
+def _() -> AbstractContextManager[object]:
+    return patch.object(worker.Worker, "_take_up_lapsed", lambda _: None)
+
+
+@_mutant("results are handed on as the participants gave them", "result")
+def _() -> AbstractContextManager[object]:
+    honest_record, honest_call = results.record_answers, cohort._call
+    given: dict[UUID, dict[str, Any]] = {}
+
+    def record(delivery: Any, rows: Any, answers: Any, duration: int) -> Any:
+        for row, answer in zip(rows, answers, strict=True):
+            if delivery.held and isinstance(answer, Done) and answer.result is not None:
+                given.setdefault(row.id, {})[delivery.step.name] = answer.result
+        return honest_record(delivery, rows, answers, duration)
+
+    def call(delivery: Any, row: Any, came: Any) -> Any:
+        made = honest_call(delivery, row, came)
+        return replace(made, results={**made.results, **given.get(row.id, {})})
+
+    return _all(patch.object(cohort, "record_answers", record), patch.object(cohort, "_call", call))
+
+
+# -- the compressed lifecycle -----------------------------------------------------------------------------------------
+
+
+# The database refuses what it would do next: the transaction is rolled back, and the ordinary way does it right.
+@_mutant("a rejected run goes on in its compressed transaction", harmless=True)
+def _() -> AbstractContextManager[object]:
+    def forget(delivery: Any, rows: Any, *more: Any) -> Any:
+        return list(rows), results.record_answers(delivery, rows, *more)[1]
+
+    return patch.object(compressed, "record_answers", forget)
+
+
+# The trigger ``sagas_run_cursor`` refuses a cursor that rises by more steps than were logged.
+@_mutant("a compressed transaction logs its last step only", harmless=True)
+def _() -> AbstractContextManager[object]:
+    honest = store.moves.advance_through
+
+    def advance(change: Move, rows: Any, passed: Sequence[Any], **more: Any) -> None:
+        honest(change, rows, passed[-1:], **more)
+
+    return patch.object(store.moves, "advance_through", advance)
+
+
 # -- of which something else takes care -------------------------------------------------------------------------------
 
 
@@ -585,7 +706,7 @@ def _() -> AbstractContextManager[object]:
     def whole(link: Any, ids: Sequence[UUID], *, token: int = 0, **_: Any) -> Any:
         return performing.perform(link, list(ids), worker="", token=token).messages
 
-    return patch.object(tasks, "redeliver_in_halves", whole)
+    return patch.object(redelivery, "redeliver_in_halves", whole)
 
 
 # The runs it would have carried on are claimed again when their lease lapses.
@@ -605,7 +726,7 @@ def _() -> AbstractContextManager[object]:
 def _() -> AbstractContextManager[object]:
     from tests.simulator.outside import Redis
 
-    return patch.object(Redis, "execute", lambda _: None)
+    return patch.object(Redis, "send_packed_command", lambda *_, **__: None)
 
 
 # Rows are locked and read by id, each once, however often an id is named.
@@ -618,7 +739,7 @@ def _() -> AbstractContextManager[object]:
         def twice(link: Any, ids: Sequence[UUID], **more: Any) -> Any:
             return honest(link, [*ids, *ids], **more)
 
-        with patch.object(tasks, "perform", twice):
+        with patch.object(redelivery, "perform", twice):
             yield
 
     return doubling()
@@ -633,9 +754,9 @@ def _() -> AbstractContextManager[object]:
         read: list[Any] = []
         lock, lock_one, clock, lock_due = store.runs.lock, store.runs.lock_one, store.runs.clock, store.claims.lock_due
 
-        def lock_late(ids: Any) -> Any:
+        def lock_late(ids: Any, **more: Any) -> Any:
             read[:] = [clock()]
-            return lock(ids)
+            return lock(ids, **more)
 
         def lock_one_late(run_id: UUID) -> Any:
             read[:] = [clock()]

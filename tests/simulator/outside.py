@@ -37,6 +37,8 @@ class Parcel:
         queue: where it goes.
         name: the label and its number; set when it is sent.
         deliveries: how often it was delivered before, as a quorum queue counts it.
+        interruptions: see ``decisions.messages.Chain.interruptions``.
+        by_message: see ``decisions.messages.Chain.by_message``.
     """
 
     kind: str
@@ -49,6 +51,8 @@ class Parcel:
     queue: str = ""
     name: str = ""
     deliveries: int = 0
+    interruptions: int = 0
+    by_message: bool = False
 
 
 def step_parcel(links: Sequence[Link], ids: Sequence[UUID], names: str, *, token: int = 0, delay: float = 0) -> Parcel:
@@ -68,7 +72,9 @@ def step_parcel(links: Sequence[Link], ids: Sequence[UUID], names: str, *, token
 def chain_parcel(message: Chain, names: str) -> Parcel:
     """What ``dispatch`` publishes of a chain, under orchestration."""
     delay = float(config().delay_for(message.delay)) if message.delay else 0.0
-    return step_parcel(message.links, message.ids, names, token=message.token, delay=delay)
+    parcel = step_parcel(message.links, message.ids, names, token=message.token, delay=delay)
+    parcel.interruptions, parcel.by_message = message.interruptions, message.by_message
+    return parcel
 
 
 def task_parcels(
@@ -131,24 +137,33 @@ class Redis:
 
     # -- of kicks -----------------------------------------------------------------------------------------------------
 
-    def pipeline(self, *, transaction: bool) -> Redis:
+    @property
+    def connection_pool(self) -> Redis:
         return self
 
-    def __enter__(self) -> Redis:
+    def make_connection(self) -> Redis:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def connect(self) -> None:
         return
 
-    def lpush(self, _key: str, _value: int) -> None:
+    def disconnect(self) -> None:
         return
 
-    def ltrim(self, _key: str, _first: int, _last: int) -> None:
+    def can_read(self) -> bool:
+        return False
+
+    def send_command(self, *_: str, check_health: bool) -> None:
         return
 
-    def execute(self) -> None:
-        self._command("redis kick")
-        self.kicked()
+    def send_packed_command(self, packets: Sequence[bytes], *, check_health: bool) -> None:
+        for packet in packets:
+            if b"LPUSH" in packet:
+                self._command("redis kick")
+                self.kicked()
+            else:
+                assert packet.startswith(b"*2\r\n$3\r\nDEL\r\n"), packet
+                self.delete(packet.split(b"\r\n")[4].decode())
 
     def set(self, key: str, value: str, *, nx: bool, px: int) -> bool:
         self._command("redis set")

@@ -45,7 +45,10 @@ _PLACES = {
 }
 
 
-_NEXT = "SELECT min(due_at) FROM sagas_run AS run WHERE due_at IS NOT NULL"
+_NEXT = (
+    "SELECT LEAST(min(due_at), (SELECT min(decided_at) FROM sagas_shareddecision WHERE settled_at IS NULL)) "
+    "FROM sagas_run AS run WHERE due_at IS NOT NULL"
+)
 _NEXT_BUT_IN_LINE = f"{_NEXT} AND NOT {WAITS_FOR_LOCK}"
 _NEXT_BUT_PATIENT = f"{_NEXT_BUT_IN_LINE} AND NOT {WAITS_FOR_FAMILY}"
 
@@ -81,7 +84,9 @@ class _Running:
     point: int = 0
     dead: bool = False
     struck: bool = False
-    committed: bool = False
+    commits: int = 0
+    #: Whether it is a delivery that is to perform one link only.
+    alone: bool = False
 
 
 @dataclass(slots=True)
@@ -131,6 +136,8 @@ class Simulation:
         self.enters: Callable[[str, float], None] = lambda *_: None
         self._heap: list[tuple[float, int, Activity]] = []
         self._order = count()
+        #: Runs with the operation at which a process died that performed it without a message.
+        self.died_at: set[tuple[UUID, str, str]] = set()
         self._numbers: Counter[str] = Counter()
         self._tick_at = 1.0
         self._idle = 1.0
@@ -229,7 +236,7 @@ class Simulation:
 
     def waits_for_locks(self) -> bool:
         """Whether the activity that runs can be done again from its beginning when a lock is free, or fails."""
-        if not self.running[-1].committed:
+        if not self.running[-1].commits:
             return True
         self.running[-1].struck = True
         return False
@@ -243,7 +250,7 @@ class Simulation:
             raise Crash
         running.point += 1
         self.tally.points += 1
-        running.committed = running.committed or what == "committed"
+        running.commits += what == "committed"
         if not running.strikes:
             return
         for item in running.strikes:

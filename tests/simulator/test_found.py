@@ -59,6 +59,12 @@ ENGINE = {
         0 start c saga=Parent
         0.015 leak inventory for=2000
     """,
+    # tests/integration/local/test_claims.py: its deaths were counted for all branches of the fork.
+    "a branch of a choreographed fork ends every process that performs it without a broker": """
+        seed 48870 carrier=choreography work=yes
+        0 start a saga=Forked kills=left.forward
+        0 confirm a what=approval
+    """,
 }
 #: Of the checks: the engine was right.
 CHECKS = {
@@ -116,6 +122,22 @@ CHECKS = {
         seed 10017245
         0 start a saga=KeyedParent keys=l,k
         0 start b saga=KeyedTillApproved keys=k
+    """,
+    # A process stood before a lock again at once, and the time did not go on to its release.
+    "a process without a broker stands before a lock that a confirmation holds": """
+        seed 59998 work=yes
+        0 start a saga=PlaceOrder
+        0.003 confirm a what=payment
+        cut work#1 at=13
+        stall confirm(a)#1 at=4 for=1
+    """,
+    # The run in which a late payment goes back got the id of the order that was not accepted.
+    "the connection breaks before an order draws its id": """
+        seed 74677
+        2 start c saga=PlaceOrder
+        0 start d saga=PlaceOrder
+        30.008 confirm d what=payment
+        cut start(c)#1 at=2
     """,
 }
 

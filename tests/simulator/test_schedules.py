@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from tests.simulator.bench import Bench
     from tests.simulator.report import Report
 
-#: Two thousand in all, by their first seeds: a test that fails names the seed, and the trace it shrinks to.
+#: A thousand in all, by their first seeds: a test that fails names the seed, and the trace it shrinks to.
 EACH = 250
-FIRST = range(1, 2001, EACH)
+FIRST = range(1, 1001, EACH)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,24 @@ def test_the_schedules_together_contain_every_kind_of_fault_and_end(play_from: C
     assert places <= set(report.places)
     assert set(report.states) == {"SUCCEEDED", "FAILED"}
     assert len(report.sagas) >= 15
+
+
+def test_processes_without_a_broker_die_in_some_of_the_schedules(bench: Bench) -> None:
+    from tests.simulator.cast import draw
+    from tests.simulator.play import play_seed
+
+    # When
+    without = [seed for seed in range(1, 401) if "work" in draw(seed).settings]
+    faults = Counter[str]()
+    for seed in without:
+        faults += play_seed(bench, seed).faults
+        if faults["crash"] and faults["poison"]:
+            break
+
+    # Then
+    assert 60 <= len(without) <= 140
+    assert faults["crash"]
+    assert faults["poison"]
 
 
 def test_a_seed_is_always_the_same_schedule(bench: Bench) -> None:

@@ -75,6 +75,15 @@ def length(queue: str) -> int:
         return int(opened.queue_declare(queue, passive=True).message_count)
 
 
+def is_declared(queue: str) -> bool:
+    """Whether there is such a queue."""
+    try:
+        length(queue)
+    except AMQPError:
+        return False
+    return True
+
+
 def take(queue: str) -> Any:
     """Take the first message off a queue, or ``None``."""
     with channel() as opened:

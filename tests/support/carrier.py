@@ -14,7 +14,7 @@ from django.db import connection
 
 from sagas.db import ConnectionLost
 from sagas.decisions.messages import Chain, Deadline, Message, RemoteCalls, Unlock, Wake
-from sagas.engine.carrier import do_after_commit
+from sagas.delivery.carrier import do_after_commit
 from sagas.engine.claiming import claim
 from sagas.engine.cohort import Performed
 from sagas.engine.outside.remote_threads import perform_calls_now

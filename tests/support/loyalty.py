@@ -91,7 +91,8 @@ def counts(purse: str) -> tuple[int, int, int]:
 
 def assert_purse_adds_up(purse: str, total: int) -> None:
     """Nothing was lost or found, and the holds say the same as the counts."""
-    assert_adds_up(counts(purse), PurseHold.objects.filter(pool_key=purse), total)
+    settled = Purse.objects.values_list("settled", flat=True).get(pk=purse)
+    assert_adds_up(counts(purse), PurseHold.objects.filter(pool_key=purse), total, settled)
 
 
 _UNDO = (".compensate", ".cancel")

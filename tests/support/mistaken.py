@@ -14,21 +14,18 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-import psycopg2
 from django.contrib.auth import get_user_model
 from django.core.mail import EmailMessage, get_connection, send_mail, send_mass_mail
 from django.db import connection, connections, transaction
 from django.db.models import F
 from django.utils import timezone
-from psycopg2 import sql
-from psycopg2.extensions import AsIs
-from psycopg2.extras import DictCursor
 
 from sagas import Call, Confirmation, Done, Outcome, Rejected, Retry, Saga, Step, runtime, set_based
 from sagas.definition.participants import Participant
 from tests.lab.models import Jar, JarHold, Label, Mark
 from tests.lab.sagas import Experiment
 from tests.loyalty.models import Stamp
+from tests.support.driver import cursor_of_another_class, psycopg, verbatim
 
 QUICK = Retry(attempts=2, delay=timedelta(milliseconds=20), jitter=0)
 #: Where nobody listens, and what is sent is not answered.
@@ -142,7 +139,7 @@ def hold_and_speak_of_commits(call: Call[Experiment]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 'it; COMMIT', $$ x; COMMIT; $$, %s AS \"; END\" -- ; COMMIT", ["; COMMIT"])
         cursor.execute("/* a /* nested; */ COMMIT */ SELECT 1; SELECT E'it\\'s; COMMIT'")
-    with connection.connection.cursor(cursor_factory=DictCursor) as cursor:
+    with cursor_of_another_class(connection.connection) as cursor:
         cursor.execute("SELECT 1 AS one")
     hold(call)
 
@@ -252,11 +249,12 @@ def write_elsewhere_in(query: Any) -> Callable[[Call[Experiment]], None]:
 @contextmanager
 def connected_before() -> Iterator[Participant]:
     """A connection of its own, which was there before."""
-    own = psycopg2.connect(connection.connection.dsn, password=connection.settings_dict["PASSWORD"])
+    own = psycopg.connect(**{**connection.get_connection_params(), "cursor_factory": None})
 
     def connected(call: Call[Experiment]) -> None:
-        with own, own.cursor() as cursor:
+        with own.cursor() as cursor:
             cursor.execute("SELECT 1")
+        own.commit()
         hold(call)
 
     with closing(own):
@@ -322,9 +320,9 @@ COMMITS = [
     commit_in("SELECT 'it''s'; COMMIT"),
     commit_in("SELECT $a$ $a$; COMMIT"),
     commit_in(b"COMMIT"),
-    commit_in(sql.SQL("COMMIT")),
-    commit_in(sql.SQL("SELECT {}; COMMIT").format(sql.Literal("x"))),
-    commit_in("SELECT 1 %s", [AsIs("; COMMIT")]),
+    commit_in(psycopg.sql.SQL("COMMIT")),
+    commit_in(psycopg.sql.SQL("SELECT {}; COMMIT").format(psycopg.sql.Literal("x"))),
+    *(commit_in("SELECT 1 %s", [text]) for text in verbatim("; COMMIT")),
 ]
 
 
@@ -338,7 +336,7 @@ def commit_by_the_drivers_cursor(call: Call[Experiment]) -> None:
 def commit_by_a_cursor_of_its_own(call: Call[Experiment]) -> None:
     """And of another class."""
     hold(call)
-    with connection.connection.cursor(cursor_factory=DictCursor) as cursor:
+    with cursor_of_another_class(connection.connection) as cursor:
         cursor.execute("SELECT 1; COMMIT")
 
 

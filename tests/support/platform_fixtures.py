@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,22 +33,22 @@ class WorkerGroup:
         workers: int = 1,
         children: int = 2,
         double: float | None = None,
-        queues: str | None = None,
+        queues: Sequence[str | None] = (None,),
         **sagas: Any,
     ) -> list[Worker]:
         """Run these workers, and no others.
 
         Args:
             confirm_within: how long an order waits for its payment, in seconds.
-            workers: main processes.
+            workers: main processes of a group.
             children: of each.
-            queues: the queues that they consume; all by default.
+            queues: the queues that the workers of a group consume, for each group; one group consumes all by default.
             double: publish every message twice, the second copy this much later (seconds).
             sagas: keys of ``settings.SAGAS``, such as ``LEASE=1``.
         """
         if self.carrier != "orchestration":
             sagas = {"CARRIERS": {"orders.PlaceOrder": self.carrier}, **sagas}
-        wanted = (confirm_within, workers, children, double, queues, json.dumps(sagas, sort_keys=True))
+        wanted = (confirm_within, workers, children, double, tuple(queues), json.dumps(sagas, sort_keys=True))
         if wanted == self._wanted and all(worker.process.poll() is None for worker in self.workers):
             return self.workers
         self.stop_all()
@@ -57,7 +56,11 @@ class WorkerGroup:
         if double is not None:
             environment["LAB_DOUBLE"] = str(double)
         self._wanted = wanted
-        self.workers += [Worker(concurrency=children, queues=queues, environment=environment) for _ in range(workers)]
+        self.workers += [
+            Worker(concurrency=children, queues=each, environment=environment)
+            for each in queues
+            for _ in range(workers)
+        ]
         for worker in self.workers:
             worker.await_ready()
         return self.workers
@@ -66,12 +69,12 @@ class WorkerGroup:
     def suspended(self) -> Iterator[None]:
         """Suspend the workers inside the block (SIGSTOP), and let them go on after it (SIGCONT)."""
         for worker in self.workers:
-            os.killpg(worker.process.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
         try:
             yield
         finally:
             for worker in self.workers:
-                os.killpg(worker.process.pid, signal.SIGCONT)
+                worker.send(signal.SIGCONT)
 
     def stop_all(self) -> None:
         """Stop all workers."""

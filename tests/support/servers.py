@@ -1,4 +1,4 @@
-"""The throwaway PostgreSQL, RabbitMQ and Redis of one test session."""
+"""The throwaway PostgreSQL, RabbitMQ and Redis of one test session; or PostgreSQL of a wheel alone."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ from django.db import connections
 ROOT = Path(__file__).resolve().parent.parent.parent
 _MARK = "DRINKGROUP_TEST_SERVERS"
 _started = False
+#: The exit code of `scripts/services` if a program is missing and cannot be installed.
+_MISSING = 2
+
+
+class NotThere(RuntimeError):
+    """A server's program is not on this machine."""
+
+
+#: Whether the session has PostgreSQL of a wheel alone, and `manage.py sagas work` in place of Celery workers.
+EMBEDDED = bool(os.environ.get("DRINKGROUP_TEST_EMBEDDED"))
+#: Whether everything goes through PgBouncer in transaction mode.
+POOLED = bool(os.environ.get("DRINKGROUP_TEST_POOLED"))
 TEST_DATABASE = "test_drinkgroup"
 
 
@@ -29,15 +41,39 @@ def ensure() -> None:
     global _started  # noqa: PLW0603 - only the process that started them stops them
     if os.environ.get(_MARK) or _only_hands_out_tests():
         return
-    directory = ROOT / ".run" / f"test-{os.getpid()}"
-    os.environ[_MARK] = str(directory)
-    print(f"starting throwaway servers in {directory.relative_to(ROOT)}", file=sys.stderr)
-    _services("start")
+    os.environ[_MARK] = str(ROOT / ".run" / f"test-{os.getpid()}")
+    print(f"starting throwaway servers in {directory().relative_to(ROOT)}", file=sys.stderr)
+    # Also those that did start are stopped, if one did not.
     _started = True
-    for line in (directory / "services.env").read_text().splitlines():
-        name, separator, value = line.partition("=")
-        if separator and not name.startswith("#"):
-            os.environ[name.removeprefix("export ").strip()] = value.strip().strip("'\"")
+    try:
+        _services("start", *(["--embedded", "postgres"] if EMBEDDED else []))
+    except RuntimeError:
+        destroy()
+        raise
+    if EMBEDDED:
+        os.environ["RABBITMQ_URL"] = os.environ["REDIS_URL"] = ""
+    os.environ.update(_urls())
+    if POOLED:
+        # Imported here: it imports this module.
+        from tests.support import pooler
+
+        pooler.give_limits_to_the_role()
+        os.environ |= {"DATABASE_URL": start_pooler(), "DATABASE_POOLED": "on"}
+
+
+def _urls() -> dict[str, str]:
+    lines = (directory() / "services.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def start_pooler() -> str:
+    """Start PgBouncer before the session's PostgreSQL, unless it runs; return its URL.
+
+    Raises:
+        NotThere: it is not on this machine, and cannot be installed.
+    """
+    _services("start", "pgbouncer")
+    return _urls()["PGBOUNCER_URL"]
 
 
 def _only_hands_out_tests() -> bool:
@@ -127,5 +163,5 @@ def _services(*arguments: str) -> str:
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         msg = f"scripts/services {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}"
-        raise RuntimeError(msg)
+        raise NotThere(done.stderr) if done.returncode == _MISSING else RuntimeError(msg)
     return done.stdout

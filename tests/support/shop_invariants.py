@@ -33,10 +33,17 @@ class Snapshot:
 def snapshot() -> Snapshot:
     """Read stock, slots and coupons from the database."""
     return Snapshot(
-        stock={code: (a, h, s) for code, a, h, s in query("SELECT code, available, held, sold FROM inventory_sku")},
+        stock={code: (a, h, s) for code, a, h, s in query("SELECT key, available, held, sold FROM inventory_batch")},
         slots={key: (a, h, s) for key, a, h, s in query("SELECT id, available, held, sold FROM delivery_slot")},
-        coupons=dict(query("SELECT code, used FROM coupons_coupon")),
+        coupons=dict(query(_USED)),
     )
+
+
+#: A coupon is used if an order has it, or if nothing is left of it and no customer has it.
+_USED = """
+    SELECT code, CASE WHEN EXISTS (SELECT FROM coupons_grant WHERE coupon_id = code) THEN EXISTS (
+        SELECT FROM coupons_grant WHERE coupon_id = code AND state IN ('USED', 'REFUNDING')) ELSE available = 0 END
+    FROM coupons_coupon"""
 
 
 def query(sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
@@ -69,18 +76,18 @@ def _effect_sequences() -> tuple[list[str], str]:
 #: The runs of orders. Beside them are those in which payments are returned, which wait for a person.
 _PLACED = "WITH placed AS (SELECT * FROM sagas_run WHERE saga = 'orders.PlaceOrder')"
 _VIOLATIONS = {
-    "a SKU's counts are not the sums of its holds": """
-        SELECT code, held, sold, h.* FROM inventory_sku LEFT JOIN (
+    "a batch's counts are not the sums of its holds": """
+        SELECT key, held, sold - settled, h.* FROM inventory_batch LEFT JOIN (
             SELECT pool_key, sum(quantity) FILTER (WHERE state = 'HELD') AS held_by_holds,
                    sum(quantity) FILTER (WHERE state = 'CONFIRMED') AS sold_by_holds
-            FROM inventory_skuhold GROUP BY pool_key) AS h ON pool_key = code
-        WHERE (held, sold) <> (COALESCE(held_by_holds, 0), COALESCE(sold_by_holds, 0))""",
+            FROM inventory_skuhold GROUP BY pool_key) AS h ON pool_key = key
+        WHERE (held, sold - settled) <> (COALESCE(held_by_holds, 0), COALESCE(sold_by_holds, 0))""",
     "a slot's counts are not the sums of its holds": """
-        SELECT id, held, sold, h.* FROM delivery_slot LEFT JOIN (
+        SELECT id, held, sold - settled, h.* FROM delivery_slot LEFT JOIN (
             SELECT pool_key, sum(quantity) FILTER (WHERE state = 'HELD') AS held_by_holds,
                    sum(quantity) FILTER (WHERE state = 'CONFIRMED') AS sold_by_holds
             FROM delivery_slothold GROUP BY pool_key) AS h ON pool_key = id::text
-        WHERE (held, sold) <> (COALESCE(held_by_holds, 0), COALESCE(sold_by_holds, 0))""",
+        WHERE (held, sold - settled) <> (COALESCE(held_by_holds, 0), COALESCE(sold_by_holds, 0))""",
     "a run has not ended, or a person was called": """
         SELECT id, state, cursor, attempt, claims, due_at - clock_timestamp() FROM placed
         WHERE state NOT IN ('SUCCEEDED', 'FAILED')""",
@@ -127,20 +134,21 @@ _VIOLATIONS = {
         WHERE taken <> CASE run.state WHEN 'SUCCEEDED' THEN (run.request->>'slot') || ':1:CONFIRMED' ELSE '' END""",
     "a coupon redeemed otherwise than ordered": """
         SELECT run.id, run.state, redeemed FROM placed AS run CROSS JOIN LATERAL (
-            SELECT COALESCE(string_agg(coupon_code, ','), '') AS redeemed
-            FROM coupons_redemption WHERE run_id = run.id AND state = 'REDEEMED') AS r
+            SELECT COALESCE(string_agg(coupon_id, ','), '') AS redeemed
+            FROM coupons_grant WHERE used_by_run = run.id AND state = 'USED') AS r
         WHERE redeemed <> CASE run.state WHEN 'SUCCEEDED' THEN COALESCE(run.request->>'coupon', '') ELSE '' END""",
     "a hold or a redemption of no run": """
         SELECT run_id FROM (SELECT run_id FROM inventory_skuhold UNION ALL SELECT run_id FROM delivery_slothold
-            UNION ALL SELECT run_id FROM coupons_redemption) AS effect
+            UNION ALL SELECT used_by_run FROM coupons_grant WHERE used_by_run IS NOT NULL) AS effect
         WHERE NOT EXISTS (SELECT FROM placed WHERE id = run_id)""",
-    "a coupon redeemed more than once": """
-        SELECT coupon_code, count(*) FROM coupons_redemption WHERE state = 'REDEEMED'
-        GROUP BY coupon_code HAVING count(*) > 1""",
-    "a coupon whose mark is not what its redemptions say": """
-        SELECT code, used FROM coupons_coupon WHERE used <> EXISTS (
-            SELECT FROM coupons_redemption WHERE coupon_code = code AND state = 'REDEEMED')
-        AND code <> ALL(%(used_before)s)""",
+    "a coupon granted more often than it was to be, or counted otherwise": """
+        SELECT code, available, held, sold, live FROM coupons_coupon CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE state IN ('ISSUED', 'USED', 'REFUNDING')) AS live
+            FROM coupons_grant WHERE coupon_id = code) AS g
+        WHERE (held > 0 OR sold <> live) AND code <> ALL(%(used_before)s)""",
+    "a grant that is being given back, or that nothing replaces": """
+        SELECT id, state FROM coupons_grant AS g WHERE state IN ('CREATED', 'REFUNDING')
+        OR (state = 'REFUNDED' AND NOT EXISTS (SELECT FROM coupons_grant WHERE replaces = g.id))""",
     "money kept for an order that failed, or owed for one that did not": """
         SELECT p.payment_id, p.state, p.reason, run.state
         FROM payments_payment AS p JOIN placed AS run ON run.id = p.run_id

@@ -138,7 +138,10 @@ class Caller:
             connection.close()
         is_json = "json" in (answer.headers.get("Content-Type") or "")
         return Reply(
-            answer.status, json.loads(text) if is_json else text, dict(answer.headers), time.perf_counter() - began
+            answer.status,
+            json.loads(text) if is_json and text else text,
+            dict(answer.headers),
+            time.perf_counter() - began,
         )
 
     def place(

@@ -16,8 +16,10 @@ ALLOWED = {
     "store": "all SQL of the engine's tables",
     "pool": "the application's pools, and their holds",
     "operations": "what operators ask and repair, across tables",
+    "local/supervisor": "LISTEN, and no table",
     "testing": "the test kit looks at the application's tables, and moves times",
     "postgresql": "sessions and their locks, and no table",
+    "requirements/migrations": "the catalogue and what Django keeps of migrations, and no table of the engine",
     "requirements/server_settings": "settings of the server, and no table",
 }
 

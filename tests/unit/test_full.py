@@ -86,6 +86,20 @@ def test_a_change_begins_a_new_run_unless_results_are_kept(project: Path, change
     assert ran(project) == {"one", "two", "three"}
 
 
+def test_the_tests_of_the_shop_are_run_once_more_with_compressed_orders(project: Path) -> None:
+    # Given
+    (project / "tests" / "shop").mkdir()
+    program = 'echo "$ORDER_LIFECYCLE $@"'
+    this = FullRun(project, slices=3, command=["sh", "-c", program, "sh"])
+    assert this.to_run() == [1, 2, 3, 4]
+    # When
+    this.run(1)
+    this.run(4)
+    # Then
+    assert "slice 1/3: passed (tests/test_one.py)" in this.report()
+    assert "slice compressed: passed (compressed tests/shop)" in this.report()
+
+
 def test_all_results_are_deleted_on_request(project: Path) -> None:
     run_the_rest(project)
     assert full(project, anew=True).to_run() == [1, 2, 3]

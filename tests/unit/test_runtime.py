@@ -11,7 +11,7 @@ from pathlib import Path
 import sagas
 from sagas import Confirmation, Saga, runtime
 from sagas.engine.outside import remote_threads
-from sagas.remote import lanes
+from sagas.remote import HttpParticipant, lanes
 
 ENGINE = Path(sagas.__file__).parent
 #: What is filled while its own module is imported, and not changed after that.
@@ -74,7 +74,7 @@ def test_state_declared_inside_a_block_is_forgotten() -> None:
 
 
 def test_a_forked_child_has_no_threads_of_its_parent() -> None:
-    lanes.lane_of("points", 1)
+    lanes.lane_of(HttpParticipant("points", "http://points.example").post("/debits"))
     # The child of a process in which somebody has just taken the lock
     with runtime.own.lock:
         pid = os.fork()

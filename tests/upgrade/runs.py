@@ -15,7 +15,7 @@ from django.utils import timezone
 import sagas
 from coupons.models import Coupon
 from delivery.models import Slot
-from inventory.models import Sku
+from inventory.services import add_sku
 from orders.models import Order as ShopOrder
 from orders.requests import Item, OrderRequest
 from orders.sagas import PlaceOrder
@@ -296,7 +296,7 @@ class RunMaker:
     def _open_shop(self) -> None:
         tomorrow = timezone.now() + timedelta(days=1)
         self._customer = get_user_model()._default_manager.create(username="lin").pk
-        Sku.objects.create(code="TEA", name="Tea", price_cents=1500, available=100)
+        add_sku(code="TEA", name="Tea", price_cents=1500, available=100)
         self._slot = Slot.objects.create(starts_at=tomorrow, ends_at=tomorrow + timedelta(hours=2), available=100).pk
         for name in ("order begun", "order waiting", "order undoing", "order confirming"):
             Coupon.objects.create(

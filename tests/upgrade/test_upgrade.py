@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg2
 import pytest
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from tests.conftest import SharedWorkers
 from tests.support import broker, servers
+from tests.support.databases import drop_database
+from tests.support.driver import psycopg
 from tests.upgrade import BEFORE
 
 DATABASE = "upgraded"
@@ -200,7 +201,7 @@ def _make_databases() -> None:
     _drop_databases()
     for name, file in ((DATABASE, "default.sql"), (f"{DATABASE}_loyalty", "loyalty.sql")):
         _maintain(f'CREATE DATABASE "{name}"')
-        opened = psycopg2.connect(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl())
+        opened = psycopg.connect(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl())
         with opened, opened.cursor() as cursor:
             cursor.execute((BEFORE / file).read_text())
         opened.close()
@@ -208,7 +209,7 @@ def _make_databases() -> None:
 
 def _drop_databases() -> None:
     for name in (DATABASE, f"{DATABASE}_loyalty"):
-        _maintain(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        drop_database(_maintain, name)
 
 
 def _maintain(sql: str) -> None:

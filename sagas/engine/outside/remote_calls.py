@@ -18,12 +18,12 @@ from django.db import transaction
 from sagas import store
 from sagas.decisions import plan
 from sagas.decisions.messages import Chain, Kick, Link, Message, RemoteCalls
-from sagas.decisions.plan import Move, Sooner, Stand
+from sagas.decisions.plan import Stand
 from sagas.definition.participants import Call, Done, Location, NotYet
 from sagas.engine.delivery import Delivery, delivery_of
 from sagas.engine.invocation import Answer, Fault
 from sagas.engine.reports import record_late_answer
-from sagas.engine.results import await_report, record_answers
+from sagas.engine.results import await_report, postpone, record_answers
 from sagas.errors import NotSent, Rejected
 from sagas.remote.lanes import Lane, lane_of
 
@@ -56,7 +56,7 @@ def capacity_for(delivery: Delivery, wanted: int) -> Capacity | None:
     if delivery.action.location is not Location.REMOTE:
         return None
     participant = delivery.action.remote
-    lane = lane_of(participant.lane, participant.concurrency)
+    lane = lane_of(participant)
     free = min(lane.free, wanted)
     if not free:
         return Capacity(lane, 0, 0.0)
@@ -219,13 +219,5 @@ def _answer_after_move(delivery: Delivery, row: store.runs.Row, one: Answered) -
 
 def _postpone(delivery: Delivery, rows: Sequence[tuple[store.runs.Row, float]], now: float) -> list[Message]:
     """Postpone locked runs that stand here; that counts as no attempt."""
-    if delivery.forked:
-        # The other branches may be due sooner.
-        for row, delay in rows:
-            wait = store.runs.Wait(now + delay, row.attempt, begun=_was_begun(delivery, row))
-            store.moves.move(
-                Move(row.place, row.place, Sooner(delay)), [row], put=store.runs.Put(delivery.step.name, wait)
-            )
-    else:
-        store.runs.wait_until({row.id: now + delay for row, delay in rows})
+    postpone(delivery, rows, now)
     return [Kick(min(delay for _, delay in rows))]

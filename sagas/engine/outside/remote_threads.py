@@ -1,6 +1,6 @@
-"""Make the calls of remote participants in threads, and record their answers.
+"""Make the calls of remote participants in threads or coroutines, and record their answers.
 
-The threads of the lanes make the calls, at most as many at a time as the participant allows. One more thread, the
+The lanes make the calls, at most as many at a time as the participant allows. One more thread, the
 recorder, takes all answers that have come, and records them in one transaction for each operation, on a database
 connection of its own.
 """
@@ -21,9 +21,9 @@ from django.db import connection
 from sagas import runtime
 from sagas.db import ErrorKind, classify_error, describe_error, is_lost, is_transient
 from sagas.decisions.messages import Link, Message, RemoteCalls
-from sagas.definition.participants import Call, Done, NotYet, Remote
+from sagas.definition.participants import AsyncRemote, Call, Done, NotYet, Remote, is_async
 from sagas.engine.delivery import delivery_of
-from sagas.engine.invocation import Fault
+from sagas.engine.invocation import Fault, as_rejection
 from sagas.engine.outside import remote_calls
 from sagas.engine.outside.remote_calls import Answered
 from sagas.errors import Rejected
@@ -51,16 +51,21 @@ def start_remote_calls(message: RemoteCalls, publish: Publish) -> None:
     """
     assert not connection.in_atomic_block, "a call before its INTENT is committed"
     participant = _participant(message.link)
-    lane = lanes.lane_of(participant.lane, participant.concurrency)
+    lane = lanes.lane_of(participant)
     for call in message.calls:
-        lane.submit(partial(_call_and_record, participant, message, call, publish))
+        if is_async(participant):
+            lane.submit(partial(_await_and_record, participant, message, call, publish))
+        else:
+            lane.submit(partial(_call_and_record, participant, message, call, publish))
 
 
 def perform_calls_now(message: RemoteCalls) -> list[Message]:
     """Make the calls in this thread, one after the other, and record their answers; return what must be published."""
     assert not connection.in_atomic_block, "a call before its INTENT is committed"
     participant = _participant(message.link)
-    answered = [_call(participant, call, begun=call.run_id in message.begun) for call in message.calls]
+    answered = [
+        _call(participant, call, begun=call.run_id in message.begun, link=message.link) for call in message.calls
+    ]
     return remote_calls.finish_calls(message.link, answered, worker=message.worker)
 
 
@@ -79,21 +84,46 @@ def _participant(link: Link) -> Remote:
 
 
 def _call_and_record(participant: Remote, message: RemoteCalls, call: Call[Any], publish: Publish) -> None:
-    answered = _call(participant, call, begun=call.run_id in message.begun)
+    answered = _call(participant, call, begun=call.run_id in message.begun, link=message.link)
     # Before the lane counts the call as ended: a drain must find it in the lane or at the recorder.
     _recorder().note(_Unrecorded(message.link, message.worker, answered, publish))
 
 
-def _call(participant: Remote, call: Call[Any], *, begun: bool) -> Answered:
+async def _await_and_record(participant: AsyncRemote, message: RemoteCalls, call: Call[Any], publish: Publish) -> None:
+    began, begun = time.perf_counter(), call.run_id in message.begun
+    answer: Done | Rejected | NotYet | Fault
+    try:
+        answer = _checked(call, await participant.acall(call, repeated=begun and call.attempt > 1))
+    except Exception as error:
+        answer = _answer_of(error, message.link)
+    answered = Answered(call, begun, answer, _microseconds_since(began))
+    _recorder().note(_Unrecorded(message.link, message.worker, answered, publish))
+
+
+def _call(participant: Remote, call: Call[Any], *, begun: bool, link: Link) -> Answered:
     began = time.perf_counter()
     answer: Done | Rejected | NotYet | Fault
     try:
-        answer = participant.call(call, repeated=begun and call.attempt > 1)
-        if isinstance(answer, Done):
-            check_size(dump_json(answer.result), f"the result of {call.step} {call.operation}")
+        answer = _checked(call, participant.call(call, repeated=begun and call.attempt > 1))
     except Exception as error:
-        answer = Fault(error)
-    return Answered(call, begun, answer, int((time.perf_counter() - began) * 1e6))
+        answer = _answer_of(error, link)
+    return Answered(call, begun, answer, _microseconds_since(began))
+
+
+def _checked(call: Call[Any], answer: Done | Rejected | NotYet) -> Done | Rejected | NotYet:
+    """The answer, unless its result is too large or no JSON."""
+    if isinstance(answer, Done):
+        check_size(dump_json(answer.result), f"the result of {call.step} {call.operation}")
+    return answer
+
+
+def _answer_of(error: Exception, link: Link) -> Rejected | Fault:
+    """What an exception means: a rejection, if the step says so."""
+    return as_rejection(error) if isinstance(error, delivery_of(link, "").step.rejects) else Fault(error)
+
+
+def _microseconds_since(began: float) -> int:
+    return int((time.perf_counter() - began) * 1e6)
 
 
 class _Unrecorded:

@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
-import getpass
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
-from kombu.exceptions import OperationalError
 
 from sagas.api import erase
+from sagas.conf import Misconfigured, config
 from sagas.db import ConnectionLost, describe_error
 from sagas.errors import SagaError
 from sagas.escalations import reopening
-from sagas.management import barrier, dead, grants, restored
-from sagas.messaging import relay, topology
-from sagas.messaging.app import engine_app, find_unfit_settings
-from sagas.messaging.dispatcher import dispatch, publish_notices
-from sagas.messaging.publisher import is_from_broker
+from sagas.management import alive, archive, barrier, dead_events, grants, prune, restored, work
+from sagas.management.person import user_here
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
-from sagas.requirements import software
+from sagas.requirements import extras
 
-#: Subcommands that publish or declare, which refuse unfit versions and settings. The others run all the same.
-_NEED_THE_BROKER = frozenset({"topology", "dispatch", "dead"})
+#: Subcommands of RabbitMQ. They are in a module that needs Celery, and are there if there is a broker.
+_NEED_THE_BROKER = frozenset({"topology", "dispatch", "listen", "dead"})
 
 #: Subcommands with a module of their own.
-_MODULES: dict[str, Any] = {"dead": dead, "restored": restored, "grants": grants, "barrier": barrier}
+_MODULES: dict[str, Any] = {
+    "dead": dead_events,
+    "work": work,
+    "alive": alive,
+    "restored": restored,
+    "grants": grants,
+    "barrier": barrier,
+    "prune": prune,
+    "archive": archive,
+}
 
 
 class Command(BaseCommand):
     """The command: each subcommand is a method here or a module."""
 
-    help = "The saga engine: topology | dispatch | dead | doctor | reopen | restored | erase | grants | barrier."
+    help = (
+        "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | reopen | restored | erase | "
+        "prune | archive | grants | barrier."
+    )
     # A saga that cannot be imported fails the checks. The other sagas must be dispatched all the same.
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True)
-        declaring = commands.add_parser(
-            "topology", help="Declare every queue and exchange in RabbitMQ. Part of a deploy."
+        work.add_arguments(
+            commands.add_parser("work", help="Claim and perform what is due in this program: no broker is needed.")
         )
-        declaring.add_argument(
-            "--replace",
-            action="store_true",
-            help="Renew queues that were declared with other arguments, if they are empty and not consumed.",
-        )
-        sending = commands.add_parser("dispatch", help="Claim what is due and publish it: for cron and serverless.")
-        sending.add_argument("--once", action="store_true", required=True, help="One pass; the only mode there is.")
-        dead.add_arguments(
-            commands.add_parser("dead", help="Show the messages that were set aside as poison; replay or drop them.")
-        )
+        if _has_broker():
+            # Without one, Celery need not be installed.
+            from sagas.management import broker  # noqa: PLC0415
+
+            broker.add_parsers(commands)
+        elif lack := extras.celery():
+            for name in sorted(_NEED_THE_BROKER):
+                # It takes any arguments, to say the same whatever is given.
+                refused = commands.add_parser(name, help=str(lack), prefix_chars="\0", add_help=False)
+                refused.add_argument("arguments", nargs="*")
+        else:
+            dead_events.add_arguments(
+                commands.add_parser("dead", help="Show the events that a listener could not take; replay or drop them.")
+            )
 
         commands.add_parser("doctor", help="Look everything over; exit code 1 when something is wrong.")
+
+        alive.add_arguments(
+            commands.add_parser(
+                "alive", help="Exit code 1 if a worker of this machine is not alive: for health checks."
+            )
+        )
 
         commands.add_parser(
             "reopen", help="Open escalations anew for escalated runs that have none, so the doctor says."
@@ -67,7 +85,14 @@ class Command(BaseCommand):
             "erase", help="Overwrite what is personal in the finished runs of a business key."
         )
         erasing.add_argument("--business-key", required=True, help="What people know the runs by.")
-        erasing.add_argument("--by", default=f"manage.py {getpass.getuser()}", help="Who erases, for the record.")
+        erasing.add_argument("--by", default=f"manage.py {user_here()}", help="Who erases, for the record.")
+
+        prune.add_arguments(
+            commands.add_parser("prune", help="Delete runs that ended longer ago than SAGAS['RETENTION'] keeps them.")
+        )
+        archive.add_arguments(
+            commands.add_parser("archive", help="The same, but first write them to files, without personal data.")
+        )
 
         grants.add_arguments(
             commands.add_parser("grants", help="Show, or apply, what the application's role may do in the database.")
@@ -79,56 +104,28 @@ class Command(BaseCommand):
 
     def handle(self, *, command: str, **options: Any) -> None:
         """Run a subcommand, and report its errors in one line."""
-        if command in _NEED_THE_BROKER and (found := [*software.lacking(), *find_unfit_settings()]):
-            raise CommandError("\n".join(map(str, found)))
         try:
-            match command:
-                case "topology":
-                    self._topology(replace=options["replace"])
-                case "dispatch":
-                    self._dispatch()
-                case "doctor":
-                    self._doctor()
-                case "reopen":
-                    self._reopen()
-                case "erase":
-                    self._erase(options["business_key"], options["by"])
-                case _:
-                    _MODULES[command].run(self.stdout, **options)
+            with _broker_errors():
+                match command:
+                    case "doctor":
+                        self._doctor()
+                    case "reopen":
+                        self._reopen()
+                    case "erase":
+                        self._erase(options["business_key"], options["by"])
+                    case _ if command in _NEED_THE_BROKER and _has_broker():
+                        from sagas.management import broker  # noqa: PLC0415 - see add_arguments
+
+                        broker.run(command, self.stdout, **options)
+                    case _ if command in _NEED_THE_BROKER and (lack := extras.celery()):
+                        raise CommandError(str(lack))
+                    case _:
+                        _MODULES[command].run(self.stdout, **options)
         except SagaError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError, ConnectionLost) as error:
             msg = f"the database cannot be worked with: {describe_error(error)}"
             raise CommandError(msg) from error
-        except AMQPError as error:
-            msg = f"RabbitMQ refuses: {describe_error(error)}. Declare its queues: manage.py sagas topology"
-            raise CommandError(msg) from error
-        except (OperationalError, OSError) as error:
-            if not is_from_broker(error):
-                raise
-            msg = f"RabbitMQ does not answer: {describe_error(error)}. Check the broker's URL and that the server runs."
-            raise CommandError(msg) from error
-
-    def _topology(self, *, replace: bool) -> None:
-        with engine_app().connection_for_write() as connection:
-            connection.ensure_connection(max_retries=3)
-            differing = topology.declare(connection, replace=replace)
-        names = [queue.name for queue in topology.all_queues()]
-        self.stdout.write(f"declared {len(names)} queues: {', '.join(names)}")
-        if differing and replace:
-            msg = f"not replaced, for they hold messages or are consumed: {', '.join(differing)}"
-            raise CommandError(msg)
-
-    def _dispatch(self) -> None:
-        while dispatch():
-            pass
-        while dispatch(lapsed=True):
-            pass
-        while publish_notices():
-            pass
-        while relay.relay(engine_app()):
-            pass
-        self.stdout.write("dispatched all that was due")
 
     def _doctor(self) -> None:
         findings = doctor.examine()
@@ -161,3 +158,18 @@ class Command(BaseCommand):
         self.stdout.write(
             f"erased what is personal in {len(erasure.changed)} of {len(erasure.runs)} run(s) of {business_key}"
         )
+
+
+def _has_broker() -> bool:
+    try:
+        return config().broker is not None and not extras.celery()
+    except Misconfigured:
+        return extras.is_installed("celery")  # the subcommand, or the doctor, reports it
+
+
+def _broker_errors() -> AbstractContextManager[None]:
+    if not _has_broker():
+        return nullcontext()
+    from sagas.management import broker  # noqa: PLC0415 - see add_arguments
+
+    return broker.errors_in_one_line()

@@ -10,24 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db import DatabaseError
-from kombu import Connection
-from kombu.exceptions import OperationalError
 
+from sagas.conf import config
 from sagas.db import describe_error, sqlstate
-from sagas.messaging.app import engine_app
-from sagas.messaging.publisher import is_from_broker
 from sagas.operations.doctor import (
-    broker,
     code,
     databases,
+    events,
     integrity,
     pools,
     redis,
+    retention,
     runs,
     workers,
 )
 from sagas.operations.doctor.finding import Finding, Severity
-from sagas.requirements import software
+from sagas.requirements import extras, software
 
 __all__ = ["Finding", "Severity", "examine"]
 
@@ -46,24 +44,18 @@ DATABASE: Sequence[Probe] = (
     runs.lapsed,
     runs.escalations,
     runs.breakers,
+    runs.undecided,
     runs.backlog,
+    events.queued,
     integrity.escalated,
     integrity.times,
     integrity.logs,
     pools.books,
+    retention.pruning,
 )
 
 #: Probes that handle the absence of their servers themselves.
-BESIDE: Sequence[Probe] = (databases.server_settings, databases.others)
-
-#: Probes that ask RabbitMQ, over one connection. The first one that gets no answer is the last.
-BROKER: Sequence[Callable[[Connection], Iterable[Finding]]] = (
-    broker.version,
-    broker.queues,
-    broker.policies,
-    broker.consumers,
-    broker.dead_letters,
-)
+BESIDE: Sequence[Probe] = (databases.server_settings, databases.schema, databases.others)
 
 #: Probes that ask Redis, and handle its absence themselves.
 REDIS: Sequence[Probe] = (redis.reach,)
@@ -93,12 +85,23 @@ def _database() -> Iterator[Finding]:
 
 
 def _broker() -> Iterator[Finding]:
-    if any(software.broker()):
-        return  # the broker is no RabbitMQ: code.needs reports it
+    if config().broker is None:
+        what = "SAGAS['BROKER'] is None: manage.py sagas work claims and performs, and no broker is needed."
+        yield Finding(Severity.FINE, what)
+        return
+    if extras.celery() or any(software.broker()):
+        return  # Celery is missing, or the broker is no RabbitMQ: code.needs reports it
+    # Without a broker none of these packages need be installed.
+    from kombu.exceptions import OperationalError  # noqa: PLC0415
+
+    from sagas.messaging.app import engine_app  # noqa: PLC0415
+    from sagas.messaging.publisher import is_from_broker  # noqa: PLC0415
+    from sagas.operations.doctor import broker  # noqa: PLC0415
+
     try:
         with engine_app().connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
-            for probe in BROKER:
+            for probe in broker.PROBES:
                 yield from probe(connection)
     except (OperationalError, OSError) as error:
         if not is_from_broker(error):

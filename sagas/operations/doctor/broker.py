@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -149,3 +149,7 @@ def dead_letters(broker: Connection) -> Iterator[Finding]:
         )
     else:
         yield Finding(Severity.FINE, "No message was set aside.")
+
+
+#: Probes that ask RabbitMQ, over one connection. The first one that gets no answer is the last.
+PROBES: Sequence[Callable[[Connection], Iterable[Finding]]] = (version, queues, policies, consumers, dead_letters)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sagas import runtime, store
-from sagas.conf import Misconfigured
-from sagas.messaging.app import find_unfit_settings
+from sagas.conf import Misconfigured, config
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.requests import find as find_unreadable
-from sagas.requirements import software
+from sagas.requirements import extras, software
 
 
 def needs() -> Iterator[Finding]:
     """Report software that is too old, a broker that is not RabbitMQ, and Celery settings that break promises."""
     try:
-        found = [*software.lacking(), *find_unfit_settings()]
+        found = [*software.lacking()]
+        if config().broker is not None and not extras.celery():
+            # Without a broker Celery need not be installed.
+            from sagas.messaging.app import find_unfit_settings  # noqa: PLC0415
+
+            found += find_unfit_settings()
     except Misconfigured as error:
         yield Finding(Severity.ERROR, error.message, remedy=error.hint)
         return

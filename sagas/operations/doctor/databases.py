@@ -11,6 +11,7 @@ from sagas import store
 from sagas.operations import pruning
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one
+from sagas.requirements import migrations
 from sagas.requirements import server_settings as settings
 
 
@@ -36,6 +37,17 @@ def server_settings() -> Iterator[Finding]:
         yield from map(_finding, found)
         if not found:
             yield Finding(Severity.FINE, f"The database {alias!r} has the settings that the promises need.")
+
+
+def schema() -> Iterator[Finding]:
+    """Report migrations that the database lacks, has of a newer version, or has half done."""
+    try:
+        found = [*migrations.missing(), *migrations.deviations()]
+    except DatabaseError:
+        return  # other probes report it
+    yield from map(_finding, found)
+    if not found:
+        yield Finding(Severity.FINE, "The database has the migrations of this code.")
 
 
 def _finding(deviation: settings.Deviation) -> Finding:

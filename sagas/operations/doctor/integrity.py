@@ -135,14 +135,14 @@ def logs() -> Iterator[Finding]:
             "run, or confirm or undo all of its effects by hand.",
         )
     forged, example = one(
-        "SELECT count(*), min(run_id::text) FROM (SELECT run_id FROM sagas_log ORDER BY id DESC LIMIT %s) AS entry "
+        "SELECT count(*), min(run_id::text) FROM (SELECT run_id FROM sagas_log ORDER BY run_id DESC LIMIT %s) AS entry "
         "WHERE NOT EXISTS (SELECT FROM sagas_run AS run WHERE run.id = entry.run_id)",
         [LAST],
     )
     if forged:
         yield Finding(
             Severity.ERROR,
-            f"{forged} of the last rows of the log belong to runs that do not exist (run {example}).",
+            f"{forged} of the log's rows of the last runs belong to runs that do not exist (run {example}).",
             remedy="Runs were deleted without their logs, or somebody wrote the log by hand.",
         )
     if not wrong and not forged:

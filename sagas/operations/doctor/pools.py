@@ -30,7 +30,7 @@ class _Use:
 
     saga: str
     step: str
-    resource: PoolResource
+    resource: PoolResource[Any]
 
 
 def books() -> Iterator[Finding]:
@@ -65,24 +65,25 @@ def _uses() -> dict[tuple[str, str, str], list[_Use]]:
     return dict(sorted(found.items()))
 
 
-def _resource(participant: Any) -> PoolResource | None:
+def _resource(participant: Any) -> PoolResource[Any] | None:
     owner = getattr(participant.function, "__self__", None) if isinstance(participant, SetBasedFunction) else None
     return owner if isinstance(owner, PoolResource) else None
 
 
-def _ask(resource: PoolResource, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+def _ask(resource: PoolResource[Any], sql: str, params: Sequence[Any] = ()) -> list[Any]:
     with transaction.atomic(using=resource.database), connections[resource.database].cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(PATIENCE)])
         cursor.execute(sql, list(params))
         return list(cursor.fetchall())
 
 
-def _counts(resource: PoolResource) -> Iterator[Finding]:
+def _counts(resource: PoolResource[Any]) -> Iterator[Finding]:
     pool, hold, key = resource.pool._meta.db_table, resource.hold._meta.db_table, resource.pool._meta.pk.column
     differing = _ask(
         resource,
         "SELECT COALESCE(pool.key, holds.pool_key), pool.held, COALESCE(holds.held, 0), pool.sold, "
-        f'COALESCE(holds.sold, 0) FROM (SELECT "{key}"::text AS key, held, sold FROM "{pool}") AS pool FULL JOIN '
+        f'COALESCE(holds.sold, 0) FROM (SELECT "{key}"::text AS key, held, sold - settled AS sold FROM "{pool}") '
+        "AS pool FULL JOIN "
         f"(SELECT pool_key, sum(quantity) FILTER (WHERE state = 'HELD') AS held, "
         f"sum(quantity) FILTER (WHERE state = 'CONFIRMED') AS sold FROM \"{hold}\" "
         "WHERE state <> 'CANCELLED' GROUP BY pool_key) AS holds ON holds.pool_key = pool.key "
@@ -104,7 +105,7 @@ def _counts(resource: PoolResource) -> Iterator[Finding]:
         )
 
 
-def _left_over(resource: PoolResource) -> Iterator[Finding]:
+def _left_over(resource: PoolResource[Any]) -> Iterator[Finding]:
     """Report holds that no run will confirm or cancel: their runs have ended or do not exist."""
     hold = resource.hold._meta.db_table
     ended: dict[str, list[UUID]] = defaultdict(list)
@@ -192,7 +193,7 @@ _TRIED = (
 _TRIED_OF = _TRIED.replace("run.id > %s", "run.id = ANY(%s::uuid[])")
 
 
-def _demands(resource: PoolResource, _run_id: UUID, saga: str, version: int, shape: int, request: str) -> bool:
+def _demands(resource: PoolResource[Any], _run_id: UUID, saga: str, version: int, shape: int, request: str) -> bool:
     """Whether the run asks for more than nothing; ``False`` if its request cannot be read here."""
     try:
         return bool(resource.demand(store.definitions.find(saga, version, shape).load(request)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sagas.conf import config
 from sagas.operations.doctor.finding import Finding, Severity
@@ -17,6 +17,9 @@ from sagas.redis import (
 )
 from sagas.remote import circuit
 from sagas.requirements.software import server
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: The key that the doctor writes. It expires after a millisecond.
 _TRIAL = "sagas:doctor"
@@ -37,7 +40,7 @@ def reach() -> Iterator[Finding]:
             yield Finding(Severity.FINE, "No Redis is configured: runs begin at the next tick instead of at once.")
             return
         client.ping()
-    except redis_client.ERRORS as error:
+    except redis_client.errors() as error:
         what = f"Redis does not answer ({redis_client.said(error)}): runs begin up to {config().tick:g} s later."
         yield Finding(Severity.WARNING, what, remedy="Check SAGAS['REDIS_URL'] and that the server runs.")
         return
@@ -45,7 +48,7 @@ def reach() -> Iterator[Finding]:
     try:
         client.set(_TRIAL, 1, px=1)
         client.eval(_WRITE, 1, _TRIAL)
-    except redis_client.ERRORS as error:
+    except redis_client.errors() as error:
         what = f"Redis refuses writes ({redis_client.said(error)}): runs begin up to {config().tick:g} s later."
         remedy = (
             "Give the URL of a server that may be written to: no replica, with memory left, not a cluster, and with "
@@ -55,7 +58,7 @@ def reach() -> Iterator[Finding]:
         return
     try:
         strange = list(_strange(client))
-    except redis_client.ERRORS as error:
+    except redis_client.errors() as error:
         yield Finding(Severity.WARNING, f"The engine's keys in Redis cannot be read ({redis_client.said(error)}).")
         return
     for key, what in strange[:10]:
@@ -71,20 +74,20 @@ def reach() -> Iterator[Finding]:
         yield Finding(Severity.FINE, "Redis answers.")
 
 
-def _version(client: redis_client.Client) -> Iterator[Finding]:
+def _version(client: Redis) -> Iterator[Finding]:
     try:
         info: Any = client.info("server")
-    except redis_client.ERRORS:
+    except redis_client.errors():
         return  # the Redis user lacks the permission
     if lack := server("Redis", str(info.get("redis_version", ""))):
         yield Finding(Severity.WARNING, lack.what, remedy=lack.remedy)
 
 
-def _memory(client: redis_client.Client) -> Iterator[Finding]:
+def _memory(client: Redis) -> Iterator[Finding]:
     """Report a Redis that will soon refuse writes, because its memory is full."""
     try:
         info: Any = client.info("memory")
-    except redis_client.ERRORS:
+    except redis_client.errors():
         return  # the Redis user lacks the permission
     most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
     if most and info.get("maxmemory_policy") == "noeviction" and used > FULL * most:
@@ -96,7 +99,7 @@ def _memory(client: redis_client.Client) -> Iterator[Finding]:
         )
 
 
-def _strange(client: redis_client.Client) -> Iterator[tuple[str, str]]:
+def _strange(client: Redis) -> Iterator[tuple[str, str]]:
     """Find keys that are not as the engine writes them, each with a description."""
     for key in (kicks.KICK, kicks.ASKED):
         yield from _judge(client, key)
@@ -109,7 +112,7 @@ def _strange(client: redis_client.Client) -> Iterator[tuple[str, str]]:
             yield from _judge(client, raw.decode(errors="replace"))
 
 
-def _judge(client: redis_client.Client, key: str) -> Iterator[tuple[str, str]]:
+def _judge(client: Redis, key: str) -> Iterator[tuple[str, str]]:
     found: Any = client.type(key)
     kind = found.decode()
     if kind == "none":
@@ -136,7 +139,7 @@ def _judge(client: redis_client.Client, key: str) -> Iterator[tuple[str, str]]:
         yield from _judge_circuit(client, key, left)
 
 
-def _judge_circuit(client: redis_client.Client, key: str, left: float) -> Iterator[tuple[str, str]]:
+def _judge_circuit(client: Redis, key: str, left: float) -> Iterator[tuple[str, str]]:
     """Find times in a circuit's hash that lie after its expiry: the engine writes none."""
     fields: Any = client.hgetall(key)
     for name, raw in fields.items():

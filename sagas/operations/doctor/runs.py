@@ -76,9 +76,31 @@ def breakers() -> Iterator[Finding]:
         yield Finding(Severity.FINE, "No breaker is open.")
 
 
+def undecided() -> Iterator[Finding]:
+    """Report decisions that some runs have not got yet, although they are made for a while."""
+    found = rows(
+        "SELECT d.saga, d.name, d.key, date_trunc('second', clock_timestamp() - d.decided_at)::text, (SELECT count(*) "
+        "FROM sagas_run AS run WHERE run.saga = d.saga AND run.decision_key = d.key AND run.decision_name = d.name "
+        "AND run.decided_at IS NULL AND run.state IN ('PENDING', 'EXECUTING', 'AWAITING_CONFIRM')) "
+        "FROM sagas_shareddecision AS d WHERE d.settled_at IS NULL "
+        "AND d.decided_at < clock_timestamp() - %s * interval '1 second' ORDER BY d.id LIMIT 20",
+        [config().lease],
+    )
+    for saga, name, key, since, count in found:
+        yield Finding(
+            Severity.ERROR if count else Severity.WARNING,
+            f"{saga}.{name} of {key!r} was decided {since} ago, and {count} run(s) have not got it.",
+            count,
+            "Check whether workers run that know this saga, keep up, and have no error in their logs; a worker gives "
+            "each decision to a cohort at a time.",
+        )
+    if not found:
+        yield Finding(Severity.FINE, "Every decision for many runs has been given to them.")
+
+
 def backlog() -> Iterator[Finding]:
     """Report how long the oldest run that has not begun has waited."""
-    # The same measure as that of sagas.check_admission.
+    # sagas.check_admission looks at the same runs. It refuses by the expected wait, which is never below the age.
     count, age = store.claims.backlog()
     limit = config().admission
     what = f"The oldest of {count} run(s) that have not begun has waited {age:.0f} s."

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from sagas import store
 from sagas.conf import config
+from sagas.local.activity import is_parent
 from sagas.operations.doctor.finding import Finding, Severity
 from sagas.operations.doctor.query import one
 from sagas.store.workers import KnownWorker
@@ -34,11 +35,13 @@ def pulse() -> Iterator[Finding]:
     for worker in alive:
         yield _look(worker)
     if alive:
-        yield from _idle(alive)
+        yield from _idle([worker for worker in alive if not is_parent(worker.beat.name)])
 
 
 def _look(worker: KnownWorker) -> Finding:
     beat = worker.beat
+    if is_parent(beat.name):
+        return Finding(Severity.FINE, f"{beat.name} gave a sign of life {worker.silent:.0f} s ago.")
     ticked = "has had no tick" if beat.ticked is None else f"ticked {beat.ticked:.0f} s before"
     began = "has begun no delivery" if beat.delivered is None else f"began a delivery {beat.delivered:.0f} s before"
     what = f"{beat.name} gave a sign of life {worker.silent:.0f} s ago, {ticked}, and {began}"

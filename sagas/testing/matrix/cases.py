@@ -6,7 +6,7 @@ run must end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,6 +17,7 @@ from sagas.definition.definition import Definition
 from sagas.definition.participants import Location, Phase
 from sagas.definition.retry import Again
 from sagas.definition.saga import Saga
+from sagas.definition.variants import variant_without
 from sagas.states import CARRIERS, State
 from sagas.testing.scenario.faults import Broken
 
@@ -32,6 +33,9 @@ class InjectedFault(StrEnum):
     ANSWER_LOST = "raises-after-the-effect"
     KILLED_BEFORE = "killed-before-the-commit"
     KILLED_AFTER = "killed-after-the-commit"
+    #: The same without a broker: the process performs a whole chain, no message comes again, and the lease lapses.
+    LOST_BEFORE = "killed-before-the-commit-without-a-broker"
+    LOST_AFTER = "killed-after-the-commit-without-a-broker"
     TWICE = "delivered-twice"
     #: A copy of the message comes after the run has ended: that of a forward operation, after its undo.
     LATE = "delivered-late"
@@ -40,7 +44,14 @@ class InjectedFault(StrEnum):
 
 
 #: A process is killed. Its commits must last, so these cases need a test that commits.
-KILLING = (InjectedFault.KILLED_BEFORE, InjectedFault.KILLED_AFTER)
+KILLING = (
+    InjectedFault.KILLED_BEFORE,
+    InjectedFault.KILLED_AFTER,
+    InjectedFault.LOST_BEFORE,
+    InjectedFault.LOST_AFTER,
+)
+#: Those without a broker.
+WITHOUT_BROKER = (InjectedFault.LOST_BEFORE, InjectedFault.LOST_AFTER)
 #: Faults that are injected into the participant, for the first attempt or for all attempts.
 _ONCE = (InjectedFault.RAISES_ONCE, InjectedFault.ANSWER_LOST_ONCE)
 _ALWAYS = (InjectedFault.RAISES, InjectedFault.ANSWER_LOST)
@@ -66,7 +77,7 @@ class Case:
     """One operation with one fault.
 
     Attributes:
-        saga: the saga.
+        definition: what its run follows: that of the saga, without the steps that the run skips.
         index: position of the step.
         phase: phase of the operation.
         fault: what goes wrong.
@@ -77,7 +88,7 @@ class Case:
         commit: number of that commit, from 1.
     """
 
-    saga: type[Saga[Any]]
+    definition: Definition
     index: int
     phase: Phase
     fault: InjectedFault
@@ -90,12 +101,12 @@ class Case:
     @property
     def step(self) -> str:
         """Name of the step."""
-        return self.saga.definition.all_steps[self.index].name
+        return self.definition.all_steps[self.index].name
 
     @property
     def operation(self) -> str:
         """Name of the operation."""
-        return self.saga.definition.all_steps[self.index].actions[self.phase].operation.value
+        return self.definition.all_steps[self.index].actions[self.phase].operation.value
 
     @property
     def fault_id(self) -> str:
@@ -112,7 +123,7 @@ class Case:
     @property
     def escalates(self) -> bool:
         """Whether the run is escalated and must be resumed, because its operation always fails and cannot be undone."""
-        forward = self.phase is Phase.FORWARD and self.index < self.saga.definition.before_pivot
+        forward = self.phase is Phase.FORWARD and self.index < self.definition.before_pivot
         return self.fault in _ALWAYS and not forward
 
     @property
@@ -133,27 +144,29 @@ class Case:
     @property
     def commits(self) -> bool:
         """Whether the test must commit, because a process is killed or another system is called."""
-        return self.kills_process or has_remote(self.saga.definition)
+        return self.kills_process or has_remote(self.definition)
 
     def __str__(self) -> str:
         """The id of the case's test."""
         return f"{self.step}.{self.operation}-{self.fault_id}-{self.carrier}"
 
 
-def cases(saga: type[Saga[Any]], *, carriers: Sequence[str] = CARRIERS) -> list[Case]:
-    """List every operation of a saga with every fault that is possible for it, under each carrier."""
-    definition = saga.definition
+def cases(saga: type[Saga[Any]], *, carriers: Sequence[str] = CARRIERS, skips: Collection[str] = ()) -> list[Case]:
+    """List every operation of a saga with every fault that is possible for it, under each carrier.
+
+    ``skips`` names the steps that the runs skip.
+    """
+    definition = variant_without(saga.definition, skips)
     return [
         case
         for carrier in carriers
         for index, step in enumerate(definition.all_steps)
         for phase in step.actions
-        for case in _cases_of_operation(saga, index, phase, carrier)
+        for case in _cases_of_operation(definition, index, phase, carrier)
     ]
 
 
-def _cases_of_operation(saga: type[Saga[Any]], index: int, phase: Phase, carrier: str) -> Iterator[Case]:
-    definition = saga.definition
+def _cases_of_operation(definition: Definition, index: int, phase: Phase, carrier: str) -> Iterator[Case]:
     undo_path = _undo_path(definition, index)
     compensatable = phase is Phase.FORWARD and index < definition.before_pivot
     path = undo_path if phase is Phase.UNDO else RunPath.CONFIRMED
@@ -163,19 +176,22 @@ def _cases_of_operation(saga: type[Saga[Any]], index: int, phase: Phase, carrier
     for fault in InjectedFault:
         if fault is InjectedFault.REJECTS:
             if compensatable:
-                yield Case(saga, index, phase, fault, carrier, RunPath.CONFIRMED, State.FAILED)
+                yield Case(definition, index, phase, fault, carrier, RunPath.CONFIRMED, State.FAILED)
         elif fault in KILLING:
-            for database, commit in _commits(definition, index, phase):
-                yield Case(saga, index, phase, fault, carrier, path, final_state, database, commit)
+            commits = _commits(definition, index, phase)
+            for database, commit in commits:
+                if fault in WITHOUT_BROKER and commit > 1:
+                    continue  # that of a remote call's answer, whatever the carrier
+                yield Case(definition, index, phase, fault, carrier, path, final_state, database, commit)
         elif fault in _ALWAYS and compensatable:
-            yield Case(saga, index, phase, fault, carrier, RunPath.CONFIRMED, State.FAILED)
+            yield Case(definition, index, phase, fault, carrier, RunPath.CONFIRMED, State.FAILED)
         elif fault in _ONCE and not _is_tried_again(definition, index, phase):
             continue
         elif fault is InjectedFault.LATE and compensatable:
             if undo_path is not None:
-                yield Case(saga, index, phase, fault, carrier, undo_path, State.FAILED)
+                yield Case(definition, index, phase, fault, carrier, undo_path, State.FAILED)
         else:
-            yield Case(saga, index, phase, fault, carrier, path, final_state)
+            yield Case(definition, index, phase, fault, carrier, path, final_state)
 
 
 def _undo_path(definition: Definition, index: int) -> RunPath | None:

@@ -41,10 +41,10 @@ def outcomes(subject: Subject, *, carriers: Sequence[str] = CARRIERS) -> list[Ca
     If the caller has no open transaction, also play the cases that must commit. Their rows stay.
     """
     check_carriers(carriers)
-    databases = databases_of(subject.saga.definition)
+    databases = databases_of(subject.definition)
     may_commit = not any(connections[database].in_atomic_block for database in databases)
     found: list[CaseOutcome] = []
-    for case in cases(subject.saga, carriers=carriers):
+    for case in cases(subject.saga, carriers=carriers, skips=subject.skips):
         if case.commits and not may_commit:
             continue
         try:
@@ -68,6 +68,7 @@ def assert_saga_unwinds(
     prepare: Callable[[Scenario], object] | None = None,
     ignore: Collection[str] = (),
     leaves: Collection[str] = (),
+    skips: Collection[str] = (),
     carriers: Sequence[str] = CARRIERS,
 ) -> None:
     """Assert that a saga ends wholly confirmed or wholly undone, whatever goes wrong at any operation.
@@ -79,7 +80,7 @@ def assert_saga_unwinds(
     Raises:
         AssertionError: with every failed case and its run's log.
     """
-    subject = Subject(saga, request, invariant, prepare, ignore, leaves)
+    subject = Subject(saga, request, invariant, prepare, ignore, leaves, skips)
     played = outcomes(subject, carriers=carriers)
     problems = [outcome.problem for outcome in played if outcome.problem]
     if problems:
@@ -98,6 +99,7 @@ def saga_matrix(
     prepare: Callable[[Scenario], object] | None = None,
     ignore: Collection[str] = (),
     leaves: Collection[str] = (),
+    skips: Collection[str] = (),
     carriers: Sequence[str] = CARRIERS,
     fixtures: Sequence[str] = (),
     committing: Sequence[str] = (),
@@ -108,12 +110,13 @@ def saga_matrix(
     >>> test_place_order = saga_matrix(PlaceOrder, place_an_order, invariant=order_has_all_or_nothing)
 
     Args:
-        saga: the saga; see ``Subject``, also for the next five.
+        saga: the saga; see ``Subject``, also for the next six.
         request: the request.
         invariant: what must hold once a run has ended.
         prepare: what else comes from outside.
         ignore: columns that are not compared.
         leaves: rows that a failed run may leave.
+        skips: the steps that a run with this request skips.
         carriers: "orchestration", "choreography", or both.
         fixtures: names of fixtures for every case.
         committing: names of fixtures for the cases that must commit, instead of pytest-django's ``transactional_db``:
@@ -122,7 +125,7 @@ def saga_matrix(
     """
     import pytest  # noqa: PLC0415 - the other functions work without pytest
 
-    subject = Subject(saga, request, invariant, prepare, ignore, leaves)
+    subject = Subject(saga, request, invariant, prepare, ignore, leaves, skips)
 
     check_carriers(carriers)
 
@@ -130,9 +133,11 @@ def saga_matrix(
         own = list(mark(case))
         if case.commits and committing:
             return own
-        return [*own, pytest.mark.django_db(transaction=case.commits, databases=databases_of(saga.definition))]
+        return [*own, pytest.mark.django_db(transaction=case.commits, databases=databases_of(subject.definition))]
 
-    found = [pytest.param(case, id=str(case), marks=marks(case)) for case in cases(saga, carriers=carriers)]
+    found = [
+        pytest.param(case, id=str(case), marks=marks(case)) for case in cases(saga, carriers=carriers, skips=skips)
+    ]
 
     @pytest.mark.parametrize("case", found)
     def test_unwinds(case: Case, request: pytest.FixtureRequest) -> None:

@@ -17,7 +17,7 @@ from sagas.models import Run
 from sagas.states import ORCHESTRATION, State
 from sagas.testing.carrier import WORKER, Carrier, live_run_ids
 from sagas.testing.clock import Clock
-from sagas.testing.matrix.cases import Case, InjectedFault, RunPath, has_remote
+from sagas.testing.matrix.cases import WITHOUT_BROKER, Case, InjectedFault, RunPath, has_remote
 from sagas.testing.matrix.chaos_carrier import ChaosCarrier
 from sagas.testing.matrix.invariants import all_or_nothing
 from sagas.testing.matrix.rollback import rolled_back
@@ -34,6 +34,7 @@ from sagas.testing.matrix.snapshot import (
 )
 from sagas.testing.matrix.subject import Ended, Subject, databases_of
 from sagas.testing.scenario.faults import Broken, Fault, FaultKind
+from sagas.testing.scenario.outside import confirm
 from sagas.testing.scenario.scenario import Scenario, given_run
 from sagas.testing.scenario.timeline import table
 from sagas.testing.settings import in_process_settings
@@ -51,13 +52,15 @@ def play(subject: Subject, case: Case) -> str:
     Raises:
         AssertionError: with everything that is wrong, and the run's log.
     """
-    databases = databases_of(subject.saga.definition)
-    with in_process_settings(subject.saga.definition.name, case.carrier), Clock() as clock:
+    databases = databases_of(subject.definition)
+    settings = in_process_settings(subject.definition.name, case.carrier, longest_lease=_longest_lease(case))
+    with settings, Clock() as clock:
         excluded = live_run_ids()
         with TestCase.captureOnCommitCallbacks(execute=True):
             run_id = subject.start()
+            subject.check_skips(run_id)
             confirm_early(subject, case.path, run_id)
-        compared = not has_remote(subject.saga.definition)
+        compared = not has_remote(subject.definition)
         before = take_snapshot(databases) if compared else {}
         wanted, ignored = _run_without_fault(subject, case, run_id, clock, excluded) if compared else ({}, {})
         carrier = ChaosCarrier(case, clock, excluded)
@@ -76,6 +79,20 @@ def play(subject: Subject, case: Case) -> str:
     return ended_as
 
 
+def _longest_lease(case: Case) -> float | None:
+    """Return for how long, in seconds, nobody may notice that a process was killed; ``None`` if it does not matter.
+
+    Without a broker that is a lease. In a saga with shorter time-outs the run would be undone, rightly, and the case
+    would say nothing of the operation.
+    """
+    definition = case.definition
+    times = [definition.timeout, *(step.timeout for step in definition.steps)]
+    times += [confirmation.within for confirmation in definition.confirmations]
+    if case.fault not in WITHOUT_BROKER:
+        return None
+    return min((time.total_seconds() / 2 for time in times if time is not None), default=None)
+
+
 def _describe_remnants(lines: list[str]) -> list[str]:
     if not lines:
         return []
@@ -87,7 +104,7 @@ def _run_without_fault(
     subject: Subject, case: Case, run_id: UUID, clock: Clock, excluded: Collection[UUID]
 ) -> tuple[Snapshot, Columns]:
     """Return the tables after the same run without a fault, and the columns whose values vary from run to run."""
-    databases = databases_of(subject.saga.definition)
+    databases = databases_of(subject.definition)
     by_fault = case.path is RunPath.CONFIRMED and case.final_state is State.FAILED
     ending = (case.path, case.final_state, (case.step, case.fault) if by_fault else "")
     known = subject.varying_columns
@@ -115,7 +132,7 @@ def scenario_on_path(subject: Subject, path: RunPath, run_id: UUID, carrier: str
     if subject.prepare is not None:
         subject.prepare(scenario)
         scenario._unplayed = False  # the matrix plays it without a then_…
-    definition = subject.saga.definition
+    definition = subject.definition
     if path is RunPath.CANCELLED:
         scenario.outside.confirmed.clear()  # their data is used in the other ways
         scenario.outside.cancels()
@@ -133,13 +150,13 @@ def confirm_early(subject: Subject, path: RunPath, run_id: UUID) -> None:
     """Confirm a run that is undone after its confirmations have come."""
     if path is RunPath.REFUNDED:
         data = scenario_on_path(subject, RunPath.CONFIRMED, run_id, ORCHESTRATION).outside.confirmed
-        for confirmation in subject.saga.definition.confirmations:
-            api.confirm(run_id, confirmation.name, dict(data.get(confirmation.name, {})))
+        for confirmation in subject.definition.confirmations:
+            confirm(run_id, subject.definition, confirmation.name, data.get(confirmation.name, {}))
 
 
 def _scenario_of(subject: Subject, case: Case, run_id: UUID, *, with_fault: bool = True) -> Scenario:
     scenario = scenario_on_path(subject, case.path, run_id, case.carrier)
-    definition = subject.saga.definition
+    definition = subject.definition
     if with_fault:
         scenario.faults += [fault] if (fault := _fault(case)) else []
     elif case.final_state is State.FAILED and case.path is RunPath.CONFIRMED:
@@ -207,7 +224,7 @@ def _check(subject: Subject, case: Case, run_id: UUID, ended_as: str, found: lis
     if ended_as != case.expected:
         wrong.append(f"it must be {case.expected}, and is {ended_as}")
     if state is case.final_state:
-        wrong += all_or_nothing(subject.saga.definition, run_id, state)
+        wrong += all_or_nothing(subject.definition, run_id, state)
         try:
             subject.check_invariant(Ended(run_id, state))
         except AssertionError as error:

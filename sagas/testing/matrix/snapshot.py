@@ -35,7 +35,7 @@ def take_snapshot(databases: Sequence[str]) -> dict[str, Rows]:
         with connection.cursor() as cursor:
             # Only tables that exist in this database. Views are left out: they show rows of tables.
             cursor.execute(
-                "SELECT own.name FROM unnest(%s, %s) AS own (name, quoted) "
+                "SELECT own.name FROM unnest(%s::text[], %s::text[]) AS own (name, quoted) "
                 "JOIN pg_class ON pg_class.oid = to_regclass(own.quoted) WHERE relkind IN ('r', 'p')",
                 [list(quoted), list(quoted.values())],
             )

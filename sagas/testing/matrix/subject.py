@@ -9,9 +9,11 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS
 
-from sagas import api
+from sagas import api, store
 from sagas.definition.definition import Definition
 from sagas.definition.saga import Saga
+from sagas.definition.variants import variant_without
+from sagas.models import Run
 from sagas.states import State
 from sagas.testing.scenario.scenario import Scenario, check_saga
 
@@ -47,6 +49,7 @@ class Subject:
         ignore: columns that may differ with a fault and without, as ``"table.column"``; or a whole ``"table"``, such as
             one that a trigger writes.
         leaves: what a failed run may leave as a record: rows of a ``"table"``, or changes in ``"table.column"``.
+        skips: the steps that a run with this request skips, by their ``when``.
         likely_causes: the usual mistakes that the first failed case has found, as text.
         varying_columns: for each kind of end, the columns that vary between runs without a fault. The first case
             finds them.
@@ -58,6 +61,7 @@ class Subject:
     prepare: Callable[[Scenario], object] | None = None
     ignore: Collection[str] = ()
     leaves: Collection[str] = ()
+    skips: Collection[str] = ()
     likely_causes: list[str] = field(default_factory=list, compare=False, repr=False)
     varying_columns: dict[tuple[object, ...], dict[str, set[str]]] = field(
         default_factory=dict, compare=False, repr=False
@@ -68,17 +72,32 @@ class Subject:
 
         Raises:
             TypeError: ``saga`` is no saga, or a list is given as a text.
+            UnknownStep: a step of ``skips`` has no ``when``.
         """
         check_saga(self.saga)
-        for names in (self.ignore, self.leaves):
+        for names in (self.ignore, self.leaves, self.skips):
             if isinstance(names, str):
                 msg = f"{names!r}: pass a list, as in [{names!r}]"
                 raise TypeError(msg)
+        self.definition  # noqa: B018 - raises for a step that cannot be skipped
+
+    @property
+    def definition(self) -> Definition:
+        """What the runs follow: the saga's definition, without the steps that they skip."""
+        return variant_without(self.saga.definition, self.skips)
 
     def start(self) -> UUID:
         """Make the data that a run needs, and start the run."""
         made = self.request() if callable(self.request) else self.request
         return made if isinstance(made, UUID) else api.start(self.saga, made)
+
+    def check_skips(self, run_id: UUID) -> None:
+        """Raise ``AssertionError`` if a run does not skip exactly the steps that the subject names."""
+        run = Run.objects.get(pk=run_id)
+        found = [name for _, name in store.definitions.find(run.saga, run.version, run.shape).skipped]
+        if set(found) != set(self.skips):
+            msg = f"the request skips {found or 'no step'}: pass skips={found}, and not {list(self.skips)}"
+            raise AssertionError(msg)
 
     def check_invariant(self, ended: Ended) -> None:
         """Check the project's invariant. Raise ``AssertionError`` if it does not hold."""

@@ -7,21 +7,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from psycopg2.extensions import cursor as Cursor
-
+from sagas.postgresql.driver import driver
 from sagas.testing.mistakes.statements import ends_transaction, text_of
 
 #: Called with each text before it is sent. If the function raises, the text is not sent.
 OnStatement = Callable[[str], None]
-#: Methods with which SQL is given to a cursor.
-EXECUTING_METHODS = frozenset({"execute", "executemany", "callproc", "copy_expert", "copy_from"})
 
 
 @contextmanager
 def observed_cursors(connection: Any, on_statement: OnStatement) -> Iterator[None]:
     """Observe the cursors that this connection of the driver makes inside the block."""
     before = connection.cursor_factory
-    connection.cursor_factory = _observing_class(before or Cursor, on_statement)
+    connection.cursor_factory = _observing_class(before or driver.cursor, on_statement)
     try:
         yield
     finally:
@@ -59,6 +56,14 @@ def _observing_class(base: type[Any], on_statement: OnStatement) -> type[Any]:
         def copy_expert(self, sql: Any, *more: Any, **named: Any) -> Any:
             on_statement(text_of(sql, self.connection))
             return super().copy_expert(sql, *more, **named)
+
+        def copy(self, statement: Any, *more: Any, **named: Any) -> Any:
+            on_statement(_rendered(self, statement, *more, **named))
+            return super().copy(statement, *more, **named)
+
+        def stream(self, query: Any, *more: Any, **named: Any) -> Any:
+            on_statement(_rendered(self, query, *more, **named))
+            return super().stream(query, *more, **named)
 
         def copy_from(self, file: Any, table: str, *more: Any, **named: Any) -> Any:
             on_statement(f"COPY {table}")

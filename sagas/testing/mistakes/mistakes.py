@@ -36,6 +36,7 @@ def find_mistakes(
     *,
     prepare: Callable[[Scenario], object] | None = None,
     ignore: Collection[str] = (),
+    skips: Collection[str] = (),
 ) -> list[Mistake]:
     """Find the usual mistakes of a saga's participants.
 
@@ -47,12 +48,13 @@ def find_mistakes(
         request: see ``Subject``, also for the next two. A function is called twice, for two runs in one cohort.
         prepare: what else comes from outside.
         ignore: columns that are not compared.
+        skips: the steps that a run with this request skips.
 
     Raises:
         ValueError: the saga has a remote participant.
         AssertionError: no mistake was found, but not every operation of the saga was played.
     """
-    return mistakes_of(Subject(saga, request, prepare=prepare, ignore=ignore))
+    return mistakes_of(Subject(saga, request, prepare=prepare, ignore=ignore, skips=skips))
 
 
 def assert_no_usual_mistakes(
@@ -61,6 +63,7 @@ def assert_no_usual_mistakes(
     *,
     prepare: Callable[[Scenario], object] | None = None,
     ignore: Collection[str] = (),
+    skips: Collection[str] = (),
     allow: Callable[[Mistake], bool] = lambda _: False,
 ) -> None:
     """Assert that no participant of a saga makes a usual mistake.
@@ -70,12 +73,14 @@ def assert_no_usual_mistakes(
         request: the request.
         prepare: what else comes from outside.
         ignore: columns that are not compared.
+        skips: the steps that a run with this request skips.
         allow: which mistakes are accepted: ``lambda mistake: mistake.kind is MistakeKind.READS_CLOCK``.
 
     Raises:
         AssertionError: with each mistake, its participant, what was observed, and the fix.
     """
-    found = [mistake for mistake in find_mistakes(saga, request, prepare=prepare, ignore=ignore) if not allow(mistake)]
+    played = find_mistakes(saga, request, prepare=prepare, ignore=ignore, skips=skips)
+    found = [mistake for mistake in played if not allow(mistake)]
     if found:
         msg = f"{saga.__name__} has {len(found)} of the usual mistakes\n\n" + "\n\n".join(str(one) for one in found)
         raise AssertionError(msg)
@@ -83,12 +88,12 @@ def assert_no_usual_mistakes(
 
 def mistakes_of(subject: Subject) -> list[Mistake]:
     """Find the usual mistakes of a subject; see ``find_mistakes``."""
-    definition = subject.saga.definition
+    definition = subject.definition
     if has_remote(definition):
         msg = f"{subject.saga.__name__} has a remote participant, whose effects cannot be rolled back"
         raise ValueError(msg)
     databases = databases_of(definition)
-    played = cases(subject.saga, carriers=[ORCHESTRATION])
+    played = cases(subject.saga, carriers=[ORCHESTRATION], skips=subject.skips)
     ignored = merged_columns(auto_now_columns(databases), columns_of(subject.ignore))
     findings = Findings()
     try:
@@ -115,7 +120,7 @@ def mistakes_of(subject: Subject) -> list[Mistake]:
 
 def likely_cause(subject: Subject) -> str:
     """Return a text for failed cases with the usual mistakes, which are the likely cause."""
-    if has_remote(subject.saga.definition):
+    if has_remote(subject.definition):
         return ""
     if not subject.likely_causes:
         subject.likely_causes.append(_cause(subject))

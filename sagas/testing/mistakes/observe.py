@@ -19,10 +19,10 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
-from psycopg2.extensions import cursor as Cursor
 
+from sagas.postgresql.driver import driver
 from sagas.testing.mistakes.catalogue import MistakeKind
-from sagas.testing.mistakes.cursors import EXECUTING_METHODS, is_observed, observed_cursors, transaction_ending_text
+from sagas.testing.mistakes.cursors import is_observed, observed_cursors, transaction_ending_text
 from sagas.testing.mistakes.lines import (
     ProjectLines,
     frame_location,
@@ -41,6 +41,8 @@ _TIME_FUNCTIONS = frozenset({"time", "time_ns"})
 _TIME_CONVERSIONS = frozenset({"localtime", "gmtime", "ctime"})
 #: Methods of the driver's connection that end a transaction. ``__exit__`` is that of ``with connection.connection:``.
 _ENDING_METHODS = frozenset({"commit", "rollback", "reset", "close", "__exit__"})
+#: Functions of the two drivers that open a connection.
+_CONNECTING = frozenset({"_connect", "connect"})
 _CLOSE = inspect.unwrap(BaseDatabaseWrapper.close).__code__
 _ON_COMMIT = BaseDatabaseWrapper.on_commit.__code__
 
@@ -84,7 +86,7 @@ def observed(database: str, report: Report, lines: ProjectLines) -> Iterator[Non
     with ExitStack() as stack:
 
         def observe_connection(connection: Any) -> None:
-            profile.drivers.add(id(connection.connection))
+            profile.sessions.add(id(connection.connection))
             stack.enter_context(observed_cursors(connection.connection, statement_observer(connection.alias)))
 
         for connection in connections.all(initialized_only=True):
@@ -104,12 +106,12 @@ def observed(database: str, report: Report, lines: ProjectLines) -> Iterator[Non
         raise TransactionEnded
 
 
-def _exit_after_block(wrapper: Any, driver: Any) -> None:
+def _exit_after_block(wrapper: Any, session: Any) -> None:
     def set_autocommit(*args: Any, **more: Any) -> None:
         # Called when Django leaves its outermost block, after the rollback: there is nothing to commit.
         del wrapper.set_autocommit
-        if wrapper.connection is driver:
-            driver.__exit__(None, None, None)
+        if wrapper.connection is session:
+            driver.leave(session)
         wrapper.set_autocommit(*args, **more)
 
     wrapper.set_autocommit = set_autocommit
@@ -119,14 +121,14 @@ class _Profile:
     """A profile function. It is called for all calls, also for those of C functions, which cannot be patched.
 
     Attributes:
-        drivers: ids of the driver's connections that belong to Django.
+        sessions: ids of the driver's connections that belong to Django.
         commit_prevented: whether a COMMIT was prevented.
         ended: whether the observation has ended.
         entered: connections of the driver that were used in a ``with`` block whose end was prevented.
     """
 
     def __init__(self, report: Report, lines: ProjectLines) -> None:
-        self.drivers: set[int] = set()
+        self.sessions: set[int] = set()
         self.commit_prevented = False
         self.ended = False
         self.entered: list[Any] = []
@@ -145,7 +147,7 @@ class _Profile:
         with each statement of later tests.
         """
         for wrapper in connections.all(initialized_only=True):
-            if any(wrapper.connection is driver for driver in self.entered):
+            if any(wrapper.connection is session for session in self.entered):
                 _exit_after_block(wrapper, wrapper.connection)
 
     def prevent_commit(self, description: str) -> None:
@@ -182,6 +184,8 @@ class _Profile:
                     MistakeKind.OUTSIDE_EFFECT,
                     f"it sends mail, from {frame_location(self._lines.project_caller(frame))}",
                 )
+        elif code in driver.python_methods:
+            self._driver_called(frame, code.co_name, frame.f_locals.get("self"))
         elif code not in self._known:
             self._known.add(code)
             if self._lines.is_own(frame):
@@ -202,27 +206,47 @@ class _Profile:
             if not is_logged(frame):
                 location = frame_location(self._lines.project_caller(frame))
                 self._report(MistakeKind.OUTSIDE_EFFECT, f"it uses a socket, from {location}")
-        elif name in _ENDING_METHODS and id(owner) in self.drivers:
-            if name == "__exit__":
-                self.entered.append(owner)
-            self.prevent_commit(f"it calls {name}() of the driver's connection, from {frame_location(frame)}")
-        elif name in EXECUTING_METHODS and isinstance(owner, Cursor):
-            self._cursor_called(frame, owner)
-        elif name == "_connect" and getattr(function, "__module__", "") == "psycopg2._psycopg":
-            if not is_djangos_connection(frame):
-                self._report(
-                    MistakeKind.OUTSIDE_EFFECT,
-                    f"it opens a connection of its own, from {frame_location(self._lines.project_caller(frame))}",
-                )
+        elif self._is_of_driver(name, owner, function):
+            self._driver_called(frame, name, owner)
         elif _is_clock(function) or name in _TIME_CONVERSIONS:
             clock_reader = self._lines.clock_reader(frame)
             if clock_reader is not None and (name not in _TIME_CONVERSIONS or _called_without_argument(frame, name)):
                 self._report(MistakeKind.READS_CLOCK, f"it calls {name}() at {frame_location(clock_reader)}")
 
+    def _is_of_driver(self, name: str, owner: Any, function: Any) -> bool:
+        """Whether a function in C is one of psycopg2's that ends a transaction, executes SQL, or connects."""
+        return (
+            (name in _ENDING_METHODS and id(owner) in self.sessions)
+            or (name in driver.executing and isinstance(owner, driver.cursor))
+            or (name == "_connect" and getattr(function, "__module__", "") == "psycopg2._psycopg")
+        )
+
+    def _driver_called(self, frame: FrameType, name: str, owner: Any) -> None:
+        """Note a call of the driver.
+
+        Args:
+            frame: its caller; or its own frame, if it is written in Python.
+            name: the function's name.
+            owner: the cursor or connection whose method it is.
+        """
+        if isinstance(owner, driver.cursor):
+            self._cursor_called(frame, owner)
+        elif name in _CONNECTING:
+            if not is_djangos_connection(frame):
+                self._report(
+                    MistakeKind.OUTSIDE_EFFECT,
+                    f"it opens a connection of its own, from {frame_location(self._lines.project_caller(frame))}",
+                )
+        elif id(owner) in self.sessions:
+            if name == "__exit__":
+                self.entered.append(owner)
+            location = frame_location(self._lines.project_caller(frame))
+            self.prevent_commit(f"it calls {name}() of the driver's connection, from {location}")
+
     def _cursor_called(self, frame: FrameType, cursor: Any) -> None:
         if is_djangos_connection(frame):
             return  # the first statements of a new connection
-        if id(cursor.connection) not in self.drivers:
+        if id(cursor.connection) not in self.sessions:
             location = frame_location(self._lines.project_caller(frame))
             self._report(MistakeKind.OUTSIDE_EFFECT, f"it uses a connection that is not Django's, from {location}")
         elif not is_observed(cursor) and (text := transaction_ending_text(frame, cursor.connection)):

@@ -10,7 +10,7 @@ __all__ = ["ends_transaction", "short", "text_of", "writes"]
 
 
 def text_of(value: Any, connection: Any) -> str:
-    """Return the SQL text of a cursor's argument: a text, bytes or an object of ``psycopg2.sql``.
+    """Return the SQL text of a cursor's argument: a text, bytes or an object of the driver's ``sql``.
 
     Args:
         value: the argument.

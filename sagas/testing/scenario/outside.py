@@ -9,9 +9,11 @@ from uuid import UUID
 from sagas import api, store
 from sagas.definition.definition import Definition
 from sagas.definition.participants import Done
+from sagas.engine import shared_decisions
 from sagas.engine.subsagas import SubSaga, child_run_id
 from sagas.errors import Rejected
 from sagas.models import Confirmation, Run
+from sagas.serialization import dump_json
 from sagas.states import State
 from sagas.testing.carrier import WORKER
 
@@ -47,7 +49,10 @@ class Outside:
 
     def does_not_confirm(self, names: Sequence[str]) -> None:
         """Let these confirmations, or all if none is named, not come. The others come."""
-        missing = self._known(names) or self._names()
+        missing = self._known(names) or self._names(timed=True)
+        if timeless := [name for name in names if name not in self._names(timed=True)]:
+            msg = f"{timeless[0]} has no deadline: it comes by a decision for many runs, or is declined by one"
+            raise ValueError(msg)
         if both := [name for name in missing if name in self.confirmed]:
             msg = f"{', '.join(both)} cannot come and be missing"
             raise ValueError(msg)
@@ -105,12 +110,15 @@ class Outside:
             return False
         if self.confirmed:
             name = next(iter(self.confirmed))
-            api.confirm(run_id, name, dict(self.confirmed.pop(name)))
+            confirm(run_id, self._definition, name, self.confirmed.pop(name))
             return True
         if self._declined:
             name, reason = self._declined.popitem()
             self._happened(f"when_declined({name!r})")
-            api.decline(run_id, name, reason=reason, by=WORKER)
+            if self._definition.confirmation(name).is_shared:
+                _decide(run_id, self._definition, name, None, reason=reason)
+            else:
+                api.decline(run_id, name, reason=reason, by=WORKER)
             return True
         if self._cancels:
             self._cancels = False
@@ -128,15 +136,15 @@ class Outside:
         came = Confirmation.objects.filter(run_id=child.pk).values_list("name", flat=True)
         missing = [one.name for one in definition.confirmations if one.name not in came]
         for name in missing:
-            api.confirm(child.pk, name)
+            confirm(child.pk, definition, name, {})
         return bool(missing)
 
     def _happened(self, what: str) -> None:
         if what in self._expected:
             self._expected.remove(what)
 
-    def _names(self) -> list[str]:
-        return [confirmation.name for confirmation in self._definition.confirmations]
+    def _names(self, *, timed: bool = False) -> list[str]:
+        return [one.name for one in self._definition.confirmations if not (timed and one.is_shared)]
 
     def _known(self, names: Sequence[str]) -> list[str]:
         for name in names:
@@ -145,3 +153,17 @@ class Outside:
                 msg = f"{self._definition.name} has no confirmation {name!r}; it has {known}"
                 raise ValueError(msg)
         return list(names)
+
+
+def confirm(run_id: UUID, definition: Definition, name: str, data: Mapping[str, Any]) -> None:
+    """Let a confirmation of a run come, if need be by the decision for all runs of its key."""
+    if definition.confirmation(name).is_shared:
+        _decide(run_id, definition, name, dump_json(dict(data)))
+    else:
+        api.confirm(run_id, name, dict(data))
+
+
+def _decide(run_id: UUID, definition: Definition, name: str, data: str | None, *, reason: str = "") -> None:
+    key = Run.objects.values_list("decision_key", flat=True).get(pk=run_id)
+    assert key is not None
+    shared_decisions.decide(definition, name, key, data, reason=reason, message="", by=WORKER)

@@ -193,6 +193,14 @@ class Scenario:
         self._expect(undone == list(steps), f"{_listed(steps)} to be undone, and not {_listed(undone)}")
         return self
 
+    def then_skipped(self, *steps: str) -> Self:
+        """Assert that the run has left out exactly these steps by their ``when``, from its start."""
+        self._play()
+        run = Run.objects.get(pk=self.run_id)
+        skipped = [name for _, name in store.definitions.find(run.saga, run.version, run.shape).skipped]
+        self._expect(skipped == list(steps), f"{_listed(steps)} to be skipped, and not {_listed(skipped)}")
+        return self
+
     def then_because(self, code: str) -> Self:
         """Assert the code of the run's reason: that of a rejection, the name of an exception's class, …"""
         self._play()

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from sagas import store
+from sagas.errors import UnknownSaga
 from sagas.models import Log, Run
 
 #: The most characters of a row's data.
@@ -29,7 +31,15 @@ def table(run_id: UUID) -> str:
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     run = Run.objects.get(pk=run_id)
     why = f", because {run.reason['code']}: {run.reason['detail']}" if run.reason else ""
-    return "\n".join([f"{run.saga} {run_id} is {run.state}{why}", "", *rows])
+    return "\n".join([f"{run.saga} {run_id} is {run.state}{why}{_skipped(run)}", "", *rows])
+
+
+def _skipped(run: Run) -> str:
+    try:
+        names = [name for _, name in store.definitions.find(run.saga, run.version, run.shape).skipped]
+    except UnknownSaga:
+        names = []
+    return f"; it skips {', '.join(names)}" if names else ""
 
 
 def _format(data: Any) -> str:

@@ -197,7 +197,7 @@ def test_a_run_offers_only_the_decisions_that_are_possible(boss: Client) -> None
 
 
 class _Said(Exception):
-    """As psycopg2 tells it."""
+    """As a driver tells it."""
 
     def __init__(self, code: str) -> None:
         self.pgcode = code

@@ -20,13 +20,15 @@ from django.test import Client
 from knox.models import AuthToken
 
 import sagas
+from coupons.participants import redeem, refund
 from orders import demo
 from orders.models import Order
+from orders.requests import Item, OrderRequest
 from payments.services import SUCCEEDED, Message, receive
-from sagas import store
+from sagas import Call, Operation, store
 from sagas.decisions.breaker_policy import Window
 from tests.integration.admin.conftest import ESCALATIONS, RUNS, accept, carried, escalated, held
-from tests.lab.sagas import Experiment, Keyed
+from tests.lab.sagas import Experiment, Grouped, Keyed
 from tests.support import servers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -50,6 +52,9 @@ def _render(boss: Client) -> dict[str, str]:
     sagas.confirm(confirmed, "approval", {"payment_id": "pay_81", "channel": "card"})
     carried("ORD-20261123-REFUSED1", Experiment(reject=("two",)))
     accept("ORD-20261123-NEW00001")
+    member = Grouped.start(Experiment(group="group-20261123-a-long-name-of-a-group"), business_key="ORD-MEMBER")
+    sagas.decide(Grouped, "formed", "group-20261123-a-long-name-of-a-group", {"members": 12}, by="mei")
+    sagas.decide(Grouped, "formed", "group-8", decline="2 of 10 had paid when the time for it was over", by="the clock")
     store.breakers.open_breaker("orders.PlaceOrder.reserve_inventory", step="reserve_inventory", seen=Window(88, 31))
     urls = {
         "runs": RUNS,
@@ -59,10 +64,14 @@ def _render(boss: Client) -> dict[str, str]:
         "escalations": ESCALATIONS,
         "breakers": "/admin/sagas/breaker/",
         "locks": "/admin/sagas/lock/",
+        "decisions-for-many": "/admin/sagas/shareddecision/",
+        "run-of-group": f"{RUNS}{member}/change/",
         "orders": "/admin/orders/order/",
         "skus": "/admin/inventory/sku/",
         "slots": "/admin/delivery/slot/",
         "coupons": "/admin/coupons/coupon/",
+        "coupon": "/admin/coupons/coupon/TEATIME/change/",
+        "grants": "/admin/coupons/grant/",
         "payments": "/admin/payments/payment/",
         "payment-events": "/admin/payments/paymentevent/",
         "tokens": "/admin/knox/authtoken/",
@@ -77,6 +86,8 @@ def _render(boss: Client) -> dict[str, str]:
     pages["decide"] = boss.post(RUNS, chosen).content.decode()
     chosen = {"action": "fail_runs", "index": "0", "_selected_action": [str(stuck)]}
     pages["resolve"] = boss.post(RUNS, chosen).content.decode()
+    chosen = {"action": "issue", "index": "0", "_selected_action": ["TEATIME", "WELCOME1"]}
+    pages["issue"] = boss.post(urls["coupons"], chosen).content.decode()
     return pages
 
 
@@ -95,6 +106,7 @@ def _fill_the_shop() -> None:
             coupon="WELCOME-TO-THE-WINTER",
             total_cents=1,
         )
+    _grant(customer.pk)
     AuthToken.objects.create(user=customer)
     login = {
         "username": customer.username,
@@ -120,6 +132,16 @@ def _fill_the_shop() -> None:
     receive(paid, bill=None)
     for _ in range(2):
         sagas.start(Keyed, Experiment(keys=("SKU-OF-A-LONG-NAME:2026-11-23:warehouse-of-the-north",)))
+
+
+def _grant(customer_id: int) -> None:
+    """A coupon that was used and came back, and is used again."""
+    tea = (Item("MILKTEA-M", 2, 1600),)
+    request = OrderRequest("ORD-1", customer_id, tea, 1, "TEATIME", 300)
+    calls = [Call(uuid4(), "apply_coupon", Operation.FORWARD, 1, request) for _ in range(3)]
+    redeem.many(calls[:2])
+    refund.many(calls[:1])
+    redeem.many(calls[2:])
 
 
 def test_the_pages_look_right_and_need_nothing_inline(boss: Client) -> None:

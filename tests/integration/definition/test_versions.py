@@ -22,10 +22,11 @@ from sagas.checks import check_runs
 from sagas.decisions.messages import Kick, Link
 from sagas.definition.participants import Phase
 from sagas.definition.steps import FINISH_RETRY, FORWARD_RETRY
+from sagas.engine import shared_decisions
 from sagas.engine.claiming import claim
 from sagas.engine.lifecycle import expire_unconfirmed as expire_runs
 from sagas.engine.performing import perform
-from sagas.errors import UnknownSaga, UnknownStep
+from sagas.errors import InvalidArgument, UnknownSaga, UnknownStep
 from sagas.models import Definition, Run
 from sagas.selectors import run_view
 from sagas.tasks import QUEUE_HEADER
@@ -400,6 +401,63 @@ def test_a_deadline_needs_only_the_recorded_definition() -> None:
     # And of a run that does not exist it makes no sense
     with pytest.raises(UnknownSaga):
         expire_unconfirmed(uuid4())
+
+
+# -- One decision for many runs -------------------------------------------------------------------------------
+
+
+def grouped() -> dict[str, Any]:
+    return abc(approval=Confirmation(decided_by=lambda request: request.group))
+
+
+def test_a_run_that_awaits_a_decision_gets_it_from_code_with_other_steps() -> None:
+    # Given a run of a group, and a deploy of changed steps, by which others join the same group
+    old = sagas.start(deploy(grouped()), Experiment(group="g"))
+    Carrier().run([old])
+    saga = deploy({**grouped(), "z": step()})
+    new = sagas.start(saga, Experiment(group="g"))
+    Carrier().run([new])
+    # When
+    sagas.decide(saga, "approval", "g")
+    shared_decisions.settle_some()
+    Carrier().run([old, new])
+    # Then both are decided, each with its own list of steps
+    assert (state(old), state(new)) == (State.SUCCEEDED, State.SUCCEEDED)
+
+
+def test_runs_keep_their_deadlines_when_a_deploy_makes_a_decision_of_them() -> None:
+    old = sagas.start(deploy(abc()), Experiment())
+    Carrier().run([old])
+    saga = deploy(grouped())
+    # It is confirmed as before, and a decision is none of its
+    assert sagas.decide(saga, "approval", "g", decline="no").first
+    shared_decisions.settle_some()
+    assert state(old) is State.AWAITING_CONFIRM
+    sagas.confirm(old, "approval")
+    Carrier().run([old])
+    assert state(old) is State.SUCCEEDED
+    # Nor is its deadline lost
+    late = sagas.start(deploy(abc()), Experiment())
+    Carrier().run([late])
+    deploy(grouped())
+    shift_clock([late], 40)
+    carry(late)
+    assert state(late) is State.FAILED
+
+
+def test_runs_that_await_a_decision_of_which_the_code_knows_nothing_are_found() -> None:
+    waiting = sagas.start(deploy(grouped()), Experiment(group="g"))
+    Carrier().run([waiting])
+    saga = deploy(abc())
+    (problem,) = check_runs(databases=["default"])
+    assert "confirmation approval is not decided by a key any more" in problem.msg
+    with pytest.raises(InvalidArgument, match="decided_by"):
+        sagas.decide(saga, "approval", "g")
+    # And of the code that is deployed again, it gets the decision
+    sagas.decide(deploy(grouped()), "approval", "g")
+    shared_decisions.settle_some()
+    Carrier().run([waiting])
+    assert state(waiting) is State.SUCCEEDED
 
 
 # -- The record -----------------------------------------------------------------------------------------------

@@ -10,10 +10,13 @@ import pytest
 
 import sagas
 from sagas import AlreadyDecided, Confirmation, Saga, State, Step, SubSaga, Tcc
+from sagas.decisions.messages import Chain
+from sagas.engine.delivery import redeliver
+from sagas.engine.performing import redeliver_in_halves
 from sagas.engine.subsagas import child_run_id
 from sagas.models import Escalation, Run
 from tests.lab.sagas import QUICK, Closing, Experiment, jars, mark
-from tests.support.carrier import Carrier, chains, claim_all, deliver
+from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_all
 from tests.support.runs import effects, event, make_due, marks, reason, shift_clock, state
 
 pytestmark = pytest.mark.usefixtures("alone", "jar")
@@ -54,6 +57,45 @@ def undone_once(run_id: UUID, *names: str) -> None:
     back = [effect for effect in effects(run_id) if effect.split(".")[0] in {"payment", "approval"}]
     assert sorted(back) == sorted(f"{name}.compensate" for name in names)
     assert [marks(run_id).get(f"{name}.compensate") for name in names] == [1] * len(names)
+
+
+# -- A delivery of a refund -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refund() -> Chain:
+    """The message that begins to undo a paid run whose second step said no."""
+    run_id = sagas.start(Paid, Experiment(reject=("three",)))
+    (forward,) = chains(claim_all())
+    sagas.confirm(run_id, "payment", {})
+    deliver_all(forward)
+    (going,) = chains(claim_all())
+    assert going.links[0].step == "payment"
+    return going
+
+
+def test_a_refund_that_is_delivered_again_goes_on_to_the_steps(refund: Chain) -> None:
+    # Given a delivery that was cut off, of which nothing was committed
+    again = redeliver(refund.links[0], refund.ids, 0.0)
+    # When
+    carrier = Carrier()
+    carrier.post([again])
+    while carrier.waiting:
+        carrier.deliver(carrier.waiting.pop(0))
+    # Then it did not wait for its lease
+    undone_once(refund.ids[0], "payment")
+
+
+def test_a_refund_whose_worker_died_behind_the_commit_goes_on_to_the_steps(refund: Chain) -> None:
+    # Given
+    deliver(refund)
+    # When
+    carrier = Carrier()
+    carrier.post(redeliver_in_halves(refund.links[0], refund.ids))
+    while carrier.waiting:
+        carrier.deliver(carrier.waiting.pop(0))
+    # Then
+    undone_once(refund.ids[0], "payment")
 
 
 # -- Whatever undoes the run ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
+from pytest_django import Settings
 
 import sagas
 from sagas import Locked, State, store
@@ -79,6 +80,8 @@ def test_runs_with_other_keys_do_not_wait(order: str) -> None:
 def test_a_saga_without_locks_needs_no_more_statements(order: str) -> None:
     from django.test.utils import CaptureQueriesContext
 
+    # Given a process that has recorded the saga
+    sagas.start(Lab, Experiment())
     with CaptureQueriesContext(connection) as asked:
         run_id = sagas.start(Lab, Experiment())
     assert len(asked.captured_queries) == 1
@@ -198,7 +201,8 @@ def test_a_long_queue_for_a_lock_is_cheap(order: str) -> None:
     assert claim().count == 0
 
 
-def test_runs_that_wait_for_a_lock_are_no_backlog(order: str) -> None:
+def test_runs_that_wait_for_a_lock_are_no_backlog(order: str, settings: Settings) -> None:
+    settings.SAGAS = {**settings.SAGAS, "ADMISSION": 120}
     first, second = start(order), start(order)
     carry(first, second)
     Run.objects.filter(pk=second).update(due_at=timezone.now() - timedelta(hours=1))
@@ -208,7 +212,9 @@ def test_runs_that_wait_for_a_lock_are_no_backlog(order: str) -> None:
     assert [found.severity for found in backlog()] == [Severity.FINE]
     sagas.cancel(first)
     with transaction.atomic():
-        Run.objects.filter(pk=first).update(state="FAILED", due_at=None)
+        # It was started before the other one became due.
+        ended = {"state": "FAILED", "due_at": None, "created_at": timezone.now() - timedelta(hours=2)}
+        Run.objects.filter(pk=first).update(**ended)
     assert store.claims.backlog_age() > 3500
     assert store.claims.backlog()[0] == 1
     assert [found.severity for found in backlog()] == [Severity.ERROR]

@@ -9,7 +9,6 @@ from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg2
 import pytest
 from django.db import connection, transaction
 
@@ -27,6 +26,7 @@ from sagas.models import Escalation, Log, Run
 from tests.lab.models import Jar, Label, Mark
 from tests.lab.sagas import Experiment, Lab, Labelled, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver, deliver_all
+from tests.support.driver import psycopg
 from tests.support.runs import (
     assert_effects_once,
     counts,
@@ -504,7 +504,7 @@ def cut_off(call: sagas.Call[Experiment]) -> None:
     Mark.objects.create(run_id=call.run_id, step=call.step, operation=call.operation)
     if call.request.jar == "cut":
         pid = connection.connection.info.backend_pid
-        with closing(psycopg2.connect(**{**connection.get_connection_params(), "cursor_factory": None})) as other:
+        with closing(psycopg.connect(**{**connection.get_connection_params(), "cursor_factory": None})) as other:
             other.autocommit = True
             other.cursor().execute("SELECT pg_terminate_backend(%s)", [pid])
     raise sagas.Rejected("sold out")

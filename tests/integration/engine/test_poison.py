@@ -140,7 +140,7 @@ def test_a_cohort_without_errors_uses_no_savepoint() -> None:
 
 
 class Refused(Exception):
-    """What psycopg2 says of it."""
+    """What the driver says of it."""
 
     def __init__(self, pgcode: str | None) -> None:
         super().__init__(pgcode)

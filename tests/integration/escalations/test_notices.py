@@ -13,10 +13,11 @@ from pytest_django import Settings
 
 import sagas
 from sagas import State, store
+from sagas.delivery.carrier import CarrierAway
+from sagas.delivery.dispatching import publish_notices
 from sagas.escalations import notices
 from sagas.messaging import topology
-from sagas.messaging.dispatcher import publish_notices
-from sagas.messaging.publisher import BROKER_ERRORS
+from sagas.messaging.publisher import Publisher
 from sagas.models import Escalation
 from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab
@@ -80,7 +81,7 @@ def test_a_notice_is_a_task_message_that_tells_what_to_do_and_nothing_of_the_req
     (run_id,) = escalate("ORD-1")
 
     # When
-    assert publish_notices() == 1
+    assert publish_notices(Publisher) == 1
 
     # Then
     kwargs = taken()
@@ -106,30 +107,30 @@ def test_a_notice_is_a_task_message_that_tells_what_to_do_and_nothing_of_the_req
 
 def test_a_published_notice_has_a_lease_and_a_lost_one_is_due_again() -> None:
     (run_id,) = escalate("ORD-1")
-    assert publish_notices() == 1
-    assert publish_notices() == 0
+    assert publish_notices(Publisher) == 1
+    assert publish_notices(Publisher) == 0
     # When the message is lost, and its lease is over
     broker.purge(topology.ESCALATION)
     pass_time(31)
     # Then it comes again, with a longer lease
-    assert publish_notices() == 1
+    assert publish_notices(Publisher) == 1
     assert numbers(taken()) == {escalation(run_id).pk: 2}
     pass_time(31)
-    assert publish_notices() == 0
+    assert publish_notices(Publisher) == 0
     pass_time(30)
-    assert publish_notices() == 1
+    assert publish_notices(Publisher) == 1
 
 
 def test_while_the_broker_refuses_a_notice_waits_and_is_not_counted() -> None:
     (run_id,) = escalate("ORD-1")
     with broker.refusing(topology.ESCALATION):
         broker.publish_task(topology.ESCALATION, "sagas.nothing")
-        with pytest.raises(BROKER_ERRORS):
-            publish_notices()
+        with pytest.raises(CarrierAway):
+            publish_notices(Publisher)
     broker.purge(topology.ESCALATION)
     assert escalation(run_id).notices == 0
     pass_time(2)
-    assert publish_notices() == 1
+    assert publish_notices(Publisher) == 1
 
 
 def test_two_dispatchers_do_not_publish_one_notice_twice() -> None:
@@ -149,7 +150,7 @@ def test_two_dispatchers_do_not_publish_one_notice_twice() -> None:
 def test_a_sent_notice_is_recorded_and_a_second_copy_is_dropped(channel: Receiver) -> None:
     # Given
     (run_id,) = escalate("ORD-1")
-    publish_notices()
+    publish_notices(Publisher)
     message = numbers(taken())
 
     # When
@@ -166,16 +167,16 @@ def test_a_sent_notice_is_recorded_and_a_second_copy_is_dropped(channel: Receive
     assert (found.notices, found.sent) == (1, 1)
     # And the next one is due when nobody acknowledges in time
     pass_time(890)
-    assert publish_notices() == 0
+    assert publish_notices(Publisher) == 0
     pass_time(20)
-    assert publish_notices() == 1
+    assert publish_notices(Publisher) == 1
     assert notices.deliver_notices(numbers(taken())) == 1
     assert channel.bodies[1]["title"] == "Still escalated: lab.Lab two.compensate, run ORD-1"
 
 
 def test_a_notice_is_not_sent_once_its_escalation_is_acknowledged_or_resolved(channel: Receiver) -> None:
     seen, mended, waiting = escalate("ORD-1", "ORD-2", "ORD-3")
-    publish_notices()
+    publish_notices(Publisher)
     sagas.acknowledge(seen, by="mei")
     sagas.resume(mended, by="mei", note="mended")
     assert notices.deliver_notices(numbers(taken())) == 1
@@ -187,7 +188,7 @@ def test_a_notice_is_not_sent_once_its_escalation_is_acknowledged_or_resolved(ch
 
 def test_runs_that_fail_together_share_one_notice(channel: Receiver) -> None:
     escalate(*(f"ORD-{number}" for number in range(25)))
-    assert publish_notices() == 1
+    assert publish_notices(Publisher) == 1
     assert notices.deliver_notices(numbers(taken())) == 25
     (body,) = channel.bodies
     assert body["title"] == "Escalated: lab.Lab two.compensate, 25 runs"
@@ -199,12 +200,12 @@ def test_runs_that_fail_together_share_one_notice(channel: Receiver) -> None:
 def test_a_notice_that_no_channel_accepts_is_due_again(channel: Receiver) -> None:
     (run_id,) = escalate("ORD-1")
     channel.status = 500
-    publish_notices()
+    publish_notices(Publisher)
     assert notices.deliver_notices(numbers(taken())) == 0
     assert escalation(run_id).sent == 0
     channel.status = 200
     pass_time(31)
-    publish_notices()
+    publish_notices(Publisher)
     assert notices.deliver_notices(numbers(taken())) == 1
     # As the first one: nobody was told before
     assert channel.bodies[0]["title"].startswith("Escalated")
@@ -212,7 +213,7 @@ def test_a_notice_that_no_channel_accepts_is_due_again(channel: Receiver) -> Non
 
 def test_without_channels_the_log_is_the_channel(caplog: pytest.LogCaptureFixture) -> None:
     (run_id,) = escalate("ORD-1")
-    publish_notices()
+    publish_notices(Publisher)
     assert notices.deliver_notices(numbers(taken())) == 1
     assert f"Escalated: lab.Lab two.compensate, run ORD-1 ({run_id})" in caplog.text
 

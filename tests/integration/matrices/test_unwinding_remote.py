@@ -9,7 +9,7 @@ from pytest_django import DjangoDbBlocker
 
 from sagas.models import Run
 from sagas.testing import Ended
-from tests.lab.sagas import Experiment, Promised, Rewarded
+from tests.lab.sagas import Awaited, Experiment, Promised, Rewarded
 from tests.support.points import TOKEN, Points, needs_node
 from tests.support.unwinding import marks_and_jars_agree, unwinds, wipe
 
@@ -48,3 +48,4 @@ def the_account_agrees(ended: Ended) -> None:
 
 test_promised = unwinds(Promised, of_an_account, invariant=the_account_agrees)
 test_rewarded = unwinds(Rewarded, of_an_account, invariant=the_account_agrees)
+test_awaited = unwinds(Awaited, of_an_account, invariant=the_account_agrees)

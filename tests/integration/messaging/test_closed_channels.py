@@ -42,17 +42,19 @@ def assert_it_goes_on(worker: Worker, jar: str) -> None:
 
 
 def test_a_worker_survives_the_acknowledgement_timeout(hurry: None, start_worker: Start, jar: str) -> None:
-    # Given a participant that takes longer than RabbitMQ waits
-    worker = start_worker(concurrency=2)
+    # Given a participant that takes longer than RabbitMQ waits, and a message that waits for the same child
+    worker = start_worker()
     with blocked_at("three"):
-        run_id = sagas.start(Lab, Experiment(jar=jar))
+        first = sagas.start(Lab, Experiment(jar=jar))
         await_lock_waits()
+        second = sagas.start(Lab, Experiment(jar=jar))
         # When it closes the channel, with 406
         worker.await_text("RabbitMQ closed a channel")
         assert "PRECONDITION_FAILED" in worker.text()
-    # Then all goes on, that run as well
-    await_state(run_id, State.AWAITING_CONFIRM)
-    assert_effects_once(run_id)
+    # Then all goes on, both runs as well
+    for run_id in (first, second):
+        await_state(run_id, State.AWAITING_CONFIRM)
+        assert_effects_once(run_id)
     assert_it_goes_on(worker, jar)
 
 

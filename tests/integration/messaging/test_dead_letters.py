@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from sagas.messaging import dead_letters
-from sagas.messaging.publisher import set_aside
+from sagas.messaging.publisher import Publisher
 from sagas.messaging.topology import DEAD
 from tests.integration.conftest import Start
 from tests.support import broker, servers
@@ -210,7 +210,7 @@ def test_a_letter_stays_if_its_queue_refuses_it_or_is_missing() -> None:
 
 
 def test_a_note_of_the_engine_cannot_be_replayed() -> None:
-    set_aside("lab.Lab.one.forward", [uuid4()], "1 run(s) that do not exist")
+    Publisher().set_aside("lab.Lab.one.forward", [uuid4()], "1 run(s) that do not exist")
     (note,) = listed()
     assert (note["from"], note["reason"], note["deaths"]) == (None, "note", 1)
     with pytest.raises(CommandError, match="a note, which came from no queue"):
@@ -220,11 +220,11 @@ def test_a_note_of_the_engine_cannot_be_replayed() -> None:
 
 def test_a_note_is_published_after_an_outage_of_the_broker() -> None:
     # Given a connection in the pool that the broker has closed
-    set_aside("lab.Lab.one.forward", [uuid4()], "1 run(s) that do not exist")
+    Publisher().set_aside("lab.Lab.one.forward", [uuid4()], "1 run(s) that do not exist")
     servers.rabbitmqctl("close_all_connections", "as a restart does")
 
     # When
-    set_aside("lab.Lab.two.forward", [uuid4()], "1 run(s) that do not exist")
+    Publisher().set_aside("lab.Lab.two.forward", [uuid4()], "1 run(s) that do not exist")
 
     # Then
     await_length(DEAD, 2)

@@ -62,7 +62,8 @@ def test_runs_end_correctly_when_every_message_is_duplicated(jar: str) -> None:
     # Then
     assert await_states(ids, State.SUCCEEDED, State.FAILED) == {State.SUCCEEDED: 20, State.FAILED: 40}
     await_quiet()
-    assert doubled() - before >= RUNS // 10 * 4
+    # A cohort goes by at least one message, and its worker goes on with the steps that follow
+    assert doubled() - before >= RUNS // 10
     for run_id in ids:
         assert_effects_once(run_id)
     assert counts(jar) == (980, 0, 20)

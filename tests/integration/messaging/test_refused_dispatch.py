@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 import sagas
 from sagas import State, store
+from sagas.delivery.carrier import CarrierAway
+from sagas.delivery.dispatching import dispatch
 from sagas.engine import lifecycle
 from sagas.messaging.app import app
-from sagas.messaging.dispatcher import dispatch
-from sagas.messaging.publisher import drop_connections
+from sagas.messaging.publisher import Publisher, drop_connections
 from sagas.models import Run
 from tests.lab.sagas import Experiment, Lab
 from tests.support import broker
@@ -27,8 +27,8 @@ def test_a_refused_dispatch_leaves_the_runs_unchanged() -> None:
     ids = [sagas.start(Lab, Experiment()) for _ in range(3)]
     with broker.refusing("orders"):
         # When
-        with pytest.raises(OperationalError):
-            dispatch()
+        with pytest.raises(CarrierAway):
+            dispatch(Publisher)
         drop_connections(app)
 
         # Then they have not begun, and are due again soon
@@ -40,7 +40,7 @@ def test_a_refused_dispatch_leaves_the_runs_unchanged() -> None:
 
     # And then they begin
     make_due(ids)
-    dispatch()
+    dispatch(Publisher)
     assert broker.length("orders") == 2
     assert {state(run_id) for run_id in ids} == {State.EXECUTING}
 

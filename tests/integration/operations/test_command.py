@@ -320,7 +320,8 @@ def test_doctor_reports_a_database_without_a_barrier_table_or_unreachable() -> N
 
 
 @pytest.mark.usefixtures("alone", "loyalty_database")
-def test_doctor_reports_runs_without_progress() -> None:
+def test_doctor_reports_runs_without_progress(settings: Settings) -> None:
+    settings.SAGAS = {**settings.SAGAS, "ADMISSION": 120}
     # Given a run that stands still, one that waits for a person, and two that wait to begin
     stuck, person, *waiting = (sagas.start(Lab, Experiment()) for _ in range(4))
     Run.objects.filter(pk=stuck).update(state="EXECUTING", claims=4)
@@ -407,7 +408,7 @@ def test_an_error_that_is_not_rabbitmqs_is_not_reported_as_rabbitmqs(
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("sagas.management.commands.sagas.dispatch", fails)
+    monkeypatch.setattr("sagas.management.broker.dispatch", fails)
     monkeypatch.setattr("sagas.messaging.topology.declare", fails)
     monkeypatch.setattr("sagas.messaging.topology.compare_queues", fails)
     with pytest.raises(type(error)) as raised:

@@ -220,7 +220,7 @@ FOUND: dict[str, tuple[Callable[[str], UUID], str, str]] = {
         awaiting,
         "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, duration_us, worker, trace_id, compensate) "
         "VALUES (gen_random_uuid(), 'one', 'forward', 'DONE', 1, 0, '', gen_random_uuid(), '')",
-        "1 of the last rows of the log belong to runs that do not exist",
+        "1 of the log's rows of the last runs belong to runs that do not exist",
     ),
     "a due time is far ahead": (
         compensating,

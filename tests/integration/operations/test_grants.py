@@ -69,6 +69,8 @@ def test_without_apply_the_grants_are_printed() -> None:
     [
         "UPDATE sagas_log SET operation = 'nothing'",
         "DELETE FROM sagas_log",
+        "UPDATE sagas_performer SET worker = 'somebody'",
+        "DELETE FROM sagas_performer",
         "TRUNCATE sagas_log",
         "TRUNCATE sagas_run, sagas_log, sagas_escalation, sagas_confirmation, sagas_lock",
         "ALTER TABLE sagas_log DISABLE TRIGGER USER",

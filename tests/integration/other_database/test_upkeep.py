@@ -12,8 +12,10 @@ from django.db import connection, connections
 
 import sagas
 from sagas import State
+from sagas.delivery.dispatching import FEW, dispatch
+from sagas.delivery.short_path import ShortPath
 from sagas.errors import NotErased
-from sagas.messaging.dispatcher import FEW, dispatch
+from sagas.messaging.publisher import Publisher
 from sagas.models import Barrier, Run
 from sagas.operations import pruning
 from tests.lab.personal_data import Visit
@@ -122,7 +124,7 @@ def test_the_dispatcher_does_not_wait_for_another_database_itself(purse: str) ->
     ids = [sagas.start(AfarForked, Experiment(jar=purse)) for _ in range(FEW // 2)]
 
     # When
-    dispatch(here={"orders"})
+    dispatch(Publisher, ShortPath(queues={"orders"}))
 
     # Then a message goes out
     assert broker.length("orders") == 1

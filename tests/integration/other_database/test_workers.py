@@ -12,7 +12,7 @@ from django.db import transaction
 
 import sagas
 from sagas import State
-from sagas.messaging.dispatcher import FEW
+from sagas.delivery.dispatching import FEW
 from tests.lab.models import Jar
 from tests.lab.points import KEY
 from tests.lab.sagas import Experiment, Unconfirmed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg2
 import pytest
 from django.db import connection
 
@@ -12,6 +11,7 @@ from sagas.db import ConnectionLost
 from tests.lab import sagas as lab
 from tests.lab.sagas import Experiment, Unconfirmed
 from tests.support.carrier import Carrier, chains, claim_all, deliver
+from tests.support.driver import psycopg
 from tests.support.runs import state, story
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -31,7 +31,7 @@ class _ServerRestarts:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             (pid,) = cursor.fetchone()
-        other = psycopg2.connect(**{**connection.get_connection_params(), "cursor_factory": None})
+        other = psycopg.connect(**{**connection.get_connection_params(), "cursor_factory": None})
         try:
             with other.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])

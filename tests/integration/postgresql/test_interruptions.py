@@ -432,7 +432,9 @@ def test_a_message_ended_by_a_hard_time_limit_is_redelivered_and_not_acked() -> 
 def delivered(headers: dict[str, Any] | None = None, *, redelivered: bool = False) -> Any:
     """A task as Celery hands it over."""
     request = SimpleNamespace(headers=headers, delivery_info={"redelivered": redelivered}, hostname="here", chain=None)
-    return SimpleNamespace(request=request, app=None, name="sagas.step")
+    # Of a worker that consumes no queue of a step, so that it goes on with none itself.
+    app = SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from={})))
+    return SimpleNamespace(request=request, app=app, name="sagas.step")
 
 
 ONE = plan.link(Lab.definition, 0, Phase.FORWARD)

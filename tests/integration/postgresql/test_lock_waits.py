@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
-import psycopg2
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
@@ -23,6 +22,7 @@ from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Forked, Lab
 from tests.loyalty.sagas import Afar
 from tests.support.carrier import Carrier, chains, claim_all, deliver
+from tests.support.driver import psycopg
 from tests.support.runs import (
     assert_effects_once,
     assert_jar_adds_up,
@@ -57,13 +57,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def held(sql: str, *params: Any, using: str = "default") -> Iterator[int]:
     """Somebody in psql has said this in a transaction, and gone to lunch. Yields the number of his process."""
     wanted = {**connections[using].get_connection_params(), "cursor_factory": None, "application_name": "psql"}
-    other = psycopg2.connect(**wanted)
+    other = psycopg.connect(**wanted)
     try:
         with other.cursor() as cursor:
             cursor.execute(sql, params)
         yield other.info.backend_pid
     finally:
-        with suppress(psycopg2.Error):
+        with suppress(psycopg.Error):
             other.rollback()
         other.close()
 
@@ -191,11 +191,13 @@ def test_the_other_branches_of_a_fork_go_on(jar: str) -> None:
     with holding(jar):
         Carrier().run([run_id])
         assert {"left.forward DONE", "right.forward DONE"} < set(story(run_id))
+        # And nobody has it until the lock is asked for again
+        run = Run.objects.get(pk=run_id)
+        assert (list(run.pending or {}), run.claims) == (["three"], 0)
         assert due_in(run_id) > 0
+    Run.objects.filter(pk=run_id).update(pending=None)
     make_due([run_id])
-    carrier = Carrier()
-    carrier.post(claim_all(lapsed=True))
-    carrier.run([run_id])
+    Carrier().run([run_id])
     assert state(run_id) is State.AWAITING_CONFIRM
 
 

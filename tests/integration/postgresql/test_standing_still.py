@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import psycopg2
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
 from sagas import runtime
 from sagas.db import is_disconnected, is_lost
 from sagas.postgresql import watchdog
+from tests.support.driver import psycopg
 from tests.support.servers import paused
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -67,11 +67,11 @@ def test_a_statement_on_a_server_that_hangs_fails_with_a_lost_connection(
         ask()
     with paused():
         began = time.monotonic()
-        with pytest.raises((OperationalError, psycopg2.OperationalError)) as lost:
+        with pytest.raises((OperationalError, psycopg.OperationalError)) as lost:
             work()
         assert time.monotonic() - began < FOR_EVER
     # Then as if the server had died: the next one connects anew
-    assert isinstance(lost.value, psycopg2.Error) or is_lost(lost.value)
+    assert isinstance(lost.value, psycopg.Error) or is_lost(lost.value)
     assert is_disconnected()
     connection.close()
     ask()

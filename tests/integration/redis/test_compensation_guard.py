@@ -249,6 +249,17 @@ def test_an_undo_that_redis_calls_done_is_checked_in_the_database(jar: str, memo
     assert_undone_once(ids)
 
 
+def test_a_repeated_undo_that_redis_calls_done_goes_on_by_messages(jar: str) -> None:
+    # Given an undo that is done, and the run's message on its way to the next one
+    ids, chain = being_undone(jar, 2)
+    deliver(chain)
+    # When it comes once more, to a process that would go on itself
+    performed = perform(chain.links[0], ids, token=chain.token, held=True)
+    # Then nobody has claimed the runs: if they ended the process, nobody would count that
+    assert performed.survivors == ids
+    assert performed.troubled
+
+
 def test_a_cohort_may_mix_all_states_of_the_guard(jar: str, memory: redis.Redis) -> None:
     # Given one that is free, one busy, one done, one wrongly held for done, and one that does not exist
     ids, chain = being_undone(jar, 4)

@@ -65,7 +65,8 @@ def ticking(*apps: Celery, tick: float = TICK, url: str | None = None) -> Iterat
 
 
 def hang_up() -> None:
-    """Whoever still waits for a kick shall not have that of the next test."""
+    """Whoever waits for a kick shall not have that of the next test, which goes out by a connection that is alive."""
+    runtime.own.one_way = None
     with redis.Redis.from_url(URL) as client:
         client.client_kill_filter(_type="normal", skipme=True)
 

@@ -151,7 +151,9 @@ def test_a_run_that_waits_for_a_free_call_keeps_its_attempts(
     # Given an attempt of which nobody knows what became, and no room for the next
     run_id, call = started(saga)
     answer(call, UNKNOWN)
-    monkeypatch.setattr(remote_calls, "capacity_for", lambda *_: remote_calls.Capacity(lane_of("nobody", 1), 0, 30.0))
+    monkeypatch.setattr(
+        remote_calls, "capacity_for", lambda *_: remote_calls.Capacity(lane_of(nobody.post("/x")), 0, 30.0)
+    )
     let_time_pass(run_id)
     for chain in chains(claim_all()):
         deliver(chain)
@@ -317,9 +319,18 @@ def test_attempts_are_counted_on_after_the_answer_not_yet(saga: type[Saga[Experi
     assert state(run_id) is State.COMPENSATING
 
 
+def started_beside(saga: type[Saga[Experiment]]) -> tuple[UUID, RemoteCalls]:
+    """A run, and the call of one branch, while another branch is on its way."""
+    run_id = sagas.start(saga, Experiment())
+    sent = {chain.links[0].step: chain for chain in chains(claim_all())}
+    performed, _ = deliver(sent["held"])
+    (call,) = (message for message in performed.messages if isinstance(message, RemoteCalls))
+    return run_id, call
+
+
 def test_a_branch_that_is_not_ready_does_not_delay_the_others(database: None) -> None:
-    # Given a run that is due soon for another branch
-    run_id, call = started(Beside)
+    # Given a run that is due for another branch, which is still to be performed
+    run_id, call = started_beside(Beside)
     let_time_pass(run_id)
     # When the other side asks for patience
     answer(call, NotYet(500.0))
@@ -337,8 +348,7 @@ class Slowly(Saga[Experiment]):
 
 
 def test_a_branch_that_waits_for_its_next_attempt_does_not_delay_the_others(database: None) -> None:
-    run_id = sagas.start(Slowly, Experiment())
-    call = begun(run_id, step="held")
+    run_id, call = started_beside(Slowly)
     let_time_pass(run_id)
     answer(call, UNKNOWN)
     assert due_in(run_id) <= 0
@@ -471,7 +481,7 @@ def test_a_failed_call_only_causes_a_kick(database: None) -> None:
 
 
 def test_no_call_is_begun_at_full_concurrency(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_of("nobody", nobody.concurrency), "_busy", nobody.concurrency)
+    monkeypatch.setattr(lane_of(nobody.post("/x")), "_busy", nobody.concurrency)
     ids = [sagas.start(Alone, Experiment()) for _ in range(2)]
     (chain,) = chains(claim_all())
     performed, _ = deliver(chain)

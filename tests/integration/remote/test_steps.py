@@ -16,17 +16,18 @@ from kombu.exceptions import OperationalError
 import sagas
 from sagas import State
 from sagas.conf import config
-from sagas.decisions.messages import Kick, Link, Message, RemoteCalls
-from sagas.engine.carrier import carry
-from sagas.engine.cohort import Performed
+from sagas.decisions.messages import Kick, Message, RemoteCalls
+from sagas.delivery import dispatching
+from sagas.delivery.carrier import CarrierAway, carry
+from sagas.delivery.short_path import ShortPath
 from sagas.engine.outside import remote_calls, remote_threads
 from sagas.engine.outside.remote_threads import _call, _participant, perform_calls_now
-from sagas.engine.performing import perform
-from sagas.messaging import dispatcher, publisher
+from sagas.messaging import publisher
 from sagas.messaging.publisher import Publisher
 from sagas.models import Log, Run
 from sagas.remote import ClientError
 from tests.lab.sagas import Experiment, Promised, Rewarded, Told
+from tests.lab.sagas import points as points_of_the_lab
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier, chains, claim_all, deliver
 from tests.support.points import Points, needs_node
@@ -67,7 +68,7 @@ def in_flight(call: RemoteCalls, points: Points) -> tuple[threading.Thread, list
     answered: list[Any] = []
 
     def make() -> None:
-        answered.append(_call(_participant(call.link), call.calls[0], begun=False))
+        answered.append(_call(_participant(call.link), call.calls[0], begun=False, link=call.link))
 
     thread = threading.Thread(target=make)
     thread.start()
@@ -94,7 +95,7 @@ def test_a_remote_step_is_done(points: Points, account: str) -> None:
     assert points.account(account) == (90, 0)
     done = Log.objects.get(run_id=run_id, step="debit", outcome="DONE")
     assert done.duration_us > 0
-    assert done.compensate == "points: DELETE /debits"
+    assert done.undone_by == "points: DELETE /debits"
 
 
 def test_a_cohort_stays_one_cohort_after_its_remote_calls(points: Points, account: str) -> None:
@@ -407,7 +408,9 @@ def test_an_answer_to_an_ended_run_is_logged(points: Points, account: str) -> No
     assert state(run_id) is State.FAILED
 
     # When it is answered
-    remote_calls.finish_calls(call.link, [_call(_participant(call.link), call.calls[0], begun=False)], worker="late")
+    remote_calls.finish_calls(
+        call.link, [_call(_participant(call.link), call.calls[0], begun=False, link=call.link)], worker="late"
+    )
 
     # Then everybody can see it
     assert story(run_id)[-1] == "debit.forward DONE"
@@ -482,7 +485,7 @@ def test_no_more_calls_are_begun_than_the_concurrency_allows(
     # Given a lane of which one place is left
     from sagas.remote import lanes
 
-    lane = lanes.lane_of("points", 4)
+    lane = lanes.lane_of(points_of_the_lab.post("/debits"))
     monkeypatch.setattr(lane, "_busy", 3)
     monkeypatch.setattr(lane, "_pace", 100)
     ids = [start(account) for _ in range(3)]
@@ -526,7 +529,7 @@ def test_a_begun_call_is_made_though_the_broker_refuses_other_messages(
 
     # When RabbitMQ refuses the kick for the next attempt of the first
     monkeypatch.setattr(publisher, "send_task", refused)
-    with pytest.raises(OperationalError):
+    with pytest.raises(CarrierAway):
         carry(performed.messages, Publisher)
 
     # Then the call of the second, whose INTENT is committed, was made all the same
@@ -535,24 +538,15 @@ def test_a_begun_call_is_made_though_the_broker_refuses_other_messages(
     assert points.account(account) == (99, 0)
 
 
-def test_a_call_begun_by_the_dispatcher_is_made_though_the_next_chain_fails(
-    points: Points, account: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given a run that stands at its remote step, and one of another saga, due at the same time
+def test_a_dispatcher_leaves_a_remote_step_to_its_queue(account: str) -> None:
+    # Given a run whose first step is remote
     run_id = sagas.start(Told, Experiment(jar=account, quantity=1))
-    sagas.start(Rewarded, Experiment(jar=account, quantity=1))
 
-    def breaks_at_the_second(link: Link, *args: Any, **kwargs: Any) -> Performed:
-        return refused() if link.saga == "lab.Rewarded" else perform(link, *args, **kwargs)
+    # When a dispatcher claims it that could perform local steps itself
+    dispatching.dispatch(Publisher, ShortPath(queues=config().queues))
 
-    monkeypatch.setattr(dispatcher, "perform", breaks_at_the_second)
-
-    # When the dispatcher performs both first steps itself, and the second breaks
-    dispatcher.dispatch(here=config().queues)
-
-    # Then the first's call was made: the other's break is its own
-    assert remote_threads.drain_remote_calls(20)
-    assert story(run_id)[-1] == "debit.forward DONE"
+    # Then the step is not begun: it comes as a message
+    assert [line for line in story(run_id) if line.startswith("debit.")] == []
 
 
 def refused(*_args: object, **_kwargs: object) -> NoReturn:

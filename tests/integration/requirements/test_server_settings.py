@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import Error, connection, connections, transaction
+from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from pytest_django import Settings
 
 import sagas
@@ -230,10 +231,13 @@ def test_a_database_that_is_not_selected_is_not_queried() -> None:
     ("changes", "said"),
     [
         ({"AUTOCOMMIT": False}, "['AUTOCOMMIT'] is False"),
-        ({"OPTIONS": {"isolation_level": 2}}, "['isolation_level'] is 2"),
-        ({"OPTIONS": {"isolation_level": 3}}, "['isolation_level'] is 3"),
+        # psycopg 3 and psycopg2 number them differently.
+        *(
+            ({"OPTIONS": {"isolation_level": int(level)}}, f"['isolation_level'] is {int(level)}")
+            for level in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
+        ),
         ({"OPTIONS": {"isolation_level": 99}}, "['isolation_level'] is 99"),
-        ({"OPTIONS": {"isolation_level": 1}}, None),
+        ({"OPTIONS": {"isolation_level": int(IsolationLevel.READ_COMMITTED)}}, None),
         ({}, None),
     ],
 )

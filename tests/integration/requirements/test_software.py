@@ -30,6 +30,7 @@ TOO_OLD = [
     ("kombu", "5.4.2"),
     ("redis", "4.6.0"),
     ("pydantic", "1.10.26"),
+    ("pydantic", "2.6.4"),
 ]
 GOOD = [("Django", "5.2"), ("Django", "6.0.1"), ("celery", "5.5.0"), ("celery", "5.10.1"), ("celery", "6.0.0b1")]
 
@@ -201,6 +202,24 @@ def test_versions_that_are_too_old_are_refused_in_one_line(tmp_path: Path, packa
             done = till.call(sys.executable, "-m", *command)
             assert done.returncode != 0
             assert "is too old: the engine needs" in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_python_without_a_driver_is_refused_in_one_line(tmp_path: Path) -> None:
+    # Given neither of the two, as far as can be imported
+    with project(tmp_path) as till:
+        for name in ("psycopg", "psycopg2"):
+            (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError({name!r})")
+        for command in (["django", "check"], ["django", "migrate"], ["celery", "-A", "sagas", "worker"]):
+            # When
+            done = till.call(sys.executable, "-m", *command)
+            # Then
+            assert done.returncode != 0
+            assert (
+                "No driver of PostgreSQL can be imported: psycopg: psycopg. psycopg2: psycopg2. Install one"
+                in done.stderr
+            )
             assert "Traceback" not in done.stderr
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 
 import sagas
 from sagas import runtime, store
@@ -29,10 +30,14 @@ def _definitions_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime.memory, "recorded", set())
 
 
+def receive(run_id: UUID, name: str) -> None:
+    Confirmation.objects.create(run_id=run_id, name=name, data={}, received_at=timezone.now())
+
+
 def insert(state: State) -> UUID:
     run_id = sagas.start(Lab, Experiment())
     # It may go anywhere, and a person may have it: only the transitions are looked at.
-    store.confirmations.insert(run_id, "approval", "{}")
+    receive(run_id, "approval")
     with connection.cursor() as cursor:
         # By way of ESCALATED, from which every state can be reached.
         cursor.execute("UPDATE sagas_run SET state = 'ESCALATED', due_at = NULL WHERE id = %s", [run_id])
@@ -106,9 +111,9 @@ def test_an_effect_is_logged_once() -> None:
 
 def test_a_confirmation_is_kept_once() -> None:
     run_id = sagas.start(Lab, Experiment())
-    store.confirmations.insert(run_id, "approval", "{}")
+    receive(run_id, "approval")
     with pytest.raises(IntegrityError, match="sagas_confirmation_once"):
-        store.confirmations.insert(run_id, "approval", "{}")
+        receive(run_id, "approval")
 
 
 def test_a_run_has_one_open_escalation() -> None:
@@ -145,7 +150,7 @@ def test_a_move_of_a_run_at_another_step_is_an_error_and_is_rolled_back(how: str
 def run_at(stands: State, cursor: int, *, saga: type[sagas.Saga[Experiment]] = Lab, fork: int = 0) -> UUID:
     """A run that stands there, by the engine's own moves where they can be told from wrong ones."""
     run_id = sagas.start(saga, Experiment())
-    store.confirmations.insert(run_id, "approval", "{}")
+    receive(run_id, "approval")
     with connection.cursor() as sql:
         path = {
             State.PENDING: [],
@@ -245,7 +250,7 @@ def test_no_child_passes_its_pivot_without_its_parent() -> None:
     Run.objects.filter(pk=run_id).update(parent_id=run_id)
     with pytest.raises(IntegrityError, match="without its confirmations"), transaction.atomic():
         Run.objects.filter(pk=run_id).update(state=State.CONFIRMING)
-    store.confirmations.insert(run_id, "@parent", "{}")
+    receive(run_id, "@parent")
     Run.objects.filter(pk=run_id).update(state=State.CONFIRMING)
 
 

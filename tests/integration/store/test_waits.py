@@ -57,12 +57,12 @@ def claims(run_id: UUID) -> int:
 
 
 ALL: dict[str, Callable[[UUID], None]] = {
-    "be_due_by": lambda run_id: store.runs.be_due_by({run_id: in_seconds(50)}),
+    "cut_leases": lambda run_id: store.runs.cut_leases({run_id: in_seconds(50)}),
     "be_due_in": lambda run_id: store.runs.be_due_in({run_id: 50}),
     "be_due_within": lambda run_id: store.runs.be_due_within({run_id: 50}),
     "wait_until": lambda run_id: store.runs.wait_until({run_id: in_seconds(50)}),
     "wait_for": lambda run_id: store.runs.wait_for([run_id], 50),
-    "be_lapsed_in": lambda run_id: store.runs.be_lapsed_in([run_id], 50, sooner=False),
+    "be_lapsed_in": lambda run_id: store.runs.be_lapsed_in([run_id], 50),
     "make_due": lambda run_id: store.runs.make_due([run_id]),
 }
 
@@ -78,8 +78,8 @@ def test_a_run_without_a_due_time_gets_none(does: Callable[[UUID], None]) -> Non
     ("does", "due", "after"),
     [
         # What only hastens never delays.
-        ("be_due_by", 100, 50),
-        ("be_due_by", 20, 20),
+        ("cut_leases", 100, 50),
+        ("cut_leases", 20, 20),
         ("be_due_within", 100, 50),
         ("be_due_within", 20, 20),
         # What postpones does both.
@@ -100,10 +100,10 @@ def test_each_change_of_a_wait_sets_the_expected_due_time(does: str, due: float,
 @pytest.mark.parametrize(
     ("does", "after"),
     [
-        ("be_due_by", 3),
         ("be_due_in", 3),
         ("be_due_within", 3),
-        # It waits for something: that is no lack of progress.
+        # It waits for something, or one of its branches does: that is no lack of progress.
+        ("cut_leases", 0),
         ("wait_until", 0),
         ("wait_for", 0),
         ("make_due", 0),
@@ -112,16 +112,15 @@ def test_each_change_of_a_wait_sets_the_expected_due_time(does: str, due: float,
     ],
 )
 def test_each_change_of_a_wait_sets_the_expected_number_of_claims(does: str, after: int) -> None:
-    run_id = waiting(claims=3)
+    run_id = waiting(due=100, claims=3)
     ALL[does](run_id)
     assert claims(run_id) == after
 
 
-@pytest.mark.parametrize(("due", "after"), [(20, 20), (100, 50)])
-def test_a_postponed_branch_keeps_an_earlier_due_time(due: float, after: float) -> None:
-    run_id = waiting(due=due)
-    store.runs.be_lapsed_in([run_id], 50, sooner=True)
-    assert due_in(run_id) == pytest.approx(after, abs=5)
+def test_a_lease_that_is_over_before_a_wait_is_counted_as_a_lease() -> None:
+    run_id = waiting(due=20, claims=3)
+    store.runs.cut_leases({run_id: in_seconds(50)})
+    assert claims(run_id) == 3
 
 
 def test_a_run_is_woken_only_while_it_waits() -> None:

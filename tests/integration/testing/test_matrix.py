@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,8 @@ from django.db import connection, models
 from django.test.utils import isolate_apps
 
 from sagas import Call, Confirmation, Parallel, Retry, Saga, Step, runtime
-from sagas.testing import Ended, assert_saga_unwinds, saga_matrix
+from sagas.errors import UnknownStep
+from sagas.testing import Ended, assert_saga_unwinds, given, saga_matrix
 from sagas.testing.matrix import snapshot
 from sagas.testing.matrix.cases import InjectedFault, cases
 from sagas.testing.matrix.matrix import outcomes
@@ -22,7 +24,7 @@ from sagas.testing.matrix.player import play
 from sagas.testing.matrix.rollback import rolled_back
 from sagas.testing.matrix.subject import Subject
 from tests.lab.models import Jar, JarHold, Mark
-from tests.lab.sagas import Experiment, Lab
+from tests.lab.sagas import Choosy, Experiment, Lab
 from tests.simulator import mutants
 from tests.support import mistaken
 from tests.support.mistaken import QUICK, give_back, hold
@@ -265,3 +267,24 @@ def known(saga: type[Saga[Any]]) -> Iterator[None]:
         yield
     finally:
         runtime.declared.definitions.pop((saga.definition.name, saga.definition.version))
+
+
+# -- Steps that a run skips -------------------------------------------------------------------------------------
+
+
+def test_a_request_that_skips_other_steps_than_the_matrix_says_is_told() -> None:
+    subject = Subject(Choosy, lambda: replace(an_experiment(), skip=("two",)), leaves=["lab_mark"])
+    assert {outcome.problem for outcome in outcomes(subject, carriers=["orchestration"])} == {
+        "the request skips ['two']: pass skips=['two'], and not []"
+    }
+
+
+def test_a_step_without_a_condition_cannot_be_skipped() -> None:
+    with pytest.raises(UnknownStep, match="cannot skip one"):
+        Subject(Lab, an_experiment, skips=["one"])
+
+
+def test_a_scenario_tells_which_steps_were_skipped() -> None:
+    skipping = given(Choosy, Experiment(skip=("one", "four"))).when_confirmed().then_skipped("one", "four")
+    with pytest.raises(AssertionError, match=r"expected one to be skipped, and not one, four\n\n.*it skips one, four"):
+        skipping.then_skipped("one")

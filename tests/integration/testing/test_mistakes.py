@@ -10,8 +10,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
-from psycopg2 import sql
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 import sagas
 from orders.sagas import PlaceOrder
@@ -22,10 +20,14 @@ from sagas.testing.matrix.rollback import rolled_back
 from tests.lab.models import Jar, JarHold
 from tests.lab.sagas import Experiment, Lab
 from tests.support import mistaken
+from tests.support.driver import psycopg
 from tests.support.mistaken import give_back, hold, hold_all
 from tests.support.unwinding import place
 
 pytestmark = pytest.mark.django_db
+
+#: The status of a session without a transaction, as libpq has it.
+IDLE = 0
 
 
 def an_experiment() -> Experiment:
@@ -183,7 +185,11 @@ def test_a_write_in_another_database_is_found(loyalty_database: None) -> None:
 @pytest.mark.django_db(databases=["default", "loyalty"])
 @pytest.mark.parametrize(
     "query",
-    [sql.SQL("DELETE FROM loyalty_stamp"), "-- audit\nDELETE FROM loyalty_stamp", "SELECT 1 AS a INTO TABLE another"],
+    [
+        psycopg.sql.SQL("DELETE FROM loyalty_stamp"),
+        "-- audit\nDELETE FROM loyalty_stamp",
+        "SELECT 1 AS a INTO TABLE another",
+    ],
 )
 def test_a_write_in_another_database_by_sql_is_found(query: object, loyalty_database: None) -> None:
     (mistake,) = found(mistaken.write_elsewhere_in(query))
@@ -392,4 +398,4 @@ def test_the_drivers_connection_is_left_as_it_was() -> None:
         cursor.execute("SELECT 1")
 
     # Then
-    assert connection.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+    assert connection.connection.info.transaction_status == IDLE

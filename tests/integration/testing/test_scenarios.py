@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,17 +12,29 @@ import pytest
 from django.db import connection
 
 import sagas
-from coupons.models import Coupon
-from inventory.models import Sku
+from coupons.models import Grant
+from inventory.models import Batch
 from orders import services
 from orders.models import Order
 from orders.services import Wanted
-from sagas import Done, Rejected
+from sagas import Done, Rejected, runtime, store
 from sagas.errors import UnknownStep
 from sagas.models import Log, Run
 from sagas.testing import Clock, Scenario, given, given_run
 from tests.lab.models import Jar
-from tests.lab.sagas import Boom, Experiment, Forked, Hurried, Lab, Parent, Pivoted, Reported, Twice, Unconfirmed
+from tests.lab.sagas import (
+    Boom,
+    Experiment,
+    Forked,
+    Hurried,
+    Lab,
+    PaidGroup,
+    Parent,
+    Pivoted,
+    Reported,
+    Twice,
+    Unconfirmed,
+)
 from tests.support.runs import assert_effects_once
 from tests.support.shop import TEA, open_shop
 
@@ -47,8 +61,8 @@ def order(carrier: str) -> Scenario:
 
 
 def assert_nothing_is_taken() -> None:
-    assert Sku.objects.values_list("available", "held", "sold").get(code=TEA) == (10, 0, 0)
-    assert not Coupon.objects.get(code="C1").used
+    assert Batch.objects.values_list("available", "held", "sold").get(key=TEA) == (10, 0, 0)
+    assert not Grant.objects.filter(state__in=["USED", "REFUNDING"]).exists()
     assert Order.objects.get().status == "REJECTED"
 
 
@@ -58,7 +72,7 @@ def assert_nothing_is_taken() -> None:
 @CARRIERS
 def test_a_paid_order_succeeds(carrier: str) -> None:
     order(carrier).when_confirmed("payment", data={"payment_id": "p-1"}).then_done(*STEPS).then_succeeded()
-    assert Sku.objects.values_list("available", "held", "sold").get(code=TEA) == (8, 0, 2)
+    assert Batch.objects.values_list("available", "held", "sold").get(key=TEA) == (8, 0, 2)
     assert Order.objects.get().status == "CONFIRMED"
 
 
@@ -84,7 +98,7 @@ def test_an_order_with_a_step_that_always_fails_is_undone(step: str, carrier: st
 def test_an_order_whose_step_is_answered_at_the_third_attempt_succeeds(step: str, carrier: str) -> None:
     scenario = order(carrier).when_times_out(step, attempts=2).when_confirmed().then_succeeded()
     assert Log.objects.filter(run_id=scenario.run_id, step=step, outcome="FAULT").count() == 2
-    assert Sku.objects.values_list("available", "held", "sold").get(code=TEA) == (8, 0, 2)
+    assert Batch.objects.values_list("available", "held", "sold").get(key=TEA) == (8, 0, 2)
 
 
 @CARRIERS
@@ -115,6 +129,30 @@ def test_a_saga_without_faults_succeeds(carrier: str) -> None:
     scenario = given(Unconfirmed, Experiment(), business_key="E-1", carrier=carrier).then_succeeded()
     assert_effects_once(scenario.run_id)
     assert Run.objects.get(pk=scenario.run_id).business_key == "E-1"
+
+
+@CARRIERS
+def test_a_run_is_decided_with_its_group(carrier: str, jar: str) -> None:
+    member = Experiment(jar=jar, group="g")
+    given(PaidGroup, member, carrier=carrier).when_confirmed("payment").then_waits()
+    given(PaidGroup, member, carrier=carrier).when_confirmed("formed", data={"members": 2}).then_waits()
+    # From then on it is decided
+    given(PaidGroup, member, carrier=carrier).when_confirmed("payment").then_succeeded()
+
+
+@CARRIERS
+def test_a_run_is_undone_with_its_group(carrier: str, jar: str) -> None:
+    member = Experiment(jar=jar, group="g")
+    scenario = given(PaidGroup, member, carrier=carrier).when_confirmed("payment")
+    scenario.when_declined("formed", reason="too few").then_compensated("payment", "two", "three")
+    scenario.then_because("Refused")
+
+
+def test_a_decision_has_no_deadline(jar: str) -> None:
+    with pytest.raises(ValueError, match="formed has no deadline"):
+        given(PaidGroup, Experiment(jar=jar, group="g")).when_not_confirmed("formed")
+    scenario = given(PaidGroup, Experiment(jar=jar, group="g")).when_not_confirmed()
+    scenario.then_compensated("formed", "two", "three").then_because("NotConfirmed")
 
 
 @CARRIERS
@@ -246,6 +284,28 @@ def test_the_clock_stands_still_until_it_is_told_to_go_on() -> None:
         clock.move_to(before)
         assert asked() == [before + timedelta(hours=1)] * 4
     assert asked()[1] < before + timedelta(minutes=5)  # type: ignore[operator]
+
+
+def test_what_is_due_before_the_last_look_is_found_when_the_clock_has_gone_back() -> None:
+    def slow_claims_in_a_week() -> None:
+        # As after a claim that took long, on a slow machine: nothing was due before that moment.
+        memory = runtime.memory
+        memory.is_due_crowded, memory.floor_until, memory.floor = True, math.inf, time.time() + 7 * 86_400
+
+    # When: another test has ended a week later
+    slow_claims_in_a_week()
+    given(Unconfirmed, Experiment()).then_succeeded()
+
+    # When: what was done in that week was rolled back
+    with Clock() as clock:
+        clock.advance(timedelta(days=7))
+        slow_claims_in_a_week()
+        clock.move_back_to(clock.now - timedelta(days=7))
+        given(Unconfirmed, Experiment()).then_succeeded()
+        slow_claims_in_a_week()
+
+    # When: the clock shows the real time again
+    assert store.claims.floor() is None
 
 
 def test_a_scenario_goes_on_from_the_clock_of_its_test() -> None:

@@ -12,7 +12,7 @@ from sagas.decisions.plan import place_of
 from sagas.definition.participants import Phase
 from sagas.errors import AlreadyDecided
 from sagas.models import Log, Run
-from tests.lab.sagas import Experiment, Lab, ShortLab, Twice, Unconfirmed
+from tests.lab.sagas import Experiment, Lab, PaidGroup, ShortLab, Twice, Unconfirmed
 from tests.support import broker
 from tests.support.awaiting import eventually
 from tests.support.runs import (
@@ -31,6 +31,26 @@ from tests.support.runs import (
 pytestmark = pytest.mark.usefixtures("database", "shared_worker")
 
 STEPS = ["one", "two", "three", "four"]
+
+
+def test_a_group_is_decided_at_once_and_whoever_comes_later_finds_the_decision(jar: str) -> None:
+    # Given
+    group = f"group-{uuid4().hex[:8]}"
+    ids = [PaidGroup.start(Experiment(jar=jar, group=group)) for _ in range(3)]
+    await_states(ids, State.AWAITING_CONFIRM)
+    for run_id in ids[:2]:
+        sagas.confirm(run_id, "payment")
+    # When
+    sagas.decide(PaidGroup, "formed", group, {"members": 3})
+    # Then
+    await_states(ids[:2], State.SUCCEEDED)
+    # And who pays after it, or starts after it
+    late = PaidGroup.start(Experiment(jar=jar, group=group))
+    for run_id in (ids[2], late):
+        sagas.confirm(run_id, "payment")
+    await_states([ids[2], late], State.SUCCEEDED)
+    assert counts(jar) == (996, 0, 4)
+    eventually(lambda: sagas.decide(PaidGroup, "formed", group, {"members": 3}).settled_at is not None)
 
 
 def test_a_confirmed_run_succeeds(jar: str) -> None:
@@ -56,10 +76,11 @@ def test_a_confirmed_run_succeeds(jar: str) -> None:
     ]
     assert_effects_once(run_id)
     entry = Log.objects.get(run_id=run_id, step="three", operation="try")
-    assert entry.worker
-    assert entry.compensate == "tests.lab.sagas.Jars.cancel"
+    assert entry.performed_by
+    assert entry.undone_by == "tests.lab.sagas.Jars.cancel"
     assert Log.objects.get(run_id=run_id, step="one", operation="forward").data == {"by": "one"}
-    assert Run.objects.get(pk=run_id).results == {"one": {"by": "one"}, "four": {"by": "four"}}
+    reserved = {"reserve_id": f"{run_id}:three"}
+    assert Run.objects.get(pk=run_id).results == {"one": {"by": "one"}, "three": reserved, "four": {"by": "four"}}
 
 
 def test_a_saga_without_confirmations_succeeds() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 
-import psycopg2
 import pytest
 import redis
 from django.conf import settings
@@ -16,6 +15,7 @@ from tests.integration.conftest import Start
 from tests.lab.points import CUT_OFF
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
 from tests.support.awaiting import eventually
+from tests.support.driver import psycopg
 from tests.support.runs import await_state, await_states, new_jar, state, story
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def test_other_runs_go_on_while_a_row_is_locked(alone: None, start_worker: Start
     jar, other = new_jar(1000), new_jar(1000)
     wanted = {**connection.get_connection_params(), "cursor_factory": None, "application_name": "psql"}
     worker = start_worker(concurrency=4)
-    with closing(psycopg2.connect(**wanted)) as psql:
+    with closing(psycopg.connect(**wanted)) as psql:
         with psql.cursor() as cursor:
             cursor.execute("UPDATE lab_jar SET available = available WHERE name = %s", [jar])
         # When

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from inventory.models import Sku
+from inventory.models import Batch, Sku
 from payments.models import Payment, PaymentEvent
 from sagas.pool import Pool
 from tests.shop.conftest import Api, Shop, confirm
@@ -57,28 +57,29 @@ def test_a_price_can_be_edited_and_the_counts_cannot(
 
     def meanwhile(self: Sku, *args: object, **kwargs: object) -> None:
         full_clean(self, *args, **kwargs)  # type: ignore[arg-type]
-        Sku.objects.filter(pk=shop.tea.pk).update(available=90, held=10)
+        Batch.objects.filter(pk=shop.tea.pk).update(available=90, held=10)
 
     monkeypatch.setattr(Sku, "full_clean", meanwhile)
     # When the form is saved, with hands on the counts
     url = f"/admin/inventory/sku/{shop.tea.pk}/change/"
     assert admin.post(url, _form(available=7, held=7, sold=7)).status_code == 302
     # Then the price is new, and the counts are the engine's
-    assert _counts(shop.tea) == (90, 10, 0)
+    assert _counts(shop.cups) == (90, 10, 0)
+    shop.tea.refresh_from_db()
     assert (shop.tea.price_cents, shop.tea.name) == (1300, "New tea")
 
 
 def test_stock_is_changed_by_a_difference(admin: Client, shop: Shop) -> None:
     url = f"/admin/inventory/sku/{shop.tea.pk}/change/"
-    assert admin.post(url, _form(restock=50)).status_code == 302
-    assert _counts(shop.tea) == (150, 0, 0)
-    assert admin.post(url, _form(restock=-200)).status_code == 200
-    assert _counts(shop.tea) == (150, 0, 0)
+    assert admin.post(url, _form(restock=50, reason="delivery")).status_code == 302
+    assert _counts(shop.cups) == (150, 0, 0)
+    assert admin.post(url, _form(restock=-200, reason="breakage")).status_code == 200
+    assert _counts(shop.cups) == (150, 0, 0)
 
 
 def test_a_new_sku_can_be_added(admin: Client) -> None:
-    assert admin.post("/admin/inventory/sku/add/", _form(code="NEW", restock=30)).status_code == 302
-    assert _counts(Sku.objects.get(code="NEW")) == (30, 0, 0)
+    assert admin.post("/admin/inventory/sku/add/", _form(code="NEW", restock=30, reason="new")).status_code == 302
+    assert _counts(Batch.objects.get(key="NEW")) == (30, 0, 0)
 
 
 def test_a_payment_can_be_marked_as_returned_and_not_edited(admin: Client, api: Api, shop: Shop) -> None:
@@ -95,7 +96,7 @@ def test_a_payment_can_be_marked_as_returned_and_not_edited(admin: Client, api: 
 
     # Then
     assert "1 marked as returned." in page
-    assert "1 were not to be returned." in page
+    assert "1 were not to be returned by hand" in page
     assert dict(Payment.objects.values_list("payment_id", "state")) == {"pay_wrong": "RETURNED", "pay_right": "TAKEN"}
     # And there is nothing to save
     assert "_save" not in admin.get(f"/admin/payments/payment/{ids[0]}/change/").content.decode()

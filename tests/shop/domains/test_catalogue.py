@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from coupons.models import Coupon
 from delivery.models import Slot
-from inventory.models import Sku
+from inventory.models import Batch, Sku
 from tests.shop.conftest import ORDERS, Api, Shop
 
-PAGES = {Sku: "inventory/sku", Slot: "delivery/slot", Coupon: "coupons/coupon"}
+PAGES: dict[type[models.Model], str] = {Sku: "inventory/sku", Slot: "delivery/slot", Coupon: "coupons/coupon"}
 
 
 @pytest.fixture
@@ -28,14 +28,17 @@ def admin(db: None) -> Client:
 
 def in_use(shop: Shop, model: type[models.Model], how: str) -> models.Model:
     """A row of which a run holds something, or has taken it for good."""
-    if model is Coupon:
-        return Coupon.objects.get(code=shop.coupon(used=True))
-    row = shop.tea if model is Sku else shop.slot
-    model._default_manager.filter(pk=row.pk).update(**{how: 1})
-    return row
+    rows: dict[type[models.Model], models.Model] = {
+        Sku: shop.cups,
+        Slot: shop.slot,
+        Coupon: Coupon.objects.get(code=shop.coupon()),
+    }
+    row = rows[model]
+    type(row)._default_manager.filter(pk=row.pk).update(**{how: 1})
+    return shop.tea if model is Sku else row
 
 
-USES = [(Sku, "held"), (Sku, "sold"), (Slot, "held"), (Slot, "sold"), (Coupon, "used")]
+USES = [(Sku, "held"), (Sku, "sold"), (Slot, "held"), (Slot, "sold"), (Coupon, "held"), (Coupon, "sold")]
 
 
 @pytest.mark.parametrize(("model", "how"), USES)
@@ -74,7 +77,7 @@ def test_a_deletion_that_loses_to_a_run_is_refused_with_a_message(
     from inventory.admin import SkuAdmin
 
     def meanwhile(_self: SkuAdmin, _request: Any, row: Sku) -> None:
-        Sku.objects.filter(pk=row.pk).update(held=1)
+        Batch.objects.filter(pk=row.pk).update(held=1)
         row.delete()
 
     monkeypatch.setattr(SkuAdmin, "delete_model", meanwhile)

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.db.models import Model
 
-from coupons.models import Coupon, Redemption, RedemptionState
-from coupons.participants import (
-    CouponExpired,
-    CouponNotYours,
-    CouponUnknown,
-    CouponUsed,
-    RedemptionMissing,
-    redeem,
-    refund,
-)
 from delivery.models import SlotHold
 from delivery.participants import SlotFull, SlotPast, slots
 from inventory.participants import OutOfStock, stock
@@ -38,10 +27,12 @@ def ask(shop: Shop, *, coupon: str | None = None, slot: int = 0, quantity: int =
     return Call(uuid4(), "step", Operation.FORWARD, 1, request)
 
 
-def outcomes(participant: SetBasedFunction, calls: Sequence[Call[Any]]) -> list[Any]:
-    """Classes of the refusals, results of the others."""
+def outcomes(participant: SetBasedFunction[Any], calls: Sequence[Call[Any]]) -> list[Any]:
+    """Classes of the refusals, results of the others; ``None`` of a try whose reserve id is that of its call."""
     answers = participant.many(calls)
-    return [answer.result if isinstance(answer, Done) else type(answer) for answer in answers]
+    results = [answer.result if isinstance(answer, Done) else type(answer) for answer in answers]
+    ids = [{"reserve_id": f"{call.run_id}:{call.step}"} for call in calls]
+    return [None if result == own else result for result, own in zip(results, ids, strict=True)]
 
 
 def runs(model: type[Model], calls: Sequence[Call[Any]]) -> set[UUID]:
@@ -62,80 +53,6 @@ def received(call: Call[OrderRequest], discount_cents: int = 0) -> UUID:
         discount_cents=discount_cents,
     )
     return call.run_id
-
-
-class TestCoupons:
-    def test_the_first_of_two_runs_gets_a_coupon(self, shop: Shop) -> None:
-        code = shop.coupon()
-        calls = [ask(shop, coupon=code), ask(shop), ask(shop, coupon=code)]
-        assert outcomes(redeem, calls) == [{"discount_cents": 500}, None, CouponUsed]
-        assert Coupon.objects.get(code=code).used
-        assert runs(Redemption, calls) == {calls[0].run_id}
-
-    def test_an_unusable_coupon_is_rejected(self, shop: Shop) -> None:
-        codes = ["NO-SUCH", shop.coupon(owner=shop.other), shop.coupon(days=-1), shop.coupon(used=True)]
-        calls = [ask(shop, coupon=code) for code in codes]
-        assert outcomes(redeem, calls) == [CouponUnknown, CouponNotYours, CouponExpired, CouponUsed]
-        assert runs(Redemption, calls) == set()
-
-    def test_a_coupon_of_the_customer_is_accepted(self, shop: Shop) -> None:
-        assert outcomes(redeem, [ask(shop, coupon=shop.coupon(owner=shop.customer))]) == [{"discount_cents": 500}]
-
-    def test_the_discount_is_that_of_the_accepted_order(self, shop: Shop) -> None:
-        # Given an order with a coupon whose value is changed before its step
-        code = shop.coupon()
-        call = ask(shop, coupon=code)
-        Coupon.objects.filter(code=code).update(discount_cents=9_999)
-        # Then there is one discount on record
-        assert outcomes(redeem, [call]) == [{"discount_cents": 500}]
-        assert Redemption.objects.get(run_id=call.run_id).discount_cents == 500
-
-    def test_a_refund_frees_a_coupon_once(self, shop: Shop) -> None:
-        code = shop.coupon()
-        first, second = ask(shop, coupon=code), ask(shop, coupon=code)
-        redeem.many([first])
-        assert outcomes(refund, [first]) == [None]
-        assert not Coupon.objects.get(code=code).used
-        # Another redeems it; the first's refund, repeated, does not take it away
-        assert outcomes(redeem, [second]) == [{"discount_cents": 500}]
-        refund.many([first])
-        assert Coupon.objects.get(code=code).used
-        states = dict(Redemption.objects.filter(coupon_code=code).values_list("run_id", "state"))
-        assert states == {first.run_id: RedemptionState.REFUNDED, second.run_id: RedemptionState.REDEEMED}
-
-    def test_a_refund_of_a_coupon_that_was_never_redeemed_does_nothing(self, shop: Shop) -> None:
-        code = shop.coupon(used=True)
-        assert outcomes(refund, [ask(shop, coupon=code), ask(shop)]) == [None, None]
-        assert Coupon.objects.get(code=code).used
-
-    @pytest.mark.parametrize("gone", ["redemption", "coupon", "use"])
-    def test_a_refund_of_a_redemption_that_was_tampered_with_is_a_fault(self, shop: Shop, gone: str) -> None:
-        # Given a coupon that was redeemed, and somebody who has changed that by other means
-        code = shop.coupon()
-        call = ask(shop, coupon=code)
-        (redeemed,) = outcomes(redeem, [call])
-        match gone:
-            case "redemption":
-                Redemption.objects.filter(run_id=call.run_id).delete()
-            case "coupon":
-                # A trigger keeps used coupons. It does not see what is freed first.
-                Coupon.objects.filter(code=code).update(used=False)
-                Coupon.objects.filter(code=code).delete()
-            case "use":
-                Coupon.objects.filter(code=code).update(used=False)
-        # When it is refunded, then that is no success
-        with pytest.raises(RedemptionMissing):
-            refund.many([replace(call, results={call.step: redeemed})])
-
-    @pytest.mark.parametrize("size", [1, 50])
-    def test_a_cohort_needs_as_many_statements_as_one_run(
-        self, shop: Shop, django_assert_num_queries: Any, size: int
-    ) -> None:
-        calls = [ask(shop, coupon=shop.coupon()) for _ in range(size)]
-        with django_assert_num_queries(3):  # lock, clock, redemptions with coupons
-            redeem.many(calls)
-        with django_assert_num_queries(4):  # redemptions, lock, clock, coupons
-            refund.many(calls)
 
 
 class TestDelivery:
@@ -167,14 +84,12 @@ class TestInventory:
         item = Item(shop.tea.code, 3, 1250)
         request = OrderRequest("ORD", shop.customer.pk, (item, item), shop.slot.pk)
         assert outcomes(stock.try_, [Call(uuid4(), "step", Operation.TRY, 1, request)]) == [None]
-        shop.tea.refresh_from_db()
-        assert (shop.tea.available, shop.tea.held) == (94, 6)
+        assert (shop.cups.available, shop.cups.held) == (94, 6)
 
     def test_an_order_holds_all_its_items_or_none(self, shop: Shop) -> None:
         # There is no CAKE
         assert outcomes(stock.try_, [ask(shop)]) == [OutOfStock]
-        shop.tea.refresh_from_db()
-        assert (shop.tea.available, shop.tea.held) == (100, 0)
+        assert (shop.cups.available, shop.cups.held) == (100, 0)
 
 
 class TestOrders:
@@ -208,7 +123,7 @@ class TestOrders:
         [(orders.confirm_order, OrderStatus.CONFIRMED), (orders.reject_order, OrderStatus.REJECTED)],
     )
     def test_an_order_gets_its_final_status(
-        self, shop: Shop, participant: SetBasedFunction, status: OrderStatus
+        self, shop: Shop, participant: SetBasedFunction[Any], status: OrderStatus
     ) -> None:
         call = ask(shop)
         received(call)
@@ -237,7 +152,7 @@ class TestOrders:
         ],
     )
     def test_an_order_with_another_final_status_is_a_fault(
-        self, shop: Shop, participant: SetBasedFunction, stands: OrderStatus | None
+        self, shop: Shop, participant: SetBasedFunction[Any], stands: OrderStatus | None
     ) -> None:
         call = ask(shop)
         received(call)

@@ -9,7 +9,7 @@ from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.test import RequestFactory
 
-from inventory.models import Sku
+from inventory.models import Batch
 from tests.shop.conftest import ORDERS, Api, count_rows
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -31,10 +31,10 @@ def test_the_demo_customer_can_order_at_once(capsys: pytest.CaptureFixture[str])
 
 def test_seeding_again_leaves_the_stock_alone() -> None:
     call_command("seed")
-    Sku.objects.filter(code="LIMITED-M").update(available=1, held=19)
+    Batch.objects.filter(key="LIMITED-M").update(available=1, held=19)
     before = count_rows()
     call_command("seed")
-    assert Sku.objects.get(code="LIMITED-M").available == 1
+    assert Batch.objects.get(key="LIMITED-M").available == 1
     assert count_rows() == before
 
 

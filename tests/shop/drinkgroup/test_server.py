@@ -196,6 +196,30 @@ def test_a_connection_is_kept_for_further_requests(shop: Shop) -> None:
             assert answered(connection)["body"] == str(n)
 
 
+def test_an_answer_is_written_at_once_and_is_the_same_as_in_pieces(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given
+    written: list[bytes] = []
+    write_soon = server._Channel.write_soon
+
+    def note(channel: Any, data: bytes) -> int:
+        written.append(data)
+        return int(write_soon(channel, data))
+
+    monkeypatch.setattr(server._Channel, "write_soon", note)
+    request = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab"
+    # When
+    at_once = shop.say(request)
+    packets = [data for data in written if data]
+    monkeypatch.delattr(server._Answer, "write")
+    in_pieces = shop.say(request)
+    # Then
+    assert packets == [at_once]
+    assert [line for line in at_once.splitlines() if not line.startswith(b"Date:")] == [
+        line for line in in_pieces.splitlines() if not line.startswith(b"Date:")
+    ]
+    assert at_once.endswith(b'{"body": "ab", "length": "2"}')
+
+
 def test_an_idle_connection_is_closed_in_time(hasty: Shop) -> None:
     with hasty.open(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n") as connection:
         assert b"200 OK" in read(connection)

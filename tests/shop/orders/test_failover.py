@@ -44,8 +44,8 @@ def test_an_order_during_a_failover_gets_503_and_its_repeat_succeeds(api: Api, l
 def test_a_payment_during_a_failover_gets_503_and_its_repeat_succeeds(api: Api, lasting_shop: Shop) -> None:
     order_no = api.order(lasting_shop).body["order_no"]
     only_reads()
-    assert_unavailable(confirm(order_no))
-    assert confirm(order_no).status == 200
+    assert_unavailable(confirm(order_no, f"pay_{order_no}"))
+    assert confirm(order_no, f"pay_{order_no}").status == 200
 
 
 def test_a_cancel_during_a_failover_gets_503(api: Api, lasting_shop: Shop) -> None:

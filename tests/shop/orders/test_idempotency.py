@@ -8,15 +8,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
-import sagas
-from orders import demo
+from orders import demo, offers, open_orders
 from orders.api import idempotency
 from orders.errors import Fault, OrderRefused
 from orders.models import IdempotencyKey, Order
@@ -35,6 +37,23 @@ def test_a_repeat_gets_the_first_answer(api: Api, shop: Shop) -> None:
     assert "Idempotency-Replayed" not in first.headers
     assert second.headers["Idempotency-Replayed"] == "true"
     assert Order.objects.filter(customer=shop.customer).count() == 1
+
+
+def test_a_repeat_that_would_be_refused_now_waits_for_the_first(
+    lasting_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Api(demo.token(customer=lasting_shop.customer))
+    with _held_up(lasting_shop, monkeypatch) as first:
+        # Given that the first may still be accepted, and that the same order would be refused by now
+        lasting_shop.slot.active = False
+        lasting_shop.slot.save()
+        offers.forget()
+        # When it is repeated, then it is not refused: a client would take the order for lost
+        repeat = api.order(lasting_shop, key="held")
+        assert (repeat.status, repeat.problem) == (409, "request-in-progress")
+        first.go_on.set()
+        accepted = first.reply.result(10)
+    assert (accepted.status, api.order(lasting_shop, key="held").body) == (202, accepted.body)
 
 
 def test_the_same_key_with_another_body_is_refused(api: Api, shop: Shop) -> None:
@@ -138,18 +157,32 @@ def test_a_key_is_forgotten_after_a_day(api: Api, shop: Shop) -> None:
     assert IdempotencyKey.objects.get(key="once").created_at > timezone.now() - timedelta(minutes=1)
 
 
-def test_new_keys_sweep_old_ones(api: Api, stranger: Api, shop: Shop) -> None:
-    for key in ("a", "b", "c", "young"):
+def test_new_keys_sweep_old_ones_once_a_second(
+    api: Api,
+    stranger: Api,
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    for key in ("a", "b", "c", "d", "e", "young"):
         stranger.order(shop, key=key)
-    for key, hours in (("a", 30), ("b", 27), ("c", 25), ("young", 23)):
+    for key, hours in (("a", 30), ("b", 29), ("c", 28), ("d", 27), ("e", 26), ("young", 23)):
         _age(key, hours=hours)
-    api.order(shop, key="first")
-    assert set(IdempotencyKey.objects.values_list("key", flat=True)) == {"c", "young", "first"}
-    # A repeat sweeps nothing
-    api.order(shop, key="first")
-    assert IdempotencyKey.objects.filter(key="c").exists()
-    api.order(shop, key="second")
-    assert set(IdempotencyKey.objects.values_list("key", flat=True)) == {"young", "first", "second"}
+
+    def kept_after(key: str, *, at: float) -> set[str]:
+        monkeypatch.setattr(idempotency, "clock", lambda: at)
+        with django_capture_on_commit_callbacks(execute=True):
+            assert api.order(shop, key=key).status == 202
+        return set(IdempotencyKey.objects.filter(customer=shop.other).values_list("key", flat=True))
+
+    monkeypatch.setattr(idempotency, "_sweeping", idempotency._Sweeping())
+    # The first of a process deletes two; the next come within a second
+    assert kept_after("first", at=100.0) == {"c", "d", "e", "young"}
+    assert kept_after("second", at=100.5) == {"c", "d", "e", "young"}
+    # A repeat is no new key
+    assert kept_after("second", at=102.0) == {"c", "d", "e", "young"}
+    # Two for each of the two that came since
+    assert kept_after("third", at=103.0) == {"young"}
 
 
 def test_a_sweep_deletes_all_old_keys(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +232,7 @@ def _held_up(shop: Shop, monkeypatch: pytest.MonkeyPatch, *, refuse: bool = Fals
     token = demo.token(customer=shop.customer)
     at_work, go_on, sessions = threading.Event(), threading.Event(), []
 
-    def hold_up() -> None:
+    def hold_up(**_: object) -> None:
         if not at_work.is_set():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_backend_pid()")
@@ -209,7 +242,18 @@ def _held_up(shop: Shop, monkeypatch: pytest.MonkeyPatch, *, refuse: bool = Fals
             if refuse:
                 raise OrderRefused([Fault("no", "No.", "/slot")])
 
-    monkeypatch.setattr(sagas, "check_admission", hold_up)
+    few = open_orders.few
+
+    def few_but_of_the_first(**given: Any) -> Any:
+        return few(**given) if at_work.is_set() else None
+
+    # An order that must be compared with others is inserted in a transaction, which this holds open.
+    monkeypatch.setattr(open_orders, "few", few_but_of_the_first)
+    # Another order of its customer would wait for it by another lock than the key's.
+    monkeypatch.setattr(open_orders, "lock", lambda **_: None)
+    limits = {whose: {"orders": 1000, "cups": 0} for whose in ("customer", "address")}
+    monkeypatch.setattr(settings, "OPEN_ORDERS", limits)
+    monkeypatch.setattr(open_orders, "check", hold_up)
 
     def post() -> Reply:
         try:

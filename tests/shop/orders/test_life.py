@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from coupons.models import Coupon
+from coupons.models import Grant
+from delivery.selectors import booking_of
 from orders import demo
 from orders.models import Order, OrderStatus
 from sagas.pool import Pool
@@ -54,18 +55,20 @@ def test_a_paid_order_is_confirmed(api: Api, shop: Shop) -> None:
     assert steps(waiting) == ["done", "held", "done", "held"]
     assert (waiting["total"], waiting["discount"]) == ("20.00", "5.00")
     assert waiting["confirm_deadline"] > waiting["created_at"]
-    assert counts(shop.tea) == (98, 2, 0)
+    assert counts(shop.cups) == (98, 2, 0)
 
     first = confirm(order_no, f"pay_{order_no}", says={"amount": 2000})
     assert (first.body["outcome"], first.body["order_state"]) == ("settled", "CONFIRMING")
     done = seen(api, order_no, "SUCCEEDED")
     assert steps(done) == ["confirmed", "confirmed", "done", "confirmed"]
-    assert (counts(shop.tea), counts(shop.slot)) == ((98, 0, 2), (49, 0, 1))
+    assert (counts(shop.cups), counts(shop.slot)) == ((98, 0, 2), (49, 0, 1))
     assert Order.objects.get(order_no=order_no).status == OrderStatus.CONFIRMED
     # And long after, the webhook's repeat is told how it stands now
+    assert first.body["booking_id"] is None
     assert confirm(order_no, f"pay_{order_no}", says={"amount": 2000}).body == {
         **first.body,
         "order_state": "SUCCEEDED",
+        "booking_id": booking_of(run_id=Order.objects.get(order_no=order_no).run_id),
     }
     assert api.post(f"{ORDERS}{order_no}/cancel/").problem == "order-decided"
 
@@ -80,7 +83,7 @@ def test_an_order_with_a_rejected_step_is_undone(api: Api, shop: Shop, refused_b
         shop.slot.available = 0
         shop.slot.save()
     quantity = 101 if refused_by == "reserve_inventory" else 2
-    before = counts(shop.tea), counts(shop.slot), Coupon.objects.get(code=coupon).used
+    before = counts(shop.cups), counts(shop.slot)
 
     items = [{"sku": shop.tea.code, "quantity": quantity}]
     order_no = api.order(shop, items=items, coupon=coupon).body["order_no"]
@@ -91,7 +94,9 @@ def test_an_order_with_a_rejected_step_is_undone(api: Api, shop: Shop, refused_b
     assert states[refused_by] == "rejected"
     assert states["create_order"] == "compensated"
     # All is as before
-    assert (counts(shop.tea), counts(shop.slot), Coupon.objects.get(code=coupon).used) == before
+    assert (counts(shop.cups), counts(shop.slot)) == before
+    grants = list(Grant.objects.filter(coupon=coupon).order_by("id").values_list("state", flat=True))
+    assert grants == (["REFUNDED", "ISSUED"] if refused_by == "schedule_delivery" else [])
     assert Order.objects.get(order_no=order_no).status == OrderStatus.REJECTED
     late = confirm(order_no, f"pay_{order_no}", says={"amount": quantity * 1250 - 500})
     assert late.problem == "order-undone"
@@ -105,6 +110,9 @@ def test_a_cancelled_order_is_undone(api: Api, shop: Shop) -> None:
     failed = seen(api, order_no, "FAILED")
     assert failed["reason"]["kind"] == "cancelled"
     assert steps(failed) == ["compensated"] * 4
-    assert (counts(shop.tea), counts(shop.slot)) == ((100, 0, 0), (50, 0, 0))
-    assert not Coupon.objects.get(code=code).used
+    assert (counts(shop.cups), counts(shop.slot)) == ((100, 0, 0), (50, 0, 0))
+    # The coupon is the customer's, who may use it again
+    assert Grant.objects.get(coupon=code, state="ISSUED").customer == shop.customer
+    again = api.order(shop, coupon=code).body["order_no"]
+    seen(api, again, "AWAITING_CONFIRM")
     assert api.post(f"{ORDERS}{order_no}/cancel/").status == 200

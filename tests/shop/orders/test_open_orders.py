@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, transaction
 from pytest_django import Settings
 
 import sagas
 from orders import demo
 from orders.models import Order
 from tests.shop.conftest import ORDERS, Api, Reply, Shop
+from tests.support.awaiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,14 @@ def test_the_open_orders_of_an_address_are_bounded_for_all_customers(shop: Shop,
     assert order(another(8), shop, 9, address="203.0.113.7").status == 202
 
 
+@pytest.mark.parametrize("customer", [10, 0])
+def test_the_first_order_of_an_address_is_bounded_too(shop: Shop, caps: dict[str, Any], customer: int) -> None:
+    # Given an address that may have fewer cups than one of its customers
+    caps["address"]["cups"], caps["customer"]["cups"] = 4, customer
+    assert order(another(0), shop, 5, address="203.0.113.7").problem == "too-many-open-orders"
+    assert order(another(1), shop, 4, address="203.0.113.7").status == 202
+
+
 def test_the_address_of_a_local_proxy_is_not_counted(shop: Shop) -> None:
     for n in range(7):
         assert order(another(n), shop, address="127.0.0.1").status == 202
@@ -125,16 +134,81 @@ def test_without_bounds_no_query_is_made(api: Api, shop: Shop, caps: dict[str, A
         assert order(api, shop, 20, address="203.0.113.7").status == 202
 
 
-def test_simultaneous_orders_do_not_exceed_the_bound(lasting_shop: Shop) -> None:
+@pytest.mark.parametrize("bound", [1, 3])
+def test_simultaneous_orders_do_not_exceed_the_bound(lasting_shop: Shop, caps: dict[str, Any], bound: int) -> None:
+    caps["customer"]["orders"] = bound
     token = demo.token(customer=lasting_shop.customer)
 
-    def place(_: int) -> int:
+    def place(number: int) -> int:
         try:
+            # With and without keys: both ways have the same lock
+            if number % 2:
+                return order(Api(token), lasting_shop, Idempotency_Key=f"key-{number}").status
             return order(Api(token), lasting_shop).status
         finally:
             connection.close()
 
     with ThreadPoolExecutor(8) as threads:
         statuses = list(threads.map(place, range(16)))
-    assert statuses.count(202) == 3
-    assert statuses.count(429) == 13
+    assert statuses.count(202) == bound
+    assert statuses.count(429) == 16 - bound
+
+
+def test_an_order_waits_for_the_one_before_it_and_counts_it(lasting_shop: Shop, caps: dict[str, Any]) -> None:
+    # Given a limit of one, and an order that is inserted and not committed
+    caps["customer"]["orders"] = 1
+    token = demo.token(customer=lasting_shop.customer)
+
+    def second() -> Reply:
+        try:
+            return order(Api(token), lasting_shop)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            assert order(Api(token), lasting_shop).status == 202
+            # When another one comes
+            waiting = threads.submit(second)
+            eventually(waits_for_advisory_lock, what="the second order waits for the first")
+        # Then it has not decided by what it saw when it began
+        assert waiting.result(30).problem == "too-many-open-orders"
+    assert Order.objects.filter(customer=lasting_shop.customer).count() == 1
+
+
+def waits_for_advisory_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
+        return bool(cursor.fetchone()[0])
+
+
+def test_a_first_order_is_one_statement_without_a_transaction(lasting_shop: Shop) -> None:
+    api = Api(demo.token(customer=lasting_shop.customer))
+    seen: list[str] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, params, many, context)
+
+    # Given prices, token and backlog that are remembered
+    assert order(api, lasting_shop).status == 202
+    Order.objects.update(status="REJECTED")
+    with connection.execute_wrapper(note):
+        assert order(api, lasting_shop, Idempotency_Key="key").status == 202
+    # Then the order is one statement, besides its preparation
+    written = [sql for sql in seen if "orders_order" in sql or sql.startswith(("EXECUTE", "SAVEPOINT"))]
+    assert [sql.split()[0] for sql in written if not sql.startswith("PREPARE")] == ["EXECUTE"], seen
+    # And a second one, which must be compared, is as right
+    assert order(api, lasting_shop, Idempotency_Key="another").status == 202
+
+
+@pytest.mark.parametrize("held", [0, 2])
+def test_the_orders_of_a_busy_address_are_compared_exactly(shop: Shop, caps: dict[str, Any], held: int) -> None:
+    # Given a limit of cups at an address that others come near
+    caps["customer"], caps["address"] = {"orders": 0, "cups": 0}, {"orders": 0, "cups": 4}
+    for n in range(held):
+        assert order(another(n), shop, 1, address="203.0.113.7").status == 202
+    # Then what is left is given, and no more
+    assert order(another(7), shop, 5 - held, address="203.0.113.7").status == 429
+    assert order(another(8), shop, 4 - held, address="203.0.113.7").status == 202
+    assert order(another(9), shop, 1, address="203.0.113.7").status == 429

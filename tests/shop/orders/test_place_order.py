@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 import sagas
-from orders import numbers
+from orders import demo, numbers, offers
 from orders.models import Order, OrderStatus
 from sagas.models import Log, Run
-from tests.shop.conftest import ORDERS, Api, Shop
+from tests.shop.conftest import ORDERS, Api, Shop, count_rows
 
 
 def test_an_order_is_accepted_and_its_run_waits_to_begin(api: Api, shop: Shop) -> None:
@@ -40,14 +42,59 @@ def test_prices_are_those_at_acceptance(api: Api, shop: Shop) -> None:
     assert run.request["items"] == [{"sku": shop.tea.code, "quantity": 2, "unit_price_cents": 1250}]
 
 
+def test_an_order_that_costs_something_else_by_now_is_refused(api: Api, shop: Shop) -> None:
+    # Given two teas at 12.50, which the customer was shown
+    assert api.order(shop, expected_total_amount=2500).status == 202
+    shop.tea.price_cents = 1300
+    shop.tea.save()
+    offers.forget()
+
+    # When
+    reply = api.order(shop, expected_total_amount=2500, key="dearer")
+
+    # Then nothing is left behind, and the next try with the new price is another request
+    assert reply.status == 422
+    assert reply.body["type"] == "/problems/price-changed"
+    assert reply.body["errors"][0]["pointer"] == "#/expected_total_amount"
+    assert Order.objects.filter(customer=shop.customer).count() == 1
+    assert api.order(shop, expected_total_amount=2600, key="dearer").status == 202
+
+
 def test_placing_an_order_needs_few_statements(
     api: Api, shop: Shop, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     coupon = shop.coupon()
-    # token, savepoint, key, SKUs, slot, coupon, backlog, run and log, order, release; and what else is
-    # open, under a lock of its own
-    with django_assert_max_num_queries(12):
+    # token, SKUs, slot, coupon, backlog and its count, definitions; the order with its run, log row and key. In a
+    # test's transaction also a savepoint and its release
+    with django_assert_max_num_queries(11):
         assert api.order(shop, coupon=coupon, key="lean").status == 202
+
+
+def test_an_order_of_a_known_customer_is_one_statement_in_autocommit(lasting_shop: Shop) -> None:
+    api = Api(demo.token(customer=lasting_shop.customer))
+    assert api.order(lasting_shop, key="first").status == 202
+    # Given that this process remembers the token and the prices, and that the session has prepared the statement
+    with CaptureQueriesContext(connection) as captured:
+        assert api.order(lasting_shop, key="lean").status == 202
+    # Then nothing but one statement is sent
+    statements = [query["sql"] for query in captured if "orders_idempotencykey WHERE id IN" not in query["sql"]]
+    assert len(statements) == 1
+    assert statements[0].startswith("EXECUTE sagas_")
+
+
+@pytest.mark.usefixtures("no_worker")
+def test_a_taken_number_leaves_no_key_run_or_event(lasting_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given that every number that is drawn is taken
+    api = Api(demo.token(customer=lasting_shop.customer))
+    taken = api.order(lasting_shop).body["order_no"]
+    monkeypatch.setattr(numbers, "draw", lambda: taken)
+    before = count_rows()
+    # When an order comes in autocommit, then it fails, and the statement has written nothing
+    assert api.order(lasting_shop, key="k").status == 500
+    assert count_rows() == before
+    # And its repeat is performed
+    monkeypatch.undo()
+    assert api.order(lasting_shop, key="k").status == 202
 
 
 def test_a_taken_order_number_is_drawn_again(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,3 +119,31 @@ def test_orders_are_refused_while_the_backlog_is_too_old(api: Api, shop: Shop, m
     # And the key is free for the repeat
     monkeypatch.undo()
     assert api.order(shop, key="k").status == 202
+
+
+def _overloaded() -> None:
+    raise sagas.Overloaded("a new run would wait 200 s to begin", retry_after=17)
+
+
+def test_overload_refuses_a_new_order_before_its_body_is_read(
+    api: Api, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    monkeypatch.setattr(sagas, "check_admission", _overloaded)
+    with django_assert_max_num_queries(0):
+        reply = api.call("POST", ORDERS, body=b"no JSON", headers={})
+    assert (reply.status, reply.problem, reply.headers["Retry-After"]) == (503, "overloaded", "17")
+
+
+def test_overload_does_not_refuse_the_repeat_of_an_accepted_order(
+    api: Api, stranger: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = api.order(shop, key="k")
+    monkeypatch.setattr(sagas, "check_admission", _overloaded)
+    # When it is repeated, then it gets its answer
+    repeat = api.order(shop, key="k")
+    assert (repeat.status, repeat.body) == (202, first.body)
+    # And another key, or another customer's, does not
+    assert api.order(shop, key="other").status == 503
+    assert stranger.order(shop, key="k").status == 503
+    # And who is not authenticated learns nothing
+    assert Api("").order(shop, key="k").status == 401

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 import redis
 from django.conf import settings as project
 from pytest_django import Settings
+from rest_framework.exceptions import Throttled
 
 from orders.api import throttles
 from sagas.redis import client as redis_client
 from tests.shop.conftest import ORDERS, Api, Reply, Shop, confirm
+from tests.support.awaiting import eventually
 
 
 @pytest.fixture
@@ -130,8 +133,9 @@ def test_an_invalid_count_in_redis_throttles_no_client(
 
 
 def test_a_count_without_expiry_throttles_for_its_minute_only(
-    api: Api, shop: Shop, counts: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    api: Api, shop: Shop, settings: Settings, counts: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings.ORDERS_PER_MINUTE = 5
     api.order(shop)
     (key,) = counts.keys(f"{throttles.PREFIX}:orders:*")
     counts.set(key, 10**12)
@@ -156,3 +160,50 @@ def test_counts_in_redis_expire(api: Api, shop: Shop, counts: redis.Redis) -> No
     keys = counts.keys(f"{throttles.PREFIX}:*")
     assert keys
     assert all(0 < counts.ttl(key) <= 120 for key in keys)
+
+
+# -- Far from a limit ------------------------------------------------------------------------------------------
+
+
+def _total(counts: redis.Redis) -> int:
+    return sum(int(counts.get(key) or 0) for key in counts.keys(f"{throttles.PREFIX}:orders:*"))
+
+
+def test_far_from_its_limit_a_client_is_counted_without_asking_redis(
+    settings: Settings, counts: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ORDERS_PER_MINUTE = 3 * throttles.ONE_OF
+    asked: list[int] = []
+    ask = redis_client.ask
+
+    def counting(work: Callable[[redis.Redis], object]) -> object:
+        asked.append(1)
+        return ask(work)
+
+    monkeypatch.setattr(redis_client, "ask", counting)
+    who = f"customer {uuid4().hex}"
+    # When this process has counted less than its part
+    left = [standing.left for _ in range(2) if (standing := throttles.count("orders", who))]
+    # Then it was not asked, and Redis has the count all the same
+    assert (asked, left) == ([], [191, 190])
+    eventually(lambda: _total(counts) == 2, what="both counted in Redis")
+    # And what other processes have counted is known from the next one on
+    (key,) = counts.keys(f"{throttles.PREFIX}:orders:*")
+    assert 0 < counts.ttl(key) <= 120
+    counts.incrby(key, 500)
+    standing = throttles.count("orders", who)
+    assert standing is not None
+    assert (asked, standing.left) == ([1], 192 - 503)
+
+
+def test_whether_a_rate_is_spent_is_asked_at_once(settings: Settings, counts: redis.Redis) -> None:
+    # Given a client that other processes have counted, and this one never
+    settings.COUPON_GUESSES_PER_MINUTE = 1000
+    who = f"customer {uuid4().hex}"
+    throttles.count("coupon_guesses", who)
+    eventually(lambda: bool(counts.keys(f"{throttles.PREFIX}:coupon_guesses:*")), what="counted in Redis")
+    (key,) = counts.keys(f"{throttles.PREFIX}:coupon_guesses:*")
+    counts.incrby(key, 1000)
+    # Then
+    with pytest.raises(Throttled):
+        throttles.hold_back_if_spent("coupon_guesses", who)

@@ -10,15 +10,19 @@ import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.test import Client
+from django.db import connection
+from django.test import Client, TestCase
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from knox.models import AuthToken
 from pytest_django import Settings
 
-from orders.api import tokens
+from orders.api import authentication, tokens
+from orders.api.authentication import TokenAuthentication
 from tests.shop.conftest import Api, Reply, Shop
 
 TOKENS = "/api/v1/tokens/"
+MENU = "/api/v1/menu/"
 PASSWORD = " a password of the tests "
 
 
@@ -188,3 +192,108 @@ def test_the_oldest_of_too_many_tokens_is_revoked(customer: User, monkeypatch: p
     made = [log_in(customer.username).body["token"] for _ in range(3)]
     assert [Api(token).get(TOKENS).status for token in made] == [401, 200, 200]
     assert AuthToken.objects.filter(user=customer).count() == 2
+
+
+class _Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    clock = _Clock()
+    monkeypatch.setattr(authentication, "clock", clock)
+    return clock
+
+
+def _reads(api: Api) -> int:
+    """How often a valid request reads the table of the tokens."""
+    with CaptureQueriesContext(connection) as asked:
+        assert api.get(MENU).status == 200
+    return sum('FROM "knox_authtoken"' in query["sql"] for query in asked.captured_queries)
+
+
+def test_a_valid_token_is_read_once_in_five_seconds(customer: User, clock: _Clock) -> None:
+    api = Api(log_in(customer.username).body["token"])
+    assert _reads(api) == 1
+    clock.now += 4.9
+    assert _reads(api) == 0
+    clock.now += 0.2
+    assert _reads(api) == 1
+
+
+def test_a_wrong_token_is_never_remembered(customer: User, clock: _Clock) -> None:
+    wrong = Api("0" * 64)
+    assert wrong.get(MENU).status == wrong.get(MENU).status == 401
+
+
+@pytest.mark.parametrize(
+    "withdraw",
+    [
+        lambda user: AuthToken.objects.filter(user=user)._raw_delete("default"),
+        lambda user: User.objects.filter(pk=user.pk).update(is_active=False),
+    ],
+    ids=["its token deleted", "its user made inactive"],
+)
+def test_what_another_process_has_withdrawn_is_refused_within_five_seconds(
+    withdraw: Callable[[User], object], customer: User, clock: _Clock
+) -> None:
+    api = Api(log_in(customer.username).body["token"])
+    assert api.get(MENU).status == 200
+    # When it is withdrawn unseen by this process
+    withdraw(customer)
+    clock.now += authentication.REMEMBERED
+    assert api.get(MENU).status == 401
+
+
+@pytest.mark.parametrize(
+    "withdraw",
+    [
+        lambda api, _: api.call("DELETE", f"{TOKENS}current/"),
+        lambda api, _: api.call("DELETE", TOKENS),
+        lambda _, user: _switched_off(user),
+        lambda _, user: AuthToken.objects.get(user=user).delete(),
+    ],
+    ids=["revoked", "all revoked", "user made inactive", "deleted in the admin"],
+)
+def test_what_this_process_has_withdrawn_is_refused_at_once(
+    withdraw: Callable[[Api, User], object], customer: User, clock: _Clock
+) -> None:
+    api = Api(log_in(customer.username).body["token"])
+    assert api.get(MENU).status == 200
+    withdraw(api, customer)
+    assert api.get(MENU).status == 401
+
+
+@pytest.mark.django_db
+def test_who_registers_leaves_nothing_to_do_after_the_commit() -> None:
+    with TestCase.captureOnCommitCallbacks() as callbacks:
+        AuthToken.objects.create(user=User.objects.create_user("new"))
+    assert callbacks == []
+
+
+def test_a_remembered_token_ends_at_its_time(customer: User, clock: _Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(log_in(customer.username).body["token"])
+    assert api.get(MENU).status == 200
+    now = timezone.now() + timedelta(days=31)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    assert api.get(MENU).status == 401
+
+
+def test_a_token_that_was_read_before_it_was_withdrawn_is_not_remembered_after(
+    customer: User, clock: _Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Api(log_in(customer.username).body["token"])
+    read = TokenAuthentication._read
+
+    def withdrawn_after_the_read(self: Any, digest: str) -> Any:
+        found = read(self, digest)
+        AuthToken.objects.get(user=customer).delete()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TokenAuthentication, "_read", withdrawn_after_the_read)
+        assert api.get(MENU).status == 200
+    assert api.get(MENU).status == 401

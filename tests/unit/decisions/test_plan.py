@@ -9,11 +9,13 @@ from itertools import combinations
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from sagas.decisions.plan import (
+    Branches,
     Due,
     Move,
     Place,
@@ -106,6 +108,7 @@ def one_further(
 ) -> Place:
     """Perform one of the operations that come next, as the dispatcher and the workers do."""
     coming = operations_at(definition, place)
+    due: Due | Branches | float
     if place.state is State.AWAITING_CONFIRM:
         after, due = place_to_confirm(definition, before=place.state)
     elif coming:
@@ -244,7 +247,7 @@ def test_a_branch_that_is_done_drops_its_repeat_while_others_are_not(data: st.Da
         for index in fork:
             before = place_of(definition, index, Phase.FORWARD)
             after, due = place_after(definition, before, index, Phase.FORWARD, confirmed=False)
-            assert due is Due.KEEP
+            assert due == Branches(len(fork) - 1)
             assert after.cursor == before.cursor
             assert stand(definition, after, index, Phase.FORWARD) is Stand.ELSEWHERE
             # The others still wait for theirs.
@@ -269,6 +272,30 @@ def test_a_repeated_undo_of_a_branch_is_passed_on(data: st.DataObject) -> None:
             assert stands is Stand.HERE
         else:
             assert stands is (Stand.BEHIND if index > following else Stand.ELSEWHERE)
+
+
+@pytest.mark.parametrize("done", range(2**3 - 1))
+@pytest.mark.parametrize("came", [0, 1])
+def test_an_undo_that_is_delivered_again_leads_to_the_end(done: int, came: int) -> None:
+    # Given a run that is to be undone from a fork of three, of which some branches are done
+    steps = tuple(make_step(f"s{index}", compensates=True) for index in range(5))
+    confirmation = Confirmation(within=timedelta(seconds=30), compensate=nothing, queue="q-c")
+    confirmation.__set_name__(Definition, "c")
+    definition = Definition("test.Saga", 1, steps, (confirmation,), TypeAdapter(dict), (range(1, 4),), 5)
+    place, _ = place_to_undo(definition, Place(State.EXECUTING, 1, done << 1), came << 5)
+    while operations_at(definition, place):
+        # When of its message only the next operation is known
+        ((first, _),) = operations_at(definition, place)
+        for link in links_from(definition, first, Phase.UNDO):
+            index = definition.index(link.step)
+            stands = stand(definition, place, index, Phase.UNDO)
+            # Then each delivery performs the operation, or passes on a run that never had that branch
+            assert stands is not Stand.ELSEWHERE
+            if stands is Stand.HERE:
+                place, _ = place_after(definition, place, index, Phase.UNDO, confirmed=False)
+        # And where its chain ends, another one is published, or the run has failed
+        assert place.state is State.FAILED or not has_next_link(definition, index, Phase.UNDO)
+    assert place.state is State.FAILED
 
 
 @given(st.data())

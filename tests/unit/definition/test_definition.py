@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import new_class
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -157,6 +157,15 @@ def test_a_pivot_cannot_be_remote() -> None:
     assert PaidThere.definition.pivot == 1
 
 
+def test_a_saga_has_at_most_one_decision_for_many_runs() -> None:
+    with pytest.raises(DefinitionError, match=r"Grouped.approved: a saga has at most one"):
+
+        class Grouped(Saga[Request]):
+            formed = Confirmation(decided_by=lambda _: "a")
+            approved = Confirmation(decided_by=lambda _: "b")
+            one = step()
+
+
 @pytest.mark.parametrize("seconds", [0, -1])
 def test_timeouts_must_be_positive(seconds: int) -> None:
     with pytest.raises(DefinitionError, match="give a positive time"):
@@ -173,6 +182,12 @@ def test_a_confirmation_has_one_deadline_and_a_queue_for_its_compensation() -> N
         Confirmation()
     with pytest.raises(DefinitionError, match="give within=, a time after the start, or until="):
         Confirmation(within=timedelta(seconds=5), until=lambda request: request.closes_at)
+    with pytest.raises(DefinitionError, match="or decided_by="):
+        Confirmation(within=timedelta(seconds=5), decided_by=lambda request: request.group)
+    with pytest.raises(DefinitionError, match="give a function of the request"):
+        Confirmation(decided_by="group")  # type: ignore[arg-type]
+    with pytest.raises(DefinitionError, match="nothing in it is personal"):
+        Confirmation(decided_by=lambda request: request.group, personal=("name",))
     with pytest.raises(DefinitionError, match="nothing to give back, not both"):
         Confirmation(within=timedelta(seconds=5), compensate=nothing, queue="orders", needs_compensation=False)
     with pytest.raises(DefinitionError, match="compensate= and queue= belong together"):
@@ -229,7 +244,7 @@ def test_a_participant_must_be_callable(wrong: Any, role: str) -> None:
 
 
 def test_a_set_based_participant_is_accepted() -> None:
-    Step(set_based(list), queue="orders")
+    Step(set_based(cast(Any, list)), queue="orders")
 
 
 def test_a_step_belongs_to_one_attribute() -> None:

@@ -60,7 +60,7 @@ def test_a_step_with_a_database_is_located_in_another_database() -> None:
     near, far, _ = declare(database="loyalty").definition.steps
     assert (near.database, near.location) == ("", Location.LOCAL)
     assert (far.database, far.location) == ("loyalty", Location.OTHER_DATABASE)
-    tcc = Tcc(Resource(), queue="orders", database="loyalty")
+    tcc = Tcc[Any](Resource(), queue="orders", database="loyalty")
     assert (tcc.database, tcc.location, set(tcc.actions)) == ("loyalty", Location.OTHER_DATABASE, set(Phase))
 
 

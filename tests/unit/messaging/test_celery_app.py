@@ -178,7 +178,6 @@ def test_the_projects_queue_is_consumed_beside_those_of_the_engine(settings: Set
     [
         ("accept_content", ["pickle"]),
         ("worker_consumer", "celery.worker.consumer:Consumer"),
-        ("worker_detect_quorum_queues", False),
         ("broker_connection_retry_on_startup", False),
         ("broker_connection_max_retries", 5),
         ("broker_transport_options", {"read_timeout": 7}),

@@ -1,0 +1,176 @@
+"""Writes of the delivery domain: slots by opening hours, closures, moves of orders in a store, rebooking.
+
+Each is one transaction. Rows are locked in one order: a store, then slots by id, then a hold, then a fulfilment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from delivery.errors import IllegalMove, NotInQueue, NotRebookable, ReasonMissing, SlotUnusable, StaleVersion
+from delivery.models import NEXT, OPEN, Closure, Fulfilment, FulfilmentState, Slot, SlotHold, Store
+from sagas.pool import HoldState
+
+
+def open_slots(*, store: int, day: date, length: timedelta, capacity: int) -> list[Slot]:
+    """Make the slots of a store's day, by its opening hours and its own clock, outside its closures.
+
+    A day on which the clock is set has a longer or shorter time. Slots that there are, of the same times, are left as
+    they are; so a repeat makes none.
+
+    Returns:
+        The new slots.
+    """
+    with transaction.atomic():
+        # So that no closure is written meanwhile.
+        owner = Store.objects.select_for_update(no_key=True).get(pk=store)
+        wanted = list(_times(owner, day, length))
+        if not wanted:
+            return []
+        closed = list(owner.closures.filter(starts_at__lt=wanted[-1][1], ends_at__gt=wanted[0][0]))
+        there = set(owner.slots.filter(starts_at__gte=wanted[0][0]).values_list("starts_at", "ends_at"))
+        made = [
+            Slot(store=owner, starts_at=begin, ends_at=end, available=capacity)
+            for begin, end in wanted
+            if (begin, end) not in there and not any(c.starts_at < end and c.ends_at > begin for c in closed)
+        ]
+        return Slot.objects.bulk_create(made)
+
+
+def _times(store: Store, day: date, length: timedelta) -> Iterator[tuple[datetime, datetime]]:
+    """Begin and end of each slot that lies wholly within the store's hours of this day."""
+    for hours in store.hours.filter(weekday=day.isoweekday()):
+        # Wall times become moments before they are compared: an hour of a wall clock may not exist, or come twice.
+        begin = datetime.combine(day, hours.opens, store.zone).astimezone(UTC)
+        last_day = day + timedelta(days=1) if hours.closes == time(0) else day
+        until = datetime.combine(last_day, hours.closes, store.zone).astimezone(UTC)
+        while begin + length <= until:
+            yield begin, begin + length
+            begin += length
+
+
+def close(*, store: int, starts_at: datetime, ends_at: datetime, reason: str, by: str) -> Closure:
+    """Close a store for a time: its slots in it take no more orders. What is booked stays: refuse or rebook it."""
+    with transaction.atomic():
+        owner = Store.objects.select_for_update(no_key=True).get(pk=store)
+        made = Closure.objects.create(store=owner, starts_at=starts_at, ends_at=ends_at, reason=reason, closed_by=by)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE delivery_slot SET active = false WHERE id IN (SELECT id FROM delivery_slot WHERE store_id = %s "
+                "AND active AND starts_at < %s AND ends_at > %s ORDER BY id FOR NO KEY UPDATE)",
+                [store, ends_at, starts_at],
+            )
+    return made
+
+
+def move(*, order_no: str, to: FulfilmentState, version: int, by: str, reason: str = "") -> Fulfilment:
+    """Move an order in its store's queue. Who does it has seen it in ``version``.
+
+    A trigger writes who has moved it, from where and why.
+
+    Raises:
+        NotInQueue: no store has this order.
+        StaleVersion: somebody was faster.
+        IllegalMove: it cannot go there from where it is.
+        ReasonMissing: it is refused without a reason.
+    """
+    if to is FulfilmentState.REFUSED and not reason:
+        raise ReasonMissing
+    with transaction.atomic():
+        found = Fulfilment.objects.select_for_update(no_key=True).filter(order_no=order_no).first()
+        if found is None:
+            raise NotInQueue(order_no)
+        if found.version != version:
+            msg = f"{order_no} is {found.state} by now"
+            raise StaleVersion(msg)
+        if to not in NEXT[FulfilmentState(found.state)]:
+            msg = f"{order_no} is {found.state}, and cannot become {to}"
+            raise IllegalMove(msg)
+        found.state, found.changed_by, found.reason = to, by[:150], reason[:500]
+        found.save(update_fields=["state", "changed_by", "reason"])
+        found.refresh_from_db()
+    return found
+
+
+def rebook(*, run_id: UUID, slot: int) -> tuple[int, datetime]:
+    """Move the place of a confirmed order to another slot of its store: book the new one, then release the old one.
+
+    All of it is one transaction, and the hold names the new slot afterwards. A repeat changes nothing.
+
+    Returns:
+        The old slot, and the begin of the new one.
+
+    Raises:
+        NotRebookable: the run has no confirmed place, its slot takes no changes any more, or the store has begun.
+        SlotUnusable: the new slot is none of the store's, takes no orders, or is full.
+    """
+    with transaction.atomic():
+        # Read without a lock: only what is locked afterwards is believed.
+        key = (
+            SlotHold.objects.filter(run_id=run_id, state=HoldState.CONFIRMED).values_list("pool_key", flat=True).first()
+        )
+        if key is None:
+            msg = f"run {run_id} has no confirmed place"
+            raise NotRebookable(msg)
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK_SLOTS, [sorted({int(key), slot})])
+            rows = {row[0]: row[1:] for row in cursor.fetchall()}
+        hold = SlotHold.objects.select_for_update(no_key=True).filter(run_id=run_id, state=HoldState.CONFIRMED).first()
+        work = Fulfilment.objects.select_for_update(no_key=True).filter(run_id=run_id).first()
+        if hold is None or hold.pool_key != key or work is None:
+            msg = f"the place of run {run_id} was changed meanwhile"
+            raise NotRebookable(msg)
+        old = int(key)
+        if slot not in rows:
+            msg = f"there is no slot {slot}"
+            raise SlotUnusable(msg)
+        store, starts_at, closed, active, available = rows[slot]
+        if slot == old:
+            return old, starts_at
+        if rows[old][2] or work.state != FulfilmentState.ACCEPTED:
+            msg = f"slot {old} is past its cut-off, or its store has begun with the order"
+            raise NotRebookable(msg)
+        if store != rows[old][0] or closed or not active or available < 1:
+            msg = f"slot {slot} is another store's, takes no orders, or is full"
+            raise SlotUnusable(msg)
+        with connection.cursor() as cursor:
+            cursor.execute(_BOOK, [slot])
+            cursor.execute(_RELEASE, [old])
+        hold.pool_key = str(slot)
+        hold.save(update_fields=["pool_key"])
+        work.slot, work.due_at = slot, starts_at
+        work.save(update_fields=["slot", "due_at"])
+    return old, starts_at
+
+
+def give_back(*, run_id: UUID, by: str = "refund", reason: str = "the order was refunded") -> None:
+    """Free the place of a confirmed run, and take its order out of the store's queue; in the caller's transaction.
+
+    A repeat changes nothing. The holds of a run that was pruned are gone, and its slot is over. An order that is
+    handed over stays so.
+    """
+    with transaction.atomic():
+        keys = SlotHold.objects.filter(run_id=run_id, state=HoldState.CONFIRMED).values_list("pool_key", flat=True)
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK_SLOTS, [sorted(map(int, keys))])
+        for hold in SlotHold.objects.select_for_update(no_key=True).filter(run_id=run_id, state=HoldState.CONFIRMED):
+            hold.state = HoldState.CANCELLED
+            hold.save(update_fields=["state"])
+            with connection.cursor() as cursor:
+                cursor.execute(_RELEASE, [int(hold.pool_key)])
+        work = Fulfilment.objects.select_for_update(no_key=True).filter(run_id=run_id, state__in=OPEN).first()
+        if work is not None:
+            work.state, work.changed_by, work.reason = FulfilmentState.REFUSED, by[:150], reason[:500]
+            work.save(update_fields=["state", "changed_by", "reason"])
+
+
+_LOCK_SLOTS = (
+    "WITH locked AS MATERIALIZED (SELECT * FROM delivery_slot WHERE id = ANY(%s::bigint[]) ORDER BY id "
+    "FOR NO KEY UPDATE) SELECT id, store_id, starts_at, closes_at <= clock_timestamp(), active, available FROM locked"
+)
+_BOOK = "UPDATE delivery_slot SET available = available - 1, sold = sold + 1 WHERE id = %s"
+_RELEASE = "UPDATE delivery_slot SET available = available + 1, sold = sold - 1 WHERE id = %s"

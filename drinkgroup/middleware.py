@@ -1,0 +1,96 @@
+"""The middleware of the project: ids of requests, and what only pages need, passed over by requests of the API.
+
+A request of the API has neither a cookie nor a form: its token is in a header, and its answer is JSON. Sessions, logins
+of the admin and messages took an eighth of what a request for an order cost. What protects an answer stays: hosts, TLS,
+and every header.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import uuid_utils
+from csp.constants import HEADER
+from csp.middleware import CSPMiddleware
+from csp.utils import build_policy
+from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django_otp.middleware import OTPMiddleware
+from structlog.contextvars import bind_contextvars
+
+#: Where the paths of the API begin. Its docs are pages.
+API = "/api/v1/"
+
+
+#: An id of a request that a caller or a proxy may give; any other text gets one of ours.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=-]{0,99}")
+
+
+class RequestIds:
+    """Gives each request an id, ``X-Request-ID``: the caller's or the proxy's, if it has one.
+
+    The answer has it, each problem (RFC 9457), and each line of the log that is written for the request.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Bind the id until the thread serves the next request: Django logs what became of this one behind all this."""
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+        bind_contextvars(request_id=request_id)
+        response = self._get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
+
+
+class _OfPages:
+    """Mixed into a middleware that passes requests of the API on."""
+
+    get_response: Any
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.path_info.startswith(API):
+            return self.get_response(request)
+        return super().__call__(request)  # type: ignore[misc]  # mixed into a middleware
+
+
+class Sessions(_OfPages, SessionMiddleware):
+    """Django's sessions."""
+
+
+class Logins(_OfPages, AuthenticationMiddleware):
+    """The user who is logged in to the admin. The API finds its own by tokens."""
+
+
+class SecondFactors(_OfPages, OTPMiddleware):  # type: ignore[misc]  # django-otp ships no types
+    """Whether that user has given a second factor."""
+
+
+class Messages(_OfPages, MessageMiddleware):
+    """Messages on the admin's pages."""
+
+
+class ContentPolicy(CSPMiddleware):
+    """The policy of every answer. That of the API is the same for all, and written once."""
+
+    get_response: Any
+    _policy: str | None = None
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Add the policy to the answer."""
+        # Django's own pages about errors have none while one is developing.
+        if settings.DEBUG or not request.path_info.startswith(API):
+            return super().__call__(request)
+        if self._policy is None:
+            self._policy = build_policy()
+        response = self.get_response(request)
+        response.headers.setdefault(HEADER, self._policy)
+        return response

@@ -1,0 +1,166 @@
+"""The endpoints of group buys. Who has joined has an order: it is read, paid and cancelled as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+import campaigns.selectors
+from campaigns.models import Campaign, CampaignState
+from campaigns.selectors import Standing
+from orders.api import idempotency, placing, throttles
+from orders.api.addresses import customers_address
+from orders.api.idempotency import Key
+from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, RATE, problems
+from orders.api.serializers import AcceptedSerializer, Integer, Text, Yuan
+from orders.api.unknown import StrictSerializer
+from orders.api.views import View
+from orders.errors import NoSuchCampaign, OrderRefused
+from orders.groups import joining
+from orders.groups.joining import Wish
+from orders.services import COUPON_NOT_USABLE, Condition
+
+_MAX_QUANTITY = 1000
+
+CAMPAIGN_ID = OpenApiParameter(
+    "campaign_id",
+    {"type": "integer", "minimum": 1, "maximum": 10**18 - 1, "example": 1},
+    OpenApiParameter.PATH,
+    description="The campaign's id.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A campaign, and how it stands."""
+
+    campaign: Campaign
+    standing: Standing
+
+
+class JoinSerializer(StrictSerializer):
+    """What a customer orders in the group."""
+
+    quantity = Integer(min_value=1, max_value=_MAX_QUANTITY, required=False, default=1, help_text="Cups.")
+    coupon = Text(max_length=32, required=False, allow_null=True, default=None)
+
+
+class CampaignSerializer(serializers.Serializer[Any]):
+    """A group buy."""
+
+    id = serializers.IntegerField(source="campaign.pk")
+    slug = serializers.CharField(source="campaign.slug")
+    title = serializers.CharField(source="campaign.title")
+    state = serializers.ChoiceField(choices=CampaignState.values, source="standing.state")
+    outcome = serializers.ChoiceField(
+        choices=["FORMED", "SHORT", "CALLED_OFF"],
+        allow_blank=True,
+        source="standing.outcome",
+        help_text="How it was decided; empty while it is open.",
+    )
+    sku = serializers.CharField(source="campaign.sku")
+    price = Yuan(source="campaign.price_cents")
+    slot = serializers.IntegerField(source="campaign.slot")
+    minimum = serializers.IntegerField(
+        source="campaign.minimum", help_text="So many must have paid for the group to form."
+    )
+    capacity = serializers.IntegerField(source="campaign.capacity")
+    most_cups = serializers.IntegerField(source="campaign.most_cups", help_text="Cups that one member may order.")
+    takes_coupons = serializers.BooleanField(source="campaign.takes_coupons")
+    paid = serializers.IntegerField(source="standing.paid", help_text="Members who have paid.")
+    joined = serializers.IntegerField(source="standing.joined", help_text="Those, and members who may still pay.")
+    places_left = serializers.IntegerField(source="standing.places_left")
+    cups_left = serializers.IntegerField(source="standing.cups_left")
+    closes_at = serializers.DateTimeField(source="standing.closes_at", help_text="When the last may join.")
+    takes_joins = serializers.BooleanField(source="standing.takes_joins")
+    page = serializers.CharField(source="campaign.page_path", help_text="The path of the page to share.")
+
+
+def _show(found: Iterable[Campaign]) -> list[_Shown]:
+    listed = list(found)
+    standings = campaigns.selectors.standings(campaign_ids=[campaign.pk for campaign in listed])
+    return [_Shown(campaign, standings[campaign.pk]) for campaign in listed]
+
+
+class CampaignsView(View):
+    """The group buys."""
+
+    @extend_schema(
+        operation_id="campaigns", parameters=RATE, responses={200: CampaignSerializer(many=True), **problems()}
+    )
+    def get(self, _request: Request) -> Response:
+        """List the group buys that are not settled, the newest first, 50 at most."""
+        return Response(CampaignSerializer(_show(campaigns.selectors.current()[:50]), many=True).data)
+
+
+class CampaignView(View):
+    """One group buy."""
+
+    @extend_schema(
+        operation_id="campaign",
+        parameters=[CAMPAIGN_ID, *RATE],
+        responses={200: CampaignSerializer, **problems(404)},
+    )
+    def get(self, _request: Request, campaign_id: int) -> Response:
+        """Read a group buy, and how it stands now."""
+        shown = _show(Campaign.objects.filter(pk=campaign_id))
+        if not shown:
+            raise NoSuchCampaign
+        return Response(CampaignSerializer(shown[0]).data)
+
+
+class JoinView(View):
+    """Joining a group buy."""
+
+    rates = {"POST": "orders"}
+
+    @extend_schema(
+        operation_id="join_campaign",
+        parameters=[CAMPAIGN_ID, IDEMPOTENCY_KEY, LOCATION, *RATE],
+        request=JoinSerializer,
+        responses={202: AcceptedSerializer, **problems(404, 409, 413, 422)},
+    )
+    def post(self, request: Request, campaign_id: int) -> Response:
+        """Join a group buy. It makes an order, which `Location` shows; pay it in time to keep the place.
+
+        The order is confirmed once it is paid and the group has formed. If the group does not form, it is undone, and
+        what was paid goes back. To leave before the group has formed, cancel the order.
+        """
+        key = idempotency.key_of(request)
+        body = JoinSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked: Mapping[str, Any] = body.validated_data
+        customer_id = int(request.user.pk)  # type: ignore[arg-type]  # not None: authenticated
+        wish = Wish(campaign_id, customer_id, asked["quantity"], asked["coupon"])
+        customer, address = f"customer {customer_id}", customers_address(request)
+        if wish.coupon is not None:
+            throttles.hold_back_if_spent("coupon_guesses", customer)
+
+        def accept(order_no: str, condition: Condition | None) -> UUID:
+            return joining.join(order_no=order_no, wish=wish, address=address, condition=condition)
+
+        try:
+            answer = placing.place(
+                url=reverse("api:orders"),
+                customer_id=customer_id,
+                address=address,
+                key=None if key is None else Key(key, idempotency.fingerprint(request, asked)),
+                quantities=[wish.quantity],
+                accept=accept,
+            )
+        except OrderRefused as refused:
+            if any(fault.code == COUPON_NOT_USABLE for fault in refused.faults):
+                throttles.hold_back("coupon_guesses", customer)
+            raise
+        headers = {"Location": answer.location}
+        if answer.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return Response(answer.body, status=answer.status, headers=headers)

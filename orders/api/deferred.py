@@ -1,0 +1,55 @@
+"""What a server and a response agree on whose answer is given later, without a thread that waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+#: The key of a request's environment.
+DEFERS: Final = "drinkgroup.defers"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a deferred answer.
+
+    Attributes:
+        data: what is sent now.
+        ends: whether it is the last.
+        status: as ``200 OK``, and the headers of the answer; both count in the first piece only.
+    """
+
+    data: bytes
+    ends: bool = True
+    status: str = "200 OK"
+    headers: Sequence[tuple[str, str]] = ()
+
+
+class Watch(Protocol):
+    """Something that is waited for."""
+
+    def cancel(self) -> None:
+        """Wait for it no more."""
+
+
+class Deferred(Protocol):
+    """A response of the application that is given later. It is known by ``is_deferred``.
+
+    The environment of a request says by ``DEFERS`` whether its answer may be deferred now. A server that knows nothing
+    of all this gives what is in the response at once.
+    """
+
+    is_deferred: bool
+
+    def watch(self, go_on: Callable[[], None]) -> Watch:
+        """Have ``go_on`` called once, from any thread, when there may be a next piece."""
+
+    def resume(self, *, over: bool) -> Piece | None:
+        """Return the next piece, if there is one by now. If it is ``over``, the last one.
+
+        It is called behind ``watch``, in one of the server's threads.
+        """
+
+    def close(self) -> None:
+        """For Django the request is over."""

@@ -1,0 +1,251 @@
+"""An order's progress as server-sent events, for pages: replayed from the run's log, and then live.
+
+A browser's EventSource sends no header of its own, so a ticket in the URL opens the stream of one order for some
+minutes. The id of an event is the sequence of a log entry: after a break the browser names the last one, and gets what
+came after it. A stream holds a connection, and neither a thread nor one of the database (``drinkgroup.server``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.core import signing
+from django.db import Error, close_old_connections, connections
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
+from structlog.contextvars import bind_contextvars
+
+from orders import selectors
+from orders.api import serializers, unknown
+from orders.api.authentication import TokenAuthentication
+from orders.api.deferred import DEFERS, Piece, Watch
+from orders.api.problems import Problem
+from orders.api.schema import ORDER_NO, RATE, problems
+from orders.api.views import View, customer_of
+from orders.errors import OrderNotFound
+from sagas.db import describe_error
+from sagas.selectors import LogView, log_after
+from sagas.states import FINAL
+from sagas.watching import watch
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for which a ticket opens a stream, and after which a stream ends: its client opens it anew.
+TICKET_LASTS = 15 * 60
+LASTS = 10 * 60.0
+#: Seconds after which something is sent in any case, so that proxies do not close the connection.
+HEARTBEAT = 15.0
+#: Milliseconds after which a browser opens a broken stream anew.
+RETRY = 2000
+MEDIA_TYPE = "text/event-stream"
+#: The greatest number of a log entry.
+_HIGHEST = 2**63 - 1
+_SALT = "orders.events"
+
+
+class TicketAuthentication(BaseAuthentication):
+    """A ticket in the URL, of one order."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """Read it, if there is one."""
+        ticket = request._request.GET.get("ticket")
+        if ticket is None:
+            return None
+        try:
+            customer_id, order_no = signing.loads(ticket, salt=_SALT, max_age=TICKET_LASTS)
+        except (signing.BadSignature, ValueError, TypeError):
+            raise AuthenticationFailed("The ticket is not valid, or no more.") from None
+        match = request._request.resolver_match
+        user = get_user_model().objects.filter(pk=customer_id, is_active=True).first()
+        if user is None or match is None or match.kwargs.get("order_no") != order_no:
+            raise AuthenticationFailed("The ticket is not valid, or no more.")
+        return user, ticket
+
+    def authenticate_header(self, _request: Request) -> str:
+        """What a 401 asks for."""
+        return "Token"
+
+
+class _EventRenderer(JSONRenderer):
+    """Names the media type; the events are written by the response."""
+
+    media_type = MEDIA_TYPE
+    format = "events"
+
+
+class TicketView(View):
+    """Tickets for an order's events."""
+
+    rates = {"POST": "reads"}
+
+    @extend_schema(
+        operation_id="create_events_ticket",
+        parameters=[ORDER_NO, *RATE],
+        request=None,
+        responses={201: serializers.TicketSerializer, **problems(404, 413, 422)},
+    )
+    def post(self, request: Request, order_no: str) -> Response:
+        """Get a URL that opens the events of one of your orders for a quarter of an hour, without a header."""
+        unknown.NothingSerializer(data=request.data).is_valid(raise_exception=True)
+        customer_id = customer_of(request)
+        if not selectors.is_of(customer_id=customer_id, order_no=order_no):
+            raise OrderNotFound(order_no)
+        ticket = signing.dumps([customer_id, order_no], salt=_SALT)
+        url = f"{request.path.removesuffix('ticket/')}?ticket={ticket}"
+        return Response({"url": url, "expires_in": TICKET_LASTS}, status=201, headers={"Cache-Control": "no-store"})
+
+
+class EventsView(View):
+    """An order's events."""
+
+    authentication_classes = (TicketAuthentication, TokenAuthentication)
+    renderer_classes = (_EventRenderer, JSONRenderer)
+    parameters = frozenset({"ticket", "last_event_id"})
+
+    @extend_schema(
+        operation_id="order_events",
+        parameters=[
+            ORDER_NO,
+            OpenApiParameter(
+                "Last-Event-ID",
+                {"type": "string", "pattern": "^[0-9]{1,19}$"},
+                OpenApiParameter.HEADER,
+                description="Of the last event that came: those after it follow. Also as `last_event_id` in the URL.",
+            ),
+            OpenApiParameter("last_event_id", {"type": "string", "pattern": "^[0-9]{1,19}$"}),
+            *RATE,
+        ],
+        responses={
+            (200, MEDIA_TYPE): OpenApiTypes.STR,
+            204: None,
+            **problems(404),
+        },
+    )
+    def get(self, request: Request, order_no: str) -> HttpResponse:
+        """Follow one of your orders by server-sent events.
+
+        `step` tells of an operation of a step, `state` of the order, `end` that nothing more will come: an order that
+        has ended, and whose events were all sent, is answered 204, which tells a browser to come no more. A stream
+        lasts ten minutes at most.
+        """
+        last = _last_event(request)
+        if not selectors.is_of(customer_id=customer_of(request), order_no=order_no):
+            raise OrderNotFound(order_no)
+        outcome = selectors.outcome_of(order_no=order_no)
+        if outcome.state in FINAL and last and not log_after(outcome.run_id, last, limit=1):
+            return HttpResponse(status=204)
+        if not request.META.get(DEFERS):
+            raise Problem(503, "too-many-streams", "Too many clients wait at the moment.", headers={"Retry-After": "5"})
+        return EventStream(order_no, outcome.run_id, last)
+
+
+def _last_event(request: Request) -> int:
+    text = request.META.get("HTTP_LAST_EVENT_ID") or request._request.GET.get("last_event_id") or "0"
+    if not (text.isascii() and text.isdigit() and int(text[:20]) <= _HIGHEST):
+        raise Problem(400, "invalid-event-id", "The id of an event is a number.")
+    return int(text)
+
+
+class EventStream(HttpResponse):
+    """The events of one order.
+
+    Args:
+        order_no: the order.
+        run_id: its run.
+        last: the sequence of the last log entry that the client knows.
+    """
+
+    is_deferred = True
+
+    def __init__(self, order_no: str, run_id: UUID, last: int) -> None:
+        super().__init__(content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._order_no = order_no
+        self._run_id = run_id
+        self._last = last
+        self._state: str | None = None
+        self._sent_at = time.monotonic()
+        self._end = self._sent_at + LASTS
+        self._has_begun = False
+
+    def watch(self, go_on: Callable[[], None]) -> Watch:
+        """See ``Deferred``."""
+        # Its thread has served others since.
+        bind_contextvars(request_id=self.get("X-Request-ID", ""))
+        close_old_connections()
+        left = min(self._sent_at + HEARTBEAT, self._end) - time.monotonic()
+        return watch(self._run_id, max(0.0, left), go_on)
+
+    def resume(self, *, over: bool) -> Piece | None:
+        """See ``Deferred``: what has come since the last time."""
+        try:
+            events, ends = self._news()
+        except (Error, OrderNotFound) as error:
+            # The client opens another stream, which begins behind the last event that it has got.
+            logger.warning("orders: a stream of events ends early: %s", describe_error(error))
+            connections.close_all()
+            events, ends = "", True
+        now = time.monotonic()
+        ends = ends or over or now >= self._end
+        if not self._has_begun:
+            self._has_begun = True
+            events = f"retry: {RETRY}\n\n{events}"
+        elif not events and now >= self._sent_at + HEARTBEAT:
+            events = ": \n\n"
+        if not events and not ends:
+            return None
+        self._sent_at = now
+        headers = [(name, value) for name, value in self.items() if name.lower() != "content-length"]
+        return Piece(events.encode(), ends=ends, headers=headers)
+
+    def _news(self) -> tuple[str, bool]:
+        """The events since the last time, and whether these are the last ones."""
+        # The state first: what is written between both reads is told of the next time.
+        outcome = selectors.outcome_of(order_no=self._order_no)
+        entries = log_after(self._run_id, self._last)
+        said = list(map(_step, filter(_is_public, entries)))
+        if entries:
+            self._last = entries[-1].sequence
+        if outcome.state.value != self._state:
+            self._state = outcome.state.value
+            body = serializers.OutcomeSerializer({"order_no": self._order_no, "outcome": outcome}).data
+            said.append(self._event("state", body))
+        ends = outcome.state in FINAL and not log_after(self._run_id, self._last, limit=1)
+        if ends:
+            said.append(self._event("end", {}))
+        return "".join(said), ends
+
+    def _event(self, name: str, data: object) -> str:
+        return _write(name, data, self._last)
+
+
+def _is_public(entry: LogView) -> bool:
+    """Whether customers are told: of what became of operations."""
+    return bool(entry.step) and entry.outcome in {"DONE", "REJECTED", "FAULT"}
+
+
+def _step(entry: LogView) -> str:
+    data = {
+        "step": entry.step,
+        "operation": entry.operation,
+        "outcome": entry.outcome.lower(),
+        "attempt": entry.attempt,
+        "at": entry.at,
+    }
+    return _write("step", data, entry.sequence)
+
+
+def _write(name: str, data: object, sequence: int) -> str:
+    return f"id: {sequence}\nevent: {name}\ndata: {json.dumps(data, cls=JSONEncoder)}\n\n"

@@ -1,0 +1,191 @@
+"""Have a function called when a run changes: for servers whose clients wait without a thread or a connection each.
+
+One thread of the process listens to Redis for changes of state, and asks the database once a second for all runs that
+are watched: for changes that were not announced, for steps, and where there is no Redis. It has the one connection, and
+ends when nobody watches any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from uuid import UUID
+
+from django.db import Error, connections
+
+from sagas import runtime, store
+from sagas.db import describe_error
+from sagas.redis.changes import Announcements
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two questions to the database. Where changes are not announced, this is how late one may be seen.
+ASKED_EVERY = 1.0
+#: The longest that the thread does not look whether somebody's time is over, and for which it stays without a watch.
+_LOOK_EVERY = 0.1
+_LINGER = 5.0
+
+
+class Watch:
+    """A run that somebody watches. Moments are those of ``time.monotonic()``."""
+
+    __slots__ = ("_called", "_lock", "call", "end", "run_id", "version")
+
+    def __init__(self, run_id: UUID, end: float, call: Callable[[], None]) -> None:
+        self.run_id = run_id
+        self.end = end
+        self.call = call
+        self.version: str | None = None
+        self._called = False
+        self._lock = threading.Lock()
+
+    def wake(self) -> None:
+        """Call the function, the first time."""
+        with self._lock:
+            called, self._called = self._called, True
+        if called:
+            return
+        try:
+            self.call()
+        except Exception:
+            logger.exception("sagas: what was to be done at the change of a run failed")
+
+    def cancel(self) -> None:
+        """Call nothing any more."""
+        with self._lock:
+            self._called = True
+        watcher = runtime.own.watcher
+        if watcher is not None:
+            watcher.forget(self)
+
+
+def watch(run_id: UUID, timeout: float, call: Callable[[], None]) -> Watch:
+    """Have a function called once: when the run has changed, at the latest after ``timeout`` seconds.
+
+    Watch first, then read the run, and then wait: so no change is missed. The function may be called though nothing
+    has changed. It is called in a thread that serves all watches of the process, so it must not wait; its errors are
+    logged.
+
+    Args:
+        run_id: the run; it may be one that is not committed, and one that does not exist.
+        timeout: seconds.
+        call: the function.
+
+    Raises:
+        django.db.Error: the database could not be asked.
+    """
+    watched = Watch(run_id, time.monotonic() + timeout, call)
+    with runtime.own.lock:
+        if runtime.own.watcher is None:
+            runtime.own.watcher = Watcher()
+        watcher = runtime.own.watcher
+    watcher.add(watched)
+    try:
+        watched.version = store.runs.find_versions([run_id]).get(run_id, "")
+    except BaseException:
+        watcher.forget(watched)
+        raise
+    return watched
+
+
+class Watcher:
+    """All watches of a process, and the thread that serves them while there are any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._came = threading.Condition(self._lock)
+        self._watches: defaultdict[UUID, set[Watch]] = defaultdict(set)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def count(self) -> int:
+        """How many watches there are."""
+        with self._lock:
+            return sum(map(len, self._watches.values()))
+
+    def add(self, watched: Watch) -> None:
+        """Serve a watch."""
+        with self._lock:
+            self._watches[watched.run_id].add(watched)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="sagas-watching", daemon=True)
+                self._thread.start()
+            self._came.notify()
+
+    def forget(self, watched: Watch) -> None:
+        """Serve it no more."""
+        with self._lock:
+            watches = self._watches.get(watched.run_id)
+            if watches is not None:
+                watches.discard(watched)
+                if not watches:
+                    del self._watches[watched.run_id]
+
+    def _run(self) -> None:
+        announcements = Announcements()
+        asked_at = time.monotonic()
+        try:
+            while self._are_any():
+                self._wake(announcements.listen(_LOOK_EVERY, time.sleep))
+                now = time.monotonic()
+                self._wake_late(now)
+                if now >= asked_at + ASKED_EVERY:
+                    asked_at = now
+                    self._ask()
+        finally:
+            announcements.close()
+            connections.close_all()
+            with self._lock:
+                # Who comes after _are_any() has seen nobody has found this thread, and it is gone now.
+                self._thread = None
+                if self._watches:
+                    self._thread = threading.Thread(target=self._run, name="sagas-watching", daemon=True)
+                    self._thread.start()
+
+    def _are_any(self) -> bool:
+        with self._lock:
+            if self._watches:
+                return True
+        # Who waits for somebody who may never come holds no connection.
+        connections.close_all()
+        with self._lock:
+            return bool(self._watches) or bool(self._came.wait_for(lambda: self._watches, _LINGER))
+
+    def _wake(self, ids: set[UUID]) -> None:
+        if ids:
+            self._wake_all([watched for run_id in ids for watched in self._of(run_id)])
+
+    def _of(self, run_id: UUID) -> list[Watch]:
+        with self._lock:
+            return list(self._watches.get(run_id, ()))
+
+    def _all(self) -> list[Watch]:
+        with self._lock:
+            return [watched for watches in self._watches.values() for watched in watches]
+
+    def _wake_late(self, now: float) -> None:
+        self._wake_all([watched for watched in self._all() if now >= watched.end])
+
+    def _ask(self) -> None:
+        watches = self._all()
+        try:
+            versions = store.runs.find_versions({watched.run_id for watched in watches})
+        except Error as error:
+            logger.warning("sagas: watched runs were not looked at: %s", describe_error(error))
+            connections.close_all()
+            return
+        except Exception:
+            # Not expected, and no reason to end what others wait for.
+            logger.exception("sagas: watched runs were not looked at")
+            connections.close_all()
+            return
+        # Those without a version are about to read it, and then their run.
+        self._wake_all([w for w in watches if w.version is not None and versions.get(w.run_id, "") != w.version])
+
+    def _wake_all(self, watches: list[Watch]) -> None:
+        for watched in watches:
+            self.forget(watched)
+            watched.wake()

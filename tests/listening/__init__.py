@@ -1,0 +1,1 @@
+"""An app with listeners, for processes that are started with it (``LAB_APPS``)."""

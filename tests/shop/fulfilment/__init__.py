@@ -1,0 +1,1 @@
+"""What becomes of confirmed orders in their stores, by HTTP."""

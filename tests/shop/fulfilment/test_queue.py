@@ -1,0 +1,278 @@
+"""A store's queue, by its API and its page: who may see and move it, and what a refusal does to the money."""
+
+from __future__ import annotations
+
+import mimetypes
+import shutil
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission, User
+from django.contrib.staticfiles import finders
+from django.test import Client
+from django.utils import timezone
+
+from delivery import services
+from delivery.models import Fulfilment, FulfilmentKind, FulfilmentState, Slot, SlotHold, Store
+from delivery.participants import slots
+from orders import demo
+from orders.models import Order, OrderRefund
+from orders.services import receive_payment
+from payments.models import Payment
+from payments.services import SUCCEEDED, Message
+from sagas.testing import given_run
+from tests.shop.conftest import ORDERS, Api, Shop
+from tests.shop.domains.test_participants import ask
+from tests.support import servers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage, Route
+
+pytestmark = pytest.mark.django_db
+QUEUE = "/api/v1/fulfilments/"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+SCREENSHOTS = servers.ROOT / ".run" / "screenshots"
+POLICY = "default-src 'none'; script-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'"
+
+
+@pytest.fixture
+def mei() -> User:
+    user = get_user_model()._default_manager.create(username=f"mei-{uuid4().hex[:6]}")
+    user.user_permissions.add(Permission.objects.get(codename="fulfil", content_type__app_label="delivery"))
+    return user
+
+
+@pytest.fixture
+def staff(mei: User) -> Api:
+    return Api(demo.token(customer=mei))
+
+
+@pytest.fixture
+def page(mei: User) -> Client:
+    client = Client()
+    client.force_login(mei)
+    return client
+
+
+def paid(api: Api, shop: Shop) -> Fulfilment:
+    """A confirmed order, with its payment."""
+    order_no = api.order(shop).body["order_no"]
+    run_id = Order.objects.get(order_no=order_no).run_id
+    word = uuid4().hex
+    receive_payment(message=Message(f"msg-{word}", "{}", order_no, f"pay-{word}", 2500, "CNY", SUCCEEDED))
+    given_run(run_id).then_succeeded()
+    return Fulfilment.objects.get(run_id=run_id)
+
+
+def waiting(shop: Shop, kind: FulfilmentKind = FulfilmentKind.SLOT, *states: FulfilmentState) -> Fulfilment:
+    call = ask(shop)
+    slots.try_.many([call])
+    slots.confirm.many([call])
+    Fulfilment.objects.filter(run_id=call.run_id).update(kind=kind)
+    found = Fulfilment.objects.get(run_id=call.run_id)
+    for state in states:
+        found = services.move(order_no=found.order_no, to=state, version=found.version, by="mei")
+    return found
+
+
+# -- The API ----------------------------------------------------------------------------------------------------
+
+
+def test_staff_moves_an_order_to_its_customer(staff: Api, api: Api, shop: Shop, mei: User) -> None:
+    work = paid(api, shop)
+    (listed,) = [one for one in staff.get(f"{QUEUE}?store=main").body if one["order_no"] == work.order_no]
+    assert listed["items"] == [{"sku": shop.tea.code, "quantity": 2}]
+    assert (listed["state"], listed["version"], listed["kind"]) == ("ACCEPTED", 1, "SLOT")
+    for version, to in enumerate(("MAKING", "READY", "HANDED_OVER"), 1):
+        moved = staff.post(f"{QUEUE}{work.order_no}/move/", {"to": to, "version": version})
+        assert moved.status == 200
+        assert (moved.body["state"], moved.body["version"]) == (to, version + 1)
+        assert moved.body["changed_by"] == mei.username
+    # It is in the queue no more
+    assert work.order_no not in [one["order_no"] for one in staff.get(f"{QUEUE}?store=main").body]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [
+        ({"to": "READY", "version": 1}, 409, "illegal-move"),
+        ({"to": "MAKING", "version": 2}, 409, "stale-version"),
+        ({"to": "REFUSED", "version": 1}, 422, "reason-missing"),
+        ({"to": "REFUSED", "version": 1, "reason": "   "}, 422, "reason-missing"),
+        ({"to": "ACCEPTED", "version": 1}, 422, "invalid-request"),
+        ({"to": "MAKING", "version": "1"}, 422, "invalid-request"),
+        ({"to": "MAKING", "version": 1, "force": True}, 422, "unknown-field"),
+    ],
+)
+def test_a_move_that_cannot_be_is_refused(
+    staff: Api, shop: Shop, body: dict[str, object], status: int, problem: str
+) -> None:
+    work = waiting(shop)
+    answer = staff.post(f"{QUEUE}{work.order_no}/move/", body)
+    assert (answer.status, answer.problem) == (status, problem)
+    assert Fulfilment.objects.get(pk=work.pk).version == 1
+
+
+def test_only_staff_sees_a_queue_and_moves_what_is_in_it(api: Api, anyone: Api, staff: Api, shop: Shop) -> None:
+    work = waiting(shop)
+    for client, status in ((api, 403), (anyone, 401)):
+        assert client.get(f"{QUEUE}?store=main").status == status
+        assert client.post(f"{QUEUE}{work.order_no}/move/", {"to": "MAKING", "version": 1}).status == status
+    for query in ("", "?store=nowhere", "?store=%00"):
+        assert staff.get(f"{QUEUE}{query}").problem == "store-not-found"
+    assert staff.post(f"{QUEUE}NO-SUCH/move/", {"to": "MAKING", "version": 1}).problem == "fulfilment-not-found"
+
+
+def test_what_a_store_refuses_is_paid_back(staff: Api, api: Api, shop: Shop) -> None:
+    work = paid(api, shop)
+    refused = staff.post(f"{QUEUE}{work.order_no}/move/", {"to": "REFUSED", "version": 1, "reason": "no milk left"})
+    assert (refused.status, refused.body["reason"]) == (200, "no milk left")
+    payment = Payment.objects.get(order_no=work.order_no)
+    assert OrderRefund.objects.get(order__order_no=work.order_no).amount == payment.amount
+    # A second refusal finds it refused, and pays nothing back
+    again = staff.post(f"{QUEUE}{work.order_no}/move/", {"to": "REFUSED", "version": 1, "reason": "no milk left"})
+    assert again.problem == "stale-version"
+
+
+# -- Another slot -----------------------------------------------------------------------------------------------
+
+
+def test_a_customer_takes_another_slot(api: Api, stranger: Api, shop: Shop) -> None:
+    work = paid(api, shop)
+    slot = Slot.objects.create(
+        starts_at=shop.slot.starts_at, ends_at=shop.slot.ends_at.replace(microsecond=1), available=1
+    )
+    url = f"{ORDERS}{work.order_no}/rebook/"
+    assert stranger.post(url, {"slot": slot.pk}).problem == "order-not-found"
+    for _ in range(2):
+        answer = api.post(url, {"slot": slot.pk})
+        assert (answer.status, answer.body) == (200, {"order_no": work.order_no, "slot": slot.pk})
+    assert Order.objects.get(order_no=work.order_no).slot == slot.pk
+    assert SlotHold.objects.get(run_id=work.run_id).pool_key == str(slot.pk)
+    # Back to where there is no room
+    Slot.objects.filter(pk=shop.slot.pk).update(available=0)
+    assert api.post(url, {"slot": shop.slot.pk}).problem == "slot-unusable"
+
+
+def test_an_order_that_is_not_confirmed_keeps_its_slot(api: Api, shop: Shop) -> None:
+    order_no = api.order(shop).body["order_no"]
+    assert api.post(f"{ORDERS}{order_no}/rebook/", {"slot": shop.slot.pk}).problem == "not-rebookable"
+    assert api.post(f"{ORDERS}{order_no}/rebook/", {"slot": 0}).problem == "invalid-request"
+
+
+# -- The page ---------------------------------------------------------------------------------------------------
+
+
+def form(work: Fulfilment, to: str, **more: str) -> dict[str, str]:
+    return {"order_no": work.order_no, "version": str(work.version), "to": to, **more}
+
+
+def test_the_page_shows_what_is_to_be_made_and_moves_it(page: Client, shop: Shop) -> None:
+    work = waiting(shop)
+    shown = page.get("/staff/", follow=True).content.decode()
+    assert work.order_no in shown
+    assert "Tea" in shown
+    after = page.post("/staff/main/move/", form(work, "MAKING"), follow=True).content.decode()
+    assert f"{work.order_no} is making." in after
+    # Who comes too late is told so, and nothing is moved
+    late = page.post("/staff/main/move/", form(work, "MAKING"), follow=True).content.decode()
+    assert "Somebody was faster" in late
+    assert Fulfilment.objects.get(pk=work.pk).version == 2
+
+
+def test_the_page_tells_the_time_by_the_stores_own_clock(page: Client, shop: Shop) -> None:
+    store = Store.objects.create(code="berlin", name="Berlin", timezone="Europe/Berlin")
+    start = timezone.now().replace(hour=20, minute=15) + timedelta(days=30)
+    slot = Slot.objects.create(store=store, starts_at=start, ends_at=start + timedelta(hours=1), available=1)
+    call = ask(shop, slot=slot.pk)
+    slots.try_.many([call])
+    slots.confirm.many([call])
+    shown = page.get("/staff/berlin/").content.decode()
+    assert f">{start.astimezone(store.zone):%H:%M}</time>" in shown
+    assert call.request.order_no not in page.get("/staff/main/").content.decode()
+
+
+def test_the_page_asks_for_the_reason_of_a_refusal(page: Client, shop: Shop) -> None:
+    work = waiting(shop)
+    assert "gets the money back" in page.get(f"/staff/main/refuse/{work.order_no}/").content.decode()
+    without = page.post("/staff/main/move/", form(work, "REFUSED", reason=" "))
+    assert (without.status_code, "Give a reason" in without.content.decode()) == (422, True)
+    page.post("/staff/main/move/", form(work, "REFUSED", reason="no milk"))
+    assert Fulfilment.objects.get(pk=work.pk).reason == "no milk"
+
+
+@pytest.mark.parametrize(
+    "sent", [{}, {"to": "LOST"}, {"to": "MAKING", "version": "x"}, {"to": "MAKING", "version": "1", "order_no": "\0"}]
+)
+def test_an_odd_form_is_refused(page: Client, shop: Shop, sent: dict[str, str]) -> None:
+    assert page.post("/staff/main/move/", sent).status_code == 400
+
+
+def test_the_page_is_for_staff(shop: Shop, mei: User) -> None:
+    anyone, customer = Client(), Client()
+    customer.force_login(shop.customer)
+    for url in ("/staff/", "/staff/main/"):
+        assert anyone.get(url).status_code == 302
+        assert customer.get(url).status_code == 403
+    assert anyone.post("/staff/main/move/").status_code == 302
+    assert customer.post("/staff/main/move/").status_code == 403
+    guarded = Client(enforce_csrf_checks=True)
+    guarded.force_login(mei)
+    assert guarded.post("/staff/main/move/", form(waiting(shop), "MAKING")).status_code == 403
+
+
+def _note(complaints: list[str], message: ConsoleMessage) -> None:
+    complaints.append(message.text)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: scripts/bootstrap --browser installs it")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_pages_look_right_on_a_telephone_and_a_desk(page: Client, shop: Shop) -> None:
+    from playwright.sync_api import sync_playwright
+
+    Store.objects.create(code="bund", name="外滩 The Bund", timezone="Asia/Shanghai")
+    waiting(shop)
+    waiting(shop, FulfilmentKind.PICK_UP)
+    waiting(shop, FulfilmentKind.COURIER, FulfilmentState.MAKING)
+    ready = waiting(shop, FulfilmentKind.PICK_UP, FulfilmentState.MAKING, FulfilmentState.READY)
+    pages = {
+        "staff-stores": page.get("/staff/"),
+        "staff-queue": page.get("/staff/main/"),
+        "staff-refuse": page.get(f"/staff/main/refuse/{ready.order_no}/"),
+    }
+    texts = {name: answer.content.decode() for name, answer in pages.items()}
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+
+    def serve(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if path.strip("/") in texts:
+            headers = {"Content-Security-Policy": POLICY, "Content-Type": "text/html; charset=utf-8"}
+            route.fulfill(body=texts[path.strip("/")], headers=headers)
+            return
+        found = finders.find(path.removeprefix("/static/"))
+        assert isinstance(found, str), path
+        route.fulfill(body=Path(found).read_bytes(), content_type=mimetypes.guess_type(found)[0] or "")
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # Without JavaScript
+        for width in (390, 1400):
+            context = browser.new_context(viewport={"width": width, "height": 900}, java_script_enabled=False)
+            opened = context.new_page()
+            complaints: list[str] = []
+            opened.on("console", partial(_note, complaints))
+            opened.route("**/*", serve)
+            for name in texts:
+                opened.goto(f"http://shop.test/{name}")
+                opened.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", full_page=True)
+                wide = opened.locator("html").evaluate("html => html.scrollWidth")
+                assert wide <= width, f"{name} is {wide} wide on {width}"
+            assert not complaints
+        browser.close()
