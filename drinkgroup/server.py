@@ -28,7 +28,7 @@ from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestHeaderFieldsTooLarge
 
-from orders.api.deferred import DEFERS, Deferred, Watch
+from orders.api.protocol.deferred import DEFERS, Deferred, Watch
 
 logger = logging.getLogger(__name__)
 

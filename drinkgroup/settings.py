@@ -220,13 +220,13 @@ MORE_GATEWAYS = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["orders.api.authentication.TokenAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["orders.api.protocol.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["orders.api.bodies.StrictJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders.api.negotiation.Negotiation",
+    "DEFAULT_PARSER_CLASSES": ["orders.api.protocol.bodies.StrictJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders.api.protocol.negotiation.Negotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "orders.api.problems.exception_handler",
+    "EXCEPTION_HANDLER": "orders.api.protocol.problems.exception_handler",
     # Proxies in front of the web processes whose X-Forwarded-For is trusted.
     "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
 }
@@ -294,7 +294,7 @@ ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=False)
 # Failed logins after which no more are tried for a while: of a name at an address, at an address, of a name.
 LOGIN_FAILURES = {"both": 5, "address": 20, "name": 50}
 AXES_HANDLER = "drinkgroup.logins.LoginHandler"
-AXES_CLIENT_IP_CALLABLE = "orders.api.addresses.client_address"
+AXES_CLIENT_IP_CALLABLE = "orders.api.protocol.addresses.client_address"
 AXES_LOCKOUT_CALLABLE = "drinkgroup.logins.locked_out"
 # LoginHandler compares the counts itself; with its numbers here, axes would list each failure as a lockout.
 AXES_FAILURE_LIMIT = "drinkgroup.logins.failure_limit"

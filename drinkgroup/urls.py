@@ -6,7 +6,7 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
-from orders.api import problem_types
+from orders.api.protocol import problem_types
 from orders.groups import page
 from sagas import http
 
@@ -29,6 +29,6 @@ urlpatterns = [
     path("", _home, name="home"),
 ]
 
-handler400 = "orders.api.problems.bad_request"
-handler404 = "orders.api.problems.not_found"
-handler500 = "orders.api.problems.server_error"
+handler400 = "orders.api.protocol.problems.bad_request"
+handler404 = "orders.api.protocol.problems.not_found"
+handler500 = "orders.api.protocol.problems.server_error"

@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy
 from knox.admin import AuthTokenAdmin
 from knox.models import AuthToken
 
-from orders import refunds
 from orders.groups.admin import CampaignAdmin
 from orders.models import Order, OrderLine, OrderRefund
+from orders.refunds import services as refunds
 from sagas.admin.lists import ListAdmin
 from sagas.models import Run
 

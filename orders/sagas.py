@@ -14,9 +14,9 @@ import delivery.participants as delivery
 import inventory.participants as inventory
 import payments.participants as payments
 from orders import participants as orders
-from orders import refunding
 from orders.fulfilment.sagas import PlaceStoreOrder
-from orders.refunding import RefundOrderRequest
+from orders.refunds import participants as order_refunds
+from orders.refunds.participants import RefundOrderRequest
 from orders.requests import ChargeRequest, GroupRequest, OrderRequest
 from payments import gateways, refunds
 from sagas import Confirmation, Events, PrunedRun, Retry, Saga, State, Step, Tcc, Transition, on_prune, on_transition
@@ -107,11 +107,11 @@ class ChargeOrder(Saga[ChargeRequest]):
 class RefundOrder(Saga[RefundOrderRequest]):
     """Give back a confirmed order, or some of its lines. The refund was accepted, so it only goes forward."""
 
-    begin = Step(refunding.begin, queue="orders", pivot=True)
-    return_money = Step(refunding.return_money, queue="payments")
-    give_back_place = Step(refunding.give_back_place, queue="delivery")
-    give_back_coupon = Step(refunding.give_back_coupon, queue="coupons")
-    give_back_cups = Step(refunding.give_back_cups, queue="inventory")
+    begin = Step(order_refunds.begin, queue="orders", pivot=True)
+    return_money = Step(order_refunds.return_money, queue="payments")
+    give_back_place = Step(order_refunds.give_back_place, queue="delivery")
+    give_back_coupon = Step(order_refunds.give_back_coupon, queue="coupons")
+    give_back_cups = Step(order_refunds.give_back_cups, queue="inventory")
 
 
 class JoinCampaign(Saga[GroupRequest]):
@@ -171,8 +171,8 @@ def offer_parked(transitions: Sequence[Transition]) -> None:
     refunds.offer_parked([transition.run_id for transition in transitions])
 
 
-# A request with an idempotency key may be repeated for a day (orders.api.idempotency). Whatever comes later is answered
-# by the order itself, and by its payments: they stay.
+# A request with an idempotency key may be repeated for a day (orders.api.protocol.idempotency). Whatever comes later is
+# answered by the order itself, and by its payments: they stay.
 @on_prune(saga=JoinCampaign, keep=timedelta(days=1))
 @on_prune(saga=ChargeOrder, keep=timedelta(days=1))
 @on_prune(saga=PlaceOrder, keep=timedelta(days=1))

@@ -16,12 +16,13 @@ from rest_framework.response import Response
 import campaigns.selectors
 from campaigns.models import Campaign, CampaignState
 from campaigns.selectors import Standing
-from orders.api import idempotency, placing, throttles
-from orders.api.addresses import customers_address
-from orders.api.idempotency import Key
+from orders.api import placing
+from orders.api.protocol import idempotency, throttles
+from orders.api.protocol.addresses import customers_address
+from orders.api.protocol.idempotency import Key
+from orders.api.protocol.unknown import StrictSerializer
 from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, RATE, problems
 from orders.api.serializers import AcceptedSerializer, Integer, Text, Yuan
-from orders.api.unknown import StrictSerializer
 from orders.api.views import View
 from orders.errors import NoSuchCampaign, OrderRefused
 from orders.groups import joining

@@ -16,9 +16,9 @@ import sagas
 from coupons.models import CouponKind
 from coupons.refusals import CouponSpent, CouponUsed
 from coupons.services import Claim
-from orders.api import throttles, unknown
-from orders.api.pagination import OrderPagination
-from orders.api.problems import Problem
+from orders.api.protocol import throttles, unknown
+from orders.api.protocol.pagination import OrderPagination
+from orders.api.protocol.problems import Problem
 from orders.api.schema import PAGE, RATE, problems
 from orders.api.serializers import ReasonSerializer
 from orders.api.views import View, customer_of

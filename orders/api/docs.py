@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from orders.api import problems
+from orders.api.protocol import problems
 
 
 class Switched:

@@ -10,8 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders.api import unknown
-from orders.api.problems import Problem
+from orders.api.protocol import unknown
+from orders.api.protocol.problems import Problem
 from orders.api.schema import RATE, problems
 from orders.api.views import View, customer_of
 from orders.events import KINDS

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orders import services
-from orders.api.problems import Problem
+from orders.api.protocol.problems import Problem
 from orders.services import Paid
 from payments.models import Outcome, Refund
 from payments.services import Message, MessageIdReused, keep

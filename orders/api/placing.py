@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from orders import numbers, open_orders
-from orders.api import idempotency
-from orders.api.idempotency import Answer, Key
+from orders.api.protocol import idempotency
+from orders.api.protocol.idempotency import Answer, Key
 from orders.errors import ConditionFailed, JoinRefused, OrderNumberTaken, OrderRefused
 from orders.services import Condition, Guard
 from sagas import Overloaded, State

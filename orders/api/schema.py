@@ -9,7 +9,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiResponse
 
-from orders.api.problems import MEDIA_TYPE
+from orders.api.protocol.problems import MEDIA_TYPE
 from orders.api.serializers import ProblemSerializer
 
 #: Statuses of any request.
@@ -137,7 +137,7 @@ SIGNATURE = [
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped
     """How a client authenticates."""
 
-    target_class = "orders.api.authentication.TokenAuthentication"
+    target_class = "orders.api.protocol.authentication.TokenAuthentication"
     name = "token"
 
     def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, str]:
@@ -164,7 +164,7 @@ class TicketScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 class StrictFields(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped
     """Objects without other fields than the documented ones."""
 
-    target_class = "orders.api.unknown.StrictSerializer"
+    target_class = "orders.api.protocol.unknown.StrictSerializer"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from delivery.models import FulfilmentKind
-from orders.api.unknown import StrictSerializer
+from orders.api.protocol.unknown import StrictSerializer
 from payments.models import Outcome, PaymentState, RefundState
 from payments.services import REFUNDED
 from sagas import State

@@ -29,10 +29,11 @@ from rest_framework.utils.encoders import JSONEncoder
 from structlog.contextvars import bind_contextvars
 
 from orders import selectors
-from orders.api import serializers, unknown
-from orders.api.authentication import TokenAuthentication
-from orders.api.deferred import DEFERS, Piece, Watch
-from orders.api.problems import Problem
+from orders.api import serializers
+from orders.api.protocol import unknown
+from orders.api.protocol.authentication import TokenAuthentication
+from orders.api.protocol.deferred import DEFERS, Piece, Watch
+from orders.api.protocol.problems import Problem
 from orders.api.schema import ORDER_NO, RATE, problems
 from orders.api.views import View, customer_of
 from orders.errors import OrderNotFound

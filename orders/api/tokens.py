@@ -22,8 +22,9 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders.api import serializers, unknown
-from orders.api.problems import Problem
+from orders.api import serializers
+from orders.api.protocol import unknown
+from orders.api.protocol.problems import Problem
 from orders.api.schema import RATE, TOKEN_ID, problems
 from orders.api.views import View
 

@@ -6,7 +6,8 @@ from django.urls import include, path, re_path, register_converter, reverse_lazy
 from django.urls.converters import IntConverter, StringConverter
 from django.utils.text import format_lazy
 
-from orders.api import campaigns, coupons, docs, endpoints, examples, fulfilments, problems, streams, tokens, views
+from orders.api import campaigns, coupons, docs, endpoints, examples, fulfilments, streams, tokens, views
+from orders.api.protocol import problems
 
 
 class OrderNumberConverter(StringConverter):

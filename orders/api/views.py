@@ -22,12 +22,13 @@ import inventory.selectors
 import sagas
 from delivery.addresses import Address
 from delivery.models import FulfilmentKind
-from orders import refunds, selectors, services
-from orders.api import conditional, idempotency, paying, placing, serializers, throttles, unknown, waiting, webhooks
-from orders.api.addresses import customers_address
-from orders.api.idempotency import Answer, Key
-from orders.api.pagination import OrderPagination
-from orders.api.problems import Problem
+from orders import selectors, services
+from orders.api import paying, placing, serializers, waiting, webhooks
+from orders.api.protocol import conditional, idempotency, throttles, unknown
+from orders.api.protocol.addresses import customers_address
+from orders.api.protocol.idempotency import Answer, Key
+from orders.api.protocol.pagination import OrderPagination
+from orders.api.protocol.problems import Problem
 from orders.api.schema import (
     CONDITIONAL,
     GATEWAY,
@@ -44,6 +45,7 @@ from orders.api.schema import (
 )
 from orders.api.waiting import Late
 from orders.errors import OrderRefused
+from orders.refunds import services as refunds
 from orders.services import COUPON_NOT_USABLE, Condition, Wanted
 from payments import gateways
 from sagas import State

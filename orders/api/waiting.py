@@ -23,9 +23,9 @@ from rest_framework.utils.encoders import JSONEncoder
 from structlog.contextvars import bind_contextvars
 
 from orders import selectors
-from orders.api import conditional
-from orders.api.deferred import DEFERS, Piece, Watch
-from orders.api.idempotency import Answer
+from orders.api.protocol import conditional
+from orders.api.protocol.deferred import DEFERS, Piece, Watch
+from orders.api.protocol.idempotency import Answer
 from orders.api.serializers import OutcomeSerializer
 from sagas import State
 from sagas.db import describe_error

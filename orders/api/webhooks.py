@@ -6,8 +6,8 @@ import logging
 
 from rest_framework.request import Request
 
-from orders.api import throttles
-from orders.api.problems import Problem
+from orders.api.protocol import throttles
+from orders.api.protocol.problems import Problem
 from payments.gateways import Gateway
 from sagas.signatures import BadSecret, BadSignature, parse_secrets, verify_signature
 

@@ -9,9 +9,9 @@ from django.db import transaction
 import delivery.services
 from delivery.errors import DeliveryError, NotRebookable
 from delivery.models import Fulfilment, FulfilmentState
-from orders import refunds
 from orders.errors import OrderNotFound
 from orders.models import Order
+from orders.refunds import services as refunds
 from sagas import State
 from sagas.models import Run
 

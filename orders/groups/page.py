@@ -21,7 +21,7 @@ import campaigns.selectors
 from campaigns.models import Campaign, CampaignState
 from delivery.models import Slot
 from inventory.models import Sku
-from orders.api.deferred import DEFERS
+from orders.api.protocol.deferred import DEFERS
 from orders.groups import live, watching
 
 

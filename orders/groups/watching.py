@@ -1,7 +1,7 @@
 """Watchers of group buys: one thread of a process reads all watched campaigns once a second, and wakes who must know.
 
-A watcher's answer is deferred (``orders.api.deferred``): it holds no thread, no connection of the database, and no
-transaction. The thread of the process ends when nobody watches any more.
+A watcher's answer is deferred (``orders.api.protocol.deferred``): it holds no thread, no connection of the database,
+and no transaction. The thread of the process ends when nobody watches any more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.http import HttpResponse
 import campaigns.selectors
 from campaigns.models import Campaign, CampaignState
 from campaigns.selectors import Standing
-from orders.api.deferred import Piece, Watch
+from orders.api.protocol.deferred import Piece, Watch
 from orders.groups import live
 from sagas.db import describe_error
 

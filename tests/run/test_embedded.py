@@ -111,7 +111,7 @@ def test_the_project_without_broker_and_redis_passes_its_checks() -> None:
     program = (
         "import django; django.setup()\n"
         "from django.core.management import call_command\n"
-        "from orders.api.throttles import count\n"
+        "from orders.api.protocol.throttles import count\n"
         "from sagas.conf import config\n"
         "call_command('check', fail_level='WARNING')\n"
         "print(config().broker, config().redis_url, count('orders', 'anyone'))\n"

@@ -27,7 +27,7 @@ from delivery.models import Slot
 from inventory.models import Batch, Sku
 from inventory.services import add_sku
 from orders import demo
-from orders.api import throttles
+from orders.api.protocol import throttles
 
 SECRET = f"whsec_{base64.b64encode(b'a secret of the tests, 32 bytes.').decode()}"
 ORDERS = "/api/v1/orders/"

@@ -23,7 +23,7 @@ from orders import services
 from orders.groups import joining, staff
 from orders.groups.joining import Wish
 from orders.models import Order, OrderLine
-from orders.refunds import refund_order
+from orders.refunds.services import refund_order
 from orders.services import Wanted
 from payments.models import Payment
 from payments.sagas import RefundPayment

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 import webhooks.services
-from orders.api import idempotency, tokens
+from orders.api import tokens
+from orders.api.protocol import idempotency
 from orders.groups import deciding
 
 

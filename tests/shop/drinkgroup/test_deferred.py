@@ -13,7 +13,7 @@ import pytest
 
 from drinkgroup import server
 from drinkgroup.server import Loop
-from orders.api.deferred import DEFERS, Piece
+from orders.api.protocol.deferred import DEFERS, Piece
 from tests.support.awaiting import eventually
 
 THREADS = 2

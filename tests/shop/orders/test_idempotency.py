@@ -19,7 +19,7 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from orders import demo, offers, open_orders
-from orders.api import idempotency
+from orders.api.protocol import idempotency
 from orders.errors import Fault, OrderRefused
 from orders.models import IdempotencyKey, Order
 from tests.shop.conftest import ORDERS, Api, Reply, Shop

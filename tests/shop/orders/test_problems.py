@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import OperationalError, connection
 
 import inventory.selectors
-from orders.api.problem_types import TYPES
+from orders.api.protocol.problem_types import TYPES
 from sagas import store
 from sagas.models import Worker
 from tests.shop.conftest import ORDERS, Api, Shop

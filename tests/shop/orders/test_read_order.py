@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rest_framework.exceptions import ValidationError
 
 from orders.api import serializers
-from orders.api.problems import exception_handler
+from orders.api.protocol.problems import exception_handler
 from orders.api.serializers import PlaceOrderSerializer, read_order
 
 JSON = st.recursive(

@@ -12,7 +12,7 @@ from django.conf import settings as project
 from pytest_django import Settings
 from rest_framework.exceptions import Throttled
 
-from orders.api import throttles
+from orders.api.protocol import throttles
 from sagas.redis import client as redis_client
 from tests.shop.conftest import ORDERS, Api, Reply, Shop, confirm
 from tests.support.awaiting import eventually

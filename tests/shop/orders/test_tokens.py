@@ -17,8 +17,9 @@ from django.utils import timezone
 from knox.models import AuthToken
 from pytest_django import Settings
 
-from orders.api import authentication, tokens
-from orders.api.authentication import TokenAuthentication
+from orders.api import tokens
+from orders.api.protocol import authentication
+from orders.api.protocol.authentication import TokenAuthentication
 from tests.shop.conftest import Api, Reply, Shop
 
 TOKENS = "/api/v1/tokens/"

@@ -18,8 +18,8 @@ from inventory.models import Batch
 from inventory.services import add_batch, recall
 from orders import demo
 from orders.models import Order, OrderLine, OrderRefund
-from orders.refunding import worth
-from orders.refunds import NotRefundable, refund_order
+from orders.refunds.participants import worth
+from orders.refunds.services import NotRefundable, refund_order
 from orders.requests import Item, split
 from orders.services import Wanted, place_order
 from payments.models import Payment, Refund

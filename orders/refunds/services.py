@@ -11,7 +11,7 @@ from django.db import transaction
 import delivery.selectors
 from orders.errors import OrderNotFound
 from orders.models import Order, OrderLine, OrderRefund, OrderStatus
-from orders.refunding import NothingLeft, RefundOrderRequest, Returned, appraise
+from orders.refunds.participants import NothingLeft, RefundOrderRequest, Returned, appraise
 from orders.sagas import RefundOrder
 from sagas import State
 from sagas.models import Run

@@ -24,9 +24,9 @@ from rest_framework.response import Response
 from structlog.contextvars import get_contextvars
 
 import sagas
-from orders.api import unknown
-from orders.api.bodies import drain
-from orders.api.problem_types import title
+from orders.api.protocol import unknown
+from orders.api.protocol.bodies import drain
+from orders.api.protocol.problem_types import title
 from orders.errors import JoinRefused, NoSuchCampaign, OrderNotFound, OrderRefused, TooMuchOpen
 from sagas.db import close_session, describe_error, is_transient
 from sagas.errors import DataTooLarge, InvalidArgument, SagaError

@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from orders.api.addresses import client_address
+from orders.api.protocol.addresses import client_address
 from sagas.redis import client as redis_client
 
 if TYPE_CHECKING:

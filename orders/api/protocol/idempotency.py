@@ -21,7 +21,7 @@ from uuid import UUID
 from django.db import connection
 from rest_framework.request import Request
 
-from orders.api.problems import Problem
+from orders.api.protocol.problems import Problem
 from orders.services import Condition, Guard
 from sagas.db import after_commit
 

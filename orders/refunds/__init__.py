@@ -1,0 +1,1 @@
+"""Refunds of confirmed orders: whole, or by line."""
