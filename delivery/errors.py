@@ -27,6 +27,12 @@ class IllegalMove(DeliveryError):
     code = "illegal-move"
 
 
+class NotSettled(DeliveryError):
+    """The order is being confirmed, or waits for a person: it cannot be refunded yet, so it cannot be refused."""
+
+    code = "order-not-confirmed"
+
+
 class ReasonMissing(DeliveryError):
     """A refusal needs a reason."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
@@ -11,7 +13,8 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from delivery.models import OPEN, Fulfilment, Slot, SlotHold, Store
+from delivery.models import OPEN, Fulfilment, FulfilmentState, Slot, SlotHold, Store
+from sagas.db import uuid_array
 from sagas.pool import HoldState
 from sagas.postgresql import prepared
 
@@ -95,3 +98,62 @@ def queue(*, store: int) -> QuerySet[Fulfilment]:
 def fulfilment_of(*, order_no: str) -> Fulfilment | None:
     """What a store does for an order, with who did what; ``None`` while the order is not confirmed."""
     return Fulfilment.objects.filter(order_no=order_no).prefetch_related("moves").first()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A state that a store's work has come to.
+
+    Attributes:
+        version: of the work, from 1 on: ``ACCEPTED``.
+        reason: why it is refused; "" for other states.
+    """
+
+    version: int
+    state: FulfilmentState
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a store does for a confirmed order, as its customer may see it: not who has done it.
+
+    Attributes:
+        stages: all states that it has come to, in order, each with its time.
+    """
+
+    work: Fulfilment
+    stages: Sequence[Stage]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the store has nothing more to do."""
+        return self.work.state not in OPEN
+
+    def after(self, version: int) -> list[Stage]:
+        """The stages behind one."""
+        return [stage for stage in self.stages if stage.version > version]
+
+
+def progress_of(*, run_id: UUID) -> Progress | None:
+    """How far a store has come with the order of a run; ``None`` if the order is not confirmed."""
+    work = Fulfilment.objects.filter(run_id=run_id).select_related("store").first()
+    if work is None:
+        return None
+    # Behind the work: a move that is committed between both reads is left for the next time.
+    moves = [
+        Stage(move.version, FulfilmentState(move.target), move.at, move.reason)
+        for move in work.moves.filter(version__lte=work.version).order_by("version")
+    ]
+    return Progress(work, [Stage(1, FulfilmentState.ACCEPTED, work.created_at, ""), *moves])
+
+
+def versions(run_ids: Collection[UUID]) -> dict[UUID, str]:
+    """For each of these runs whose order a store has, a text that is another after each move, and in another slot."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, version || '@' || slot FROM delivery_fulfilment WHERE run_id = ANY(%s::uuid[])",
+            [uuid_array(run_ids)],
+        )
+        return dict(cursor.fetchall())

@@ -120,7 +120,7 @@ def rebook(*, run_id: UUID, slot: int) -> tuple[int, datetime]:
             cursor.execute(_LOCK_SLOTS, [sorted({int(key), slot})])
             rows = {row[0]: row[1:] for row in cursor.fetchall()}
         hold = SlotHold.objects.select_for_update(no_key=True).filter(run_id=run_id, state=HoldState.CONFIRMED).first()
-        work = Fulfilment.objects.select_for_update(no_key=True).filter(run_id=run_id).first()
+        work = lock(run_id=run_id)
         if hold is None or hold.pool_key != key or work is None:
             msg = f"the place of run {run_id} was changed meanwhile"
             raise NotRebookable(msg)
@@ -147,11 +147,22 @@ def rebook(*, run_id: UUID, slot: int) -> tuple[int, datetime]:
     return old, starts_at
 
 
-def give_back(*, run_id: UUID, by: str = "refund", reason: str = "the order was refunded") -> None:
+def lock(*, run_id: UUID) -> Fulfilment | None:
+    """Lock what a store does for the order of a run, in the caller's transaction; ``None`` if it is not confirmed.
+
+    Until the transaction ends nobody begins with the order, and nobody refuses it.
+    """
+    return Fulfilment.objects.select_for_update(no_key=True).filter(run_id=run_id).first()
+
+
+def give_back(*, run_id: UUID, by: str = "refund", reason: str = "the order was refunded") -> Fulfilment | None:
     """Free the place of a confirmed run, and take its order out of the store's queue; in the caller's transaction.
 
     A repeat changes nothing. The holds of a run that was pruned are gone, and its slot is over. An order that is
     handed over stays so.
+
+    Returns:
+        The fulfilment, if this has taken it out of the queue. It is locked.
     """
     with transaction.atomic():
         keys = SlotHold.objects.filter(run_id=run_id, state=HoldState.CONFIRMED).values_list("pool_key", flat=True)
@@ -166,6 +177,8 @@ def give_back(*, run_id: UUID, by: str = "refund", reason: str = "the order was 
         if work is not None:
             work.state, work.changed_by, work.reason = FulfilmentState.REFUSED, by[:150], reason[:500]
             work.save(update_fields=["state", "changed_by", "reason"])
+            work.refresh_from_db()
+    return work
 
 
 _LOCK_SLOTS = (

@@ -11,13 +11,14 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from uuid import UUID
 
 from django.db import Error, connections
 
 from sagas import runtime, store
-from sagas.db import describe_error
+from sagas.db import after_commit, describe_error, uuid_array
+from sagas.redis import changes
 from sagas.redis.changes import Announcements
 
 logger = logging.getLogger(__name__)
@@ -27,17 +28,20 @@ ASKED_EVERY = 1.0
 #: The longest that the thread does not look whether somebody's time is over, and for which it stays without a watch.
 _LOOK_EVERY = 0.1
 _LINGER = 5.0
+#: Reads, in one statement, what is another text after each change; ids of which there is nothing are left out.
+Versions = Callable[[Collection[UUID]], Mapping[UUID, str]]
 
 
 class Watch:
     """A run that somebody watches. Moments are those of ``time.monotonic()``."""
 
-    __slots__ = ("_called", "_lock", "call", "end", "run_id", "version")
+    __slots__ = ("_called", "_lock", "besides", "call", "end", "run_id", "version")
 
-    def __init__(self, run_id: UUID, end: float, call: Callable[[], None]) -> None:
+    def __init__(self, run_id: UUID, end: float, call: Callable[[], None], besides: Versions | None = None) -> None:
         self.run_id = run_id
         self.end = end
         self.call = call
+        self.besides = besides
         self.version: str | None = None
         self._called = False
         self._lock = threading.Lock()
@@ -62,7 +66,7 @@ class Watch:
             watcher.forget(self)
 
 
-def watch(run_id: UUID, timeout: float, call: Callable[[], None]) -> Watch:
+def watch(run_id: UUID, timeout: float, call: Callable[[], None], *, besides: Versions | None = None) -> Watch:
     """Have a function called once: when the run has changed, at the latest after ``timeout`` seconds.
 
     Watch first, then read the run, and then wait: so no change is missed. The function may be called though nothing
@@ -73,22 +77,40 @@ def watch(run_id: UUID, timeout: float, call: Callable[[], None]) -> Watch:
         run_id: the run; it may be one that is not committed, and one that does not exist.
         timeout: seconds.
         call: the function.
+        besides: what else is watched under the run's id, such as what the application does once the run has ended.
+            It is asked once a second for all watches that name the same function; ``announce`` makes it faster.
 
     Raises:
         django.db.Error: the database could not be asked.
     """
-    watched = Watch(run_id, time.monotonic() + timeout, call)
+    watched = Watch(run_id, time.monotonic() + timeout, call, besides)
     with runtime.own.lock:
         if runtime.own.watcher is None:
             runtime.own.watcher = Watcher()
         watcher = runtime.own.watcher
     watcher.add(watched)
     try:
-        watched.version = store.runs.find_versions([run_id]).get(run_id, "")
+        watched.version = _versions([watched])[watched]
     except BaseException:
         watcher.forget(watched)
         raise
     return watched
+
+
+def announce(run_ids: Collection[UUID]) -> None:
+    """Have those look who watch something besides these runs, once the transaction is committed. It may be lost."""
+    after_commit(changes.announce, uuid_array(run_ids))
+
+
+def _versions(watches: Collection[Watch]) -> dict[Watch, str]:
+    """How everything stands that these watch."""
+    runs = store.runs.find_versions({watched.run_id for watched in watches})
+    found = {watched: runs.get(watched.run_id, "") for watched in watches}
+    for besides in {watched.besides for watched in watches if watched.besides is not None}:
+        of_it = [watched for watched in watches if watched.besides is besides]
+        more = besides({watched.run_id for watched in of_it})
+        found.update((watched, f"{found[watched]} {more.get(watched.run_id, '')}") for watched in of_it)
+    return found
 
 
 class Watcher:
@@ -172,7 +194,7 @@ class Watcher:
     def _ask(self) -> None:
         watches = self._all()
         try:
-            versions = store.runs.find_versions({watched.run_id for watched in watches})
+            versions = _versions(watches)
         except Error as error:
             logger.warning("sagas: watched runs were not looked at: %s", describe_error(error))
             connections.close_all()
@@ -183,7 +205,7 @@ class Watcher:
             connections.close_all()
             return
         # Those without a version are about to read it, and then their run.
-        self._wake_all([w for w in watches if w.version is not None and versions.get(w.run_id, "") != w.version])
+        self._wake_all([w for w in watches if w.version is not None and versions[w] != w.version])
 
     def _wake_all(self, watches: list[Watch]) -> None:
         for watched in watches:

@@ -8,7 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from delivery.models import FulfilmentKind
+from delivery.models import FulfilmentKind, FulfilmentState
 from orders.api.protocol.unknown import StrictSerializer
 from payments.models import Outcome, PaymentState, RefundState
 from payments.services import REFUNDED
@@ -429,10 +429,30 @@ class OrderPaymentSerializer(serializers.Serializer[Any]):
     returned_at = serializers.DateTimeField(allow_null=True)
 
 
+class StageSerializer(serializers.Serializer[Any]):
+    """A state that a store has come to with an order."""
+
+    version = serializers.IntegerField(help_text="Counts them, from 1.")
+    state = serializers.ChoiceField(choices=FulfilmentState.values)
+    at = serializers.DateTimeField()
+    reason = serializers.CharField(allow_blank=True, help_text="Why it is refused.")
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    """What a store does for a confirmed order."""
+
+    store = serializers.CharField(source="work.store.code")
+    kind = serializers.ChoiceField(choices=FulfilmentKind.values, source="work.kind")
+    due_at = serializers.DateTimeField(source="work.due_at", help_text="When it is to be ready.")
+    state = serializers.ChoiceField(choices=FulfilmentState.values, source="work.state")
+    stages = StageSerializer(many=True, help_text="All states that it has come to, in order.")
+
+
 class OrderDetailSerializer(OrderSerializer):
-    """An order with every step, and with its payments."""
+    """An order with every step, with its payments, and with what its store does."""
 
     payments = OrderPaymentSerializer(many=True)
+    fulfilment = ProgressSerializer(allow_null=True, help_text="`null` until the order is confirmed.")
 
     finished_at = serializers.DateTimeField(source="run.finished_at", allow_null=True)
     reason = ReasonSerializer(source="run.reason", allow_null=True)

@@ -1,17 +1,19 @@
 """An order's progress as server-sent events, for pages: replayed from the run's log, and then live.
 
 A browser's EventSource sends no header of its own, so a ticket in the URL opens the stream of one order for some
-minutes. The id of an event is the sequence of a log entry: after a break the browser names the last one, and gets what
-came after it. A stream holds a connection, and neither a thread nor one of the database (``drinkgroup.server``).
+minutes. The id of an event is the sequence of a log entry, and once a store has the order, with a hyphen, the version
+of the store's work (``Position``): after a break the browser names the last one, and gets what came after it. A stream
+holds a connection, and neither a thread nor one of the database (``drinkgroup.server``).
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -28,6 +30,7 @@ from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 from structlog.contextvars import bind_contextvars
 
+import delivery.selectors
 from orders import selectors
 from orders.api import serializers
 from orders.api.protocol import unknown
@@ -55,6 +58,30 @@ MEDIA_TYPE = "text/event-stream"
 #: The greatest number of a log entry.
 _HIGHEST = 2**63 - 1
 _SALT = "orders.events"
+_EVENT_ID = {"type": "string", "pattern": "^[0-9]{1,19}(-[0-9]{1,9})?$"}
+
+
+class Position(NamedTuple):
+    """How much of an order's events somebody has seen: two records, each with a count of its own.
+
+    Attributes:
+        sequence: of the last entry of the run's log.
+        version: of the store's work; 0 before the order is confirmed.
+    """
+
+    sequence: int
+    version: int
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read the id of an event."""
+        found = re.fullmatch(r"([0-9]{1,19})(?:-([0-9]{1,9}))?", text, re.ASCII)
+        if found is None or int(found[1]) > _HIGHEST:
+            raise Problem(400, "invalid-event-id", "The id of an event is a number, or two with a hyphen.")
+        return cls(int(found[1]), int(found[2] or 0))
+
+    def __str__(self) -> str:
+        return f"{self.sequence}-{self.version}" if self.version else str(self.sequence)
 
 
 class TicketAuthentication(BaseAuthentication):
@@ -122,11 +149,11 @@ class EventsView(View):
             ORDER_NO,
             OpenApiParameter(
                 "Last-Event-ID",
-                {"type": "string", "pattern": "^[0-9]{1,19}$"},
+                _EVENT_ID,
                 OpenApiParameter.HEADER,
                 description="Of the last event that came: those after it follow. Also as `last_event_id` in the URL.",
             ),
-            OpenApiParameter("last_event_id", {"type": "string", "pattern": "^[0-9]{1,19}$"}),
+            OpenApiParameter("last_event_id", _EVENT_ID),
             *RATE,
         ],
         responses={
@@ -138,26 +165,32 @@ class EventsView(View):
     def get(self, request: Request, order_no: str) -> HttpResponse:
         """Follow one of your orders by server-sent events.
 
-        `step` tells of an operation of a step, `state` of the order, `end` that nothing more will come: an order that
-        has ended, and whose events were all sent, is answered 204, which tells a browser to come no more. A stream
-        lasts ten minutes at most.
+        `step` tells of an operation of a step, `state` of the order, `fulfilment` of what its store does once it is
+        confirmed, `end` that nothing more will come: an order that has ended, that its store is done with, and whose
+        events were all sent, is answered 204, which tells a browser to come no more. A stream lasts ten minutes at
+        most.
         """
         last = _last_event(request)
         if not selectors.is_of(customer_id=customer_of(request), order_no=order_no):
             raise OrderNotFound(order_no)
         outcome = selectors.outcome_of(order_no=order_no)
-        if outcome.state in FINAL and last and not log_after(outcome.run_id, last, limit=1):
+        if last.sequence and _is_over(outcome, last):
             return HttpResponse(status=204)
         if not request.META.get(DEFERS):
             raise Problem(503, "too-many-streams", "Too many clients wait at the moment.", headers={"Retry-After": "5"})
         return EventStream(order_no, outcome.run_id, last)
 
 
-def _last_event(request: Request) -> int:
-    text = request.META.get("HTTP_LAST_EVENT_ID") or request._request.GET.get("last_event_id") or "0"
-    if not (text.isascii() and text.isdigit() and int(text[:20]) <= _HIGHEST):
-        raise Problem(400, "invalid-event-id", "The id of an event is a number.")
-    return int(text)
+def _last_event(request: Request) -> Position:
+    return Position.read(request.META.get("HTTP_LAST_EVENT_ID") or request._request.GET.get("last_event_id") or "0")
+
+
+def _is_over(outcome: selectors.Outcome, last: Position) -> bool:
+    """Whether nothing comes behind this position any more."""
+    if outcome.state not in FINAL or log_after(outcome.run_id, last.sequence, limit=1):
+        return False
+    progress = delivery.selectors.progress_of(run_id=outcome.run_id)
+    return progress is None or (progress.is_over and not progress.after(last.version))
 
 
 class EventStream(HttpResponse):
@@ -166,12 +199,12 @@ class EventStream(HttpResponse):
     Args:
         order_no: the order.
         run_id: its run.
-        last: the sequence of the last log entry that the client knows.
+        last: how much the client knows.
     """
 
     is_deferred = True
 
-    def __init__(self, order_no: str, run_id: UUID, last: int) -> None:
+    def __init__(self, order_no: str, run_id: UUID, last: Position) -> None:
         super().__init__(content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._order_no = order_no
         self._run_id = run_id
@@ -187,7 +220,7 @@ class EventStream(HttpResponse):
         bind_contextvars(request_id=self.get("X-Request-ID", ""))
         close_old_connections()
         left = min(self._sent_at + HEARTBEAT, self._end) - time.monotonic()
-        return watch(self._run_id, max(0.0, left), go_on)
+        return watch(self._run_id, max(0.0, left), go_on, besides=delivery.selectors.versions)
 
     def resume(self, *, over: bool) -> Piece | None:
         """See ``Deferred``: what has come since the last time."""
@@ -215,38 +248,38 @@ class EventStream(HttpResponse):
         """The events since the last time, and whether these are the last ones."""
         # The state first: what is written between both reads is told of the next time.
         outcome = selectors.outcome_of(order_no=self._order_no)
-        entries = log_after(self._run_id, self._last)
-        said = list(map(_step, filter(_is_public, entries)))
+        entries = log_after(self._run_id, self._last.sequence)
+        said = [self._step(entry) for entry in entries if _is_public(entry)]
         if entries:
-            self._last = entries[-1].sequence
+            self._last = self._last._replace(sequence=entries[-1].sequence)
         if outcome.state.value != self._state:
             self._state = outcome.state.value
             body = serializers.OutcomeSerializer({"order_no": self._order_no, "outcome": outcome}).data
             said.append(self._event("state", body))
-        ends = outcome.state in FINAL and not log_after(self._run_id, self._last, limit=1)
+        progress = delivery.selectors.progress_of(run_id=self._run_id)
+        for stage in progress.after(self._last.version) if progress is not None else ():
+            self._last = self._last._replace(version=stage.version)
+            said.append(self._event("fulfilment", serializers.StageSerializer(stage).data))
+        ends = _is_over(outcome, self._last)
         if ends:
             said.append(self._event("end", {}))
         return "".join(said), ends
 
+    def _step(self, entry: LogView) -> str:
+        data = {
+            "step": entry.step,
+            "operation": entry.operation,
+            "outcome": entry.outcome.lower(),
+            "attempt": entry.attempt,
+            "at": entry.at,
+        }
+        self._last = self._last._replace(sequence=entry.sequence)
+        return self._event("step", data)
+
     def _event(self, name: str, data: object) -> str:
-        return _write(name, data, self._last)
+        return f"id: {self._last}\nevent: {name}\ndata: {json.dumps(data, cls=JSONEncoder)}\n\n"
 
 
 def _is_public(entry: LogView) -> bool:
     """Whether customers are told: of what became of operations."""
     return bool(entry.step) and entry.outcome in {"DONE", "REJECTED", "FAULT"}
-
-
-def _step(entry: LogView) -> str:
-    data = {
-        "step": entry.step,
-        "operation": entry.operation,
-        "outcome": entry.outcome.lower(),
-        "attempt": entry.attempt,
-        "at": entry.at,
-    }
-    return _write("step", data, entry.sequence)
-
-
-def _write(name: str, data: object, sequence: int) -> str:
-    return f"id: {sequence}\nevent: {name}\ndata: {json.dumps(data, cls=JSONEncoder)}\n\n"

@@ -22,6 +22,7 @@ from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 from structlog.contextvars import bind_contextvars
 
+import delivery.selectors
 from orders import selectors
 from orders.api.protocol import conditional
 from orders.api.protocol.deferred import DEFERS, Piece, Watch
@@ -29,7 +30,7 @@ from orders.api.protocol.idempotency import Answer
 from orders.api.serializers import OutcomeSerializer
 from sagas import State
 from sagas.db import describe_error
-from sagas.watching import watch
+from sagas.watching import Versions, watch
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class WaitingResponse(HttpResponse):
         seconds: how long to wait.
         look: reads the order, and returns the answer if it is time for it.
         headers: of the answer.
+        besides: what is looked at besides the run (``sagas.watching``).
     """
 
     is_deferred = True
@@ -81,6 +83,7 @@ class WaitingResponse(HttpResponse):
         look: Callable[[], Late | None],
         *,
         headers: Mapping[str, str] | None = None,
+        besides: Versions | None = None,
     ) -> None:
         super().__init__(_encode(first.body), status=first.status, content_type="application/json")
         for name, value in {**(headers or {}), **first.headers}.items():
@@ -89,6 +92,7 @@ class WaitingResponse(HttpResponse):
         self._run_id = run_id
         self._end = time.monotonic() + seconds
         self._look = look
+        self._besides = besides
 
     def watch(self, go_on: Callable[[], None]) -> Watch:
         """See ``Deferred``."""
@@ -97,7 +101,7 @@ class WaitingResponse(HttpResponse):
         close_old_connections()
         left = max(0.0, self._end - time.monotonic())
         try:
-            return watch(self._run_id, left, go_on)
+            return watch(self._run_id, left, go_on, besides=self._besides)
         except Error as error:
             logger.warning("orders: nobody waits for run %s: %s", self._run_id, describe_error(error))
             self._end = 0.0
@@ -162,7 +166,8 @@ def wait_for_steps(answer: Answer, run_id: UUID, seconds: float, *, headers: Map
 def wait_for_change(run_id: UUID, etag: str, seconds: float, look: Callable[[], Late | None]) -> WaitingResponse:
     """Wait until an order is another than its client knows; 304 if it is not, until the time is over."""
     first = Late(None, 304, conditional.headers(etag))
-    return WaitingResponse(first, run_id, seconds, look, headers={"Preference-Applied": f"wait={seconds:g}"})
+    applied = {"Preference-Applied": f"wait={seconds:g}"}
+    return WaitingResponse(first, run_id, seconds, look, headers=applied, besides=delivery.selectors.versions)
 
 
 class _Nothing:

@@ -7,13 +7,15 @@ import logging
 from django.db import transaction
 
 import delivery.services
-from delivery.errors import DeliveryError, NotRebookable
+from delivery.errors import DeliveryError, NotInQueue, NotRebookable, NotSettled
 from delivery.models import Fulfilment, FulfilmentState
+from orders import events
 from orders.errors import OrderNotFound
 from orders.models import Order
 from orders.refunds import services as refunds
 from sagas import State
 from sagas.models import Run
+from sagas.watching import announce
 
 logger = logging.getLogger(__name__)
 
@@ -21,16 +23,26 @@ __all__ = ["DeliveryError", "move", "rebook"]
 
 
 def move(*, order_no: str, to: FulfilmentState, version: int, by: str, reason: str = "") -> Fulfilment:
-    """Move an order in its store's queue. What a store refuses is refunded, in the same commit.
+    """Move an order in its store's queue, and tell its customer. What a store refuses is refunded, in the same commit.
 
-    It raises what ``delivery.services.move`` raises.
+    Raises:
+        NotSettled: it is refused before it is confirmed with all its parts.
+        DeliveryError: what ``delivery.services.move`` raises.
     """
     with transaction.atomic():
-        # Whoever changes an order locks its run first.
-        Run.objects.select_for_update(no_key=True).filter(business_key=order_no, saga__startswith="orders.").first()
+        run_id = Fulfilment.objects.filter(order_no=order_no).values_list("run_id", flat=True).first()
+        if run_id is None:
+            raise NotInQueue(order_no)
+        # Whoever changes an order locks its run first. That of an old order is gone.
+        states = Run.objects.select_for_update(no_key=True).filter(pk=run_id).values_list("state", flat=True)
+        state = states.first()
+        if to is FulfilmentState.REFUSED and state not in {None, State.SUCCEEDED}:
+            msg = f"{order_no} is {state}, and cannot be refunded yet: try again in a moment"
+            raise NotSettled(msg)
         moved = delivery.services.move(order_no=order_no, to=to, version=version, by=by, reason=reason)
         if to is FulfilmentState.REFUSED:
             _refund(moved, by=by, reason=reason)
+        events.tell_moved(moved)
         return moved
 
 
@@ -61,5 +73,6 @@ def rebook(*, customer_id: int, order_no: str, slot: int) -> Order:
             raise NotRebookable(msg)
         delivery.services.rebook(run_id=found.run_id, slot=slot)
         Order.objects.filter(pk=found.pk).update(slot=slot)
+        announce([found.run_id])
     found.slot = slot
     return found

@@ -16,6 +16,7 @@ import coupons.participants as coupons
 import delivery.services
 import inventory.services
 import payments.refunds
+from orders import events
 from orders.models import Order, OrderLine
 from payments.models import Payment, PaymentState
 from sagas import Call, Done, Operation, Rejected
@@ -133,7 +134,9 @@ def return_money(call: Call[RefundOrderRequest]) -> dict[str, str] | None:
 def give_back_place(call: Call[RefundOrderRequest]) -> None:
     """Free the order's place in its slot, if nothing is left of the order."""
     if _is_whole(call):
-        delivery.services.give_back(run_id=call.request.order_run)
+        refused = delivery.services.give_back(run_id=call.request.order_run)
+        if refused is not None:
+            events.tell_moved(refused)
 
 
 def give_back_coupon(call: Call[RefundOrderRequest]) -> None:

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from delivery.models import Fulfilment, FulfilmentState
 from inventory.models import Batch
+from orders.fulfilment import services as fulfilment
 from orders.models import Order
 from sagas.models import Run
 from tests.support.awaiting import eventually
@@ -223,3 +225,66 @@ def test_a_client_that_has_the_present_version_waits_for_the_next_one(
     assert reply.headers["Etag"] != known
     assert reply.headers["Cache-Control"] == "private, no-cache"
     await_all_ended()
+
+
+def move(order_no: str, to: FulfilmentState) -> None:
+    """Staff moves a confirmed order in its store."""
+    work = Fulfilment.objects.get(order_no=order_no)
+    fulfilment.move(order_no=order_no, to=to, version=work.version, by="li")
+
+
+def test_a_confirmed_order_is_followed_until_it_is_handed_over(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
+    # Given a page that follows an order which is paid: its run has ended, and its store begins
+    worker_group.start()
+    order_no = place(customer, shop, wait=20).body["order_no"]
+    url = customer.call("POST", f"{ORDERS}{order_no}/events/ticket/").body["url"]
+    stream = follow(customer, url)
+    assert customer.pay(order_no).status == 200
+    events = [next(stream)]
+    while events[-1].get("event") != "fulfilment":
+        events.append(next(stream))
+
+    # When
+    move(order_no, FulfilmentState.MAKING)
+    while len([event for event in events if event.get("event") == "fulfilment"]) < 2:
+        events.append(next(stream))
+    move(order_no, FulfilmentState.READY)
+    move(order_no, FulfilmentState.HANDED_OVER)
+    events += stream
+
+    # Then it learns of each state, and of the end
+    told = [json.loads(event["data"]) for event in events if event.get("event") == "fulfilment"]
+    assert [one["state"] for one in told] == ["ACCEPTED", "MAKING", "READY", "HANDED_OVER"]
+    assert events[-1]["event"] == "end"
+
+    # And after a break it gets what it has not seen of either record, and then learns that nothing more will come
+    seen = next(event["id"] for event in events if json.loads(event.get("data", "{}")).get("state") == "MAKING")
+    sequence, _, version = seen.partition("-")
+    assert (sequence.isdigit(), version) == (True, "2")
+    again = [event for event in follow(customer, url, {"Last-Event-ID": seen}) if event.get("event") == "fulfilment"]
+    assert [json.loads(event["data"])["version"] for event in again] == [3, 4]
+    assert customer.call("GET", f"{url}&last_event_id={events[-1]['id']}").status == 204
+
+
+def test_a_client_that_waits_for_a_confirmed_order_learns_that_it_is_made(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
+    # Given a client that knows a confirmed order
+    worker_group.start()
+    order_no = place(customer, shop, wait=20).body["order_no"]
+    assert customer.pay(order_no).status == 200
+    await_all_ended()
+    path = f"{ORDERS}{order_no}/"
+    known = customer.call("GET", path).headers["Etag"]
+
+    # When it is moved while the client waits
+    with ThreadPoolExecutor(1) as thread:
+        waits = thread.submit(customer.call, "GET", path, headers={"If-None-Match": known, "Prefer": "wait=20"})
+        move(order_no, FulfilmentState.MAKING)
+        reply = waits.result()
+
+    # Then
+    assert reply.status == 200
+    assert reply.body["fulfilment"]["state"] == "MAKING"

@@ -209,6 +209,54 @@ def test_one_question_is_for_all_runs_that_are_watched(monkeypatch: pytest.Monke
         watched.cancel()
 
 
+def test_what_else_is_watched_is_asked_for_once_for_all_and_its_change_calls_the_function(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given runs that do not change any more, and something that does
+    monkeypatch.setattr(watching, "ASKED_EVERY", 0.05)
+    one, other, alone = (sagas.start(Lab, Experiment()) for _ in range(3))
+    besides: dict[UUID, str] = {one: "making"}
+    asked: list[set[UUID]] = []
+
+    def find(ids: Collection[UUID]) -> dict[UUID, str]:
+        asked.append(set(ids))
+        return {run_id: besides[run_id] for run_id in ids if run_id in besides}
+
+    called, also, plain = Event(), Event(), Event()
+    watching.watch(one, 60, called.set, besides=find)
+    watches = [watching.watch(other, 60, also.set, besides=find), watching.watch(alone, 60, plain.set)]
+
+    # When
+    besides[one] = "ready"
+
+    # Then
+    assert called.wait(20)
+    assert {one, other} in asked
+    assert not any(alone in ids for ids in asked)
+    assert not also.is_set()
+    assert not plain.is_set()
+    for watched in watches:
+        watched.cancel()
+
+
+def test_what_else_is_watched_can_be_announced(rarely: None) -> None:
+    # Given
+    run_id = sagas.start(Lab, Experiment())
+    called = Event()
+    watching.watch(run_id, 60, called.set, besides=lambda _: {})
+    await_listening()
+
+    # When it is rolled back, and then done
+    with transaction.atomic():
+        watching.announce([run_id])
+        transaction.set_rollback(True)
+    assert not called.is_set()
+    watching.announce([run_id])
+
+    # Then
+    assert called.wait(20)
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"{no}", b"{%s}" % (b"," * 20_000), b"\xff{}", None, 3, b"{}"])
 def test_messages_that_are_not_the_engines_are_of_no_run(data: object) -> None:
     assert _read(data) == set()
