@@ -24,9 +24,8 @@ from campaigns.models import (
     Quota,
     QuotaHold,
 )
-from sagas import Call, Done, Rejected, locking, no_lock_keys, set_based
+from sagas import Call, Done, Outcome, Rejected, locking, no_lock_keys, set_based
 from sagas.db import array, uuid_array
-from sagas.definition.participants import Outcome
 from sagas.models import Confirmation
 from sagas.pool import PoolResource
 

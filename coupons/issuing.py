@@ -21,9 +21,8 @@ from coupons.claim_lock import Whose
 from coupons.grants import Held, Locked
 from coupons.models import Coupon, CouponHold, GrantState
 from coupons.refusals import CouponExpired, CouponSpent, CouponUnknown, CouponUsed, LockLost, refusal
-from sagas import Call, Done, Rejected, locking, set_based
+from sagas import Call, Done, Outcome, Rejected, locking, set_based
 from sagas.db import after_commit, array, uuid_array
-from sagas.definition.participants import Outcome
 from sagas.pool import PoolResource
 
 

@@ -19,9 +19,8 @@ from coupons import grants
 from coupons.grants import Held, Locked, Whose
 from coupons.models import REFUND_CALLS, Coupon, Grant, GrantState
 from coupons.refusals import CouponExpired, CouponUnknown, CouponUsed, refusal
-from sagas import Call, Done, PrunedRun, Rejected, locking, no_lock_keys, on_prune, set_based
+from sagas import Call, Done, Outcome, PrunedRun, Rejected, locking, no_lock_keys, on_prune, set_based
 from sagas.db import array, is_soft_time_limit, is_transient, uuid_array
-from sagas.definition.participants import Outcome
 from sagas.postgresql import prepared
 
 

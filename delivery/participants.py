@@ -9,9 +9,8 @@ from typing import Protocol
 from django.db import connection
 
 from delivery.models import FulfilmentKind, Slot, SlotHold
-from sagas import Call, Rejected, set_based
+from sagas import Call, Outcome, Rejected, set_based
 from sagas.db import array, uuid_array
-from sagas.definition.participants import Outcome
 from sagas.pool import PoolResource
 from sagas.postgresql import prepared
 

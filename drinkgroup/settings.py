@@ -247,7 +247,7 @@ SPECTACULAR_SETTINGS = {
     # Names for the enums of three fields "state".
     "ENUM_NAME_OVERRIDES": {
         "OrderState": "sagas.states.State",
-        "StepState": "sagas.decisions.progress.StepState",
+        "StepState": "sagas.selectors.StepState",
         "PaymentState": "payments.models.PaymentState",
         "RefundState": "payments.models.RefundState",
     },

@@ -14,9 +14,8 @@ from django.db import connection, transaction
 from orders import events
 from orders.models import Order, OrderStatus
 from orders.requests import OrderRequest, split
-from sagas import Call, Done, Rejected, locking, no_lock_keys, set_based
+from sagas import Call, Done, Outcome, Rejected, locking, no_lock_keys, set_based
 from sagas.db import array, uuid_array
-from sagas.definition.participants import Outcome
 from sagas.postgresql import prepared
 
 # The total is written when the order is accepted. Orders from before that was so get it here.

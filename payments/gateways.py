@@ -16,9 +16,7 @@ from typing import Any, Protocol
 from django.conf import settings
 
 from sagas import Call, Done, Rejected
-from sagas.definition.participants import NotYet
-from sagas.remote import Circuit, HttpParticipant
-from sagas.remote.client import HttpOperation
+from sagas.remote import Circuit, HttpOperation, HttpParticipant, NotYet
 
 #: Seconds that a gateway may take for an answer. Those of banks are slow.
 TIMEOUT = 10.0

@@ -12,8 +12,8 @@ from payments.gateways import ToCharge
 from payments.models import Outcome, Payment, PaymentState
 from payments.refunds import owe, start_review
 from sagas import Call, Done, locking, no_lock_keys, set_based
+from sagas import Outcome as Answer
 from sagas.db import array, uuid_array
-from sagas.definition.participants import Outcome as Answer
 
 
 @locking(no_lock_keys)

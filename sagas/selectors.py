@@ -11,7 +11,7 @@ from uuid import UUID
 from sagas import store
 from sagas.decisions import progress
 from sagas.decisions.progress import StepState
-from sagas.decisions.reasons import public_reason
+from sagas.decisions.reasons import PUBLIC_KINDS, public_reason
 from sagas.definition.confirmations import why_no_key
 from sagas.definition.personal_data import HIDDEN, Marks, mask
 from sagas.definition.saga import Saga
@@ -19,8 +19,34 @@ from sagas.errors import RunNotFound, UnknownSaga
 from sagas.models import Confirmation, Lock, Log, Run
 from sagas.states import State
 from sagas.store import outbox
+from sagas.store.claims import backlog_age
 from sagas.store.shared_decisions import Decision
 from sagas.validation import parse_run_id, why_unstorable
+
+__all__ = [
+    "PUBLIC_KINDS",
+    "Decision",
+    "LogView",
+    "OutboxView",
+    "PlaceInLine",
+    "RunView",
+    "StepState",
+    "StepView",
+    "backlog_age",
+    "count_undecided",
+    "lock_line",
+    "locks_of_run",
+    "log_after",
+    "outbox_view",
+    "personal_marks",
+    "public_reason",
+    "run_view",
+    "shared_decision",
+    "timeline",
+    "version_of",
+    "visible_request",
+    "visible_results",
+]
 
 #: The members of the log entry's data that a step's error has.
 _ERROR = ("kind", "code", "detail", "message")

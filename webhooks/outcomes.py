@@ -8,8 +8,7 @@ from datetime import timedelta
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from sagas import Call, Done, locking, no_lock_keys, set_based
-from sagas.definition.participants import Outcome
+from sagas import Call, Done, Outcome, locking, no_lock_keys, set_based
 from webhooks.models import Endpoint
 from webhooks.requests import Delivery
 

@@ -27,9 +27,7 @@ from django.utils import timezone
 from standardwebhooks import Webhook
 
 from sagas import Call
-from sagas.definition.participants import NotYet
-from sagas.remote import AsyncParticipant
-from sagas.remote.circuit import Circuit
+from sagas.remote import AsyncParticipant, Circuit, NotYet
 from webhooks.models import API_VERSION, Endpoint, Event
 from webhooks.requests import Delivery
 

@@ -13,8 +13,7 @@ from orders.api.protocol.unknown import StrictSerializer
 from payments.models import Outcome, PaymentState, RefundState
 from payments.services import REFUNDED
 from sagas import State
-from sagas.decisions.progress import StepState
-from sagas.decisions.reasons import PUBLIC_KINDS, public_reason
+from sagas.selectors import PUBLIC_KINDS, StepState, public_reason
 
 #: The largest id of the database.
 _MAX_ID = 2**63 - 1
