@@ -11,13 +11,23 @@ from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
-from tests.support import pooler, servers
+from tests.support import browser, pooler, servers
 from tests.support.workers import Worker
 
 
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
     servers.destroy()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what drives a browser where there is none."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            # Playwright's transport is closed by its own process, after the interpreter has looked.
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            if browser.PROGRAM is None:
+                item.add_marker(pytest.mark.skip(reason="no Chromium: scripts/bootstrap --browser installs it"))
 
 
 # How long an example takes, or the drawing of it, says how busy the machine is, and nothing about the code.

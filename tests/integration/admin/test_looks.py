@@ -7,8 +7,8 @@ back. Screenshots are left in .run/screenshots, to be looked at.
 from __future__ import annotations
 
 import mimetypes
-import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -29,20 +29,17 @@ from sagas import Call, Operation, store
 from sagas.decisions.breaker_policy import Window
 from tests.integration.admin.conftest import ESCALATIONS, RUNS, accept, carried, escalated, held
 from tests.lab.sagas import Experiment, Grouped, Keyed
-from tests.support import servers
+from tests.support import browser, servers
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
+
 SCREENSHOTS = servers.ROOT / ".run" / "screenshots"
 #: Pixels; the screenshots are of the first.
 WIDTHS = (1400, 1280, 1920)
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: scripts/bootstrap --browser installs it"),
-    # Playwright's transport is closed by its own process, after the interpreter has looked.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = pytest.mark.browser
 
 
 def _render(boss: Client) -> dict[str, str]:
@@ -145,8 +142,6 @@ def _grant(customer_id: int) -> None:
 
 
 def test_the_pages_look_right_and_need_nothing_inline(boss: Client) -> None:
-    from playwright.sync_api import Route, sync_playwright
-
     pages, catalogue = _render(boss), boss.get("/admin/jsi18n/").content
     complaints: list[str] = []
 
@@ -164,9 +159,8 @@ def test_the_pages_look_right_and_need_nothing_inline(boss: Client) -> None:
             route.fulfill(body=pages[path.strip("/")], content_type="text/html; charset=utf-8", headers=headers)
 
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page()
+    with browser.started() as chromium:
+        tab = chromium.new_page()
         tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.route("**/*", answer)
@@ -186,5 +180,4 @@ def test_the_pages_look_right_and_need_nothing_inline(boss: Client) -> None:
                     assert all(pixels <= 0 for pixels in cut), (name, width, cut)
                 for label in tab.locator(".saga-label").all():
                     assert label.evaluate("e => getComputedStyle(e).backgroundColor") != "rgba(0, 0, 0, 0)"
-        browser.close()
     assert complaints == []

@@ -16,6 +16,7 @@ from orders.sagas import PlaceOrder
 from sagas import Call, Done, Operation
 from tests.shop.conftest import Shop
 from tests.shop.coupons.calls import ask, budget, coupon, outcomes, states
+from tests.support import tables
 
 BEFORE, AFTER = "0003_one_index_of_code", "0006_guards"
 
@@ -24,6 +25,11 @@ def query(sql: str, *params: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall()) if cursor.description else []
+
+
+def empty_coupons() -> None:
+    """Forget the coupons that other tests have committed, until this test is rolled back."""
+    tables.empty("coupons_grant", "coupons_couponhold", "coupons_coupon")
 
 
 def migrate(name: str) -> None:
@@ -68,7 +74,7 @@ def old_tables() -> list[list[tuple[Any, ...]]]:
 @pytest.fixture
 def before(shop: Shop) -> None:
     """The coupons stand as before grants."""
-    query("DELETE FROM coupons_coupon")
+    empty_coupons()
     migrate(BEFORE)
 
 
@@ -82,7 +88,7 @@ def test_redemptions_become_grants_and_coupons_budgets_of_one(shop: Shop) -> Non
     old_coupon("free")
     redeemed(waiting.run_id, "waiting", "REDEEMED")
     redeemed(undone.run_id, "UNDONE", "REFUNDED")
-    tables = old_tables()
+    old = old_tables()
 
     migrate(AFTER)
     assert {code: budget(code) for code in ("waiting", "UNDONE", "PRUNED", "free")} == {
@@ -99,7 +105,7 @@ def test_redemptions_become_grants_and_coupons_budgets_of_one(shop: Shop) -> Non
     }
     # And back, nothing is lost
     migrate(BEFORE)
-    assert old_tables() == tables
+    assert old_tables() == old
     # And again, each goes on as it was to: the waiting order's coupon comes back, once; the others can be used, once
     migrate(AFTER)
     assert refund.many([waiting, undone]) == [Done(), Done()]
@@ -128,7 +134,7 @@ def test_codes_that_would_be_one_are_named_and_nothing_is_migrated() -> None:
 
 @pytest.mark.usefixtures("shop")
 def test_coupons_that_would_lose_their_limits_keep_the_migration() -> None:
-    query("DELETE FROM coupons_coupon")
+    empty_coupons()
     coupon(available=7)
     with pytest.raises(ValueError, match="a budget, a limit"):
         migrate(BEFORE)

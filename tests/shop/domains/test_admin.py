@@ -87,7 +87,8 @@ def test_a_payment_can_be_marked_as_returned_and_not_edited(admin: Client, api: 
     order_no = api.order(shop).body["order_no"]
     confirm(order_no, "pay_wrong", says={"amount": 1})
     confirm(order_no, "pay_right")
-    ids = list(Payment.objects.values_list("pk", flat=True))
+    payments = Payment.objects.filter(order_no=order_no)
+    ids = list(payments.values_list("pk", flat=True))
 
     # When
     page = admin.post(
@@ -97,9 +98,12 @@ def test_a_payment_can_be_marked_as_returned_and_not_edited(admin: Client, api: 
     # Then
     assert "1 marked as returned." in page
     assert "1 were not to be returned by hand" in page
-    assert dict(Payment.objects.values_list("payment_id", "state")) == {"pay_wrong": "RETURNED", "pay_right": "TAKEN"}
+    assert dict(payments.values_list("payment_id", "state")) == {"pay_wrong": "RETURNED", "pay_right": "TAKEN"}
     # And there is nothing to save
     assert "_save" not in admin.get(f"/admin/payments/payment/{ids[0]}/change/").content.decode()
-    for url in (f"payment/{ids[0]}", f"paymentevent/{PaymentEvent.objects.order_by('id')[0].pk}"):
+    for url in (
+        f"payment/{ids[0]}",
+        f"paymentevent/{PaymentEvent.objects.filter(order_no=order_no).order_by('id')[0].pk}",
+    ):
         assert admin.get(f"/admin/payments/{url}/change/").status_code == 200
         assert admin.post(f"/admin/payments/{url}/delete/").status_code == 403

@@ -15,10 +15,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from tests.support import servers
+from tests.support import browser, servers
 from tests.support.web import Web
 
-CHROMIUM = "/usr/bin/chromium"
 PAGES = ["/", "/admin/login/", "/api/docs/", "/api/schema/", "/problems/", "/nowhere", "/api/nowhere", "/healthz"]
 
 
@@ -111,12 +110,9 @@ def is_complaint(message: Any) -> bool:
 @pytest.mark.browser
 def test_a_browser_reports_no_errors(web: Web, chief: User) -> None:
     """A login is one for all of the server's processes, though nobody has set a key."""
-    from playwright.sync_api import sync_playwright
-
     complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page()
+    with browser.started() as chromium:
+        tab = chromium.new_page()
         tab.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         at = f"http://127.0.0.1:{web.port}"
@@ -139,5 +135,4 @@ def test_a_browser_reports_no_errors(web: Web, chief: User) -> None:
             assert "/login/" not in tab.url
         tab.goto(f"{at}/")
         tab.goto(f"{at}/problems/")
-        browser.close()
     assert complaints == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-import shutil
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -29,14 +28,13 @@ from payments.services import SUCCEEDED, Message
 from sagas.testing import given_run
 from tests.shop.conftest import ORDERS, Api, Shop
 from tests.shop.domains.test_participants import ask
-from tests.support import servers
+from tests.support import browser, servers
 
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Route
 
 pytestmark = pytest.mark.django_db
 QUEUE = "/api/v1/fulfilments/"
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SCREENSHOTS = servers.ROOT / ".run" / "screenshots"
 POLICY = "default-src 'none'; script-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'"
 
@@ -232,11 +230,7 @@ def _note(complaints: list[str], message: ConsoleMessage) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: scripts/bootstrap --browser installs it")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_pages_look_right_on_a_telephone_and_a_desk(page: Client, shop: Shop) -> None:
-    from playwright.sync_api import sync_playwright
-
     Store.objects.create(code="bund", name="外滩 The Bund", timezone="Asia/Shanghai")
     waiting(shop)
     waiting(shop, FulfilmentKind.PICK_UP)
@@ -260,11 +254,10 @@ def test_the_pages_look_right_on_a_telephone_and_a_desk(page: Client, shop: Shop
         assert isinstance(found, str), path
         route.fulfill(body=Path(found).read_bytes(), content_type=mimetypes.guess_type(found)[0] or "")
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with browser.started() as chromium:
         # Without JavaScript
         for width in (390, 1400):
-            context = browser.new_context(viewport={"width": width, "height": 900}, java_script_enabled=False)
+            context = chromium.new_context(viewport={"width": width, "height": 900}, java_script_enabled=False)
             opened = context.new_page()
             complaints: list[str] = []
             opened.on("console", partial(_note, complaints))
@@ -275,4 +268,3 @@ def test_the_pages_look_right_on_a_telephone_and_a_desk(page: Client, shop: Shop
                 wide = opened.locator("html").evaluate("html => html.scrollWidth")
                 assert wide <= width, f"{name} is {wide} wide on {width}"
             assert not complaints
-        browser.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +21,10 @@ from orders.groups import deciding, live, staff, watching
 from orders.groups.watching import GroupStream, Hub, _Watch
 from tests.shop.conftest import Shop, build_shop
 from tests.shop.groups.conftest import a_campaign, a_customer, joined, pay, time_passes
-from tests.support import servers
+from tests.support import browser, servers
 from tests.support.awaiting import eventually
 from tests.support.web import Web
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SCREENSHOTS = servers.ROOT / ".run" / "screenshots"
 
 
@@ -230,22 +228,17 @@ def aside(work: Callable[[], Any]) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: scripts/bootstrap --browser installs it")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_follows_a_group_until_it_has_formed(database: None, width: int) -> None:
-    from playwright.sync_api import sync_playwright
-
     complaints: list[str] = []
     shop = build_shop()
     campaign = a_campaign(shop, title="四季春拼团 Oolong together", minimum=3, capacity=20, quota=40)
     web = Web().await_ready()
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            tab = browser.new_page(viewport={"width": width, "height": 844})
+        with browser.started() as chromium:
+            tab = chromium.new_page(viewport={"width": width, "height": 844})
             tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
             tab.on("pageerror", lambda error: complaints.append(str(error)))
             tab.goto(f"http://127.0.0.1:{web.port}{campaign.page_path}")
@@ -259,11 +252,10 @@ def test_a_browser_follows_a_group_until_it_has_formed(database: None, width: in
             assert tab.evaluate("document.documentElement.scrollWidth") == width
             tab.screenshot(path=SCREENSHOTS / f"group-formed-{width}.png", full_page=True)
             # Without JavaScript all of it is there, too
-            plain = browser.new_context(java_script_enabled=False).new_page()
+            plain = chromium.new_context(java_script_enabled=False).new_page()
             plain.goto(f"http://127.0.0.1:{web.port}{campaign.page_path}")
             plain.get_by_text("The group has formed.").wait_for()
             assert plain.locator("#copy").is_hidden()
-            browser.close()
     finally:
         web.stop()
     assert complaints == []
