@@ -210,9 +210,14 @@ if not WEBHOOK_SECRET:
 PAYMENT_GATEWAY = env.str("PAYMENT_GATEWAY", default="main")
 GATEWAY_URL = env.str("GATEWAY_URL", default="")
 GATEWAY_TOKEN = env.str("GATEWAY_TOKEN", default="")
-# Further gateways by name, each with a secret, an address and a token of its own, as GATEWAY_ALIPAY_SECRET.
+# Seconds for which it waits for the answer to a webhook.
+GATEWAY_PATIENCE = env.float("GATEWAY_PATIENCE", default=10.0)
+# Further gateways by name, each with a secret, an address and so on of its own, as GATEWAY_ALIPAY_SECRET.
 MORE_GATEWAYS = {
-    name: {part.lower(): env.str(f"GATEWAY_{name.upper()}_{part}", default="") for part in ("SECRET", "URL", "TOKEN")}
+    name: {
+        **{part.lower(): env.str(f"GATEWAY_{name.upper()}_{part}", default="") for part in ("SECRET", "URL", "TOKEN")},
+        "patience": env.float(f"GATEWAY_{name.upper()}_PATIENCE", default=GATEWAY_PATIENCE),
+    }
     for name in env.list("MORE_GATEWAYS", default=[])
 }
 

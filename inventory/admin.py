@@ -58,7 +58,7 @@ class SkuForm(_MoveForm):
         """The counts are not editable."""
 
         model = Sku
-        fields = ["code", "name", "price_cents", "active"]
+        fields = ["code", "name", "price_cents", "active", "shelf_life_minutes"]
 
     def clean_restock(self) -> int:
         """Refuse to remove more than is available. In a race the service refuses it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -25,6 +25,13 @@ class Sku(models.Model):
         help_text="Price of one cup, in cents of a yuan.",
     )
     active = models.BooleanField(default=True, help_text="Whether it is on the menu and can be ordered.")
+    shelf_life_minutes = models.PositiveIntegerField(
+        "shelf life (minutes)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="For how long it is good once it is made; empty: it keeps.",
+    )
 
     class Meta:
         """Listed as the menu is."""

@@ -25,10 +25,11 @@ def menu() -> QuerySet[Any]:
 
 
 class Offer(NamedTuple):
-    """What an order needs of a SKU: the price of one cup, and whether it is on the menu."""
+    """What an order needs of a SKU: the price of one cup, whether it is on the menu, and for how long it is good."""
 
     price_cents: int
     active: bool
+    shelf_life_minutes: int | None = None
 
 
 def offers(*, codes: Iterable[str]) -> dict[str, Offer]:
@@ -45,8 +46,10 @@ def _read(sql: str, params: Mapping[str, Any]) -> dict[str, Offer]:
     with connection.cursor() as cursor:
         # Not by the ORM, because every order passes here.
         prepared.execute(cursor, sql, params)
-        return {code: Offer(price, active) for code, price, active in cursor.fetchall()}
+        return {code: Offer(*offered) for code, *offered in cursor.fetchall()}
 
 
-_OF_CODES = "SELECT code, price_cents, active FROM inventory_sku WHERE code = ANY(%(codes)s::varchar[])"
-_ON_MENU = "SELECT code, price_cents, active FROM inventory_sku WHERE active LIMIT %(most)s::int"
+_OF_CODES = (
+    "SELECT code, price_cents, active, shelf_life_minutes FROM inventory_sku WHERE code = ANY(%(codes)s::varchar[])"
+)
+_ON_MENU = "SELECT code, price_cents, active, shelf_life_minutes FROM inventory_sku WHERE active LIMIT %(most)s::int"

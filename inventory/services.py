@@ -33,11 +33,14 @@ def add_sku(
     price_cents: int,
     available: int = 0,
     active: bool = True,
+    shelf_life_minutes: int | None = None,
     reason: str = "first stock",
     by: str = "system",
 ) -> Sku:
     """Create a SKU, with cups that never spoil."""
-    sku = Sku.objects.create(code=code, name=name, price_cents=price_cents, active=active)
+    sku = Sku.objects.create(
+        code=code, name=name, price_cents=price_cents, active=active, shelf_life_minutes=shelf_life_minutes
+    )
     if available:
         restock(batch=code, quantity=available, reason=reason, by=by)
     return sku

@@ -12,7 +12,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from typing import Generic, TypeVar
+
+from django.utils import timezone
 
 import delivery.selectors
 import inventory.selectors
@@ -129,6 +132,29 @@ def skus(*, codes: Collection[str]) -> dict[str, Offer]:
 def terms(*, slot: int) -> Term | None:
     """Whether the slot takes orders, and when it ends; ``None`` if there is no such slot."""
     return _slots.get([slot]).get(slot)
+
+
+#: Drinks that are good for less are short-lived: their orders are performed in one commit (``PlaceShortLivedOrder``).
+SHORT_LIFE = timedelta(hours=2)
+#: An order with less time to live is short-lived, too, and worth answers that wait for it (``orders.api.waiting``).
+SHORT_TTL = timedelta(minutes=15)
+
+
+def is_short_lived(*, codes: Collection[str], slot: int) -> bool:
+    """Whether an order of these SKUs in this slot is short-lived: by its drinks, or by its time to live."""
+    shelf_lives = (offer.shelf_life_minutes for offer in skus(codes=codes).values())
+    return is_urgent(slot=slot) or any(
+        minutes is not None and timedelta(minutes=minutes) < SHORT_LIFE for minutes in shelf_lives
+    )
+
+
+def is_urgent(*, slot: int) -> bool:
+    """Whether an order in this slot has less than ``SHORT_TTL`` to live: when the slot ends, it is worth nothing.
+
+    By the clock of this process: it is advice, and the slot's participant decides.
+    """
+    found = terms(slot=slot)
+    return found is not None and found.ends_at - timezone.now() < SHORT_TTL
 
 
 def forget() -> None:

@@ -14,7 +14,7 @@ import delivery.participants as delivery
 import inventory.participants as inventory
 import payments.participants as payments
 from orders import participants as orders
-from orders.fulfilment.sagas import PlaceStoreOrder
+from orders.fulfilment.sagas import PlaceStoreOrder, StoreOrderRequest
 from orders.refunds import participants as order_refunds
 from orders.refunds.participants import RefundOrderRequest
 from orders.requests import ChargeRequest, GroupRequest, OrderRequest
@@ -81,8 +81,26 @@ class PlaceOrder(Saga[OrderRequest]):
     )
 
 
+class PlaceShortLivedOrder(Saga[StoreOrderRequest]):
+    """Place an order whose drinks spoil soon, or which is due soon: all steps in one commit, then one atomic confirm.
+
+    It is as ``PlaceOrder``, in a slot or picked up. What a courier brings is a ``PlaceStoreOrder`` in any case: no saga
+    can be compressed that calls another system.
+    """
+
+    publishes = settings.PUBLISH_EVENTS
+    lifecycle = "compressed"
+
+    payment = PlaceOrder.payment
+
+    create_order = PlaceOrder.create_order
+    reserve_inventory = PlaceOrder.reserve_inventory
+    apply_coupon = PlaceOrder.apply_coupon
+    schedule_delivery = PlaceOrder.schedule_delivery
+
+
 #: The sagas by which an order of one customer is placed.
-PLACING: tuple[type[Saga[Any]], ...] = (PlaceOrder, PlaceStoreOrder)
+PLACING: tuple[type[Saga[Any]], ...] = (PlaceOrder, PlaceShortLivedOrder, PlaceStoreOrder)
 
 
 class ChargeOrder(Saga[ChargeRequest]):
@@ -151,6 +169,7 @@ class JoinCampaign(Saga[GroupRequest]):
 
 @on_transition(saga=JoinCampaign, target=State.FAILED, many=True)
 @on_transition(saga=ChargeOrder, target=State.FAILED, many=True)
+@on_transition(saga=PlaceShortLivedOrder, target=State.FAILED, many=True)
 @on_transition(saga=PlaceOrder, target=State.FAILED, many=True)
 def mark_unplaced(transitions: Sequence[Transition]) -> None:
     """Reject the orders that failed before their first step, which no compensation marks.
@@ -162,6 +181,7 @@ def mark_unplaced(transitions: Sequence[Transition]) -> None:
 
 @on_transition(saga=JoinCampaign, source=State.ESCALATED, many=True)
 @on_transition(saga=PlaceStoreOrder, source=State.ESCALATED, many=True)
+@on_transition(saga=PlaceShortLivedOrder, source=State.ESCALATED, many=True)
 @on_transition(saga=PlaceOrder, source=State.ESCALATED, many=True)
 def offer_parked(transitions: Sequence[Transition]) -> None:
     """Offer the payments again that came while these orders waited for a person.
@@ -175,6 +195,7 @@ def offer_parked(transitions: Sequence[Transition]) -> None:
 # answered by the order itself, and by its payments: they stay.
 @on_prune(saga=JoinCampaign, keep=timedelta(days=1))
 @on_prune(saga=ChargeOrder, keep=timedelta(days=1))
+@on_prune(saga=PlaceShortLivedOrder, keep=timedelta(days=1))
 @on_prune(saga=PlaceOrder, keep=timedelta(days=1))
 def keep_ends(runs: Sequence[PrunedRun]) -> None:
     """Write how their runs ended into orders that do not say it: whose hook was lost, or that a person has ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import Error, IntegrityError, connection, transaction
 
 import campaigns.services
 import coupons.refusals
@@ -31,7 +32,7 @@ from orders.fulfilment.sagas import PlaceStoreOrder, StoreOrderRequest
 from orders.groups import deciding
 from orders.models import Order, OrderStatus
 from orders.requests import ChargeRequest, Item, OrderRequest
-from orders.sagas import ChargeOrder, PlaceOrder
+from orders.sagas import ChargeOrder, PlaceOrder, PlaceShortLivedOrder
 from orders.selectors import state_without_run
 from payments.models import Outcome
 from payments.services import Answer, Bill, Message
@@ -39,6 +40,9 @@ from sagas import State
 from sagas.db import constraint
 from sagas.models import Run
 from sagas.postgresql import prepared
+from sagas.states import FINAL
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +175,15 @@ def _saga_of(
     request: OrderRequest, fulfilment: FulfilmentKind, deliver_to: Address | None
 ) -> tuple[type[sagas.Saga[Any]], OrderRequest]:
     """The saga that places an order, and its request."""
-    if fulfilment is FulfilmentKind.SLOT:
-        return PlaceOrder, request
     by_courier = fulfilment is FulfilmentKind.COURIER
+    short = not by_courier and offers.is_short_lived(codes=[item.sku for item in request.items], slot=request.slot)
+    if fulfilment is FulfilmentKind.SLOT and not short:
+        return PlaceOrder, request
     if by_courier and not settings.COURIER_URL:
         raise OrderRefused([Fault("no-courier", "Nothing is brought by courier at present.", "/fulfilment/kind")])
     fields = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
-    return PlaceStoreOrder, StoreOrderRequest(**fields, kind=fulfilment, address=deliver_to if by_courier else None)
+    accepted = StoreOrderRequest(**fields, kind=fulfilment, address=deliver_to if by_courier else None)
+    return PlaceShortLivedOrder if short else PlaceStoreOrder, accepted
 
 
 def _charge(request: OrderRequest, card: str) -> ChargeRequest:
@@ -241,10 +247,16 @@ def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: in
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """What a gateway's message came to, and the order's booking, if it is confirmed."""
+    """What a gateway's message came to, and the order's booking, if it is confirmed.
+
+    Attributes:
+        awaits: the run that the payment confirms, where the gateway's answer is worth waiting for its end: this message
+            has taken the payment of an order with little time to live.
+    """
 
     answer: Answer
     booking_id: int | None = None
+    awaits: UUID | None = None
 
 
 def receive_payment(*, message: Message) -> Paid:
@@ -256,7 +268,7 @@ def receive_payment(*, message: Message) -> Paid:
     found = _find_order(message.order_no)
     if found is None:
         return Paid(payments.services.receive(message, None))
-    run_id, status, total_cents, campaign = found
+    run_id, status, total_cents, campaign, slot = found
     bill = Bill(run_id, _total(run_id) if total_cents is None else total_cents, settings.CURRENCY)
     answer = _receive(message, bill, campaign)
     if answer.state is None:
@@ -264,7 +276,18 @@ def receive_payment(*, message: Message) -> Paid:
         answer = replace(answer, state=state_without_run(status))
     # Only a repeat finds its order confirmed: the first message pays no other statement for it.
     booking = delivery.selectors.booking_of(run_id=run_id) if answer.state is State.SUCCEEDED else None
-    return Paid(answer, booking)
+    waits = answer.is_first and answer.state not in FINAL and campaign is None and _is_urgent(slot)
+    return Paid(answer, booking, run_id if waits else None)
+
+
+def _is_urgent(slot: int) -> bool:
+    """Whether orders of this slot have little time to live. The payment is committed: this must not fail."""
+    try:
+        return offers.is_urgent(slot=slot)
+    except Error as error:
+        logger.warning("orders: slot %s was not read, so its payment is answered at once: %s", slot, error)
+        connection.close()
+        return False
 
 
 def _receive(message: Message, bill: Bill, campaign: int | None) -> Answer:
@@ -280,14 +303,14 @@ def _receive(message: Message, bill: Bill, campaign: int | None) -> Answer:
     return answer
 
 
-def _find_order(order_no: str) -> tuple[UUID, str, int | None, int | None] | None:
-    """The run, the status, the price and the campaign of an order."""
+def _find_order(order_no: str) -> tuple[UUID, str, int | None, int | None, int] | None:
+    """The run, the status, the price, the campaign and the slot of an order."""
     with connection.cursor() as cursor:
         prepared.execute(cursor, _FIND, {"order_no": order_no})
         return cursor.fetchone()  # type: ignore[no-any-return]  # the columns named below
 
 
-_FIND = "SELECT run_id, status, total_cents, campaign FROM orders_order WHERE order_no = %(order_no)s"
+_FIND = "SELECT run_id, status, total_cents, campaign, slot FROM orders_order WHERE order_no = %(order_no)s"
 
 
 def _total(run_id: UUID) -> int:

@@ -20,6 +20,8 @@ from sagas.remote import Circuit, HttpOperation, HttpParticipant, NotYet
 
 #: Seconds that a gateway may take for an answer. Those of banks are slow.
 TIMEOUT = 10.0
+#: The longest that an answer to a webhook waits, in seconds; and what is left of a gateway's patience for its way.
+LONGEST_ANSWER, _ON_ITS_WAY = 8.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +33,31 @@ class Gateway:
         secret: that signs its webhooks, or several with spaces between.
         url: the address of its API; empty if it has none, so that people return money in its console.
         token: for its API.
+        patience: seconds for which it waits for the answer to a webhook. Then it takes the message for lost.
     """
 
     name: str
     secret: str
     url: str = ""
     token: str = ""
+    patience: float = 10.0
+
+    @property
+    def longest_answer(self) -> float:
+        """Seconds for which an answer to its webhooks may wait: it is on its way before the gateway gives up."""
+        return max(0.0, min(LONGEST_ANSWER, self.patience - _ON_ITS_WAY))
 
 
 def find(name: str) -> Gateway | None:
     """The gateway of this name, if the settings have one."""
     if name == settings.PAYMENT_GATEWAY:
-        return Gateway(name, settings.WEBHOOK_SECRET, settings.GATEWAY_URL, settings.GATEWAY_TOKEN)
+        return Gateway(
+            name,
+            settings.WEBHOOK_SECRET,
+            settings.GATEWAY_URL,
+            settings.GATEWAY_TOKEN,
+            settings.GATEWAY_PATIENCE,
+        )
     told = settings.MORE_GATEWAYS.get(name)
     return Gateway(name, **told) if told else None
 

@@ -89,6 +89,7 @@ class Answer:
         settled: whether the run is past its pivot. Until then a taken payment may still be given back.
         received_at: when the payment first came; ``None`` without a payment.
         refund: the latest refund of the payment, if there is any.
+        is_first: whether this message has taken the payment; ``False`` of a repeat.
     """
 
     outcome: Outcome
@@ -96,6 +97,7 @@ class Answer:
     settled: bool = False
     received_at: datetime | None = None
     refund: Refund | None = None
+    is_first: bool = False
 
 
 class MessageIdReused(Exception):
@@ -175,7 +177,9 @@ def _take_at_once(message: Message, bill: Bill) -> Answer | None:
         raise
     except (sagas.RunNotFound, sagas.AlreadyDecided, UnknownConfirmation):
         return None
-    return Answer(Outcome.TAKEN, receipt.state, receipt.settled, receipt.received_at) if receipt.first else None
+    if not receipt.first:
+        return None
+    return Answer(Outcome.TAKEN, receipt.state, receipt.settled, receipt.received_at, is_first=True)
 
 
 _KEEP = """
@@ -324,7 +328,8 @@ def _first(message: Message, bill: Bill | None) -> Answer:
     if not is_new:
         # The runs' locks do not exclude the same payment for another order; the constraint does.
         raise _Raced
-    return replace(answer, received_at=payment.received_at, refund=payment.refunds.first())
+    is_first = answer.outcome is Outcome.TAKEN
+    return replace(answer, received_at=payment.received_at, refund=payment.refunds.first(), is_first=is_first)
 
 
 def _payment(message: Message, bill: Bill | None) -> Payment:

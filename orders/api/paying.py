@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from orders import services
 from orders.api.protocol.problems import Problem
@@ -16,7 +18,20 @@ from sagas import State
 _FINE = frozenset({Outcome.TAKEN, Outcome.NOT_PAID, Outcome.CLOSED, Outcome.REFUNDED, Outcome.DISPUTED})
 
 
-def receive(*, gateway: str, webhook_id: str, body: str, said: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The answer to a message that is kept.
+
+    Attributes:
+        body: as ``serializers.write_received`` takes it.
+        awaits: the run for whose end the answer is worth waiting, as ``services.Paid`` has it.
+    """
+
+    body: dict[str, Any]
+    awaits: UUID | None
+
+
+def receive(*, gateway: str, webhook_id: str, body: str, said: Mapping[str, Any]) -> Received:
     """Keep a signed message, and answer what it came to. Everything that is kept is answered so.
 
     Args:
@@ -29,7 +44,8 @@ def receive(*, gateway: str, webhook_id: str, body: str, said: Mapping[str, Any]
         Problem: 422: another message came under this id. This one is not kept.
     """
     message = Message(webhook_id=webhook_id, body=body, gateway=gateway, **said)
-    return _answer(message, _receive(message))
+    paid = _receive(message)
+    return Received(_answer(message, paid), paid.awaits)
 
 
 def receive_for_order(

@@ -72,7 +72,8 @@ PREFER = [
         {"type": "string", "example": "wait=8"},
         OpenApiParameter.HEADER,
         description="`wait=` and seconds, 30 at most (RFC 7240): wait until the order's steps are done, or one has "
-        "refused. 200 then, with what became of it; 202 as ever where that takes longer, or too many wait already.",
+        "refused. 200 then, with what became of it; 202 as ever where that takes longer, or too many wait already. "
+        "Without it, an order that is due in a quarter of an hour waits 8 s, unless it says `respond-async`.",
     ),
     OpenApiParameter(
         "Preference-Applied",

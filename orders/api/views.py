@@ -22,7 +22,7 @@ import inventory.selectors
 import sagas
 from delivery.addresses import Address
 from delivery.models import FulfilmentKind
-from orders import selectors, services
+from orders import offers, selectors, services
 from orders.api import paying, placing, serializers, waiting, webhooks
 from orders.api.protocol import conditional, idempotency, throttles, unknown
 from orders.api.protocol.addresses import customers_address
@@ -185,6 +185,8 @@ class OrdersView(View):
         customer = f"customer {customer_id}"
         if wanted["coupon"] is not None:
             throttles.hold_back_if_spent("coupon_guesses", customer)
+        preferred = waiting.preferred_wait(request)
+        waits = offers.is_urgent(slot=wanted["slot"]) if preferred is None else preferred > 0
         try:
             answer = self._place(request, customer_id, key, wanted)
         except OrderRefused as refused:
@@ -196,8 +198,8 @@ class OrdersView(View):
         if answer.replayed:
             headers["Idempotency-Replayed"] = "true"
         # The order is committed, and so is the answer that a repeat gets. Whoever repeats waits anew.
-        if (wait := waiting.preferred_wait(request)) is not None:
-            return waiting.wait_for_steps(answer, run_id, wait, headers=headers)
+        if waits and waiting.can_wait(request):
+            return waiting.wait_for_steps(answer, run_id, preferred, headers=headers)
         return Response(answer.body, status=answer.status, headers=headers)
 
     def _place(self, request: Request, customer_id: int, key: str | None, wanted: Mapping[str, Any]) -> Answer:
@@ -247,7 +249,7 @@ class OrderView(View):
         etag, saga = conditional.tag(version), {"X-Saga-ID": str(run_id)}
         if conditional.is_known(request, etag):
             seconds = waiting.preferred_wait(request)
-            if seconds is None:
+            if not seconds or not waiting.can_wait(request):
                 return conditional.unchanged(etag)
             look = partial(self._look, customer_id, order_no, etag)
             return waiting.wait_for_change(run_id, etag, seconds, look)
@@ -311,26 +313,39 @@ class WebhookView(View):
         request=serializers.PaymentSerializer,
         responses={200: serializers.ReceivedSerializer, **problems(404, 413, 422)},
     )
-    def post(self, request: Request, gateway: str) -> Response:
+    def post(self, request: Request, gateway: str) -> HttpResponse:
         """Take a gateway's message about a payment, signed by the Standard Webhooks specification.
 
         200 once it is stored, whatever it came to: `outcome` says that, and a repeat is told the present truth. 4xx
-        where it is not stored, and would not be if it were repeated; 503 where it could not be stored now.
+        where it is not stored, and would not be if it were repeated; 503 where it could not be stored now. The payment
+        of an order that is due in a quarter of an hour is answered once the order is confirmed, within 8 s.
         """
         found = gateways.find(gateway)
         if found is None:
             raise Problem(404, "not-found", f"There is no gateway {gateway}.")
         webhook_id = webhooks.verified(request, found)
         said = serializers.read_payment(request.data)
+        receive = partial(
+            paying.receive, gateway=found.name, webhook_id=webhook_id, body=request.body.decode(), said=said
+        )
         try:
-            answer = paying.receive(gateway=found.name, webhook_id=webhook_id, body=request.body.decode(), said=said)
+            received = receive()
         except (Problem, Error):
             raise
         except Exception:
             logger.exception("a message of gateway %s could not be stored: %s", gateway, webhook_id)
             detail = "The message could not be stored. Repeat it."
             raise Problem(503, "payments-unavailable", detail, headers={"Retry-After": "60"}) from None
-        return Response(serializers.write_received(answer))
+        answer = serializers.write_received(received.body)
+        # The payment is committed. A repeat finds it, and is answered at once.
+        if received.awaits and found.longest_answer and waiting.can_wait(request):
+            return waiting.wait_for_end(
+                answer,
+                received.awaits,
+                found.longest_answer,
+                again=lambda: serializers.write_received(receive().body),
+            )
+        return Response(answer)
 
 
 class RefundView(View):

@@ -30,26 +30,34 @@ from orders.api.protocol.idempotency import Answer
 from orders.api.serializers import OutcomeSerializer
 from sagas import State
 from sagas.db import describe_error
+from sagas.models import Run
+from sagas.states import FINAL
 from sagas.watching import Versions, watch
 
 logger = logging.getLogger(__name__)
 
 #: The longest that an answer waits, in seconds: proxies and clients give up later.
 LONGEST = 30.0
+#: For how long the answer to an order with little time to live waits, if its client has not said.
+URGENT = 8.0
+_AT_ONCE = re.compile(r"(?i)(?:^|[,;])\s*respond-async\s*(?=$|[,;])")
 _WAIT = re.compile(r"(?i)(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])")
 
 
+def can_wait(request: Request) -> bool:
+    """Whether the server would defer the answer to a request now."""
+    return bool(request.META.get(DEFERS))
+
+
 def preferred_wait(request: Request) -> float | None:
-    """The seconds that a request prefers to wait, ``LONGEST`` at most; ``None`` if it does not say, or cannot.
+    """The seconds that a request prefers to wait, ``LONGEST`` at most, 0 for an answer at once; ``None``: nothing said.
 
     A preference that cannot be read is ignored, as RFC 7240 wants it.
     """
-    header = request.META.get("HTTP_PREFER")
-    if not header or not request.META.get(DEFERS):
-        return None
-    found = _WAIT.search(header)
-    seconds = min(float(found[1]), LONGEST) if found else 0.0
-    return seconds or None
+    header = request.META.get("HTTP_PREFER", "")
+    if found := _WAIT.search(header):
+        return min(float(found[1]), LONGEST)
+    return 0.0 if _AT_ONCE.search(header) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +145,15 @@ class WaitingResponse(HttpResponse):
         ]
 
 
-def wait_for_steps(answer: Answer, run_id: UUID, seconds: float, *, headers: Mapping[str, str]) -> WaitingResponse:
+def wait_for_steps(
+    answer: Answer, run_id: UUID, preferred: float | None, *, headers: Mapping[str, str]
+) -> WaitingResponse:
     """Wait until an accepted order's steps are done, or until it is being undone.
 
     Args:
         answer: to the order's request. It is given when the time is over.
         run_id: the order's run.
-        seconds: how long to wait.
+        preferred: how long its client would wait, in seconds; ``None`` if it has not said: then it is ``URGENT``.
         headers: of the answer.
     """
     order_no = answer.body["order_no"]
@@ -157,10 +167,33 @@ def wait_for_steps(answer: Answer, run_id: UUID, seconds: float, *, headers: Map
     return WaitingResponse(
         Late(answer.body, answer.status),
         run_id,
-        seconds,
+        URGENT if preferred is None else preferred,
         look,
-        headers={**headers, "Preference-Applied": f"wait={seconds:g}"},
+        headers={**headers, **({} if preferred is None else {"Preference-Applied": f"wait={preferred:g}"})},
     )
+
+
+#: Where a paid run is when its gateway is answered: confirmed, being undone, or with a person.
+_ANSWERED = FINAL | {State.COMPENSATING, State.ESCALATED}
+
+
+def wait_for_end(
+    first: Mapping[str, Any], run_id: UUID, seconds: float, *, again: Callable[[], Mapping[str, Any]]
+) -> WaitingResponse:
+    """Wait until a paid order is confirmed, or is being undone.
+
+    Args:
+        first: the answer to the payment, which is committed. It is given when the time is over.
+        run_id: the order's run.
+        seconds: how long to wait.
+        again: the answer to a repeat, which tells the present truth.
+    """
+
+    def look() -> Late | None:
+        state = Run.objects.filter(pk=run_id).values_list("state", flat=True).first()
+        return Late(again()) if state is None or State(state) in _ANSWERED else None
+
+    return WaitingResponse(Late(first), run_id, seconds, look)
 
 
 def wait_for_change(run_id: UUID, etag: str, seconds: float, look: Callable[[], Late | None]) -> WaitingResponse:

@@ -7,10 +7,12 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
-from delivery.models import Fulfilment, FulfilmentState
+from delivery.models import Fulfilment, FulfilmentState, Slot
 from inventory.models import Batch
 from orders.fulfilment import services as fulfilment
 from orders.models import Order
@@ -19,7 +21,7 @@ from tests.support.awaiting import eventually
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop
 from tests.support.shop_invariants import await_all_ended
-from tests.support.web import ORDERS, Caller, Reply
+from tests.support.web import ORDERS, Caller, Reply, signed
 
 #: So many clients wait at once, with two processes of four threads each.
 CROWD = 500
@@ -90,6 +92,32 @@ def test_when_the_time_is_over_the_answer_is_as_ever_and_a_repeat_waits_anew(
     assert again.body["order_no"] == reply.body["order_no"]
     assert Order.objects.count() == 1
     customer.cancel(reply.body["order_no"])
+    await_all_ended()
+
+
+def test_an_order_that_is_due_soon_waits_unasked_and_so_does_the_answer_to_its_payment(
+    worker_group: WorkerGroup, customer: Caller, shop: Shop
+) -> None:
+    # Given an order of a slot that ends soon
+    worker_group.start()
+    ends = timezone.now() + timedelta(minutes=14)
+    slot = Slot.objects.create(starts_at=ends - timedelta(minutes=5), ends_at=ends, available=5)
+    reply = customer.place([(TEA, 1)], slot=slot.pk)
+    assert (reply.status, reply.body["state"]) == (200, "AWAITING_CONFIRM")
+    assert "Preference-Applied" not in reply.headers
+
+    # When it is paid
+    order_no = reply.body["order_no"]
+    text, headers = signed(order_no)
+    answer = Caller(customer.web).call("POST", "/api/v1/payments/webhook/main/", headers=headers, raw=text)
+
+    # Then the gateway is answered once it is confirmed
+    assert (answer.status, answer.body["outcome"], answer.body["order_state"]) == (200, "settled", "SUCCEEDED")
+    at_once = customer.call(
+        "POST", ORDERS, {"items": [{"sku": TEA, "quantity": 1}], "slot": slot.pk}, {"Prefer": "respond-async"}
+    )
+    assert at_once.status == 202
+    customer.cancel(at_once.body["order_no"])
     await_all_ended()
 
 

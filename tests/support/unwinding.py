@@ -86,11 +86,11 @@ def wipe() -> None:
 ADDRESS = Address(recipient="Li Mei", phone="+86 21 5555 0100", street="Nanjing Road 1", city="Shanghai")
 
 
-def place(kind: FulfilmentKind = FulfilmentKind.SLOT, *, card: str = "") -> UUID:
+def place(kind: FulfilmentKind = FulfilmentKind.SLOT, *, card: str = "", shelf_life: int | None = None) -> UUID:
     """Open a shop, and place an order in it: two cups, with a coupon; paid already, or by charging a card."""
     code = uuid4().hex[:8]
     customer = get_user_model()._default_manager.create(username=f"customer-{code}")
-    add_sku(code=f"TEA-{code}", name="Tea", price_cents=1500, available=10)
+    add_sku(code=f"TEA-{code}", name="Tea", price_cents=1500, available=10, shelf_life_minutes=shelf_life)
     tomorrow = Now() + timedelta(days=1)
     slot = Slot.objects.create(starts_at=tomorrow, ends_at=tomorrow + timedelta(hours=2), available=5)
     Coupon.objects.create(code=f"C-{code}", discount_cents=500, expires_at=tomorrow)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from orders.sagas import JoinCampaign, PlaceOrder, RefundOrder
+from orders.sagas import JoinCampaign, PlaceOrder, PlaceShortLivedOrder, RefundOrder
 from sagas.states import ORCHESTRATION
 from sagas.testing.matrix.cases import Case
 from tests.lab.large_data import Carry, Luggage
@@ -127,6 +128,17 @@ test_place_order = unwinds(
     # The run that returns it is not this one, and may have begun.
     ignore=["payments_payment.state"],
     mark=killed_under_one_carrier,
+)
+
+# Its steps are those of PlaceOrder.
+test_place_short_lived_order = unwinds(
+    PlaceShortLivedOrder,
+    partial(place, shelf_life=60),
+    invariant=an_order_has_all_or_nothing,
+    leaves=RECORDS,
+    ignore=["payments_payment.state"],
+    mark=lambda _case: [pytest.mark.slow],
+    carriers=[ORCHESTRATION],
 )
 
 # What it does at each step, the laboratory's and the order's matrices say every day.
