@@ -79,11 +79,12 @@ class Api:
 
     def pay(self, order_no: str) -> None:
         """Send the payment provider's signed webhook for the full price of the order."""
+        order = self.order(order_no)
         paid = {
             "order_no": order_no,
             "payment_id": f"pay_{uuid4().hex[:12]}",
-            "amount": int(self.order(order_no)["total"].replace(".", "")),
-            "currency": "CNY",
+            "amount": order["total_amount"],
+            "currency": order["currency"],
             "status": "succeeded",
         }
         body = json.dumps(paid)

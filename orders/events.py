@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from django.conf import settings
+
 from delivery.models import Fulfilment
 from orders.models import Order
 from orders.requests import OrderRequest
@@ -57,6 +59,7 @@ def _fact(order: OrderRequest | Order, kind: str) -> Fact:
         "order_no": order.order_no,
         "total_amount": order.total_cents,
         "discount_amount": order.discount_cents,
+        "currency": settings.CURRENCY,
         "slot": order.slot,
     }
     return Fact(order.customer_id, order.order_no, kind, data)

@@ -19,10 +19,11 @@ from campaigns.selectors import Standing
 from orders.api import placing
 from orders.api.protocol import idempotency, throttles
 from orders.api.protocol.addresses import customers_address
+from orders.api.protocol.fields import Amount, Currency, Integer, Text
 from orders.api.protocol.idempotency import Key
 from orders.api.protocol.unknown import StrictSerializer
 from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, RATE, problems
-from orders.api.serializers import AcceptedSerializer, Integer, Text, Yuan
+from orders.api.serializers import AcceptedSerializer
 from orders.api.views import View
 from orders.errors import NoSuchCampaign, OrderRefused
 from orders.groups import joining
@@ -68,7 +69,8 @@ class CampaignSerializer(serializers.Serializer[Any]):
         help_text="How it was decided; empty while it is open.",
     )
     sku = serializers.CharField(source="campaign.sku")
-    price = Yuan(source="campaign.price_cents")
+    price_amount = Amount(source="campaign.price_cents", help_text="Of a cup.")
+    currency = Currency()
     slot = serializers.IntegerField(source="campaign.slot")
     minimum = serializers.IntegerField(
         source="campaign.minimum", help_text="So many must have paid for the group to form."

@@ -17,6 +17,7 @@ from coupons.models import CouponKind
 from coupons.refusals import CouponSpent, CouponUsed
 from coupons.services import Claim
 from orders.api.protocol import throttles, unknown
+from orders.api.protocol.fields import Amount, Currency
 from orders.api.protocol.pagination import OrderPagination
 from orders.api.protocol.problems import Problem
 from orders.api.schema import PAGE, RATE, problems
@@ -42,10 +43,11 @@ class CouponSerializer(serializers.Serializer[Any]):
     coupon = serializers.CharField(source="coupon_id", help_text="The code, for an order's `coupon`.")
     state = serializers.SerializerMethodField(help_text="`ISSUED`: it may be used; `USED`: an order has it.")
     kind = serializers.ChoiceField(source="coupon.kind", choices=CouponKind.values)
-    discount_cents = serializers.IntegerField(source="coupon.discount_cents", help_text="Of an `AMOUNT`.")
+    discount_amount = Amount(source="coupon.discount_cents", help_text="Of an `AMOUNT`.")
     percent = serializers.IntegerField(source="coupon.percent", allow_null=True, help_text="Of a `PERCENT`.")
-    cap_cents = serializers.IntegerField(source="coupon.cap_cents", allow_null=True, help_text="The most it takes off.")
-    minimum_cents = serializers.IntegerField(source="coupon.minimum_cents", help_text="What an order costs at least.")
+    cap_amount = Amount(source="coupon.cap_cents", allow_null=True, help_text="The most it takes off.")
+    minimum_amount = Amount(source="coupon.minimum_cents", help_text="What an order costs at least.")
+    currency = Currency()
     expires_at = serializers.DateTimeField(source="lock_expires_at")
 
     def get_state(self, grant: Any) -> str:

@@ -14,10 +14,10 @@ from rest_framework.response import Response
 import delivery.selectors
 from delivery.errors import DeliveryError, NotInQueue, ReasonMissing
 from delivery.models import FulfilmentKind, FulfilmentState, Store
+from orders.api.protocol.fields import Integer, Text
 from orders.api.protocol.problems import Problem
 from orders.api.protocol.unknown import StrictSerializer
 from orders.api.schema import ORDER_NO, RATE, problems
-from orders.api.serializers import Integer, Text
 from orders.api.views import View
 from orders.fulfilment import services
 

@@ -103,6 +103,7 @@ def _refund(refund: Refund) -> dict[str, Any]:
     return {
         "refund_id": str(refund.pk),
         "refund_amount": refund.amount,
+        "currency": refund.payment.currency,
         "state": refund.state,
         "reason": refund.reason,
     }

@@ -1,14 +1,14 @@
-"""Requests and answers of the API. Input is strict: a string that looks like a number is not a number."""
+"""Requests and answers of the API."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from delivery.models import FulfilmentKind, FulfilmentState
+from orders.api.protocol.fields import Amount, Currency, Integer, RegexField, Text
 from orders.api.protocol.unknown import StrictSerializer
 from payments.models import Outcome, PaymentState, RefundState
 from payments.services import REFUNDED
@@ -21,45 +21,6 @@ _MAX_LINES = 50
 _MAX_QUANTITY = 1000
 _MAX_CODE = 32
 _MAX_PAYMENT_ID = 100
-
-
-class Integer(serializers.IntegerField):
-    """An integer; a text that looks like one is refused."""
-
-    def to_internal_value(self, data: Any) -> int:
-        """Refuse texts and booleans."""
-        if isinstance(data, bool) or not isinstance(data, int | float):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-class RegexField(serializers.RegexField):
-    """A text of a pattern; a number is refused."""
-
-    def to_internal_value(self, data: Any) -> str:
-        """Refuse numbers."""
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-class Text(serializers.CharField):
-    """A text; a number is refused."""
-
-    def to_internal_value(self, data: Any) -> str:
-        """Refuse numbers."""
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-@extend_schema_field({"type": "string", "pattern": r"^\d+\.\d\d$", "example": "18.00"})
-class Yuan(serializers.Field[int, Any, str, int]):
-    """An amount in yuan with two decimals, from cents. It is a string, because JSON numbers are rounded."""
-
-    def to_representation(self, value: int) -> str:
-        """Write cents as yuan."""
-        return f"{value // 100}.{value % 100:02d}"
 
 
 class WantedSerializer(StrictSerializer):
@@ -252,7 +213,8 @@ class RefundSerializer(serializers.Serializer[Any]):
     """A return of a payment, or of a part of it."""
 
     refund_id = serializers.CharField()
-    refund_amount = serializers.IntegerField(help_text="In minor units of the payment's currency.")
+    refund_amount = Amount()
+    currency = serializers.CharField(help_text="That of the payment.")
     state = serializers.ChoiceField(choices=RefundState.values)
     reason = serializers.ChoiceField(choices=Outcome.values)
 
@@ -323,7 +285,8 @@ class OrderRefundSerializer(serializers.Serializer[Any]):
     """A refund as it was accepted. The order's payments say when the money has gone back."""
 
     order_no = serializers.CharField(source="order.order_no")
-    refund_amount = serializers.IntegerField(source="amount", help_text="In minor units of the shop's currency.")
+    refund_amount = Amount(source="amount")
+    currency = Currency()
     whole = serializers.BooleanField(help_text="Whether nothing of the order is left.")
     lines = serializers.DictField(child=serializers.IntegerField(), help_text="Refunded cups by SKU.")
     created_at = serializers.DateTimeField()
@@ -334,7 +297,8 @@ class SkuSerializer(serializers.Serializer[Any]):
 
     sku = serializers.CharField(source="code")
     name = serializers.CharField()
-    price = Yuan(source="price_cents")
+    price_amount = Amount(source="price_cents")
+    currency = Currency()
     available = serializers.IntegerField()
 
 
@@ -354,7 +318,8 @@ class LineSerializer(serializers.Serializer[Any]):
 
     sku = serializers.CharField()
     quantity = serializers.IntegerField()
-    unit_price = Yuan(source="unit_price_cents")
+    unit_price_amount = Amount(source="unit_price_cents")
+    currency = Currency()
 
 
 class OrderSerializer(serializers.Serializer[Any]):
@@ -367,8 +332,9 @@ class OrderSerializer(serializers.Serializer[Any]):
     items = LineSerializer(source="order.lines.all", many=True)
     slot = serializers.IntegerField(source="order.slot")
     coupon = serializers.CharField(source="order.coupon", allow_null=True)
-    discount = Yuan(source="order.discount_cents")
-    total = Yuan(source="order.total_cents", allow_null=True)
+    discount_amount = Amount(source="order.discount_cents")
+    total_amount = Amount(source="order.total_cents", allow_null=True)
+    currency = Currency()
 
 
 _COUPON_NOT_USABLE = {"CouponUnknown", "CouponNotYours", "CouponExpired", "CouponNotYet", "CouponInactive"}
@@ -415,7 +381,7 @@ class OrderPaymentSerializer(serializers.Serializer[Any]):
     """A payment that the gateway has named the order for, and where the money is."""
 
     payment_id = serializers.CharField()
-    amount = serializers.IntegerField(help_text="In minor units of its currency.")
+    paid_amount = Amount(source="amount")
     currency = serializers.CharField()
     state = serializers.ChoiceField(
         choices=PaymentState.values,
@@ -423,7 +389,7 @@ class OrderPaymentSerializer(serializers.Serializer[Any]):
         "where it is given back; CONFLICT where a person must decide.",
     )
     reason = serializers.ChoiceField(choices=Outcome.values, allow_blank=True, help_text="Why it is due back.")
-    returned_amount = serializers.IntegerField(help_text="What is returned of it.")
+    returned_amount = Amount(help_text="What is returned of it.")
     received_at = serializers.DateTimeField()
     returned_at = serializers.DateTimeField(allow_null=True)
 

@@ -78,7 +78,7 @@ def test_a_claimed_coupon_is_the_customers_until_an_order_uses_it(api: Api, shop
     assert (held.status, held.body["state"], held.body["coupon"]) == (200, "SUCCEEDED", code)
     assert api.get(claim_of(code)).body == held.body
     (listed,) = api.get(COUPONS).body["results"]
-    assert (listed["coupon"], listed["state"], listed["discount_cents"]) == (code, "ISSUED", 500)
+    assert (listed["coupon"], listed["state"], listed["discount_amount"]) == (code, "ISSUED", 500)
     assert listed["expires_at"] == held.body["expires_at"]
     assert (states(code), counts(code)) == (["ISSUED"], (1, 0, 1))
     # And an order uses it

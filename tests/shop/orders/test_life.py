@@ -53,7 +53,7 @@ def test_a_paid_order_is_confirmed(api: Api, shop: Shop) -> None:
     order_no = api.order(shop, coupon=code).body["order_no"]
     waiting = seen(api, order_no, "AWAITING_CONFIRM")
     assert steps(waiting) == ["done", "held", "done", "held"]
-    assert (waiting["total"], waiting["discount"]) == ("20.00", "5.00")
+    assert (waiting["total_amount"], waiting["discount_amount"]) == (2000, 500)
     assert waiting["confirm_deadline"] > waiting["created_at"]
     assert counts(shop.cups) == (98, 2, 0)
 

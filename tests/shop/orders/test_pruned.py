@@ -52,7 +52,7 @@ def test_an_order_whose_run_is_pruned_can_be_read(api: Api, shop: Shop, status: 
         other: "PENDING",
     }
     read = api.get(f"{ORDERS}{order_no}/")
-    assert (read.status, read.body["state"], read.body["total"]) == (200, state, "25.00")
+    assert (read.status, read.body["state"], read.body["total_amount"]) == (200, state, 2500)
     assert (read.body["steps"], read.body["reason"], read.body["confirm_deadline"]) == ([], None, None)
 
 

@@ -46,9 +46,10 @@ BODIES = (
 REFUNDS = st.tuples(
     st.uuids().map(str),
     st.integers(1, 2**63 - 1),
+    st.sampled_from(["CNY", "EUR"]),
     st.sampled_from(["REQUESTED", "RETURNED"]),
     st.sampled_from(["undone", "too_late"]),
-).map(lambda told: dict(zip(("refund_id", "refund_amount", "state", "reason"), told, strict=True)))
+).map(lambda told: dict(zip(("refund_id", "refund_amount", "currency", "state", "reason"), told, strict=True)))
 
 
 def by_the_serializer(body: Any) -> Any:

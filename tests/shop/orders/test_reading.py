@@ -13,7 +13,13 @@ from tests.shop.conftest import ORDERS, Api, Shop
 
 def test_the_menu_lists_what_can_be_ordered(api: Api, shop: Shop) -> None:
     menu = {drink["sku"]: drink for drink in api.get("/api/v1/menu/").body}
-    assert menu[shop.tea.code] == {"sku": shop.tea.code, "name": "Tea", "price": "12.50", "available": 100}
+    assert menu[shop.tea.code] == {
+        "sku": shop.tea.code,
+        "name": "Tea",
+        "price_amount": 1250,
+        "currency": "CNY",
+        "available": 100,
+    }
     assert shop.gone.code not in menu
 
 
@@ -28,7 +34,8 @@ def test_an_order_shows_the_status_of_every_step(api: Api, shop: Shop) -> None:
     order_no = api.order(shop).body["order_no"]
     body = api.get(f"{ORDERS}{order_no}/").body
     assert (body["order_no"], body["state"], body["slot"]) == (order_no, "PENDING", shop.slot.pk)
-    assert (body["total"], body["reason"], body["finished_at"]) == ("25.00", None, None)
+    assert (body["total_amount"], body["currency"], body["reason"]) == (2500, "CNY", None)
+    assert body["finished_at"] is None
     steps = ["create_order", "reserve_inventory", "apply_coupon", "schedule_delivery"]
     assert [step["name"] for step in body["steps"]] == steps
     assert body["steps"][0] == {

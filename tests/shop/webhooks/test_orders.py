@@ -60,7 +60,7 @@ def test_an_endpoint_is_told_of_an_order_from_its_first_step_to_its_confirmation
         ("order.placed", order_no, 1),
         ("order.confirmed", order_no, 2),
     ]
-    assert bodies[0]["data"]["total_amount"] == 2500
+    assert (bodies[0]["data"]["total_amount"], bodies[0]["data"]["currency"]) == (2500, "CNY")
     # And the same can be read here
     page = api.get(EVENTS).body
     assert page["results"] == bodies
