@@ -33,6 +33,12 @@ class NotSettled(DeliveryError):
     code = "order-not-confirmed"
 
 
+class DayUnusable(DeliveryError):
+    """The store is not open on that day for as long as a slot, or the day is past or far ahead."""
+
+    code = "day-unusable"
+
+
 class ReasonMissing(DeliveryError):
     """A refusal needs a reason."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +11,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
-from django.db.models.functions import Now
+from django.db.models import F, Prefetch, QuerySet, Window
+from django.db.models.functions import Now, RowNumber
 
-from delivery.models import OPEN, Fulfilment, FulfilmentState, Slot, SlotHold, Store
+from delivery.models import OPEN, Closure, Fulfilment, FulfilmentState, Slot, SlotHold, Store
 from sagas.db import uuid_array
 from sagas.pool import HoldState
 from sagas.postgresql import prepared
@@ -88,6 +89,33 @@ def booking_of(*, run_id: UUID) -> int | None:
 def stores() -> QuerySet[Store]:
     """List the active stores."""
     return Store.objects.filter(active=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreView:
+    """A store as customers see it: its hours and closures are those of ``store``.
+
+    Attributes:
+        slots: the next that take orders; some of them may be full.
+    """
+
+    store: Store
+    slots: Sequence[Slot]
+
+
+def store_views(*, most: int) -> list[StoreView]:
+    """List the active stores with their hours, the closures that are not over, and the next slots of each.
+
+    Args:
+        most: slots of a store.
+    """
+    closures = Prefetch("closures", Closure.objects.filter(ends_at__gt=Now()))
+    found = list(stores().prefetch_related("hours", closures))
+    place = Window(RowNumber(), partition_by=F("store"), order_by=[F("starts_at").asc(), F("id").asc()])
+    slots: defaultdict[int | None, list[Slot]] = defaultdict(list)
+    for slot in upcoming().filter(store__in=found).annotate(place=place).filter(place__lte=most):
+        slots[slot.store_id].append(slot)
+    return [StoreView(store, slots[store.pk]) for store in found]
 
 
 def queue(*, store: int) -> QuerySet[Fulfilment]:

@@ -10,17 +10,31 @@ from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.utils import timezone
 
-from delivery.errors import IllegalMove, NotInQueue, NotRebookable, ReasonMissing, SlotUnusable, StaleVersion
+from delivery.errors import (
+    DayUnusable,
+    IllegalMove,
+    NotInQueue,
+    NotRebookable,
+    ReasonMissing,
+    SlotUnusable,
+    StaleVersion,
+)
 from delivery.models import NEXT, OPEN, Closure, Fulfilment, FulfilmentState, Slot, SlotHold, Store
 from sagas.pool import HoldState
+
+#: How far ahead a person makes slots.
+AHEAD = timedelta(days=366)
+#: The shortest and the longest slot that a person makes.
+SHORTEST, LONGEST = timedelta(minutes=5), timedelta(hours=24)
 
 
 def open_slots(*, store: int, day: date, length: timedelta, capacity: int) -> list[Slot]:
     """Make the slots of a store's day, by its opening hours and its own clock, outside its closures.
 
-    A day on which the clock is set has a longer or shorter time. Slots that there are, of the same times, are left as
-    they are; so a repeat makes none.
+    A day on which the clock is set has a longer or shorter time. Slots that there are stay as they are, and none is
+    made that overlaps one of them; so a repeat makes none.
 
     Returns:
         The new slots.
@@ -32,13 +46,42 @@ def open_slots(*, store: int, day: date, length: timedelta, capacity: int) -> li
         if not wanted:
             return []
         closed = list(owner.closures.filter(starts_at__lt=wanted[-1][1], ends_at__gt=wanted[0][0]))
-        there = set(owner.slots.filter(starts_at__gte=wanted[0][0]).values_list("starts_at", "ends_at"))
+        there = list(owner.slots.filter(starts_at__lt=wanted[-1][1], ends_at__gt=wanted[0][0]))
         made = [
             Slot(store=owner, starts_at=begin, ends_at=end, available=capacity)
             for begin, end in wanted
-            if (begin, end) not in there and not any(c.starts_at < end and c.ends_at > begin for c in closed)
+            if not any(of.starts_at < end and of.ends_at > begin for of in closed)
+            and not any(of.starts_at < end and of.ends_at > begin for of in there)
         ]
         return Slot.objects.bulk_create(made)
+
+
+def open_day(*, store: int, day: date, length: timedelta, capacity: int) -> list[Slot]:
+    """Make the slots of a day as a person asks for them, who may err; all else is as for ``open_slots``.
+
+    Slots that would have begun are left out.
+
+    Returns:
+        The new slots, by time.
+
+    Raises:
+        DayUnusable: the store is not open on that day, or not for so long; or the day is past, or more than a year
+            ahead.
+    """
+    owner = Store.objects.get(pk=store)
+    now = timezone.now()
+    today = now.astimezone(owner.zone).date()
+    if not today <= day <= today + AHEAD:
+        msg = f"{day} is past, or more than a year ahead"
+        raise DayUnusable(msg)
+    if not any(begin > now for begin, _ in _times(owner, day, length)):
+        msg = f"{owner.name} is not open on {day}, or not for so long"
+        raise DayUnusable(msg)
+    with transaction.atomic():
+        made = {slot.pk for slot in open_slots(store=store, day=day, length=length, capacity=capacity)}
+        Slot.objects.filter(pk__in=made, starts_at__lte=now).delete()
+        # With the end of orders, which a trigger sets.
+        return list(Slot.objects.filter(pk__in=made).select_related("store").order_by("starts_at"))
 
 
 def _times(store: Store, day: date, length: timedelta) -> Iterator[tuple[datetime, datetime]]:

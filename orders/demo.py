@@ -5,7 +5,7 @@ Existing rows are not changed: once there are orders, runs move stock and coupon
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
@@ -15,7 +15,7 @@ from knox.models import AuthToken
 
 from campaigns.models import Campaign, CampaignState
 from coupons.models import Coupon
-from delivery.models import Slot
+from delivery.models import DEFAULT_STORE, OpeningHours, Slot, Store
 from inventory.models import Batch, Sku
 from inventory.services import add_sku
 from orders.groups import staff
@@ -104,6 +104,11 @@ def _open_slots() -> None:
             Slot.objects.get_or_create(
                 starts_at=start, ends_at=start + timedelta(hours=2), defaults={"available": _CAPACITY}
             )
+    # The first slot has made the store.
+    store = Store.objects.get(pk=DEFAULT_STORE)
+    if not store.hours.exists():
+        for weekday in OpeningHours.Weekday.values:
+            OpeningHours.objects.create(store=store, weekday=weekday, opens=time(10), closes=time(20))
 
 
 def _open_campaign() -> None:

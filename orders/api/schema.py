@@ -44,6 +44,12 @@ ORDER_NO = OpenApiParameter(
     OpenApiParameter.PATH,
     description="The order's number.",
 )
+STORE = OpenApiParameter(
+    "store",
+    {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,32}$", "example": "main"},
+    OpenApiParameter.PATH,
+    description="The store's code.",
+)
 TOKEN_ID = OpenApiParameter(
     "token_id",
     {"type": "string", "pattern": "^[0-9A-Za-z]{1,25}$", "example": "current"},

@@ -6,7 +6,7 @@ from django.urls import include, path, re_path, register_converter, reverse_lazy
 from django.urls.converters import IntConverter, StringConverter
 from django.utils.text import format_lazy
 
-from orders.api import campaigns, coupons, docs, endpoints, examples, fulfilments, streams, tokens, views
+from orders.api import campaigns, coupons, docs, endpoints, examples, stores, streams, tokens, views
 from orders.api.protocol import problems
 
 
@@ -43,6 +43,13 @@ class GatewayConverter(StringConverter):
     regex = "[0-9A-Za-z_-]{1,32}"
 
 
+class StoreCodeConverter(StringConverter):
+    """Strings that may be codes of stores."""
+
+    regex = "[0-9A-Za-z_-]{1,32}"
+
+
+register_converter(StoreCodeConverter, "store_code")
 register_converter(OrderNumberConverter, "order_no")
 register_converter(CouponCodeConverter, "coupon_code")
 register_converter(TokenIdConverter, "token_id")
@@ -59,9 +66,11 @@ _V1 = [
     path("orders/<order_no:order_no>/events/ticket/", streams.TicketView.as_view(), name="events-ticket"),
     path("coupons/", coupons.CouponsView.as_view(), name="coupons"),
     path("coupons/<coupon_code:code>/claim/", coupons.ClaimView.as_view(), name="claim"),
-    path("orders/<order_no:order_no>/rebook/", fulfilments.RebookView.as_view(), name="rebook"),
-    path("fulfilments/", fulfilments.FulfilmentsView.as_view(), name="fulfilments"),
-    path("fulfilments/<order_no:order_no>/move/", fulfilments.MoveView.as_view(), name="move-fulfilment"),
+    path("orders/<order_no:order_no>/rebook/", stores.RebookView.as_view(), name="rebook"),
+    path("stores/", stores.StoresView.as_view(), name="stores"),
+    path("stores/<store_code:store>/slots/", stores.OpenDayView.as_view(), name="open-slots"),
+    path("fulfilments/", stores.FulfilmentsView.as_view(), name="fulfilments"),
+    path("fulfilments/<order_no:order_no>/move/", stores.MoveView.as_view(), name="move-fulfilment"),
     path("orders/<order_no:order_no>/refund/", views.RefundView.as_view(), name="refund"),
     path("payments/webhook/<gateway:gateway>/", views.WebhookView.as_view(), name="webhook"),
     path("tokens/", tokens.TokensView.as_view(), name="tokens"),

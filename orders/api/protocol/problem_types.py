@@ -55,6 +55,9 @@ TYPES = {
         "Order without it.",
     ),
     "database-unavailable": ProblemType(503, "The database cannot serve the shop now.", _REPEAT),
+    "day-unusable": ProblemType(
+        422, "The store is not open on that day for so long, or the day is past or far ahead.", "Read the stores."
+    ),
     "error": ProblemType(500, "Something went wrong for which there is no word yet.", "Read the detail."),
     "forbidden": ProblemType(403, "You may not do this.", "Ask the shop."),
     "fulfilment-not-found": ProblemType(404, "No store has this order: it is not confirmed.", "Read the queue."),
@@ -93,7 +96,9 @@ TYPES = {
     "not-rebookable": ProblemType(409, "The order is not confirmed, or its slot takes no changes any more.", _READ),
     "nothing-left-to-refund": ProblemType(409, "So much is not left of the order to be refunded.", _READ),
     "order-decided": ProblemType(409, "The order is decided already: confirmed, or at an end.", _READ),
-    "order-not-confirmed": ProblemType(409, "The order is not confirmed, so it is not refunded.", "Cancel it."),
+    "order-not-confirmed": ProblemType(
+        409, "The order is not confirmed, so it is not refunded.", "Cancel it, or wait."
+    ),
     "order-not-found": ProblemType(404, "There is no such order, or it is another customer's.", "Read your orders."),
     "order-refused": ProblemType(422, "Several things keep the order from being accepted.", "Read errors."),
     "order-undone": ProblemType(

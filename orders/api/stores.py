@@ -1,7 +1,8 @@
-"""The endpoints of a store's staff, and the customer's change of a slot."""
+"""The endpoints of stores: what customers see of them, another slot for an order, and what a store's staff does."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -12,17 +13,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 import delivery.selectors
-from delivery.errors import DeliveryError, NotInQueue, ReasonMissing
-from delivery.models import FulfilmentKind, FulfilmentState, Store
+import delivery.services
+from delivery.errors import DayUnusable, DeliveryError, NotInQueue, ReasonMissing
+from delivery.models import MOST_ORDERS, FulfilmentKind, FulfilmentState, OpeningHours, Store
+from orders.api.protocol import conditional
 from orders.api.protocol.fields import Integer, Text
 from orders.api.protocol.problems import Problem
 from orders.api.protocol.unknown import StrictSerializer
-from orders.api.schema import ORDER_NO, RATE, problems
+from orders.api.schema import CONDITIONAL, ORDER_NO, RATE, STORE, problems
+from orders.api.serializers import SlotSerializer
 from orders.api.views import View
 from orders.fulfilment import services
 
-#: Orders of a queue that are listed at once.
+#: Orders of a queue, and slots of each store, that are listed at once.
 MOST = 500
+MOST_SLOTS = 20
+_MINUTE = timedelta(minutes=1)
 
 
 class MayFulfil(BasePermission):
@@ -33,6 +39,47 @@ class MayFulfil(BasePermission):
     def has_permission(self, request: Request, _view: Any) -> bool:
         """Require ``delivery.fulfil``."""
         return request.user.has_perm("delivery.fulfil")
+
+
+class HoursSerializer(serializers.Serializer[Any]):
+    """From when to when a store is open on a day of the week, by its own clock."""
+
+    weekday = serializers.ChoiceField(choices=OpeningHours.Weekday.values, help_text="1 is Monday.")
+    opens = serializers.TimeField(format="%H:%M")
+    closes = serializers.TimeField(format="%H:%M", help_text="00:00 is the end of the day.")
+
+
+class ClosureSerializer(serializers.Serializer[Any]):
+    """A time in which a store is closed although its hours say otherwise."""
+
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+
+
+class StoreSerializer(serializers.Serializer[Any]):
+    """A store, when it is open, and its next slots."""
+
+    code = serializers.CharField(source="store.code")
+    name = serializers.CharField(source="store.name")
+    timezone = serializers.CharField(source="store.timezone", help_text="In which its hours are, as Asia/Shanghai.")
+    cut_off_minutes = serializers.IntegerField(
+        source="store.cut_off_minutes", help_text="How long before its begin a slot usually takes the last order."
+    )
+    hours = HoursSerializer(source="store.hours.all", many=True)
+    closures = ClosureSerializer(source="store.closures.all", many=True, help_text="Those that are not over.")
+    slots = SlotSerializer(many=True, help_text=f"The next that take orders, {MOST_SLOTS} at most.")
+
+
+class OpenDaySerializer(StrictSerializer):
+    """A day of a store, for which slots are to be made."""
+
+    day = serializers.DateField(help_text="By the store's own clock: from today to a year ahead.")
+    minutes = Integer(
+        min_value=delivery.services.SHORTEST // _MINUTE,
+        max_value=delivery.services.LONGEST // _MINUTE,
+        help_text="How long each slot is.",
+    )
+    capacity = Integer(min_value=1, max_value=MOST_ORDERS, help_text="Orders of each slot.")
 
 
 class MadeSerializer(serializers.Serializer[Any]):
@@ -88,6 +135,52 @@ _STORE = OpenApiParameter(
 )
 
 
+class StoresView(View):
+    """The stores."""
+
+    @extend_schema(
+        operation_id="list_stores",
+        parameters=[*CONDITIONAL, *RATE],
+        responses={200: StoreSerializer(many=True), 304: None, **problems()},
+    )
+    def get(self, request: Request) -> Response:
+        """List the stores: when they are open and closed, and their next slots."""
+        found = delivery.selectors.store_views(most=MOST_SLOTS)
+        return conditional.answer(request, StoreSerializer(found, many=True).data)
+
+
+class OpenDayView(View):
+    """Making the slots of a store's day."""
+
+    permission_classes = (IsAuthenticated, MayFulfil)
+    rates = {"POST": "reads"}
+
+    @extend_schema(
+        operation_id="open_slots",
+        parameters=[STORE, *RATE],
+        request=OpenDaySerializer,
+        responses={200: SlotSerializer(many=True), **problems(403, 404, 409, 413, 422)},
+    )
+    def post(self, request: Request, store: str) -> Response:
+        """Make the slots of a day, by the store's hours and outside its closures; the new ones are returned. For staff.
+
+        Slots that there are stay as they are, and none is made that overlaps one of them: a repeat makes none.
+        """
+        found = Store.objects.filter(code=store).first()
+        if found is None:
+            raise _no_store()
+        body = OpenDaySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        try:
+            made = delivery.services.open_day(
+                store=found.pk, day=asked["day"], length=asked["minutes"] * _MINUTE, capacity=asked["capacity"]
+            )
+        except DeliveryError as error:
+            raise _problem(error) from error
+        return Response(SlotSerializer(made, many=True).data)
+
+
 class FulfilmentsView(View):
     """A store's queue."""
 
@@ -104,7 +197,7 @@ class FulfilmentsView(View):
         code = request.query_params.get("store", "")
         store = None if "\0" in code else Store.objects.filter(code=code).first()
         if store is None:
-            raise Problem(404, "store-not-found", "There is no such store.")
+            raise _no_store()
         found = delivery.selectors.queue(store=store.pk).select_related("store")[:MOST]
         return Response(FulfilmentSerializer(found, many=True).data)
 
@@ -168,6 +261,10 @@ class RebookView(View):
         return Response(RebookedSerializer({"order_no": order.order_no, "slot": order.slot}).data)
 
 
+def _no_store() -> Problem:
+    return Problem(404, "store-not-found", "There is no such store.")
+
+
 def _problem(error: DeliveryError) -> Problem:
     match error:
         case NotInQueue():
@@ -175,4 +272,7 @@ def _problem(error: DeliveryError) -> Problem:
         case ReasonMissing():
             errors = [{"pointer": "#/reason", "code": "required", "detail": "A refusal needs a reason."}]
             return Problem(422, error.code, "A refusal needs a reason.", errors=errors)
+        case DayUnusable():
+            errors = [{"pointer": "#/day", "code": error.code, "detail": f"{error}."}]
+            return Problem(422, error.code, f"{error}.", errors=errors)
     return Problem(409, error.code, f"{error}.")
