@@ -128,6 +128,7 @@ class RefundOrder(Saga[RefundOrderRequest]):
     begin = Step(order_refunds.begin, queue="orders", pivot=True)
     return_money = Step(order_refunds.return_money, queue="payments")
     give_back_place = Step(order_refunds.give_back_place, queue="delivery")
+    leave_campaign = Step(order_refunds.leave_campaign, queue="campaigns", when=order_refunds.is_of_campaign)
     give_back_coupon = Step(order_refunds.give_back_coupon, queue="coupons")
     give_back_cups = Step(order_refunds.give_back_cups, queue="inventory")
 

@@ -14,7 +14,7 @@ import campaigns.selectors
 import campaigns.services
 import sagas
 from campaigns.models import Campaign, CampaignState
-from orders.groups import staff
+from orders.groups import stock
 from orders.sagas import JoinCampaign
 from sagas import on_tick
 
@@ -51,7 +51,7 @@ def settle(*, campaign_id: int) -> bool:
         if settled is None:
             return False
         if settled.unsold and not settled.presale:
-            staff.give_back(
+            stock.give_back(
                 campaign_id=campaign_id, sku=settled.sku, cups=settled.unsold, by="campaign", reason="not sold"
             )
     logger.info("campaigns: campaign %s is settled; %s cups were not sold", campaign_id, settled.unsold)

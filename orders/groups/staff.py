@@ -12,12 +12,11 @@ from django.db import transaction
 import campaigns.services
 import delivery.selectors
 import inventory.selectors
-import inventory.services
 import sagas
 from campaigns.errors import InvalidTerms
 from campaigns.models import Campaign
 from delivery.selectors import Standing
-from inventory.services import StockRefused
+from orders.groups import stock
 from orders.sagas import JoinCampaign
 
 
@@ -31,7 +30,7 @@ def open_campaign(*, by: str, **terms: Any) -> Campaign:
         _check(terms.get("sku", ""), terms.get("slot", 0))
         campaign = campaigns.services.open_campaign(by=by, **terms)
         if not campaign.presale:
-            _allocate(campaign, campaign.sku, campaign.quota, by=by, reason="the campaign opens")
+            stock.allocate(campaign, campaign.sku, campaign.quota, by=by, reason="the campaign opens")
     return campaign
 
 
@@ -52,10 +51,10 @@ def change(*, campaign_id: int, by: str, reason: str = "", **changes: Any) -> No
         old = 0 if before.presale else campaign.quota - changed.cups
         new = 0 if campaign.presale else campaign.quota
         if before.sku == campaign.sku:
-            _allocate(campaign, campaign.sku, new - old, by=by, reason=reason or "the quota changes")
+            stock.allocate(campaign, campaign.sku, new - old, by=by, reason=reason or "the quota changes")
         else:
             for sku, cups in sorted({before.sku: -old, campaign.sku: new}.items()):
-                _allocate(campaign, sku, cups, by=by, reason=reason or "the drink changes")
+                stock.allocate(campaign, sku, cups, by=by, reason=reason or "the drink changes")
 
 
 def close_now(*, campaign_id: int, by: str, reason: str) -> None:
@@ -81,35 +80,3 @@ def _check(sku: str, slot: int) -> None:
     standing = delivery.selectors.standing(slot=slot)
     if standing is not Standing.OPEN:
         raise InvalidTerms(f"There is no slot {slot} that takes orders.")
-
-
-def give_back(*, campaign_id: int, sku: str, cups: int, by: str, reason: str) -> None:
-    """Give the stock cups that a campaign has had and has not sold."""
-    inventory.services.take_back(sku=sku, quantity=cups, allocated_to=_account(campaign_id), reason=reason, by=by)
-
-
-def _allocate(campaign: Campaign, sku: str, cups: int, *, by: str, reason: str) -> None:
-    """Take cups out of the stock that are good until the end of the slot; below 0, give some back."""
-    if not cups:
-        return
-    if cups < 0:
-        give_back(campaign_id=campaign.pk, sku=sku, cups=-cups, by=by, reason=reason)
-        return
-    terms = delivery.selectors.terms(slot=campaign.slot)
-    try:
-        inventory.services.allocate(
-            sku=sku,
-            quantity=cups,
-            to=_account(campaign.pk),
-            needed_until=terms.ends_at if terms else None,
-            reason=reason,
-            by=by,
-        )
-    except StockRefused as refused:
-        msg = f"The stock has not {cups} cups of {sku} available."
-        raise InvalidTerms(msg) from refused
-
-
-def _account(campaign_id: int) -> str:
-    """The name of a campaign in the ledger of the stock."""
-    return f"campaign {campaign_id}"

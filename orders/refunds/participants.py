@@ -5,21 +5,25 @@ The request is kept with the run as JSON, so changed code must still read old re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from annotated_types import Gt, MaxLen
 
+import campaigns.returns
 import coupons.participants as coupons
 import delivery.services
 import inventory.services
 import payments.refunds
+from campaigns.returns import Cups
 from orders import events
+from orders.groups import stock
 from orders.models import Order, OrderLine
 from payments.models import Payment, PaymentState
-from sagas import Call, Done, Operation, Rejected
+from sagas import Call, Done, Operation, Outcome, Rejected, set_based
 
 
 def worth(*, cents: int, quantity: int, refunded: int, more: int) -> int:
@@ -57,6 +61,7 @@ class RefundOrderRequest:
         reason: why.
         later: its money goes behind ordinary refunds.
         discount_cents: of the order; for the coupon's participant, which asks for it.
+        campaign: id of the group buy whose member the order has made of its customer.
     """
 
     order_no: str
@@ -69,6 +74,7 @@ class RefundOrderRequest:
     reason: str
     later: bool = False
     discount_cents: int = 0
+    campaign: int | None = None
 
 
 class NothingLeft(Rejected):
@@ -149,12 +155,53 @@ def give_back_coupon(call: Call[RefundOrderRequest]) -> None:
         assert isinstance(answer, Done)
 
 
-def give_back_cups(call: Call[RefundOrderRequest]) -> None:
-    """Put the cups back that are not made."""
-    for cups in sorted(call.request.lines, key=lambda one: one.sku) if call.request.fresh else ():
-        inventory.services.give_back(
-            run_id=call.request.order_run, by_run=call.run_id, step=call.step, sku=cups.sku, quantity=cups.quantity
+def is_of_campaign(request: RefundOrderRequest) -> bool:
+    """Whether the order is that of a member of a group buy."""
+    return request.campaign is not None
+
+
+@set_based
+def leave_campaign(calls: Sequence[Call[RefundOrderRequest]]) -> list[Outcome]:
+    """Free the members' places in their campaigns, and end their memberships, where nothing of the order is left."""
+    campaigns.returns.end_memberships(run_ids=[call.request.order_run for call in calls if _is_whole(call)])
+    return [Done() for _ in calls]
+
+
+@set_based
+def give_back_cups(calls: Sequence[Call[RefundOrderRequest]]) -> list[Outcome]:
+    """Put the cups back that are not made: into the stock, or into the quota of the campaign that they came from.
+
+    First quotas are locked, by campaign; then SKUs, by code: as whoever settles a campaign does.
+    """
+    cups = [(call, one) for call in calls if call.request.fresh for one in call.request.lines]
+    surplus = campaigns.returns.give_back_cups(
+        returned=[
+            Cups(call.request.order_run, call.run_id, call.step, one.quantity)
+            for call, one in cups
+            if is_of_campaign(call.request)
+        ]
+    )
+    moves: list[tuple[str, Callable[[], None]]] = [
+        (
+            of.sku,
+            partial(stock.give_back, campaign_id=of.campaign_id, sku=of.sku, cups=of.cups, by="refund", reason=WHY),
         )
+        for of in surplus
+    ]
+    moves += [(one.sku, partial(_give_back, call, one)) for call, one in cups if not is_of_campaign(call.request)]
+    for _, move in sorted(moves, key=lambda move: move[0]):
+        move()
+    return [Done() for _ in calls]
+
+
+#: Why cups of a settled campaign come back to the stock, for the ledger.
+WHY = "a member's order was refunded"
+
+
+def _give_back(call: Call[RefundOrderRequest], cups: Returned) -> None:
+    inventory.services.give_back(
+        run_id=call.request.order_run, by_run=call.run_id, step=call.step, sku=cups.sku, quantity=cups.quantity
+    )
 
 
 def _is_whole(call: Call[RefundOrderRequest]) -> bool:

@@ -45,7 +45,8 @@ def refund_order(
     """Refund a confirmed order, by a run of ``RefundOrder``. A repeat under the same key gets the first refund.
 
     Money goes back at the price at which the cups were ordered, less their share of the discount. Place and coupon go
-    back with the last cup; cups go back to the stock where they are not made.
+    back with the last cup; cups go back to the stock where they are not made. Of a member of a group buy, its place and
+    its cups of the quota go back likewise, and only staff refund it: nobody leaves a group that has formed.
 
     Args:
         order_no: the order.
@@ -59,7 +60,8 @@ def refund_order(
 
     Raises:
         OrderNotFound: there is no such order, or it is not this customer's.
-        NotRefundable: it is not confirmed, it is past the cut-off, or so much is not left of it.
+        NotRefundable: it is not confirmed, it is past the cut-off, the customer is a member of a group, or so much is
+            not left of it.
     """
     key = key or (WHOLE if lines is None else str(uuid4()))
     with transaction.atomic():
@@ -72,6 +74,9 @@ def refund_order(
         if known is not None and not _has_failed(known):
             return known
         _check_confirmed(order, state)
+        if customer_id is not None and order.campaign is not None:
+            # A confirmed member's group has formed.
+            raise NotRefundable("group-formed", "The group has formed: nobody leaves it any more.")
         fresh = delivery.selectors.is_before_cut_off(slot=order.slot)
         if customer_id is not None and not fresh:
             raise NotRefundable("too-late-to-refund", "The drinks are being made.")
@@ -92,6 +97,7 @@ def refund_order(
             reason=reason[:500],
             later=later,
             discount_cents=order.discount_cents,
+            campaign=order.campaign,
         )
         RefundOrder.start(request, business_key=order_no, run_id=refund.run_id)
         refund.refresh_from_db()

@@ -20,7 +20,7 @@ from delivery.models import FulfilmentKind, Slot
 from inventory.models import Batch
 from inventory.services import add_sku
 from orders import services
-from orders.groups import joining, staff
+from orders.groups import deciding, joining, staff
 from orders.groups.joining import Wish
 from orders.models import Order, OrderLine
 from orders.refunds.services import refund_order
@@ -28,6 +28,7 @@ from orders.services import Wanted
 from payments.models import Payment
 from payments.sagas import RefundPayment
 from sagas import Saga
+from sagas.engine import shared_decisions
 from sagas.models import Confirmation, Run
 from sagas.states import CARRIERS
 from sagas.testing import Ended, Scenario, saga_matrix
@@ -199,6 +200,40 @@ def of_a_confirmed_order() -> UUID:
     order = Order.objects.get(run_id=run_id)
     assert order.status == "CONFIRMED"
     return refund_order(order_no=order.order_no, reason="the party is off", by="mei").run_id
+
+
+def of_a_member() -> UUID:
+    """Two cups of a member of a group buy that has formed; the run of the refund of both."""
+    run_id = join()
+    sagas.confirm(run_id, "payment", {"payment_id": str(uuid4())})
+    Carrier().run([run_id])
+    order = Order.objects.get(run_id=run_id)
+    deciding.decide(campaign_id=order.campaign or 0)
+    shared_decisions.settle_some()
+    Carrier().run([run_id])
+    order.refresh_from_db()
+    assert order.status == "CONFIRMED"
+    return refund_order(order_no=order.order_no, reason="moves away", by="mei").run_id
+
+
+def a_membership_is_back_or_nothing(ended: Ended) -> None:
+    """The invariant: lines, money, both places, cups and membership say the same. The group stays formed."""
+    request = Run.objects.values_list("request", flat=True).get(pk=ended.run_id)
+    order = Order.objects.get(run_id=request["order_run"])
+    payment = Payment.objects.get(run_id=order.run_id)
+    member = Member.objects.get(run_id=order.run_id)
+    counts = [
+        pool._default_manager.values_list("available", "held", "sold").get(pk=key)
+        for pool, key in ((Places, member.campaign_id), (Quota, member.campaign_id), (Slot, order.slot))
+    ]
+    back = payment.returning_amount + payment.returned_amount
+    if ended.succeeded:
+        assert (order.refunded_cents, back, member.state) == (2500, 2500, "LEFT")
+        assert counts == [(5, 0, 0), (10, 0, 0), (5, 0, 0)]
+    else:
+        assert (order.refunded_cents, back, member.state) == (0, 0, "PAID")
+        assert counts == [(4, 0, 1), (8, 0, 2), (4, 0, 1)]
+    assert member.campaign.state == "FORMED"
 
 
 def all_of_it_is_back_or_nothing(ended: Ended) -> None:

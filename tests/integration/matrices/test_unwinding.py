@@ -56,11 +56,13 @@ from tests.lab.sagas import (
 )
 from tests.support.unwinding import (
     a_member_has_all_or_nothing,
+    a_membership_is_back_or_nothing,
     all_of_it_is_back_or_nothing,
     an_experiment,
     an_order_has_all_or_nothing,
     join,
     of_a_confirmed_order,
+    of_a_member,
     place,
     unwinds,
     wipe,
@@ -152,7 +154,18 @@ test_join_campaign = unwinds(
 )
 # Its money goes back by a run of its own, which calls a person here: this gateway has no API.
 test_refund_order = unwinds(
-    RefundOrder, of_a_confirmed_order, invariant=all_of_it_is_back_or_nothing, ignore=["payments_payment.state"]
+    RefundOrder,
+    of_a_confirmed_order,
+    invariant=all_of_it_is_back_or_nothing,
+    skips=["leave_campaign"],
+    ignore=["payments_payment.state"],
+)
+test_refund_order_of_a_member = unwinds(
+    RefundOrder,
+    of_a_member,
+    invariant=a_membership_is_back_or_nothing,
+    ignore=["payments_payment.state"],
+    mark=lambda case: [] if case.step == "leave_campaign" and case.carrier == ORCHESTRATION else [pytest.mark.slow],
 )
 
 test_asked_child = unwinds(AskedChild)
