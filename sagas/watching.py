@@ -2,7 +2,7 @@
 
 One thread of the process listens to Redis for changes of state, and asks the database once a second for all runs that
 are watched: for changes that were not announced, for steps, and where there is no Redis. It has the one connection, and
-ends when nobody watches any more.
+ends when nobody watches any more. An application may have it watch rows of its own besides (``watch_rows``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
+from typing import Any
 from uuid import UUID
 
 from django.db import Error, connections
@@ -28,21 +29,36 @@ ASKED_EVERY = 1.0
 #: The longest that the thread does not look whether somebody's time is over, and for which it stays without a watch.
 _LOOK_EVERY = 0.1
 _LINGER = 5.0
-#: Reads, in one statement, what is another text after each change; ids of which there is nothing are left out.
-Versions = Callable[[Collection[UUID]], Mapping[UUID, str]]
+#: Reads, in one statement, what is another text after each change; keys of which there is nothing are left out.
+Versions = Callable[[Collection[Any]], Mapping[Any, str]]
 
 
 class Watch:
-    """A run that somebody watches. Moments are those of ``time.monotonic()``."""
+    """Something that somebody watches. Moments are those of ``time.monotonic()``.
 
-    __slots__ = ("_called", "_lock", "besides", "call", "end", "run_id", "version")
+    Args:
+        key: the id of a run, or a key of the application's.
+        end: when its time is over.
+        call: what is called then, or at a change.
+        reads: what together says how it stands.
+        version: how it stood when it was last looked at, if that is known.
+    """
 
-    def __init__(self, run_id: UUID, end: float, call: Callable[[], None], besides: Versions | None = None) -> None:
-        self.run_id = run_id
+    __slots__ = ("_called", "_lock", "call", "end", "key", "reads", "version")
+
+    def __init__(
+        self,
+        key: Hashable,
+        end: float,
+        call: Callable[[], None],
+        reads: tuple[Versions, ...],
+        version: str | None = None,
+    ) -> None:
+        self.key = key
         self.end = end
         self.call = call
-        self.besides = besides
-        self.version: str | None = None
+        self.reads = reads
+        self.version = version
         self._called = False
         self._lock = threading.Lock()
 
@@ -83,11 +99,9 @@ def watch(run_id: UUID, timeout: float, call: Callable[[], None], *, besides: Ve
     Raises:
         django.db.Error: the database could not be asked.
     """
-    watched = Watch(run_id, time.monotonic() + timeout, call, besides)
-    with runtime.own.lock:
-        if runtime.own.watcher is None:
-            runtime.own.watcher = Watcher()
-        watcher = runtime.own.watcher
+    reads = (_of_runs, *([besides] if besides else []))
+    watched = Watch(run_id, time.monotonic() + timeout, call, reads)
+    watcher = _watcher()
     watcher.add(watched)
     try:
         watched.version = _versions([watched])[watched]
@@ -97,6 +111,34 @@ def watch(run_id: UUID, timeout: float, call: Callable[[], None], *, besides: Ve
     return watched
 
 
+def watch_rows(key: Hashable, timeout: float, call: Callable[[], None], *, versions: Versions, seen: str) -> Watch:
+    """Have a function called once: when rows of the application's are not as they were seen, or the time is over.
+
+    They are asked for once a second, by the thread that asks for runs. All else is as for ``watch``.
+
+    Args:
+        key: what is watched, as ``versions`` knows it.
+        timeout: seconds.
+        call: the function.
+        versions: is asked for all watches that name the same function, in one call.
+        seen: the version that the caller has seen.
+    """
+    watched = Watch(key, time.monotonic() + timeout, call, (versions,), seen)
+    _watcher().add(watched)
+    return watched
+
+
+def _of_runs(run_ids: Collection[UUID]) -> Mapping[UUID, str]:
+    return store.runs.find_versions(run_ids)
+
+
+def _watcher() -> Watcher:
+    with runtime.own.lock:
+        if runtime.own.watcher is None:
+            runtime.own.watcher = Watcher()
+        return runtime.own.watcher
+
+
 def announce(run_ids: Collection[UUID]) -> None:
     """Have those look who watch something besides these runs, once the transaction is committed. It may be lost."""
     after_commit(changes.announce, uuid_array(run_ids))
@@ -104,13 +146,14 @@ def announce(run_ids: Collection[UUID]) -> None:
 
 def _versions(watches: Collection[Watch]) -> dict[Watch, str]:
     """How everything stands that these watch."""
-    runs = store.runs.find_versions({watched.run_id for watched in watches})
-    found = {watched: runs.get(watched.run_id, "") for watched in watches}
-    for besides in {watched.besides for watched in watches if watched.besides is not None}:
-        of_it = [watched for watched in watches if watched.besides is besides]
-        more = besides({watched.run_id for watched in of_it})
-        found.update((watched, f"{found[watched]} {more.get(watched.run_id, '')}") for watched in of_it)
-    return found
+    told: defaultdict[Watch, list[str]] = defaultdict(list)
+    # In the order in which each watch names them.
+    for read in dict.fromkeys(read for watched in watches for read in watched.reads):
+        of_it = [watched for watched in watches if read in watched.reads]
+        found = read({watched.key for watched in of_it})
+        for watched in of_it:
+            told[watched].append(found.get(watched.key, ""))
+    return {watched: " ".join(parts) for watched, parts in told.items()}
 
 
 class Watcher:
@@ -119,7 +162,7 @@ class Watcher:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._came = threading.Condition(self._lock)
-        self._watches: defaultdict[UUID, set[Watch]] = defaultdict(set)
+        self._watches: defaultdict[Hashable, set[Watch]] = defaultdict(set)
         self._thread: threading.Thread | None = None
 
     @property
@@ -131,7 +174,7 @@ class Watcher:
     def add(self, watched: Watch) -> None:
         """Serve a watch."""
         with self._lock:
-            self._watches[watched.run_id].add(watched)
+            self._watches[watched.key].add(watched)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sagas-watching", daemon=True)
                 self._thread.start()
@@ -140,11 +183,11 @@ class Watcher:
     def forget(self, watched: Watch) -> None:
         """Serve it no more."""
         with self._lock:
-            watches = self._watches.get(watched.run_id)
+            watches = self._watches.get(watched.key)
             if watches is not None:
                 watches.discard(watched)
                 if not watches:
-                    del self._watches[watched.run_id]
+                    del self._watches[watched.key]
 
     def _run(self) -> None:
         announcements = Announcements()
@@ -196,12 +239,12 @@ class Watcher:
         try:
             versions = _versions(watches)
         except Error as error:
-            logger.warning("sagas: watched runs were not looked at: %s", describe_error(error))
+            logger.warning("sagas: what is watched was not looked at: %s", describe_error(error))
             connections.close_all()
             return
         except Exception:
             # Not expected, and no reason to end what others wait for.
-            logger.exception("sagas: watched runs were not looked at")
+            logger.exception("sagas: what is watched was not looked at")
             connections.close_all()
             return
         # Those without a version are about to read it, and then their run.

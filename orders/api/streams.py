@@ -11,14 +11,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.core import signing
-from django.db import Error, close_old_connections, connections
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -28,33 +26,26 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
-from structlog.contextvars import bind_contextvars
 
 import delivery.selectors
 from orders import selectors
 from orders.api import serializers
 from orders.api.protocol import unknown
 from orders.api.protocol.authentication import TokenAuthentication
-from orders.api.protocol.deferred import DEFERS, Piece, Watch
+from orders.api.protocol.deferred import DEFERS, Watch
+from orders.api.protocol.event_streams import MEDIA_TYPE, EventStreamResponse
 from orders.api.protocol.problems import Problem
 from orders.api.schema import ORDER_NO, RATE, problems
 from orders.api.views import View, customer_of
 from orders.errors import OrderNotFound
-from sagas.db import describe_error
 from sagas.selectors import LogView, log_after
 from sagas.states import FINAL
 from sagas.watching import watch
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a ticket opens a stream, and after which a stream ends: its client opens it anew.
+#: Seconds for which a ticket opens a stream.
 TICKET_LASTS = 15 * 60
-LASTS = 10 * 60.0
-#: Seconds after which something is sent in any case, so that proxies do not close the connection.
-HEARTBEAT = 15.0
-#: Milliseconds after which a browser opens a broken stream anew.
-RETRY = 2000
-MEDIA_TYPE = "text/event-stream"
 #: The greatest number of a log entry.
 _HIGHEST = 2**63 - 1
 _SALT = "orders.events"
@@ -193,7 +184,7 @@ def _is_over(outcome: selectors.Outcome, last: Position) -> bool:
     return progress is None or (progress.is_over and not progress.after(last.version))
 
 
-class EventStream(HttpResponse):
+class EventStream(EventStreamResponse):
     """The events of one order.
 
     Args:
@@ -202,50 +193,19 @@ class EventStream(HttpResponse):
         last: how much the client knows.
     """
 
-    is_deferred = True
-
     def __init__(self, order_no: str, run_id: UUID, last: Position) -> None:
-        super().__init__(content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        super().__init__()
         self._order_no = order_no
         self._run_id = run_id
         self._last = last
         self._state: str | None = None
-        self._sent_at = time.monotonic()
-        self._end = self._sent_at + LASTS
-        self._has_begun = False
 
-    def watch(self, go_on: Callable[[], None]) -> Watch:
-        """See ``Deferred``."""
-        # Its thread has served others since.
-        bind_contextvars(request_id=self.get("X-Request-ID", ""))
-        close_old_connections()
-        left = min(self._sent_at + HEARTBEAT, self._end) - time.monotonic()
-        return watch(self._run_id, max(0.0, left), go_on, besides=delivery.selectors.versions)
+    def watch_for(self, seconds: float, go_on: Callable[[], None]) -> Watch:
+        """See ``EventStreamResponse``."""
+        return watch(self._run_id, seconds, go_on, besides=delivery.selectors.versions)
 
-    def resume(self, *, over: bool) -> Piece | None:
-        """See ``Deferred``: what has come since the last time."""
-        try:
-            events, ends = self._news()
-        except (Error, OrderNotFound) as error:
-            # The client opens another stream, which begins behind the last event that it has got.
-            logger.warning("orders: a stream of events ends early: %s", describe_error(error))
-            connections.close_all()
-            events, ends = "", True
-        now = time.monotonic()
-        ends = ends or over or now >= self._end
-        if not self._has_begun:
-            self._has_begun = True
-            events = f"retry: {RETRY}\n\n{events}"
-        elif not events and now >= self._sent_at + HEARTBEAT:
-            events = ": \n\n"
-        if not events and not ends:
-            return None
-        self._sent_at = now
-        headers = [(name, value) for name, value in self.items() if name.lower() != "content-length"]
-        return Piece(events.encode(), ends=ends, headers=headers)
-
-    def _news(self) -> tuple[str, bool]:
-        """The events since the last time, and whether these are the last ones."""
+    def news(self) -> tuple[bytes, bool]:
+        """See ``EventStreamResponse``."""
         # The state first: what is written between both reads is told of the next time.
         outcome = selectors.outcome_of(order_no=self._order_no)
         entries = log_after(self._run_id, self._last.sequence)
@@ -263,7 +223,7 @@ class EventStream(HttpResponse):
         ends = _is_over(outcome, self._last)
         if ends:
             said.append(self._event("end", {}))
-        return "".join(said), ends
+        return "".join(said).encode(), ends
 
     def _step(self, entry: LogView) -> str:
         data = {

@@ -17,7 +17,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import Error, close_old_connections, connections
-from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 from structlog.contextvars import bind_contextvars
@@ -25,7 +24,7 @@ from structlog.contextvars import bind_contextvars
 import delivery.selectors
 from orders import selectors
 from orders.api.protocol import conditional
-from orders.api.protocol.deferred import DEFERS, Piece, Watch
+from orders.api.protocol.deferred import DEFERS, DeferredResponse, Piece, Watch
 from orders.api.protocol.idempotency import Answer
 from orders.api.serializers import OutcomeSerializer
 from sagas import State
@@ -69,7 +68,7 @@ class Late:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class WaitingResponse(HttpResponse):
+class WaitingResponse(DeferredResponse):
     """An answer that waits until an order's run is where the client wants to see it, or until the time is over.
 
     Args:
@@ -80,8 +79,6 @@ class WaitingResponse(HttpResponse):
         headers: of the answer.
         besides: what is looked at besides the run (``sagas.watching``).
     """
-
-    is_deferred = True
 
     def __init__(
         self,
@@ -134,15 +131,7 @@ class WaitingResponse(HttpResponse):
         status = HTTPStatus(late.status)
         for name, value in late.headers.items():
             self[name] = value
-        return Piece(data, status=f"{status.value} {status.phrase}", headers=[*self._heads(len(data))])
-
-    def _heads(self, length: int) -> list[tuple[str, str]]:
-        heads = [(name, value) for name, value in self.items() if name.lower() != "content-length"]
-        return [
-            *heads,
-            ("Content-Length", str(length)),
-            *(("Set-Cookie", c.OutputString()) for c in self.cookies.values()),
-        ]
+        return Piece(data, status=f"{status.value} {status.phrase}", headers=self.heads(len(data)))
 
 
 def wait_for_steps(

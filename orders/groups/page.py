@@ -21,6 +21,7 @@ import campaigns.selectors
 from campaigns.models import Campaign, CampaignState
 from delivery.models import Slot
 from inventory.models import Sku
+from orders.api.protocol import event_streams
 from orders.api.protocol.deferred import DEFERS
 from orders.groups import live, watching
 
@@ -71,8 +72,8 @@ def events(request: HttpRequest, slug: str) -> HttpResponse:
     language = get_language() or ""
     if request.META.get(DEFERS):
         return watching.GroupStream(campaign.pk, language)
-    first = watching.RETRY + live.event(campaign, language)
-    return HttpResponse(first, content_type=watching.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    first = event_streams.BEGIN + live.event(campaign, language)
+    return HttpResponse(first, content_type=event_streams.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def _find(slug: str) -> Campaign:

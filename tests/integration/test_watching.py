@@ -185,7 +185,7 @@ def test_a_database_that_fails_for_a_moment_is_asked_again(
 
     # Then
     assert called.wait(20)
-    assert "watched runs were not looked at" in caplog.text
+    assert "what is watched was not looked at" in caplog.text
 
 
 def test_one_question_is_for_all_runs_that_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:

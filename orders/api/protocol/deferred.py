@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from django.http import HttpResponse
+
 #: The key of a request's environment.
 DEFERS: Final = "drinkgroup.defers"
 
@@ -53,3 +55,16 @@ class Deferred(Protocol):
 
     def close(self) -> None:
         """For Django the request is over."""
+
+
+class DeferredResponse(HttpResponse):
+    """A response of Django that is given later."""
+
+    is_deferred = True
+
+    def heads(self, length: int | None = None) -> list[tuple[str, str]]:
+        """The headers of the answer, as the first piece has them; with the length of its body, if that is known."""
+        heads = [(name, value) for name, value in self.items() if name.lower() != "content-length"]
+        if length is not None:
+            heads.append(("Content-Length", str(length)))
+        return [*heads, *(("Set-Cookie", cookie.OutputString()) for cookie in self.cookies.values())]

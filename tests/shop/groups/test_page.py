@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError, connection, connections
@@ -15,10 +15,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+import sagas.watching
 from campaigns import selectors, services
 from campaigns.models import Campaign, Places
+from orders.api.protocol import event_streams
 from orders.groups import deciding, live, staff, watching
-from orders.groups.watching import GroupStream, Hub, _Watch
+from orders.groups.watching import GroupStream
+from sagas import runtime
+from sagas.watching import Watch
 from tests.shop.conftest import Shop, build_shop
 from tests.shop.groups.conftest import a_campaign, a_customer, joined, pay, time_passes
 from tests.support import browser, servers
@@ -79,13 +83,15 @@ class TestLive:
 
     @pytest.fixture(autouse=True)
     def _quick(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setattr(watching, "EVERY", 0.01)
-        # Long enough for a reader of a busy machine to come back.
-        monkeypatch.setattr(watching, "LINGERS", 1.0)
+        monkeypatch.setattr(sagas.watching, "ASKED_EVERY", 0.01)
+        monkeypatch.setattr(sagas.watching, "_LOOK_EVERY", 0.01)
+        monkeypatch.setattr(sagas.watching, "_LINGER", 0.1)
+        monkeypatch.setattr(watching, "standings", watching.Standings())
         yield
-        for watched in list(watching.hub._watches):
-            watched.cancel()
-        eventually(lambda: watching.hub._thread is None, what="the end of the thread")
+        if (watcher := runtime.own.watcher) is not None:
+            for watched in watcher._all():
+                watched.cancel()
+            eventually(lambda: watcher._thread is None, what="the end of the thread")
 
     def test_watchers_are_told_of_changes_and_of_nothing_else(self, shop: Shop) -> None:
         campaign = a_campaign(shop)
@@ -103,9 +109,10 @@ class TestLive:
     def test_who_reads_late_what_it_was_woken_for_still_gets_it(self, shop: Shop) -> None:
         # Given a reader that is woken, and nobody else who watches
         reader = Reader(a_campaign(shop))
-        eventually(lambda: reader._woken.is_set() and watching.hub.count == 0, what="the reader woken")
-        # When the thread has looked again and again meanwhile
-        time.sleep(20 * watching.EVERY)
+        watcher = runtime.own.watcher
+        assert watcher is not None
+        # When the thread is gone meanwhile
+        eventually(lambda: reader._woken.is_set() and watcher._thread is None, what="the reader woken")
         # Then the news is still there
         assert "Nobody yet" in reader.read()
 
@@ -121,7 +128,7 @@ class TestLive:
     def test_a_stream_gives_signs_of_life_and_ends_after_a_while(
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(watching, "BEAT_EVERY", 0.05)
+        monkeypatch.setattr(event_streams, "HEARTBEAT", 0.05)
         reader = Reader(a_campaign(shop))
         eventually(lambda: reader.read() and ": \n\n" in reader.parts, what="a sign of life")
         # When its time is over
@@ -131,27 +138,32 @@ class TestLive:
     def test_a_read_that_fails_ends_nothing(
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        woken: list[str] = []
-        watched = _Watch(a_campaign(shop).pk, "", 1e12, lambda: woken.append("woken"))
-
         def breaks(**_: Any) -> Any:
             raise OperationalError("no database")
 
         with monkeypatch.context() as patched:
             patched.setattr(selectors, "standings", breaks)
-            Hub()._look([watched])
-        assert woken == []
-        assert "could not be read" in caplog.text
+            reader = Reader(a_campaign(shop))
+            eventually(lambda: "was not looked at" in caplog.text, what="a read that failed")
+            assert not reader._woken.is_set()
         # When the next read goes well, then there is news
-        Hub()._look([watched])
-        assert woken == ["woken"]
+        eventually(lambda: "Nobody yet" in reader.read(), what="the first event")
 
-    def test_all_watched_campaigns_are_one_read(self, shop: Shop) -> None:
-        campaigns = [a_campaign(shop) for _ in range(3)]
-        watches = [_Watch(campaign.pk, "", 1e12, lambda: None) for campaign in campaigns * 2]
+    def test_all_watched_campaigns_and_an_orders_run_are_read_by_one_thread_in_a_statement_each(
+        self, shop: Shop
+    ) -> None:
+        # Given
+        watches = [
+            Watch(campaign.pk, 1e12, lambda: None, (watching._versions,), "")
+            for campaign in [a_campaign(shop) for _ in range(3)] * 2
+        ]
+        watches += [Watch(uuid4(), 1e12, lambda: None, (sagas.watching._of_runs,)) for _ in range(2)]
+        # When
         with CaptureQueriesContext(connection) as captured:
-            Hub()._look(watches)
-        assert len(captured) == 1
+            found = sagas.watching._versions(watches)
+        # Then
+        assert len(captured) == 2
+        assert len(found) == 8
 
 
 def test_the_page_says_what_is_offered_and_how_it_stands(shop: Shop) -> None:
@@ -208,7 +220,7 @@ def test_a_server_that_takes_no_streams_sends_one_event(shop: Shop) -> None:
     answer = Client().get(f"{a_campaign(shop).page_path}events/")
     text = answer.content.decode()
     assert answer["Content-Type"] == "text/event-stream"
-    assert text.startswith("retry: 3000\n\nevent: standing\nid: ")
+    assert text.startswith("retry: 2000\n\nevent: standing\nid: ")
     assert text.endswith("\n\n")
     assert text.count("\n\n") == 2
 
