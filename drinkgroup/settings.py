@@ -164,6 +164,8 @@ SAGAS = {
 CURRENCY = env.str("CURRENCY", default="CNY")
 # How long an order waits for its payment, in seconds.
 CONFIRM_WITHIN_SECONDS = env.float("CONFIRM_WITHIN_SECONDS", default=30.0)
+# Seconds between two looks of the workers at what changed, for contradictions (manage.py reconcile); 0: none.
+RECONCILE_SECONDS = env.float("RECONCILE_SECONDS", default=300.0)
 # Whether orders publish domain events on RabbitMQ's exchange sagas.events.
 #: Whether webhooks may go to private addresses, and without TLS: for developers, and for tests.
 WEBHOOKS_PRIVATE = env.bool("WEBHOOKS_PRIVATE", default=False)

@@ -120,19 +120,30 @@ def explain(*, batch: str, since: datetime, until: datetime) -> Explanation:
     return Explanation(opening, lines, closing, counted)
 
 
+#: What each batch counts, and what the ledger comes to: ``key``, the counts, and the same as ``ledger_…``.
+COMPARED = (
+    f"WITH {_EVENTS}, total AS (SELECT batch, "
+    + ", ".join(f"sum({name})::bigint AS {name}" for name in _COUNTS)
+    + " FROM event GROUP BY batch) SELECT row.key, "
+    + ", ".join(f"row.{name}" for name in _COUNTS)
+    + ", "
+    + ", ".join(f"COALESCE(total.{name}, 0) AS ledger_{name}" for name in _COUNTS)
+    + " FROM inventory_batch AS row LEFT JOIN total ON total.batch = row.key"
+)
+#: Of a row of it: whether the two differ.
+DIFFERS = f"({', '.join(_COUNTS)}) <> ({', '.join(f'ledger_{name}' for name in _COUNTS)})"
+
+
 def unexplained() -> list[tuple[str, Counts, Counts]]:
     """List the batches whose counts are not what the ledger comes to: key, counts, and what the ledger says."""
-    sums = ", ".join(f"COALESCE(sum({name}), 0)::bigint AS {name}" for name in _COUNTS)
-    rows = _query(
-        f"WITH {_EVENTS}, total AS (SELECT batch, {sums} FROM event GROUP BY batch) "
-        "SELECT key, row.available, row.held, row.sold, row.written_off, COALESCE(total.available, 0), "
-        "COALESCE(total.held, 0), COALESCE(total.sold, 0), COALESCE(total.written_off, 0) FROM inventory_batch AS row "
-        "LEFT JOIN total ON total.batch = row.key WHERE (row.available, row.held, row.sold, row.written_off) "
-        "IS DISTINCT FROM (COALESCE(total.available, 0), COALESCE(total.held, 0), COALESCE(total.sold, 0), "
-        "COALESCE(total.written_off, 0)) ORDER BY key",
-        {},
-    )
+    rows = _query(f"SELECT * FROM ({COMPARED}) AS compared WHERE {DIFFERS} ORDER BY key", {})
     return [(row[0], Counts(*row[1:5]), Counts(*row[5:9])) for row in rows]
+
+
+def comes_to(batch: str) -> Counts:
+    """What the ledger of a batch comes to now."""
+    found = _query(f"SELECT * FROM ({COMPARED}) AS compared WHERE key = %(batch)s", {"batch": batch})
+    return Counts(*found[0][5:9])
 
 
 def _add(counts: Counts, change: Counts) -> Counts:

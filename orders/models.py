@@ -7,6 +7,19 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from orders.reconciliation.models import Finding, ReconciliationPass, WatchedRun
+
+__all__ = [
+    "Finding",
+    "IdempotencyKey",
+    "Order",
+    "OrderLine",
+    "OrderRefund",
+    "OrderStatus",
+    "ReconciliationPass",
+    "WatchedRun",
+]
+
 
 class OrderStatus(models.TextChoices):
     """The status that the saga's steps write. The engine has the state of the order's run."""

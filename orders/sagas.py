@@ -15,12 +15,12 @@ import inventory.participants as inventory
 import payments.participants as payments
 from orders import participants as orders
 from orders.fulfilment.sagas import PlaceStoreOrder, StoreOrderRequest
+from orders.reconciliation.sagas import ReviewFindings  # noqa: F401 - the engine looks for the sagas of an app here
 from orders.refunds import participants as order_refunds
 from orders.refunds.participants import RefundOrderRequest
 from orders.requests import ChargeRequest, GroupRequest, OrderRequest
 from payments import gateways, refunds
 from sagas import Confirmation, Events, PrunedRun, Retry, Saga, State, Step, Tcc, Transition, on_prune, on_transition
-
 
 class PlaceOrder(Saga[OrderRequest]):
     """Confirm an order with its stock, coupon and delivery, or undo every part."""

@@ -17,6 +17,7 @@ from payments.models import Outcome, Payment, PaymentState, Refund, RefundSource
 from payments.returns import RefundRequest, ReviewRequest, lock_refund, note_sum_returned, settle
 from payments.sagas import RefundPayment, RefundPaymentLater, ReviewPayment
 from sagas import State, limits
+from sagas.errors import RunExists
 from sagas.models import Run
 
 logger = logging.getLogger(__name__)
@@ -332,15 +333,8 @@ def sweep(*, within: timedelta = timedelta(days=31)) -> int:
     run = Run.objects.filter(pk=OuterRef("run_id"))
     kept = came.filter(Exists(run.filter(state=State.FAILED)), state=PaymentState.TAKEN)
     done = 0
-    for pk, run_id in kept.order_by("id").values_list("pk", "run_id"):
-        with transaction.atomic():
-            assert run_id is not None
-            lock_runs({run_id})
-            payment = Payment.objects.select_for_update().get(pk=pk)
-            if payment.state == PaymentState.TAKEN:
-                logger.error("payments: payment %s is taken, and its order was undone", payment.payment_id)
-                owe(payment, because=Outcome.UNDONE)
-                done += 1
+    for pk in kept.order_by("id").values_list("pk", flat=True):
+        done += give_back_kept(pk)
     parked = came.filter(~Exists(run.filter(state=State.ESCALATED)), state=PaymentState.PARKED)
     waiting = [run_id for run_id in parked.values_list("run_id", flat=True) if run_id is not None]
     offer_parked(waiting)
@@ -354,6 +348,39 @@ def sweep(*, within: timedelta = timedelta(days=31)) -> int:
     for refund in Refund.objects.filter(stopped, state=RefundState.REQUESTED, payment__received_at__gte=Now() - within):
         call_for_stopped(refund.pk)
     return done + len(waiting)
+
+
+def give_back_kept(payment_pk: int) -> bool:
+    """Write a payment as due back that is taken although its order was undone; return whether it was so."""
+    with transaction.atomic():
+        run_id = Payment.objects.filter(pk=payment_pk).values_list("run_id", flat=True).first()
+        if run_id is None or lock_runs({run_id}).get(run_id) is not State.FAILED:
+            return False
+        payment = Payment.objects.select_for_update().get(pk=payment_pk)
+        if payment.state != PaymentState.TAKEN:
+            return False
+        logger.error("payments: payment %s is taken, and its order was undone", payment.payment_id)
+        owe(payment, because=Outcome.UNDONE)
+        return True
+
+
+def restart(refund_id: UUID) -> bool:
+    """Start the run of a refund whose run is not there: under the same id, by which the gateway knows the refund.
+
+    Returns:
+        Whether it was started: ``False`` if the refund is made, or has a run, or may have had one that was pruned.
+    """
+    with transaction.atomic():
+        refund = lock_refund(refund_id)
+        if refund.state == RefundState.RETURNED:
+            return False
+        payment = refund.payment
+        request = RefundRequest(payment.gateway, payment.payment_id, refund.amount, payment.currency)
+        try:
+            RefundPayment.start(request, business_key=payment.payment_id[: limits.BUSINESS_KEY], run_id=refund.pk)
+        except RunExists:
+            return False
+        return True
 
 
 def call_for_stopped(refund_id: UUID) -> None:

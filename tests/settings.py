@@ -18,3 +18,5 @@ from tests.static_settings import SAGAS as _SAGAS  # noqa: E402
 # Tests leave runs behind that nobody performs. To admission that is an outage: orders would be refused after seconds.
 SAGAS = {**_SAGAS, "ADMISSION": 1e9, **json.loads(os.environ.get("LAB_SAGAS", "{}"))}
 INSTALLED_APPS = [*_APPS, *os.environ.get("LAB_APPS", "").split()]
+# Tests of reconciliation do it themselves: workers of other tests find what those have left half.
+RECONCILE_SECONDS = 0

@@ -19,7 +19,7 @@ from orders import demo
 from orders.models import Order
 from tests.support import broker, servers, shop_invariants, tables
 
-_TABLES = (
+TABLES = (
     "sagas_run",
     "sagas_log",
     "sagas_confirmation",
@@ -94,7 +94,7 @@ def run_of(order_no: str) -> UUID:
 
 
 def _forget_all() -> None:
-    tables.empty(*_TABLES)
+    tables.empty(*TABLES)
     if servers.EMBEDDED:
         return
     broker.purge()

@@ -22,6 +22,7 @@ BROKEN = {
     "lab.Told": "its one step is in another system and has no undo: if no answer ever comes, what it took stays taken",
     "payments.ReturnPayment": "of runs from before, whose second step calls a person until the money is returned",
     "payments.ReviewPayment": "a person decides: its second step calls one until nothing is left to decide",
+    "orders.ReviewFindings": "its second step calls a person until reconciliation finds nothing any more",
     "loyalty.Astray": "its second step writes in another database than it says, and is refused at every attempt",
 }
 
