@@ -22,6 +22,7 @@ from orders.requests import ChargeRequest, GroupRequest, OrderRequest
 from payments import gateways, refunds
 from sagas import Confirmation, Events, PrunedRun, Retry, Saga, State, Step, Tcc, Transition, on_prune, on_transition
 
+
 class PlaceOrder(Saga[OrderRequest]):
     """Confirm an order with its stock, coupon and delivery, or undo every part."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.conf import settings as project
 from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test import override_settings
 from django.utils import timezone
@@ -198,6 +200,16 @@ _GUARDED = (
     *("coupons_grant", "payments_payment", "payments_refund", "campaigns_campaign", "campaigns_member"),
     *("campaigns_places", "delivery_fulfilment"),
 )
+
+
+def reconcile(*arguments: str) -> str:
+    """Call the command; return what it says."""
+    said = StringIO()
+    try:
+        call_command("reconcile", *arguments, stdout=said)
+    except CommandError as error:
+        said.write(f"failed: {error}")
+    return said.getvalue()
 
 
 def violations() -> list[Violation]:

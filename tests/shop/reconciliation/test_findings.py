@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from io import StringIO
-
 import pytest
-from django.core.management import CommandError, call_command
 
 from inventory import ledger
 from inventory.models import Batch, Move
 from orders.models import Order
-from orders.reconciliation import findings, incidents
+from orders.reconciliation import findings
 from orders.reconciliation.models import Finding
 from orders.reconciliation.sagas import ReviewFindings
 from payments.models import Payment, Refund
-from sagas import State
 from sagas.invariants import RepairRefused
 from sagas.models import Run
-from tests.shop.reconciliation.conftest import Scene, carry, corrupt, violations
+from tests.shop.reconciliation.conftest import Scene, corrupt, reconcile, violations
 
 pytestmark = pytest.mark.usefixtures("undone_again")
-
-
-def reconcile(*arguments: str) -> str:
-    """Call the command; return what it says."""
-    said = StringIO()
-    try:
-        call_command("reconcile", *arguments, stdout=said)
-    except CommandError as error:
-        said.write(f"failed: {error}")
-    return said.getvalue()
 
 
 def found() -> dict[str, Finding]:
@@ -64,32 +50,6 @@ def test_a_dry_run_keeps_nothing(scene: Scene) -> None:
     assert "delivery.slot_counts" in reconcile("--dry-run")
     assert not Finding.objects.exists()
     assert not Run.objects.filter(saga=ReviewFindings.name).exists()
-
-
-def test_what_is_found_calls_a_person_once_until_it_is_resolved(scene: Scene) -> None:
-    # Given two rows at which one invariant does not hold
-    for order_no in (scene.paid, scene.moved):
-        corrupt("UPDATE orders_order SET status = 'REJECTED' WHERE run_id = %(run)s", {"run": scene.run(order_no)})
-    # When it is found, twice
-    reconcile()
-    carry()
-    reconcile()
-    # Then one incident is open, and names both
-    incident = Run.objects.get(saga=ReviewFindings.name)
-    assert incident.state == State.ESCALATED
-    told = str(incident.escalations.get().error)
-    assert scene.paid in told
-    assert str(scene.run(scene.moved)) in told
-    # When all is repaired, then it ends by itself
-    Order.objects.filter(order_no__in=[scene.paid, scene.moved]).update(status="CONFIRMED")
-    reconcile()
-    carry()
-    incident.refresh_from_db()
-    assert incident.state == State.SUCCEEDED
-    # And another time it is another one
-    corrupt("UPDATE orders_order SET status = 'REJECTED' WHERE run_id = %(run)s", {"run": scene.run(scene.paid)})
-    reconcile()
-    assert Run.objects.filter(saga=ReviewFindings.name).count() == 2
 
 
 def test_a_repair_is_a_dry_run_until_it_is_made_with_a_reason(scene: Scene) -> None:
@@ -192,4 +152,3 @@ def test_what_only_a_person_can_know_is_not_repaired(scene: Scene) -> None:
     reconcile()
     with pytest.raises(RepairRefused, match="Restore it"):
         findings.repair(finding_id=found()["orders.cups"].pk, reason="why not", by="mei")
-    incidents.close_resolved()
