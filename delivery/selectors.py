@@ -128,6 +128,17 @@ def fulfilment_of(*, order_no: str) -> Fulfilment | None:
     return Fulfilment.objects.filter(order_no=order_no).prefetch_related("moves").first()
 
 
+def queue_version(*, store: int) -> str:
+    """A text that is another one whenever the store's queue is: an order more or less, moved, or in another slot."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT md5(coalesce(string_agg(id || '.' || version || '@' || slot, ',' ORDER BY due_at, id), '')) "
+            "FROM delivery_fulfilment WHERE store_id = %s AND state = ANY(%s)",
+            [store, [str(state) for state in OPEN]],
+        )
+        return str(cursor.fetchone()[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A state that a store's work has come to.

@@ -10,6 +10,7 @@ app_name = "staff"
 urlpatterns = [
     path("", views.stores, name="stores"),
     path("<slug:code>/", views.queue, name="queue"),
+    path("<slug:code>/slots/", views.slots, name="slots"),
     path("<slug:code>/move/", views.move, name="move"),
     path("<slug:code>/refuse/<slug:order_no>/", views.refuse, name="refuse"),
 ]

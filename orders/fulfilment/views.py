@@ -1,10 +1,15 @@
-"""The page of a store's staff: a queue of cups to make. It works without JavaScript, and on a telephone."""
+"""The pages of a store's staff: the queue of cups to make, and its slots. They work without JavaScript.
+
+With it, the queue asks every few seconds whether it is another one (``staff.js``): 304 as long as it is not.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
@@ -12,19 +17,24 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.cache import get_conditional_response
 from django.utils.formats import date_format
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 import delivery.selectors
-from delivery.errors import IllegalMove, NotInQueue, ReasonMissing, StaleVersion
-from delivery.models import NEXT, Fulfilment, FulfilmentState, Store
+import delivery.services
+from delivery.errors import DayUnusable, IllegalMove, NotInQueue, NotSettled, ReasonMissing, StaleVersion
+from delivery.models import MOST_ORDERS, NEXT, Fulfilment, FulfilmentState, Store
 from inventory.models import Sku
+from orders.api.protocol import conditional
 from orders.fulfilment import services
 
-#: Orders that are shown at once.
+#: Orders, and slots, that are shown at once.
 MOST = 200
+_MINUTE = timedelta(minutes=1)
 _SHOWN = (FulfilmentState.ACCEPTED, FulfilmentState.MAKING, FulfilmentState.READY)
 
 
@@ -82,8 +92,14 @@ def stores(request: HttpRequest) -> HttpResponse:
 @login_required
 @permission_required("delivery.fulfil", raise_exception=True)
 def queue(request: HttpRequest, code: str) -> HttpResponse:
-    """Show what a store has to make, the next first."""
+    """Show what a store has to make, the next first; 304 to a page that has it."""
     store = get_object_or_404(Store, code=code)
+    # The version first: what changes behind it is shown, and asked for once more.
+    today = timezone.now().astimezone(store.zone).date()
+    etag = conditional.tag(f"{delivery.selectors.queue_version(store=store.pk)} {today} {get_language()} {store.name}")
+    known = get_conditional_response(request, etag=etag)
+    if known is not None and known.status_code == 304:
+        return known
     cards = _cards(store, delivery.selectors.queue(store=store.pk)[: MOST + 1])
     cups: Counter[str] = Counter()
     for card in cards[:MOST]:
@@ -91,8 +107,79 @@ def queue(request: HttpRequest, code: str) -> HttpResponse:
             for quantity, name in card.lines:
                 cups[name] += quantity
     columns = [(state, [card for card in cards[:MOST] if card.work.state == state]) for state in _SHOWN]
-    context = {"store": store, "columns": columns, "cups": cups.most_common(), "more": len(cards) > MOST}
-    return render(request, "orders/staff/queue.html", context)
+    context = {
+        "store": store,
+        "columns": columns,
+        "cups": cups.most_common(),
+        "more": len(cards) > MOST,
+        "etag": etag,
+    }
+    response = render(request, "orders/staff/queue.html", context)
+    response["ETag"] = etag
+    return response
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@permission_required("delivery.fulfil", raise_exception=True)
+def slots(request: HttpRequest, code: str) -> HttpResponse:
+    """Show a store's coming slots; make those of a day."""
+    store = get_object_or_404(Store, code=code)
+    tomorrow = timezone.now().astimezone(store.zone).date() + timedelta(days=1)
+    asked = {name: request.POST.get(name, "").strip() for name in ("day", "minutes", "capacity")}
+    error = ""
+    if request.method == "POST":
+        made, error = _open_day(store, asked)
+        if made is not None:
+            text = ngettext("%(count)s slot was made.", "%(count)s slots were made.", made)
+            messages.success(request, text % {"count": made})
+            return HttpResponseRedirect(reverse("staff:slots", args=[store.code]))
+    else:
+        asked = {"day": f"{tomorrow:%Y-%m-%d}", "minutes": "60", "capacity": "20"}
+    context = {
+        "store": store,
+        "asked": asked,
+        "error": error,
+        "today": tomorrow - timedelta(days=1),
+        "last": tomorrow - timedelta(days=1) + delivery.services.AHEAD,
+        "days": _days(store),
+        "hours": store.hours.all(),
+        "most": MOST_ORDERS,
+    }
+    return render(request, "orders/staff/slots.html", context, status=422 if error else 200)
+
+
+def _open_day(store: Store, asked: dict[str, str]) -> tuple[int | None, str]:
+    """Make the slots of a day as a form has it; return how many were made, or what is wrong with the form."""
+    try:
+        day = date.fromisoformat(asked["day"])
+    except ValueError:
+        return None, _("Choose a day.")
+    minutes, capacity = (
+        int(asked[name]) if asked[name].isdecimal() and len(asked[name]) < 8 else 0 for name in ("minutes", "capacity")
+    )
+    if not delivery.services.SHORTEST <= minutes * _MINUTE <= delivery.services.LONGEST:
+        return None, _("A slot is 5 to 1440 minutes long.")
+    if not 1 <= capacity <= MOST_ORDERS:
+        return None, _("A slot takes 1 to %(most)s orders.") % {"most": MOST_ORDERS}
+    try:
+        made = delivery.services.open_day(store=store.pk, day=day, length=minutes * _MINUTE, capacity=capacity)
+    except DayUnusable:
+        return None, _("The store is not open on that day for so long, or the day is past or more than a year ahead.")
+    return len(made), ""
+
+
+def _days(store: Store) -> list[dict[str, Any]]:
+    """The coming slots that take orders, by day, on the store's clock."""
+    days: dict[date, list[dict[str, Any]]] = {}
+    for slot in delivery.selectors.upcoming().filter(store=store)[:MOST]:
+        begin, end = (moment.astimezone(store.zone) for moment in (slot.starts_at, slot.ends_at))
+        taken = slot.held + slot.sold
+        days.setdefault(begin.date(), []).append(
+            {"time": f"{begin:%H:%M}–{end:%H:%M}", "taken": taken, "places": taken + slot.available}
+        )
+    return [{"day": date_format(day, "SHORT_DATE_FORMAT"), "slots": found} for day, found in days.items()]
 
 
 @never_cache
@@ -120,6 +207,8 @@ def move(request: HttpRequest, code: str) -> HttpResponse:
         messages.error(request, _("There is no such order."))
     except (StaleVersion, IllegalMove, ReasonMissing):
         messages.warning(request, _("Somebody was faster. This is how the orders stand now."))
+    except NotSettled:
+        messages.warning(request, _("The order is still being confirmed. Refuse it in a moment."))
     else:
         text = _("%(order)s is %(state)s.")
         messages.success(request, text % {"order": moved.order_no, "state": moved.get_state_display()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from datetime import timedelta
+from datetime import time, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from django.test import Client
 from django.utils import timezone
 
 from delivery import services
-from delivery.models import Fulfilment, FulfilmentKind, FulfilmentState, Slot, SlotHold, Store
+from delivery.models import Fulfilment, FulfilmentKind, FulfilmentState, OpeningHours, Slot, SlotHold, Store
 from delivery.participants import slots
 from orders import demo
 from orders.models import Order, OrderRefund
@@ -68,8 +68,10 @@ def paid(api: Api, shop: Shop) -> Fulfilment:
     return Fulfilment.objects.get(run_id=run_id)
 
 
-def waiting(shop: Shop, kind: FulfilmentKind = FulfilmentKind.SLOT, *states: FulfilmentState) -> Fulfilment:
-    call = ask(shop)
+def waiting(
+    shop: Shop, kind: FulfilmentKind = FulfilmentKind.SLOT, *states: FulfilmentState, slot: int = 0
+) -> Fulfilment:
+    call = ask(shop, slot=slot)
     slots.try_.many([call])
     slots.confirm.many([call])
     Fulfilment.objects.filter(run_id=call.run_id).update(kind=kind)
@@ -215,7 +217,7 @@ def test_an_odd_form_is_refused(page: Client, shop: Shop, sent: dict[str, str]) 
 def test_the_page_is_for_staff(shop: Shop, mei: User) -> None:
     anyone, customer = Client(), Client()
     customer.force_login(shop.customer)
-    for url in ("/staff/", "/staff/main/"):
+    for url in ("/staff/", "/staff/main/", "/staff/main/slots/"):
         assert anyone.get(url).status_code == 302
         assert customer.get(url).status_code == 403
     assert anyone.post("/staff/main/move/").status_code == 302
@@ -223,6 +225,63 @@ def test_the_page_is_for_staff(shop: Shop, mei: User) -> None:
     guarded = Client(enforce_csrf_checks=True)
     guarded.force_login(mei)
     assert guarded.post("/staff/main/move/", form(waiting(shop), "MAKING")).status_code == 403
+
+
+def test_the_page_that_is_open_is_told_whether_the_queue_is_another_one(page: Client, shop: Shop) -> None:
+    # Given
+    first = page.get("/staff/main/")
+    known = {"If-None-Match": first.headers["ETag"]}
+    assert page.get("/staff/main/", headers=known).status_code == 304
+    assert f'data-etag="{first.headers["ETag"].replace(chr(34), "&quot;")}"' in first.content.decode()
+
+    # When an order comes, is moved, and leaves
+    seen = [first.headers["ETag"]]
+    work = waiting(shop)
+    seen.append(page.get("/staff/main/", headers=known).headers["ETag"])
+    for to in (FulfilmentState.MAKING, FulfilmentState.READY, FulfilmentState.NOT_COLLECTED):
+        work = services.move(order_no=work.order_no, to=to, version=work.version, by="mei")
+        seen.append(page.get("/staff/main/", headers={"If-None-Match": seen[-1]}).headers["ETag"])
+
+    # Then each is another version, and an empty queue is the first
+    assert len(set(seen[:-1])) == len(seen) - 1
+    assert seen[-1] == seen[0]
+
+
+def test_the_page_makes_the_slots_of_a_day(page: Client, shop: Shop) -> None:
+    store = Store.objects.create(code=f"s-{uuid4().hex[:8]}", name="Bund", timezone="Asia/Shanghai")
+    url = f"/staff/{store.code}/slots/"
+    assert "no opening hours yet" in page.get(url).content.decode()
+    for weekday in OpeningHours.Weekday.values:
+        OpeningHours.objects.create(store=store, weekday=weekday, opens=time(10), closes=time(12))
+    day = timezone.now().astimezone(store.zone).date() + timedelta(days=2)
+    made = page.post(url, {"day": str(day), "minutes": "60", "capacity": "7"}, follow=True).content.decode()
+    assert "2 slots were made." in made
+    assert made.count("0 of 7 taken") == 2
+    assert "10:00–11:00" in made
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"day": "soon"}, "Choose a day"),
+        ({"day": "2020-01-01"}, "past"),
+        ({"minutes": "x"}, "5 to 1440"),
+        ({"minutes": "99999999999"}, "5 to 1440"),
+        ({"capacity": "0"}, "1 to 1000000"),
+        ({"capacity": "-3"}, "1 to 1000000"),
+    ],
+)
+def test_a_form_for_slots_that_makes_no_sense_says_so(
+    page: Client, shop: Shop, changes: dict[str, str], said: str
+) -> None:
+    before = Slot.objects.count()
+    day = timezone.now().date() + timedelta(days=2)
+    answer = page.post("/staff/main/slots/", {"day": str(day), "minutes": "60", "capacity": "7", **changes})
+    assert answer.status_code == 422
+    assert said in answer.content.decode()
+    # What was typed is still there
+    assert "".join(f'value="{value}"' for value in changes.values()) in answer.content.decode()
+    assert Slot.objects.count() == before
 
 
 def _note(complaints: list[str], message: ConsoleMessage) -> None:
@@ -239,6 +298,7 @@ def test_the_pages_look_right_on_a_telephone_and_a_desk(page: Client, shop: Shop
     pages = {
         "staff-stores": page.get("/staff/"),
         "staff-queue": page.get("/staff/main/"),
+        "staff-slots": page.get("/staff/main/slots/"),
         "staff-refuse": page.get(f"/staff/main/refuse/{ready.order_no}/"),
     }
     texts = {name: answer.content.decode() for name, answer in pages.items()}
