@@ -48,6 +48,7 @@ from sagas.messaging.publisher import (
     drop_connections,
     pass_on,
 )
+from sagas.validation import why_unstorable
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def step(
 ) -> list[str]:
     """Perform one operation of a cohort. Return the runs that go on, which Celery hands to the next link."""
     try:
-        runs = _read(ids, version=version, shape=shape, passed=passed)
+        runs = _read(ids, saga, step, phase, version=version, shape=shape, passed=passed)
         definition = store.definitions.find(saga, version, shape)
         index = definition.index(step)
         action = definition.action(index, Phase(phase))
@@ -170,7 +171,7 @@ def event(
     is still to do: it was performed first.
     """
     try:
-        runs = _read(ids, version=version, shape=shape, passed=passed)
+        runs = _read(ids, saga, event, version=version, shape=shape, passed=passed)
         definition = store.definitions.find(saga, version, shape)
         reacting = choreography.reacting(definition, event)
     except (UnknownSaga, UnknownStep) as error:
@@ -207,8 +208,13 @@ def event(
         raise failure
 
 
-def _read(ids: object, **numbers: object) -> list[UUID]:
-    """Read the arguments of a message. ``EngineTask`` has checked their names.
+def _read(ids: object, *names: object, **numbers: object) -> list[UUID]:
+    """Read the arguments of a message. ``EngineTask`` has checked how they are called.
+
+    Args:
+        ids: the runs.
+        names: of the saga and what is in it.
+        numbers: the version and what is counted.
 
     Raises:
         ValueError: they are of a wrong type, or the database could not store them.
@@ -216,9 +222,14 @@ def _read(ids: object, **numbers: object) -> list[UUID]:
     if not isinstance(ids, list):
         msg = f"ids is no list, but {type(ids).__name__}"
         raise ValueError(msg)  # noqa: TRY004 - one kind of error for every message that cannot be read
-    for name, number in numbers.items():
+    for what, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or abs(number) > limits.INTEGER:
-            msg = f"{name} is no number of a message: {repr(number)[:80]}"
+            msg = f"{what} is no number of a message: {repr(number)[:80]}"
+            raise ValueError(msg)
+    for name in names:
+        # Not left to the driver: psycopg2 raises ValueError, and psycopg 3 an error of the database.
+        if not isinstance(name, str) or why_unstorable(name):
+            msg = f"no name of a message: {repr(name)[:80]}"
             raise ValueError(msg)
     return [UUID(run_id) for run_id in ids]
 
@@ -253,7 +264,8 @@ def _deliver(
 def cancel(self: AnyTask, *, saga: str, version: int, confirmation: str, ids: list[str]) -> None:
     """Undo the runs that were not confirmed before their deadline."""
     try:
-        delivering.judge_deadline(saga, version, confirmation, _read(ids, version=version), Publisher)
+        runs = _read(ids, saga, confirmation, version=version)
+        delivering.judge_deadline(saga, version, confirmation, runs, Publisher)
     except (SagaError, ValueError, TypeError, AttributeError) as error:
         raise _poison(self, error) from error
 

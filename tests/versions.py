@@ -299,14 +299,14 @@ def _make_debian(system: Path, suite: str, redis: str) -> None:
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
         (system / "etc/resolv.conf").write_text(Path("/etc/resolv.conf").read_text())
-        # pip trusts what this machine trusts.
-        if (trusted := Path("/etc/ssl/certs/ca-certificates.crt")).exists():
-            (system / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
-            (system / "etc/ssl/certs/ca-certificates.crt").write_bytes(trusted.read_bytes())
         # A mirror may be older than the week for which the lists of a release in the making are valid.
         _call("chroot", str(system), "apt-get", "update", "-qq", "-o", "Acquire::Check-Valid-Until=false")
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *_DEBIAN, redis]
         _call("chroot", str(system), "/usr/bin/env", "DEBIAN_FRONTEND=noninteractive", *install)
+        # pip trusts what this machine trusts. Afterwards: the package of certificates writes this file itself.
+        if (trusted := Path("/etc/ssl/certs/ca-certificates.crt")).exists():
+            (system / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
+            (system / "etc/ssl/certs/ca-certificates.crt").write_bytes(trusted.read_bytes())
         (system / "complete").touch()
 
 

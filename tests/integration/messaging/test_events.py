@@ -45,11 +45,18 @@ def listener(own_worker: Worker) -> Iterator[str]:
         yield queue
 
 
-def empty() -> bool:
-    return not Outbox.objects.exists()
+def await_empty(worker: Worker, *, within: float = 20.0) -> None:
+    """Wait until all events are published; tell otherwise what waits, and what the worker says of it."""
+
+    def what_waits() -> str:
+        rows = Outbox.objects.values_list("run_id", "position", "name", "attempt", "occurred_at", "due_at")
+        lines = [line for line in worker.text().splitlines() if '"level": "info"' not in line]
+        return "\n".join(["all events published", *map(str, rows.order_by("run_id", "position")[:20]), *lines[-40:]])
+
+    eventually(lambda: not Outbox.objects.exists(), within=within, what=what_waits)
 
 
-def test_events_are_published_in_the_order_of_the_run(listener: str) -> None:
+def test_events_are_published_in_the_order_of_the_run(listener: str, own_worker: Worker) -> None:
     # Given a run that was performed
     run_id = sagas.start(Telling, Experiment())
     await_state(run_id, State.AWAITING_CONFIRM)
@@ -58,7 +65,7 @@ def test_events_are_published_in_the_order_of_the_run(listener: str) -> None:
     eventually(lambda: broker.length(listener) >= 5, what="five events")
     sagas.confirm(run_id, "approval", {})
     await_state(run_id, State.SUCCEEDED)
-    eventually(empty)
+    await_empty(own_worker)
     # (twice, where a publisher stood still for longer than its lease)
     assert_in_order(unique(heard(listener)), [run_id])
 
@@ -115,7 +122,9 @@ def marks(ids: list[UUID]) -> list[str]:
     return list(Mark.objects.filter(run_id__in=ids, operation="heard").order_by("id").values_list("step", flat=True))
 
 
-def test_a_publisher_that_is_killed_before_it_deletes_publishes_again(listener: str, listening: Listening) -> None:
+def test_a_publisher_that_is_killed_before_it_deletes_publishes_again(
+    listener: str, listening: Listening, own_worker: Worker
+) -> None:
     # Given a publisher that is killed when RabbitMQ has its events, and it has not yet deleted them
     arm("relay.published")
     run_id = sagas.start(Telling, Experiment())
@@ -125,7 +134,7 @@ def test_a_publisher_that_is_killed_before_it_deletes_publishes_again(listener: 
     await_state(run_id, State.AWAITING_CONFIRM)
     sagas.confirm(run_id, "approval", {})
     await_state(run_id, State.SUCCEEDED)
-    eventually(empty)
+    await_empty(own_worker)
 
     # Then some came twice
     events = heard(listener)
@@ -205,7 +214,7 @@ def tally(own_worker: Worker, tmp_path: Path) -> Iterator[Path]:
         channel.queue_delete(name)
 
 
-def test_the_example_counts_each_event_once(tally: Path) -> None:
+def test_the_example_counts_each_event_once(tally: Path, own_worker: Worker) -> None:
     # Given runs, during which a publisher dies
     arm("relay.published")
     with transaction.atomic():
@@ -215,7 +224,7 @@ def test_the_example_counts_each_event_once(tally: Path) -> None:
     for run_id in fine:
         sagas.confirm(run_id, "approval", {})
     await_states([*fine, *refused], State.SUCCEEDED, State.FAILED)
-    eventually(empty)
+    await_empty(own_worker)
     assert not is_armed()
 
     # Then
@@ -263,7 +272,7 @@ def test_events_survive_kills_of_two_workers_and_rabbitmq(
             sagas.cancel(run_id)
         await_states(kept, State.SUCCEEDED)
         await_states([*refused, *cancelled], State.FAILED)
-        eventually(empty, within=40, what="all published")
+        await_empty(own_worker, within=40)
     finally:
         for worker in workers:
             worker.stop()

@@ -244,11 +244,12 @@ class TestWriting:
                 Carrier().run([sagas.start(Telling, Experiment())])
             return len(queries)
 
-        # The first run of a process also writes its definition, and is looked at by its claim.
+        # The first run of a process also writes its definition, and is looked at by its claim. Another may come when
+        # it is time to look at something once more.
         statements()
-        publishing = statements()
+        publishing = min(statements() for _ in range(4))
         monkeypatch.setitem(Telling.definition.__dict__, "publishes", False)
-        assert statements() == publishing
+        assert min(statements() for _ in range(4)) == publishing
 
 
 def together(*works: Callable[[], None]) -> None:

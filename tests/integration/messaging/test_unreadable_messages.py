@@ -95,6 +95,8 @@ BAD = [
     Bad("a huge shape", task="sagas.step", args=[[str(uuid4())]], kwargs={**STEP, "shape": 2**70}),
     Bad("a count of no number", task="sagas.step", args=[[str(uuid4())]], kwargs={**STEP, "step": "no", "passed": "x"}),
     Bad("a saga with a NUL", task="sagas.step", args=[[str(uuid4())]], kwargs={**STEP, "saga": "a\x00b", "shape": 1}),
+    Bad("an unknown saga with a NUL", task="sagas.step", args=[[str(uuid4())]], kwargs={**STEP, "saga": "a\x00b"}),
+    Bad("half a character", task="sagas.step", args=[[str(uuid4())]], kwargs={**STEP, "saga": "a\ud800"}),
     Bad("ids in 900 lists", body="[" * 900 + "]" * 900, headers=HEADERS),
     Bad("ids in 100,000 lists", body="[" * 100_000 + "]" * 100_000, headers=HEADERS),
     Bad("arguments in 900 lists", body="[[" + "[" * 900 + "]" * 900 + "], {}, {}]", headers=HEADERS),
