@@ -5,8 +5,9 @@ Each is one transaction. Rows are locked in one order: a store, then slots by id
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -198,30 +199,71 @@ def lock(*, run_id: UUID) -> Fulfilment | None:
     return Fulfilment.objects.select_for_update(no_key=True).filter(run_id=run_id).first()
 
 
-def give_back(*, run_id: UUID, by: str = "refund", reason: str = "the order was refunded") -> Fulfilment | None:
-    """Free the place of a confirmed run, and take its order out of the store's queue; in the caller's transaction.
+class Returned(NamedTuple):
+    """What became of a store's work when a refund took cups out of it.
 
-    A repeat changes nothing. The holds of a run that was pruned are gone, and its slot is over. An order that is
-    handed over stays so.
+    Attributes:
+        are_unmade: whether the store had not begun with it, so that nothing of it is made; ``None`` if no store has it.
+        moved: the work, if this has changed it. It is locked.
+    """
 
-    Returns:
-        The fulfilment, if this has taken it out of the queue. It is locked.
+    are_unmade: bool | None
+    moved: Fulfilment | None
+
+
+def give_back(
+    *,
+    run_id: UUID,
+    cups: Mapping[str, int],
+    whole: bool,
+    by: str = "refund",
+    reason: str = "the order was refunded",
+) -> Returned:
+    """Take refunded cups out of a store's queue, in the caller's transaction, which must do it once.
+
+    With the last cup the order leaves the queue, and its place in the slot is free. An order that is handed over stays
+    so. The lock of the work decides between a refund and the store that begins: either the store has begun, or it is
+    told of the cups that it is not to make. The holds of a run that was pruned are gone, and its slot is over.
+
+    Args:
+        run_id: the confirmed run.
+        cups: what is refunded, by SKU.
+        whole: whether nothing of the order is left.
+        by: who takes them out.
+        reason: why.
     """
     with transaction.atomic():
-        keys = SlotHold.objects.filter(run_id=run_id, state=HoldState.CONFIRMED).values_list("pool_key", flat=True)
+        if whole:
+            _free_place(run_id)
+        work = Fulfilment.objects.select_for_update(no_key=True).filter(run_id=run_id).first()
+        if work is None:
+            return Returned(None, None)
+        are_unmade = work.state == FulfilmentState.ACCEPTED or (
+            work.state == FulfilmentState.REFUSED
+            and work.moves.filter(target=FulfilmentState.REFUSED, source=FulfilmentState.ACCEPTED).exists()
+        )
+        if whole and work.state in OPEN:
+            work.state = FulfilmentState.REFUSED
+        elif not whole and work.state == FulfilmentState.ACCEPTED:
+            left = [(sku, quantity - cups.get(sku, 0)) for sku, quantity in work.lines]
+            work.lines = [[sku, quantity] for sku, quantity in left if quantity > 0]
+        else:
+            return Returned(are_unmade, None)
+        work.changed_by, work.reason = by[:150], reason[:500]
+        work.save(update_fields=["state", "lines", "changed_by", "reason"])
+        work.refresh_from_db()
+    return Returned(are_unmade, work)
+
+
+def _free_place(run_id: UUID) -> None:
+    keys = SlotHold.objects.filter(run_id=run_id, state=HoldState.CONFIRMED).values_list("pool_key", flat=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_SLOTS, [sorted(map(int, keys))])
+    for hold in SlotHold.objects.select_for_update(no_key=True).filter(run_id=run_id, state=HoldState.CONFIRMED):
+        hold.state = HoldState.CANCELLED
+        hold.save(update_fields=["state"])
         with connection.cursor() as cursor:
-            cursor.execute(_LOCK_SLOTS, [sorted(map(int, keys))])
-        for hold in SlotHold.objects.select_for_update(no_key=True).filter(run_id=run_id, state=HoldState.CONFIRMED):
-            hold.state = HoldState.CANCELLED
-            hold.save(update_fields=["state"])
-            with connection.cursor() as cursor:
-                cursor.execute(_RELEASE, [int(hold.pool_key)])
-        work = Fulfilment.objects.select_for_update(no_key=True).filter(run_id=run_id, state__in=OPEN).first()
-        if work is not None:
-            work.state, work.changed_by, work.reason = FulfilmentState.REFUSED, by[:150], reason[:500]
-            work.save(update_fields=["state", "changed_by", "reason"])
-            work.refresh_from_db()
-    return work
+            cursor.execute(_RELEASE, [int(hold.pool_key)])
 
 
 _LOCK_SLOTS = (

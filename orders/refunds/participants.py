@@ -55,7 +55,7 @@ class RefundOrderRequest:
         order_run: its run.
         customer_id: whose order it is.
         lines: the cups that go back.
-        fresh: whether they are not made, so that they go back to the stock.
+        fresh: whether it was accepted before the slot's cut-off; see ``_is_unmade``.
         coupon: the order's, which goes back with the last cup.
         by: who wants it.
         reason: why.
@@ -137,12 +137,20 @@ def return_money(call: Call[RefundOrderRequest]) -> dict[str, str] | None:
     return {"refund_id": str(refund.pk)}
 
 
-def give_back_place(call: Call[RefundOrderRequest]) -> None:
-    """Free the order's place in its slot, if nothing is left of the order."""
-    if _is_whole(call):
-        refused = delivery.services.give_back(run_id=call.request.order_run)
-        if refused is not None:
-            events.tell_moved(refused)
+def give_back_place(call: Call[RefundOrderRequest]) -> dict[str, bool | None]:
+    """Take the cups out of the store's queue, and free the order's place in its slot if nothing of it is left.
+
+    The result is ``{"unmade": whether the store had not begun}``; ``None`` of an order that no store has.
+    """
+    returned = delivery.services.give_back(
+        run_id=call.request.order_run,
+        cups={one.sku: one.quantity for one in call.request.lines},
+        whole=_is_whole(call),
+        reason=f"refunded: {call.request.reason}",
+    )
+    if returned.moved is not None:
+        events.tell_moved(returned.moved)
+    return {"unmade": returned.are_unmade}
 
 
 def give_back_coupon(call: Call[RefundOrderRequest]) -> None:
@@ -169,11 +177,11 @@ def leave_campaign(calls: Sequence[Call[RefundOrderRequest]]) -> list[Outcome]:
 
 @set_based
 def give_back_cups(calls: Sequence[Call[RefundOrderRequest]]) -> list[Outcome]:
-    """Put the cups back that are not made: into the stock, or into the quota of the campaign that they came from.
+    """Put the cups back that the store has not begun with: into the stock, or into the quota of their campaign.
 
     First quotas are locked, by campaign; then SKUs, by code: as whoever settles a campaign does.
     """
-    cups = [(call, one) for call in calls if call.request.fresh for one in call.request.lines]
+    cups = [(call, one) for call in calls if _is_unmade(call) for one in call.request.lines]
     surplus = campaigns.returns.give_back_cups(
         returned=[
             Cups(call.request.order_run, call.run_id, call.step, one.quantity)
@@ -202,6 +210,15 @@ def _give_back(call: Call[RefundOrderRequest], cups: Returned) -> None:
     inventory.services.give_back(
         run_id=call.request.order_run, by_run=call.run_id, step=call.step, sku=cups.sku, quantity=cups.quantity
     )
+
+
+def _is_unmade(call: Call[RefundOrderRequest]) -> bool:
+    """Whether the cups are not made. Of an order from before stores had queues, the cut-off says so.
+
+    Runs that were there before the step said it have no result of it.
+    """
+    unmade: bool | None = (call.results.get("give_back_place") or {}).get("unmade")
+    return call.request.fresh if unmade is None else unmade
 
 
 def _is_whole(call: Call[RefundOrderRequest]) -> bool:

@@ -45,8 +45,8 @@ def refund_order(
     """Refund a confirmed order, by a run of ``RefundOrder``. A repeat under the same key gets the first refund.
 
     Money goes back at the price at which the cups were ordered, less their share of the discount. Place and coupon go
-    back with the last cup; cups go back to the stock where they are not made. Of a member of a group buy, its place and
-    its cups of the quota go back likewise, and only staff refund it: nobody leaves a group that has formed.
+    back with the last cup; cups go back to the stock if the store has not begun with them. Of a member of a group buy,
+    its place and its cups of the quota go back likewise, and only staff refund it: nobody leaves a formed group.
 
     Args:
         order_no: the order.

@@ -207,7 +207,7 @@ def test_a_place_stays_once_its_slot_is_closed_or_its_store_has_begun(shop: Shop
 def test_a_refund_frees_the_place_and_takes_the_order_out_of_the_queue(shop: Shop, booked: Booked) -> None:
     run_id, other = booked(), booked()
     for _ in range(2):
-        services.give_back(run_id=run_id)
+        services.give_back(run_id=run_id, cups={}, whole=True)
     assert counts(shop.slot) == (49, 0, 1)
     work = Fulfilment.objects.get(run_id=run_id)
     assert (work.state, work.changed_by, work.version) == ("REFUSED", "refund", 2)

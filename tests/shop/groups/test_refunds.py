@@ -10,9 +10,10 @@ from django.db import transaction
 
 from campaigns.models import Campaign, Member, PlaceHold, Places, Quota, QuotaHold
 from campaigns.returns import Cups, Surplus, give_back_cups
-from delivery.models import Slot
+from delivery.models import FulfilmentState, Slot
 from inventory import ledger
 from inventory.models import Batch
+from orders.fulfilment import services as fulfilment
 from orders.groups import deciding, staff
 from orders.models import Order
 from orders.refunds.services import NotRefundable, refund_order
@@ -98,6 +99,13 @@ def test_a_place_goes_back_with_the_last_cup(campaign: Campaign) -> None:
     # And the holds say the same
     sold = QuotaHold.objects.filter(state="CONFIRMED").values_list("quantity", flat=True)
     assert (list(sold), PlaceHold.objects.filter(state="CONFIRMED").count()) == ([1], 1)
+
+
+def test_cups_that_are_made_do_not_go_back_to_the_quota(campaign: Campaign) -> None:
+    one, _ = formed(campaign)
+    fulfilment.move(order_no=one, to=FulfilmentState.MAKING, version=1, by="li")
+    refund(one)
+    assert (counts(Places, campaign.pk), counts(Quota, campaign.pk)) == ((2, 0, 1), (5, 0, 3))
 
 
 def test_what_comes_back_before_the_settlement_goes_to_the_stock_by_it(shop: Shop, campaign: Campaign) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from pytest_django import Settings
 
+import delivery.services
 import sagas
 from coupons.models import Grant
-from delivery.models import FulfilmentKind, Slot
+from delivery.errors import StaleVersion
+from delivery.models import Fulfilment, FulfilmentKind, FulfilmentState, Slot
 from inventory import ledger
 from inventory.models import Batch
 from inventory.services import add_batch, recall
 from orders import demo
+from orders.fulfilment import services as fulfilment
 from orders.models import Order, OrderLine, OrderRefund
 from orders.refunds.participants import worth
 from orders.refunds.services import NotRefundable, refund_order
@@ -28,6 +31,7 @@ from payments.returns import ReturnRequest
 from payments.sagas import RefundPayment, ReturnPayment
 from sagas import State
 from sagas.models import Escalation, Log, Run
+from tests.races.racing import Race
 from tests.shop.conftest import ORDERS, SECRET, Api, Shop, build_shop
 from tests.shop.payments.test_webhook import send
 from tests.support import tables
@@ -55,7 +59,10 @@ def gateway(sandbox: Sandbox, settings: Settings) -> Sandbox:
 @pytest.fixture(autouse=True)
 def _emptied(alone: None, settings: Settings) -> Iterator[None]:
     settings.WEBHOOK_SECRET = SECRET
-    names = ("payments_refund", "payments_payment", "payments_paymentevent", "orders_order", "orders_orderline")
+    names = (
+        *("payments_refund", "payments_payment", "payments_paymentevent", "orders_order", "orders_orderline"),
+        *("delivery_fulfilment", "delivery_fulfilmentmove"),
+    )
     tables.empty(*names)
     yield
     tables.empty(*names)
@@ -225,16 +232,127 @@ def test_an_order_is_refunded_by_line_and_the_parts_add_up(api: Api, shop: Shop,
     assert api.post(f"{ORDERS}{order_no}/refund/", one, Idempotency_Key="d").problem == "nothing-left-to-refund"
 
 
-def test_past_the_cut_off_only_staff_refund_and_the_cups_are_gone(api: Api, shop: Shop, gateway: Sandbox) -> None:
+def test_past_the_cut_off_only_staff_refund_and_cups_that_are_not_made_are_there_again(
+    api: Api, shop: Shop, gateway: Sandbox
+) -> None:
     order_no = confirmed(api, shop, gateway)
     Slot.objects.filter(pk=shop.slot.pk).update(starts_at=shop.past.starts_at)
     refused = api.post(f"{ORDERS}{order_no}/refund/", {})
     assert (refused.status, refused.problem) == (409, "too-late-to-refund")
+    refund_order(order_no=order_no, reason="the store is closed", by="mei")
+    carry()
+    assert counts(shop) == (100, 50, 0)
+    assert Payment.objects.get().state == "RETURNED"
+
+
+def begin(order_no: str, version: int = 1) -> None:
+    fulfilment.move(order_no=order_no, to=FulfilmentState.MAKING, version=version, by="li")
+
+
+def test_cups_are_lost_if_the_store_begins_before_the_refund_takes_them_out(
+    api: Api, shop: Shop, gateway: Sandbox
+) -> None:
+    # Given a refund that was accepted long before the cut-off, whose steps are still to come
+    order_no = confirmed(api, shop, gateway)
+    assert api.post(f"{ORDERS}{order_no}/refund/", {}).status == 202
+    # When the store begins, and then the steps are done
+    begin(order_no)
+    carry()
+    # Then the money is returned, the place is free, the store stops, and the cups are gone
+    assert counts(shop) == (97, 50, 3)
+    assert (Payment.objects.get().state, Fulfilment.objects.get().state) == ("RETURNED", "REFUSED")
+
+
+def test_a_store_does_not_begin_with_what_a_refund_has_taken_out(api: Api, shop: Shop, gateway: Sandbox) -> None:
+    order_no = confirmed(api, shop, gateway)
+    assert api.post(f"{ORDERS}{order_no}/refund/", {}).status == 202
+    carry()
+    with pytest.raises(StaleVersion):
+        begin(order_no)
+    assert counts(shop) == (100, 50, 0)
+
+
+def test_a_store_makes_what_is_left_of_an_order(api: Api, shop: Shop, gateway: Sandbox) -> None:
+    # Given a refund of one of three cups
+    order_no = confirmed(api, shop, gateway)
+    refund_order(order_no=order_no, reason="one too many", by="mei", lines={shop.tea.code: 1})
+    carry()
+    # Then staff who have seen three are told, and make two
+    work = Fulfilment.objects.get()
+    assert (work.state, work.version, work.lines) == ("ACCEPTED", 2, [[shop.tea.code, 2]])
+    assert list(work.moves.values_list("source", "target", "reason")) == [
+        ("ACCEPTED", "ACCEPTED", "refunded: one too many")
+    ]
+    with pytest.raises(StaleVersion):
+        begin(order_no)
+    begin(order_no, version=2)
+    assert counts(shop) == (98, 49, 2)
+    # And what is refunded now is made
+    refund_order(order_no=order_no, reason="spilt", by="mei", lines={shop.tea.code: 1})
+    carry()
+    assert counts(shop) == (98, 49, 2)
     refund_order(order_no=order_no, reason="spilt", by="mei")
     carry()
-    available, places, sold = counts(shop)
-    assert (available, places, sold) == (97, 50, 3)
-    assert Payment.objects.get().state == "RETURNED"
+    assert counts(shop) == (98, 50, 2)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_a_store_refuses_comes_back_if_it_had_not_begun(
+    api: Api, shop: Shop, gateway: Sandbox, begun: bool
+) -> None:
+    order_no = confirmed(api, shop, gateway)
+    if begun:
+        begin(order_no)
+    work = Fulfilment.objects.get()
+    fulfilment.move(order_no=order_no, to=FulfilmentState.REFUSED, version=work.version, by="li", reason="no milk")
+    carry()
+    assert counts(shop) == ((97, 50, 3) if begun else (100, 50, 0))
+
+
+@pytest.fixture
+def race(alone: None) -> Iterator[Race]:
+    found = Race()
+    yield found
+    found.end()
+
+
+def take_out(order_no: str, cups: dict[str, int], *, whole: bool) -> Callable[[], bool | None]:
+    """What the refund's step does, in its transaction."""
+    run_id = Order.objects.get(order_no=order_no).run_id
+
+    def take() -> bool | None:
+        with transaction.atomic():
+            return delivery.services.give_back(run_id=run_id, cups=cups, whole=whole).are_unmade
+
+    return take
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_refund_behind_a_store_that_begins_finds_the_cups_made(
+    race: Race, api: Api, shop: Shop, gateway: Sandbox, whole: bool
+) -> None:
+    order_no = confirmed(api, shop, gateway)
+    taken = take_out(order_no, {shop.tea.code: 1}, whole=whole)
+    _, unmade = race.overtake(lambda: begin(order_no), taken, at="delivery_fulfilment")
+    assert unmade is False
+    assert Fulfilment.objects.get().lines == [[shop.tea.code, 3]]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_store_behind_a_refund_is_told_that_somebody_was_faster(
+    race: Race, api: Api, shop: Shop, gateway: Sandbox, whole: bool
+) -> None:
+    order_no = confirmed(api, shop, gateway)
+    taken = take_out(order_no, {shop.tea.code: 1}, whole=whole)
+    unmade, refused = race.overtake(taken, lambda: begin(order_no), at="delivery_fulfilment")
+    assert unmade is True
+    assert isinstance(refused, StaleVersion)
+
+
+def test_what_a_store_has_begun_with_does_not_change(api: Api, shop: Shop, gateway: Sandbox) -> None:
+    begin(confirmed(api, shop, gateway))
+    with pytest.raises(IntegrityError, match="is MAKING, and cannot become MAKING"):
+        Fulfilment.objects.update(lines=[])
 
 
 def test_what_comes_back_to_a_recalled_batch_is_written_off(api: Api, shop: Shop, gateway: Sandbox) -> None:
