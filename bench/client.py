@@ -41,6 +41,7 @@ class Plan:
         currency: of it.
         late: seconds by which an answer may be late; beyond them the rate is given up.
         connections: kept open.
+        pay_port: of the web that takes payments; 0: the same one.
     """
 
     port: int
@@ -54,6 +55,7 @@ class Plan:
     currency: str
     late: float
     connections: int = 64
+    pay_port: int = 0
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class Seen:
 
     Attributes:
         due: by order number, when it should have been sent; seconds since the epoch.
-        placed: milliseconds from then to the answer.
+        placed: milliseconds from then to the answer, in the order of ``due``.
         paid: milliseconds of each payment.
         refused: other answers, by status, and lost connections.
         cpu: seconds that the client took.
@@ -84,9 +86,15 @@ class Connections:
         self._places = asyncio.Semaphore(most)
 
     async def post(self, path: str, headers: str, body: bytes) -> tuple[int, bytes]:
-        """Send a request; return the status and the body."""
+        """Send a body; return the status and the answer's body."""
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{headers}"
-        request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        return await self._send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    async def get(self, path: str, headers: str) -> tuple[int, bytes]:
+        """Read; return the status and the body."""
+        return await self._send(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n".encode())
+
+    async def _send(self, request: bytes) -> tuple[int, bytes]:
         async with self._places:
             # A kept connection may have been closed meanwhile, so a new one is tried once.
             for kept in (True, False):
@@ -114,6 +122,7 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 async def run(plan: Plan) -> Seen:
     """Place and pay all orders."""
     seen, connections = Seen(), Connections(plan.port, plan.connections)
+    payments = Connections(plan.pay_port, plan.connections) if plan.pay_port else connections
     began, clock = time.time() + 0.2, asyncio.get_running_loop().time
     start = clock() + 0.2
     async with asyncio.TaskGroup() as tasks:
@@ -121,12 +130,13 @@ async def run(plan: Plan) -> Seen:
             due = number / plan.rate
             if (wait := start + due - clock()) > 0:
                 await asyncio.sleep(wait)
-            tasks.create_task(_order(plan, number, began + due, connections, seen))
+            tasks.create_task(_order(plan, number, began + due, (connections, payments), seen))
     seen.cpu = time.process_time()
     return seen
 
 
-async def _order(plan: Plan, number: int, due: float, connections: Connections, seen: Seen) -> None:
+async def _order(plan: Plan, number: int, due: float, webs: tuple[Connections, Connections], seen: Seen) -> None:
+    connections, payments = webs
     wanted = {"items": [{"sku": plan.skus[number % len(plan.skus)], "quantity": 1}]}
     body = json.dumps({**wanted, "slot": plan.slots[number % len(plan.slots)]}).encode()
     token = plan.tokens[number % len(plan.tokens)]
@@ -142,7 +152,7 @@ async def _order(plan: Plan, number: int, due: float, connections: Connections, 
         if now - due > plan.late:
             sys.exit(LATE)
         seen.placed.append((now - due) * 1000)
-        status, _ = await connections.post(*payment(plan, order_no, int(now)))
+        status, _ = await payments.post(*payment(plan, order_no, int(now)))
         seen.paid.append((time.time() - now) * 1000)
         if status != 200:
             seen.refused[f"payment {status}"] += 1

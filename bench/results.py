@@ -94,6 +94,14 @@ TARGETS: Mapping[str, Target] = {
     "shop_cpu_ms_per_order": Target(at_most=8.5),
     "compressed_shop_cpu_ms_per_order": Target(at_most=7),
     "shop_rate": Target(at_least=150),
+    "overload_doomed": Target(at_most=0),
+    "overload_payments_lost": Target(at_most=0),
+    "overload_p99_second_half_vs_first": Target(at_most=1.2),
+    "short_lived_p99_vs_ordinary": Target(at_most=0.44),
+    "short_lived_stock_hold_vs_ordinary": Target(at_most=0.24),
+    "short_lived_confirm_vs_ordinary": Target(at_most=0.27),
+    "short_lived_with_ten_minutes_left": Target(at_least=0.99),
+    "short_lived_late": Target(at_most=0.01),
 }
 
 

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,8 +84,63 @@ class TooLate(Exception):
 class OpenShop:
     """The whole shop, on its way from HTTP to SUCCEEDED."""
 
-    def __init__(self, shop: Shop, tokens: list[str], port: int, secret: str, meter: Mapping[str, list[int]]) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        tokens: list[str],
+        port: int,
+        secret: str,
+        meter: Mapping[str, list[int]],
+        *,
+        pay_port: int = 0,
+    ) -> None:
         self._shop, self._tokens, self._port, self._secret, self._roots = shop, tokens, port, secret, meter
+        self._pay_port = pay_port
+
+    @property
+    def roots(self) -> list[int]:
+        """The processes of web and workers, without their children."""
+        return [root for roots in self._roots.values() for root in roots]
+
+    def send(
+        self, rate: float, seconds: float, *, late: float = 1e9, look: Callable[[], object] | None = None
+    ) -> dict[str, Any]:
+        """Send orders at a rate for some time, and pay each at once; return ``bench.client.Seen``.
+
+        Args:
+            rate: orders a second.
+            seconds: for how long.
+            late: seconds by which an order may be late.
+            look: is called each second meanwhile.
+
+        Raises:
+            TooLate: the orders fall ever further behind.
+        """
+        plan = {**self._plan(rate, seconds), "late": late}
+        command = [sys.executable, "-m", "bench.client"]
+        found: dict[str, Any] = json.loads(self._run(command, json.dumps(plan), late, look))
+        return found
+
+    def follow(self, rate: float, seconds: float, **more: Any) -> dict[str, Any]:
+        """Send orders of two kinds, and follow them; return ``bench.waiting_client.Followed`` of each kind."""
+        command = [sys.executable, "-m", "bench.waiting_client"]
+        plan = {**self._plan(rate, seconds), "late": 1e9, **more}
+        found: dict[str, Any] = json.loads(self._run(command, json.dumps(plan), 1e9, None))
+        return found
+
+    def _plan(self, rate: float, seconds: float) -> dict[str, Any]:
+        return {
+            "port": self._port,
+            "tokens": self._tokens,
+            "secret": self._secret,
+            "rate": rate,
+            "orders": int(rate * seconds),
+            "skus": self._shop.skus,
+            "slots": self._shop.slots,
+            "price": PRICE,
+            "currency": settings.CURRENCY,
+            "pay_port": self._pay_port,
+        }
 
     def hold(self, rate: float, seconds: float, *, late: float = 1e9) -> Held:
         """Send orders at a rate for some time, pay each at once, and wait until all have ended.
@@ -99,22 +154,9 @@ class OpenShop:
             TooLate: the orders fall ever further behind.
         """
         orders = int(rate * seconds)
-        plan = {
-            "port": self._port,
-            "tokens": self._tokens,
-            "secret": self._secret,
-            "rate": rate,
-            "orders": orders,
-            "skus": self._shop.skus,
-            "slots": self._shop.slots,
-            "price": PRICE,
-            "currency": settings.CURRENCY,
-            "late": late,
-        }
         meter = Meter(**self._roots)
-        command = [sys.executable, "-m", "bench.client"]
-        seen: dict[str, Any] = json.loads(self._run(command, json.dumps(plan), late))
-        ended = self._await_ends(list(seen["due"]))
+        seen = self.send(rate, seconds, late=late)
+        ended = self.await_ends(list(seen["due"]))
         costs = meter.per_run(orders)
         return Held(
             rate=rate,
@@ -139,7 +181,7 @@ class OpenShop:
         while _oldest() > 0 and time.monotonic() < until:
             time.sleep(1)
 
-    def _run(self, command: list[str], plan: str, late: float) -> str:
+    def _run(self, command: list[str], plan: str, late: float, look: Callable[[], object] | None) -> str:
         """Run the client; return its output."""
         with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile("w+") as output:
             given.write(plan)
@@ -149,7 +191,9 @@ class OpenShop:
                 times, began = 0, time.time()
                 while client.poll() is None:
                     with contextlib.suppress(subprocess.TimeoutExpired):
-                        client.wait(_LOOK)
+                        client.wait(1.0 if look else _LOOK)
+                    if look:
+                        look()
                     times = times + 1 if _oldest(began) > late else 0
                     if times > 1:
                         raise TooLate
@@ -164,7 +208,7 @@ class OpenShop:
             output.seek(0)
             return output.read()
 
-    def _await_ends(self, numbers: list[str]) -> dict[str, float]:
+    def await_ends(self, numbers: list[str]) -> dict[str, float]:
         """When each order succeeded, in seconds since the epoch, of those that did in time."""
         until = time.monotonic() + _PATIENCE
         while len(ended := _ends(numbers)) < len(numbers) and time.monotonic() < until:
@@ -195,13 +239,16 @@ def _ends(numbers: list[str]) -> dict[str, float]:
 
 
 @contextmanager
-def open_shop(shop: Shop, tokens: list[str], environment: Mapping[str, str]) -> Iterator[OpenShop]:
+def open_shop(
+    shop: Shop, tokens: list[str], environment: Mapping[str, str], *, apart: bool = False
+) -> Iterator[OpenShop]:
     """Run web processes and a worker, as ``make run`` does.
 
     Args:
         shop: has stock and slots.
         tokens: of customers.
         environment: of both, besides this process's.
+        apart: whether payments have a web of their own.
     """
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     port = _free_port()
@@ -210,13 +257,26 @@ def open_shop(shop: Shop, tokens: list[str], environment: Mapping[str, str]) -> 
         "DRINKGROUP_WEBHOOK_SECRET": secret,
         "SECRET_KEY": secrets.token_urlsafe(48),
     }
+    with ExitStack() as stack:
+        workers = stack.enter_context(order_worker(environment=given))
+        webs = [stack.enter_context(_web(port, given))]
+        pay_port = 0
+        if apart:
+            pay_port = _free_port()
+            webs.append(stack.enter_context(_web(pay_port, given, "--workers", "1")))
+        yield OpenShop(shop, tokens, port, secret, {"workers": workers, "web": webs}, pay_port=pay_port)
+
+
+@contextmanager
+def _web(port: int, environment: Mapping[str, str], *options: str) -> Iterator[int]:
+    """Run a web that answers at this port; yield its process."""
     log = DIRECTORY / f"web-{port}.log"
     command = [sys.executable, "-m", "gunicorn", "drinkgroup.wsgi", "--bind", f"127.0.0.1:{port}"]
-    command += ["--graceful-timeout", "3"]
-    with order_worker(environment=given) as workers, running(command, log, given) as process:
+    command += ["--graceful-timeout", "3", *options]
+    with running(command, log, environment) as process:
         await_text(log, process, _READY)
         database.until(lambda: _accepts(port), pause=0.1)
-        yield OpenShop(shop, tokens, port, secret, {"workers": workers, "web": [process.pid]})
+        yield process.pid
 
 
 def _accepts(port: int) -> bool:

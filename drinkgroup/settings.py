@@ -155,6 +155,8 @@ SAGAS = {
     # The carrier of orders: Celery chains (orchestration), or the domains' events (choreography).
     "CARRIERS": {"orders.PlaceOrder": env.str("CARRIER", default="orchestration")},
     "CALLBACK_SECRET": env.str("DRINKGROUP_CALLBACK_SECRET", default="") or None,
+    # The expected wait of a new order, in seconds, above which orders are refused: so that of accepted ones stays flat.
+    "ADMISSION": env.float("ADMISSION_SECONDS", default=10.0),
     # How many days orders' runs are kept after their end; 0: for ever. How many of the older ones a tick deletes.
     "RETENTION": {"*": days} if (days := env.float("RETENTION_DAYS", default=0.0)) else {},
     "PRUNE": env.int("PRUNE", default=0),

@@ -8,12 +8,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import Error, IntegrityError, connection, transaction
+from django.utils import timezone
 
 import campaigns.services
 import coupons.refusals
@@ -142,7 +144,7 @@ def accept(
     campaign: int | None = None,
 ) -> UUID:
     """Insert a priced order, and its run of this saga; all else is as for ``place_order``."""
-    sagas.check_admission()
+    sagas.check_admission(within=_may_wait(request))
     source = f"FROM {condition.name}" if condition else ""
     start = sagas.start_sql(saga, request, business_key=request.order_no, source=source)
     # Nothing is to be paid where the order costs nothing, so it does not wait for a payment.
@@ -169,6 +171,14 @@ def accept(
             data = {"payment_id": None, "amount": 0, "currency": settings.CURRENCY}
             sagas.confirm(start.run_id, payments.refunds.CONFIRMATION, data)
     return start.run_id
+
+
+def _may_wait(request: OrderRequest) -> float | None:
+    """For how many seconds an order may wait to begin, so that it can still be paid before its slot is over."""
+    if request.needed_until is None:
+        return None
+    left: timedelta = request.needed_until - timezone.now()
+    return left.total_seconds() - float(settings.CONFIRM_WITHIN_SECONDS)
 
 
 def _saga_of(

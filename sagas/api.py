@@ -398,14 +398,17 @@ def erase(*, business_key: str, by: str) -> Erasure:
 _LOOK_EVERY, _STALE = 1.0, 5.0
 
 
-def check_admission() -> None:
+def check_admission(*, within: float | None = None) -> None:
     """Raise ``Overloaded`` if a new run would wait longer than ``SAGAS["ADMISSION"]`` to begin, as far as is known.
 
-    Its ``retry_after`` is after how many seconds that will be over, from 1 to 60. The database is asked once a second
+    ``within`` is a shorter limit, for a run that is worth nothing unless it begins in so many seconds. The error's
+    ``retry_after`` is after how many seconds that will be over, from 1 to 60. The database is asked once a second
     and process, by one thread; the other threads go by the last answer.
     """
     limit = config().admission
     looks = _looks(limit)
+    if within is not None:
+        limit = min(limit, max(within, 0.0))
     if excess := admission.excess(looks, limit):
         msg = f"a new run would wait {limit + excess:.0f} s to begin; the limit is {limit:g} s"
         raise Overloaded(msg, retry_after=math.ceil(min(max(excess, 1), 60)))

@@ -92,6 +92,26 @@ MEASURES = {
         ratios=("shop_cpu_ms_per_order", "compressed_shop_cpu_ms_per_order", "shop_rate"),
     ),
     "deadlines": Measure("deadlines", "35,000 unpaid orders wait for their deadlines", 6),
+    "overload": Measure(
+        "overload",
+        "three times the orders that can be worked off, for two minutes",
+        15,
+        usual=False,
+        ratios=("overload_doomed", "overload_payments_lost", "overload_p99_second_half_vs_first"),
+    ),
+    "short_lived": Measure(
+        "short_lived",
+        "orders that are due soon beside others, under one load",
+        15,
+        usual=False,
+        ratios=(
+            "short_lived_p99_vs_ordinary",
+            "short_lived_stock_hold_vs_ordinary",
+            "short_lived_confirm_vs_ordinary",
+            "short_lived_with_ten_minutes_left",
+            "short_lived_late",
+        ),
+    ),
     "groups": Measure("groups", "10,000 members of a group buy are settled", 10, usual=False),
     "full": Measure("full", "millions of ended runs in the tables", 40, usual=False, ratios=("full_tables_vs_empty",)),
     "prune": Measure(

@@ -117,7 +117,7 @@ def _announce(platform: Platform) -> None:
     told = platform.environment
     _tell("")
     _tell(f"  API docs   {platform.url}/api/docs/")
-    _tell(f"  Admin      {platform.url}/admin/   user {told['ADMIN_USER']}, password {told['ADMIN_PASSWORD']}")
+    _tell(f"  Admin      {platform.staff_url}/admin/   user {told['ADMIN_USER']}, password {told['ADMIN_PASSWORD']}")
     _tell(f"  Clients    {_shown(environment.demo_file(platform.directory))} has a token and the webhook's secret")
     _tell(f"  Logs       {_shown(platform.directory / 'logs')}")
     _tell("")

@@ -75,9 +75,11 @@ def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
     }
 
 
-def write_demo_file(directory: Path, environment: dict[str, str], *, url: str, token: str) -> None:
-    """Write URL, token and secret for clients, readable only by this user."""
-    told = {"DRINKGROUP_URL": url, "DRINKGROUP_TOKEN": token}
+def write_demo_file(
+    directory: Path, environment: dict[str, str], *, url: str, token: str, others: dict[str, str]
+) -> None:
+    """Write URL, token and secret for clients, readable only by this user; with the URLs of other webs, by variable."""
+    told = {"DRINKGROUP_URL": url, **others, "DRINKGROUP_TOKEN": token}
     for name in (
         "DRINKGROUP_WEBHOOK_SECRET",
         "GATEWAY_URL",

@@ -34,6 +34,8 @@ _BIN: Final = REPOSITORY / ".venv" / "bin"
 _SECONDS_TO_START: Final = 60
 _SECONDS_TO_STOP: Final = 10
 _WATCH_SECONDS: Final = 0.2
+#: The webs beside that of the customers, and the variables by which clients find them.
+_OTHER_WEBS: Final = {"web-payments": "DRINKGROUP_PAYMENTS_URL", "web-staff": "DRINKGROUP_STAFF_URL"}
 
 
 class Stopped(Exception):
@@ -86,6 +88,8 @@ class Platform:
         self.url = f"http://127.0.0.1:{port}"
         self.environment: dict[str, str] = {}
         self._port = port
+        #: Of the webs of gateways and staff, by name: what customers do holds up neither.
+        self._other_ports: dict[str, int] = {}
         #: Of the sandbox gateway; 0 where the environment names a gateway.
         self._gateway_port = 0
         self._tell = tell
@@ -115,17 +119,24 @@ class Platform:
         self.environment = environment.build(self.directory, urls)
         prepared = self._stage("tables, queues and demo data: there", "prepare")
         token = json.loads(prepared.splitlines()[-1])["token"]
+        for name in _OTHER_WEBS:
+            self._other_ports[name] = ports.choose(taken={self._port, *self._other_ports.values()})
         if not self.environment["GATEWAY_URL"]:
-            self._gateway_port = ports.choose(taken={self._port})
+            self._gateway_port = ports.choose(taken={self._port, *self._other_ports.values()})
             self.environment["GATEWAY_URL"] = f"http://127.0.0.1:{self._gateway_port}"
             gateway = self._start_gateway()
             self._await(gateway, lambda: gateway.said("sandbox gateway is at"))
             self._tell(f"gateway: a sandbox on {self.environment['GATEWAY_URL']}")
-        environment.write_demo_file(self.directory, self.environment, url=self.url, token=token)
+        urls = {variable: self._url_of(name) for name, variable in _OTHER_WEBS.items()}
+        environment.write_demo_file(self.directory, self.environment, url=self.url, token=token, others=urls)
         began = time.monotonic()
         web, workers = self._start_web(), self._start_workers()
-        self._await(web, self._web_answers)
+        others = {name: self._start_other_web(name) for name in _OTHER_WEBS}
+        self._await(web, partial(_answers, self._port))
         self._tell(f"web: answers on {self.url} ({time.monotonic() - began:.1f} s)")
+        for name, other in others.items():
+            self._await(other, partial(_answers, self._other_ports[name]))
+            self._tell(f"{name}: answers on {self._url_of(name)} ({time.monotonic() - began:.1f} s)")
         self._await(workers, lambda: workers.said(" ready."))
         self._tell(f"workers: ready ({time.monotonic() - began:.1f} s)")
 
@@ -171,6 +182,7 @@ class Platform:
 
     def _kept_children(self) -> Iterator[Kept]:
         starts: dict[str, Callable[[], Child]] = {"web": self._start_web, "workers": self._start_workers}
+        starts |= {name: partial(self._start_other_web, name) for name in _OTHER_WEBS}
         if self._gateway_port:
             starts["gateway"] = self._start_gateway
         for name, start in starts.items():
@@ -255,7 +267,7 @@ class Platform:
         """Start the stand-in of a payment gateway, on a port of its own."""
         program = REPOSITORY / "examples" / "sandbox-gateway" / "gateway.py"
         books = self.directory / "gateway.sqlite"
-        webhook = f"{self.url}/api/v1/payments/webhook/main/"
+        webhook = f"{self._url_of('web-payments')}/api/v1/payments/webhook/main/"
         options: list[str | Path] = ["--port", str(self._gateway_port), "--db", books, "--webhook", webhook]
         return self._child("gateway", [_BIN / "python", program, *options])
 
@@ -264,6 +276,20 @@ class Platform:
         command: list[str | Path] = [_BIN / "gunicorn", "drinkgroup.wsgi", "--bind", f"127.0.0.1:{self._port}"]
         command += ["--graceful-timeout", "3"]
         return self._child("web", command)
+
+    def _start_other_web(self, name: str) -> Child:
+        """Start the web of the gateways, or that of the staff: a process, and connections, of its own."""
+        command: list[str | Path] = [_BIN / "gunicorn", "drinkgroup.wsgi"]
+        command += ["--bind", f"127.0.0.1:{self._other_ports[name]}", "--workers", "1", "--graceful-timeout", "3"]
+        return self._child(name, command)
+
+    def _url_of(self, name: str) -> str:
+        return f"http://127.0.0.1:{self._other_ports[name]}"
+
+    @property
+    def staff_url(self) -> str:
+        """The address of the web of the staff, once it is started."""
+        return self._url_of("web-staff")
 
     def _start_workers(self) -> Child:
         if not self._choice.has_broker:
@@ -322,14 +348,6 @@ class Platform:
         if self._stopping():
             raise Stopped
 
-    def _web_answers(self) -> bool:
-        try:
-            web = http.client.HTTPConnection("127.0.0.1", self._port, timeout=2)
-            web.request("GET", "/readyz")
-            return web.getresponse().status == 200
-        except (http.client.HTTPException, OSError):
-            return False
-
     # Servers --------------------------------------------------------------------------------------
 
     @property
@@ -345,6 +363,16 @@ class Platform:
 def services(directory: Path, *arguments: str) -> list[str]:
     """The command that starts or stops the private servers of a directory."""
     return [sys.executable, str(REPOSITORY / "scripts" / "services"), "--dir", str(directory), *arguments]
+
+
+def _answers(port: int) -> bool:
+    """Whether a web answers at this port."""
+    try:
+        web = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        web.request("GET", "/readyz")
+        return web.getresponse().status == 200
+    except (http.client.HTTPException, OSError):
+        return False
 
 
 def _how_server_ended(server: Server) -> str | None:

@@ -11,7 +11,7 @@ from tests.support import broker
 from tests.support.awaiting import eventually
 from tests.support.platform_fixtures import WorkerGroup
 from tests.support.shop import TEA, Shop
-from tests.support.web import Caller
+from tests.support.web import Caller, Reply, Web, signed
 from tests.support.workers import Worker
 
 pytestmark = pytest.mark.chaos
@@ -50,3 +50,45 @@ def test_excess_orders_wait_in_the_database_and_not_in_the_broker(
         place()
     assert broker.length("orders") <= claimed + CLAIM
     assert Run.objects.filter(state="PENDING").count() >= 4 * CLAIM
+
+
+@pytest.fixture
+def webs(worker_group: WorkerGroup) -> Iterator[tuple[Web, Web]]:
+    """The web of the customers, which refuses orders soon, and that of the gateways."""
+    environment = {"LAB_SAGAS": '{"ADMISSION": 3}'}
+    found = Web(environment), Web(environment)
+    yield found[0].await_ready(), found[1].await_ready()
+    for web in found:
+        web.stop()
+
+
+def test_under_overload_orders_are_refused_and_no_accepted_order_is_doomed_and_payments_are_taken(
+    worker_group: WorkerGroup, webs: tuple[Web, Web], shop: Shop
+) -> None:
+    # Given nobody who works, and customers who go on ordering
+    worker_group.stop_all()
+    customer, gateway = Caller(webs[0], shop.token), Caller(webs[1])
+    accepted: list[str] = []
+
+    def refused() -> Reply | None:
+        reply = customer.place([(TEA, 1)], slot=shop.slot)
+        if reply.status == 202:
+            accepted.append(reply.body["order_no"])
+            return None
+        return reply
+
+    # Then they are refused once they would wait too long, and are told for how long
+    reply = eventually(refused, what="an order refused")
+    assert reply is not None
+    assert reply.status == 503
+    assert 1 <= int(reply.headers["Retry-After"]) <= 60
+
+    # When all that was accepted is paid meanwhile
+    for order_no in accepted:
+        text, headers = signed(order_no)
+        assert gateway.call("POST", "/api/v1/payments/webhook/main/", headers=headers, raw=text).status == 200
+
+    # Then it is confirmed to the last order, and the door is open again
+    worker_group.start()
+    eventually(lambda: Run.objects.filter(state="SUCCEEDED").count() == len(accepted), what="all confirmed")
+    eventually(lambda: customer.place([(TEA, 1)], slot=shop.slot).status == 202, what="the door open")

@@ -97,7 +97,7 @@ def test_stopping_without_a_platform_is_reported(tmp_path: Path) -> None:
 def test_secrets_are_kept_and_readable_by_the_owner_only(tmp_path: Path) -> None:
     urls = dict.fromkeys(environment.SERVICE_URLS, "scheme://x")
     first = environment.build(tmp_path, urls)
-    environment.write_demo_file(tmp_path, first, url="http://x", token="t")
+    environment.write_demo_file(tmp_path, first, url="http://x", token="t", others={})
     second = environment.build(tmp_path, urls)
     for name in ("SECRET_KEY", "ADMIN_PASSWORD", "DRINKGROUP_WEBHOOK_SECRET"):
         assert first[name] == second[name]
@@ -258,7 +258,7 @@ def test_the_platform_runs_shows_its_state_and_leaves_no_processes(directory: Pa
     assert not any(process.is_running() for process in started)
     # When the workers, the web or a server die, they are started again, and that is said
     third = Running(directory).await_ready()
-    for name in ("workers", "web"):
+    for name in ("workers", "web", "web-payments"):
         died = Record.load(directory).children[name]
         os.kill(died.pid, signal.SIGKILL)
         eventually(lambda: f"{name}: started again" in third.text(), within=60, what=f"{name} again")  # noqa: B023

@@ -40,7 +40,7 @@ ORDERS = "/api/v1/orders/"
 class Web:
     """One gunicorn as ``gunicorn.conf.py`` has it, on a free port, at the test database."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self.name = f"web-{os.getpid()}-{next(_numbers)}"
         self.log = servers.directory() / f"{self.name}.log"
         command = [sys.executable, "-m", "gunicorn", "drinkgroup.wsgi", "--bind", "127.0.0.1:0"]
@@ -50,7 +50,12 @@ class Web:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=servers.ROOT,
-                env={**servers.worker_environment(), **_UNBOUNDED, "DRINKGROUP_WEBHOOK_SECRET": _SECRET},
+                env={
+                    **servers.worker_environment(),
+                    **_UNBOUNDED,
+                    "DRINKGROUP_WEBHOOK_SECRET": _SECRET,
+                    **(environment or {}),
+                },
                 start_new_session=True,
             )
         self.port = 0

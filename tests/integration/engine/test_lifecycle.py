@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 from pytest_django import Settings
 
 import sagas
@@ -533,6 +534,19 @@ def test_the_backlog_is_counted_from_the_oldest_and_compared_with_the_last_count
     store.claims.lease(ids[1:3], begin=True)
     third = store.claims.count_backlog(10, since=head, before=first.through)
     assert (third.waiting, third.left, third.stood) == (1, 0, False)
+
+
+def test_a_run_that_must_begin_soon_is_refused_earlier(settings: Settings) -> None:
+    # Given a run that has waited for a minute, and a limit of two
+    settings.SAGAS = {**settings.SAGAS, "ADMISSION": 120}
+    run_id = sagas.start(Lab, Experiment())
+    Run.objects.filter(pk=run_id).update(due_at=Now() - timedelta(minutes=1))
+    runtime.memory.looks, runtime.memory.backlog_asked_at = (), -math.inf
+    # Then
+    sagas.check_admission()
+    sagas.check_admission(within=100)
+    with pytest.raises(Overloaded):
+        sagas.check_admission(within=30)
 
 
 def test_threads_do_not_wait_for_the_one_that_looks_at_the_backlog() -> None:

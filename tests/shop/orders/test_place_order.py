@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 import sagas
+from delivery.models import Slot
 from orders import demo, numbers, offers
 from orders.models import Order, OrderStatus
 from sagas.models import Log, Run
@@ -110,7 +114,7 @@ def test_a_taken_order_number_is_drawn_again(api: Api, shop: Shop, monkeypatch: 
 
 
 def test_orders_are_refused_while_the_backlog_is_too_old(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    def overloaded() -> None:
+    def overloaded(**_: Any) -> None:
         raise sagas.Overloaded("the oldest run has waited 200 s to begin", retry_after=17)
 
     monkeypatch.setattr(sagas, "check_admission", overloaded)
@@ -121,7 +125,23 @@ def test_orders_are_refused_while_the_backlog_is_too_old(api: Api, shop: Shop, m
     assert api.order(shop, key="k").status == 202
 
 
-def _overloaded() -> None:
+def test_an_order_must_begin_while_it_can_still_be_paid_before_its_slot_is_over(
+    api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a slot that ends in ten minutes, of which the payment may take half a minute
+    ends = timezone.now() + timedelta(minutes=10)
+    slot = Slot.objects.create(starts_at=ends - timedelta(minutes=5), ends_at=ends, available=5)
+    asked: list[float | None] = []
+    monkeypatch.setattr(sagas, "check_admission", lambda *, within=None: asked.append(within))
+    # When
+    api.order(shop, slot=slot.pk)
+    # Then
+    within = asked[-1]
+    assert within is not None
+    assert 500 < within <= 570
+
+
+def _overloaded(**_: Any) -> None:
     raise sagas.Overloaded("a new run would wait 200 s to begin", retry_after=17)
 
 

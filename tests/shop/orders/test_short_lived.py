@@ -15,9 +15,11 @@ from inventory.models import Sku
 from inventory.services import add_sku
 from orders import demo, offers
 from orders.models import Order
+from sagas import runtime
 from sagas.models import Run
 from sagas.testing import given_run
 from tests.shop.conftest import Api, Shop
+from tests.support import tables
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,6 +27,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def api(lasting_shop: Shop) -> Api:
     offers.forget()
+    # What other tests have left would keep an order that is due soon waiting for too long.
+    tables.empty("sagas_run", "sagas_log", "sagas_confirmation")
+    runtime.memory.looks = ()
     return Api(demo.token(customer=lasting_shop.customer))
 
 
