@@ -28,7 +28,7 @@ from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestHeaderFieldsTooLarge
 
-from orders.api.protocol.deferred import DEFERS, Deferred, Watch
+from orders.api.protocol.deferred import DEFERS, WAITED, Deferred, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +117,7 @@ class _Answer(_Bodiless, WSGITask):  # type: ignore[misc]  # waitress has no typ
         environ: dict[str, Any] = super().get_environment()
         environ["drinkgroup.answer"] = self
         environ[DEFERS] = self.channel.server.may_defer
+        environ[WAITED] = time.monotonic() - self.channel.queued_at
         return environ
 
     def execute(self) -> None:
@@ -228,6 +229,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _Refusal
     #: When the first byte of the present request came.
     began = 0.0
+    #: Since when the present request waits for a thread, by ``monotonic``; it was read whole by then.
+    queued_at = 0.0
     #: Since when it has waited for a next request; ``None`` before the end of the first.
     idle_since: float | None = None
     #: Whether the server itself has refused a request; since when it has read on, and how many bytes.
@@ -433,6 +436,7 @@ class Threads:
 
     def add_task(self, task: Any) -> None:
         """Have a task served by a free thread, or by the first that will be free."""
+        task.queued_at = time.monotonic()
         with self._lock:
             if not self._free:
                 self._waiting.append(task)

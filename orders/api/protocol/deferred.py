@@ -8,8 +8,9 @@ from typing import Final, Protocol
 
 from django.http import HttpResponse
 
-#: The key of a request's environment.
+#: Keys of a request's environment: whether its answer may be deferred, and the seconds that it has waited for a thread.
 DEFERS: Final = "drinkgroup.defers"
+WAITED: Final = "drinkgroup.waited"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from drinkgroup import server
 from drinkgroup.server import Loop
-from orders.api.protocol.deferred import DEFERS, Piece
+from orders.api.protocol.deferred import DEFERS, WAITED, Piece
 from tests.support.awaiting import eventually
 
 THREADS = 2
@@ -66,6 +67,8 @@ class Shop:
         listening = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = listening.getsockname()
         self.waiting: dict[str, Waiting] = {}
+        self.waited: list[float] = []
+        self.unblocked = threading.Event()
         self.loop = Loop(self.application, [listening], threads=THREADS)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._turn)
@@ -73,6 +76,9 @@ class Shop:
 
     def application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ["PATH_INFO"]
+        self.waited.append(environ[WAITED])
+        if path == "/block/":
+            self.unblocked.wait(20)
         if path.startswith("/wait") and environ[DEFERS]:
             return self.waiting.setdefault(path, Waiting(early=path.startswith("/wait-early")))
         start_response("200 OK", [("Content-Length", "4")])
@@ -140,6 +146,23 @@ def test_those_who_wait_hold_up_nobody_and_are_answered_in_any_order(shop: Shop,
         assert answer(connections[path]) == (201, b"%d" % number)
         assert waiting[path].closed
         assert waiting[path].cancelled == 1
+
+
+def test_the_application_is_told_for_how_long_a_request_has_waited_for_a_thread(shop: Shop, asked: Ask) -> None:
+    # Given threads that are all busy, and one request more
+    connections = [asked("/block/") for _ in range(THREADS)]
+    eventually(lambda: len(shop.waited) == THREADS, what="all threads busy")
+    connections.append(asked("/"))
+    eventually(lambda: shop.loop._threads._waiting, what="a request that waits")
+    began = time.monotonic()
+
+    # When the threads are free again
+    waited = time.monotonic() - began
+    shop.unblocked.set()
+
+    # Then
+    assert [answer(connection)[0] for connection in connections] == [200] * (THREADS + 1)
+    assert shop.waited[-1] >= waited
 
 
 def test_who_is_woken_for_nothing_waits_on(shop: Shop, asked: Ask) -> None:
