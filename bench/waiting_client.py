@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from bench.client import Connections, Plan, payment
@@ -124,7 +124,8 @@ async def _follow(plan: WaitingPlan, web: Connections, order_no: str, token: str
 def main() -> None:
     """Read the plan, carry it out, and write what was seen."""
     seen = asyncio.run(run(WaitingPlan(**json.load(sys.stdin))))
-    json.dump({kind: asdict(followed) for kind, followed in seen.items()}, sys.stdout)
+    names = Followed.__slots__
+    json.dump({kind: {name: getattr(one, name) for name in names} for kind, one in seen.items()}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -53,21 +53,19 @@ def test_excess_orders_wait_in_the_database_and_not_in_the_broker(
 
 
 @pytest.fixture
-def webs(worker_group: WorkerGroup) -> Iterator[tuple[Web, Web]]:
-    """The web of the customers, which refuses orders soon, and that of the gateways."""
-    environment = {"LAB_SAGAS": '{"ADMISSION": 3}'}
-    found = Web(environment), Web(environment)
-    yield found[0].await_ready(), found[1].await_ready()
-    for web in found:
-        web.stop()
+def busy_web() -> Iterator[Web]:
+    """A web that refuses orders soon."""
+    found = Web({"LAB_SAGAS": '{"ADMISSION": 3}'})
+    yield found.await_ready()
+    found.stop()
 
 
 def test_under_overload_orders_are_refused_and_no_accepted_order_is_doomed_and_payments_are_taken(
-    worker_group: WorkerGroup, webs: tuple[Web, Web], shop: Shop
+    worker_group: WorkerGroup, busy_web: Web, web: Web, shop: Shop
 ) -> None:
     # Given nobody who works, and customers who go on ordering
     worker_group.stop_all()
-    customer, gateway = Caller(webs[0], shop.token), Caller(webs[1])
+    customer, gateway = Caller(busy_web, shop.token), Caller(web)
     accepted: list[str] = []
 
     def refused() -> Reply | None:
