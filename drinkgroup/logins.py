@@ -20,6 +20,8 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from django_otp.admin import OTPAdminSite
 
 
@@ -55,10 +57,11 @@ def locked_out(
 ) -> HttpResponse:
     """Answer that no login is tried for a while, and for how long."""
     minutes = round(settings.AXES_COOLOFF_TIME.total_seconds() / 60)
+    is_of_admin = request.path.startswith(reverse("admin:index"))
     return TemplateResponse(
         request,
-        "admin/locked_out.html",
-        {"minutes": minutes, "title": "Too many attempts"},
+        "admin/locked_out.html" if is_of_admin else "accounts/locked_out.html",
+        {"minutes": minutes, "title": _("Too many attempts")},
         status=429,
         headers={"Retry-After": str(minutes * 60)},
     ).render()

@@ -1,4 +1,4 @@
-"""The middleware of the project: ids of requests, and what only pages need, passed over by requests of the API.
+"""The middleware of the project: ids and languages of requests, and what only pages need, passed over by the API's.
 
 A request of the API has neither a cookie nor a form: its token is in a header, and its answer is JSON. Sessions, logins
 of the admin and messages took an eighth of what a request for an order cost. What protects an answer stays: hosts, TLS,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import uuid_utils
@@ -21,6 +22,8 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django_otp.middleware import OTPMiddleware
 from structlog.contextvars import bind_contextvars
 
@@ -48,6 +51,30 @@ class RequestIds:
         bind_contextvars(request_id=request_id)
         response = self._get_response(request)
         response["X-Request-ID"] = request_id
+        return response
+
+
+class Languages:
+    """The language of each answer: a page's by its visitor's choice, else by ``Accept-Language``; the API's by that.
+
+    A request of the API that does not ask for Chinese costs nothing: what is said to it is English as it is written.
+    A thread serves one request after the other, so the language ends with the request.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer in a language."""
+        is_of_api = request.path_info.startswith(API)
+        if is_of_api and "zh" not in request.META.get("HTTP_ACCEPT_LANGUAGE", "").lower():
+            return self._get_response(request)
+        language = translation.get_language_from_request(request)
+        with translation.override(language, deactivate=True):
+            response = self._get_response(request)
+        if not is_of_api or response.status_code >= HTTPStatus.BAD_REQUEST:
+            response.headers.setdefault("Content-Language", language)
+            patch_vary_headers(response, ["Accept-Language"])
         return response
 
 

@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "drinkgroup.health.Probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "drinkgroup.middleware.Languages",
     "drinkgroup.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -132,7 +133,13 @@ DATABASES["default"]["OPTIONS"] = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-LANGUAGE_CODE = "en-us"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_NAME = "language"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 TIME_ZONE = "Asia/Shanghai"
 USE_TZ = True
 STATIC_URL = "/static/"
@@ -209,6 +216,9 @@ WEBHOOK_SECRET = env.str("DRINKGROUP_WEBHOOK_SECRET", default="")
 if not WEBHOOK_SECRET:
     WEBHOOK_SECRET = f"whsec_{b64encode(token_bytes(32)).decode()}"
 
+# Where a customer pays an order, with {order_no}, {amount} (in minor units) and {currency} in it; empty: the order's
+# page has no link to pay.
+PAYMENT_PAGE = env.str("PAYMENT_PAGE", default="")
 # The name of that gateway in /api/v1/payments/webhook/NAME/, and where its API is; empty: it
 # has none, and people return money in its console (docs/how-to/connect-a-payment-gateway.md).
 PAYMENT_GATEWAY = env.str("PAYMENT_GATEWAY", default="main")
@@ -268,7 +278,7 @@ SPECTACULAR_SETTINGS = {
 
 # Behind TLS, which is off only on a developer's machine.
 HTTPS = env.bool("HTTPS", default=False)
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 # Probes come without TLS, and are answered earlier (drinkgroup.health.Probes).
 SECURE_SSL_REDIRECT = HTTPS
@@ -276,7 +286,8 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.bool("HSTS_SUBDOMAINS", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 X_FRAME_OPTIONS = "DENY"
 # Nothing inline and nothing from other hosts; the docs page also allows images in its stylesheet (orders.api.docs).
@@ -294,9 +305,20 @@ API_DOCS = env.bool("API_DOCS", default=not HTTPS)
 
 # Logins. axes comes first, so that no password is hashed for a locked out user.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "sign-in"
+# Of the admin's own login; who signs in on the shop's page goes on to their orders.
 LOGIN_REDIRECT_URL = "admin:index"
-# Seconds for which a login in the admin lasts.
+# What a person who changes a password may choose.
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+# Seconds for which a login lasts, on the shop's pages and in the admin.
 SESSION_COOKIE_AGE = env.int("SESSION_AGE", default=8 * 3600)
 # Whether the admin also asks for a one-time password (docs/shop.md says how to get a device).
 ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=False)

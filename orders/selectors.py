@@ -83,6 +83,12 @@ def is_of(*, customer_id: int, order_no: str) -> bool:
     return Order.objects.filter(customer_id=customer_id, order_no=order_no).exists()
 
 
+def order_in_campaign(*, customer_id: int, campaign: int) -> str | None:
+    """The number of the customer's newest order in a campaign: of their membership, if they have one."""
+    found = Order.objects.filter(customer_id=customer_id, campaign=campaign).order_by("-id")
+    return found.values_list("order_no", flat=True).first()
+
+
 def version_of(*, customer_id: int, order_no: str) -> tuple[UUID, str]:
     """The run of a customer's order, and a text that is another one whenever the order is shown differently.
 

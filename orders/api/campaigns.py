@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -17,7 +15,7 @@ import campaigns.selectors
 from campaigns.models import Campaign, CampaignState
 from campaigns.selectors import Standing
 from orders.api import placing
-from orders.api.protocol import idempotency, throttles
+from orders.api.protocol import idempotency
 from orders.api.protocol.addresses import customers_address
 from orders.api.protocol.fields import Amount, Currency, Integer, Text
 from orders.api.protocol.idempotency import Key
@@ -25,10 +23,8 @@ from orders.api.protocol.unknown import StrictSerializer
 from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, RATE, problems
 from orders.api.serializers import AcceptedSerializer
 from orders.api.views import View
-from orders.errors import NoSuchCampaign, OrderRefused
-from orders.groups import joining
+from orders.errors import NoSuchCampaign
 from orders.groups.joining import Wish
-from orders.services import COUPON_NOT_USABLE, Condition
 
 _MAX_QUANTITY = 1000
 
@@ -143,26 +139,11 @@ class JoinView(View):
         asked: Mapping[str, Any] = body.validated_data
         customer_id = int(request.user.pk)  # type: ignore[arg-type]  # not None: authenticated
         wish = Wish(campaign_id, customer_id, asked["quantity"], asked["coupon"])
-        customer, address = f"customer {customer_id}", customers_address(request)
-        if wish.coupon is not None:
-            throttles.hold_back_if_spent("coupon_guesses", customer)
-
-        def accept(order_no: str, condition: Condition | None) -> UUID:
-            return joining.join(order_no=order_no, wish=wish, address=address, condition=condition)
-
-        try:
-            answer = placing.place(
-                url=reverse("api:orders"),
-                customer_id=customer_id,
-                address=address,
-                key=None if key is None else Key(key, idempotency.fingerprint(request, asked)),
-                quantities=[wish.quantity],
-                accept=accept,
-            )
-        except OrderRefused as refused:
-            if any(fault.code == COUPON_NOT_USABLE for fault in refused.faults):
-                throttles.hold_back("coupon_guesses", customer)
-            raise
+        answer = placing.join(
+            wish=wish,
+            address=customers_address(request),
+            key=None if key is None else Key(key, idempotency.fingerprint(request, asked)),
+        )
         headers = {"Location": answer.location}
         if answer.replayed:
             headers["Idempotency-Replayed"] = "true"

@@ -2,27 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.urls import reverse
 
-from orders import numbers, open_orders
-from orders.api.protocol import idempotency
+from orders import numbers, open_orders, services
+from orders.api.protocol import idempotency, throttles
 from orders.api.protocol.idempotency import Answer, Key
 from orders.errors import ConditionFailed, JoinRefused, OrderNumberTaken, OrderRefused
-from orders.services import Condition, Guard
+from orders.groups import joining
+from orders.groups.joining import Wish
+from orders.services import COUPON_NOT_USABLE, Condition, Guard, Wanted
 from sagas import Overloaded, State
 
 #: Three order numbers, and one more where open orders must be compared. If all are taken, the random source is broken.
 _TRIES = 4
 
 
+def order(
+    *,
+    customer_id: int,
+    items: Sequence[Wanted],
+    coupon: str | None,
+    address: str | None,
+    key: Key | None,
+    **asked: Any,
+) -> Answer:
+    """Place an order of these items; ``asked`` is the rest of what ``services.place_order`` takes."""
+
+    def accept(order_no: str, condition: Condition | None) -> UUID:
+        return services.place_order(
+            order_no=order_no,
+            customer_id=customer_id,
+            items=items,
+            coupon=coupon,
+            address=address,
+            condition=condition,
+            **asked,
+        )
+
+    with _counting_guesses(customer_id, coupon):
+        return place(
+            customer_id=customer_id,
+            address=address,
+            key=key,
+            quantities=[item.quantity for item in items],
+            accept=accept,
+        )
+
+
+def join(*, wish: Wish, address: str | None, key: Key | None) -> Answer:
+    """Place the order by which a customer joins a group buy."""
+
+    def accept(order_no: str, condition: Condition | None) -> UUID:
+        return joining.join(order_no=order_no, wish=wish, address=address, condition=condition)
+
+    with _counting_guesses(wish.customer_id, wish.coupon):
+        return place(customer_id=wish.customer_id, address=address, key=key, quantities=[wish.quantity], accept=accept)
+
+
+@contextmanager
+def _counting_guesses(customer_id: int, coupon: str | None) -> Iterator[None]:
+    """Count a coupon that cannot be used, and try none for a customer who has named too many: codes are not guessed."""
+    customer = f"customer {customer_id}"
+    if coupon is not None:
+        throttles.hold_back_if_spent("coupon_guesses", customer)
+    try:
+        yield
+    except OrderRefused as refused:
+        if any(fault.code == COUPON_NOT_USABLE for fault in refused.faults):
+            throttles.hold_back("coupon_guesses", customer)
+        raise
+
+
 def place(
     *,
-    url: str,
     customer_id: int,
     address: str | None,
     key: Key | None,
@@ -32,7 +92,6 @@ def place(
     """Place an order, or find the stored answer to the same request.
 
     Args:
-        url: that of all orders: behind it comes the number of this one.
         customer_id: whose order it is.
         address: from which it comes, if that distinguishes customers.
         key: the idempotency key, if there is one.
@@ -42,6 +101,7 @@ def place(
     It raises what ``accept`` and ``open_orders`` raise.
     """
     open_orders.refuse_too_large(quantities)
+    url = _orders_url()
     is_limited = open_orders.are_limited(address=address)
     # Nearly always hardly anything is open, and one statement without a transaction finds that.
     few = open_orders.few(customer_id=customer_id, address=address, quantities=quantities) if is_limited else None
@@ -75,6 +135,12 @@ def place(
             idempotency.note_new()
         return replace(answer, run_id=run_id)
     raise OrderNumberTaken
+
+
+@cache
+def _orders_url() -> str:
+    """The URL of all orders: behind it comes the number of one."""
+    return reverse("api:orders")
 
 
 def _condition(customer_id: int, key: Key | None, answer: Answer, guard: Guard | None) -> Condition | None:

@@ -18,6 +18,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.core import signing
 from django.http import HttpResponse
+from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.authentication import BaseAuthentication
@@ -98,6 +99,11 @@ class TicketAuthentication(BaseAuthentication):
         return "Token"
 
 
+def ticket_url(*, customer_id: int, order_no: str) -> str:
+    """A URL that opens the events of a customer's order for ``TICKET_LASTS`` seconds. It is the customer's order."""
+    return f"{reverse('api:events', args=[order_no])}?ticket={signing.dumps([customer_id, order_no], salt=_SALT)}"
+
+
 class _EventRenderer(JSONRenderer):
     """Names the media type; the events are written by the response."""
 
@@ -122,8 +128,7 @@ class TicketView(View):
         customer_id = customer_of(request)
         if not selectors.is_of(customer_id=customer_id, order_no=order_no):
             raise OrderNotFound(order_no)
-        ticket = signing.dumps([customer_id, order_no], salt=_SALT)
-        url = f"{request.path.removesuffix('ticket/')}?ticket={ticket}"
+        url = ticket_url(customer_id=customer_id, order_no=order_no)
         return Response({"url": url, "expires_in": TICKET_LASTS}, status=201, headers={"Cache-Control": "no-store"})
 
 

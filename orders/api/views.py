@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import Error
@@ -46,9 +45,8 @@ from orders.api.schema import (
     problems,
 )
 from orders.api.waiting import Late
-from orders.errors import OrderRefused
 from orders.refunds import services as refunds
-from orders.services import COUPON_NOT_USABLE, Condition, Wanted
+from orders.services import Wanted
 from payments import gateways
 from sagas import State
 
@@ -191,17 +189,9 @@ class OrdersView(View):
         key = idempotency.key_of(request)
         wanted = serializers.read_order(request.data)
         customer_id = customer_of(request)
-        customer = f"customer {customer_id}"
-        if wanted["coupon"] is not None:
-            throttles.hold_back_if_spent("coupon_guesses", customer)
         preferred = waiting.preferred_wait(request)
         waits = offers.is_urgent(slot=wanted["slot"]) if preferred is None else preferred > 0
-        try:
-            answer = self._place(request, customer_id, key, wanted)
-        except OrderRefused as refused:
-            if any(fault.code == COUPON_NOT_USABLE for fault in refused.faults):
-                throttles.hold_back("coupon_guesses", customer)
-            raise
+        answer = self._place(request, customer_id, key, wanted)
         run_id = answer.run_id or selectors.outcome_of(order_no=answer.body["order_no"]).run_id
         headers = {"Location": answer.location, "X-Saga-ID": str(run_id)}
         if answer.replayed:
@@ -212,29 +202,15 @@ class OrdersView(View):
         return Response(answer.body, status=answer.status, headers=headers)
 
     def _place(self, request: Request, customer_id: int, key: str | None, wanted: Mapping[str, Any]) -> Answer:
-        address = customers_address(request)
-        items = [Wanted(item["sku"], item["quantity"]) for item in wanted["items"]]
-
-        def accept(order_no: str, condition: Condition | None) -> UUID:
-            return services.place_order(
-                order_no=order_no,
-                customer_id=customer_id,
-                items=items,
-                slot=wanted["slot"],
-                coupon=wanted["coupon"],
-                expected_total_cents=wanted["expected_total_amount"],
-                **_fulfilment(wanted.get("fulfilment")),
-                address=address,
-                condition=condition,
-            )
-
-        return placing.place(
-            url=request.path,
+        return placing.order(
             customer_id=customer_id,
-            address=address,
+            items=[Wanted(item["sku"], item["quantity"]) for item in wanted["items"]],
+            slot=wanted["slot"],
+            coupon=wanted["coupon"],
+            expected_total_cents=wanted["expected_total_amount"],
+            **_fulfilment(wanted.get("fulfilment")),
+            address=customers_address(request),
             key=None if key is None else Key(key, idempotency.fingerprint(request, wanted)),
-            quantities=[item.quantity for item in items],
-            accept=accept,
         )
 
 

@@ -41,11 +41,6 @@ def context(campaign: Campaign, standing: Standing) -> dict[str, Any]:
     }
 
 
-def money(cents: int) -> str:
-    """Write a price as the page shows it."""
-    return f"¥{cents // 100}.{cents % 100:02d}"
-
-
 def _clock(seconds: int) -> str:
     days, rest = divmod(seconds, 86_400)
     text = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.http import HttpRequest
 from rest_framework.request import Request
 
 from orders.api.protocol.problems import Problem
@@ -90,7 +91,7 @@ def _keys(header: str) -> set[str]:
 _LATER = frozenset({"expected_total_amount"})
 
 
-def fingerprint(request: Request, asked: Mapping[str, Any]) -> str:
+def fingerprint(request: Request | HttpRequest, asked: Mapping[str, Any]) -> str:
     """Digest the endpoint and the validated body of a request, without its order of names and its white space.
 
     A field that was added later counts only if it is there: the keys of a day ago have their digests without it.

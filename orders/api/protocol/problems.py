@@ -80,7 +80,7 @@ class Problem(exceptions.APIException):
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """Answer an exception of a view; ``None``, which becomes a 500 by ``server_error``, for an unexpected one."""
-    problem = _problem(error)
+    problem = problem_of(error)
     if problem is None:
         return None
     request = context["request"]
@@ -93,7 +93,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     )
 
 
-def _problem(error: Exception) -> Problem | None:
+def problem_of(error: Exception) -> Problem | None:
+    """The problem that an exception is for a client; ``None`` for an unexpected one."""
     match error:
         case Problem():
             return error

@@ -22,12 +22,28 @@
   tick();
   setInterval(tick, 1000);
 
+  // A member's own part follows, too; not all members at once, and not more often than every few seconds.
+  let planned = false;
+  const follow = () => {
+    const own = document.getElementById("own");
+    if (planned || !("member" in own.dataset)) return;
+    planned = true;
+    setTimeout(async () => {
+      planned = false;
+      const response = await fetch(location.pathname.replace(/(join|leave)\/$/, ""), { credentials: "same-origin" });
+      if (!response.ok) return;
+      const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("own");
+      if (fresh) document.getElementById("own").replaceWith(fresh);
+    }, 500 + Math.random() * 2500);
+  };
+
   if ("EventSource" in window) {
     const source = new EventSource(live.dataset.events);
     source.addEventListener("standing", (event) => {
       live.innerHTML = event.data;
       begin();
       tick();
+      follow();
     });
     source.addEventListener("end", () => source.close());
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.db import OperationalError, connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -17,14 +20,15 @@ from django.utils import timezone
 
 import sagas.watching
 from campaigns import selectors, services
-from campaigns.models import Campaign, Places
+from campaigns.models import Campaign, Member, Places
 from orders.api.protocol import event_streams
 from orders.groups import deciding, live, staff, watching
 from orders.groups.watching import GroupStream
+from orders.models import Order
 from sagas import runtime
 from sagas.watching import Watch
 from tests.shop.conftest import Shop, build_shop
-from tests.shop.groups.conftest import a_campaign, a_customer, joined, pay, time_passes
+from tests.shop.groups.conftest import a_campaign, a_customer, carry, joined, pay, time_passes
 from tests.support import browser, servers
 from tests.support.awaiting import eventually
 from tests.support.web import Web
@@ -271,6 +275,107 @@ def test_a_browser_follows_a_group_until_it_has_formed(database: None, width: in
     finally:
         web.stop()
     assert complaints == []
+
+
+def signed_in() -> tuple[Client, User]:
+    customer = get_user_model()._default_manager.create(username=f"customer-{uuid4().hex[:12]}")
+    client = Client()
+    client.force_login(customer)
+    return client, customer
+
+
+def form_of(client: Client, campaign: Campaign, quantity: int = 1, **more: str) -> dict[str, str]:
+    found = re.search(r'name="key" value="([^"]+)"', client.get(campaign.page_path).content.decode())
+    assert found is not None
+    return {"key": found[1], "quantity": str(quantity), **more}
+
+
+def test_a_visitor_is_asked_to_sign_in_and_comes_back(shop: Shop) -> None:
+    campaign = a_campaign(shop)
+    assert f'href="/sign-in/?next={campaign.page_path}"' in page(campaign)
+    for what in ("join", "leave"):
+        answer = Client().post(f"{campaign.page_path}{what}/")
+        assert answer["Location"] == f"/sign-in/?next={campaign.page_path}{what}/"
+        # From there a login leads to the page, and does nothing
+        assert signed_in()[0].get(f"{campaign.page_path}{what}/")["Location"] == campaign.page_path
+    assert not Member.objects.filter(campaign=campaign).exists()
+
+
+@pytest.mark.usefixtures("alone")
+class TestMembership:
+    """What becomes of a member's order, whose run is stepped by hand."""
+
+    @pytest.fixture
+    def shop(self, database: None) -> Shop:
+        return build_shop()
+
+    def test_a_customer_joins_by_the_page_once_sees_it_and_leaves(self, shop: Shop) -> None:
+        campaign = a_campaign(shop)
+        client, customer = signed_in()
+        form = form_of(client, campaign, 2)
+        # When the form is sent twice
+        answers = [client.post(f"{campaign.page_path}join/", form) for _ in range(2)]
+        # Then it is one order
+        order = Order.objects.get(customer=customer)
+        assert {answer["Location"] for answer in answers} == {f"/orders/{order.order_no}/"}
+        # And it is seen at once, before any step is done, and when it is
+        assert "Received." in client.get(campaign.page_path).content.decode()
+        carry()
+        shown = client.get(campaign.page_path).content.decode()
+        assert "Reserved for you. Please pay." in shown
+        assert "Join the group" not in shown
+        # Nobody else sees it
+        assert order.order_no not in page(campaign)
+        # When they leave, then the place is free, and they may join again
+        left = client.post(f"{campaign.page_path}leave/", follow=True).content.decode()
+        assert "You have left the group buy." in left
+        carry()
+        again = client.get(campaign.page_path).content.decode()
+        assert "Join the group" in again
+        assert not Member.objects.filter(campaign=campaign).exclude(state="LEFT").exists()
+        client.post(f"{campaign.page_path}join/", form_of(client, campaign))
+        assert Order.objects.filter(customer=customer).count() == 2
+
+    def test_a_member_who_has_paid_waits_for_the_group_and_stays_once_it_has_formed(self, shop: Shop) -> None:
+        campaign = a_campaign(shop)
+        client, customer = signed_in()
+        client.post(f"{campaign.page_path}join/", form_of(client, campaign))
+        carry()
+        pay(Order.objects.get(customer=customer).order_no)
+        assert "It is confirmed once the group has formed." in client.get(campaign.page_path).content.decode()
+        pay(joined(a_customer(), campaign))
+        carry()
+        shown = client.get(campaign.page_path).content.decode()
+        assert "Confirmed." in shown
+        assert "Leave the group" not in shown
+        answer = client.post(f"{campaign.page_path}leave/")
+        assert answer.status_code == 409
+        assert Member.objects.get(customer=customer).state == "PAID"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"key": ""}, {"key": "mine"}, {"quantity": "0"}, {"quantity": "6"}, {"quantity": "x"}, {"coupon": "\0"}]
+)
+def test_an_odd_form_joins_nobody(shop: Shop, changes: dict[str, str]) -> None:
+    campaign = a_campaign(shop)
+    client, customer = signed_in()
+    answer = client.post(f"{campaign.page_path}join/", {**form_of(client, campaign), **changes})
+    assert answer.status_code == 422
+    assert "The form is incomplete." in answer.content.decode()
+    assert not Order.objects.filter(customer=customer).exists()
+
+
+def test_who_is_too_late_or_no_member_is_told_so(shop: Shop) -> None:
+    campaign = a_campaign(shop)
+    client, customer = signed_in()
+    told = client.post(f"{campaign.page_path}leave/", follow=True).content.decode()
+    assert "You are no member of this group buy." in told
+    form = form_of(client, campaign)
+    time_passes(campaign, seconds=1)
+    answer = client.post(f"{campaign.page_path}join/", form)
+    assert answer.status_code == 409
+    assert "The group buy takes no more joins." in answer.content.decode()
+    assert not Order.objects.filter(customer=customer).exists()
 
 
 def test_the_time_is_that_of_the_places(shop: Shop) -> None:

@@ -1,0 +1,180 @@
+"""What customers read of an order, in their language: how it stands, what its steps do, and why it is undone.
+
+Reasons are stored in English, with codes for programs. A known code has its sentence here; what a person wrote is
+shown as it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from orders.selectors import OrderWithRun
+from payments.models import PaymentState
+from payments.refunds import CONFIRMATION as PAYMENT
+from sagas import State
+from sagas.selectors import StepState, public_reason
+
+_SYMBOLS = {"CNY": "¥"}
+
+
+def symbol() -> str:
+    """What stands before an amount of the shop's currency."""
+    return _SYMBOLS.get(settings.CURRENCY, f"{settings.CURRENCY} ")
+
+
+def money(cents: int) -> str:
+    """Write an amount of the shop's currency."""
+    sign, cents = ("−", -cents) if cents < 0 else ("", cents)
+    return f"{sign}{symbol()}{cents // 100}.{cents % 100:02d}"
+
+
+#: What an order waits for, or how it ended.
+STATES = {
+    State.PENDING: _("Received. We look whether everything is there."),
+    State.EXECUTING: _("We look whether everything is there."),
+    State.AWAITING_CONFIRM: _("Reserved for you. Please pay."),
+    State.CONFIRMING: _("Paid. We confirm it."),
+    State.SUCCEEDED: _("Confirmed."),
+    State.COMPENSATING: _("It is being cancelled. What you paid goes back."),
+    State.FAILED: _("Cancelled."),
+    State.ESCALATED: _("Somebody of the shop looks after it."),
+}
+#: The same in a word or two, for lists.
+SHORT = {
+    State.PENDING: _("received"),
+    State.EXECUTING: _("in hand"),
+    State.AWAITING_CONFIRM: _("to be paid"),
+    State.CONFIRMING: _("paid"),
+    State.SUCCEEDED: _("confirmed"),
+    State.COMPENSATING: _("being cancelled"),
+    State.FAILED: _("cancelled"),
+    State.ESCALATED: _("with the shop"),
+}
+_PAID = _("Paid. We still wait for the rest.")
+_GROUP = _("Paid. It is confirmed once the group has formed.")
+
+_STEPS = {
+    "create_order": _("Order"),
+    "reserve_inventory": _("Drinks"),
+    "apply_coupon": _("Coupon"),
+    "schedule_delivery": _("Time"),
+    "book_courier": _("Courier"),
+    "charge": _("Payment"),
+    "take_place": _("Place in the group"),
+    "take_cups": _("Cups of the group"),
+    "join": _("Membership"),
+}
+_STEP_STATES = {
+    StepState.WAITING: _("to come"),
+    StepState.CALLING: _("under way"),
+    StepState.ACCEPTED: _("under way"),
+    StepState.DONE: _("done"),
+    StepState.HELD: _("reserved"),
+    StepState.CONFIRMED: _("confirmed"),
+    StepState.REJECTED: _("not possible"),
+    StepState.FAILING: _("being tried again"),
+    StepState.FAILED: _("not possible"),
+    StepState.COMPENSATED: _("given back"),
+    StepState.SKIPPED: _("not needed"),
+    StepState.RESOLVED: _("settled by the shop"),
+}
+PAYMENT_STATES = {
+    PaymentState.TAKEN: _("taken"),
+    PaymentState.PARKED: _("with the shop"),
+    PaymentState.DUE_BACK: _("goes back to you"),
+    PaymentState.RETURNING: _("goes back to you"),
+    PaymentState.RETURNED: _("is returned"),
+    PaymentState.PARTLY_RETURNED: _("is partly returned"),
+    PaymentState.CONFLICT: _("with the shop"),
+}
+
+#: Sentences for the codes of rejections, and for the other kinds of reasons.
+_CODES = {
+    "OutOfStock": _("A drink is sold out."),
+    "SlotFull": _("The delivery slot is full."),
+    "SlotPast": _("The delivery slot takes no more orders."),
+    "CouponUnknown": _("The coupon cannot be used."),
+    "CouponNotYours": _("The coupon cannot be used."),
+    "CouponInactive": _("The coupon cannot be used."),
+    "CouponExpired": _("The coupon has expired."),
+    "CouponNotYet": _("The coupon cannot be used yet."),
+    "CouponUsed": _("The coupon is used already."),
+    "CouponSpent": _("Nothing is left of the coupon."),
+    "BelowMinimum": _("The order costs less than its coupon asks for."),
+    "NotOnGroupPrices": _("The coupon is not for the prices of group buys."),
+    "CampaignFull": _("The group buy has no place left."),
+    "CampaignClosed": _("The group buy takes no more joins."),
+    "CupsGone": _("The group buy has not so many cups left."),
+    "AlreadyMember": _("You are a member of this group buy already."),
+    "TermsChanged": _("What the group buy offers has changed. Look at it again."),
+}
+_KINDS = {
+    "fault": _("Something broke on our side."),
+    "timeout": _("It took too long."),
+    "cancelled": _("It was cancelled."),
+    "refused": _("It was refused."),
+    "resolved": _("Somebody has ended this by hand."),
+    "rejected": _("It was not possible."),
+}
+#: What the shop and the engine write for customers themselves, as it is stored.
+_WRITTEN = {
+    "cancelled by the customer": _("You have cancelled it."),
+    "The group buy was called off.": _("The group buy was called off."),
+    "Too few joined in time: the group did not form.": _("Too few joined in time: the group did not form."),
+    "It was cancelled.": _("It was cancelled."),
+    "It was refused.": _("It was refused."),
+    "Somebody has ended this by hand.": _("Somebody has ended this by hand."),
+}
+
+
+def is_paid(shown: OrderWithRun) -> bool:
+    """Whether the order's payment has come, as far as its run knows."""
+    return PAYMENT in getattr(shown.run, "confirmations", {})
+
+
+def state_text(shown: OrderWithRun) -> Any:
+    """How an order stands, in a sentence."""
+    state = State(shown.run.state)
+    if state is State.AWAITING_CONFIRM and is_paid(shown):
+        return _GROUP if shown.order.campaign else _PAID
+    return STATES[state]
+
+
+def step_text(name: str) -> Any:
+    """What a step is about; its name, if it is another team's."""
+    return _STEPS.get(name, name)
+
+
+def step_state_text(state: str) -> Any:
+    """How far a step is."""
+    return _STEP_STATES.get(StepState(state), state)
+
+
+def reason_text(reason: Mapping[str, Any] | None) -> Any:
+    """Why an order is undone, in a sentence of the reader's language; "" if there is no reason."""
+    if reason is None:
+        return ""
+    return detail_text(public_reason(reason))
+
+
+def detail_text(public: Mapping[str, str]) -> Any:
+    """The sentence of a public reason. In English it is as it was written, with its numbers."""
+    detail = public["detail"]
+    if not _is_translated():
+        return detail
+    if public["kind"] == "rejected":
+        return _CODES.get(public["code"], _KINDS["rejected"])
+    if detail in _WRITTEN:
+        return _WRITTEN[detail]
+    # What a person wrote is theirs.
+    is_ours = public["kind"] in {"fault", "timeout"}
+    return _KINDS.get(public["kind"], detail) if is_ours else detail
+
+
+def _is_translated() -> bool:
+    return not (get_language() or "en").startswith("en")
