@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from pytest_django import Settings
 
+from delivery.courier import logistics
 from delivery.models import Fulfilment
 from orders import demo
 from orders.models import Order
@@ -85,10 +87,64 @@ def test_a_courier_that_is_not_free_undoes_the_order(customer: Api, lasting_shop
     assert (lasting_shop.slot.available, lasting_shop.slot.held) == (50, 0)
 
 
-def test_an_order_that_is_cancelled_frees_its_courier(customer: Api, lasting_shop: Shop, courier: Courier) -> None:
+@pytest.mark.parametrize("wrong", [{}, {"fail": 2}, {"forget": 2}], ids=["nothing", "fails", "forgets"])
+def test_an_order_that_is_cancelled_frees_its_courier(
+    customer: Api, lasting_shop: Shop, courier: Courier, wrong: dict[str, int]
+) -> None:
     run_id = order(customer, lasting_shop, kind="COURIER", address=ADDRESS)
+    given_run(run_id).then_waits()
+    assert courier.state(run_id) == "BOOKED"
+    courier.switch(**wrong)
     given_run(run_id).when_cancelled().then_failed()
     assert courier.state(run_id) == "CANCELLED"
+
+
+def test_a_courier_that_answers_too_late_is_booked_and_confirmed_once(
+    customer: Api, lasting_shop: Shop, courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a service that begins when nobody waits any more, and says until then that nothing has come
+    monkeypatch.setattr(logistics, "_timeout", 0.4)
+    run_id = order(customer, lasting_shop, kind="COURIER", address=ADDRESS)
+    courier.switch(slow=0.5)
+    given_run(run_id).then_waits()
+    assert courier.state(run_id) == "BOOKED"
+    given_run(run_id).when_confirmed().then_succeeded()
+    assert courier.state(run_id) == "CONFIRMED"
+
+
+def test_a_courier_service_that_stays_broken_undoes_the_order(
+    customer: Api, lasting_shop: Shop, courier: Courier
+) -> None:
+    # Given one that fails for as long as the step tries, and when it is undone
+    run_id = order(customer, lasting_shop, kind="COURIER", address=ADDRESS)
+    courier.switch(fail=4)
+    given_run(run_id).then_failed().then_compensated(
+        "book_courier", "schedule_delivery", "apply_coupon", "reserve_inventory", "create_order"
+    )
+    assert courier.state(run_id) == ""
+    lasting_shop.slot.refresh_from_db()
+    assert (lasting_shop.slot.available, lasting_shop.slot.held) == (50, 0)
+
+
+def test_a_courier_service_that_has_lost_its_books_calls_a_person(
+    customer: Api, lasting_shop: Shop, tmp_path: Path, settings: Settings
+) -> None:
+    # Given a courier that is booked and paid, at a service that begins anew without its journal
+    lossy = Courier(tmp_path).start()
+    settings.COURIER_URL = lossy.url
+    try:
+        run_id = order(customer, lasting_shop, kind="COURIER", address=ADDRESS)
+        given_run(run_id).then_waits()
+        lossy.stop()
+        for file in tmp_path.glob("courier.sqlite3*"):
+            file.unlink()
+        lossy.start()
+
+        # Then the order is not called confirmed: what is behind the pivot is not undone, either
+        given_run(run_id).when_confirmed().then_escalated("book_courier")
+        assert lossy.state(run_id) == ""
+    finally:
+        lossy.stop()
 
 
 def test_an_address_is_seen_by_the_courier_alone(customer: Api, lasting_shop: Shop, courier: Courier) -> None:
