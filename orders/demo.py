@@ -73,8 +73,8 @@ def seed(*, admin: str = "", password: str = "") -> User:
         defaults = {
             "discount_cents": discount_cents,
             "expires_at": now + timedelta(days=days),
-            # Without holds, as an order that uses a coupon for anyone leaves it.
-            **({"available": 0, "sold": 1, "settled": 1} if used else {}),
+            # Nothing is left of it: a grant that nobody has used would be found by reconciliation.
+            **({"available": 0} if used else {}),
             "customer": other if others else None,
         }
         Coupon.objects.get_or_create(code=code, defaults=defaults)
