@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any
@@ -62,22 +62,31 @@ def fill(shop: Shop, rows: int) -> None:
     drain(load, State.SUCCEEDED)
     chunks = [(first, min(rows, first + _CHUNK) - 1) for first in range(there, rows, _CHUNK)]
     with ThreadPoolExecutor(_SESSIONS) as sessions:
-        list(sessions.map(lambda chunk: _copy(load.ids, *chunk), chunks))
-    with _session() as cursor:
+        list(sessions.map(lambda chunk: copy(load.ids, *chunk), chunks))
+    with session() as cursor:
         # What autovacuum does after so many rows, so that it is not done during the measurement.
         cursor.execute("VACUUM ANALYZE")
 
 
 @contextmanager
-def _session() -> Iterator[Any]:
+def session() -> Iterator[Any]:
     """A cursor of a session that commits each statement, and whose statements may take as long as they like."""
     with closing(database.connect(os.environ["DATABASE_URL"])) as session, session.cursor() as cursor:
         yield cursor
 
 
-def _copy(originals: Sequence[UUID], first: int, last: int) -> None:
-    """Make the copies with these numbers, in one transaction."""
-    with _session() as cursor:
+def copy(
+    originals: Sequence[UUID], first: int, last: int, tables: Mapping[str, tuple[str, Mapping[str, str]]] = _TABLES
+) -> None:
+    """Make the copies with these numbers, in one transaction.
+
+    Args:
+        originals: runs.
+        first: the first number.
+        last: the last number.
+        tables: what is copied, as ``_TABLES``.
+    """
+    with session() as cursor:
         cursor.execute("SET synchronous_commit = off")
         cursor.execute("BEGIN")
         given = {
@@ -89,7 +98,7 @@ def _copy(originals: Sequence[UUID], first: int, last: int) -> None:
         }
         cursor.execute(_IDS, given)
         cursor.execute("ANALYZE copies")
-        for table, (of_run, changed) in _TABLES.items():
+        for table, (of_run, changed) in tables.items():
             cursor.execute(
                 "SELECT column_name FROM information_schema.columns WHERE table_name = %s AND table_schema = "
                 "current_schema() AND column_name <> ALL(%s)",

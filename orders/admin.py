@@ -18,11 +18,12 @@ from knox.models import AuthToken
 
 from orders.groups.admin import CampaignAdmin
 from orders.models import Order, OrderLine, OrderRefund
+from orders.reconciliation.admin import FindingAdmin
 from orders.refunds import services as refunds
 from sagas.admin.lists import ListAdmin
 from sagas.models import Run
 
-__all__ = ["CampaignAdmin", "OrderAdmin", "TokenAdmin"]
+__all__ = ["CampaignAdmin", "FindingAdmin", "OrderAdmin", "TokenAdmin"]
 
 
 class OrderLines(admin.TabularInline[OrderLine, Order]):

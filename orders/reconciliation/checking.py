@@ -70,8 +70,9 @@ def keys_after(walk: Walk, after: str, most: int) -> list[str]:
     """The next keys of a walk, in order; ``after`` is the last one before them, or ''."""
     beyond = f"WHERE {walk.column} > %(after)s::{walk.type}" if after else f"WHERE {walk.column} IS NOT NULL"
     return texts(
-        f"SELECT {walk.column}::text FROM {walk.table} {beyond} GROUP BY {walk.column} ORDER BY {walk.column} "
-        "LIMIT %(most)s",
+        # Ordered by the column and not by its text, which has the same name.
+        f"SELECT {walk.column}::text FROM {walk.table} AS walked {beyond} GROUP BY {walk.column} "
+        f"ORDER BY walked.{walk.column} LIMIT %(most)s",
         {"after": after, "most": most},
     )
 

@@ -58,7 +58,7 @@ def sweep() -> int:
     return _sweeper().sweep()
 
 
-class _Sweeper:
+class Sweeper:
     """A process's memory of when it last found nothing due, and that the passes are on record."""
 
     def __init__(self) -> None:
@@ -66,6 +66,7 @@ class _Sweeper:
         self.known = False
 
     def sweep(self) -> int:
+        """Check what is due; return how many parts were."""
         every = float(settings.RECONCILE_SECONDS)
         if not every or time.monotonic() < self.quiet_until:
             return 0
@@ -86,8 +87,8 @@ class _Sweeper:
 
 
 @cache
-def _sweeper() -> _Sweeper:
-    return _Sweeper()
+def _sweeper() -> Sweeper:
+    return Sweeper()
 
 
 def begin() -> None:

@@ -157,7 +157,7 @@ def build_scene() -> Scene:
     return Scene(shop, paid, undone, waiting, refunded, partly, moved, formed, short, member, codes[0])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def scene(
     topology: None, django_db_setup: None, django_db_blocker: DjangoDbBlocker, shared_workers: SharedWorkers
 ) -> Iterator[Scene]:
@@ -170,9 +170,12 @@ def scene(
         empty()
 
 
+_KEPT = ("orders_finding", "orders_watchedrun", "orders_reconciliationpass")
+
+
 def empty() -> None:
     wipe()
-    tables.empty(*whole.TABLES, "payments_refund", "orders_orderrefund", "orders_finding", "orders_watchedrun")
+    tables.empty(*whole.TABLES, "payments_refund", "orders_orderrefund", *_KEPT)
 
 
 @pytest.fixture
