@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from orders.reconciliation.invariants import INVARIANTS, by_walk
 from sagas.db import array
@@ -19,6 +19,8 @@ from sagas.invariants import Invariant, Violation, Walk
 #: Keys that are checked at once. A pool's counts are compared with all of its holds, which are read once for each part.
 PART = 1000
 POOLS = 10_000
+#: Milliseconds for a statement, where a person waits for it.
+PATIENCE = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,22 @@ def size_of(walk: Walk) -> int:
     return PART if walk.grows else POOLS
 
 
-def check(keys: Sequence[str], invariants: Sequence[Invariant]) -> list[Violation]:
-    """Find what breaks these invariants, which are of one walk, at these keys."""
+def check(keys: Sequence[str], invariants: Sequence[Invariant], *, patience: int = PATIENCE) -> list[Violation]:
+    """Find what breaks these invariants, which are of one walk, at these keys.
+
+    Args:
+        keys: some keys.
+        invariants: what is asked about them.
+        patience: what a statement may take, in milliseconds.
+    """
     found: list[Violation] = []
     if not keys:
         return found
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Compiling a statement takes longer than executing it: PostgreSQL expects far more elements of JSON.
+        cursor.execute(
+            "SELECT set_config('jit', 'off', true), set_config('statement_timeout', %s, true)", [str(patience)]
+        )
         for invariant in invariants:
             cursor.execute(f"SELECT key, row, run_id, data FROM ({invariant.sql}) AS found", {"keys": array(keys)})
             found += [

@@ -127,7 +127,6 @@ def go_on(claim: _Claim, every: timedelta) -> Part | None:
         return None
     try:
         with transaction.atomic():
-            _set_patience()
             part, last = _check_next(kind, walk, invariants, claim)
             _advance(kind, claim, last, every)
     except OperationalError as error:
@@ -154,7 +153,7 @@ def _check_next(kind: str, walk: Walk, invariants: Sequence[Invariant], claim: _
     names = [invariant.name for invariant in invariants]
     # What was found before is looked at again, wherever the pass is.
     keys = [*found, *(_open(names, set(found)) if kind == _CHANGED and not last else ())]
-    violations = checking.check(keys, invariants)
+    violations = checking.check(keys, invariants, patience=PATIENCE)
     incidents.open_for(findings.record(keys, names, violations, at))
     if walk == RUNS and kind == _CHANGED:
         _forget_ended(keys)
@@ -233,8 +232,3 @@ def _advance(kind: str, claim: _Claim, last: str, every: timedelta) -> None:
             "WHERE name = %s",
             [last, pause.total_seconds(), bool(last), bool(last), claim.name],
         )
-
-
-def _set_patience() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(PATIENCE)])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -121,8 +121,9 @@ def test_a_pass_goes_on_where_the_last_part_ended(scene: Scene, monkeypatch: pyt
 def test_a_part_that_takes_too_long_is_given_up_and_tried_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     passes.begin()
     ReconciliationPass.objects.exclude(name=f"whole {RUNS.name}").update(next_at=timezone.now() + timedelta(days=1))
-    monkeypatch.setattr(passes, "PATIENCE", 1)
-    monkeypatch.setattr(checking, "check", lambda *_: connection.cursor().execute("SELECT pg_sleep(1)"))
+    monkeypatch.setattr(passes, "PATIENCE", 50)
+    slow = replace(by_walk()[RUNS][0], sql="SELECT '' AS key, '' AS row, NULL AS run_id, '{}' AS data FROM pg_sleep(5)")
+    monkeypatch.setattr(passes, "by_walk", lambda: {RUNS: [slow]})
     assert tick() == 1
     given_up = ReconciliationPass.objects.get(name=f"whole {RUNS.name}")
     assert given_up.after == ""
