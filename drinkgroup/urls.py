@@ -11,7 +11,7 @@ from django.views.i18n import set_language
 from drinkgroup import accounts
 from orders.api.protocol import problem_types
 from orders.groups import page
-from orders.pages import history, placing
+from orders.pages import confirmed, history, placing, stores
 from sagas import http
 
 # A function, so that it is evaluated when the page is rendered.
@@ -29,6 +29,9 @@ urlpatterns = [
     path("orders/", history.orders, name="my-orders"),
     path("orders/<order_no:order_no>/", history.order, name="my-order"),
     path("orders/<order_no:order_no>/cancel/", history.cancel, name="cancel-order"),
+    path("orders/<order_no:order_no>/rebook/", confirmed.rebook, name="rebook-order"),
+    path("orders/<order_no:order_no>/give-back/", confirmed.give_back, name="give-back-order"),
+    path("stores/", stores.stores, name="stores"),
     path("g/<slug:slug>/", page.show, name="group"),
     path("g/<slug:slug>/join/", page.join, name="join-group"),
     path("g/<slug:slug>/leave/", page.leave, name="leave-group"),

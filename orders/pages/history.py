@@ -22,7 +22,7 @@ from orders import selectors, services
 from orders.api import streams
 from orders.api.protocol import throttles
 from orders.errors import OrderNotFound
-from orders.pages import refusals, texts
+from orders.pages import refusals, stores, texts
 from orders.selectors import OrderWithRun
 from payments.models import Payment, PaymentState
 from sagas import State
@@ -71,7 +71,7 @@ def orders(request: HttpRequest) -> HttpResponse:
 @login_required
 def order(request: HttpRequest, order_no: str) -> HttpResponse:
     """Show an order as it stands. While it moves, the page follows it by the API's server-sent events."""
-    return _page(request, order_no)
+    return page(request, order_no)
 
 
 @never_cache
@@ -87,12 +87,13 @@ def cancel(request: HttpRequest, order_no: str) -> HttpResponse:
         raise Http404 from None
     except refusals.REFUSED as error:
         refused = refusals.refusal(error)
-        return refusals.finish(_page(request, order_no, list(refused.by_field.values())), refused)
+        return refusals.finish(page(request, order_no, list(refused.by_field.values())), refused)
     messages.success(request, _("The order is cancelled. What you paid goes back."))
     return redirect("my-order", order_no)
 
 
-def _page(request: HttpRequest, order_no: str, errors: list[str] | None = None) -> HttpResponse:
+def page(request: HttpRequest, order_no: str, errors: list[str] | None = None) -> HttpResponse:
+    """The page of an order as it stands, with what was refused."""
     customer_id = refusals.customer_of(request)
     try:
         shown = selectors.order_with_run(customer_id=customer_id, order_no=order_no)
@@ -120,6 +121,7 @@ def _page(request: HttpRequest, order_no: str, errors: list[str] | None = None) 
         "seconds": max(int((deadline - timezone.now()).total_seconds()), 0) if deadline else 0,
         "pay_at": _pay_at(shown) if waits_for_payment and shown.order.total_cents else "",
         "may_cancel": state in UNDECIDED,
+        **stores.offers(shown),
         "events": streams.ticket_url(customer_id=customer_id, order_no=order_no) if not is_over else "",
         "errors": errors or [],
     }

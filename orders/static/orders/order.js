@@ -25,7 +25,7 @@
       again = false;
       try {
         // An answer to a form that was refused stands under another address.
-        const path = location.pathname.replace(/cancel\/$/, "");
+        const path = location.pathname.replace(/(cancel|rebook|give-back)\/$/, "");
         const response = await fetch(path, { credentials: "same-origin" });
         if (!response.ok || response.redirected) return;
         const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("live");
