@@ -13,6 +13,7 @@ from django.conf import settings
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from delivery.models import FulfilmentState
 from orders.selectors import OrderWithRun
 from payments.models import PaymentState
 from payments.refunds import CONFIRMATION as PAYMENT
@@ -43,6 +44,15 @@ STATES = {
     State.COMPENSATING: _("It is being cancelled. What you paid goes back."),
     State.FAILED: _("Cancelled."),
     State.ESCALATED: _("Somebody of the shop looks after it."),
+}
+#: How a confirmed order stands in its store.
+IN_STORE = {
+    FulfilmentState.ACCEPTED: STATES[State.SUCCEEDED],
+    FulfilmentState.MAKING: _("It is being made."),
+    FulfilmentState.READY: _("It is ready."),
+    FulfilmentState.HANDED_OVER: _("You have it."),
+    FulfilmentState.NOT_COLLECTED: _("It was not collected."),
+    FulfilmentState.REFUSED: _("Cancelled. What you paid goes back."),
 }
 #: The same in a word or two, for lists.
 SHORT = {
@@ -140,6 +150,8 @@ def is_paid(shown: OrderWithRun) -> bool:
 def state_text(shown: OrderWithRun) -> Any:
     """How an order stands, in a sentence."""
     state = State(shown.run.state)
+    if state is State.SUCCEEDED and shown.fulfilment is not None:
+        return IN_STORE[FulfilmentState(shown.fulfilment.work.state)]
     if state is State.AWAITING_CONFIRM and is_paid(shown):
         return _GROUP if shown.order.campaign else _PAID
     return STATES[state]

@@ -45,11 +45,14 @@ def test_the_page_shows_how_far_the_store_is(browser: Client, api: Api, shop: Sh
     assert "In the store" not in text(browser, f"/orders/{unpaid}/")
     assert "<b>Accepted</b>" in text(browser, f"/orders/{order_no}/")
     move(order_no, MAKING)
+    assert "It is being made." in text(browser, f"/orders/{order_no}/")
     move(order_no, FulfilmentState.REFUSED, "no milk left")
     shown = text(browser, f"/orders/{order_no}/")
     assert "<b>Making</b>" in shown
     assert "<b>Refused</b>" in shown
     assert "no milk left" in shown
+    # Nobody reads of a drink that does not come that it is confirmed
+    assert "Cancelled. What you paid goes back." in shown
     assert "li" not in [word.strip("<>/") for word in shown.split() if word == "li"]
 
 
@@ -138,6 +141,6 @@ def test_anybody_sees_when_the_stores_are_open(shop: Shop) -> None:
     assert "外滩 The Bund" in shown
     assert "<dt>Monday – Friday</dt><dd>10:00–20:00</dd>" in shown
     assert "<dt>Saturday – Sunday</dt><dd>11:00–13:00, 15:00–18:00</dd>" in shown
-    assert "1 place left" in shown
+    assert "1 left" in shown
     assert f"{now.astimezone(store.zone):%Y-%m-%d %H:%M}" in shown
     assert "private" not in shown
