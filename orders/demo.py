@@ -55,15 +55,20 @@ _CAPACITY = 200
 
 
 @transaction.atomic
-def seed(*, admin: str = "", password: str = "") -> User:
+def seed(*, admin: str = "", password: str = "", customers_password: str = "") -> User:
     """Create missing demo data, and return the demo customer.
 
     Args:
         admin: name of a superuser to create, or whose password to set; none if empty.
         password: the superuser's password.
+        customers_password: the demo customer's, who cannot sign in without one.
     """
     users = get_user_model()._default_manager
     customer, _ = users.get_or_create(username=CUSTOMER)
+    # One that stays keeps its sessions.
+    if customers_password and not customer.check_password(customers_password):
+        customer.set_password(customers_password)
+        customer.save(update_fields=["password"])
     other, _ = users.get_or_create(username=_OTHER)
     for code, name, price_cents, available in _MENU:
         if not Sku.objects.filter(code=code).exists():

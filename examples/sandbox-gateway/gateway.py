@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -80,10 +80,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """What a payer decides, what goes wrong, refunds and charges."""
-        length = int(self.headers.get("Content-Length") or 0)
+        told = self.headers.get("Content-Length") or "0"
+        length = int(told) if told.isascii() and told.isdigit() and len(told) < 10 else -1
         if not 0 <= length <= _BODY_LIMIT:
             self.close_connection = True
-            self._json(413, {"detail": "The body is too large."})
+            self._json(413, {"detail": "The body is too large, or its length is not said."})
             return
         body = self.rfile.read(length)
         form = {name: values[-1] for name, values in parse_qs(body.decode(errors="replace")).items()}
@@ -91,8 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             case ["payments", payment_id] if form.get("decision") in {"succeeded", "failed", "closed"}:
                 self._decide(payment_id, form["decision"])
             case ["misbehave"]:
-                self.server.wrong.set(form)
-                self._go("/")
+                self._misbehave(form)
             case ["refunds" | "charges", *_] if not self._may():
                 self._json(401, {"detail": "Send the token."})
             case ["refunds"]:
@@ -108,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _begin(self, asked: dict[str, str]) -> None:
         try:
-            amount = int(asked["amount"])
+            amount = int(asked["amount"]) if asked["amount"].isdecimal() else -1
             payment = self._ledger.open_payment(
                 order_no=asked["order_no"][:32], amount=amount, currency=asked.get("currency", "CNY")[:3].upper()
             )
@@ -125,7 +125,20 @@ class Handler(BaseHTTPRequestHandler):
             return
         self._go(f"/payments/{payment_id}")
 
+    def _misbehave(self, form: dict[str, str]) -> None:
+        try:
+            self.server.wrong.set(form)
+        except ValueError:
+            self._json(422, {"detail": "Say by how many seconds messages are late, from 0 to 3600."})
+            return
+        self._go("/")
+
     def _daily(self, day: str) -> None:
+        try:
+            date.fromisoformat(day)
+        except ValueError:
+            self._json(422, {"detail": "Say a day, such as 2026-11-30."})
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, _COLUMNS)
         writer.writeheader()

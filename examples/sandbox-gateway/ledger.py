@@ -71,7 +71,9 @@ class Ledger:
     # -- Payments ---------------------------------------------------------------------------------------------
 
     def open_payment(self, *, order_no: str, amount: int, currency: str) -> dict[str, Any]:
-        """Begin a payment that its payer has not decided about."""
+        """Begin a payment that its payer has not decided about; ``ValueError`` if its amount is below 0."""
+        if amount < 0:
+            raise ValueError(amount)
         return self._new_payment(order_no, amount, currency, "open", None)
 
     def _new_payment(self, order_no: str, amount: int, currency: str, state: str, tx: str | None) -> dict[str, Any]:

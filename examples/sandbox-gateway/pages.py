@@ -19,6 +19,9 @@ _MEANS = {
 }
 
 
+_BACK = "<p><a href=/>All payments, and what goes wrong</a></p>"
+
+
 def money(amount: int, currency: str) -> str:
     """An amount as people read it."""
     return f"{amount // 100}.{amount % 100:02d} {escape(currency)}"
@@ -32,13 +35,13 @@ def payer(payment: dict[str, Any]) -> str:
     )
     if payment["state"] != "open":
         said = {"succeeded": "Paid.", "failed": "Declined.", "closed": "Closed."}[payment["state"]]
-        return _page("Payment", f"{about}<p class={payment['state']}>{said}</p>")
+        return _page("Payment", f"{about}<p class={payment['state']}>{said}</p>{_BACK}")
     buttons = "".join(
         f"<button name=decision value={value} class={value}>{text}</button>"
         for value, text in (("succeeded", "Pay"), ("failed", "Decline"), ("closed", "Close"))
     )
     form = f"<form method=post action='/payments/{escape(payment['id'])}'>{buttons}</form>"
-    return _page("Payment", f"{about}{form}<p><small>Or do nothing, and see what the shop does.</small></p>")
+    return _page("Payment", f"{about}{form}<p><small>Or do nothing, and see what the shop does.</small></p>{_BACK}")
 
 
 def console(payments: Iterable[dict[str, Any]], wrong: Misbehaviour, sent: Iterable[tuple[str, str, str]]) -> str:
@@ -61,8 +64,8 @@ def console(payments: Iterable[dict[str, Any]], wrong: Misbehaviour, sent: Itera
         "<label>Amount in cents <input name=amount type=number min=0 required></label>"
         "<label>Currency <input name=currency value=CNY required></label><button>Begin</button></form>"
         f"<h2>Misbehave</h2><form method=post action=/misbehave>{boxes}"
-        f"<label>send messages late, by seconds <input name=late type=number min=0 step=any value={wrong.late:g}>"
-        "</label><button>Set</button></form>"
+        "<label>send messages late, by seconds "
+        f"<input name=late type=number min=0 max=3600 step=any value={wrong.late:g}></label><button>Set</button></form>"
         f"<h2>Payments</h2><div class=wide><table><tr><th>payment<th>order<th>amount<th>state<th>returned{rows}"
         f"</table></div><p><a href=/daily.csv>The daily file</a></p>"
         f"<h2>Messages sent</h2><div class=wide><table><tr><th>message<th>answer{messages}</table></div>",
@@ -71,7 +74,8 @@ def console(payments: Iterable[dict[str, Any]], wrong: Misbehaviour, sent: Itera
 
 def _page(title: str, body: str) -> str:
     return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<!doctype html><html lang=en><meta charset=utf-8>"
+        "<meta name=viewport content='width=device-width, initial-scale=1'>"
         f"<title>{title}</title><link rel=stylesheet href=/style.css><main><h1>{title}</h1>{body}</main>"
     )
 
@@ -85,7 +89,8 @@ button { font: inherit; padding: .6rem 1.4rem; margin: .2rem .4rem .2rem 0; bord
   border-radius: .4rem; background: #fff; cursor: pointer; }
 button.succeeded { background: #176a3a; border-color: #176a3a; color: #fff; }
 p.succeeded { color: #176a3a; } p.failed, p.closed { color: #9c1f1f; }
-label { display: block; margin: .3rem 0; } input { font: inherit; max-width: 100%; box-sizing: border-box; }
+label { display: block; margin: .3rem 0; padding: .3rem 0; }
+input { font: inherit; max-width: 100%; box-sizing: border-box; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
 td { overflow-wrap: anywhere; min-width: 6.5rem; } .number { text-align: right; white-space: nowrap; }

@@ -44,8 +44,16 @@ class Misbehaviour:
     forget_keys: bool = False
 
     def set(self, told: dict[str, str]) -> None:
-        """Take what a form says: what it does not name is right again."""
-        self.late = min(max(float(told.get("late") or 0), 0.0), 3600.0)
+        """Take what a form says: what it does not name is right again.
+
+        Raises:
+            ValueError: "late" is no number of seconds from 0 to 3600.
+        """
+        late = float(told.get("late") or 0)
+        # Neither does "nan" lie between them.
+        if not 0 <= late <= 3600:
+            raise ValueError(late)
+        self.late = late
         for field in fields(self):
             if field.name != "late":
                 setattr(self, field.name, field.name in told)

@@ -116,6 +116,7 @@ def _listen_for_the_end() -> list[int]:
 def _announce(platform: Platform) -> None:
     told = platform.environment
     _tell("")
+    _tell(f"  Shop       {platform.url}/   user demo, password {told['DEMO_PASSWORD']}")
     _tell(f"  API docs   {platform.url}/api/docs/")
     _tell(f"  Admin      {platform.staff_url}/admin/   user {told['ADMIN_USER']}, password {told['ADMIN_PASSWORD']}")
     _tell(f"  Clients    {_shown(environment.demo_file(platform.directory))} has a token and the webhook's secret")

@@ -58,6 +58,7 @@ def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
         "SECRET_KEY": lambda: _lasting_key(directory / _KEY_FILE),
         "ADMIN_USER": lambda: known.get("ADMIN_USER") or "admin",
         "ADMIN_PASSWORD": lambda: known.get("ADMIN_PASSWORD") or secrets.token_urlsafe(12),
+        "DEMO_PASSWORD": lambda: known.get("DEMO_PASSWORD") or secrets.token_urlsafe(12),
         "DRINKGROUP_WEBHOOK_SECRET": lambda: known.get("DRINKGROUP_WEBHOOK_SECRET") or _webhook_secret(),
         "GATEWAY_TOKEN": lambda: known.get("GATEWAY_TOKEN") or secrets.token_urlsafe(24),
     }
@@ -86,6 +87,7 @@ def write_demo_file(
         "GATEWAY_TOKEN",
         "ADMIN_USER",
         "ADMIN_PASSWORD",
+        "DEMO_PASSWORD",
         *SERVICE_URLS,
     ):
         told[name] = environment[name]

@@ -124,6 +124,9 @@ class Platform:
         if not self.environment["GATEWAY_URL"]:
             self._gateway_port = ports.choose(taken={self._port, *self._other_ports.values()})
             self.environment["GATEWAY_URL"] = f"http://127.0.0.1:{self._gateway_port}"
+            # Where the order's page leads to pay.
+            asked = "order_no={order_no}&amount={amount}&currency={currency}"
+            self.environment.setdefault("PAYMENT_PAGE", f"{self.environment['GATEWAY_URL']}/pay?{asked}")
             gateway = self._start_gateway()
             self._await(gateway, lambda: gateway.said("sandbox gateway is at"))
             self._tell(f"gateway: a sandbox on {self.environment['GATEWAY_URL']}")

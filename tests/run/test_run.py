@@ -99,7 +99,7 @@ def test_secrets_are_kept_and_readable_by_the_owner_only(tmp_path: Path) -> None
     first = environment.build(tmp_path, urls)
     environment.write_demo_file(tmp_path, first, url="http://x", token="t", others={})
     second = environment.build(tmp_path, urls)
-    for name in ("SECRET_KEY", "ADMIN_PASSWORD", "DRINKGROUP_WEBHOOK_SECRET"):
+    for name in ("SECRET_KEY", "ADMIN_PASSWORD", "DEMO_PASSWORD", "DRINKGROUP_WEBHOOK_SECRET"):
         assert first[name] == second[name]
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
     assert Access.read(environment.demo_file(tmp_path)).token == "t"

@@ -12,7 +12,7 @@ from orders import demo
 
 
 class Command(BaseCommand):
-    """Create missing demo data. ADMIN_USER and ADMIN_PASSWORD, if set, create an admin."""
+    """Create missing demo data. ADMIN_USER and ADMIN_PASSWORD create an admin, DEMO_PASSWORD is the demo customer's."""
 
     help = "Make demo drinks, slots, coupons and a demo customer; safe to repeat."
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         admin, password = os.environ.get("ADMIN_USER", ""), os.environ.get("ADMIN_PASSWORD", "")
         if admin and not password:
             raise CommandError("ADMIN_USER is set, ADMIN_PASSWORD is not.")
-        customer = demo.seed(admin=admin, password=password)
+        customer = demo.seed(admin=admin, password=password, customers_password=os.environ.get("DEMO_PASSWORD", ""))
         if options["json"]:
             token = demo.token(customer=customer)
             self.stdout.write(json.dumps({"customer": customer.get_username(), "token": token}))

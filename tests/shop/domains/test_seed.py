@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from django.contrib.auth import authenticate
+from django.contrib.auth import authenticate, get_user_model
 from django.core.management import CommandError, call_command
 from django.test import RequestFactory
 
@@ -36,6 +36,19 @@ def test_seeding_again_leaves_the_stock_alone() -> None:
     call_command("seed")
     assert Batch.objects.get(key="LIMITED-M").available == 1
     assert count_rows() == before
+
+
+def test_seeding_lets_the_demo_customer_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    login = RequestFactory().post("/sign-in/")
+    call_command("seed")
+    assert authenticate(login, username="demo", password="four seasons oolong") is None
+    monkeypatch.setenv("DEMO_PASSWORD", "four seasons oolong")
+    call_command("seed")
+    first = authenticate(login, username="demo", password="four seasons oolong")
+    assert first is not None
+    # A repeat signs nobody out
+    call_command("seed")
+    assert get_user_model()._default_manager.get(username="demo").password == first.password
 
 
 def test_seeding_creates_an_admin(monkeypatch: pytest.MonkeyPatch) -> None:

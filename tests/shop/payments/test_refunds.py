@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from django.db import IntegrityError, transaction
 from pytest_django import Settings
@@ -535,3 +536,24 @@ def test_what_a_courier_brings_charges_no_card(shop: Shop) -> None:
             card="visa-4242",
         )
     assert not Order.objects.filter(order_no="ORD-1").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "form"),
+    [
+        ("GET", "/pay?order_no=ORD-1&amount=-5", None),
+        ("GET", "/pay?order_no=ORD-1&amount=much", None),
+        ("GET", "/daily.csv?day=%25", None),
+        ("POST", "/misbehave", {"late": "soon", "twice": "on"}),
+        ("POST", "/misbehave", {"late": "nan"}),
+        ("POST", "/misbehave", {"late": "-1"}),
+    ],
+)
+def test_the_sandbox_says_what_it_does_not_understand(
+    gateway: Sandbox, method: str, path: str, form: dict[str, str] | None
+) -> None:
+    answer = httpx.request(method, f"{gateway.url}{path}", data=form)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+    # Nor does it do half of it
+    assert "checked" not in httpx.get(f"{gateway.url}/").text
