@@ -269,6 +269,8 @@ SPECTACULAR_SETTINGS = {
         "StepState": "sagas.selectors.StepState",
         "PaymentState": "payments.models.PaymentState",
         "RefundState": "payments.models.RefundState",
+        "FulfilmentState": "delivery.models.FulfilmentState.values",
+        "FulfilmentKind": "delivery.models.FulfilmentKind.values",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

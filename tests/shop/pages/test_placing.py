@@ -152,7 +152,7 @@ def test_what_is_sold_out_cannot_be_chosen(browser: Client, shop: Shop) -> None:
 def test_an_overload_is_told_and_the_page_can_be_sent_again(
     browser: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overloaded() -> None:
+    def overloaded(**_: object) -> None:
         raise Overloaded("too much", retry_after=7)
 
     key = key_in(browser.get(PAGE))
