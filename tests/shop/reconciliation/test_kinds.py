@@ -117,6 +117,11 @@ KINDS = {
         {"orders.coupon"},
         "paid",
     ),
+    "a grant that nobody uses": (
+        "UPDATE coupons_grant SET used_by_run = '01900000-0000-7000-8000-000000000003' WHERE used_by_run = %(paid)s",
+        {"orders.used_by", "orders.coupon"},
+        "paid",
+    ),
     "a grant of an issue that was undone": (
         "UPDATE sagas_run SET state = 'FAILED' WHERE saga = 'coupons.IssueCoupon'",
         {"coupons.issued", "runs.logged", "coupons.couponhold_stands"},
@@ -267,5 +272,4 @@ def test_every_invariant_has_a_corruption_that_it_finds() -> None:
         "delivery.slothold_stands",
         "campaigns.placehold_stands",
         "campaigns.quotahold_stands",
-        "orders.used_by",
     }

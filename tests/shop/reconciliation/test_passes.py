@@ -13,6 +13,7 @@ from orders.models import Order
 from orders.reconciliation import checking, passes
 from orders.reconciliation.invariants import by_walk
 from orders.reconciliation.models import Finding, ReconciliationPass, WatchedRun
+from sagas import runtime
 from sagas.invariants import RUNS
 from sagas.models import Run
 from tests.shop.reconciliation.conftest import Scene, corrupt
@@ -128,6 +129,10 @@ def test_a_part_that_takes_too_long_is_given_up_and_tried_again(scene: Scene, mo
     given_up = ReconciliationPass.objects.get(name=f"whole {RUNS.name}")
     assert given_up.after == ""
     assert given_up.next_at > timezone.now() + timedelta(minutes=4)
+
+
+def test_each_worker_asks_on_its_ticks() -> None:
+    assert passes.sweep in runtime.declared.tick_hooks
 
 
 def test_workers_check_nothing_where_the_shop_does_not_want_it(scene: Scene, settings: Settings) -> None:
