@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -15,7 +15,7 @@ from django.db.models import F, Prefetch, QuerySet, Window
 from django.db.models.functions import Now, RowNumber
 
 from delivery.models import OPEN, Closure, Fulfilment, FulfilmentState, Slot, SlotHold, Store
-from sagas.db import uuid_array
+from sagas.db import array, uuid_array
 from sagas.pool import HoldState
 from sagas.postgresql import prepared
 
@@ -73,6 +73,14 @@ def open_slots(*, most: int) -> dict[int, Term]:
         return {slot: Term(Standing.OPEN, ends_at) for slot, ends_at in cursor.fetchall()}
 
 
+def places_left(*, slots: Iterable[int]) -> dict[int, int]:
+    """How many places each slot has left; what does not exist is left out."""
+    with connection.cursor() as cursor:
+        prepared.execute(cursor, _LEFT, {"slots": array(sorted(set(slots)))}, rows=prepared.ANY)
+        return dict(cursor.fetchall())
+
+
+_LEFT = "SELECT id, available FROM delivery_slot WHERE id = ANY(%(slots)s::bigint[])"
 _OPEN = (
     "SELECT id, ends_at FROM delivery_slot WHERE closes_at > statement_timestamp() AND active ORDER BY starts_at "
     "LIMIT %(most)s::int"

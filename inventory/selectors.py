@@ -42,6 +42,16 @@ def on_menu(*, most: int) -> dict[str, Offer]:
     return _read(_ON_MENU, {"most": most})
 
 
+def left(*, codes: Iterable[str]) -> dict[str, int]:
+    """The most cups of each SKU that a run could hold now; unknown codes are left out.
+
+    Some of them may spoil before a slot ends, so a run may find fewer, and never more.
+    """
+    with connection.cursor() as cursor:
+        prepared.execute(cursor, _LEFT, {"codes": array(sorted(set(codes)))}, rows=prepared.ANY)
+        return {code: int(available) for code, available in cursor.fetchall()}
+
+
 def _read(sql: str, params: Mapping[str, Any]) -> dict[str, Offer]:
     with connection.cursor() as cursor:
         # Not by the ORM, because every order passes here.
@@ -53,3 +63,9 @@ _OF_CODES = (
     "SELECT code, price_cents, active, shelf_life_minutes FROM inventory_sku WHERE code = ANY(%(codes)s::varchar[])"
 )
 _ON_MENU = "SELECT code, price_cents, active, shelf_life_minutes FROM inventory_sku WHERE active LIMIT %(most)s::int"
+# The own batches by their keys, and the others by an index in which nothing is of a SKU that does not spoil.
+_LEFT = (
+    "SELECT sku_id, sum(available) FROM inventory_batch WHERE (key = ANY(%(codes)s::varchar[]) OR sku_id = "
+    "ANY(%(codes)s::varchar[]) AND key <> sku_id) AND recalled_at IS NULL AND (spoils_at IS NULL OR spoils_at > "
+    "statement_timestamp()) GROUP BY sku_id"
+)

@@ -29,6 +29,19 @@ class OrderRefused(Exception):
         self.faults = faults
 
 
+class SoldOut(OrderRefused):
+    """Many ask for what is sold out, and the order cannot succeed. It may be placed again at any time.
+
+    Attributes:
+        problem: a stable word for programs: ``out-of-stock`` or ``slot-full``. The fault has the code and the text with
+            which the order's run would have failed.
+    """
+
+    def __init__(self, problem: str, fault: Fault) -> None:
+        super().__init__([fault])
+        self.problem = problem
+
+
 class TooMuchOpen(Exception):
     """Too much is ordered and not paid, by this customer or from this address.
 

@@ -37,33 +37,53 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class _Recent(Generic[K, V]):
+class Pace:
+    """How often something is asked for: about, because counts of other threads may be lost."""
+
+    __slots__ = ("_asked", "_asked_before", "_began")
+
+    def __init__(self) -> None:
+        #: When the present second began, how often it was asked for in it, and how often in the one before.
+        self._began, self._asked, self._asked_before = -1e9, 0, 0
+
+    def count(self, now: float) -> int:
+        """Count that it is asked for now; return how often it was in a second, this one or the one before."""
+        if now >= self._began + REMEMBERED:
+            is_next = now < self._began + 2 * REMEMBERED
+            self._asked_before = self._asked if is_next else 0
+            self._began, self._asked = now, 0
+        self._asked += 1
+        return max(self._asked, self._asked_before)
+
+
+class Recent(Generic[K, V]):
     """Rows by their keys, each remembered for a while. All threads share the rows: nobody changes one.
 
     Args:
         read: the rows of these keys.
-        read_all: the rows that take orders, at most so many.
+        read_all: the rows that take orders, at most so many; ``None``: each is always read by its key.
     """
 
     def __init__(
-        self, read: Callable[[Collection[K]], Mapping[K, V]], read_all: Callable[[int], Mapping[K, V]]
+        self,
+        read: Callable[[Collection[K]], Mapping[K, V]],
+        read_all: Callable[[int], Mapping[K, V]] | None = None,
     ) -> None:
         self._read, self._read_all = read, read_all
         self._lock = threading.Lock()
         self._kept: dict[K, tuple[float, V]] = {}
-        #: When the present second began, how often something was asked for in it, and how often in the one before.
-        self._began, self._asked, self._asked_before = -1e9, 0, 0
+        self._pace = Pace()
         self._all_again_at = -1e9
         self._reading_all = threading.Lock()
 
     def get(self, keys: Collection[K]) -> dict[K, V]:
         """The rows of these keys; those that do not exist are left out. What is not remembered is read at once."""
         now = clock()
-        self._count(now)
+        asked = self._pace.count(now)
         found = self._remembered(keys, now)
-        if len(found) < len(keys) and self._may_read_all(now):
+        if len(found) < len(keys) and self._read_all and self._may_read_all(asked, now):
             try:
-                self._keep_all(now)
+                self._keep_all(self._read_all, now)
             finally:
                 self._reading_all.release()
             found = self._remembered(keys, now)
@@ -78,28 +98,20 @@ class _Recent(Generic[K, V]):
         """Read every row again, and know nothing of what was asked for."""
         with self._lock:
             self._kept.clear()
-            self._began, self._asked, self._asked_before = -1e9, 0, 0
+            self._pace = Pace()
             self._all_again_at = -1e9
-
-    def _count(self, now: float) -> None:
-        # Counts of other threads may be lost; they say about how much comes.
-        if now >= self._began + REMEMBERED:
-            is_next = now < self._began + 2 * REMEMBERED
-            self._asked_before = self._asked if is_next else 0
-            self._began, self._asked = now, 0
-        self._asked += 1
 
     def _remembered(self, keys: Collection[K], now: float) -> dict[K, V]:
         kept = ((key, self._kept.get(key)) for key in keys)
         return {key: row[1] for key, row in kept if row is not None and now < row[0]}
 
-    def _may_read_all(self, now: float) -> bool:
+    def _may_read_all(self, asked: int, now: float) -> bool:
         """Whether this thread reads all; it then holds ``_reading_all``. Others read what they need meanwhile."""
-        is_worth_it = max(self._asked, self._asked_before) > _FEW and now >= self._all_again_at
+        is_worth_it = asked > _FEW and now >= self._all_again_at
         return is_worth_it and self._reading_all.acquire(blocking=False)
 
-    def _keep_all(self, now: float) -> None:
-        rows = self._read_all(_MOST)
+    def _keep_all(self, read_all: Callable[[int], Mapping[K, V]], now: float) -> None:
+        rows = read_all(_MOST)
         if len(rows) >= _MOST:
             self._all_again_at = now + _TOO_MANY_FOR
         self._keep(rows, now)
@@ -118,10 +130,10 @@ def _terms(slots: Collection[int]) -> dict[int, Term]:
     return {slot: terms for slot, terms in found.items() if terms is not None}
 
 
-_skus: _Recent[str, Offer] = _Recent(
+_skus: Recent[str, Offer] = Recent(
     lambda codes: inventory.selectors.offers(codes=codes), lambda most: inventory.selectors.on_menu(most=most)
 )
-_slots: _Recent[int, Term] = _Recent(_terms, lambda most: delivery.selectors.open_slots(most=most))
+_slots: Recent[int, Term] = Recent(_terms, lambda most: delivery.selectors.open_slots(most=most))
 
 
 def skus(*, codes: Collection[str]) -> dict[str, Offer]:

@@ -28,7 +28,7 @@ from campaigns.errors import AlreadyFormed
 from delivery.addresses import Address
 from delivery.models import FulfilmentKind
 from delivery.selectors import Standing
-from orders import offers, participants
+from orders import offers, participants, sold_out
 from orders.errors import ConditionFailed, Fault, JoinRefused, OrderNotFound, OrderNumberTaken, OrderRefused
 from orders.fulfilment.sagas import PlaceStoreOrder, StoreOrderRequest
 from orders.groups import deciding
@@ -117,22 +117,24 @@ def place_order(
     Raises:
         OrderRefused: a SKU, the slot or the coupon cannot be used, which is known at once; or the order costs something
             else than was expected.
+        SoldOut: many ask for what is sold out.
         sagas.Overloaded: the order would wait too long to begin.
         ConditionFailed: the condition does not hold, and nothing was written.
         OrderNumberTaken: nothing was written; draw another number.
         ValueError: a card is named, and the order is picked up or brought by a courier.
     """
-    request = _check(order_no=order_no, customer_id=customer_id, items=items, slot=slot, coupon=coupon)
-    if expected_total_cents is not None and request.total_cents != expected_total_cents:
-        detail = f"The order costs {request.total_cents} by now, and not {expected_total_cents} (minor units)."
-        raise OrderRefused([Fault("price-changed", detail, "/expected_total_amount")])
-    if card and fulfilment is not FulfilmentKind.SLOT:
-        msg = f"an order of kind {fulfilment.value} cannot charge a card"
-        raise ValueError(msg)
-    if card and request.total_cents:
-        return accept(ChargeOrder, _charge(request, card), address=address, condition=condition)
-    saga, accepted = _saga_of(request, fulfilment, deliver_to)
-    return accept(saga, accepted, address=address, condition=condition)
+    with sold_out.passing(items=items, slot=slot):
+        request = _check(order_no=order_no, customer_id=customer_id, items=items, slot=slot, coupon=coupon)
+        if expected_total_cents is not None and request.total_cents != expected_total_cents:
+            detail = f"The order costs {request.total_cents} by now, and not {expected_total_cents} (minor units)."
+            raise OrderRefused([Fault("price-changed", detail, "/expected_total_amount")])
+        if card and fulfilment is not FulfilmentKind.SLOT:
+            msg = f"an order of kind {fulfilment.value} cannot charge a card"
+            raise ValueError(msg)
+        if card and request.total_cents:
+            return accept(ChargeOrder, _charge(request, card), address=address, condition=condition)
+        saga, accepted = _saga_of(request, fulfilment, deliver_to)
+        return accept(saga, accepted, address=address, condition=condition)
 
 
 def accept(

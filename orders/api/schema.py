@@ -20,7 +20,8 @@ _MEANING = {
     403: "This is for people with a permission that you lack.",
     404: "There is no such thing, or it is another customer's.",
     406: "Only JSON is spoken here.",
-    409: "The order was already decided otherwise; or the first request with this Idempotency-Key is at work.",
+    409: "The order was already decided otherwise; or the first request with this Idempotency-Key is at work; or many "
+    "order what is sold out (`out-of-stock`, `slot-full`).",
     413: "The body is larger than 64 KiB.",
     415: "Only application/json in UTF-8 is read, and not compressed.",
     422: "The request cannot be fulfilled; `errors` says what is wrong where.",

@@ -104,6 +104,11 @@ TYPES = {
     "order-undone": ProblemType(
         409, "The order is undone, or being undone; its payment is due back.", "Place a new order."
     ),
+    "out-of-stock": ProblemType(
+        409,
+        "Many order the drink, and so many cups are not left.",
+        "Order another, or try again: unpaid cups come back.",
+    ),
     "overloaded": ProblemType(503, "There are more orders than can be begun in time.", _REPEAT),
     "past-slot": ProblemType(422, "The delivery slot has begun already.", "Read the slots again."),
     "payment-conflict": ProblemType(
@@ -120,6 +125,11 @@ TYPES = {
         409, "The first request with this Idempotency-Key is still at work.", "Repeat it after Retry-After seconds."
     ),
     "request-timeout": ProblemType(408, "The request did not come whole in time.", "Repeat it, faster."),
+    "slot-full": ProblemType(
+        409,
+        "Many order for the slot, and no place is left.",
+        "Order for another, or try again: unpaid places come back.",
+    ),
     "slot-unusable": ProblemType(
         409, "The new slot does not exist, is another store's, is full, or takes no orders.", "Read the slots."
     ),

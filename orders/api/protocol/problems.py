@@ -27,7 +27,7 @@ import sagas
 from orders.api.protocol import unknown
 from orders.api.protocol.bodies import drain
 from orders.api.protocol.problem_types import title
-from orders.errors import JoinRefused, NoSuchCampaign, OrderNotFound, OrderRefused, TooMuchOpen
+from orders.errors import JoinRefused, NoSuchCampaign, OrderNotFound, OrderRefused, SoldOut, TooMuchOpen
 from sagas.db import close_session, describe_error, is_transient
 from sagas.errors import DataTooLarge, InvalidArgument, SagaError
 
@@ -128,6 +128,8 @@ def _of_orders(error: Exception) -> Problem | None:
         case OrderRefused(faults=faults):
             codes = {fault.code for fault in faults}
             errors = [{"pointer": f"#{f.pointer}", "code": f.code, "detail": f.detail} for f in faults]
+            if isinstance(error, SoldOut):
+                return Problem(409, error.problem, f"{error}.", errors=errors)
             return Problem(422, codes.pop() if len(codes) == 1 else "order-refused", str(error), errors=errors)
         case TooMuchOpen(retry_after=seconds):
             return Problem(429, "too-many-open-orders", f"{error}.", headers={"Retry-After": str(seconds)})

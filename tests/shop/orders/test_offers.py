@@ -95,13 +95,13 @@ def test_a_row_that_changes_while_it_is_read_is_remembered_no_longer_than_from_b
         clock.now += offers.REMEMBERED
         return dict.fromkeys(keys, clock.now)
 
-    rows: offers._Recent[str, float] = offers._Recent(slow, lambda _most: {})
+    rows: offers.Recent[str, float] = offers.Recent(slow, lambda _most: {})
     first = rows.get(["tea"])
     assert rows.get(["tea"]) != first
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    rows: offers._Recent[int, int] = offers._Recent(lambda keys: {key: key for key in keys}, lambda _most: {})
+    rows: offers.Recent[int, int] = offers.Recent(lambda keys: {key: key for key in keys}, lambda _most: {})
     for key in range(3 * offers._MOST):
         assert rows.get([key]) == {key: key}
     assert len(rows._kept) <= offers._MOST
@@ -122,8 +122,8 @@ class Table:
         self.whole += 1
         return dict(list(self.rows.items())[:most])
 
-    def remembered(self) -> offers._Recent[int, int]:
-        return offers._Recent(self.read, self.read_all)
+    def remembered(self) -> offers.Recent[int, int]:
+        return offers.Recent(self.read, self.read_all)
 
 
 def test_where_many_are_asked_for_all_are_read_once_a_second(clock: Clock) -> None:
@@ -181,7 +181,7 @@ def test_after_a_whole_read_that_broke_the_next_one_is_tried(clock: Clock) -> No
     def broken(_most: int) -> dict[int, int]:
         raise KeyError
 
-    rows: offers._Recent[int, int] = offers._Recent(table.read, broken)
+    rows: offers.Recent[int, int] = offers.Recent(table.read, broken)
     with pytest.raises(KeyError):
         for key in range(50):
             rows.get([key])
