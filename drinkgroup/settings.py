@@ -255,6 +255,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "drinkgroup",
     "DESCRIPTION": "Order drinks together: place an order once, however often you must repeat it, and learn its fate.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -263,17 +264,18 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    # Names for the enums of three fields "state".
+    # Names for the enums of fields that several objects have.
     "ENUM_NAME_OVERRIDES": {
         "OrderState": "sagas.states.State",
         "StepState": "sagas.selectors.StepState",
-        "PaymentState": "payments.models.PaymentState",
-        "RefundState": "payments.models.RefundState",
+        "PaymentState": "payments.models.PaymentState.values",
+        "RefundState": "payments.models.RefundState.values",
         "FulfilmentState": "delivery.models.FulfilmentState.values",
         "FulfilmentKind": "delivery.models.FulfilmentKind.values",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "orders.api.schema.complete",
         "orders.api.examples.offer_what_is_there",
     ],
 }

@@ -125,6 +125,14 @@ class Outcome:
     reason: dict[str, Any] | None
 
 
+def run_of(*, order_no: str) -> UUID:
+    """The run of an order; ``OrderNotFound`` where there is none."""
+    found = Order.objects.filter(order_no=order_no).values_list("run_id", flat=True).first()
+    if found is None:
+        raise OrderNotFound(order_no)
+    return found
+
+
 def outcome_of(*, order_no: str) -> Outcome:
     """Read how far an order has come; ``OrderNotFound`` where there is none."""
     order = Order.objects.filter(order_no=order_no).values_list("run_id", "status").first()

@@ -256,7 +256,8 @@ def log_after(run_id: UUID, sequence: int, *, limit: int = 500) -> list[LogView]
 def version_of(run_id: UUID) -> str | None:
     """A short text that is another one after each change of a run or of its log; ``None`` if there is no such run."""
     try:
-        return store.runs.find_version(parse_run_id(run_id))
+        run = parse_run_id(run_id)
+        return store.runs.find_versions([run]).get(run)
     except RunNotFound:
         return None
 

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 import campaigns.selectors
+import orders.selectors
 from campaigns.models import Campaign, CampaignState
 from campaigns.selectors import Standing
 from orders.api import placing
@@ -20,7 +21,7 @@ from orders.api.protocol.addresses import customers_address
 from orders.api.protocol.fields import Amount, Currency, Integer, Text
 from orders.api.protocol.idempotency import Key
 from orders.api.protocol.unknown import StrictSerializer
-from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, RATE, problems
+from orders.api.schema import IDEMPOTENCY_KEY, LOCATION, RATE, REPLAYED, SAGA_ID, problems
 from orders.api.serializers import AcceptedSerializer
 from orders.api.views import View
 from orders.errors import NoSuchCampaign
@@ -123,7 +124,7 @@ class JoinView(View):
 
     @extend_schema(
         operation_id="join_campaign",
-        parameters=[CAMPAIGN_ID, IDEMPOTENCY_KEY, LOCATION, *RATE],
+        parameters=[CAMPAIGN_ID, IDEMPOTENCY_KEY, REPLAYED, LOCATION, SAGA_ID, *RATE],
         request=JoinSerializer,
         responses={202: AcceptedSerializer, **problems(404, 409, 413, 422)},
     )
@@ -144,7 +145,8 @@ class JoinView(View):
             address=customers_address(request),
             key=None if key is None else Key(key, idempotency.fingerprint(request, asked)),
         )
-        headers = {"Location": answer.location}
+        run_id = answer.run_id or orders.selectors.run_of(order_no=answer.body["order_no"])
+        headers = {"Location": answer.location, "X-Saga-ID": str(run_id)}
         if answer.replayed:
             headers["Idempotency-Replayed"] = "true"
         return Response(answer.body, status=answer.status, headers=headers)

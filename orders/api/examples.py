@@ -32,5 +32,7 @@ def offer_what_is_there(result: dict[str, Any], *, request: Any, **_: Any) -> di
         return result
     if sku is not None and slot is not None:
         body = result["paths"][reverse("api:orders")]["post"]["requestBody"]["content"]["application/json"]
+        # An object has one or the other.
+        body.pop("examples", None)
         body["example"] = {"items": [{"sku": sku.code, "quantity": 2}], "slot": slot.pk}
     return result

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
@@ -105,11 +107,18 @@ LONG_POLL = [
         description="The preference, if the answer has waited.",
     ),
 ]
+REPLAYED = OpenApiParameter(
+    "Idempotency-Replayed",
+    {"type": "string", "enum": ["true"]},
+    OpenApiParameter.HEADER,
+    response=[200, 202],
+    description="If this is the answer to an earlier request with the key.",
+)
 SAGA_ID = OpenApiParameter(
     "X-Saga-ID",
     OpenApiTypes.UUID,
     OpenApiParameter.HEADER,
-    response=[200, 202],
+    response=[200, 202, 304],
     description="The saga of the order: by it, people find it in the admin.",
 )
 CONDITIONAL = [
@@ -140,6 +149,99 @@ SIGNATURE = [
     OpenApiParameter(name, str, OpenApiParameter.HEADER, required=True, description="Standard Webhooks.")
     for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
 ]
+
+
+_PAYMENT: dict[str, Any] = {
+    "order_no": "ORD-20261123-7K3M9QX2",
+    "payment_id": "pay_1",
+    "amount": 1900,
+    "currency": "CNY",
+    "status": "succeeded",
+    "occurred_at": "2026-11-23T10:00:00Z",
+}
+#: A request that each operation with a body takes, where the names in it exist.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "log_in": {"username": "mei", "password": "correct horse battery staple"},
+    "place_order": {
+        "items": [{"sku": "OOLONG-M", "quantity": 2}],
+        "slot": 1,
+        "coupon": "WELCOME1",
+        "expected_total_amount": 1900,
+        "fulfilment": {"kind": "PICK_UP"},
+    },
+    "join_campaign": {"quantity": 2},
+    "refund_order": {"lines": [{"sku": "OOLONG-M", "quantity": 1}], "reason": "one too many"},
+    "rebook_order": {"slot": 2},
+    "register_endpoint": {"url": "https://93.184.215.14/orders", "types": ["order.confirmed"]},
+    "move_fulfilment": {"to": "MAKING", "version": 1},
+    # Its day is tomorrow's.
+    "open_slots": {"day": "2026-11-24", "minutes": 60, "capacity": 20},
+    "confirm_order": _PAYMENT,
+    "payment_webhook": _PAYMENT,
+}
+
+_OF_ORDER = {
+    name: {"order_no": "$response.body#/order_no"}
+    for name in ("get_order", "cancel_order", "create_events_ticket", "order_events", "rebook_order", "refund_order")
+}
+#: What may be done with an answer: by operation and status, the operations and where their parameters are.
+LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
+    ("place_order", "200"): _OF_ORDER,
+    ("place_order", "202"): _OF_ORDER,
+    ("join_campaign", "202"): _OF_ORDER,
+    ("list_orders", "200"): {"get_order": {"order_no": "$response.body#/results/0/order_no"}},
+    ("claim_coupon", "202"): {"get_claim": {"code": "$response.body#/coupon"}},
+    ("campaigns", "200"): {name: {"campaign_id": "$response.body#/0/id"} for name in ("campaign", "join_campaign")},
+    ("list_tokens", "200"): {"revoke_token": {"token_id": "$response.body#/0/id"}},
+    ("register_endpoint", "201"): {
+        name: {"endpoint_id": "$response.body#/id"} for name in ("test_endpoint", "remove_endpoint")
+    },
+    ("list_events", "200"): {"list_events": {"after": "$response.body#/after"}},
+    ("list_fulfilments", "200"): {"move_fulfilment": {"order_no": "$response.body#/0/order_no"}},
+}
+
+#: Headers of any answer, and of answers with these statuses.
+_HEADERS: dict[str, tuple[str, frozenset[str] | None]] = {
+    "X-Request-ID": ("The request's id: the caller's, if it gave one. Problems and our log have it, too.", None),
+    "WWW-Authenticate": ("What is asked for.", frozenset({"401"})),
+    "Retry-After": ("Seconds until a repeat makes sense.", frozenset({"429", "503"})),
+}
+
+
+def complete(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
+    """Add what is the same for all operations, and the examples and links; a hook of drf-spectacular."""
+    components = result["components"]
+    components["headers"] = {
+        header: {"description": about, "schema": {"type": "string"}} for header, (about, _) in _HEADERS.items()
+    }
+    components.setdefault("parameters", {})["X-Request-ID"] = {
+        "name": "X-Request-ID",
+        "in": "header",
+        "description": "An id of your own for this request. One that does not fit is replaced.",
+        "schema": {"type": "string", "example": "checkout-7f3a"},
+    }
+    operations = (found for path in result["paths"].values() for found in path.values())
+    for operation in operations:
+        name: str = operation["operationId"]
+        operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/X-Request-ID"})
+        for status, response in operation["responses"].items():
+            headers = response.setdefault("headers", {})
+            for header, (_, statuses) in _HEADERS.items():
+                if statuses is None or status in statuses:
+                    headers[header] = {"$ref": f"#/components/headers/{header}"}
+            if links := LINKS.get((name, status)):
+                response["links"] = {
+                    target: {"operationId": target, "parameters": dict(found)} for target, found in links.items()
+                }
+        if name in EXAMPLES:
+            for content in operation["requestBody"]["content"].values():
+                content["examples"] = {name: {"value": _example(name)}}
+    return result
+
+
+def _example(name: str) -> dict[str, Any]:
+    found = EXAMPLES[name]
+    return {**found, "day": str(timezone.localdate() + timedelta(days=1))} if "day" in found else found
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself, untyped

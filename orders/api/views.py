@@ -40,6 +40,7 @@ from orders.api.schema import (
     PAGE,
     PREFER,
     RATE,
+    REPLAYED,
     SAGA_ID,
     SIGNATURE,
     problems,
@@ -172,7 +173,7 @@ class OrdersView(View):
 
     @extend_schema(
         operation_id="place_order",
-        parameters=[IDEMPOTENCY_KEY, *PREFER, LOCATION, SAGA_ID, *RATE],
+        parameters=[IDEMPOTENCY_KEY, REPLAYED, *PREFER, LOCATION, SAGA_ID, *RATE],
         request=serializers.PlaceOrderSerializer,
         responses={
             200: serializers.OutcomeSerializer,
@@ -192,7 +193,7 @@ class OrdersView(View):
         preferred = waiting.preferred_wait(request)
         waits = offers.is_urgent(slot=wanted["slot"]) if preferred is None else preferred > 0
         answer = self._place(request, customer_id, key, wanted)
-        run_id = answer.run_id or selectors.outcome_of(order_no=answer.body["order_no"]).run_id
+        run_id = answer.run_id or selectors.run_of(order_no=answer.body["order_no"])
         headers = {"Location": answer.location, "X-Saga-ID": str(run_id)}
         if answer.replayed:
             headers["Idempotency-Replayed"] = "true"
@@ -235,7 +236,7 @@ class OrderView(View):
         if conditional.is_known(request, etag):
             seconds = waiting.preferred_wait(request)
             if not seconds or not waiting.can_wait(request):
-                return conditional.unchanged(etag)
+                return Response(status=304, headers={**conditional.headers(etag), **saga})
             look = partial(self._look, customer_id, order_no, etag)
             return waiting.wait_for_change(run_id, etag, seconds, look)
         return Response(self._read(customer_id, order_no), headers={**conditional.headers(etag), **saga})

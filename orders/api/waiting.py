@@ -188,8 +188,8 @@ def wait_for_end(
 def wait_for_change(run_id: UUID, etag: str, seconds: float, look: Callable[[], Late | None]) -> WaitingResponse:
     """Wait until an order is another than its client knows; 304 if it is not, until the time is over."""
     first = Late(None, 304, conditional.headers(etag))
-    applied = {"Preference-Applied": f"wait={seconds:g}"}
-    return WaitingResponse(first, run_id, seconds, look, headers=applied, besides=delivery.selectors.versions)
+    told = {"X-Saga-ID": str(run_id), "Preference-Applied": f"wait={seconds:g}"}
+    return WaitingResponse(first, run_id, seconds, look, headers=told, besides=delivery.selectors.versions)
 
 
 class _Nothing:

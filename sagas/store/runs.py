@@ -319,22 +319,17 @@ def find_states(ids: Collection[UUID]) -> dict[UUID, State]:
 
 
 def find_versions(ids: Collection[UUID]) -> dict[UUID, str]:
-    """What is another text after each change of a run, as they are committed; ids without a run are left out."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT id, xmin::text FROM sagas_run WHERE id = ANY(%s::uuid[])", [uuid_array(ids)])
-        return dict(cursor.fetchall())
+    """What is another text after each change of a run or of its log, as they are committed, by run.
 
-
-def find_version(run_id: UUID) -> str | None:
-    """What is another text after each change of a run or of its log, as they are committed; ``None`` without a run."""
+    Ids without a run are left out.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT run.xmin::text || '-' || (SELECT max(id) FROM sagas_log WHERE run_id = run.id) "
-            "FROM sagas_run AS run WHERE run.id = %s",
-            [run_id],
+            "SELECT run.id, concat(run.xmin::text, '-', (SELECT max(id) FROM sagas_log WHERE run_id = run.id)) "
+            "FROM sagas_run AS run WHERE run.id = ANY(%s::uuid[])",
+            [uuid_array(ids)],
         )
-        found = cursor.fetchone()
-    return None if found is None else str(found[0])
+        return dict(cursor.fetchall())
 
 
 def final_state(run_id: UUID) -> State | None:

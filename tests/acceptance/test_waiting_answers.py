@@ -235,7 +235,8 @@ def test_a_client_that_has_the_present_version_waits_for_the_next_one(
     worker_group.start()
     order_no = place(customer, shop, wait=20).body["order_no"]
     path = f"{ORDERS}{order_no}/"
-    known = customer.call("GET", path).headers["Etag"]
+    first = customer.call("GET", path)
+    known, saga = first.headers["Etag"], first.headers["X-Saga-ID"]
     has_it = {"If-None-Match": known}
     assert customer.call("GET", path, headers=has_it).status == 304
     late = customer.call("GET", path, headers={**has_it, "Prefer": "wait=1"})
@@ -252,6 +253,7 @@ def test_a_client_that_has_the_present_version_waits_for_the_next_one(
     assert reply.body["state"] in {"COMPENSATING", "FAILED"}
     assert reply.headers["Etag"] != known
     assert reply.headers["Cache-Control"] == "private, no-cache"
+    assert late.headers["X-Saga-ID"] == reply.headers["X-Saga-ID"] == saga
     await_all_ended()
 
 

@@ -191,6 +191,7 @@ def test_a_repeated_join_is_one_order(campaign: Campaign) -> None:
     carry()
     again = join(customer, campaign, key="k", quantity=1)
     assert (again.status, again.body, again.headers["Idempotency-Replayed"]) == (202, first.body, "true")
+    assert first.headers["X-Saga-ID"] == again.headers["X-Saga-ID"] == str(Order.objects.get().run_id)
     # Also when it could not be accepted any more
     staff.call_off(campaign_id=campaign.pk, by="boss", reason="no tea came")
     assert join(customer, campaign, key="k", quantity=1).body == first.body

@@ -53,6 +53,8 @@ def test_who_has_the_version_of_an_order_gets_no_body_and_costs_few_queries(
     assert again.status == 304
     assert not again.body
     assert again.headers["ETag"] == etag
+    # Both name the saga
+    assert again.headers["X-Saga-ID"] == first.headers["X-Saga-ID"] == str(Order.objects.get().run_id)
     assert api.get(path, If_None_Match='W/"other", "others"').status == 200
     assert api.get(path, If_None_Match=f'"x", {etag}').status == 304
 
