@@ -20,7 +20,8 @@ SELECT c.id::text AS key, 'campaigns_campaign ' || c.id AS row, NULL::uuid AS ru
         'paid', m.paid, 'confirmed', m.confirmed, 'held', p.held + q.held) AS data
 FROM campaigns_campaign AS c JOIN campaigns_places AS p ON p.campaign_id = c.id
 JOIN campaigns_quota AS q ON q.campaign_id = c.id CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE member.state = 'PAID') AS paid,
+    SELECT count(*) FILTER (WHERE member.state = 'PAID' OR member.paid_at IS NOT NULL AND member.left_at > c.decided_at)
+            AS paid,
         count(*) FILTER (WHERE run.state = 'SUCCEEDED') AS confirmed,
         COALESCE(bool_or(EXISTS (SELECT FROM sagas_log WHERE run_id = run.id AND operation = 'resolve')), false)
             AS by_hand
@@ -39,6 +40,8 @@ SELECT run.id::text AS key, 'campaigns_member ' || member.id AS row, run.id AS r
 FROM sagas_run AS run JOIN campaigns_member AS member ON member.run_id = run.id
 WHERE run.id = ANY(%(keys)s::text[]::uuid[]) AND (
     run.state = 'FAILED' AND member.state <> 'LEFT' OR run.state = 'SUCCEEDED' AND member.state <> 'PAID'
+        AND NOT (member.state = 'LEFT'
+            AND EXISTS (SELECT FROM campaigns_placehold WHERE run_id = run.id AND state = 'CANCELLED'))
 ) AND NOT EXISTS (SELECT FROM sagas_log WHERE run_id = run.id AND operation = 'resolve')
 """
 
@@ -67,7 +70,7 @@ INVARIANTS = (
     *invariants_of(Quota, QuotaHold, recount=_quota.recount, release=_quota.release),
     Invariant(
         name="campaigns.decided",
-        says="A group that formed has as many paid members as it needs, one that did not has no confirmed member, and "
+        says="A group that formed had as many paid members as it needs, one that did not has no confirmed member, and "
         "nothing of a settled campaign is held.",
         walk=Walk("campaigns_campaign", "id", "bigint"),
         sql=_DECIDED,
@@ -77,7 +80,7 @@ INVARIANTS = (
     ),
     Invariant(
         name="campaigns.member",
-        says="A member whose run has succeeded has paid, and one whose run was undone has left.",
+        says="A member whose run has succeeded has paid, or was refunded; one whose run was undone has left.",
         walk=RUNS,
         sql=_LEFT,
         found="the member of order {order_no} is {state}, and its run is {run}",

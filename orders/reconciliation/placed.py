@@ -204,14 +204,16 @@ _CONFIRMED = _of_run(
 )
 _MEMBER = _of_run(
     "orders.member",
-    "A run that has joined a group buy has a member, with as many cups, until it is undone or the customer leaves.",
+    "A run that has joined a group buy has a member, with as many cups, until it is undone, left or refunded.",
     row="'campaigns_member of ' || p.business_key",
     data="'state', COALESCE(m.state, 'not there'), 'joined', e.joined, 'undone', e.undone, 'cups', m.quantity",
-    rest="""LEFT JOIN campaigns_member AS m ON m.run_id = p.id CROSS JOIN LATERAL (
+    rest=f"""LEFT JOIN campaigns_member AS m ON m.run_id = p.id LEFT JOIN orders_order AS o ON o.run_id = p.id
+    CROSS JOIN LATERAL (
         SELECT 'join.forward' = ANY(p.done) AS joined, 'join.compensate' = ANY(p.done) AS undone,
             (SELECT sum((item->>'quantity')::bigint) FROM jsonb_array_elements(p.request->'items') AS item) AS cups
     ) AS e WHERE NOT CASE WHEN NOT e.joined THEN m.id IS NULL WHEN e.undone THEN COALESCE(m.state = 'LEFT', false)
-        ELSE COALESCE(m.state <> 'LEFT' OR p.state NOT IN ('CONFIRMING', 'SUCCEEDED'), false) END
+        ELSE COALESCE(m.state <> 'LEFT' OR p.state NOT IN ('CONFIRMING', 'SUCCEEDED')
+            OR {_REFUNDED}, false) END
     OR m.quantity <> e.cups OR m.campaign_id::text <> p.request->>'campaign'""",
     found="the member of order {order_no} is {state} with {cups} cups; by its log, joined: {joined}, undone: {undone}",
     advice="Restore the member: the run's request has the campaign and the cups.",

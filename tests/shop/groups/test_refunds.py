@@ -16,6 +16,8 @@ from inventory.models import Batch
 from orders.fulfilment import services as fulfilment
 from orders.groups import deciding, staff
 from orders.models import Order
+from orders.reconciliation.checking import check_all
+from orders.reconciliation.invariants import INVARIANTS
 from orders.refunds.services import NotRefundable, refund_order
 from payments.models import Payment
 from sagas import State
@@ -45,6 +47,13 @@ def formed(campaign: Campaign, *, cups: int = 2) -> list[str]:
     carry()
     assert ends(*orders) == ["SUCCEEDED"] * 2
     return orders
+
+
+def wrong() -> list[str]:
+    """What reconciliation finds at campaigns and their members."""
+    mine = [one for one in INVARIANTS if one.name.startswith(("campaigns.", "orders.campaign", "orders.member"))]
+    assert len(mine) >= 5
+    return [violation.invariant for part in check_all(mine) for violation in part.violations]
 
 
 def refund(order_no: str, cups: int | None = None) -> None:
@@ -96,6 +105,7 @@ def test_a_place_goes_back_with_the_last_cup(campaign: Campaign) -> None:
     refund(one, 2)
     assert (counts(Places, campaign.pk), counts(Quota, campaign.pk)) == ((2, 0, 1), (7, 0, 1))
     assert Member.objects.get(order_no=one).state == "LEFT"
+    assert wrong() == []
     # And the holds say the same
     sold = QuotaHold.objects.filter(state="CONFIRMED").values_list("quantity", flat=True)
     assert (list(sold), PlaceHold.objects.filter(state="CONFIRMED").count()) == ([1], 1)
@@ -124,7 +134,9 @@ def test_what_comes_back_after_the_settlement_goes_to_the_stock_at_once(shop: Sh
     assert counts(Batch, shop.tea.code) == (97, 0, 0)
     refund(one)
     assert (counts(Batch, shop.tea.code), counts(Quota, campaign.pk)) == ((99, 0, 0), (0, 0, 1))
+    assert wrong() == []
     refund(two)
+    assert wrong() == []
     assert (counts(Batch, shop.tea.code), counts(Places, campaign.pk)) == ((100, 0, 0), (3, 0, 0))
     assert [row for row in ledger.unexplained() if row[0].startswith(shop.tea.code)] == []
 
