@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, Sum
+from django.db.models import Exists, F, OuterRef, Q, Sum
 from django.db.models.functions import Now
 
 from inventory.models import Batch, Move, MoveKind, Sku, SkuHold
@@ -19,6 +19,9 @@ from inventory.participants import stock
 from sagas import Rejected
 from sagas.pool import HoldState
 from sagas.pool.batches import SEPARATOR
+
+#: Why not every batch can be recalled.
+OWN_BATCH = "A SKU's own batch cannot be recalled; what may be recalled is received as a batch. Write it off."
 
 
 class StockRefused(Exception):
@@ -180,8 +183,7 @@ def recall(*, batch: str, reason: str, by: str) -> None:
     """
     row = _row(batch)
     if row.key == row.sku_id:
-        msg = "A SKU's own batch cannot be recalled; what may be recalled is received as a batch. Write it off."
-        raise StockRefused(msg)
+        raise StockRefused(OWN_BATCH)
     Batch.objects.filter(key=batch, recalled_at=None).update(recalled_at=Now())
     if row.recalled_at is None or row.available:
         _record(
@@ -243,7 +245,9 @@ def give_back(*, run_id: UUID, by_run: UUID, step: str, sku: str, quantity: int)
     # The SKU's own batch first, as the participants do, and the holds behind it.
     if not _lock(sku):
         return
-    bought = SkuHold.objects.filter(run_id=run_id, state=HoldState.CONFIRMED).order_by("-pk")
+    # A recalled batch first: who refunds some cups of several batches refunds those.
+    is_recalled = Exists(Batch.objects.filter(key=OuterRef("pool_key"), recalled_at__isnull=False))
+    bought = SkuHold.objects.filter(run_id=run_id, state=HoldState.CONFIRMED).order_by(is_recalled.desc(), "-pk")
     for hold in bought.filter(Q(pool_key=sku) | Q(pool_key__startswith=f"{sku}{SEPARATOR}")):
         part = min(quantity, hold.quantity)
         quantity -= part

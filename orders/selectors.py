@@ -63,11 +63,6 @@ def order_with_run(*, customer_id: int, order_no: str) -> OrderWithRun:
         return OrderWithRun(order, Standing(state_without_run(order.status)), paid, work)
 
 
-def numbers_of(*, run_ids: Sequence[UUID]) -> list[str]:
-    """The numbers of the orders of these runs."""
-    return list(Order.objects.filter(run_id__in=run_ids).order_by("id").values_list("order_no", flat=True))
-
-
 def with_standings(*, orders: Sequence[Order]) -> list[OrderWithRun]:
     """Read the states of these orders' runs, in one query."""
     rows = Run.objects.filter(id__in=[order.run_id for order in orders]).values_list("id", "state", "deadline")

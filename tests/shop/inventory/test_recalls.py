@@ -8,13 +8,16 @@ from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 import sagas
+from delivery.models import FulfilmentState
 from inventory import ledger, recalls, services
 from inventory.models import Batch, SkuHold
-from orders.models import Order
+from orders.fulfilment.services import move
+from orders.models import Order, OrderRefund
 from orders.services import Wanted, place_order
+from payments.models import Payment
 from sagas import State
 from sagas.models import Run
 from sagas.pool import HoldState
@@ -27,7 +30,15 @@ from tests.support.carrier import chains, claim_all, deliver_all
 @pytest.fixture
 def shop(no_worker: None, database: None) -> Shop:
     """A shop whose runs nobody moves but the test."""
-    tables.empty("sagas_run", "sagas_log")
+    tables.empty(
+        "sagas_run",
+        "sagas_log",
+        "orders_order",
+        "orders_orderline",
+        "orders_orderrefund",
+        "payments_payment",
+        "payments_refund",
+    )
     return build_shop()
 
 
@@ -97,10 +108,7 @@ def test_holds_of_a_recalled_batch_move_or_their_runs_are_undone_and_all_is_expl
     pay(holding[0])
     assert held(holding[0], HoldState.CONFIRMED) == {good: 3}
     # And what was sold is known, and every cup explained
-    assert recalls.sold_of(batch=bad) == [bought]
-    told = StringIO()
-    call_command("recall", bad, reason="again", by="li", stdout=told)
-    assert told.getvalue().splitlines()[-1] == Order.objects.get(run_id=bought).order_no
+    assert recalls.sold_cups(batch=bad) == {bought: 1}
     assert [row for row in ledger.unexplained() if row[0].startswith(shop.tea.code)] == []
 
 
@@ -144,3 +152,80 @@ def _dying(honest: object) -> object:
         return honest(*args, **kwargs)  # type: ignore[operator]  # that of the module
 
     return call
+
+
+def told(batch: str, *more: str) -> list[str]:
+    said = StringIO()
+    call_command("recall", batch, *more, reason="a bad lemon", by="li", stdout=said)
+    return said.getvalue().splitlines()
+
+
+def test_what_was_sold_of_a_recalled_batch_is_refunded_once_in_a_persons_name(shop: Shop) -> None:
+    # Given an order with cups of two batches, one that is made, one that is not decided, and a campaign
+    services.write_off(batch=shop.tea.code, quantity=100, reason="no more of it", by="li")
+    bad, good = receive(shop, 6, hours=2), receive(shop, 9, hours=3)
+    services.allocate(
+        sku=shop.tea.code, quantity=1, to="campaign 7", needed_until=shop.slot.ends_at, reason="opens", by="li"
+    )
+    made, open_, spanning = order(shop, 1), order(shop, 1), order(shop, 5)
+    assert held(spanning) == {bad: 3, good: 2}
+    for run_id in (made, spanning):
+        pay(run_id)
+    numbers = dict(Order.objects.values_list("run_id", "order_no"))
+    for run_id, amount in ((made, 1250), (spanning, 6250)):
+        Payment.objects.create(
+            gateway="main",
+            payment_id=f"pay-{run_id}",
+            order_no=numbers[run_id],
+            run_id=run_id,
+            amount=amount,
+            currency="CNY",
+            state="TAKEN",
+        )
+    move(order_no=numbers[made], to=FulfilmentState.MAKING, version=1, by="li")
+
+    # When it is tried, then it says what would be done, and does nothing
+    assert told(bad, "--dry-run") == [
+        f"0 cup(s) of {bad} would be thrown away",
+        "1 order(s) under way hold 1: they would get others, of which 7 are there, or be undone",
+        f"{numbers[made]}: 1 cup(s) would be refunded",
+        f"{numbers[spanning]}: 3 cup(s) would be refunded",
+        "campaign 7 has 1 cup(s) of it, among others: call it off, or refund its members",
+        "Nothing was changed.",
+    ]
+    assert (held(open_), OrderRefund.objects.count()) == ({bad: 1}, 0)
+
+    # When it is done
+    assert told(bad) == [
+        "1 hold(s) moved, 0 order(s) being undone",
+        f"{numbers[made]}: 1 cup(s) are refunded, 1250 (minor units) go back",
+        f"{numbers[spanning]}: 3 cup(s) are refunded, 3750 (minor units) go back",
+        "campaign 7 has 1 cup(s) of it, among others: call it off, or refund its members",
+    ]
+    # Twice: what is behind a pivot is claimed anew
+    carry()
+    carry()
+    runs = Run.objects.filter(pk__in=OrderRefund.objects.values("run_id"))
+    assert set(runs.values_list("state", "reason")) == {("SUCCEEDED", None)}
+    # Then those cups are refunded by name, with the reason, and what is not made of them is thrown away
+    assert set(OrderRefund.objects.values_list("by", "reason")) == {("li", f"batch {bad} is recalled: a bad lemon")}
+    assert held(open_) == {good: 1}
+    assert held(spanning, HoldState.CONFIRMED) == {good: 2}
+    assert counts(bad) == (0, 0, 1, 4)
+    # And a repeat refunds nothing twice
+    assert told(bad) == [
+        "0 hold(s) moved, 0 order(s) being undone",
+        f"{numbers[made]}: is refunded already",
+        "campaign 7 has 1 cup(s) of it, among others: call it off, or refund its members",
+    ]
+    assert OrderRefund.objects.count() == 2
+    assert [row for row in ledger.unexplained() if row[0].startswith(shop.tea.code)] == []
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_what_cannot_be_recalled_is_refused_in_words(shop: Shop, dry: tuple[str, ...]) -> None:
+    for batch, words in (("NO-SUCH", "There is no batch"), (shop.tea.code, "own batch cannot be recalled")):
+        with pytest.raises(CommandError, match=words):
+            told(batch, *dry)
+    with pytest.raises(CommandError, match="Say why"):
+        call_command("recall", shop.tea.code, *dry, reason=" ", by="li")
