@@ -226,6 +226,8 @@ GATEWAY_URL = env.str("GATEWAY_URL", default="")
 GATEWAY_TOKEN = env.str("GATEWAY_TOKEN", default="")
 # Seconds for which it waits for the answer to a webhook.
 GATEWAY_PATIENCE = env.float("GATEWAY_PATIENCE", default=10.0)
+# How often each worker process looks for payments that a lost hook has left standing; 0: never.
+PAYMENT_SWEEP_SECONDS = env.float("PAYMENT_SWEEP_SECONDS", default=300.0)
 # Further gateways by name, each with a secret, an address and so on of its own, as GATEWAY_ALIPAY_SECRET.
 MORE_GATEWAYS = {
     name: {

@@ -16,10 +16,10 @@ import sagas
 from inventory.models import Batch
 from orders import demo, services
 from orders.models import Order
-from payments import participants, refunds
+from payments import participants, refunds, sweeping
 from payments.models import Payment, PaymentEvent, Refund
 from payments.sagas import RefundPayment, ReviewPayment
-from sagas import State
+from sagas import State, runtime
 from sagas.models import Confirmation, Escalation, Run
 from tests.shop.conftest import ORDERS, SECRET, Api, Reply, Shop, build_shop, confirm, paid, sign
 from tests.support import tables
@@ -234,6 +234,26 @@ def test_a_payment_taken_for_an_order_that_was_undone_is_found_by_the_sweep(
     assert (state(run_of(order_no)), payment()[0]) == (State.FAILED, "TAKEN")
     assert refunds.sweep() == 1
     assert payment() == ("DUE_BACK", "undone", 2500, 0)
+
+
+def test_a_tick_sweeps_at_the_pace_of_the_setting(
+    order_no: str, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    # Given a parked payment whose hook was lost, and a process that has not swept
+    run_id = escalate(order_no)
+    send(order_no)
+    with monkeypatch.context() as lost:
+        lost.setattr(refunds, "offer_parked", lambda _: None)
+        sagas.resolve(run_id, outcome=State.FAILED, by="mei", note="by hand")
+    monkeypatch.setattr(sweeping, "pace", sweeping.Pace())
+    assert sweeping.sweep_on_tick in runtime.declared.tick_hooks
+    # When sweeps are off, then a tick does nothing
+    settings.PAYMENT_SWEEP_SECONDS = 0
+    assert sweeping.sweep_on_tick() is None
+    # When they are on, then the first tick sweeps, and the next one waits
+    settings.PAYMENT_SWEEP_SECONDS = 3600
+    assert [sweeping.sweep_on_tick(), sweeping.sweep_on_tick()] == [1, None]
+    assert payment() == ("DUE_BACK", "too_late", 2500, 0)
 
 
 # -- Refunded, by the gateway ---------------------------------------------------------------------------------
