@@ -56,7 +56,7 @@ def orders(request: HttpRequest) -> HttpResponse:
     rows = [
         Row(
             one,
-            texts.SHORT[State(one.run.state)],
+            _("refunded") if _is_refunded(one) else texts.SHORT[State(one.run.state)],
             texts.money(one.order.total_cents) if one.order.total_cents is not None else "",
             ", ".join(f"{line.quantity} × {names.get(line.sku, line.sku)}" for line in one.order.lines.all()),
         )
@@ -126,6 +126,11 @@ def page(request: HttpRequest, order_no: str, errors: list[str] | None = None) -
         "errors": errors or [],
     }
     return render(request, "orders/pages/order.html", context)
+
+
+def _is_refunded(shown: OrderWithRun) -> bool:
+    """Whether nothing that was paid for an order is left."""
+    return 0 < shown.order.refunded_cents == shown.order.total_cents
 
 
 def _lines(shown: OrderWithRun) -> list[dict[str, Any]]:

@@ -177,12 +177,12 @@ def reason_text(reason: Mapping[str, Any] | None) -> Any:
 def detail_text(public: Mapping[str, str]) -> Any:
     """The sentence of a public reason. In English it is as it was written, with its numbers."""
     detail = public["detail"]
+    if detail in _WRITTEN:
+        return _WRITTEN[detail]
     if not _is_translated():
         return detail
     if public["kind"] == "rejected":
         return _CODES.get(public["code"], _KINDS["rejected"])
-    if detail in _WRITTEN:
-        return _WRITTEN[detail]
     # What a person wrote is theirs.
     is_ours = public["kind"] in {"fault", "timeout"}
     return _KINDS.get(public["kind"], detail) if is_ours else detail

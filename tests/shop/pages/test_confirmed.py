@@ -91,6 +91,7 @@ def test_a_confirmed_order_is_given_back_once(browser: Client, shop: Shop, order
     shop.slot.refresh_from_db()
     assert (shop.slot.available, shop.slot.sold) == (50, 0)
     assert "Cancel, and get the money back" not in text(browser, page)
+    assert ">refunded</b>" in text(browser, "/orders/")
 
 
 def test_what_is_being_made_keeps_its_time(browser: Client, shop: Shop, order_no: str, other: Slot) -> None:

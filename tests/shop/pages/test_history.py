@@ -85,7 +85,7 @@ def test_a_customer_cancels_by_the_page_once_or_twice(browser: Client, api: Api,
         answer = browser.post(f"/orders/{order_no}/cancel/", follow=True)
         assert "The order is cancelled." in answer.content.decode()
     run(order_no).then_failed()
-    assert "Cancelled. cancelled by the customer" in text(browser, f"/orders/{order_no}/")
+    assert "Cancelled. You have cancelled it." in text(browser, f"/orders/{order_no}/")
     assert browser.get(f"/orders/{order_no}/cancel/").status_code == 405
 
 
