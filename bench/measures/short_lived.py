@@ -24,7 +24,7 @@ from sagas.models import Log, Run
 from sagas.states import State
 
 #: Orders a second, of both kinds together.
-RATE = 40.0
+RATE = 10.0
 #: Seconds between two reads of an ordinary order.
 POLL = 1.0
 #: How long the slots last that end soon, from when the first order is placed; and what shall be left of that.
