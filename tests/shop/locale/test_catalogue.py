@@ -64,7 +64,7 @@ def test_a_known_reason_is_told_in_the_readers_language_and_a_persons_note_as_it
         "kind": "rejected",
         "step": "reserve_inventory",
         "code": "OutOfStock",
-        "detail": "only 1 of TEA is left",
+        "detail": "only 1 is left",
     }
     noted = {"kind": "cancelled", "step": "", "code": "", "detail": "x", "message": "Sorry, the ice machine broke."}
     with translation.override("zh-hans"):
