@@ -8,42 +8,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import redis
-from django.conf import settings
-from django.db.models import F
 from pytest_django import DjangoDbBlocker
 
-from delivery.models import Slot, SlotHold
-from inventory.models import Batch, SkuHold
-from sagas import runtime
-from sagas.pool import Hold, Pool
 from tests.conftest import SharedWorkers
-from tests.lab.models import Jar, JarHold
+from tests.lab.models import Jar
 from tests.loyalty.models import Purse
 from tests.loyalty.sagas import INTERRUPTIONS
-from tests.support import broker, loyalty, tables
+from tests.support import loyalty
+from tests.support.leftovers import forget_runs
 from tests.support.points import TOKEN, Points
 from tests.support.runs import assert_jar_adds_up, new_jar
 from tests.support.workers import Worker
-
-_TABLES = (
-    "sagas_run",
-    "sagas_log",
-    "sagas_confirmation",
-    "sagas_escalation",
-    "sagas_outbox",
-    "sagas_inbox",
-    "sagas_queuedevent",
-    "sagas_lock",
-    "sagas_shareddecision",
-    "sagas_breaker",
-    "sagas_breakersample",
-    "sagas_worker",
-    "sagas_horizon",
-    "sagas_tombstone",
-    "sagas_pruning",
-)
-_POOLS: tuple[tuple[type[Pool], type[Hold]], ...] = ((Jar, JarHold), (Batch, SkuHold), (Slot, SlotHold))
 
 
 @pytest.fixture(scope="module")
@@ -51,27 +26,14 @@ def _forgotten(topology: None, django_db_blocker: DjangoDbBlocker) -> Iterator[N
     """What the last test of a module that was alone has left is not the next module's to find."""
     yield
     with django_db_blocker.unblock():
-        wipe()
+        forget_runs()
 
 
 @pytest.fixture
 def alone(_forgotten: None, database: None, shared_workers: SharedWorkers) -> None:
     """Nobody else: no worker, no runs, no messages. The test moves everything itself."""
     shared_workers.stop()
-    wipe()
-
-
-def wipe() -> None:
-    """Forget all runs, messages and kicks, and give back what the runs held."""
-    tables.empty(*_TABLES)
-    for pool, hold in _POOLS:
-        pool._default_manager.filter(held__gt=0).update(available=F("available") + F("held"), held=0)
-        hold._default_manager.filter(state="HELD").delete()
-    broker.purge()
-    with redis.Redis.from_url(settings.SAGAS["REDIS_URL"]) as client:
-        client.flushdb()
-    # What this process has learnt is of the runs that are gone.
-    runtime.reset()
+    forget_runs()
 
 
 @pytest.fixture
@@ -143,7 +105,7 @@ def own_worker(
     """A worker for all tests of a module, as its ``WORKER`` says: arguments of ``Worker``, and keys of ``SAGAS``."""
     shared_workers.stop()
     with django_db_blocker.unblock():
-        wipe()
+        forget_runs()
     wanted: dict[str, Any] = dict(request.module.WORKER)
     environment = {
         **wanted.pop("environment", {}),

@@ -19,7 +19,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
-from pytest_django import Settings
+from pytest_django import DjangoDbBlocker, Settings
 from standardwebhooks import Webhook
 
 from coupons.models import Coupon
@@ -28,6 +28,17 @@ from inventory.models import Batch, Sku
 from inventory.services import add_sku
 from orders import demo
 from orders.api.protocol import throttles
+from tests.support import leftovers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> None:
+    """What other files have committed is gone: tests that roll back may look at all there is."""
+    if leftovers.committed.anything:
+        request.getfixturevalue("shared_workers").stop()
+        with django_db_blocker.unblock():
+            leftovers.forget_all()
+
 
 SECRET = f"whsec_{base64.b64encode(b'a secret of the tests, 32 bytes.').decode()}"
 ORDERS = "/api/v1/orders/"

@@ -12,10 +12,10 @@ import sagas
 from sagas import State
 from sagas.models import Log
 from tests.conftest import SharedWorkers
-from tests.integration.conftest import wipe
 from tests.lab.models import Jar
 from tests.lab.sagas import Experiment, Lab, Promised, Rewarded
 from tests.support.awaiting import eventually
+from tests.support.leftovers import forget_runs
 from tests.support.points import Points, needs_node
 from tests.support.runs import assert_effects_once, await_state, await_states, effects, state, states, story
 from tests.support.workers import Worker
@@ -32,7 +32,7 @@ def worker(
     """One process, which makes at most four calls at a time, and waits long for their answers."""
     shared_workers.stop()
     with django_db_blocker.unblock():
-        wipe()
+        forget_runs()
     worker = Worker(environment={"LAB_POINTS_URL": node.url, "LAB_POINTS_TIMEOUT": "60"})
     yield worker.await_ready()
     worker.stop()
