@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import hypothesis
 import pytest
@@ -12,6 +13,7 @@ from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
 from tests.support import browser, pooler, servers
+from tests.support.statements import asserting
 from tests.support.workers import Worker
 
 
@@ -35,6 +37,18 @@ hypothesis.settings.register_profile(
     "drinkgroup", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("drinkgroup")
+
+
+@pytest.fixture
+def django_assert_num_queries() -> Callable[[int], AbstractContextManager[object]]:
+    """The plugin's own counts what a session prepares."""
+    return lambda number: asserting(lambda sent: sent == number, f"{number}")
+
+
+@pytest.fixture
+def django_assert_max_num_queries() -> Callable[[int], AbstractContextManager[object]]:
+    """The plugin's own counts what a session prepares."""
+    return lambda most: asserting(lambda sent: sent <= most, f"at most {most}")
 
 
 @pytest.fixture(scope="session")

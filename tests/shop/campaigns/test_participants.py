@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from campaigns import services
 from campaigns.models import Campaign, CampaignState, Member
@@ -23,6 +22,7 @@ from campaigns.participants import (
 )
 from tests.shop.campaigns import conftest as shop
 from tests.shop.campaigns.conftest import a_call, a_campaign, a_customer, cups, outcomes, states
+from tests.support.statements import SentStatements
 
 
 def test_places_go_to_the_first_until_there_are_none(campaign: Campaign) -> None:
@@ -99,7 +99,7 @@ def test_a_confirmed_member_has_paid_and_has_not_left(campaign: Campaign) -> Non
 
 def test_a_cohort_costs_a_few_statements(campaign: Campaign) -> None:
     calls = [a_call(campaign) for _ in range(4)]
-    with CaptureQueriesContext(
+    with SentStatements(
         connection,
     ) as captured:
         places.try_.many(calls)

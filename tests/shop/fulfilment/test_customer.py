@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from delivery import services
 from delivery.models import Fulfilment, FulfilmentState, Slot
@@ -20,6 +19,7 @@ from payments.services import SUCCEEDED, Message
 from sagas import Call, Operation
 from sagas.testing import given_run
 from tests.shop.conftest import ORDERS, Api, Shop
+from tests.support.statements import SentStatements
 from webhooks.models import Event
 from webhooks.services import disable, forget, register
 
@@ -158,7 +158,7 @@ def test_an_order_that_is_being_confirmed_cannot_be_refused(api: Api, shop: Shop
 
 def test_an_order_in_its_store_can_be_locked(order_no: str) -> None:
     run_id = run_of(order_no)
-    with CaptureQueriesContext(connection) as captured:
+    with SentStatements(connection) as captured:
         work = services.lock(run_id=run_id)
     assert work is not None
     assert work.state == FulfilmentState.ACCEPTED

@@ -15,7 +15,6 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, connections
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import sagas.watching
@@ -31,6 +30,7 @@ from tests.shop.conftest import Shop, build_shop
 from tests.shop.groups.conftest import a_campaign, a_customer, carry, joined, pay, time_passes
 from tests.support import browser, servers
 from tests.support.awaiting import eventually
+from tests.support.statements import SentStatements
 from tests.support.web import Web
 
 SCREENSHOTS = servers.ROOT / ".run" / "screenshots"
@@ -163,7 +163,7 @@ class TestLive:
         ]
         watches += [Watch(uuid4(), 1e12, lambda: None, (sagas.watching._of_runs,)) for _ in range(2)]
         # When
-        with CaptureQueriesContext(connection) as captured:
+        with SentStatements(connection) as captured:
             found = sagas.watching._versions(watches)
         # Then
         assert len(captured) == 2

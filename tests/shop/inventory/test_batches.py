@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError, connection, transaction
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from inventory import ledger, services
@@ -22,6 +21,7 @@ from sagas import Call, Done
 from sagas.definition.participants import Operation, Outcome
 from sagas.errors import PoolInconsistent
 from sagas.pool import HoldState
+from tests.support.statements import SentStatements
 
 pytestmark = pytest.mark.django_db
 
@@ -120,18 +120,18 @@ def test_a_call_is_refused_if_only_spoiled_or_short_lived_cups_are_left(juice: S
 
 def test_a_sku_without_other_batches_costs_the_statements_of_a_pool(juice: Sku) -> None:
     calls = [wish(juice.code, 1), wish(juice.code, 2)]
-    with CaptureQueriesContext(
+    with SentStatements(
         connection,
     ) as tried:
         stock.try_.many(calls)
-    with CaptureQueriesContext(connection) as confirmed:
+    with SentStatements(connection) as confirmed:
         stock.confirm.many(calls[:1])
-    with CaptureQueriesContext(connection) as cancelled:
+    with SentStatements(connection) as cancelled:
         stock.cancel.many(calls[1:])
     assert [len(tried), len(confirmed), len(cancelled)] == [1, 1, 1]
     # With others it is two more for a try, whatever the number of calls
     receive(juice, 9, spoils_at=at(9))
-    with CaptureQueriesContext(connection) as tried:
+    with SentStatements(connection) as tried:
         stock.try_.many([wish(juice.code, 1) for _ in range(7)])
     assert len(tried) == 3
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import delivery.selectors
@@ -18,6 +17,7 @@ from inventory.models import Sku
 from orders import demo, offers
 from orders.models import Order
 from tests.shop.conftest import Api, Reply, Shop
+from tests.support.statements import SentStatements
 
 
 class Clock:
@@ -47,7 +47,7 @@ def total_of(reply: Reply) -> int | None:
 
 def test_orders_of_the_same_second_read_sku_and_slot_once(api: Api, shop: Shop) -> None:
     api.order(shop)
-    with CaptureQueriesContext(connection) as asked:
+    with SentStatements(connection) as asked:
         assert api.order(shop).status == 202
     assert not [query for query in asked.captured_queries if "inventory_sku" in query["sql"]]
     assert not [query for query in asked.captured_queries if "delivery_slot" in query["sql"]]

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -20,6 +19,7 @@ from orders.api.protocol.deferred import WAITED
 from orders.models import Order, OrderStatus
 from sagas.models import Log, Run
 from tests.shop.conftest import ORDERS, Api, Shop, count_rows
+from tests.support.statements import SentStatements
 
 
 def test_an_order_is_accepted_and_its_run_waits_to_begin(api: Api, shop: Shop) -> None:
@@ -80,7 +80,7 @@ def test_an_order_of_a_known_customer_is_one_statement_in_autocommit(lasting_sho
     api = Api(demo.token(customer=lasting_shop.customer))
     assert api.order(lasting_shop, key="first").status == 202
     # Given that this process remembers the token and the prices, and that the session has prepared the statement
-    with CaptureQueriesContext(connection) as captured:
+    with SentStatements(connection) as captured:
         assert api.order(lasting_shop, key="lean").status == 202
     # Then nothing but one statement is sent
     statements = [query["sql"] for query in captured if "orders_idempotencykey WHERE id IN" not in query["sql"]]

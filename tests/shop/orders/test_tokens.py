@@ -12,7 +12,6 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client, TestCase
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from knox.models import AuthToken
 from pytest_django import Settings
@@ -21,6 +20,7 @@ from orders.api import tokens
 from orders.api.protocol import authentication
 from orders.api.protocol.authentication import TokenAuthentication
 from tests.shop.conftest import Api, Reply, Shop
+from tests.support.statements import SentStatements
 
 TOKENS = "/api/v1/tokens/"
 MENU = "/api/v1/menu/"
@@ -211,7 +211,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
 
 def _reads(api: Api) -> int:
     """How often a valid request reads the table of the tokens."""
-    with CaptureQueriesContext(connection) as asked:
+    with SentStatements(connection) as asked:
         assert api.get(MENU).status == 200
     return sum('FROM "knox_authtoken"' in query["sql"] for query in asked.captured_queries)
 

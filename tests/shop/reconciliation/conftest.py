@@ -32,12 +32,12 @@ from sagas.engine import shared_decisions
 from sagas.invariants import Violation
 from sagas.models import Run
 from tests.conftest import SharedWorkers
-from tests.integration.conftest import wipe
 from tests.shop.conftest import SECRET, Api, Shop, build_shop
 from tests.shop.payments.test_webhook import send
 from tests.support import shop as whole
 from tests.support import tables
 from tests.support.carrier import Carrier
+from tests.support.leftovers import forget_runs
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ _KEPT = ("orders_finding", "orders_watchedrun", "orders_reconciliationpass")
 
 
 def empty() -> None:
-    wipe()
+    forget_runs()
     tables.empty(*whole.TABLES, "payments_refund", "orders_orderrefund", *_KEPT)
 
 

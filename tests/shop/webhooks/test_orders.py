@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
 
 from orders import demo
 from sagas.models import Run
@@ -16,6 +15,7 @@ from tests.shop.conftest import Api, Shop, confirm
 from tests.shop.webhooks.conftest import Receiver
 from tests.support.awaiting import eventually
 from tests.support.carrier import Carrier
+from tests.support.statements import SentStatements
 from webhooks import selectors, services
 from webhooks.models import Endpoint, Event
 
@@ -72,7 +72,7 @@ def test_who_has_no_endpoint_costs_no_statement(api: Api, shop: Shop, no_worker:
     Endpoint.objects.all().delete()
     services.forget()
     services.record([services.Fact(shop.customer.pk, "x", "order.placed", {})])
-    with CaptureQueriesContext(connection) as captured:
+    with SentStatements(connection) as captured:
         services.record([services.Fact(shop.customer.pk, "x", "order.placed", {})])
     assert not captured.captured_queries
     assert not Event.objects.filter(customer_id=shop.customer.pk).exists()
