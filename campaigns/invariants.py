@@ -20,8 +20,9 @@ SELECT c.id::text AS key, 'campaigns_campaign ' || c.id AS row, NULL::uuid AS ru
         'paid', m.paid, 'confirmed', m.confirmed, 'held', p.held + q.held) AS data
 FROM campaigns_campaign AS c JOIN campaigns_places AS p ON p.campaign_id = c.id
 JOIN campaigns_quota AS q ON q.campaign_id = c.id CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE member.state = 'PAID' OR member.paid_at IS NOT NULL AND member.left_at > c.decided_at)
-            AS paid,
+    SELECT count(*) FILTER (WHERE member.state = 'PAID'
+            OR member.paid_at IS NOT NULL AND member.left_at > c.decided_at AND NOT EXISTS (
+                SELECT FROM campaigns_placehold WHERE run_id = member.run_id AND state = 'CONFIRMED')) AS paid,
         count(*) FILTER (WHERE run.state = 'SUCCEEDED') AS confirmed,
         COALESCE(bool_or(EXISTS (SELECT FROM sagas_log WHERE run_id = run.id AND operation = 'resolve')), false)
             AS by_hand
