@@ -21,6 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import InterfaceError, OperationalError, connection
+from django.utils.datastructures import CaseInsensitiveMapping
 from standardwebhooks import Webhook
 
 from orders.models import Order
@@ -145,7 +146,7 @@ class Caller:
         return Reply(
             answer.status,
             json.loads(text) if is_json and text else text,
-            dict(answer.headers),
+            CaseInsensitiveMapping(dict(answer.headers)),
             time.perf_counter() - began,
         )
 
