@@ -23,12 +23,13 @@ from sagas.decisions.messages import Message, Unlock, Wake
 from sagas.definition.participants import Done
 from sagas.definition.saga import Saga, Unique
 from sagas.delivery.carrier import do_after_commit
-from sagas.engine import erasure, lifecycle, shared_decisions
-from sagas.engine.erasure import Erasure
+from sagas.engine import lifecycle, shared_decisions
 from sagas.engine.lifecycle import Receipt
 from sagas.engine.reports import receive_report
 from sagas.errors import InvalidArgument, InvalidDecision, Overloaded, Rejected
 from sagas.escalations import actions
+from sagas.retention import erasure
+from sagas.retention.erasure import Erasure
 from sagas.serialization import dump_limited
 from sagas.states import State
 from sagas.store.shared_decisions import Decision

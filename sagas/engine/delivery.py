@@ -86,7 +86,7 @@ class Delivery:
 
 def unknown_of(saga: str, missing: Sequence[UUID]) -> list[UUID]:
     """Of ids of which there is no run, those that never had one. Those of pruned runs are left out: they are late."""
-    gone = store.retention.pruned(saga, missing) if missing else set()
+    gone = store.retention.pruning.pruned(saga, missing) if missing else set()
     return [run_id for run_id in missing if run_id not in gone]
 
 

@@ -112,7 +112,7 @@ def insert_run(
         if not store.moves.insert(replace(run, parent=parent, locked=bool(keys.all), wait=wait)):
             raise _run_exists(run_id)
         # Behind the insert, which waits for a transaction that deletes a run of this id.
-        if given and store.retention.pruned(definition.name, [run_id]):
+        if given and store.retention.pruning.pruned(definition.name, [run_id]):
             msg = (
                 f"the id {run_id} is older than what is kept of {definition.name}: a run of it may have ended long ago"
             )
@@ -409,7 +409,7 @@ def expire_unconfirmed(saga: str, version: int, name: str, ids: Sequence[UUID], 
         found = [row for row in store.runs.lock(ids) if (row.saga, row.version) == (saga, version)]
         rows = [row for row in found if row.state in UNDECIDED and row.started_at is not None]
         received = store.confirmations.received([row.id for row in rows])
-        if not found and (not ids or len(store.retention.pruned(saga, ids)) < len(ids)):
+        if not found and (not ids or len(store.retention.pruning.pruned(saga, ids)) < len(ids)):
             # A message that makes no sense to this code is refused, although it has no runs.
             store.definitions.find(saga, version).confirmation(name)
         if not rows:

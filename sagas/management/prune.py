@@ -53,7 +53,7 @@ def run(out: OutputWrapper, *, rate: float, batch: int, dry_run: bool, **_: Any)
 
 def count(out: OutputWrapper) -> None:
     """Say how many runs are old enough, without the runs that are steps of them."""
-    found = store.retention.count_due(ages.cutoffs(store.runs.clock()))
+    found = store.retention.pruning.count_due(ages.cutoffs(store.runs.clock()))
     for saga, state, number in found:
         out.write(f"{saga} {state}: {number} run(s) are old enough")
     if not found:

@@ -125,7 +125,7 @@ def strays(broker: Connection) -> Iterator[Stray]:
         for task, runs, saga in found:
             unknown = tuple(run for run in runs if run not in known)
             # A run that was pruned is not lost.
-            pruned = store.retention.pruned(saga, unknown)
+            pruned = store.retention.pruning.pruned(saga, unknown)
             unknown = tuple(run for run in unknown if run not in pruned)
             if unknown:
                 yield Stray(queue.name, task, unknown, saga)

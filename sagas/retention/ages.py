@@ -16,7 +16,7 @@ from sagas.definition import registry
 from sagas.definition.definition import Definition
 from sagas.engine.subsagas import SubSaga
 from sagas.states import FINAL, State
-from sagas.store.retention import OTHERS, Cutoffs
+from sagas.store.retention.pruning import OTHERS, Cutoffs
 
 #: How late a message may come: it was delayed, set aside and replayed, or its broker was away.
 MESSAGE = timedelta(days=1)

@@ -20,7 +20,7 @@ from uuid import uuid4
 from sagas import store
 from sagas.definition.personal_data import ERASED, Marks, Paths, mask, mask_text, mask_texts
 from sagas.errors import UnknownSaga
-from sagas.store.retention import Ended
+from sagas.store.retention.pruning import Ended
 
 #: What a line is: readers look at it before anything else.
 FORMAT = 1
@@ -112,7 +112,7 @@ def _sync(folder: Path) -> None:
 
 
 def _lines(runs: Sequence[Ended]) -> Iterator[dict[str, Any]]:
-    found = store.retention.read_whole([run.id for run in runs])
+    found = store.retention.pruning.read_whole([run.id for run in runs])
     of_run: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for table, rows in found.items():
         of_run[table] = defaultdict(list)
@@ -148,7 +148,7 @@ def _bare(table: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_personal(marks: Marks, rows: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """Copies without what ``sagas.erase`` would erase; see ``sagas.engine.erasure``."""
+    """Copies without what ``sagas.erase`` would erase; see ``sagas.retention.erasure``."""
     (run,) = rows["sagas_run"]
     named = [(entry["step"], entry["data"]) for entry in rows["sagas_log"]]
     named += [(came["name"], came["data"]) for came in rows["sagas_confirmation"]]

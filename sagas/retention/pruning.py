@@ -33,7 +33,8 @@ from sagas.errors import UnknownSaga
 from sagas.hooks import PrunedRun
 from sagas.retention import ages
 from sagas.retention.resources import Prunable, all_prunable
-from sagas.store.retention import Cutoffs, Ended
+from sagas.store.retention import pruning as rows
+from sagas.store.retention.pruning import Cutoffs, Ended
 
 logger = logging.getLogger(__name__)
 
@@ -83,14 +84,14 @@ def prune_batch(part: str, *, limit: int, wait: bool = True, pause: float = 0.0,
         Misconfigured: runs would be kept for too short a time.
     """
     with transaction.atomic(durable=True):
-        after = store.retention.take_part(part, wait=wait)
+        after = rows.take_part(part, wait=wait)
         if after is None:
             return Batch()
         now = store.runs.clock()
         cutoffs = ages.cutoffs(now)
         first, before = _range(part, now, cutoffs)
-        seen = store.retention.look(max(after, first), before, cutoffs, limit=min(limit, MOST_PRUNED), look=LOOK)
-        families, last = _within(limit, store.retention.families(seen.roots) if seen.roots else {})
+        seen = rows.look(max(after, first), before, cutoffs, limit=min(limit, MOST_PRUNED), look=LOOK)
+        families, last = _within(limit, rows.families(seen.roots) if seen.roots else {})
         going = _ready(families, cutoffs)
         doomed = [run for family in going for run in family]
         if doomed:
@@ -100,7 +101,7 @@ def prune_batch(part: str, *, limit: int, wait: bool = True, pause: float = 0.0,
         if not more:
             store.performers.prune(now)
             store.shared_decisions.prune(LOOK)
-        store.retention.leave_part(part, stop if more and stop else _FIRST, pause=pause if more else PAUSE)
+        rows.leave_part(part, stop if more and stop else _FIRST, pause=pause if more else PAUSE)
     old = sum(len(family) for family in families.values())
     return Batch(len(doomed), old - len(doomed), more, resumed=after > first)
 
@@ -108,8 +109,8 @@ def prune_batch(part: str, *, limit: int, wait: bool = True, pause: float = 0.0,
 def _range(part: str, now: datetime, cutoffs: Cutoffs) -> tuple[UUID, UUID]:
     """The ids of a part. Ids of a time after the last cutoff are left out: their runs cannot be old enough."""
     if part == BY_TIME:
-        return _FIRST, store.retention.floor_of(max(cutoff for cutoff in cutoffs.values() if cutoff is not None))
-    return store.retention.floor_of(now + timedelta(days=1)), _LAST
+        return _FIRST, rows.floor_of(max(cutoff for cutoff in cutoffs.values() if cutoff is not None))
+    return rows.floor_of(now + timedelta(days=1)), _LAST
 
 
 def _within(limit: int, families: Mapping[UUID, list[UUID]]) -> tuple[dict[UUID, list[UUID]], UUID | None]:
@@ -126,8 +127,8 @@ def _within(limit: int, families: Mapping[UUID, list[UUID]]) -> tuple[dict[UUID,
 
 def _ready(families: Mapping[UUID, list[UUID]], cutoffs: Cutoffs) -> list[list[Ended]]:
     """Lock the families that can go, and delete what they have in other databases."""
-    locked = {run.id: run for run in store.retention.lock_ended(run_id for ids in families.values() for run_id in ids)}
-    kept = store.retention.unfinished(list(locked))
+    locked = {run.id: run for run in rows.lock_ended(run_id for ids in families.values() for run_id in ids)}
+    kept = rows.unfinished(list(locked))
     whole: list[list[Ended]] = []
     for root, ids in families.items():
         family = [locked[run_id] for run_id in ids if run_id in locked and run_id not in kept]
@@ -144,7 +145,7 @@ def _ready(families: Mapping[UUID, list[UUID]], cutoffs: Cutoffs) -> list[list[E
 
 
 def _cutoff(root: Ended, cutoffs: Cutoffs) -> datetime:
-    found = cutoffs.get((root.saga, root.state), cutoffs.get((store.retention.OTHERS, root.state)))
+    found = cutoffs.get((root.saga, root.state), cutoffs.get((rows.OTHERS, root.state)))
     # It was found to be old enough before it was locked, and a final state does not change.
     assert found is not None
     return found
@@ -204,18 +205,14 @@ def _delete(runs: Sequence[Ended], cutoffs: Cutoffs, sink: Sink | None) -> None:
     for run in runs:
         if run.parent_id not in known:
             horizons[run.saga] = max(_cutoff(run, cutoffs), horizons.get(run.saga, _cutoff(run, cutoffs)))
-    store.retention.move_horizons(horizons)
-    buried = [
-        run.id
-        for run in runs
-        if run.parent_id is not None or not store.retention.is_behind(run.id, horizons.get(run.saga))
-    ]
+    rows.move_horizons(horizons)
+    buried = [run.id for run in runs if run.parent_id is not None or not rows.is_behind(run.id, horizons.get(run.saga))]
     if buried:
-        store.retention.bury(buried)
+        rows.bury(buried)
     hooks.call_before_pruning(
         [PrunedRun(run.id, run.saga, run.business_key, run.state, run.finished_at) for run in runs]
     )
-    store.retention.delete(ids)
+    rows.delete(ids)
     # Last, because they lock rows that the orders of the moment want.
     for resource in all_prunable():
         if resource.database == DEFAULT_DB_ALIAS:

@@ -23,7 +23,7 @@ from sagas.definition.evolution import definition_for_shape
 from sagas.definition.shapes import Shape
 from sagas.errors import UnknownSaga
 from sagas.states import State
-from sagas.store import retention
+from sagas.store.retention import pruning
 
 
 def _key(definition: Definition) -> tuple[str, int, int]:
@@ -115,7 +115,7 @@ def are_awaiting(ids: Collection[UUID], saga: str, version: int) -> bool | None:
         )
         awaiting: bool | None
         (awaiting,) = cursor.fetchone()
-    if awaiting is None and len(retention.pruned(saga, ids)) == len(ids):
+    if awaiting is None and len(pruning.pruned(saga, ids)) == len(ids):
         return False
     return awaiting
 

@@ -18,7 +18,7 @@ from django.db import connection
 
 from sagas import runtime
 from sagas.db import after_commit
-from sagas.store.retention import floor_of
+from sagas.store.retention.pruning import floor_of
 from sagas.store.runs import execute
 
 #: Seconds for which a process uses a number without looking.

@@ -26,8 +26,8 @@ def pruning() -> Iterator[Finding]:
     except Misconfigured as error:
         yield Finding(Severity.ERROR, f"No old runs are deleted: {error.message}", remedy=error.hint)
         return
-    seen = store.retention.look(UUID(int=0), UUID(int=2**128 - 1), cutoffs, limit=LOOK, look=LOOK)
-    late = len(set(seen.roots) - store.retention.unfinished(seen.roots))
+    seen = store.retention.pruning.look(UUID(int=0), UUID(int=2**128 - 1), cutoffs, limit=LOOK, look=LOOK)
+    late = len(set(seen.roots) - store.retention.pruning.unfinished(seen.roots))
     if late:
         yield Finding(
             Severity.WARNING,

@@ -283,7 +283,7 @@ def test_what_waits_for_a_listener_whose_code_is_gone_is_reported_and_keeps_its_
     (finding,) = doctor.queued()
     assert finding.severity is Severity.WARNING
     assert "wait for the listener gone, of which this code has none" in finding.what
-    assert store.retention.unfinished([run_id]) == {run_id}
+    assert store.retention.pruning.unfinished([run_id]) == {run_id}
 
 
 def test_a_process_gives_events_and_one_that_kills_it_stops_neither_runs_nor_other_listeners(settings: Any) -> None:

@@ -22,7 +22,7 @@ import sagas
 from sagas import State
 from sagas.models import Log, Run
 from sagas.retention import archive, pruning
-from sagas.store.retention import TABLES, Ended
+from sagas.store.retention.pruning import TABLES, Ended
 from tests.lab.personal_data import Host, Visit
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
 from tests.support.carrier import Carrier

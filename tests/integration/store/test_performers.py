@@ -124,7 +124,7 @@ def test_an_archived_row_has_all_names(names: tuple[str, str]) -> None:
     log(run_id, "two", names)
 
     # When
-    rows = store.retention.read_whole([run_id])["sagas_log"]
+    rows = store.retention.pruning.read_whole([run_id])["sagas_log"]
 
     # Then
     assert [(row["worker"], row["compensate"]) for row in rows[1:]] == [names, names]

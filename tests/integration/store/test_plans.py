@@ -21,6 +21,7 @@ from django.utils import timezone
 from sagas import runtime, selectors, store
 from sagas.models import Escalation, Run
 from sagas.states import State
+from sagas.store.retention import pruning
 from tests.lab.sagas import Lab
 
 pytestmark = pytest.mark.django_db
@@ -172,12 +173,12 @@ def test_admission_reads_the_index_of_due_times(many: list[UUID], outdated: None
 
 def test_a_pruning_reads_by_run(many: list[UUID]) -> None:
     now = timezone.now()
-    cutoffs = {(store.retention.OTHERS, state): now - timedelta(days=3) for state in (State.SUCCEEDED, State.FAILED)}
-    seen = store.retention.look(UUID(int=0), store.retention.floor_of(now), cutoffs, limit=20, look=1_000)
+    cutoffs = {(pruning.OTHERS, state): now - timedelta(days=3) for state in (State.SUCCEEDED, State.FAILED)}
+    seen = pruning.look(UUID(int=0), pruning.floor_of(now), cutoffs, limit=20, look=1_000)
     assert len(seen.roots) == 20
-    assert whole_reads(lambda: store.retention.families(seen.roots)) == []
-    assert whole_reads(lambda: store.retention.lock_ended(seen.roots)) == []
-    assert whole_reads(lambda: store.retention.unfinished(seen.roots)) == []
-    assert whole_reads(lambda: store.retention.read_whole(seen.roots)) == []
-    store.retention.move_horizons({Lab.definition.name: now - timedelta(days=2), "lab.Twice": now - timedelta(days=2)})
-    assert whole_reads(lambda: store.retention.delete(seen.roots)) == []
+    assert whole_reads(lambda: pruning.families(seen.roots)) == []
+    assert whole_reads(lambda: pruning.lock_ended(seen.roots)) == []
+    assert whole_reads(lambda: pruning.unfinished(seen.roots)) == []
+    assert whole_reads(lambda: pruning.read_whole(seen.roots)) == []
+    pruning.move_horizons({Lab.definition.name: now - timedelta(days=2), "lab.Twice": now - timedelta(days=2)})
+    assert whole_reads(lambda: pruning.delete(seen.roots)) == []

@@ -45,7 +45,7 @@ def erase(*, business_key: str, by: str) -> Erasure:
         raise InvalidArgument(msg)
     with transaction.atomic():
         # A key that PostgreSQL cannot store is no run's key.
-        rows = store.runs.lock(store.erasures.runs_of(None if why_unstorable(business_key) else business_key))
+        rows = store.runs.lock(store.retention.erasures.runs_of(None if why_unstorable(business_key) else business_key))
         if not rows:
             msg = f"there is no run of {business_key!r}"
             raise RunNotFound(msg)
@@ -69,15 +69,15 @@ def _erase_run(row: store.runs.Row) -> bool:
         marks, databases = definition.marks, definition.databases
     barrier_texts = {database: _read_barriers(database, row) for database in sorted(databases) if marks}
     request, results = json.loads(row.request), json.loads(row.results)
-    with store.erasures.allowed():
-        texts = store.erasures.lock_texts(row.id)
+    with store.retention.erasures.allowed():
+        texts = store.retention.erasures.lock_texts(row.id)
         # Collect all personal values, wherever they stand, before the first of them is overwritten.
         secrets = marks.values(request, results)
         named = [(found.name, found.text) for found in texts]
         named += [(step, text) for copies in barrier_texts.values() for step, _, text in copies]
         for name, text in named:
             secrets |= marks.values(None, {name: json.loads(text)})
-        reason = store.erasures.reason_of(row.id)
+        reason = store.retention.erasures.reason_of(row.id)
         before = {"request": request, "results": results, "reason": reason}
         after = {
             "request": _masked(request, marks.request, secrets),
@@ -86,17 +86,17 @@ def _erase_run(row: store.runs.Row) -> bool:
         }
         changed = after != before
         if changed:
-            store.erasures.overwrite_run(row.id, **after)
+            store.retention.erasures.overwrite_run(row.id, **after)
         for found in texts:
             data = json.loads(found.text)
             masked = _masked(data, marks.of(found.name), secrets)
             if masked != data:
-                store.erasures.overwrite_text(row.id, found, masked)
+                store.retention.erasures.overwrite_text(row.id, found, masked)
                 changed = True
-        for escalation, note in store.erasures.notes_of(row.id):
+        for escalation, note in store.retention.erasures.notes_of(row.id):
             masked_note = mask_text(note, secrets, ERASED)
             if masked_note != note:
-                store.erasures.overwrite_note(escalation, masked_note)
+                store.retention.erasures.overwrite_note(escalation, masked_note)
                 changed = True
     for database, copies in barrier_texts.items():
         changed |= _erase_barriers(database, row, copies, marks, secrets)
