@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -31,11 +31,19 @@ class Access:
         url: its base URL.
         token: the demo customer's token.
         secret: the webhook's secret, ``whsec_…``.
+        staff_url: the base URL of the web for staff.
+        gateway_url: the base URL of the sandbox gateway.
+        admin: user name and password of the shop's admin.
+        password: of the demo customers.
     """
 
     url: str
     token: str
     secret: str
+    staff_url: str
+    gateway_url: str
+    admin: tuple[str, str]
+    password: str
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -44,7 +52,17 @@ class Access:
             raise NotUp(f"There is no {file}.")
         pairs = (line.partition("=") for line in shlex.split(file.read_text()))
         told = {name: value for name, _, value in pairs} | os.environ
-        return cls(told["DRINKGROUP_URL"], told["DRINKGROUP_TOKEN"], told["DRINKGROUP_WEBHOOK_SECRET"])
+        url = told["DRINKGROUP_URL"]
+        return cls(
+            url,
+            told["DRINKGROUP_TOKEN"],
+            told["DRINKGROUP_WEBHOOK_SECRET"],
+            # A platform of an earlier state has written less.
+            told.get("DRINKGROUP_STAFF_URL", url),
+            told.get("GATEWAY_URL", ""),
+            (told.get("ADMIN_USER", ""), told.get("ADMIN_PASSWORD", "")),
+            told.get("DEMO_PASSWORD", ""),
+        )
 
 
 class Api:
@@ -54,6 +72,13 @@ class Api:
         self._webhook = Webhook(access.secret)
         self._token = {"Authorization": f"Token {access.token}"}
         self._http = httpx.Client(base_url=f"{access.url}/api/v1/", timeout=10)
+
+    @classmethod
+    def log_in(cls, access: Access, username: str) -> Self:
+        """Connect another demo customer, with a token of their own."""
+        nobody = cls(access)
+        asked = {"username": username, "password": access.password}
+        return cls(replace(access, token=nobody._call("POST", "tokens/", json=asked)["token"]))
 
     def menu(self) -> list[dict[str, Any]]:
         """List the drinks."""
@@ -65,11 +90,31 @@ class Api:
         found: list[dict[str, Any]] = self._call("GET", "slots/", headers=self._token)
         return found
 
-    def place(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Place an order. With its key, a repeated request does not place a second one."""
-        found: dict[str, Any] = self._call(
-            "POST", "orders/", headers={**self._token, "Idempotency-Key": str(uuid4())}, json=body
-        )
+    def place(self, body: dict[str, Any], *, wait: int = 0) -> dict[str, Any]:
+        """Place an order. With its key, a repeated request does not place a second one.
+
+        Args:
+            body: what is ordered.
+            wait: seconds within which the steps may be done before the answer; 0: the answer comes at once.
+        """
+        headers = {**self._token, "Idempotency-Key": str(uuid4()), **({"Prefer": f"wait={wait}"} if wait else {})}
+        found: dict[str, Any] = self._call("POST", "orders/", headers=headers, json=body)
+        return found
+
+    def campaigns(self) -> list[dict[str, Any]]:
+        """List the group buys that are not settled."""
+        found: list[dict[str, Any]] = self._call("GET", "campaigns/", headers=self._token)
+        return found
+
+    def campaign(self, campaign_id: int) -> dict[str, Any]:
+        """Read a group buy, and how it stands."""
+        found: dict[str, Any] = self._call("GET", f"campaigns/{campaign_id}/", headers=self._token)
+        return found
+
+    def join(self, campaign_id: int) -> dict[str, Any]:
+        """Join a group buy with one cup; it makes an order."""
+        headers = {**self._token, "Idempotency-Key": str(uuid4())}
+        found: dict[str, Any] = self._call("POST", f"campaigns/{campaign_id}/join/", headers=headers, json={})
         return found
 
     def order(self, order_no: str) -> dict[str, Any]:

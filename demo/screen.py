@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from demo.episodes import Episode, Line
 from demo.story import Count, Story, Tale
 
 _COLOURS = {
@@ -47,8 +48,13 @@ def showing(story: Story, console: Console) -> Iterator[Callable[[], None]]:
         yield _Lines(story, console).show
 
 
-def summarise(story: Story, console: Console) -> None:
-    """Print how every order ended, and whether that is right."""
+def show_line(episode: Episode, line: Line, console: Console) -> None:
+    """Print something that has happened."""
+    _out(console, episode.title, line.what, line.value, line.more)
+
+
+def summarise(story: Story, episodes: list[Episode], console: Console) -> None:
+    """Print how every order and every other story ended, and whether that is right."""
     for tale in story.tales:
         reason = tale.order.get("reason")
         why = f": {reason['detail']}" if reason else ""
@@ -57,15 +63,21 @@ def summarise(story: Story, console: Console) -> None:
         expected = f"{count.before - count.taken} expected"
         line = f"{_tick(count.is_right)} {count.name}: {count.before} before, {count.lowest} while held, "
         console.print(f"{line}{count.now} after ({expected})", highlight=False)
-    console.print(Text(_verdict(story), style="bold green" if story.is_right else "bold red"))
+    for episode in episodes:
+        last = episode.last or Line("", "not begun")
+        why = episode.fault or last.more
+        line = f"{episode.title}: {last.value}{', ' if why else ''}{why}"
+        console.print(Text.assemble(Text.from_markup(_tick(episode.is_right)), " ", line))
+    is_right = story.is_right and all(episode.is_right for episode in episodes)
+    console.print(Text(_verdict(story, episodes), style="bold green" if is_right else "bold red"))
 
 
-def _verdict(story: Story) -> str:
+def _verdict(story: Story, episodes: list[Episode]) -> str:
+    if not (all(tale.is_right for tale in story.tales) and all(episode.is_right for episode in episodes)):
+        return "Something is not as it should be."
     if story.is_right:
-        return "All three ended as they should."
-    if all(tale.is_right for tale in story.tales):
-        return "All three ended as they should, and the counts do not fit: did somebody else order meanwhile?"
-    return "Something is not as it should be."
+        return "All of them ended as they should."
+    return "All of them ended as they should, and the counts do not fit: did somebody else order meanwhile?"
 
 
 def _tick(is_right: bool) -> str:
@@ -144,5 +156,9 @@ class _Lines:
     def _tell(self, of: str, what: str, value: str, more: str) -> None:
         if value and self._known.get((of, what)) != value:
             self._known[of, what] = value
-            now = datetime.now().astimezone().strftime("%H:%M:%S")
-            self._console.out(f"{now}  {of:20} {what:18} {value:17} {more}".rstrip(), highlight=False)
+            _out(self._console, of, what, value, more)
+
+
+def _out(console: Console, of: str, what: str, value: str, more: str) -> None:
+    now = datetime.now().astimezone().strftime("%H:%M:%S")
+    console.out(f"{now}  {of:20} {what:18} {value:17} {more}".rstrip(), highlight=False)

@@ -1,4 +1,4 @@
-"""The orders of the demo, what happens to each, and how it must end."""
+"""The first three orders of the demo, what happens to each, and how it must end."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _SECONDS_UNPAID = 4
 #: Enough for an unpaid order to begin, to wait 30 s, and to be undone.
 _SECONDS_IN_ALL = 75
 _POLL_SECONDS = 0.2
+_UNPAID = "nobody pays"
 FINAL = {"SUCCEEDED", "FAILED"}
 
 
@@ -109,7 +110,7 @@ class Story:
         self.slot = Count(f"slot {slots[0]['starts_at'][:16].replace('T', ' ')}", *_start(slots[0], taken=1))
         self.tales = [
             Tale("paid in time", "SUCCEEDED", None, _stock(paid, taken=CUPS), paid["sku"], is_paid=True),
-            Tale("nobody pays", "FAILED", ("timeout", "NotConfirmed"), _stock(left, taken=0), left["sku"]),
+            Tale(_UNPAID, "FAILED", ("timeout", "NotConfirmed"), _stock(left, taken=0), left["sku"]),
             Tale(
                 "coupon used already",
                 "FAILED",
@@ -119,6 +120,11 @@ class Story:
                 coupon="USED",
             ),
         ]
+
+    @property
+    def unpaid(self) -> str:
+        """The number of the order that nobody pays."""
+        return str(next(tale.order["order_no"] for tale in self.tales if tale.title == _UNPAID))
 
     @property
     def counts(self) -> list[Count]:

@@ -21,6 +21,8 @@ from inventory.services import add_sku
 from orders.groups import staff
 
 CUSTOMER = "demo"
+#: Who joins group buys with the demo customer, and has the same password.
+FRIEND = "demo-friend"
 _OTHER = "someone-else"
 
 #: Code, name, price in cents, cups.
@@ -37,7 +39,10 @@ _MENU = [
     ("COFFEE-M", "生椰拿铁 Coconut latte", 2100, 300),
     ("AMERICANO-M", "冰美式 Iced americano", 1500, 300),
     ("LIMITED-M", "限定桂花酒酿 Osmanthus, limited", 3200, 20),
+    ("JUICE-M", "鲜榨橙汁 Fresh orange juice", 2400, 150),
 ]
+#: Minutes for which a drink is good; the others keep.
+_SHELF_LIVES = {"JUICE-M": 90}
 #: Code, discount in cents, days until it expires, used, of another customer.
 _COUPONS = [
     *((f"WELCOME{n}", 500, 365, False, False) for n in range(1, 6)),
@@ -61,18 +66,22 @@ def seed(*, admin: str = "", password: str = "", customers_password: str = "") -
     Args:
         admin: name of a superuser to create, or whose password to set; none if empty.
         password: the superuser's password.
-        customers_password: the demo customer's, who cannot sign in without one.
+        customers_password: the demo customer's and their friend's, who cannot sign in without one.
     """
     users = get_user_model()._default_manager
-    customer, _ = users.get_or_create(username=CUSTOMER)
-    # One that stays keeps its sessions.
-    if customers_password and not customer.check_password(customers_password):
-        customer.set_password(customers_password)
-        customer.save(update_fields=["password"])
+    customer = _add_customer(CUSTOMER, customers_password)
+    _add_customer(FRIEND, customers_password)
     other, _ = users.get_or_create(username=_OTHER)
     for code, name, price_cents, available in _MENU:
         if not Sku.objects.filter(code=code).exists():
-            add_sku(code=code, name=name, price_cents=price_cents, available=available, reason="demo data")
+            add_sku(
+                code=code,
+                name=name,
+                price_cents=price_cents,
+                available=available,
+                shelf_life_minutes=_SHELF_LIVES.get(code),
+                reason="demo data",
+            )
     now = timezone.now()
     for code, discount_cents, days, used, others in _COUPONS:
         defaults = {
@@ -99,6 +108,15 @@ def token(*, customer: User) -> str:
     """Create a token of a customer; it is shown once, and kept hashed. Earlier tokens stay valid."""
     _, secret = AuthToken.objects.create(user=customer)
     return str(secret)
+
+
+def _add_customer(name: str, password: str) -> User:
+    customer, _ = get_user_model()._default_manager.get_or_create(username=name)
+    # A password that stays keeps its sessions.
+    if password and not customer.check_password(password):
+        customer.set_password(password)
+        customer.save(update_fields=["password"])
+    return customer
 
 
 def _open_slots() -> None:

@@ -17,7 +17,7 @@ from private_services import apt, ports, programs
 from private_services.console import Failure
 from private_services.instance import Instance
 
-from tests.run.test_run import RUN, Running, _clean, directory
+from tests.run.test_run import RUN, Running, _clean, directory, play_the_demo
 from tests.support import servers
 from tests.support.awaiting import eventually
 
@@ -151,9 +151,7 @@ def test_the_platform_runs_on_the_wheels_postgresql_alone(directory: Path) -> No
     os.kill(died.pid, signal.SIGKILL)
     eventually(lambda: "workers: started again" in running.text(), within=60, what="workers again")
     # Then the demo ends as it should
-    command = [sys.executable, "-m", "demo", "--env", str(environment.demo_file(directory))]
-    answer = subprocess.run(command, cwd=servers.ROOT, env=_clean(), capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    play_the_demo(directory)
     # And nothing is left at the end
     started = running.others()
     running.process.send_signal(signal.SIGINT)

@@ -195,6 +195,25 @@ class Running:
         return [process for child in found for process in [child, *child.children(recursive=True)]]
 
 
+def play_the_demo(directory: Path) -> None:
+    """Play it, and see that each story ended as it should."""
+    command = [sys.executable, "-m", "demo", "--env", str(environment.demo_file(directory))]
+    answer = subprocess.run(command, cwd=servers.ROOT, env=_clean(), capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    lines = [" ".join(line.split()[1:]) for line in answer.stdout.splitlines()]
+    for told in (
+        "paid in time order SUCCEEDED",
+        "nobody pays order FAILED",
+        "paid too late payment RETURNED",
+        "juice, last second order SUCCEEDED",
+        "group that forms group buy FORMED 2 of 2",
+        "group that forms member 2 SUCCEEDED",
+        "group too small group buy SHORT",
+        "group too small payment RETURNED 9.00 CNY",
+    ):
+        assert any(line.startswith(told) for line in lines), f"{told!r} is not in:\n{answer.stdout}"
+
+
 def answers(port: int) -> bool:
     try:
         with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
@@ -248,9 +267,7 @@ def test_the_platform_runs_shows_its_state_and_leaves_no_processes(directory: Pa
     second = Running(directory).await_ready()
     # Then what was left is gone, and the demo ends as it should
     assert not any(process.is_running() for process in left)
-    command = [sys.executable, "-m", "demo", "--env", str(environment.demo_file(directory))]
-    answer = subprocess.run(command, cwd=servers.ROOT, env=_clean(), capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    play_the_demo(directory)
     # When Ctrl-C is pressed, it ends in order
     started = second.others()
     second.process.send_signal(signal.SIGINT)
@@ -270,9 +287,7 @@ def test_the_platform_runs_shows_its_state_and_leaves_no_processes(directory: Pa
         eventually(lambda: f"{name}: started again" in third.text(), within=60, what=f"{name} again")  # noqa: B023
     # Then the platform does its work, and ends in order
     eventually(lambda: answers(third.port), within=60, what="the web")
-    command = [sys.executable, "-m", "demo", "--env", str(environment.demo_file(directory))]
-    answer = subprocess.run(command, cwd=servers.ROOT, env=_clean(), capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    play_the_demo(directory)
     started = third.others()
     third.process.send_signal(signal.SIGTERM)
     assert third.end() == 0

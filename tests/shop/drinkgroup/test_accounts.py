@@ -216,3 +216,13 @@ def test_the_language_is_chosen_and_kept(db: None) -> None:
     assert shown["Content-Language"] == "zh-hans"
     # And leads to no other site
     assert send(client, "/language/", at=SIGN_IN, language="en", next="https://evil.example/")["Location"] == "/"
+
+
+@pytest.mark.django_db
+def test_the_demo_customer_and_their_friend_sign_in_with_the_password_of_the_demo() -> None:
+    demo.seed(customers_password="of a run before")
+    demo.seed(customers_password=WORD)
+    for name in (demo.CUSTOMER, demo.FRIEND):
+        user = get_user_model()._default_manager.get(username=name)
+        assert user.check_password(WORD)
+        assert sign_in(browser(), user).status_code == 302

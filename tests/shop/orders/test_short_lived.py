@@ -91,3 +91,9 @@ def test_other_orders_are_performed_as_ever(api: Api, lasting_shop: Shop, juice:
     Sku.objects.filter(pk=juice.pk).update(shelf_life_minutes=120)
     offers.forget()
     assert saga(order(api, lasting_shop, items=[{"sku": juice.code, "quantity": 1}])) == "orders.PlaceOrder"
+
+
+def test_the_juice_of_the_demo_is_short_lived_and_its_teas_are_not(lasting_shop: Shop) -> None:
+    demo.seed()
+    assert offers.is_short_lived(codes=["OOLONG-M", "JUICE-M"], slot=lasting_shop.slot.pk)
+    assert not offers.is_short_lived(codes=["OOLONG-M"], slot=lasting_shop.slot.pk)
