@@ -117,7 +117,8 @@ def test_the_web_answers_while_postgresql_hangs_and_serves_again_afterwards(
         at_once(*[place] * 8, lambda: replies.append(customer.call("GET", "/readyz")))
     # Then nobody is kept, and each is told to come again
     assert [reply.status for reply in replies] == [503] * 9
-    assert all(reply.headers["Retry-After"] == "1" for reply in replies)
+    # A second later; or, if it has waited for a thread too long, later by as much
+    assert all(1 <= int(reply.headers["Retry-After"]) <= 10 for reply in replies)
     # And orders are taken, and worked off, as soon as it goes on
     assert customer.call("GET", "/readyz").status == 200
     assert customer.place([(TEA, 1)], slot=shop.slot).status == 202

@@ -15,7 +15,7 @@ from django.utils import timezone
 from coupons.models import Coupon
 from delivery.models import Slot
 from inventory.services import add_sku
-from orders import demo
+from orders import demo, sold_out
 from orders.models import Order
 from tests.support import broker, servers, shop_invariants, tables
 
@@ -94,6 +94,8 @@ def run_of(order_no: str) -> UUID:
 
 
 def _forget_all() -> None:
+    # What is left of a drink is new, too.
+    sold_out.forget()
     tables.empty(*TABLES)
     if servers.EMBEDDED:
         return

@@ -67,11 +67,11 @@ def _before_any_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _between_the_commits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.retention, "delete", _die)
+    monkeypatch.setattr(store.retention.pruning, "delete", _die)
 
 
 def _before_the_last_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.retention, "leave_part", _die)
+    monkeypatch.setattr(store.retention.pruning, "leave_part", _die)
 
 
 def _die(*_: object, **__: object) -> None:

@@ -157,6 +157,11 @@ def build_scene() -> Scene:
     return Scene(shop, paid, undone, waiting, refunded, partly, moved, formed, short, member, codes[0])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left() -> None:
+    """The scene sees to what was committed before it, and is committed itself, for all files."""
+
+
 @pytest.fixture(scope="package")
 def scene(
     topology: None, django_db_setup: None, django_db_blocker: DjangoDbBlocker, shared_workers: SharedWorkers
