@@ -244,9 +244,10 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
     def task_class(self, _channel: Any, request: Any) -> _Answer:
         """The answer to this request: the one that was begun, if it is a deferred one."""
-        if self._answer is None or self._answer.request is not request:
-            self._answer = _Answer(self, request)
-        return self._answer
+        with self.requests_lock:
+            if self._answer is None or self._answer.request is not request:
+                self._answer = _Answer(self, request)
+            return self._answer
 
     def received(self, data: bytes) -> bool:
         if self.request is None:
@@ -259,14 +260,21 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.requests[0].headers["CONNECTION"] = "close"
         # Also before it: the loop may check the channel between the end of the request and the next line.
         self.idle_since = time.time()
+        request = self.requests[0] if self.requests else None
         try:
             super().service()
         except _Parked:
             self._stand()
             return
-        self._answer = None
-        self.server.deferred.discard(self)
+        self._forget(request)
         self.idle_since = time.time()
+
+    def _forget(self, request: Any) -> None:
+        """The request is answered. Another thread may be at the next one already, whose answer stays."""
+        with self.requests_lock:
+            if self._answer is not None and self._answer.request is request:
+                self._answer = None
+                self.server.deferred.discard(self)
 
     def _stand(self) -> None:
         """Wait for ``go_on``, which may have come already."""

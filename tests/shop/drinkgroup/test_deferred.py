@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from waitress.channel import HTTPChannel
 
 from drinkgroup import server
 from drinkgroup.server import Loop
@@ -226,6 +227,43 @@ def test_the_next_request_of_a_connection_waits_for_the_deferred_answer(shop: Sh
         while some := connection.recv(4096):
             said += some
     assert said.index(b"now") < said.index(b"here")
+
+
+def test_an_answer_is_not_forgotten_by_the_thread_that_gave_the_one_before(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a thread that has given an answer, and has not come back yet
+    held, goes_on, is_back = threading.Event(), threading.Event(), threading.Event()
+    of_waitress, of_ours = HTTPChannel.service, server._Channel.service
+
+    def hold(channel: Any) -> None:
+        of_waitress(channel)
+        if not held.is_set():
+            held.set()
+            goes_on.wait(20)
+
+    def note(channel: Any) -> None:
+        of_ours(channel)
+        if goes_on.is_set():
+            is_back.set()
+
+    monkeypatch.setattr(HTTPChannel, "service", hold)
+    monkeypatch.setattr(server._Channel, "service", note)
+    connection = shop.ask("/first/")
+    assert connection.getresponse().read() == b"here"
+    held.wait(20)
+
+    # When the client's next request waits by then
+    connection.request("GET", "/wait/")
+    waiting = shop.await_waiting("/wait/")
+    goes_on.set()
+    assert is_back.wait(20)
+
+    # Then it is answered, and the application was asked once
+    waiting.give(Piece(b"now"))
+    assert answer(connection) == (200, b"now")
+    assert len(shop.waited) == 2
+    connection.close()
 
 
 def test_a_client_that_goes_away_is_waited_for_no_more(shop: Shop) -> None:
