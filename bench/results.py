@@ -82,6 +82,7 @@ TARGETS: Mapping[str, Target] = {
     "compressed_vs_bare_chain": Target(at_least=28),
     "hot_vs_distinct": Target(at_least=0.95),
     "compressed_hot_vs_distinct": Target(at_least=0.5),
+    "hot_vs_lock": Target(at_least=4),
     "idle_p50_vs_bare_chain": Target(at_most=1.0),
     "compressed_idle_p50_vs_bare_chain": Target(at_most=0.7),
     "no_broker_idle_p50_vs_bare_chain": Target(at_most=0.9),

@@ -82,7 +82,9 @@ MEASURES = {
     "compensating": Measure("compensating", "one order in ten is cancelled", 6, ratios=("compensating_10_vs_0",)),
     "cohort": Measure("cohort", "the size of cohorts", 6),
     "workers": Measure("workers", "the number of worker processes", 6),
-    "hot": Measure("hot", "the number of SKUs that all orders share", 6),
+    "hot": Measure(
+        "hot", "one hot SKU beside a lock in Redis, and more SKUs that all orders share", 10, ratios=("hot_vs_lock",)
+    ),
     "shape": Measure("shape", "the number of steps, and the size of the request", 8),
     "door": Measure("door", "one POST of an order beside a trivial view", 4, ratios=("post_cpu_vs_trivial_view",)),
     "shop": Measure(

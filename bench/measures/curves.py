@@ -14,7 +14,14 @@ from bench.workload import Shop
 
 
 def curve(
-    name: str, *, title: str, x: str, values: Sequence[int], once: Callable[[Shop, int], Throughput], say: Say
+    name: str,
+    *,
+    title: str,
+    x: str,
+    values: Sequence[int],
+    once: Callable[[Shop, int], Throughput],
+    say: Say,
+    shop: Shop | None = None,
 ) -> Found:
     """Measure each value once, with orders of one shop.
 
@@ -25,9 +32,12 @@ def curve(
         values: to what.
         once: measures one of them in the shop.
         say: called with each stage.
+        shop: which is there already; else one is made in the empty database.
     """
-    prepare()
-    shop, taken = Shop(), dict[int, Throughput]()
+    if shop is None:
+        prepare()
+        shop = Shop()
+    taken = dict[int, Throughput]()
     for value in values:
         say(f"{x}: {value:,}")
         taken[value] = once(shop, value)

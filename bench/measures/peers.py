@@ -63,9 +63,9 @@ def measure(options: Options, say: Say) -> Found:
         count = max(20, peer.runs // options.size(1, 10))
         try:
             if what == "setup":
-                _create(peer)
+                create(peer)
             elif what == "rate":
-                taken[peer.name].rates.append(_rate(peer, first[peer.name], count))
+                taken[peer.name].rates.append(rate_of(peer, first[peer.name], count))
                 first[peer.name] += count
             else:
                 samples = options.size(100, 5)
@@ -144,7 +144,7 @@ def _row(peer: Peer, taken: Taken) -> list[str]:
     return [peer.title, f"{fastest(taken.rates):,.0f}", *by_kind([rate.cpu for rate in taken.rates]), *idle]
 
 
-def _create(peer: Peer) -> None:
+def create(peer: Peer) -> None:
     """Install it, and make its database."""
     peer.install()
     with connection.cursor() as cursor:
@@ -152,8 +152,8 @@ def _create(peer: Peer) -> None:
     peer.call("setup")
 
 
-def _rate(peer: Peer, first: int, count: int) -> Rate:
-    """Runs a second, and what one costs, once the first step is committed."""
+def rate_of(peer: Peer, first: int, count: int, *, steps: int = 4) -> Rate:
+    """Runs a second, of so many steps, and what one costs, once the first step is committed."""
     peer.call("start", str(first), str(count))
     last = first + count - 1
     session = database.connect(os.environ["DATABASE_URL"].rpartition("/")[0] + f"/bench_{peer.name}")
@@ -165,11 +165,11 @@ def _rate(peer: Peer, first: int, count: int) -> Rate:
             return int(number[0])
 
         _until(lambda: done(1) > 0 or process.poll() is not None, pause=0.005)
-        before, began, meter = done(4), time.time(), Meter(workers=[process.pid])
-        _until(lambda: done(4) == count or process.poll() is not None, pause=0.1)
+        before, began, meter = done(steps), time.time(), Meter(workers=[process.pid])
+        _until(lambda: done(steps) == count or process.poll() is not None, pause=0.1)
         cost = meter.per_run(max(1, count - before))
-        if done(4) < count:
-            msg = f"its worker ended with {process.poll()} after {done(4)} of {count} runs"
+        if done(steps) < count:
+            msg = f"its worker ended with {process.poll()} after {done(steps)} of {count} runs"
             raise RuntimeError(msg)
         cursor.execute(
             "SELECT EXTRACT(EPOCH FROM max(at))::float8 FROM effect WHERE run BETWEEN %s AND %s", (first, last)

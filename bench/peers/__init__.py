@@ -127,5 +127,7 @@ PEERS = (
     Peer("procrastinate", "procrastinate", "procrastinate_.py", "procrastinate", 400),
     Peer("dramatiq", "dramatiq", "dramatiq_.py", "dramatiq", 600),
 )
+#: The seed's case, beside one hot SKU: no engine, so it is not among the others.
+LOCKED = Peer("hot_lock", "TCC under a lock in Redis", "hot_lock.py", None, 1000)
 #: Engines that were looked for and are not measured, and why.
 ABSENT = {"oban": "its port to Python needs Python 3.12 or later; this benchmark runs on 3.11, so it has no program"}

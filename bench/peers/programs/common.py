@@ -85,7 +85,7 @@ def idle(start, first, count):
     json.dump(found, sys.stdout)
 
 
-def main(*, setup, start, work):
+def main(*, setup, start, work, create=create):
     """Do what the command line says."""
     match sys.argv[1:]:
         case ["setup"]:

@@ -4,14 +4,12 @@ Quorum queue, publisher confirms, late acks, prefetch 16; the sessions with the 
 """
 
 import os
-import sys
 
 import django
-from celery import Celery, chain
-from celery.worker.consumer.consumer import Consumer as CeleryConsumer
+import quorum
+from celery import chain
 from common import SKUS, main
 from django.conf import settings
-from kombu import Exchange, Queue
 
 if not settings.configured:
     from urllib.parse import urlsplit
@@ -36,30 +34,7 @@ if not settings.configured:
 
 from django.db import models, transaction
 
-app = Celery("naive", broker=os.environ["RABBITMQ_URL"])
-app.conf.update(
-    task_acks_late=True,
-    task_ignore_result=True,
-    worker_prefetch_multiplier=16,
-    broker_transport_options={"confirm_publish": True},
-    broker_connection_retry_on_startup=True,
-    task_default_queue="naive",
-    task_default_exchange="",
-    task_default_exchange_type="direct",
-    task_default_routing_key="naive",
-    task_queues=[Queue("naive", Exchange(""), routing_key="naive", queue_arguments={"x-queue-type": "quorum"})],
-    task_create_missing_queues=False,
-    worker_consumer="naive:Consumer",
-)
-
-
-class Consumer(CeleryConsumer):
-    """Celery's, without the delay queues that it would declare first."""
-
-    class Blueprint(CeleryConsumer.Blueprint):
-        """Celery's steps without native delayed delivery."""
-
-        default_steps = [s for s in CeleryConsumer.Blueprint.default_steps if not str(s).endswith(":DelayedDelivery")]
+app = quorum.application("naive")
 
 
 class Stock(models.Model):  # noqa: DJ008 - never shown
@@ -99,8 +74,7 @@ def step(run, number):
 
 def setup():
     """Declare the queue."""
-    with app.connection_for_write() as broker, broker.channel() as channel:
-        app.amqp.queues["naive"](channel).declare()
+    quorum.declare(app)
 
 
 def start(run):
@@ -108,13 +82,5 @@ def start(run):
     chain(*(step.si(run, number) for number in (1, 2, 3, 4))).apply_async()
 
 
-def work():
-    """Two prefork children."""
-    name = f"naive-{os.getpid()}"
-    command = [sys.executable, "-m", "celery", "-A", "naive", "worker", "-c", "2", "-n", name]
-    command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    os.execv(sys.executable, command)  # noqa: S606 - ours
-
-
 if __name__ == "__main__":
-    main(setup=setup, start=start, work=work)
+    main(setup=setup, start=start, work=lambda: quorum.work(app))

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench import client, cpu, paper, plots, report, suite
 from bench.measured import Rate, Throughput
-from bench.measures import MEASURES, compensating, door, peers, saturation
+from bench.measures import MEASURES, compensating, door, hot, peers, saturation
 from bench.peers import PEERS
 from bench.results import TARGETS, Curve, Found, Sheet, percentile
 
@@ -91,6 +91,14 @@ def test_orders_of_each_kind_are_compared_with_the_best_way_of_using_an_engine()
     assert found.ratios["no_broker_vs_dbos"] == pytest.approx(100)
     assert found.ratios["no_broker_vs_dbos_by_cpu"] == pytest.approx(40)
     assert found.missing["orders_vs_naive"] == "not measured: no network"
+
+
+def test_orders_of_one_sku_are_compared_with_the_best_round_under_a_lock() -> None:
+    found = hot.beside_lock([rate(200, 4), rate(250, 5), rate(20, 6)], [orders(4000, 4000, 1.0), orders(300, 300, 1.0)])
+
+    assert found.ratios["hot_vs_lock"] == pytest.approx(8)
+    assert found.ratios["hot_vs_lock_by_cpu"] == pytest.approx(5)
+    assert [row[:2] for row in found.sheets[0].rows] == [["TCC under a lock in Redis", "250"], ["orders", "2,000"]]
 
 
 def test_a_post_is_compared_with_a_trivial_view() -> None:
