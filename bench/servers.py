@@ -53,8 +53,6 @@ def _set_environment() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
     # The confirmations are inserted between the two halves of a measurement, which takes longer than the deadline.
     os.environ["CONFIRM_WITHIN_SECONDS"] = "1800"
-    # Stock is written here without its ledger: what reconciliation says of that would be runs that nobody asked for.
-    os.environ["RECONCILE_SECONDS"] = "0"
     os.environ["LOG_LEVEL"] = "INFO"
     # Its sessions of PostgreSQL are the processes' own.
     os.environ.setdefault("DATABASE_PREPARES", "1")
