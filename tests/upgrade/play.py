@@ -58,7 +58,7 @@ def main(*, lost: bool) -> dict[str, Any]:
     call_command("sagas", "topology", verbosity=0)
     ready()
     listen()
-    _as_if_it_were_now()
+    _give_time_to_pay()
     for run_id in ids.values():
         run_view(run_id)
     waiting = dict(query("SELECT run_id, min(position) FROM sagas_outbox GROUP BY run_id"))
@@ -93,25 +93,8 @@ def main(*, lost: bool) -> dict[str, Any]:
     }
 
 
-def _as_if_it_were_now() -> None:
-    """Move all times forward by the age of the dump, so that a deadline is as far away as when the dump was made."""
-    moved = {
-        "sagas_run": ("started_at", "deadline", "due_at", "held_until"),
-        "sagas_escalation": ("notify_at",),
-        "sagas_outbox": ("due_at",),
-        "sagas_breaker": ("opened_at", "probe_at"),
-        "sagas_breakersample": ("at",),
-    }
-    ((seconds,),) = query("SELECT extract(epoch FROM now() - at)::float FROM upgrade_made")
-    for table, columns in moved.items():
-        sets = ", ".join(f"{column} = {column} + %s * interval '1 second'" for column in columns)
-        query(f"UPDATE {table} SET {sets}", [seconds] * len(columns))  # noqa: S608 - constants
-    query(
-        "UPDATE sagas_run SET pending = (SELECT jsonb_object_agg(key, value || jsonb_build_object('until', "
-        "(value->>'until')::float + %s)) FROM jsonb_each(pending)) WHERE pending IS NOT NULL",
-        [seconds],
-    )
-    # An order has 30 s for its payment. Here it is paid when all messages have been performed, however long they take.
+def _give_time_to_pay() -> None:
+    """Move the deadlines of orders: they are paid when all messages have been performed, however long that takes."""
     query(
         "UPDATE sagas_run SET started_at = started_at + interval '1 hour', deadline = deadline + interval '1 hour' "
         "WHERE saga = 'orders.PlaceOrder'"

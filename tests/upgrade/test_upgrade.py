@@ -18,7 +18,7 @@ from tests.conftest import SharedWorkers
 from tests.support import broker, servers
 from tests.support.databases import drop_database
 from tests.support.driver import psycopg
-from tests.upgrade import BEFORE
+from tests.upgrade import BEFORE, dump
 
 DATABASE = "upgraded"
 
@@ -199,11 +199,12 @@ def _delete_queues(names: Iterable[str]) -> None:
 
 def _make_databases() -> None:
     _drop_databases()
+    age = dump.age()
     for name, file in ((DATABASE, "default.sql"), (f"{DATABASE}_loyalty", "loyalty.sql")):
         _maintain(f'CREATE DATABASE "{name}"')
         opened = psycopg.connect(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl())
         with opened, opened.cursor() as cursor:
-            cursor.execute((BEFORE / file).read_text())
+            cursor.execute(dump.as_if_made_now((BEFORE / file).read_text(), age))
         opened.close()
 
 
