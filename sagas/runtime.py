@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sagas.redis.client import OneWay
     from sagas.remote.lanes import Lane
     from sagas.store.claims import Foreign, Plain
+    from sagas.store.observers import Observer
     from sagas.waiting import Waiters
     from sagas.watching import Watcher
 
@@ -56,6 +57,7 @@ class Declared:
         prune_hooks: the functions that are called before runs are deleted.
         tick_hooks: the functions that are called on a tick.
         listeners: the functions that take domain events, by name.
+        observers: the functions that are told what was written of runs.
         shared_apps: the Celery apps that carry the engine's work in place of its own app; the last one publishes.
     """
 
@@ -65,6 +67,7 @@ class Declared:
     prune_hooks: list[PruneHook] = field(default_factory=list)
     tick_hooks: list[TickHook] = field(default_factory=list)
     listeners: dict[str, Listener] = field(default_factory=dict)
+    observers: list[Observer] = field(default_factory=list)
     shared_apps: list[Celery] = field(default_factory=list)
 
 
@@ -204,6 +207,7 @@ def apart() -> Iterator[None]:
         prune_hooks=list(declared.prune_hooks),
         tick_hooks=list(declared.tick_hooks),
         listeners=dict(declared.listeners),
+        observers=list(declared.observers),
         shared_apps=list(declared.shared_apps),
     )
     reset()

@@ -18,6 +18,8 @@ EXTRAS = {
     "celery": ("Celery", "celery"),
     "redis": ("redis-py", "redis"),
     "apprise": ("apprise", "notices"),
+    "opentelemetry": ("OpenTelemetry", "otel"),
+    "prometheus_client": ("prometheus-client", "prometheus"),
 }
 #: The drivers of PostgreSQL, by the names of their modules; each is also the name of its extra.
 DRIVERS = ("psycopg", "psycopg2")

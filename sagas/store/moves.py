@@ -24,7 +24,7 @@ from sagas.errors import IllegalTransition, UnknownSaga
 from sagas.postgresql import prepared
 from sagas.redis import changes
 from sagas.states import FINAL
-from sagas.store import definitions, outbox, performers
+from sagas.store import definitions, observers, outbox, performers
 from sagas.store.runs import SEEN, UNBOUNDED, Put, Row, Sql, execute, notify_hooks, with_results
 from sagas.validation import printable
 
@@ -174,6 +174,7 @@ def move(change: Move, rows: Sequence[Row], *, put: Put | None = None) -> None:
     """
     ids = uuid_array([row.id for row in rows])
     _carry_out(change, ids, len(rows), setting=_set(change, put), told=_told(change, rows))
+    observers.tell(rows, change=change)
 
 
 def advance(
@@ -221,6 +222,7 @@ def advance(
         told=told,
         data=data,
     )
+    observers.tell(rows, entry, change)
     if not held or put is not None or any(row.pending or row.events for row in rows):
         return list(rows)
     left = _as_left(change, rows, by)
@@ -310,6 +312,8 @@ def advance_through(
         told=outbox.SILENT,
         provided=_provided(len(passed), ids, came),
     )
+    for number, one in enumerate(passed, 1):
+        observers.tell(rows, one.entry, change if number == len(passed) else None, ago=now - one.at)
 
 
 def _provided(steps: int, ids: str, came: int | None) -> Sql:
@@ -412,6 +416,7 @@ def log(entry: Entry, rows: Sequence[Row], data: Mapping[UUID, str] | None = Non
         f"INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} FROM unnest({_LOGGED}) AS v(id, attempt, data)",
         [*_shared(entry), uuid_array([row.id for row in rows]), *_logged(rows, data)],
     )
+    observers.tell(rows, entry)
 
 
 def noting(entry: Entry, rows: Sequence[Row]) -> Sql:
@@ -467,6 +472,7 @@ def record_confirmation(
     if found is None:
         return None
     text, received_at, *run = found
+    observers.tell([row], event_entry("confirmation", step=name), change)
     if change is not None:
         _check_moved(int(run[0] is not None), 1, change)
         _announce(change, uuid_array([row.id]))

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection
 
 from sagas.db import uuid_array
-from sagas.store import moves
+from sagas.store import moves, observers
 from sagas.store.runs import COLUMNS, Row, execute, rows_of
 
 
@@ -167,7 +167,8 @@ def give(decision: Decision, rows: Sequence[Row], *, stay: Collection[UUID]) -> 
         rows: the runs.
         stay: those of them that still await something else.
     """
-    noted, params = moves.noting(moves.event_entry("confirmation", step=decision.name, by=decision.by), rows)
+    entry = moves.event_entry("confirmation", step=decision.name, by=decision.by)
+    noted, params = moves.noting(entry, rows)
     ids = uuid_array([row.id for row in rows])
     execute(
         "WITH came AS (INSERT INTO sagas_confirmation (run_id, name, data, received_at) "
@@ -175,6 +176,7 @@ def give(decision: Decision, rows: Sequence[Row], *, stay: Collection[UUID]) -> 
         f"WHERE d.id = %s), {noted} UPDATE sagas_run SET decided_at = clock_timestamp() WHERE id = ANY(%s::uuid[])",
         [ids, decision.id, *params, uuid_array(stay)],
     )
+    observers.tell(rows, entry)
 
 
 def count_undecided(saga: str, name: str, key: str) -> int:

@@ -82,7 +82,7 @@ def test_the_version_is_that_of_the_code_and_has_a_part_in_the_changelog(metadat
 def test_the_core_needs_three_packages_and_everything_else_is_an_extra(metadata: Message) -> None:
     found = requirements(metadata)
     assert {name for name, (extra, _) in found.items() if not extra} == {"django", "pydantic", "uuid-utils"}
-    promised = {"psycopg", "psycopg2", "celery", "redis", "notices", "embedded", "pytest"}
+    promised = {"psycopg", "psycopg2", "celery", "redis", "notices", "embedded", "pytest", "otel", "prometheus"}
     assert set(metadata.get_all("Provides-Extra", [])) == promised
     assert {extra for _, extra in extras.EXTRAS.values()} | set(extras.DRIVERS) <= promised
 
