@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
 import threading
@@ -25,10 +26,10 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer, UnixWSGIServer
-from waitress.task import ErrorTask, WSGITask
+from waitress.task import ErrorTask, Task, WSGITask
 from waitress.utilities import BadRequest, Error, RequestHeaderFieldsTooLarge
 
-from orders.api.protocol.deferred import DEFERS, WAITED, Deferred, Watch
+from orders.api.protocol.deferred import DEFERS, LONGEST_WAIT, REFUSED_LATE, Deferred, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -80,22 +81,35 @@ _PROBLEMS: Final = {
     414: ("uri-too-long", f"The request's first line is longer than {LINE_LIMIT // 1024} KiB."),
     431: ("header-too-large", f"The request's head is larger than {HEAD_LIMIT // 1024} KiB."),
     500: ("internal-error", "Something broke on our side; it has been logged."),
+    503: ("overloaded", "The order has waited too long for the web. Repeat it with the same Idempotency-Key."),
     501: ("unknown-transfer-encoding", "Bodies come as they are, or in chunks; no other Transfer-Encoding is known."),
 }
 
 
-class _Bodiless:
-    """An answer without a body to a HEAD request; waitress leaves that to the application."""
+class _Written:
+    """How an answer is written: no body for HEAD, which waitress leaves to the application; and few packets."""
 
     request: Any
+    channel: Any
     chunked_response: bool
+    complete: bool
+    content_length: int | None
+    has_body: bool
     wrote_header: bool
     content_bytes_written: int
+    #: waitress' own; it has no types.
+    response_headers: list[tuple[str, str]]
 
     def write(self, data: bytes) -> None:
+        """Write head and body at once where that is the whole answer: one packet, for which the client wakes once."""
         if getattr(self.request, "command", "") == "HEAD":
             super().write(b"")  # type: ignore[misc]
             self.chunked_response = False
+        elif data and self.complete and self.has_body and not self.wrote_header and self.content_length == len(data):
+            head: bytes = self.build_response_header()  # type: ignore[attr-defined]
+            self.wrote_header = True
+            self.content_bytes_written += len(data)
+            self.channel.write_soon(head + data)
         else:
             super().write(data)  # type: ignore[misc]
 
@@ -104,20 +118,16 @@ class _Parked(BaseException):
     """The rest of an answer comes later. No ``except Exception`` of waitress may see it."""
 
 
-class _Answer(_Bodiless, WSGITask):  # type: ignore[misc]  # waitress has no types
+class _Answer(_Written, WSGITask):  # type: ignore[misc]  # waitress has no types
     """An answer of the application, perhaps a deferred one."""
 
     deferred: Deferred | None = None
     _watch: Watch | None = None
-    #: waitress' own; it has no types.
-    response_headers: list[tuple[str, str]]
-    content_length: int | None
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
         environ["drinkgroup.answer"] = self
         environ[DEFERS] = self.channel.server.may_defer
-        environ[WAITED] = time.monotonic() - self.channel.queued_at
         return environ
 
     def execute(self) -> None:
@@ -160,34 +170,34 @@ class _Answer(_Bodiless, WSGITask):  # type: ignore[misc]  # waitress has no typ
         if self._watch is not None:
             self._watch.cancel()
 
-    def write(self, data: bytes) -> None:
-        """Write head and body at once where that is the whole answer: one packet, for which the client wakes once."""
-        is_whole = self.complete and not self.wrote_header and self.content_length == len(data)
-        if not (is_whole and data and self.has_body and self.request.command != "HEAD"):
-            super().write(data)
-            return
-        head: bytes = self.build_response_header()
-        self.wrote_header = True
-        self.content_bytes_written += len(data)
-        self.channel.write_soon(head + data)
+
+def _problem(status: int, path: str) -> bytes:
+    code, detail = _PROBLEMS[status]
+    title = code.replace("-", " ").capitalize()
+    problem = {"type": f"/problems/{code}", "title": title, "status": status, "detail": detail, "instance": path}
+    return json.dumps(problem).encode()
 
 
-class _Refusal(_Bodiless, ErrorTask):  # type: ignore[misc]
+class _Late(_Written, Task):  # type: ignore[misc]
+    """The refusal of a request that has waited too long for a thread. The application is spared it."""
+
+    complete = True
+
+    def execute(self) -> None:
+        body = _problem(503, self.request.path)
+        self.status = "503 Service Unavailable"
+        after = str(math.ceil(self.channel.waited()))
+        self.response_headers += [("Content-Type", "application/problem+json"), ("Retry-After", after)]
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Refusal(_Written, ErrorTask):  # type: ignore[misc]
     """An answer of the server itself, without the application."""
 
     def execute(self) -> None:
         error = self.request.error
-        code, detail = _PROBLEMS[error.code]
-        title = code.replace("-", " ").capitalize()
-        path = getattr(self.request, "path", "") or "/"
-        problem = {
-            "type": f"/problems/{code}",
-            "title": title,
-            "status": error.code,
-            "detail": detail,
-            "instance": path,
-        }
-        body = json.dumps(problem).encode()
+        body = _problem(error.code, getattr(self.request, "path", "") or "/")
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "application/problem+json"))
         self.set_close_on_finish()
@@ -242,12 +252,18 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     _stands = False
     _is_called = False
 
-    def task_class(self, _channel: Any, request: Any) -> _Answer:
+    def task_class(self, _channel: Any, request: Any) -> Task:
         """The answer to this request: the one that was begun, if it is a deferred one."""
         with self.requests_lock:
             if self._answer is None or self._answer.request is not request:
+                if (request.command, request.path) in REFUSED_LATE and self.waited() > LONGEST_WAIT:
+                    return _Late(self, request)
                 self._answer = _Answer(self, request)
             return self._answer
+
+    def waited(self) -> float:
+        """Seconds for which the present request has waited for a thread."""
+        return time.monotonic() - self.queued_at
 
     def received(self, data: bytes) -> bool:
         if self.request is None:

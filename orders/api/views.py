@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -26,7 +25,6 @@ from orders import offers, selectors, services
 from orders.api import paying, placing, serializers, waiting, webhooks
 from orders.api.protocol import conditional, idempotency, throttles, unknown
 from orders.api.protocol.addresses import customers_address
-from orders.api.protocol.deferred import WAITED
 from orders.api.protocol.idempotency import Answer, Key
 from orders.api.protocol.pagination import OrderPagination
 from orders.api.protocol.problems import Problem
@@ -52,10 +50,6 @@ from payments import gateways
 from sagas import State
 
 logger = logging.getLogger(__name__)
-
-#: Seconds for which an order may wait for a thread of the web. Those that have waited longer are refused, which costs a
-#: thread little, until the others are served in time again.
-LONGEST_WAIT = 2.0
 
 
 def customer_of(request: Request) -> int:
@@ -146,9 +140,6 @@ class OrdersView(View):
         Whether a request is a repeat is known by its key and its customer, so a request with a key is authenticated.
         """
         is_new = request.method == "POST"
-        if is_new and (waited := request.META.get(WAITED, 0.0)) > LONGEST_WAIT:
-            # A repeat, too: it is repeated once more, and is answered then.
-            raise sagas.Overloaded(f"the order has waited {waited:.0f} s for the web", retry_after=math.ceil(waited))
         if is_new and "HTTP_IDEMPOTENCY_KEY" not in request.META:
             sagas.check_admission()
         super().initial(request, *args, **kwargs)

@@ -275,8 +275,9 @@ class Platform:
         return self._child("gateway", [_BIN / "python", program, *options])
 
     def _start_web(self) -> Child:
-        # The rest is in gunicorn.conf.py.
-        command: list[str | Path] = [_BIN / "gunicorn", "drinkgroup.wsgi", "--bind", f"127.0.0.1:{self._port}"]
+        # Behind payments, staff and workers where the processors are short. The rest is in gunicorn.conf.py.
+        command: list[str | Path] = ["nice", "-n", "5", _BIN / "gunicorn", "drinkgroup.wsgi"]
+        command += ["--bind", f"127.0.0.1:{self._port}"]
         command += ["--graceful-timeout", "3"]
         return self._child("web", command)
 

@@ -1,4 +1,4 @@
-"""What a server and a response agree on whose answer is given later, without a thread that waits for it."""
+"""What the server and the API agree on: answers that are given later, without a thread that waits, and late orders."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Final, Protocol
 
 from django.http import HttpResponse
 
-#: Keys of a request's environment: whether its answer may be deferred, and the seconds that it has waited for a thread.
+#: The key of a request's environment that says whether its answer may be deferred.
 DEFERS: Final = "drinkgroup.defers"
-WAITED: Final = "drinkgroup.waited"
+#: Requests, by method and path, that the server refuses once they have waited so many seconds for a thread, before the
+#: application sees them: under overload, each of them would cost more than that. A repeat is answered later.
+REFUSED_LATE: Final = frozenset({("POST", "/api/v1/orders/")})
+LONGEST_WAIT: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +15,7 @@ from waitress.channel import HTTPChannel
 
 from drinkgroup import server
 from drinkgroup.server import Loop
-from orders.api.protocol.deferred import DEFERS, WAITED, Piece
+from orders.api.protocol.deferred import DEFERS, Piece
 from tests.support.awaiting import eventually
 
 THREADS = 2
@@ -68,7 +68,7 @@ class Shop:
         listening = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = listening.getsockname()
         self.waiting: dict[str, Waiting] = {}
-        self.waited: list[float] = []
+        self.served: list[str] = []
         self.unblocked = threading.Event()
         self.loop = Loop(self.application, [listening], threads=THREADS)
         self._stopped = threading.Event()
@@ -77,7 +77,7 @@ class Shop:
 
     def application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ["PATH_INFO"]
-        self.waited.append(environ[WAITED])
+        self.served.append(path)
         if path == "/block/":
             self.unblocked.wait(20)
         if path.startswith("/wait") and environ[DEFERS]:
@@ -149,21 +149,34 @@ def test_those_who_wait_hold_up_nobody_and_are_answered_in_any_order(shop: Shop,
         assert waiting[path].cancelled == 1
 
 
-def test_the_application_is_told_for_how_long_a_request_has_waited_for_a_thread(shop: Shop, asked: Ask) -> None:
-    # Given threads that are all busy, and one request more
-    connections = [asked("/block/") for _ in range(THREADS)]
-    eventually(lambda: len(shop.waited) == THREADS, what="all threads busy")
-    connections.append(asked("/"))
-    eventually(lambda: shop.loop._threads._waiting, what="a request that waits")
-    began = time.monotonic()
+def test_an_order_that_has_waited_too_long_for_a_thread_is_refused_without_the_application(
+    shop: Shop, asked: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LONGEST_WAIT", 0.05)
+    # Given threads that are all busy, an order, and something else that is no order
+    busy = [asked("/block/") for _ in range(THREADS)]
+    eventually(lambda: len(shop.served) == THREADS, what="all threads busy")
+    order, other = (http.client.HTTPConnection(*shop.address, timeout=20) for _ in range(2))
+    order.request("POST", "/api/v1/orders/", body=b"{}")
+    other.request("POST", "/api/v1/orders/ORD-1/confirm/", body=b"{}")
+    waiting = shop.loop._threads._waiting
+    eventually(lambda: len(waiting) == 2 and all(one.waited() > 0.05 for one in waiting), what="two have waited")
 
     # When the threads are free again
-    waited = time.monotonic() - began
     shop.unblocked.set()
 
     # Then
-    assert [answer(connection)[0] for connection in connections] == [200] * (THREADS + 1)
-    assert shop.waited[-1] >= waited
+    refused = order.getresponse()
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    assert json.loads(refused.read())["type"] == "/problems/overloaded"
+    assert [answer(connection)[0] for connection in (*busy, other)] == [200] * (THREADS + 1)
+    assert "/api/v1/orders/" not in shop.served
+
+    # And over the same connection an order is taken that has not waited
+    order.request("POST", "/api/v1/orders/", body=b"{}")
+    assert answer(order) == (200, b"here")
+    for connection in (order, other):
+        connection.close()
 
 
 def test_who_is_woken_for_nothing_waits_on(shop: Shop, asked: Ask) -> None:
@@ -262,7 +275,7 @@ def test_an_answer_is_not_forgotten_by_the_thread_that_gave_the_one_before(
     # Then it is answered, and the application was asked once
     waiting.give(Piece(b"now"))
     assert answer(connection) == (200, b"now")
-    assert len(shop.waited) == 2
+    assert len(shop.served) == 2
     connection.close()
 
 

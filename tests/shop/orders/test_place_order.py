@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,6 @@ from pytest_django import DjangoAssertNumQueries
 import sagas
 from delivery.models import Slot
 from orders import demo, numbers, offers
-from orders.api.protocol.deferred import WAITED
 from orders.models import Order, OrderStatus
 from sagas.models import Log, Run
 from tests.shop.conftest import ORDERS, Api, Shop, count_rows
@@ -141,22 +139,6 @@ def test_an_order_must_begin_while_it_can_still_be_paid_before_its_slot_is_over(
     within = asked[-1]
     assert within is not None
     assert 500 < within <= 570
-
-
-def test_an_order_that_has_waited_for_the_web_is_refused_before_anything_is_done_for_it(
-    api: Api, shop: Shop, django_assert_max_num_queries: DjangoAssertNumQueries
-) -> None:
-    def placed(waited: float) -> Any:
-        environ: dict[str, Any] = {WAITED: waited}
-        body = json.dumps(shop.body()).encode()
-        headers = {"Authorization": f"Token {api.token}", "Idempotency-Key": "k"}
-        return api.client.generic("POST", ORDERS, body, content_type="application/json", headers=headers, **environ)
-
-    with django_assert_max_num_queries(0):
-        refused = placed(2.5)
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "3")
-    # And its repeat is accepted once the web has time
-    assert placed(0.5).status_code == 202
 
 
 def _overloaded(**_: Any) -> None:
