@@ -67,6 +67,7 @@ class Seen:
         placed: milliseconds from then to the answer, in the order of ``due``.
         paid: milliseconds of each payment.
         refused: other answers, by status, and lost connections.
+        turned_away: milliseconds from when an order was due to the answer 409 or 503.
         cpu: seconds that the client took.
     """
 
@@ -74,6 +75,7 @@ class Seen:
     placed: list[float] = field(default_factory=list)
     paid: list[float] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    turned_away: list[float] = field(default_factory=list)
     cpu: float = 0.0
 
 
@@ -145,6 +147,8 @@ async def _order(plan: Plan, number: int, due: float, webs: tuple[Connections, C
         status, answer = await connections.post("/api/v1/orders/", headers, body)
         if status != 202:
             seen.refused[f"order {status}"] += 1
+            if status in {409, 503}:
+                seen.turned_away.append((time.time() - due) * 1000)
             return
         order_no = json.loads(answer)["order_no"]
         seen.due[order_no] = due

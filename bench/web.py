@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -100,12 +100,23 @@ class OpenShop:
         self._pay_port = pay_port
 
     @property
+    def meter(self) -> Meter:
+        """Of the CPU from now on."""
+        return Meter(**self._roots)
+
+    @property
     def roots(self) -> list[int]:
         """The processes of web and workers, without their children."""
         return [root for roots in self._roots.values() for root in roots]
 
     def send(
-        self, rate: float, seconds: float, *, late: float = 1e9, look: Callable[[], object] | None = None
+        self,
+        rate: float,
+        seconds: float,
+        *,
+        late: float = 1e9,
+        look: Callable[[], object] | None = None,
+        skus: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Send orders at a rate for some time, and pay each at once; return ``bench.client.Seen``.
 
@@ -114,11 +125,12 @@ class OpenShop:
             seconds: for how long.
             late: seconds by which an order may be late.
             look: is called each second meanwhile.
+            skus: of which the orders take a cup in turns; of all, if none is named.
 
         Raises:
             TooLate: the orders fall ever further behind.
         """
-        plan = {**self._plan(rate, seconds), "late": late}
+        plan = {**self._plan(rate, seconds), "late": late, **({"skus": list(skus)} if skus else {})}
         if look:
             # Under overload, who is not answered yet must not keep others from asking: below what two processes take.
             plan["connections"] = 1600
@@ -159,7 +171,7 @@ class OpenShop:
             TooLate: the orders fall ever further behind.
         """
         orders = int(rate * seconds)
-        meter = Meter(**self._roots)
+        meter = self.meter
         seen = self.send(rate, seconds, late=late)
         ended = self.await_ends(list(seen["due"]))
         costs = meter.per_run(orders)
@@ -213,9 +225,9 @@ class OpenShop:
             output.seek(0)
             return output.read()
 
-    def await_ends(self, numbers: list[str]) -> dict[str, float]:
-        """When each order succeeded, in seconds since the epoch, of those that did in time."""
-        until = time.monotonic() + _PATIENCE
+    def await_ends(self, numbers: list[str], *, patience: float = _PATIENCE) -> dict[str, float]:
+        """When each order succeeded, in seconds since the epoch, of those that did within so many seconds."""
+        until = time.monotonic() + patience
         while len(ended := _ends(numbers)) < len(numbers) and time.monotonic() < until:
             time.sleep(1)
         return ended
@@ -245,7 +257,12 @@ def _ends(numbers: list[str]) -> dict[str, float]:
 
 @contextmanager
 def open_shop(
-    shop: Shop, tokens: list[str], environment: Mapping[str, str], *, apart: bool = False
+    shop: Shop,
+    tokens: list[str],
+    environment: Mapping[str, str],
+    *,
+    apart: bool = False,
+    application: str = "drinkgroup.wsgi",
 ) -> Iterator[OpenShop]:
     """Run web processes and a worker, as ``make run`` does.
 
@@ -254,6 +271,7 @@ def open_shop(
         tokens: of customers.
         environment: of both, besides this process's.
         apart: whether payments have a web of their own.
+        application: that the customers' web serves.
     """
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     port = _free_port()
@@ -264,7 +282,7 @@ def open_shop(
     }
     with ExitStack() as stack:
         workers = stack.enter_context(order_worker(environment=given))
-        webs = [stack.enter_context(_web(port, given, niceness=NICENESS if apart else 0))]
+        webs = [stack.enter_context(_web(port, given, niceness=NICENESS if apart else 0, application=application))]
         pay_port = 0
         if apart:
             pay_port = _free_port()
@@ -273,10 +291,16 @@ def open_shop(
 
 
 @contextmanager
-def _web(port: int, environment: Mapping[str, str], *options: str, niceness: int = 0) -> Iterator[int]:
+def _web(
+    port: int,
+    environment: Mapping[str, str],
+    *options: str,
+    niceness: int = 0,
+    application: str = "drinkgroup.wsgi",
+) -> Iterator[int]:
     """Run a web that answers at this port; yield its process."""
     log = DIRECTORY / f"web-{port}.log"
-    command = ["nice", "-n", str(niceness), sys.executable, "-m", "gunicorn", "drinkgroup.wsgi"]
+    command = ["nice", "-n", str(niceness), sys.executable, "-m", "gunicorn", application]
     command += ["--bind", f"127.0.0.1:{port}"]
     command += ["--graceful-timeout", "3", *options]
     with running(command, log, environment) as process:

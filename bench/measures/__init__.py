@@ -114,6 +114,7 @@ MEASURES = {
             "short_lived_late",
         ),
     ),
+    "rush": Measure("rush", "a rush on a drink of which few cups are left", 10, usual=False),
     "groups": Measure("groups", "10,000 members of a group buy are settled", 10, usual=False),
     "full": Measure("full", "millions of ended runs in the tables", 40, usual=False, ratios=("full_tables_vs_empty",)),
     "prune": Measure(

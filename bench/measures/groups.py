@@ -15,12 +15,13 @@ from uuid import UUID
 
 import psutil
 from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from bench import database
 from bench.measures import Options, Say
 from bench.preparing import prepare
-from bench.results import Found, Sheet
+from bench.results import Curve, Found, Sheet
 from bench.workers import order_worker
 from bench.workload import Shop, pay, refresh_statistics
 from campaigns.models import Campaign, CampaignState
@@ -45,6 +46,7 @@ class Settled:
         settled: seconds of the transaction that settled it.
         before: the largest worker process before it, in MiB.
         most: the largest worker process during it, in MiB.
+        pace: seconds since the decision, and members whose runs had ended by then.
     """
 
     outcome: str
@@ -53,6 +55,7 @@ class Settled:
     settled: float
     before: float
     most: float
+    pace: list[tuple[float, float]]
 
 
 def measure(options: Options, say: Say) -> Found:
@@ -80,6 +83,15 @@ def measure(options: Options, say: Say) -> Found:
         ratios={},
         figures={"groups": {one.outcome: {"seconds": one.given, "most_mib": one.most} for one in found}},
         sheets=[Sheet(f"Group buys of {members:,} members", columns, rows)],
+        curves=[
+            Curve(
+                "groups",
+                f"Group buys of {members:,} members are settled",
+                "seconds since the decision",
+                "members whose runs have ended",
+                {one.outcome: one.pace for one in found},
+            )
+        ],
     )
 
 
@@ -119,15 +131,30 @@ def _group(shop: Shop, customers: list[int], say: Say, *, forms: bool) -> Settle
             else:
                 staff.call_off(campaign_id=campaign.pk, by="bench", reason="bench")
             decided = time.monotonic()
-            database.until(lambda: not _are_there(ids, "AWAITING_CONFIRM", "CONFIRMING", "COMPENSATING"), pause=0.1)
+            pace = [(0.0, 0.0)]
+
+            def have_ended() -> bool:
+                left = _range(ids).filter(state__in=["AWAITING_CONFIRM", "CONFIRMING", "COMPENSATING"]).count()
+                pace.append((time.monotonic() - decided, float(members - left)))
+                return not left
+
+            database.until(have_ended, pause=0.1)
             ended = time.monotonic()
         if forms:
             staff.close_now(campaign_id=campaign.pk, by="bench", reason="bench")
-        return _check(campaign, members, forms=forms, times=(began, decided, ended), memory=(before, memory.most))
+        return _check(
+            campaign, members, forms=forms, times=(began, decided, ended), memory=(before, memory.most), pace=pace
+        )
 
 
 def _check(
-    campaign: Campaign, members: int, *, forms: bool, times: tuple[float, float, float], memory: tuple[float, float]
+    campaign: Campaign,
+    members: int,
+    *,
+    forms: bool,
+    times: tuple[float, float, float],
+    memory: tuple[float, float],
+    pace: list[tuple[float, float]],
 ) -> Settled:
     """Settle it, unless a worker has, and check that everything adds up."""
     began = time.monotonic()
@@ -140,12 +167,17 @@ def _check(
         msg = f"the group is {campaign.state}, {campaign.outcome}, and has sold {sold}"
         raise RuntimeError(msg)
     began, decided, ended = times
-    return Settled(campaign.outcome, decided - began, ended - decided, settled, *memory)
+    return Settled(campaign.outcome, decided - began, ended - decided, settled, *memory, pace)
 
 
 def _are_there(ids: list[UUID], *states: str) -> bool:
-    """Whether any run of a group, whose ids are a range, is in one of these states."""
-    return Run.objects.filter(pk__gte=ids[0], pk__lte=ids[-1], state__in=states).exists()
+    """Whether any run of a group is in one of these states."""
+    return _range(ids).filter(state__in=states).exists()
+
+
+def _range(ids: list[UUID]) -> QuerySet[Run]:
+    """The runs of a group, whose ids are a range."""
+    return Run.objects.filter(pk__gte=ids[0], pk__lte=ids[-1])
 
 
 def _largest(roots: list[int]) -> float:

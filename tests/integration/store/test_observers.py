@@ -1,4 +1,4 @@
-"""Observers are told, after each commit, what was logged of runs and where they went; of what is rolled back, nothing."""
+"""Observers are told, after each commit, what was logged of runs and where they went, and nothing that is undone."""
 
 from __future__ import annotations
 
