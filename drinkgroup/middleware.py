@@ -27,6 +27,8 @@ from django.utils.cache import patch_vary_headers
 from django_otp.middleware import OTPMiddleware
 from structlog.contextvars import bind_contextvars
 
+from sagas import trace_context
+
 #: Where the paths of the API begin. Its docs are pages.
 API = "/api/v1/"
 
@@ -38,7 +40,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=-]{0,99}")
 class RequestIds:
     """Gives each request an id, ``X-Request-ID``: the caller's or the proxy's, if it has one.
 
-    The answer has it, each problem (RFC 9457), and each line of the log that is written for the request.
+    The answer has it, each problem (RFC 9457), and each line of the log that is written for the request. A request with
+    a ``traceparent`` gets one back.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -49,8 +52,11 @@ class RequestIds:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
         bind_contextvars(request_id=request_id)
+        trace_context.receive(request.headers.get("traceparent"), request.headers.get("tracestate"))
         response = self._get_response(request)
         response["X-Request-ID"] = request_id
+        if (trace := trace_context.current()) is not None:
+            response["traceparent"] = trace.traceparent
         return response
 
 

@@ -11,6 +11,7 @@ from delivery.models import Fulfilment
 from orders.models import Order
 from orders.requests import OrderRequest
 from sagas import Call
+from sagas.trace_context import TraceContext
 from sagas.watching import announce
 from webhooks.services import Fact, record
 
@@ -25,7 +26,7 @@ KINDS: Final = (PLACED, CONFIRMED, REJECTED, FULFILMENT)
 def tell(calls: Sequence[Call[OrderRequest]], kind: str) -> None:
     """Record this of the orders of these calls. Their runs are locked, so an order's events have one order."""
     if calls:
-        record(_fact(call.request, kind) for call in calls)
+        record(_fact(call.request, kind, call.trace) for call in calls)
 
 
 def tell_rejected(orders: Sequence[Order]) -> None:
@@ -54,7 +55,7 @@ def tell_moved(work: Fulfilment) -> None:
     announce([work.run_id])
 
 
-def _fact(order: OrderRequest | Order, kind: str) -> Fact:
+def _fact(order: OrderRequest | Order, kind: str, trace: TraceContext | None = None) -> Fact:
     data = {
         "order_no": order.order_no,
         "total_amount": order.total_cents,
@@ -62,4 +63,4 @@ def _fact(order: OrderRequest | Order, kind: str) -> Fact:
         "currency": settings.CURRENCY,
         "slot": order.slot,
     }
-    return Fact(order.customer_id, order.order_no, kind, data)
+    return Fact(order.customer_id, order.order_no, kind, data, trace)

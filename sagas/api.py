@@ -92,9 +92,12 @@ class StartSql:
     run_id: UUID
     ctes: str
     params: dict[str, Any]
+    end_start: Callable[[], object] | None = None
 
     def announce(self) -> None:
         """Wake a worker after the commit. Call it behind the statement; without it the run begins at the next tick."""
+        if self.end_start is not None:
+            after_commit(self.end_start)
         after_commit(kick)
 
 
@@ -117,7 +120,7 @@ def start_sql(saga: type[Saga[Any]], request: object, *, business_key: str = "",
     """
     run = lifecycle.new_run(saga, request, business_key=business_key)
     ctes = store.moves.starting(publishes=bool(run.event), shared=run.awaits is not None, source=source)
-    return StartSql(run.run_id, ctes, run.params())
+    return StartSql(run.run_id, ctes, run.params(), run.end_start)
 
 
 # ``PlaceOrder.start(request)`` calls this function.

@@ -46,6 +46,9 @@ class Run(models.Model):
         null=True, help_text="By step: what was begun and not answered, or waits for its next attempt, and until when."
     )
     trace_id = models.UUIDField()
+    trace_parent = models.TextField(  # noqa: DJ001 - NULL takes no room
+        null=True, editable=False, help_text="Span, flags and tracestate of its start, if that was in a trace."
+    )
     locked = models.BooleanField(db_default=False, help_text="Whether it locks business keys while it is not final.")
     parent_id = models.UUIDField(null=True, help_text="The run of which this is one step.")
     parent_step = models.CharField(max_length=limits.STEP_NAME, null=True, help_text="Which step of it.")  # noqa: DJ001
@@ -402,6 +405,7 @@ class WaitingEvent(models.Model):
     step = models.CharField(max_length=limits.STEP_NAME, blank=True)
     business_key = models.CharField(max_length=limits.BUSINESS_KEY, blank=True)
     trace_id = models.UUIDField()
+    trace_parent = models.TextField(null=True)  # noqa: DJ001 - NULL takes no room
     occurred_at = models.DateTimeField()
     data = models.JSONField(null=True)
 

@@ -39,11 +39,32 @@ if TYPE_CHECKING:
     from sagas.remote.lanes import Lane
     from sagas.store.claims import Foreign, Plain
     from sagas.store.observers import Observer
+    from sagas.trace_context import Source
     from sagas.waiting import Waiters
     from sagas.watching import Watcher
 
 #: A saga's name, its version, and the number of its shape.
 Shaped = tuple[str, int, int]
+
+
+@dataclass(slots=True)
+class SpanCounts:
+    """Spans of this process: ended, taken by the collector, and dropped; the others wait."""
+
+    ended: int = 0
+    exported: int = 0
+    dropped: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def waiting(self) -> int:
+        """How many are not sent yet."""
+        return self.ended - self.exported - self.dropped
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.ended = self.exported = self.dropped = 0
+        self.lock = threading.Lock()
 
 
 @dataclass(slots=True)
@@ -58,6 +79,8 @@ class Declared:
         tick_hooks: the functions that are called on a tick.
         listeners: the functions that take domain events, by name.
         observers: the functions that are told what was written of runs.
+        trace_source: who records spans in this process, if anybody does.
+        spans: what became of them, if they are sent by ``sagas.observability.exporting``.
         shared_apps: the Celery apps that carry the engine's work in place of its own app; the last one publishes.
     """
 
@@ -68,6 +91,8 @@ class Declared:
     tick_hooks: list[TickHook] = field(default_factory=list)
     listeners: dict[str, Listener] = field(default_factory=dict)
     observers: list[Observer] = field(default_factory=list)
+    trace_source: Source | None = None
+    spans: SpanCounts | None = None
     shared_apps: list[Celery] = field(default_factory=list)
 
 
@@ -105,6 +130,7 @@ class Memory:
         performed_at: when this process last performed such a cohort while more was due.
         deadlines: those that go out with the next message, by what they share.
         notified_at: when this process last woke ``manage.py sagas work``.
+        malformed_traces: how many requests came with a malformed ``traceparent``.
         prepares: whether statements are prepared: sessions keep what was prepared in them.
     """
 
@@ -135,6 +161,7 @@ class Memory:
     performs_claims: bool = False
     performed_at: float = -math.inf
     notified_at: float = -math.inf
+    malformed_traces: int = 0
     prepares: bool = True
 
 

@@ -18,6 +18,7 @@ from celery.signals import (
 )
 from celery.worker.consumer.consumer import Consumer as _CeleryConsumer
 
+from sagas import runtime
 from sagas.definition import registry
 from sagas.definition.participants import is_async, is_remote
 from sagas.engine.outside import remote_threads
@@ -160,3 +161,6 @@ DRAIN = 5.0
 def _finish_calls(**_: Any) -> None:
     if not remote_threads.drain_remote_calls(DRAIN):
         logger.warning("sagas: remote calls were not answered before the worker ended; their leases will tell")
+    # A child that is recycled runs no function of ``atexit``.
+    if runtime.declared.trace_source is not None:
+        runtime.declared.trace_source.shut_down()

@@ -12,7 +12,7 @@ import ipaddress
 import json
 import socket
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -27,7 +27,7 @@ from django.utils import timezone
 from standardwebhooks import Webhook
 
 from sagas import Call
-from sagas.remote import AsyncParticipant, Circuit, NotYet
+from sagas.remote import AsyncParticipant, Circuit, NotYet, trace_headers
 from webhooks.models import API_VERSION, Endpoint, Event
 from webhooks.requests import Delivery
 
@@ -102,7 +102,7 @@ async def send(call: Call[Delivery]) -> object:
             return {"skipped": "the endpoint or the event is not there any more"}
         try:
             async with asyncio.timeout(TIMEOUT):
-                status = await _post(message)
+                status = await _post(message, trace_headers(call))
         except _NO_ANSWER:
             status = 0
     finally:
@@ -151,7 +151,7 @@ def represent(event: Event) -> dict[str, Any]:
     }
 
 
-async def _post(message: Message) -> int:
+async def _post(message: Message, trace: Mapping[str, str]) -> int:
     # A new timestamp for each attempt, and the same id: a receiver refuses what is old, and knows a repeat.
     now = datetime.now(UTC)
     signature = Webhook(message.secret).sign(message.event_id, now, message.body)
@@ -162,6 +162,8 @@ async def _post(message: Message) -> int:
         "webhook-id": message.event_id,
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": signature,
+        # Not the baggage: ids of runs mean nothing to a customer.
+        **{name: value for name, value in trace.items() if name != "baggage"},
     }
     async with (
         httpcore.AsyncConnectionPool(network_backend=_Checked(), max_connections=1, retries=0) as pool,

@@ -16,7 +16,9 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from sagas import trace_context
 from sagas.db import array
+from sagas.trace_context import TraceContext
 from webhooks.errors import EndpointNotFound, EndpointRefused, TooManyEndpoints
 from webhooks.models import URL_LIMIT, Endpoint, Event
 from webhooks.requests import Delivery
@@ -41,12 +43,14 @@ class Fact:
         subject: what it happened to. Its facts must come one after the other: the caller has a lock of it.
         kind: such as "order.confirmed".
         data: what is told, as JSON.
+        trace: the trace that its delivery joins; by default that in which it is recorded.
     """
 
     customer_id: int
     subject: str
     kind: str
     data: Mapping[str, Any]
+    trace: TraceContext | None = None
 
 
 def register(*, customer_id: int, url: str, kinds: Sequence[str] = ()) -> Endpoint:
@@ -138,8 +142,10 @@ def record(facts: Iterable[Fact]) -> None:
             ],
         )
         told = cursor.fetchall()
-    for event_id, endpoint_id in told:
-        DeliverEvent.start(Delivery(event_id, endpoint_id), business_key=f"event {event_id}")
+    traces = {(fact.customer_id, fact.subject, fact.kind): fact.trace for fact in facts}
+    for event_id, endpoint_id, *of in told:
+        with trace_context.use(traces.get(tuple(of))):
+            DeliverEvent.start(Delivery(event_id, endpoint_id), business_key=f"event {event_id}")
 
 
 _RECORD = """
@@ -154,9 +160,10 @@ WITH fact AS (
             + row_number() OVER (PARTITION BY subject ORDER BY position),
         data, pg_current_xact_id()::text::bigint
     FROM fact ORDER BY position
-    RETURNING id, customer_id, kind
+    RETURNING id, customer_id, subject, kind
 )
-SELECT told.id, endpoint.id FROM told JOIN webhooks_endpoint AS endpoint USING (customer_id)
+SELECT told.id, endpoint.id, customer_id, told.subject, told.kind
+FROM told JOIN webhooks_endpoint AS endpoint USING (customer_id)
 WHERE endpoint.disabled_at IS NULL AND (endpoint.kinds = '{}' OR told.kind = ANY(endpoint.kinds))
 ORDER BY told.id, endpoint.id
 """

@@ -203,6 +203,7 @@ LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
 #: Headers of any answer, and of answers with these statuses.
 _HEADERS: dict[str, tuple[str, frozenset[str] | None]] = {
     "X-Request-ID": ("The request's id: the caller's, if it gave one. Problems and our log have it, too.", None),
+    "traceparent": ("W3C Trace Context, if the request came with it or is recorded.", None),
     "WWW-Authenticate": ("What is asked for.", frozenset({"401"})),
     "Retry-After": ("Seconds until a repeat makes sense.", frozenset({"429", "503"})),
 }

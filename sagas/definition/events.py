@@ -20,6 +20,7 @@ from sagas import limits
 from sagas.definition.participants import Operation, Phase
 from sagas.errors import DefinitionError
 from sagas.states import LIVE, State
+from sagas.trace_context import TraceContext, parse
 from sagas.validation import parse_json, why_unstorable
 
 #: RabbitMQ's limit, in bytes.
@@ -244,6 +245,7 @@ class Event:
         trace_id: the id of the run's trace.
         occurred_at: when it happened, by the database's clock.
         data: the step's result, or the reason; ``None`` if the event has no data.
+        trace_parent: the rest of the context of the run's trace, as the run keeps it.
     """
 
     run_id: UUID
@@ -256,6 +258,12 @@ class Event:
     trace_id: UUID
     occurred_at: datetime
     data: Any = None
+    trace_parent: str | None = None
+
+    @property
+    def trace(self) -> TraceContext:
+        """The context of the run's trace."""
+        return TraceContext.of_run(self.trace_id, self.trace_parent)
 
     @property
     def id(self) -> str:
@@ -268,6 +276,7 @@ class Event:
 
     def to_json(self) -> str:
         """Write it as a CloudEvent 1.0 in JSON. Members outside the standard are extension attributes."""
+        trace = self.trace
         attributes = {
             "specversion": "1.0",
             "id": self.id,
@@ -281,6 +290,9 @@ class Event:
             "sagaversion": self.version,
             "step": self.step or None,
             "traceid": self.trace_id.hex,
+            # CloudEvents' extension for distributed tracing.
+            "traceparent": trace.traceparent,
+            "tracestate": trace.state or None,
             "data": self.data,
         }
         return json.dumps({key: value for key, value in attributes.items() if value is not None}, ensure_ascii=False)
@@ -291,6 +303,7 @@ class Event:
         try:
             read = parse_json(text)
             saga, _, name = _text(read["type"]).rpartition(".")
+            trace = parse(_text(read.get("traceparent", "")), _text(read.get("tracestate", "")))
             return cls(
                 run_id=UUID(read["runid"]),
                 position=_number(read["position"]),
@@ -302,6 +315,8 @@ class Event:
                 trace_id=UUID(read["traceid"]),
                 occurred_at=datetime.fromisoformat(read["time"]),
                 data=read.get("data"),
+                # Events of earlier versions have none.
+                trace_parent=trace.stored if trace and trace != TraceContext.of_run(trace.trace_id, None) else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             msg = f"no event of a saga: {type(error).__name__}: {error}"

@@ -27,6 +27,7 @@ from django.db.models import Model
 
 from sagas import limits
 from sagas.errors import Rejected
+from sagas.trace_context import TraceContext
 
 
 class Phase(StrEnum):
@@ -78,6 +79,7 @@ class Call(Generic[RequestT_co]):
         request: the run's request.
         results: the results of the steps before, by step name.
         trace_id: the id of the run's trace, a UUID as text.
+        trace_parent: the rest of its context, as the run keeps it.
     """
 
     run_id: UUID
@@ -87,6 +89,12 @@ class Call(Generic[RequestT_co]):
     request: RequestT_co
     results: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
+    trace_parent: str | None = None
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The context of the run's trace; see ``sagas.trace_context``."""
+        return TraceContext.of_run(UUID(self.trace_id), self.trace_parent) if self.trace_id else None
 
     @property
     def key(self) -> str:

@@ -553,4 +553,5 @@ def _call(delivery: Delivery, row: store.runs.Row, came: Mapping[str, str]) -> C
         request=delivery.definition.load(row.request) if row.loaded is None else row.loaded,
         results=results | {name: json.loads(data) for name, data in came.items()},
         trace_id=row.trace_id,
+        trace_parent=row.trace_parent,
     )

@@ -13,6 +13,7 @@ from sagas.decisions.reasons import error_text
 from sagas.definition.participants import Accepted, Call, Done, Participant, SetBased, is_set_based, participant_name
 from sagas.errors import Rejected
 from sagas.serialization import check_size, dump_json
+from sagas.trace_context import of_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,9 @@ def _collect_one(
 
 def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
     """Call a participant in its savepoint. An answer that cannot be stored raises, which takes the effect back."""
-    result = participant(call)
+    # A run that it starts joins the trace.
+    with of_call(call.trace_id, call.trace_parent):
+        result = participant(call)
     if transaction.get_rollback(using=using):
         # It has caught an error of an ``atomic`` block without a savepoint. Our own block would end without an error.
         msg = f"{participant_name(participant)} returned, although its transaction is to be rolled back"

@@ -18,7 +18,7 @@ from uuid import UUID
 import uuid_utils.compat
 from django.db import Error, IntegrityError, transaction
 
-from sagas import limits, store
+from sagas import limits, runtime, store, trace_context
 from sagas.decisions import plan
 from sagas.decisions.messages import Kick, Message, Wake
 from sagas.decisions.plan import Move, Place
@@ -132,6 +132,9 @@ def new_run(saga: type[Saga[Any]], request: object, *, business_key: str) -> sto
 
 
 def _new_run(definition: Definition, run_id: UUID, business_key: str, request: str) -> store.moves.NewRun:
+    trace, end_start = trace_context.current(), None
+    if trace is None and (source := runtime.declared.trace_source) is not None:
+        trace, end_start = source.begin(definition.name, run_id)
     return store.moves.NewRun(
         run_id=run_id,
         saga=definition.name,
@@ -139,7 +142,9 @@ def _new_run(definition: Definition, run_id: UUID, business_key: str, request: s
         shape=definition.shape.number,
         business_key=business_key,
         request=request,
-        trace_id=uuid_utils.compat.uuid4(),
+        trace_id=trace.trace_id if trace else uuid_utils.compat.uuid4(),
+        trace_parent=trace.stored if trace else None,
+        end_start=end_start,
         first=Place(State.PENDING, 0),
         awaits=definition.awaits(request),
         event=definition.event_names.started if definition.publishes else "",

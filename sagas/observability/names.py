@@ -1,9 +1,11 @@
-"""The names of spans and of their attributes, in one place: no convention for workflows exists yet.
-
-What a convention has a name for (``error.type``) has that name.
-"""
+"""The names of spans and of their attributes, in one place: no convention for workflows exists yet."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sagas.store.moves import Entry
 
 #: The instrumentation scope of the engine's spans.
 SCOPE = "sagas"
@@ -26,5 +28,27 @@ OUTCOME = "sagas.outcome"
 COHORT_SIZE = "sagas.cohort.size"
 #: The state in which the run is afterwards, if it has changed.
 STATE = "sagas.state"
-#: OpenTelemetry's attribute for the class of an error.
+#: OpenTelemetry's attribute for the class of an error, in the call of another system.
 ERROR_TYPE = "error.type"
+
+# Spans --------------------------------------------------------------------------------------------------------------
+
+#: The start of a run outside any trace: the trace begins with it.
+START = "start"
+
+
+def operation(entry: Entry) -> str:
+    """The span of an operation, as the log calls it: "reserve_inventory.try"; of an event "confirmation payment"."""
+    if entry.outcome == "EVENT":
+        return f"{entry.operation} {entry.step}".rstrip()
+    return f"{entry.step}.{entry.operation}"
+
+
+def wait(awaited: str) -> str:
+    """The span of a wait for an answer or a confirmation, from when the run came to it until something happened."""
+    return f"await {awaited}"
+
+
+def call(step: str, what: str) -> str:
+    """The span of a call of another system, while it is made; the span of that system is a part of it."""
+    return f"call {step}.{what}"

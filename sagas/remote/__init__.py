@@ -6,7 +6,7 @@ The contract that they keep is in ``docs/reference/remote-participants.md``.
 from sagas.definition.participants import NotYet
 from sagas.remote.answers import ClientError, UnexpectedAnswer
 from sagas.remote.circuit import Circuit
-from sagas.remote.client import HttpOperation, HttpParticipant
+from sagas.remote.client import HttpOperation, HttpParticipant, trace_headers
 from sagas.remote.coroutines import AsyncParticipant
 from sagas.remote.exchange import NoRequest, TooLarge
 
@@ -20,4 +20,5 @@ __all__ = [
     "NotYet",
     "TooLarge",
     "UnexpectedAnswer",
+    "trace_headers",
 ]

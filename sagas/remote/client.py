@@ -7,11 +7,13 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from pydantic_core import to_jsonable_python
 
+from sagas import trace_context
 from sagas.definition.participants import Call, Done, NotYet, TccResource
 from sagas.errors import DefinitionError, NotSent, Rejected
 from sagas.remote.answers import UnexpectedAnswer, read, read_query
@@ -300,11 +302,20 @@ def _headers_of(call: Call[Any]) -> dict[str, str]:
         "Accept": "application/json",
         "User-Agent": "drinkgroup-sagas",
     }
-    trace = call.trace_id.replace("-", "")
-    if trace:
-        # W3C Trace Context: version, trace, the id of this call, sampled.
-        headers["traceparent"] = f"00-{trace}-{secrets.token_hex(8)}-01"
-    return headers
+    return headers | trace_headers(call)
+
+
+def trace_headers(call: Call[Any]) -> dict[str, str]:
+    """The headers by which another system joins the run's trace, with a span of its own for this request."""
+    trace = call.trace
+    if trace is None:
+        return {}
+    # The span in which this call is made, if it is recorded.
+    span = trace_context.current()
+    if span is None or span.trace_id != trace.trace_id or span == trace:
+        span = replace(trace, span_id=secrets.token_hex(8))
+    headers = {"traceparent": span.traceparent, "baggage": f"sagas.run.id={call.run_id}"}
+    return headers | ({"tracestate": span.state} if span.state else {})
 
 
 def _fill(path: str, call: Call[Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -59,6 +59,8 @@ class NewRun:
         locked: whether it is in line at keys.
         wait: seconds after which it is due.
         awaits: the name and the key of the decision for many runs that it awaits.
+        trace_parent: the rest of its trace's context, if it was started in one.
+        end_start: called after the commit; it ends the span of the start, if that was recorded here.
     """
 
     run_id: UUID
@@ -75,6 +77,8 @@ class NewRun:
     locked: bool = False
     wait: float = 0.0
     awaits: tuple[str, str] | None = None
+    trace_parent: str | None = None
+    end_start: Callable[[], object] | None = None
 
     def params(self) -> dict[str, Any]:
         """The parameters of ``starting``."""
@@ -89,6 +93,7 @@ class NewRun:
             "sagas_key": self.business_key,
             "sagas_request": self.request,
             "sagas_trace": self.trace_id,
+            "sagas_traced": self.trace_parent,
             "sagas_parent": parent_id,
             "sagas_step": parent_step,
             "sagas_locked": self.locked,
@@ -116,13 +121,13 @@ def starting(*, publishes: bool, shared: bool = False, source: str = "", conflic
     columns, key = (", decision_name, decision_key", ", %(sagas_name)s, %(sagas_decision)s") if shared else ("", "")
     return (
         "sagas_started AS (INSERT INTO sagas_run (id, saga, version, shape, state, cursor, attempt, claims, "
-        "business_key, request, results, trace_id, parent_id, parent_step, locked, created_at, due_at, "
-        f"events{columns}) "
+        "business_key, request, results, trace_id, trace_parent, parent_id, parent_step, locked, created_at, "
+        f"due_at, events{columns}) "
         "SELECT %(sagas_id)s::uuid, %(sagas_saga)s, %(sagas_version)s, %(sagas_shape)s::int, %(sagas_state)s, "
         "%(sagas_cursor)s, 0, 0, %(sagas_key)s, %(sagas_request)s::jsonb, '{}'::jsonb, %(sagas_trace)s::uuid, "
-        "%(sagas_parent)s::uuid, %(sagas_step)s, %(sagas_locked)s::bool, clock_timestamp(), "
+        "%(sagas_traced)s, %(sagas_parent)s::uuid, %(sagas_step)s, %(sagas_locked)s::bool, clock_timestamp(), "
         f"clock_timestamp() + %(sagas_wait)s::float8 * interval '1 second', %(sagas_events)s::int{key} "
-        f"{source} {conflict} RETURNING id, saga, version, business_key, trace_id){told}, "
+        f"{source} {conflict} RETURNING id, saga, version, business_key, trace_id, trace_parent){told}, "
         "sagas_logged AS (INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us, worker) "
         "SELECT id, '', 'start', 'EVENT', 1, clock_timestamp(), 0, %(sagas_worker)s FROM sagas_started)"
     )
@@ -137,7 +142,10 @@ def insert(run: NewRun) -> bool:
     ctes = starting(publishes=bool(run.event), shared=run.awaits is not None, conflict="ON CONFLICT (id) DO NOTHING")
     with connection.cursor() as cursor:
         prepared.execute(cursor, f"WITH {ctes} SELECT id FROM sagas_started", run.params())
-        return cursor.fetchone() is not None
+        inserted = cursor.fetchone() is not None
+    if inserted and run.end_start is not None:
+        after_commit(run.end_start)
+    return inserted
 
 
 class Keep(Enum):

@@ -47,12 +47,15 @@ class Branch:
 #: Nothing is published.
 SILENT = Branch()
 
-_COLUMNS = "run_id, position, name, saga, version, step, business_key, trace_id, occurred_at, data, attempt, due_at"
+_COLUMNS = (
+    "run_id, position, name, saga, version, step, business_key, trace_id, trace_parent, occurred_at, data, attempt, "
+    "due_at"
+)
 #: The columns of an event, as ``_event`` reads them.
-_EVENT = "run_id, position, name, saga, version, step, business_key, trace_id, occurred_at, data::text"
+_EVENT = "run_id, position, name, saga, version, step, business_key, trace_id, trace_parent, occurred_at, data::text"
 _RETURNED = (
-    ", run.events, run.version AS of_version, run.trace_id AS trace, run.saga AS of_saga, run.id AS of_run, "
-    "run.business_key AS key, run.reason AS why"
+    ", run.events, run.version AS of_version, run.trace_id AS trace, run.trace_parent AS traced, run.saga AS of_saga, "
+    "run.id AS of_run, run.business_key AS key, run.reason AS why"
 )
 
 
@@ -79,7 +82,7 @@ def branch(told: Sequence[EventDraft], *, data: bool) -> Branch:
         insert=(
             f", told AS (INSERT INTO sagas_outbox ({_COLUMNS}) "
             "SELECT moved.of_run, moved.events - %s + e.n, e.name, moved.of_saga, moved.of_version, e.step, moved.key, "
-            f"moved.trace, clock_timestamp(), CASE e.data WHEN '{EventData.RESULT}' THEN {result} "
+            f"moved.trace, moved.traced, clock_timestamp(), CASE e.data WHEN '{EventData.RESULT}' THEN {result} "
             f"WHEN '{EventData.ERROR}' THEN {_public(own)} WHEN '{EventData.REASON}' THEN {_public('moved.why')} END, "
             "0, clock_timestamp() FROM moved CROSS JOIN unnest(%s::text[], %s::text[], %s::text[], %s::text[]) "
             "WITH ORDINALITY AS e(name, step, data, private, n) WHERE moved.events IS NOT NULL "
@@ -105,7 +108,7 @@ def _array(texts: Sequence[str]) -> str:
 #: A CTE that writes the first event of a run that the CTE ``sagas_started`` has inserted.
 START = (
     f"sagas_told AS (INSERT INTO sagas_outbox ({_COLUMNS}) SELECT id, 1, %(sagas_event)s, saga, version, '', "
-    "business_key, trace_id, clock_timestamp(), NULL, 0, clock_timestamp() FROM sagas_started)"
+    "business_key, trace_id, trace_parent, clock_timestamp(), NULL, 0, clock_timestamp() FROM sagas_started)"
 )
 
 
@@ -241,7 +244,7 @@ class DeadEvent:
     error: str
 
 
-_QUEUED = "name, saga, version, step, business_key, trace_id, occurred_at, data"
+_QUEUED = "name, saga, version, step, business_key, trace_id, trace_parent, occurred_at, data"
 _KEY = "q.listener = v.listener AND q.run_id = v.run_id AND q.position = v.position"
 
 
@@ -306,9 +309,9 @@ def _read_one(sql: str, params: Sequence[Any]) -> Event | None:
 
 def _event(row: Sequence[Any]) -> Event:
     """An event of the columns ``_EVENT``."""
-    run_id, position, name, saga, version, step, key, trace_id, at, data = row
+    run_id, position, name, saga, version, step, key, trace_id, traced, at, data = row
     told = None if data is None else json.loads(data)
-    return Event(run_id, position, name, saga, version, step, key, trace_id, at, told)
+    return Event(run_id, position, name, saga, version, step, key, trace_id, at, told, traced)
 
 
 def delete_queued(queued: Queued) -> None:

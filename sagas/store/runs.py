@@ -80,6 +80,8 @@ class Row(NamedTuple):
     shape: int
     #: Until when no deadline and no time-out turns it back.
     held_until: datetime | None
+    #: See ``sagas.trace_context``; ``None`` if it was started outside any trace.
+    trace_parent: str | None = None
     #: Whether any breaker is open. Only ``GUARDED`` asks.
     guarded: bool = False
     #: The transaction of this process that has left the run so, if it was not read.
@@ -132,7 +134,7 @@ UNBOUNDED = timedelta(hours=1)
 #: The trace id is read as text: it is only handed on, so it need not be parsed.
 COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape, held_until"
+    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape, held_until, trace_parent"
 )
 
 #: Behind ``COLUMNS``, for ``Row.guarded``: so breakers cost no statement while none is open.

@@ -24,6 +24,7 @@ OTHERS = re.compile(
     r"""sagas\.(dispatch|step|event|cancel|notify|escalation|events|dead|deadline|delay)(\.\d+)?
     | sagas\.\w+_(run|breaker|escalation)
     | sagas\.[EW]\d+
+    | sagas\.(saga|run\.id|operation|attempt|outcome|cohort\.size|state) # attributes of spans
     | \w+\.[A-Z]\w+(\.\w+)?
     | (\w+\.)+(md|ya?ml|toml|svg|py|txt)""",
     re.VERBOSE,

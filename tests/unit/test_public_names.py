@@ -15,6 +15,7 @@ import sagas.pool
 import sagas.remote
 import sagas.selectors
 import sagas.testing
+import sagas.trace_context
 from sagas import errors
 from tests.docs.papers import PAPERS, all_blocks
 
@@ -32,7 +33,8 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_what_the_public_modules_promise_is_there() -> None:
-    for module in (sagas.consumer, sagas.pool, sagas.remote, sagas.selectors, sagas.testing):
+    public = (sagas.consumer, sagas.pool, sagas.remote, sagas.selectors, sagas.testing, sagas.trace_context)
+    for module in public:
         missing = [name for name in module.__all__ if not hasattr(module, name)]
         assert missing == [], module.__name__
 
@@ -41,7 +43,7 @@ def test_what_the_public_modules_promise_is_there() -> None:
 PUBLIC = {
     *("sagas", "sagas.celery", "sagas.consumer", "sagas.errors", "sagas.http", "sagas.models", "sagas.pool"),
     *("sagas.postgresql", "sagas.remote", "sagas.routers", "sagas.selectors", "sagas.states", "sagas.testing"),
-    "sagas.worker",
+    *("sagas.trace_context", "sagas.worker"),
 }
 #: What only the shop may, which is released with the engine, and why an application can do without it.
 ONLY_THE_SHOP = {

@@ -12,13 +12,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from django.db import connection
 
-from sagas import runtime
+from sagas import runtime, trace_context
 from sagas.db import ErrorKind, classify_error, describe_error, is_lost, is_transient
 from sagas.decisions.messages import Link, Message, RemoteCalls
 from sagas.definition.participants import AsyncRemote, Call, Done, NotYet, Remote, is_async
@@ -93,7 +94,8 @@ async def _await_and_record(participant: AsyncRemote, message: RemoteCalls, call
     began, begun = time.perf_counter(), call.run_id in message.begun
     answer: Done | Rejected | NotYet | Fault
     try:
-        answer = _checked(call, await participant.acall(call, repeated=begun and call.attempt > 1))
+        with _in_trace(call, message.link):
+            answer = _checked(call, await participant.acall(call, repeated=begun and call.attempt > 1))
     except Exception as error:
         answer = _answer_of(error, message.link)
     answered = Answered(call, begun, answer, _microseconds_since(began))
@@ -104,10 +106,16 @@ def _call(participant: Remote, call: Call[Any], *, begun: bool, link: Link) -> A
     began = time.perf_counter()
     answer: Done | Rejected | NotYet | Fault
     try:
-        answer = _checked(call, participant.call(call, repeated=begun and call.attempt > 1))
+        with _in_trace(call, link):
+            answer = _checked(call, participant.call(call, repeated=begun and call.attempt > 1))
     except Exception as error:
         answer = _answer_of(error, link)
     return Answered(call, begun, answer, _microseconds_since(began))
+
+
+def _in_trace(call: Call[Any], link: Link) -> AbstractContextManager[None]:
+    called = trace_context.Called(link.saga, call.run_id, call.step, call.operation.value, call.attempt)
+    return trace_context.calling(call.trace, called)
 
 
 def _checked(call: Call[Any], answer: Done | Rejected | NotYet) -> Done | Rejected | NotYet:

@@ -10,6 +10,8 @@ import pytest
 from django.test import Client
 
 from drinkgroup.logs import logging_config
+from sagas.models import Run
+from sagas.trace_context import TraceContext, parse
 from tests.shop.conftest import ORDERS, Api, Shop
 
 
@@ -48,3 +50,18 @@ def test_the_lines_of_a_request_have_its_id(api: Api, monkeypatch: pytest.Monkey
 
     # Then
     assert {json.loads(line)["request_id"] for line in lines if "NONE" in line} == {"told"}
+
+
+def test_a_request_with_a_traceparent_gets_it_back_and_its_run_joins_the_trace(api: Api, shop: Shop) -> None:
+    given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    reply = api.post(ORDERS, shop.body(), traceparent=given, tracestate="vendor=1")
+    assert reply.headers["traceparent"] == given
+    run = Run.objects.get(pk=reply.headers["X-Saga-ID"])
+    assert TraceContext.of_run(run.trace_id, run.trace_parent) == parse(given, "vendor=1")
+
+
+def test_a_malformed_traceparent_changes_nothing(api: Api, shop: Shop) -> None:
+    reply = api.post(ORDERS, shop.body(), traceparent="00-nonsense-01")
+    assert reply.status == 202
+    assert "traceparent" not in reply.headers
+    assert Run.objects.get(pk=reply.headers["X-Saga-ID"]).trace_parent is None

@@ -67,6 +67,27 @@ def test_an_endpoint_is_told_of_an_order_from_its_first_step_to_its_confirmation
     assert api.get(f"{EVENTS}?after={page['after']}").body == {"results": [], "after": page["after"]}
 
 
+def test_what_an_endpoint_is_told_of_an_order_joins_the_orders_trace(
+    api: Api, shop: Shop, receiver: Make, no_worker: None
+) -> None:
+    # Given an order that was placed in a trace
+    hook = receiver()
+    api.post(ENDPOINTS, {"url": hook.url})
+    given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    order_no = api.post("/api/v1/orders/", shop.body(), traceparent=given).body["order_no"]
+
+    # When its first step tells the endpoint
+    perform(order_no)
+    Carrier().run(list(Run.objects.filter(saga="webhooks.DeliverEvent").values_list("pk", flat=True)))
+
+    # Then the request has the trace, and no baggage: ids of runs mean nothing to a customer
+    eventually(lambda: hook.came, what="the message")
+    headers, _ = hook.came[0]
+    assert headers["traceparent"].startswith(given[:36])
+    assert headers["traceparent"] != given
+    assert "baggage" not in headers
+
+
 def test_who_has_no_endpoint_costs_no_statement(api: Api, shop: Shop, no_worker: None) -> None:
     # Given a process that has just looked
     Endpoint.objects.all().delete()

@@ -177,6 +177,7 @@ EVENT = Event(
     trace_id=UUID(int=255),
     occurred_at=datetime(2026, 11, 23, 6, 0, 0, 5, tzinfo=UTC),
     data={"plate": "沪A·12345"},
+    trace_parent="00f067aa0ba902b7-01;vendor=1",
 )
 
 
@@ -194,11 +195,15 @@ def test_an_event_is_encoded_as_a_cloudevent() -> None:
         "sagaversion": 2,
         "step": "car",
         "traceid": "000000000000000000000000000000ff",
+        "traceparent": "00-000000000000000000000000000000ff-00f067aa0ba902b7-01",
+        "tracestate": "vendor=1",
         "data": {"plate": "沪A·12345"},
     }
 
 
-@pytest.mark.parametrize("changes", [{}, {"data": None, "step": "", "business_key": ""}, {"data": [1, "two", None]}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"data": None, "step": "", "business_key": ""}, {"trace_parent": None, "data": [1, "two", None]}]
+)
 def test_an_encoded_event_can_be_decoded(changes: dict[str, Any]) -> None:
     from dataclasses import replace
 
