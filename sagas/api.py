@@ -28,6 +28,8 @@ from sagas.engine.lifecycle import Receipt
 from sagas.engine.reports import receive_report
 from sagas.errors import InvalidArgument, InvalidDecision, Overloaded, Rejected
 from sagas.escalations import actions
+from sagas.metrics import catalogue
+from sagas.metrics.instruments import count_now
 from sagas.retention import erasure
 from sagas.retention.erasure import Erasure
 from sagas.serialization import dump_limited
@@ -414,6 +416,7 @@ def check_admission(*, within: float | None = None) -> None:
     if within is not None:
         limit = min(limit, max(within, 0.0))
     if excess := admission.excess(looks, limit):
+        count_now([(catalogue.REFUSED, 1, {})])
         msg = f"a new run would wait {limit + excess:.0f} s to begin; the limit is {limit:g} s"
         raise Overloaded(msg, retry_after=math.ceil(min(max(excess, 1), 60)))
 

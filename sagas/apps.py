@@ -43,8 +43,12 @@ class SagasConfig(AppConfig):
         """Import the definitions of all apps, and the checks."""
         # Importing registers the checks. It needs the settings.
         from sagas import checks  # noqa: F401, PLC0415
+        from sagas.metrics import catalogue  # noqa: F401, PLC0415 - the engine's own are declared by it
+        from sagas.observability import counting, flushing  # noqa: PLC0415
         from sagas.requirements import server_settings  # noqa: PLC0415
 
+        runtime.declared.begin_flushing = flushing.begin
+        counting.begin()
         connection_created.connect(server_settings.begin_session, dispatch_uid="sagas.begin_session")
         autodiscover()
 

@@ -92,6 +92,9 @@ class Config:
             named. Empty: all for ever.
         prune (runs): the most old runs that all ticks together delete in the time of one ``TICK``, at most 1,000; with
             ``0`` only the commands delete.
+        metrics (yes or no): whether processes count and measure what they do, for ``manage.py sagas metrics``.
+        metrics_token (secret): the bearer token that ``manage.py sagas metrics --listen`` asks for, of at least 16
+            characters.
     """
 
     queues: tuple[str, ...]
@@ -128,6 +131,8 @@ class Config:
     data_limit: int = 65_536
     retention: Mapping[str, Any] = field(default_factory=dict)
     prune: int = 0
+    metrics: bool = False
+    metrics_token: str | None = field(default=None, repr=False)
     # Not in any repr: tracebacks with local variables go to logs and to services.
     callback_secret: str | Sequence[str] | None = field(default=None, repr=False)
     carriers: Mapping[str, str] = field(default_factory=dict)
@@ -213,6 +218,7 @@ def parse_settings(raw: object) -> Config:
         )
     _check_urls(config)
     _check_breaker(config)
+    _check_metrics(config)
     _check_retention(config)
     return config
 
@@ -249,6 +255,19 @@ def _check_retention(config: Config) -> None:
             f"SAGAS['PRUNE'] is {config.prune!r}.",
             f"Give a whole number of runs a tick, at most {MOST_PRUNED}; 0 if only the commands prune.",
         )
+
+
+#: Characters of a token, at least: fewer can be guessed.
+_TOKEN = 16
+
+
+def _check_metrics(config: Config) -> None:
+    if type(config.metrics) is not bool:
+        raise Misconfigured(f"SAGAS['METRICS'] is {config.metrics!r}.", "Give True or False.")
+    token: Any = config.metrics_token
+    if token is not None and not (isinstance(token, str) and len(token) >= _TOKEN and token.isascii()):
+        # As other secrets, it does not belong on a screen.
+        raise Misconfigured("SAGAS['METRICS_TOKEN'] is no token.", f"Give at least {_TOKEN} ASCII characters, or none.")
 
 
 def _is_age(days: object) -> bool:

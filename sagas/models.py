@@ -6,6 +6,7 @@ selectors read by them.
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Case, F, Func, Q, When
 from django.db.models.functions import Now
@@ -484,6 +485,31 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Measurement(models.Model):
+    """What processes have counted of one metric's series in one minute; see ``sagas.store.measurements``.
+
+    All rows of a series together are its counter. Those of old minutes are added to one row, whose ``minute`` is
+    ``store.measurements.BASE``.
+    """
+
+    pk = models.CompositePrimaryKey("name", "labels", "layout", "shard", "minute")
+    name = models.CharField(max_length=limits.METRIC_NAME)
+    labels = models.CharField(max_length=limits.METRIC_LABELS, help_text="The values of its labels, a JSON array.")
+    layout = models.IntegerField(help_text="Which buckets a histogram has; 0 of a counter.")
+    shard = models.PositiveSmallIntegerField(help_text="Processes of other shards do not wait for this row.")
+    minute = models.DateTimeField()
+    # Exact: a sum of doubles depends on the order of its rows, and could be less than it was.
+    value = models.DecimalField(
+        max_digits=38, decimal_places=9, help_text="Of a counter the number, of a histogram the sum of its values."
+    )
+    buckets = ArrayField(
+        models.BigIntegerField(), null=True, help_text="Of a histogram, how many values each bucket has."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.labels}"
 
 
 class Horizon(models.Model):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from sagas.messaging.gathered_deadlines import Gathered
     from sagas.messaging.handover import Handover
     from sagas.messaging.ticker import Ticker
+    from sagas.metrics.instruments import Instrument
+    from sagas.metrics.sums import Sums
+    from sagas.observability.flushing import Flusher
     from sagas.postgresql.watchdog import Watchdog
     from sagas.redis.client import OneWay
     from sagas.remote.lanes import Lane
@@ -82,6 +85,8 @@ class Declared:
         trace_source: who records spans in this process, if anybody does.
         spans: what became of them, if they are sent by ``sagas.observability.exporting``.
         shared_apps: the Celery apps that carry the engine's work in place of its own app; the last one publishes.
+        instruments: counters, histograms and gauges, by name.
+        begin_flushing: called once in each process that counts something: it has the sums written from then on.
     """
 
     definitions: dict[tuple[str, int], Definition] = field(default_factory=dict)
@@ -94,6 +99,8 @@ class Declared:
     trace_source: Source | None = None
     spans: SpanCounts | None = None
     shared_apps: list[Celery] = field(default_factory=list)
+    instruments: dict[str, Instrument] = field(default_factory=dict)
+    begin_flushing: Callable[[], object] | None = None
 
 
 @dataclass(slots=True)
@@ -188,6 +195,8 @@ class Own:
         waiters: by event loop, the coroutines that wait for runs.
         watcher: the thread that looks at watched runs.
         blocked: by host, a connection on which RabbitMQ will say that it takes messages again.
+        sums: what was counted and is not in the database yet.
+        flusher: the thread that writes it.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -208,6 +217,8 @@ class Own:
     waiters: WeakKeyDictionary[AbstractEventLoop, Waiters] = field(default_factory=WeakKeyDictionary)
     watcher: Watcher | None = None
     blocked: dict[str, Blocked] = field(default_factory=dict)
+    sums: Sums | None = None
+    flusher: Flusher | None = None
 
 
 declared = Declared()
@@ -236,6 +247,7 @@ def apart() -> Iterator[None]:
         listeners=dict(declared.listeners),
         observers=list(declared.observers),
         shared_apps=list(declared.shared_apps),
+        instruments=dict(declared.instruments),
     )
     reset()
     try:

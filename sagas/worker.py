@@ -24,6 +24,7 @@ from sagas.definition.participants import is_async, is_remote
 from sagas.engine.outside import remote_threads
 from sagas.messaging import endurance, handover, heartbeat, task_consumer, ticker, topology
 from sagas.messaging.app import configure, does_engine_work, engine_app
+from sagas.observability import flushing
 from sagas.requirements import migrations, server_settings
 from sagas.tasks import QUEUE_HEADER
 
@@ -154,6 +155,11 @@ worker_shutdown.connect(heartbeat.stop)
 
 #: Seconds for which a worker that shuts down waits for its remote calls. After that the leases of their runs lapse.
 DRAIN = 5.0
+
+
+# A child that has done its number of tasks ends so, too: what it has counted would be lost with it.
+worker_process_shutdown.connect(flushing.finish)
+worker_shutdown.connect(flushing.finish)
 
 
 @worker_process_shutdown.connect

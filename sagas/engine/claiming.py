@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -39,6 +39,8 @@ from sagas.engine.compensation import escalate
 from sagas.engine.deadlines import undo_timed_out
 from sagas.engine.results import wake_parents
 from sagas.errors import UnknownSaga
+from sagas.metrics import catalogue
+from sagas.metrics.instruments import count_after_commit
 from sagas.postgresql.transactions import Transaction
 from sagas.redis import compensation_guard
 from sagas.states import FINAL, UNDECIDED, State
@@ -146,6 +148,8 @@ def _claim(*, lapsed: bool, begin: bool, limit: int | None, queues: Collection[s
         )
         claimed.count = len(rows)
         claimed.full = len(rows) == limit
+        if rows and config().metrics:
+            _count_claimed(rows, lapsed=lapsed)
         open_breakers = breakers.all_open() if rows and rows[0].guarded else {}
         if not carefully:
             claimed.messages = _take(rows, open_breakers, queues)
@@ -155,6 +159,15 @@ def _claim(*, lapsed: bool, begin: bool, limit: int | None, queues: Collection[s
             claimed.count -= len(left)
             claimed.full = claimed.full or bool(left)
     return claimed
+
+
+def _count_claimed(rows: Sequence[store.runs.Row], *, lapsed: bool) -> None:
+    """Count, after the commit, leases that have lapsed, or for how long the others had been due."""
+    if lapsed:
+        by_saga = Counter(row.saga for row in rows)
+        count_after_commit([(catalogue.LAPSED, number, {"saga": saga}) for saga, number in by_saga.items()])
+    else:
+        store.claims.count_claims((row.saga, row.state.value, row.waited) for row in rows)
 
 
 def _take(rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open], queues: Collection[str]) -> list[Message]:
@@ -421,6 +434,7 @@ def _send_out(definition: Definition, runs: Sequence[Candidate]) -> list[Message
     begun = [run for run in leased.values() if run.row.started_at is None]
     if leased:
         store.claims.lease(list(leased), begin=True, within=_shortest(definition))
+        _count_begun(definition, leased.values())
         deadlines.set_first_deadlines(begun)
         _hasten([run.row for run in leased.values()])
     # The chains first: the tick judges a deadline that is not published because this process dies here.
@@ -436,6 +450,7 @@ def _pass_over(definition: Definition, runs: Sequence[Candidate]) -> list[Messag
     """Bring runs to what follows that skip all steps before the pivot. Their deadlines begin as those of any run."""
     begun = [run for run in runs if run.row.started_at is None]
     store.claims.lease([run.id for run in runs], begin=True, within=_shortest(definition))
+    _count_begun(definition, runs)
     deadlines.set_first_deadlines(begun)
     came = store.confirmations.received([run.id for run in runs])
     made = store.shared_decisions.of_runs([run.id for run in runs]).keys() if definition.shared else set()
@@ -452,6 +467,11 @@ def _pass_over(definition: Definition, runs: Sequence[Candidate]) -> list[Messag
             store.moves.move(Move(Place(State.EXECUTING, 0), after, due), rows)
             messages += wake_parents(rows)
     return messages + _deadlines(definition, [run.id for run in begun])
+
+
+def _count_begun(definition: Definition, runs: Iterable[Candidate]) -> None:
+    if config().metrics:
+        store.claims.count_begun({definition.name: sum(run.row.state is State.PENDING for run in runs)})
 
 
 def _chains_of(definition: Definition, runs: Sequence[Candidate]) -> list[tuple[Link, ...]]:

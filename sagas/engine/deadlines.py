@@ -21,6 +21,7 @@ from uuid import UUID
 from django.db import Error
 
 from sagas import store
+from sagas.conf import config
 from sagas.decisions import plan
 from sagas.decisions.messages import Deadline, Kick, Message
 from sagas.decisions.reasons import LAST_ATTEMPT, ReasonKind, write_reason
@@ -30,6 +31,8 @@ from sagas.definition.events import TIMEOUT_ENTRY
 from sagas.definition.participants import Phase
 from sagas.engine.compensation import begin_compensation
 from sagas.errors import DeadlineUnknown, InvalidRequest
+from sagas.metrics import catalogue
+from sagas.metrics.instruments import count_after_commit
 from sagas.states import State
 from sagas.store.locked_runs import LockedRun, by_place
 
@@ -97,6 +100,7 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
     late: list[LockedRun] = []
     early: dict[Deadline, list[UUID]] = defaultdict(list)
     reasons: dict[UUID, str] = {}
+    drifts: list[float] = []
     for run in runs:
         confirmation = run.definition.confirmation(name)
         if run.row.started_at is None or confirmation.is_shared:
@@ -104,6 +108,7 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
         over = (now - deadline_of(confirmation, run, run.row.started_at)).total_seconds()
         if over >= 0:
             late.append(run)
+            drifts.append(over)
             detail = _describe_missed(confirmation, now - timedelta(seconds=over))
             late_ms = round(over * 1000)
             reasons[run.id] = write_reason(ReasonKind.TIMEOUT, name, "NotConfirmed", detail, by=by, late_ms=late_ms)
@@ -112,9 +117,22 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
             early[Deadline(run.row.saga, run.row.version, name, within, (), delay)].append(run.id)
     messages: list[Message] = []
     if late:
+        if config().metrics:
+            _count_drift(late, drifts, by)
         begin_compensation(late, store.moves.event_entry("expire", step=name, by=by), reasons)
         messages.append(Kick())
     return messages + [replace(deadline, ids=tuple(ids)) for deadline, ids in early.items()]
+
+
+def _count_drift(late: Sequence[LockedRun], drifts: Sequence[float], by: str) -> None:
+    """Measure, after the commit, how late deadlines were judged."""
+    outcome = "tick" if by == "tick" else "broker"
+    found: dict[str, list[float]] = defaultdict(list)
+    for run, drift in zip(late, drifts, strict=True):
+        found[run.row.saga].append(drift)
+    count_after_commit(
+        [(catalogue.DEADLINE_DRIFT, values, {"saga": saga, "outcome": outcome}) for saga, values in found.items()]
+    )
 
 
 def _describe_missed(confirmation: Confirmation, deadline: datetime) -> str:

@@ -33,6 +33,7 @@ RIGHTS = {
     "sagas_queuedevent": _ALL,
     "sagas_inbox": "SELECT, INSERT, DELETE",
     "sagas_worker": _ALL,
+    "sagas_measurement": _ALL,
     "sagas_barrier": _ALL,
     "sagas_horizon": _READ,
     "sagas_tombstone": _READ,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sagas import runtime
 from sagas.conf import config
+from sagas.metrics import catalogue
+from sagas.metrics.instruments import count_now
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -191,6 +193,7 @@ def said(error: Exception) -> str:
 def _pause(error: Exception) -> None:
     memory, now = runtime.memory, time.monotonic()
     memory.redis_paused_until = now + PAUSE
+    count_now([(catalogue.REDIS_AWAY, 1, {})])
     if now - memory.redis_told_at >= SAY_EVERY:
         memory.redis_told_at = now
         logger.warning("sagas: Redis does not do its part (%s); the database does its work", said(error))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sagas.conf import config
+from sagas.metrics import catalogue
+from sagas.metrics.instruments import count_now
 from sagas.redis import client as redis_client
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KE
 
 def kick() -> None:
     """Wake one worker's main process, if one waits; it will ask for a dispatch. Nobody waits for Redis here."""
-    redis_client.tell(_KICK)
+    if not redis_client.tell(_KICK) and config().redis_url:
+        count_now([(catalogue.KICKS_LOST, 1, {})])
 
 
 def wait(seconds: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -18,6 +18,8 @@ from sagas import hooks, runtime
 from sagas.conf import config
 from sagas.db import array, uuid_array
 from sagas.decisions.admission import Count, Look
+from sagas.metrics import catalogue
+from sagas.metrics.instruments import count_after_commit
 from sagas.postgresql import prepared
 from sagas.states import State
 from sagas.store.runs import COLUMNS, GUARDED, SEEN, Row, Sql, execute, notify_hooks, rows_of
@@ -82,6 +84,10 @@ def _from_floor() -> Iterator[Sql]:
         runtime.memory.is_due_crowded, runtime.memory.floor_until = True, -math.inf
 
 
+#: Seconds for which a run has been due.
+_WAITED = "EXTRACT(EPOCH FROM clock_timestamp() - due_at)::float8"
+
+
 def lock_due(
     limit: int,
     *,
@@ -110,7 +116,7 @@ def lock_due(
     # now(), not clock_timestamp(): only a stable function can use the index on due_at.
     with _from_floor() as (above, least):
         due = (
-            f"SELECT {COLUMNS}, {GUARDED} FROM sagas_run WHERE due_at <= now() {above} "
+            f"SELECT {COLUMNS}, {GUARDED}, {_WAITED} FROM sagas_run WHERE due_at <= now() {above} "
             f"AND claims {claims} %s {'' if begin else _NOT_NEW} {kinds} ORDER BY due_at LIMIT {{}} "
             "FOR NO KEY UPDATE SKIP LOCKED"
         )
@@ -190,9 +196,29 @@ def lease_few(plain: Mapping[Plain, float | None], *, begin: bool) -> dict[Plain
     if found and found[0][2] != len(found):
         return None
     leased: dict[Plain, list[UUID]] = defaultdict(list)
-    for run_id, name, _ in found:
+    for run_id, name, *_ in found:
         leased[kinds[name]].append(run_id)
+    if found and config().metrics:
+        count_claims((kinds[name][0], kinds[name][3], waited) for _, name, _, waited in found)
+        count_begun({saga: len(ids) for (saga, _, _, state, _), ids in leased.items() if state == State.PENDING})
     return leased
+
+
+def count_claims(claimed: Iterable[tuple[str, str, float]]) -> None:
+    """Measure, after the commit, for how long claimed runs had been due: saga, state and seconds of each."""
+    waits: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for saga, state, waited in claimed:
+        waits[saga, state].append(waited)
+    count_after_commit(
+        [(catalogue.CLAIM_WAIT, seconds, {"saga": saga, "state": state}) for (saga, state), seconds in waits.items()]
+    )
+
+
+def count_begun(begun: Mapping[str, int]) -> None:
+    """Count, after the commit, how many runs of each saga have begun."""
+    count_after_commit(
+        [(catalogue.TRANSITIONS, n, {"saga": saga, "state": State.EXECUTING.value}) for saga, n in begun.items() if n]
+    )
 
 
 def _name(kind: Plain) -> str:
@@ -203,12 +229,13 @@ def _name(kind: Plain) -> str:
 def _lease_few(*, begin: bool) -> str:
     begins = _BEGIN.format("(%s::float8[])[array_position(%s::text[], due.kind)] * interval '1 second'")
     return (
-        f"WITH due AS MATERIALIZED (SELECT id, {_KIND} AS kind, {_IS_PLAIN} AND {_KIND} = ANY(%s::text[]) AS plain "
+        f"WITH due AS MATERIALIZED (SELECT id, {_WAITED} AS waited, {_KIND} AS kind, "
+        f"{_IS_PLAIN} AND {_KIND} = ANY(%s::text[]) AS plain "
         f"FROM sagas_run WHERE due_at <= now() AND claims = %s {'' if begin else _NOT_NEW} "
         f"ORDER BY due_at LIMIT {FEW} FOR NO KEY UPDATE SKIP LOCKED), "
         f"leased AS (UPDATE sagas_run AS run SET claims = 1, due_at = clock_timestamp() + %s::interval{begins} "
         f"FROM due WHERE run.id = due.id AND (SELECT bool_and(plain) AND count(*) < {FEW} FROM due) "
-        "RETURNING 1) SELECT id, kind, (SELECT count(*) FROM leased) FROM due"
+        "RETURNING 1) SELECT id, kind, (SELECT count(*) FROM leased), waited FROM due"
     )
 
 

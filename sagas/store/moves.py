@@ -21,6 +21,7 @@ from sagas.db import after_commit, array, uuid_array
 from sagas.decisions.plan import Branches, Due, Move, Place
 from sagas.definition.events import EventNames
 from sagas.errors import IllegalTransition, UnknownSaga
+from sagas.metrics import catalogue
 from sagas.postgresql import prepared
 from sagas.redis import changes
 from sagas.states import FINAL
@@ -181,7 +182,7 @@ def move(change: Move, rows: Sequence[Row], *, put: Put | None = None) -> None:
         IllegalTransition: a run did not stand where it should; the transaction must be rolled back.
     """
     ids = uuid_array([row.id for row in rows])
-    _carry_out(change, ids, len(rows), setting=_set(change, put), told=_told(change, rows))
+    _carry_out(change, ids, len(rows), saga=rows[0].saga, setting=_set(change, put), told=_told(change, rows))
     observers.tell(rows, change=change)
 
 
@@ -225,6 +226,7 @@ def advance(
         change,
         ids,
         len(rows),
+        saga=rows[0].saga,
         log=(named + noted, [*values, *_shared(entry)] if named else [*_shared(entry), *values]),
         setting=(setting + kept, [*params, *([entry.step] * names)]),
         told=told,
@@ -298,6 +300,7 @@ def advance_through(
         change,
         ids,
         len(rows),
+        saga=rows[0].saga,
         log=(
             f"noted AS (INSERT INTO sagas_log ({_LOG_COLUMNS}) SELECT v.id, s.step, s.operation, s.outcome, 1, "
             "clock_timestamp() - s.age * interval '1 second', s.duration, s.worker, s.compensate, s.performer, d.data "
@@ -349,6 +352,7 @@ def _carry_out(
     ids: str,
     number: int,
     *,
+    saga: str,
     setting: Sql,
     told: outbox.Branch,
     log: Sql = ("", []),
@@ -361,13 +365,14 @@ def _carry_out(
         The transaction's number, as the rows have it from now on; nothing where hooks are told.
     """
     watched = hooks.is_watched(change.before.state, change.after.state)
+    timed = config().metrics and change.after.state in FINAL and change.before.state is not change.after.state
     with connection.cursor() as cursor:
         prepared.execute(
             cursor,
             f"WITH {log[0]}moved AS (UPDATE sagas_run AS run SET {setting[0]}{told.count} "
             f"WHERE run.id = ANY(%s::uuid[]) {_AT} {provided[0]}"
-            f"RETURNING {SEEN if watched else '1'}{told.returned}){told.insert} "
-            f"SELECT {'*' if watched else 'count(*), pg_current_xact_id()::xid::text'} FROM moved",
+            f"RETURNING {SEEN if watched else '1'}{_LASTED if timed else ''}{told.returned}){told.insert} "
+            f"SELECT {'*' if watched else _MOVED + (_ALL_LASTED if timed else '')} FROM moved",
             [
                 *log[1],
                 *setting[1],
@@ -383,10 +388,21 @@ def _carry_out(
         found = cursor.fetchall()
     _check_moved(len(found) if watched else found[0][0], number, change)
     _announce(change, ids)
+    if timed:
+        lasted = [row[_SEEN] for row in found] if watched else found[0][2]
+        catalogue.RUN_DURATION.observe(*lasted, saga=saga, outcome=change.after.state.value)
     if watched:
         notify_hooks(change.before.state, change.after.state, found, data)
         return ""
     return str(found[0][1])
+
+
+#: Columns of ``SEEN``.
+_SEEN = 5
+_MOVED = "count(*), pg_current_xact_id()::xid::text"
+#: Seconds from the start of a run to its end, of each run and of all.
+_LASTED = ", EXTRACT(EPOCH FROM run.finished_at - run.created_at)::float8 AS lasted"
+_ALL_LASTED = ", array_agg(lasted)"
 
 
 def _announce(change: Move, ids: str) -> None:
@@ -484,6 +500,8 @@ def record_confirmation(
     if change is not None:
         _check_moved(int(run[0] is not None), 1, change)
         _announce(change, uuid_array([row.id]))
+        if change.after.state in FINAL:
+            catalogue.RUN_DURATION.observe(run[_SEEN], saga=row.saga, outcome=change.after.state.value)
         if hooks.is_watched(change.before.state, change.after.state):
             notify_hooks(change.before.state, change.after.state, [run])
     return text, received_at
@@ -494,7 +512,8 @@ def _moved_by_confirmation(change: Move, row: Row) -> Sql:
     told = _told(change, [row])
     return (
         f", moved AS (UPDATE sagas_run AS run SET {setting}{told.count} FROM sagas_received "
-        f"WHERE run.id = sagas_received.run_id {_AT} RETURNING {SEEN}{told.returned}){told.insert}",
+        f"WHERE run.id = sagas_received.run_id {_AT} "
+        f"RETURNING {SEEN}{_LASTED if change.after.state in FINAL else ''}{told.returned}){told.insert}",
         [*params, *told.counted, *_at(change.before), *told.inserted],
     )
 

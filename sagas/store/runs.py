@@ -84,6 +84,8 @@ class Row(NamedTuple):
     trace_parent: str | None = None
     #: Whether any breaker is open. Only ``GUARDED`` asks.
     guarded: bool = False
+    #: Seconds for which the run had been due when it was claimed. Only a claim asks.
+    waited: float = 0.0
     #: The transaction of this process that has left the run so, if it was not read.
     left_by: str = ""
     #: The request as it was loaded, if it can never change.

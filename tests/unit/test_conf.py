@@ -82,6 +82,9 @@ def test_each_queue_is_taken_once() -> None:
         ({**OK, "BREAKER_OPERATIONS": 0}, "'BREAKER_OPERATIONS'"),
         ({**OK, "BREAKER_MINIMUM": 101}, "'BREAKER_MINIMUM'"),
         ({**OK, "BREAKER_PROBE": 0}, "'BREAKER_PROBE'"),
+        ({**OK, "METRICS": 1}, "'METRICS'"),
+        ({**OK, "METRICS_TOKEN": "short"}, "'METRICS_TOKEN'"),
+        ({**OK, "METRICS_TOKEN": "ä" * 16}, "'METRICS_TOKEN'"),
     ],
     ids=repr,
 )

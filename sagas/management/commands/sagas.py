@@ -13,7 +13,7 @@ from sagas.conf import Misconfigured, config
 from sagas.db import ConnectionLost, describe_error
 from sagas.errors import SagaError
 from sagas.escalations import reopening
-from sagas.management import alive, archive, barrier, dead_events, grants, prune, restored, work
+from sagas.management import alive, archive, barrier, dead_events, grants, metrics, prune, restored, work
 from sagas.management.person import user_here
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
@@ -27,6 +27,7 @@ _MODULES: dict[str, Any] = {
     "dead": dead_events,
     "work": work,
     "alive": alive,
+    "metrics": metrics,
     "restored": restored,
     "grants": grants,
     "barrier": barrier,
@@ -39,8 +40,8 @@ class Command(BaseCommand):
     """The command: each subcommand is a method here or a module."""
 
     help = (
-        "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | reopen | restored | erase | "
-        "prune | archive | grants | barrier."
+        "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | metrics | reopen | restored | "
+        "erase | prune | archive | grants | barrier."
     )
     # A saga that cannot be imported fails the checks. The other sagas must be dispatched all the same.
     requires_system_checks = ()
@@ -72,6 +73,8 @@ class Command(BaseCommand):
                 "alive", help="Exit code 1 if a worker of this machine is not alive: for health checks."
             )
         )
+
+        metrics.add_arguments(commands.add_parser("metrics", help="Print all metrics, or serve them to Prometheus."))
 
         commands.add_parser(
             "reopen", help="Open escalations anew for escalated runs that have none, so the doctor says."
