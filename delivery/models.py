@@ -256,6 +256,10 @@ class Fulfilment(models.Model):
         return sum(quantity for _sku, quantity in self.lines)
 
 
+#: In whose name cups leave a store's queue when they are refunded.
+BY_REFUND = "refund"
+
+
 class FulfilmentMove(models.Model):
     """Who moved an order from one state to another, when and why. A trigger writes it; it is never changed."""
 

@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import F, Prefetch, QuerySet, Window
 from django.db.models.functions import Now, RowNumber
 
-from delivery.models import OPEN, Closure, Fulfilment, FulfilmentState, Slot, SlotHold, Store
+from delivery.models import BY_REFUND, OPEN, Closure, Fulfilment, FulfilmentState, Slot, SlotHold, Store
 from sagas.db import array, uuid_array
 from sagas.pool import HoldState
 from sagas.postgresql import prepared
@@ -153,13 +153,15 @@ class Stage:
 
     Attributes:
         version: of the work, from 1 on: ``ACCEPTED``.
-        reason: why it is refused; "" for other states.
+        reason: why it is refused, or cups were given back; "" otherwise.
+        is_refund: whether it came by a refund, and not by the store.
     """
 
     version: int
     state: FulfilmentState
     at: datetime
     reason: str
+    is_refund: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ def progress_of(*, run_id: UUID) -> Progress | None:
         return None
     # Behind the work: a move that is committed between both reads is left for the next time.
     moves = [
-        Stage(move.version, FulfilmentState(move.target), move.at, move.reason)
+        Stage(move.version, FulfilmentState(move.target), move.at, move.reason, move.by == BY_REFUND)
         for move in work.moves.filter(version__lte=work.version).order_by("version")
     ]
     return Progress(work, [Stage(1, FulfilmentState.ACCEPTED, work.created_at, ""), *moves])

@@ -22,7 +22,7 @@ from delivery.errors import (
     SlotUnusable,
     StaleVersion,
 )
-from delivery.models import NEXT, OPEN, Closure, Fulfilment, FulfilmentState, Slot, SlotHold, Store
+from delivery.models import BY_REFUND, NEXT, OPEN, Closure, Fulfilment, FulfilmentState, Slot, SlotHold, Store
 from sagas.pool import HoldState
 
 #: How far ahead a person makes slots.
@@ -216,7 +216,7 @@ def give_back(
     run_id: UUID,
     cups: Mapping[str, int],
     whole: bool,
-    by: str = "refund",
+    by: str = BY_REFUND,
     reason: str = "the order was refunded",
 ) -> Returned:
     """Take refunded cups out of a store's queue, in the caller's transaction, which must do it once.

@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth import views
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
@@ -61,8 +62,10 @@ class ChangePassword(views.PasswordChangeView):
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         """Change it; the session goes on under a new id."""
-        response = super().form_valid(form)
-        AuthToken.objects.filter(user=form.user).delete()
+        # Both or neither: with a new password nobody would delete the stolen token any more.
+        with transaction.atomic():
+            response = super().form_valid(form)
+            AuthToken.objects.filter(user=form.user).delete()
         messages.success(self.request, _("Your password is changed. Everywhere else you are signed out."))
         return response
 

@@ -20,7 +20,7 @@ from orders.api.protocol import conditional
 from orders.api.protocol.fields import Integer, Text
 from orders.api.protocol.problems import Problem
 from orders.api.protocol.unknown import StrictSerializer
-from orders.api.schema import CONDITIONAL, ORDER_NO, RATE, STORE, problems
+from orders.api.schema import CONDITIONAL, ORDER_NO, RATE, SAGA_ID, STORE, problems
 from orders.api.serializers import SlotSerializer
 from orders.api.views import View
 from orders.fulfilment import services
@@ -242,7 +242,7 @@ class RebookView(View):
 
     @extend_schema(
         operation_id="rebook_order",
-        parameters=[ORDER_NO, *RATE],
+        parameters=[ORDER_NO, SAGA_ID, *RATE],
         request=RebookSerializer,
         responses={200: RebookedSerializer, **problems(404, 409, 413, 422)},
     )
@@ -258,7 +258,8 @@ class RebookView(View):
             order = services.rebook(customer_id=customer, order_no=order_no, slot=body.validated_data["slot"])
         except DeliveryError as error:
             raise _problem(error) from error
-        return Response(RebookedSerializer({"order_no": order.order_no, "slot": order.slot}).data)
+        rebooked = RebookedSerializer({"order_no": order.order_no, "slot": order.slot}).data
+        return Response(rebooked, headers={"X-Saga-ID": str(order.run_id)})
 
 
 def _no_store() -> Problem:

@@ -332,7 +332,7 @@ class RefundView(View):
 
     @extend_schema(
         operation_id="refund_order",
-        parameters=[ORDER_NO, IDEMPOTENCY_KEY, *RATE],
+        parameters=[ORDER_NO, IDEMPOTENCY_KEY, SAGA_ID, *RATE],
         request=serializers.RefundOrderSerializer,
         responses={202: serializers.OrderRefundSerializer, **problems(404, 409, 413, 422)},
     )
@@ -351,7 +351,7 @@ class RefundView(View):
         try:
             refund = refunds.refund_order(
                 order_no=order_no,
-                reason=body.validated_data["reason"] or "wanted by the customer",
+                reason=body.validated_data["reason"] or refunds.BY_CUSTOMER,
                 by=f"customer {customer_id}",
                 lines=None if lines is None else {line["sku"]: line["quantity"] for line in lines},
                 customer_id=customer_id,
@@ -359,7 +359,8 @@ class RefundView(View):
             )
         except refunds.NotRefundable as refused:
             raise Problem(409, refused.code, str(refused)) from refused
-        return Response(serializers.OrderRefundSerializer(refund).data, status=202)
+        headers = {"X-Saga-ID": str(refund.order.run_id)}
+        return Response(serializers.OrderRefundSerializer(refund).data, status=202, headers=headers)
 
 
 class CancelView(View):
@@ -369,7 +370,7 @@ class CancelView(View):
 
     @extend_schema(
         operation_id="cancel_order",
-        parameters=[ORDER_NO, *RATE],
+        parameters=[ORDER_NO, SAGA_ID, *RATE],
         request=None,
         responses={
             200: serializers.CancelledSerializer,
@@ -382,4 +383,5 @@ class CancelView(View):
         unknown.NothingSerializer(data=request.data).is_valid(raise_exception=True)
         state = services.cancel_order(customer_id=customer_of(request), order_no=order_no)
         body = serializers.CancelledSerializer({"order_no": order_no, "state": state}).data
-        return Response(body, status=200 if state is State.FAILED else 202)
+        headers = {"X-Saga-ID": str(selectors.run_of(order_no=order_no))}
+        return Response(body, status=200 if state is State.FAILED else 202, headers=headers)

@@ -53,7 +53,7 @@ def give_back(request: HttpRequest, order_no: str) -> HttpResponse:
         throttles.hold_back("cancels", f"customer {customer_id}")
         refunds.refund_order(
             order_no=order_no,
-            reason="wanted by the customer",
+            reason=refunds.BY_CUSTOMER,
             by=f"customer {customer_id}",
             customer_id=customer_id,
         )

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 import delivery.selectors
 from delivery.models import Closure, FulfilmentState, OpeningHours, Slot, Store
 from delivery.selectors import StoreView
+from orders.pages import texts
 from orders.selectors import OrderWithRun
 from sagas import State
 
@@ -86,7 +87,11 @@ def offers(shown: OrderWithRun) -> dict[str, Any]:
     store = progress.work.store
     found: dict[str, Any] = {
         "stages": [
-            {"name": stage.state.label, "at": stage.at.astimezone(store.zone), "reason": stage.reason}
+            {
+                "name": texts.stage_text(stage),
+                "at": stage.at.astimezone(store.zone),
+                "reason": texts.stage_reason(stage),
+            }
             for stage in progress.stages
         ]
     }

@@ -14,6 +14,9 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from delivery.models import FulfilmentState
+from delivery.selectors import Stage
+from orders.refunds.participants import REFUNDED
+from orders.refunds.services import BY_CUSTOMER
 from orders.selectors import OrderWithRun
 from payments.models import PaymentState
 from payments.refunds import CONFIRMATION as PAYMENT
@@ -53,6 +56,11 @@ IN_STORE = {
     FulfilmentState.HANDED_OVER: _("You have it."),
     FulfilmentState.NOT_COLLECTED: _("It was not collected."),
     FulfilmentState.REFUSED: _("Cancelled. What you paid goes back."),
+}
+#: What a refund has come to in the store: with all cups, the order is refused; with fewer, it stays accepted.
+_REFUNDED = {
+    FulfilmentState.REFUSED: _("cancelled"),
+    FulfilmentState.ACCEPTED: _("partly refunded"),
 }
 #: The same in a word or two, for lists.
 SHORT = {
@@ -134,6 +142,7 @@ _KINDS = {
 #: What the shop and the engine write for customers themselves, as it is stored.
 _WRITTEN = {
     "cancelled by the customer": _("You have cancelled it."),
+    BY_CUSTOMER: _("You have given it back."),
     "The group buy was called off.": _("The group buy was called off."),
     "Too few joined in time: the group did not form.": _("Too few joined in time: the group did not form."),
     "It was cancelled.": _("It was cancelled."),
@@ -155,6 +164,17 @@ def state_text(shown: OrderWithRun) -> Any:
     if state is State.AWAITING_CONFIRM and is_paid(shown):
         return _GROUP if shown.order.campaign else _PAID
     return STATES[state]
+
+
+def stage_text(stage: Stage) -> Any:
+    """What a store has come to with an order, in a word or two. What was given back is not called refused."""
+    return _REFUNDED.get(stage.state, stage.state.label) if stage.is_refund else stage.state.label
+
+
+def stage_reason(stage: Stage) -> Any:
+    """Why it has: a known reason in the reader's language, and a person's as it was written."""
+    reason = stage.reason.removeprefix(REFUNDED) if stage.is_refund else stage.reason
+    return _WRITTEN.get(reason, reason)
 
 
 def step_text(name: str) -> Any:

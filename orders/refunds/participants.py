@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from annotated_types import Gt, MaxLen
@@ -24,6 +24,9 @@ from orders.groups import stock
 from orders.models import Order, OrderLine
 from payments.models import Payment, PaymentState
 from sagas import Call, Done, Operation, Outcome, Rejected, set_based
+
+#: What stands before the reason of a refund where a store reads it.
+REFUNDED: Final = "refunded: "
 
 
 def worth(*, cents: int, quantity: int, refunded: int, more: int) -> int:
@@ -146,7 +149,7 @@ def give_back_place(call: Call[RefundOrderRequest]) -> dict[str, bool | None]:
         run_id=call.request.order_run,
         cups={one.sku: one.quantity for one in call.request.lines},
         whole=_is_whole(call),
-        reason=f"refunded: {call.request.reason}",
+        reason=f"{REFUNDED}{call.request.reason}",
     )
     if returned.moved is not None:
         events.tell_moved(returned.moved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from uuid import uuid4
 
 import uuid_utils.compat
@@ -18,6 +19,8 @@ from sagas.models import Run
 
 #: The key of a refund of everything that is left.
 WHOLE = "whole"
+#: The reason of a customer who gives none.
+BY_CUSTOMER: Final = "wanted by the customer"
 
 
 class NotRefundable(Exception):

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from knox.models import AuthToken
 from pytest_django import Settings
@@ -143,6 +144,29 @@ def test_too_many_attempts_in_a_minute_are_told_to_wait(mei: User, settings: Set
 
 def change(client: Client, old: str, new: str, again: str = "") -> Any:
     return send(client, "/password/", old_password=old, new_password1=new, new_password2=again or new)
+
+
+def test_a_password_is_not_changed_where_the_tokens_cannot_be_deleted(mei: User) -> None:
+    client = browser()
+    client.raise_request_exception = False
+    sign_in(client, mei)
+    token = Api(demo.token(customer=mei))
+    # Given a database that lets no token be deleted
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER refuse BEFORE DELETE ON knox_authtoken FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse()"
+        )
+    # When
+    answer = change(client, WORD, "peach oolong, no sugar")
+    # Then all is as it was, and the owner tries again
+    assert answer.status_code == 503
+    mei.refresh_from_db()
+    assert mei.check_password(WORD)
+    assert token.get(ORDERS).status == 200
 
 
 def test_whoever_changes_a_password_is_signed_out_everywhere_else(mei: User) -> None:

@@ -153,6 +153,7 @@ def test_a_customer_takes_another_slot(api: Api, stranger: Api, shop: Shop) -> N
     for _ in range(2):
         answer = api.post(url, {"slot": slot.pk})
         assert (answer.status, answer.body) == (200, {"order_no": work.order_no, "slot": slot.pk})
+        assert answer.headers["X-Saga-ID"] == str(work.run_id)
     assert Order.objects.get(order_no=work.order_no).slot == slot.pk
     assert SlotHold.objects.get(run_id=work.run_id).pool_key == str(slot.pk)
     # Back to where there is no room

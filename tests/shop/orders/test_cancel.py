@@ -20,10 +20,14 @@ def test_a_cancel_compensates_the_run(api: Api, shop: Shop) -> None:
 
 
 def test_a_repeated_cancel_gets_the_same_answer(api: Api, shop: Shop) -> None:
-    order_no = api.order(shop).body["order_no"]
+    placed = api.order(shop)
+    order_no = placed.body["order_no"]
     first = api.post(f"{ORDERS}{order_no}/cancel/")
     second = api.post(f"{ORDERS}{order_no}/cancel/")
     assert (second.status, second.body) == (first.status, first.body)
+    # And names the order's saga
+    named = [reply.headers["X-Saga-ID"] for reply in (placed, first, second)]
+    assert named == [str(Order.objects.get().run_id)] * 3
 
 
 def test_a_cancel_of_an_undone_order_gets_the_same_answer(api: Api, shop: Shop) -> None:

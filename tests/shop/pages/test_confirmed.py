@@ -94,6 +94,33 @@ def test_a_confirmed_order_is_given_back_once(browser: Client, shop: Shop, order
     assert ">refunded</b>" in text(browser, "/orders/")
 
 
+def test_an_order_that_its_customer_gave_back_is_not_called_refused(
+    browser: Client, api: Api, shop: Shop, order_no: str
+) -> None:
+    # When
+    browser.post(f"/orders/{order_no}/give-back/")
+    given_run(OrderRefund.objects.get(order__order_no=order_no).run_id).then_succeeded()
+    # Then
+    shown = text(browser, f"/orders/{order_no}/")
+    assert "<b>Cancelled</b>" in shown
+    assert "You have given it back." in shown
+    assert "Refused" not in shown
+    chinese = browser.get(f"/orders/{order_no}/", headers={"Accept-Language": "zh-CN"}).content.decode()
+    assert "<b>已取消</b>" in chinese
+    assert "您已退单。" in chinese
+
+
+def test_a_customer_reads_why_cups_of_an_order_were_given_back(
+    browser: Client, api: Api, shop: Shop, order_no: str
+) -> None:
+    one = {"lines": [{"sku": shop.tea.code, "quantity": 1}], "reason": "one too many"}
+    assert api.post(f"/api/v1/orders/{order_no}/refund/", one, Idempotency_Key="a").status == 202
+    given_run(OrderRefund.objects.get(order__order_no=order_no).run_id).then_succeeded()
+    shown = text(browser, f"/orders/{order_no}/")
+    assert "<b>Partly refunded</b>" in shown
+    assert "<span>one too many</span>" in shown
+
+
 def test_what_is_being_made_keeps_its_time(browser: Client, shop: Shop, order_no: str, other: Slot) -> None:
     page = f"/orders/{order_no}/"
     move(order_no, MAKING)

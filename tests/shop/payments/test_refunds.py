@@ -203,6 +203,8 @@ def test_a_confirmed_order_is_refunded_whole_with_everything_that_it_had(
     replies = [api.post(f"{ORDERS}{order_no}/refund/", {"reason": "the party is off"}) for _ in range(2)]
     assert [reply.status for reply in replies] == [202, 202]
     assert replies[0].body == replies[1].body
+    # The order's saga, as in all answers about it
+    assert {reply.headers["X-Saga-ID"] for reply in replies} == {str(Order.objects.get().run_id)}
     assert (replies[0].body["refund_amount"], replies[0].body["whole"]) == (3 * 1250 - 500, True)
     carry()
     # Then
