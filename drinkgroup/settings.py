@@ -267,6 +267,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "WEBHOOKS": [f"orders.api.endpoints.{told}" for told in ("PLACED", "CONFIRMED", "REJECTED", "FULFILMENT", "TEST")],
     # Names for the enums of fields that several objects have.
     "ENUM_NAME_OVERRIDES": {
         "OrderState": "sagas.states.State",

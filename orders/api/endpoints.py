@@ -5,19 +5,29 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    OpenApiWebhook,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from delivery.models import FulfilmentState
+from orders import events
 from orders.api.protocol import unknown
+from orders.api.protocol.fields import Amount, Currency
 from orders.api.protocol.problems import Problem
 from orders.api.schema import RATE, problems
 from orders.api.views import View, customer_of
 from orders.events import KINDS
 from webhooks import selectors, sending, services
 from webhooks.errors import EndpointNotFound, EndpointRefused
-from webhooks.models import URL_LIMIT
+from webhooks.models import API_VERSION, URL_LIMIT
 
 _PLACE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 #: The most events of a page.
@@ -71,6 +81,103 @@ class EventPageSerializer(serializers.Serializer[Any]):
 
     results = EventSerializer(many=True)
     after = serializers.CharField(help_text="Ask with this for what comes next. It stays the same while nothing comes.")
+
+
+class _OrderFactSerializer(serializers.Serializer[Any]):
+    """An order, as it was accepted."""
+
+    order_no = serializers.CharField()
+    total_amount = Amount()
+    discount_amount = Amount()
+    currency = Currency()
+    slot = serializers.IntegerField()
+
+    class Meta:
+        """Its name in the document."""
+
+        ref_name = "ToldOrder"
+
+
+class _MoveFactSerializer(serializers.Serializer[Any]):
+    """How far the store has come with a confirmed order."""
+
+    order_no = serializers.CharField()
+    state = serializers.ChoiceField(choices=FulfilmentState.values)
+    version = serializers.IntegerField(help_text="Counts the states, from 1.")
+    at = serializers.DateTimeField()
+    due_at = serializers.DateTimeField(help_text="When it is to be ready.")
+    reason = serializers.CharField(allow_blank=True, help_text="Why it is refused, or what was given back.")
+
+    class Meta:
+        """Its name in the document."""
+
+        ref_name = "ToldFulfilment"
+
+
+_ORDER_NO = "ORD-20261123-7K3M9QX2"
+_ORDER: dict[str, Any] = {
+    "order_no": _ORDER_NO,
+    "total_amount": 2500,
+    "discount_amount": 0,
+    "currency": "CNY",
+    "slot": 1,
+}
+_MOVE: dict[str, Any] = {
+    "order_no": _ORDER_NO,
+    "state": "MAKING",
+    "version": 2,
+    "at": "2026-11-23T10:20:00+00:00",
+    "due_at": "2026-11-23T10:30:00+00:00",
+    "reason": "",
+}
+
+
+def _message(kind: str, about: str, fact: type[serializers.Serializer[Any]] | None, **example: Any) -> OpenApiWebhook:
+    """What an endpoint gets of one kind of event."""
+    # A class of its own, because what is said of its schema is kept in the class.
+    field: type[serializers.CharField] = type("Kind", (serializers.CharField,), {})
+    kind_field = extend_schema_field({"type": "string", "const": kind})(field)()
+    data_field = serializers.DictField() if fact is None else fact()
+    name = "".join(word.title() for word in kind.split("."))
+    fields = {"type": kind_field, "data": data_field, "__doc__": about}
+    event = type(f"Told{name}Serializer", (EventSerializer,), fields)
+    value = {
+        "id": "evt_5f0c1e3a7b9d4c2e8a6f0b1d2c3e4f5a",
+        "type": kind,
+        "api_version": API_VERSION,
+        "subject": _ORDER_NO,
+        "sequence": 1,
+        "created_at": "2026-11-23T10:00:00.123456Z",
+        "data": {},
+        **example,
+    }
+    taken = {
+        "2XX": OpenApiResponse(description="Taken. Anything else is sent again, for three days."),
+        "410": OpenApiResponse(description="The endpoint is disabled."),
+    }
+    return OpenApiWebhook(
+        kind,
+        extend_schema(
+            operation_id=f"told_{kind.replace('.', '_')}",
+            summary=kind,
+            description=about,
+            request=event,
+            examples=[OpenApiExample(kind, value=value)],
+            responses=taken,
+        ),
+    )
+
+
+#: What the document has under ``webhooks`` (``SPECTACULAR_SETTINGS``).
+PLACED = _message(events.PLACED, "The order's first step is done.", _OrderFactSerializer, data=_ORDER)
+CONFIRMED = _message(events.CONFIRMED, "The order is confirmed.", _OrderFactSerializer, data=_ORDER, sequence=2)
+REJECTED = _message(events.REJECTED, "The order is undone.", _OrderFactSerializer, data=_ORDER, sequence=2)
+FULFILMENT = _message(
+    events.FULFILMENT, "The store has come further with the order.", _MoveFactSerializer, data=_MOVE, sequence=3
+)
+TEST = _message(
+    services.TEST, "What you have asked for, to try the endpoint.", None, subject="9c1f0b1d-2c3e-4f5a-8a6f-5f0c1e3a7b9d"
+)
 
 
 class EndpointsView(View):

@@ -208,6 +208,13 @@ _HEADERS: dict[str, tuple[str, frozenset[str] | None]] = {
     "Retry-After": ("Seconds until a repeat makes sense.", frozenset({"429", "503"})),
 }
 
+#: What a message to an endpoint has besides its body.
+_MESSAGE_HEADERS = {
+    "webhook-id": "The event's id: the same in every attempt. Who has it has the message.",
+    "webhook-timestamp": "When this attempt was made, in seconds since 1970. Refuse what is five minutes old.",
+    "webhook-signature": "Standard Webhooks: by the endpoint's secret, of id, timestamp and body.",
+}
+
 
 def complete(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
     """Add what is the same for all operations, and the examples and links; a hook of drf-spectacular."""
@@ -221,6 +228,12 @@ def complete(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
         "description": "An id of your own for this request. One that does not fit is replaced.",
         "schema": {"type": "string", "example": "checkout-7f3a"},
     }
+    for told in result.get("webhooks", {}).values():
+        # Signed as gateways' messages are.
+        told["post"]["parameters"] = [
+            {"name": name, "in": "header", "required": True, "description": about, "schema": {"type": "string"}}
+            for name, about in _MESSAGE_HEADERS.items()
+        ]
     operations = (found for path in result["paths"].values() for found in path.values())
     for operation in operations:
         name: str = operation["operationId"]

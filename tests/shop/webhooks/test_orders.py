@@ -8,8 +8,12 @@ from collections.abc import Callable
 
 import pytest
 from django.db import connection, transaction
+from drf_spectacular.generators import SchemaGenerator
+from jsonschema import Draft202012Validator
 
+from delivery.models import Fulfilment, FulfilmentState
 from orders import demo
+from orders.fulfilment import services as fulfilment
 from sagas.models import Run
 from tests.shop.conftest import Api, Shop, confirm
 from tests.shop.webhooks.conftest import Receiver
@@ -189,3 +193,33 @@ def test_old_events_are_deleted(shop: Shop, receiver: Make, no_worker: None) -> 
         cursor.execute("UPDATE webhooks_event SET created_at = now() - interval '31 days' WHERE subject = 'old'")
     assert services.prune() == 1
     assert Event.objects.get(customer_id=shop.customer.pk).subject == "new"
+
+
+def test_the_document_describes_each_message_as_it_is_sent(api: Api, shop: Shop, no_worker: None) -> None:
+    # Given one event of each kind: an order that is made, one that is undone, and a try
+    endpoint = api.post(ENDPOINTS, {"url": "https://93.184.215.14/hook"}).body["id"]
+    made, undone = api.order(shop).body["order_no"], api.order(shop).body["order_no"]
+    for order_no in (made, undone):
+        perform(order_no)
+    assert confirm(made, payment_id=f"pay-{made}").status == 200
+    perform(made)
+    api.post(f"/api/v1/orders/{undone}/cancel/")
+    perform(undone)
+    work = Fulfilment.objects.get(order_no=made)
+    fulfilment.move(order_no=made, to=FulfilmentState.MAKING, version=work.version, by="li")
+    api.post(f"{ENDPOINTS}{endpoint}/test/")
+    sent = {event["type"]: event for event in api.get(EVENTS).body["results"]}
+    # When
+    document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # untyped there
+    # Then all are there, and each message and each example is as its schema says, with nothing more and nothing less
+    assert set(sent) == set(document["webhooks"])
+    for kind, message in document["webhooks"].items():
+        content = message["post"]["requestBody"]["content"]["application/json"]
+        schema = {**content["schema"], "components": document["components"]}
+        (example,) = content["examples"].values()
+        fields = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]["properties"]
+        for body in (sent[kind], example["value"]):
+            Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(body)
+            assert list(body) == list(fields)
+        assert example["value"].keys() == sent[kind].keys()
+        assert example["value"]["data"].keys() == sent[kind]["data"].keys()
