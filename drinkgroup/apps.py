@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 
 
@@ -9,3 +10,12 @@ class ShopAdminConfig(AdminConfig):
     """Django's admin, on a site that can ask for a second factor."""
 
     default_site = "drinkgroup.logins.ShopAdminSite"
+
+    def ready(self) -> None:
+        """Find the admin's modules, and record spans where there is a collector."""
+        super().ready()
+        if settings.TRACES:
+            # OpenTelemetry is loaded only then.
+            from drinkgroup import spans  # noqa: PLC0415
+
+            spans.record()

@@ -343,4 +343,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_SENSITIVE_PARAMETERS = ["otp_token"]
 
+# Spans go there, by OTLP over HTTP. OTEL_TRACES_SAMPLER and the other variables of OpenTelemetry say how.
+TRACES = bool(env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default=""))
+
 LOGGING = logging_config(level=env.str("LOG_LEVEL", default="INFO"), fmt=env.str("LOG_FORMAT", default="json"))

@@ -18,17 +18,17 @@ SAGA = "sagas.saga"
 RUN_ID = "sagas.run.id"
 #: The step's persisted name; the confirmation's in a confirmation or a deadline.
 STEP = "sagas.step"
-#: What was done, as in the run's log: "action", "compensation", "confirm", "cancel", "deadline", …
+#: What was done, as in the run's log: "forward", "compensate", "try", "confirm", "cancel", "confirmation", "expire", …
 OPERATION = "sagas.operation"
 #: The attempt at the operation, from 1.
 ATTEMPT = "sagas.attempt"
-#: How the operation ended, as in the run's log: "DONE", "REJECTED", "FAULT", …; "EVENT" where nothing was performed.
+#: How it ended, as in the run's log: "DONE", "REJECTED", "FAULT", "ACCEPTED"; "EVENT" where nothing was performed.
 OUTCOME = "sagas.outcome"
 #: The runs for which one transaction has performed the operation.
 COHORT_SIZE = "sagas.cohort.size"
 #: The state in which the run is afterwards, if it has changed.
 STATE = "sagas.state"
-#: OpenTelemetry's attribute for the class of an error, in the call of another system.
+#: The class of the error, in the call of another system; OpenTelemetry's own name.
 ERROR_TYPE = "error.type"
 
 # Spans --------------------------------------------------------------------------------------------------------------
@@ -38,17 +38,17 @@ START = "start"
 
 
 def operation(entry: Entry) -> str:
-    """The span of an operation, as the log calls it: "reserve_inventory.try"; of an event "confirmation payment"."""
+    """What was done at a step, or happened to the run, as the run's log calls it."""
     if entry.outcome == "EVENT":
         return f"{entry.operation} {entry.step}".rstrip()
     return f"{entry.step}.{entry.operation}"
 
 
 def wait(awaited: str) -> str:
-    """The span of a wait for an answer or a confirmation, from when the run came to it until something happened."""
+    """A wait for an answer or a confirmation, from when the run came to it until something happened."""
     return f"await {awaited}"
 
 
 def call(step: str, what: str) -> str:
-    """The span of a call of another system, while it is made; the span of that system is a part of it."""
+    """A call of another system, while it is made."""
     return f"call {step}.{what}"

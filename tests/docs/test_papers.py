@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sagas.conf import Config
-from tests.docs import settings_table
+from tests.docs import settings_table, spans_table
 from tests.docs.papers import PAPERS, ROOT, anchors, blocks, headings, links, name, prose, table
 
 
@@ -82,6 +82,10 @@ def test_every_sample_is_python(paper: Path) -> None:
 def test_the_documented_settings_are_those_of_the_engine() -> None:
     assert settings_table.described().keys() == {field.name for field in fields(Config)}, "each has (unit) and meaning"
     assert settings_table.written() == settings_table.render(), "python -m tests.docs.settings_table"
+
+
+def test_the_documented_spans_are_those_of_the_code() -> None:
+    assert spans_table.written() == spans_table.render(), "python -m tests.docs.spans_table"
 
 
 def test_the_documented_sum_of_lease_times_is_right() -> None:
@@ -214,4 +218,6 @@ def test_the_engine_imports_only_packages_that_it_declares() -> None:
                 imported.add(node.module.partition(".")[0])
     # Four come with Celery, one with Django, one with pydantic; pytest has whoever makes a test of the matrix for it.
     others = {"sagas", "amqp", "billiard", "click", "kombu", "asgiref", "pydantic_core", "pytest"}
+    # The name under which all packages of OpenTelemetry are imported.
+    imported = {"opentelemetry-sdk" if package == "opentelemetry" else package for package in imported}
     assert {package.replace("_", "-") for package in imported - sys.stdlib_module_names - others} <= declared
