@@ -168,6 +168,9 @@ SAGAS = {
     # How many days orders' runs are kept after their end; 0: for ever. How many of the older ones a tick deletes.
     "RETENTION": {"*": days} if (days := env.float("RETENTION_DAYS", default=0.0)) else {},
     "PRUNE": env.int("PRUNE", default=0),
+    # Whether processes count what they do; and the token of who may read it (manage.py sagas metrics --listen).
+    "METRICS": env.bool("METRICS", default=False),
+    "METRICS_TOKEN": env.str("METRICS_TOKEN", default="") or None,
 }
 
 # The currency of orders, by ISO 4217. Amounts are in its minor units.

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from orders import events
+from orders import events, metrics
 from orders.models import Order, OrderStatus
 from orders.requests import OrderRequest, split
 from sagas import Call, Done, Outcome, Rejected, locking, no_lock_keys, set_based
@@ -138,6 +138,7 @@ def _mark(
         )
         others = ids - {run_id for (run_id,) in cursor.fetchall()}
     events.tell([call for call in calls if call.run_id not in others], kind)
+    metrics.ORDERS.add(len(ids) - len(others), outcome=status.value.lower())
     if others:
         found = dict(Order.objects.filter(run_id__in=others).values_list("run_id", "status"))
         for run_id in others:

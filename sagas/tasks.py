@@ -33,7 +33,7 @@ from sagas.engine.cohort import TimeUp
 from sagas.engine.performing import any_run_at, is_due_at, sort_by_waits
 from sagas.errors import SagaError, UnknownSaga, UnknownStep
 from sagas.escalations import notices
-from sagas.messaging import dispatcher
+from sagas.messaging import dispatcher, hops
 from sagas.messaging.publisher import (
     BROKER_ERRORS,
     BY_MESSAGE,
@@ -252,6 +252,7 @@ def _deliver(
 ) -> list[UUID]:
     """Perform an operation. Return the runs that go on to the chain's next link, which Celery publishes."""
     past = past or _past(task)
+    hops.arrived(_number(task, hops.PUBLISHED_AT), link)
     path = ShortPath(task.request.hostname or "", task.app.amqp.queues.consume_from)
     try:
         return delivering.deliver(link, runs, later, past=past, path=path, carriers=Publisher)

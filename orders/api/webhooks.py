@@ -6,6 +6,7 @@ import logging
 
 from rest_framework.request import Request
 
+from orders import metrics
 from orders.api.protocol import throttles
 from orders.api.protocol.problems import Problem
 from payments.gateways import Gateway
@@ -34,6 +35,7 @@ def verified(request: Request, gateway: Gateway) -> str:
     try:
         return verify_signature(request.body, request.headers, keys)
     except BadSignature as error:
+        metrics.WEBHOOKS_REFUSED.add_now()
         throttles.hold_back("forgeries", throttles.address(request))
         raise Problem(
             401, "invalid-signature", f"{error}.", headers={"WWW-Authenticate": "Standard-Webhooks"}

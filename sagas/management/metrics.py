@@ -35,6 +35,9 @@ def run(out: OutputWrapper, *, listen: str | None, **_: Any) -> None:
         extras.require("prometheus_client", "manage.py sagas metrics")
     except ImportError as error:
         raise CommandError(str(error)) from error
+    if config().broker is not None and not extras.celery():
+        from sagas.messaging import gauges  # noqa: F401, PLC0415 - an extra; it registers what RabbitMQ has
+
     if not config().metrics:
         msg = "SAGAS['METRICS'] is not set: nothing is counted"
         raise CommandError(msg)

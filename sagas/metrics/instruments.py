@@ -111,6 +111,11 @@ class Counter(Instrument):
         if number > 0 and config().metrics:
             count_after_commit([(self, number, labels)])
 
+    def add_now(self, number: float = 1, /, **labels: str) -> None:
+        """Count what is no change of the database, such as a refusal, whatever becomes of the current transaction."""
+        if number > 0:
+            count_now([(self, number, labels)])
+
 
 class Histogram(Instrument):
     """Measures how large things are: how many were at most so large, and their sum.

@@ -61,6 +61,7 @@ def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
         "DEMO_PASSWORD": lambda: known.get("DEMO_PASSWORD") or secrets.token_urlsafe(12),
         "DRINKGROUP_WEBHOOK_SECRET": lambda: known.get("DRINKGROUP_WEBHOOK_SECRET") or _webhook_secret(),
         "GATEWAY_TOKEN": lambda: known.get("GATEWAY_TOKEN") or secrets.token_urlsafe(24),
+        "METRICS_TOKEN": lambda: known.get("METRICS_TOKEN") or secrets.token_urlsafe(24),
     }
     return {
         **os.environ,
@@ -71,6 +72,7 @@ def build(directory: Path, urls: dict[str, str]) -> dict[str, str]:
         # Without one, a sandbox is started.
         "GATEWAY_URL": os.environ.get("GATEWAY_URL", ""),
         "API_DOCS": os.environ.get("API_DOCS") or "on",
+        "METRICS": os.environ.get("METRICS") or "on",
         # Not in a database that was given: a pooler may stand before it.
         "DATABASE_PREPARES": os.environ.get("DATABASE_PREPARES") or ("off" if "DATABASE_URL" in os.environ else "on"),
     }
@@ -85,6 +87,7 @@ def write_demo_file(
         "DRINKGROUP_WEBHOOK_SECRET",
         "GATEWAY_URL",
         "GATEWAY_TOKEN",
+        "METRICS_TOKEN",
         "ADMIN_USER",
         "ADMIN_PASSWORD",
         "DEMO_PASSWORD",

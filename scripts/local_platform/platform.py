@@ -90,6 +90,8 @@ class Platform:
         self._port = port
         #: Of the webs of gateways and staff, by name: what customers do holds up neither.
         self._other_ports: dict[str, int] = {}
+        #: Of the process that serves metrics.
+        self._metrics_port = 0
         #: Of the sandbox gateway; 0 where the environment names a gateway.
         self._gateway_port = 0
         self._tell = tell
@@ -130,16 +132,21 @@ class Platform:
             gateway = self._start_gateway()
             self._await(gateway, lambda: gateway.said("sandbox gateway is at"))
             self._tell(f"gateway: a sandbox on {self.environment['GATEWAY_URL']}")
+        taken = {self._port, self._gateway_port, *self._other_ports.values()}
+        self._metrics_port = ports.choose(taken=taken)
         urls = {variable: self._url_of(name) for name, variable in _OTHER_WEBS.items()}
+        urls["METRICS_URL"] = f"http://127.0.0.1:{self._metrics_port}/metrics"
         environment.write_demo_file(self.directory, self.environment, url=self.url, token=token, others=urls)
         began = time.monotonic()
         web, workers = self._start_web(), self._start_workers()
         others = {name: self._start_other_web(name) for name in _OTHER_WEBS}
+        metrics = self._start_metrics()
         self._await(web, partial(_answers, self._port))
         self._tell(f"web: answers on {self.url} ({time.monotonic() - began:.1f} s)")
         for name, other in others.items():
             self._await(other, partial(_answers, self._other_ports[name]))
             self._tell(f"{name}: answers on {self._url_of(name)} ({time.monotonic() - began:.1f} s)")
+        self._await(metrics, lambda: metrics.said("metrics at "))
         self._await(workers, lambda: workers.said(" ready."))
         self._tell(f"workers: ready ({time.monotonic() - began:.1f} s)")
 
@@ -186,6 +193,7 @@ class Platform:
     def _kept_children(self) -> Iterator[Kept]:
         starts: dict[str, Callable[[], Child]] = {"web": self._start_web, "workers": self._start_workers}
         starts |= {name: partial(self._start_other_web, name) for name in _OTHER_WEBS}
+        starts["metrics"] = self._start_metrics
         if self._gateway_port:
             starts["gateway"] = self._start_gateway
         for name, start in starts.items():
@@ -286,6 +294,11 @@ class Platform:
         command: list[str | Path] = [_BIN / "gunicorn", "drinkgroup.wsgi"]
         command += ["--bind", f"127.0.0.1:{self._other_ports[name]}", "--workers", "1", "--graceful-timeout", "3"]
         return self._child(name, command)
+
+    def _start_metrics(self) -> Child:
+        """Start the one process that Prometheus asks."""
+        command: list[str | Path] = [_BIN / "python", REPOSITORY / "manage.py", "sagas", "metrics"]
+        return self._child("metrics", [*command, "--listen", f"127.0.0.1:{self._metrics_port}"])
 
     def _url_of(self, name: str) -> str:
         return f"http://127.0.0.1:{self._other_ports[name]}"

@@ -54,7 +54,14 @@ def test_the_reference_has_all_that_can_be_imported_from_the_engine(site: Path) 
 #: maintainers' papers; and of those who come from another system, each reads one page: the longest counts.
 PATH = ("Begin", "How to", "Operate", "When you need it", "Reference")
 #: Pages that are generated; and the contract for authors of a participant in another language, a reader of its own.
-APART = ("reference/versions", "reference/python", "reference/spans", "reference/remote-participants")
+APART = (
+    "reference/versions",
+    "reference/python",
+    "reference/spans",
+    "reference/remote-participants",
+    "reference/metrics",
+    "how-to/alerts",
+)
 
 
 def test_the_readers_path_has_at_most_15000_words() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import sagas
 import sagas.consumer
+import sagas.metrics
 import sagas.pool
 import sagas.remote
 import sagas.selectors
@@ -33,7 +34,15 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_what_the_public_modules_promise_is_there() -> None:
-    public = (sagas.consumer, sagas.pool, sagas.remote, sagas.selectors, sagas.testing, sagas.trace_context)
+    public = (
+        sagas.consumer,
+        sagas.metrics,
+        sagas.pool,
+        sagas.remote,
+        sagas.selectors,
+        sagas.testing,
+        sagas.trace_context,
+    )
     for module in public:
         missing = [name for name in module.__all__ if not hasattr(module, name)]
         assert missing == [], module.__name__
@@ -43,7 +52,7 @@ def test_what_the_public_modules_promise_is_there() -> None:
 PUBLIC = {
     *("sagas", "sagas.celery", "sagas.consumer", "sagas.errors", "sagas.http", "sagas.models", "sagas.pool"),
     *("sagas.postgresql", "sagas.remote", "sagas.routers", "sagas.selectors", "sagas.states", "sagas.testing"),
-    *("sagas.observability", "sagas.trace_context", "sagas.worker"),
+    *("sagas.metrics", "sagas.observability", "sagas.trace_context", "sagas.worker"),
 }
 #: What only the shop may, which is released with the engine, and why an application can do without it.
 ONLY_THE_SHOP = {

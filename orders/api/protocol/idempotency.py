@@ -22,6 +22,7 @@ from django.db import connection
 from django.http import HttpRequest
 from rest_framework.request import Request
 
+from orders import metrics
 from orders.api.protocol.problems import Problem
 from orders.services import Condition, Guard
 from sagas.db import after_commit
@@ -169,6 +170,7 @@ def _find(customer_id: int, key: Key) -> Answer | None:
     first, status, body, location = found
     if first != key.fingerprint:
         raise Problem(422, "idempotency-key-reused", "This Idempotency-Key came before with another request.")
+    metrics.REPLAYS.add_now()
     return Answer(status, json.loads(body), location, replayed=True)
 
 
