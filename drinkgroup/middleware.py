@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import uuid_utils
 from csp.constants import HEADER
@@ -25,7 +26,7 @@ from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django_otp.middleware import OTPMiddleware
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from sagas import trace_context
 
@@ -41,7 +42,7 @@ class RequestIds:
     """Gives each request an id, ``X-Request-ID``: the caller's or the proxy's, if it has one.
 
     The answer has it, each problem (RFC 9457), and each line of the log that is written for the request. A request with
-    a ``traceparent`` gets one back.
+    a ``traceparent`` gets one back. So does one with an ``X-Saga-ID``, if its answer is about no other run.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -51,13 +52,34 @@ class RequestIds:
         """Bind the id until the thread serves the next request: Django logs what became of this one behind all this."""
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+        clear_contextvars()
         bind_contextvars(request_id=request_id)
+        if run_id := _run_id(request.META.get("HTTP_X_SAGA_ID", "")):
+            bind_contextvars(run_id=run_id)
         trace_context.receive(request.headers.get("traceparent"), request.headers.get("tracestate"))
         response = self._get_response(request)
         response["X-Request-ID"] = request_id
+        if saga := response.get("X-Saga-ID"):
+            # For the lines that Django writes of the answer.
+            bind_contextvars(run_id=saga)
+        elif run_id:
+            response["X-Saga-ID"] = run_id
         if (trace := trace_context.current()) is not None:
             response["traceparent"] = trace.traceparent
         return response
+
+    def process_view(self, _request: HttpRequest, _view: object, _args: object, named: dict[str, Any]) -> None:
+        """Name the order of the URL in the lines."""
+        if order_no := named.get("order_no"):
+            bind_contextvars(order_no=str(order_no))
+
+
+def _run_id(given: str) -> str:
+    """The run that a caller names by ``X-Saga-ID``; nothing if that is no id."""
+    try:
+        return str(UUID(given))
+    except ValueError:
+        return ""
 
 
 class Languages:

@@ -42,6 +42,7 @@ class Failure:
         follows: what happens next, for people.
         final: whether no attempt follows automatically.
         hide: removes personal data from a text; ``None`` if there is none.
+        trace_id: the run's trace, as 32 hexadecimal digits.
     """
 
     saga: str
@@ -53,6 +54,7 @@ class Failure:
     follows: str
     final: bool
     hide: Callable[[str], str] | None = None
+    trace_id: str = ""
 
     @property
     def kind(self) -> Hashable:
@@ -85,6 +87,7 @@ def log_failure(failure: Failure) -> None:
             "operation": failure.operation,
             "run_id": str(failure.run_id),
             "attempt": failure.attempt,
+            **({"trace_id": failure.trace_id} if failure.trace_id else {}),
         },
     )
 

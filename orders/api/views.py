@@ -15,6 +15,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from structlog.contextvars import bind_contextvars
 
 import delivery.selectors
 import inventory.selectors
@@ -184,6 +185,7 @@ class OrdersView(View):
         preferred = waiting.preferred_wait(request)
         waits = offers.is_urgent(slot=wanted["slot"]) if preferred is None else preferred > 0
         answer = self._place(request, customer_id, key, wanted)
+        bind_contextvars(order_no=answer.body["order_no"])
         run_id = answer.run_id or selectors.run_of(order_no=answer.body["order_no"])
         headers = {"Location": answer.location, "X-Saga-ID": str(run_id)}
         if answer.replayed:

@@ -12,6 +12,7 @@ from sagas.db import ConnectionLost, describe_error, is_other_database_lost, is_
 from sagas.decisions.reasons import error_text
 from sagas.definition.participants import Accepted, Call, Done, Participant, SetBased, is_set_based, participant_name
 from sagas.errors import Rejected
+from sagas.log_context import of_run
 from sagas.serialization import check_size, dump_json
 from sagas.trace_context import of_call
 
@@ -150,7 +151,7 @@ def _collect_one(
 def _ask(participant: Any, call: Call[Any], using: str) -> Answer:
     """Call a participant in its savepoint. An answer that cannot be stored raises, which takes the effect back."""
     # A run that it starts joins the trace.
-    with of_call(call.trace_id, call.trace_parent):
+    with of_call(call.trace_id, call.trace_parent), of_run(call.run_id):
         result = participant(call)
     if transaction.get_rollback(using=using):
         # It has caught an error of an ``atomic`` block without a savepoint. Our own block would end without an error.

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import Error
 
-from sagas import store
+from sagas import log_context, store
 from sagas.conf import config
 from sagas.db import ConnectionLost, is_transient
 from sagas.decisions import plan
@@ -64,15 +64,24 @@ def perform(
         UnknownSaga: this process does not know the saga.
         UnknownStep: the saga has no such step, or the step has no such operation, or this process lacks it.
     """
-    delivery = delivery_of(link, worker, held=held)
-    performed = Performed()
     ids = sorted(set(ids))
+    with log_context.of(link.saga, link.step, ids):
+        return _perform_guarded(
+            delivery_of(link, worker, held=held), ids, token=token, interruptions=interruptions, left=left
+        )
+
+
+def _perform_guarded(
+    delivery: Delivery, ids: list[UUID], *, token: int, interruptions: int, left: Mapping[UUID, store.runs.Row]
+) -> Performed:
+    """Perform it; an undo behind the guard in Redis."""
+    performed = Performed()
     # A call of a remote participant is only begun here. A child is asked for the same again and again, at once if it is
     # quick. Neither is a duplicate.
-    if link.phase is not Phase.UNDO or delivery.action.location in {Location.CHILD, Location.REMOTE}:
+    if delivery.phase is not Phase.UNDO or delivery.action.location in {Location.CHILD, Location.REMOTE}:
         _perform(delivery, ids, performed, token=token, interruptions=interruptions, left=left)
         return performed
-    guarded = compensation_guard.take(link.step, token, ids)
+    guarded = compensation_guard.take(delivery.step.name, token, ids)
     try:
         ids = [*guarded.going, *_not_done(delivery, guarded.done, performed)]
         if performed.troubled:

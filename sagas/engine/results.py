@@ -328,6 +328,7 @@ def log_failure_after_commit(
         follows=follows,
         final=final,
         hide=partial(delivery.hide, row) if delivery.definition.marks else None,
+        trace_id=row.trace_id.replace("-", ""),
     )
     after_commit(log_failure, failure)
 

@@ -52,7 +52,7 @@ def test_what_the_public_modules_promise_is_there() -> None:
 PUBLIC = {
     *("sagas", "sagas.celery", "sagas.consumer", "sagas.errors", "sagas.http", "sagas.models", "sagas.pool"),
     *("sagas.postgresql", "sagas.remote", "sagas.routers", "sagas.selectors", "sagas.states", "sagas.testing"),
-    *("sagas.metrics", "sagas.observability", "sagas.trace_context", "sagas.worker"),
+    *("sagas.log_context", "sagas.metrics", "sagas.observability", "sagas.trace_context", "sagas.worker"),
 }
 #: What only the shop may, which is released with the engine, and why an application can do without it.
 ONLY_THE_SHOP = {

@@ -11,15 +11,15 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from django.db import connection
 
-from sagas import runtime, trace_context
+from sagas import log_context, runtime, trace_context
 from sagas.db import ErrorKind, classify_error, describe_error, is_lost, is_transient
 from sagas.decisions.messages import Link, Message, RemoteCalls
 from sagas.definition.participants import AsyncRemote, Call, Done, NotYet, Remote, is_async
@@ -113,9 +113,11 @@ def _call(participant: Remote, call: Call[Any], *, begun: bool, link: Link) -> A
     return Answered(call, begun, answer, _microseconds_since(began))
 
 
-def _in_trace(call: Call[Any], link: Link) -> AbstractContextManager[None]:
+@contextmanager
+def _in_trace(call: Call[Any], link: Link) -> Iterator[None]:
     called = trace_context.Called(link.saga, call.run_id, call.step, call.operation.value, call.attempt)
-    return trace_context.calling(call.trace, called)
+    with trace_context.calling(call.trace, called), log_context.of(link.saga, call.step, (call.run_id,)):
+        yield
 
 
 def _checked(call: Call[Any], answer: Done | Rejected | NotYet) -> Done | Rejected | NotYet:
