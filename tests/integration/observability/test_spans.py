@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.instrumentation.psycopg2 import Psycopg2Instrumentor
+from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -225,3 +227,28 @@ def test_spans_have_nothing_of_the_request_or_its_results(exporter: InMemorySpan
 
 def test_no_span_is_current_where_none_is_recorded() -> None:
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_instrumentations_of_the_driver_and_of_redis_double_no_span(
+    exporter: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    # Given both, as a project may have them
+    others = (Psycopg2Instrumentor(), RedisInstrumentor())
+    for other in others:
+        other.instrument(tracer_provider=provider)
+    connection.close()
+    try:
+        # When a run is performed in a task
+        run_id = start(SAMPLED)
+        with provider.get_tracer("celery").start_as_current_span("run/sagas.step", context=otel_context.Context()):
+            Carrier().run([run_id])
+    finally:
+        for other in others:
+            other.uninstrument()
+        connection.close()
+
+    # Then the run's trace has its operations once, and theirs are in that of the task
+    (task,) = (span for span in exporter.get_finished_spans() if span.name == "run/sagas.step")
+    assert task.context is not None
+    of_run = [s.name for s in exporter.get_finished_spans() if s.context and f"{s.context.trace_id:032x}" == TRACE]
+    assert of_run == ["one.forward", "two.forward"]
