@@ -95,6 +95,8 @@ class Config:
         metrics (yes or no): whether processes count and measure what they do, for ``manage.py sagas metrics``.
         metrics_token (secret): the bearer token that ``manage.py sagas metrics --listen`` asks for, of at least 16
             characters.
+        silent_after (seconds): how long messages may wait in queues that a worker of Celery consumes, while it is at
+            none and gets none, before it ends itself: its consumer has stopped. ``0``: it never does.
     """
 
     queues: tuple[str, ...]
@@ -133,6 +135,7 @@ class Config:
     prune: int = 0
     metrics: bool = False
     metrics_token: str | None = field(default=None, repr=False)
+    silent_after: float = 60.0
     # Not in any repr: tracebacks with local variables go to logs and to services.
     callback_secret: str | Sequence[str] | None = field(default=None, repr=False)
     carriers: Mapping[str, str] = field(default_factory=dict)
@@ -156,7 +159,7 @@ _POSITIVE = ("lease", "tick", "admission", "acknowledge_within", "notice_lease",
 #: The most runs that one transaction prunes.
 MOST_PRUNED = 1000
 
-_NOT_NEGATIVE = ("grace", "guard_ttl")
+_NOT_NEGATIVE = ("grace", "guard_ttl", "silent_after")
 _WHOLE = (
     "cohort",
     "claim",

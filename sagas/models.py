@@ -482,6 +482,7 @@ class Worker(models.Model):
     busy = models.PositiveIntegerField(default=0, help_text="Deliveries that were being worked on.")
     busy_since = models.DateTimeField(null=True, help_text="Since when on the first of them.")
     queues = models.TextField(blank=True, help_text="What it consumes, separated by commas.")
+    stalled_at = models.DateTimeField(null=True, help_text="Since when messages wait of which it has got none.")
 
     def __str__(self) -> str:
         return self.name

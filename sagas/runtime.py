@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sagas.hooks import PruneHook, Registration, TickHook
     from sagas.listeners import Listener
     from sagas.messaging.broker_connection import Blocked
+    from sagas.messaging.consumption import Consumption
     from sagas.messaging.gathered_deadlines import Gathered
     from sagas.messaging.handover import Handover
     from sagas.messaging.ticker import Ticker
@@ -186,6 +187,7 @@ class Own:
         tickers: the threads that ask for dispatches.
         handover: the way of kicks into the event loop of a worker's main process.
         heartbeats: the threads that write how the worker is.
+        consumptions: the threads that look whether it consumes.
         per_thread: for each thread its connection on which events are published.
         redis: clients of Redis, by URL and time-out.
         one_way: the connection to Redis for commands whose replies nobody needs.
@@ -208,6 +210,7 @@ class Own:
     tickers: list[Ticker] = field(default_factory=list)
     handover: Handover | None = None
     heartbeats: list[Heartbeat] = field(default_factory=list)
+    consumptions: list[Consumption] = field(default_factory=list)
     per_thread: threading.local = field(default_factory=threading.local)
     redis: dict[tuple[str, float], Redis] = field(default_factory=dict)
     one_way: OneWay | None = None

@@ -22,7 +22,7 @@ from sagas import runtime
 from sagas.definition import registry
 from sagas.definition.participants import is_async, is_remote
 from sagas.engine.outside import remote_threads
-from sagas.messaging import endurance, handover, heartbeat, task_consumer, ticker, topology
+from sagas.messaging import consumption, endurance, handover, heartbeat, task_consumer, ticker, topology
 from sagas.messaging.app import configure, does_engine_work, engine_app
 from sagas.observability import flushing
 from sagas.requirements import migrations, server_settings
@@ -143,6 +143,7 @@ def _start_ticker(sender: Any, **_: Any) -> None:
     if does_engine_work(sender.app):
         ticker.start(sender.app)
         heartbeat.start(sender.app, sender.hostname)
+        consumption.start(sender.app)
 
 
 @worker_shutting_down.connect
@@ -151,6 +152,7 @@ def _stop_ticker(**_: Any) -> None:
 
 
 worker_shutdown.connect(heartbeat.stop)
+worker_shutdown.connect(consumption.stop)
 
 
 #: Seconds for which a worker that shuts down waits for its remote calls. After that the leases of their runs lapse.

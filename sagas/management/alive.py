@@ -20,6 +20,8 @@ from sagas.store.workers import SILENT, KnownWorker
 
 #: Seconds that the database has for its answer, so that a health check gets one before its own time-out.
 ANSWER_WITHIN = 5.0
+#: Seconds for which messages may wait of which an idle worker gets none.
+STALLED = 20.0
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -59,6 +61,11 @@ def _problems(worker: KnownWorker, hangs_after: float) -> Iterator[str]:
         yield (
             f"{beat.name} has been silent for {worker.silent:.0f} s (at most {SILENT:.0f}): it has ended, hangs, or "
             "does not reach the database"
+        )
+    elif beat.stalled is not None and beat.stalled > STALLED:
+        yield (
+            f"{beat.name} has got no message for {beat.stalled:.0f} s (at most {STALLED:.0f}), and some wait: its "
+            "consumer has stopped"
         )
     elif beat.busy and beat.longest > hangs_after:
         yield f"{beat.name} has been at one delivery for {beat.longest:.0f} s (at most {hangs_after:.0f})"

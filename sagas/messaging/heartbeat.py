@@ -10,7 +10,7 @@ from celery.worker import state
 
 from sagas import runtime, store
 from sagas.delivery.heartbeat import Heartbeat
-from sagas.messaging import ticker
+from sagas.messaging import consumption, ticker
 
 
 class Activity:
@@ -35,6 +35,7 @@ class Activity:
             busy=len(started),
             longest=max(0.0, time.time() - min(started)) if started else 0.0,
             queues=sorted(self.app.amqp.queues.consume_from),
+            stalled=consumption.seconds_stalled(),
         )
 
 

@@ -40,6 +40,7 @@ class Heartbeat:
         busy: number of deliveries under way.
         longest: seconds that the longest of them has taken so far.
         queues: the queues that it consumes.
+        stalled: seconds for which messages have waited in them of which it has got none; ``None`` if none do.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Heartbeat:
     busy: int = 0
     longest: float = 0.0
     queues: Sequence[str] = ()
+    stalled: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,15 @@ class KnownWorker:
 def record_heartbeat(said: Heartbeat) -> None:
     """Record a worker's heartbeat, and delete workers that have had none for long."""
     execute(
-        "INSERT INTO sagas_worker (name, beat_at, ticked_at, delivered_at, busy, busy_since, queues) "
-        "SELECT v.name, at, at - v.ticked, at - v.delivered, v.busy, at - v.longest, v.queues "
+        "INSERT INTO sagas_worker (name, beat_at, ticked_at, delivered_at, busy, busy_since, queues, "
+        "stalled_at) "
+        "SELECT v.name, at, at - v.ticked, at - v.delivered, v.busy, at - v.longest, v.queues, at - v.stalled "
         "FROM clock_timestamp() AS at, "
-        "(VALUES (%s, %s::interval, %s::interval, %s, %s::interval, %s)) "
-        "AS v(name, ticked, delivered, busy, longest, queues) "
+        "(VALUES (%s, %s::interval, %s::interval, %s, %s::interval, %s, %s::interval)) "
+        "AS v(name, ticked, delivered, busy, longest, queues, stalled) "
         "ON CONFLICT (name) DO UPDATE SET beat_at = EXCLUDED.beat_at, ticked_at = EXCLUDED.ticked_at, "
         "delivered_at = EXCLUDED.delivered_at, busy = EXCLUDED.busy, busy_since = EXCLUDED.busy_since, "
-        "queues = EXCLUDED.queues",
+        "queues = EXCLUDED.queues, stalled_at = EXCLUDED.stalled_at",
         [
             said.name[: limits.WORKER_NAME],
             _ago(said.ticked),
@@ -81,6 +84,7 @@ def record_heartbeat(said: Heartbeat) -> None:
             said.busy,
             _ago(said.longest if said.busy else None),
             ",".join(said.queues),
+            _ago(said.stalled),
         ],
     )
     execute("DELETE FROM sagas_worker WHERE beat_at < clock_timestamp() - %s", [FORGOTTEN])
@@ -97,14 +101,16 @@ def known_workers() -> list[KnownWorker]:
         cursor.execute(
             "SELECT EXTRACT(EPOCH FROM clock_timestamp() - beat_at)::float8, name, "
             "EXTRACT(EPOCH FROM beat_at - ticked_at)::float8, EXTRACT(EPOCH FROM beat_at - delivered_at)::float8, "
-            "busy, COALESCE(EXTRACT(EPOCH FROM beat_at - busy_since), 0)::float8, queues "
+            "busy, COALESCE(EXTRACT(EPOCH FROM beat_at - busy_since), 0)::float8, queues, "
+            "EXTRACT(EPOCH FROM beat_at - stalled_at)::float8 "
             "FROM sagas_worker ORDER BY name"
         )
         return [
             KnownWorker(
-                silent, Heartbeat(name, ticked, delivered, busy, longest, tuple(filter(None, queues.split(","))))
+                silent,
+                Heartbeat(name, ticked, delivered, busy, longest, tuple(filter(None, queues.split(","))), stalled),
             )
-            for silent, name, ticked, delivered, busy, longest, queues in cursor.fetchall()
+            for silent, name, ticked, delivered, busy, longest, queues, stalled in cursor.fetchall()
         ]
 
 

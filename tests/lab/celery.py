@@ -24,7 +24,7 @@ from functools import cache, partial, wraps
 from typing import Any
 
 import redis
-from celery.signals import after_task_publish, worker_process_shutdown
+from celery.signals import after_task_publish, worker_process_shutdown, worker_ready
 from django.conf import settings
 from django.db import connection
 
@@ -45,6 +45,19 @@ from tests.lab.points import CUT_OFF, DOUBLED, ENDED, KEY, POISON, STALLED
 logging.getLogger("sagas.messaging.handover").setLevel(logging.DEBUG)
 
 __all__ = ["app"]
+
+
+@worker_ready.connect
+def _stop_consuming(sender: Any, **_: Any) -> None:
+    """With ``LAB_SILENT`` in the environment RabbitMQ is told to deliver nothing more, and Celery does not know it."""
+    if os.environ.get("LAB_SILENT"):
+        sender.timer.call_after(1.0, lambda: [sender.task_consumer.channel.basic_cancel(tag) for tag in _tags(sender)])
+
+
+def _tags(consumer: Any) -> list[str]:
+    tasks = consumer.task_consumer
+    return list((tasks.tags() if hasattr(tasks, "tags") else tasks._active_tags).values())
+
 
 #: As it is at the start: a test may take it out of the settings, and these points stay where they are.
 _URL: str = settings.SAGAS["REDIS_URL"]
