@@ -86,6 +86,7 @@ MEASURES = {
         "hot", "one hot SKU beside a lock in Redis, and more SKUs that all orders share", 10, ratios=("hot_vs_lock",)
     ),
     "shape": Measure("shape", "the number of steps, and the size of the request", 8),
+    "traces": Measure("traces", "orders without traces, and with 0, 1, 10 and 100 % of them sampled", 15),
     "door": Measure("door", "one POST of an order beside a trivial view", 4, ratios=("post_cpu_vs_trivial_view",)),
     "shop": Measure(
         "shop",
