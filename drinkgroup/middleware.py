@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -82,6 +81,10 @@ def _run_id(given: str) -> str:
         return ""
 
 
+#: The language in which texts are written in the code.
+_WRITTEN = "en"
+
+
 class Languages:
     """The language of each answer: a page's by its visitor's choice, else by ``Accept-Language``; the API's by that.
 
@@ -96,13 +99,13 @@ class Languages:
         """Answer in a language."""
         is_of_api = request.path_info.startswith(API)
         if is_of_api and "zh" not in request.META.get("HTTP_ACCEPT_LANGUAGE", "").lower():
-            return self._get_response(request)
-        language = translation.get_language_from_request(request)
-        with translation.override(language, deactivate=True):
-            response = self._get_response(request)
-        if not is_of_api or response.status_code >= HTTPStatus.BAD_REQUEST:
-            response.headers.setdefault("Content-Language", language)
-            patch_vary_headers(response, ["Accept-Language"])
+            language, response = _WRITTEN, self._get_response(request)
+        else:
+            language = translation.get_language_from_request(request)
+            with translation.override(language, deactivate=True):
+                response = self._get_response(request)
+        response.headers.setdefault("Content-Language", language)
+        patch_vary_headers(response, ["Accept-Language"])
         return response
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, F, OuterRef
+from django.utils.translation import gettext as _
 
 from orders.errors import Fault, OrderRefused, TooMuchOpen
 from orders.models import Order
@@ -38,7 +39,8 @@ def refuse_too_large(quantities: Sequence[int]) -> None:
     """Raise ``OrderRefused`` for an order that alone has more cups than one customer may have open."""
     most, cups = settings.OPEN_ORDERS["customer"]["cups"], sum(quantities)
     if most and cups > most:
-        raise OrderRefused([Fault("too-many-cups", f"An order may have {most} cups at most, not {cups}.", "/items")])
+        detail = _("An order may have %(most)d cups at most, not %(cups)d.") % {"most": most, "cups": cups}
+        raise OrderRefused([Fault("too-many-cups", detail, "/items")])
 
 
 def are_limited(*, address: str | None) -> bool:
@@ -131,9 +133,10 @@ def _compare(cap: Cap, **whose: Any) -> None:
     unpaid = Run.objects.filter(~Exists(paid), pk__in=newest, state__in=UNDECIDED)
     cups = [sum(item["quantity"] for item in request["items"]) for request in unpaid.values_list("request", flat=True)]
     if cap.orders and len(cups) > cap.orders:
-        raise TooMuchOpen(f"{cap.orders} orders wait for their payment already", _patience())
+        raise TooMuchOpen(_("%(orders)d orders wait for their payment already") % {"orders": cap.orders}, _patience())
     if cap.cups and sum(cups) > cap.cups:
-        raise TooMuchOpen(f"With this order {sum(cups)} cups would wait for their payment, of {cap.cups}", _patience())
+        text = _("With this order %(cups)d cups would wait for their payment, of %(most)d")
+        raise TooMuchOpen(text % {"cups": sum(cups), "most": cap.cups}, _patience())
 
 
 def _patience() -> int:

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 import campaigns.services
 import coupons.refusals
@@ -126,7 +127,10 @@ def place_order(
     with sold_out.passing(items=items, slot=slot):
         request = _check(order_no=order_no, customer_id=customer_id, items=items, slot=slot, coupon=coupon)
         if expected_total_cents is not None and request.total_cents != expected_total_cents:
-            detail = f"The order costs {request.total_cents} by now, and not {expected_total_cents} (minor units)."
+            detail = _("The order costs %(now)d by now, and not %(expected)d (minor units).") % {
+                "now": request.total_cents,
+                "expected": expected_total_cents,
+            }
             raise OrderRefused([Fault("price-changed", detail, "/expected_total_amount")])
         if card and fulfilment is not FulfilmentKind.SLOT:
             msg = f"an order of kind {fulfilment.value} cannot charge a card"
@@ -192,7 +196,7 @@ def _saga_of(
     if fulfilment is FulfilmentKind.SLOT and not short:
         return PlaceOrder, request
     if by_courier and not settings.COURIER_URL:
-        raise OrderRefused([Fault("no-courier", "Nothing is brought by courier at present.", "/fulfilment/kind")])
+        raise OrderRefused([Fault("no-courier", _("Nothing is brought by courier at present."), "/fulfilment/kind")])
     fields = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
     accepted = StoreOrderRequest(**fields, kind=fulfilment, address=deliver_to if by_courier else None)
     return PlaceShortLivedOrder if short else PlaceStoreOrder, accepted
@@ -229,16 +233,16 @@ def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: in
     for index, item in enumerate(items):
         pointer = f"/items/{index}/sku"
         if item.sku not in known:
-            faults.append(Fault("unknown-sku", f"There is no SKU {item.sku}.", pointer))
+            faults.append(Fault("unknown-sku", _("There is no SKU %(sku)s.") % {"sku": item.sku}, pointer))
         elif not known[item.sku].active:
-            faults.append(Fault("inactive-sku", f"{item.sku} is not on the menu any more.", pointer))
+            faults.append(Fault("inactive-sku", _("%(sku)s is not on the menu any more.") % {"sku": item.sku}, pointer))
     terms = offers.terms(slot=slot)
     if terms is None:
-        faults.append(Fault("unknown-slot", f"There is no slot {slot}.", "/slot"))
+        faults.append(Fault("unknown-slot", _("There is no slot %(slot)s.") % {"slot": slot}, "/slot"))
     elif terms.standing is Standing.BEGUN:
-        faults.append(Fault("past-slot", f"Slot {slot} has begun already.", "/slot"))
+        faults.append(Fault("past-slot", _("Slot %(slot)s has begun already.") % {"slot": slot}, "/slot"))
     elif terms.standing is Standing.INACTIVE:
-        faults.append(Fault("inactive-slot", f"Slot {slot} takes no more orders.", "/slot"))
+        faults.append(Fault("inactive-slot", _("Slot %(slot)s takes no more orders.") % {"slot": slot}, "/slot"))
     price = None if faults else sum(item.quantity * known[item.sku].price_cents for item in items)
     discount = None
     if coupon is not None:
@@ -247,7 +251,7 @@ def _check(*, order_no: str, customer_id: int, items: Sequence[Wanted], slot: in
         except coupons.refusals.BelowMinimum as below:
             faults.append(Fault("coupon-minimum", f"{below.detail[0].upper()}{below.detail[1:]}.", "/coupon"))
         except sagas.Rejected:
-            faults.append(Fault(COUPON_NOT_USABLE, "The coupon cannot be used.", "/coupon"))
+            faults.append(Fault(COUPON_NOT_USABLE, _("The coupon cannot be used."), "/coupon"))
     if faults or terms is None:
         raise OrderRefused(faults)
     priced = tuple(Item(item.sku, item.quantity, known[item.sku].price_cents) for item in items)
@@ -363,7 +367,7 @@ def _leave(campaign: int, run_id: UUID) -> None:
     try:
         campaigns.services.leave(campaign_id=campaign, run_id=run_id)
     except AlreadyFormed as error:
-        raise JoinRefused("group-formed", f"{str(error).capitalize()}.") from error
+        raise JoinRefused("group-formed", _("The group has formed: nobody leaves it any more.")) from error
 
 
 #: The reason that is shown for an order whose run was pruned (docs/how-to/runbook.md, "Old runs").

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -133,9 +134,9 @@ def _asked(customer_id: int, ask: Callable[[], Claim | None]) -> Any:
     try:
         return ask()
     except CouponUsed as used:
-        raise Problem(409, "coupon-limit-reached", "You have had this coupon as often as you may.") from used
+        raise Problem(409, "coupon-limit-reached", _("You have had this coupon as often as you may.")) from used
     except CouponSpent as spent:
-        raise Problem(409, "coupon-gone", "Nothing is left of this coupon.") from spent
+        raise Problem(409, "coupon-gone", _("Nothing is left of this coupon.")) from spent
     except sagas.Rejected as refused:
         throttles.hold_back("coupon_guesses", who)
         raise _not_found() from refused
@@ -143,4 +144,4 @@ def _asked(customer_id: int, ask: Callable[[], Claim | None]) -> Any:
 
 def _not_found() -> Problem:
     # One answer, whether it does not exist, has expired, is switched off, or is another customer's.
-    return Problem(404, "coupon-not-found", "There is no such coupon for you.")
+    return Problem(404, "coupon-not-found", _("There is no such coupon for you."))

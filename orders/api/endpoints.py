@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -21,6 +22,7 @@ from delivery.models import FulfilmentState
 from orders import events
 from orders.api.protocol import unknown
 from orders.api.protocol.fields import Amount, Currency
+from orders.api.protocol.problem_types import told
 from orders.api.protocol.problems import Problem
 from orders.api.schema import RATE, problems
 from orders.api.views import View, customer_of
@@ -209,7 +211,7 @@ class EndpointsView(View):
         try:
             found = services.register(customer_id=customer_of(request), url=wanted["url"], kinds=wanted["types"])
         except EndpointRefused as error:
-            raise Problem(422, "endpoint-refused", str(error)) from error
+            raise Problem(422, "endpoint-refused", told("endpoint-refused", str(error))) from error
         return Response(RegisteredSerializer(found).data, status=201, headers={"Cache-Control": "no-store"})
 
 
@@ -274,7 +276,7 @@ class EventsView(View):
         after = request._request.GET.get("after", "0-0")
         place = _PLACE.fullmatch(after)
         if place is None or not after.isascii():
-            raise Problem(400, "invalid-event-id", "`after` is what the last page has.")
+            raise Problem(400, "invalid-event-id", _("`after` is what the last page has."))
         found = selectors.events_after(
             customer_id=customer_of(request), after=(int(place[1]), int(place[2])), limit=_PAGE
         )
@@ -283,4 +285,4 @@ class EventsView(View):
 
 
 def _no_endpoint() -> Problem:
-    return Problem(404, "endpoint-not-found", "There is no such endpoint, or it is disabled.")
+    return Problem(404, "endpoint-not-found", _("There is no such endpoint, or it is disabled."))

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from orders import services
+from orders.api.protocol.problem_types import told
 from orders.api.protocol.problems import Problem
 from orders.services import Paid
 from payments.models import Outcome, Refund
@@ -60,7 +61,7 @@ def receive_for_order(
     if message.order_no != order_no:
         # Otherwise a signed payment could be sent to any order's URL.
         _keep_of_another_order(message)
-        raise Problem(409, "another-order", f"This payment is for order {message.order_no}, not for {order_no}.")
+        raise _told(409, "another-order", f"This payment is for order {message.order_no}, not for {order_no}.")
     paid = _receive(message)
     if paid.answer.outcome not in _FINE:
         raise _problem(message, paid)
@@ -82,7 +83,7 @@ def _keep_of_another_order(message: Message) -> None:
 
 
 def _reused(error: MessageIdReused) -> Problem:
-    return Problem(422, "webhook-id-reused", f"{str(error).capitalize()}. Give each message an id of its own.")
+    return _told(422, "webhook-id-reused", f"{str(error).capitalize()}. Give each message an id of its own.")
 
 
 def _answer(message: Message, paid: Paid) -> dict[str, Any]:
@@ -109,25 +110,29 @@ def _refund(refund: Refund) -> dict[str, Any]:
     }
 
 
+def _told(status: int, code: str, detail: str) -> Problem:
+    return Problem(status, code, told(code, detail))
+
+
 def _problem(message: Message, paid: Paid) -> Problem:
     """Say why a payment does not pay the order. It is given back, unless a person decides otherwise."""
     order = f"Order {message.order_no}"
     answer = paid.answer
     match answer.outcome:
         case Outcome.UNKNOWN_ORDER:
-            return Problem(404, "order-not-found", f"There is no order {message.order_no}. The payment is due back.")
+            return _told(404, "order-not-found", f"There is no order {message.order_no}. The payment is due back.")
         case Outcome.DUPLICATE:
-            return Problem(409, "payment-conflict", f"{order} is paid by another payment. This one is due back.")
+            return _told(409, "payment-conflict", f"{order} is paid by another payment. This one is due back.")
         case Outcome.CONFLICT:
             detail = f"The gateway's messages about payment {message.payment_id} contradict each other."
-            return Problem(409, "payment-conflict", f"{detail} A person decides what it pays.")
+            return _told(409, "payment-conflict", f"{detail} A person decides what it pays.")
         case Outcome.WRONG_AMOUNT | Outcome.WRONG_CURRENCY:
             code = answer.outcome.value.replace("_", "-")
             told = f"{message.amount} {message.currency}, in minor units,"
-            return Problem(409, code, f"{told} is not what {order[0].lower()}{order[1:]} costs. It is due back.")
+            return _told(409, code, f"{told} is not what {order[0].lower()}{order[1:]} costs. It is due back.")
         case Outcome.PARKED:
             detail = f"{order} waits for a person. The payment is kept until the order goes on, or is undone."
-            return Problem(409, "order-decided", detail)
+            return _told(409, "order-decided", detail)
     undone = answer.state in {State.COMPENSATING, State.FAILED}
     code = "order-undone" if undone else "order-decided"
-    return Problem(409, code, f"{order} is {answer.state}. The payment is due back.")
+    return _told(409, code, f"{order} is {answer.state}. The payment is due back.")

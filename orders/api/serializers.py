@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from delivery.models import FulfilmentKind, FulfilmentState
+from delivery.selectors import Stage
+from orders.api.protocol import reasons
 from orders.api.protocol.fields import Amount, Currency, Integer, RegexField, Text
 from orders.api.protocol.unknown import StrictSerializer
 from payments.models import Outcome, PaymentState, RefundState
@@ -50,9 +53,9 @@ class WantedFulfilmentSerializer(StrictSerializer):
         """Require an address for a courier, and refuse one that nobody would use."""
         by_courier = attrs["kind"] == FulfilmentKind.COURIER
         if by_courier and attrs["address"] is None:
-            raise serializers.ValidationError({"address": ["A courier needs an address."]}, code="required")
+            raise serializers.ValidationError({"address": [_("A courier needs an address.")]}, code="required")
         if not by_courier and attrs["address"] is not None:
-            raise serializers.ValidationError({"address": ["Nobody brings what is picked up."]}, code="not-used")
+            raise serializers.ValidationError({"address": [_("Nobody brings what is picked up.")]}, code="not-used")
         return attrs
 
 
@@ -80,7 +83,9 @@ class PlaceOrderSerializer(StrictSerializer):
         codes = [item["sku"] for item in items]
         twice = sorted({code for code in codes if codes.count(code) > 1})
         if twice:
-            message = f"{', '.join(twice)}: listed twice; give each SKU once, with the whole quantity."
+            message = _("%(skus)s: listed twice; give each SKU once, with the whole quantity.") % {
+                "skus": ", ".join(twice)
+            }
             raise serializers.ValidationError(message, code="duplicate-sku")
         return items
 
@@ -165,7 +170,7 @@ class PaymentSerializer(serializers.Serializer[Any]):
             lacking = [name for name in ("refund_id", "refund_amount") if name not in attrs]
             if lacking:
                 raise serializers.ValidationError(
-                    {name: [serializers.ErrorDetail("A refund has it.", code="required")] for name in lacking}
+                    {name: [serializers.ErrorDetail(_("A refund has it."), code="required")] for name in lacking}
                 )
         return attrs
 
@@ -277,7 +282,7 @@ class RefundOrderSerializer(StrictSerializer):
     def validate_lines(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Refuse a SKU that is named twice."""
         if len({line["sku"] for line in lines}) < len(lines):
-            raise serializers.ValidationError("A SKU is named twice.")
+            raise serializers.ValidationError(_("A SKU is named twice."))
         return lines
 
 
@@ -351,8 +356,9 @@ class ReasonSerializer(serializers.Serializer[Any]):
         """Leave out internal errors and operators' notes, which are not for customers."""
         if instance["code"] in _COUPON_NOT_USABLE:
             # As when the order is placed: otherwise codes could be guessed.
-            return {"kind": "rejected", "code": "CouponNotUsable", "detail": "The coupon cannot be used."}
-        return super().to_representation(public_reason(instance))
+            return {"kind": "rejected", "code": "CouponNotUsable", "detail": _("The coupon cannot be used.")}
+        public = public_reason(instance)
+        return super().to_representation({**public, "detail": str(reasons.detail_text(public))})
 
 
 class StepSerializer(serializers.Serializer[Any]):
@@ -400,7 +406,11 @@ class StageSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text="Counts them, from 1.")
     state = serializers.ChoiceField(choices=FulfilmentState.values)
     at = serializers.DateTimeField()
-    reason = serializers.CharField(allow_blank=True, help_text="Why it is refused.")
+    reason = serializers.SerializerMethodField(help_text="Why it is refused, or what was given back.")
+
+    def get_reason(self, stage: Stage) -> str:
+        """Write a known reason in the client's language."""
+        return str(reasons.stage_reason(stage))
 
 
 class ProgressSerializer(serializers.Serializer[Any]):

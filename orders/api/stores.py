@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -18,6 +20,7 @@ from delivery.errors import DayUnusable, DeliveryError, NotInQueue, ReasonMissin
 from delivery.models import MOST_ORDERS, FulfilmentKind, FulfilmentState, OpeningHours, Store
 from orders.api.protocol import conditional
 from orders.api.protocol.fields import Integer, Text
+from orders.api.protocol.problem_types import told
 from orders.api.protocol.problems import Problem
 from orders.api.protocol.unknown import StrictSerializer
 from orders.api.schema import CONDITIONAL, ORDER_NO, RATE, SAGA_ID, STORE, problems
@@ -34,7 +37,7 @@ _MINUTE = timedelta(minutes=1)
 class MayFulfil(BasePermission):
     """Staff of a store."""
 
-    message = "This is for a store's staff."
+    message = gettext_lazy("This is for a store's staff.")
 
     def has_permission(self, request: Request, _view: Any) -> bool:
         """Require ``delivery.fulfil``."""
@@ -263,17 +266,19 @@ class RebookView(View):
 
 
 def _no_store() -> Problem:
-    return Problem(404, "store-not-found", "There is no such store.")
+    return Problem(404, "store-not-found", _("There is no such store."))
 
 
 def _problem(error: DeliveryError) -> Problem:
     match error:
         case NotInQueue():
-            return Problem(404, error.code, "There is no such order in a store: it is not confirmed.")
+            return Problem(404, error.code, _("There is no such order in a store: it is not confirmed."))
         case ReasonMissing():
-            errors = [{"pointer": "#/reason", "code": "required", "detail": "A refusal needs a reason."}]
-            return Problem(422, error.code, "A refusal needs a reason.", errors=errors)
+            errors = [{"pointer": "#/reason", "code": "required", "detail": _("A refusal needs a reason.")}]
+            return Problem(422, error.code, _("A refusal needs a reason."), errors=errors)
         case DayUnusable():
-            errors = [{"pointer": "#/day", "code": error.code, "detail": f"{error}."}]
-            return Problem(422, error.code, f"{error}.", errors=errors)
-    return Problem(409, error.code, f"{error}.")
+            errors = [
+                {"pointer": "#/day", "code": error.code, "detail": told(error.code, f"{error}.")}
+            ]
+            return Problem(422, error.code, told(error.code, f"{error}."), errors=errors)
+    return Problem(409, error.code, told(error.code, f"{error}."))

@@ -19,6 +19,7 @@ from django.contrib.auth import get_user_model
 from django.core import signing
 from django.http import HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.authentication import BaseAuthentication
@@ -69,7 +70,7 @@ class Position(NamedTuple):
         """Read the id of an event."""
         found = re.fullmatch(r"([0-9]{1,19})(?:-([0-9]{1,9}))?", text, re.ASCII)
         if found is None or int(found[1]) > _HIGHEST:
-            raise Problem(400, "invalid-event-id", "The id of an event is a number, or two with a hyphen.")
+            raise Problem(400, "invalid-event-id", _("The id of an event is a number, or two with a hyphen."))
         return cls(int(found[1]), int(found[2] or 0))
 
     def __str__(self) -> str:
@@ -87,11 +88,11 @@ class TicketAuthentication(BaseAuthentication):
         try:
             customer_id, order_no = signing.loads(ticket, salt=_SALT, max_age=TICKET_LASTS)
         except (signing.BadSignature, ValueError, TypeError):
-            raise AuthenticationFailed("The ticket is not valid, or no more.") from None
+            raise AuthenticationFailed(_("The ticket is not valid, or no more.")) from None
         match = request._request.resolver_match
         user = get_user_model().objects.filter(pk=customer_id, is_active=True).first()
         if user is None or match is None or match.kwargs.get("order_no") != order_no:
-            raise AuthenticationFailed("The ticket is not valid, or no more.")
+            raise AuthenticationFailed(_("The ticket is not valid, or no more."))
         return user, ticket
 
     def authenticate_header(self, _request: Request) -> str:
@@ -173,7 +174,9 @@ class EventsView(View):
         if last.sequence and _is_over(outcome, last):
             return HttpResponse(status=204)
         if not request.META.get(DEFERS):
-            raise Problem(503, "too-many-streams", "Too many clients wait at the moment.", headers={"Retry-After": "5"})
+            raise Problem(
+                503, "too-many-streams", _("Too many clients wait at the moment."), headers={"Retry-After": "5"}
+            )
         return EventStream(order_no, outcome.run_id, last)
 
 

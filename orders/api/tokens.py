@@ -16,6 +16,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from knox.models import AuthToken
 from rest_framework.permissions import AllowAny
@@ -107,9 +108,11 @@ class TokensView(View):
             # The middleware of axes would answer with the admin's page.
             asked.axes_locked_out = False  # type: ignore[attr-defined]  # django-axes put it there
             wait = str(int(settings.AXES_COOLOFF_TIME.total_seconds()))
-            raise Problem(429, "too-many-requests", "There were too many failed logins.", headers={"Retry-After": wait})
+            raise Problem(
+                429, "too-many-requests", _("There were too many failed logins."), headers={"Retry-After": wait}
+            )
         if user is None:
-            detail = "Name and password do not fit."
+            detail = _("Name and password do not fit.")
             raise Problem(401, "invalid-credentials", detail, headers={"WWW-Authenticate": "Token"})
         token, secret = issue(user)
         user_logged_in.send(sender=type(user), request=asked, user=user)
@@ -159,7 +162,7 @@ class TokenView(View):
         mine = AuthToken.objects.filter(user=request.user)
         is_current = token_id == "current"  # noqa: S105 - no password, but the id of whatever this request came with
         which = {"digest": getattr(request.auth, "digest", "")} if is_current else {"token_key": token_id}
-        deleted, _ = mine.filter(**which).delete()
+        deleted = mine.filter(**which).delete()[0]
         if not deleted:
-            raise Problem(404, "token-not-found", f"You have no token {token_id}.")
+            raise Problem(404, "token-not-found", _("You have no token %(token)s.") % {"token": token_id})
         return Response(status=204)

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import Error
 from django.http import HttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -28,6 +29,7 @@ from orders.api.protocol import conditional, idempotency, throttles, unknown
 from orders.api.protocol.addresses import customers_address
 from orders.api.protocol.idempotency import Answer, Key
 from orders.api.protocol.pagination import OrderPagination
+from orders.api.protocol.problem_types import told
 from orders.api.protocol.problems import Problem
 from orders.api.schema import (
     CONDITIONAL,
@@ -94,7 +96,10 @@ class View(APIView):
         encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
         if encoding not in {"", "identity"}:
             raise Problem(
-                415, "unsupported-content-encoding", "Send the body as it is.", headers={"Accept-Encoding": "identity"}
+                415,
+                "unsupported-content-encoding",
+                _("Send the body as it is."),
+                headers={"Accept-Encoding": "identity"},
             )
         if self.parameters is None:
             return
@@ -301,7 +306,7 @@ class WebhookView(View):
         """
         found = gateways.find(gateway)
         if found is None:
-            raise Problem(404, "not-found", f"There is no gateway {gateway}.")
+            raise Problem(404, "not-found", _("There is no gateway %(gateway)s.") % {"gateway": gateway})
         webhook_id = webhooks.verified(request, found)
         said = serializers.read_payment(request.data)
         receive = partial(
@@ -313,7 +318,7 @@ class WebhookView(View):
             raise
         except Exception:
             logger.exception("a message of gateway %s could not be stored: %s", gateway, webhook_id)
-            detail = "The message could not be stored. Repeat it."
+            detail = _("The message could not be stored. Repeat it.")
             raise Problem(503, "payments-unavailable", detail, headers={"Retry-After": "60"}) from None
         answer = serializers.write_received(received.body)
         # The payment is committed. A repeat finds it, and is answered at once.
@@ -348,7 +353,7 @@ class RefundView(View):
         body.is_valid(raise_exception=True)
         key, lines = idempotency.key_of(request), body.validated_data.get("lines")
         if lines is not None and key is None:
-            raise Problem(400, "invalid-idempotency-key", "A refund of lines needs an Idempotency-Key.")
+            raise Problem(400, "invalid-idempotency-key", _("A refund of lines needs an Idempotency-Key."))
         customer_id = customer_of(request)
         try:
             refund = refunds.refund_order(
@@ -360,7 +365,7 @@ class RefundView(View):
                 key=key,
             )
         except refunds.NotRefundable as refused:
-            raise Problem(409, refused.code, str(refused)) from refused
+            raise Problem(409, refused.code, told(refused.code, str(refused))) from refused
         headers = {"X-Saga-ID": str(refund.order.run_id)}
         return Response(serializers.OrderRefundSerializer(refund).data, status=202, headers=headers)
 

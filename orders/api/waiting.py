@@ -115,7 +115,8 @@ class WaitingResponse(DeferredResponse):
     def resume(self, *, over: bool) -> Piece | None:
         """See ``Deferred``. Where the order cannot be read, the answer is the first one: the order is accepted."""
         try:
-            late = self._look()
+            with self.in_its_language():
+                late = self._look()
         except Error as error:
             logger.warning("orders: run %s cannot be read: %s", self._run_id, describe_error(error))
             connections.close_all()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from orders import metrics
 from orders.api.protocol import throttles
+from orders.api.protocol.problem_types import told
 from orders.api.protocol.problems import Problem
 from payments.gateways import Gateway
 from sagas.signatures import BadSecret, BadSignature, parse_secrets, verify_signature
@@ -30,7 +32,7 @@ def verified(request: Request, gateway: Gateway) -> str:
     except BadSecret:
         # No process starts without a secret, unless the check is silenced. The gateway repeats its message.
         logger.exception("gateway %s has no usable secret", gateway.name)
-        detail = "Payments cannot be taken at the moment."
+        detail = _("Payments cannot be taken at the moment.")
         raise Problem(503, "payments-unavailable", detail, headers={"Retry-After": "60"}) from None
     try:
         return verify_signature(request.body, request.headers, keys)
@@ -38,5 +40,8 @@ def verified(request: Request, gateway: Gateway) -> str:
         metrics.WEBHOOKS_REFUSED.add_now()
         throttles.hold_back("forgeries", throttles.address(request))
         raise Problem(
-            401, "invalid-signature", f"{error}.", headers={"WWW-Authenticate": "Standard-Webhooks"}
+            401,
+            "invalid-signature",
+            told("invalid-signature", f"{error}."),
+            headers={"WWW-Authenticate": "Standard-Webhooks"},
         ) from None

@@ -28,7 +28,7 @@ from delivery.models import Slot
 from inventory.models import Sku
 from orders import selectors, services
 from orders.api import placing
-from orders.api.protocol import event_streams, idempotency, throttles
+from orders.api.protocol import event_streams, idempotency, reasons, throttles
 from orders.api.protocol.addresses import customers_address
 from orders.api.protocol.deferred import DEFERS
 from orders.api.protocol.idempotency import Key
@@ -167,7 +167,7 @@ def _own(request: HttpRequest, campaign: Campaign, standing: Standing) -> dict[s
         context = {
             "own": shown.order,
             "own_state": texts.state_text(shown),
-            "own_reason": texts.reason_text(shown.run.reason),
+            "own_reason": reasons.reason_text(shown.run.reason),
             "may_leave": not standing.outcome and state in UNDECIDED,
         }
         if state is not State.FAILED:

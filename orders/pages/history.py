@@ -20,7 +20,7 @@ from delivery.models import Slot
 from inventory.models import Sku
 from orders import selectors, services
 from orders.api import streams
-from orders.api.protocol import throttles
+from orders.api.protocol import reasons, throttles
 from orders.errors import OrderNotFound
 from orders.pages import refusals, stores, texts
 from orders.selectors import OrderWithRun
@@ -108,7 +108,7 @@ def page(request: HttpRequest, order_no: str, errors: list[str] | None = None) -
         "run": shown.run,
         "state": state.value,
         "state_text": texts.state_text(shown),
-        "reason": texts.reason_text(shown.run.reason),
+        "reason": reasons.reason_text(shown.run.reason),
         "lines": _lines(shown),
         "total": _money(shown.order.total_cents),
         "discount": _money(shown.order.discount_cents or None),

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 import delivery.selectors
 from delivery.models import Closure, FulfilmentState, OpeningHours, Slot, Store
 from delivery.selectors import StoreView
+from orders.api.protocol import reasons
 from orders.pages import texts
 from orders.selectors import OrderWithRun
 from sagas import State
@@ -90,7 +91,7 @@ def offers(shown: OrderWithRun) -> dict[str, Any]:
             {
                 "name": texts.stage_text(stage),
                 "at": stage.at.astimezone(store.zone),
-                "reason": texts.stage_reason(stage),
+                "reason": reasons.stage_reason(stage),
             }
             for stage in progress.stages
         ]

@@ -18,6 +18,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
 from knox.crypto import hash_token
 from knox.models import AuthToken
@@ -73,7 +74,7 @@ class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]  # kno
     def authenticate_credentials(self, token: bytes) -> tuple[Any, Any]:
         """Find the token. Bytes that cannot be a token are a wrong token, not an error."""
         if not token.isalnum():
-            raise AuthenticationFailed("Invalid token.")
+            raise AuthenticationFailed(_("Invalid token."))
         digest = hash_token(token.decode())
         found = _memory.find(digest)
         if found is not None and not self._cleanup_token(found[1]):
@@ -90,14 +91,14 @@ class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]  # kno
             prepared.execute(cursor, _statement(), {"digest": digest})
             found = cursor.fetchone()
         if found is None:
-            raise AuthenticationFailed("Invalid token.")
+            raise AuthenticationFailed(_("Invalid token."))
         names = [field.attname for field in AuthToken._meta.concrete_fields]
         token = AuthToken.from_db(connection.alias, names, found[: len(names)])
         users = get_user_model()
         fields = [field.attname for field in users._meta.concrete_fields]
         token.user = users.from_db(connection.alias, fields, found[len(names) :])
         if self._cleanup_token(token):
-            raise AuthenticationFailed("Invalid token.")
+            raise AuthenticationFailed(_("Invalid token."))
         return self.validate_user(token)  # type: ignore[no-any-return]  # knox has no types
 
     def _cleanup_token(self, auth_token: Any) -> bool:

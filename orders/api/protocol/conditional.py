@@ -7,16 +7,21 @@ import json
 from typing import Any
 
 from django.utils.cache import get_conditional_response
+from django.utils.translation import get_language
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
+
+from orders.api.protocol.problem_types import is_english
 
 #: What is one customer's, and what changes at any time: it may be kept, and is asked for again each time.
 CACHE_CONTROL = "private, no-cache"
 
 
 def tag(version: str) -> str:
-    """A weak entity tag: what is the same to a client may be written differently."""
+    """A weak entity tag: what is the same to a client may be written differently. Each language has its own."""
+    if not is_english():
+        version = f"{version} {get_language()}"
     return f'W/"{hashlib.sha256(version.encode()).hexdigest()[:20]}"'
 
 

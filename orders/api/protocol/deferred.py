@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from django.http import HttpResponse
+from django.utils.translation import get_language, override
 
 #: The key of a request's environment that says whether its answer may be deferred.
 DEFERS: Final = "drinkgroup.defers"
@@ -62,9 +64,17 @@ class Deferred(Protocol):
 
 
 class DeferredResponse(HttpResponse):
-    """A response of Django that is given later."""
+    """A response of Django that is given later, in the language of its request."""
 
     is_deferred = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._language = get_language()
+
+    def in_its_language(self) -> AbstractContextManager[None]:
+        """Speak it: the thread that writes the answer has served others since."""
+        return override(self._language)
 
     def heads(self, length: int | None = None) -> list[tuple[str, str]]:
         """The headers of the answer, as the first piece has them; with the length of its body, if that is known."""

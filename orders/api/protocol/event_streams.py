@@ -55,7 +55,8 @@ class EventStreamResponse(DeferredResponse):
     def resume(self, *, over: bool) -> Piece | None:
         """See ``Deferred``: what has come since the last time."""
         try:
-            events, ends = self.news()
+            with self.in_its_language():
+                events, ends = self.news()
         except (Error, OrderNotFound) as error:
             # The client opens another stream, which begins behind the last event that it has got.
             logger.warning("orders: a stream of events ends early: %s", describe_error(error))

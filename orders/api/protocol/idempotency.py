@@ -20,6 +20,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from orders import metrics
@@ -72,12 +73,12 @@ def key_of(request: Request) -> str | None:
         return None
     keys = _keys(header)
     if len(keys) > 1:
-        raise Problem(400, "invalid-idempotency-key", "The request has several Idempotency-Keys; send one.")
+        raise Problem(400, "invalid-idempotency-key", _("The request has several Idempotency-Keys; send one."))
     if not keys or not 1 <= len(key := keys.pop()) <= _LONGEST:
-        detail = (
-            f"Idempotency-Key has 1 to {_LONGEST} printable ASCII characters, "
+        detail = _(
+            "Idempotency-Key has 1 to %(most)d printable ASCII characters, "
             "and stands in quotation marks if there is a comma or a quotation mark in it."
-        )
+        ) % {"most": _LONGEST}
         raise Problem(400, "invalid-idempotency-key", detail)
     return key
 
@@ -152,7 +153,7 @@ def answer_before(*, customer_id: int, key: Key) -> Answer | None:
         )
         (free,) = cursor.fetchone()
     if not free:
-        detail = "A request with this Idempotency-Key is at work. Repeat it later to learn how it ended."
+        detail = _("A request with this Idempotency-Key is at work. Repeat it later to learn how it ended.")
         raise Problem(409, "request-in-progress", detail, headers={"Retry-After": "1"})
     return _find(customer_id, key)
 
@@ -169,7 +170,7 @@ def _find(customer_id: int, key: Key) -> Answer | None:
         return None
     first, status, body, location = found
     if first != key.fingerprint:
-        raise Problem(422, "idempotency-key-reused", "This Idempotency-Key came before with another request.")
+        raise Problem(422, "idempotency-key-reused", _("This Idempotency-Key came before with another request."))
     metrics.REPLAYS.add_now()
     return Answer(status, json.loads(body), location, replayed=True)
 

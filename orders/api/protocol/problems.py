@@ -16,6 +16,7 @@ from urllib.parse import quote
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import Error, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
@@ -24,10 +25,10 @@ from rest_framework.response import Response
 from structlog.contextvars import get_contextvars
 
 import sagas
-from orders.api.protocol import unknown
+from orders.api.protocol import reasons, unknown
 from orders.api.protocol.bodies import drain
-from orders.api.protocol.problem_types import title
-from orders.errors import JoinRefused, NoSuchCampaign, OrderNotFound, OrderRefused, SoldOut, TooMuchOpen
+from orders.api.protocol.problem_types import TYPES, title, told
+from orders.errors import Fault, JoinRefused, NoSuchCampaign, OrderNotFound, OrderRefused, SoldOut, TooMuchOpen
 from sagas.db import close_session, describe_error, is_transient
 from sagas.errors import DataTooLarge, InvalidArgument, SagaError
 
@@ -105,18 +106,18 @@ def problem_of(error: Exception) -> Problem | None:
         case Error() if _is_unavailable(error):
             return _unavailable(error)
         case RequestDataTooBig():
-            return Problem(413, "body-too-large", "The body is larger than 64 KiB.")
+            return Problem(413, "body-too-large", _("The body is larger than 64 KiB."))
         case Http404():
-            return Problem(404, "not-found", "There is nothing here.")
+            return Problem(404, "not-found", _("There is nothing here."))
         case PermissionDenied():
-            return Problem(403, "forbidden", "You may not do this.")
+            return Problem(403, "forbidden", _("You may not do this."))
         case exceptions.ValidationError(detail=detail):
             errors = list(_flatten(detail, "#"))
             if {error["code"] for error in errors} == {unknown.FIELD}:
                 return Problem(
-                    422, unknown.FIELD, "The request has fields that do not exist; see errors.", errors=errors
+                    422, unknown.FIELD, _("The request has fields that do not exist; see errors."), errors=errors
                 )
-            return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
+            return Problem(422, "invalid-request", _("The request does not fit; see errors."), errors=errors)
         case exceptions.APIException():
             return _of_framework(error)
     return None
@@ -127,19 +128,29 @@ def _of_orders(error: Exception) -> Problem | None:
     match error:
         case OrderRefused(faults=faults):
             codes = {fault.code for fault in faults}
-            errors = [{"pointer": f"#{f.pointer}", "code": f.code, "detail": f.detail} for f in faults]
+            errors = [{"pointer": f"#{f.pointer}", "code": f.code, "detail": _detail(f)} for f in faults]
+            detail = " ".join(found["detail"] for found in errors)
             if isinstance(error, SoldOut):
-                return Problem(409, error.problem, f"{error}.", errors=errors)
-            return Problem(422, codes.pop() if len(codes) == 1 else "order-refused", str(error), errors=errors)
+                return Problem(409, error.problem, detail if detail.endswith("。") else f"{detail}.", errors=errors)
+            return Problem(422, codes.pop() if len(codes) == 1 else "order-refused", detail, errors=errors)
         case TooMuchOpen(retry_after=seconds):
-            return Problem(429, "too-many-open-orders", f"{error}.", headers={"Retry-After": str(seconds)})
+            return Problem(
+                429, "too-many-open-orders", _("%(why)s.") % {"why": error}, headers={"Retry-After": str(seconds)}
+            )
         case OrderNotFound():
-            return Problem(404, "order-not-found", f"There is no order {error}.")
+            return Problem(404, "order-not-found", _("There is no order %(order_no)s.") % {"order_no": error})
         case JoinRefused(code=code):
             return Problem(409, code, str(error))
         case NoSuchCampaign():
-            return Problem(404, "campaign-not-found", "There is no such group buy.")
+            return Problem(404, "campaign-not-found", _("There is no such group buy."))
     return None
+
+
+def _detail(fault: Fault) -> str:
+    """The sentence of a fault. Rejections, and what a coupon asks for, are written in English by other apps."""
+    if fault.code in TYPES:
+        return told(fault.code, fault.detail) if fault.code == "coupon-minimum" else fault.detail
+    return str(reasons.detail_text({"kind": "rejected", "code": fault.code, "detail": fault.detail}))
 
 
 def _is_unavailable(error: BaseException | None) -> bool:
@@ -150,7 +161,7 @@ def _is_unavailable(error: BaseException | None) -> bool:
 def _unavailable(error: BaseException) -> Problem:
     logger.warning("the database could not serve a request: %s", describe_error(error))
     close_session()
-    detail = "The database does not answer. Repeat the request with the same Idempotency-Key."
+    detail = _("The database does not answer. Repeat the request with the same Idempotency-Key.")
     return Problem(503, "database-unavailable", detail, headers={"Retry-After": "1"})
 
 
@@ -159,17 +170,24 @@ def _of_engine(error: SagaError) -> Problem | None:
     match error:
         case sagas.AlreadyDecided(state=state):
             code = "order-undone" if state in {"COMPENSATING", "FAILED"} else "order-decided"
-            return Problem(409, code, f"The order is {state}: {error}.")
+            return Problem(409, code, told(code, f"The order is {state}: {error}."))
         case sagas.InvalidRequest(errors=found):
             # The serializer accepts it and the saga does not, as an order that is too large.
-            errors = [{"pointer": "#", "code": str(e.get("type", "invalid")), "detail": str(e["msg"])} for e in found]
-            return Problem(422, "invalid-request", "The request does not fit; see errors.", errors=errors)
+            errors = [
+                {
+                    "pointer": "#",
+                    "code": str(e.get("type", "invalid")),
+                    "detail": told("invalid-request", str(e["msg"])),
+                }
+                for e in found
+            ]
+            return Problem(422, "invalid-request", _("The request does not fit; see errors."), errors=errors)
         case InvalidArgument():
-            return Problem(422, "invalid-request", f"{error}.")
+            return Problem(422, "invalid-request", told("invalid-request", f"{error}."))
         case DataTooLarge():
-            return Problem(413, "body-too-large", f"{error}.")
+            return Problem(413, "body-too-large", told("body-too-large", f"{error}."))
         case sagas.Overloaded(retry_after=seconds):
-            return Problem(503, "overloaded", f"{error}.", headers={"Retry-After": str(seconds)})
+            return Problem(503, "overloaded", told("overloaded", f"{error}."), headers={"Retry-After": str(seconds)})
     return None
 
 
@@ -223,14 +241,14 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     """Answer an unknown URL."""
     if not request.path.startswith("/api/"):
         return defaults.page_not_found(request, exception or Http404())
-    return _plain(request, Problem(404, "not-found", "There is nothing here."))
+    return _plain(request, Problem(404, "not-found", _("There is nothing here.")))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that Django refuses."""
     if not request.path.startswith("/api/"):
         return defaults.bad_request(request, exception)
-    return _plain(request, Problem(400, "bad-request", "The request is malformed."))
+    return _plain(request, Problem(400, "bad-request", _("The request is malformed.")))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -247,4 +265,4 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return HttpResponse(text, status=503, headers=problem.headers, content_type="text/plain")
     if not request.path.startswith("/api/"):
         return defaults.server_error(request)
-    return _plain(request, Problem(500, "internal-error", "Something broke on our side; it has been logged."))
+    return _plain(request, Problem(500, "internal-error", _("Something broke on our side; it has been logged.")))

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
@@ -48,4 +49,5 @@ def complaint(what: str, name: str, known: Collection[str]) -> str:
     """Say that no ``what`` (``"field"``) has this name, and which name may be meant."""
     shown = json.dumps(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…")
     meant = get_close_matches(name.casefold(), known, n=1) if len(name) <= _LONGEST else []
-    return f"There is no {what} {shown}." + "".join(f' Is "{name}" meant?' for name in meant)
+    none = _("There is no field %(name)s.") if what == "field" else _("There is no query parameter %(name)s.")
+    return none % {"name": shown} + "".join(_(' Is "%(name)s" meant?') % {"name": name} for name in meant)

@@ -79,7 +79,7 @@ def test_links_name_operations_and_their_parameters(schema: Any) -> None:
 def test_every_type_of_problem_resolves_to_its_page(anyone: Api, code: str) -> None:
     page = anyone.client.get(f"/problems/{code}")
     assert page.status_code == 200
-    assert TYPES[code].means in page.content.decode().replace("&#x27;", "'")
+    assert str(TYPES[code].means) in page.content.decode().replace("&#x27;", "'")
 
 
 @pytest.fixture

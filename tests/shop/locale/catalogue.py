@@ -20,8 +20,18 @@ from django.utils.translation.template import templatize
 ROOT = Path(__file__).resolve().parents[3]
 PO = ROOT / "locale/zh_Hans/LC_MESSAGES/django.po"
 MO = PO.with_suffix(".mo")
-#: What customers and stores see: all its texts are translated. The admin is English.
-PARTS = ("drinkgroup", "orders/pages", "orders/groups", "orders/fulfilment", "orders/templates", "delivery/models.py")
+#: What customers, stores and clients of the API see: all its texts are translated. The admin is English.
+PARTS = (
+    "drinkgroup",
+    "orders/api",
+    "orders/open_orders.py",
+    "orders/pages",
+    "orders/groups",
+    "orders/fulfilment",
+    "orders/services.py",
+    "orders/templates",
+    "delivery/models.py",
+)
 _KEYWORDS = {
     **dict.fromkeys(["_", "gettext", "gettext_lazy", "gettext_noop"]),
     **dict.fromkeys(["ngettext", "ngettext_lazy"], (1, 2)),
