@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -17,7 +19,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from inventory import ledger, services
+from inventory import ledger, recalls, services
 from inventory.models import Batch, Move, Sku, SkuHold
 from sagas.admin.lists import KeptWhileUsedAdmin, ListAdmin
 
@@ -205,7 +207,9 @@ class BatchAdmin(KeptWhileUsedAdmin[Batch]):
             case "restock" | "adjust" | "write_off" as name:
                 _try(request, getattr(services, name), batch=obj.key, quantity=cups, reason=reason)
             case "recall":
-                _try(request, services.recall, batch=obj.key, reason=reason)
+                # Not in this transaction, which has the batch locked: runs are locked before batches, a cohort at a
+                # time. If the process dies in between, the same choice goes on.
+                transaction.on_commit(partial(_recall, request, batch=obj.key, reason=reason))
 
     @admin.display(description=_("ledger"))
     def explained(self, row: Batch) -> str:
@@ -295,6 +299,23 @@ def _try(request: HttpRequest, change: Any, **details: Any) -> Any:
     except services.StockRefused as refused:
         messages.error(request, str(refused))
         return None
+
+
+def _recall(request: HttpRequest, *, batch: str, reason: str) -> None:
+    """Recall a batch with what runs hold of it, and say what is left for people to do."""
+    done = _try(request, recalls.recall, batch=batch, reason=reason)
+    if done is None:
+        return
+    told = {"moved": done.moved, "cancelled": done.cancelled}
+    messages.success(
+        request, _("The batch is recalled: %(moved)d holds moved, %(cancelled)d orders are being undone.") % told
+    )
+    if done.decided:
+        text = _("%(orders)d orders are being confirmed with it: recall it again in a moment.")
+        messages.warning(request, text % {"orders": done.decided})
+    if sold := recalls.sold_cups(batch=batch):
+        text = _("%(orders)d orders have bought cups of it: manage.py recall refunds them.")
+        messages.warning(request, text % {"orders": len(sold)})
 
 
 def _day(text: str | None) -> Any:

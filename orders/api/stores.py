@@ -277,8 +277,6 @@ def _problem(error: DeliveryError) -> Problem:
             errors = [{"pointer": "#/reason", "code": "required", "detail": _("A refusal needs a reason.")}]
             return Problem(422, error.code, _("A refusal needs a reason."), errors=errors)
         case DayUnusable():
-            errors = [
-                {"pointer": "#/day", "code": error.code, "detail": told(error.code, f"{error}.")}
-            ]
+            errors = [{"pointer": "#/day", "code": error.code, "detail": told(error.code, f"{error}.")}]
             return Problem(422, error.code, told(error.code, f"{error}."), errors=errors)
     return Problem(409, error.code, told(error.code, f"{error}."))

@@ -8,12 +8,15 @@ from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 import sagas
 from delivery.models import FulfilmentState
 from inventory import ledger, recalls, services
-from inventory.models import Batch, SkuHold
+from inventory.models import Batch, Move, SkuHold
 from orders.fulfilment.services import move
 from orders.models import Order, OrderRefund
 from orders.services import Wanted, place_order
@@ -123,6 +126,32 @@ def test_a_hold_that_moves_to_a_batch_of_which_its_run_holds_already_is_one_hold
     pay(run_id)
     assert Run.objects.get(pk=run_id).state == State.SUCCEEDED
     assert [row for row in ledger.unexplained() if row[0].startswith(shop.tea.code)] == []
+
+
+def test_a_recall_in_the_admin_moves_holds_and_undoes_orders_as_the_command_does(shop: Shop) -> None:
+    # Given a batch of which one order has bought, and two hold cups; there is room elsewhere for one of them
+    services.write_off(batch=shop.tea.code, quantity=100, reason="no more of it", by="li")
+    bad = receive(shop, 6, hours=2)
+    bought, first, second = order(shop, 1), order(shop, 2), order(shop, 3)
+    pay(bought)
+    good = receive(shop, 2, hours=3)
+    admin = Client()
+    admin.force_login(get_user_model()._default_manager.create_superuser(f"boss-{uuid4().hex[:8]}", password="pw"))
+    page = f"/admin/inventory/batch/{quote(bad)}/change/"
+
+    # When somebody recalls it without a reason, then with one, and then once more
+    refused = admin.post(page, {"change": "recall", "reason": " "})
+    assert "Say why the stock changes." in refused.content.decode()
+    assert Batch.objects.get(key=bad).recalled_at is None
+    answers = [admin.post(page, {"change": "recall", "reason": "a bad lemon"}, follow=True) for _ in range(2)]
+
+    # Then the first in line has other cups, the second is undone, and what was sold is told of
+    assert (held(first), Run.objects.get(pk=second).state) == ({good: 2}, State.COMPENSATING)
+    told = answers[0].content.decode()
+    assert "1 holds moved, 1 orders are being undone." in told
+    assert "1 orders have bought cups of it: manage.py recall refunds them." in told
+    assert "0 holds moved" in answers[1].content.decode()
+    assert Move.objects.filter(batch=bad, kind="RECALLED", reason="a bad lemon").count() == 1
 
 
 def test_a_recall_that_dies_half_way_goes_on_where_it_was(shop: Shop) -> None:
