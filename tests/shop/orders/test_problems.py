@@ -165,7 +165,7 @@ def test_every_problem_has_a_page(anyone: Api, db: None) -> None:
         assert f"/problems/{code}" in page
         answer = anyone.client.get(f"/problems/{code}")
         assert answer.status_code == 200
-        assert html.escape(found.means) in answer.content.decode()
+        assert html.escape(str(found.means)) in answer.content.decode()
         assert found.status == 500 or HTTPStatus(found.status)
     assert anyone.client.get("/problems/no-such-problem").status_code == 404
 
