@@ -91,6 +91,7 @@ TARGETS: Mapping[str, Target] = {
     "compensating_10_vs_0": Target(at_least=0.8),
     "full_tables_vs_empty": Target(at_least=0.9),
     "pruning_p99_vs_none": Target(at_most=1.2),
+    "metrics_cpu_vs_off": Target(at_most=1.03),
     "post_cpu_vs_trivial_view": Target(at_most=1.75),
     "shop_cpu_ms_per_order": Target(at_most=8.5),
     "compressed_shop_cpu_ms_per_order": Target(at_most=7),

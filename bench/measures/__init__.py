@@ -121,6 +121,7 @@ MEASURES = {
     "prune": Measure(
         "pruning", "orders while 100,000 old runs are pruned", 10, usual=False, ratios=("pruning_p99_vs_none",)
     ),
+    "metrics": Measure("metrics", "orders that are counted, and not", 8, usual=False, ratios=("metrics_cpu_vs_off",)),
     "peers": Measure(
         "peers", "the same steps with other engines", 25, usual=False, ratios=("orders_vs_dbos", "no_broker_vs_dbos")
     ),
