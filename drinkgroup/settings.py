@@ -179,6 +179,8 @@ CURRENCY = env.str("CURRENCY", default="CNY")
 CONFIRM_WITHIN_SECONDS = env.float("CONFIRM_WITHIN_SECONDS", default=30.0)
 # Seconds between two looks of the workers at what changed, for contradictions (manage.py reconcile); 0: none.
 RECONCILE_SECONDS = env.float("RECONCILE_SECONDS", default=300.0)
+# The database with a role that may read its replication slot, for `manage.py reconcile follow`; empty: DATABASE_URL.
+RECONCILE_FOLLOW_URL = env.str("RECONCILE_FOLLOW_URL", default="")
 # Whether orders publish domain events on RabbitMQ's exchange sagas.events.
 #: Whether webhooks may go to private addresses, and without TLS: for developers, and for tests.
 WEBHOOKS_PRIVATE = env.bool("WEBHOOKS_PRIVATE", default=False)

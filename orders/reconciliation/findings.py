@@ -29,7 +29,7 @@ WHERE NOT EXISTS (SELECT FROM orders_finding AS past WHERE past.invariant = v.in
     AND past.row = v.row AND past.resolved_at >= %(at)s)
 ORDER BY 1, 2, 3
 ON CONFLICT (invariant, key, row) WHERE resolved_at IS NULL
-DO UPDATE SET last_seen = GREATEST(f.last_seen, EXCLUDED.last_seen), data = EXCLUDED.data
+DO UPDATE SET last_seen = GREATEST(f.last_seen, EXCLUDED.last_seen), data = f.data || EXCLUDED.data
 RETURNING invariant, xmax = 0
 """
 _RESOLVE = """
@@ -86,7 +86,8 @@ def describe(finding: Finding) -> tuple[str, str]:
     invariant, violation = BY_NAME.get(finding.invariant), violation_of(finding)
     if invariant is None:
         return json.dumps(finding.data), ""
-    return invariant.describe(violation), invariant.propose(violation)
+    by = f" (transaction {violation.data['transaction']})" if "transaction" in violation.data else ""
+    return invariant.describe(violation) + by, invariant.propose(violation)
 
 
 def repair(*, finding_id: int, reason: str, by: str) -> None:

@@ -23,6 +23,8 @@ OLDEST: Final = 15
 ROLE: Final = "drinkgroup"
 #: A role that owns nothing, for the application.
 APPLICATION: Final = "drinkgroup_app"
+#: A role that reads replication slots, for `manage.py reconcile follow`.
+FOLLOWER: Final = "drinkgroup_follow"
 
 #: Passed on the command line at each start, so that a change here reaches existing clusters.
 SETTINGS: Final[Mapping[str, str]] = {
@@ -34,6 +36,10 @@ SETTINGS: Final[Mapping[str, str]] = {
     "dynamic_shared_memory_type": "mmap",
     "fsync": "on",
     "synchronous_commit": "on",
+    # For `manage.py reconcile follow`.
+    "wal_level": "logical",
+    # A follower that does not come back does not fill the disk.
+    "max_slot_wal_keep_size": "1GB",
     "log_min_messages": "warning",
     "log_line_prefix": "%m [%p] %d ",
 }
@@ -161,7 +167,7 @@ class Postgres(Server):
 
     def _fill(self, draft: Path, identity: Identity) -> None:
         identity.own(draft)
-        # Nobody logs in as the superuser: it has no password, and the rules below admit one role only.
+        # Nobody logs in as the superuser: it has no password, and the rules below admit our own only.
         # A sync would take a second, and protect only an empty cluster.
         self._run(identity, [self._bin / "initdb", "-D", draft, *_CLUSTER_OPTIONS])
         # The single-user mode needs no login, and ends before a client can connect.
@@ -171,9 +177,10 @@ class Postgres(Server):
             [self._bin / "postgres", "--single", "-D", draft, "postgres"],
             # The second role owns nothing; `manage.py sagas grants` gives it the rights of an application.
             f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\nCREATE DATABASE {ROLE} OWNER {ROLE}\n"
-            f"CREATE ROLE {APPLICATION} LOGIN PASSWORD '{password}'\n",
+            f"CREATE ROLE {APPLICATION} LOGIN PASSWORD '{password}'\n"
+            f"CREATE ROLE {FOLLOWER} LOGIN REPLICATION PASSWORD '{password}'\n",
         )
-        (draft / "pg_hba.conf").write_text(f"host all {ROLE},{APPLICATION} {LOOPBACK}/32 scram-sha-256\n")
+        (draft / "pg_hba.conf").write_text(f"host all {ROLE},{APPLICATION},{FOLLOWER} {LOOPBACK}/32 scram-sha-256\n")
 
     def _run(self, identity: Identity, command: Sequence[str | Path], text: str = "") -> None:
         with self.log.open("ab") as log:
