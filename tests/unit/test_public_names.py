@@ -59,6 +59,7 @@ ONLY_THE_SHOP = {
     "sagas.admin.lists": "the admin of the shop has the look and the safeguards of the engine's",
     "sagas.conf": "`prepare` makes what the engine's settings say",
     "sagas.db": "arrays for set-based SQL, errors of the database, calls after the commit",
+    "sagas.replication": "reconciliation reads what the write-ahead log says was committed",
     "sagas.invariants": "reconciliation declares what holds between the tables of the shop and the runs",
     "sagas.limits": "a column of the shop is as wide as the engine's",
     "sagas.pool.batches": "the ledger of the inventory reads the holds of batches",

@@ -20,8 +20,7 @@ from orders.reconciliation.following import publication
 from orders.reconciliation.following.sources import TABLES, WALKS, Source
 from sagas.db import array
 from sagas.invariants import Violation
-from sagas.postgresql.pgoutput import Begin, Change, Commit, Truncate, position, written
-from sagas.postgresql.slots import Slot, Standing
+from sagas.replication import Begin, Change, Commit, Slot, Standing, Truncate, position, written
 
 logger = logging.getLogger(__name__)
 

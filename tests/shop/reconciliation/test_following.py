@@ -23,7 +23,7 @@ from orders.reconciliation.following.follower import Follower, open_slot
 from orders.reconciliation.following.sources import TABLES, WALKS
 from orders.reconciliation.models import Finding, ReconciliationPass
 from sagas.models import Run
-from sagas.postgresql.slots import Slot
+from sagas.replication import Slot
 from tests.shop.reconciliation.conftest import Scene
 from tests.shop.reconciliation.test_kinds import KINDS
 from tests.support import tables

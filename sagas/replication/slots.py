@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sagas.postgresql.pgoutput import Decoder, Message, position, written
+from sagas.replication.pgoutput import Decoder, Message, position, written
 
 #: Rows that the client has in memory at a time, whatever the size of a transaction.
 _FETCHED: Final = 2000

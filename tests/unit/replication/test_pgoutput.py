@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sagas.postgresql.pgoutput import Begin, Change, Commit, Decoder, Malformed, Truncate, position, written
+from sagas.replication.pgoutput import Begin, Change, Commit, Decoder, Malformed, Truncate, position, written
 
 
 def relation(number: int, name: str, columns: dict[str, bool]) -> bytes:
