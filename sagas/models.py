@@ -6,12 +6,12 @@ selectors read by them.
 
 from __future__ import annotations
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Case, F, Func, Q, When
 from django.db.models.functions import Now
 
 from sagas import limits
+from sagas.fields import BigIntegers
 from sagas.states import LIVE, UNDECIDED, BarrierOutcome, State
 
 
@@ -505,9 +505,7 @@ class Measurement(models.Model):
     value = models.DecimalField(
         max_digits=38, decimal_places=9, help_text="Of a counter the number, of a histogram the sum of its values."
     )
-    buckets = ArrayField(
-        models.BigIntegerField(), null=True, help_text="Of a histogram, how many values each bucket has."
-    )
+    buckets = BigIntegers(null=True, help_text="Of a histogram, how many values each bucket has.")
 
     def __str__(self) -> str:
         return f"{self.name}{self.labels}"

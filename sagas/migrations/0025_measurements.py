@@ -1,7 +1,8 @@
 """What processes count and measure, for metrics. Rows are written some times a minute, and never by the hot path."""
 
-import django.contrib.postgres.fields
 from django.db import migrations, models
+
+import sagas.fields
 
 
 class Migration(migrations.Migration):
@@ -45,11 +46,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "buckets",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.BigIntegerField(),
+                    sagas.fields.BigIntegers(
                         help_text="Of a histogram, how many values each bucket has.",
                         null=True,
-                        size=None,
                     ),
                 ),
             ],

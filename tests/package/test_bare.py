@@ -18,7 +18,8 @@ django.setup()
 import sagas
 NEED_MORE = {"sagas.messaging", "sagas.consumer", "sagas.celery", "sagas.tasks", "sagas.worker",
     "sagas.operations.doctor.broker", "sagas.management.broker", "sagas.management.dead", "sagas.management.listen",
-    "sagas.admin"}
+    "sagas.admin", "sagas.observability.exporting", "sagas.observability.tracing", "sagas.observability.server",
+    "sagas.observability.exposition"}
 def walk(path, prefix):
     for found in pkgutil.iter_modules(path, prefix):
         if found.name in NEED_MORE or found.name.endswith("__main__"):

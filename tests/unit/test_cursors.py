@@ -19,6 +19,7 @@ ALLOWED = {
     "local/supervisor": "LISTEN, and no table",
     "testing": "the test kit looks at the application's tables, and moves times",
     "postgresql": "sessions and their locks, and no table",
+    "replication": "replication slots, and no table",
     "requirements/migrations": "the catalogue and what Django keeps of migrations, and no table of the engine",
     "requirements/server_settings": "settings of the server, and no table",
 }
