@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 
 
-class BigIntegers(models.Field[Any, Any]):
+class BigIntegers(models.Field):  # type: ignore[type-arg]  # not subscriptable without django-stubs-ext
     """An array of numbers. What reads and writes it is SQL of ``sagas.store``.
 
     Not Django's ``ArrayField``: a project without a driver, or on another database, is to be told what it needs

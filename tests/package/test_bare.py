@@ -89,7 +89,7 @@ def test_an_environment_without_a_driver_is_told_of_both_in_one_line(
         file.write("DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'post.sqlite3'}}\n")
     done = without.call("-m", "django", "check", cwd=project, variables=VARIABLES)
     assert done.returncode == 1
-    assert "(sagas.E004) The engine needs PostgreSQL" in done.stderr
+    assert "(sagas.E004) The engine needs PostgreSQL" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
 
 
