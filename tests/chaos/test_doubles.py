@@ -22,7 +22,7 @@ from tests.support.web import Caller
 
 pytestmark = pytest.mark.chaos
 
-ORDERS = 200
+ORDERS = 100
 QUEUES = [name for name in broker.queue_names("") if not name.startswith("sagas.dispatch")]
 
 

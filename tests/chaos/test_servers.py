@@ -18,7 +18,7 @@ from tests.support.web import Caller, Reply
 
 pytestmark = pytest.mark.chaos
 
-ORDERS = 200
+ORDERS = 100
 QUICK: Any = {"confirm_within": 1.5, "LEASE": 1, "COHORT": 20}
 STEPS = [
     pytest.param("create_order", marks=pytest.mark.slow),

@@ -22,7 +22,7 @@ from tests.support.web import Caller
 
 pytestmark = pytest.mark.chaos
 
-ORDERS = 200
+ORDERS = 100
 #: A lapsed lease is seen in a second, not in ten; cohorts are small, so that there are many.
 QUICK: Any = {"confirm_within": 1.5, "LEASE": 1, "COHORT": 20}
 
