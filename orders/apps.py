@@ -14,4 +14,4 @@ class OrdersConfig(AppConfig):
         """Register the system checks, and what is done on a tick."""
         from orders import checks  # noqa: F401, PLC0415 - apps must be there first
         from orders.groups import deciding  # noqa: F401, PLC0415 - the same
-        from orders.reconciliation import passes  # noqa: F401, PLC0415 - the same
+        from orders.reconciliation import metrics, passes  # noqa: F401, PLC0415 - the same

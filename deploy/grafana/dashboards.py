@@ -153,6 +153,7 @@ BOARDS = (
             Panel("Uses of coupons", NUMBER, [("sum by (state) (shop_coupon_uses)", "{{state}}")]),
             Panel("Repeated requests", RATE, [("rate(shop_idempotent_replays_total[5m])", "answered as the first")]),
             Panel("Refused webhooks", RATE, [("rate(shop_webhooks_refused_total[5m])", "refused")]),
+            Panel("Contradictions that are open", NUMBER, [("shop_findings_open", "open")]),
         ),
     ),
     Board(

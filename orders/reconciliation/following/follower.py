@@ -32,6 +32,8 @@ MOST: Final = 20_000
 STRIDE: Final = 64 * 2**20
 #: The name under which the position is kept, beside the passes.
 _NAME: Final = "follow"
+#: The end of the slot's name; before it stands the database's.
+SLOT: Final = "_reconcile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def open_slot(url: str = "") -> Slot:
     # The server may read much of the log before it answers.
     options = {key: value for key, value in session.settings_dict["OPTIONS"].items() if key != "patience"}
     session.settings_dict["OPTIONS"] = options
-    return Slot(session, name=f"{session.settings_dict['NAME']}_reconcile", publications=publication.NAMES)
+    return Slot(session, name=f"{session.settings_dict['NAME']}{SLOT}", publications=publication.NAMES)
 
 
 class Follower:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from private_services.postgres import FOLLOWER
 from pytest_django import DjangoDbBlocker
 
-from orders.reconciliation import checking
+from orders.reconciliation import checking, metrics
 from orders.reconciliation.following import follower, publication
 from orders.reconciliation.following.follower import Follower, open_slot
 from orders.reconciliation.following.sources import TABLES, WALKS
@@ -254,6 +254,24 @@ def test_truncated_tables_are_checked_as_a_whole(scene: Scene, following: Follow
         cursor.execute("TRUNCATE delivery_slothold")
     following.poll()
     assert "delivery.slot_counts" in set(Finding.objects.values_list("invariant", flat=True))
+
+
+def test_a_scrape_says_how_much_is_open_and_how_far_the_follower_is_behind(scene: Scene, following: Follower) -> None:
+    # Given a follower that is through, and then a corruption that it has not read
+    following.poll()
+    read = metrics.behind()[()]
+    commit("UPDATE orders_order SET status = 'REJECTED' WHERE run_id = %(paid)s", parameters(scene))
+    assert metrics.behind()[()] > read
+    assert metrics.open_findings() == {(): 0}
+    # When it is read
+    unread = metrics.behind()[()]
+    following.poll()
+    # Then
+    assert metrics.open_findings() == {(): Finding.objects.filter(resolved_at=None).count()} != {(): 0}
+    assert metrics.behind()[()] < unread
+    # And without a slot there is nothing to be behind of
+    following._slot.drop()
+    assert metrics.behind() == {}
 
 
 def _follow(said: StringIO) -> None:
