@@ -93,9 +93,9 @@ class ClosureAdmin(ListAdmin[Closure]):
     list_select_related = ["store"]
     fields = ["store", "starts_at", "ends_at", "reason"]
 
-    def has_change_permission(self, _request: HttpRequest, obj: Closure | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Closure | None = None) -> bool:
         """Refuse changes: slots were switched off for it."""
-        return obj is None
+        return obj is None and super().has_change_permission(request)
 
     def save_model(self, request: HttpRequest, obj: Closure, _form: Any, _change: bool) -> None:
         """Close the store, with its slots."""

@@ -7,10 +7,11 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from sagas.admin.lists import ListAdmin
 from webhooks.models import Endpoint, Event
 
 
-class _ReadOnly(admin.ModelAdmin[Any]):
+class _ReadOnly(ListAdmin[Any]):
     def has_add_permission(self, _request: HttpRequest) -> bool:
         """Customers register, and what has happened is recorded."""
         return False
