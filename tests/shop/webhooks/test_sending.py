@@ -43,7 +43,7 @@ def told(customer_id: int, receiver: Receiver) -> Delivery:
 
 
 async def _attempt(delivery: Delivery) -> Any:
-    return await sending.send._function(cast("Call[Delivery]", SimpleNamespace(request=delivery)))
+    return await sending.send._function(cast("Call[Delivery]", SimpleNamespace(request=delivery, trace=None)))
 
 
 def attempt(delivery: Delivery) -> Any:
