@@ -20,7 +20,20 @@ from orders.refunds import participants as order_refunds
 from orders.refunds.participants import RefundOrderRequest
 from orders.requests import ChargeRequest, GroupRequest, OrderRequest
 from payments import gateways, refunds
-from sagas import Confirmation, Events, PrunedRun, Retry, Saga, State, Step, Tcc, Transition, on_prune, on_transition
+from sagas import (
+    Confirmation,
+    Events,
+    Objective,
+    PrunedRun,
+    Retry,
+    Saga,
+    State,
+    Step,
+    Tcc,
+    Transition,
+    on_prune,
+    on_transition,
+)
 
 
 class PlaceOrder(Saga[OrderRequest]):
@@ -28,6 +41,7 @@ class PlaceOrder(Saga[OrderRequest]):
 
     publishes = settings.PUBLISH_EVENTS
     lifecycle = settings.ORDER_LIFECYCLE
+    objectives = (Objective("settled", target=0.999992, within=timedelta(seconds=5)),)
 
     payment = Confirmation(
         within=timedelta(seconds=settings.CONFIRM_WITHIN_SECONDS), compensate=payments.give_back, queue="payments"
@@ -91,6 +105,7 @@ class PlaceShortLivedOrder(Saga[StoreOrderRequest]):
 
     publishes = settings.PUBLISH_EVENTS
     lifecycle = "compressed"
+    objectives = PlaceOrder.objectives
 
     payment = PlaceOrder.payment
 
@@ -142,6 +157,7 @@ class JoinCampaign(Saga[GroupRequest]):
 
     publishes = settings.PUBLISH_EVENTS
     lifecycle = settings.ORDER_LIFECYCLE
+    objectives = PlaceOrder.objectives
 
     # All of a group that is short are refunded at once: behind the refunds that single customers wait for.
     payment = Confirmation(

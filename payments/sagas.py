@@ -10,7 +10,7 @@ from django.db import transaction
 from payments import gateways, returns
 from payments.models import Payment, Refund, RefundState
 from payments.returns import RefundRequest, ReturnRequest, ReviewRequest
-from sagas import Rejected, Retry, Saga, State, Step, Transition, on_transition
+from sagas import Objective, Rejected, Retry, Saga, State, Step, Transition, on_transition
 from sagas.remote import ClientError
 
 #: A gateway that is away is asked for a day. One that refuses is not asked again: a person is called at once.
@@ -25,6 +25,8 @@ class RefundPayment(Saga[RefundRequest]):
 
     The run's id is the refund's: ``payments.models.Refund`` has a row for it, and the gateway knows it by that.
     """
+
+    objectives = (Objective("returned", target=0.999, within=timedelta(minutes=1)),)
 
     begin = Step(returns.begin, queue="payments", pivot=True)
     permit = Step(returns.permit, queue="payments", retry=_ONCE)

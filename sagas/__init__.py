@@ -38,6 +38,7 @@ from sagas.api import (
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.events import Event, Events
 from sagas.definition.locks import Lock
+from sagas.definition.objectives import Objective
 from sagas.definition.participants import (
     Accepted,
     Call,
@@ -71,6 +72,7 @@ __all__ = [
     "InvalidRequest",
     "Lock",
     "Locked",
+    "Objective",
     "Operation",
     "Outcome",
     "Overloaded",

@@ -198,7 +198,7 @@ class Log(models.Model):
     )
 
     class Meta:
-        """One index serves both the proof and the timeline of a run, because each index costs time for every step."""
+        """One B-tree serves both the proof and the timeline of a run, because each costs time for every step."""
 
         constraints = [
             # An effect happens once; other entries may be repeated. The cursor under the run's lock prevents double
@@ -221,6 +221,7 @@ class Log(models.Model):
                 name="sagas_log_effect_once",
             )
         ]
+        # Migration 0028_log_by_id adds a summary of the ids, by which what came since an id is found.
 
     def __str__(self) -> str:
         return f"{self.step} {self.operation} {self.outcome}".strip()
@@ -509,6 +510,52 @@ class Measurement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}{self.labels}"
+
+
+class LevelCursor(models.Model):
+    """How far the service levels are counted along the log's ids; see ``sagas.store.service_levels``. One row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    since = models.DateTimeField(help_text="Runs that ended before are not counted.")
+    after = models.BigIntegerField(help_text="Rows of the log up to this id are counted.")
+    upto = models.BigIntegerField(null=True, help_text="Up to which id they are counted next; none while none is set.")
+    armed_at = models.DateTimeField(null=True, help_text="When that was set.")
+    horizon = models.BigIntegerField(
+        null=True, help_text="No transaction before this one may be open when they are counted."
+    )
+    folded_at = models.DateTimeField(db_default=Now(), help_text="When old minutes were last added up to hours.")
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="sagas_levelcursor_is_one", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"service levels after {self.after}"
+
+
+class CountedRun(models.Model):
+    """A run that the service levels have counted: it is not counted again. Deleted with the run."""
+
+    run_id = models.UUIDField(primary_key=True)
+
+    def __str__(self) -> str:
+        return f"{self.run_id}"
+
+
+class LevelMinute(models.Model):
+    """How many runs, or stays in a stage, one minute had, by outcome and by how long they took."""
+
+    pk = models.CompositePrimaryKey("saga", "subject", "minute", "name", "outcome", "bucket")
+    saga = models.CharField(max_length=limits.SAGA_NAME)
+    subject = models.CharField(max_length=12, help_text='"objective", "stage", "run" or "undo".')
+    minute = models.DateTimeField(help_text="Of minutes that are over a week old, the hour.")
+    name = models.CharField(max_length=80, blank=True, help_text="Of the objective, or of the stage.")
+    outcome = models.CharField(max_length=limits.STATE)
+    bucket = models.SmallIntegerField(help_text="How many of the bounds the time had reached.")
+    number = models.BigIntegerField()
+    seconds = models.FloatField(help_text="The sum of the times.")
+
+    def __str__(self) -> str:
+        return f"{self.saga} {self.subject} {self.name} {self.outcome}"
 
 
 class Horizon(models.Model):

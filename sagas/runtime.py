@@ -123,6 +123,7 @@ class Memory:
         floor_until: when they look from the start again.
         backlog_asked_at: when the database was asked for the last one.
         prune_after: before which no tick prunes runs here.
+        levels_after: before which no tick counts service levels here.
         are_decisions_open: whether a decision was still to be given to runs at the last look.
         decided_last: the number of the last decision that had its turn.
         samples_pruned_at: when old samples of the breakers were deleted.
@@ -154,6 +155,7 @@ class Memory:
     floor_until: float = -math.inf
     backlog_asked_at: float = -math.inf
     prune_after: float = -math.inf
+    levels_after: float = -math.inf
     are_decisions_open: bool = False
     decided_last: int = 0
     samples_pruned_at: float = -math.inf

@@ -18,7 +18,7 @@ from delivery.models import FulfilmentKind
 from orders import participants as orders
 from orders.requests import OrderRequest
 from payments import refunds
-from sagas import Confirmation, PrunedRun, Retry, Saga, State, Step, Tcc, Transition, on_prune, on_transition
+from sagas import Confirmation, Objective, PrunedRun, Retry, Saga, State, Step, Tcc, Transition, on_prune, on_transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class PlaceStoreOrder(Saga[StoreOrderRequest]):
 
     name = "orders.PlaceStoreOrder"
     publishes = settings.PUBLISH_EVENTS
+    # The courier is asked over HTTP.
+    objectives = (Objective("settled", target=0.999, within=timedelta(seconds=10)),)
 
     payment = Confirmation(
         within=timedelta(seconds=settings.CONFIRM_WITHIN_SECONDS), compensate=payments.give_back, queue="payments"

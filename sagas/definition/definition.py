@@ -17,6 +17,7 @@ from pydantic_core.core_schema import ErrorType
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.events import EventNames
 from sagas.definition.locks import Lock, LockKeys, compute_keys
+from sagas.definition.objectives import Objective
 from sagas.definition.participants import Phase
 from sagas.definition.personal_data import Marks, Paths
 from sagas.definition.round_trip import first_difference
@@ -49,6 +50,7 @@ class Definition:
         compressed: whether all local steps that follow each other in one phase are one commit. No part of its shape.
         skipped: the steps that its runs leave out by their ``when``, each with its position among those declared.
             ``steps`` does not have them; see ``sagas.definition.variants``.
+        objectives: its service levels. No part of its shape.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Definition:
     declared_by: str = ""
     compressed: bool = False
     skipped: tuple[tuple[int, str], ...] = ()
+    objectives: tuple[Objective, ...] = ()
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:

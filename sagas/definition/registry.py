@@ -9,6 +9,7 @@ from sagas.errors import DefinitionError, UnknownSaga
 
 if TYPE_CHECKING:
     from sagas.definition.definition import Definition
+    from sagas.definition.objectives import Objective
 
 
 def register(definition: Definition) -> None:
@@ -46,6 +47,12 @@ def is_registered(definition: Definition) -> bool:
     if known is None or known is definition:
         return known is not None
     return known.variants.get(definition.shape.number) is definition
+
+
+def objectives() -> dict[str, tuple[Objective, ...]]:
+    """The objectives of each saga that has any, by the saga's name: those of its newest version."""
+    newest = {definition.name: definition for definition in all_definitions()}
+    return {name: definition.objectives for name, definition in newest.items() if definition.objectives}
 
 
 def all_definitions() -> list[Definition]:

@@ -18,6 +18,7 @@ from sagas import limits
 from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
 from sagas.definition.locks import Lock, check_locks
+from sagas.definition.objectives import Objective, check_objectives
 from sagas.definition.participants import Location, lock_keys_of, participant_name
 from sagas.definition.personal_data import personal_paths
 from sagas.definition.registry import register
@@ -39,6 +40,7 @@ RESERVED = frozenset(
         "carrier",
         "lifecycle",
         "locks",
+        "objectives",
         "abstract",
         "astart",
         "definition",
@@ -84,6 +86,7 @@ class Saga(Generic[RequestT]):
         lifecycle: "ordinary" (a commit a step) or "compressed" (one commit for all forward steps, one for all confirms,
             one for all undos). The runs and their log are the same; see ``check_compressible``.
         locks: the business keys that a run locks; see ``Lock``.
+        objectives: its service levels; see ``Objective``. A change of them is no change of the saga.
         name: the stored name, by default ``app.Class``. Set it to keep the name when the class moves.
     """
 
@@ -93,6 +96,7 @@ class Saga(Generic[RequestT]):
     carrier: ClassVar[str] = ORCHESTRATION
     lifecycle: ClassVar[str] = ORDINARY
     locks: ClassVar[tuple[Lock, ...]] = ()
+    objectives: ClassVar[tuple[Objective, ...]] = ()
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
     definition: ClassVar[Definition]
@@ -173,6 +177,7 @@ class Saga(Generic[RequestT]):
             personal_paths(asked),
             f"{cls.__module__}.{cls.__qualname__}",
             compressed=cls.lifecycle == COMPRESSED,
+            objectives=check_objectives(cls.__name__, cls.objectives),
         )
         if len(cls.definition.all_steps) > limits.STEPS:
             msg = (

@@ -25,6 +25,7 @@ from sagas.delivery.short_path import ShortPath
 from sagas.engine import breakers, compressed, shared_decisions
 from sagas.engine.claiming import claim
 from sagas.escalations import notices
+from sagas.observability import service_levels
 from sagas.retention import pruning
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def run(
         parts.do(lambda: dispatch(carriers, lapsed=True))
         parts.do(lambda: publish_notices(carriers))
         parts.do(breakers.prune_samples)
+        parts.do(service_levels.count_on_tick)
         parts.do(hooks.call_on_tick)
     full = parts.do(relay) or full
     if parts.failure is not None:

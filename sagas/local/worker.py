@@ -38,6 +38,7 @@ from sagas.engine.outside import remote_threads
 from sagas.local import listening
 from sagas.local.activity import Activity
 from sagas.local.carrier import LocalCarrier, Waiting
+from sagas.observability import service_levels
 from sagas.retention import pruning
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ class Worker:
         parts.do(self._take_up_lapsed)
         parts.do(partial(publish_notices, self._carrier))
         parts.do(breakers.prune_samples)
+        parts.do(service_levels.count_on_tick)
         parts.do(hooks.call_on_tick)
         parts.do(pruning.prune_on_tick)
         if parts.failure is not None:

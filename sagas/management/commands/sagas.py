@@ -13,7 +13,7 @@ from sagas.conf import Misconfigured, config
 from sagas.db import ConnectionLost, describe_error
 from sagas.errors import SagaError
 from sagas.escalations import reopening
-from sagas.management import alive, archive, barrier, dead_events, grants, metrics, prune, restored, work
+from sagas.management import alive, archive, barrier, dead_events, grants, metrics, prune, restored, sla, work
 from sagas.management.person import user_here
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
@@ -28,6 +28,7 @@ _MODULES: dict[str, Any] = {
     "work": work,
     "alive": alive,
     "metrics": metrics,
+    "sla": sla,
     "restored": restored,
     "grants": grants,
     "barrier": barrier,
@@ -40,8 +41,8 @@ class Command(BaseCommand):
     """The command: each subcommand is a method here or a module."""
 
     help = (
-        "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | metrics | reopen | restored | "
-        "erase | prune | archive | grants | barrier."
+        "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | metrics | sla | reopen | "
+        "restored | erase | prune | archive | grants | barrier."
     )
     # A saga that cannot be imported fails the checks. The other sagas must be dispatched all the same.
     requires_system_checks = ()
@@ -75,6 +76,8 @@ class Command(BaseCommand):
         )
 
         metrics.add_arguments(commands.add_parser("metrics", help="Print all metrics, or serve them to Prometheus."))
+
+        sla.add_arguments(commands.add_parser("sla", help="Print what became of the service levels over a time."))
 
         commands.add_parser(
             "reopen", help="Open escalations anew for escalated runs that have none, so the doctor says."

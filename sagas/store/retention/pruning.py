@@ -166,6 +166,7 @@ TABLES = (
     ("sagas_log", "run_id"),
     ("sagas_confirmation", "run_id"),
     ("sagas_escalation", "run_id"),
+    ("sagas_countedrun", "run_id"),
     ("sagas_run", "id"),
 )
 
