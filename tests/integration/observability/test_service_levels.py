@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -262,3 +264,64 @@ def test_a_time_that_ends_before_it_begins_is_refused() -> None:
         call_command("sagas", "sla", "--from", "2026-02-01", "--to", "2026-01-01")
     with pytest.raises(CommandError, match="invalid"):
         call_command("sagas", "sla", "--from", "soon", "--to", "2026-01-01")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_counting_reads_does_not_grow_with_the_log(jar: str) -> None:
+    # Given 1,000,000 rows of the log, of 250,000 runs that have ended
+    fill(250_000)
+    old = LevelCursor.objects.get().after
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT max(id) FROM sagas_log")
+        last = cursor.fetchone()[0]
+        cursor.execute("SELECT brin_summarize_new_values('sagas_log_by_id')")
+        cursor.execute("SELECT relpages FROM pg_class WHERE relname = 'sagas_log'")
+        pages = cursor.fetchone()[0]
+    # When the newest 200 rows are looked for
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT DISTINCT run_id FROM sagas_log WHERE id > %s AND id <= %s",
+            [last - 200, last],
+        )
+        plan = cursor.fetchone()[0][0]["Plan"]
+    # Then few pages are read of all
+    read = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    assert read < pages / 50, plan
+    # And all of them are counted, once
+    began = time.monotonic()
+    counted = batches = 0
+    while LevelCursor.objects.get().after < last:
+        counted += service_levels.count_batch(lag=0.0) or 0
+        batches += 1
+    took = time.monotonic() - began
+    assert counted == 250_000
+    assert outcomes() == {"good": 250_000}
+    sys.stdout.write(
+        f"\n{last - old:,} log rows, {pages:,} pages: {read} read for the newest 200 rows; "
+        f"{counted:,} runs counted in {took:.1f} s, {took / counted * 1e6:.0f} µs a run, {batches} batches\n"
+    )
+
+
+def fill(runs: int) -> None:
+    """Insert runs that have ended, with four rows of the log each."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table in ("sagas_log", "sagas_run"):
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        cursor.execute(
+            "INSERT INTO sagas_run (id, saga, version, shape, state, cursor, attempt, claims, business_key, request, "
+            "results, trace_id, locked, created_at, started_at, finished_at) SELECT gen_random_uuid(), %s, %s, %s, "
+            "'SUCCEEDED', 0, 0, 0, '', '{}', '{}', gen_random_uuid(), false, now(), now(), now() "
+            "FROM generate_series(1, %s)",
+            [Unconfirmed.name, Unconfirmed.definition.version, 0, runs],
+        )
+        cursor.execute(
+            "INSERT INTO sagas_log (run_id, step, operation, outcome, attempt, at, duration_us) "
+            "SELECT run.id, v.step, v.operation, v.outcome, 1, now(), 0 FROM sagas_run AS run CROSS JOIN "
+            "(VALUES (1, '', 'start', 'EVENT'), (2, 'a', 'forward', 'DONE'), (3, 'b', 'forward', 'DONE'), "
+            "(4, 'c', 'forward', 'DONE')) AS v(number, step, operation, outcome) ORDER BY run.id, v.number"
+        )
+        for table in ("sagas_log", "sagas_run"):
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sagas_log, sagas_run")
