@@ -43,7 +43,8 @@ hypothesis.settings.load_profile("drinkgroup")
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
     """A report goes from process to process as UTF-8: what a test has logged may have half a character in it."""
-    return _encodable((yield))
+    data: dict[str, Any] | None = _encodable((yield))
+    return data
 
 
 def _encodable(value: Any) -> Any:
