@@ -12,8 +12,12 @@ class ShopAdminConfig(AdminConfig):
     default_site = "drinkgroup.logins.ShopAdminSite"
 
     def ready(self) -> None:
-        """Find the admin's modules, and record spans where there is a collector."""
+        """Find the admin's modules, keep the roles, and record spans where there is a collector."""
         super().ready()
+        # Django's own models must be there first.
+        from drinkgroup import roles  # noqa: PLC0415
+
+        roles.connect()
         if settings.TRACES:
             # OpenTelemetry is loaded only then.
             from drinkgroup import spans  # noqa: PLC0415
