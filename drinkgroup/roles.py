@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.apps import apps
+from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models.signals import post_migrate
@@ -70,4 +71,6 @@ def _after_migrate(*, app_config: Any, using: str, **_: Any) -> None:
     """Behind the last app: the permissions of all apps are there."""
     last = [config for config in apps.get_app_configs() if config.models_module is not None][-1]
     if app_config.label == last.label and using == DEFAULT_DB_ALIAS:
+        # Those of the last app are made by a receiver that may come after this one.
+        create_permissions(app_config, verbosity=0, using=using)
         put_right(using=using)
