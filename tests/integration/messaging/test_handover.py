@@ -9,6 +9,7 @@ import psutil
 import pytest
 import redis
 from django.conf import settings
+from django.db import connection
 
 import sagas
 from sagas import State
@@ -64,6 +65,18 @@ def test_a_kick_goes_to_rabbitmq_where_all_children_are_busy(worker: Worker, jar
         assert_effects_once(run_id)
 
 
+def _is_quiet() -> bool:
+    """Whether nobody has asked the database for a moment: the worker's children are idle, and its tick is over."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend' "
+            "AND (state <> 'idle' OR state_change > clock_timestamp() - interval '200 milliseconds')"
+        )
+        (busy,) = cursor.fetchone()
+    return not busy
+
+
 def test_after_a_child_has_died_with_a_kick_another_dispatch_is_made_at_once(
     worker: Worker, jar: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +89,8 @@ def test_after_a_child_has_died_with_a_kick_another_dispatch_is_made_at_once(
 
     # When the child that is to claim it dies before it has done so
     with closing(psycopg.connect(servers.worker_environment()["DATABASE_URL"])) as other, other.cursor() as cursor:
+        # What the first run's child still does would be what waits for the lock, and the kick would join it.
+        eventually(_is_quiet, what="a worker that does nothing")
         cursor.execute("LOCK sagas_run IN EXCLUSIVE MODE")
         kicks.kick()
         await_lock_waits()
