@@ -48,7 +48,7 @@ class Violation:
         key: the key that was asked about.
         row: the row that breaks it: its table, and what it is found by there.
         run_id: the run that it belongs to; ``None`` if it belongs to none.
-        data: what was found, by name, as JSON has it.
+        data: what was found, by name, as JSON has it; ``transaction``, which one did it, if that is known.
     """
 
     invariant: str
@@ -101,7 +101,8 @@ class Invariant:
 
     def describe(self, violation: Violation) -> str:
         """Say what was found."""
-        return self.found.format(**violation.data)
+        by = f" (transaction {violation.data['transaction']})" if "transaction" in violation.data else ""
+        return self.found.format(**violation.data) + by
 
     def propose(self, violation: Violation) -> str:
         """Say what would put it right: the repair, or what a person does."""

@@ -86,8 +86,7 @@ def describe(finding: Finding) -> tuple[str, str]:
     invariant, violation = BY_NAME.get(finding.invariant), violation_of(finding)
     if invariant is None:
         return json.dumps(finding.data), ""
-    by = f" (transaction {violation.data['transaction']})" if "transaction" in violation.data else ""
-    return invariant.describe(violation) + by, invariant.propose(violation)
+    return invariant.describe(violation), invariant.propose(violation)
 
 
 def repair(*, finding_id: int, reason: str, by: str) -> None:

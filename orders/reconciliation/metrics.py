@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import connection
 
-from orders.reconciliation.following.follower import SLOT
+from orders.reconciliation.following.follower import slot_of
 from orders.reconciliation.models import Finding
 from sagas.metrics import on_scrape
 
@@ -21,12 +21,5 @@ def open_findings() -> dict[tuple[str, ...], float]:
 )
 def behind() -> dict[tuple[str, ...], float]:
     """A slot that is lost has all of the log before it, so that it is seen to grow."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
-            "ELSE pg_current_wal_flush_lsn() END, COALESCE(confirmed_flush_lsn, '0/0'))::bigint "
-            "FROM pg_replication_slots WHERE slot_name = current_database() || %s AND database = current_database()",
-            [SLOT],
-        )
-        found = cursor.fetchone()
-    return {(): float(found[0])} if found else {}
+    standing = slot_of(connection).standing()
+    return {(): float(standing.behind)} if standing else {}

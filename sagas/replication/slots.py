@@ -24,13 +24,11 @@ class Standing:
 
     Attributes:
         wal_status: ``reserved``, ``extended``, ``unreserved`` (its log may be gone at the next checkpoint) or ``lost``.
-        is_active: whether another session reads it.
-        behind: bytes of the log that it has not been advanced over.
+        behind: bytes of the log that it has not been advanced over; of a lost slot it may be all of the log.
         end: the end of the log.
     """
 
     wal_status: str
-    is_active: bool
     behind: int
     end: int
 
@@ -50,12 +48,13 @@ class Slot:
     def standing(self) -> Standing | None:
         """How it stands; ``None`` if there is no such slot in this database."""
         rows = self._rows(
-            "SELECT COALESCE(wal_status, 'lost'), active, COALESCE(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), "
-            "confirmed_flush_lsn), 0)::bigint, pg_current_wal_flush_lsn()::text FROM pg_replication_slots "
+            "SELECT COALESCE(wal_status, 'lost'), pg_wal_lsn_diff(ends, COALESCE(confirmed_flush_lsn, '0/0'))::bigint, "
+            "ends::text FROM pg_replication_slots, LATERAL (SELECT CASE WHEN pg_is_in_recovery() "
+            "THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END) AS log(ends) "
             "WHERE slot_name = %s AND database = current_database()",
             self.name,
         )
-        return Standing(rows[0][0], rows[0][1], int(rows[0][2]), position(rows[0][3])) if rows else None
+        return Standing(rows[0][0], int(rows[0][1]), position(rows[0][2])) if rows else None
 
     def create(self) -> None:
         """Create it: it has what is committed from now on."""
@@ -75,7 +74,6 @@ class Slot:
             with self.session.cursor() as cursor:
                 cursor.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}s'")
             with self.session.chunked_cursor() as cursor:
-                cursor.itersize = _FETCHED
                 cursor.execute(
                     "SELECT data FROM pg_logical_slot_peek_binary_changes(%s, %s::pg_lsn, NULL, 'proto_version', '1', "
                     "'publication_names', %s)",

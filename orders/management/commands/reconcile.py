@@ -11,9 +11,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 
-from orders.reconciliation import checking, findings, incidents
+from orders.reconciliation import checking, findings, incidents, passes
 from orders.reconciliation.following import publication
 from orders.reconciliation.following.follower import Follower, open_slot
 from orders.reconciliation.invariants import BY_NAME, INVARIANTS
@@ -69,17 +68,11 @@ class Command(BaseCommand):
     def _check(self, only: list[str] | None, *, keep: bool) -> None:
         wanted = [BY_NAME[name] for name in only] if only else INVARIANTS
         count = keys = 0
-        at = findings.clock()
-        for part in checking.check_all(wanted):
+        for part in passes.over_everything(wanted) if keep else checking.check_all(wanted):
             keys += len(part.keys)
             count += len(part.violations)
             for violation in part.violations:
                 self._print("-", violation)
-            if keep:
-                with transaction.atomic():
-                    names = [invariant.name for invariant in part.invariants]
-                    incidents.open_for(findings.record(part.keys, names, part.violations, at))
-            at = findings.clock()
         if keep:
             incidents.close_resolved()
         self.stdout.write(f"{len(wanted)} invariants at {keys} keys: {count or 'no'} violation(s)")
@@ -155,8 +148,7 @@ class Command(BaseCommand):
         run = f" run {violation.run_id}" if violation.run_id else ""
         self.stdout.write(f"{number} {violation.invariant}: {violation.row}{run}")
         if invariant is not None:
-            by = f" (transaction {violation.data['transaction']})" if "transaction" in violation.data else ""
-            self.stdout.write(f"    found: {invariant.describe(violation)}{by}")
+            self.stdout.write(f"    found: {invariant.describe(violation)}")
             how = "repair" if invariant.repair else "for a person"
             self.stdout.write(f"    {how}: {invariant.propose(violation)}")
 

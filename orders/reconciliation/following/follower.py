@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from environ import Env
@@ -32,8 +32,6 @@ MOST: Final = 20_000
 STRIDE: Final = 64 * 2**20
 #: The name under which the position is kept, beside the passes.
 _NAME: Final = "follow"
-#: The end of the slot's name; before it stands the database's.
-SLOT: Final = "_reconcile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +70,12 @@ class Batch:
         """How many values there are."""
         return sum(map(len, self.touched.values()))
 
-    def add(self, change: Change, by: By) -> None:
-        """Note the keys of a row's images."""
+    def add(self, change: Change, by: By) -> set[str]:
+        """Note the keys of a row's images; return the walks of whose keys a deleted row says nothing."""
+        untold: set[str] = set()
         published = TABLES.get(change.table)
         if published is None:
-            return
+            return untold
         for source in published.sources:
             if source.of_deleted and change.kind != "delete":
                 continue
@@ -84,7 +83,8 @@ class Batch:
                 if (value := row.get(source.column)) is not None:
                     self._note(source, value, by)
             if change.kind == "delete" and source.column not in published.told_of_deleted:
-                self.whole.add(source.walk)
+                untold.add(source.walk)
+        return untold
 
     def _note(self, source: Source, value: str, by: By) -> None:
         if source.walk in self.whole:
@@ -129,7 +129,12 @@ def open_slot(url: str = "") -> Slot:
     # The server may read much of the log before it answers.
     options = {key: value for key, value in session.settings_dict["OPTIONS"].items() if key != "patience"}
     session.settings_dict["OPTIONS"] = options
-    return Slot(session, name=f"{session.settings_dict['NAME']}{SLOT}", publications=publication.NAMES)
+    return slot_of(session)
+
+
+def slot_of(session: Any) -> Slot:
+    """The slot of a session's database."""
+    return Slot(session, name=f"{session.settings_dict['NAME']}_reconcile", publications=publication.NAMES)
 
 
 class Follower:
@@ -152,22 +157,21 @@ class Follower:
         done = self._done(standing)
         to = min(standing.end, standing.end - standing.behind + STRIDE)
         polled, batch, by, skips = Polled(), Batch(), None, False
-        deletes_runs = False
+        untold: set[str] = set()
+        is_pruned = False
         for message in self._slot.peek(to=to):
             match message:
                 case Begin(xid, commit, at):
-                    by, skips, deletes_runs = By(xid, commit), commit < done, False
+                    by, skips, untold, is_pruned = By(xid, commit), commit < done, set(), False
                     batch.at, batch.last = at, by
                 case Change() if by is not None and not skips:
-                    deletes_runs = deletes_runs or (message.kind == "delete" and message.table == "sagas_run")
-                    whole = set(batch.whole)
-                    batch.add(message, by)
-                    if deletes_runs:
-                        # Old runs are pruned, with all that is theirs.
-                        batch.whole = whole
+                    untold |= batch.add(message, by)
+                    is_pruned = is_pruned or (message.kind == "delete" and message.table == "sagas_run")
                 case Truncate(tables) if not skips:
                     batch.whole |= {source.walk for table in tables for source in TABLES[table].sources}
                 case Commit(_, end) if not skips:
+                    # What is deleted with old runs is theirs.
+                    batch.whole |= set() if is_pruned else untold
                     batch.transactions, batch.end = batch.transactions + 1, end
                     if batch.size >= BATCH:
                         polled, batch = self._settle(batch, polled), Batch()
@@ -183,15 +187,11 @@ class Follower:
             self._slot.drop()
         self._slot.create()
         passes.begin()
-        keys, at = 0, findings.clock()
+        keys = 0
         found: list[Violation] = []
-        for part in checking.check_all():
-            with transaction.atomic():
-                names = [invariant.name for invariant in part.invariants]
-                incidents.open_for(findings.record(part.keys, names, part.violations, at))
+        for part in passes.over_everything():
             keys += len(part.keys)
             found += part.violations
-            at = findings.clock()
         return Polled(keys=keys, violations=tuple(found), scanned=True)
 
     def _warn(self, standing: Standing) -> None:

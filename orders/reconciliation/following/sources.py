@@ -8,12 +8,13 @@ from typing import Final
 
 from orders.reconciliation.invariants import by_walk
 
-#: Finds the runs of orders by the order's id, and those that a decision for many concerns by its key.
+#: Runs of orders, by the order's id.
 _OF_ORDERS = "SELECT run_id::text FROM orders_order WHERE id = ANY(%(values)s::text[]::bigint[])"
 #: The orders for which a grant may have been used: a grant that is freed does not say any more for which it was.
 _OF_GRANTS = """SELECT o.run_id::text FROM coupons_grant AS g
     JOIN orders_order AS o ON o.customer_id = g.customer_id AND o.coupon = g.coupon_id
     WHERE g.id = ANY(%(values)s::text[]::bigint[])"""
+#: Campaigns, by the key of a decision for many runs, which other sagas may have, too.
 _OF_DECISIONS = "SELECT id::text FROM campaigns_campaign WHERE id::text = ANY(%(values)s::text[])"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,6 +72,8 @@ def following(slot: Slot, django_db_blocker: DjangoDbBlocker) -> Iterator[Follow
         slot.drop()
         made = Follower(slot)
         assert made.poll().scanned
+        # No pass is due, unless the follower asks for it.
+        ReconciliationPass.objects.update(next_at=timezone.now() + timedelta(days=1))
         _keep()
         yield made
         _forget()
@@ -247,6 +250,19 @@ def test_one_transaction_that_changes_very_much_is_left_to_a_pass(
     assert following.poll().transactions == 1
     due = ReconciliationPass.objects.filter(next_at__lte=timezone.now()).values_list("name", flat=True)
     assert "whole sagas_run.id" in due
+
+
+def test_what_is_deleted_with_an_old_run_asks_for_no_pass(scene: Scene, following: Follower) -> None:
+    # When a run is pruned, with the grant that it gave back: of the grant the log tells the number alone
+    commit(
+        "WITH gone AS (DELETE FROM coupons_grant WHERE used_by_run = %(undone)s RETURNING used_by_run) "
+        "DELETE FROM sagas_run WHERE id IN (SELECT used_by_run FROM gone)",
+        parameters(scene),
+    )
+    assert following.poll().transactions == 1
+    # Then
+    due = ReconciliationPass.objects.filter(next_at__lte=timezone.now(), name__startswith="whole ")
+    assert "whole sagas_run.id" not in due.values_list("name", flat=True)
 
 
 def test_truncated_tables_are_checked_as_a_whole(scene: Scene, following: Follower) -> None:
