@@ -6,7 +6,7 @@ The engine binds it, and knows no logging library: a processor or a filter of th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 from uuid import UUID
@@ -38,15 +38,10 @@ def of(saga: str, step: str, run_ids: Sequence[UUID]) -> Iterator[None]:
         _bound.reset(token)
 
 
-@contextmanager
-def of_run(run_id: UUID) -> Iterator[None]:
+def of_run(run_id: UUID) -> AbstractContextManager[None]:
     """Lines of this block are about one run of the cohort."""
     outer = _bound.get()
-    token = _bound.set(_Bound(outer.saga if outer else "", outer.step if outer else "", (run_id,)))
-    try:
-        yield
-    finally:
-        _bound.reset(token)
+    return of(outer.saga if outer else "", outer.step if outer else "", (run_id,))
 
 
 def fields() -> dict[str, object]:

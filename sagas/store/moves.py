@@ -397,8 +397,8 @@ def _carry_out(
     return str(found[0][1])
 
 
-#: Columns of ``SEEN``.
-_SEEN = 5
+#: How many columns ``SEEN`` has.
+_SEEN = SEEN.count(",") + 1
 _MOVED = "count(*), pg_current_xact_id()::xid::text"
 #: Seconds from the start of a run to its end, of each run and of all.
 _LASTED = ", EXTRACT(EPOCH FROM run.finished_at - run.created_at)::float8 AS lasted"

@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sagas import runtime, store
 from sagas.metrics.sums import Sums
+from tests.support import servers
+
+#: Of who may read them.
+TOKEN = "a-token-of-some-length"
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """``manage.py sagas metrics --listen`` in a process, on a port that it has chosen: HOST:PORT."""
+    environment = servers.worker_environment()
+    environment["LAB_SAGAS"] = json.dumps({"METRICS": True, "METRICS_TOKEN": TOKEN})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "django", "sagas", "metrics", "--listen", "127.0.0.1:0"],
+        cwd=servers.ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().split("//")[1].partition("/")[0]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @contextmanager

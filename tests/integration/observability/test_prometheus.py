@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,12 +24,11 @@ from tests.integration.conftest import Start
 from tests.lab.sagas import Experiment, Lab, Unconfirmed
 from tests.support import servers
 from tests.support.awaiting import eventually
-from tests.support.metrics import counting
+from tests.support.metrics import TOKEN, counting, serving
 from tests.support.shop import TEA, open_shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("alone")]
 
-TOKEN = "a-token-of-some-length"
 DEPLOY = servers.ROOT / "deploy/prometheus"
 
 
@@ -58,20 +55,8 @@ def _free_port() -> int:
 @pytest.fixture
 def exporter() -> Iterator[str]:
     """``manage.py sagas metrics --listen``: where it listens."""
-    environment = servers.worker_environment()
-    environment["LAB_SAGAS"] = json.dumps({"METRICS": True, "METRICS_TOKEN": TOKEN})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "sagas", "metrics", "--listen", "127.0.0.1:0"],
-        cwd=servers.ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    yield process.stdout.readline().split("//")[1].partition("/")[0]
-    process.send_signal(signal.SIGTERM)
-    process.wait(timeout=20)
-    process.stdout.close()
+    with serving() as address:
+        yield address
 
 
 @pytest.fixture

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from io import StringIO
 
@@ -18,38 +14,16 @@ from pytest_django import Settings
 
 from sagas.observability.exposition import Exposition
 from sagas.observability.server import application
-from tests.support import servers
+from tests.support.metrics import TOKEN, serving
 
 pytestmark = pytest.mark.usefixtures("alone")
-
-TOKEN = "a-token-of-some-length"
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[httpx.Client]:
     """A real process that serves, on a port that it has chosen."""
-    environment = servers.worker_environment()
-    environment["LAB_SAGAS"] = json.dumps({"METRICS": True, "METRICS_TOKEN": TOKEN})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "sagas", "metrics", "--listen", "127.0.0.1:0"],
-        cwd=servers.ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        with httpx.Client(base_url=line.split()[-1].removesuffix("/metrics")) as client:
-            yield client
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    with serving() as address, httpx.Client(base_url=f"http://{address}") as client:
+        yield client
 
 
 def test_who_has_the_token_gets_all_metrics(served: httpx.Client) -> None:
