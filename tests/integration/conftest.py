@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from sagas.messaging import relay
 from tests.conftest import SharedWorkers
 from tests.lab.models import Jar
 from tests.loyalty.models import Purse
@@ -32,6 +33,8 @@ def _forgotten(topology: None, django_db_blocker: DjangoDbBlocker) -> Iterator[N
 @pytest.fixture
 def alone(_forgotten: None, database: None, shared_workers: SharedWorkers) -> None:
     """Nobody else: no worker, no runs, no messages. The test moves everything itself."""
+    # An earlier test may have stopped RabbitMQ, or closed all its connections.
+    relay.close()
     shared_workers.stop()
     forget_runs()
 
