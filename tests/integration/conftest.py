@@ -30,6 +30,14 @@ def _forgotten(topology: None, django_db_blocker: DjangoDbBlocker) -> Iterator[N
         forget_runs()
 
 
+@pytest.fixture(scope="module")
+def nothing_due(topology: None, shared_workers: SharedWorkers, django_db_blocker: DjangoDbBlocker) -> None:
+    """What other modules have left unfinished is not performed beside this module's runs."""
+    shared_workers.stop()
+    with django_db_blocker.unblock():
+        forget_runs()
+
+
 @pytest.fixture
 def alone(_forgotten: None, database: None, shared_workers: SharedWorkers) -> None:
     """Nobody else: no worker, no runs, no messages. The test moves everything itself."""

@@ -21,7 +21,7 @@ from tests.support.carrier import chains, claim_all, deliver
 from tests.support.runs import assert_effects_once, await_state
 from tests.support.workers import Worker
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = pytest.mark.usefixtures("nothing_due", "database")
 
 STEP = {"saga": "lab.Lab", "version": 1, "step": "one", "phase": "forward"}
 DEADLINE = {"saga": "lab.Lab", "version": 1, "confirmation": "approval", "ids": []}

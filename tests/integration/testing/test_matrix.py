@@ -30,7 +30,7 @@ from tests.support import mistaken
 from tests.support.mistaken import QUICK, give_back, hold
 from tests.support.unwinding import an_experiment, marks_and_jars_agree
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nothing_due")]
 DAILY = Retry(attempts=2, delay=timedelta(days=1), max_delay=timedelta(days=2), jitter=0)
 
 

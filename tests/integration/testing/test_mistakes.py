@@ -24,7 +24,7 @@ from tests.support.driver import psycopg
 from tests.support.mistaken import give_back, hold, hold_all
 from tests.support.unwinding import place
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nothing_due")]
 
 #: The status of a session without a transaction, as libpq has it.
 IDLE = 0

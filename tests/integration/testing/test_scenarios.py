@@ -38,8 +38,7 @@ from tests.lab.sagas import (
 from tests.support.runs import assert_effects_once
 from tests.support.shop import TEA, open_shop
 
-# The queues are there because an empty shop empties them; no scenario uses them.
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("topology")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nothing_due")]
 
 CARRIERS = pytest.mark.parametrize("carrier", ["orchestration", "choreography"])
 STEPS = ["create_order", "reserve_inventory", "apply_coupon", "schedule_delivery"]
