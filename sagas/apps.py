@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.signals import connection_created
+from django.utils.translation import gettext_lazy as _
 
 from sagas import runtime
 from sagas.requirements import software
@@ -21,7 +22,7 @@ class SagasConfig(AppConfig):
     """The engine as an installed app."""
 
     name = "sagas"
-    verbose_name = "Sagas"
+    verbose_name = _("Sagas")
     default_auto_field = "django.db.models.BigAutoField"
 
     def __init__(self, app_name: str, app_module: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Case, F, Func, Q, When
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from sagas import limits
 from sagas.fields import BigIntegers
@@ -77,6 +78,8 @@ class Run(models.Model):
     class Meta:
         """Few indexes: each one costs time for every run."""
 
+        verbose_name, verbose_name_plural = _("run"), _("runs")
+        permissions = [("view_personal_data", "Can see personal data of runs")]
         constraints = [
             # No run is stranded: a run that the engine must still move has a time at which it is due.
             models.CheckConstraint(
@@ -272,6 +275,7 @@ class SharedDecision(models.Model):
     class Meta:
         """A key has one decision. The index finds those that are still to be given to runs."""
 
+        verbose_name, verbose_name_plural = _("shared decision"), _("shared decisions")
         constraints = [
             models.UniqueConstraint(name="sagas_decision_once", fields=["saga", "key", "name"]),
             models.CheckConstraint(
@@ -299,6 +303,7 @@ class Lock(models.Model):
     class Meta:
         """One index for the lines, and one for the places of a run."""
 
+        verbose_name, verbose_name_plural = _("lock"), _("locks")
         constraints = [models.UniqueConstraint(name="sagas_lock_once", fields=["run_id", "key"])]
         indexes = [models.Index(name="sagas_lock_line", fields=["key", "ticket"])]
 
@@ -335,6 +340,7 @@ class Escalation(models.Model):
     class Meta:
         """A run has at most one open escalation, and notices go out until a person has seen it."""
 
+        verbose_name, verbose_name_plural = _("escalation"), _("escalations")
         permissions = [
             ("acknowledge_escalation", "Can acknowledge escalations, and take them"),
             ("resolve_escalation", "Can end an escalated run by hand"),
@@ -375,6 +381,9 @@ class Breaker(models.Model):
     probe_operation = models.CharField(max_length=limits.OPERATION, blank=True)
     failed = models.PositiveIntegerField(help_text="Retried operations that failed in the last window, at the opening.")
     retried = models.PositiveIntegerField(help_text="Retried operations that were looked at then.")
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("breaker"), _("breakers")
 
     def __str__(self) -> str:
         return self.participant

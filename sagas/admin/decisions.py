@@ -20,8 +20,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from sagas import api, limits
+from sagas.admin import present
 from sagas.admin.filters import OpenFilter
 from sagas.db import ErrorKind, classify_error, close_session, describe_error, is_transient
 from sagas.errors import SagaError
@@ -30,6 +34,7 @@ from sagas.states import State
 
 if TYPE_CHECKING:
     from django.contrib import admin
+    from django_stubs_ext import StrOrPromise
 
 #: The most runs in one decision. Each is a transaction of its own, and all must fit in one request.
 MOST = 100
@@ -57,35 +62,37 @@ class Decision:
     """
 
     action: str
-    question: str
-    consequence: str
-    verb: str
-    ask: str
-    done: str
-    done_to_many: str
+    question: StrOrPromise
+    consequence: StrOrPromise
+    verb: StrOrPromise
+    ask: StrOrPromise
+    done: StrOrPromise
+    done_to_many: StrOrPromise
     carry_out: Callable[[UUID, str, str, int | None], object]
     permission: str
 
 
 CANCEL = Decision(
     action="cancel_runs",
-    question="Cancel these runs?",
-    consequence="Every step that is done will be undone, in reverse order. What is confirmed already stays as it is.",
-    verb="Cancel",
-    ask="Why",
-    done="is being undone",
-    done_to_many="are being undone",
+    question=_("Cancel these runs?"),
+    consequence=_(
+        "Every step that is done will be undone, in reverse order. What is confirmed already stays as it is."
+    ),
+    verb=_("Cancel"),
+    ask=_("Why"),
+    done=_("is being undone"),
+    done_to_many=_("are being undone"),
     carry_out=lambda run_id, note, by, _read: api.cancel(run_id, reason=note, by=by),
     permission="sagas.change_run",
 )
 RESUME = Decision(
     action="resume_runs",
-    question="Resume these runs?",
-    consequence="Each goes back to where it stood when it was escalated, and tries again. Mend the cause first.",
-    verb="Resume",
-    ask="What was mended",
-    done="is back at work",
-    done_to_many="are back at work",
+    question=_("Resume these runs?"),
+    consequence=_("Each goes back to where it stood when it was escalated, and tries again. Mend the cause first."),
+    verb=_("Resume"),
+    ask=_("What was mended"),
+    done=_("is back at work"),
+    done_to_many=_("are back at work"),
     carry_out=lambda run_id, note, by, read: api.resume(run_id, by=by, note=note, escalation=read),
     permission="sagas.change_escalation",
 )
@@ -93,10 +100,10 @@ ACKNOWLEDGE = Decision(
     action="acknowledge_runs",
     question="",
     consequence="",
-    verb="Acknowledge",
+    verb=_("Acknowledge"),
     ask="",
-    done="is acknowledged: no more notices of it are sent",
-    done_to_many="are acknowledged: no more notices of them are sent",
+    done=_("is acknowledged: no more notices of it are sent"),
+    done_to_many=_("are acknowledged: no more notices of them are sent"),
     carry_out=lambda run_id, _note, by, read: api.acknowledge(run_id, by=by, escalation=read),
     permission="sagas.acknowledge_escalation",
 )
@@ -104,23 +111,25 @@ ASSIGN = Decision(
     action="assign_runs",
     question="",
     consequence="",
-    verb="Assign to me",
+    verb=_("Assign to me"),
     ask="",
-    done="is yours",
-    done_to_many="are yours",
+    done=_("is yours"),
+    done_to_many=_("are yours"),
     carry_out=lambda run_id, _note, by, read: api.assign(run_id, to=by, by=by, escalation=read),
     permission="sagas.acknowledge_escalation",
 )
 FAIL = Decision(
     action="fail_runs",
-    question="Resolve these runs as FAILED?",
-    consequence="They end here, and the engine undoes none of their steps any more. Do this only where every effect "
-    "that is left has been undone by hand: what is still held stays held for ever. A payment, or whatever else has "
-    "confirmed them, is given back all the same, unless giving it back is what has failed.",
-    verb="Resolve as FAILED",
-    ask="What was undone by hand",
-    done="is FAILED",
-    done_to_many="are FAILED",
+    question=_("Resolve these runs as FAILED?"),
+    consequence=_(
+        "They end here, and the engine undoes none of their steps any more. Do this only where every effect that is "
+        "left has been undone by hand: what is still held stays held for ever. A payment, or whatever else has "
+        "confirmed them, is given back all the same, unless giving it back is what has failed."
+    ),
+    verb=_("Resolve as FAILED"),
+    ask=_("What was undone by hand"),
+    done=_("is FAILED"),
+    done_to_many=_("are FAILED"),
     carry_out=lambda run_id, note, by, read: api.resolve(
         run_id, outcome=State.FAILED, by=by, note=note, escalation=read
     ),
@@ -128,13 +137,15 @@ FAIL = Decision(
 )
 SUCCEED = Decision(
     action="succeed_runs",
-    question="Resolve these runs as SUCCEEDED?",
-    consequence="They end here, and the engine confirms nothing more. Do this only where all that is left has been "
-    "confirmed by hand.",
-    verb="Resolve as SUCCEEDED",
-    ask="What was confirmed by hand",
-    done="is SUCCEEDED",
-    done_to_many="are SUCCEEDED",
+    question=_("Resolve these runs as SUCCEEDED?"),
+    consequence=_(
+        "They end here, and the engine confirms nothing more. Do this only where all that is left has been confirmed "
+        "by hand."
+    ),
+    verb=_("Resolve as SUCCEEDED"),
+    ask=_("What was confirmed by hand"),
+    done=_("is SUCCEEDED"),
+    done_to_many=_("are SUCCEEDED"),
     carry_out=lambda run_id, note, by, read: api.resolve(
         run_id, outcome=State.SUCCEEDED, by=by, note=note, escalation=read
     ),
@@ -169,7 +180,7 @@ def decide(
     """
     runs = list(queryset.defer("request", "results").order_by("pk")[: MOST + 1])
     if len(runs) > MOST:
-        messages.error(request, f"Choose at most {MOST} runs at once.")
+        messages.error(request, gettext("Choose at most %(most)d runs at once.") % {"most": MOST})
         return None
     escalations = _read(request, runs, read)
     form = _Note(request.POST if "decided" in request.POST else None)
@@ -181,6 +192,8 @@ def decide(
         if len(runs) == 1 and back_to == "run":
             return HttpResponseRedirect(reverse(f"{name}_change", args=[runs[0].pk]))
         return HttpResponseRedirect(reverse(f"{model_admin.admin_site.name}:sagas_{back_to}_changelist"))
+    for run in runs:
+        run.state_word = present.word(run.state)  # type: ignore[attr-defined]  # for the template
     context = {
         **model_admin.admin_site.each_context(request),
         "title": decision.question,
@@ -241,10 +254,14 @@ def _carry_out(
                 raise
             errors.setdefault(_why_not(error), []).append(run)
         else:
-            model_admin.log_change(request, run, f"{decision.verb}: {note}" if note else decision.verb)
+            # The record is one for all readers, so its words are those of the code.
+            with translation.override(None):
+                verb = str(decision.verb)
+            model_admin.log_change(request, run, f"{verb}: {note}" if note else verb)
             done.append(run)
     if done:
-        messages.success(request, f"{_named(done)} {decision.done if len(done) == 1 else decision.done_to_many}.")
+        end = decision.done if len(done) == 1 else decision.done_to_many
+        messages.success(request, gettext("%(runs)s %(end)s.") % {"runs": _named(done), "end": end})
     for told, level in ((warnings, messages.WARNING), (errors, messages.ERROR)):
         for why, some in told.items():
             messages.add_message(request, level, f"{_named(some)}: {why}")
@@ -254,14 +271,21 @@ def _named(runs: Sequence[Run]) -> str:
     """Name up to three runs; for more, give their number: the messages stand above the list and must stay short."""
     if len(runs) <= _NAMED:
         return ", ".join(map(str, runs))
-    return f"{len(runs)} runs ({', '.join(map(str, runs[:_NAMED]))}, …)"
+    told = ngettext("%(count)d run (%(some)s, …)", "%(count)d runs (%(some)s, …)", len(runs))
+    return told % {"count": len(runs), "some": ", ".join(map(str, runs[:_NAMED]))}
 
 
 def _why_not(error: Error) -> str:
     """Explain why the database did not carry out a decision, and whether anything was changed."""
     kind = classify_error(error)
     if kind in {ErrorKind.COLLISION, ErrorKind.CANCELLED}:
-        return "locked by a step that takes long. Nothing was done to it; try again."
+        return gettext("locked by a step that takes long. Nothing was done to it; try again.")
     close_session()
-    known = ", as far as is known: look before you try again" if kind is ErrorKind.LOST else "; try again"
-    return f"the database could not do it ({describe_error(error)}). Nothing was done to it{known}."
+    if kind is ErrorKind.LOST:
+        told = gettext(
+            "the database could not do it (%(error)s). Nothing was done to it, as far as is known: look before you try "
+            "again."
+        )
+    else:
+        told = gettext("the database could not do it (%(error)s). Nothing was done to it; try again.")
+    return told % {"error": describe_error(error)}

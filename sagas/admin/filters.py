@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
+from sagas.admin import present
 from sagas.definition import registry
 from sagas.models import Escalation, Run
 from sagas.states import LIVE, State
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 #: Runs that a list looks at, from the last one on, for what no index finds. To find an older run, users search.
 LATEST = 100_000
@@ -24,8 +29,26 @@ def of_the_latest(queryset: QuerySet[Run]) -> QuerySet[Run]:
     return queryset.filter(id__gt=Coalesce(Subquery(oldest), Value(UUID(int=0))))
 
 
-class CreatedFilter(admin.DateFieldListFilter):
+class TimeFilter(admin.DateFieldListFilter):
+    """Filters by a time, under a name in the reader's language; Django's has the column's."""
+
+    named: StrOrPromise = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = self.named
+
+
+class RaisedFilter(TimeFilter):
+    """Filters escalations by the time when they were raised."""
+
+    named = _("raised")
+
+
+class CreatedFilter(TimeFilter):
     """Filters the latest runs by the time when they were accepted."""
+
+    named = _("accepted")
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run] | None:
         latest = of_the_latest(queryset) if self.used_parameters and not _by_state(request) else queryset
@@ -40,10 +63,10 @@ def _by_state(request: HttpRequest) -> bool:
 class SagaFilter(admin.SimpleListFilter):
     """Filters by saga. Django's own filter would read every row for the choices; this one offers the declared sagas."""
 
-    title = "saga"
+    title = _("saga")
     parameter_name = "saga"
 
-    def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+    def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, StrOrPromise]]:
         return [(name, name) for name in dict.fromkeys(d.name for d in registry.all_definitions())]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
@@ -56,11 +79,11 @@ class SagaFilter(admin.SimpleListFilter):
 class StateFilter(admin.SimpleListFilter):
     """Filters by state. An index finds the few runs that are live, escalated or failed."""
 
-    title = "state"
+    title = _("state")
     parameter_name = "state"
 
-    def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
-        return [(state.value, state.value) for state in State]
+    def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, StrOrPromise]]:
+        return [(state.value, present.word(state.value)) for state in State]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         """Keep runs in the state. The second condition follows from the first; PostgreSQL needs it to use the index."""
@@ -78,16 +101,16 @@ class StateFilter(admin.SimpleListFilter):
 class OpenFilter(admin.SimpleListFilter):
     """Filters escalations by what has been done about them. The default is open escalations."""
 
-    title = "standing"
+    title = _("standing")
     parameter_name = "standing"
 
-    def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
-        return [("unseen", "Not acknowledged"), ("mine", "Mine"), ("resolved", "Resolved"), ("all", "All")]
+    def lookups(self, _request: HttpRequest, _model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, StrOrPromise]]:
+        return [("unseen", _("Not acknowledged")), ("mine", _("Mine")), ("resolved", _("Resolved")), ("all", _("All"))]
 
     def choices(self, changelist: Any) -> Any:
         """Label the default "Open", where Django has "All"."""
         offered = super().choices(changelist)
-        yield {**next(offered), "display": "Open"}
+        yield {**next(offered), "display": _("Open")}
         yield from offered
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Escalation]) -> QuerySet[Escalation]:

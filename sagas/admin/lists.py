@@ -11,6 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from sagas.db import sqlstate
 from sagas.postgresql.operations import IN_USE
@@ -20,6 +22,7 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 # At run time Django's ``ModelAdmin`` takes no type arguments, as in paging.py.
 if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
     class _ModelAdmin(admin.ModelAdmin[ModelT]):
         """Django's class, for type checkers."""
@@ -68,7 +71,7 @@ class KeptWhileUsedAdmin(ListAdmin[ModelT]):
     """
 
     #: The end of the message: how to make the row inactive.
-    instead = "make it inactive instead"
+    instead: StrOrPromise = _("make it inactive instead")
 
     def use_of(self, row: ModelT) -> str:
         """Describe what of the row is in use; "" if nothing is in use."""
@@ -100,5 +103,6 @@ class KeptWhileUsedAdmin(ListAdmin[ModelT]):
         except IntegrityError as error:
             if sqlstate(error) != IN_USE:
                 raise
-            messages.error(request, f"Nothing was deleted: {error}; {self.instead}.")
+            told = gettext("Nothing was deleted: %(error)s; %(instead)s.")
+            messages.error(request, told % {"error": error, "instead": self.instead})
             return HttpResponseRedirect(request.get_full_path())

@@ -10,6 +10,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from sagas.admin import present
 from sagas.admin.readonly import LookOnly
@@ -25,7 +27,7 @@ class LockAdmin(LookOnly[Lock]):
     ordering = ["key", "ticket", "id"]
     sortable_by = ["key"]
     search_fields = ["=key", "=run_id"]
-    search_help_text = "A business key or the id of a run, whole."
+    search_help_text = _("A business key or the id of a run, whole.")
 
     def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
         """Allow users with the permission to view runs, too: the list leads to runs."""
@@ -36,15 +38,15 @@ class LockAdmin(LookOnly[Lock]):
         before = Lock.objects.filter(key=OuterRef("key"), ticket__lt=OuterRef("ticket"))
         return super().get_queryset(request).annotate(waits=Exists(before))
 
-    @admin.display(description="Stands")
+    @admin.display(description=_("Stands"))
     def stands(self, lock: Lock) -> str:
-        return "waits" if getattr(lock, "waits", False) else "holds it"
+        return gettext("waits") if getattr(lock, "waits", False) else gettext("holds it")
 
-    @admin.display(description="Run")
+    @admin.display(description=_("Run"))
     def run_link(self, lock: Lock) -> SafeString:
         url = reverse(f"{self.admin_site.name}:sagas_run_change", args=[lock.run_id])
         return format_html('<a href="{}">{}</a>', url, lock.run_id)
 
-    @admin.display(description="Since")
+    @admin.display(description=_("Since"))
     def came(self, lock: Lock) -> str:
         return present.second(lock.since)

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext as _
 
 from sagas.admin.lists import ListAdmin, ModelT
 from sagas.admin.paging import CappedPaginator
@@ -29,7 +30,7 @@ class LookOnly(ListAdmin[ModelT]):
             try:
                 key.to_python(chosen)
             except ValidationError:
-                messages.warning(request, "What was chosen is not in this list. Nothing was done.")
+                messages.warning(request, _("What was chosen is not in this list. Nothing was done."))
                 return HttpResponseRedirect(request.path)
         return super().response_action(request, *args, **kwargs)
 

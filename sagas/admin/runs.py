@@ -9,6 +9,8 @@ from django.contrib import admin
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from sagas import selectors
 from sagas.admin import present
@@ -33,7 +35,9 @@ class RunAdmin(LookOnly[Run]):
     ordering = ["-id"]
     sortable_by = ["accepted"]
     search_fields = ["business_key"]
-    search_help_text = "Order number or any other business key, or the run's id; whole. Several, with blanks between."
+    search_help_text = _(
+        "Order number or any other business key, or the run's id; whole. Several, with blanks between."
+    )
     actions = ["cancel_runs", "assign_runs", "acknowledge_runs", "resume_runs", "fail_runs", "succeed_runs"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
@@ -59,29 +63,29 @@ class RunAdmin(LookOnly[Run]):
             run.held_up = held_up.get(run.pk, "")
         return changelist
 
-    @admin.display(description="Business key")
+    @admin.display(description=_("Business key"))
     def known_as(self, run: Run) -> str:
         """Give the business key, or else the id."""
         return run.business_key or str(run.pk)
 
-    @admin.display(description="State")
+    @admin.display(description=_("State"))
     def state_label(self, run: Run) -> SafeString:
         return present.label(run.state)
 
-    @admin.display(description="Stands at")
+    @admin.display(description=_("Stands at"))
     def stands_at(self, run: Run) -> str:
         """Name the next step, and what the run waits for."""
         return "; ".join(filter(None, [present.standing(run, _open_escalations(run)), getattr(run, "held_up", "")]))
 
-    @admin.display(description="Accepted", ordering="id")
+    @admin.display(description=_("Accepted"), ordering="id")
     def accepted(self, run: Run) -> str:
         return present.second(run.created_at)
 
-    @admin.display(description="Age")
+    @admin.display(description=_("Age"))
     def age(self, run: Run) -> str:
         return present.age(run)
 
-    @admin.display(description="Deadline")
+    @admin.display(description=_("Deadline"))
     def confirm_by(self, run: Run) -> str:
         """Give the deadline of the next confirmation, as long as the run is undecided."""
         return present.second(run.deadline) if run.state in UNDECIDED else present.NONE
@@ -165,47 +169,50 @@ class RunAdmin(LookOnly[Run]):
         """Require the permission to resolve, for the few who may vouch for effects that the engine has not seen."""
         return request.user.has_perm(FAIL.permission)
 
-    @admin.action(description="Cancel: undo every step", permissions=["cancel"])
+    @admin.action(description=_("Cancel: undo every step"), permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(CANCEL, self, request, queryset)
 
-    @admin.action(description="Resume: try again where it was escalated", permissions=["resume"])
+    @admin.action(description=_("Resume: try again where it was escalated"), permissions=["resume"])
     def resume_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(RESUME, self, request, queryset)
 
-    @admin.action(description="Assign to me: I see to it", permissions=["acknowledge"])
+    @admin.action(description=_("Assign to me: I see to it"), permissions=["acknowledge"])
     def assign_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(ASSIGN, self, request, queryset)
 
-    @admin.action(description="Acknowledge: send no more notices", permissions=["acknowledge"])
+    @admin.action(description=_("Acknowledge: send no more notices"), permissions=["acknowledge"])
     def acknowledge_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(ACKNOWLEDGE, self, request, queryset)
 
-    @admin.action(description="Resolve as FAILED: undone by hand", permissions=["resolve"])
+    @admin.action(description=_("Resolve as FAILED: undone by hand"), permissions=["resolve"])
     def fail_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(FAIL, self, request, queryset)
 
-    @admin.action(description="Resolve as SUCCEEDED: confirmed by hand", permissions=["resolve"])
+    @admin.action(description=_("Resolve as SUCCEEDED: confirmed by hand"), permissions=["resolve"])
     def succeed_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(SUCCEED, self, request, queryset)
 
 
 def _facts(run: Run, view: RunView) -> list[tuple[str, str]]:
     return [
-        ("Run", str(run.pk)),
-        ("Saga", f"{run.saga} version {run.version}"),
-        ("State", present.label(run.state)),
-        ("Stands at", present.standing(run, _open_escalations(run))),
-        *([("Held up", held_up)] if (held_up := waits_of([run]).get(run.pk)) else []),
-        ("Accepted", present.moment(run.created_at)),
-        ("Started", present.moment(run.started_at)),
-        ("Finished", present.moment(run.finished_at)),
-        ("Duration" if run.finished_at else "Age", present.age(run)),
-        ("Confirm deadline", present.moment(run.deadline)),
-        *([("Decided with", f"{run.decision_name}: {run.decision_key}")] if run.decision_key else []),
-        ("Looked at again", present.moment(run.due_at)),
-        ("Failed attempts here", str(max((s.failed for s in view.steps if s.state == StepState.FAILING), default=0))),
-        ("Trace", run.trace_id.hex),
+        (gettext("Run"), str(run.pk)),
+        (gettext("Saga"), gettext("%(saga)s version %(version)d") % {"saga": run.saga, "version": run.version}),
+        (gettext("State"), present.label(run.state)),
+        (gettext("Stands at"), present.standing(run, _open_escalations(run))),
+        *([(gettext("Held up"), held_up)] if (held_up := waits_of([run]).get(run.pk)) else []),
+        (gettext("Accepted"), present.moment(run.created_at)),
+        (gettext("Started"), present.moment(run.started_at)),
+        (gettext("Finished"), present.moment(run.finished_at)),
+        (gettext("Duration") if run.finished_at else gettext("Age"), present.age(run)),
+        (gettext("Confirm deadline"), present.moment(run.deadline)),
+        *([(gettext("Decided with"), f"{run.decision_name}: {run.decision_key}")] if run.decision_key else []),
+        (gettext("Looked at again"), present.moment(run.due_at)),
+        (
+            gettext("Failed attempts here"),
+            str(max((s.failed for s in view.steps if s.state == StepState.FAILING), default=0)),
+        ),
+        (gettext("Trace"), run.trace_id.hex),
     ]
 
 

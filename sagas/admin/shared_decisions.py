@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from sagas import store
 from sagas.admin import present
@@ -20,31 +22,31 @@ class SharedDecisionAdmin(LookOnly[SharedDecision]):
     ordering = ["-id"]
     sortable_by = ["decided"]
     search_fields = ["=key"]
-    search_help_text = "The key of a decision, whole."
+    search_help_text = _("The key of a decision, whole.")
 
     def has_view_permission(self, request: HttpRequest, _obj: object = None) -> bool:
         """Allow users with the permission to view runs, too: a run names its decision."""
         return super().has_view_permission(request) or request.user.has_perm("sagas.view_run")
 
-    @admin.display(description="Confirmation")
+    @admin.display(description=_("Confirmation"))
     def confirmation(self, decision: SharedDecision) -> str:
-        return f"{decision.name} of {decision.saga}"
+        return gettext("%(confirmation)s of %(saga)s") % {"confirmation": decision.name, "saga": decision.saga}
 
-    @admin.display(description="Decision")
+    @admin.display(description=_("Decision"))
     def answer(self, decision: SharedDecision) -> str:
         """Say what was decided, and why it was refused."""
         if decision.data is not None:
-            return "confirmed"
-        return f"declined: {decision.reason}" if decision.reason else "declined"
+            return gettext("confirmed")
+        return gettext("declined: %(why)s") % {"why": decision.reason} if decision.reason else gettext("declined")
 
-    @admin.display(description="Decided", ordering="id")
+    @admin.display(description=_("Decided"), ordering="id")
     def decided(self, decision: SharedDecision) -> str:
         return present.second(decision.decided_at)
 
-    @admin.display(description="Given to all runs")
+    @admin.display(description=_("Given to all runs"))
     def settled(self, decision: SharedDecision) -> str:
         """Say since when all runs have it, or how many wait for it."""
         if decision.settled_at is not None:
             return present.second(decision.settled_at)
         left = store.shared_decisions.count_undecided(decision.saga, decision.name, decision.key)
-        return f"not yet: {left} run(s)"
+        return ngettext("not yet: %(count)d run", "not yet: %(count)d runs", left) % {"count": left}

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from sagas import store
 from sagas.admin import present
@@ -29,8 +30,8 @@ def waits_of(runs: Sequence[Run]) -> dict[UUID, str]:
 def next_probe(breaker: Breaker) -> str:
     """Say when an open breaker lets the next run through: from ``probe_at`` on, as soon as one is due."""
     if breaker.probe_at <= timezone.now():
-        return "as soon as a run is due"
-    return f"after {present.second(breaker.probe_at)}"
+        return _("as soon as a run is due")
+    return _("after %(time)s") % {"time": present.second(breaker.probe_at)}
 
 
 def _in_line(runs: Sequence[Run]) -> dict[UUID, str]:
@@ -47,7 +48,8 @@ def _in_line(runs: Sequence[Run]) -> dict[UUID, str]:
     )
     # A run that waits for several keys is shown with the longest line: later entries replace earlier ones.
     return {
-        lock.run_id: f"waits in line at {lock.key}: {lock.ahead} before it, run {lock.holder} holds it"
+        lock.run_id: _("waits in line at %(key)s: %(ahead)d before it, run %(holder)s holds it")
+        % {"key": lock.key, "ahead": lock.ahead, "holder": lock.holder}
         for lock in found
     }
 
@@ -65,5 +67,8 @@ def _behind_breakers(runs: Sequence[Run]) -> dict[UUID, str]:
             continue
         for links in plan.next_chains(definition, plan.Place(State(run.state), run.cursor, run.fork)):
             if breaker := open_breakers.get(breakers.breaker_name(run.saga, links[0].step)):
-                waits[run.pk] = f"waits for the open breaker of {breaker.participant}, next probe {next_probe(breaker)}"
+                waits[run.pk] = _("waits for the open breaker of %(participant)s, next probe %(when)s") % {
+                    "participant": breaker.participant,
+                    "when": next_probe(breaker),
+                }
     return waits

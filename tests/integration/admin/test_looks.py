@@ -7,8 +7,9 @@ back. Screenshots are left in .run/screenshots, to be looked at.
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -32,12 +33,42 @@ from tests.lab.sagas import Experiment, Grouped, Keyed
 from tests.support import browser, servers
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Route
+    from playwright.sync_api import Browser, Route
 
 SCREENSHOTS = servers.ROOT / ".run" / "screenshots"
 #: Pixels; the screenshots are of the first.
 WIDTHS = (1400, 1280, 1920)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'"
+
+#: Django's own pages, which keep the policy without a change.
+DJANGOS_OWN = {
+    "index": "/admin/",
+    "app": "/admin/sagas/",
+    "new-password": "/admin/password_change/",
+    "add-user": "/admin/auth/user/add/",
+    "add-coupon": "/admin/coupons/coupon/add/",
+    "delete-coupon": "/admin/coupons/coupon/TEATIME/delete/",
+}
+#: Pages of the engine, which are looked at in Chinese and on a phone.
+CONSOLE = ("runs", "run-waiting", "run-confirmed", "run-escalated", "escalations", "breakers", "locks", "decide")
+PHONE = 390
+
+#: The least contrast of a label's word, by WCAG, with the background that it names for each tone.
+CONTRASTS = """() => {
+  const shine = text => {
+    const [r, g, b] = text.match(/[\\d.]+/g).slice(0, 3).map(Number).map(c => c / 255)
+      .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const label = document.querySelector('.saga-label');
+  return Math.min(...['still', 'busy', 'held', 'undo', 'alarm', 'good', 'bad'].map(tone => {
+    label.className = `saga-label saga-${tone}`;
+    const style = getComputedStyle(label);
+    const [one, other] = [shine(style.color), shine(style.backgroundColor)].sort((a, b) => b - a);
+    return (one + 0.05) / (other + 0.05);
+  }));
+}"""
 
 pytestmark = pytest.mark.browser
 
@@ -76,6 +107,8 @@ def _render(boss: Client) -> dict[str, str]:
         "logins": "/admin/axes/accessattempt/",
         "failed-logins": "/admin/axes/accessfailurelog/",
         "access-log": "/admin/axes/accesslog/",
+        **DJANGOS_OWN,
+        "history": f"{RUNS}{stuck}/history/",
     }
     _fill_the_shop()
     pages = {name: boss.get(url).content.decode() for name, url in urls.items()}
@@ -141,11 +174,18 @@ def _grant(customer_id: int) -> None:
     redeem.many(calls[2:])
 
 
-def test_the_pages_look_right_and_need_nothing_inline(boss: Client) -> None:
-    pages, catalogue = _render(boss), boss.get("/admin/jsi18n/").content
-    complaints: list[str] = []
+class Tab:
+    """A tab that shows pages which were rendered before, and counts what the browser complains of."""
 
-    def answer(route: Route) -> None:
+    def __init__(self, chromium: Browser, pages: Mapping[str, str], catalogue: bytes) -> None:
+        self.complaints: list[str] = []
+        self._pages, self._catalogue = pages, catalogue
+        self.page = chromium.new_page()
+        self.page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.route("**/*", self._answer)
+
+    def _answer(self, route: Route) -> None:
         path = urlsplit(route.request.url).path
         if path.startswith("/static/"):
             file = finders.find(path.removeprefix("/static/"))
@@ -153,31 +193,74 @@ def test_the_pages_look_right_and_need_nothing_inline(boss: Client) -> None:
             kind = mimetypes.guess_type(file)[0] or "application/octet-stream"
             route.fulfill(body=Path(file).read_bytes(), content_type=kind)
         elif path == "/admin/jsi18n/":
-            route.fulfill(body=catalogue, content_type="text/javascript")
+            route.fulfill(body=self._catalogue, content_type="text/javascript")
         else:
             headers = {"Content-Security-Policy": POLICY}
-            route.fulfill(body=pages[path.strip("/")], content_type="text/html; charset=utf-8", headers=headers)
+            body = self._pages[path.strip("/")]
+            route.fulfill(body=body, content_type="text/html; charset=utf-8", headers=headers)
 
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    def show(self, name: str, *, width: int, scheme: Literal["light", "dark"] = "light") -> None:
+        """Show a page on a screen of this width."""
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.set_viewport_size({"width": width, "height": 900})
+        if urlsplit(self.page.url).path != f"/{name}":
+            self.page.goto(f"http://admin.test/{name}")
+
+    def runs_over(self) -> bool:
+        """Whether the page scrolls sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+
+    def keep(self, name: str) -> None:
+        """Leave a screenshot, to be looked at."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def test_the_pages_look_right_and_need_nothing_inline(boss: Client) -> None:
+    pages, catalogue = _render(boss), boss.get("/admin/jsi18n/").content
     with browser.started() as chromium:
-        tab = chromium.new_page()
-        tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.route("**/*", answer)
+        tab = Tab(chromium, pages, catalogue)
         for name in pages:
-            tab.goto(f"http://admin.test/{name}")
-            for scheme in ("light", "dark"):
-                tab.emulate_media(color_scheme=scheme)
-                tab.set_viewport_size({"width": WIDTHS[0], "height": 900})
-                tab.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png", full_page=True)
+            for scheme in SCHEMES:
+                tab.show(name, width=WIDTHS[0], scheme=scheme)
+                tab.keep(f"{name}-{scheme}")
                 # The page does not scroll sideways, and no list is cut, on the screens that people have.
                 for width in WIDTHS if scheme == "light" else WIDTHS[:1]:
-                    tab.set_viewport_size({"width": width, "height": 900})
-                    assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (name, width)
-                    cut = tab.evaluate(
+                    tab.show(name, width=width, scheme=scheme)
+                    assert not tab.runs_over(), (name, width)
+                    cut = tab.page.evaluate(
                         "[...document.querySelectorAll('.results')].map(e => e.scrollWidth - e.clientWidth)"
                     )
                     assert all(pixels <= 0 for pixels in cut), (name, width, cut)
-                for label in tab.locator(".saga-label").all():
+                for label in tab.page.locator(".saga-label").all():
                     assert label.evaluate("e => getComputedStyle(e).backgroundColor") != "rgba(0, 0, 0, 0)"
-    assert complaints == []
+    assert tab.complaints == []
+
+
+def test_the_engines_pages_are_read_in_chinese_and_on_a_phone(boss: Client) -> None:
+    boss.defaults["HTTP_ACCEPT_LANGUAGE"] = "zh-CN"
+    pages, catalogue = _render(boss), boss.get("/admin/jsi18n/").content
+    with browser.started() as chromium:
+        tab = Tab(chromium, pages, catalogue)
+        for name in CONSOLE:
+            assert '<html lang="zh-hans"' in pages[name]
+            tab.show(name, width=WIDTHS[0])
+            tab.keep(f"{name}-zh")
+            for scheme in SCHEMES:
+                tab.show(name, width=PHONE, scheme=scheme)
+                tab.keep(f"{name}-zh-phone-{scheme}")
+                assert not tab.runs_over(), name
+    assert tab.complaints == []
+
+
+def test_a_label_and_its_background_are_told_apart_in_both_themes(boss: Client) -> None:
+    pages = {"run": boss.get(f"{RUNS}{escalated('ORD-1')}/change/").content.decode()}
+    with browser.started() as chromium:
+        tab = Tab(chromium, pages, b"")
+        for scheme in SCHEMES:
+            tab.show("run", width=WIDTHS[0], scheme=scheme)
+            assert tab.page.evaluate(CONTRASTS) >= 4.5
+            # A shape tells the states apart, besides word and colour
+            shapes = "[...document.querySelectorAll('.saga-label')].map(e => getComputedStyle(e, '::before').content)"
+            assert all(len(shape) > 2 for shape in tab.page.evaluate(shapes))
+    assert tab.complaints == []

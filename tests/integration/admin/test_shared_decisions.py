@@ -30,7 +30,7 @@ def test_the_page_shows_what_was_decided_and_how_many_wait_for_it(boss: Client) 
     assert selectors.shared_decision(Grouped, "formed", "group-9") is None
     text = boss.get(DECISIONS).content.decode()
     assert "declined: 2 of 10" in text
-    assert "not yet: 2 run(s)" in text
+    assert "not yet: 2 runs" in text
     assert "formed of lab.Grouped" in text
     # When all have it
     shared_decisions.settle_some()

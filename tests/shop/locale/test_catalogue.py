@@ -12,36 +12,42 @@ from orders.api.protocol import problem_types, reasons
 from orders.api.protocol.problem_types import TYPES
 from tests.shop.conftest import Api, Shop
 from tests.shop.locale import catalogue
+from tests.shop.locale.catalogue import Texts
 
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}
 
 
-def test_every_text_of_pages_and_api_is_translated_and_nothing_else_is_in_the_catalogue() -> None:
-    written = {
-        tuple(entry.id) if isinstance(entry.id, list | tuple) else entry.id for entry in catalogue.read() if entry.id
-    }
-    assert written == catalogue.used(), "run python -m tests.shop.locale.catalogue"
-    empty = [entry.id for entry in catalogue.read() if entry.id and not all(_texts(entry.string))]
+ALL = pytest.mark.parametrize("texts", catalogue.CATALOGUES, ids=lambda texts: texts.folder)
+
+
+@ALL
+def test_every_text_is_translated_and_nothing_else_is_in_the_catalogue(texts: Texts) -> None:
+    entries = [entry for entry in texts.read() if entry.id]
+    written = {tuple(entry.id) if isinstance(entry.id, list | tuple) else entry.id for entry in entries}
+    assert written == texts.used(), "run python -m tests.shop.locale.catalogue"
+    empty = [entry.id for entry in entries if not all(_texts(entry.string))]
     assert empty == []
     # What a tool has guessed is no translation
-    assert [entry.id for entry in catalogue.read() if entry.id and entry.fuzzy] == []
+    assert [entry.id for entry in entries if entry.fuzzy] == []
 
 
 def _texts(string: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
     return (string or "",) if isinstance(string, str | None) else tuple(string)
 
 
-def test_the_translations_have_the_places_of_their_texts() -> None:
+@ALL
+def test_the_translations_have_the_places_of_their_texts(texts: Texts) -> None:
     places = re.compile(r"%\(\w+\)[sd]")
-    for entry in catalogue.read():
+    for entry in texts.read():
         for said in _texts(entry.string) if entry.id else ():
             source = entry.id if isinstance(entry.id, str) else entry.id[0]
             assert sorted(places.findall(said)) == sorted(places.findall(source)), source
 
 
-def test_the_compiled_catalogue_is_that_of_the_written_one() -> None:
-    expected = catalogue.compiled(catalogue.read())
-    assert expected == catalogue.MO.read_bytes(), "run python -m tests.shop.locale.catalogue"
+@ALL
+def test_the_compiled_catalogue_is_that_of_the_written_one(texts: Texts) -> None:
+    expected = catalogue.compiled(texts.read())
+    assert expected == texts.mo.read_bytes(), "run python -m tests.shop.locale.catalogue"
 
 
 @pytest.mark.parametrize("accepted", ["zh", "zh-CN", "zh-Hans-CN", "zh-TW"])
