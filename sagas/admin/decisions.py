@@ -34,7 +34,7 @@ from sagas.states import State
 
 if TYPE_CHECKING:
     from django.contrib import admin
-    from django_stubs_ext import StrOrPromise
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
 #: The most runs in one decision. Each is a transaction of its own, and all must fit in one request.
 MOST = 100

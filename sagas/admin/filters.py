@@ -17,7 +17,7 @@ from sagas.models import Escalation, Run
 from sagas.states import LIVE, State
 
 if TYPE_CHECKING:
-    from django_stubs_ext import StrOrPromise
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
 #: Runs that a list looks at, from the last one on, for what no index finds. To find an older run, users search.
 LATEST = 100_000

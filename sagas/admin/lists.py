@@ -22,7 +22,7 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 # At run time Django's ``ModelAdmin`` takes no type arguments, as in paging.py.
 if TYPE_CHECKING:
-    from django_stubs_ext import StrOrPromise
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
     class _ModelAdmin(admin.ModelAdmin[ModelT]):
         """Django's class, for type checkers."""

@@ -23,7 +23,7 @@ from sagas.models import Escalation, Log, LogOutcome, Run
 from sagas.states import State
 
 if TYPE_CHECKING:
-    from django_stubs_ext import StrOrPromise
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
 #: Shown where there is no value.
 NONE = "–"
