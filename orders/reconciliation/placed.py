@@ -144,6 +144,17 @@ _PLACE = _of_run(
     found="order {order_no} has {places} place(s), in slot {slot}; booked by its log: {booked}, in slot {wanted}",
     advice="Restore the hold of the place, then repair the counts of the slot.",
 )
+_SLOT = _of_run(
+    "orders.slot",
+    "An order names the slot in which it has its place: the one that it wanted, until it is booked into another.",
+    row="'orders_order ' || p.business_key",
+    data="'slot', o.slot, 'wanted', e.slot",
+    rest="""JOIN orders_order AS o ON o.run_id = p.id LEFT JOIN delivery_fulfilment AS f ON f.run_id = p.id
+    CROSS JOIN LATERAL (SELECT COALESCE(f.slot, (p.request->>'slot')::bigint) AS slot) AS e
+    WHERE o.slot IS DISTINCT FROM e.slot""",
+    found="order {order_no} names slot {slot}, and its place is in slot {wanted}",
+    advice="The customer reads the order's slot. Set it to that of the store's work.",
+)
 _WORK = _of_run(
     "orders.fulfilment",
     "A store has the work of an order exactly if the order's place is confirmed.",
@@ -261,6 +272,7 @@ INVARIANTS = (
     _TOTAL,
     _CUPS,
     _PLACE,
+    _SLOT,
     _WORK,
     _COUPON,
     _PAID,

@@ -21,9 +21,9 @@ from pytest_django import DjangoDbBlocker
 from campaigns.models import Campaign, Places
 from coupons.models import Coupon
 from delivery.models import Slot
-from delivery.services import rebook
 from inventory.services import add_batch
 from orders import demo
+from orders.fulfilment.services import rebook
 from orders.groups import deciding, staff
 from orders.models import Order
 from orders.reconciliation import checking
@@ -133,7 +133,7 @@ def build_scene() -> Scene:
     other = Slot.objects.create(
         store_id=shop.slot.store_id, starts_at=later, ends_at=later + timedelta(hours=1), available=9
     )
-    rebook(run_id=Order.objects.get(order_no=moved).run_id, slot=other.pk)
+    rebook(customer_id=Order.objects.get(order_no=moved).customer_id, order_no=moved, slot=other.pk)
     # Claimed, and not used
     claimed = f"CLAIM-{shop.tea.code[-8:]}"
     Coupon.objects.create(code=claimed, discount_cents=100, expires_at=spoils_at, available=3)

@@ -84,6 +84,16 @@ KINDS = {
         {"orders.place"},
         "moved",
     ),
+    "an order that names another slot than the store has": (
+        "UPDATE orders_order SET slot = %(slot)s WHERE run_id = %(moved)s",
+        {"orders.slot"},
+        "moved",
+    ),
+    "an order that waits for another slot than it wanted": (
+        "UPDATE orders_order SET slot = slot + 1000 WHERE run_id = %(waiting)s",
+        {"orders.slot"},
+        "waiting",
+    ),
     "a confirmed order that no store makes": (
         "DELETE FROM delivery_fulfilment WHERE run_id = %(paid)s",
         {"orders.fulfilment"},
