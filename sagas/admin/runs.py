@@ -8,12 +8,13 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sagas import selectors
-from sagas.admin import present
+from sagas.admin import overview, present
 from sagas.admin.decisions import ACKNOWLEDGE, ASSIGN, CANCEL, FAIL, OF_ESCALATIONS, RESUME, SUCCEED, Decision, decide
 from sagas.admin.filters import CreatedFilter, SagaFilter, StateFilter
 from sagas.admin.readonly import LookOnly
@@ -89,6 +90,10 @@ class RunAdmin(LookOnly[Run]):
     def confirm_by(self, run: Run) -> str:
         """Give the deadline of the next confirmation, as long as the run is undecided."""
         return present.second(run.deadline) if run.state in UNDECIDED else present.NONE
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the overview."""
+        return [*overview.urls(self), *super().get_urls()]
 
     # One run ----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from amqp import NotFound
@@ -23,15 +24,35 @@ def dead() -> dict[tuple[str, ...], float]:
     return {(): sum(_count([topology.DEAD]))}
 
 
-def _count(names: Iterable[str]) -> list[int]:
-    """The messages of each queue; none of one that is not declared."""
-    counts: list[int] = []
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """A queue: how many messages wait in it, and how many consumers it has. Nothing of one that is not declared."""
+
+    name: str
+    messages: int | None
+    consumers: int | None
+
+
+def depths(names: Iterable[str]) -> list[Depth]:
+    """Ask RabbitMQ for queues, in this order. No answer takes longer than the connection's patience.
+
+    Raises:
+        OperationalError: of kombu, if RabbitMQ cannot be reached.
+        OSError: it does not answer.
+    """
+    found: list[Depth] = []
     with engine_app().connection_for_write() as connection:
         for name in names:
             try:
                 with connection.channel() as channel:
                     passive: Any = channel
-                    counts.append(passive.queue_declare(name, passive=True).message_count)
+                    told = passive.queue_declare(name, passive=True)
+                    found.append(Depth(name, told.message_count, told.consumer_count))
             except NotFound:
-                counts.append(0)
-    return counts
+                found.append(Depth(name, None, None))
+    return found
+
+
+def _count(names: Iterable[str]) -> list[int]:
+    """The messages of each queue; none of one that is not declared."""
+    return [depth.messages or 0 for depth in depths(names)]

@@ -39,7 +39,9 @@ SCREENSHOTS = servers.ROOT / ".run" / "screenshots"
 #: Pixels; the screenshots are of the first.
 WIDTHS = (1400, 1280, 1920)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+)
 
 #: Django's own pages, which keep the policy without a change.
 DJANGOS_OWN = {
@@ -51,7 +53,17 @@ DJANGOS_OWN = {
     "delete-coupon": "/admin/coupons/coupon/TEATIME/delete/",
 }
 #: Pages of the engine, which are looked at in Chinese and on a phone.
-CONSOLE = ("runs", "run-waiting", "run-confirmed", "run-escalated", "escalations", "breakers", "locks", "decide")
+CONSOLE = (
+    "runs",
+    "overview",
+    "run-waiting",
+    "run-confirmed",
+    "run-escalated",
+    "escalations",
+    "breakers",
+    "locks",
+    "decide",
+)
 PHONE = 390
 
 #: The least contrast of a label's word, by WCAG, with the background that it names for each tone.
@@ -86,6 +98,7 @@ def _render(boss: Client) -> dict[str, str]:
     store.breakers.open_breaker("orders.PlaceOrder.reserve_inventory", step="reserve_inventory", seen=Window(88, 31))
     urls = {
         "runs": RUNS,
+        "overview": f"{RUNS}overview/",
         "run-waiting": f"{RUNS}{waiting}/change/",
         "run-confirmed": f"{RUNS}{confirmed}/change/",
         "run-escalated": f"{RUNS}{stuck}/change/",
@@ -194,6 +207,9 @@ class Tab:
             route.fulfill(body=Path(file).read_bytes(), content_type=kind)
         elif path == "/admin/jsi18n/":
             route.fulfill(body=self._catalogue, content_type="text/javascript")
+            route.fulfill(body=catalogue, content_type="text/javascript")
+        elif path == f"{RUNS}overview/live/":
+            route.fulfill(status=304)
         else:
             headers = {"Content-Security-Policy": POLICY}
             body = self._pages[path.strip("/")]

@@ -133,6 +133,8 @@ _ROUTES: Mapping[str, Mapping[str, Who]] = {
     "admin/otp_totp/totpdevice/<int:pk>/config/": {"GET POST PUT PATCH DELETE": SUPERUSER},
     "admin/otp_totp/totpdevice/<int:pk>/qrcode/": {"GET POST PUT PATCH DELETE": SUPERUSER},
     "admin/inventory/batch/<path:key>/explain/": {"GET POST PUT PATCH DELETE": OPERATORS},
+    "admin/sagas/run/overview/": {"GET": OPERATORS},
+    "admin/sagas/run/overview/live/": {"GET": OPERATORS},
     "admin/orders/finding/<int:number>/repair/": {"GET POST PUT PATCH DELETE": OPERATORS},
 }
 
