@@ -73,7 +73,13 @@ def _context(request: HttpRequest) -> Mapping[str, Any]:
         "seen": seen,
         "states": [(present.label(state), number, _runs(state=state)) for state, number in seen.states.items()],
         "places": [
-            (place, present.label(place.state), _runs(state=place.state, saga=place.saga)) for place in seen.places
+            (
+                place,
+                present.label(place.state),
+                ", ".join(present.place(*at) for at in place.at) or present.NONE,
+                _runs(state=place.state, saga=place.saga),
+            )
+            for place in seen.places
         ],
         "succeeded": _ended(seen, State.SUCCEEDED),
         "failed": _ended(seen, State.FAILED),

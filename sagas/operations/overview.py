@@ -30,8 +30,8 @@ class Place:
     """Runs of a saga that stand at the same operation.
 
     Attributes:
-        at: the next operation, such as ``apply_coupon forward``, or the confirmations that are waited for; of a fork
-            the operations of its branches. Empty where this process does not know the saga.
+        at: step and operation that come next, of a fork those of its branches; or the confirmations that are waited
+            for, without an operation. Empty where this process does not know the saga.
         oldest: when the first of them was started.
         overdue: since when one of them is due that nobody claims; ``None`` if none is.
         retried: how many have failed here, and are tried again.
@@ -40,7 +40,7 @@ class Place:
 
     saga: str
     state: State
-    at: str
+    at: tuple[tuple[str, str], ...]
     number: int
     oldest: datetime
     overdue: datetime | None
@@ -121,11 +121,11 @@ def look() -> Overview:
 
 
 def _places(standings: Iterable[Standing]) -> Iterable[Place]:
-    """Put together what stands at one operation: of several versions and shapes, too. The longest way is first."""
-    found: dict[tuple[str, State, str], Place] = {}
+    """Put together what stands at one operation, of several versions and shapes, too."""
+    found: dict[tuple[str, State, tuple[tuple[str, str], ...]], Place] = {}
     for one in standings:
         state = State(one.state)
-        key = (one.saga, state, _operation(one, state))
+        key = (one.saga, state, _operations(one, state))
         known = found.get(key)
         if known is None:
             found[key] = Place(*key, one.number, one.oldest, one.overdue, one.retried, one.lapsed)
@@ -142,15 +142,15 @@ def _places(standings: Iterable[Standing]) -> Iterable[Place]:
     return sorted(found.values(), key=lambda place: (place.saga, order.index(place.state), place.at))
 
 
-def _operation(one: Standing, state: State) -> str:
+def _operations(one: Standing, state: State) -> tuple[tuple[str, str], ...]:
     try:
         definition = store.definitions.find(one.saga, one.version, one.shape)
     except UnknownSaga:
-        return ""
+        return ()
     if state is State.AWAITING_CONFIRM:
-        return ", ".join(confirmation.name for confirmation in definition.confirmations)
+        return tuple((confirmation.name, "") for confirmation in definition.confirmations)
     chains = plan.next_chains(definition, plan.Place(state, one.cursor, one.fork))
-    return ", ".join(f"{links[0].step} {links[0].operation}" for links in chains)
+    return tuple((links[0].step, links[0].operation) for links in chains)
 
 
 def _broker() -> Broker | None:

@@ -207,7 +207,6 @@ class Tab:
             route.fulfill(body=Path(file).read_bytes(), content_type=kind)
         elif path == "/admin/jsi18n/":
             route.fulfill(body=self._catalogue, content_type="text/javascript")
-            route.fulfill(body=catalogue, content_type="text/javascript")
         elif path == f"{RUNS}overview/live/":
             route.fulfill(status=304)
         else:
