@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -11,6 +10,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 
 import sagas
 from sagas import store
@@ -126,7 +126,7 @@ def test_queues_are_shown_and_while_rabbitmq_hangs_the_rest_is(boss: Client, mon
     assert "Under way, by step" in page.content.decode()
 
 
-def test_more_runs_are_no_more_queries(boss: Client, django_assert_num_queries: Callable[..., object]) -> None:
+def test_more_runs_are_no_more_queries(boss: Client, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     held("WAITING")
     boss.get(LIVE)
     with CaptureQueriesContext(connection) as few:
