@@ -298,6 +298,22 @@ def cancel(run_id: UUID, *, reason: str = "", by: str = "", message: str = "") -
     return state
 
 
+def retry(run_id: UUID, *, by: str) -> None:
+    """Let a run that waits for its next attempt make it now. It counts as the attempt that was due later.
+
+    Args:
+        run_id: the run.
+        by: who; at most 150 characters, of which 100 are kept.
+
+    Raises:
+        RunNotFound: there is no such run.
+        NotApplicable: the run waits for no attempt.
+        InvalidArgument: ``by`` is no text, or is too long.
+    """
+    check_person("by", by)
+    _after_commit(lifecycle.retry_now(parse_run_id(run_id), by=by))
+
+
 def resume(run_id: UUID, *, by: str, note: str = "", escalation: int | None = None) -> State:
     """Resume an escalated run where it stood.
 

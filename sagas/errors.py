@@ -109,6 +109,14 @@ class RunNotFound(SagaError):
     """There is no run of this id."""
 
 
+class Stale(SagaError):
+    """The run has changed since the person looked at it. Nothing was done."""
+
+
+class NotApplicable(SagaError):
+    """A person's action does not apply to the run as it stands. Nothing was done."""
+
+
 class NotFinished(SagaError):
     """A run still needs the data that should be erased. The message names the run."""
 

@@ -1,12 +1,13 @@
-"""What a user may decide about runs: cancel them; take, resume or resolve escalated ones.
+"""What a user may decide about runs: retry, confirm or cancel them; take, resume or resolve escalated ones.
 
-The user asks for a decision by a POST and confirms it, with the reason, on a separate page. The engine carries it out
-run by run, under each run's lock. The run's log and Django's history record it with the user's name.
+The user asks for a decision by a POST and confirms it, with the reason, on a separate page, which says what would be
+done to each run. ``sagas.operations.actions`` carries it out run by run, if the run is still as the page has shown it.
+The run's log and Django's history record it with the user's name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -24,12 +25,13 @@ from django.utils import translation
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas import api, limits
+from sagas import limits
 from sagas.admin import present
 from sagas.admin.filters import OpenFilter
 from sagas.db import ErrorKind, classify_error, close_session, describe_error, is_transient
 from sagas.errors import SagaError
 from sagas.models import Escalation, Run
+from sagas.operations import actions
 from sagas.states import State
 
 if TYPE_CHECKING:
@@ -57,8 +59,7 @@ class Decision:
             out at once.
         done: end of the success message, for one run.
         done_to_many: the same for several runs.
-        carry_out: calls the engine with the run's id, the note, the user's name and the escalation's id.
-        permission: the permission that the user needs.
+        of: what is done.
     """
 
     action: str
@@ -68,8 +69,12 @@ class Decision:
     ask: StrOrPromise
     done: StrOrPromise
     done_to_many: StrOrPromise
-    carry_out: Callable[[UUID, str, str, int | None], object]
-    permission: str
+    of: actions.Action
+
+    @property
+    def permission(self) -> str:
+        """The permission that the user needs."""
+        return self.of.permission
 
 
 CANCEL = Decision(
@@ -82,8 +87,7 @@ CANCEL = Decision(
     ask=_("Why"),
     done=_("is being undone"),
     done_to_many=_("are being undone"),
-    carry_out=lambda run_id, note, by, _read: api.cancel(run_id, reason=note, by=by),
-    permission="sagas.change_run",
+    of=actions.Cancel(),
 )
 RESUME = Decision(
     action="resume_runs",
@@ -93,8 +97,7 @@ RESUME = Decision(
     ask=_("What was mended"),
     done=_("is back at work"),
     done_to_many=_("are back at work"),
-    carry_out=lambda run_id, note, by, read: api.resume(run_id, by=by, note=note, escalation=read),
-    permission="sagas.change_escalation",
+    of=actions.Resume(),
 )
 ACKNOWLEDGE = Decision(
     action="acknowledge_runs",
@@ -104,8 +107,7 @@ ACKNOWLEDGE = Decision(
     ask="",
     done=_("is acknowledged: no more notices of it are sent"),
     done_to_many=_("are acknowledged: no more notices of them are sent"),
-    carry_out=lambda run_id, _note, by, read: api.acknowledge(run_id, by=by, escalation=read),
-    permission="sagas.acknowledge_escalation",
+    of=actions.Acknowledge(),
 )
 ASSIGN = Decision(
     action="assign_runs",
@@ -115,8 +117,7 @@ ASSIGN = Decision(
     ask="",
     done=_("is yours"),
     done_to_many=_("are yours"),
-    carry_out=lambda run_id, _note, by, read: api.assign(run_id, to=by, by=by, escalation=read),
-    permission="sagas.acknowledge_escalation",
+    of=actions.Assign(),
 )
 FAIL = Decision(
     action="fail_runs",
@@ -130,10 +131,7 @@ FAIL = Decision(
     ask=_("What was undone by hand"),
     done=_("is FAILED"),
     done_to_many=_("are FAILED"),
-    carry_out=lambda run_id, note, by, read: api.resolve(
-        run_id, outcome=State.FAILED, by=by, note=note, escalation=read
-    ),
-    permission="sagas.resolve_escalation",
+    of=actions.Resolve(State.FAILED.value),
 )
 SUCCEED = Decision(
     action="succeed_runs",
@@ -146,11 +144,32 @@ SUCCEED = Decision(
     ask=_("What was confirmed by hand"),
     done=_("is SUCCEEDED"),
     done_to_many=_("are SUCCEEDED"),
-    carry_out=lambda run_id, note, by, read: api.resolve(
-        run_id, outcome=State.SUCCEEDED, by=by, note=note, escalation=read
-    ),
-    permission="sagas.resolve_escalation",
+    of=actions.Resolve(State.SUCCEEDED.value),
 )
+RETRY = Decision(
+    action="retry_runs",
+    question=_("Try these runs again now?"),
+    consequence=_("Each waits for its next attempt, and makes it now. It counts as that attempt."),
+    verb=_("Retry now"),
+    ask=_("Why"),
+    done=_("tries again now"),
+    done_to_many=_("try again now"),
+    of=actions.Retry(),
+)
+CONFIRM = Decision(
+    action="confirm_runs",
+    question=_("Confirm these runs by hand?"),
+    consequence=_(
+        "The confirmation that each waits for is taken on your word. From then on the run only goes forward."
+    ),
+    verb=_("Confirm"),
+    ask=_("How you know that it has come"),
+    done=_("is confirmed"),
+    done_to_many=_("are confirmed"),
+    of=actions.Confirm(),
+)
+#: Decisions about a run for which nobody has been called.
+OF_RUNS = (RETRY, CONFIRM, CANCEL)
 #: Decisions about an escalated run, in the order of the buttons: the mildest comes first.
 OF_ESCALATIONS = (ASSIGN, ACKNOWLEDGE, RESUME, FAIL, SUCCEED)
 
@@ -183,22 +202,24 @@ def decide(
         messages.error(request, gettext("Choose at most %(most)d runs at once.") % {"most": MOST})
         return None
     escalations = _read(request, runs, read)
+    seen = dict(said.split("/", 1) for said in request.POST.getlist("seen") if "/" in said)
     form = _Note(request.POST if "decided" in request.POST else None)
     form.fields["note"].label = decision.ask
     if not decision.ask or form.is_valid():
         note = form.cleaned_data["note"] if decision.ask else ""
-        _carry_out(decision, model_admin, request, runs, note=note, escalations=escalations)
+        _carry_out(decision, model_admin, request, runs, note=note, escalations=escalations, seen=seen)
         name = f"{model_admin.admin_site.name}:sagas_run"
         if len(runs) == 1 and back_to == "run":
             return HttpResponseRedirect(reverse(f"{name}_change", args=[runs[0].pk]))
         return HttpResponseRedirect(reverse(f"{model_admin.admin_site.name}:sagas_{back_to}_changelist"))
-    for run in runs:
-        run.state_word = present.word(run.state)  # type: ignore[attr-defined]  # for the template
+    previews = actions.preview(decision.of, [run.pk for run in runs])
     context = {
         **model_admin.admin_site.each_context(request),
         "title": decision.question,
         "decision": decision,
         "runs": runs,
+        "previews": [(found, present.word(found.state)) for found in previews],
+        "summary": actions.summarize(previews) if len(previews) > 1 else [],
         # Back to the list that the request came from: a user of that list may lack the permission to see runs.
         "back_to": reverse(f"{model_admin.admin_site.name}:sagas_{back_to}_changelist"),
         # The unfiltered list: it also shows an escalation that somebody else has resolved meanwhile.
@@ -237,6 +258,7 @@ def _carry_out(
     *,
     note: str,
     escalations: Mapping[UUID, int | None],
+    seen: Mapping[str, str],
 ) -> None:
     user = request.user
     assert isinstance(user, AbstractBaseUser)  # the admin admits only logged-in users
@@ -245,7 +267,15 @@ def _carry_out(
     errors: dict[str, list[Run]] = {}
     for run in runs:
         try:
-            decision.carry_out(run.pk, note, user.get_username()[: limits.PERSON_NAME], escalations[run.pk])
+            actions.carry_out(
+                decision.of,
+                run.pk,
+                by=user.get_username()[: limits.PERSON_NAME],
+                reason=note,
+                # A page that does not say what it has shown has shown nothing.
+                seen=seen.get(str(run.pk), ""),
+                escalation=escalations[run.pk],
+            )
         except SagaError as error:
             # The run has changed since the user read it. The engine notices under the run's lock.
             warnings.setdefault(str(error).replace(str(run.pk), "…"), []).append(run)

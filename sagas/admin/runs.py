@@ -15,13 +15,27 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas import selectors
 from sagas.admin import overview, present
-from sagas.admin.decisions import ACKNOWLEDGE, ASSIGN, CANCEL, FAIL, OF_ESCALATIONS, RESUME, SUCCEED, Decision, decide
+from sagas.admin.decisions import (
+    ACKNOWLEDGE,
+    ASSIGN,
+    CANCEL,
+    CONFIRM,
+    FAIL,
+    OF_ESCALATIONS,
+    OF_RUNS,
+    RESUME,
+    RETRY,
+    SUCCEED,
+    Decision,
+    decide,
+)
 from sagas.admin.filters import CreatedFilter, SagaFilter, StateFilter
 from sagas.admin.readonly import LookOnly
 from sagas.admin.waits import waits_of
 from sagas.decisions.progress import StepState
 from sagas.definition.personal_data import HIDDEN, mask
 from sagas.models import Confirmation, Escalation, Run
+from sagas.operations import actions
 from sagas.selectors import RunView, run_view, timeline
 from sagas.states import UNDECIDED, State
 
@@ -39,7 +53,16 @@ class RunAdmin(LookOnly[Run]):
     search_help_text = _(
         "Order number or any other business key, or the run's id; whole. Several, with blanks between."
     )
-    actions = ["cancel_runs", "assign_runs", "acknowledge_runs", "resume_runs", "fail_runs", "succeed_runs"]
+    actions = [
+        "retry_runs",
+        "confirm_runs",
+        "cancel_runs",
+        "assign_runs",
+        "acknowledge_runs",
+        "resume_runs",
+        "fail_runs",
+        "succeed_runs",
+    ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """Prefetch the open escalations: one query for the whole page."""
@@ -150,16 +173,16 @@ class RunAdmin(LookOnly[Run]):
 
     def _open_to(self, request: HttpRequest, run: Run) -> list[Decision]:
         """List the decisions that the run's state and the user's permissions allow."""
-        open_now: tuple[Decision, ...] = ()
-        if run.state in UNDECIDED:
-            open_now = (CANCEL,)
-        elif run.state == State.ESCALATED:
+        if run.state == State.ESCALATED:
             acknowledged = all(escalation.acknowledged_at for escalation in _open_escalations(run))
-            open_now = tuple(d for d in OF_ESCALATIONS if d is not ACKNOWLEDGE or not acknowledged)
+            open_now = [d for d in OF_ESCALATIONS if d is not ACKNOWLEDGE or not acknowledged]
+        else:
+            applying = actions.applying([decision.of for decision in OF_RUNS], run.pk)
+            open_now = [decision for decision in OF_RUNS if decision.of in applying]
         return [decision for decision in open_now if request.user.has_perm(decision.permission)]
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Require the permission to change runs: to cancel is the only change of a run."""
+        """Require the permission to change runs, which they do who cancel or retry."""
         return request.user.has_perm(CANCEL.permission)
 
     def has_resume_permission(self, request: HttpRequest) -> bool:
@@ -177,6 +200,14 @@ class RunAdmin(LookOnly[Run]):
     @admin.action(description=_("Cancel: undo every step"), permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(CANCEL, self, request, queryset)
+
+    @admin.action(description=_("Retry now: do not wait for the next attempt"), permissions=["cancel"])
+    def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        return decide(RETRY, self, request, queryset)
+
+    @admin.action(description=_("Confirm by hand"), permissions=["resolve"])
+    def confirm_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        return decide(CONFIRM, self, request, queryset)
 
     @admin.action(description=_("Resume: try again where it was escalated"), permissions=["resume"])
     def resume_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:

@@ -49,6 +49,12 @@ def begin_compensation(
     return places
 
 
+def places_to_undo(runs: Sequence[LockedRun]) -> dict[UUID, Place]:
+    """Where undecided runs would go if they were undone now. Nothing is written, and they need not be locked."""
+    more = _also_to_undo(runs, [run for run in runs if run.row.pending])
+    return {run.id: plan.place_to_undo(run.definition, run.row.place, more.get(run.id, 0))[0] for run in runs}
+
+
 def _also_to_undo(runs: Sequence[LockedRun], waiting: Sequence[LockedRun]) -> dict[UUID, int]:
     """What is to be undone besides the steps that are done, as bits of positions, by run.
 

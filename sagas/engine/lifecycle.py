@@ -37,6 +37,7 @@ from sagas.errors import (
     DeadlineUnknown,
     InvalidArgument,
     InvalidRequest,
+    NotApplicable,
     RunExists,
     RunNotFound,
     RunPruned,
@@ -421,6 +422,26 @@ def expire_unconfirmed(saga: str, version: int, name: str, ids: Sequence[UUID], 
             return []
         unconfirmed = [LockedRun.of(row) for row in rows if name not in received[row.id]]
         return deadlines.expire_overdue(name, unconfirmed, by=by)
+
+
+def retry_now(run_id: UUID, *, by: str) -> list[Message]:
+    """End a run's waits for its next attempts. See ``sagas.api.retry``."""
+    with transaction.atomic():
+        row = store.runs.lock_one(run_id)
+        steps = backoffs(row, store.runs.clock().timestamp())
+        if not steps and not row.waits_for_retry:
+            msg = f"the run is {row.state}, and does not wait for its next attempt"
+            raise NotApplicable(msg)
+        for step in steps:
+            store.runs.end_wait(run_id, step)
+        store.runs.make_due([run_id])
+        store.moves.log(store.moves.event_entry("retry", by=by), [row])
+        return [Kick()]
+
+
+def backoffs(row: store.runs.Row, now: float) -> list[str]:
+    """The steps at which a run waits for its next attempt, and for no answer."""
+    return [step for step, wait in row.waits.items() if not wait.operation and wait.until > now]
 
 
 def wake_run(run_id: UUID, step: str) -> None:

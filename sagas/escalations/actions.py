@@ -78,7 +78,7 @@ def resolve(
     outcome = State(outcome)
     with transaction.atomic():
         row, found = _lock_escalated(run_id, escalation)
-        given_back = _refunds_to_make(row, found) if outcome is State.FAILED else 0
+        given_back = refunds_to_make(row, found) if outcome is State.FAILED else 0
         store.escalations.resolve_escalation(run_id, resolution=outcome.lower(), by=by, note=note)
         data = json.dumps({"outcome": outcome, "note": printable(note)})
         # The cursor stays: it says which effects the engine has confirmed or undone.
@@ -95,7 +95,7 @@ def resolve(
         return change.after.state, [*wake_parents([row]), *ended]
 
 
-def _refunds_to_make(row: store.runs.Row, found: store.escalations.Open) -> int:
+def refunds_to_make(row: store.runs.Row, found: store.escalations.Open) -> int:
     """The refunds of a run that a person ends as FAILED, as bits of positions.
 
     Confirmations came from outside, so they are given back whatever the person has undone. The person vouches for the

@@ -6,7 +6,7 @@ notices lock escalations only, and wait for no other transaction while they clai
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from sagas.conf import config
+from sagas.db import uuid_array
 from sagas.errors import AlreadyDecided
 from sagas.states import State
 from sagas.store.runs import Row
@@ -88,6 +89,17 @@ def find_open(run_id: UUID, meant: int | None = None) -> Open | None:
         msg = "this decision is about an earlier escalation; the run was escalated again: read why, then decide anew"
         raise AlreadyDecided(msg, State.ESCALATED)
     return Open(found[0], State(found[1]), *found[2:])
+
+
+def find_open_of(ids: Collection[UUID]) -> dict[UUID, Open]:
+    """The open escalations of runs, by run."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, id, state, assignee, acknowledged_by, acknowledged_at IS NOT NULL FROM sagas_escalation "
+            "WHERE run_id = ANY(%s::uuid[]) AND resolved_at IS NULL",
+            [uuid_array(ids)],
+        )
+        return {row[0]: Open(row[1], State(row[2]), *row[3:]) for row in cursor.fetchall()}
 
 
 def runs_without_escalation() -> list[UUID]:

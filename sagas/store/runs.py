@@ -336,6 +336,32 @@ def find_versions(ids: Collection[UUID]) -> dict[UUID, str]:
         return dict(cursor.fetchall())
 
 
+class Standing(NamedTuple):
+    """What a person sees of a run besides its row.
+
+    Attributes:
+        business_key: what people know it by.
+        due_in: seconds until it is due again; ``None`` if it never is.
+        entry: the id of its last log entry.
+    """
+
+    business_key: str
+    due_in: float | None
+    entry: int
+
+
+def find_standings(ids: Collection[UUID]) -> dict[UUID, Standing]:
+    """What people see of runs, by run; ids without a run are left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run.id, run.business_key, EXTRACT(EPOCH FROM run.due_at - clock_timestamp())::float8, "
+            "COALESCE((SELECT max(id) FROM sagas_log WHERE run_id = run.id), 0) "
+            "FROM sagas_run AS run WHERE run.id = ANY(%s::uuid[])",
+            [uuid_array(ids)],
+        )
+        return {run_id: Standing(*found) for run_id, *found in cursor.fetchall()}
+
+
 def final_state(run_id: UUID) -> State | None:
     """The final state of a run; ``None`` if it has not ended, as far as is committed, or does not exist."""
     found = read_child(run_id)

@@ -13,7 +13,7 @@ from sagas.conf import Misconfigured, config
 from sagas.db import ConnectionLost, describe_error
 from sagas.errors import SagaError
 from sagas.escalations import reopening
-from sagas.management import alive, archive, barrier, dead_events, grants, metrics, prune, restored, sla, work
+from sagas.management import actions, alive, archive, barrier, dead_events, grants, metrics, prune, restored, sla, work
 from sagas.management.person import user_here
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
@@ -42,7 +42,7 @@ class Command(BaseCommand):
 
     help = (
         "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | metrics | sla | reopen | "
-        "restored | erase | prune | archive | grants | barrier."
+        "restored | retry | cancel | confirm | resume | resolve | erase | prune | archive | grants | barrier."
     )
     # A saga that cannot be imported fails the checks. The other sagas must be dispatched all the same.
     requires_system_checks = ()
@@ -100,6 +100,8 @@ class Command(BaseCommand):
             commands.add_parser("archive", help="The same, but first write them to files, without personal data.")
         )
 
+        actions.add_parsers(commands)
+
         grants.add_arguments(
             commands.add_parser("grants", help="Show, or apply, what the application's role may do in the database.")
         )
@@ -119,6 +121,8 @@ class Command(BaseCommand):
                         self._reopen()
                     case "erase":
                         self._erase(options["business_key"], options["by"])
+                    case _ if command in actions.NAMES:
+                        actions.run(self.stdout, command=command, **options)
                     case _ if command in _NEED_THE_BROKER and _has_broker():
                         from sagas.management import broker  # noqa: PLC0415 - see add_arguments
 

@@ -61,9 +61,14 @@ def carried(key: str, experiment: Experiment | None = None) -> UUID:
 
 def carry(run_id: UUID) -> None:
     """Carry a run on, without the dispatcher: its clock stands still in a transaction that is rolled back."""
-    while links := _links(run_id):
-        store.claims.lease([run_id], begin=True, within=30)
-        deliver_all(Chain(links, (run_id,)))
+    while _links(run_id):
+        carry_once(run_id)
+
+
+def carry_once(run_id: UUID) -> None:
+    """Carry a run on until its chain ends, or an operation fails."""
+    store.claims.lease([run_id], begin=True, within=30)
+    deliver_all(Chain(_links(run_id), (run_id,)))
 
 
 def _links(run_id: UUID) -> tuple[Link, ...]:

@@ -28,9 +28,10 @@ def ask(client: Client, action: str, *ids: UUID) -> Any:
 
 def decide(client: Client, action: str, *ids: UUID, note: str = "the customer called", page: str | None = None) -> Any:
     """Confirm it, on the page that asks now, or on one that was asked before."""
-    read = escalations_of(ask(client, action, *ids).content.decode() if page is None else page)
+    page = ask(client, action, *ids).content.decode() if page is None else page
     form = {"action": action, "_selected_action": [str(i) for i in ids], "decided": "yes", "note": note}
-    return client.post(RUNS, {**form, "escalation": read}, follow=True)
+    shown = {"escalation": escalations_of(page), "seen": re.findall(r'name="seen" value="([^"]+)"', page)}
+    return client.post(RUNS, {**form, **shown}, follow=True)
 
 
 def escalations_of(page: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
@@ -97,7 +99,8 @@ def test_each_permission_allows_only_its_own_action(staff: Clients, permission: 
         assert runs.escalation(run_id).assignee == ""
     for action in allowed[:1]:
         decide(client, action, run_id)
-        assert runs.story(run_id)[-1] in {"assign", "resume", "resolve"}
+        assert runs.story(run_id)[-2] in {"assign", "resume", "resolve"}
+        assert runs.event(run_id, "action").worker == "clerk"
 
 
 def test_the_list_shows_who_has_acknowledged_what(boss: Client, staff: Clients) -> None:
@@ -149,9 +152,10 @@ def test_a_user_without_view_permission_on_runs_resumes_from_the_list_of_escalat
     question = client.post(ESCALATIONS, chosen)
     assert question.status_code == 200
     assert f'action="{ESCALATIONS}?standing=all"' in question.content.decode()
-    answered = {**chosen, "decided": "yes", "note": "mended", "escalation": chosen["_selected_action"]}
+    seen = re.findall(r'name="seen" value="([^"]+)"', question.content.decode())
+    answered = {**chosen, "decided": "yes", "note": "mended", "escalation": chosen["_selected_action"], "seen": seen}
     assert client.post(f"{ESCALATIONS}?standing=all", answered).status_code == 302
-    assert runs.story(run_id)[-1] == "resume"
+    assert runs.story(run_id)[-2:] == ["resume", "action"]
 
 
 def test_a_decision_on_an_escalation_that_was_resolved_meanwhile_is_reported(boss: Client) -> None:

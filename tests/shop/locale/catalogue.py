@@ -129,7 +129,7 @@ SHOP = Texts(
 ENGINE = Texts(
     "the engine's admin",
     "sagas/locale",
-    ("sagas/admin", "sagas/templates", "sagas/models.py", "sagas/apps.py"),
+    ("sagas/admin", "sagas/operations/actions", "sagas/templates", "sagas/models.py", "sagas/apps.py"),
 )
 CATALOGUES = (SHOP, ENGINE)
 
