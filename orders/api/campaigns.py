@@ -16,7 +16,7 @@ import orders.selectors
 from campaigns.models import Campaign, CampaignState
 from campaigns.selectors import Standing
 from orders.api import placing
-from orders.api.protocol import idempotency
+from orders.api.protocol import idempotency, lists
 from orders.api.protocol.addresses import customers_address
 from orders.api.protocol.fields import Amount, Currency, Integer, Text
 from orders.api.protocol.idempotency import Key
@@ -90,15 +90,37 @@ def _show(found: Iterable[Campaign]) -> list[_Shown]:
     return [_Shown(campaign, standings[campaign.pk]) for campaign in listed]
 
 
+class CampaignListQuery(lists.ListQuery):
+    """Which group buys are listed, and how."""
+
+    state = serializers.ChoiceField(
+        choices=CampaignState.values, required=False, help_text="Without it: all that are not settled."
+    )
+    sku = lists.Code(required=False, help_text="Those of a drink.")
+    ordering = lists.ordering("-created_at", "created_at", "closes_at", "-closes_at")
+
+
 class CampaignsView(View):
     """The group buys."""
 
+    parameters = CampaignListQuery.names()
+
     @extend_schema(
-        operation_id="campaigns", parameters=RATE, responses={200: CampaignSerializer(many=True), **problems()}
+        operation_id="campaigns",
+        parameters=[CampaignListQuery, *RATE],
+        responses={200: lists.page_of(CampaignSerializer, "CampaignPageSerializer"), **problems()},
     )
-    def get(self, _request: Request) -> Response:
-        """List the group buys that are not settled, the newest first, 50 at most."""
-        return Response(CampaignSerializer(_show(campaigns.selectors.current()[:50]), many=True).data)
+    def get(self, request: Request) -> Response:
+        """List the group buys that are not settled, the newest first."""
+        asked = CampaignListQuery.of(request)
+        found = Campaign.objects.all() if "state" in asked else campaigns.selectors.current()
+        found = found.filter(**lists.filters(asked, {"state": "state", "sku": "sku"}))
+        by = asked["ordering"].replace("created_at", "id")
+        return Response(
+            lists.paged(
+                request, asked, found, by=by, write=lambda page: CampaignSerializer(_show(page), many=True).data
+            )
+        )
 
 
 class CampaignView(View):

@@ -17,11 +17,10 @@ import sagas
 from coupons.models import CouponKind
 from coupons.refusals import CouponSpent, CouponUsed
 from coupons.services import Claim
-from orders.api.protocol import throttles, unknown
+from orders.api.protocol import lists, throttles, unknown
 from orders.api.protocol.fields import Amount, Currency
-from orders.api.protocol.pagination import OrderPagination
 from orders.api.protocol.problems import Problem
-from orders.api.schema import PAGE, RATE, problems
+from orders.api.schema import RATE, problems
 from orders.api.serializers import ReasonSerializer
 from orders.api.views import View, customer_of
 from sagas import State
@@ -56,14 +55,6 @@ class CouponSerializer(serializers.Serializer[Any]):
         return _STATES[grant.state]
 
 
-class CouponPageSerializer(serializers.Serializer[Any]):
-    """A page of coupons, newest first."""
-
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-    results = CouponSerializer(many=True)
-
-
 class ClaimSerializer(serializers.Serializer[Any]):
     """How a claim stands."""
 
@@ -75,22 +66,35 @@ class ClaimSerializer(serializers.Serializer[Any]):
     reason = ReasonSerializer(allow_null=True, help_text="Why it is undone.")
 
 
+class CouponListQuery(lists.ListQuery):
+    """Which of a customer's coupons are listed, and how."""
+
+    state = serializers.ChoiceField(choices=["ISSUED", "USED"], required=False)
+    coupon = lists.Code(required=False, help_text="Those of this code, without regard to case and surrounding blanks.")
+    ordering = lists.ordering("-created_at", "created_at")
+
+
 class CouponsView(View):
     """A customer's coupons."""
 
-    parameters = frozenset({"cursor"})
+    parameters = CouponListQuery.names()
 
     @extend_schema(
         operation_id="list_coupons",
-        parameters=[PAGE, *RATE],
-        responses={200: CouponPageSerializer, **problems(404)},
+        parameters=[CouponListQuery, *RATE],
+        responses={200: lists.page_of(CouponSerializer, "CouponPageSerializer"), **problems()},
     )
     def get(self, request: Request) -> Response:
         """List the coupons that you have, or have used, newest first."""
-        paginator = OrderPagination()
+        asked = CouponListQuery.of(request)
         grants = coupons.selectors.coupons_of(customer_id=customer_of(request))
-        page = paginator.paginate_queryset(grants, request, view=self) or []
-        return paginator.get_paginated_response(CouponSerializer(page, many=True).data)
+        if "state" in asked:
+            grants = grants.filter(state__in=[state for state, told in _STATES.items() if told == asked["state"]])
+        grants = grants.filter(**lists.filters(asked, {"coupon": "coupon__code__iexact"}))
+        by = "-id" if asked["ordering"] == "-created_at" else "id"
+        return Response(
+            lists.paged(request, asked, grants, by=by, write=lambda found: CouponSerializer(found, many=True).data)
+        )
 
 
 class ClaimView(View):

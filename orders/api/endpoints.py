@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -20,7 +19,7 @@ from rest_framework.response import Response
 
 from delivery.models import FulfilmentState
 from orders import events
-from orders.api.protocol import unknown
+from orders.api.protocol import lists, unknown
 from orders.api.protocol.fields import Amount, Currency
 from orders.api.protocol.problem_types import told
 from orders.api.protocol.problems import Problem
@@ -31,7 +30,6 @@ from webhooks import selectors, sending, services
 from webhooks.errors import EndpointNotFound, EndpointRefused
 from webhooks.models import API_VERSION, URL_LIMIT
 
-_PLACE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 #: The most events of a page.
 _PAGE = 100
 ENDPOINT_ID = OpenApiParameter(
@@ -253,19 +251,25 @@ class EndpointTestView(View):
         return Response(sending.represent(event), status=202)
 
 
+class EventListQuery(lists.Query):
+    """Which of a customer's events are listed."""
+
+    after = serializers.RegexField(
+        r"\A[0-9]{1,18}-[0-9]{1,18}\Z", required=False, default="0-0", help_text="From the last page."
+    )
+    limit = serializers.IntegerField(required=False, default=_PAGE, min_value=1, max_value=_PAGE)
+    type = serializers.ChoiceField(choices=[*KINDS, services.TEST], required=False)
+    subject = lists.Code(required=False, help_text="Those of an order, by its number.")
+
+
 class EventsView(View):
     """A customer's events."""
 
-    parameters = frozenset({"after"})
+    parameters = EventListQuery.names()
 
     @extend_schema(
         operation_id="list_events",
-        parameters=[
-            OpenApiParameter(
-                "after", {"type": "string", "pattern": "^[0-9]{1,18}-[0-9]{1,18}$"}, description="From the last page."
-            ),
-            *RATE,
-        ],
+        parameters=[EventListQuery, *RATE],
         responses={200: EventPageSerializer, **problems()},
     )
     def get(self, request: Request) -> Response:
@@ -273,12 +277,14 @@ class EventsView(View):
 
         None is missed by asking for what comes after the last page, however long ago that was.
         """
-        after = request._request.GET.get("after", "0-0")
-        place = _PLACE.fullmatch(after)
-        if place is None or not after.isascii():
-            raise Problem(400, "invalid-event-id", _("`after` is what the last page has."))
+        asked = EventListQuery.of(request)
+        after = asked["after"]
+        transaction, _, number = after.partition("-")
         found = selectors.events_after(
-            customer_id=customer_of(request), after=(int(place[1]), int(place[2])), limit=_PAGE
+            customer_id=customer_of(request),
+            after=(int(transaction), int(number)),
+            limit=asked["limit"],
+            filters=lists.filters(asked, {"type": "kind", "subject": "subject"}),
         )
         last = f"{found[-1].transaction}-{found[-1].pk}" if found else after
         return Response({"results": [sending.represent(event) for event in found], "after": last})

@@ -17,7 +17,7 @@ from orders.api.serializers import ProblemSerializer
 #: Statuses of any request.
 _ALWAYS = (400, 401, 406, 415, 429, 500, 503)
 _MEANING = {
-    400: "The body is no JSON, a header is malformed, or there is no such query parameter.",
+    400: "The body is no JSON, a header or a query parameter is malformed, or there is no such parameter.",
     401: "The token or the signature is missing or wrong.",
     403: "This is for people with a permission that you lack.",
     404: "There is no such thing, or it is another customer's.",
@@ -58,12 +58,6 @@ TOKEN_ID = OpenApiParameter(
     {"type": "string", "pattern": "^[0-9A-Za-z]{1,25}$", "example": "current"},
     OpenApiParameter.PATH,
     description="The token's `id`, or `current`.",
-)
-PAGE = OpenApiParameter(
-    "cursor",
-    {"type": "string", "minLength": 1},
-    OpenApiParameter.QUERY,
-    description="From `next` or `previous` of a page.",
 )
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",

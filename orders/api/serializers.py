@@ -434,14 +434,6 @@ class OrderDetailSerializer(OrderSerializer):
     steps = StepSerializer(source="run.steps", many=True)
 
 
-class OrderPageSerializer(serializers.Serializer[Any]):
-    """A page of orders, newest first."""
-
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-    results = OrderSerializer(many=True)
-
-
 class TicketSerializer(serializers.Serializer[Any]):
     """A URL for a browser's EventSource."""
 
@@ -477,7 +469,8 @@ class IssuedSerializer(serializers.Serializer[Any]):
 class FieldErrorSerializer(serializers.Serializer[Any]):
     """One thing that is wrong with a request."""
 
-    pointer = serializers.CharField(help_text="JSON pointer into the body.")
+    pointer = serializers.CharField(required=False, help_text="JSON pointer into the body, where it is wrong there.")
+    parameter = serializers.CharField(required=False, help_text="The query parameter, where that is wrong.")
     code = serializers.CharField()
     detail = serializers.CharField()
 

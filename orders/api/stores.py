@@ -7,8 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
@@ -17,8 +16,8 @@ from rest_framework.response import Response
 import delivery.selectors
 import delivery.services
 from delivery.errors import DayUnusable, DeliveryError, NotInQueue, ReasonMissing
-from delivery.models import MOST_ORDERS, FulfilmentKind, FulfilmentState, OpeningHours, Store
-from orders.api.protocol import conditional
+from delivery.models import MOST_ORDERS, OPEN, Fulfilment, FulfilmentKind, FulfilmentState, OpeningHours, Store
+from orders.api.protocol import conditional, lists
 from orders.api.protocol.fields import Integer, Text
 from orders.api.protocol.problem_types import told
 from orders.api.protocol.problems import Problem
@@ -28,8 +27,7 @@ from orders.api.serializers import SlotSerializer
 from orders.api.views import View
 from orders.fulfilment import services
 
-#: Orders of a queue, and slots of each store, that are listed at once.
-MOST = 500
+#: Slots of each store that are listed.
 MOST_SLOTS = 20
 _MINUTE = timedelta(minutes=1)
 
@@ -133,11 +131,6 @@ class RebookedSerializer(serializers.Serializer[Any]):
     slot = serializers.IntegerField()
 
 
-_STORE = OpenApiParameter(
-    "store", OpenApiTypes.STR, OpenApiParameter.QUERY, required=True, description="The store's code."
-)
-
-
 class StoresView(View):
     """The stores."""
 
@@ -184,25 +177,40 @@ class OpenDayView(View):
         return Response(SlotSerializer(made, many=True).data)
 
 
+class FulfilmentListQuery(lists.ListQuery):
+    """Which part of a store's queue is listed, and how."""
+
+    store = lists.Code(help_text="The store's code.")
+    state = serializers.ChoiceField(choices=[str(state) for state in OPEN], required=False)
+    kind = serializers.ChoiceField(choices=FulfilmentKind.values, required=False)
+    due_before = lists.Moment(required=False, help_text="What is to be ready before this time.")
+    ordering = lists.ordering("due_at", "-due_at")
+
+
 class FulfilmentsView(View):
     """A store's queue."""
 
     permission_classes = (IsAuthenticated, MayFulfil)
-    parameters = frozenset({"store"})
+    parameters = FulfilmentListQuery.names()
 
     @extend_schema(
         operation_id="list_fulfilments",
-        parameters=[_STORE, *RATE],
-        responses={200: FulfilmentSerializer(many=True), **problems(403, 404)},
+        parameters=[FulfilmentListQuery, *RATE],
+        responses={200: lists.page_of(FulfilmentSerializer, "FulfilmentPageSerializer"), **problems(403, 404)},
     )
     def get(self, request: Request) -> Response:
-        """List what a store has to do, the next first, 500 at most. For staff."""
-        code = request.query_params.get("store", "")
-        store = None if "\0" in code else Store.objects.filter(code=code).first()
+        """List what a store has to do, the next first. For staff."""
+        asked = FulfilmentListQuery.of(request)
+        store = Store.objects.filter(code=asked["store"]).first()
         if store is None:
             raise _no_store()
-        found = delivery.selectors.queue(store=store.pk).select_related("store")[:MOST]
-        return Response(FulfilmentSerializer(found, many=True).data)
+        filters = lists.filters(asked, {"state": "state", "kind": "kind", "due_before": "due_at__lt"})
+        found = delivery.selectors.queue(store=store.pk).filter(**filters).select_related("store")
+        return Response(lists.paged(request, asked, found, by=asked["ordering"], write=_write_fulfilments))
+
+
+def _write_fulfilments(found: list[Fulfilment]) -> Any:
+    return FulfilmentSerializer(found, many=True).data
 
 
 class MoveView(View):

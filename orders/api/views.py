@@ -12,6 +12,7 @@ from django.db import Error
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
+from rest_framework.fields import ChoiceField
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,10 +26,9 @@ from delivery.addresses import Address
 from delivery.models import FulfilmentKind
 from orders import offers, selectors, services
 from orders.api import paying, placing, serializers, waiting, webhooks
-from orders.api.protocol import conditional, idempotency, throttles, unknown
+from orders.api.protocol import conditional, idempotency, lists, throttles, unknown
 from orders.api.protocol.addresses import customers_address
 from orders.api.protocol.idempotency import Answer, Key
-from orders.api.protocol.pagination import OrderPagination
 from orders.api.protocol.problem_types import told
 from orders.api.protocol.problems import Problem
 from orders.api.schema import (
@@ -38,7 +38,6 @@ from orders.api.schema import (
     LOCATION,
     LONG_POLL,
     ORDER_NO,
-    PAGE,
     PREFER,
     RATE,
     REPLAYED,
@@ -47,6 +46,7 @@ from orders.api.schema import (
     problems,
 )
 from orders.api.waiting import Late
+from orders.models import Order, OrderStatus
 from orders.refunds import services as refunds
 from orders.services import Wanted
 from payments import gateways
@@ -108,37 +108,91 @@ class View(APIView):
                 raise Problem(400, "unknown-parameter", unknown.complaint("query parameter", name, self.parameters))
 
 
+class MenuQuery(lists.Query):
+    """Which drinks are listed."""
+
+    available = lists.Flag(required=False, help_text="`true`: only those of which there are cups now.")
+
+
 class MenuView(View):
     """The menu."""
 
+    parameters = MenuQuery.names()
+
     @extend_schema(
         operation_id="menu",
-        parameters=[*CONDITIONAL, *RATE],
+        parameters=[MenuQuery, *CONDITIONAL, *RATE],
         responses={200: serializers.SkuSerializer(many=True), 304: None, **problems()},
     )
     def get(self, request: Request) -> Response:
-        """List the drinks, with what is available now. It may be gone when an order is processed."""
-        return conditional.answer(request, serializers.SkuSerializer(inventory.selectors.menu(), many=True).data)
+        """List the drinks by their codes, with what is available now. It may be gone when an order is processed."""
+        menu = inventory.selectors.menu()
+        if (available := MenuQuery.of(request).get("available")) is not None:
+            menu = menu.filter(available__gt=0) if available else menu.filter(available__lte=0)
+        return conditional.answer(request, serializers.SkuSerializer(menu, many=True).data)
+
+
+class SlotsQuery(lists.Query):
+    """Which slots are listed."""
+
+    store = lists.Code(required=False, help_text="Those of a store, by its code.")
+    available = lists.Flag(required=False, help_text="`true`: only those with places now.")
+    starts_after = lists.Moment(required=False, help_text="That begin at or after this time.")
+    starts_before = lists.Moment(required=False, help_text="That begin before this time.")
+
+
+_SLOT_FILTERS = {"store": "store__code", "starts_after": "starts_at__gte", "starts_before": "starts_at__lt"}
 
 
 class SlotsView(View):
     """The delivery slots."""
 
+    parameters = SlotsQuery.names()
+
     @extend_schema(
         operation_id="slots",
-        parameters=[*CONDITIONAL, *RATE],
+        parameters=[SlotsQuery, *CONDITIONAL, *RATE],
         responses={200: serializers.SlotSerializer(many=True), 304: None, **problems()},
     )
     def get(self, request: Request) -> Response:
         """List the coming delivery slots, the next first."""
-        return conditional.answer(request, serializers.SlotSerializer(delivery.selectors.upcoming(), many=True).data)
+        asked = SlotsQuery.of(request)
+        slots = delivery.selectors.upcoming().filter(**lists.filters(asked, _SLOT_FILTERS))
+        if (available := asked.get("available")) is not None:
+            slots = slots.filter(available__gt=0) if available else slots.filter(available=0)
+        return conditional.answer(request, serializers.SlotSerializer(slots, many=True).data)
+
+
+class OrderListQuery(lists.ListQuery):
+    """Which of a customer's orders are listed, and how."""
+
+    status = ChoiceField(choices=OrderStatus.values, required=False, help_text="What the order's steps have come to.")
+    slot = lists.Id(required=False, help_text="The delivery slot's id.")
+    campaign = lists.Id(required=False, help_text="Those of a group buy.")
+    created_after = lists.Moment(required=False, help_text="Accepted at or after this time.")
+    created_before = lists.Moment(required=False, help_text="Accepted before this time.")
+    ordering = lists.ordering("-created_at", "created_at")
+
+
+#: By parameter, what it is for the table.
+_ORDER_FILTERS = {
+    "status": "status",
+    "slot": "slot",
+    "campaign": "campaign",
+    "created_after": "created_at__gte",
+    "created_before": "created_at__lt",
+}
+
+
+def _write_orders(found: list[Order]) -> Any:
+    return serializers.OrderSerializer(selectors.with_standings(orders=found), many=True).data
 
 
 class OrdersView(View):
     """A customer's orders."""
 
     rates = {"GET": "reads", "POST": "orders"}
-    parameters = frozenset({"cursor"})
+    parameters = OrderListQuery.names()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse new orders under overload before anything else is done for them, but never an accepted order's repeat.
@@ -158,15 +212,15 @@ class OrdersView(View):
 
     @extend_schema(
         operation_id="list_orders",
-        parameters=[PAGE, *RATE],
-        responses={200: serializers.OrderPageSerializer, **problems(404)},
+        parameters=[OrderListQuery, *RATE],
+        responses={200: lists.page_of(serializers.OrderSerializer, "OrderPageSerializer"), **problems()},
     )
     def get(self, request: Request) -> Response:
         """List your orders, newest first."""
-        paginator = OrderPagination()
-        orders = selectors.orders_of(customer_id=customer_of(request))
-        page = selectors.with_standings(orders=paginator.paginate_queryset(orders, request, view=self) or [])
-        return paginator.get_paginated_response(serializers.OrderSerializer(page, many=True).data)
+        asked = OrderListQuery.of(request)
+        orders = selectors.orders_of(customer_id=customer_of(request)).filter(**lists.filters(asked, _ORDER_FILTERS))
+        by = "-id" if asked["ordering"] == "-created_at" else "id"
+        return Response(lists.paged(request, asked, orders, by=by, write=_write_orders))
 
     @extend_schema(
         operation_id="place_order",

@@ -87,6 +87,11 @@ TYPES = {
     "inactive-slot": ProblemType(422, _("The slot takes no more orders."), _("Read the slots again.")),
     "internal-error": ProblemType(500, _("Something broke on our side; it has been logged."), _REPEAT),
     "invalid-credentials": ProblemType(401, _("Name and password do not fit."), _("Try again, a few times.")),
+    "invalid-cursor": ProblemType(
+        400,
+        _("The cursor is none that a page of this list has offered, in this order."),
+        _("Begin from the first page."),
+    ),
     "invalid-event-id": ProblemType(
         400, _("The id of the last event is no number."), _("Send the id of the last event that came, or none.")
     ),
@@ -94,6 +99,9 @@ TYPES = {
         400,
         _("The Idempotency-Key is none, or there are several that differ."),
         _("Send one, of up to 255 characters."),
+    ),
+    "invalid-parameter": ProblemType(
+        400, _("A query parameter does not fit."), _("Read errors: each names its parameter.")
     ),
     "invalid-request": ProblemType(422, _("The request does not fit."), _("Read errors: each has a JSON pointer.")),
     "invalid-signature": ProblemType(

@@ -6,7 +6,7 @@ import mimetypes
 from datetime import time, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -81,12 +81,22 @@ def waiting(
     return found
 
 
+def listed_by(staff: Api) -> list[dict[str, Any]]:
+    """The whole queue of the store, page by page."""
+    page = staff.get(f"{QUEUE}?store=main&limit=100").body
+    found: list[dict[str, Any]] = page["results"]
+    while page["next"]:
+        page = staff.get(page["next"]).body
+        found += page["results"]
+    return found
+
+
 # -- The API ----------------------------------------------------------------------------------------------------
 
 
 def test_staff_moves_an_order_to_its_customer(staff: Api, api: Api, shop: Shop, mei: User) -> None:
     work = paid(api, shop)
-    (listed,) = [one for one in staff.get(f"{QUEUE}?store=main").body if one["order_no"] == work.order_no]
+    (listed,) = [one for one in listed_by(staff) if one["order_no"] == work.order_no]
     assert listed["items"] == [{"sku": shop.tea.code, "quantity": 2}]
     assert (listed["state"], listed["version"], listed["kind"]) == ("ACCEPTED", 1, "SLOT")
     for version, to in enumerate(("MAKING", "READY", "HANDED_OVER"), 1):
@@ -95,7 +105,7 @@ def test_staff_moves_an_order_to_its_customer(staff: Api, api: Api, shop: Shop, 
         assert (moved.body["state"], moved.body["version"]) == (to, version + 1)
         assert moved.body["changed_by"] == mei.username
     # It is in the queue no more
-    assert work.order_no not in [one["order_no"] for one in staff.get(f"{QUEUE}?store=main").body]
+    assert work.order_no not in [one["order_no"] for one in listed_by(staff)]
 
 
 @pytest.mark.parametrize(
@@ -124,8 +134,9 @@ def test_only_staff_sees_a_queue_and_moves_what_is_in_it(api: Api, anyone: Api, 
     for client, status in ((api, 403), (anyone, 401)):
         assert client.get(f"{QUEUE}?store=main").status == status
         assert client.post(f"{QUEUE}{work.order_no}/move/", {"to": "MAKING", "version": 1}).status == status
-    for query in ("", "?store=nowhere", "?store=%00"):
-        assert staff.get(f"{QUEUE}{query}").problem == "store-not-found"
+    assert staff.get(f"{QUEUE}?store=nowhere").problem == "store-not-found"
+    for query in ("", "?store=%00"):
+        assert staff.get(f"{QUEUE}{query}").problem == "invalid-parameter"
     assert staff.post(f"{QUEUE}NO-SUCH/move/", {"to": "MAKING", "version": 1}).problem == "fulfilment-not-found"
 
 

@@ -122,7 +122,7 @@ def test_thousands_of_unknown_fields_get_a_short_answer(api: Api, shop: Shop, no
         "/api/v1/menu/?format=json",
         "/api/v1/slots/?day=1",
         f"{ORDERS}?curser=x",
-        f"{ORDERS}?cursor=&page=2",
+        f"{ORDERS}?page=2",
         f"{ORDERS}ORD-1/?expand=steps",
     ],
 )

@@ -97,21 +97,6 @@ def test_the_list_has_the_customers_own_orders_newest_first(api: Api, stranger: 
     assert pages[0].body["results"][0]["state"] == "PENDING"
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    # Not base 64; nothing; nothing of a cursor ("a", "p="); positions that are no ids
-    ["x", "\x00", "ü", "", "YQ==", "cD0=", "cD1hYmM=", "cD0tMQ==", "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk5"],
-)
-def test_an_invalid_cursor_is_refused(api: Api, shop: Shop, cursor: str) -> None:
-    api.order(shop)
-    assert api.get(f"{ORDERS}?cursor={cursor}").status == 404
-
-
-def test_a_cursor_of_an_offset_is_read(api: Api, shop: Shop) -> None:
-    api.order(shop)
-    assert api.get(f"{ORDERS}?cursor=bz05OTk5").status in {200, 404}
-
-
 def test_the_list_needs_as_many_queries_for_many_orders(
     api: Api, shop: Shop, django_assert_max_num_queries: object
 ) -> None:
