@@ -56,7 +56,7 @@ from sagas.definition.saga import Saga
 from sagas.definition.steps import Parallel, Step, Tcc
 from sagas.engine.subsagas import SubSaga
 from sagas.errors import AlreadyDecided, InvalidRequest, Locked, Overloaded, Rejected, RunNotFound
-from sagas.hooks import PrunedRun, Transition, on_prune, on_tick, on_transition
+from sagas.hooks import LinkedRun, PrunedRun, Transition, on_prune, on_tick, on_transition, run_links
 from sagas.listeners import on_event
 from sagas.states import State
 from sagas.waiting import await_run, wait
@@ -70,6 +70,7 @@ __all__ = [
     "Event",
     "Events",
     "InvalidRequest",
+    "LinkedRun",
     "Lock",
     "Locked",
     "Objective",
@@ -113,6 +114,7 @@ __all__ = [
     "report",
     "resolve",
     "resume",
+    "run_links",
     "set_based",
     "start",
     "start_sql",

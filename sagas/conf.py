@@ -74,6 +74,8 @@ class Config:
             ``dingtalk://…``, ``slack://…`` or ``mailtos://…``. They contain secrets: take them from the environment.
             They are never logged.
         admin_url (URL): where Django's admin is, such as ``https://shop.example/admin/``, for links in notices.
+        trace_url (URL): where a trace is shown, with ``{trace_id}`` in the place of its 32 hexadecimal digits, for a
+            link on a run's page: ``https://jaeger.example/trace/{trace_id}``.
         acknowledge_within (seconds): how long people have to acknowledge an escalation before the notice is repeated.
         notice_lease (seconds): how long a published notice may stay unsent before it is published again; doubled each
             time, up to ``ACKNOWLEDGE_WITHIN``.
@@ -121,6 +123,7 @@ class Config:
     guard_ttl: float = 5.0
     escalation_urls: tuple[str, ...] = field(default=(), repr=False)
     admin_url: str | None = field(default=None, repr=False)
+    trace_url: str | None = None
     acknowledge_within: float = 900.0
     notice_lease: float = 30.0
     breaker_windows: int = 3
@@ -325,6 +328,14 @@ def _check_urls(config: Config) -> None:
         raise Misconfigured(
             f"SAGAS['ADMIN_URL'] is {redact(repr(url))}.",
             "Give the address of the admin, https://shop.example/admin/, or none.",
+        )
+    trace: Any = config.trace_url
+    if trace is not None and not (
+        isinstance(trace, str) and trace.startswith(("https://", "http://")) and "{trace_id}" in trace
+    ):
+        raise Misconfigured(
+            f"SAGAS['TRACE_URL'] is {redact(repr(trace))}.",
+            "Give the address of a trace, https://jaeger.example/trace/{trace_id}, or none.",
         )
 
 

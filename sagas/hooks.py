@@ -1,4 +1,4 @@
-"""Hooks: functions of the application, called after the commit of a run's transition, at its pruning, and on a tick.
+"""Hooks: functions of the application, called after a run's transition, at its pruning, for its page, and on a tick.
 
 A hook of a transition is called in the process that made the transition, after its commit. The call may be lost: the
 process may die between the commit and the call. Code that must learn of every transition listens to the domain events
@@ -8,11 +8,14 @@ process may die between the commit and the call. Code that must learn of every t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar, overload
+from urllib.parse import urlsplit
 from uuid import UUID
+
+from django.db import transaction
 
 from sagas import runtime
 from sagas.db import after_commit, is_lost
@@ -216,6 +219,91 @@ def call_before_pruning(runs: Sequence[PrunedRun]) -> None:
     for hook in list(runtime.declared.prune_hooks):
         if mine := [run for run in runs if hook.saga in {None, run.saga}]:
             hook.function(mine)
+
+
+# Links of a run -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedRun:
+    """A run whose page is shown.
+
+    Attributes:
+        run_id: the run.
+        saga: the stored name of its saga, as "orders.PlaceOrder".
+        business_key: what people know the run by; empty if it was started without one.
+        state: its state.
+        request: its request as JSON, without personal data.
+        results: the results of its steps as JSON, by step, without personal data.
+    """
+
+    run_id: UUID
+    saga: str
+    business_key: str
+    state: State
+    request: Any
+    results: Mapping[str, Any]
+
+
+LinksOf = Callable[[LinkedRun], Iterable[tuple[str, str]]]
+LinksOfT = TypeVar("LinksOfT", bound=LinksOf)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHook:
+    """A function that says what an application has about a run, and of which saga."""
+
+    function: LinksOf
+    saga: str | None
+
+
+def run_links(*, saga: type[Saga[Any]] | str | None = None) -> Callable[[LinksOfT], LinksOfT]:
+    """Register a function that gives links of a run to pages of the application, for the run's page in the admin.
+
+    It returns pairs of a text and an address: a path, or a URL with ``http`` or ``https``. It only reads. If it raises,
+    the page is shown without its links, and the error is logged.
+
+    >>> @sagas.run_links(saga="orders.PlaceOrder")
+    ... def order_of(run: sagas.LinkedRun) -> list[tuple[str, str]]:
+    ...     return [("Order", f"/orders/{run.business_key}/")]
+
+    Args:
+        saga: for runs of this saga only, in any version; the class, or its stored name.
+    """
+    name = saga if isinstance(saga, str) or saga is None else saga.name
+
+    def register(function: LinksOfT) -> LinksOfT:
+        runtime.declared.link_hooks.append(LinkHook(function, name))
+        return function
+
+    return register
+
+
+def find_links(run: LinkedRun) -> list[tuple[str, str]]:
+    """What the registered functions give for a run. An address with another scheme is left out."""
+    found: list[tuple[str, str]] = []
+    for hook in list(runtime.declared.link_hooks):
+        if hook.saga not in {None, run.saga}:
+            continue
+        try:
+            # A query that fails must not spoil a transaction of the page.
+            with transaction.atomic():
+                given = [(str(text), str(address)) for text, address in hook.function(run)]
+        except Exception as error:
+            if is_lost(error):
+                raise
+            name = getattr(hook.function, "__qualname__", repr(hook.function))
+            logger.exception("sagas: %s gave no links of run %s", name, run.run_id)
+            continue
+        found += [(text, address) for text, address in given if _leads_to_a_page(address)]
+    return found
+
+
+def _leads_to_a_page(address: str) -> bool:
+    try:
+        return urlsplit(address.strip()).scheme in {"", "http", "https"}
+    except ValueError:
+        return False
 
 
 # On a tick ------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sagas.delivery.heartbeat import Heartbeat
     from sagas.engine.outside.remote_threads import Recorder
     from sagas.failure_log import Throttle
-    from sagas.hooks import PruneHook, Registration, TickHook
+    from sagas.hooks import LinkHook, PruneHook, Registration, TickHook
     from sagas.listeners import Listener
     from sagas.messaging.broker_connection import Blocked
     from sagas.messaging.consumption import Consumption
@@ -81,6 +81,7 @@ class Declared:
         hooks: the functions that are called after transitions.
         prune_hooks: the functions that are called before runs are deleted.
         tick_hooks: the functions that are called on a tick.
+        link_hooks: the functions that give links of runs.
         listeners: the functions that take domain events, by name.
         observers: the functions that are told what was written of runs.
         trace_source: who records spans in this process, if anybody does.
@@ -95,6 +96,7 @@ class Declared:
     hooks: list[Registration] = field(default_factory=list)
     prune_hooks: list[PruneHook] = field(default_factory=list)
     tick_hooks: list[TickHook] = field(default_factory=list)
+    link_hooks: list[LinkHook] = field(default_factory=list)
     listeners: dict[str, Listener] = field(default_factory=dict)
     observers: list[Observer] = field(default_factory=list)
     trace_source: Source | None = None
@@ -249,6 +251,7 @@ def apart() -> Iterator[None]:
         hooks=list(declared.hooks),
         prune_hooks=list(declared.prune_hooks),
         tick_hooks=list(declared.tick_hooks),
+        link_hooks=list(declared.link_hooks),
         listeners=dict(declared.listeners),
         observers=list(declared.observers),
         shared_apps=list(declared.shared_apps),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -111,6 +111,11 @@ def run_view(run_id: UUID) -> RunView:
     if run is None:
         msg = f"there is no run {run_id!s:.80}"
         raise RunNotFound(msg)
+    return view_of(run, _timeline(run), Confirmation.objects.filter(run_id=run.id).order_by("received_at"))
+
+
+def view_of(run: Run, entries: Sequence[Log], confirmations: Iterable[Confirmation]) -> RunView:
+    """The view of a run that was read already, with its log and its confirmations, both oldest first."""
     view = RunView(
         id=run.id,
         saga=run.saga,
@@ -124,7 +129,6 @@ def run_view(run_id: UUID) -> RunView:
         decision_name=run.decision_name or "",
         decision_key=run.decision_key or "",
     )
-    entries = _timeline(run)
     try:
         definition = store.definitions.find(run.saga, run.version, run.shape)
         names, skipped = list(definition.declared_steps), [name for _, name in definition.skipped]
@@ -147,10 +151,7 @@ def run_view(run_id: UUID) -> RunView:
         )
         for name, step in steps.items()
     ]
-    view.confirmations = {
-        confirmation.name: confirmation.received_at
-        for confirmation in Confirmation.objects.filter(run_id=run_id).order_by("received_at")
-    }
+    view.confirmations = {confirmation.name: confirmation.received_at for confirmation in confirmations}
     return view
 
 
@@ -217,10 +218,15 @@ def timeline(run_id: UUID) -> Sequence[Log]:
 
 def _timeline(run: Run) -> Sequence[Log]:
     entries = list(Log.objects.filter(run_id=run.pk).select_related("performer").order_by("id"))
+    hide_personal(run, entries)
+    return entries
+
+
+def hide_personal(run: Run, entries: Iterable[Log]) -> None:
+    """Hide what is personal in the data of log entries that were read already."""
     marks = personal_marks(run)
     for entry in entries:
         entry.data = mask(entry.data, marks.of(entry.step), HIDDEN) if entry.outcome == "DONE" else entry.data
-    return entries
 
 
 @dataclass(frozen=True, slots=True)

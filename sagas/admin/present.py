@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from sagas.decisions import plan
 from sagas.decisions.progress import StepState
 from sagas.definition.participants import Operation
 from sagas.errors import UnknownSaga
-from sagas.models import Escalation, Log, LogOutcome, Run
+from sagas.models import Escalation, LogOutcome, Run
 from sagas.states import State
 
 if TYPE_CHECKING:
@@ -99,7 +98,12 @@ def label(stored: str) -> SafeString:
 
 def short(text: str) -> str:
     """Cut a text that is too long for a row of a list, and end it with an ellipsis."""
-    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
+    return cut(text, _SHORT)
+
+
+def cut(text: str, most: int) -> str:
+    """Cut a text that has more than so many characters, and end it with an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 #: The larger and the smaller unit of a duration in seconds, and how they are written.
@@ -178,39 +182,3 @@ def taken(escalation: Escalation) -> str:
         return NONE
     told = ngettext("nobody; %(count)d notice sent", "nobody; %(count)d notices sent", escalation.sent)
     return told % {"count": escalation.sent}
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a timeline.
-
-    Attributes:
-        at: time of day. The page shows the date separately.
-        since: time since the run was started.
-        entry: the row of the log.
-        outcome: the outcome as a label.
-        took: time in the participant; ``NONE`` for an event.
-        data: result or error as indented JSON.
-    """
-
-    at: str
-    since: str
-    entry: Log
-    outcome: SafeString
-    took: str
-    data: str
-
-
-def lines(run: Run, log: Iterable[Log]) -> list[Line]:
-    """Format a run's log."""
-    return [
-        Line(
-            at=moment(entry.at).partition(" ")[2],
-            since=f"+{span(max(entry.at - run.created_at, timedelta()))}",
-            entry=entry,
-            outcome=label(entry.outcome),
-            took=took(entry.duration_us),
-            data=pretty(entry.data),
-        )
-        for entry in log
-    ]

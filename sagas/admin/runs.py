@@ -6,14 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas import selectors
 from sagas.admin import overview, present
 from sagas.admin.decisions import (
     ACKNOWLEDGE,
@@ -31,18 +30,20 @@ from sagas.admin.decisions import (
 )
 from sagas.admin.filters import CreatedFilter, SagaFilter, StateFilter
 from sagas.admin.readonly import LookOnly
+from sagas.admin.run_page.export import as_json
+from sagas.admin.run_page.page import PERSONAL, make_context
 from sagas.admin.waits import waits_of
-from sagas.decisions.progress import StepState
-from sagas.definition.personal_data import HIDDEN, mask
-from sagas.models import Confirmation, Escalation, Run
-from sagas.operations import actions
-from sagas.selectors import RunView, run_view, timeline
+from sagas.models import Escalation, Run
+from sagas.operations import actions, inspection
 from sagas.states import UNDECIDED, State
 
 
 @admin.register(Run)
 class RunAdmin(LookOnly[Run]):
     """Users find a run by its business key, see its steps and log, and cancel, resume or resolve it."""
+
+    class Media:
+        css = {"all": ["sagas/run.css"]}
 
     list_display = ["known_as", "saga", "state_label", "stands_at", "accepted", "age", "confirm_by"]
     list_filter = [StateFilter, SagaFilter, ("created_at", CreatedFilter)]
@@ -115,8 +116,13 @@ class RunAdmin(LookOnly[Run]):
         return present.second(run.deadline) if run.state in UNDECIDED else present.NONE
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the overview."""
-        return [*overview.urls(self), *super().get_urls()]
+        """Add the overview, and the export of a run."""
+        export = self.admin_site.admin_view(self.export_view)
+        return [
+            *overview.urls(self),
+            path("<uuid:run_id>/export/", export, name="sagas_run_export"),
+            *super().get_urls(),
+        ]
 
     # One run ----------------------------------------------------------------------------------------
 
@@ -135,39 +141,27 @@ class RunAdmin(LookOnly[Run]):
     ) -> HttpResponse:
         """Add what the template shows of the run."""
         assert obj is not None  # there is no page to add a run
-        view = run_view(obj.pk)
-        marks = selectors.personal_marks(obj)
         context |= {
             "run": obj,
-            "view": view,
             "title": str(obj),
             "subtitle": None,
-            "facts": _facts(obj, view),
-            "steps": [
-                (s, present.label(s.state), present.moment(s.started_at), present.moment(s.finished_at))
-                for s in view.steps
-            ],
-            "lines": present.lines(obj, timeline(obj.pk)),
-            "reason": present.pretty(obj.reason),
-            "request_text": present.pretty(selectors.visible_request(obj)),
-            "results_text": present.pretty(selectors.visible_results(obj) or None),
-            "confirmations": [
-                (c.name, present.moment(c.received_at), present.pretty(mask(c.data, marks.of(c.name), HIDDEN)))
-                for c in Confirmation.objects.filter(run_id=obj.pk).order_by("received_at")
-            ],
-            "escalations": [
-                (
-                    e,
-                    present.moment(e.created_at),
-                    present.taken(e),
-                    present.moment(e.resolved_at),
-                    present.pretty(e.error),
-                )
-                for e in Escalation.objects.filter(run=obj).order_by("created_at")
-            ],
+            **make_context(request, obj, site=self.admin_site.name),
             "decisions": self._open_to(request, obj),
         }
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def export_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        """Give one run as a file of JSON, without what is personal unless the user may see it and asks for it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        run = self.get_object(request, str(run_id))
+        if run is None:
+            raise Http404
+        shows_personal = request.user.has_perm(PERSONAL) and request.GET.get("personal") == "shown"
+        found = inspection.inspect(run, shows_personal=shows_personal)
+        name = f"attachment; filename=run-{run.pk}.json"
+        dumps = {"indent": 1, "ensure_ascii": False}
+        return JsonResponse(as_json(found), json_dumps_params=dumps, headers={"Content-Disposition": name})
 
     # Decisions ---------------------------------------------------------------------------------------
 
@@ -228,28 +222,6 @@ class RunAdmin(LookOnly[Run]):
     @admin.action(description=_("Resolve as SUCCEEDED: confirmed by hand"), permissions=["resolve"])
     def succeed_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(SUCCEED, self, request, queryset)
-
-
-def _facts(run: Run, view: RunView) -> list[tuple[str, str]]:
-    return [
-        (gettext("Run"), str(run.pk)),
-        (gettext("Saga"), gettext("%(saga)s version %(version)d") % {"saga": run.saga, "version": run.version}),
-        (gettext("State"), present.label(run.state)),
-        (gettext("Stands at"), present.standing(run, _open_escalations(run))),
-        *([(gettext("Held up"), held_up)] if (held_up := waits_of([run]).get(run.pk)) else []),
-        (gettext("Accepted"), present.moment(run.created_at)),
-        (gettext("Started"), present.moment(run.started_at)),
-        (gettext("Finished"), present.moment(run.finished_at)),
-        (gettext("Duration") if run.finished_at else gettext("Age"), present.age(run)),
-        (gettext("Confirm deadline"), present.moment(run.deadline)),
-        *([(gettext("Decided with"), f"{run.decision_name}: {run.decision_key}")] if run.decision_key else []),
-        (gettext("Looked at again"), present.moment(run.due_at)),
-        (
-            gettext("Failed attempts here"),
-            str(max((s.failed for s in view.steps if s.state == StepState.FAILING), default=0)),
-        ),
-        (gettext("Trace"), run.trace_id.hex),
-    ]
 
 
 def _open_escalations(run: Run) -> list[Escalation]:

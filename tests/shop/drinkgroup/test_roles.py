@@ -132,6 +132,7 @@ _ROUTES: Mapping[str, Mapping[str, Who]] = {
     "admin/auth/user/<id>/password/": {"GET POST PUT PATCH DELETE": SUPERUSER},
     "admin/otp_totp/totpdevice/<int:pk>/config/": {"GET POST PUT PATCH DELETE": SUPERUSER},
     "admin/otp_totp/totpdevice/<int:pk>/qrcode/": {"GET POST PUT PATCH DELETE": SUPERUSER},
+    "admin/sagas/run/<uuid:run_id>/export/": {"GET POST PUT PATCH DELETE": OPERATORS},
     "admin/inventory/batch/<path:key>/explain/": {"GET POST PUT PATCH DELETE": OPERATORS},
     "admin/sagas/run/overview/": {"GET": OPERATORS},
     "admin/sagas/run/overview/live/": {"GET": OPERATORS},

@@ -129,7 +129,14 @@ SHOP = Texts(
 ENGINE = Texts(
     "the engine's admin",
     "sagas/locale",
-    ("sagas/admin", "sagas/operations/actions", "sagas/templates", "sagas/models.py", "sagas/apps.py"),
+    (
+        "sagas/admin",
+        "sagas/operations/actions",
+        "sagas/operations/summary.py",
+        "sagas/templates",
+        "sagas/models.py",
+        "sagas/apps.py",
+    ),
 )
 CATALOGUES = (SHOP, ENGINE)
 
