@@ -44,6 +44,8 @@ HOLD_STATE = 9
 METRIC_NAME = 80
 #: The labels of a metric's series, as JSON.
 METRIC_LABELS = 700
+#: Of a counted error: its code, such as the exception's class, and its text without numbers.
+CODE, FINGERPRINT = 100, 200
 
 # Largest numbers ----------------------------------------------------------------------------------------------
 

@@ -533,6 +533,8 @@ class LevelCursor(models.Model):
         null=True, help_text="No transaction before this one may be open when they are counted."
     )
     folded_at = models.DateTimeField(db_default=Now(), help_text="When old minutes were last added up to hours.")
+    judged_at = models.DateTimeField(null=True, help_text="When it was last judged what burns.")
+    judged_after = models.BigIntegerField(null=True, help_text="How far the log was counted then.")
 
     class Meta:
         constraints = [models.CheckConstraint(name="sagas_levelcursor_is_one", condition=Q(id=1))]
@@ -565,6 +567,68 @@ class LevelMinute(models.Model):
 
     def __str__(self) -> str:
         return f"{self.saga} {self.subject} {self.name} {self.outcome}"
+
+
+class LevelExample(models.Model):
+    """Faults, or bad runs, of one kind and one minute: how many, and one run that has it. Kept for a week."""
+
+    pk = models.CompositePrimaryKey("saga", "subject", "minute", "fingerprint")
+    saga = models.CharField(max_length=limits.SAGA_NAME)
+    subject = models.CharField(max_length=12, help_text='"fault" or "objective".')
+    minute = models.DateTimeField()
+    fingerprint = models.UUIDField(help_text="Of the name, the code and the text.")
+    name = models.CharField(max_length=80, help_text="The step and operation, or the objective.")
+    code = models.CharField(max_length=limits.CODE, help_text="The exception's class; of a run, how it was bad.")
+    text = models.CharField(max_length=limits.FINGERPRINT, blank=True, help_text="Without numbers and ids.")
+    number = models.BigIntegerField()
+    run_id = models.UUIDField(help_text="The latest run that has it.")
+
+    def __str__(self) -> str:
+        return f"{self.saga} {self.name} {self.code}"
+
+
+class BurnIncident(models.Model):
+    """A time in which the error budget of an objective was spent too fast; see ``sagas.store.burn_rates``.
+
+    ``notify_at`` says when people are told next: that it burns, that it burns faster, or that it is over. ``revision``
+    counts what there is to tell, and ``told`` is what was told.
+    """
+
+    saga = models.CharField(max_length=limits.SAGA_NAME)
+    objective = models.CharField(max_length=limits.STEP_NAME)
+    pair = models.SmallIntegerField(help_text="The fastest pair of windows that has burned, 0 first.")
+    since = models.DateTimeField(help_text="The first minute with a bad run.")
+    opened_at = models.DateTimeField(db_default=Now())
+    burning_at = models.DateTimeField(help_text="When it was last seen to burn.")
+    closed_at = models.DateTimeField(null=True)
+    burn_long = models.FloatField(help_text="How many times too fast, over the longer window.")
+    burn_short = models.FloatField(help_text="Over the shorter one.")
+    bad = models.BigIntegerField(help_text="Bad runs in the longer window.")
+    runs = models.BigIntegerField(help_text="All runs in it.")
+    stage = models.CharField(max_length=80, blank=True, help_text="Where the time was lost; empty if nowhere.")
+    stage_since = models.DateTimeField(null=True)
+    evidence = models.JSONField(help_text="The stage's times, the top errors, and bad runs.")
+    revision = models.IntegerField(default=1)
+    told = models.IntegerField(default=0)
+    notices = models.IntegerField(default=0, help_text="How often this was published in vain.")
+    notify_at = models.DateTimeField(null=True)
+    sending_until = models.DateTimeField(null=True, help_text="Until when a process may be sending it.")
+
+    class Meta:
+        """An objective has at most one open incident."""
+
+        constraints = [
+            models.UniqueConstraint(
+                name="sagas_burn_one_open", fields=["saga", "objective"], condition=Q(closed_at__isnull=True)
+            )
+        ]
+        indexes = [
+            models.Index(name="sagas_burn_notify", fields=["notify_at"], condition=Q(notify_at__isnull=False)),
+            models.Index(name="sagas_burn_latest", fields=["saga", "opened_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.saga} {self.objective}"
 
 
 class Horizon(models.Model):

@@ -126,6 +126,7 @@ class Memory:
         backlog_asked_at: when the database was asked for the last one.
         prune_after: before which no tick prunes runs here.
         levels_after: before which no tick counts service levels here.
+        burns_after: before which no tick judges here what burns.
         are_decisions_open: whether a decision was still to be given to runs at the last look.
         decided_last: the number of the last decision that had its turn.
         samples_pruned_at: when old samples of the breakers were deleted.
@@ -158,6 +159,7 @@ class Memory:
     backlog_asked_at: float = -math.inf
     prune_after: float = -math.inf
     levels_after: float = -math.inf
+    burns_after: float = -math.inf
     are_decisions_open: bool = False
     decided_last: int = 0
     samples_pruned_at: float = -math.inf

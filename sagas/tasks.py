@@ -32,7 +32,7 @@ from sagas.delivery.short_path import ShortPath
 from sagas.engine.cohort import TimeUp
 from sagas.engine.performing import any_run_at, is_due_at, sort_by_waits
 from sagas.errors import SagaError, UnknownSaga, UnknownStep
-from sagas.escalations import notices
+from sagas.escalations import burn_notices, notices
 from sagas.messaging import dispatcher, hops
 from sagas.messaging.publisher import (
     BROKER_ERRORS,
@@ -279,15 +279,31 @@ def dispatch_task(self: AnyTask, *, tick: bool = False) -> None:
 
 
 @shared_task(name=NOTIFY_TASK, **_OPTIONS)
-def notify(self: AnyTask, *, escalations: list[list[int]], notice: dict[str, Any]) -> None:  # noqa: ARG001
-    """Notify people of escalated runs. ``notice`` is for other readers of the queue: here the database is asked."""
+def notify(
+    self: AnyTask,
+    *,
+    escalations: list[list[int]],
+    notice: dict[str, Any],  # noqa: ARG001
+    incidents: list[list[int]] | None = None,
+) -> None:
+    """Notify people of escalated runs, or of incidents in which an error budget burns.
+
+    ``notice`` is for other readers of the queue: here the database is asked.
+    """
     try:
-        numbers = {int(escalation): int(number) for escalation, number in escalations}
-        if any(not 0 <= value <= limits.BIGINT for pair in numbers.items() for value in pair):
-            raise _poison(self, ValueError("a number that is none of an escalation"))
+        numbers = _read_numbers(escalations)
+        revisions = _read_numbers(incidents or [])
     except (ValueError, TypeError) as error:
         raise _poison(self, error) from error
     notices.deliver_notices(numbers)
+    burn_notices.deliver_notices(revisions)
+
+
+def _read_numbers(pairs: list[list[int]]) -> dict[int, int]:
+    numbers = {int(which): int(number) for which, number in pairs}
+    if any(not 0 <= value <= limits.BIGINT for pair in numbers.items() for value in pair):
+        raise ValueError("a number that is none of an escalation or an incident")
+    return numbers
 
 
 @task_failure.connect

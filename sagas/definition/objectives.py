@@ -25,17 +25,20 @@ class Objective:
         name: what people call it; a Python identifier.
         target: the share of good runs, between 0 and 1; 0.999 leaves an error budget of one run in a thousand.
         within: the longest time of a good run.
+        floor: with fewer bad runs in the longer window nobody is alerted, however few runs there are: one bad run of
+            ten burns most budgets at once.
 
     Raises:
-        DefinitionError: the name, the target or the time cannot be used.
+        DefinitionError: the name, the target, the time or the floor cannot be used.
     """
 
     name: str
     target: float
     within: timedelta
+    floor: int = 5
 
     def __post_init__(self) -> None:
-        name, target, within = self._given()
+        name, target, within, floor = self._given()
         if not isinstance(name, str) or not name.isidentifier() or len(name) > limits.STEP_NAME:
             msg = f"Objective({name!r}): give a name that is an identifier of at most {limits.STEP_NAME} characters"
             raise DefinitionError(msg)
@@ -46,10 +49,13 @@ class Objective:
         if within <= timedelta(0):
             msg = f"Objective({name!r}, within={within}): give a positive time"
             raise DefinitionError(msg)
+        if type(floor) is not int or floor < 1:
+            msg = f"Objective({name!r}, floor={floor!r}): give a whole number of bad runs, 1 or more"
+            raise DefinitionError(msg)
 
-    def _given(self) -> tuple[Any, Any, Any]:
+    def _given(self) -> tuple[Any, Any, Any, Any]:
         # Declarations are checked whatever their types say.
-        return self.name, self.target, self.within
+        return self.name, self.target, self.within, self.floor
 
     def budget(self, runs: int) -> float:
         """How many of so many runs may be bad."""

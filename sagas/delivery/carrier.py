@@ -18,7 +18,7 @@ from sagas.db import describe_error, is_lost
 from sagas.decisions.messages import Message, Publication, RemoteCalls, Unlock, Wake
 from sagas.engine import lifecycle, locks
 from sagas.engine.outside import remote_threads
-from sagas.escalations.notices import Published
+from sagas.escalations.notices import Notification
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ class Carrier(Protocol):
     def kick(self) -> None:
         """Have what is due now claimed soon."""
 
-    def notify(self, notice: Published) -> None:
-        """Have people notified of escalations."""
+    def notify(self, notice: Notification) -> None:
+        """Have people notified of escalations, or of an error budget that burns."""
 
     def is_congested(self) -> bool:
         """Whether so much is on its way that new runs must wait in the database."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain as chained
-from typing import Any
+from typing import Any, TypeVar
 
 from sagas import hooks, runtime, store
 from sagas.conf import config
@@ -24,11 +24,14 @@ from sagas.delivery.redelivery import Past, perform_delivery
 from sagas.delivery.short_path import ShortPath
 from sagas.engine import breakers, compressed, shared_decisions
 from sagas.engine.claiming import claim
-from sagas.escalations import notices
-from sagas.observability import service_levels
+from sagas.escalations import burn_notices, notices
+from sagas.escalations.notices import Notification
+from sagas.observability import burning, service_levels
 from sagas.retention import pruning
 
 logger = logging.getLogger(__name__)
+
+Told = TypeVar("Told", bound=Notification)
 
 #: Up to so many claimed runs, the dispatcher itself performs their steps.
 FEW = 64
@@ -74,6 +77,8 @@ def run(
         parts.do(lambda: publish_notices(carriers))
         parts.do(breakers.prune_samples)
         parts.do(service_levels.count_on_tick)
+        parts.do(burning.judge_on_tick)
+        parts.do(lambda: publish_burn_notices(carriers))
         parts.do(hooks.call_on_tick)
     full = parts.do(relay) or full
     if parts.failure is not None:
@@ -261,7 +266,16 @@ def publish_notices(carriers: Carriers) -> int:
     A notice that could not be carried is given back. If the process ends before that, the notice's lease brings it
     again.
     """
-    waiting = deque(notices.claim_notices())
+    return _carry_notices(carriers, notices.claim_notices(), notices.give_back_notices)
+
+
+def publish_burn_notices(carriers: Carriers) -> int:
+    """Carry the notices of error budgets that burn, in the same way."""
+    return _carry_notices(carriers, burn_notices.claim_notices(), burn_notices.give_back_notices)
+
+
+def _carry_notices(carriers: Carriers, claimed: Sequence[Told], give_back: Callable[[Iterable[Told]], None]) -> int:
+    waiting = deque(claimed)
     carrier = carriers()
     carried = 0
     failure: Exception | None = None
@@ -280,7 +294,7 @@ def publish_notices(carriers: Carriers) -> int:
                 carried += 1
     finally:
         if waiting:
-            notices.give_back_notices(waiting)
+            give_back(waiting)
     if failure is not None:
         raise failure
     return carried

@@ -14,7 +14,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import transaction
 
@@ -95,6 +95,16 @@ class Notice:
         )
 
 
+class Notification(Protocol):
+    """What a carrier brings to a process that sends it."""
+
+    def message(self) -> dict[str, Any]:
+        """The arguments of the task ``sagas.notify``; JSON."""
+
+    def deliver(self) -> int:
+        """Send it, unless it was sent; return of how many things people were told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """A notice, and its escalations: their ids, each with the number of its notice."""
@@ -105,6 +115,10 @@ class Published:
     def message(self) -> dict[str, Any]:
         """The arguments of the task ``sagas.notify``; JSON."""
         return {"escalations": list(self.numbers.items()), "notice": asdict(self.notice)}
+
+    def deliver(self) -> int:
+        """Send it, unless it was sent; return for how many escalations."""
+        return deliver_notices(self.numbers)
 
 
 def claim_notices() -> list[Published]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from sagas.decisions.messages import Chain, Publication
-from sagas.escalations import notices
+from sagas.escalations.notices import Notification
 
 
 class Waiting:
@@ -87,9 +87,9 @@ class LocalCarrier:
         """Have what is due now claimed soon."""
         self._waiting.kick()
 
-    def notify(self, notice: notices.Published) -> None:
+    def notify(self, notice: Notification) -> None:
         """Notify people now."""
-        notices.deliver_notices(notice.numbers)
+        notice.deliver()
 
     def is_congested(self) -> bool:
         """Never: what waits here was claimed by this process, one cohort at a time."""

@@ -28,7 +28,7 @@ from sagas.db import ConnectionLost, describe_error, is_transient
 from sagas.decisions.messages import Chain, Message
 from sagas.delivery.carrier import Carrier, carry_or_leave
 from sagas.delivery.delivering import deliver_chain
-from sagas.delivery.dispatching import FEW, Parts, publish_notices, settle_decisions
+from sagas.delivery.dispatching import FEW, Parts, publish_burn_notices, publish_notices, settle_decisions
 from sagas.delivery.gathering import Gathering
 from sagas.delivery.heartbeat import Heartbeat
 from sagas.delivery.ticks import Ticks
@@ -38,7 +38,7 @@ from sagas.engine.outside import remote_threads
 from sagas.local import listening
 from sagas.local.activity import Activity
 from sagas.local.carrier import LocalCarrier, Waiting
-from sagas.observability import service_levels
+from sagas.observability import burning, service_levels
 from sagas.retention import pruning
 
 logger = logging.getLogger(__name__)
@@ -143,6 +143,8 @@ class Worker:
         parts.do(partial(publish_notices, self._carrier))
         parts.do(breakers.prune_samples)
         parts.do(service_levels.count_on_tick)
+        parts.do(burning.judge_on_tick)
+        parts.do(partial(publish_burn_notices, self._carrier))
         parts.do(hooks.call_on_tick)
         parts.do(pruning.prune_on_tick)
         if parts.failure is not None:

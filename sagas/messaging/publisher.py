@@ -25,7 +25,7 @@ from sagas.decisions import choreography
 from sagas.decisions.messages import Chain, Deadline, Kick, Link, Publication
 from sagas.definition.definition import Definition
 from sagas.delivery.carrier import CarrierAway
-from sagas.escalations.notices import Published
+from sagas.escalations.notices import Notification
 from sagas.messaging import gathered_deadlines, topology
 from sagas.messaging.app import engine_app
 
@@ -94,8 +94,8 @@ class Publisher:
         """Wake a worker's main process, which asks for a dispatch."""
         store.workers.kick()
 
-    def notify(self, notice: Published) -> None:
-        """Publish a notice of escalations; see ``tasks.notify``."""
+    def notify(self, notice: Notification) -> None:
+        """Publish a notice; see ``tasks.notify``."""
         with _new_connections_after_errors(self._app):
             send_task(self._app, NOTIFY_TASK, [], notice.message(), queue=topology.ESCALATION)
 

@@ -37,6 +37,8 @@ RIGHTS = {
     "sagas_levelcursor": _CHANGE,
     "sagas_countedrun": _ADD,
     "sagas_levelminute": _ALL,
+    "sagas_levelexample": _ALL,
+    "sagas_burnincident": _ALL,
     "sagas_barrier": _ALL,
     "sagas_horizon": _READ,
     "sagas_tombstone": _READ,

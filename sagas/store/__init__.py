@@ -6,6 +6,7 @@ One module a table, or a question that is asked of it: ``from sagas import store
 from sagas.store import (
     barriers,
     breakers,
+    burn_rates,
     claims,
     confirmations,
     definitions,
@@ -31,6 +32,7 @@ from sagas.store import (
 __all__ = [
     "barriers",
     "breakers",
+    "burn_rates",
     "claims",
     "confirmations",
     "definitions",

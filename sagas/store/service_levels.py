@@ -16,11 +16,19 @@ from uuid import UUID
 
 from django.db import connection
 
+from sagas import limits
 from sagas.db import uuid_array
 from sagas.store.runs import execute
 
 #: The bounds of times, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+
+#: In the text of an error, what is another one in each run: words with a digit in them.
+NUMBERS = "[[:alnum:]_-]*[0-9][[:alnum:]_.:-]*"
+#: The most characters of an example's code, and of its text.
+CODE, TEXT = limits.CODE, limits.FINGERPRINT
+#: Of each stage and minute, one transaction keeps so many kinds of errors, the most frequent ones.
+KINDS = 20
 
 #: Minutes are kept for a week, then the hours for four hundred days.
 MINUTES_FOR, HOURS_FOR = "8 days", "400 days"
@@ -152,11 +160,13 @@ WITH chosen AS (
         ON (shape.saga, shape.version, shape.shape) = (run.saga, run.version, run.shape)
     WHERE run.id = ANY(%(ids)s::uuid[])
 ), entries AS (
-    SELECT c.id AS run_id, c.saga, c.steps, c.created_at, l.id, l.step, l.operation, l.outcome, l.at
+    SELECT c.id AS run_id, c.saga, c.steps, c.created_at, l.id, l.step, l.operation, l.outcome, l.at,
+        CASE WHEN l.outcome = 'FAULT' THEN l.data END AS error
     FROM chosen AS c JOIN sagas_log AS l ON l.run_id = c.id
     WHERE l.at <= c.finished_at + interval '1 second' AND NOT (l.outcome = 'EVENT' AND l.operation = 'erase')
     UNION ALL
-    SELECT id, saga, steps, created_at, 0, '', 'claim', 'EVENT', started_at FROM chosen WHERE started_at IS NOT NULL
+    SELECT id, saga, steps, created_at, 0, '', 'claim', 'EVENT', started_at, NULL FROM chosen
+    WHERE started_at IS NOT NULL
 ), timeline AS (
     SELECT *, GREATEST(0, EXTRACT(EPOCH FROM at - COALESCE(lag(at) OVER w, created_at)))::float8 AS stay,
         outcome = 'EVENT' AND operation IN ({_ENDS}) AND steps >= 0
@@ -175,6 +185,11 @@ WITH chosen AS (
             max(at) FILTER (WHERE outcome = 'FAULT' AND operation IN ('forward', 'try')) AS broke
         FROM timeline GROUP BY run_id
     ) AS t ON t.run_id = c.id
+), judged AS (
+    SELECT whole.id AS run_id, whole.saga, finished_at AS at, level.name, took AS seconds,
+        CASE WHEN person THEN 'person' WHEN took > level.within THEN 'late' ELSE 'good' END AS outcome
+    FROM whole JOIN unnest(%(level_sagas)s::text[], %(level_names)s::text[], %(withins)s::float8[])
+        AS level(saga, name, within) ON level.saga = whole.saga
 ), facts AS (
     SELECT saga, 'stage' AS subject, at,
         CASE WHEN outcome = 'EVENT' THEN operation ELSE step || '.' || operation END AS name,
@@ -182,10 +197,25 @@ WITH chosen AS (
     UNION ALL SELECT saga, 'run', finished_at, '', state, took FROM whole
     UNION ALL SELECT saga, 'undo', finished_at, '', state, undoing FROM whole WHERE state = 'FAILED'
         AND undoing IS NOT NULL
-    UNION ALL SELECT whole.saga, 'objective', finished_at, level.name,
-        CASE WHEN person THEN 'person' WHEN took > level.within THEN 'late' ELSE 'good' END, took
-    FROM whole JOIN unnest(%(level_sagas)s::text[], %(level_names)s::text[], %(withins)s::float8[])
-        AS level(saga, name, within) ON level.saga = whole.saga
+    UNION ALL SELECT saga, 'objective', at, name, outcome, seconds FROM judged
+), examples AS (
+    SELECT saga, 'fault' AS subject, at, step || '.' || operation AS name,
+        left(COALESCE(error ->> 'code', ''), {CODE}) AS code,
+        left(regexp_replace(COALESCE(error ->> 'detail', ''), %(numbers)s, '#', 'g'), {TEXT}) AS text, run_id
+    FROM timeline WHERE outcome = 'FAULT'
+    UNION ALL SELECT saga, 'objective', at, name, outcome, '', run_id FROM judged WHERE outcome <> 'good'
+), kinds AS (
+    SELECT saga, subject, date_trunc('minute', at) AS minute, name, code, text, count(*) AS number,
+        (array_agg(run_id ORDER BY at DESC))[1] AS run_id,
+        row_number() OVER (PARTITION BY saga, subject, date_trunc('minute', at), name ORDER BY count(*) DESC) AS place
+    FROM examples GROUP BY saga, subject, date_trunc('minute', at), name, code, text
+), kept AS (
+    INSERT INTO sagas_levelexample AS mine (saga, subject, minute, fingerprint, name, code, text, number, run_id)
+    SELECT saga, subject, minute, md5(concat_ws(chr(31), name, code, text))::uuid AS fingerprint, name, code, text,
+        number, run_id
+    FROM kinds WHERE place <= {KINDS} ORDER BY saga, subject, minute, fingerprint
+    ON CONFLICT (saga, subject, minute, fingerprint) DO UPDATE SET number = mine.number + EXCLUDED.number,
+        run_id = EXCLUDED.run_id
 )
 INSERT INTO sagas_levelminute AS mine ({_KEY}, number, seconds)
 SELECT saga, subject, date_trunc('minute', at) AS minute, name, outcome,
@@ -208,6 +238,7 @@ def count(ids: Sequence[UUID], known: Iterable[Shape], levels: Iterable[Level]) 
         "level_names": [one.name for one in levels],
         "withins": [one.within for one in levels],
         "bounds": list(BOUNDS),
+        "numbers": NUMBERS,
     }
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, params)
@@ -222,6 +253,8 @@ def fold() -> None:
     ):
         return
     execute(f"DELETE FROM sagas_levelminute WHERE minute < now() - interval '{HOURS_FOR}'", [])
+    execute(f"DELETE FROM sagas_levelexample WHERE minute < now() - interval '{MINUTES_FOR}'", [])
+    execute(f"DELETE FROM sagas_burnincident WHERE closed_at < now() - interval '{HOURS_FOR}'", [])
     # Only whole hours: a minute that is folded never becomes a row that is folded again.
     execute(
         "WITH gone AS (DELETE FROM sagas_levelminute "

@@ -20,7 +20,7 @@ from sagas.decisions.plan import Stand
 from sagas.delivery.delivering import deliver_chain
 from sagas.engine import performing
 from sagas.engine.delivery import travels_by_events, triggered_links
-from sagas.escalations.notices import Published
+from sagas.escalations.notices import Notification
 from sagas.redis import compensation_guard
 from sagas.testing.carrier import WORKER, Carrier
 from sagas.testing.clock import Clock
@@ -137,7 +137,7 @@ class _LostCarrier:
     def kick(self) -> None:
         """So is this."""
 
-    def notify(self, notice: Published) -> None:
+    def notify(self, notice: Notification) -> None:
         """And this."""
 
     def is_congested(self) -> bool:
