@@ -109,17 +109,21 @@ def remnants(before: Snapshot, after: Snapshot, ignored: Columns, leaves: Collec
         leaves: tables in which rows may be left, and ``"table.column"`` for columns that may change.
     """
     columns = merged_columns(ignored, columns_of(name for name in leaves if "." in name))
-    # A cancelled hold stays as a record only.
-    holds = {model._meta.db_table for model in apps.get_models() if issubclass(model, Hold)}
-    kept = {
-        table: [row for row in rows if table.split(": ")[-1] not in holds or row["state"] != HoldState.CANCELLED]
-        for table, rows in after.items()
-    }
     lines = []
-    for table in sorted({*before, *kept}):
-        rows = differences({table: before.get(table, [])}, {table: kept.get(table, [])}, columns)
+    before, after = _without_cancelled_holds(before), _without_cancelled_holds(after)
+    for table in sorted({*before, *after}):
+        rows = differences({table: before.get(table, [])}, {table: after.get(table, [])}, columns)
         lines += [line for line in rows if table not in leaves or not line.startswith(f"{table}: unexpected row")]
     return lines
+
+
+def _without_cancelled_holds(tables: Snapshot) -> Snapshot:
+    """A cancelled hold stays as a record only, whether of this run or of an earlier one."""
+    holds = {model._meta.db_table for model in apps.get_models() if issubclass(model, Hold)}
+    return {
+        table: [row for row in rows if table.split(": ")[-1] not in holds or row["state"] != HoldState.CANCELLED]
+        for table, rows in tables.items()
+    }
 
 
 def altered_rows(before: Snapshot, wanted: Snapshot, found: Snapshot, ignored: Columns) -> list[str]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -76,6 +77,12 @@ def test_a_change_that_is_never_undone_is_found() -> None:
 
 
 def test_a_cancelled_hold_may_stay() -> None:
+    with mistaken.saga(hold, give_back) as saga:
+        assert problems(saga) == {}
+
+
+def test_a_cancelled_hold_of_an_earlier_run_is_no_loss() -> None:
+    JarHold.objects.create(run_id=uuid4(), step="hold", pool_key="another", quantity=1, state="CANCELLED")
     with mistaken.saga(hold, give_back) as saga:
         assert problems(saga) == {}
 
