@@ -11,7 +11,7 @@ class OrdersConfig(AppConfig):
     name = "orders"
 
     def ready(self) -> None:
-        """Register the system checks, and what is done on a tick."""
-        from orders import checks  # noqa: F401, PLC0415 - apps must be there first
+        """Register the system checks, what is done on a tick, and the links of runs."""
+        from orders import checks, run_links  # noqa: F401, PLC0415 - apps must be there first
         from orders.groups import deciding  # noqa: F401, PLC0415 - the same
         from orders.reconciliation import metrics, passes  # noqa: F401, PLC0415 - the same

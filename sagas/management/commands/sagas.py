@@ -13,7 +13,20 @@ from sagas.conf import Misconfigured, config
 from sagas.db import ConnectionLost, describe_error
 from sagas.errors import SagaError
 from sagas.escalations import reopening
-from sagas.management import actions, alive, archive, barrier, dead_events, grants, metrics, prune, restored, sla, work
+from sagas.management import (
+    actions,
+    alive,
+    archive,
+    barrier,
+    dead_events,
+    grants,
+    graph,
+    metrics,
+    prune,
+    restored,
+    sla,
+    work,
+)
 from sagas.management.person import user_here
 from sagas.operations import doctor
 from sagas.operations.doctor import Severity
@@ -34,6 +47,7 @@ _MODULES: dict[str, Any] = {
     "barrier": barrier,
     "prune": prune,
     "archive": archive,
+    "graph": graph,
 }
 
 
@@ -42,7 +56,7 @@ class Command(BaseCommand):
 
     help = (
         "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | metrics | sla | reopen | "
-        "restored | retry | cancel | confirm | resume | resolve | erase | prune | archive | grants | barrier."
+        "restored | retry | cancel | confirm | resume | resolve | erase | prune | archive | grants | barrier | graph."
     )
     # A saga that cannot be imported fails the checks. The other sagas must be dispatched all the same.
     requires_system_checks = ()
@@ -101,6 +115,10 @@ class Command(BaseCommand):
         )
 
         actions.add_parsers(commands)
+
+        graph.add_arguments(
+            commands.add_parser("graph", help="Print the steps of a saga as Mermaid, for documents, or as SVG.")
+        )
 
         grants.add_arguments(
             commands.add_parser("grants", help="Show, or apply, what the application's role may do in the database.")

@@ -33,6 +33,7 @@ from drinkgroup import health
 from drinkgroup.roles import OPERATOR, ROLES, STAFF
 from inventory.models import Sku
 from orders import demo
+from orders.models import Order
 from tests.shop.conftest import SECRET, Api, Shop, sign
 
 pytestmark = pytest.mark.django_db
@@ -352,6 +353,7 @@ def urls(shop: Shop, api: Api) -> Mapping[str, str]:
         "id": str(shop.customer.pk),
         "pk": str(TOTPDevice.objects.get().pk),
         "key": shop.tea.pk,
+        "run_id": str(Order.objects.get(order_no=order_no).run_id),
     }
     codes = {"staff/": "main", "problems/": "not-found", "api/": shop.coupon()}
 

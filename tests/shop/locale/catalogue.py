@@ -119,6 +119,7 @@ SHOP = Texts(
         "orders/pages",
         "orders/groups",
         "orders/fulfilment",
+        "orders/run_links.py",
         "orders/services.py",
         "orders/templates",
         "delivery/models.py",
