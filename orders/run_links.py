@@ -12,13 +12,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 import sagas
-from orders.sagas import JoinCampaign, PlaceOrder, PlaceShortLivedOrder, PlaceStoreOrder
+from orders.sagas import PLACING, ChargeOrder, JoinCampaign
 
 
-@sagas.run_links(saga=JoinCampaign)
-@sagas.run_links(saga=PlaceStoreOrder)
-@sagas.run_links(saga=PlaceShortLivedOrder)
-@sagas.run_links(saga=PlaceOrder)
 def links_of_an_order(run: sagas.LinkedRun) -> Iterator[tuple[str, str]]:
     """Its order, the stock that it holds, its coupon, its slot, its payment."""
     request = run.request if isinstance(run.request, dict) else {}
@@ -34,3 +30,7 @@ def links_of_an_order(run: sagas.LinkedRun) -> Iterator[tuple[str, str]]:
 
 def _list(page: str, key: object) -> str:
     return f"{reverse(f'admin:{page}_changelist')}?{urlencode({'q': key})}"
+
+
+for _saga in (*PLACING, ChargeOrder, JoinCampaign):
+    sagas.run_links(saga=_saga)(links_of_an_order)
