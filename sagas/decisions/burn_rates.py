@@ -80,5 +80,10 @@ def fastest(found: list[Burn]) -> Burn | None:
     return next((burn for burn in found if burn.is_burning), None)
 
 
+def rate(burn: float) -> str:
+    """A burn rate for people, without an exponent."""
+    return f"{burn:,.0f} ×" if burn >= 100 else f"{burn:.3g} ×"
+
+
 def _rate(objective: Objective, runs: Runs) -> float:
     return objective.burn(runs.good, runs.bad) if runs.good + runs.bad else 0.0

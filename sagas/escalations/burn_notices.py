@@ -19,7 +19,7 @@ from django.db import transaction
 
 from sagas import store
 from sagas.conf import config
-from sagas.decisions.burn_rates import PAIRS, PERIOD
+from sagas.decisions.burn_rates import PAIRS, PERIOD, rate
 from sagas.definition import registry
 from sagas.definition.objectives import Objective
 from sagas.escalations import channels
@@ -46,7 +46,7 @@ class BurnNotice:
         at = f", at {told.stage}" if told.stage else ""
         if told.closed_at is not None:
             return f"Over: the error budget of {told.saga} {told.objective} no longer burns{at}"
-        return f"Burning: the error budget of {told.saga} {told.objective}, {told.burn_long:.3g} × too fast{at}"
+        return f"Burning: the error budget of {told.saga} {told.objective}, {rate(told.burn_long)} too fast{at}"
 
     @property
     def body(self) -> str:
@@ -63,8 +63,8 @@ class BurnNotice:
             f", over at {_moment(told.closed_at)}" if told.closed_at else ""
         )
         yield (
-            f"Burns: {told.burn_long:.3g} × over {_length(pair.long)} ({told.bad:,} of {told.runs:,} runs bad), "
-            f"{told.burn_short:.3g} × over {_length(pair.short)}"
+            f"Burns: {rate(told.burn_long)} over {_length(pair.long)} ({told.bad:,} of {told.runs:,} runs bad), "
+            f"{rate(told.burn_short)} over {_length(pair.short)}"
         )
         if told.closed_at is None and told.burn_long > 0:
             days = PERIOD.total_seconds() / 86400 / told.burn_long

@@ -19,6 +19,7 @@ from sagas.conf import config
 from sagas.db import uuid_array
 from sagas.decisions.burn_rates import WINDOWS, Burn, Runs
 from sagas.store.runs import execute
+from sagas.store.service_levels import UNTIL
 
 
 class Stage(NamedTuple):
@@ -97,7 +98,7 @@ def take(*, every: float) -> datetime | None:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT CASE WHEN upto IS NULL THEN clock_timestamp() ELSE armed_at END FROM sagas_levelcursor "
+            f"SELECT {UNTIL} FROM sagas_levelcursor "
             "WHERE id = 1 AND (judged_at IS NULL OR judged_at <= clock_timestamp() - %s * interval '1 second') "
             "AND (judged_after IS DISTINCT FROM after "
             "OR EXISTS (SELECT FROM sagas_burnincident WHERE closed_at IS NULL)) "
@@ -129,6 +130,18 @@ def windows(at: datetime, sagas: Sequence[str]) -> dict[tuple[str, str], dict[ti
             (saga, name): {length: Runs(*numbers[2 * place : 2 * place + 2]) for place, length in enumerate(WINDOWS)}
             for saga, name, *numbers in cursor.fetchall()
         }
+
+
+def totals(sagas: Sequence[str], since: datetime, until: datetime) -> dict[tuple[str, str], Runs]:
+    """The runs of a time, both ends within, by saga and objective."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT saga, name, COALESCE(sum(number) FILTER (WHERE outcome = 'good'), 0)::bigint, "
+            "COALESCE(sum(number) FILTER (WHERE outcome <> 'good'), 0)::bigint FROM sagas_levelminute "
+            "WHERE saga = ANY(%s) AND subject = 'objective' AND minute >= %s AND minute <= %s GROUP BY saga, name",
+            [list(sagas), since, until],
+        )
+        return {(saga, name): Runs(good, bad) for saga, name, good, bad in cursor.fetchall()}
 
 
 def bad_minutes(saga: str, objective: str, since: datetime, until: datetime) -> list[datetime]:

@@ -30,6 +30,9 @@ CODE, TEXT = limits.CODE, limits.FINGERPRINT
 #: Of each stage and minute, one transaction keeps so many kinds of errors, the most frequent ones.
 KINDS = 20
 
+#: Up to which time runs are counted. Where counting is held up, that time stands still.
+UNTIL = "CASE WHEN upto IS NULL THEN clock_timestamp() ELSE armed_at END"
+
 #: Minutes are kept for a week, then the hours for four hundred days.
 MINUTES_FOR, HOURS_FOR = "8 days", "400 days"
 
@@ -276,5 +279,25 @@ def counts(since: datetime, until: datetime, *, subjects: Sequence[str]) -> list
             f"SELECT {_KEY}, number, seconds FROM sagas_levelminute WHERE minute >= %s AND minute < %s "
             f"AND subject = ANY(%s) ORDER BY {_KEY}",
             [since, until, list(subjects)],
+        )
+        return [Count(*row) for row in cursor.fetchall()]
+
+
+def counted_until() -> datetime | None:
+    """Up to which time runs are counted; ``None`` before the first count."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {UNTIL} FROM sagas_levelcursor WHERE id = 1")
+        row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
+def summed(saga: str, since: datetime, until: datetime, *, subjects: Sequence[str]) -> list[Count]:
+    """What was counted of a saga in a time, both ends within, without its minutes: ``minute`` is the last of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT saga, subject, max(minute), name, outcome, bucket, sum(number)::bigint, sum(seconds)::float8 "
+            "FROM sagas_levelminute WHERE saga = %s AND subject = ANY(%s) AND minute >= %s AND minute <= %s "
+            "GROUP BY saga, subject, name, outcome, bucket",
+            [saga, list(subjects), since, until],
         )
         return [Count(*row) for row in cursor.fetchall()]

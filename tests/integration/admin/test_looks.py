@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ from orders.requests import Item, OrderRequest
 from payments.services import SUCCEEDED, Message, receive
 from sagas import Call, Operation, store
 from sagas.decisions.breaker_policy import Window
+from sagas.models import LevelCursor, LevelExample, LevelMinute
+from sagas.observability import burning
 from tests.integration.admin.conftest import ESCALATIONS, RUNS, accept, carried, escalated, held
 from tests.lab.sagas import Experiment, Grouped, Keyed
 from tests.support import browser, servers
@@ -56,6 +59,7 @@ DJANGOS_OWN = {
 CONSOLE = (
     "runs",
     "overview",
+    "service-levels",
     "run-waiting",
     "run-confirmed",
     "run-escalated",
@@ -99,6 +103,7 @@ def _render(boss: Client) -> dict[str, str]:
     urls = {
         "runs": RUNS,
         "overview": f"{RUNS}overview/",
+        "service-levels": f"{RUNS}service-levels/",
         "run-waiting": f"{RUNS}{waiting}/change/",
         "run-confirmed": f"{RUNS}{confirmed}/change/",
         "run-escalated": f"{RUNS}{stuck}/change/",
@@ -124,6 +129,7 @@ def _render(boss: Client) -> dict[str, str]:
         "history": f"{RUNS}{stuck}/history/",
     }
     _fill_the_shop()
+    _fill_the_counts()
     pages = {name: boss.get(url).content.decode() for name, url in urls.items()}
     chosen = {"action": "cancel_runs", "index": "0", "_selected_action": [str(waiting), str(confirmed)]}
     pages["decide"] = boss.post(RUNS, chosen).content.decode()
@@ -132,6 +138,48 @@ def _render(boss: Client) -> dict[str, str]:
     chosen = {"action": "issue", "index": "0", "_selected_action": ["TEATIME", "WELCOME1"]}
     pages["issue"] = boss.post(urls["coupons"], chosen).content.decode()
     return pages
+
+
+def _fill_the_counts() -> None:
+    """A day of counted orders, of which the last ones are late, with an incident that is open."""
+    now = store.runs.clock().replace(second=0, microsecond=0)
+    levels = {"since": now, "after": 0, "upto": None, "judged_at": None, "judged_after": None}
+    LevelCursor.objects.update_or_create(pk=1, defaults=levels)
+    steps = ("create_order.forward", "reserve_inventory.try", "apply_coupon.forward", "schedule_delivery.try")
+    back = ("reserve_inventory.cancel", "create_order.compensate")
+    for minutes in range(0, 1440, 20):
+        slow = minutes < 40
+        at = now - timedelta(minutes=minutes)
+        numbers = [("objective", "settled", "late" if slow else "good", 3, 30.0), ("run", "", "SUCCEEDED", 7, 300.0)]
+        numbers += [("stage", "claim", "EVENT", 0, 0.4), ("undo", "", "FAILED", 8, 90.0)]
+        numbers += [("stage", step, "DONE", 9 if slow and "inventory" in step else 2, 4.0) for step in steps]
+        numbers += [("stage", step, "DONE", 1, 0.5) for step in back]
+        numbers += [("stage", "reserve_inventory.try", "FAULT", 9, 90.0)] if slow else []
+        LevelMinute.objects.bulk_create(
+            LevelMinute(
+                saga="orders.PlaceOrder",
+                subject=subject,
+                minute=at,
+                name=name,
+                outcome=outcome,
+                bucket=bucket,
+                number=1000,
+                seconds=1000 * seconds / 100,
+            )
+            for subject, name, outcome, bucket, seconds in numbers
+        )
+    LevelExample.objects.create(
+        saga="orders.PlaceOrder",
+        subject="fault",
+        minute=now,
+        fingerprint=uuid4(),
+        name="reserve_inventory.try",
+        code="OperationalError",
+        text="connection to server at # port # failed: FATAL: sorry, too many clients already",
+        number=1834,
+        run_id=uuid4(),
+    )
+    assert burning.judge(every=0.0)
 
 
 def _fill_the_shop() -> None:

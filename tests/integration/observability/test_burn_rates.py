@@ -523,7 +523,7 @@ def test_workers_judge_and_tell_though_one_is_killed_and_nobody_is_told_twice(st
     eventually(lambda: BurnIncident.objects.filter(saga=saga, told=1, notify_at=None).exists(), what="it is on record")
     # Then people were told once, as the log of one of them says
     assert [body["title"] for body in receiver.bodies] == [
-        "Burning: the error budget of orders.PlaceOrder settled, 1.25e+03 × too fast"
+        "Burning: the error budget of orders.PlaceOrder settled, 1,250 × too fast"
     ]
     assert sum("Burning: the error budget" in worker.text() for worker in others) == 1
     receiver.stop()

@@ -137,6 +137,7 @@ _ROUTES: Mapping[str, Mapping[str, Who]] = {
     "admin/inventory/batch/<path:key>/explain/": {"GET POST PUT PATCH DELETE": OPERATORS},
     "admin/sagas/run/overview/": {"GET": OPERATORS},
     "admin/sagas/run/overview/live/": {"GET": OPERATORS},
+    "admin/sagas/run/service-levels/": {"GET": OPERATORS},
     "admin/orders/finding/<int:number>/repair/": {"GET POST PUT PATCH DELETE": OPERATORS},
 }
 
