@@ -23,6 +23,10 @@ class Panel:
     title: str
     unit: str
     queries: Sequence[tuple[str, str]]
+    #: Of the row that begins with it.
+    row: str = ""
+    #: Whether it is drawn from zero on.
+    from_zero: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,34 @@ BOARDS = (
             ),
             Panel("Workers", NUMBER, [("sum by (state) (sagas_workers)", "{{state}}")]),
             Panel("Refused starts", RATE, [("rate(sagas_admission_refused_total[5m])", "refused")]),
+            Panel(
+                "Error budget that is left of 30 days",
+                PART,
+                [("sagas_objective_budget_left", "{{saga}} {{objective}}")],
+                row="Service levels",
+                from_zero=False,
+            ),
+            Panel(
+                "Burn rate, by window (14.4 × of 1h and 5m, 6 × of 6h and 30m, 1 × of 3d and 6h call)",
+                NUMBER,
+                [("objective:burn:rate", "{{saga}} {{objective}} {{window}}")],
+            ),
+            Panel(
+                "Bad runs, by window",
+                NUMBER,
+                [('sagas_objective_runs{outcome="bad"}', "{{saga}} {{objective}} {{window}}")],
+            ),
+            Panel("Budgets that burn", NUMBER, [("sagas_burn_incidents_open", "{{saga}} {{objective}}")]),
+            Panel(
+                "Compensation lag, p95",
+                SECONDS,
+                [
+                    (
+                        _p(0.95, "sagas_claim_wait_seconds", "saga", '{state="COMPENSATING"}') + " or vector(0)",
+                        "{{saga}}",
+                    )
+                ],
+            ),
         ),
     ),
     Board(
@@ -186,7 +218,11 @@ def build(board: Board) -> str:
             chosen.query("label_values(sagas_transitions_total, saga)").include_all(True).all_value(".*").multi(True)
         )
     for panel in board.panels:
-        drawn: Any = timeseries.Panel().title(panel.title).unit(panel.unit).datasource(SOURCE).span(12).height(8).min(0)
+        if panel.row:
+            built = built.with_row(dashboard.Row(panel.row))
+        drawn: Any = timeseries.Panel().title(panel.title).unit(panel.unit).datasource(SOURCE).span(12).height(8)
+        if panel.from_zero:
+            drawn = drawn.min(0)
         for letter, (expression, legend) in zip("ABCD", panel.queries, strict=False):
             drawn = drawn.with_target(prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(letter))
         built = built.with_panel(drawn)

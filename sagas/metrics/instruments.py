@@ -19,7 +19,7 @@ from sagas.errors import DefinitionError
 from sagas.metrics.sums import Key, Sums
 
 #: The labels that there are, in this order.
-LABELS = ("saga", "step", "operation", "outcome", "state")
+LABELS = ("saga", "step", "operation", "outcome", "state", "objective", "window")
 #: The value of a label that is not one of those declared.
 OTHER = "other"
 #: Values that the code bounds, such as the names of sagas.

@@ -1,4 +1,4 @@
-"""The engine's gauges: how things are now. One query of the database answers for all of them.
+"""The engine's gauges: how things are now. One query of the database answers for all but those of service levels.
 
 What it reads is what is under way: runs that are not ended, open escalations, the outbox, workers. Of each it reads no
 more than ``store.gauges.MOST`` rows. So its cost does not grow with what is on record.
@@ -12,6 +12,7 @@ from sagas import store
 from sagas.decisions.reasons import ReasonKind
 from sagas.definition import registry
 from sagas.metrics.instruments import ANY, Gauge, Values
+from sagas.observability import burn_gauges
 from sagas.states import LIVE, State
 
 _STATES = tuple(sorted(state.value for state in {*LIVE, State.ESCALATED}))
@@ -71,7 +72,7 @@ def look() -> dict[str, Values]:
     found[WORKERS.name] = {(state,): found[WORKERS.name].get((state,), 0.0) for state in ("alive", "silent")}
     for kind, gauge in (("ticked", TICK), ("delivered", DELIVERY)):
         found[gauge.name] = _by_step(by_queue[kind])
-    return dict(found)
+    return {**found, **burn_gauges.look()}
 
 
 #: What of ``store.gauges`` is which gauge.

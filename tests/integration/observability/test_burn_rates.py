@@ -24,7 +24,7 @@ from sagas.local.carrier import LocalCarrier, Waiting
 from sagas.messaging import topology
 from sagas.messaging.publisher import Publisher
 from sagas.models import BurnIncident, LevelCursor, LevelExample, LevelMinute
-from sagas.observability import burning
+from sagas.observability import burn_gauges, burning
 from sagas.tasks import notify
 from tests.integration.conftest import Start
 from tests.integration.observability.test_service_levels import count, perform_all, shift
@@ -263,6 +263,21 @@ def test_what_is_read_does_not_grow_with_what_is_counted_of_other_times_and_saga
     # Then an index finds its rows
     assert "sagas_levelminute_pkey" in text
     assert '"Rows Removed by Filter"' not in text
+
+
+def test_the_gauges_say_what_is_judged() -> None:
+    counted(80, ago=2 * MINUTE)
+    counted(20, "late", ago=2 * MINUTE)
+    counted(900, ago=timedelta(days=20))
+    judge()
+    found = burn_gauges.look()
+    key = (SAGA, "settled")
+    assert found["sagas_objective_runs"][SAGA, "bad", "settled", "5m"] == 20
+    assert found["sagas_objective_runs"][SAGA, "good", "settled", "3d"] == 80
+    assert found["sagas_objective_target"][key] == 0.99
+    assert found["sagas_objective_floor"][key] == 5
+    assert found["sagas_objective_budget_left"][key] == pytest.approx(-1)
+    assert found["sagas_burn_incidents_open"][key] == 1
 
 
 # -- Why it burns ---------------------------------------------------------

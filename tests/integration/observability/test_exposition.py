@@ -123,8 +123,10 @@ def test_one_look_serves_many_scrapes(monkeypatch: pytest.MonkeyPatch) -> None:
     with CaptureQueriesContext(connection) as asked:
         for _ in range(3):
             list(exposed.collect())
-    # The sums, and all of the engine's gauges.
-    assert len([query for query in asked.captured_queries if "FROM sagas_" in query["sql"]]) == 2
+    # The sums, all of the engine's gauges, and those of service levels: each is asked for once.
+    for table in ("sagas_measurement", "sagas_worker", "sagas_levelcursor", "sagas_burnincident"):
+        found = [query for query in asked.captured_queries if f"FROM {table}" in query["sql"]]
+        assert len(found) == 1, table
     monkeypatch.setattr(exposition, "KEPT", 0.0)
     with CaptureQueriesContext(connection) as again:
         list(exposed.collect())

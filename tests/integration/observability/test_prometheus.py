@@ -104,6 +104,49 @@ def test_promtool_finds_nothing_wrong(arguments: list[str], tmp_path: Path) -> N
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+#: Runs of an hour and of five minutes, bad and all: whether somebody is called at once.
+BURNS = {
+    "both windows burn": ((100, 1000), (20, 100), True),
+    "it is over": ((100, 1000), (0, 100), False),
+    "nothing has ended lately": ((100, 1000), (0, 0), False),
+    "it has only begun": ((10, 1000), (20, 100), False),
+    "too few runs are bad": ((4, 10), (4, 10), False),
+}
+
+
+@pytest.mark.parametrize("case", BURNS)
+def test_the_rule_of_a_fast_burn_wants_both_windows_and_the_floor(case: str, tmp_path: Path) -> None:
+    (bad_long, long), (bad_short, short), calls = BURNS[case]
+    for path in DEPLOY.glob("*.yaml"):
+        shutil.copy(path, tmp_path)
+    numbers = {
+        ("bad", "1h"): bad_long,
+        ("good", "1h"): long - bad_long,
+        ("bad", "5m"): bad_short,
+        ("good", "5m"): short - bad_short,
+    }
+    of = 'saga="a.Saga",objective="settled"'
+    series = [
+        {"series": f'sagas_objective_runs{{{of},outcome="{outcome}",window="{window}"}}', "values": f"{number}x5"}
+        for (outcome, window), number in numbers.items()
+    ]
+    series += [
+        {"series": f"sagas_objective_target{{{of}}}", "values": "0.996x5"},
+        {"series": f"sagas_objective_floor{{{of}}}", "values": "5x5"},
+    ]
+    asked = 'count(ALERTS{alertname="SagasBudgetBurnsFast"}) or vector(0)'
+    test = {"expr": asked, "eval_time": "2m", "exp_samples": [{"labels": "{}", "value": int(calls)}]}
+    told = {
+        "rule_files": ["recording.yaml", "alerts.yaml"],
+        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": [test]}],
+    }
+    (tmp_path / "test.yaml").write_text(json.dumps(told))
+    checked = subprocess.run(
+        [_tool("promtool"), "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_every_panel_and_every_recorded_number_has_something_to_draw(
     start_worker: Start, prometheus: httpx.Client, settings: Settings, jar: str
 ) -> None:
