@@ -20,7 +20,7 @@ STAFF: Final = "staff"
 OPERATOR: Final = "operator"
 
 _SEEN: Final = (
-    *("sagas.run", "sagas.breaker", "sagas.escalation", "sagas.lock", "sagas.shareddecision"),
+    *("sagas.run", "sagas.breaker", "sagas.escalation", "sagas.lock", "sagas.pause", "sagas.shareddecision"),
     *("inventory.sku", "inventory.batch", "inventory.move", "inventory.skuhold"),
     *("coupons.coupon", "coupons.grant"),
     *("delivery.store", "delivery.slot", "delivery.closure", "delivery.fulfilment"),
@@ -35,6 +35,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
         {
             *(f"{app}.view_{model}" for app, _, model in (name.partition(".") for name in _SEEN)),
             *("sagas.change_run", "sagas.acknowledge_escalation", "sagas.change_escalation"),
+            *("sagas.add_pause", "sagas.change_pause"),
             *("sagas.resolve_escalation", "orders.refund_order", "orders.repair_finding"),
         }
     ),

@@ -40,6 +40,8 @@ CONSUMER_NAME = 48
 POOL_KEY = 64
 #: The state of a hold.
 HOLD_STATE = 9
+#: What a pause is about.
+PAUSE_SCOPE = 8
 #: The name of a metric.
 METRIC_NAME = 80
 #: The labels of a metric's series, as JSON.

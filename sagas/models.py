@@ -58,7 +58,11 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True, help_text="When the dispatcher first claimed it.")
     deadline = models.DateTimeField(null=True, help_text="When the next missing confirmation is too late.")
     held_until = models.DateTimeField(
-        null=True, help_text="Until when no deadline and no time-out turns it back: the database was restored."
+        null=True,
+        help_text="Until when no deadline and no time-out turns it back: it is paused, or the database was restored.",
+    )
+    paused_for = models.DurationField(
+        null=True, help_text="For how long pauses have held it back: its time limits are later by so much."
     )
     due_at = models.DateTimeField(null=True, help_text="When the dispatcher looks at it again.")
     decision_name = models.CharField(  # noqa: DJ001 - NULL takes no room
@@ -286,6 +290,42 @@ class SharedDecision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.saga}.{self.name} {self.key}"
+
+
+class Pause(models.Model):
+    """Something that a person has stopped for a while: a run, a saga, a step's participant, or all new starts.
+
+    Rows are the record of it: a trigger (migration ``0031_pauses``) lets nobody change one but to end it, once.
+    """
+
+    #: What is paused: "run", "saga", "step" or "starts".
+    scope = models.CharField(max_length=limits.PAUSE_SCOPE)
+    saga = models.CharField(max_length=limits.SAGA_NAME, blank=True, help_text="None of starts: those of all sagas.")
+    step = models.CharField(max_length=limits.STEP_NAME, blank=True)
+    run_id = models.UUIDField(null=True)
+    since = models.DateTimeField(db_default=Now())
+    paused_by = models.CharField(max_length=limits.PERSON_NAME)
+    reason = models.TextField()
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.CharField(max_length=limits.PERSON_NAME, blank=True, db_default="")
+    end_reason = models.TextField(blank=True, db_default="")
+
+    class Meta:
+        """What is paused is so once. Claims ask only for those that are open, of which there are few."""
+
+        verbose_name, verbose_name_plural = _("pause"), _("pauses")
+        constraints = [
+            models.UniqueConstraint(
+                name="sagas_pause_once",
+                fields=["scope", "saga", "step", "run_id"],
+                condition=Q(ended_at__isnull=True),
+                nulls_distinct=False,
+            ),
+        ]
+        indexes = [models.Index(name="sagas_pause_run", fields=["run_id"], condition=Q(run_id__isnull=False))]
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.scope, self.saga, self.step, str(self.run_id or ""))))
 
 
 class Lock(models.Model):

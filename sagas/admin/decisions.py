@@ -168,8 +168,28 @@ CONFIRM = Decision(
     done_to_many=_("are confirmed"),
     of=actions.Confirm(),
 )
+PAUSE = Decision(
+    action="pause_runs",
+    question=_("Pause these runs?"),
+    consequence=_("Nothing more is performed for them until they are unpaused. Confirmations are taken all the same."),
+    verb=_("Pause"),
+    ask=_("Why"),
+    done=_("is paused"),
+    done_to_many=_("are paused"),
+    of=actions.Pause(),
+)
+UNPAUSE = Decision(
+    action="unpause_runs",
+    question=_("Let these runs go on?"),
+    consequence=_("They go on where they stand. Their deadlines are later by the time of the pause."),
+    verb=_("Unpause"),
+    ask=_("Why"),
+    done=_("goes on"),
+    done_to_many=_("go on"),
+    of=actions.Unpause(),
+)
 #: Decisions about a run for which nobody has been called.
-OF_RUNS = (RETRY, CONFIRM, CANCEL)
+OF_RUNS = (RETRY, CONFIRM, PAUSE, UNPAUSE, CANCEL)
 #: Decisions about an escalated run, in the order of the buttons: the mildest comes first.
 OF_ESCALATIONS = (ASSIGN, ACKNOWLEDGE, RESUME, FAIL, SUCCEED)
 

@@ -22,9 +22,11 @@ from sagas.admin.decisions import (
     FAIL,
     OF_ESCALATIONS,
     OF_RUNS,
+    PAUSE,
     RESUME,
     RETRY,
     SUCCEED,
+    UNPAUSE,
     Decision,
     decide,
 )
@@ -57,6 +59,8 @@ class RunAdmin(LookOnly[Run]):
     actions = [
         "retry_runs",
         "confirm_runs",
+        "pause_runs",
+        "unpause_runs",
         "cancel_runs",
         "assign_runs",
         "acknowledge_runs",
@@ -177,7 +181,7 @@ class RunAdmin(LookOnly[Run]):
         return [decision for decision in open_now if request.user.has_perm(decision.permission)]
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Require the permission to change runs, which they do who cancel or retry."""
+        """Require the permission to change runs, which they do who cancel, pause or retry."""
         return request.user.has_perm(CANCEL.permission)
 
     def has_resume_permission(self, request: HttpRequest) -> bool:
@@ -203,6 +207,14 @@ class RunAdmin(LookOnly[Run]):
     @admin.action(description=_("Confirm by hand"), permissions=["resolve"])
     def confirm_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(CONFIRM, self, request, queryset)
+
+    @admin.action(description=_("Pause: perform nothing more for now"), permissions=["cancel"])
+    def pause_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        return decide(PAUSE, self, request, queryset)
+
+    @admin.action(description=_("Unpause: go on"), permissions=["cancel"])
+    def unpause_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        return decide(UNPAUSE, self, request, queryset)
 
     @admin.action(description=_("Resume: try again where it was escalated"), permissions=["resume"])
     def resume_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:

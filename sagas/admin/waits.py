@@ -1,4 +1,4 @@
-"""What holds runs up other than their own steps: a lock on a business key, or an open breaker."""
+"""What holds runs up other than their own steps: a lock on a business key, an open breaker, or a pause."""
 
 from __future__ import annotations
 
@@ -13,18 +13,42 @@ from django.utils.translation import gettext as _
 from sagas import store
 from sagas.admin import present
 from sagas.decisions import plan
-from sagas.engine import breakers
+from sagas.engine import breakers, pauses
 from sagas.errors import UnknownSaga
 from sagas.models import Breaker, Lock, Run
-from sagas.states import State
+from sagas.states import LIVE, State
 
 #: In these states operations are retried until they succeed. Only such runs wait for breakers.
 _RETRIED = {State.CONFIRMING, State.COMPENSATING}
 
 
 def waits_of(runs: Sequence[Run]) -> dict[UUID, str]:
-    """Describe what holds each run up, as a clause without a full stop. Two queries for any number of runs."""
-    return _in_line(runs) | _behind_breakers(runs)
+    """Describe what holds each run up, as a clause without a full stop. Three queries for any number of runs."""
+    return _in_line(runs) | _behind_breakers(runs) | _paused(runs)
+
+
+def _paused(runs: Sequence[Run]) -> dict[UUID, str]:
+    live = [run for run in runs if run.state in LIVE]
+    found = store.pauses.all_open() if live else []
+    waits: dict[UUID, str] = {}
+    for run in live if found else ():
+        steps = _next_steps(run)
+        if pause := next((one for one in found if pauses.applies(one, run, steps)), None):
+            waits[run.pk] = _("is paused since %(since)s by %(person)s: %(why)s") % {
+                "since": present.second(pause.since),
+                "person": pause.paused_by,
+                "why": present.short(pause.reason),
+            }
+    return waits
+
+
+def _next_steps(run: Run) -> list[str]:
+    try:
+        definition = store.definitions.find(run.saga, run.version, run.shape)
+    except UnknownSaga:
+        return []
+    place = plan.Place(State(run.state), run.cursor, run.fork)
+    return [definition.all_steps[index].name for index, _phase in plan.operations_at(definition, place)]
 
 
 def next_probe(breaker: Breaker) -> str:

@@ -32,6 +32,7 @@ from sagas.engine import (
     deadlines,
     lifecycle,
     locks,
+    pauses,
     poison,
     shared_decisions,
 )
@@ -172,7 +173,7 @@ def _count_claimed(rows: Sequence[store.runs.Row], *, lapsed: bool) -> None:
 
 def _take(rows: Sequence[store.runs.Row], open_breakers: Mapping[str, Open], queues: Collection[str]) -> list[Message]:
     messages: list[Message] = []
-    rows, unlocked = locks.postpone_in_line(rows)
+    rows, unlocked = locks.postpone_in_line(pauses.hold_rows(rows))
     by_saga: dict[tuple[str, int, int], list[store.runs.Row]] = defaultdict(list)
     for row in rows:
         by_saga[row.saga, row.version, row.shape].append(row)
@@ -215,8 +216,10 @@ def screens(open_breakers: Mapping[str, Open], queues: Collection[str] = ()) -> 
     """What may keep a claimed run from going out, in order.
 
     Runs in line at a business key are taken out before, by one statement for all sagas; see ``locks.postpone_in_line``.
+    So are paused runs, and those of paused sagas: no definition is needed for them.
     """
     return (
+        _hold_paused,
         _escalate_stuck,
         _leave_foreign,
         _undo_overdue,
@@ -225,6 +228,11 @@ def screens(open_breakers: Mapping[str, Open], queues: Collection[str] = ()) -> 
         partial(_leave_elsewhere, queues),
         partial(_hold_behind_breaker, open_breakers),
     )
+
+
+def _hold_paused(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Message]]:
+    """Hold back the runs whose next step is paused. Those of paused sagas, and paused runs, are taken out before."""
+    return pauses.hold_runs(runs, asked=True), []
 
 
 def _escalate_stuck(runs: Sequence[Candidate]) -> tuple[list[Candidate], list[Message]]:

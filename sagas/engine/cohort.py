@@ -35,7 +35,7 @@ from sagas.decisions.messages import Kick, Message
 from sagas.definition.immutable import is_immutable
 from sagas.definition.participants import Call, Done, Location, Phase, is_set_based
 from sagas.definition.steps import Refund
-from sagas.engine import invocation, poison
+from sagas.engine import invocation, pauses, poison
 from sagas.engine.deadlines import undo_timed_out
 from sagas.engine.delivery import Delivery, continue_chain, redeliver, sort_by_stand, unknown_of
 from sagas.engine.invocation import Answer, Fault, SetBasedFailure
@@ -423,9 +423,10 @@ def _perform_once(
     away = barrier.connect_database(delivery.step)
     with Transaction():
         patience.limit()
-        rows = store.runs.lock(ids, left=left)
+        rows = store.runs.lock(ids, asks=store.runs.PAUSED, left=left)
         locked.ids, locked.since = ids, time.monotonic()
         here, behind = sort_by_stand(delivery, rows)
+        here = pauses.hold_rows(here, [delivery.step.name])
         # A repeat of a delivery, or runs with which something went wrong since their message was published.
         troubled = bool(behind) or any(row.attempt or row.claims > 1 for row in here)
         if troubled and delivery.held:

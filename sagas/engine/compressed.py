@@ -121,12 +121,12 @@ def perform_compressed(links: Sequence[Link], ids: Sequence[UUID], *, worker: st
 def _perform_all(deliveries: Sequence[Delivery], ids: Sequence[UUID]) -> Performed | None:
     """Perform the operations one after the other for the runs that stand at the first, in the caller's transaction."""
     first = deliveries[0]
-    rows = store.runs.lock(ids, guarded=first.phase is not Phase.FORWARD)
+    rows = store.runs.lock(ids, asks=store.runs.PAUSED if first.phase is Phase.FORWARD else store.runs.GUARDED)
     here, behind = sort_by_stand(first, rows)
     if behind or any(_has_past(row) for row in here):
         # Some were delivered before, or more than that.
         return None
-    if any(row.guarded for row in here) and breakers.all_open():
+    if any(row.guarded for row in here) and (store.pauses.all_open() or breakers.all_open()):
         return None
     rest = plan.links_from(first.definition, first.index, first.phase)[len(deliveries) :]
     cohort = _Cohort(here)

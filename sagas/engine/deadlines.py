@@ -29,6 +29,7 @@ from sagas.definition.confirmations import Confirmation
 from sagas.definition.definition import Definition
 from sagas.definition.events import TIMEOUT_ENTRY
 from sagas.definition.participants import Phase
+from sagas.engine import pauses
 from sagas.engine.compensation import begin_compensation
 from sagas.errors import DeadlineUnknown, InvalidRequest
 from sagas.metrics import catalogue
@@ -81,7 +82,8 @@ def first_deadline(confirmations: Sequence[Confirmation], run: LockedRun, starte
 
 def deadline_of(confirmation: Confirmation, run: LockedRun, started_at: datetime) -> datetime:
     """When this confirmation is too late for a run that began then; not before the time until which the run is held."""
-    return run.row.not_before(confirmation.deadline(started_at, partial(run.definition.load, run.row.request)))
+    deadline = confirmation.deadline(started_at, partial(run.definition.load, run.row.request))
+    return run.row.not_before(deadline, shifted=confirmation.within is not None)
 
 
 def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Message]:
@@ -100,7 +102,7 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
     late: list[LockedRun] = []
     early: dict[Deadline, list[UUID]] = defaultdict(list)
     reasons: dict[UUID, str] = {}
-    drifts: list[float] = []
+    drifts: dict[UUID, float] = {}
     for run in runs:
         confirmation = run.definition.confirmation(name)
         if run.row.started_at is None or confirmation.is_shared:
@@ -108,7 +110,7 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
         over = (now - deadline_of(confirmation, run, run.row.started_at)).total_seconds()
         if over >= 0:
             late.append(run)
-            drifts.append(over)
+            drifts[run.id] = over
             detail = _describe_missed(confirmation, now - timedelta(seconds=over))
             late_ms = round(over * 1000)
             reasons[run.id] = write_reason(ReasonKind.TIMEOUT, name, "NotConfirmed", detail, by=by, late_ms=late_ms)
@@ -117,8 +119,11 @@ def expire_overdue(name: str, runs: Sequence[LockedRun], *, by: str) -> list[Mes
             early[Deadline(run.row.saga, run.row.version, name, within, (), delay)].append(run.id)
     messages: list[Message] = []
     if late:
+        # Nothing turns back what is paused.
+        late = pauses.hold_runs(late)
+    if late:
         if config().metrics:
-            _count_drift(late, drifts, by)
+            _count_drift(late, [drifts[run.id] for run in late], by)
         begin_compensation(late, store.moves.event_entry("expire", step=name, by=by), reasons)
         messages.append(Kick())
     return messages + [replace(deadline, ids=tuple(ids)) for deadline, ids in early.items()]

@@ -46,6 +46,7 @@ __all__ = [
     "moves",
     "outbox",
     "overview",
+    "pauses",
     "performers",
     "retention",
     "runs",

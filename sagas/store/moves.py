@@ -233,7 +233,7 @@ def advance(
         data=data,
     )
     observers.tell(rows, entry, change)
-    if not held or put is not None or any(row.pending or row.events for row in rows):
+    if not held or put is not None or any(row.pending or row.events or row.guarded for row in rows):
         return list(rows)
     left = _as_left(change, rows, by)
     return with_results(left, entry.step, data) if keep is Keep.RESULT and data else left

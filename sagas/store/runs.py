@@ -82,7 +82,9 @@ class Row(NamedTuple):
     held_until: datetime | None
     #: See ``sagas.trace_context``; ``None`` if it was started outside any trace.
     trace_parent: str | None = None
-    #: Whether any breaker is open. Only ``GUARDED`` asks.
+    #: For how long pauses have held it back.
+    paused_for: timedelta | None = None
+    #: Whether any breaker is open, or anything is paused. Only ``GUARDED`` and ``PAUSED`` ask.
     guarded: bool = False
     #: Seconds for which the run had been due when it was claimed. Only a claim asks.
     waited: float = 0.0
@@ -91,8 +93,15 @@ class Row(NamedTuple):
     #: The request as it was loaded, if it can never change.
     loaded: Any = None
 
-    def not_before(self, limit: datetime) -> datetime:
-        """``limit``, or the time until which the run is held if that is later."""
+    def not_before(self, limit: datetime, *, shifted: bool = True) -> datetime:
+        """``limit``, or the time until which the run is held if that is later.
+
+        Args:
+            limit: a deadline or a time-out.
+            shifted: whether it is a span of time, which pauses made longer, and no hour of the day.
+        """
+        if shifted and self.paused_for is not None:
+            limit += self.paused_for
         return limit if self.held_until is None else max(limit, self.held_until)
 
     @property
@@ -136,11 +145,13 @@ UNBOUNDED = timedelta(hours=1)
 #: The trace id is read as text: it is only handed on, so it need not be parsed.
 COLUMNS = (
     "id, saga, version, state, cursor, attempt, claims, request::text, results::text, trace_id::text, "
-    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape, held_until, trace_parent"
+    "started_at, deadline, fork, pending::text, parent_id, parent_step, events, locked, shape, held_until, "
+    "trace_parent, paused_for"
 )
 
-#: Behind ``COLUMNS``, for ``Row.guarded``: so breakers cost no statement while none is open.
-GUARDED = "EXISTS (SELECT 1 FROM sagas_breaker WHERE closed_at IS NULL)"
+#: Behind ``COLUMNS``, for ``Row.guarded``: so pauses, and breakers, cost no statement while there are none.
+PAUSED = "EXISTS (SELECT 1 FROM sagas_pause WHERE ended_at IS NULL)"
+GUARDED = f"(EXISTS (SELECT 1 FROM sagas_breaker WHERE closed_at IS NULL) OR {PAUSED})"
 
 
 def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
@@ -199,16 +210,16 @@ def clock() -> datetime:
     return now  # type: ignore[no-any-return]  # the driver maps timestamptz to datetime
 
 
-def lock(ids: Iterable[UUID], *, guarded: bool = False, left: Mapping[UUID, Row] = NONE_LEFT) -> list[Row]:
+def lock(ids: Iterable[UUID], *, asks: str = "", left: Mapping[UUID, Row] = NONE_LEFT) -> list[Row]:
     """Lock runs in the order of their ids; ids of which there is no run are left out.
 
     Args:
         ids: the runs.
-        guarded: see ``GUARDED``.
+        asks: what ``Row.guarded`` says: ``GUARDED``, ``PAUSED``, or nothing.
         left: the runs as this process has left them, with ``Row.left_by``. They are not read again unless a
             transaction has changed one of them since.
     """
-    columns = f"{COLUMNS}, {GUARDED}" if guarded else COLUMNS
+    columns = f"{COLUMNS}, {asks}" if asks else COLUMNS
     wanted = set(ids)
     if left and _lock_as_left(wanted, left):
         return [left[run_id] for run_id in sorted(wanted)]
@@ -229,7 +240,7 @@ def _lock_as_left(ids: Collection[UUID], left: Mapping[UUID, Row]) -> bool:
         prepared.execute(
             cursor,
             "WITH locked AS MATERIALIZED (SELECT xmin FROM sagas_run WHERE id = ANY(%s::uuid[]) ORDER BY id "
-            "FOR NO KEY UPDATE) SELECT count(*) = %s AND bool_and(xmin = %s::xid) FROM locked",
+            f"FOR NO KEY UPDATE) SELECT count(*) = %s AND bool_and(xmin = %s::xid) AND NOT {PAUSED} FROM locked",
             [uuid_array(ids), len(ids), *by],
             rows=prepared.ANY,
         )

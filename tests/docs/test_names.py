@@ -22,7 +22,7 @@ INSIDE = {path.parent.name for path in (ROOT / "sagas").glob("*/__init__.py")}
 #: What has a dot and is no name in code: queues and exchanges, tasks, permissions, system checks, tables' names.
 OTHERS = re.compile(
     r"""sagas\.(dispatch|step|event|cancel|notify|escalation|events|dead|deadline|delay)(\.\d+)?
-    | sagas\.\w+_(run|breaker|escalation)
+    | sagas\.\w+_(run|breaker|escalation|pause)
     | sagas\.[EW]\d+
     | sagas\.(saga|run\.id|operation|attempt|outcome|cohort\.size|state) # attributes of spans
     | \w+\.[A-Z]\w+(\.\w+)?

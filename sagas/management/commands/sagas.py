@@ -22,6 +22,7 @@ from sagas.management import (
     grants,
     graph,
     metrics,
+    pauses,
     prune,
     restored,
     sla,
@@ -56,7 +57,8 @@ class Command(BaseCommand):
 
     help = (
         "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | metrics | sla | reopen | "
-        "restored | retry | cancel | confirm | resume | resolve | erase | prune | archive | grants | barrier | graph."
+        "restored | retry | cancel | confirm | resume | resolve | pause | unpause | pauses | erase | prune | archive | "
+        "grants | barrier | graph."
     )
     # A saga that cannot be imported fails the checks. The other sagas must be dispatched all the same.
     requires_system_checks = ()
@@ -115,6 +117,7 @@ class Command(BaseCommand):
         )
 
         actions.add_parsers(commands)
+        pauses.add_parsers(commands)
 
         graph.add_arguments(
             commands.add_parser("graph", help="Print the steps of a saga as Mermaid, for documents, or as SVG.")
@@ -141,6 +144,8 @@ class Command(BaseCommand):
                         self._erase(options["business_key"], options["by"])
                     case _ if command in actions.NAMES:
                         actions.run(self.stdout, command=command, **options)
+                    case _ if command in pauses.NAMES:
+                        pauses.run(self.stdout, command=command, **options)
                     case _ if command in _NEED_THE_BROKER and _has_broker():
                         from sagas.management import broker  # noqa: PLC0415 - see add_arguments
 

@@ -2,14 +2,25 @@
 
 An action (``action``) says to which runs it applies and what it would do, in words and as exact effects, before it does
 it. ``carrying_out`` is the one way to do it: one transaction under the run's lock, refused if the run has moved on
-since the person looked, with an audit entry in the run's log, which nobody can change. ``runs`` and ``escalated`` are
-the actions; ``situation`` is what is known of a run, and ``effects`` what the engine would do from a place on.
+since the person looked, with an audit entry in the run's log, which nobody can change. ``runs``, ``escalated`` and
+``pausing`` are the actions; ``situation`` is what is known of a run, and ``effects`` what the engine would do.
 """
 
 from sagas.operations.actions.action import Action, Plan
 from sagas.operations.actions.carrying_out import CarriedOut, Preview, applying, carry_out, preview, summarize
 from sagas.operations.actions.effects import Effect
 from sagas.operations.actions.escalated import Acknowledge, Assign, Resolve, Resume
+from sagas.operations.actions.pausing import (
+    Pause,
+    Target,
+    Unpause,
+    open_pauses,
+    pause,
+    pauses_as_json,
+    plan_pause,
+    plan_unpause,
+    unpause,
+)
 from sagas.operations.actions.runs import Cancel, Confirm, Retry
 from sagas.operations.actions.situation import Situation
 
@@ -21,14 +32,23 @@ __all__ = [
     "CarriedOut",
     "Confirm",
     "Effect",
+    "Pause",
     "Plan",
     "Preview",
     "Resolve",
     "Resume",
     "Retry",
     "Situation",
+    "Target",
+    "Unpause",
     "applying",
     "carry_out",
+    "open_pauses",
+    "pause",
+    "pauses_as_json",
+    "plan_pause",
+    "plan_unpause",
     "preview",
     "summarize",
+    "unpause",
 ]

@@ -9,11 +9,12 @@ from uuid import UUID
 from sagas import store
 from sagas.decisions.plan import Place
 from sagas.definition.definition import Definition
-from sagas.engine import compensation
+from sagas.engine import compensation, pauses
 from sagas.errors import UnknownSaga
-from sagas.states import UNDECIDED, State
+from sagas.states import LIVE, UNDECIDED, State
 from sagas.store.escalations import Open
 from sagas.store.locked_runs import LockedRun
+from sagas.store.pauses import Open as Pause
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +27,7 @@ class Situation:
         standing: what people see of it besides.
         confirmed: the confirmations that it has, or that a decision for many gives it in a moment.
         escalation: its open escalation.
+        pauses: what holds it back: a pause of the run, its saga, its next step or all starts.
         undone_from: where it would go if it were undone now; ``None`` if it is decided, or the saga is not known.
         now: the database's time, in seconds of Unix time.
     """
@@ -35,6 +37,7 @@ class Situation:
     standing: store.runs.Standing
     confirmed: frozenset[str]
     escalation: Open | None
+    pauses: tuple[Pause, ...]
     undone_from: Place | None
     now: float
 
@@ -75,6 +78,7 @@ def look(rows: Iterable[store.runs.Row]) -> list[Situation]:
     escalations = store.escalations.find_open_of(ids)
     confirmed = _confirmed(ids, known)
     undone = compensation.places_to_undo([run for run in known if run.row.state in UNDECIDED])
+    open_pauses = store.pauses.all_open()
     now = store.runs.clock().timestamp()
     return [
         Situation(
@@ -83,6 +87,7 @@ def look(rows: Iterable[store.runs.Row]) -> list[Situation]:
             standing=standings[row.id],
             confirmed=frozenset(confirmed[row.id]),
             escalation=escalations.get(row.id),
+            pauses=tuple(found for found in open_pauses if _applies(found, row, definitions[row.id])),
             undone_from=undone.get(row.id),
             now=now,
         )
@@ -100,6 +105,13 @@ def look_at(ids: Iterable[UUID]) -> list[Situation]:
 def state_of(run: Situation) -> State:
     """Where the run stands, or stood when it was escalated."""
     return run.row.state if run.escalation is None else run.escalation.state
+
+
+def _applies(pause: Pause, row: store.runs.Row, definition: Definition | None) -> bool:
+    if row.state not in LIVE and pause.scope != pauses.RUN:
+        return False
+    steps = pauses.steps_at(LockedRun(row, definition)) if definition is not None else frozenset()
+    return pauses.applies(pause, row, steps)
 
 
 def _definition_of(row: store.runs.Row) -> Definition | None:

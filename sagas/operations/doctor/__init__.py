@@ -44,6 +44,7 @@ DATABASE: Sequence[Probe] = (
     runs.lapsed,
     runs.escalations,
     runs.breakers,
+    runs.paused,
     runs.undecided,
     runs.backlog,
     events.queued,

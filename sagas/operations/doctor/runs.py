@@ -76,6 +76,23 @@ def breakers() -> Iterator[Finding]:
         yield Finding(Severity.FINE, "No breaker is open.")
 
 
+def paused() -> Iterator[Finding]:
+    """Report what people have paused: it waits until it is unpaused."""
+    found = rows(
+        "SELECT concat_ws(' ', scope, nullif(saga, ''), nullif(step, ''), run_id::text), paused_by, "
+        "date_trunc('second', clock_timestamp() - since)::text FROM sagas_pause WHERE ended_at IS NULL "
+        "ORDER BY since LIMIT 20"
+    )
+    for what, by, since in found:
+        yield Finding(
+            Severity.WARNING,
+            f"Paused since {since} by {by}: {what}.",
+            remedy="When the reason is over, unpause it: manage.py sagas unpause, or Pauses in the admin.",
+        )
+    if not found:
+        yield Finding(Severity.FINE, "Nothing is paused.")
+
+
 def undecided() -> Iterator[Finding]:
     """Report decisions that some runs have not got yet, although they are made for a while."""
     found = rows(

@@ -168,8 +168,8 @@ TABLES = (
     ("sagas_escalation", "run_id"),
     ("sagas_run", "id"),
 )
-#: What is deleted with a run and says nothing of it: no archive has it.
-_NOTED = (("sagas_countedrun", "run_id"),)
+#: What is deleted with a run and says nothing of it that its log does not: no archive has it.
+_NOTED = (("sagas_countedrun", "run_id"), ("sagas_pause", "run_id"))
 
 
 #: A log row with all names written out, as rows of earlier versions have them.

@@ -20,11 +20,13 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import F
 from django.db.models.functions import Now
 
 import sagas
 from sagas import State, store
 from sagas.models import Log, Run
+from sagas.operations import actions
 from tests.lab.sagas import Experiment, Forked, Lab, PaidGroup, Parent, ShortLab, Unconfirmed
 from tests.support import servers
 from tests.support.awaiting import eventually
@@ -161,6 +163,20 @@ def test_a_group_is_decided_at_once_and_whoever_comes_later_finds_the_decision(w
     await_states([*ids, late], State.FAILED)
     assert counts(own_jar) == (100, 0, 0)
     eventually(lambda: sagas.decide(PaidGroup, "formed", own_jar, decline="too few").settled_at is not None)
+
+
+def test_runs_wait_for_a_paused_participant_without_a_broker_and_finish(work: Work, own_jar: str) -> None:
+    # Given
+    target = actions.Target("step", "lab.Lab", "three")
+    actions.pause(target, by="ada", reason="the shelf moves")
+    # When
+    ids = [sagas.start(Lab, Experiment(jar=own_jar)) for _ in range(5)]
+    eventually(lambda: Run.objects.filter(pk__in=ids, cursor=2, due_at=F("held_until")).count() == 5)
+    # Then
+    actions.unpause(target, by="ada", reason="it has moved")
+    await_states(ids, State.AWAITING_CONFIRM)
+    for run_id in ids:
+        assert_effects_once(run_id)
 
 
 @pytest.mark.slow

@@ -183,6 +183,7 @@ _MODELS: Mapping[str, Rows] = {
     "sagas/breaker": _READ,
     "sagas/escalation": _READ,
     "sagas/lock": _READ,
+    "sagas/pause": Rows(view=OPERATORS, add=OPERATORS, change=OPERATORS),
     "sagas/shareddecision": _READ,
     "inventory/sku": Rows(view=OPERATORS, add=SUPERUSER, change=SUPERUSER, delete=SUPERUSER),
     "inventory/batch": Rows(view=OPERATORS, add=SUPERUSER, change=SUPERUSER),
