@@ -31,6 +31,11 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 50
 #: The most characters of a line of a run's log.
 LINE = 300
+#: The stage before a run's first step, of which no participant tells an error: what it waits for is the engine's.
+CLAIM = "claim"
+CLAIM_MEANS = (
+    "Nothing had begun yet: too few workers or none, or RabbitMQ takes no messages. Ask `manage.py sagas doctor`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class BurnNotice:
             )
         if told.stage and told.stage_since is not None:
             yield f"Stage: {told.stage} since {_moment(told.stage_since)}{_times(evidence.get('stage'))}"
+            if told.stage == CLAIM:
+                yield CLAIM_MEANS
         errors = evidence.get("errors", [])
         if errors:
             yield "Errors:"

@@ -9,8 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import redis
+from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.models import Sum
 from django.test import Client
 from pytest_django import Settings
 
@@ -19,6 +22,7 @@ from delivery.models import FulfilmentKind
 from orders import numbers, services
 from orders.services import Wanted
 from sagas.models import BurnIncident, LevelExample, LevelMinute, Run
+from tests.support import broker
 from tests.support.awaiting import eventually
 from tests.support.courier import Courier
 from tests.support.platform_fixtures import WorkerGroup
@@ -151,3 +155,49 @@ def test_a_row_that_somebody_holds_is_named_by_the_alert(
     # Then the alert names the stage that waits for the row
     assert re.match(r"Burning: the error budget of orders.PlaceOrder settled, .* at reserve_inventory", told["title"])
     assert "reserve_inventory" in board()
+
+
+@pytest.mark.slow
+def test_a_memory_alarm_of_rabbitmq_is_named_by_the_stage_that_waits_for_it(
+    shop: Shop, worker_group: WorkerGroup, pager: Receiver
+) -> None:
+    # Given workers of which none consumes everything, so that each step is published
+    worker_group.start(
+        confirm_within=2.0,
+        queues=["sagas.dispatch,sagas.cancel,sagas.escalation,orders", "inventory,coupons,delivery,payments"],
+        ESCALATION_URLS=[pager.url],
+        ADMIN_URL="https://shop.example/admin/",
+    )
+    # When RabbitMQ takes no messages for longer than the orders' five seconds
+    with broker.taking_nothing():
+        run_ids = [place(shop) for _ in range(ORDERS)]
+        eventually(lambda: older_than(8), within=60, what="orders that wait for RabbitMQ")
+    eventually(lambda: ended(run_ids), within=120, what="all orders undone, for nobody has paid")
+    told = call_out(pager)
+    # Then
+    assert re.match(r"Burning: the error budget of orders.PlaceOrder settled, .* at claim$", told["title"])
+    assert "RabbitMQ takes no messages" in told["message"]
+
+
+@pytest.mark.slow
+def test_while_redis_has_no_connection_left_orders_are_in_time_and_nobody_is_called(
+    shop: Shop, worker_group: WorkerGroup, pager: Receiver
+) -> None:
+    # Given workers, and a Redis whose connections are used up
+    worker_group.start(confirm_within=2.0, ESCALATION_URLS=[pager.url])
+    with redis.Redis.from_url(django_settings.SAGAS["REDIS_URL"]) as client:
+        before = client.config_get("maxclients")["maxclients"]
+        client.config_set("maxclients", 1)
+        client.client_kill_filter(_type="normal", skipme=True)
+        try:
+            # When orders come
+            run_ids = [place(shop) for _ in range(ORDERS)]
+            eventually(lambda: ended(run_ids), within=60, what="all orders undone, for nobody has paid")
+        finally:
+            client.config_set("maxclients", before)
+    # Then all have ended in time, by what is counted
+    outcomes = LevelMinute.objects.filter(saga="orders.PlaceOrder", subject="objective")
+    counted = outcomes.values_list("outcome").annotate(runs=Sum("number"))
+    eventually(lambda: sum(runs for _, runs in counted.all()) == ORDERS, within=60, what="all runs counted")
+    assert dict(counted.all()) == {"good": ORDERS}
+    assert pager.bodies == []
