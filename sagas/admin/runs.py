@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from sagas.admin import overview, present, service_levels
+from sagas.admin import heat_map, overview, present, service_levels
 from sagas.admin.decisions import (
     ACKNOWLEDGE,
     ASSIGN,
@@ -120,11 +120,12 @@ class RunAdmin(LookOnly[Run]):
         return present.second(run.deadline) if run.state in UNDECIDED else present.NONE
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the overview, the board of service levels, and the export of a run."""
+        """Add the overview, the board of service levels, the heat map, and the export of a run."""
         export = self.admin_site.admin_view(self.export_view)
         return [
             *overview.urls(self),
             *service_levels.urls(self),
+            *heat_map.urls(self),
             path("<uuid:run_id>/export/", export, name="sagas_run_export"),
             *super().get_urls(),
         ]

@@ -24,6 +24,9 @@ COLOURS = {
     "surface": "#f1f3f5",
     "text": "#333333",
     "quiet": "#666666",
+    "ink": "#ffffff",
+    "warm": "#ffe3a8",
+    "hot": "#ffb84d",
 }
 #: By name, what is drawn over a square of eight pixels again and again.
 PATTERNS = {

@@ -138,6 +138,8 @@ _ROUTES: Mapping[str, Mapping[str, Who]] = {
     "admin/sagas/run/overview/": {"GET": OPERATORS},
     "admin/sagas/run/overview/live/": {"GET": OPERATORS},
     "admin/sagas/run/service-levels/": {"GET": OPERATORS},
+    "admin/sagas/run/heat-map/": {"GET": OPERATORS},
+    "admin/sagas/run/heat-map/runs/": {"GET": OPERATORS},
     "admin/orders/finding/<int:number>/repair/": {"GET POST PUT PATCH DELETE": OPERATORS},
 }
 
