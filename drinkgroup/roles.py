@@ -35,7 +35,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
         {
             *(f"{app}.view_{model}" for app, _, model in (name.partition(".") for name in _SEEN)),
             *("sagas.change_run", "sagas.acknowledge_escalation", "sagas.change_escalation"),
-            *("sagas.add_pause", "sagas.change_pause"),
+            *("sagas.add_run", "sagas.add_pause", "sagas.change_pause"),
             *("sagas.resolve_escalation", "orders.refund_order", "orders.repair_finding"),
         }
     ),

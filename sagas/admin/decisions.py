@@ -188,8 +188,18 @@ UNPAUSE = Decision(
     done_to_many=_("go on"),
     of=actions.Unpause(),
 )
+RERUN = Decision(
+    action="rerun_runs",
+    question=_("Run these again?"),
+    consequence=_("Each is undone. A new run with the same request begins, and each of the two names the other."),
+    verb=_("Run again"),
+    ask=_("Why"),
+    done=_("is run again"),
+    done_to_many=_("are run again"),
+    of=actions.Rerun(),
+)
 #: Decisions about a run for which nobody has been called.
-OF_RUNS = (RETRY, CONFIRM, PAUSE, UNPAUSE, CANCEL)
+OF_RUNS = (RETRY, CONFIRM, PAUSE, UNPAUSE, CANCEL, RERUN)
 #: Decisions about an escalated run, in the order of the buttons: the mildest comes first.
 OF_ESCALATIONS = (ASSIGN, ACKNOWLEDGE, RESUME, FAIL, SUCCEED)
 

@@ -23,6 +23,7 @@ from sagas.admin.decisions import (
     OF_ESCALATIONS,
     OF_RUNS,
     PAUSE,
+    RERUN,
     RESUME,
     RETRY,
     SUCCEED,
@@ -62,6 +63,7 @@ class RunAdmin(LookOnly[Run]):
         "pause_runs",
         "unpause_runs",
         "cancel_runs",
+        "rerun_runs",
         "assign_runs",
         "acknowledge_runs",
         "resume_runs",
@@ -189,6 +191,10 @@ class RunAdmin(LookOnly[Run]):
         """Require the permission to change escalations: to resume a run resolves its escalation."""
         return request.user.has_perm(RESUME.permission)
 
+    def has_rerun_permission(self, request: HttpRequest) -> bool:
+        """Require the permission to add runs: there is a new one."""
+        return request.user.has_perm(RERUN.permission)
+
     def has_acknowledge_permission(self, request: HttpRequest) -> bool:
         """Require the permission to acknowledge, for people on call: it changes nothing of the run."""
         return request.user.has_perm(ACKNOWLEDGE.permission)
@@ -216,6 +222,10 @@ class RunAdmin(LookOnly[Run]):
     @admin.action(description=_("Unpause: go on"), permissions=["cancel"])
     def unpause_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
         return decide(UNPAUSE, self, request, queryset)
+
+    @admin.action(description=_("Run again: a new run with the same request"), permissions=["rerun"])
+    def rerun_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        return decide(RERUN, self, request, queryset)
 
     @admin.action(description=_("Resume: try again where it was escalated"), permissions=["resume"])
     def resume_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:

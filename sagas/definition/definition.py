@@ -51,6 +51,7 @@ class Definition:
         skipped: the steps that its runs leave out by their ``when``, each with its position among those declared.
             ``steps`` does not have them; see ``sagas.definition.variants``.
         objectives: its service levels. No part of its shape.
+        rerunnable: whether a FAILED run may be run again. No part of its shape.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Definition:
     compressed: bool = False
     skipped: tuple[tuple[int, str], ...] = ()
     objectives: tuple[Objective, ...] = ()
+    rerunnable: bool = False
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:

@@ -41,6 +41,7 @@ RESERVED = frozenset(
         "lifecycle",
         "locks",
         "objectives",
+        "rerunnable",
         "abstract",
         "astart",
         "definition",
@@ -87,6 +88,9 @@ class Saga(Generic[RequestT]):
             one for all undos). The runs and their log are the same; see ``check_compressible``.
         locks: the business keys that a run locks; see ``Lock``.
         objectives: its service levels; see ``Objective``. A change of them is no change of the saga.
+        rerunnable: whether a person may run a FAILED run again, as a new run with the same request and another id. Its
+            participants must take the request anew: what they key by the run's id is new, what they key by the request
+            is what the undo has left.
         name: the stored name, by default ``app.Class``. Set it to keep the name when the class moves.
     """
 
@@ -97,6 +101,7 @@ class Saga(Generic[RequestT]):
     lifecycle: ClassVar[str] = ORDINARY
     locks: ClassVar[tuple[Lock, ...]] = ()
     objectives: ClassVar[tuple[Objective, ...]] = ()
+    rerunnable: ClassVar[bool] = False
     name: ClassVar[str] = ""
     abstract: ClassVar[bool] = False
     definition: ClassVar[Definition]
@@ -157,10 +162,7 @@ class Saga(Generic[RequestT]):
         if cls.lifecycle not in LIFECYCLES:
             msg = f"{cls.__name__}: lifecycle is {cls.lifecycle!r}; give {' or '.join(LIFECYCLES)}"
             raise DefinitionError(msg)
-        publishes: Any = cls.publishes
-        if not isinstance(publishes, bool):
-            msg = f"{cls.__name__}: publishes is {publishes!r}; give True or False"
-            raise DefinitionError(msg)
+        _check_flags(cls)
         asked = _request_type(cls)
         cls.definition = Definition(
             cls.name,
@@ -178,6 +180,7 @@ class Saga(Generic[RequestT]):
             f"{cls.__module__}.{cls.__qualname__}",
             compressed=cls.lifecycle == COMPRESSED,
             objectives=check_objectives(cls.__name__, cls.objectives),
+            rerunnable=cls.rerunnable,
         )
         if len(cls.definition.all_steps) > limits.STEPS:
             msg = (
@@ -196,6 +199,14 @@ class Saga(Generic[RequestT]):
         """Refuse to make an instance: a saga is a definition, and a run is its execution."""
         msg = f"{cls.__name__} is a definition; start a run with {cls.__name__}.start(request)"
         raise TypeError(msg)
+
+
+def _check_flags(cls: type[Saga[Any]]) -> None:
+    for name in ("publishes", "rerunnable"):
+        given: Any = getattr(cls, name)
+        if not isinstance(given, bool):
+            msg = f"{cls.__name__}: {name} is {given!r}; give True or False"
+            raise DefinitionError(msg)
 
 
 def check_compressible(saga: str, definition: Definition, *, carrier: str) -> None:

@@ -89,7 +89,21 @@ def insert_run(
     ``parent`` names the parent run and its step, if the new run is a step of another run. A child is confirmed and
     undone with its parent.
     """
-    definition = saga.definition
+    return insert_run_of(
+        saga.definition, request, business_key=business_key, run_id=run_id, unique=unique, parent=parent
+    )
+
+
+def insert_run_of(
+    definition: Definition,
+    request: object,
+    *,
+    business_key: str,
+    run_id: UUID | None = None,
+    unique: Unique | None = None,
+    parent: tuple[UUID, str] | None = None,
+) -> UUID:
+    """The same for a definition."""
     # A child's id is always the same, and its parent is live: neither was pruned.
     given = run_id is not None and parent is None
     definition, text = _check(definition, request, business_key)

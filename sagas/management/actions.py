@@ -27,6 +27,7 @@ _HELP = {
     "confirm": "Take a confirmation on the word of a person.",
     "resume": "Let escalated runs try again where they stood.",
     "resolve": "End escalated runs by hand.",
+    "rerun": "Run FAILED runs again, as new runs with the same request.",
 }
 #: What each subcommand makes of its options.
 _MADE: Mapping[str, Callable[[Mapping[str, Any]], Action]] = {
@@ -35,6 +36,7 @@ _MADE: Mapping[str, Callable[[Mapping[str, Any]], Action]] = {
     "confirm": lambda options: actions.Confirm(options["confirmation"], options["data"]),
     "resume": lambda _: actions.Resume(),
     "resolve": lambda options: actions.Resolve(options["outcome"]),
+    "rerun": lambda _: actions.Rerun(),
 }
 NAMES = tuple(_MADE)
 
@@ -103,6 +105,8 @@ def _carry_out(
             out.write(json.dumps(done.as_json(), ensure_ascii=False))
         else:
             out.write(f"{done.known_as}: {done.state}. {done.plan.text}")
+            if command == "rerun":
+                out.write(f"the new run is {actions.reruns_of(run_id)[-1]}")
     return problems
 
 

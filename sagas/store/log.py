@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -63,6 +64,17 @@ def with_effect(ids: Sequence[UUID], step: str, operation: str) -> set[UUID]:
             [uuid_array(ids), step, operation],
         )
         return {run_id for (run_id,) in cursor.fetchall()}
+
+
+def events_of(run_id: UUID, names: Sequence[str]) -> list[tuple[str, Any]]:
+    """The events of these names in a run's log, oldest first, each with its data."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT operation, data::text FROM sagas_log WHERE run_id = %s AND outcome = 'EVENT' "
+            "AND operation = ANY(%s) ORDER BY id",
+            [run_id, list(names)],
+        )
+        return [(name, None if text is None else json.loads(text)) for name, text in cursor.fetchall()]
 
 
 def effects_of(run_id: UUID) -> set[tuple[str, str]]:

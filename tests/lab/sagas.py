@@ -175,6 +175,8 @@ QUICK = Retry(attempts=3, delay=timedelta(milliseconds=20), jitter=0)
 class Lab(Saga[Experiment]):
     """One-call, set-based, TCC, one-call; confirmed within the real half minute."""
 
+    rerunnable = True
+
     approval = Confirmation(within=timedelta(seconds=30), needs_compensation=False)
 
     one = Step(mark, confirm=mark, compensate=mark, queue="orders", retry=QUICK, finish_retry=QUICK)

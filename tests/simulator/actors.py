@@ -27,7 +27,9 @@ from payments.models import Outcome
 from sagas import Locked, RunNotFound, Saga, State, runtime
 from sagas.definition import registry
 from sagas.engine.subsagas import child_run_id
-from sagas.errors import AlreadyDecided, DecidedOtherwise, UnknownSaga
+from sagas.errors import AlreadyDecided, DecidedOtherwise, NotApplicable, UnknownSaga
+from sagas.operations import actions
+from sagas.operations.actions import Target
 from tests.lab.sagas import Experiment
 from tests.simulator import clock
 from tests.simulator.bench import Bench
@@ -144,6 +146,8 @@ class Actors:
                 act: Callable[[], None] = partial(self._start, item)
             case "confirm" | "cancel" | "refuse" | "resume" | "resolve":
                 act = partial(self._ask, item, number)
+            case "pause" | "unpause":
+                act = partial(self._pause, item)
             case "decide":
                 act = partial(self._decide, item)
             case "deploy":
@@ -288,6 +292,30 @@ class Actors:
             self.decisions.append(not other.declined)
         else:
             self.decisions.append(not declines)
+
+    def _pause(self, item: Item) -> None:
+        """Pause something of a run, or let it go on."""
+        started = self.runs.get(item.subject)
+        if started is None:
+            return
+        begins = item.verb == "pause"
+        self.simulation.tally.faults[item.verb] += begins
+        saga = started.saga.definition.name
+        target = {
+            "saga": Target("saga", saga),
+            "step": Target("step", saga, item.get("step")),
+            "starts": Target("starts"),
+        }.get(item.get("scope"))
+        try:
+            if target is None:
+                action = actions.Pause() if begins else actions.Unpause()
+                actions.carry_out(action, started.run_id, by="somebody", reason="to look at it")
+            elif begins:
+                actions.pause(target, by="somebody", reason="it moves")
+            else:
+                actions.unpause(target, by="somebody", reason="it has moved")
+        except (NotApplicable, RunNotFound):
+            return
 
     def _ask(self, item: Item, number: int) -> None:
         started = self.runs.get(item.subject)

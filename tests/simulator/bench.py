@@ -54,7 +54,7 @@ from tests.simulator.trace import Schedule
 _TABLES = {
     "default": (
         "sagas_run, sagas_log, sagas_confirmation, sagas_escalation, sagas_outbox, sagas_lock, sagas_breaker, "
-        "sagas_shareddecision, "
+        "sagas_shareddecision, sagas_pause, "
         "sagas_breakersample, orders_order, orders_orderline, orders_orderrefund, payments_payment, "
         "payments_paymentevent, payments_refund, inventory_sku, "
         "inventory_batch, inventory_move, inventory_skuholdday, inventory_skuhold, "

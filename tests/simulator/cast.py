@@ -122,6 +122,8 @@ PROGRAMS = (
 WITH_GROUP = 0.2
 #: The share of all schedules in which the index of due times is crowded, so that claims look from a floor on.
 CROWDED = 0.15
+#: The share of the runs that somebody pauses, or something of them.
+PAUSED = 0.12
 #: The share of the runs of ``Small`` that are of a saga that skips steps.
 CHOOSY = 0.3
 
@@ -215,6 +217,8 @@ def draw(seed: int, among: Sequence[str] = ()) -> Schedule:
         items.append(deploy)
     if not among and (apart := Random(f"{seed}|group")).random() < WITH_GROUP:
         items += _group(apart)
+    apart = Random(f"{seed}|pause")
+    items += [pause for item in items if item.verb == "start" for pause in _paused(apart, item)]
     return Schedule(seed, settings, tuple(items), drawn=random.choice((0.0, 0.1, 0.2, 0.4, 0.7)) or 1e-9)
 
 
@@ -277,6 +281,20 @@ def _choosy(random: Random, item: Item) -> Item:
         return item
     skip = [step.name for step in lab.Choosy.definition.steps if random.random() < random.choice((0.2, 0.5, 0.9))]
     return item.having(saga="Choosy", skip=",".join(skip) or None)
+
+
+def _paused(random: Random, item: Item) -> list[Item]:
+    """Now and then somebody pauses a run, its saga or one of its steps, or all new starts; and lets it go on later."""
+    if random.random() >= PAUSED:
+        return []
+    scope = random.choice(("run", "run", "saga", "step", "starts"))
+    step = random.choice(Traits(SAGAS[item.get("saga")]).saga.definition.declared_steps)
+    args = (("scope", scope), *((("step", step),) if scope == "step" else ()))
+    at = round((item.at or 0.0) + random.choice((0.0, 0.004, random.uniform(0, 3), random.uniform(0, 40))), 3)
+    lasts = random.choice((0.003, 1.0, random.uniform(0, 60), 4000.0))
+    # Who ends it may die: somebody does in the end.
+    ends = [round(at + lasts, 3), round(at + lasts + 20, 3), 30_000.0, 31_000.0, 32_000.0]
+    return [Item("pause", item.subject, at, args), *(Item("unpause", item.subject, end, args) for end in ends)]
 
 
 def _repeated(random: Random, verb: str, name: str, args: tuple[tuple[str, str], ...] = ()) -> list[Item]:

@@ -55,6 +55,7 @@ def _of_run(actors: Actors, books: Books, started: Started, run: Run, *, final: 
     yield from life_checks.escalations(actors, books, run, log)
     yield from life_checks.patience(definition, books, run, log)
     yield from life_checks.deadlines(definition, run, log)
+    yield from life_checks.paused(definition, log)
     yield from life_checks.breaks(actors, run, log)
     yield from effect_checks.effects(definition, books, run, log)
     yield from effect_checks.order_of_effects(definition, books, run, log)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sagas.definition.definition import Definition
-from sagas.definition.participants import Phase
+from sagas.definition.participants import Location, Phase
 from sagas.states import FINAL, State
 from tests.simulator import entries
 from tests.simulator.actors import Actors
@@ -119,3 +119,18 @@ def breaks(actors: Actors, run: Run, log: list[Entry]) -> Complaints:
                 yield "blame", f"{operation} was given up for what another has done: {entries.told(log)}"
         if entry.outcome == "FAULT" and entry.data.get("kind") != "timeout" and entry.data["code"] not in _FAULTS:
             yield "fault", f"{entry.step}.{entry.operation} broke: {entry.data}"
+
+
+def paused(definition: Definition, log: list[Entry]) -> Complaints:
+    """While a run is paused nothing is performed for it, and nothing turns it back.
+
+    What was under way in another system may still be answered.
+    """
+    is_paused = False
+    for entry in log:
+        if entry.outcome == "EVENT":
+            is_paused = entry.operation == "pause" or (is_paused and entry.operation != "unpause")
+            if is_paused and entry.operation in {"expire", "timeout"}:
+                yield "paused", f"it was turned back by {entry.operation} while it was paused"
+        elif is_paused and definition.all_steps[definition.index(entry.step)].location is not Location.REMOTE:
+            yield "paused", f"{entry.step}.{entry.operation} was performed while it was paused"

@@ -57,8 +57,8 @@ class Command(BaseCommand):
 
     help = (
         "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | metrics | sla | reopen | "
-        "restored | retry | cancel | confirm | resume | resolve | pause | unpause | pauses | erase | prune | archive | "
-        "grants | barrier | graph."
+        "restored | retry | cancel | confirm | resume | resolve | rerun | pause | unpause | pauses | erase | prune | "
+        "archive | grants | barrier | graph."
     )
     # A saga that cannot be imported fails the checks. The other sagas must be dispatched all the same.
     requires_system_checks = ()

@@ -2,8 +2,9 @@
 
 An action (``action``) says to which runs it applies and what it would do, in words and as exact effects, before it does
 it. ``carrying_out`` is the one way to do it: one transaction under the run's lock, refused if the run has moved on
-since the person looked, with an audit entry in the run's log, which nobody can change. ``runs``, ``escalated`` and
-``pausing`` are the actions; ``situation`` is what is known of a run, and ``effects`` what the engine would do.
+since the person looked, with an audit entry in the run's log, which nobody can change. ``runs``, ``escalated``,
+``rerunning`` and ``pausing`` are the actions; ``situation`` is what is known of a run, and ``effects`` what the engine
+would do.
 """
 
 from sagas.operations.actions.action import Action, Plan
@@ -21,6 +22,7 @@ from sagas.operations.actions.pausing import (
     plan_unpause,
     unpause,
 )
+from sagas.operations.actions.rerunning import Rerun, reruns_of
 from sagas.operations.actions.runs import Cancel, Confirm, Retry
 from sagas.operations.actions.situation import Situation
 
@@ -35,6 +37,7 @@ __all__ = [
     "Pause",
     "Plan",
     "Preview",
+    "Rerun",
     "Resolve",
     "Resume",
     "Retry",
@@ -49,6 +52,7 @@ __all__ = [
     "plan_pause",
     "plan_unpause",
     "preview",
+    "reruns_of",
     "summarize",
     "unpause",
 ]

@@ -13,12 +13,12 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import translation
 
 import sagas
-from sagas import State
+from sagas import State, store
 from sagas.errors import InvalidArgument, NotApplicable, RunNotFound, Stale
 from sagas.models import Log, Run
 from sagas.operations import actions
 from tests.integration.admin.conftest import accept, carried, carry, carry_once, escalated, held
-from tests.lab.sagas import Experiment
+from tests.lab.sagas import Experiment, Unconfirmed
 from tests.support import runs
 
 pytestmark = pytest.mark.django_db
@@ -295,3 +295,75 @@ def test_a_plan_is_said_in_the_language_of_who_asks_and_recorded_in_one() -> Non
         done = actions.carry_out(actions.Cancel(), run_id, by="ada", reason="she called")
     assert done.plan.words[-1] == "运行将以 已失败 结束。"
     assert audit(run_id)["planned"]["words"][-1] == "The run ends FAILED."
+
+
+# Run again ------------------------------------------------------------------------------------------------------------
+
+
+def undone(key: str = "ORD-1") -> UUID:
+    run_id = carried(key, Experiment(reject=("two",)))
+    assert runs.state(run_id) is State.FAILED
+    return run_id
+
+
+def rerun(run_id: UUID) -> UUID:
+    actions.carry_out(actions.Rerun(), run_id, by="ada", reason="the jars are back")
+    return actions.reruns_of(run_id)[-1]
+
+
+def test_a_failed_run_is_run_again_as_a_new_one_and_each_names_the_other() -> None:
+    run_id = undone()
+    assert plan_of(actions.Rerun(), run_id).text == (
+        "Starts a new run with the same request: one (forward), two (forward), three (try), four (forward). "
+        "This run stays FAILED, and names the new one."
+    )
+    again = rerun(run_id)
+    old, new = Run.objects.get(pk=run_id), Run.objects.get(pk=again)
+    assert (new.request, new.business_key, new.state) == (old.request, "ORD-1", State.PENDING)
+    assert runs.event(run_id, "rerun").data == {"run": str(again)}
+    assert runs.event(again, "rerun_of").data == {"run": str(run_id)}
+    assert runs.event(again, "rerun_of").worker == "ada"
+    # And it does as the first one did
+    carry(again)
+    assert runs.effects(again) == runs.effects(run_id)
+
+
+def test_a_run_is_run_again_once_until_that_one_is_undone_too() -> None:
+    run_id = undone()
+    again = rerun(run_id)
+    assert refusal_of(actions.Rerun(), run_id) == f"it was run again as {again}"
+    carry(again)
+    assert rerun(run_id) != again
+
+
+def test_a_run_of_the_same_key_that_is_not_undone_is_in_the_way() -> None:
+    run_id, other = undone(), held("ORD-1")
+    with pytest.raises(sagas.errors.RunExists):
+        rerun(run_id)
+    assert runs.state(other) is State.AWAITING_CONFIRM
+    assert actions.reruns_of(run_id) == []
+
+
+def test_what_may_not_be_run_again_is_said() -> None:
+    assert "only one that is undone" in refusal_of(actions.Rerun(), held("ORD-1"))
+    plain = sagas.start(Unconfirmed, Experiment(reject=("two",)))
+    Run.objects.filter(pk=plain).update(state="EXECUTING")
+    sagas.cancel(plain)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sagas_run SET state = 'FAILED', due_at = NULL, finished_at = now(), cursor = 0 WHERE id = %s",
+            [plain],
+        )
+    assert "(rerunnable)" in refusal_of(actions.Rerun(), plain)
+
+
+def test_a_run_whose_data_was_erased_is_not_run_again() -> None:
+    run_id = undone()
+    store.moves.log(store.moves.event_entry("erase", by="ada"), store.runs.read([run_id]))
+    assert refusal_of(actions.Rerun(), run_id) == "its personal data was erased"
+
+
+def test_a_run_is_run_again_from_a_shell() -> None:
+    run_id = undone()
+    said = command("rerun", str(run_id), "--reason", "the jars are back")
+    assert f"the new run is {actions.reruns_of(run_id)[-1]}" in said
