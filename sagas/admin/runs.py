@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
@@ -38,6 +38,8 @@ from sagas.admin.run_page.page import PERSONAL, make_context
 from sagas.admin.waits import waits_of
 from sagas.models import Escalation, Run
 from sagas.operations import actions, inspection
+from sagas.operations.search.line import BadLine
+from sagas.operations.search.runs import LATEST, find
 from sagas.states import UNDECIDED, State
 
 
@@ -55,7 +57,8 @@ class RunAdmin(LookOnly[Run]):
     sortable_by = ["accepted"]
     search_fields = ["business_key"]
     search_help_text = _(
-        "Order number or any other business key, or the run's id; whole. Several, with blanks between."
+        "Business keys or ids of runs, whole; or qualifiers: state:compensating age:>5m attempts:>2 step:apply_coupon "
+        "error:timeout saga:… version:… key:… trace:… started:>2026-12-01"
     )
     actions = [
         "retry_runs",
@@ -77,14 +80,21 @@ class RunAdmin(LookOnly[Run]):
         return super().get_queryset(request).prefetch_related(Prefetch("escalations", still_open, "open_escalations"))
 
     def get_search_results(
-        self, _request: HttpRequest, queryset: QuerySet[Run], search_term: str
+        self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
-        """Search for whole business keys and ids: an index finds those, but no parts of them."""
-        words = search_term.split()
-        if not words:
+        """Find the runs that the line describes; say what is wrong with it, or how far was looked."""
+        if not search_term.strip():
             return queryset, False
-        ids = [found for word in words if (found := _uuid(word))]
-        return queryset.filter(Q(business_key__in=words) | Q(id__in=ids)), False
+        try:
+            found = find(search_term, queryset)
+        except BadLine as bad:
+            for mistake in bad.mistakes:
+                where = {"where": bad.line[mistake.start : mistake.end][:80], "why": mistake.says}
+                messages.error(request, _("“%(where)s”: %(why)s") % where)
+            return queryset.none(), False
+        if found.bounded:
+            messages.info(request, _("Only the newest %s runs were looked at.") % f"{LATEST:,}")
+        return found.runs, False
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Add to each run of the page what holds it up."""
@@ -251,10 +261,3 @@ class RunAdmin(LookOnly[Run]):
 def _open_escalations(run: Run) -> list[Escalation]:
     found: list[Escalation] = getattr(run, "open_escalations", [])
     return found
-
-
-def _uuid(word: str) -> UUID | None:
-    try:
-        return UUID(word)
-    except ValueError:
-        return None

@@ -131,6 +131,13 @@ SELECT statement_timestamp(), (SELECT occurred_at FROM sagas_outbox ORDER BY due
 """
 
 
+def standings() -> list[Standing]:
+    """Where the runs under way stand: no more of them than ``MOST`` are counted, those that are due first."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STANDINGS)
+        return [Standing(*row) for row in cursor.fetchall()]
+
+
 def look(sagas: Sequence[str], *, silent: float) -> Seen:
     """Look at what is under way.
 

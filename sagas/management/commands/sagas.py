@@ -25,6 +25,7 @@ from sagas.management import (
     pauses,
     prune,
     restored,
+    runs,
     sla,
     work,
 )
@@ -49,6 +50,7 @@ _MODULES: dict[str, Any] = {
     "prune": prune,
     "archive": archive,
     "graph": graph,
+    "list": runs,
 }
 
 
@@ -58,7 +60,7 @@ class Command(BaseCommand):
     help = (
         "The saga engine: work | topology | dispatch | listen | dead | doctor | alive | metrics | sla | reopen | "
         "restored | retry | cancel | confirm | resume | resolve | rerun | pause | unpause | pauses | erase | prune | "
-        "archive | grants | barrier | graph."
+        "archive | grants | barrier | graph | list."
     )
     # A saga that cannot be imported fails the checks. The other sagas must be dispatched all the same.
     requires_system_checks = ()
@@ -118,6 +120,8 @@ class Command(BaseCommand):
 
         actions.add_parsers(commands)
         pauses.add_parsers(commands)
+
+        runs.add_arguments(commands.add_parser("list", help="List the runs that a line describes."))
 
         graph.add_arguments(
             commands.add_parser("graph", help="Print the steps of a saga as Mermaid, for documents, or as SVG.")

@@ -133,6 +133,7 @@ ENGINE = Texts(
     (
         "sagas/admin",
         "sagas/operations/actions",
+        "sagas/operations/search",
         "sagas/operations/summary.py",
         "sagas/templates",
         "sagas/models.py",
