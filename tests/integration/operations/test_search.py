@@ -68,7 +68,8 @@ def test_what_no_index_finds_is_looked_for_among_the_newest_runs(monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("line", "index"), [("state:pending", "sagas_run_due"), ("key:ORD-1", "sagas_run_business_key"), ("step:one", "sagas_run_due")]
+    ("line", "index"),
+    [("state:pending", "sagas_run_due"), ("key:ORD-1", "sagas_run_business_key"), ("step:one", "sagas_run_due")],
 )
 def test_an_index_bounds_what_is_read(line: str, index: str) -> None:
     accept("ORD-1")
