@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -53,14 +53,16 @@ def stays(saga: str, since: datetime, width: timedelta, parts: int) -> list[Stay
         width: of a part, in whole minutes.
         parts: their number.
     """
+    params: list[Any] = [width, since, saga, since, since + parts * width]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT name, floor(EXTRACT(EPOCH FROM minute - %s) / %s)::int AS part, bucket, outcome = 'FAULT', "
-            "sum(number)::bigint FROM sagas_levelminute WHERE saga = %s AND subject = 'stage' AND minute >= %s "
-            "AND minute < %s AND outcome <> 'WAITED' GROUP BY 1, 2, 3, 4",
-            [since, width.total_seconds(), saga, since, since + parts * width],
+            # date_bin, and a sum of doubles: arithmetic of numeric takes several times as long.
+            "SELECT name, date_bin(%s, minute, %s) AS begin, bucket, outcome = 'FAULT', sum(number::float8)::bigint "
+            "FROM sagas_levelminute WHERE saga = %s AND subject = 'stage' AND minute >= %s AND minute < %s "
+            "AND outcome <> 'WAITED' GROUP BY 1, 2, 3, 4",
+            params,
         )
-        return [Stays(*row) for row in cursor.fetchall()]
+        return [Stays(name, round((begin - since) / width), *rest) for name, begin, *rest in cursor.fetchall()]
 
 
 def deploys(saga: str, since: datetime, until: datetime, limit: int) -> list[Deploy]:

@@ -247,7 +247,7 @@ def test_what_is_read_does_not_grow_with_what_is_counted_of_other_times_and_saga
         cursor.execute(
             "INSERT INTO sagas_levelminute (saga, subject, minute, name, outcome, bucket, number, seconds) "
             "SELECT saga, 'objective', date_trunc('hour', now()) - n * interval '1 hour', 'settled', 'good', 0, 1, 0 "
-            "FROM generate_series(100, 9000) AS n, unnest(%s) AS saga",
+            "FROM generate_series(100, 9000) AS n, unnest(%s::text[]) AS saga",
             [[SAGA, "another.Saga"]],
         )
         cursor.execute("ANALYZE sagas_levelminute")
