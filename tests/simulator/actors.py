@@ -40,6 +40,8 @@ from tests.simulator.trace import Item
 #: How often a caller asks who gets no answer, and after how many seconds.
 PATIENCE = 4
 AGAIN = 1.5
+#: After so many seconds nothing is paused any more.
+ALL_ENDED = 40_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class Actors:
                 act = partial(self._ask, item, number)
             case "pause" | "unpause":
                 act = partial(self._pause, item)
+                self.simulation.post(ALL_ENDED, Activity("end pauses", self._end_pauses))
             case "decide":
                 act = partial(self._decide, item)
             case "deploy":
@@ -316,6 +319,10 @@ class Actors:
                 actions.unpause(target, by="somebody", reason="it has moved")
         except (NotApplicable, RunNotFound):
             return
+
+    def _end_pauses(self) -> None:
+        """End all pauses: whoever was to end one may have died each time."""
+        self.simulation.sessions[0].query("UPDATE sagas_pause SET ended_at = now() WHERE ended_at IS NULL")
 
     def _ask(self, item: Item, number: int) -> None:
         started = self.runs.get(item.subject)

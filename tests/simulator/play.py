@@ -87,9 +87,6 @@ def play(bench: Bench, schedule: Schedule) -> Played:
         simulation.complain("stranded", f"{error}; {_standing(actors, left)}")
     if left.breakers:
         simulation.sessions[0].query("DELETE FROM sagas_breaker; DELETE FROM sagas_breakersample")
-    if simulation.tally.faults["pause"]:
-        # Whoever was to end one may have died each time.
-        simulation.sessions[0].query("UPDATE sagas_pause SET ended_at = now() WHERE ended_at IS NULL")
     if simulation.complaints:
         # What was left behind is not the next one's to find.
         bench.used.add(schedule.seed)
