@@ -5,13 +5,17 @@ They are what ``sagas.observability.burning`` judges, from the same counted minu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+
 from sagas import store
 from sagas.decisions.burn_rates import PERIOD, WINDOWS, Runs
 from sagas.definition import registry
 from sagas.metrics.instruments import ANY, Gauge, Values
 
 #: By window, as Prometheus writes it.
-NAMES = dict(zip(WINDOWS, ("5m", "30m", "1h", "6h", "3d"), strict=True))
+NAMES: Mapping[timedelta, str] = MappingProxyType(dict(zip(WINDOWS, ("5m", "30m", "1h", "6h", "3d"), strict=True)))
 
 RUNS = Gauge(
     "sagas_objective_runs",
