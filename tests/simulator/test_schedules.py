@@ -32,7 +32,7 @@ def play_from(bench: Bench) -> Callable[[int], Report]:
         bench.wipe()
         for seed in range(first, first + EACH):
             played = play_seed(bench, seed)
-            assert not played.failed, f"seed {seed}\n{shrunk(bench, played).report()}"
+            assert not played.failed, f"seed {seed}\n{played.report()}\nshrunk:\n{shrunk(bench, played).report()}"
             report.count(played)
         return report
 
