@@ -36,6 +36,7 @@ from sagas.engine import breakers, lifecycle
 from sagas.local import carrier as local_carrier
 from sagas.local import worker as local_worker
 from sagas.messaging import dispatcher, gathered_deadlines, publisher
+from sagas.observability import burning
 from sagas.postgresql import base as postgresql_base
 from sagas.postgresql import sessions
 from sagas.redis import client as redis_client
@@ -207,11 +208,14 @@ class Bench:
         # Congestion, notices and the relay are not simulated: none of them moves a run.
         put(dispatching, "is_time_to_look", lambda: False)
         put(dispatching, "look_at_queues", lambda _: False)
-        put(dispatching, "publish_notices", lambda _: 0)
+        for module in (dispatching, local_worker):
+            put(module, "publish_notices", lambda _: 0)
+            put(module, "publish_burn_notices", lambda _: 0)
+        # Budgets are judged by real time, and burn in schedules that last for days.
+        put(burning, "judge_on_tick", lambda: None)
         put(dispatcher, "_relay", lambda *_, **__: False)
         put(breakers, "prune_samples", lambda: None)
         put(workers, "_notify", self._late("machines.notify"))
-        put(local_worker, "publish_notices", lambda _: 0)
         put(local_worker, "deliver_chain", self._watch_chain(delivering.deliver_chain))
         for module in (local_worker, local_carrier, ticks, gathered_deadlines):
             put(module, "time", SimpleNamespace(monotonic=self.now))
