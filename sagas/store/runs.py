@@ -426,11 +426,13 @@ def be_due_in(waits: Mapping[UUID, float]) -> None:
 
 
 def be_due_within(waits: Mapping[UUID, float]) -> None:
-    """Make locked runs due after so many seconds, unless they are due before."""
+    """Make locked runs due after so many seconds, unless they are due before, or a pause holds them back."""
     execute(
         "UPDATE sagas_run AS run SET due_at = clock_timestamp() + v.wait * interval '1 second' "
         "FROM unnest(%s::uuid[], %s::float8[]) AS v(id, wait) "
-        "WHERE run.id = v.id AND run.due_at > clock_timestamp() + v.wait * interval '1 second'",
+        "WHERE run.id = v.id AND run.due_at > clock_timestamp() + v.wait * interval '1 second' "
+        # It would be claimed and held again, without end: what holds a run makes it due.
+        "AND run.due_at IS DISTINCT FROM run.held_until",
         [uuid_array(waits), list(waits.values())],
     )
 

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 import sagas
 from sagas import Saga, State, store
-from sagas.engine import lifecycle, pauses
+from sagas.engine import lifecycle, locks, pauses
 from sagas.engine.claiming import claim
 from sagas.engine.performing import perform
 from sagas.errors import InvalidArgument, NotApplicable
@@ -455,3 +455,18 @@ def test_orders_wait_for_a_paused_participant_on_real_workers_and_finish(start_w
     await_states(ids, State.AWAITING_CONFIRM)
     for run_id in ids:
         assert_effects_once(run_id)
+
+
+def test_who_holds_a_key_and_is_paused_is_not_woken_by_the_line() -> None:
+    # Given the first in line at a key, held back by a pause of its step
+    run_id = sagas.start(Keyed, Experiment(keys=("l",)))
+    with paused(Target("step", Keyed.definition.name, "one")):
+        claim_all()
+        assert is_held(run_id)
+        # When the line is told that its first may begin
+        assert locks.wake_next(["l"])
+        # Then it is held back as before: it would be claimed, and wake itself, without end
+        assert is_held(run_id)
+        assert claim_all() == []
+    # And the end of the pause makes it due
+    assert claim_all() != []
